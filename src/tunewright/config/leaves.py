@@ -1,0 +1,151 @@
+"""The schema read as a list of paths, so that spaces and messages can reason about keys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from tunewright.config.tree import Tree, get
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A key that can be set.
+
+    kinds: for each section on the way that exists in several kinds, its path and the kinds
+    that have this key: `{"model": ("clip", "mlp")}` for `model.hidden_dim`.
+    """
+
+    path: str
+    default: Any
+    kinds: Mapping[str, tuple[str, ...]]
+
+
+@cache
+def leaves(schema: type[BaseModel]) -> Mapping[str, Leaf]:
+    """All paths of a schema; a path that several kinds share is listed once."""
+    found: dict[str, Leaf] = {}
+    _walk(schema, "", {}, found)
+    return MappingProxyType(found)
+
+
+def kinds_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
+    """The sections that may stand in a field, by their `type`; empty for plain fields."""
+    if field.discriminator is None:
+        return {}
+    kinds: dict[str, type[BaseModel]] = {}
+    for section in get_args(_bare(field.annotation)):
+        for name in get_args(section.model_fields["type"].annotation):
+            kinds[name] = section
+    return kinds
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that stands in a field that has only one kind."""
+    bare = _bare(field.annotation)
+    return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
+
+
+def without_foreign_keys(tree: Tree, schema: type[BaseModel]) -> tuple[Tree, dict[str, str]]:
+    """Drop the keys that belong to another kind than the section's `type`.
+
+    Returns the tree without them, and for each dropped path the kinds that do have it.
+    """
+    foreign: dict[str, str] = {}
+    return _prune(tree, schema, "", foreign), foreign
+
+
+def inactive(path: str, tree: Mapping[str, Any], schema: type[BaseModel]) -> str:
+    """Why a path means nothing in this configuration, or an empty string when it is live."""
+    leaf = leaves(schema).get(path)
+    if leaf is None:
+        return "it is not a key"
+    for section, kinds in leaf.kinds.items():
+        kind = get(tree, f"{section}.type")
+        if kind is not None and kind not in kinds:
+            return f"{section}.type is {kind}, and only {', '.join(kinds)} has it"
+    return ""
+
+
+def _walk(
+    schema: type[BaseModel],
+    prefix: str,
+    kinds: Mapping[str, tuple[str, ...]],
+    found: dict[str, Leaf],
+) -> None:
+    for name, field in schema.model_fields.items():
+        path = f"{prefix}{name}"
+        if several := kinds_of(field):
+            found[f"{path}.type"] = Leaf(f"{path}.type", None, dict(kinds))
+            for kind, section in several.items():
+                _walk(section, f"{path}.", {**kinds, path: (kind,)}, found)
+        elif (section_type := section_of(field)) is not None:
+            _walk(section_type, f"{path}.", kinds, found)
+        elif path not in found:
+            found[path] = Leaf(path, field.get_default(call_default_factory=True), dict(kinds))
+        elif name != "type":
+            found[path] = _shared(found[path], kinds)
+
+
+def _shared(leaf: Leaf, kinds: Mapping[str, tuple[str, ...]]) -> Leaf:
+    joined = {
+        section: (*names, *(k for k in kinds.get(section, ()) if k not in names))
+        for section, names in leaf.kinds.items()
+    }
+    return Leaf(leaf.path, leaf.default, joined)
+
+
+def _prune(
+    tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, str]
+) -> Tree:
+    kept: Tree = {}
+    for name, value in tree.items():
+        field = schema.model_fields.get(name)
+        path = f"{prefix}{name}"
+        if field is None or not isinstance(value, dict):
+            kept[name] = value
+            continue
+        several = kinds_of(field)
+        section = several.get(str(value.get("type"))) if several else section_of(field)
+        if section is None:
+            kept[name] = value
+            continue
+        inner: Tree = {}
+        for key, leaf in value.items():
+            owners = [k for k, other in several.items() if key in other.model_fields]
+            if key not in section.model_fields and owners:
+                foreign[f"{path}.{key}"] = ", ".join(owners)
+            else:
+                inner[key] = leaf
+        kept[name] = _prune(inner, section, f"{path}.", foreign)
+    return kept
+
+
+def _bare(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def choices_of(schema: type[BaseModel], path: str) -> tuple[str, ...]:
+    """What a `type` key may be, or nothing for other paths."""
+    names: list[str] = []
+    node: type[BaseModel] | None = schema
+    *parents, last = path.split(".")
+    for parent in parents:
+        if node is None or parent not in node.model_fields:
+            return ()
+        field = node.model_fields[parent]
+        names = list(kinds_of(field))
+        node = section_of(field)
+    if last == "type" and names:
+        return tuple(names)
+    if node is not None and last in node.model_fields:
+        bare = _bare(node.model_fields[last].annotation)
+        if get_origin(bare) is Literal:
+            return tuple(str(value) for value in get_args(bare))
+    return ()

@@ -1,0 +1,195 @@
+"""The configuration of every recipe: what may be set, of which type, with which default.
+
+Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a subclass of
+`RunConfig`. A section that exists in several kinds is a union told apart by its key `type`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen, strict part of the configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class AdamW(Section):
+    """Loshchilov & Hutter 2019; decay spares biases, norms and learnable scalars."""
+
+    type: Literal["adamw"] = "adamw"
+    lr: Positive = 1e-4
+    weight_decay: NotNegative = 0.01
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: Positive = 1e-8
+
+
+class Sgd(Section):
+    """Stochastic gradient descent with (Nesterov) momentum."""
+
+    type: Literal["sgd"] = "sgd"
+    lr: Positive = 0.1
+    weight_decay: NotNegative = 5e-4
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+
+
+Optim = Annotated[AdamW | Sgd, Field(discriminator="type")]
+
+
+class Warmup(Section):
+    """Linear warm-up from zero; `warmup_steps` wins over `warmup_fraction` of all steps."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    warmup_fraction: Fraction = 0.0
+
+
+class Constant(Warmup):
+    """The learning rate stays as it is after the warm-up."""
+
+    type: Literal["constant"] = "constant"
+
+
+class Cosine(Warmup):
+    """Half a cosine down to `final_fraction` of the learning rate."""
+
+    type: Literal["cosine"] = "cosine"
+    final_fraction: Fraction = 0.0
+
+
+class Linear(Warmup):
+    """A straight line down to `final_fraction` of the learning rate."""
+
+    type: Literal["linear"] = "linear"
+    final_fraction: Fraction = 0.0
+
+
+class Step(Warmup):
+    """Multiplied by `decay` after every `every_fraction` of the training."""
+
+    type: Literal["step"] = "step"
+    every_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    decay: Fraction = 0.1
+
+
+Schedule = Annotated[Constant | Cosine | Linear | Step, Field(discriminator="type")]
+
+
+class Training(Section):
+    """How long and how to train; the same for every recipe.
+
+    batch_size: rows a step, all micro-batches together. accumulate: micro-batches a step.
+    patience: epochs without a better score before stopping early (null = never).
+    checkpoint_seconds: at least this long between two resumable checkpoints; a killed run
+    computes at most this much again, plus the epoch it was in.
+    """
+
+    epochs: Count = 50
+    batch_size: Count = 512
+    accumulate: Count = 1
+    clip_norm: Positive | None = 1.0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    patience: Count | None = None
+    keep_last: Count = 1
+    keep_best: Count = 1
+    checkpoint_seconds: NotNegative = 10.0
+
+
+class Tpe(Section):
+    """Tree-structured Parzen estimator, multivariate, grouped by branch (Watanabe 2023)."""
+
+    type: Literal["tpe"] = "tpe"
+    startup_trials: Count = 10
+
+
+class Random(Section):
+    """Independent uniform draws."""
+
+    type: Literal["random"] = "random"
+
+
+Sampler = Annotated[Tpe | Random, Field(discriminator="type")]
+
+
+class Asha(Section):
+    """Asynchronous successive halving (Li et al. 2020), rungs counted in epochs completed.
+
+    The rungs are `min_resource * reduction_factor ** (k + min_early_stopping_rate)`.
+    """
+
+    type: Literal["asha"] = "asha"
+    min_resource: Count = 2
+    reduction_factor: Annotated[int, Field(ge=2)] = 2
+    min_early_stopping_rate: Annotated[int, Field(ge=0)] = 0
+
+
+class NoPruner(Section):
+    """Every trial runs to its end."""
+
+    type: Literal["none"] = "none"
+
+
+Pruner = Annotated[Asha | NoPruner, Field(discriminator="type")]
+
+
+class Study(Section):
+    """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
+
+    final: train the winner in full afterwards. timeout: seconds for the search, then it
+    pauses and can be resumed.
+    """
+
+    name: str | None = None
+    trials: Count = 40
+    jobs: Count | None = None
+    timeout: Positive | None = None
+    storage: str | None = None
+    seed: int = 0
+    final: bool = True
+    sampler: Sampler = Tpe()
+    pruner: Pruner = Asha()
+
+
+class Executor(Section):
+    """Where trials run. isolation: warm workers that live across trials, or one a trial.
+
+    threads: CPU threads a worker (null = its share of the cores). retries: how often a trial
+    whose worker was killed is taken up again from its last checkpoint.
+    """
+
+    type: Literal["local", "inline"] = "local"
+    isolation: Literal["worker", "trial"] = "worker"
+    threads: Count | None = None
+    trial_timeout: Positive | None = None
+    retries: Annotated[int, Field(ge=0)] = 1
+    grace_seconds: Positive = 15.0
+
+
+class Stages(Section):
+    """What a stage replaces in the configuration: nested like the configuration itself."""
+
+    explore: dict[str, Any] = Field(default_factory=dict)
+    final: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunConfig(Section):
+    """What every recipe has; `goal` is `metric` or `metric:min`, chosen among the task's."""
+
+    recipe: str
+    goal: str
+    seed: int = 42
+    seeds: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    optim: Optim = AdamW()
+    schedule: Schedule = Constant()
+    training: Training = Training()
+    study: Study = Study()
+    executor: Executor = Executor()
+    stages: Stages = Stages()

@@ -1,0 +1,27 @@
+"""A configuration with the place each value came from, as lines to print."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tunewright.config.compose import Composed
+from tunewright.config.sources import source_of
+from tunewright.runs.atomic import dump_yaml
+
+
+def shown(composed: Composed) -> Iterator[tuple[str, str]]:
+    """Pairs of a YAML line and its source; branches have an empty source."""
+    yield from _lines(composed.tree, "", 0, composed)
+
+
+def _lines(
+    tree: Mapping[str, Any], prefix: str, depth: int, composed: Composed
+) -> Iterator[tuple[str, str]]:
+    indent = "  " * depth
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{key}:", ""
+            yield from _lines(value, f"{path}.", depth + 1, composed)
+        else:
+            line = dump_yaml({key: value}).rstrip("\n")
+            yield f"{indent}{line}", str(source_of(composed.sources, path))

@@ -1,0 +1,77 @@
+"""Where each value of a configuration was set: file and line, override, or default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tunewright.config.tree import flatten
+
+
+@dataclass(frozen=True)
+class Source:
+    """The place a value came from. line: 1-based, when the key stands literally in a file."""
+
+    file: Path | None = None
+    line: int | None = None
+    override: str | None = None
+
+    def __str__(self) -> str:
+        if self.override is not None:
+            return f"override {self.override!r}"
+        if self.file is None:
+            return "default"
+        return f"{self.file}:{self.line}" if self.line is not None else str(self.file)
+
+
+DEFAULT = Source()
+
+
+def lines_of(file: Path) -> dict[str, int]:
+    """The line of every key in a YAML file, by dotted path."""
+    try:
+        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, yaml.YAMLError):
+        return {}
+    found: dict[str, int] = {}
+    if isinstance(root, yaml.MappingNode):
+        _collect(root, "", found)
+    return found
+
+
+def sources_in(file: Path, tree: Mapping[str, object], package: str = "") -> dict[str, Source]:
+    """The sources of all leaves that `file` sets under `package`."""
+    lines = lines_of(file)
+    prefix = f"{package}." if package else ""
+    return {
+        f"{prefix}{path}": Source(file, _line(lines, path)) for path in flatten(tree)
+    }
+
+
+def source_of(sources: Mapping[str, Source], path: str) -> Source:
+    """The source of a path, of something below it, or of the nearest branch above it."""
+    for inner, source in sources.items():
+        if inner.startswith(f"{path}."):
+            return source
+    while path:
+        if path in sources:
+            return sources[path]
+        path = path.rpartition(".")[0]
+    return DEFAULT
+
+
+def _line(lines: Mapping[str, int], path: str) -> int | None:
+    while path:
+        if path in lines:
+            return lines[path]
+        path = path.rpartition(".")[0]
+    return None
+
+
+def _collect(node: yaml.MappingNode, prefix: str, found: dict[str, int]) -> None:
+    for key, value in node.value:
+        path = f"{prefix}{key.value}"
+        found[path] = key.start_mark.line + 1
+        if isinstance(value, yaml.MappingNode):
+            _collect(value, f"{path}.", found)

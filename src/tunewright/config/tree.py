@@ -1,0 +1,85 @@
+"""Nested mappings and dotted paths: the two spellings of one configuration."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Tree = dict[str, Any]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`; an empty mapping stays a leaf."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
+
+
+def nest(flat: Mapping[str, Any]) -> Tree:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`; mappings among the values are nested as well."""
+    tree: Tree = {}
+    for path, value in flat.items():
+        put(tree, path, nest(value) if isinstance(value, Mapping) else value)
+    return tree
+
+
+def put(tree: Tree, path: str, value: Any) -> None:
+    """Set a leaf, making the mappings on the way to it."""
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        child = tree.get(parent)
+        if not isinstance(child, dict):
+            child = tree[parent] = {}
+        tree = child
+    if isinstance(value, Mapping) and isinstance(tree.get(leaf), dict):
+        for key, inner in value.items():
+            put(tree[leaf], str(key), inner)
+    else:
+        tree[leaf] = value
+
+
+def get(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
+    """The value at a path, or `default`."""
+    node: Any = tree
+    for key in path.split("."):
+        if not isinstance(node, Mapping) or key not in node:
+            return default
+        node = node[key]
+    return node
+
+
+def drop(tree: Tree, path: str) -> None:
+    """Remove a leaf or a branch if it is there."""
+    *parents, leaf = path.split(".")
+    node: Any = tree
+    for parent in parents:
+        node = node.get(parent)
+        if not isinstance(node, dict):
+            return
+    node.pop(leaf, None)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
+    """A new tree: `below` with the leaves of `above` on it."""
+    tree = copied(below)
+    for path, value in flatten(above).items():
+        put(tree, path, value)
+    return tree
+
+
+def copied(tree: Mapping[str, Any]) -> Tree:
+    """The mappings copied all the way down; leaves shared."""
+    return {
+        key: copied(value) if isinstance(value, Mapping) else value for key, value in tree.items()
+    }
+
+
+def branches(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The paths of all inner mappings."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield f"{prefix}{key}"
+            yield from branches(value, f"{prefix}{key}.")

@@ -1,0 +1,36 @@
+"""Recipes by name: the shipped ones and those that installed packages declare."""
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from tunewright.errors import UsageError, did_you_mean
+from tunewright.recipes.recipe import Recipe
+
+GROUP = "tunewright.recipes"
+"""Entry-point group in which other packages offer a `Recipe`."""
+
+
+def recipe_names() -> list[str]:
+    """All recipe names; imports none of them."""
+    shipped = [m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.ispkg]
+    return sorted({*shipped, *(point.name for point in entry_points(group=GROUP))})
+
+
+@cache
+def find_recipe(name: str) -> Recipe:
+    """The recipe called `name`; UsageError with the nearest name when there is none."""
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            declared: Recipe = point.load()
+            return declared
+    if name not in recipe_names():
+        raise UsageError(
+            f"recipe {name!r}",
+            expected=f"one of {', '.join(recipe_names())}, or a configuration file",
+            remedy=did_you_mean(name, recipe_names()),
+        )
+    shipped: Recipe = importlib.import_module(f"tunewright.recipes.{name}.recipe").RECIPE
+    return shipped

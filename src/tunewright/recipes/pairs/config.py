@@ -1,0 +1,112 @@
+"""The configuration of `pairs`: two projection heads on paired embeddings."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunewright.config.schema import Count, Fraction, Positive, RunConfig, Section
+
+METRICS: dict[str, Literal["max", "min"]] = {
+    "recall_1": "max",
+    "mean_recall": "max",
+    **{f"{way}_r{k}": "max" for way in ("i2t", "t2i") for k in (1, 5, 10, 50)},
+    "i2t_mrr": "max",
+    "t2i_mrr": "max",
+    "i2t_median_rank": "min",
+    "t2i_median_rank": "min",
+}
+
+
+class PairsData(Section):
+    """Where the embeddings lie: `{dir}/{train}_image_embeddings.npy` and so on.
+
+    dir: null for the embedded digits. *_metadata: file names, if not `{name}_metadata.json`.
+    texts_repeat: rows with the same text are one text: a positive of each other.
+    """
+
+    dir: str | None = None
+    train: str = "train"
+    valid: str = "val"
+    test: str | None = "test"
+    train_metadata: str | None = None
+    valid_metadata: str | None = None
+    test_metadata: str | None = None
+    texts_repeat: bool = True
+
+
+class SiglipHead(Section):
+    """LayerNorm, dropout, one linear map."""
+
+    type: Literal["siglip"] = "siglip"
+    output_dim: Count = 512
+    dropout: Fraction = 0.0
+
+
+class ClipHead(Section):
+    """Two linear maps with GELU between them."""
+
+    type: Literal["clip"] = "clip"
+    output_dim: Count = 512
+    hidden_dim: Count = 1024
+    dropout: Fraction = 0.1
+
+
+class MlpHead(Section):
+    """`clip` with a LayerNorm at its end."""
+
+    type: Literal["mlp"] = "mlp"
+    output_dim: Count = 512
+    hidden_dim: Count = 1024
+    dropout: Fraction = 0.1
+
+
+class AttentionHead(Section):
+    """Self-attention over `tokens` slices of the vector; with one token the heads are inert."""
+
+    type: Literal["attention"] = "attention"
+    output_dim: Count = 512
+    dropout: Fraction = 0.0
+    num_heads: Count = 8
+    num_layers: Count = 2
+    tokens: Count = 1
+
+
+class SigmoidLoss(Section):
+    """Pairwise sigmoid loss (Zhai et al. 2023)."""
+
+    type: Literal["sigmoid"] = "sigmoid"
+    temperature: Positive = 0.1
+    learnable_temp: bool = True
+    sigmoid_bias: bool = True
+
+
+class SoftmaxLoss(Section):
+    """Symmetric InfoNCE (Radford et al. 2021) with several positives."""
+
+    type: Literal["softmax"] = "softmax"
+    temperature: Positive = 0.07
+    learnable_temp: bool = True
+
+
+class QueueLoss(Section):
+    """InfoNCE with a memory of earlier texts as further negatives."""
+
+    type: Literal["queue"] = "queue"
+    temperature: Positive = 0.07
+    learnable_temp: bool = False
+    queue_size: Count = 4096
+    mask_batch_duplicates: bool = True
+
+
+class PairsConfig(RunConfig):
+    """Everything that can be set for `pairs`."""
+
+    recipe: Literal["pairs"] = "pairs"
+    goal: str = "val_recall_1"
+    data: PairsData = PairsData()
+    model: Annotated[
+        SiglipHead | ClipHead | MlpHead | AttentionHead, Field(discriminator="type")
+    ] = SiglipHead()
+    loss: Annotated[SigmoidLoss | SoftmaxLoss | QueueLoss, Field(discriminator="type")] = (
+        SigmoidLoss()
+    )

@@ -1,0 +1,119 @@
+"""The declaration of `pairs`; imports without torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import Tree
+from tunewright.errors import ConfigError
+from tunewright.recipes.pairs.config import METRICS, PairsConfig
+from tunewright.recipes.pairs.sets import check_sets, pairs_facts
+from tunewright.recipes.recipe import Recipe
+
+HERE = Path(__file__).parent
+
+ALIASES = {
+    # Flat names of the guide's search space.
+    "head_type": "model.type",
+    "output_dim": "model.output_dim",
+    "hidden_dim": "model.hidden_dim",
+    "dropout": "model.dropout",
+    "num_heads": "model.num_heads",
+    "num_layers": "model.num_layers",
+    "tokens": "model.tokens",
+    "loss_type": "loss.type",
+    "temperature": "loss.temperature",
+    "learnable_temp": "loss.learnable_temp",
+    "learnable_scale": "loss.learnable_temp",
+    "queue_size": "loss.queue_size",
+    "batch_size": "training.batch_size",
+    "learning_rate": "optim.lr",
+    "lr": "optim.lr",
+    "weight_decay": "optim.weight_decay",
+    # Keys of the guide's nested training file.
+    "model.learnable_temp": "loss.learnable_temp",
+    "model.learnable_scale": "loss.learnable_temp",
+    "training.learning_rate": "optim.lr",
+    "training.weight_decay": "optim.weight_decay",
+    "training.num_epochs": "training.epochs",
+    "training.max_patience": "training.patience",
+    "training.gradient_clip": "training.clip_norm",
+    "training.seed": "seed",
+    # Keys of the guide's study file.
+    "study_name": "study.name",
+    "n_trials": "study.trials",
+    "n_jobs": "study.jobs",
+    "storage": "study.storage",
+    "timeout": "study.timeout",
+    "base_data_dir": "data.dir",
+    "data.base_data_dir": "data.dir",
+    "data.train_metadata_file": "data.train_metadata",
+    "data.val_metadata": "data.valid_metadata",
+}
+
+WORDS = {
+    "loss.type": {
+        "sigmoid_infonce": "sigmoid",
+        "softmax_infonce": "softmax",
+        "queue_infonce": "queue",
+    },
+    "study.sampler.type": {"TPE": "tpe", "TPESampler": "tpe", "Random": "random",
+                           "RandomSampler": "random"},
+    "study.pruner.type": {"SuccessiveHalvingPruner": "asha", "ASHA": "asha", "null": "none",
+                          "NopPruner": "none"},
+}
+
+
+def named_sets(data: Tree) -> Tree:
+    """The guide's `data:` section (one file name a line) as names of sets.
+
+    `train_image_embeddings: train_tuning_image_embeddings.pt` says that the set is called
+    `train_tuning`; the image and the text file must agree on that.
+    """
+    ours: Tree = {}
+    for key, value in data.items():
+        split, _, kind = key.partition("_")
+        if kind not in ("image_embeddings", "text_embeddings"):
+            ours[key] = value
+            continue
+        name = str(value).rpartition("_" + kind)[0]
+        role = {"val": "valid"}.get(split, split)
+        if not name or ours.get(role, name) != name:
+            raise ConfigError(
+                f"data.{key} = {value!r}",
+                expected=f"a file <name>_{kind}.pt, with one <name> for images and texts",
+            )
+        ours[role] = name
+    return ours
+
+
+def _facts(config: RunConfig) -> Mapping[str, float]:
+    assert isinstance(config, PairsConfig)
+    return pairs_facts(config.data)
+
+
+def _check(config: RunConfig) -> list[str]:
+    assert isinstance(config, PairsConfig)
+    notices = check_sets(config.data)
+    if config.model.type == "attention" and config.model.tokens == 1:
+        notices.append(
+            "model.num_heads is inert: over one token every attention weight is 1; "
+            "set model.tokens=4 for attention that attends"
+        )
+    return notices
+
+
+RECIPE = Recipe(
+    name="pairs",
+    config=PairsConfig,
+    conf=HERE / "conf",
+    space=HERE / "space.yaml",
+    metrics=METRICS,
+    run="tunewright.recipes.pairs.setup:run",
+    evaluate="tunewright.recipes.pairs.evaluation:evaluate",
+    aliases=ALIASES,
+    words=WORDS,
+    facts=_facts,
+    check_data=_check,
+    study_file=named_sets,
+)

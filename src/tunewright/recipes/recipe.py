@@ -1,0 +1,90 @@
+"""What a recipe declares of itself, without torch; the set-up behind it is imported late."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import Tree
+from tunewright.errors import ConfigError, did_you_mean
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import Outcome
+
+if TYPE_CHECKING:
+    from tunewright.train.reporter import Reporter
+
+Direction = Literal["max", "min"]
+
+
+def _no_facts(_config: RunConfig) -> Mapping[str, float]:
+    return {}
+
+
+def _no_check(_config: RunConfig) -> list[str]:
+    return []
+
+
+def _as_it_is(tree: Tree) -> Tree:
+    return tree
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A workload that can be trained and tuned.
+
+    config: its schema. conf: folder of YAML groups with `<name>.yaml` as the top. space: the
+    shipped search space. metrics: what its task measures, with directions; a study chooses
+    its goal among them. run: `module:function`, called in the worker with the run folder, the
+    checked configuration and a reporter. facts: figures of the data that spaces may refer to
+    (`rows`, widths). check_data: raises DataError for data that cannot be used, returns
+    notices. aliases: foreign keys and flags to config paths; words: foreign values, by path.
+    study_file: makes the `data:` section of a foreign study file ours.
+    evaluate, baselines: `module:function`, what `tunewright evaluate` calls.
+    """
+
+    name: str
+    config: type[RunConfig]
+    conf: Path
+    space: Path
+    metrics: Mapping[str, Direction]
+    run: str
+    evaluate: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
+    check_data: Callable[[RunConfig], list[str]] = _no_check
+    study_file: Callable[[Tree], Tree] = _as_it_is
+
+    def start(self, folder: RunFolder, config: RunConfig, reporter: "Reporter") -> Outcome:
+        """Train in this process; imports the torch wing."""
+        outcome: Outcome = imported(self.run)(folder, config, reporter)
+        return outcome
+
+    def goal(self, goal: str) -> tuple[str, Direction]:
+        """The metric and direction of a goal written `metric` or `metric:max|min`.
+
+        Raises ConfigError for a metric that the task does not measure.
+        """
+        name, _, direction = goal.partition(":")
+        bare = name.removeprefix("val_")
+        if bare not in self.metrics or direction not in ("", "max", "min"):
+            known = [f"val_{metric}" for metric in self.metrics]
+            raise ConfigError(
+                f"goal = {goal!r}",
+                expected=f"one of {', '.join(known)}, with :max or :min if need be",
+                remedy=did_you_mean(name, known),
+            )
+        return name, self.metrics[bare] if direction == "" else _direction(direction)
+
+
+def imported(name: str) -> Callable[..., Any]:
+    """The function behind `module:function`."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _direction(text: str) -> Direction:
+    return "max" if text == "max" else "min"

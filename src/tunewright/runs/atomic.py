@@ -1,0 +1,111 @@
+"""Files that are either whole or absent: written beside their place, then renamed into it."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tunewright.errors import ConfigError, DataError
+
+
+def write_with(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary neighbour of `path`, then move it into place.
+
+    Raises DataError, with the operating system's words, when the folder cannot be written
+    or the disk is full; what stood at `path` before still stands there then.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written: {error.strerror or error}",
+            remedy="Free space or choose a writable folder with --runs-dir; the same command "
+            "then continues where it stopped.",
+        ) from error
+    finally:
+        if temporary is not None and temporary.exists():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_with(path, lambda file: _fill(file, text))
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object atomically; floats that are not finite are refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_yaml(path: Path, tree: Mapping[str, Any], *, header: str = "") -> None:
+    """Write a YAML mapping atomically, under comment lines taken from `header`."""
+    comments = "".join(f"# {line}\n" for line in header.splitlines())
+    write_text(path, comments + dump_yaml(tree))
+
+
+def dump_yaml(tree: Mapping[str, Any]) -> str:
+    """A mapping as block YAML in its own order; short lists stay on one line."""
+    text: str = yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object at `path`, or None when it is absent or not (yet) whole."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, unresolved; `1e-4` is a number (OmegaConf's loader).
+
+    Raises ConfigError when the file is missing, is not YAML or holds no mapping.
+    """
+    try:
+        loaded = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist", remedy="Check the path.") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder", expected="a YAML file") from None
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not readable as YAML: {error}") from error
+    tree = OmegaConf.to_container(loaded, resolve=False)
+    if not isinstance(tree, dict):
+        raise ConfigError(
+            f"{path} holds a YAML list", expected="a mapping (key: value) at the top of the file"
+        )
+    return {str(key): value for key, value in tree.items()}
+
+
+def _fill(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style for mappings, flow style for lists of plain values."""
+
+
+def _represent_list(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
+    plain = all(not isinstance(item, dict | list | tuple) for item in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=plain)
+
+
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(tuple, _represent_list)

@@ -1,0 +1,155 @@
+"""What lies where in a run folder and in a study folder: the protocol between processes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import DataError
+from tunewright.runs.atomic import read_json, read_yaml, write_json, write_yaml
+from tunewright.runs.record import Outcome, Request
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One training, one folder; the coordinator and the worker meet only here.
+
+    In: `config.yaml`, `attempt.json`, `request.json`. Out: `progress.jsonl`, `log.txt`,
+    `checkpoints/`, and `outcome.json`, written last.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The whole configuration of this run."""
+        return self.path / "config.yaml"
+
+    @property
+    def progress(self) -> Path:
+        """One JSON line a report."""
+        return self.path / "progress.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Everything that the worker printed while this run was its work."""
+        return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`best.safetensors`, `best.json`, `last.pt` and the others that are kept."""
+        return self.path / "checkpoints"
+
+    @property
+    def outcome(self) -> Path:
+        """Written last: while it is absent, the attempt has not ended."""
+        return self.path / "outcome.json"
+
+    def write_config(self, tree: Mapping[str, Any], *, header: str = "") -> None:
+        """Store the configuration that this run repeats."""
+        write_yaml(self.config, tree, header=header)
+
+    def read_config(self) -> dict[str, Any]:
+        """The stored configuration; DataError when this is not a run folder."""
+        if not self.config.exists():
+            raise DataError(
+                f"{self.path} holds no config.yaml",
+                expected="a run folder, such as runs/<study>/final or runs/<study>/trials/00001",
+            )
+        return read_yaml(self.config)
+
+    @property
+    def attempt(self) -> int:
+        """How often this run was started; 0 before the first time."""
+        stored = read_json(self.path / "attempt.json")
+        return int(stored["attempt"]) if stored else 0
+
+    def begin_attempt(self) -> int:
+        """Count a new start and clear what concerned the last one; returns its number.
+
+        After this, lines and outcomes of earlier attempts no longer count.
+        """
+        attempt = self.attempt + 1
+        write_json(self.path / "attempt.json", {"attempt": attempt})
+        (self.path / "request.json").unlink(missing_ok=True)
+        self.outcome.unlink(missing_ok=True)
+        return attempt
+
+    def write_request(self, request: Request) -> None:
+        """Ask the running attempt for an end."""
+        write_json(self.path / "request.json", asdict(request))
+
+    def read_request(self, attempt: int) -> Request | None:
+        """What is asked of `attempt`, if anything; requests to earlier ones are ignored."""
+        stored = read_json(self.path / "request.json")
+        if stored is None or stored["attempt"] != attempt:
+            return None
+        return Request(**stored)
+
+    def write_outcome(self, outcome: Outcome) -> None:
+        """Say how this attempt ended; the last write of a worker."""
+        finite = {k: v for k, v in outcome.metrics.items() if v == v and abs(v) != float("inf")}
+        write_json(self.outcome, asdict(outcome) | {"metrics": finite})
+
+    def read_outcome(self) -> Outcome | None:
+        """The outcome of the current attempt, or None while it runs (or died)."""
+        stored = read_json(self.outcome)
+        if stored is None or stored["attempt"] != self.attempt:
+            return None
+        return Outcome(**stored)
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """`runs/<study>/`: the study file, its trials, and what came of them."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The Optuna study (SQLite) unless a storage URL is given."""
+        return self.path / "study.db"
+
+    @property
+    def settings(self) -> Path:
+        """Recipe, goal, sampler, pruner and storage of this study."""
+        return self.path / "study.yaml"
+
+    @property
+    def space(self) -> Path:
+        """The checked space that is searched."""
+        return self.path / "space.yaml"
+
+    @property
+    def trials(self) -> Path:
+        """One run folder a trial."""
+        return self.path / "trials"
+
+    @property
+    def best_config(self) -> Path:
+        """The best trial's configuration at full fidelity; trains as it is."""
+        return self.path / "best_config.yaml"
+
+    @property
+    def best_results(self) -> Path:
+        """The best trial: number, score, parameters."""
+        return self.path / "best_results.json"
+
+    @property
+    def summary(self) -> Path:
+        """The whole study in figures."""
+        return self.path / "study_summary.json"
+
+    @property
+    def top_configs(self) -> Path:
+        """`01.yaml`, `02.yaml`, ...: each trains as it is."""
+        return self.path / "top_configs"
+
+    @property
+    def final(self) -> RunFolder:
+        """The winner, trained in full."""
+        return RunFolder(self.path / "final")
+
+    def trial(self, number: int) -> RunFolder:
+        """The run folder of a trial."""
+        return RunFolder(self.trials / f"{number:05d}")

@@ -1,0 +1,103 @@
+"""`progress.jsonl`: appended by the worker, followed by the coordinator, read by all."""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tunewright.runs.record import Progress
+
+
+class ProgressWriter:
+    """Appends whole lines; the first one says where this attempt takes up the training.
+
+    A line survives the death of the process as soon as `write` returns. A line torn by a
+    kill is closed off by the next attempt and skipped by readers.
+    """
+
+    def __init__(self, path: Path, attempt: int, resumed_from: int) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        size = os.fstat(self._descriptor).st_size
+        torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
+        start = json.dumps({"attempt": attempt, "resumed_from": resumed_from})
+        self._append(("\n" if torn else "") + start)
+
+    def write(self, progress: Progress) -> None:
+        """Append one report; metrics that are not finite are stored as null."""
+        line = asdict(progress)
+        line["metrics"] = {k: v if math.isfinite(v) else None for k, v in line["metrics"].items()}
+        self._append(json.dumps(line, allow_nan=False))
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._descriptor)
+
+    def _append(self, line: str) -> None:
+        os.write(self._descriptor, (line + "\n").encode())
+
+
+class ProgressTail:
+    """Follows the lines of one attempt while they are written; late lines are dropped."""
+
+    def __init__(self, path: Path, attempt: int) -> None:
+        self._path, self._attempt, self._offset = path, attempt, 0
+
+    def poll(self) -> list[Progress]:
+        """The reports that were completed since the last poll."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                fresh = stream.read()
+        except FileNotFoundError:
+            return []
+        whole = fresh.rfind(b"\n") + 1
+        self._offset += whole
+        reports = (_parse(line) for line in _json_lines(fresh[:whole]))
+        return [r for r in reports if r is not None and r.attempt == self._attempt]
+
+
+def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Progress]:
+    """The valid history of a run, one report a step.
+
+    Lines past the checkpoint that a later attempt started from are dropped, as are lines
+    that an earlier attempt wrote after a later one had begun.
+    before_attempt: leave out this attempt and all after it.
+    """
+    try:
+        lines = list(_json_lines(path.read_bytes()))
+    except FileNotFoundError:
+        return []
+    valid: dict[int, Progress] = {}
+    current = 0
+    for line in lines:
+        attempt = line.get("attempt")
+        if not isinstance(attempt, int) or attempt < current:
+            continue
+        if before_attempt is not None and attempt >= before_attempt:
+            continue
+        current = attempt
+        if "resumed_from" in line:
+            valid = {step: p for step, p in valid.items() if step <= line["resumed_from"]}
+        elif (report := _parse(line)) is not None:
+            valid[report.step] = report
+    return [valid[step] for step in sorted(valid)]
+
+
+def _json_lines(data: bytes) -> Iterator[dict[str, Any]]:
+    for line in data.split(b"\n"):
+        try:
+            value = json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _parse(line: dict[str, Any]) -> Progress | None:
+    if "step" not in line:
+        return None
+    metrics = {k: math.nan if v is None else float(v) for k, v in line["metrics"].items()}
+    return Progress(line["attempt"], line["step"], metrics, line["seconds"], line["memory_mib"])

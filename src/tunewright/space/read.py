@@ -1,0 +1,189 @@
+"""Space files: our YAML and the guides' two dialects, read into one specification."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.tree import Tree, flatten, put
+from tunewright.errors import SpaceError, did_you_mean
+from tunewright.runs.atomic import read_yaml
+
+OURS = ("parameters", "forbid", "derived", "inherit", "settings")
+FIELDS = ("type", "choices", "low", "high", "log", "step", "default", "when", "fits", "shrink_to")
+STUDY_BLOCK = {"name", "direction", "metric", "n_trials", "n_jobs", "timeout", "storage",
+               "sampler", "pruner"}
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """What a file says, before it meets the recipe's own space.
+
+    parameters: raw fields by config path. settings: configuration that the file sets beside
+    the space (study name, number of trials, fixed values), nested. inherit: whether
+    parameters and fields that the file leaves out come from the recipe's space.
+    """
+
+    parameters: Mapping[str, Mapping[str, Any]]
+    forbid: tuple[Any, ...] = ()
+    derived: Mapping[str, str] = field(default_factory=dict)
+    settings: Tree = field(default_factory=dict)
+    inherit: bool = True
+    file: Path | None = None
+
+
+def is_space_file(tree: Mapping[str, Any]) -> bool:
+    """Whether a YAML mapping is a space or study file, told by its keys."""
+    return any(key in tree for key in ("parameters", "search_space", "hyperparameters"))
+
+
+def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFile:
+    """Read a space file in any of the three dialects.
+
+    aliases: flat names to config paths. Raises SpaceError that names the file and the key.
+    """
+    return parse_space(read_yaml(file), file, aliases or {})
+
+
+def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
+    """The specification in a mapping that was read from `file`."""
+    if "search_space" in tree:
+        spec = _flat_study(tree, file)
+    elif "hyperparameters" in tree:
+        spec = _study_blocks(tree, file)
+    elif "parameters" in tree:
+        spec = _own(tree, file)
+    else:
+        raise SpaceError(
+            f"{file} has the keys {', '.join(tree) or 'none'}",
+            expected="`parameters:`, `search_space:` or `hyperparameters:` at the top",
+        )
+    renamed = {aliases.get(path, path): raw for path, raw in spec.parameters.items()}
+    return SpaceFile(renamed, spec.forbid, spec.derived, spec.settings, spec.inherit, file)
+
+
+def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
+    for key in tree:
+        if key not in OURS:
+            raise SpaceError(
+                f"{key!r} in {file}",
+                expected=f"one of {', '.join(OURS)}",
+                remedy=did_you_mean(key, OURS),
+            )
+    forbid = tree.get("forbid") or []
+    if not isinstance(forbid, list):
+        raise SpaceError(f"forbid in {file}", expected="a list of mappings from paths to values")
+    return SpaceFile(
+        _parameters(tree["parameters"], file, "parameters"),
+        tuple(forbid),
+        dict(tree.get("derived") or {}),
+        dict(tree.get("settings") or {}),
+        bool(tree.get("inherit", True)),
+    )
+
+
+def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
+    """`search_space:` beside study_name, n_trials, n_jobs, storage, timeout, data, pruner."""
+    settings: Tree = {}
+    for key, value in tree.items():
+        if key in ("pruner", "sampler"):
+            put(settings, f"study.{key}", _component(value))
+        elif key != "search_space" and value is not None:
+            settings[key] = value
+    return SpaceFile(_parameters(tree["search_space"], file, "search_space"), settings=settings)
+
+
+def _study_blocks(tree: Mapping[str, Any], file: Path) -> SpaceFile:
+    """`hyperparameters:` beside a `study:` and a `fixed:` block."""
+    for key in tree:
+        if key not in ("study", "hyperparameters", "fixed"):
+            raise SpaceError(f"{key!r} in {file}", expected="study, hyperparameters or fixed")
+    settings: Tree = dict(tree.get("fixed") or {})
+    study = tree.get("study") or {}
+    if not isinstance(study, Mapping):
+        raise SpaceError(f"study in {file}: {study!r}", expected="a mapping")
+    for key, value in study.items():
+        if key not in STUDY_BLOCK:
+            raise SpaceError(
+                f"study.{key} in {file}",
+                expected=f"one of {', '.join(sorted(STUDY_BLOCK))}",
+                remedy=did_you_mean(str(key), STUDY_BLOCK),
+            )
+        if key in ("pruner", "sampler"):
+            put(settings, f"study.{key}", _component(value))
+        elif key == "metric":
+            settings["goal"] = str(value)
+        elif key != "direction" and value is not None:
+            put(settings, f"study.{_STUDY_KEYS.get(str(key), str(key))}", value)
+    if "direction" in study and "metric" in study:
+        short = {"maximize": "max", "minimize": "min"}.get(str(study["direction"]))
+        if short is None:
+            raise SpaceError(
+                f"study.direction = {study['direction']!r} in {file}",
+                expected="maximize or minimize",
+            )
+        settings["goal"] = f"{settings['goal']}:{short}"
+    parameters = _parameters(tree["hyperparameters"], file, "hyperparameters")
+    return SpaceFile(parameters, settings=settings)
+
+
+_STUDY_KEYS = {"n_trials": "trials", "n_jobs": "jobs"}
+
+
+def _component(value: Any) -> Tree:
+    """A sampler or pruner: a name, a mapping with `type`, or null for none."""
+    if value is None:
+        return {"type": "none"}
+    if isinstance(value, str):
+        return {"type": value}
+    return {k: ("none" if k == "type" and v is None else v) for k, v in value.items()}
+
+
+def _parameters(raw: Any, file: Path, key: str) -> dict[str, dict[str, Any]]:
+    if not isinstance(raw, Mapping):
+        kind = "a YAML list" if isinstance(raw, list) else repr(raw)
+        raise SpaceError(
+            f"{key} in {file} is {kind}",
+            expected="a mapping from parameter names to their domains",
+            remedy="Write `lr: {type: float, low: 1e-5, high: 1e-2, log: true}` without a dash.",
+        )
+    if not raw:
+        raise SpaceError(f"{key} in {file} is empty", expected="at least one parameter")
+    parameters: dict[str, dict[str, Any]] = {}
+    for path, fields in _by_path(raw).items():
+        if not isinstance(fields, Mapping):
+            raise SpaceError(
+                f"{key}.{path} = {fields!r} in {file}",
+                expected="a mapping with type, choices or low and high",
+            )
+        for name in fields:
+            if name not in FIELDS:
+                raise SpaceError(
+                    f"{key}.{path} has {name!r} in {file}",
+                    expected=f"one of {', '.join(FIELDS)}",
+                    remedy=did_you_mean(str(name), FIELDS),
+                )
+        parameters[path] = dict(fields)
+    return parameters
+
+
+def _by_path(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Parameters may be nested like the configuration: `optim: {lr: {low: ...}}`."""
+    found: dict[str, Any] = {}
+    for key, value in raw.items():
+        nested = (
+            isinstance(value, Mapping)
+            and value
+            and not any(name in FIELDS and name != "type" for name in value)
+            and all(isinstance(inner, Mapping) for inner in value.values())
+        )
+        if nested:
+            found |= _by_path(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def settings_of(spec: SpaceFile) -> dict[str, Any]:
+    """The settings of a space file by dotted key, as it spells them."""
+    return flatten(spec.settings)
