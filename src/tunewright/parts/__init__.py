@@ -1,0 +1,1 @@
+"""Models, losses, metrics and data handling that recipes share."""
