@@ -1,0 +1,1 @@
+"""Configurations: schema, composition, checks, and where values come from; no torch."""

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -40,15 +40,36 @@ class Configurable(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The recipe's name."""
+        ...
+
     @property
-    def config(self) -> type[RunConfig]: ...
+    def config(self) -> type[RunConfig]:
+        """Its schema."""
+        ...
+
     @property
-    def conf(self) -> Path: ...
+    def conf(self) -> Path:
+        """Its YAML groups."""
+        ...
+
     @property
-    def aliases(self) -> Mapping[str, str]: ...
+    def aliases(self) -> Mapping[str, str]:
+        """Foreign keys."""
+        ...
+
     @property
-    def words(self) -> Mapping[str, Mapping[str, str]]: ...
+    def words(self) -> Mapping[str, Mapping[str, str]]:
+        """Foreign values."""
+        ...
+
+
+class Layer(NamedTuple):
+    """A file of settings and the mapping that was read from it."""
+
+    file: Path
+    tree: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,13 +88,13 @@ def compose(
     recipe: Configurable,
     overrides: Sequence[str] = (),
     *,
-    file: Path | None = None,
+    layers: Sequence[Layer] = (),
     config_dir: Path | None = None,
     config_name: str | None = None,
 ) -> Composed:
     """The configuration of `recipe`.
 
-    file: a configuration to start from, complete or partial. config_dir: the user's folder
+    layers: files laid over the groups in turn, complete or partial. config_dir: the user's folder
     of groups and top-level files, searched before the shipped ones. config_name: the
     top-level file in place of the recipe's own.
 
@@ -83,19 +104,19 @@ def compose(
     if config_dir and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}", expected="an existing folder")
     groups, values = _sorted_overrides(overrides, folders, recipe)
-    stored = translated(read_yaml(file), recipe) if file else {}
-    if _names_data(stored, values) and "data" not in groups:
+    if "data" not in groups and _names_data(layers, values, recipe):
         groups["data"] = "data=folder"
-    if (kind := _typed_kind(values, folders, groups)) is not None:
-        groups |= kind
+    chosen = dict(groups)
+    groups |= _typed_kinds(values, folders, groups)
     tree, sources = _composed_groups(config_name or recipe.name, list(groups.values()), folders)
-    if file:
-        chosen = {name: get(tree, name) for name in groups if name not in ("data",)}
-        sources |= {_own(p, recipe): s for p, s in sources_in(file, read_yaml(file)).items()}
-        tree = merged(tree, stored)
-        for name, branch in chosen.items():
+    from_groups = tree
+    for file, raw in layers:
+        tree = merged(tree, translated(raw, recipe))
+        sources |= {_own(path, recipe): s for path, s in sources_in(file, raw).items()}
+    if layers:
+        for name in chosen.keys() - {"data"}:  # a group typed by hand outweighs the files
             drop(tree, name)
-            put(tree, name, branch)
+            put(tree, name, get(from_groups, name))
     for override in values:
         path, source = _own(override.key_or_group, recipe), Source(override=override.input_line)
         if override.is_delete():
@@ -184,17 +205,18 @@ def _options(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
-def _names_data(stored: Tree, values: Sequence[Override]) -> bool:
+def _names_data(layers: Sequence[Layer], values: Sequence[Override], recipe: Configurable) -> bool:
     """Whether the user names data of their own, which the embedded settings do not fit."""
     for override in values:
-        if override.key_or_group == "data.dir":
+        if _own(override.key_or_group, recipe) == "data.dir":
             return override.value() is not None
-    return get(stored, "data.dir") is not None
+    trees = (translated(layer.tree, recipe) for layer in layers)
+    return any(get(tree, "data.dir") is not None for tree in trees)
 
 
-def _typed_kind(
+def _typed_kinds(
     values: Sequence[Override], folders: Sequence[Path], groups: Mapping[str, str]
-) -> dict[str, str] | None:
+) -> dict[str, str]:
     """`model.type=clip` starts from the file of that kind where there is one."""
     found = {}
     for override in values:
@@ -203,7 +225,7 @@ def _typed_kind(
             option = str(override.value())
             if option in _options(group, folders):
                 found[group] = f"{group}={option}"
-    return found or None
+    return found
 
 
 def _composed_groups(

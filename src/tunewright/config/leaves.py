@@ -99,9 +99,7 @@ def _shared(leaf: Leaf, kinds: Mapping[str, tuple[str, ...]]) -> Leaf:
     return Leaf(leaf.path, leaf.default, joined)
 
 
-def _prune(
-    tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, str]
-) -> Tree:
+def _prune(tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, str]) -> Tree:
     kept: Tree = {}
     for name, value in tree.items():
         field = schema.model_fields.get(name)

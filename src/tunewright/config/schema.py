@@ -88,7 +88,8 @@ class Training(Section):
     batch_size: rows a step, all micro-batches together. accumulate: micro-batches a step.
     patience: epochs without a better score before stopping early (null = never).
     checkpoint_seconds: at least this long between two resumable checkpoints; a killed run
-    computes at most this much again, plus the epoch it was in.
+    computes at most this much again, plus the epoch it was in. keep_last: states that stay
+    after the end (0 = only while it runs). keep_best: best weights that stay.
     """
 
     epochs: Count = 50
@@ -98,7 +99,7 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     patience: Count | None = None
-    keep_last: Count = 1
+    keep_last: Annotated[int, Field(ge=0)] = 1
     keep_best: Count = 1
     checkpoint_seconds: NotNegative = 10.0
 

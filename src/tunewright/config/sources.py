@@ -44,9 +44,7 @@ def sources_in(file: Path, tree: Mapping[str, object], package: str = "") -> dic
     """The sources of all leaves that `file` sets under `package`."""
     lines = lines_of(file)
     prefix = f"{package}." if package else ""
-    return {
-        f"{prefix}{path}": Source(file, _line(lines, path)) for path in flatten(tree)
-    }
+    return {f"{prefix}{path}": Source(file, _line(lines, path)) for path in flatten(tree)}
 
 
 def source_of(sources: Mapping[str, Source], path: str) -> Source:

@@ -1,0 +1,1 @@
+"""Workloads that can be trained and tuned."""

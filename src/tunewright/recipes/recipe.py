@@ -36,12 +36,15 @@ class Recipe:
 
     config: its schema. conf: folder of YAML groups with `<name>.yaml` as the top. space: the
     shipped search space. metrics: what its task measures, with directions; a study chooses
-    its goal among them. run: `module:function`, called in the worker with the run folder, the
-    checked configuration and a reporter. facts: figures of the data that spaces may refer to
-    (`rows`, widths). check_data: raises DataError for data that cannot be used, returns
-    notices. aliases: foreign keys and flags to config paths; words: foreign values, by path.
-    study_file: makes the `data:` section of a foreign study file ours.
-    evaluate, baselines: `module:function`, what `tunewright evaluate` calls.
+    its goal among them.
+    setup: `module:function` from the checked configuration and a device to a
+    `train.task.Setup`. run: `module:function` in place of the trainer, for what does not train
+    with it; called with the run folder, the configuration and a reporter. evaluate:
+    `module:function`, what `tunewright evaluate` calls in a worker.
+    facts: figures of the data that spaces may refer to (`rows`, widths). check_data: raises
+    DataError for data that cannot be used, returns notices.
+    aliases: foreign keys and flags to config paths; words: foreign values, by path.
+    study_file: settings of ours from the `data:` section of a foreign study file.
     """
 
     name: str
@@ -49,7 +52,8 @@ class Recipe:
     conf: Path
     space: Path
     metrics: Mapping[str, Direction]
-    run: str
+    setup: str = ""
+    run: str = ""
     evaluate: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -59,8 +63,12 @@ class Recipe:
 
     def start(self, folder: RunFolder, config: RunConfig, reporter: "Reporter") -> Outcome:
         """Train in this process; imports the torch wing."""
-        outcome: Outcome = imported(self.run)(folder, config, reporter)
-        return outcome
+        if self.run:
+            outcome: Outcome = imported(self.run)(folder, config, reporter)
+            return outcome
+        from tunewright.train.start import start
+
+        return start(imported(self.setup), config, *self.goal(config.goal), folder, reporter)
 
     def goal(self, goal: str) -> tuple[str, Direction]:
         """The metric and direction of a goal written `metric` or `metric:max|min`.

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tunewright.errors import ConfigError, DataError
 
 
-def write_with(path: Path, write: Callable[[Path], None]) -> None:
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary neighbour of `path`, then move it into place.
 
     Raises DataError, with the operating system's words, when the folder cannot be written

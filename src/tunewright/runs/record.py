@@ -6,6 +6,7 @@ from typing import Literal
 
 OutcomeState = Literal["done", "pruned", "paused", "failed"]
 TrialState = Literal["running", "done", "pruned", "infeasible", "failed"]
+STATES: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "failed", "running")
 Cause = Literal["", "diverged", "out of memory", "timed out", "killed", "error", "interrupted"]
 
 INFEASIBLE: tuple[Cause, ...] = ("diverged", "out of memory")

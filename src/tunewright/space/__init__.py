@@ -1,0 +1,1 @@
+"""Search spaces: domains, conditions, rules, and the files they are written in; no torch."""

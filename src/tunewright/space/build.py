@@ -58,9 +58,7 @@ def build_space(
         notices.append(f"{path} is not searched: it is set by hand")
         del raw[path]
     parameters = {path: _parameter(path, spec, raw, around, notices) for path, spec in raw.items()}
-    written = {
-        path for path, spec in (given.parameters if given else {}).items() if "when" in spec
-    }
+    written = {path for path, spec in (given.parameters if given else {}).items() if "when" in spec}
     parameters = _live(parameters, written, around, notices)
     if not parameters:
         raise SpaceError(
@@ -164,16 +162,20 @@ def _domain(path: str, spec: Mapping[str, Any], around: Surroundings) -> Domain:
             expected="categorical, float or int",
             remedy=did_you_mean(str(kind), ("categorical", "float", "int")),
         )
-    bounds = [spec.get("low"), spec.get("high")]
-    if any(isinstance(b, bool) or not isinstance(b, int | float) for b in bounds):
-        raise SpaceError(f"low, high = {bounds}", expected="two numbers")
-    low, high = bounds
-    log, step = bool(spec.get("log", False)), spec.get("step")
+    low, high = (_number(name, spec.get(name)) for name in ("low", "high"))
+    step = None if spec.get("step") is None else _number("step", spec["step"])
+    log = bool(spec.get("log", False))
     if kind == "float":
         return Float(float(low), float(high), log, None if step is None else float(step))
-    if any(float(b) != int(b) for b in (low, high, step or 1)):
+    if any(number != int(number) for number in (low, high, step or 1)):
         raise SpaceError(f"low, high, step = {[low, high, step]}", expected="whole numbers")
     return Int(int(low), int(high), log, int(step or 1))
+
+
+def _number(name: str, value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpaceError(f"{name} = {value!r}", expected="a number")
+    return value
 
 
 def _fitted(

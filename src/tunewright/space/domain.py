@@ -31,8 +31,10 @@ class Categorical:
         return self.choices
 
     def __str__(self) -> str:
-        return " | ".join(str(choice).lower() if isinstance(choice, bool) else str(choice)
-                          for choice in self.choices)
+        return " | ".join(
+            str(choice).lower() if isinstance(choice, bool) else str(choice)
+            for choice in self.choices
+        )
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,17 @@ from tunewright.runs.atomic import read_yaml
 
 OURS = ("parameters", "forbid", "derived", "inherit", "settings")
 FIELDS = ("type", "choices", "low", "high", "log", "step", "default", "when", "fits", "shrink_to")
-STUDY_BLOCK = {"name", "direction", "metric", "n_trials", "n_jobs", "timeout", "storage",
-               "sampler", "pruner"}
+STUDY_BLOCK = {
+    "name",
+    "direction",
+    "metric",
+    "n_trials",
+    "n_jobs",
+    "timeout",
+    "storage",
+    "sampler",
+    "pruner",
+}
 
 
 @dataclass(frozen=True)

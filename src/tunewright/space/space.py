@@ -80,9 +80,7 @@ class Space:
     def default(self) -> dict[str, Any] | None:
         """The first point to try, or None if the defaults themselves are forbidden."""
         values = self.draw(
-            lambda p: nearest(
-                p.domain, self.fixed.get(p.path) if p.default is None else p.default
-            )
+            lambda p: nearest(p.domain, self.fixed.get(p.path) if p.default is None else p.default)
         )
         return None if self.broken_rule(values) else values
 

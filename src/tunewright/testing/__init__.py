@@ -1,0 +1,1 @@
+"""Contract tests that ship, to be inherited by those who write a new part."""

@@ -1,0 +1,1 @@
+"""The search: stages, loop, study."""

@@ -1,0 +1,1 @@
+"""Projection heads on paired embeddings."""

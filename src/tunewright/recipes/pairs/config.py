@@ -21,7 +21,8 @@ class PairsData(Section):
     """Where the embeddings lie: `{dir}/{train}_image_embeddings.npy` and so on.
 
     dir: null for the embedded digits. *_metadata: file names, if not `{name}_metadata.json`.
-    texts_repeat: rows with the same text are one text: a positive of each other.
+    texts_repeat: in the metrics, rows with the same text are one text. positives: which rows
+    of a batch count as pairs in the loss; `image_or_text` joins rows that share either.
     """
 
     dir: str | None = None
@@ -32,6 +33,7 @@ class PairsData(Section):
     valid_metadata: str | None = None
     test_metadata: str | None = None
     texts_repeat: bool = True
+    positives: Literal["image", "image_or_text"] = "image"
 
 
 class SiglipHead(Section):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tunewright.config.schema import RunConfig
-from tunewright.config.tree import Tree
+from tunewright.config.tree import Tree, put
 from tunewright.errors import ConfigError
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.sets import check_sets, pairs_facts
@@ -47,7 +47,6 @@ ALIASES = {
     "timeout": "study.timeout",
     "base_data_dir": "data.dir",
     "data.base_data_dir": "data.dir",
-    "data.train_metadata_file": "data.train_metadata",
     "data.val_metadata": "data.valid_metadata",
 }
 
@@ -57,33 +56,43 @@ WORDS = {
         "softmax_infonce": "softmax",
         "queue_infonce": "queue",
     },
-    "study.sampler.type": {"TPE": "tpe", "TPESampler": "tpe", "Random": "random",
-                           "RandomSampler": "random"},
-    "study.pruner.type": {"SuccessiveHalvingPruner": "asha", "ASHA": "asha", "null": "none",
-                          "NopPruner": "none"},
+    "study.sampler.type": {
+        "TPE": "tpe",
+        "TPESampler": "tpe",
+        "Random": "random",
+        "RandomSampler": "random",
+    },
+    "study.pruner.type": {
+        "SuccessiveHalvingPruner": "asha",
+        "ASHA": "asha",
+        "null": "none",
+        "NopPruner": "none",
+    },
 }
 
 
 def named_sets(data: Tree) -> Tree:
-    """The guide's `data:` section (one file name a line) as names of sets.
+    """The guide's `data:` section (one file name a line) as settings of ours.
 
-    `train_image_embeddings: train_tuning_image_embeddings.pt` says that the set is called
-    `train_tuning`; the image and the text file must agree on that.
+    `train_image_embeddings: train_tuning_image_embeddings.pt` names the set `train_tuning`,
+    which only the explore stage trains on; the image and the text file must agree on it.
     """
+    names: dict[str, str] = {}
     ours: Tree = {}
     for key, value in data.items():
         split, _, kind = key.partition("_")
-        if kind not in ("image_embeddings", "text_embeddings"):
-            ours[key] = value
-            continue
-        name = str(value).rpartition("_" + kind)[0]
-        role = {"val": "valid"}.get(split, split)
-        if not name or ours.get(role, name) != name:
-            raise ConfigError(
-                f"data.{key} = {value!r}",
-                expected=f"a file <name>_{kind}.pt, with one <name> for images and texts",
-            )
-        ours[role] = name
+        if kind in ("image_embeddings", "text_embeddings"):
+            name = str(value).rpartition("_" + kind)[0]
+            if not name or names.setdefault(split, name) != name:
+                raise ConfigError(
+                    f"data.{key} = {value!r}",
+                    expected=f"a file <name>_{kind}.pt, with one <name> for images and texts",
+                )
+        elif key != "train_metadata":  # follows from the name; the full set has its own
+            put(ours, f"data.{key}", value)
+    for split, name in names.items():
+        path = {"train": "stages.explore.data.train", "val": "data.valid"}.get(split)
+        put(ours, path or f"data.{split}", name)
     return ours
 
 
@@ -109,7 +118,7 @@ RECIPE = Recipe(
     conf=HERE / "conf",
     space=HERE / "space.yaml",
     metrics=METRICS,
-    run="tunewright.recipes.pairs.setup:run",
+    setup="tunewright.recipes.pairs.setup:make_setup",
     evaluate="tunewright.recipes.pairs.evaluation:evaluate",
     aliases=ALIASES,
     words=WORDS,

@@ -1,0 +1,78 @@
+"""A finished or running study in a form to print or to store: what `analyze` shows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.runs.record import STATES, StudyRecord, Trial
+
+ENOUGH = 50
+"""Completed trials below which PED-ANOVA has fewer than five above its quantile."""
+
+
+def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int) -> dict[str, Any]:
+    """Counts, the best trial, the top table, importances with their caveats, failures."""
+    ranked = record.ranked()
+    done = len(ranked)
+    return {
+        "study": record.name,
+        "recipe": record.recipe,
+        "goal": record.goal,
+        "direction": record.direction,
+        "trials": len(record.trials),
+        "by_state": {state: len(record.of_state(state)) for state in STATES},
+        "best": _row(ranked[0]) if ranked else None,
+        "top": [_row(trial) for trial in ranked[:top]],
+        "importances": dict(importances),
+        "importance_notes": _caveats(record, importances, done),
+        "failures": failures(record),
+        "seconds": sum(trial.seconds or 0.0 for trial in record.trials),
+        "epochs": sum(max(trial.curve, default=0) for trial in record.trials),
+    }
+
+
+def failures(record: StudyRecord) -> list[dict[str, Any]]:
+    """Trials that failed, gathered by cause and reason, most frequent first."""
+    gathered: dict[tuple[str, str], list[int]] = {}
+    for trial in record.of_state("failed", "infeasible"):
+        gathered.setdefault((trial.cause or "error", _short(trial.reason)), []).append(trial.number)
+    return [
+        {"cause": cause, "reason": reason, "count": len(numbers), "trials": numbers}
+        for (cause, reason), numbers in sorted(gathered.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def searched_paths(record: StudyRecord) -> list[str]:
+    """The parameters of the study, those that most trials have first."""
+    counts: dict[str, int] = {}
+    for trial in record.trials:
+        for path in trial.parameters:
+            counts[path] = counts.get(path, 0) + 1
+    return sorted(counts, key=lambda path: -counts[path])
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "score": trial.score,
+        "epochs": max(trial.curve, default=0),
+        "seconds": trial.seconds,
+        "parameters": dict(trial.parameters),
+    }
+
+
+def _caveats(record: StudyRecord, importances: Mapping[str, float], done: int) -> list[str]:
+    notes = []
+    if done < ENOUGH:
+        notes.append(
+            f"{done} completed trials: importances are rough below {ENOUGH} "
+            "(pruned trials do not count)"
+        )
+    left_out = [path for path in searched_paths(record) if path not in importances]
+    if importances and left_out:
+        notes.append(f"not ranked, because not every trial has them: {', '.join(left_out)}")
+    return notes
+
+
+def _short(reason: str) -> str:
+    """Reasons that differ only in their numbers are one reason."""
+    return " ".join("N" if word.strip(".,:;()").isdigit() else word for word in reason.split())

@@ -1,0 +1,158 @@
+"""What was typed, sorted: a recipe, files, overrides, and the guides' own flags."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.compose import Composed, Layer, compose
+from tunewright.config.tree import Tree, put
+from tunewright.errors import UsageError, did_you_mean
+from tunewright.recipes.find import find_recipe, recipe_names
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.atomic import read_yaml
+from tunewright.space.read import SpaceFile, is_space_file, parse_space
+
+
+@dataclass(frozen=True)
+class Request:
+    """A recipe with its composed configuration and, for studies, the space file."""
+
+    recipe: Recipe
+    composed: Composed
+    space: SpaceFile | None = None
+
+
+@dataclass
+class _Typed:
+    recipe: str | None = None
+    files: list[Path] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    flags: list[tuple[str, str]] = field(default_factory=list)
+
+
+def understand(
+    words: Sequence[str],
+    *,
+    command: str,
+    settings: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    space: Path | None = None,
+    config_dir: Path | None = None,
+    config_name: str | None = None,
+) -> Request:
+    """Sort the words of `command`: `RECIPE|FILE [FILE] [key=value ...] [--foreign-flag value]`.
+
+    settings: config paths that options of ours set, left out where None. A file with a space
+    in it is a space file, wherever it was named.
+
+    Raises UsageError for what cannot be meant.
+    """
+    typed = _sorted(words)
+    if config is not None:
+        if typed.files:
+            raise UsageError(
+                f"{typed.files[0]} and --config {config} together",
+                expected="one of them",
+                remedy=f"Name the file once: tunewright {command} {typed.files[0]}.",
+            )
+        typed.files.append(config)
+    trees = [(file, read_yaml(file)) for file in typed.files]
+    recipe = find_recipe(_recipe_name(typed, [tree for _, tree in trees], command))
+    layers, spaces = [], []
+    for file, tree in trees:
+        if is_space_file(tree):
+            spaces.append((file, tree))
+        else:
+            layers.append(Layer(file, tree))
+    if space is not None:
+        if spaces:
+            raise UsageError(f"{spaces[0][0]} and --space {space} together", expected="one space")
+        spaces.append((space, read_yaml(space)))
+    if len(spaces) > 1 or len(layers) > 1:
+        raise UsageError(f"{len(typed.files)} files", expected="one configuration and one space")
+    given = None
+    for file, tree in spaces:
+        given = parse_space(tree, file, recipe.aliases)
+        layers.append(Layer(file, _settings(given, recipe)))
+    overrides = [*typed.overrides, *(_from_flag(n, v, recipe, command) for n, v in typed.flags)]
+    overrides += [f"{path}={_quoted(v)}" for path, v in (settings or {}).items() if v is not None]
+    composed = compose(
+        recipe, overrides, layers=layers, config_dir=config_dir, config_name=config_name
+    )
+    return Request(recipe, composed, given)
+
+
+def _sorted(words: Sequence[str]) -> _Typed:
+    typed = _Typed()
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            if not equals:
+                value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "true"
+            typed.flags.append((name, value))
+        elif "=" in word or word.startswith("~"):
+            typed.overrides.append(word)
+        elif word in recipe_names() and typed.recipe is None:
+            typed.recipe = word
+        elif Path(word).suffix in (".yaml", ".yml") or Path(word).is_file():
+            typed.files.append(Path(word))
+        elif typed.recipe is None and not typed.files:
+            find_recipe(word)  # raises, with the nearest name
+        else:
+            raise UsageError(
+                f"{word!r}", expected="a YAML file or an override such as optim.lr=1e-3"
+            )
+    return typed
+
+
+def _recipe_name(typed: _Typed, trees: Sequence[Tree], command: str) -> str:
+    if typed.recipe is not None:
+        return typed.recipe
+    for tree in trees:
+        if isinstance(tree.get("recipe"), str):
+            return str(tree["recipe"])
+    if typed.files:
+        raise UsageError(
+            f"{typed.files[0]} does not say which recipe it is for",
+            expected=f"one of {', '.join(recipe_names())}",
+            remedy=f"Type it: tunewright {command} RECIPE {typed.files[0]}.",
+        )
+    raise UsageError(
+        f"tunewright {command} without a recipe",
+        expected=f"one of {', '.join(recipe_names())}, or a configuration file",
+    )
+
+
+def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
+    """What a space file sets beside the space; its `data:` files through the recipe."""
+    settings = dict(spec.settings)
+    data = settings.pop("data", None)
+    if isinstance(data, Mapping):
+        for key, value in recipe.study_file(dict(data)).items():
+            put(settings, key, value)
+    return settings
+
+
+def _from_flag(name: str, value: str, recipe: Recipe, command: str) -> str:
+    key = name.replace("-", "_")
+    path = recipe.aliases.get(key) or recipe.aliases.get(name)
+    if path is None:
+        raise UsageError(
+            f"--{name}",
+            expected=f"an option of `tunewright {command}`",
+            remedy=did_you_mean(key, recipe.aliases) or f"See tunewright {command} --help.",
+        )
+    return f"{path}={value}"
+
+
+def _quoted(value: Any) -> str:
+    """A value in the grammar of overrides."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,177 @@
+"""What commands print when they are done: results, files, and what to type next."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tunewright.cli.screen import (
+    duration,
+    evaluation_table,
+    figure,
+    importance_table,
+    trials_table,
+)
+from tunewright.config.compose import Composed
+from tunewright.config.show import shown
+from tunewright.errors import RunError
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.atomic import dump_yaml
+from tunewright.runs.folder import RunFolder
+from tunewright.space.build import specification
+from tunewright.space.space import Space
+from tunewright.tune.single import Trained
+from tunewright.tune.stages import Tuned
+
+
+def print_tuned(console: Console, recipe: Recipe, tuned: Tuned) -> None:
+    """The best configuration, its score with an interval, the files, the next commands."""
+    best, folder = tuned.record.best, tuned.folder
+    if best is None:
+        counts = {s: len(tuned.record.of_state(s)) for s in ("pruned", "infeasible", "failed")}
+        raise RunError(
+            f"no trial of {tuned.record.name!r} finished: "
+            + ", ".join(f"{count} {state}" for state, count in counts.items()),
+            remedy=f"See why: tunewright analyze {folder.path}.",
+        )
+    console.rule("best configuration")
+    console.print(
+        f"trial {best.number} of {len(tuned.record.trials)}, "
+        f"{tuned.record.goal} = {figure(best.score)} in the search"
+    )
+    for path, value in best.parameters.items():
+        console.print(f"  {path:<24} {figure(value)}")
+    if tuned.ending == "timed out":
+        console.print("The time was up; type the same command again to go on.")
+    if tuned.final is not None:
+        _print_scores(console, tuned.record.goal, tuned.final)
+    if tuned.evaluation is not None:
+        _print_evaluated(console, tuned.evaluation)
+    console.rule("files")
+    final = tuned.final.folders[0].path if tuned.final else None
+    files = [folder.best_config, folder.best_results, folder.summary, folder.database]
+    files += [final / name for name in (tuned.evaluation or {}).get("files", [])] if final else []
+    files += [final / "checkpoints" / "best.safetensors"] if final else []
+    for file in files:
+        if file.exists():
+            console.print(f"  {file}", soft_wrap=True)
+    console.rule("next")
+    console.print(f"  tunewright analyze {folder.path}", soft_wrap=True)
+    if final:
+        console.print(f"  tunewright evaluate {final}", soft_wrap=True)
+    console.print(f"  tunewright train {folder.best_config} seeds=[1,2,3]", soft_wrap=True)
+    console.print(
+        f"  tunewright tune {recipe.name} --name {tuned.record.name} "
+        f"--trials {2 * len(tuned.record.trials)}   # search on",
+        soft_wrap=True,
+    )
+
+
+def print_trained(console: Console, goal: str, trained: Trained) -> None:
+    """Scores of a training and where it lies."""
+    _print_scores(console, goal, trained)
+    for folder in trained.folders:
+        console.print(f"  {folder.path}", soft_wrap=True)
+    console.print(f"next: tunewright evaluate {trained.folders[0].path}", soft_wrap=True)
+
+
+def print_evaluation(
+    console: Console, folder: RunFolder, result: Mapping[str, Any], *, as_json: bool
+) -> None:
+    """Metrics beside baselines, or the JSON."""
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    _print_evaluated(console, result)
+    for name in result.get("files", []):
+        console.print(f"  {folder.path / name}", soft_wrap=True)
+
+
+def print_configuration(composed: Composed) -> None:
+    """Each line of the configuration with its source."""
+    here = Path.cwd()
+    for line, source in shown(composed):
+        place = source.replace(f"{here}/", "") if source != "default" else "default"
+        print(f"{line:<44} # {place}" if source else line)
+    for notice in composed.notices:
+        print(f"# note: {notice}")
+
+
+def print_space(console: Console, space: Space, notices: Sequence[str], *, as_yaml: bool) -> None:
+    """The checked space: domains, conditions, the first point, rules."""
+    if as_yaml:
+        print(dump_yaml(specification(space)), end="")
+        return
+    first = space.default() or {}
+    width = max(len(p.path) for p in space.parameters)
+    for parameter in space.parameters:
+        when = " and ".join(str(condition) for condition in parameter.when)
+        start = f"first {figure(first[parameter.path])}" if parameter.path in first else ""
+        line = f"{parameter.path:<{width}}  {parameter.domain!s:<36} {start:<20}"
+        console.print(line + (f" when {when}" if when else ""), soft_wrap=True, markup=False)
+    for rule in space.forbid:
+        console.print(f"forbidden: {rule}", soft_wrap=True, markup=False)
+    for path, text in space.derived.items():
+        console.print(f"derived: {path} = {text}", soft_wrap=True, markup=False)
+    for notice in notices:
+        console.print(f"note: {notice}", soft_wrap=True, markup=False)
+
+
+def print_analysis(
+    console: Console, overview: Mapping[str, Any], files: Sequence[Path], *, as_json: bool
+) -> None:
+    """The overview of a study, or its JSON."""
+    if as_json:
+        print(json.dumps({**overview, "files": [str(file) for file in files]}, indent=2))
+        return
+    states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
+    console.print(f"study {overview['study']}: {overview['trials']} trials ({states})")
+    console.print(
+        f"goal {overview['goal']} ({overview['direction']}), {overview['epochs']} epochs, "
+        f"{duration(overview['seconds'])} of trials"
+    )
+    if overview.get("storage"):
+        console.print(f"optuna-dashboard {overview['storage']}", soft_wrap=True)
+    best = overview["best"]
+    if best is None:
+        console.print("no trial has finished yet")
+    else:
+        console.print(f"best: trial {best['trial']} with {figure(best['score'])}")
+        paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
+        console.print(trials_table(overview["top"], paths))
+    if overview["importances"]:
+        console.print(importance_table(overview["importances"]))
+    for note in overview["importance_notes"]:
+        console.print(f"note: {note}", soft_wrap=True)
+    for failure in overview["failures"]:
+        numbers = ", ".join(map(str, failure["trials"][:8]))
+        console.print(
+            f"{failure['count']} x {failure['cause']}: {failure['reason']} (trials {numbers})",
+            soft_wrap=True,
+            markup=False,
+        )
+    for file in files:
+        console.print(f"  {file}   # tunewright train {file}", soft_wrap=True)
+
+
+def _print_scores(console: Console, goal: str, trained: Trained) -> None:
+    if len(trained.scores) == 1:
+        best = trained.outcomes[0]
+        console.print(
+            f"trained in full: {goal} = {figure(trained.scores[0])} on the validation set "
+            f"(epoch {best.best_step}, {duration(best.seconds)})"
+        )
+        return
+    scores = ", ".join(figure(score) for score in trained.scores)
+    console.print(
+        f"trained with {len(trained.scores)} seeds: {goal} = {trained.mean:.4f} "
+        f"± {trained.spread:.4f} (standard deviation; {scores})"
+    )
+
+
+def _print_evaluated(console: Console, result: Mapping[str, Any]) -> None:
+    console.print(evaluation_table(result))
+    for note in result.get("notes", []):
+        console.print(f"[yellow]note[/] {note}", soft_wrap=True)

@@ -1,0 +1,57 @@
+"""Where runs happen: the protocol that every executor keeps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tunewright.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a run asks of the place where it runs. threads: CPU threads (None = the slot's)."""
+
+    threads: int | None = None
+    gpus: int = 0
+
+
+class Handle(Protocol):
+    """One started attempt."""
+
+    folder: RunFolder
+
+    @property
+    def ended(self) -> bool:
+        """Whether the executor is done with this attempt, with or without an outcome."""
+        ...
+
+    @property
+    def death(self) -> str:
+        """How the worker died if it left no outcome ("killed by signal 9"), else empty."""
+        ...
+
+    def kill(self) -> None:
+        """End it now; the folder may then hold no outcome."""
+        ...
+
+    def status(self) -> str:
+        """Where it runs, for people."""
+        ...
+
+
+class Executor(Protocol):
+    """Starts attempts in run folders; results are read from the folders, not from here."""
+
+    slots: int
+
+    def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
+        """Start the current attempt of each folder; the caller keeps within `slots`."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Return when a run reported or ended, or after `seconds`."""
+        ...
+
+    def close(self) -> None:
+        """End all workers; attempts that still run die without an outcome."""
+        ...

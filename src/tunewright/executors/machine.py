@@ -1,0 +1,72 @@
+"""How many runs this machine takes at once, and what each may use."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+import psutil
+
+from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.errors import ConfigError
+
+WORKER_GIB = 1.5
+"""Assumed resident set of a worker with torch loaded, until it is measured."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each of `slots` workers has: CPU threads, and the GPUs dealt out in turn."""
+
+    slots: int
+    threads: int
+    gpus: tuple[str, ...]
+    why: str
+
+
+def share(config: ExecutorConfig, jobs: int | None) -> Share:
+    """Divide the machine: by GPUs if there are any, else by cores, never beyond free memory."""
+    if config.type == "inline":
+        if jobs not in (None, 1):
+            raise ConfigError(
+                f"study.jobs = {jobs}",
+                expected="1 with executor.type=inline, which has one process",
+                remedy="Leave out --jobs, or use executor.type=local.",
+            )
+        return Share(1, config.threads or cores(), (), "inline: this process")
+    gpus = visible_gpus()
+    free_gib = psutil.virtual_memory().available / 2**30
+    by_memory = max(1, int(free_gib / WORKER_GIB))
+    if jobs is not None:
+        slots, why = jobs, "as asked"
+    elif gpus:
+        slots, why = min(len(gpus), by_memory), f"{len(gpus)} GPU(s)"
+    else:
+        slots, why = min(cores(), by_memory), f"{cores()} cores, {free_gib:.0f} GiB free"
+    threads = config.threads or max(1, cores() // slots)
+    return Share(slots, threads, tuple(gpus), why)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """Ids of the CUDA devices that this process may use; asks the driver, never CUDA itself."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [gpu for gpu in chosen.split(",") if gpu and gpu != "-1"]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (subprocess.SubprocessError, OSError):
+        return []
+    return [line.strip() for line in listed.stdout.splitlines() if line.strip()]

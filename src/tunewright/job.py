@@ -1,0 +1,126 @@
+"""What a worker runs: one run folder in, one outcome out. Imports no Optuna."""
+
+import gc
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from tunewright.config.check import checked
+from tunewright.errors import Diverged, OutOfMemory, TunewrightError
+from tunewright.recipes.find import find_recipe
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import Cause, Outcome
+from tunewright.train.randomness import seed_all
+from tunewright.train.reporter import Reporter
+
+
+def run(
+    folder: RunFolder,
+    *,
+    threads: int | None = None,
+    heard: Callable[[], None] | None = None,
+    redirect: bool = True,
+) -> Outcome:
+    """Train what lies in `folder` and write its outcome; never raises for a failed training.
+
+    threads: CPU threads for torch. heard: called after each report. redirect: send what the
+    process prints to the run's `log.txt`, native libraries included.
+    """
+    attempt = folder.attempt
+    started = time.perf_counter()
+    reporter = Reporter(folder, attempt, heard)
+    try:
+        with _log(folder, redirect):
+            try:
+                outcome = _train(folder, reporter, threads)
+            except (Exception, KeyboardInterrupt) as error:
+                traceback.print_exc()
+                if isinstance(error, KeyboardInterrupt) and not redirect:
+                    raise
+                cause = cause_of(error)
+                seconds = time.perf_counter() - started
+                outcome = Outcome("failed", attempt, cause, reason_of(error), seconds=seconds)
+    finally:
+        reporter.close()
+    folder.write_outcome(outcome)
+    _release_memory()
+    return outcome
+
+
+def cause_of(error: BaseException) -> Cause:
+    """The kind of failure, for counting and for what the sampler is told."""
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, OutOfMemory | MemoryError | torch.OutOfMemoryError):
+        return "out of memory"
+    text = str(error).lower()
+    if isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    ):
+        return "out of memory"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
+
+
+def reason_of(error: BaseException) -> str:
+    """One line for people."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TunewrightError) else f"{type(error).__name__}: {text}"[:500]
+
+
+def _train(folder: RunFolder, reporter: Reporter, threads: int | None) -> Outcome:
+    tree = folder.read_config()
+    recipe = find_recipe(str(tree.get("recipe")))
+    config = checked(tree, recipe.config)
+    _fresh_flags(threads)
+    seed_all(config.seed)
+    return recipe.start(folder, config, reporter)
+
+
+def _fresh_flags(threads: int | None) -> None:
+    """A warm worker starts each run as a new process would, whatever the last one changed."""
+    torch.set_grad_enabled(True)
+    torch.set_default_dtype(torch.float32)
+    torch.set_float32_matmul_precision("highest")
+    torch.use_deterministic_algorithms(False)
+    torch.autograd.set_detect_anomaly(False)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _release_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def _log(folder: RunFolder, redirect: bool) -> Iterator[None]:
+    """Both standard streams, down to the file descriptors, go to `log.txt`."""
+    if not redirect:
+        yield
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, number in zip(kept, (1, 2), strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(log)

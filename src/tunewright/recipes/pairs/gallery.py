@@ -1,0 +1,111 @@
+"""A picture of what retrieval finds: queries and their first results, right ones framed."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from tunewright.errors import DataError
+from tunewright.parts.retrieval import unique_rows
+from tunewright.recipes.pairs.files import PairSet
+from tunewright.recipes.pairs.pictures import PictureSource
+from tunewright.runs.atomic import write_with
+
+TILE, GAP, CAPTION = 96, 10, 300
+"""Pixels: a picture's side, the space around it, the width of a query."""
+INK, RIGHT, WRONG, PAPER = "#22313f", "#2e7d32", "#c62828", "#ffffff"
+
+
+def draw_retrieval(
+    pairs: PairSet,
+    images: Tensor,
+    texts: Tensor,
+    ids: Tensor,
+    file: Path,
+    *,
+    queries: int = 8,
+    results: int = 6,
+    seed: int = 0,
+) -> bool:
+    """Draw `queries` random texts with the `results` nearest images; False without pictures.
+
+    images, texts: unit vectors [N, d], one row a pair; ids: [N], the image of each row.
+    """
+    names = pairs.metadata.get("image_files")
+    root = pairs.metadata.get("image_root")
+    if not names or not root:
+        return False
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(ids), generator=generator)[:queries]
+    gallery = unique_rows(ids)
+    nearest = gallery[(texts[rows] @ images[gallery].T).topk(min(results, len(gallery))).indices]
+    width = CAPTION + nearest.shape[1] * (TILE + GAP) + GAP
+    sheet = Image.new("RGB", (width, len(rows) * (TILE + GAP) + GAP + 24), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((GAP, 8), "query", fill=INK, font=_font(14))
+    draw.text((CAPTION + GAP, 8), "nearest images (green: the right one)", fill=INK, font=_font(14))
+    try:
+        with PictureSource(pairs.folder / root) as pictures:
+            for line, row in enumerate(rows.tolist()):
+                top = 24 + GAP + line * (TILE + GAP)
+                _query(sheet, draw, pairs, row, top)
+                for place, found in enumerate(nearest[line].tolist()):
+                    left = CAPTION + GAP + place * (TILE + GAP)
+                    sheet.paste(_tile(pictures.open(names[found])), (left, top))
+                    colour = RIGHT if ids[found] == ids[row] else WRONG
+                    frame = (left - 3, top - 3, left + TILE + 2, top + TILE + 2)
+                    draw.rectangle(frame, outline=colour, width=3)
+    except DataError:
+        return False  # the pictures have moved since they were embedded
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    write_with(file, lambda place: _fill(place, content.getvalue()))
+    return True
+
+
+def _query(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, pairs: PairSet, row: int, top: int
+) -> None:
+    left = GAP
+    files, root = pairs.metadata.get("text_files"), pairs.metadata.get("text_root")
+    root = root or pairs.metadata.get("image_root")
+    if files and root:
+        with PictureSource(pairs.folder / root) as pictures:
+            sheet.paste(_tile(pictures.open(files[row])), (left, top))
+        left += TILE + GAP
+    captions = pairs.metadata.get("texts")
+    text = str(captions[row]) if captions else f"row {row}"
+    draw.multiline_text((left, top + 4), _wrapped(text, CAPTION - left), fill=INK, font=_font(14))
+
+
+def _wrapped(text: str, pixels: int) -> str:
+    lines: list[str] = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if _font(14).getlength(longer) > pixels and lines[-1]:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    kept: Sequence[str] = lines[:5]
+    return "\n".join(kept)
+
+
+def _tile(picture: Image.Image) -> Image.Image:
+    picture.thumbnail((TILE, TILE))
+    if max(picture.size) < TILE:
+        scale = TILE / max(picture.size)
+        picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), 0)
+    tile = Image.new("RGB", (TILE, TILE), "#f4f6f8")
+    tile.paste(picture, ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
+    return tile
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _fill(place: Path, content: bytes) -> None:
+    place.write_bytes(content)

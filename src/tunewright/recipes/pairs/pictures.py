@@ -1,0 +1,151 @@
+"""Pictures in a folder or a zip: read, decoded ahead in threads, and named when broken."""
+
+import hashlib
+import io
+import os
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from PIL import Image, ImageOps
+
+from tunewright.errors import DataError, did_you_mean
+
+T = TypeVar("T")
+DEEP_MODES = ("I", "F")  # 16- and 32-bit grey, which Pillow would clip instead of scaling
+
+
+@dataclass(frozen=True)
+class Decoded(Generic[T]):
+    """One file's outcome: a value and the digest of its pixels, or why there is none."""
+
+    name: str
+    digest: bytes = b""
+    value: T | None = None
+    error: DataError | None = None
+
+
+class PictureSource(AbstractContextManager["PictureSource"]):
+    """Pictures by name from a folder or a `.zip`; a `with` block closes the archive.
+
+    Raises DataError when the place is missing or no zip.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self.place = Path(place)
+        self._archive: zipfile.ZipFile | None = None
+        if self.place.is_dir():
+            return
+        try:
+            self._archive = zipfile.ZipFile(self.place)
+        except FileNotFoundError:
+            raise DataError(
+                f"{self.place} does not exist", expected="a folder or a zip of pictures"
+            ) from None
+        except zipfile.BadZipFile:
+            raise DataError(
+                f"{self.place} is no zip, or cut short",
+                expected="a folder or a zip of pictures",
+                remedy="Copy or download it again.",
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._archive is not None:
+            self._archive.close()
+
+    def open(self, name: str) -> Image.Image:
+        """Decode one picture to RGB, upright, with transparency over white.
+
+        Raises DataError, naming the file, for what is missing, empty, broken or too deep.
+        """
+        content = self._read(name)
+        if not content:
+            raise DataError(f"{self.place / name} is empty", remedy="Copy the file again.")
+        try:
+            picture = Image.open(io.BytesIO(content))
+            deep = picture.mode.partition(";")[0] in DEEP_MODES
+            if not deep:
+                return _rgb(ImageOps.exif_transpose(picture))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(
+                f"{self.place / name} is no readable picture ({error})",
+                remedy="Replace the file, or skip such files with skip_bad=true.",
+            ) from None
+        raise DataError(
+            f"{self.place / name} has {picture.mode} pixels",
+            expected="8 bits a channel",
+            remedy="Convert it, choosing which values become black and white, or skip such "
+            "files with skip_bad=true.",
+        )
+
+    def decode(
+        self, names: Sequence[str], prepare: Callable[[Image.Image], T]
+    ) -> Iterator[Decoded[T]]:
+        """Yield every picture's `prepare(picture)` in order, decoded ahead on all cores.
+
+        A file that cannot be used yields its error instead; the caller decides.
+        """
+
+        def one(name: str) -> Decoded[T]:
+            try:
+                picture = self.open(name)
+            except DataError as error:
+                return Decoded(name, error=error)
+            digest = hashlib.blake2b(picture.tobytes(), digest_size=16)
+            digest.update(repr(picture.size).encode())
+            return Decoded(name, digest.digest(), prepare(picture))
+
+        threads = os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool:
+            ahead: deque[Future[Decoded[T]]] = deque()
+            for name in names:
+                ahead.append(pool.submit(one, name))
+                if len(ahead) > 4 * threads:  # bounds the memory of pictures in waiting
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _read(self, name: str) -> bytes:
+        try:
+            if self._archive is not None:
+                return self._archive.read(str(PurePosixPath(name)))
+            return (self.place / name).read_bytes()
+        except (KeyError, OSError):
+            raise DataError(
+                f"{self.place} has no readable {name!r}",
+                expected="every file of the table",
+                remedy=did_you_mean(name, self._names())
+                or "Check the path, or skip such files with skip_bad=true.",
+            ) from None
+        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as e:
+            raise DataError(
+                f"{name!r} in {self.place} cannot be unpacked ({e})",
+                remedy="Copy the archive again, or skip such files with skip_bad=true.",
+            ) from None
+
+    def _names(self) -> list[str]:
+        if self._archive is not None:
+            return self._archive.namelist()
+        return [path.name for path in self.place.iterdir()]
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if "transparency" not in picture.info and "A" not in picture.getbands():
+        return picture.convert("RGB")
+    over = picture.convert("RGBA")
+    white = Image.new("RGBA", over.size, "white")
+    return Image.alpha_composite(white, over).convert("RGB")

@@ -1,0 +1,177 @@
+"""Model, task and data of `pairs`, as the trainer wants them."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tunewright.config.schema import Section
+from tunewright.parts.array_files import row_fingerprints
+from tunewright.parts.contrastive import LOSSES, ContrastiveLoss
+from tunewright.parts.embeddings import PairBatches, open_tensor
+from tunewright.parts.heads import HEADS
+from tunewright.parts.retrieval import RetrievalRanks, retrieval_ranks, scores_of_ranks
+from tunewright.recipes.pairs.config import METRICS, PairsConfig
+from tunewright.recipes.pairs.files import PairSet, integer_ids
+from tunewright.recipes.pairs.groups import image_and_text_groups
+from tunewright.recipes.pairs.sets import PairSets, open_sets
+from tunewright.train.task import Arrays, Loss, Metrics, Setup, Task
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Images [B, width], texts [B, width], ids [B, 2]: which rows are positives; which text."""
+
+EVALUATION_ROWS = 4096
+RESIDENT_SHARE = 0.5
+"""Of the free memory of a GPU, what the data may take to stay on it."""
+
+
+class PairModel(nn.Module):
+    """Two heads into one space, and the loss with its learnable scalars."""
+
+    def __init__(self, image_head: nn.Module, text_head: nn.Module, criterion: ContrastiveLoss):
+        super().__init__()
+        self.image_head, self.text_head, self.criterion = image_head, text_head, criterion
+
+    def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit vectors [B, output_dim] of both sides."""
+        return (
+            F.normalize(self.image_head(images).float(), dim=1),
+            F.normalize(self.text_head(texts).float(), dim=1),
+        )
+
+
+class PairTask(Task):
+    """Contrastive training, measured by retrieval."""
+
+    metrics_directions = METRICS
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """The contrastive loss, with the temperature as a term to watch."""
+        images, texts, ids = batch
+        criterion: ContrastiveLoss = model.criterion  # type: ignore[assignment]
+        total = criterion(*model(images, texts), ids[:, 0])
+        return Loss(total, {"temperature": criterion.temperature})
+
+    def predict(self, model: nn.Module, batch: Batch) -> Arrays:
+        """Unit vectors of both sides, with their ids."""
+        images, texts = model(batch[0], batch[1])
+        return {"images": images, "texts": texts, "ids": batch[2]}
+
+    def metrics(self) -> "PairMetrics":
+        """A collector of vectors; ranks are computed at the end of the pass."""
+        return PairMetrics()
+
+    def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
+        """Keep the learnable scale within its bounds."""
+        model.criterion.clamp_()  # type: ignore[operator]
+
+
+class PairMetrics(Metrics):
+    """Vectors of one pass, kept until all are there: retrieval is over the whole set."""
+
+    def __init__(self) -> None:
+        self._passed: list[Arrays] = []
+
+    def update(self, arrays: Arrays) -> None:
+        """Keep the vectors of a batch."""
+        self._passed.append(arrays)
+
+    def ranks(self) -> RetrievalRanks:
+        """Ranks over everything that passed."""
+        images, texts, ids = (
+            torch.cat([arrays[name] for arrays in self._passed])
+            for name in ("images", "texts", "ids")
+        )
+        return retrieval_ranks(images, texts, ids[:, 0], text_ids=ids[:, 1])
+
+    def compute(self) -> dict[str, float]:
+        """Recalls, ranks and gallery sizes, as `parts.retrieval` names them."""
+        return scores_of_ranks(self.ranks())
+
+
+def make_setup(config: PairsConfig, device: torch.device) -> Setup:
+    """Heads, task and batches for a checked configuration."""
+    sets = open_sets(config.data)
+    batch_size = max(1, config.training.batch_size // config.training.accumulate)
+    train = PairBatches(
+        *_tensors(sets, sets.train, config, training=True),
+        batch_size=batch_size,
+        seed=config.seed,
+        device=device,
+    )
+    valid = evaluation_batches(sets, sets.valid, config, device)
+    test = evaluation_batches(sets, sets.test, config, device) if sets.test else None
+    if device.type == "cuda":
+        budget = int(torch.cuda.mem_get_info(device)[0] * RESIDENT_SHARE)
+        train = train.resident(device, budget)
+    return Setup(make_model(config, sets), PairTask(), train, valid, test)
+
+
+def make_model(config: PairsConfig, sets: PairSets) -> PairModel:
+    """Freshly initialised heads that fit the widths of the data."""
+    options = _options(config.model)
+    make_head = HEADS[config.model.type]
+    criterion = LOSSES[config.loss.type](config.model.output_dim, **_options(config.loss))
+    return PairModel(
+        make_head(sets.train.images.width, **options),
+        make_head(sets.train.texts.width, **options),
+        criterion,
+    )
+
+
+def evaluation_batches(
+    sets: PairSets, pairs: PairSet, config: PairsConfig, device: torch.device
+) -> PairBatches:
+    """All rows of a set, in order."""
+    return PairBatches(
+        *_tensors(sets, pairs, config, training=False),
+        batch_size=EVALUATION_ROWS,
+        seed=0,
+        device=device,
+        shuffle=False,
+        drop_last=False,
+    )
+
+
+def _options(section: Section) -> Mapping[str, Any]:
+    return {name: getattr(section, name) for name in type(section).model_fields if name != "type"}
+
+
+def _tensors(
+    sets: PairSets, pairs: PairSet, config: PairsConfig, *, training: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mapped embeddings of a set, and its ids [N, 2]."""
+    stamp = (pairs.images.path.stat().st_mtime_ns, pairs.texts.path.stat().st_mtime_ns)
+    both = config.data.positives == "image_or_text" and training
+    key = _Key(pairs, (pairs.images.path, pairs.texts.path, stamp, both, config.data.texts_repeat))
+    return _mapped(key, both, config.data.texts_repeat)
+
+
+class _Key:
+    """A set that is equal to itself while its files are the same."""
+
+    def __init__(self, pairs: PairSet, identity: tuple[Any, ...]) -> None:
+        self.pairs, self.identity = pairs, identity
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+
+@lru_cache(maxsize=8)
+def _mapped(key: _Key, both: bool, texts_repeat: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Kept by a warm worker, so that the next trial on the same data has nothing to read."""
+    pairs = key.pairs
+    positives = image_and_text_groups(pairs) if both else integer_ids(pairs)[0]
+    if texts_repeat:
+        _, texts = np.unique(row_fingerprints(pairs.texts), return_inverse=True)
+    else:
+        texts = np.arange(pairs.rows)
+    ids = torch.from_numpy(np.stack([positives, texts], axis=1).astype(np.int64))
+    return open_tensor(pairs.images), open_tensor(pairs.texts), ids

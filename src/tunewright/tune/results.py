@@ -1,0 +1,73 @@
+"""What a study leaves for people: the best configuration, the top ones, and the summary."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.tree import Tree
+from tunewright.runs.atomic import write_json, write_yaml
+from tunewright.runs.folder import StudyFolder
+from tunewright.runs.record import STATES, StudyRecord, Trial
+
+Configure = Callable[[Mapping[str, Any]], Tree]
+"""From a trial's values to a complete configuration at full fidelity."""
+
+
+def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure) -> None:
+    """Write `best_config.yaml`, `best_results.json` and `study_summary.json`."""
+    write_json(folder.summary, summary(record))
+    best = record.best
+    if best is None:
+        return
+    write_yaml(folder.best_config, configure(best.parameters), header=_header(record, best, 1))
+    write_json(
+        folder.best_results,
+        {
+            "study": record.name,
+            "trial": best.number,
+            "goal": record.goal,
+            "score": best.score,
+            "parameters": dict(best.parameters),
+            "curve": {str(step): value for step, value in best.curve.items()},
+        },
+    )
+
+
+def write_top_configs(
+    folder: StudyFolder, record: StudyRecord, configure: Configure, count: int
+) -> list[Path]:
+    """Write `top_configs/01.yaml` and so on; each trains as it is. Returns the files."""
+    files = []
+    for place, trial in enumerate(record.ranked()[:count], start=1):
+        file = folder.top_configs / f"{place:02d}.yaml"
+        write_yaml(file, configure(trial.parameters), header=_header(record, trial, place))
+        files.append(file)
+    return files
+
+
+def summary(record: StudyRecord) -> dict[str, Any]:
+    """The study in figures; counts by state and cause."""
+    causes: dict[str, int] = {}
+    for trial in record.of_state("failed", "infeasible"):
+        causes[trial.cause or "error"] = causes.get(trial.cause or "error", 0) + 1
+    return {
+        "study": record.name,
+        "recipe": record.recipe,
+        "goal": record.goal,
+        "direction": record.direction,
+        "trials": len(record.trials),
+        "by_state": {state: len(record.of_state(state)) for state in STATES},
+        "failures_by_cause": causes,
+        "best_trial": record.best.number if record.best else None,
+        "best_score": record.best.score if record.best else None,
+        "epochs_trained": sum(max(trial.curve, default=0) for trial in record.trials),
+    }
+
+
+def _header(record: StudyRecord, trial: Trial, place: int) -> str:
+    score = "none" if trial.score is None else f"{trial.score:.4f}"
+    return (
+        f"Place {place} of {len(record.trials)} trials of the study {record.name}: "
+        f"trial {trial.number}, {record.goal} = {score}.\n"
+        f"Complete: tunewright train THIS_FILE, or tunewright tune THIS_FILE to search around it."
+    )

@@ -1,0 +1,68 @@
+"""What a study tells whoever watches it; the command line draws it, a notebook may ignore it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tunewright.runs.record import Trial
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a stage stands. left_seconds: the estimate, or None before the first trial ended."""
+
+    stage: str
+    total: int
+    ended: int
+    running: int
+    pruned: int
+    failed: int
+    best: Trial | None
+    left_seconds: float | None
+
+
+class Watch(Protocol):
+    """Called by the coordinator, in its own thread; must return quickly."""
+
+    def notice(self, text: str) -> None:
+        """A decision that the user should know of."""
+        ...
+
+    def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
+        """A trial was given to a worker."""
+        ...
+
+    def ended(self, trial: Trial, standing: Standing) -> None:
+        """A trial ended, whichever way."""
+        ...
+
+    def moved(self, standing: Standing) -> None:
+        """Something changed that a progress bar shows."""
+        ...
+
+    def trained(
+        self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
+    ) -> None:
+        """A single run (the final one, or `train`) finished an epoch."""
+        ...
+
+
+class Silent:
+    """Watches nothing."""
+
+    def notice(self, text: str) -> None:
+        """Say nothing."""
+
+    def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
+        """Say nothing."""
+
+    def ended(self, trial: Trial, standing: Standing) -> None:
+        """Say nothing."""
+
+    def moved(self, standing: Standing) -> None:
+        """Say nothing."""
+
+    def trained(
+        self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
+    ) -> None:
+        """Say nothing."""
