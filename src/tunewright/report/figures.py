@@ -39,18 +39,18 @@ def write_curves(
                     name=name,
                     mode="lines",
                     line={"color": COLOURS[index % len(COLOURS)], "width": 2},
-                    legend="legend" if column == 1 else f"legend{column}",
+                    showlegend=len(names) > 1,
                 ),
                 row=1,
                 col=column,
             )
         figure.update_xaxes(title_text="epoch", row=1, col=column)
-    width = 1.0 / len(panels)
-    for index in range(len(panels)):
-        name = "legend" if index == 0 else f"legend{index + 1}"
-        figure.update_layout({name: {"x": index * width, "y": -0.2, "orientation": "h"}})
     figure.update_layout(
-        template="plotly_white", font={"color": INK}, height=440, width=460 * len(panels)
+        template="plotly_white",
+        font={"color": INK},
+        legend={"y": -0.2, "orientation": "h"},
+        height=440,
+        width=460 * len(panels),
     )
     figure.update_xaxes(gridcolor=GRID)
     figure.update_yaxes(gridcolor=GRID)

@@ -76,7 +76,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
         torch.cat([arrays[name] for arrays in passed]).cpu() for name in ("images", "texts", "ids")
     )
     picture = folder.path / "retrieval.png"
-    if draw_retrieval(chosen, images, texts, ids[:, 0], picture):
+    if draw_retrieval(chosen, images, texts, ids, picture):
         files.append(picture)
     result["files"] = [file.name for file in files]
     write_json(files[0], result)

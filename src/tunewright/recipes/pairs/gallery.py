@@ -32,7 +32,8 @@ def draw_retrieval(
 ) -> bool:
     """Draw `queries` random texts with the `results` nearest images; False without pictures.
 
-    images, texts: unit vectors [N, d], one row a pair; ids: [N], the image of each row.
+    images, texts: unit vectors [N, d], one row a pair; ids: [N, 2], the image and the text of
+    each row. Right is every image that some row pairs with the query's text.
     """
     names = pairs.metadata.get("image_files")
     root = pairs.metadata.get("image_root")
@@ -40,7 +41,7 @@ def draw_retrieval(
         return False
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(ids), generator=generator)[:queries]
-    gallery = unique_rows(ids)
+    gallery = unique_rows(ids[:, 0])
     nearest = gallery[(texts[rows] @ images[gallery].T).topk(min(results, len(gallery))).indices]
     width = CAPTION + nearest.shape[1] * (TILE + GAP) + GAP
     sheet = Image.new("RGB", (width, len(rows) * (TILE + GAP) + GAP + 24), PAPER)
@@ -55,7 +56,8 @@ def draw_retrieval(
                 for place, found in enumerate(nearest[line].tolist()):
                     left = CAPTION + GAP + place * (TILE + GAP)
                     sheet.paste(_tile(pictures.open(names[found])), (left, top))
-                    colour = RIGHT if ids[found] == ids[row] else WRONG
+                    positives = ids[ids[:, 1] == ids[row, 1], 0]
+                    colour = RIGHT if ids[found, 0] in positives else WRONG
                     frame = (left - 3, top - 3, left + TILE + 2, top + TILE + 2)
                     draw.rectangle(frame, outline=colour, width=3)
     except DataError:

@@ -32,14 +32,18 @@ class Decoded(Generic[T]):
 
 
 class PictureSource(AbstractContextManager["PictureSource"]):
-    """Pictures by name from a folder or a `.zip`; a `with` block closes the archive.
+    """Pictures by name from a folder or a `.zip`, to be used in a `with` block.
 
+    The block, not the generator of `decode`, owns archive and threads: a generator dropped
+    after an error is closed whenever Python collects it, and joining threads there can deadlock.
     Raises DataError when the place is missing or no zip.
     """
 
     def __init__(self, place: Path | str) -> None:
         self.place = Path(place)
         self._archive: zipfile.ZipFile | None = None
+        self._threads = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._threads)  # starts a thread when one is needed
         if self.place.is_dir():
             return
         try:
@@ -64,6 +68,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._pool.shutdown(cancel_futures=True)
         if self._archive is not None:
             self._archive.close()
 
@@ -109,15 +114,13 @@ class PictureSource(AbstractContextManager["PictureSource"]):
             digest.update(repr(picture.size).encode())
             return Decoded(name, digest.digest(), prepare(picture))
 
-        threads = os.cpu_count() or 1
-        with ThreadPoolExecutor(threads) as pool:
-            ahead: deque[Future[Decoded[T]]] = deque()
-            for name in names:
-                ahead.append(pool.submit(one, name))
-                if len(ahead) > 4 * threads:  # bounds the memory of pictures in waiting
-                    yield ahead.popleft().result()
-            while ahead:
+        ahead: deque[Future[Decoded[T]]] = deque()
+        for name in names:
+            ahead.append(self._pool.submit(one, name))
+            if len(ahead) > 4 * self._threads:  # bounds the memory of pictures in waiting
                 yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
     def _read(self, name: str) -> bytes:
         try:
