@@ -135,7 +135,7 @@ def _interpret(path: Path, pickled: bytes) -> object:
         ) from None
 
 
-class _Refused(Exception):  # noqa: N818 - never leaves this module
+class _Refused(Exception):
     """A call, or an opcode, that describing a tensor does not need."""
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -143,6 +145,14 @@ class TestBadInput:
         assert [name for name, _ in report.skipped] == ["5.png"]
         assert "5.png" not in open_pairs(folder / "out", "all").metadata["image_files"]
 
+    def test_no_thread_outlives_an_error(self, folder):
+        (folder / "5.png").write_bytes(b"")
+        before = threading.active_count()
+        with pytest.raises(DataError) as kept:  # the traceback holds the generators alive
+            embed(folder)
+        assert threading.active_count() == before
+        assert kept.value.came.endswith("is empty")
+
     def test_truncated_jpeg(self, folder):
         file = io.BytesIO()
         picture(5).resize((300, 300)).save(file, "JPEG")
@@ -211,7 +221,7 @@ class TestEncoders:
             embed(folder, image_model="resnet18")
 
     def test_sentence_transformers_not_installed(self, folder, monkeypatch):
-        monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
+        monkeypatch.setitem(sys.modules, "sentence_transformers", None)
         with pytest.raises(DataError, match=r'pip install "tunewright\[text\]"'):
             embed(folder, text_encoder="sentence_transformers")
 

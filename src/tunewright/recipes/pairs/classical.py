@@ -52,8 +52,12 @@ def reduce_features(features: Floats, fit: Mask, /, *, dimensions: int = 512) ->
     fit: which rows may be looked at to find the axes, [N]; those of train.
     """
     centred = features - features[fit].mean(axis=0)
-    _, axes = np.linalg.eigh(centred[fit].T @ centred[fit])  # in ascending order
-    return unit_rows(centred @ axes[:, ::-1][:, : min(dimensions, int(fit.sum()))])
+    known = centred[fit]
+    if len(known) < known.shape[1]:
+        axes = np.linalg.svd(known, full_matrices=False)[2].T
+    else:  # the same axes from a matrix that does not grow with the rows
+        axes = np.linalg.eigh(known.T @ known)[1][:, ::-1]
+    return unit_rows(centred @ axes[:, :dimensions])
 
 
 def embed_texts(texts: Sequence[str], fit: Mask, /, *, dimensions: int = 512) -> Floats:
