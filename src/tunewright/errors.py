@@ -64,10 +64,13 @@ class OutOfMemory(RunError):
     """The device or the machine has no room for this configuration."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`Did you mean 'x'?` for the nearest of `known`, or an empty string."""
+def did_you_mean(name: str, known: Iterable[str], *, stem: str = "") -> str:
+    """`Did you mean 'x'?` for the nearest of `known`, or an empty string.
+
+    stem: what stands before the name and is right, such as `optim.`.
+    """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"Did you mean {near[0]!r}?" if near else ""
+    return f"Did you mean {stem + near[0]!r}?" if near else ""
 
 
 def _sentence(text: str) -> str:

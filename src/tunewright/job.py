@@ -15,8 +15,10 @@ from tunewright.errors import Diverged, OutOfMemory, TunewrightError
 from tunewright.recipes.find import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Cause, Outcome
+from tunewright.train.goal import score_of
 from tunewright.train.randomness import seed_all
 from tunewright.train.reporter import Reporter
+from tunewright.train.trackers.tracking import Tracking, configured
 
 
 def run(
@@ -28,6 +30,7 @@ def run(
 ) -> Outcome:
     """Train what lies in `folder` and write its outcome; never raises for a failed training.
 
+    Raises DataError when not even the outcome can be written, KeyboardInterrupt on Ctrl-C.
     threads: CPU threads for torch. heard: called after each report. redirect: send what the
     process prints to the run's `log.txt`, native libraries included.
     """
@@ -35,19 +38,21 @@ def run(
     started = time.perf_counter()
     reporter = Reporter(folder, attempt, heard)
     try:
-        with _log(folder, redirect):
-            try:
-                outcome = _train(folder, reporter, threads)
-            except (Exception, KeyboardInterrupt) as error:
-                traceback.print_exc()
-                if isinstance(error, KeyboardInterrupt) and not redirect:
+        try:
+            with _log(folder, redirect):
+                try:
+                    outcome = _train(folder, reporter, threads)
+                except (Exception, SystemExit):
+                    traceback.print_exc()
                     raise
-                cause = cause_of(error)
-                seconds = time.perf_counter() - started
-                outcome = Outcome("failed", attempt, cause, reason_of(error), seconds=seconds)
+        except (Exception, SystemExit) as error:
+            seconds = time.perf_counter() - started
+            outcome = Outcome("failed", attempt, cause_of(error), reason_of(error), seconds=seconds)
+        folder.write_outcome(outcome)
+        with _log(folder, redirect):
+            reporter.tracking.finish(outcome)  # whatever it does, the outcome is on disk
     finally:
         reporter.close()
-    folder.write_outcome(outcome)
     _release_memory()
     return outcome
 
@@ -63,7 +68,7 @@ def cause_of(error: BaseException) -> Cause:
         "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
     ):
         return "out of memory"
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
+    return "error"
 
 
 def reason_of(error: BaseException) -> str:
@@ -76,9 +81,13 @@ def _train(folder: RunFolder, reporter: Reporter, threads: int | None) -> Outcom
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
     config = checked(tree, recipe.config)
+    reporter.tracking = Tracking(folder, configured(config.trackers))
     _fresh_flags(threads)
     seed_all(config.seed)
-    return recipe.start(folder, config, reporter)
+    outcome = recipe.start(folder, config, reporter)
+    if outcome.state == "done":
+        score_of(outcome.metrics, recipe.goal(config.goal)[0], when="at the end of the run")
+    return outcome
 
 
 def _fresh_flags(threads: int | None) -> None:
@@ -86,7 +95,8 @@ def _fresh_flags(threads: int | None) -> None:
     torch.set_grad_enabled(True)
     torch.set_default_dtype(torch.float32)
     torch.set_float32_matmul_precision("highest")
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():  # to ask is free, to set imports for seconds
+        torch.use_deterministic_algorithms(False)
     torch.autograd.set_detect_anomaly(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = False

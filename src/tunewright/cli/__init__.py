@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.errors import RunError, StudyError, TunewrightError
+from tunewright.errors import RunError, TunewrightError
+from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(pairs, name="pairs", help="Data for the recipe pairs: embed, split.")
 
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": True}
 """Unknown options pass through: the guides' flags are data, looked up by recipe."""
@@ -56,7 +59,7 @@ def tune(
     Type the same command again to resume. A study file may stand after the recipe.
     """
     from tunewright.cli.arguments import understand
-    from tunewright.cli.print import print_tuned
+    from tunewright.cli.output import print_tuned
     from tunewright.cli.screen import ScreenWatch
     from tunewright.tune.stages import tune as run_study
 
@@ -70,6 +73,7 @@ def tune(
     request = understand(
         words or [],
         command="tune",
+        options=_options("tune"),
         settings=settings,
         config=config,
         space=space,
@@ -78,11 +82,11 @@ def tune(
     )
     _verbose_logs(verbose)
     console = _console()
-    with ScreenWatch(console) as watch:
+    with ScreenWatch(console, verbose=verbose) as watch:
         tuned = run_study(
             request.recipe, request.composed, given=request.space, runs=runs_dir, watch=watch
         )
-    print_tuned(console, request.recipe, tuned)
+    print_tuned(console, tuned)
 
 
 @app.command(context_settings=FOREIGN)
@@ -97,12 +101,17 @@ def train(
 ) -> None:
     """Train one configuration in full; the same command resumes an interrupted run."""
     from tunewright.cli.arguments import understand
-    from tunewright.cli.print import print_trained
+    from tunewright.cli.output import print_trained
     from tunewright.cli.screen import ScreenWatch
     from tunewright.tune.stages import train as run_training
 
     request = understand(
-        words or [], command="train", config=config, config_dir=config_dir, config_name=config_name
+        words or [],
+        command="train",
+        options=_options("train"),
+        config=config,
+        config_dir=config_dir,
+        config_name=config_name,
     )
     _verbose_logs(verbose)
     console = _console()
@@ -122,7 +131,7 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Measure a trained run on its test split, beside simple baselines."""
-    from tunewright.cli.print import print_evaluation
+    from tunewright.cli.output import print_evaluation
     from tunewright.deliver.evaluate import evaluate as measure
 
     found, result = measure(run, split=split, runs=runs_dir)
@@ -139,10 +148,15 @@ def show(
 ) -> None:
     """Print the composed configuration and where each value came from."""
     from tunewright.cli.arguments import understand
-    from tunewright.cli.print import print_configuration
+    from tunewright.cli.output import print_configuration
 
     request = understand(
-        words or [], command="show", config=config, config_dir=config_dir, config_name=config_name
+        words or [],
+        command="show",
+        options=_options("show"),
+        config=config,
+        config_dir=config_dir,
+        config_name=config_name,
     )
     print_configuration(request.composed)
 
@@ -158,12 +172,13 @@ def space(
 ) -> None:
     """Check a space file against a recipe and its data, and print what would be searched."""
     from tunewright.cli.arguments import understand
-    from tunewright.cli.print import print_space
+    from tunewright.cli.output import print_space
     from tunewright.tune.prepare import checked_space, stage
 
     request = understand(
         [*([recipe] if recipe else []), *(words or [])],
         command="space",
+        options=_options("space"),
         config_dir=config_dir,
         config_name=config_name,
     )
@@ -188,7 +203,7 @@ def analyze(
     verbose: Verbose = False,
 ) -> None:
     """What a study found: best, top table, importances, failures by cause."""
-    from tunewright.cli.print import print_analysis
+    from tunewright.cli.output import print_analysis
     from tunewright.tune.look import look
 
     looked = look(study, storage=storage, name=name, runs=runs_dir, top=top)
@@ -196,11 +211,10 @@ def analyze(
     print_analysis(_console(), looked.overview, files, as_json=as_json)
 
 
-def _add_recipe_commands() -> None:
-    """The data commands of recipes; their modules import only Typer."""
-    from tunewright.recipes.pairs.commands import app as pairs
-
-    app.add_typer(pairs, name="pairs", help="Data for the recipe pairs: embed, split.")
+def _options(command: str) -> list[str]:
+    """The long options of a command, without their dashes."""
+    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
+    return [flag[2:] for p in parameters for flag in p.opts if flag.startswith("--")]
 
 
 def _console() -> "Console":
@@ -221,13 +235,12 @@ def _exit_code(error: TunewrightError) -> int:
 
     if isinstance(error, Interrupted):
         return 130
-    return 1 if isinstance(error, StudyError | RunError) else 2
+    return 1 if isinstance(error, RunError) else 2
 
 
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 failed work, 2 wrong usage, 130 interrupted."""
     arguments: list[Any] = sys.argv[1:]
-    _add_recipe_commands()
     try:
         app()
     except TunewrightError as error:

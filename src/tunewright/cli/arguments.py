@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.compose import Composed, Layer, compose
+from tunewright.config.compose import Composed, compose
+from tunewright.config.layers import Layer
 from tunewright.config.tree import Tree, put
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.find import find_recipe, recipe_names
@@ -35,6 +36,7 @@ def understand(
     words: Sequence[str],
     *,
     command: str,
+    options: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     config: Path | None = None,
     space: Path | None = None,
@@ -43,8 +45,8 @@ def understand(
 ) -> Request:
     """Sort the words of `command`: `RECIPE|FILE [FILE] [key=value ...] [--foreign-flag value]`.
 
-    settings: config paths that options of ours set, left out where None. A file with a space
-    in it is a space file, wherever it was named.
+    options: the command's own, to suggest. settings: config paths that options of ours
+    set, left out where None. A file with a space in it is a space file, wherever it was named.
 
     Raises UsageError for what cannot be meant.
     """
@@ -58,7 +60,7 @@ def understand(
             )
         typed.files.append(config)
     trees = [(file, read_yaml(file)) for file in typed.files]
-    recipe = find_recipe(_recipe_name(typed, [tree for _, tree in trees], command))
+    recipe = _recipe(typed, trees, command)
     layers, spaces = [], []
     for file, tree in trees:
         if is_space_file(tree):
@@ -75,10 +77,18 @@ def understand(
     for file, tree in spaces:
         given = parse_space(tree, file, recipe.aliases)
         layers.append(Layer(file, _settings(given, recipe)))
-    overrides = [*typed.overrides, *(_from_flag(n, v, recipe, command) for n, v in typed.flags)]
+    overrides = [
+        *typed.overrides,
+        *(_from_flag(n, v, recipe, command, options) for n, v in typed.flags),
+    ]
     overrides += [f"{path}={_quoted(v)}" for path, v in (settings or {}).items() if v is not None]
     composed = compose(
-        recipe, overrides, layers=layers, config_dir=config_dir, config_name=config_name
+        recipe,
+        overrides,
+        layers=layers,
+        config_dir=config_dir,
+        config_name=config_name,
+        reserving=command in ("tune", "space"),
     )
     return Request(recipe, composed, given)
 
@@ -97,6 +107,8 @@ def _sorted(words: Sequence[str]) -> _Typed:
             typed.overrides.append(word)
         elif word in recipe_names() and typed.recipe is None:
             typed.recipe = word
+        elif Path(word).is_dir():
+            raise _folder(Path(word))
         elif Path(word).suffix in (".yaml", ".yml") or Path(word).is_file():
             typed.files.append(Path(word))
         elif typed.recipe is None and not typed.files:
@@ -108,21 +120,33 @@ def _sorted(words: Sequence[str]) -> _Typed:
     return typed
 
 
-def _recipe_name(typed: _Typed, trees: Sequence[Tree], command: str) -> str:
+def _folder(folder: Path) -> UsageError:
+    runs = [
+        file for name in ("best_config.yaml", "config.yaml") if (file := folder / name).exists()
+    ]
+    return UsageError(
+        f"{folder} is a folder",
+        expected="a recipe, a YAML file, or an override such as optim.lr=1e-3",
+        remedy=f"The configuration in it is {runs[0]}." if runs else "",
+    )
+
+
+def _recipe(typed: _Typed, trees: Sequence[tuple[Path, Tree]], command: str) -> Recipe:
     if typed.recipe is not None:
-        return typed.recipe
-    for tree in trees:
+        return find_recipe(typed.recipe)
+    for file, tree in trees:
         if isinstance(tree.get("recipe"), str):
-            return str(tree["recipe"])
+            return find_recipe(tree["recipe"], where=str(file))
+    names = ", ".join(recipe_names())
     if typed.files:
         raise UsageError(
             f"{typed.files[0]} does not say which recipe it is for",
-            expected=f"one of {', '.join(recipe_names())}",
+            expected=f"one of {names}",
             remedy=f"Type it: tunewright {command} RECIPE {typed.files[0]}.",
         )
     raise UsageError(
         f"tunewright {command} without a recipe",
-        expected=f"one of {', '.join(recipe_names())}, or a configuration file",
+        expected=f"one of {names}, or a configuration file",
     )
 
 
@@ -136,16 +160,21 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
     return settings
 
 
-def _from_flag(name: str, value: str, recipe: Recipe, command: str) -> str:
+def _from_flag(name: str, value: str, recipe: Recipe, command: str, options: Sequence[str]) -> str:
     key = name.replace("-", "_")
     path = recipe.aliases.get(key) or recipe.aliases.get(name)
     if path is None:
         raise UsageError(
             f"--{name}",
             expected=f"an option of `tunewright {command}`",
-            remedy=did_you_mean(key, recipe.aliases) or f"See tunewright {command} --help.",
+            remedy=did_you_mean(name, [*options, *_flags(recipe)], stem="--")
+            or f"See tunewright {command} --help.",
         )
     return f"{path}={value}"
+
+
+def _flags(recipe: Recipe) -> list[str]:
+    return [name.replace("_", "-") for name in recipe.aliases if "." not in name]
 
 
 def _quoted(value: Any) -> str:

@@ -18,8 +18,8 @@ PLAIN_SECONDS = 5.0
 class ScreenWatch:
     """Draws a study or a run: a bar in a terminal, lines elsewhere."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        self.console, self.verbose = console, verbose
         self._bar: Progress | None = None
         self._task: Any = None
         self._phase = ""
@@ -42,7 +42,9 @@ class ScreenWatch:
         self.console.print(f"[cyan]note[/] {_escaped(text)}", soft_wrap=True)
 
     def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
-        """Shown only by the bar."""
+        """Shown only when asked to say more."""
+        if self.verbose:
+            self.console.print(f"trial {number} on {where}: {_escaped(short(values))}")
 
     def ended(self, trial: Trial, standing: Standing) -> None:
         """One line a trial."""
@@ -125,6 +127,8 @@ def short(values: Mapping[str, Any]) -> str:
 
 def figure(value: Any) -> str:
     """A value with four significant digits at most."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -144,16 +148,17 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
-def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> Table:
-    """The top trials, one a line."""
+def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width: int) -> Table:
+    """The top trials, one a column, as many as `width` characters hold."""
+    shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]
     table = Table(title="best trials")
-    for name in ("place", "trial", "score", "epochs", *(_last(path) for path in paths)):
-        table.add_column(name, justify="right")
-    for place, row in enumerate(rows, start=1):
-        cells = [figure(row["parameters"].get(path, "")) for path in paths]
-        table.add_row(
-            str(place), str(row["trial"]), figure(row["score"]), str(row["epochs"]), *cells
-        )
+    table.add_column("trial")
+    for row in shown:
+        table.add_column(str(row["trial"]), justify="right", no_wrap=True)
+    table.add_row("score", *(figure(row["score"]) for row in shown), style="bold")
+    table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
+    for path in paths:
+        table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))
     return table
 
 

@@ -1,8 +1,8 @@
 """The door of the configuration: a tree goes in, a frozen model or a clear error comes out."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,70 +15,92 @@ C = TypeVar("C", bound=BaseModel)
 
 
 def checked(
-    tree: Mapping[str, Any], schema: type[C], sources: Mapping[str, Source] | None = None
+    tree: Mapping[str, Any],
+    schema: type[C],
+    sources: Mapping[str, Source] | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> C:
     """The configuration as a frozen model.
 
+    sources: where each value was set, if that is known. aliases: other spellings to suggest.
     Raises ConfigError that names every wrong key or value, where it was set, and the nearest
     known key for one that does not exist.
     """
     try:
         return schema.model_validate(tree)
     except ValidationError as error:
-        problems = [_problem(item, tree, schema, sources or {}) for item in error.errors()]
+        around = _Around(tree, schema, sources, aliases or {})
+        problems = [_problem(item, around) for item in error.errors()]
         if len(problems) == 1:
             raise problems[0] from None
         text = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(f"{len(problems)} settings cannot be used:\n{text}") from None
 
 
-def _problem(
-    item: Any, tree: Mapping[str, Any], schema: type[BaseModel], sources: Mapping[str, Source]
-) -> ConfigError:
-    path = _path(item["loc"], schema)
-    kind = item["type"]
+class _Around(NamedTuple):
+    tree: Mapping[str, Any]
+    schema: type[BaseModel]
+    sources: Mapping[str, Source] | None
+    aliases: Mapping[str, str]
+
+    def where(self, path: str) -> str:
+        return "" if self.sources is None else str(source_of(self.sources, path))
+
+
+def _problem(item: Any, around: _Around) -> ConfigError:
+    path, kind = _path(item["loc"], around.schema), item["type"]
     if kind == "extra_forbidden":
-        return _unknown(path, tree, schema, sources)
+        return _unknown(path, around)
+    if kind == "missing":
+        return ConfigError(f"{path} is missing", remedy="Set it in a file or as an override.")
     if kind.startswith("union_tag"):
-        path = f"{path}.type" if not path.endswith(".type") else path
-    value = get(tree, path, item["input"])
-    where = str(source_of(sources, path))
-    choices = choices_of(schema, path)
+        path = path if path.endswith(".type") else f"{path}.type"
+    choices = choices_of(around.schema, path)
+    value = get(around.tree, path, item["input"])
     if choices:
-        expected = f"one of {', '.join(choices)}"
-        remedy = did_you_mean(str(value), choices)
+        expected, remedy = f"one of {', '.join(choices)}", did_you_mean(str(value), choices)
+    elif kind in ("model_type", "model_attributes_type", "dict_type"):
+        expected, remedy = "a mapping (key: value)", f"See `tunewright show` for what {path} holds."
+        if str(value) in choices_of(around.schema, f"{path}.type"):
+            remedy = f"Write {path}.type={value}."
+    elif kind == "tuple_type":
+        expected, remedy = "a list, such as [1, 2]", ""
     else:
         expected = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        remedy = "" if kind != "missing" else "Set it in a file or as an override."
-    came = f"{path} is missing" if kind == "missing" else f"{path} = {_shown(value)}"
-    return ConfigError(came, expected=expected, where=where, remedy=remedy)
+        remedy = ""
+    came = f"{path} = {_shown(value)}"
+    return ConfigError(came, expected=expected, where=around.where(path), remedy=remedy)
 
 
-def _unknown(
-    path: str, tree: Mapping[str, Any], schema: type[BaseModel], sources: Mapping[str, Source]
-) -> ConfigError:
-    known = leaves(schema)
-    where = str(source_of(sources, path))
+def _unknown(path: str, around: _Around) -> ConfigError:
+    known, where = leaves(around.schema), around.where(path)
     if path in known:
         section, kinds = next(iter(known[path].kinds.items()))
         return ConfigError(
-            f"{path} = {_shown(get(tree, path))}",
-            expected=f"{section}.type to be {' or '.join(kinds)} "
-            f"(it is {get(tree, section + '.type')}), the only ones that have this key",
+            f"{path} = {_shown(get(around.tree, path))}",
+            expected=f"{section}.type to be {' or '.join(kinds)}, since no other kind has this "
+            f"key (it is {get(around.tree, section + '.type')})",
             where=where,
-            remedy=f"Leave it out, or choose {section}.type.",
+            remedy=f"Leave it out, or set {section}.type={kinds[0]}.",
         )
-    parent, _, last = path.rpartition(".")
-    siblings = [p for p in known if p.rpartition(".")[0] == parent]
-    tops = sorted({p.split(".")[0] for p in known})
-    remedy = (
-        did_you_mean(path, siblings)
-        or did_you_mean(path, known)
-        or did_you_mean(last, tops if not parent else [])
-        or next((f"Did you mean {p!r}?" for p in known if p.endswith(f".{last}")), "")
-        or f"Known here: {', '.join(sorted(p.rpartition('.')[2] for p in siblings)) or 'nothing'}."
-    )
+    remedy = _nearest(path, known, around.aliases)
     return ConfigError(f"{path} is not a known key", where=where, remedy=remedy)
+
+
+def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:
+    """The key that was probably meant, or those that would have been possible here."""
+    parent, _, last = path.rpartition(".")
+    stem = f"{parent}." if parent else ""
+    here = {p.removeprefix(stem).partition(".")[0] for p in known if p.startswith(stem)}
+    if near := did_you_mean(last, here, stem=stem):
+        return near
+    if here and (elsewhere := [p for p in known if p.endswith(f".{last}")]):
+        return f"Did you mean {elsewhere[0]!r}?"
+    if near := did_you_mean(path, [*aliases, *([] if parent and here else known)]):
+        return near
+    return (
+        f"Known here: {', '.join(sorted(here))}." if here else "`tunewright show` lists all keys."
+    )
 
 
 def _path(location: Sequence[int | str], schema: type[BaseModel]) -> str:

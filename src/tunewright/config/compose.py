@@ -6,11 +6,14 @@ Hydra lets unknown keys in group files pass, so the whole tree is checked afterw
 """
 
 import contextlib
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -22,54 +25,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tunewright.config.check import checked
-from tunewright.config.leaves import without_foreign_keys
+from tunewright.config.layers import Configurable, Layer, Part, laid_over, part_of_file, translated
+from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, source_of, sources_in
-from tunewright.config.tree import Tree, drop, flatten, get, merged, put
+from tunewright.config.tree import Tree, flatten, get, merged, put
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 
 SHARED = Path(__file__).parent / "conf"
-
-
-class Configurable(Protocol):
-    """What composing needs to know of a recipe.
-
-    conf: its folder of YAML groups, with `<name>.yaml` as the top. aliases: flat or foreign
-    names to config paths. words: for a path, foreign values to ours.
-    """
-
-    @property
-    def name(self) -> str:
-        """The recipe's name."""
-        ...
-
-    @property
-    def config(self) -> type[RunConfig]:
-        """Its schema."""
-        ...
-
-    @property
-    def conf(self) -> Path:
-        """Its YAML groups."""
-        ...
-
-    @property
-    def aliases(self) -> Mapping[str, str]:
-        """Foreign keys."""
-        ...
-
-    @property
-    def words(self) -> Mapping[str, Mapping[str, str]]:
-        """Foreign values."""
-        ...
-
-
-class Layer(NamedTuple):
-    """A file of settings and the mapping that was read from it."""
-
-    file: Path
-    tree: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -80,8 +44,10 @@ class Composed:
     tree: Tree
     sources: Mapping[str, Source]
     notices: tuple[str, ...] = ()
-    typed: frozenset[str] = field(default_factory=frozenset)
+    typed: frozenset[str] = frozenset()
     """The paths that overrides set, so that a space can leave them alone."""
+    reserved: Mapping[str, Any] = field(default_factory=dict)
+    """Typed values of other kinds than a section's own, for trials that choose those kinds."""
 
 
 def compose(
@@ -91,87 +57,86 @@ def compose(
     layers: Sequence[Layer] = (),
     config_dir: Path | None = None,
     config_name: str | None = None,
+    reserving: bool = False,
 ) -> Composed:
     """The configuration of `recipe`.
 
     layers: files laid over the groups in turn, complete or partial. config_dir: the user's folder
     of groups and top-level files, searched before the shipped ones. config_name: the
-    top-level file in place of the recipe's own.
+    top-level file in place of the recipe's own. reserving: a study may search a section's
+    `type`, so an override for another of its kinds is kept in `reserved`, not refused.
 
     Raises UsageError for overrides that cannot be read, ConfigError for all else.
     """
     folders = [*([config_dir.resolve()] if config_dir else []), recipe.conf, SHARED]
     if config_dir and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}", expected="an existing folder")
-    groups, values = _sorted_overrides(overrides, folders, recipe)
-    if "data" not in groups and _names_data(layers, values, recipe):
-        groups["data"] = "data=folder"
-    chosen = dict(groups)
-    groups |= _typed_kinds(values, folders, groups)
-    tree, sources = _composed_groups(config_name or recipe.name, list(groups.values()), folders)
-    from_groups = tree
-    for file, raw in layers:
-        tree = merged(tree, translated(raw, recipe))
-        sources |= {_own(path, recipe): s for path, s in sources_in(file, raw).items()}
-    if layers:
-        for name in chosen.keys() - {"data"}:  # a group typed by hand outweighs the files
-            drop(tree, name)
-            put(tree, name, get(from_groups, name))
-    for override in values:
-        path, source = _own(override.key_or_group, recipe), Source(override=override.input_line)
-        if override.is_delete():
-            drop(tree, path)
-        else:
-            put(tree, path, _word(path, _plain(override), recipe))
-            sources = {p: s for p, s in sources.items() if not p.startswith(f"{path}.")}
-            sources[path] = source
-    return _finished(tree, sources, recipe, values)
-
-
-def translated(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
-    """A tree with foreign keys and values replaced by ours."""
-    flat = {_own(path, recipe): value for path, value in flatten(tree).items()}
-    result: Tree = {}
-    for path, value in flat.items():
-        put(result, path, _word(path, value, recipe))
-    return result
+    chosen, typed = _sorted_overrides(overrides, folders, recipe)
+    parts = [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed]
+    groups = _implied_groups(parts, folders) | chosen
+    top = (config_name or recipe.name).removesuffix(".yaml")
+    tree, sources = _composed_groups(top, list(groups.values()), folders)
+    for part in parts:
+        tree, sources = laid_over(tree, sources, part)
+    paths = {path for part in typed for path in part.sources}
+    kinds = {f"{group}.type" for group in chosen} & leaves(recipe.config).keys()
+    return _finished(tree, sources, recipe, frozenset(paths | kinds), reserving)
 
 
 def _finished(
-    tree: Tree, sources: dict[str, Source], recipe: Configurable, values: Sequence[Override]
+    tree: Tree,
+    sources: dict[str, Source],
+    recipe: Configurable,
+    typed: frozenset[str],
+    reserving: bool,
 ) -> Composed:
-    tree = _resolved(tree)
-    typed = frozenset(_own(v.key_or_group, recipe) for v in values)
+    tree = with_kinds(_resolved(tree), recipe.config)
     kept, foreign = without_foreign_keys(tree, recipe.config)
-    notices = []
+    notices, reserved = [], {}
     for path, owners in foreign.items():
+        section = path.rpartition(".")[0]
+        if path in typed and reserving and f"{section}.type" not in typed:
+            reserved[path] = get(tree, path)
+            continue
         if path in typed:
             put(kept, path, get(tree, path))  # typed on purpose: let the check refuse it
             continue
-        section = path.rpartition(".")[0]
         if source_of(sources, f"{section}.type").override is None:
             notices.append(
                 f"{path} (set in {source_of(sources, path)}) is ignored: only {owners} has it, "
                 f"and {section}.type is {get(tree, section + '.type')}"
             )
-    config = checked(kept, recipe.config, sources)
+    config = checked(kept, recipe.config, sources, recipe.aliases)
     complete = config.model_dump(mode="json")
-    return Composed(config, complete, sources, tuple(notices), typed)
+    for stage in complete["stages"]:
+        _check_stage(stage, complete, sources, recipe)
+    return Composed(config, complete, sources, tuple(notices), typed, reserved)
+
+
+def _check_stage(
+    stage: str, tree: Tree, sources: Mapping[str, Source], recipe: Configurable
+) -> None:
+    """What a stage replaces must fit as well; a misspelt key stops here, not after the search."""
+    prefix = f"stages.{stage}."
+    placed = {p.removeprefix(prefix): s for p, s in sources.items() if p.startswith(prefix)}
+    replaced, _ = without_foreign_keys(merged(tree, tree["stages"][stage]), recipe.config)
+    checked(replaced, recipe.config, {**sources, **placed}, recipe.aliases)
+
+
+def _part_of_override(override: Override, recipe: Configurable) -> Part:
+    value = None if override.is_delete() else _plain(override)
+    tree = translated({override.key_or_group: value}, recipe)
+    sources = dict.fromkeys(flatten(tree), Source(override=override.input_line))
+    return Part(tree, sources, takes_out=override.is_delete())
 
 
 def _sorted_overrides(
     overrides: Sequence[str], folders: Sequence[Path], recipe: Configurable
-) -> tuple[dict[str, str], list[Override]]:
+) -> tuple[dict[str, str], list[Part]]:
     """Overrides that choose a group's file, by group; and those that set a value."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise UsageError(
-            str(error).strip().splitlines()[0], expected="overrides such as optim.lr=1e-3"
-        ) from None
     groups: dict[str, str] = {}
-    values: list[Override] = []
-    for override in parsed:
+    values: list[Part] = []
+    for override in map(_parsed, overrides):
         if override.is_sweep_override():
             raise UsageError(
                 f"override {override.input_line!r} lists several values",
@@ -179,12 +144,25 @@ def _sorted_overrides(
                 remedy="To search over values, put them into a space file (--space FILE).",
             )
         name = override.key_or_group
-        if any((folder / name).is_dir() for folder in folders):
+        chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
+        if chooses and any((folder / name).is_dir() for folder in folders):
             _check_option(override, folders)
             groups[name] = str(override.input_line)
         else:
-            values.append(override)
+            values.append(_part_of_override(override, recipe))
     return groups, values
+
+
+def _parsed(text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(
+            f"override {text!r} cannot be read ({reason})",
+            expected="one such as optim.lr=1e-3",
+            remedy="A value with ~, commas, brackets or spaces needs quotes: key='\"a, b\"'.",
+        ) from None
 
 
 def _check_option(override: Override, folders: Sequence[Path]) -> None:
@@ -205,45 +183,49 @@ def _options(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
-def _names_data(layers: Sequence[Layer], values: Sequence[Override], recipe: Configurable) -> bool:
-    """Whether the user names data of their own, which the embedded settings do not fit."""
-    for override in values:
-        if _own(override.key_or_group, recipe) == "data.dir":
-            return override.value() is not None
-    trees = (translated(layer.tree, recipe) for layer in layers)
-    return any(get(tree, "data.dir") is not None for tree in trees)
+def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str, str]:
+    """The groups that single settings stand for.
 
-
-def _typed_kinds(
-    values: Sequence[Override], folders: Sequence[Path], groups: Mapping[str, str]
-) -> dict[str, str]:
-    """`model.type=clip` starts from the file of that kind where there is one."""
-    found = {}
-    for override in values:
-        group, _, last = override.key_or_group.rpartition(".")
-        if last == "type" and group and group not in groups and not override.is_delete():
-            option = str(override.value())
-            if option in _options(group, folders):
-                found[group] = f"{group}={option}"
-    return found
+    `model.type=clip`, typed or in a file, starts from the file of that kind where there is one;
+    data of the user's own do not start from the embedded ones.
+    """
+    groups: dict[str, str] = {}
+    for part in parts:
+        for path, value in flatten(part.tree).items():
+            group, _, last = path.rpartition(".")
+            if group and last == "type" and str(value) in _options(group, folders):
+                groups[group] = f"{group}={value}"
+            elif path == "data.dir":
+                groups.pop("data", None)
+                if value is not None and "folder" in _options("data", folders):
+                    groups["data"] = "data=folder"
+    return groups
 
 
 def _composed_groups(
     name: str, groups: list[str], folders: Sequence[Path]
 ) -> tuple[Tree, dict[str, Source]]:
-    main, *others = folders
-    search = f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in others)}]"
+    top = next((f for d in folders if (f := d / f"{name}.yaml").is_file()), None)
+    if top is None:
+        tops = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+        raise ConfigError(
+            f"no configuration {name!r} in {' or '.join(map(str, folders))}",
+            expected=f"one of {', '.join(tops)}",
+            remedy=did_you_mean(name, tops),
+        )
+    read_yaml(top)  # its errors name the file; Hydra sees only a copy of it
+    search = f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"
     try:
-        with _hydra(main):
+        with _hydra_with(top):
             config = hydra_compose(name, overrides=[*groups, search])
             loader = GlobalHydra.instance().config_loader()
             parts = loader.compute_defaults_list(name, [*groups, search], RunMode.RUN).defaults
     except HydraException as error:
-        tops = sorted(file.stem for folder in folders for file in folder.glob("*.yaml"))
         raise ConfigError(
-            f"the configuration {name!r} cannot be composed: {str(error).strip().splitlines()[0]}",
-            remedy=did_you_mean(name, tops) or f"Known: {', '.join(tops)}.",
+            f"the configuration {name!r} cannot be composed: {str(error).strip().splitlines()[0]}"
         ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"a file of {name!r} is not readable as YAML: {error}") from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration {name!r} cannot be merged: {error}") from None
     sources: dict[str, Source] = {}
@@ -259,11 +241,17 @@ def _composed_groups(
 
 
 @contextlib.contextmanager
-def _hydra(folder: Path) -> Iterator[None]:
-    """Hydra keeps one global; leave it as it was found."""
+def _hydra_with(top: Path) -> Iterator[None]:
+    """Hydra for one composition, which leaves nothing of its global behind.
+
+    Its primary file must lie in the first folder of the search path, and ours may lie in any:
+    it gets a folder to itself, and the order of all others is that of `hydra.searchpath`.
+    """
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        yield
+    with tempfile.TemporaryDirectory(prefix="tunewright-") as alone:
+        shutil.copyfile(top, Path(alone) / top.name)
+        with initialize_config_dir(alone, version_base="1.3"):
+            yield
 
 
 def _resolved(tree: Tree) -> Tree:
@@ -277,12 +265,3 @@ def _resolved(tree: Tree) -> Tree:
 def _plain(override: Override) -> Any:
     value = OmegaConf.create({"value": override.value()})
     return OmegaConf.to_container(value, resolve=False)["value"]  # type: ignore[index,call-overload]
-
-
-def _own(path: str, recipe: Configurable) -> str:
-    return recipe.aliases.get(path, path)
-
-
-def _word(path: str, value: Any, recipe: Configurable) -> Any:
-    words = recipe.words.get(path, {})
-    return words.get(value, value) if isinstance(value, str) else value

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tunewright.config.tree import Tree, get
+from tunewright.config.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,20 @@ def without_foreign_keys(tree: Tree, schema: type[BaseModel]) -> tuple[Tree, dic
     return _prune(tree, schema, "", foreign), foreign
 
 
-def inactive(path: str, tree: Mapping[str, Any], schema: type[BaseModel]) -> str:
-    """Why a path means nothing in this configuration, or an empty string when it is live."""
-    leaf = leaves(schema).get(path)
-    if leaf is None:
-        return "it is not a key"
-    for section, kinds in leaf.kinds.items():
-        kind = get(tree, f"{section}.type")
-        if kind is not None and kind not in kinds:
-            return f"{section}.type is {kind}, and only {', '.join(kinds)} has it"
-    return ""
+def with_kinds(tree: Mapping[str, Any], schema: type[BaseModel]) -> Tree:
+    """The tree with the default `type` in every section that does not say which kind it is."""
+    filled: Tree = {}
+    for name, value in tree.items():
+        field = schema.model_fields.get(name)
+        if field is None or not isinstance(value, dict):
+            filled[name] = value
+            continue
+        several = kinds_of(field)
+        if several and isinstance(default := field.default, BaseModel):
+            value = {"type": getattr(default, "type", None), **value}
+        section = several.get(str(value.get("type"))) if several else section_of(field)
+        filled[name] = value if section is None else with_kinds(value, section)
+    return filled
 
 
 def _walk(

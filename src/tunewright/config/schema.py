@@ -181,6 +181,41 @@ class Stages(Section):
     final: dict[str, Any] = Field(default_factory=dict)
 
 
+class TensorBoard(Section):
+    """Event files in the run folders: `tensorboard --logdir runs`."""
+
+
+class MLflow(Section):
+    """uri: null is `mlflow.db` in the folder of all runs. experiment: null is the study."""
+
+    uri: str | None = None
+    experiment: str | None = None
+
+
+class WandB(Section):
+    """Weights & Biases; offline, it stays in the run folders until `wandb sync` is typed."""
+
+    mode: Literal["offline", "online"] = "offline"
+    project: str = "tunewright"
+    entity: str | None = None
+
+
+class Trackers(Section):
+    """Copies of each run for other tools; `{}` takes one with its defaults, null leaves it out.
+
+    The run folder is complete without any of them.
+    """
+
+    tensorboard: TensorBoard | None = None
+    mlflow: MLflow | None = None
+    wandb: WandB | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Those that are asked for."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+
 class RunConfig(Section):
     """What every recipe has; `goal` is `metric` or `metric:min`, chosen among the task's."""
 
@@ -194,3 +229,4 @@ class RunConfig(Section):
     study: Study = Study()
     executor: Executor = Executor()
     stages: Stages = Stages()
+    trackers: Trackers = Trackers()

@@ -17,7 +17,7 @@ def _lines(
     tree: Mapping[str, Any], prefix: str, depth: int, composed: Composed
 ) -> Iterator[tuple[str, str]]:
     indent = "  " * depth
-    for key, value in tree.items():
+    for key, value in sorted(tree.items(), key=lambda item: item[0] != "type"):
         path = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
             yield f"{indent}{key}:", ""

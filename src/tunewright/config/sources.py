@@ -47,6 +47,12 @@ def sources_in(file: Path, tree: Mapping[str, object], package: str = "") -> dic
     return {f"{prefix}{path}": Source(file, _line(lines, path)) for path in flatten(tree)}
 
 
+def overlaid(below: Mapping[str, Source], above: Mapping[str, Source]) -> dict[str, Source]:
+    """Sources after `above` was laid over `below`: a new leaf also ends what lay under it."""
+    ended = tuple(f"{path}." for path in above)
+    return {p: s for p, s in below.items() if not p.startswith(ended)} | dict(above)
+
+
 def source_of(sources: Mapping[str, Source], path: str) -> Source:
     """The source of a path, of something below it, or of the nearest branch above it."""
     for inner, source in sources.items():

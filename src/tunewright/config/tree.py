@@ -1,6 +1,6 @@
 """Nested mappings and dotted paths: the two spellings of one configuration."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 Tree = dict[str, Any]
@@ -16,14 +16,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[path] = value
     return flat
-
-
-def nest(flat: Mapping[str, Any]) -> Tree:
-    """`{"a.b": 1}` as `{"a": {"b": 1}}`; mappings among the values are nested as well."""
-    tree: Tree = {}
-    for path, value in flat.items():
-        put(tree, path, nest(value) if isinstance(value, Mapping) else value)
-    return tree
 
 
 def put(tree: Tree, path: str, value: Any) -> None:
@@ -75,11 +67,3 @@ def copied(tree: Mapping[str, Any]) -> Tree:
     return {
         key: copied(value) if isinstance(value, Mapping) else value for key, value in tree.items()
     }
-
-
-def branches(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The paths of all inner mappings."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield f"{prefix}{key}"
-            yield from branches(value, f"{prefix}{key}.")

@@ -13,24 +13,33 @@ class InlineHandle:
     def __init__(self, folder: RunFolder, need: Need) -> None:
         self.folder, self.need = folder, need
         self.ended = False
+        self.killed = False
         self.death = ""
 
     def kill(self) -> None:
-        """Take it out of the queue; a run in progress cannot be killed from its own process."""
-        self.ended, self.death = True, "cancelled before it started"
+        """End it at its next report; before it started, at once."""
+        self.killed = True
 
     def status(self) -> str:
         """Where it runs."""
         return "this process"
 
 
+class _Ending(BaseException):
+    """Passes through a run that it ends, which would take any Exception for its own failure."""
+
+
 class InlineExecutor:
-    """One slot. heard: called at each report, so that pruning works without a second process."""
+    """One slot, in this process.
+
+    heard: called at each report, so that pruning works without a second process. threads: CPU
+    threads for torch; None leaves them as they are.
+    """
 
     slots = 1
 
-    def __init__(self, heard: Callable[[], None]) -> None:
-        self._heard = heard
+    def __init__(self, heard: Callable[[], None], *, threads: int | None = None) -> None:
+        self._heard, self._threads = heard, threads
         self._queue: deque[InlineHandle] = deque()
 
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
@@ -44,15 +53,32 @@ class InlineExecutor:
         if not self._queue:
             return
         handle = self._queue.popleft()
-        if handle.ended:
-            return
-        from tunewright import job  # imports torch, which the coordinator otherwise never does
-
         try:
-            job.run(handle.folder, threads=handle.need.threads, heard=self._heard, redirect=False)
+            self._run(handle)
         finally:
             handle.ended = True
 
     def close(self) -> None:
         """Forget what has not started."""
         self._queue.clear()
+
+    def _run(self, handle: InlineHandle) -> None:
+        from tunewright import job  # imports torch, which the coordinator otherwise never does
+
+        def heard() -> None:
+            try:
+                self._heard()
+            except Exception as error:
+                raise _Ending from error
+            if handle.killed:
+                raise _Ending
+
+        if not handle.killed:
+            try:
+                threads = handle.need.threads or self._threads
+                job.run(handle.folder, threads=threads, heard=heard, redirect=False)
+            except _Ending as ending:
+                if ending.__cause__ is not None:
+                    raise ending.__cause__ from None
+        if handle.killed:
+            handle.death = "killed"

@@ -1,22 +1,20 @@
-"""Warm worker processes on this machine: torch is imported once, trials start in milliseconds.
+"""Warm worker processes on this machine: torch is imported once, trials start in milliseconds."""
 
-A forkserver that has torch preloaded forks a worker in about 15 ms; the worker then lives
-across trials. The server never touches CUDA, and neither does the coordinator.
-"""
-
-import multiprocessing
+import gc
 import os
 import signal
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from queue import SimpleQueue
 
 from tunewright.executors.executor import Handle, Need
+from tunewright.executors.process import end_group, follow, start_process
 from tunewright.runs.folder import RunFolder
 
-PRELOAD = ["tunewright.job", "tunewright.train.trainer"]
+EXIT_SECONDS = 5.0
+"""How long a worker that is leaving may take before it is killed."""
 
 
 class LocalHandle:
@@ -29,7 +27,8 @@ class LocalHandle:
 
     def kill(self) -> None:
         """End the worker and everything it started."""
-        self._worker.kill()
+        if not self.ended:
+            self._worker.kill()
 
     def status(self) -> str:
         """Where it runs."""
@@ -42,10 +41,9 @@ class LocalExecutor:
     def __init__(self, slots: int, *, threads: int, gpus: Sequence[str] = (), fresh: bool = False):
         self.slots = slots
         self._threads, self._gpus, self._fresh = threads, list(gpus), fresh
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOAD)
         self._idle: list[_Worker] = []
         self._busy: dict[_Worker, LocalHandle] = {}
+        self._leaving: list[_Worker] = []
 
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
         """Give each folder to an idle worker, or to a new one."""
@@ -55,8 +53,13 @@ class LocalExecutor:
         """Sleep until a worker reports, finishes or dies, or until `seconds` have passed."""
         if not self._busy:
             return
-        for connection in wait([worker.pipe for worker in self._busy], timeout=seconds):
-            worker = next(w for w in self._busy if w.pipe is connection)
+        sources: dict[Connection | int, _Worker] = {}
+        for worker in self._busy:
+            sources[worker.pipe] = worker
+            # Children of a dead worker may still hold its pipe open; its sentinel knows.
+            sources[worker.process.sentinel] = worker
+        ready = wait(list(sources), timeout=seconds)
+        for worker in dict.fromkeys(sources[source] for source in ready):  # type: ignore[index]
             self._hear(worker)
 
     def close(self) -> None:
@@ -65,21 +68,19 @@ class LocalExecutor:
             worker.pipe.close()
         for worker in self._busy:
             worker.kill()
-        for worker in [*self._idle, *self._busy]:
-            worker.process.join(timeout=5)
-            if worker.process.is_alive():
-                worker.kill()
+        for worker in [*self._idle, *self._leaving, *self._busy]:
+            worker.reap()
         for worker, handle in self._busy.items():
             handle.ended, handle.death = True, worker.death()
-        self._idle, self._busy = [], {}
+        self._idle, self._busy, self._leaving = [], {}, []
 
     def _start(self, folder: RunFolder, need: Need) -> LocalHandle:
         while True:
             worker = self._idle.pop() if self._idle else self._new_worker()
             try:
                 worker.pipe.send((str(folder.path), need.threads or self._threads))
-            except (BrokenPipeError, ConnectionResetError):
-                worker.process.join()  # died while idle: take another
+            except OSError:
+                self._dismiss(worker)  # died while idle: take another
                 continue
             handle = LocalHandle(folder, worker)
             self._busy[worker] = handle
@@ -89,53 +90,61 @@ class LocalExecutor:
         taken = {worker.index for worker in [*self._idle, *self._busy]}
         index = next(i for i in range(len(taken) + 1) if i not in taken)
         gpu = self._gpus[index % len(self._gpus)] if self._gpus else None
-        return _Worker(self._context, index, gpu)
+        return _Worker(index, gpu)
 
     def _hear(self, worker: "_Worker") -> None:
-        handle = self._busy[worker]
-        try:
-            finished = any(worker.messages())
-        except (EOFError, ConnectionResetError):
-            worker.process.join()
-            handle.ended, handle.death = True, worker.death()
-            del self._busy[worker]
+        finished, alive = worker.hear()
+        if alive and not finished:
             return
-        if finished:
-            handle.ended = True
-            del self._busy[worker]
-            if self._fresh:
-                worker.pipe.close()
-            else:
-                self._idle.append(worker)
+        handle = self._busy.pop(worker)
+        if not alive:
+            worker.reap()
+            worker.kill()  # what it started must not outlive it
+            handle.death = "" if finished else worker.death()
+        elif self._fresh:
+            self._dismiss(worker)
+        else:
+            self._idle.append(worker)
+        handle.ended = True
+
+    def _dismiss(self, worker: "_Worker") -> None:
+        worker.pipe.close()
+        self._leaving = [w for w in self._leaving if w.process.is_alive()] + [worker]
 
 
 class _Worker:
     """A process and the pipe to it; the worker ends when the pipe closes."""
 
-    def __init__(self, context: ForkServerContext, index: int, gpu: str | None) -> None:
+    def __init__(self, index: int, gpu: str | None) -> None:
         self.index = index
-        self.pipe, far = context.Pipe()
-        self.process: ForkServerProcess = context.Process(
-            target=work, args=(far, gpu), name=f"tunewright-worker-{index}"
-        )
-        # Not a daemon: daemons may not have children, and data loaders are children.
-        self.process.start()
-        far.close()
+        self.process, self.pipe = start_process(work, gpu, name=f"tunewright-worker-{index}")
 
-    def messages(self) -> list[bool]:
-        """What the worker said since last asked; True stands for a finished run."""
-        said = [self.pipe.recv()]
-        while self.pipe.poll():
-            said.append(self.pipe.recv())
-        return said
+    def hear(self) -> tuple[bool, bool]:
+        """Whether its run has finished since last asked, and whether it still lives."""
+        alive = self.process.is_alive()  # asked first, so that its last words are read below
+        finished = False
+        try:
+            while self.pipe.poll():
+                finished = self.pipe.recv() or finished
+        except (EOFError, OSError):
+            alive = False
+        return finished, alive
 
     def kill(self) -> None:
         """SIGKILL to the worker's whole process group."""
-        if self.process.pid is not None and self.process.is_alive():
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                self.process.kill()
+        assert self.process.pid is not None
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # gone, or not yet a group of its own
+            self.process.kill()
+
+    def reap(self) -> None:
+        """Wait for its end; a worker that takes too long is killed."""
+        self.process.join(timeout=EXIT_SECONDS)
+        if self.process.is_alive():
+            self.kill()
+            self.process.join()
+        self.pipe.close()
 
     def death(self) -> str:
         """How the process ended, in words."""
@@ -147,32 +156,23 @@ class _Worker:
 
 def work(pipe: Connection, gpu: str | None) -> None:
     """The life of a worker: folders in, `True` out after each, until the pipe closes."""
-    os.setpgid(0, 0)  # Ctrl-C in the terminal is the coordinator's business alone
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    inbox: SimpleQueue[tuple[str, int]] = SimpleQueue()
+    follow(pipe, inbox.put)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     from tunewright import job
 
+    gc.freeze()  # what the server imported never becomes garbage: 0.2 s less after every run
     lock = threading.Lock()
-    inbox: list[tuple[str, int]] = []
-    arrived = threading.Semaphore(0)
-
-    def listen() -> None:
-        """Runs beside the training, so that a dead coordinator is noticed at once."""
-        while True:
-            try:
-                inbox.append(pipe.recv())
-            except (EOFError, OSError):
-                os.killpg(0, signal.SIGKILL)
-            arrived.release()
 
     def say(finished: bool) -> None:
-        with lock:
-            pipe.send(finished)
+        try:
+            with lock:
+                pipe.send(finished)
+        except OSError:
+            end_group()  # nobody listens: this is not the run's failure, so it must not end as one
 
-    threading.Thread(target=listen, daemon=True).start()
     while True:
-        arrived.acquire()
-        path, threads = inbox.pop(0)
+        path, threads = inbox.get()
         job.run(RunFolder(Path(path)), threads=threads, heard=lambda: say(False))
         say(True)

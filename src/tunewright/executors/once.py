@@ -1,35 +1,27 @@
 """One function call in a process of its own, for torch work of a torch-free coordinator."""
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from tunewright.errors import RunError, TunewrightError
-from tunewright.executors.local import PRELOAD
+from tunewright.executors.process import follow, start_process
 
 
 def call(function: Callable[..., Any], *arguments: Any, threads: int | None = None) -> Any:
     """What `function(*arguments)` returns; both must be importable and plain enough to send.
 
-    Raises RunError when the process dies, and the function's own TunewrightError otherwise.
+    Raises RunError when the process dies, and for the function's own TunewrightError.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    near, far = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(far, function, arguments, threads))
-    process.start()
-    far.close()
+    process, pipe = start_process(_answer, function, arguments, threads, name="tunewright-call")
     try:
-        kind, value = near.recv()
+        kind, value = pipe.recv()
     except EOFError:
         process.join()
         raise RunError(f"the process ended with code {process.exitcode}") from None
     finally:
-        near.close()
-    process.join()
+        pipe.close()  # ends the process, also one that an interrupted caller leaves behind
+        process.join()
     if kind == "raised":
         raise RunError(value)
     return value
@@ -38,8 +30,7 @@ def call(function: Callable[..., Any], *arguments: Any, threads: int | None = No
 def _answer(
     pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], threads: int | None
 ) -> None:
-    os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow(pipe, _nothing)
     if threads is not None:
         import torch
 
@@ -48,3 +39,7 @@ def _answer(
         pipe.send(("returned", function(*arguments)))
     except TunewrightError as error:
         pipe.send(("raised", str(error)))
+
+
+def _nothing(_message: object) -> None:
+    """A call is sent nothing; its pipe is only watched for its end."""

@@ -20,8 +20,11 @@ def recipe_names() -> list[str]:
 
 
 @cache
-def find_recipe(name: str) -> Recipe:
-    """The recipe called `name`; UsageError with the nearest name when there is none."""
+def find_recipe(name: str, *, where: str = "") -> Recipe:
+    """The recipe called `name`; UsageError with the nearest name when there is none.
+
+    where: the file that names it, if it was not typed.
+    """
     for point in entry_points(group=GROUP):
         if point.name == name:
             declared: Recipe = point.load()
@@ -30,6 +33,7 @@ def find_recipe(name: str) -> Recipe:
         raise UsageError(
             f"recipe {name!r}",
             expected=f"one of {', '.join(recipe_names())}, or a configuration file",
+            where=where,
             remedy=did_you_mean(name, recipe_names()),
         )
     shipped: Recipe = importlib.import_module(f"tunewright.recipes.{name}.recipe").RECIPE

@@ -45,6 +45,7 @@ class Recipe:
     DataError for data that cannot be used, returns notices.
     aliases: foreign keys and flags to config paths; words: foreign values, by path.
     study_file: settings of ours from the `data:` section of a foreign study file.
+    study_names: what a guide calls by another name in a study's folder, and what it stands for.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Recipe:
     facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check
     study_file: Callable[[Tree], Tree] = _as_it_is
+    study_names: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, folder: RunFolder, config: RunConfig, reporter: "Reporter") -> Outcome:
         """Train in this process; imports the torch wing."""

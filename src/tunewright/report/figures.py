@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from tunewright.runs.record import Progress
 
-INK, GRID = "#22313f", "#dfe4e8"
+INK, PALE, GRID = "#22313f", "#b4c1cc", "#dfe4e8"
 COLOURS = ("#1b6ca8", "#c8553d", "#588157", "#8d6a9f", "#bc8a2c", "#3a7d7c")
 
 
@@ -54,5 +55,50 @@ def write_curves(
     )
     figure.update_xaxes(gridcolor=GRID)
     figure.update_yaxes(gridcolor=GRID)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_html(file, include_plotlyjs="directory")
+
+
+def write_lr_curve(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    file: Path,
+    *,
+    marks: Mapping[str, float],
+    title: str = "",
+) -> None:
+    """The losses of a learning-rate sweep, beside `plotly.min.js`: raw light, smoothed dark.
+
+    marks: learning rates by name; each is a line, and a point on the curve where it crosses it.
+    """
+    import numpy as np
+    import plotly.graph_objects as go
+
+    def curve(name: str, values: Sequence[float], colour: str, width: float) -> go.Scatter:
+        line = {"color": colour, "width": width}
+        return go.Scatter(x=list(rates), y=list(values), name=name, mode="lines", line=line)
+
+    figure = go.Figure([curve("loss", losses, PALE, 1), curve("smoothed", smoothed, INK, 2.5)])
+    for (name, rate), colour in zip(marks.items(), COLOURS, strict=False):
+        figure.add_vline(x=rate, line={"color": colour, "width": 1.5, "dash": "dot"})
+        within = len(rates) > 0 and rates[0] <= rate <= rates[-1]
+        height = float(np.interp(np.log(rate), np.log(rates), smoothed)) if within else None
+        marker = {"color": colour, "size": 10}
+        label = f"{name} {rate:.1e}"
+        figure.add_trace(
+            go.Scatter(x=[rate], y=[height], name=label, mode="markers", marker=marker)
+        )
+    figure.update_layout(
+        template="plotly_white",
+        font={"color": INK},
+        title={"text": "<br>".join(wrap(title, 110)), "font": {"size": 14}},
+        legend={"y": -0.2, "orientation": "h"},
+        height=520,
+    )
+    figure.update_xaxes(
+        title_text="learning rate", type="log", dtick=1, exponentformat="power", gridcolor=GRID
+    )
+    figure.update_yaxes(title_text="training loss", gridcolor=GRID)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(file, include_plotlyjs="directory")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -107,5 +108,11 @@ def _represent_list(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=plain)
 
 
+# OmegaConf's loader takes 1e-3 for a number, so a text that looks like one needs its quotes.
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[\d_]*\.?[\d_]+[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
 _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(tuple, _represent_list)

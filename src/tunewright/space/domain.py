@@ -118,9 +118,19 @@ def nearest(domain: Domain, value: Any) -> Any:
         return domain.low
     clipped = min(max(number, domain.low), domain.high)
     if domain.step:
-        clipped = domain.low + round((clipped - domain.low) / domain.step) * domain.step
-        clipped = clipped if clipped <= domain.high else clipped - domain.step
+        place = min(round((clipped - domain.low) / domain.step), grid_steps(domain))
+        clipped = on_grid(domain, place)
     return round(clipped) if isinstance(domain, Int) else clipped
+
+
+def grid_steps(domain: Float | Int) -> int:
+    """How many steps fit between the bounds, rounding of binary fractions forgiven."""
+    return math.floor((domain.high - domain.low) / (domain.step or 1) + 1e-9)
+
+
+def on_grid(domain: Float | Int, place: int) -> float:
+    """The value `place` steps above the lower bound, never above the upper one."""
+    return min(domain.low + place * (domain.step or 1), domain.high)
 
 
 def _check_bounds(low: float, high: float, log: bool, step: float | None) -> None:

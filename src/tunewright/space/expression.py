@@ -87,11 +87,11 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
         case ast.BoolOp():
             values = (_value(value, names) for value in node.values)
             return all(values) if isinstance(node.op, ast.And) else any(values)
-        case ast.Compare():
+        case ast.Compare() if all(type(comparison) in _COMPARE for comparison in node.ops):
             left = _value(node.left, names)
             for comparison, right_node in zip(node.ops, node.comparators, strict=True):
                 right = _value(right_node, names)
-                if type(comparison) not in _COMPARE or not _COMPARE[type(comparison)](left, right):
+                if not _COMPARE[type(comparison)](left, right):
                     return False
                 left = right
             return True

@@ -1,11 +1,12 @@
 """Space files: our YAML and the guides' two dialects, read into one specification."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.tree import Tree, flatten, put
+from tunewright.config.sources import Source, lines_of
+from tunewright.config.tree import Tree, put
 from tunewright.errors import SpaceError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 
@@ -30,7 +31,8 @@ class SpaceFile:
 
     parameters: raw fields by config path. settings: configuration that the file sets beside
     the space (study name, number of trials, fixed values), nested. inherit: whether
-    parameters and fields that the file leaves out come from the recipe's space.
+    parameters and fields that the file leaves out come from the recipe's space. where: file and
+    line of each parameter.
     """
 
     parameters: Mapping[str, Mapping[str, Any]]
@@ -39,6 +41,7 @@ class SpaceFile:
     settings: Tree = field(default_factory=dict)
     inherit: bool = True
     file: Path | None = None
+    where: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_space_file(tree: Mapping[str, Any]) -> bool:
@@ -57,18 +60,30 @@ def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFil
 def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
     """The specification in a mapping that was read from `file`."""
     if "search_space" in tree:
-        spec = _flat_study(tree, file)
+        top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:
-        spec = _study_blocks(tree, file)
+        top, spec = "hyperparameters", _study_blocks(tree, file)
     elif "parameters" in tree:
-        spec = _own(tree, file)
+        top, spec = "parameters", _own(tree, file)
     else:
         raise SpaceError(
             f"{file} has the keys {', '.join(tree) or 'none'}",
             expected="`parameters:`, `search_space:` or `hyperparameters:` at the top",
         )
-    renamed = {aliases.get(path, path): raw for path, raw in spec.parameters.items()}
-    return SpaceFile(renamed, spec.forbid, spec.derived, spec.settings, spec.inherit, file)
+    lines = lines_of(file)
+    renamed: dict[str, Mapping[str, Any]] = {}
+    where: dict[str, str] = {}
+    for name, fields in spec.parameters.items():
+        path = aliases.get(name, name)
+        source = str(Source(file, lines.get(f"{top}.{name}")))
+        if path in renamed:
+            raise SpaceError(
+                f"{path} is listed twice",
+                expected="one entry a parameter (some have two names)",
+                where=f"{where[path]} and {source}",
+            )
+        renamed[path], where[path] = fields, source
+    return replace(spec, parameters=renamed, file=file, where=where)
 
 
 def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
@@ -85,8 +100,8 @@ def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
     return SpaceFile(
         _parameters(tree["parameters"], file, "parameters"),
         tuple(forbid),
-        dict(tree.get("derived") or {}),
-        dict(tree.get("settings") or {}),
+        _section(tree, "derived", file),
+        _section(tree, "settings", file),
         bool(tree.get("inherit", True)),
     )
 
@@ -96,7 +111,7 @@ def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
     settings: Tree = {}
     for key, value in tree.items():
         if key in ("pruner", "sampler"):
-            put(settings, f"study.{key}", _component(value))
+            put(settings, f"study.{key}", _component(str(key), value, file))
         elif key != "search_space" and value is not None:
             settings[key] = value
     return SpaceFile(_parameters(tree["search_space"], file, "search_space"), settings=settings)
@@ -107,10 +122,7 @@ def _study_blocks(tree: Mapping[str, Any], file: Path) -> SpaceFile:
     for key in tree:
         if key not in ("study", "hyperparameters", "fixed"):
             raise SpaceError(f"{key!r} in {file}", expected="study, hyperparameters or fixed")
-    settings: Tree = dict(tree.get("fixed") or {})
-    study = tree.get("study") or {}
-    if not isinstance(study, Mapping):
-        raise SpaceError(f"study in {file}: {study!r}", expected="a mapping")
+    settings, study = _section(tree, "fixed", file), _section(tree, "study", file)
     for key, value in study.items():
         if key not in STUDY_BLOCK:
             raise SpaceError(
@@ -119,7 +131,7 @@ def _study_blocks(tree: Mapping[str, Any], file: Path) -> SpaceFile:
                 remedy=did_you_mean(str(key), STUDY_BLOCK),
             )
         if key in ("pruner", "sampler"):
-            put(settings, f"study.{key}", _component(value))
+            put(settings, f"study.{key}", _component(str(key), value, file))
         elif key == "metric":
             settings["goal"] = str(value)
         elif key != "direction" and value is not None:
@@ -139,12 +151,24 @@ def _study_blocks(tree: Mapping[str, Any], file: Path) -> SpaceFile:
 _STUDY_KEYS = {"n_trials": "trials", "n_jobs": "jobs"}
 
 
-def _component(value: Any) -> Tree:
+def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
+    """A part of the file that may be left out or empty."""
+    section = tree.get(key)
+    if section is not None and not isinstance(section, Mapping):
+        raise SpaceError(f"{key} = {section!r} in {file}", expected="a mapping (key: value)")
+    return dict(section or {})
+
+
+def _component(key: str, value: Any, file: Path) -> Tree:
     """A sampler or pruner: a name, a mapping with `type`, or null for none."""
     if value is None:
         return {"type": "none"}
     if isinstance(value, str):
         return {"type": value}
+    if not isinstance(value, Mapping):
+        raise SpaceError(
+            f"{key} = {value!r} in {file}", expected="a name, a mapping with `type`, or null"
+        )
     return {k: ("none" if k == "type" and v is None else v) for k, v in value.items()}
 
 
@@ -191,8 +215,3 @@ def _by_path(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
-
-
-def settings_of(spec: SpaceFile) -> dict[str, Any]:
-    """The settings of a space file by dotted key, as it spells them."""
-    return flatten(spec.settings)

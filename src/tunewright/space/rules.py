@@ -1,11 +1,12 @@
 """Conditions on config values: when a parameter exists, and what is forbidden together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tunewright.errors import SpaceError, did_you_mean
-from tunewright.space.domain import Categorical, Domain, canonical
+from tunewright.space.domain import Categorical, Domain, Int, canonical
 from tunewright.space.expression import evaluate, names_in
 
 BOUNDS = ("above", "below", "at_least", "at_most", "not")
@@ -32,12 +33,15 @@ class Condition:
         if self.bounds is None:
             return any(domain.contains(choice) for choice in self.among)
         # Every bound is monotone but `not`, which excludes one number of many.
-        bounds = {name: bound for name, bound in self.bounds.items() if name != "not"}
-        low = max([bounds.get("above", domain.low), bounds.get("at_least", domain.low), domain.low])
-        high = min(
-            [bounds.get("below", domain.high), bounds.get("at_most", domain.high), domain.high]
-        )
-        return bool(low <= high)
+        low = max(domain.low, self.bounds.get("at_least", domain.low))
+        high = min(domain.high, self.bounds.get("at_most", domain.high))
+        above = self.bounds.get("above", domain.low - 1)
+        below = self.bounds.get("below", domain.high + 1)
+        if isinstance(domain, Int):
+            low = max(low, math.floor(above) + 1)
+            high = min(high, math.ceil(below) - 1)
+            return bool(math.ceil(low) <= math.floor(high))
+        return bool(low <= high and above < min(high, below) and low < below)
 
     def __str__(self) -> str:
         if self.bounds is None:
@@ -75,13 +79,15 @@ def conditions(raw: Any, where: str) -> tuple[Condition, ...]:
 
 def _condition(path: str, wanted: Any, where: str) -> Condition:
     if isinstance(wanted, Mapping):
-        for name in wanted:
+        for name, bound in wanted.items():
             if name not in BOUNDS:
                 raise SpaceError(
                     f"{where}: {path} has {name!r}",
                     expected=f"one of {', '.join(BOUNDS)}",
                     remedy=did_you_mean(str(name), BOUNDS),
                 )
+            if name != "not" and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+                raise SpaceError(f"{where}: {path} {name} {bound!r}", expected="a number")
         return Condition(path, bounds=dict(wanted))
     return Condition(path, among=tuple(wanted) if isinstance(wanted, list) else (wanted,))
 

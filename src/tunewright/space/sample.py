@@ -4,7 +4,7 @@ import math
 import random
 from typing import Any
 
-from tunewright.space.domain import Categorical, Domain, Int
+from tunewright.space.domain import Categorical, Domain, Int, grid_steps, on_grid
 from tunewright.space.space import TRIES, Space
 
 
@@ -13,8 +13,7 @@ def uniform(domain: Domain, rng: random.Random) -> Any:
     if isinstance(domain, Categorical):
         return rng.choice(domain.choices)
     if domain.step and not (isinstance(domain, Int) and domain.log):
-        count = math.floor((domain.high - domain.low) / domain.step + 1e-9)
-        return domain.low + rng.randint(0, count) * domain.step
+        return on_grid(domain, rng.randint(0, grid_steps(domain)))
     if domain.log:
         value = math.exp(rng.uniform(math.log(domain.low), math.log(domain.high)))
     else:

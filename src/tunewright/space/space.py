@@ -1,7 +1,7 @@
 """A search space: parameters in an order in which conditions can be decided."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tunewright.errors import SpaceError
@@ -49,19 +49,17 @@ class Space:
 
         A condition on a parameter that does not exist itself does not hold.
         """
-        searched = {p.path for p in self.parameters}
-        known = {k: v for k, v in self.fixed.items() if k not in searched} | dict(values)
+        known = self._around(values)
         return all(c.path in known and c.holds(known[c.path]) for c in parameter.when)
 
     def broken_rule(self, values: Mapping[str, Any]) -> Forbidden | None:
         """The first `forbid` rule that `values` violate, if any."""
-        searched = {p.path for p in self.parameters}
-        known = {k: v for k, v in self.fixed.items() if k not in searched} | dict(values)
+        known = self._around(values)
         return next((rule for rule in self.forbid if rule.violated(known)), None)
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """`values` with the derived ones added."""
-        known = {**self.fixed, **values}
+        known = self._around(values)
         return dict(values) | {
             path: evaluate(text, known)
             for path, text in self.derived.items()
@@ -83,6 +81,11 @@ class Space:
             lambda p: nearest(p.domain, self.fixed.get(p.path) if p.default is None else p.default)
         )
         return None if self.broken_rule(values) else values
+
+    def _around(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` with what is fixed; a searched path that was not drawn is not there."""
+        searched = {p.path for p in self.parameters}
+        return {k: v for k, v in self.fixed.items() if k not in searched} | dict(values)
 
     def __getitem__(self, path: str) -> Parameter:
         for parameter in self.parameters:
@@ -111,9 +114,3 @@ def in_order(parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
             )
         placed[ready[0].path] = waiting.pop(ready[0].path)
     return tuple(placed.values())
-
-
-def without(space: Space, paths: set[str]) -> Space:
-    """The space with some parameters taken out."""
-    kept = tuple(p for p in space.parameters if p.path not in paths)
-    return replace(space, parameters=kept)

@@ -1,1 +1,7 @@
-"""Contract tests that ship, to be inherited by those who write a new part."""
+"""Contract tests that ship: inherit one, and a new executor, recipe or task is tested.
+
+::
+
+    class TestMine(RecipeContract):
+        name = "mine"
+"""

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunewright.errors import DataError
-from tunewright.runs.atomic import write_json, write_with
+from tunewright.runs.atomic import read_json, write_json, write_with
 
 State = dict[str, Any]
 
@@ -49,6 +49,8 @@ class Checkpoints:
         self.folder, self.keep_last, self.keep_best = folder, keep_last, keep_best
         self._sign = 1.0 if direction == "max" else -1.0
         self._waiting: list[Best] = []
+        for half_written in folder.glob(".*"):  # by an attempt that was killed
+            half_written.unlink(missing_ok=True)
 
     def offer(
         self,
@@ -58,8 +60,10 @@ class Checkpoints:
         weights: Callable[[], Mapping[str, Tensor]],
     ) -> None:
         """Remember weights if they are among the best so far; `weights` is called only then."""
-        known = [s for _, s in self._kept()] + [best.score for best in self._waiting]
-        better = [s for s in known if self._sign * s >= self._sign * score]
+        known = [*(best for _, best in self._kept()), *self._waiting]
+        if any(best.epoch == epoch for best in known):
+            return  # computed again after a kill
+        better = [best for best in known if self._sign * best.score >= self._sign * score]
         if len(better) < self.keep_best:
             copy = {
                 name: tensor.detach().to("cpu", copy=True) for name, tensor in weights().items()
@@ -73,6 +77,7 @@ class Checkpoints:
         for best in self._waiting:
             self._write_best(best)
         self._waiting.clear()
+        self._describe_best()
         if state is not None:
             self._write_last(epoch, state())
 
@@ -85,54 +90,56 @@ class Checkpoints:
 
     def load_last(self) -> State | None:
         """The newest state that can be read, on the CPU; None to start from the beginning."""
-        for file in [self.folder / "last.pt", *sorted(self.folder.glob("last-*.pt"))[::-1]]:
-            try:
-                state: State = torch.load(file, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, UnpicklingError, EOFError, KeyError):
-                continue
-            return state
-        return None
+        files = [self.folder / "last.pt", *sorted(self.folder.glob("last-*.pt"))[::-1]]
+        return next((state for file in files if (state := _load(file)) is not None), None)
 
     def _write_best(self, best: Best) -> None:
         main = self.folder / "best.safetensors"
-        kept = self._kept()
-        is_best = all(self._sign * best.score > self._sign * score for _, score in kept)
-        if is_best and kept and self.keep_best > 1:
-            old_epoch = read_best(main).epoch
-            _link(main, self.folder / f"best-{old_epoch:05d}.safetensors")
-        target = main if is_best else self.folder / f"best-{best.epoch:05d}.safetensors"
+        kept = dict(self._kept())
+        is_best = all(self._sign * best.score > self._sign * old.score for old in kept.values())
+        if is_best and main in kept and self.keep_best > 1:
+            _link(main, self._place(kept[main]))
         header = {
             "epoch": str(best.epoch),
             "score": repr(best.score),
             "metrics": json.dumps(_finite(best.metrics)),
         }
         tensors = {name: tensor.contiguous() for name, tensor in best.weights.items()}
-        write_with(target, lambda file: save_file(tensors, file, metadata=header))
-        if is_best:
+        _write(
+            main if is_best else self._place(best),
+            lambda file: save_file(tensors, file, metadata=header),
+        )
+        others = {file: other for file, other in self._kept() if file != main}
+        ranked = sorted(others, key=lambda file: self._sign * others[file].score, reverse=True)
+        for file in ranked[self.keep_best - 1 :]:
+            file.unlink(missing_ok=True)
+
+    def _place(self, best: Best) -> Path:
+        return self.folder / f"best-{best.epoch:05d}.safetensors"
+
+    def _describe_best(self) -> None:
+        """Keep `best.json` true, also when a kill fell between it and the weights."""
+        best = dict(self._kept()).get(self.folder / "best.safetensors")
+        described = read_json(self.folder / "best.json")
+        if best is not None and (described or {}).get("epoch") != best.epoch:
             write_json(
                 self.folder / "best.json",
-                {"epoch": best.epoch, "score": best.score, "metrics": _finite(best.metrics)},
+                {"epoch": best.epoch, "score": best.score, "metrics": dict(best.metrics)},
             )
-        others = sorted(
-            ((self._sign * score, file) for file, score in self._kept() if file != main),
-            reverse=True,
-        )
-        for _, file in others[self.keep_best - 1 :]:
-            file.unlink(missing_ok=True)
 
     def _write_last(self, epoch: int, state: State) -> None:
         main = self.folder / "last.pt"
-        if self.keep_last > 1 and main.exists() and (old := self.load_last()) is not None:
+        if self.keep_last > 1 and (old := _load(main)) is not None:
             _link(main, self.folder / f"last-{old['epoch']:05d}.pt")
-        write_with(main, lambda file: torch.save(state | {"epoch": epoch}, file))
-        for file in sorted(self.folder.glob("last-*.pt"))[::-1][self.keep_last - 1 :]:
+        _write(main, lambda file: torch.save(state | {"epoch": epoch}, file))
+        for file in sorted(self.folder.glob("last-*.pt"))[::-1][max(0, self.keep_last - 1) :]:
             file.unlink(missing_ok=True)
 
-    def _kept(self) -> list[tuple[Path, float]]:
+    def _kept(self) -> list[tuple[Path, Best]]:
         kept = []
         for file in self.folder.glob("best*.safetensors"):
             try:
-                kept.append((file, read_best(file).score))
+                kept.append((file, read_best(file)))
             except DataError:
                 continue
         return kept
@@ -163,6 +170,28 @@ def load_weights(file: Path) -> dict[str, Tensor]:
         ) from None
     except (OSError, SafetensorError) as error:
         raise DataError(f"{file} cannot be read ({error})") from None
+
+
+def _load(file: Path) -> State | None:
+    """A stored state; None when it is missing or not whole, in whichever way."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError, ValueError) as error:
+        print(f"{file} cannot be read, and is passed over ({type(error).__name__})")
+        return None
+    return state if isinstance(state, dict) and "epoch" in state else None
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write weights or a state; DataError also for what the libraries say of a full disk."""
+    try:
+        write_with(path, write)
+    except (SafetensorError, RuntimeError) as error:
+        raise DataError(
+            f"{path} cannot be written: {error}", remedy="Is the disk full? Free some space."
+        ) from error
 
 
 def _link(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter
 from tunewright.runs.record import Progress, Request
+from tunewright.train.trackers.tracking import Tracking
 
 POLL_SECONDS = 0.05
 
@@ -18,13 +19,14 @@ class Reporter:
     """Writes progress, and tells the training what it is asked to do.
 
     heard: called after each report, so that a coordinator in the same process, or one that
-    waits on a pipe, looks at once.
+    waits on a pipe, looks at once. tracking: set before `begin` to have the run copied.
     """
 
     def __init__(
         self, folder: RunFolder, attempt: int, heard: Callable[[], None] | None = None
     ) -> None:
         self.folder, self.attempt = folder, attempt
+        self.tracking = Tracking(folder, {})
         self._heard = heard
         self._writer: ProgressWriter | None = None
         self._polled = 0.0
@@ -33,11 +35,14 @@ class Reporter:
     def begin(self, resumed_from: int) -> None:
         """Say which epoch this attempt starts from; must precede the first report."""
         self._writer = ProgressWriter(self.folder.progress, self.attempt, resumed_from)
+        self.tracking.begin()
 
     def report(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
         """Report the metrics after `step` epochs; safe on disk when this returns."""
         assert self._writer is not None, "begin() must come before report()"
-        self._writer.write(Progress(self.attempt, step, dict(metrics), seconds, self._memory_mib()))
+        progress = Progress(self.attempt, step, dict(metrics), seconds, self._memory_mib())
+        self._writer.write(progress)
+        self.tracking.log(progress)
         self._polled = 0.0
         if self._heard is not None:
             self._heard()
@@ -51,7 +56,8 @@ class Reporter:
         return self.folder.read_request(self.attempt)
 
     def close(self) -> None:
-        """Release the progress file."""
+        """Release the progress file and the trackers."""
+        self.tracking.close()
         if self._writer is not None:
             self._writer.close()
 

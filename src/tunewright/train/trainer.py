@@ -22,6 +22,7 @@ from tunewright.errors import Diverged
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome, Request
 from tunewright.train.checkpoint import Checkpoints, State
+from tunewright.train.goal import score_of
 from tunewright.train.optim import make_optimizer, set_factor
 from tunewright.train.randomness import random_state, restore_random_state, seed_all
 from tunewright.train.reporter import Reporter
@@ -57,11 +58,10 @@ def train(setup: Setup, plan: Plan, report: Reporter, folder: RunFolder) -> Outc
     """Train until the horizon, early stopping, or a request; resume if there is a checkpoint.
 
     The model keeps the best weights afterwards only on disk. Raises Diverged when the loss or
-    the goal stops being finite.
+    the goal stops being finite, ConfigError when the task does not measure the goal.
     """
-    run = _Run(setup, plan, report, folder)
     try:
-        return run.outcome()
+        return _Run(setup, plan, report, folder).outcome()
     finally:
         # Accelerate's state is one a process; the next run of this worker brings its own.
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -169,9 +169,7 @@ class _Run:
 
     def _take(self, scores: Mapping[str, float]) -> None:
         """Remember the best epoch, and its weights."""
-        score = scores[self.plan.metric]
-        if not math.isfinite(score):
-            raise Diverged(f"{self.plan.metric} is {score} after epoch {self.standing.epoch}")
+        score = score_of(scores, self.plan.metric, when=f"after epoch {self.standing.epoch}")
         sign = 1.0 if self.plan.direction == "max" else -1.0
         best = self.standing.best_score
         if best is None or sign * score > sign * best:

@@ -1,5 +1,6 @@
 """One coordinator a study: a file lock for the folder, a lease in the storage for the rest."""
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 
 from tunewright.errors import StudyError
+from tunewright.tune.study import Study
 
 BEAT_SECONDS = 20.0
 LEASE_SECONDS = 120.0
@@ -45,14 +47,34 @@ class FolderLock:
         os.close(self._descriptor)
 
 
-def lease() -> dict[str, Any]:
-    """A sign of life of this process, to be stored with the study."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started": psutil.Process().create_time(),
-        "beat": time.time(),
-    }
+class Lease:
+    """A sign of life of this process, stored with the study for coordinators elsewhere."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._own = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+        }
+        self._beat = -BEAT_SECONDS
+        self.renew()
+
+    def renew(self) -> None:
+        """Say that we live, if it is time; StudyError when another coordinator said so since."""
+        if time.monotonic() - self._beat < BEAT_SECONDS:
+            return
+        refuse_if_alive(self._study.name, self._study.lease())
+        self._study.set_lease({**self._own, "beat": time.time()})
+        # The first beat is verified soon: two that began at the same moment saw no other.
+        first = self._beat < 0
+        self._beat = time.monotonic() - (BEAT_SECONDS - 1.0 if first else 0.0)
+
+    def release(self) -> None:
+        """Let others in, unless one of them has taken over or the storage is gone."""
+        with contextlib.suppress(StudyError):
+            if self._own.items() <= self._study.lease().items():
+                self._study.set_lease({})
 
 
 def refuse_if_alive(name: str, other: Mapping[str, Any] | None) -> None:

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.analysis.overview import overview
-from tunewright.config.tree import Tree
+from tunewright.config.tree import Tree, get
 from tunewright.errors import StudyError, did_you_mean
 from tunewright.recipes.find import find_recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
-from tunewright.runs.record import StudyRecord
+from tunewright.runs.record import StudyRecord, Trial
 from tunewright.tune.prepare import full_configuration
 from tunewright.tune.results import write_top_configs
-from tunewright.tune.study import load_record, silence_optuna
+from tunewright.tune.study import absolute_url, load_record, silence_optuna
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Looked:
     overview: dict[str, Any]
     folder: StudyFolder | None
     configuration: Tree | None
+    replaced: tuple[str, ...] = ()
+    """Paths that trials replaced besides their parameters: derived ones and reserved ones."""
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; StudyError when the study has no folder."""
@@ -33,10 +35,14 @@ class Looked:
                 expected="its folder, which holds the configuration around the parameters",
                 remedy="Name the folder: tunewright analyze runs/STUDY --save-configs.",
             )
-        recipe, tree = find_recipe(self.record.recipe), self.configuration
-        return write_top_configs(
-            self.folder, self.record, lambda values: full_configuration(recipe, tree, values), count
-        )
+        recipe, tree, folder = find_recipe(self.record.recipe), self.configuration, self.folder
+
+        def configure(trial: Trial) -> Tree:
+            ran = folder.trial(trial.number).read_config()
+            beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
+            return full_configuration(recipe, tree, {**beside, **trial.parameters})
+
+        return write_top_configs(folder, self.record, configure, count)
 
 
 def look(
@@ -57,16 +63,17 @@ def look(
     elif study is not None and "://" in study:
         storage, study = study, None
     if storage is not None:
-        url = storage if "://" in storage else f"sqlite:///{Path(storage).resolve()}"
+        url = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
         record, importances = load_record(url, name or study)
         return Looked(record, overview(record, importances, top=top), None, None)
     folder = _folder(study or name, runs)
     settings = read_yaml(folder.settings)
-    url = settings["storage"] or f"sqlite:///{folder.database.resolve()}"
+    url = settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
     record, importances = load_record(url, str(settings["name"]))
     shown = overview(record, importances, top=top)
     shown["storage"] = url
-    return Looked(record, shown, folder, settings["configuration"])
+    replaced = tuple(settings.get("replaced", ()))
+    return Looked(record, shown, folder, settings["configuration"], replaced)
 
 
 def _folder(study: str | None, runs: Path) -> StudyFolder:

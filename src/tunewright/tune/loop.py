@@ -17,7 +17,7 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
 from tunewright.runs.record import INFEASIBLE, Cause, Outcome, Request, Trial, TrialState
 from tunewright.tune.interrupt import StopFlag
-from tunewright.tune.lock import BEAT_SECONDS, lease
+from tunewright.tune.lock import Lease
 from tunewright.tune.pruning import keeps, rungs
 from tunewright.tune.study import Study
 from tunewright.tune.watch import Standing, Watch
@@ -65,24 +65,24 @@ class _Live:
 class Loop:
     """One session of a search; `run` returns when it ends, and can be called once."""
 
-    def __init__(self, study: Study, search: Search, watch: Watch) -> None:
-        self.study, self.search, self.watch = study, search, watch
+    def __init__(self, study: Study, search: Search, watch: Watch, lease: Lease) -> None:
+        self.study, self.search, self.watch, self._lease = study, search, watch, lease
         self._rungs = rungs(search.pruner, search.last_step)
         self._live: dict[int, _Live] = {}
         self._deaths: dict[int, int] = {}
         record = study.record()
         self._ended = {t.number: t for t in record.trials if t.state != "running"}
         self._best = record.best
+        self._drop_losers()
         self._waiting = study.running()
         self._began = time.monotonic()
-        self._beat = 0.0
         self._spent: list[float] = []
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
         self._take_up()
         while True:
-            self._renew_lease()
+            self._lease.renew()
             if stop.set or self._time_is_up():
                 self._pause(executor)
                 return "interrupted" if stop.set else "timed out"
@@ -133,7 +133,9 @@ class Loop:
             for progress in read_progress(folder.progress):
                 self._store(number, progress.step, progress.metrics)
             outcome = folder.read_outcome()
-            if outcome is not None and outcome.state != "paused":
+            if outcome is None or outcome.state == "paused":
+                outcome = _pruned_before(folder)
+            if outcome is not None:
                 self._finish(number, values, folder, outcome)
             else:
                 self._waiting.append((number, values))
@@ -209,6 +211,8 @@ class Loop:
 
     def _after_death(self, live: _Live) -> Outcome | None:
         """The outcome of a run whose worker died, or None when it is taken up again."""
+        if (outcome := _pruned_before(live.folder)) is not None:
+            return outcome
         if live.deadline is not None and time.monotonic() > live.deadline:
             limit = self.search.executor.trial_timeout
             return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
@@ -262,10 +266,17 @@ class Loop:
         if loser is not None:
             shutil.rmtree(loser.checkpoints, ignore_errors=True)
 
+    def _drop_losers(self) -> None:
+        """What a kill between a trial's end and the removal of its weights left behind."""
+        for number in self._ended:
+            if self._best is None or number != self._best.number:
+                shutil.rmtree(self.search.folder.trial(number).checkpoints, ignore_errors=True)
+
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
         for live in self._live.values():
-            live.folder.write_request(Request("pause", live.attempt))
+            if live.folder.read_request(live.attempt) is None:  # to prune outweighs to pause
+                live.folder.write_request(Request("pause", live.attempt))
         deadline = time.monotonic() + self.search.executor.grace_seconds
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
@@ -275,10 +286,17 @@ class Loop:
         timeout = self.search.timeout
         return timeout is not None and time.monotonic() - self._began > timeout
 
-    def _renew_lease(self) -> None:
-        if time.monotonic() - self._beat > BEAT_SECONDS:
-            self.study.beat(lease())
-            self._beat = time.monotonic()
+
+def _pruned_before(folder: RunFolder) -> Outcome | None:
+    """How a run ends that was asked to, and whose worker was gone before it could answer.
+
+    The decision stands: asked again later, among more trials, it might fall otherwise.
+    """
+    attempt = folder.attempt
+    request = folder.read_request(attempt)
+    if request is None or request.kind != "prune":
+        return None
+    return Outcome("pruned", attempt, reason=request.reason)
 
 
 def _verdict(outcome: Outcome, score: float | None) -> tuple[TrialState, Cause]:

@@ -13,11 +13,12 @@ from tunewright.config.tree import Tree, flatten
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
-from tunewright.space.build import Surroundings, build_space, specification
+from tunewright.space.build import build_space, specification
+from tunewright.space.parameter import Surroundings
 from tunewright.space.read import SpaceFile, parse_space, read_space
 from tunewright.space.space import Space
 from tunewright.tune.pruning import rungs
-from tunewright.tune.study import Settings, stored_settings
+from tunewright.tune.study import Settings, absolute_url, stored_settings
 
 NOT_COMPARED = ("study", "executor", "stages", "training.checkpoint_seconds", "training.keep_")
 """Settings that may change between two sessions of a study without spoiling comparisons."""
@@ -32,6 +33,7 @@ class Prepared:
     folder: StudyFolder
     explore: Tree
     config: RunConfig
+    reserved: Mapping[str, Any]
     space: Space
     settings: Settings
     notices: tuple[str, ...]
@@ -42,18 +44,15 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     study = composed.config.study
     name = study.name or recipe.name
     folder = StudyFolder(runs / name)
-    url = study.storage or f"sqlite:///{folder.database.resolve()}"
+    url = absolute_url(study.storage or f"sqlite:///{folder.database}")
     explore, config = stage(recipe, composed, "explore")
     metric, direction = recipe.goal(config.goal)
     rungs(study.pruner, config.training.epochs)
     notices = [*composed.notices, *recipe.check_data(config)]
-    if composed.config.study.final:
-        final_data, _ = stage(recipe, composed, "final")
-        if final_data.get("data") != explore.get("data"):
-            recipe.check_data(stage(recipe, composed, "final")[1])
-    known = None
-    if study.storage is not None or folder.database.exists():
-        known = stored_settings(url, name)
+    full, full_config = stage(recipe, composed, "final")
+    if study.final and full.get("data") != explore.get("data"):
+        recipe.check_data(full_config)
+    known = stored_settings(url, name)
     spec = given
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
@@ -66,12 +65,22 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         sampler=study.sampler.model_dump(),
         pruner=study.pruner.model_dump(),
         space=specification(space),
-        configuration=_compared(explore, space),
+        configuration=_compared(explore, space) | dict(composed.reserved),
         seed=study.seed,
     )
     if known is not None:
         refuse_other_study(name, known, settings)
-    return Prepared(name, url, folder, explore, config, space, settings, (*notices, *changes))
+    return Prepared(
+        name,
+        url,
+        folder,
+        explore,
+        config,
+        composed.reserved,
+        space,
+        settings,
+        (*notices, *changes),
+    )
 
 
 def checked_space(
@@ -79,7 +88,13 @@ def checked_space(
 ) -> tuple[Space, list[str]]:
     """The recipe's space, with `given` over it, checked against a stage's configuration."""
     around = Surroundings(
-        tree, recipe.config, recipe.facts(config), composed.typed, recipe.aliases, recipe.words
+        tree,
+        recipe.config,
+        recipe.facts(config),
+        composed.typed,
+        recipe.aliases,
+        recipe.words,
+        composed.reserved,
     )
     return build_space(read_space(recipe.space), given, around)
 
@@ -88,6 +103,11 @@ def stage(recipe: Recipe, composed: Composed, name: str) -> tuple[Tree, RunConfi
     """The configuration of a stage: the whole one with what the stage replaces."""
     replaced: Mapping[str, Any] = getattr(composed.config.stages, name)
     return with_values(composed.tree, flatten(replaced), recipe.config)
+
+
+def trial_values(prepared: Prepared, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a trial replaces: what was sampled, what follows from it, what is reserved."""
+    return {**prepared.reserved, **prepared.space.complete(values)}
 
 
 def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) -> Tree:

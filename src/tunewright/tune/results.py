@@ -1,5 +1,6 @@
 """What a study leaves for people: the best configuration, the top ones, and the summary."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from tunewright.runs.atomic import write_json, write_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
-Configure = Callable[[Mapping[str, Any]], Tree]
-"""From a trial's values to a complete configuration at full fidelity."""
+Configure = Callable[[Trial], Tree]
+"""From a trial to its complete configuration at full fidelity."""
 
 
 def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure) -> None:
@@ -19,7 +20,7 @@ def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure
     best = record.best
     if best is None:
         return
-    write_yaml(folder.best_config, configure(best.parameters), header=_header(record, best, 1))
+    write_yaml(folder.best_config, configure(best), header=_header(record, best, 1))
     write_json(
         folder.best_results,
         {
@@ -40,9 +41,23 @@ def write_top_configs(
     files = []
     for place, trial in enumerate(record.ranked()[:count], start=1):
         file = folder.top_configs / f"{place:02d}.yaml"
-        write_yaml(file, configure(trial.parameters), header=_header(record, trial, place))
+        write_yaml(file, configure(trial), header=_header(record, trial, place))
         files.append(file)
     return files
+
+
+def link_foreign_names(folder: StudyFolder, names: Mapping[str, str]) -> None:
+    """Make what a guide calls by another name stand there as well, as links.
+
+    names: a path in the study folder to the path, from its own folder, of what it stands for.
+    Left out where the file system has no links, or something else stands there.
+    """
+    for name, target in names.items():
+        link = folder.path / name
+        with contextlib.suppress(OSError):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink() and (link.parent / target).exists():
+                link.symlink_to(target)
 
 
 def summary(record: StudyRecord) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from tunewright.config.apply import with_values
 from tunewright.config.compose import Composed
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
+from tunewright.errors import RunError
 from tunewright.executors.executor import Executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.local import LocalExecutor
@@ -20,10 +21,10 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import StudyRecord
 from tunewright.space.read import SpaceFile
 from tunewright.tune.interrupt import Interrupted, stop_flag
-from tunewright.tune.lock import FolderLock, lease, refuse_if_alive
+from tunewright.tune.lock import FolderLock, Lease, refuse_if_alive
 from tunewright.tune.loop import Ending, Loop, Search
-from tunewright.tune.prepare import Prepared, full_configuration, prepare, run_part
-from tunewright.tune.results import write_results
+from tunewright.tune.prepare import Prepared, full_configuration, prepare, run_part, trial_values
+from tunewright.tune.results import link_foreign_names, write_results
 from tunewright.tune.single import Trained, free_folder, run_seeds
 from tunewright.tune.study import Study, silence_optuna, stored_lease
 from tunewright.tune.watch import Silent, Watch
@@ -69,7 +70,7 @@ def tune(
         )
         record, ending = _explore(recipe, composed, prepared, executor_share, watch)
         trained, evaluation = None, None
-        if ending == "finished" and prepared.config.study.final and record.best is not None:
+        if prepared.config.study.final and record.best is not None:  # also when the time was up
             trained = _final(recipe, composed, prepared, record, executor_share, watch)
             winner = trained.best(prepared.settings.direction)
             evaluation = evaluated(recipe, winner, composed.config, executor_share)
@@ -113,22 +114,25 @@ def evaluated(
     """What the recipe's own evaluation says of a run, computed in a process of its own."""
     if not recipe.evaluate:
         return None
-    function = imported_late(recipe.evaluate)
+    function = _Late(recipe.evaluate)
     if config.executor.type == "inline":
         found: Mapping[str, Any] = function(folder.path, split)
         return found
     threads = machine.threads * machine.slots
-    answer: Mapping[str, Any] = call(function, folder.path, split, threads=threads)
+    try:
+        answer: Mapping[str, Any] = call(function, folder.path, split, threads=threads)
+    except RunError as error:
+        raise RunError(
+            f"the evaluation of {folder.path} failed: {error}",
+            remedy=f"The training is whole: tunewright evaluate {folder.path} measures it again.",
+        ) from None
     return answer
-
-
-def imported_late(name: str) -> Any:
-    """A function by `module:function`, without importing its module here."""
-    return _Late(name)
 
 
 @dataclass(frozen=True)
 class _Late:
+    """A function by `module:function`, imported where it is called: in another process."""
+
     name: str
 
     def __call__(self, *arguments: Any) -> Any:
@@ -139,9 +143,10 @@ def _explore(
     recipe: Recipe, composed: Composed, prepared: Prepared, machine: Share, watch: Watch
 ) -> tuple[StudyRecord, Ending]:
     study = Study(prepared.url, prepared.name, prepared.settings, prepared.space)
+    lease: Lease | None = None
     executor: Executor | None = None
     try:
-        study.beat(lease())
+        lease = Lease(study)
         _write_study_files(prepared, composed)
         search = Search(
             folder=prepared.folder,
@@ -154,25 +159,30 @@ def _explore(
             executor=prepared.config.executor,
             timeout=prepared.config.study.timeout,
         )
-        loop = Loop(study, search, watch)
+        loop = Loop(study, search, watch, lease)
         executor = make_executor(prepared.config, machine, loop.hear)
-        with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
-            ending = loop.run(executor, stop)
+        try:
+            with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
+                ending = loop.run(executor, stop)
+        except KeyboardInterrupt:
+            raise _interrupted(prepared.name, len(loop.standing_by), search.total) from None
         record = study.record()
         write_results(
             prepared.folder,
             record,
-            lambda values: full_configuration(
-                recipe, composed.tree, prepared.space.complete(values)
+            lambda trial: full_configuration(
+                recipe, composed.tree, trial_values(prepared, trial.parameters)
             ),
         )
+        link_foreign_names(prepared.folder, recipe.study_names)
         if ending == "interrupted":
             raise _interrupted(prepared.name, len(loop.standing_by), search.total)
         return record, ending
     finally:
         if executor is not None:
             executor.close()
-        study.beat({})
+        if lease is not None:
+            lease.release()
         study.close()
 
 
@@ -186,7 +196,7 @@ def _final(
 ) -> Trained:
     best = record.best
     assert best is not None
-    values = prepared.space.complete(best.parameters)
+    values = trial_values(prepared, best.parameters)
     tree = full_configuration(recipe, composed.tree, values)
     folder = free_folder(prepared.folder.final.path, tree)
     watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
@@ -212,6 +222,11 @@ def _trained(
             return run_seeds(
                 folder, tree, recipe.config, metric, executor, config.executor, watch, stop
             )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "stopped at once: the state is as old as the last checkpoint",
+            remedy="The same command resumes.",
+        ) from None
     finally:
         executor.close()
 
@@ -219,7 +234,7 @@ def _trained(
 def make_executor(config: RunConfig, machine: Share, heard: Any) -> Executor:
     """The executor that the configuration asks for."""
     if config.executor.type == "inline":
-        return InlineExecutor(heard)
+        return InlineExecutor(heard, threads=machine.threads)
     return LocalExecutor(
         machine.slots,
         threads=machine.threads,
@@ -229,8 +244,8 @@ def make_executor(config: RunConfig, machine: Share, heard: Any) -> Executor:
 
 
 def _run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
-    complete = prepared.space.complete(values)
-    return run_part(with_values(prepared.explore, complete, recipe.config)[0])
+    values = trial_values(prepared, values)
+    return run_part(with_values(prepared.explore, values, recipe.config)[0])
 
 
 def _write_study_files(prepared: Prepared, composed: Composed) -> None:
@@ -243,8 +258,9 @@ def _write_study_files(prepared: Prepared, composed: Composed) -> None:
         prepared.folder.settings,
         {
             "name": prepared.name,
-            "storage": composed.config.study.storage,
+            "storage": prepared.url if composed.config.study.storage else None,
             "configuration": composed.tree,
+            "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
         },
         header="What `tunewright analyze` needs to know of this study.",
     )

@@ -42,6 +42,10 @@ REJECTIONS = 100
 """Points that may break a rule before one is drawn uniformly instead of by the sampler."""
 OURS = "tunewright"
 """User attribute that marks a study as ours and holds its settings."""
+LEASE = "coordinator"
+"""User attribute with the last sign of life of a coordinator."""
+OURS_TO_RUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+"""Not WAITING: a point that another program enqueued is no trial of ours."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Study:
             )
             self._id = self._storage.get_study_id_from_name(name)
             self._study.set_user_attr(OURS, json.dumps(_jsonable(settings)))
-            stored = self._study.get_trials(deepcopy=False)
+            stored = self._study.get_trials(deepcopy=False, states=OURS_TO_RUN)
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = len(stored)
         self._memory = InMemoryStorage()
@@ -141,11 +145,10 @@ class Study:
                 return
             for key, value in (attributes or {}).items():
                 self._storage.set_trial_user_attr(trial_id, key, value)
-            violation = 1.0 if state == "infeasible" else 0.0
-            optuna.trial.Trial(self._study, trial_id).set_constraint(CONSTRAINT, violation)
+            _constrain(self._study, trial_id, state)
             self._storage.set_trial_state_values(trial_id, optuna_state, values)
         view_id = self._view_trials[number]
-        optuna.trial.Trial(self._view, view_id).set_constraint(CONSTRAINT, violation)
+        _constrain(self._view, view_id, state)
         self._memory.set_trial_state_values(view_id, optuna_state, values)
 
     def running(self) -> list[tuple[int, dict[str, Any]]]:
@@ -158,10 +161,15 @@ class Study:
         """The study as plain values."""
         return _record(self._study, self.settings)
 
-    def beat(self, lease: Mapping[str, Any]) -> None:
-        """Renew the sign of life of this coordinator."""
+    def lease(self) -> Mapping[str, Any]:
+        """The last sign of life of a coordinator; empty when none is at work."""
         with _storage_errors(self.url):
-            self._study.set_user_attr("coordinator", dict(lease))
+            return _lease(self._study)
+
+    def set_lease(self, lease: Mapping[str, Any]) -> None:
+        """Store a sign of life."""
+        with _storage_errors(self.url):
+            self._study.set_user_attr(LEASE, dict(lease))
 
     def close(self) -> None:
         """Let go of the database."""
@@ -187,6 +195,12 @@ class Study:
         self.curves[trial.number] = dict(trial.intermediate_values)
 
 
+def absolute_url(url: str) -> str:
+    """The URL with a SQLite file's whole path, so that it means the same from everywhere."""
+    file = _sqlite_file(url)
+    return url if file is None else url.replace(str(file), str(file.resolve()), 1)
+
+
 def open_storage(url: str) -> RDBStorage:
     """A storage by URL; StudyError, with the remedy, when it cannot be reached."""
     if "://" not in url:
@@ -195,12 +209,13 @@ def open_storage(url: str) -> RDBStorage:
             expected="a database URL",
             remedy="For example sqlite:///study.db or postgresql://user@host/name.",
         )
-    if url.startswith("sqlite:///"):
-        folder = Path(url.removeprefix("sqlite:///").partition("?")[0]).parent
+    if (file := _sqlite_file(url)) is not None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StudyError(f"storage {url}: {folder} cannot be made ({error.strerror})") from None
+            raise StudyError(
+                f"storage {url}: {file.parent} cannot be made ({error.strerror})"
+            ) from None
     with _storage_errors(url), _quiet():
         if url.startswith("sqlite"):
             return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
@@ -212,14 +227,9 @@ def stored_settings(url: str, name: str) -> Settings | None:
 
     Raises StudyError for a study that Tunewright did not make.
     """
-    storage = open_storage(url)
-    try:
-        with _storage_errors(url):
-            if name not in optuna.get_all_study_names(storage):
-                return None
-            attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
-    finally:
-        storage.engine.dispose()
+    attributes = _attributes(url, name)
+    if attributes is None:
+        return None
     if OURS not in attributes:
         raise StudyError(
             f"the study {name!r} in {url} was made by another program",
@@ -228,18 +238,10 @@ def stored_settings(url: str, name: str) -> Settings | None:
     return Settings(**json.loads(attributes[OURS]))
 
 
-def stored_lease(url: str, name: str) -> Mapping[str, Any] | None:
-    """The last sign of life of a coordinator of this study, if there ever was one."""
-    storage = open_storage(url)
-    try:
-        with _storage_errors(url):
-            if name not in optuna.get_all_study_names(storage):
-                return None
-            study = optuna.load_study(study_name=name, storage=storage)
-            lease: Mapping[str, Any] | None = study.user_attrs.get("coordinator")
-            return lease
-    finally:
-        storage.engine.dispose()
+def stored_lease(url: str, name: str) -> Mapping[str, Any]:
+    """The last sign of life of a coordinator of this study; empty when none is at work."""
+    lease: Mapping[str, Any] = (_attributes(url, name) or {}).get(LEASE) or {}
+    return lease
 
 
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:
@@ -248,6 +250,9 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
     name: may be None when the storage holds one study. Importances are PED-ANOVA (Watanabe
     et al. 2023) over the completed trials; empty when there are too few.
     """
+    file = _sqlite_file(url)
+    if file is not None and not file.exists():
+        raise StudyError(f"{file} does not exist", expected="the database of a study")
     storage = open_storage(url)
     try:
         with _storage_errors(url):
@@ -274,6 +279,27 @@ def distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Float):
         return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
     return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def _attributes(url: str, name: str) -> Mapping[str, Any] | None:
+    """The user attributes of a stored study; a look leaves no empty database behind."""
+    file = _sqlite_file(url)
+    if file is not None and not file.exists():
+        return None
+    storage = open_storage(url)
+    try:
+        with _storage_errors(url):
+            if name not in optuna.get_all_study_names(storage):
+                return None
+            return optuna.load_study(study_name=name, storage=storage).user_attrs
+    finally:
+        storage.engine.dispose()
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """The file behind a SQLite URL; None for other databases and for one in memory."""
+    path = url.removeprefix("sqlite:///").partition("?")[0]
+    return Path(path) if url.startswith("sqlite:///") and path not in ("", ":memory:") else None
 
 
 def _suggested(trial: optuna.Trial, parameter: Parameter) -> Any:
@@ -325,6 +351,18 @@ def _told(
     return TrialState.FAIL, None
 
 
+def _constrain(study: optuna.Study, trial_id: int, state: State) -> None:
+    """The same key on every trial; a kill may have come between it and the trial's state."""
+    trial = optuna.trial.Trial(study, trial_id)
+    if CONSTRAINT not in trial.constraints:
+        trial.set_constraint(CONSTRAINT, 1.0 if state == "infeasible" else 0.0)
+
+
+def _lease(study: optuna.Study) -> Mapping[str, Any]:
+    lease: Mapping[str, Any] = study.user_attrs.get(LEASE) or {}
+    return lease
+
+
 def _sampler(settings: Mapping[str, Any], seed: int) -> BaseSampler:
     kind = settings["type"]
     with _quiet():
@@ -341,7 +379,7 @@ def _sampler(settings: Mapping[str, Any], seed: int) -> BaseSampler:
 
 
 def _record(study: optuna.Study, settings: Settings | None) -> StudyRecord:
-    trials = study.get_trials(deepcopy=False)
+    trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
     return StudyRecord(
         name=study.study_name,
@@ -358,7 +396,6 @@ def _trial(trial: FrozenTrial) -> Trial:
         TrialState.PRUNED: "pruned",
         TrialState.FAIL: "failed",
         TrialState.RUNNING: "running",
-        TrialState.WAITING: "running",
     }
     state = states[trial.state]
     if state == "pruned" and any(value > 0 for value in trial.constraints.values()):
@@ -427,5 +464,6 @@ def _quiet() -> Iterator[None]:
 
 
 def silence_optuna() -> None:
-    """No INFO lines from Optuna: progress is shown by Tunewright."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    """No INFO lines from Optuna: progress is shown by Tunewright, unless all is asked for."""
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        optuna.logging.set_verbosity(optuna.logging.WARNING)

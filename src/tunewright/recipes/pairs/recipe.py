@@ -7,7 +7,6 @@ from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree, put
 from tunewright.errors import ConfigError
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
-from tunewright.recipes.pairs.sets import check_sets, pairs_facts
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -71,6 +70,15 @@ WORDS = {
 }
 
 
+STUDY_NAMES = {
+    "best_hyperparams_config.yaml": "best_config.yaml",
+    "optuna_results/best_config.yaml": "../best_config.yaml",
+    "optuna_results/best_results.json": "../best_results.json",
+    "optuna_results/study_summary.json": "../study_summary.json",
+    "checkpoints": "trials",
+}
+
+
 def named_sets(data: Tree) -> Tree:
     """The guide's `data:` section (one file name a line) as settings of ours.
 
@@ -97,11 +105,15 @@ def named_sets(data: Tree) -> Tree:
 
 
 def _facts(config: RunConfig) -> Mapping[str, float]:
+    from tunewright.recipes.pairs.sets import pairs_facts  # NumPy; `show` needs none of it
+
     assert isinstance(config, PairsConfig)
     return pairs_facts(config.data)
 
 
 def _check(config: RunConfig) -> list[str]:
+    from tunewright.recipes.pairs.sets import check_sets
+
     assert isinstance(config, PairsConfig)
     notices = check_sets(config.data)
     if config.model.type == "attention" and config.model.tokens == 1:
@@ -125,4 +137,5 @@ RECIPE = Recipe(
     facts=_facts,
     check_data=_check,
     study_file=named_sets,
+    study_names=STUDY_NAMES,
 )

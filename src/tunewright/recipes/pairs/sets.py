@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tunewright.errors import DataError
 from tunewright.recipes.pairs.config import PairsData
-from tunewright.recipes.pairs.digits import embedded_digits
 from tunewright.recipes.pairs.files import (
     PairSet,
     check_leaks,
@@ -32,7 +31,11 @@ class PairSets:
 
 def data_folder(data: PairsData) -> Path:
     """The folder of the embeddings; the embedded digits are made when none is named."""
-    return Path(data.dir) if data.dir is not None else embedded_digits(cache_folder())
+    if data.dir is not None:
+        return Path(data.dir).expanduser()
+    from tunewright.recipes.pairs.digits import embedded_digits  # scikit-learn and Pillow
+
+    return embedded_digits(cache_folder())
 
 
 def open_sets(data: PairsData) -> PairSets:

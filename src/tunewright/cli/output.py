@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,16 +17,17 @@ from tunewright.cli.screen import (
 from tunewright.config.compose import Composed
 from tunewright.config.show import shown
 from tunewright.errors import RunError
-from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import dump_yaml
 from tunewright.runs.folder import RunFolder
 from tunewright.space.build import specification
 from tunewright.space.space import Space
-from tunewright.tune.single import Trained
-from tunewright.tune.stages import Tuned
+
+if TYPE_CHECKING:  # `show` and `space` start without the engine
+    from tunewright.tune.single import Trained
+    from tunewright.tune.stages import Tuned
 
 
-def print_tuned(console: Console, recipe: Recipe, tuned: Tuned) -> None:
+def print_tuned(console: Console, tuned: "Tuned") -> None:
     """The best configuration, its score with an interval, the files, the next commands."""
     best, folder = tuned.record.best, tuned.folder
     if best is None:
@@ -44,13 +45,13 @@ def print_tuned(console: Console, recipe: Recipe, tuned: Tuned) -> None:
     for path, value in best.parameters.items():
         console.print(f"  {path:<24} {figure(value)}")
     if tuned.ending == "timed out":
-        console.print("The time was up; type the same command again to go on.")
+        console.print("The time for the search was up; the same command goes on with it.")
     if tuned.final is not None:
         _print_scores(console, tuned.record.goal, tuned.final)
     if tuned.evaluation is not None:
         _print_evaluated(console, tuned.evaluation)
     console.rule("files")
-    final = tuned.final.folders[0].path if tuned.final else None
+    final = tuned.final.best(tuned.record.direction).path if tuned.final else None
     files = [folder.best_config, folder.best_results, folder.summary, folder.database]
     files += [final / name for name in (tuned.evaluation or {}).get("files", [])] if final else []
     files += [final / "checkpoints" / "best.safetensors"] if final else []
@@ -63,13 +64,12 @@ def print_tuned(console: Console, recipe: Recipe, tuned: Tuned) -> None:
         console.print(f"  tunewright evaluate {final}", soft_wrap=True)
     console.print(f"  tunewright train {folder.best_config} seeds=[1,2,3]", soft_wrap=True)
     console.print(
-        f"  tunewright tune {recipe.name} --name {tuned.record.name} "
-        f"--trials {2 * len(tuned.record.trials)}   # search on",
+        f"  the same command with --trials {2 * len(tuned.record.trials)}   # search on",
         soft_wrap=True,
     )
 
 
-def print_trained(console: Console, goal: str, trained: Trained) -> None:
+def print_trained(console: Console, goal: str, trained: "Trained") -> None:
     """Scores of a training and where it lies."""
     _print_scores(console, goal, trained)
     for folder in trained.folders:
@@ -140,7 +140,7 @@ def print_analysis(
     else:
         console.print(f"best: trial {best['trial']} with {figure(best['score'])}")
         paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
-        console.print(trials_table(overview["top"], paths))
+        console.print(trials_table(overview["top"], paths, console.width))
     if overview["importances"]:
         console.print(importance_table(overview["importances"]))
     for note in overview["importance_notes"]:
@@ -156,7 +156,7 @@ def print_analysis(
         console.print(f"  {file}   # tunewright train {file}", soft_wrap=True)
 
 
-def _print_scores(console: Console, goal: str, trained: Trained) -> None:
+def _print_scores(console: Console, goal: str, trained: "Trained") -> None:
     if len(trained.scores) == 1:
         best = trained.outcomes[0]
         console.print(

@@ -1,0 +1,108 @@
+"""Files and overrides as parts of a configuration, in our spelling, laid over one another."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from tunewright.config.schema import RunConfig
+from tunewright.config.sources import Source, overlaid, sources_in
+from tunewright.config.tree import Tree, copied, drop, flatten, get, merged, put
+from tunewright.errors import ConfigError, did_you_mean
+
+
+class Configurable(Protocol):
+    """What composing needs to know of a recipe.
+
+    conf: its folder of YAML groups, with `<name>.yaml` as the top. aliases: flat or foreign
+    names to config paths. words: for a path, foreign values to ours.
+    """
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        ...
+
+    @property
+    def config(self) -> type[RunConfig]:
+        """Its schema."""
+        ...
+
+    @property
+    def conf(self) -> Path:
+        """Its YAML groups."""
+        ...
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Foreign keys."""
+        ...
+
+    @property
+    def words(self) -> Mapping[str, Mapping[str, str]]:
+        """Foreign values."""
+        ...
+
+
+class Layer(NamedTuple):
+    """A file of settings and the mapping that was read from it."""
+
+    file: Path
+    tree: Mapping[str, Any]
+
+
+class Part(NamedTuple):
+    """What one file or override sets, in our spelling, by leaf; or what it takes out."""
+
+    tree: Tree
+    sources: dict[str, Source]
+    takes_out: bool = False
+
+
+def part_of_file(layer: Layer, chosen: Mapping[str, str], recipe: Configurable) -> Part:
+    """A file's settings, but for the groups typed by hand: those outweigh it."""
+    tree = translated(layer.tree, recipe)
+    for group in chosen.keys() - {"data"}:  # a data group says more than where the data lie
+        drop(tree, group)
+    sources = {_own(path, recipe): s for path, s in sources_in(layer.file, layer.tree).items()}
+    return Part(tree, {path: sources.get(path, Source(layer.file)) for path in flatten(tree)})
+
+
+def laid_over(
+    tree: Tree, sources: Mapping[str, Source], part: Part
+) -> tuple[Tree, dict[str, Source]]:
+    """A configuration and its sources after one more part.
+
+    Raises ConfigError for a path to take out that is not there.
+    """
+    if not part.takes_out:
+        return merged(tree, part.tree), overlaid(sources, part.sources)
+    left = copied(tree)
+    for path, source in part.sources.items():
+        if get(tree, path, left) is left:
+            raise ConfigError(
+                path,
+                expected="a key that is set, so that it can be taken out",
+                where=str(source),
+                remedy=did_you_mean(path, flatten(tree)),
+            )
+        drop(left, path)
+    gone = tuple(f"{path}." for path in part.sources)
+    return left, {p: s for p, s in sources.items() if not f"{p}.".startswith(gone)}
+
+
+def translated(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
+    """A tree with foreign keys and values replaced by ours."""
+    flat = {_own(path, recipe): value for path, value in flatten(tree).items()}
+    result: Tree = {}
+    for path, value in flat.items():
+        put(result, path, _word(path, value, recipe))
+    return result
+
+
+def _own(path: str, recipe: Configurable) -> str:
+    return recipe.aliases.get(path, path)
+
+
+def _word(path: str, value: Any, recipe: Configurable) -> Any:
+    words = recipe.words.get(path, {})
+    return words.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,95 @@
+"""`tunewright lr-find`: the learning rates that a short sweep suggests for a configuration."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.check import checked
+from tunewright.config.compose import Composed
+from tunewright.config.tree import Tree
+from tunewright.errors import ConfigError, UsageError
+from tunewright.executors.machine import cores
+from tunewright.executors.once import call
+from tunewright.recipes.find import find_recipe
+from tunewright.recipes.recipe import Recipe, imported
+from tunewright.report.figures import write_lr_curve
+from tunewright.runs.atomic import write_json
+
+FEWEST_STEPS = 20
+
+
+def lr_find(
+    recipe: Recipe,
+    composed: Composed,
+    *,
+    runs: Path = Path("runs"),
+    low: float = 1e-7,
+    high: float = 10.0,
+    steps: int = 100,
+) -> Mapping[str, Any]:
+    """Sweep the learning rate of `composed`, from the weights that its training would start with.
+
+    Writes `lr_curve.json` and `lr_curve.html` to `runs/lr-find-<recipe>`, over those of an
+    earlier sweep. Returns what the JSON holds, with `folder` and `files`. Raises UsageError for
+    a range that cannot be swept, ConfigError for a recipe that does not use the trainer.
+    """
+    if not 0.0 < low < high:
+        raise UsageError(
+            f"the range {low:g} to {high:g}", expected="0 < low < high, such as 1e-7 to 10"
+        )
+    if steps < FEWEST_STEPS:
+        raise UsageError(f"{steps} steps", expected=f"at least {FEWEST_STEPS}")
+    if not recipe.setup:
+        raise ConfigError(
+            f"the recipe {recipe.name} brings its own training",
+            expected="a recipe with a model and an optimizer to sweep",
+            remedy="Search its learning rate with tunewright tune instead.",
+        )
+    config = composed.config
+    notices = [*composed.notices, *recipe.check_data(config)]
+    arguments = (recipe.name, composed.tree, low, high, steps)
+    if config.executor.type == "inline":
+        curve = _swept(*arguments)
+    else:
+        curve = call(_swept, *arguments, threads=config.executor.threads or cores())
+    result = {
+        "recipe": recipe.name,
+        "optimizer": config.optim.type,
+        "lr": config.optim.lr,
+        "low": low,
+        "high": high,
+        "steps": steps,
+        "notices": notices,
+        **curve,
+    }
+    folder = runs / f"lr-find-{recipe.name}"
+    write_json(folder / "lr_curve.json", result)
+    write_lr_curve(
+        curve["rates"],
+        curve["losses"],
+        curve["smoothed"],
+        folder / "lr_curve.html",
+        marks={**(curve["suggestions"] or {}), "optim.lr now": config.optim.lr},
+        title=f"No suggestion: {curve['reason']}" if curve["reason"] else "",
+    )
+    return {**result, "folder": str(folder), "files": ["lr_curve.json", "lr_curve.html"]}
+
+
+def _swept(name: str, tree: Tree, low: float, high: float, steps: int) -> dict[str, Any]:
+    """The curve as plain values; imports the torch wing, in whichever process it is called."""
+    import torch
+
+    from tunewright.train.lr_finder import find_lr
+    from tunewright.train.randomness import random_state, restore_random_state, seed_all
+
+    recipe = find_recipe(name)
+    config = checked(tree, recipe.config)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    before = random_state()
+    try:
+        seed_all(config.seed)  # as a run does, so that the first weights are those of the run
+        setup = imported(recipe.setup)(config, device)
+        return asdict(find_lr(setup, config, low=low, high=high, steps=steps))
+    finally:
+        restore_random_state(before)

@@ -1,0 +1,87 @@
+"""`tunewright replay`: a stored run, or all of a study's, copied to a tracker."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.check import checked
+from tunewright.config.schema import Trackers
+from tunewright.errors import DataError, RunError
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
+from tunewright.runs.record import Outcome, OutcomeState
+from tunewright.train.trackers.tracker import TRACKERS, require, run_info
+from tunewright.train.trackers.tracking import configured
+
+UNENDED = "no outcome in the run folder: it was killed, or is still running"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A run that was copied. steps: how many epochs its history has."""
+
+    folder: RunFolder
+    study: str
+    name: str
+    steps: int
+    state: OutcomeState
+
+
+def replay(
+    run: Path | str,
+    *,
+    to: str,
+    options: Mapping[str, Any] | None = None,
+    runs: Path = Path("runs"),
+    told: Callable[[Replayed], None] | None = None,
+) -> list[Replayed]:
+    """Copy a run, all seeds of one, or every trial of a study; once more changes nothing.
+
+    run: a folder, or a name under `runs`. to: a tracker. options: its settings (`uri`, ...) over
+    those that the run was configured with. told: called after each run.
+    Raises ConfigError for an unknown tracker, setting or a missing package, DataError where
+    no run lies, RunError when the tracker fails.
+    """
+    TRACKERS[to]  # an unknown name is refused with the known ones
+    require([to])
+    replayed = []
+    for folder in find_runs(Path(run), runs):
+        replayed.append(_replayed(folder, to, options or {}))
+        if told is not None:
+            told(replayed[-1])
+    return replayed
+
+
+def find_runs(run: Path, runs: Path) -> list[RunFolder]:
+    """All runs at or below a folder that were begun at least once, in order of their paths."""
+    for place in (run, runs / run):
+        found = sorted(file.parent for file in place.rglob("attempt.json"))
+        if found:
+            return [RunFolder(path) for path in found if (path / "config.yaml").exists()]
+    raise DataError(
+        f"no run in {run}",
+        expected=f"the folder of a run or a study, or its name in {runs}",
+    )
+
+
+def _replayed(folder: RunFolder, to: str, options: Mapping[str, Any]) -> Replayed:
+    stored = (folder.read_config().get("trackers") or {}).get(to) or {}
+    trackers = checked({to: {**stored, **options}}, Trackers)
+    info, history = run_info(folder), read_progress(folder.progress)
+    outcome = folder.read_outcome()
+    if outcome is None:
+        seconds = history[-1].seconds if history else 0.0
+        outcome = Outcome("failed", folder.attempt, "killed", UNENDED, seconds=seconds)
+    tracker = configured(trackers)[to]
+    try:
+        tracker.start(info)
+        if history:
+            tracker.log(history)
+        tracker.finish(outcome)
+    except Exception as error:
+        raise RunError(
+            f"{folder.path} could not be copied to {to}: {type(error).__name__}: {error}",
+            remedy="The same command goes on; what was copied is not doubled.",
+        ) from error
+    return Replayed(folder, info.study, info.name, len(history), outcome.state)

@@ -1,0 +1,203 @@
+"""What every executor keeps to, whatever it runs on."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+import pytest
+
+from tunewright.config.tree import Tree
+from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
+from tunewright.runs.record import Request
+
+PATIENCE_SECONDS = 60.0
+
+
+class ExecutorContract(ABC):
+    """Inherit it, and say how the executor is made and what it may be given to run.
+
+    separate: whether runs have processes of their own, which can be killed.
+    """
+
+    separate: ClassVar[bool] = True
+
+    @abstractmethod
+    def make(self, heard: Callable[[], None]) -> Executor:
+        """A new executor with two slots, or one if it never has more.
+
+        heard: what an executor without processes calls at each report.
+        """
+
+    @abstractmethod
+    def quick(self) -> Tree:
+        """The configuration of a run that reports at least twice and is done in a moment."""
+
+    @abstractmethod
+    def slow(self) -> Tree:
+        """The configuration of a run that reports often, and not for less than a minute ends."""
+
+    @abstractmethod
+    def doomed(self) -> Tree:
+        """The configuration of a run whose process dies of signal 9 after its first report."""
+
+    @pytest.fixture
+    def reports(self) -> list[float]:
+        """When something was heard, by `time.monotonic`."""
+        return []
+
+    @pytest.fixture
+    def executor(self, reports: list[float]) -> Iterator[Executor]:
+        """The executor under test; closed afterwards."""
+        made = self.make(lambda: reports.append(time.monotonic()))
+        yield made
+        made.close()
+
+    def test_several_folders_are_started_and_end_with_outcomes(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        folders = [_folder(tmp_path / str(i), self.quick()) for i in range(executor.slots)]
+        handles = executor.start(folders, Need())
+        assert [handle.folder for handle in handles] == folders
+        _wait_for_end(executor, handles)
+        for folder, handle in zip(folders, handles, strict=True):
+            outcome = folder.read_outcome()
+            assert outcome is not None
+            assert (outcome.state, outcome.attempt) == ("done", 1)
+            assert len(read_progress(folder.progress)) >= 2
+            assert handle.death == ""
+
+    def test_a_slot_is_used_again(self, executor: Executor, tmp_path: Path) -> None:
+        for name in ("first", "second", "third"):
+            folder = _folder(tmp_path / name, self.quick())
+            _wait_for_end(executor, executor.start([folder], Need()))
+            outcome = folder.read_outcome()
+            assert outcome is not None
+            assert outcome.state == "done"
+
+    def test_a_second_attempt_in_a_folder_counts_as_such(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        folder = _folder(tmp_path / "run", self.quick())
+        _wait_for_end(executor, executor.start([folder], Need()))
+        assert folder.begin_attempt() == 2
+        assert folder.read_outcome() is None
+        _wait_for_end(executor, executor.start([folder], Need()))
+        outcome = folder.read_outcome()
+        assert outcome is not None
+        assert (outcome.state, outcome.attempt) == ("done", 2)
+
+    def test_wait_returns_at_once_when_nothing_runs(self, executor: Executor) -> None:
+        before = time.monotonic()
+        executor.wait(30.0)
+        assert time.monotonic() - before < 5.0
+
+    def test_a_report_wakes_the_waiting_one(
+        self, executor: Executor, reports: list[float], tmp_path: Path
+    ) -> None:
+        folder = _folder(tmp_path / "run", self.quick())
+        before = time.monotonic()
+        handles = executor.start([folder], Need())
+        while not read_progress(folder.progress):
+            executor.wait(30.0)
+        assert time.monotonic() - before < 25.0
+        _wait_for_end(executor, handles)
+        if not self.separate:
+            assert len(reports) >= 2
+
+    def test_a_request_ends_a_run_with_an_outcome(self, executor: Executor, tmp_path: Path) -> None:
+        if not self.separate:
+            pytest.skip("nobody can ask while the only process runs")
+        folder = _folder(tmp_path / "run", self.slow())
+        handles = executor.start([folder], Need())
+        while not read_progress(folder.progress):
+            executor.wait(0.2)
+        folder.write_request(Request("pause", folder.attempt))
+        _wait_for_end(executor, handles)
+        outcome = folder.read_outcome()
+        assert outcome is not None
+        assert outcome.state == "paused"
+
+    def test_a_dead_worker_is_reported_with_its_signal_and_replaced(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        if not self.separate:
+            pytest.skip("the run's process is this one")
+        folder = _folder(tmp_path / "doomed", self.doomed())
+        [handle] = executor.start([folder], Need())
+        _wait_for_end(executor, [handle])
+        assert handle.death == "killed by signal 9"
+        assert folder.read_outcome() is None
+        next_one = _folder(tmp_path / "next", self.quick())
+        _wait_for_end(executor, executor.start([next_one], Need()))
+        assert next_one.read_outcome() is not None
+
+    def test_kill_ends_a_run_without_an_outcome(self, executor: Executor, tmp_path: Path) -> None:
+        if not self.separate:
+            pytest.skip("the run's process is this one")
+        folder = _folder(tmp_path / "run", self.slow())
+        [handle] = executor.start([folder], Need())
+        while not read_progress(folder.progress):
+            executor.wait(0.2)
+        handle.kill()
+        _wait_for_end(executor, [handle])
+        assert handle.death
+        assert folder.read_outcome() is None
+        handle.kill()  # once more is harmless
+
+    def test_close_leaves_no_process_and_ends_what_runs(self, tmp_path: Path) -> None:
+        executor = self.make(lambda: None)
+        quick = _folder(tmp_path / "quick", self.quick())
+        _wait_for_end(executor, executor.start([quick], Need()))
+        if not self.separate:
+            executor.close()
+            return
+        slow = _folder(tmp_path / "slow", self.slow())
+        [handle] = executor.start([slow], Need())
+        while not read_progress(slow.progress):
+            executor.wait(0.2)
+        workers = _workers(handle)
+        assert workers
+        executor.close()
+        assert handle.ended
+        _, alive = psutil.wait_procs(workers, timeout=10)
+        assert alive == []
+        assert slow.read_outcome() is None
+        executor.close()  # once more is harmless
+
+    def test_status_says_where_it_runs(self, executor: Executor, tmp_path: Path) -> None:
+        [handle] = executor.start([_folder(tmp_path / "run", self.quick())], Need())
+        assert handle.status()
+        _wait_for_end(executor, [handle])
+
+
+def _folder(path: Path, tree: Tree) -> RunFolder:
+    """A run folder whose first attempt may be started."""
+    folder = RunFolder(path)
+    folder.write_config(tree)
+    folder.begin_attempt()
+    return folder
+
+
+def _wait_for_end(executor: Executor, handles: list[Handle]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not all(handle.ended for handle in handles):
+        executor.wait(1.0)
+        assert time.monotonic() < deadline, "a run does not end"
+
+
+def _workers(handle: Handle) -> list[psutil.Process]:
+    """The processes of this machine that have the run's log open."""
+    log = str(handle.folder.log.resolve())
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(file.path == log for file in process.open_files()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found

@@ -1,0 +1,112 @@
+"""What every recipe keeps to."""
+
+import subprocess
+import sys
+from abc import ABC
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from tunewright.config.apply import with_values
+from tunewright.config.check import checked
+from tunewright.config.compose import Composed, compose
+from tunewright.config.layers import Layer
+from tunewright.config.leaves import leaves
+from tunewright.recipes.find import find_recipe
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.folder import RunFolder
+from tunewright.tune.prepare import checked_space, stage
+from tunewright.tune.stages import train
+
+TORCH_FREE = """
+import sys
+from tunewright.recipes.find import find_recipe
+from tunewright.config.compose import compose
+recipe = find_recipe({name!r})
+recipe.check_data(compose(recipe).config)
+assert "torch" not in sys.modules, "torch was imported"
+"""
+
+
+class RecipeContract(ABC):
+    """Inherit it and name the recipe.
+
+    small: overrides that make its default configuration train in seconds.
+    """
+
+    name: ClassVar[str]
+    small: ClassVar[Sequence[str]] = ()
+
+    @pytest.fixture
+    def recipe(self) -> Recipe:
+        """The recipe under test."""
+        return find_recipe(self.name)
+
+    @pytest.fixture
+    def composed(self, recipe: Recipe) -> Composed:
+        """Its default configuration, made small, for two epochs in this process."""
+        overrides = [*self.small, "training.epochs=2", "executor.type=inline"]
+        return compose(recipe, overrides)
+
+    def test_the_declaration_imports_without_torch(self) -> None:
+        subprocess.run([sys.executable, "-c", TORCH_FREE.format(name=self.name)], check=True)
+
+    def test_its_name_is_the_one_it_is_found_by(self, recipe: Recipe) -> None:
+        assert recipe.name == self.name
+        assert compose(recipe).config.recipe == self.name
+
+    def test_every_shipped_group_file_composes(self, recipe: Recipe) -> None:
+        for file in sorted(recipe.conf.glob("*/*.yaml")):
+            compose(recipe, [f"{file.parent.name}={file.stem}"])
+
+    def test_every_alias_and_every_word_leads_to_a_key(self, recipe: Recipe) -> None:
+        known = leaves(recipe.config)
+        assert {path for path in recipe.aliases.values() if path not in known} == set()
+        for path, words in recipe.words.items():
+            for word, own in words.items():
+                tree = compose(recipe, [f"{path}='{word}'"]).tree
+                assert str(_get(tree, path)) == own
+
+    def test_the_goal_is_measured(self, recipe: Recipe, composed: Composed) -> None:
+        metric, direction = recipe.goal(composed.config.goal)
+        assert metric.startswith("val_")
+        assert direction in ("max", "min")
+
+    def test_the_space_builds_and_its_default_is_a_valid_configuration(
+        self, recipe: Recipe
+    ) -> None:
+        composed = compose(recipe, self.small)
+        tree, config = stage(recipe, composed, "explore")
+        space, _ = checked_space(recipe, composed, tree, config, None)
+        default = space.default()
+        assert default is not None, "the default is forbidden"
+        assert space.contains(default)
+        changed, config = with_values(tree, space.complete(default), recipe.config)
+        assert checked(changed, recipe.config) == config
+
+    def test_training_runs_and_its_config_alone_gives_the_same_score(
+        self, recipe: Recipe, composed: Composed, tmp_path: Path
+    ) -> None:
+        metric, _ = recipe.goal(composed.config.goal)
+        first = train(recipe, composed, name="first", runs=tmp_path)
+        stored = first.folders[0].config
+        again = compose(
+            recipe, ["executor.type=inline"], layers=[Layer(stored, _tree(first.folders[0]))]
+        )
+        second = train(recipe, again, name="second", runs=tmp_path)
+        assert first.outcomes[0].state == "done"
+        assert metric in first.outcomes[0].metrics
+        assert second.outcomes[0].metrics == first.outcomes[0].metrics
+
+
+def _tree(folder: RunFolder) -> dict[str, object]:
+    return folder.read_config()
+
+
+def _get(tree: object, path: str) -> object:
+    for key in path.split("."):
+        assert isinstance(tree, dict)
+        tree = tree[key]
+    return tree

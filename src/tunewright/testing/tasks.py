@@ -1,0 +1,144 @@
+"""What every task keeps to."""
+
+import io
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from tunewright.train.randomness import seed_all
+from tunewright.train.task import Batch, Clock, Setup
+from tunewright.train.trainer import evaluate
+
+
+class TaskContract(ABC):
+    """Inherit it and make a small set-up.
+
+    facts: what the metrics say besides goals, such as the size of a gallery.
+    """
+
+    facts: ClassVar[Collection[str]] = ()
+
+    @abstractmethod
+    def make(self) -> Setup:
+        """A fresh set-up of the task, on the CPU."""
+
+    @pytest.fixture
+    def setup(self) -> Setup:
+        """The set-up under test, its model in training mode."""
+        seed_all(1)
+        made = self.make()
+        made.model.train()
+        made.task.on_epoch(made.model, Clock(0, 0, 1, len(made.train)))
+        return made
+
+    def test_the_loss_is_finite_and_reaches_every_parameter(self, setup: Setup) -> None:
+        total, terms = setup.task.loss(setup.model, _batch(setup))
+        assert total.ndim == 0
+        assert math.isfinite(float(total.detach()))
+        assert all(math.isfinite(float(term.detach())) for term in terms.values())
+        total.backward()
+        without = [
+            name
+            for name, parameter in setup.model.named_parameters()
+            if parameter.requires_grad and parameter.grad is None
+        ]
+        assert without == [], "no gradient reaches them"
+        for name, parameter in setup.model.named_parameters():
+            if parameter.grad is not None:
+                assert torch.isfinite(parameter.grad).all(), name
+
+    def test_every_trainable_parameter_is_in_one_group(self, setup: Setup) -> None:
+        grouped = [id(p) for g in setup.task.param_groups(setup.model) for p in g.parameters]
+        trained = [id(p) for p in setup.model.parameters() if p.requires_grad]
+        assert sorted(grouped) == sorted(trained)
+
+    def test_a_step_by_micro_batches_leaves_gradients(self, setup: Setup) -> None:
+        batches = [_batch(setup), _batch(setup)]
+        loss = setup.task.backward(setup.model, batches, Tensor.backward)
+        assert not loss.total.requires_grad
+        assert any(p.grad is not None and p.grad.any() for p in setup.model.parameters())
+        setup.task.after_step(setup.model, batches, loss)
+
+    def test_predictions_are_deterministic_in_evaluation_mode(self, setup: Setup) -> None:
+        setup.model.eval()
+        batch = next(iter(setup.valid.epoch(0)))
+        with torch.no_grad():
+            first, second = (setup.task.predict(setup.model, batch) for _ in range(2))
+        assert first.keys() == second.keys()
+        for name, array in first.items():
+            assert torch.equal(array, second[name]), name
+
+    def test_every_metric_has_a_direction_or_is_a_known_fact(self, setup: Setup) -> None:
+        scores = evaluate(setup.task, setup.model, setup.valid)
+        directions = setup.task.metrics_directions
+        assert set(directions) <= set(scores), "declared, but not measured"
+        assert set(scores) - set(directions) <= set(self.facts), "measured, but not declared"
+        assert set(directions.values()) <= {"max", "min"}
+        assert all(isinstance(value, float) for value in scores.values())
+
+    def test_the_order_of_an_epoch_depends_on_the_epoch_alone(self, setup: Setup) -> None:
+        first, again = (_flat(list(setup.train.epoch(3))) for _ in range(2))
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+        assert len(list(setup.train.epoch(0))) == len(setup.train)
+
+    def test_the_state_survives_a_file_and_is_taken_up(self, setup: Setup) -> None:
+        batch = _batch(setup)
+        loss = setup.task.backward(setup.model, [batch], Tensor.backward)
+        setup.task.after_step(setup.model, [batch], loss)
+        file = io.BytesIO()
+        torch.save(setup.task.state_dict(), file)
+        file.seek(0)
+        stored = torch.load(file, weights_only=True)
+        other = self.make().task
+        other.load_state_dict(stored)
+        assert _equal(other.state_dict(), setup.task.state_dict())
+
+    def test_a_second_task_learns_nothing_from_the_first(self, setup: Setup) -> None:
+        """Warm workers make one after the other in one process."""
+        other = self.make()
+        other.model.load_state_dict(setup.model.state_dict())
+        other.model.train()
+        other.task.on_epoch(other.model, Clock(0, 0, 1, len(other.train)))
+        totals = []
+        for made in (setup, other):
+            seed_all(1)
+            totals.append(made.task.loss(made.model, _batch(made)).total)
+        assert torch.equal(*totals)
+
+
+def _batch(setup: Setup) -> Batch:
+    return next(iter(setup.train.epoch(0)))
+
+
+def _flat(value: object) -> list[Tensor]:
+    """The tensors in nested lists, tuples and mappings."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in _flat(item)]
+    return []
+
+
+def _equal(one: object, other: object) -> bool:
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(_equal(value, other[key]) for key, value in one.items())
+        )
+    if isinstance(one, list | tuple):
+        return (
+            isinstance(other, list | tuple)
+            and len(one) == len(other)
+            and all(map(_equal, one, other))
+        )
+    return one == other

@@ -1,0 +1,24 @@
+"""The score of a run: its goal, picked from what was measured."""
+
+import math
+from collections.abc import Mapping
+
+from tunewright.errors import ConfigError, Diverged, did_you_mean
+
+
+def score_of(metrics: Mapping[str, float], metric: str, *, when: str) -> float:
+    """The value of the goal `metric`.
+
+    when: for the message, "after epoch 3". Raises ConfigError when it was not measured, and
+    Diverged when it is not a finite number.
+    """
+    if metric not in metrics:
+        measured = [name for name in metrics if not name.startswith("train_")]
+        raise ConfigError(
+            f"the goal {metric} was not measured {when}",
+            expected=f"one of {', '.join(measured) or 'no metrics at all'}",
+            remedy=did_you_mean(metric, measured) or "Set goal to one of them.",
+        )
+    if not math.isfinite(metrics[metric]):
+        raise Diverged(f"{metric} is {metrics[metric]} {when}")
+    return metrics[metric]

@@ -1,0 +1,288 @@
+"""What can be typed, what is answered, and with which exit code."""
+
+import builtins
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from tunewright import cli
+from tunewright.cli.arguments import understand
+from tunewright.errors import ConfigError, TunewrightError, UsageError
+from tunewright.runs.atomic import read_yaml
+
+HEAVY = ("torch", "optuna", "hydra", "pydantic", "numpy", "sklearn", "plotly", "rich")
+
+
+def typed(monkeypatch, capsys, *words):
+    """Exit code, stdout and stderr of a command run in this process."""
+    monkeypatch.setattr(sys, "argv", ["tunewright", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    out, err = capsys.readouterr()
+    return caught.value.code or 0, out, err
+
+
+def loaded_by(*words):
+    """The heavy modules in a fresh process after a command; its exit code must be 0."""
+    code = f"""
+import sys
+sys.argv = ["tunewright", *{list(words)!r}]
+from tunewright.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    return done.stderr.split()
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A working folder with the files that a newcomer might name."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "mine.yaml": "recipe: pairs\nseed: 5\n",
+        "partial.yaml": "seed: 6\n",
+        "typo.yaml": "recipe: pairs\noptim:\n  lrr: 1e-3\n",
+        "other.yaml": "recipe: longtail\n",
+        "list.yaml": "- a\n",
+        "broken.yaml": "a: [1",
+        "double.yaml": "optim:\n  lr: 1\n  lr: 2\n",
+        "text.yaml": "just a text",
+        "space.yaml": "parameters:\n  lr: {low: 1e-5, high: 1e-3}\n",
+        "study.yaml": "study_name: x\nsearch_space:\n  lr: {low: 1e-5, high: 1e-3}\nn_trials: 9\n",
+        "foreign.yaml": "search_space:\n  backbone: {choices: [a]}\n",
+        "trails.yaml": "n_trails: 3\nsearch_space:\n  lr: {high: 1e-3}\n",
+        "sampler.yaml": "sampler: TPEE\nsearch_space:\n  lr: {high: 1e-3}\n",
+        "run/best_config.yaml": "recipe: pairs\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_help_loads_nothing_heavy():
+    assert loaded_by("--help") == []
+    assert set(loaded_by("tune", "--help")) <= {"pydantic"}  # Typer's own
+
+
+def test_show_loads_no_more_than_it_reads():
+    assert set(loaded_by("show", "pairs")) <= {"hydra", "pydantic", "rich"}
+
+
+def test_space_loads_no_torch():
+    assert "torch" not in loaded_by("space", "pairs")
+
+
+def test_help_is_printed_and_names_the_commands():
+    result = CliRunner().invoke(cli.app, ["--help"])
+    assert result.exit_code == 0
+    for command in ("tune", "train", "evaluate", "show", "space", "analyze", "pairs"):
+        assert f"\n  {command} " in result.output
+
+
+def test_no_module_hides_a_builtin_of_the_package():
+    # a submodule becomes an attribute of its package: cli/print.py would replace `print`
+    names = {module.name for module in pkgutil.iter_modules(cli.__path__)}
+    assert names.isdisjoint(dir(builtins))
+
+
+def test_a_recipe_or_a_file_that_names_it(files):
+    by_name = understand(["pairs", "seed=5"], command="train")
+    by_file = understand(["mine.yaml"], command="train")
+    by_option = understand([], command="train", config=files / "mine.yaml")
+    both = understand(["pairs", "mine.yaml"], command="train")
+    assert by_name.composed.config == by_file.composed.config
+    assert by_file.composed.config == by_option.composed.config == both.composed.config
+    assert {r.recipe.name for r in (by_name, by_file, by_option, both)} == {"pairs"}
+
+
+def test_a_partial_file_stands_behind_its_recipe(files):
+    assert understand(["pairs", "partial.yaml"], command="train").composed.config.seed == 6
+    found = understand(["pairs"], command="train", config=files / "partial.yaml")
+    assert found.composed.config.seed == 6
+
+
+def test_a_space_file_is_one_wherever_it_stands(files):
+    for found in (
+        understand(["pairs", "space.yaml"], command="tune"),
+        understand(["pairs"], command="tune", config=files / "space.yaml"),
+        understand(["pairs"], command="tune", space=files / "space.yaml"),
+        understand(["mine.yaml"], command="tune", space=files / "space.yaml"),
+    ):
+        assert list(found.space.parameters) == ["optim.lr"]
+    assert understand(["pairs"], command="tune").space is None
+
+
+def test_a_study_file_sets_what_stands_beside_its_space(files):
+    config = understand(["pairs", "study.yaml"], command="tune").composed.config
+    assert (config.study.name, config.study.trials) == ("x", 9)
+    settings = {"study.trials": 3, "study.name": None}
+    config = understand(["pairs", "study.yaml"], command="tune", settings=settings).composed.config
+    assert (config.study.name, config.study.trials) == ("x", 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "value"),
+    [
+        (["--learning-rate", "8e-4"], "optim.lr", 8e-4),
+        (["--learning_rate=1e-4"], "optim.lr", 1e-4),
+        (["--batch-size", "64"], "training.batch_size", 64),
+        (["--n-trials", "7"], "study.trials", 7),
+        (["--head-type", "mlp"], "model.type", "mlp"),
+        (["--loss-type", "queue_infonce"], "loss.type", "queue"),
+        (["--learnable-temp"], "loss.learnable_temp", True),
+        (["--base-data-dir", "a folder"], "data.dir", "a folder"),
+    ],
+)
+def test_the_guides_flags_reach_their_paths(words, path, value):
+    tree = understand(["pairs", *words], command="tune").composed.tree
+    section, key = path.split(".")
+    assert tree[section][key] == value
+
+
+def test_options_of_ours_are_quoted_as_they_must_be():
+    settings = {"study.name": "it's, a {name}", "study.storage": "sqlite:///a b.db"}
+    study = understand(["pairs"], command="tune", settings=settings).composed.config.study
+    assert (study.name, study.storage) == ("it's, a {name}", "sqlite:///a b.db")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "without a recipe: expected one of .*pairs.*, or a configuration file"),
+        (["piars"], "recipe 'piars': .*Did you mean 'pairs'"),
+        (["none.yaml"], "none.yaml does not exist"),
+        (["pairs", "none.yaml"], "none.yaml does not exist"),
+        (["run"], "run is a folder: .*The configuration in it is run/best_config.yaml"),
+        (["pairs", "run"], "run is a folder"),
+        (["partial.yaml"], "does not say which recipe .*tunewright show RECIPE partial.yaml"),
+        (["other.yaml"], r"recipe 'longtail' \(set in other.yaml\)"),
+        (["pairs", "other.yaml"], r'recipe = "longtail" \(set in other.yaml:1\)'),
+        (["list.yaml"], "list.yaml holds a YAML list: expected a mapping"),
+        (["broken.yaml"], "broken.yaml is not readable as YAML"),
+        (["pairs", "double.yaml"], "found duplicate key lr"),
+        (["pairs", "text.yaml"], r"just a text is not a known key \(set in text.yaml"),
+        (["typo.yaml"], r"optim.lrr is not a known key \(set in typo.yaml:3\).*'optim.lr'"),
+        (["pairs", "mine.yaml", "partial.yaml"], "2 files: expected one configuration"),
+        (["pairs", "space.yaml", "study.yaml"], "2 files: expected one configuration and one"),
+        (["pairs", "optim.lr"], "'optim.lr': expected a YAML file or an override"),
+        (["pairs", "optim.lr="], 'optim.lr = "" .set in override'),
+        (["pairs", "optim.lr=fast"], 'optim.lr = "fast" .*: expected a valid number'),
+        (["pairs", "optm.lr=1"], "optm is not a known key .set in override.*Did you mean 'optim'"),
+        (["pairs", "model.type=clip", "model.num_heads=4"], "expected model.type to be attention"),
+        (["pairs", "--spce", "x"], "--spce: .*`tunewright show`. Did you mean '--space'"),
+        (["pairs", "--lerning-rate", "1"], "Did you mean '--learning-rate'"),
+        (["pairs", "--colour", "red"], "See tunewright show --help"),
+        (["pairs", "trails.yaml"], "n_trails is not a known key .set in trails.yaml:1.*'n_trials'"),
+        (["pairs", "sampler.yaml"], 'study.sampler.type = "TPEE" .set in .*one of tpe, random'),
+        (["pairs", "study.trials=-3"], "study.trials = -3 .*greater than or equal to 1"),
+    ],
+)
+def test_what_cannot_be_meant(files, words, complaint):
+    with pytest.raises((UsageError, ConfigError), match=complaint):
+        understand(words, command="show", options=["space", "config"])
+
+
+def test_one_file_is_named_once(files):
+    for words in (["mine.yaml"], ["pairs", "mine.yaml"]):
+        with pytest.raises(UsageError, match=r"mine\.yaml and --config mine.yaml together"):
+            understand(words, command="train", config=(files / "mine.yaml").relative_to(files))
+    with pytest.raises(UsageError, match=r"expected one space"):
+        understand(["pairs", "space.yaml"], command="tune", space=files / "study.yaml")
+
+
+def test_show_prints_each_value_with_its_origin(files, monkeypatch, capsys):
+    code, out, err = typed(monkeypatch, capsys, "show", "mine.yaml", "lr=8e-4")
+    assert (code, err) == (0, "")
+    lines = {line.split("#")[0].strip(): line.partition("# ")[2] for line in out.splitlines()}
+    assert lines["seed: 5"] == "mine.yaml:2"
+    assert lines["lr: 0.0008"] == "override 'lr=8e-4'"
+    assert lines["eps: 1.0e-08"] == "default"
+    (files / "again.yaml").write_text(out)
+    again = understand(["again.yaml"], command="show").composed.config
+    assert again == understand(["mine.yaml", "lr=8e-4"], command="show").composed.config
+
+
+def test_space_prints_what_is_searched(files, monkeypatch, capsys):
+    code, out, _ = typed(monkeypatch, capsys, "space", "pairs", "space.yaml")
+    assert code == 0
+    assert "optim.lr             1e-05 .. 0.001 (log)" in out
+    assert "model.hidden_dim" in out
+    assert "when model.type = clip or mlp" in out
+    assert "note: model.output_dim: [256, 512, 768, 1024] shrunk to" in out
+    code, out, _ = typed(monkeypatch, capsys, "space", "space.yaml", "--recipe", "pairs", "--yaml")
+    (files / "found.yaml").write_text(out)
+    assert read_yaml(files / "found.yaml")["parameters"]["optim.lr"]["high"] == 1e-3
+    again = typed(monkeypatch, capsys, "space", "pairs", "found.yaml", "--yaml")
+    assert again == (0, out, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (["show", "piars"], 2, "tunewright: recipe 'piars'"),
+        (["show", "pairs", "optim.lrr=1"], 2, "tunewright: optim.lrr is not a known key"),
+        (["space", "pairs", "foreign.yaml"], 2, "backbone in the space .*foreign.yaml:2"),
+        (["space", "pairs", "data.dir=nowhere"], 2, "data.dir = nowhere: expected a folder"),
+        (["tune", "pairs", "--spce", "x"], 2, "Did you mean '--space'"),
+        (["tune", "pairs", "--trials", "-3"], 2, "study.trials = -3"),
+        (["tune", "pairs", "--trials", "three"], 2, "valid integer"),
+        (["tune", "mine.yaml", "--config", "mine.yaml"], 2, "together: expected one of them"),
+        (["analyze", "nothing"], 2, "no study 'nothing' in runs"),
+        (["evaluate", "nothing"], 2, "no trained run in nothing"),
+        (["fly"], 2, "No such command 'fly'"),
+        (["show", "--config-dir", "nowhere", "pairs"], 2, "expected an existing folder"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_one_message(
+    files, monkeypatch, capsys, words, code, complaint
+):
+    found, out, err = typed(monkeypatch, capsys, *words)
+    assert (found, out) == (code, "")
+    assert re.search(complaint, err)
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_closed(files, monkeypatch, capsys):
+    (files / "closed").mkdir(mode=0o500)
+    code, _, err = typed(monkeypatch, capsys, "tune", "pairs", "--runs-dir", "closed")
+    assert code == 2
+    assert "closed" in err
+
+
+def test_a_runs_folder_that_is_a_file(files, monkeypatch, capsys):
+    code, _, err = typed(monkeypatch, capsys, "tune", "pairs", "--runs-dir", "mine.yaml")
+    assert code == 2
+    assert "mine.yaml" in err
+    assert "--runs-dir" in err
+
+
+def test_verbose_shows_where_an_error_was_raised(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tunewright", "show", "piars", "--verbose"])
+    with pytest.raises(TunewrightError):
+        cli.main()
+
+
+def test_analyze_reads_any_study_without_torch(files, monkeypatch, capsys):
+    script = """
+import optuna
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.create_study(study_name="s", storage="sqlite:///study.db")
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert "torch" not in loaded_by("analyze", "study.db")
+    code, out, _ = typed(monkeypatch, capsys, "analyze", "study.db", "--json")
+    assert (code, json.loads(out)["trials"]) == (0, 3)

@@ -1,0 +1,22 @@
+"""Offers the recipes under `tests/plugin` to this process and to all that it starts."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN = str(Path(__file__).parent / "plugin")
+
+# Worker processes and their forkserver read the environment, this process its own path. At
+# import, since a forkserver that has started sees no later change.
+sys.path.insert(0, PLUGIN)
+os.environ["PYTHONPATH"] = os.pathsep.join([PLUGIN, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory):
+    """Keep what is cached, such as the embedded digits, out of the user's own home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield

@@ -1,0 +1,44 @@
+"""Both executors keep the contract."""
+
+from collections.abc import Callable
+
+from tunewright.config.compose import compose
+from tunewright.config.tree import Tree
+from tunewright.executors.executor import Executor
+from tunewright.executors.inline import InlineExecutor
+from tunewright.executors.local import LocalExecutor
+from tunewright.recipes.find import find_recipe
+from tunewright.testing.executors import ExecutorContract
+from tunewright.tune.prepare import run_part
+
+
+class Quadratic(ExecutorContract):
+    def quick(self) -> Tree:
+        return configuration()
+
+    def slow(self) -> Tree:
+        return configuration("epoch_seconds=0.05", "training.epochs=10000")
+
+    def doomed(self) -> Tree:
+        return configuration("faults.kind='signal 9'", "faults.epoch=1")
+
+
+class TestLocal(Quadratic):
+    def make(self, heard: Callable[[], None]) -> Executor:
+        return LocalExecutor(2, threads=1)
+
+
+class TestLocalWithAFreshProcessForEachRun(Quadratic):
+    def make(self, heard: Callable[[], None]) -> Executor:
+        return LocalExecutor(2, threads=1, fresh=True)
+
+
+class TestInline(Quadratic):
+    separate = False
+
+    def make(self, heard: Callable[[], None]) -> Executor:
+        return InlineExecutor(heard)
+
+
+def configuration(*overrides: str) -> Tree:
+    return run_part(compose(find_recipe("quadratic"), overrides).tree)

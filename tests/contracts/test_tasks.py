@@ -1,0 +1,35 @@
+"""Every task keeps the contract."""
+
+import torch
+
+from tunewright.config.compose import compose
+from tunewright.recipes.find import find_recipe
+from tunewright.recipes.recipe import imported
+from tunewright.testing.tasks import TaskContract
+from tunewright.train.task import Setup
+
+
+class TestPairs(TaskContract):
+    facts = ("i2t_gallery", "t2i_gallery")
+
+    def make(self) -> Setup:
+        return default_setup("pairs", "training.batch_size=64", "model.output_dim=16")
+
+
+class TestPairsWithAttentionAndAQueue(TaskContract):
+    facts = ("i2t_gallery", "t2i_gallery")
+
+    def make(self) -> Setup:
+        overrides = ["model=attention", "model.tokens=4", "model.output_dim=16", "loss=queue"]
+        return default_setup("pairs", "training.batch_size=64", *overrides)
+
+
+class TestBlobs(TaskContract):
+    def make(self) -> Setup:
+        return default_setup("blobs")
+
+
+def default_setup(name: str, *overrides: str) -> Setup:
+    recipe = find_recipe(name)
+    setup: Setup = imported(recipe.setup)(compose(recipe, overrides).config, torch.device("cpu"))
+    return setup

@@ -1,0 +1,205 @@
+"""Every command of the guides has a row in the document, and every command of ours parses."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from tunewright.cli import app
+from tunewright.cli.arguments import Request, understand
+from tunewright.config.leaves import leaves
+from tunewright.config.schema import RunConfig
+from tunewright.recipes.find import find_recipe
+from tunewright.recipes.pairs.commands import app as pairs_app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "coming-from-the-guides.md"
+GUIDES = ROOT.parent / "shared" / "guides"
+NAMES = ("pairs", "longtail", "flowers", "compression", "retina")
+PROGRAMS = "python|bash|mlflow|optuna-dashboard|sqlite3|tensorboard|watch|wandb"
+STATES = ("not in this version", "works as it is")
+SPACE = "search_space: {dropout: {type: float, low: 0.0, high: 0.3}}\n"
+CONFIGURATION = "recipe: pairs\n"
+
+
+def sections() -> dict[str, list[list[str]]]:
+    """The rows of the document's tables, as cells, by the guide in the heading above them."""
+    found: dict[str, list[list[str]]] = {}
+    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        if heading := re.fullmatch(r"## `(\w+)`", line):
+            found[heading[1]] = []
+        elif line.startswith("|") and not line.startswith(("|---", "| the guide ")):
+            found[list(found)[-1]].append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def guide(name: str) -> str:
+    file = GUIDES / f"{name}.md"
+    if not file.exists():
+        pytest.skip("the guides do not lie beside this checkout")
+    return file.read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str = r"\w*") -> list[str]:
+    return re.findall(rf"^[ \t]*```{language}\n(.*?)^[ \t]*```", text, flags=re.M | re.S)
+
+
+def commands(text: str) -> Iterator[str]:
+    """What a guide tells its reader to type: lines of its blocks, and code within sentences."""
+    for block in blocks(text):
+        for line in re.sub(r"\\\n", " ", block).splitlines():
+            if found := re.match(rf"\s*!?((?:{PROGRAMS})\s+\S.*?)\s*(?:#.*)?$", line):
+                yield found[1]
+    prose = re.sub(r"```.*?```", "", text, flags=re.S)
+    yield from re.findall(rf"`((?:{PROGRAMS}) [^`\n]+)`", prose)
+
+
+def marks(command: str) -> frozenset[str]:
+    """What tells a command from others: its script, flags, overrides and YAML files."""
+    program, *words = command.split()
+    script = program
+    if program in ("python", "bash"):
+        script = words[0].rpartition("/")[2]
+    return frozenset(
+        [script]
+        + [word.partition("=")[0] for word in words if word.startswith("--")]
+        + [word for word in words if re.match(r"[a-z_.]+=", word)]
+        + [word.rpartition("/")[2] for word in words if word.endswith(".yaml")]
+    )
+
+
+def quoted_here() -> list[str]:
+    rows = [row for rows in sections().values() for row in rows]
+    cells = [cell for row in rows for cell in row[1:]]
+    return sorted({c for cell in cells for c in code(cell) if c.startswith("tunewright ")})
+
+
+def parsed(command: str) -> Request | None:
+    """Parse a command as the command line does, up to the point where work would begin."""
+    words = shlex.split(command)[1:]
+    own = words[0] == "pairs"
+    group: Any = typer.main.get_command(pairs_app if own else app)
+    name, *arguments = words[1:] if own else words
+    given = dict(group.commands[name].make_context(name, arguments).params)
+    if "words" not in given:
+        return None
+    settings = {f"study.{key}": given.get(key) for key in ("trials", "jobs", "timeout", "storage")}
+    return understand(
+        [*filter(None, [given.get("recipe")]), *(given["words"] or [])],
+        command=name,
+        settings=settings if name == "tune" else {},
+        config=given.get("config"),
+        space=given.get("space"),
+        config_dir=given.get("config_dir"),
+        config_name=given.get("config_name"),
+    )
+
+
+def test_each_guide_has_a_section() -> None:
+    assert tuple(sections()) == NAMES
+    for name, rows in sections().items():
+        assert rows
+        for row in rows:
+            assert len(row) == (3 if name == "pairs" else 2), row
+            assert row[0]
+            assert row[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_of_a_guide_has_a_row(name: str) -> None:
+    rows = {marks(c) for row in sections()[name] for c in code(row[0])}
+    typed = list(commands(guide(name)))
+    assert len(typed) >= 3
+    assert [command for command in typed if marks(command) not in rows] == []
+
+
+def test_every_flag_of_a_guide_has_a_row() -> None:
+    for name in NAMES:
+        flags = re.findall(r"(?<![\w-])--[a-z][a-z_-]+", guide(name))
+        firsts = " ".join(row[0] for row in sections()[name])
+        assert [flag for flag in flags if f"`{flag}" not in firsts and flag not in firsts] == []
+
+
+def test_every_key_of_the_pairs_guide_has_a_row() -> None:
+    firsts = " ".join(part for row in sections()["pairs"] for part in code(row[0]))
+    for block in blocks(guide("pairs"), "yaml"):
+        for key in re.findall(r"^ *([a-z_]+):", block, flags=re.M):
+            assert re.search(rf"\b{key}\b", firsts), key
+
+
+def test_every_file_and_call_of_the_pairs_guide_has_a_row() -> None:
+    firsts = " ".join(part for row in sections()["pairs"] for part in code(row[0]))
+    text = guide("pairs")
+    for file in re.findall(r"[\w*]+\.(?:py|yaml|db|pt|json)\b", text):
+        assert file in firsts, file
+    for block in blocks(text, "python"):
+        for call in re.findall(r"\b(?:study|optuna|vis)\.\w+", block):
+            assert call in firsts, call
+    for error in re.findall(r"^\w+Error: .*$", text, flags=re.M):
+        assert error in firsts, error
+
+
+def test_rows_of_the_other_guides_say_their_state() -> None:
+    for name in NAMES[1:]:
+        for row in sections()[name]:
+            assert row[1].startswith(STATES), row
+
+
+@pytest.mark.parametrize("command", quoted_here())
+def test_every_quoted_command_parses(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in (Path(word) for word in shlex.split(command) if word.endswith(".yaml")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(CONFIGURATION if file.name.startswith("best_") else SPACE, encoding="utf-8")
+    parsed(command)
+
+
+def test_every_quoted_key_exists() -> None:
+    recipe = find_recipe("pairs")
+    known = leaves(recipe.config)
+    for row in sections()["pairs"]:
+        aliases = [recipe.aliases[word] for word in code(row[0]) if word in recipe.aliases]
+        assert not aliases or set(aliases) & set(code(row[1])), row
+    for text in (part for rows in sections().values() for row in rows for part in row[1:]):
+        for word in (word for part in code(text) for word in part.split()):
+            path = word.partition("=")[0].removeprefix("stages.explore.")
+            top, dot, _ = path.partition(".")
+            is_file = path.endswith((".yaml", ".db"))
+            if dot and top in {*RunConfig.model_fields, "model", "loss", "data"} and not is_file:
+                assert path in known, word
+
+
+def test_yaml_of_the_pairs_guide_is_understood(tmp_path: Path) -> None:
+    *study, focused, best = blocks(guide("pairs"), "yaml")
+    file = tmp_path / "file.yaml"
+    file.write_text("\n".join(study), encoding="utf-8")
+    request = understand(["pairs", str(file)], command="tune")
+    assert request.space is not None
+    typed = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert request.composed.config.study.trials == typed["n_trials"]
+    assert request.space.parameters.keys() <= leaves(request.recipe.config).keys()
+    assert len(request.space.parameters) == len(typed["search_space"])
+    file.write_text(focused, encoding="utf-8")
+    request = understand(["pairs", str(file)], command="tune")
+    assert request.space is not None
+    assert set(request.space.parameters) >= {"model.type", "model.num_heads"}
+    file.write_text(best, encoding="utf-8")
+    values = yaml.safe_load(best)
+    config = understand(["pairs", str(file)], command="train").composed.config
+    assert config.optim.lr == values["training"]["learning_rate"]
+    assert config.training.epochs == values["training"]["num_epochs"]
+
+
+def test_the_document_names_no_place_of_its_writing() -> None:
+    assert not re.search(r"/work|/home|/tmp|/root|https?://", DOCUMENT.read_text(encoding="utf-8"))

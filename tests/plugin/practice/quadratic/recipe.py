@@ -1,0 +1,65 @@
+"""The declaration of `quadratic`: a curve that is computed, not trained, and faults on demand."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunewright.config.schema import NotNegative, RunConfig, Section
+from tunewright.recipes.recipe import Recipe
+
+HERE = Path(__file__).parent
+
+Fault = Literal[
+    "none",
+    "diverged",
+    "out of memory",
+    "out of device memory",
+    "error",
+    "exit",
+    "signal 9",
+    "hang",
+    "no goal",
+    "full disk",
+]
+
+
+class Point(Section):
+    """Where the quadratic is looked at; its optimum is (1, -2) on the side `right`."""
+
+    x: Annotated[float, Field(ge=-5.0, le=5.0)] = -4.0
+    y: Annotated[float, Field(ge=-5.0, le=5.0)] = 4.0
+    side: Literal["left", "right"] = "right"
+
+
+class Faults(Section):
+    """What goes wrong from epoch `epoch` on, in the runs with x of at least `from_x`.
+
+    first_attempts: attempts that go wrong; later ones do not.
+    """
+
+    kind: Fault = "none"
+    epoch: int = 2
+    from_x: float = -5.0
+    first_attempts: int = 1_000_000
+
+
+class QuadraticConfig(RunConfig):
+    """Everything that can be set for `quadratic`."""
+
+    recipe: Literal["quadratic"] = "quadratic"
+    goal: str = "val_score"
+    point: Point = Point()
+    faults: Faults = Faults()
+    epoch_seconds: NotNegative = 0.0
+
+
+RECIPE = Recipe(
+    name="quadratic",
+    config=QuadraticConfig,
+    conf=HERE / "conf",
+    space=HERE / "space.yaml",
+    metrics={"score": "max", "loss": "min"},
+    run="practice.quadratic.run:run",
+    aliases={"x": "point.x", "y": "point.y"},
+)

@@ -1,0 +1,38 @@
+"""Studies of `quadratic`, begun as a notebook would begin them."""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.compose import compose
+from tunewright.recipes.find import find_recipe
+from tunewright.space.read import SpaceFile, parse_space
+from tunewright.tune.stages import Tuned, tune
+from tunewright.tune.watch import Watch
+
+FAST = ("executor.type=inline", "study.name=study", "study.final=false")
+
+
+def tuned(
+    runs: Path,
+    *overrides: str,
+    space: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Tuned:
+    """A study called `study`, in this process unless overridden, without the final training."""
+    recipe = find_recipe("quadratic")
+    given: SpaceFile | None = None
+    if space is not None:
+        given = parse_space(dict(space), Path("space.yaml"), recipe.aliases)
+    chosen = {line.partition("=")[0]: line for line in (*FAST, *overrides)}
+    return tune(recipe, compose(recipe, list(chosen.values())), given=given, runs=runs, watch=watch)
+
+
+def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
+    """What plain SQL says of a study."""
+    connection = sqlite3.connect(database)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()

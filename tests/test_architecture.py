@@ -1,0 +1,150 @@
+"""The rules of the house that a machine can hold."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tunewright
+
+SOURCE = Path(tunewright.__file__).parent
+FLOORS = (
+    ("__main__",),
+    ("cli",),
+    ("deliver",),
+    ("tune",),
+    ("executors",),
+    ("job",),
+    ("recipes",),
+    ("parts",),
+    ("report",),
+    ("train",),
+    ("analysis",),
+    ("space",),
+    ("config",),
+    ("runs",),
+    ("registry",),
+    ("errors",),
+)
+"""From the roof down; names on one line are neighbours, which do not know each other."""
+
+DOORS = {
+    "optuna": ("tune/study.py",),
+    "hydra": ("config/compose.py",),
+    "plotly": ("report/",),
+    "accelerate": ("train/trainer.py",),
+}
+NAMELESS = ("util", "utils", "common", "helper", "helpers", "misc", "base", "manager")
+TORCH_FREE = (
+    "tunewright.errors",
+    "tunewright.registry",
+    "tunewright.analysis",
+    "tunewright.cli",
+    "tunewright.config",
+    "tunewright.report",
+    "tunewright.runs",
+    "tunewright.space",
+    "tunewright.tune",
+    "tunewright.recipes.find",
+    "tunewright.recipes.recipe",
+    "tunewright.recipes.pairs.commands",
+    "tunewright.recipes.pairs.config",
+    "tunewright.recipes.pairs.recipe",
+    "tunewright.recipes.pairs.sets",
+)
+
+
+def files() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def name_of(file: Path) -> str:
+    parts = file.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The modules that a file imports anywhere, also inside functions and for types only."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative imports hide where they lead"
+            yield str(node.module)
+
+
+def floor(module: str) -> int:
+    top = module.removeprefix("tunewright").strip(".").partition(".")[0]
+    return next((height for height, names in enumerate(FLOORS) if top in names), len(FLOORS))
+
+
+def test_every_module_has_a_floor():
+    rooms = {file.relative_to(SOURCE).parts[0].removesuffix(".py") for file in files()}
+    assert rooms - {name for names in FLOORS for name in names} <= {"__init__", "testing"}
+
+
+def test_imports_go_down():
+    climbing = [
+        f"{name_of(file)} imports {module}"
+        for file in files()
+        if not name_of(file).startswith("tunewright.testing")
+        for module in imports(file)
+        if module.startswith("tunewright") and floor(module) < floor(name_of(file))
+    ]
+    assert climbing == []
+
+
+def test_nothing_that_runs_leans_on_the_test_kit():
+    leaning = [
+        name_of(file)
+        for file in files()
+        if not name_of(file).startswith("tunewright.testing")
+        and any(module.startswith("tunewright.testing") for module in imports(file))
+    ]
+    assert leaning == []
+
+
+def test_recipes_do_not_know_each_other():
+    folders = {f.parent.name for f in (SOURCE / "recipes").glob("*/__init__.py")}
+    meddling = [
+        f"{name_of(file)} imports {module}"
+        for folder in folders
+        for file in (SOURCE / "recipes" / folder).rglob("*.py")
+        for module in imports(file)
+        for other in folders - {folder}
+        if f"{module}.".startswith(f"tunewright.recipes.{other}.")
+    ]
+    assert meddling == []
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_a_heavy_dependency_has_one_door(package):
+    users = [
+        file.relative_to(SOURCE).as_posix()
+        for file in files()
+        if any(module.split(".")[0] == package for module in imports(file))
+    ]
+    assert users
+    assert [user for user in users if not user.startswith(DOORS[package])] == []
+
+
+def test_a_file_is_named_for_its_idea():
+    assert [file for file in files() if file.stem in NAMELESS] == []
+
+
+def test_the_number_wing_imports_without_torch():
+    wing = [
+        name_of(file)
+        for file in files()
+        if f"{name_of(file)}.".startswith(tuple(f"{module}." for module in TORCH_FREE))
+    ]
+    code = f"""
+import importlib, sys
+sys.modules["torch"] = None
+for name in {wing!r}:
+    importlib.import_module(name)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
