@@ -14,7 +14,8 @@ SOURCE = Path(tunewright.__file__).parent
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("deliver",),
+    ("api",),
+    ("request", "deliver"),
     ("tune",),
     ("executors",),
     ("job",),
@@ -42,6 +43,7 @@ TORCH_FREE = (
     "tunewright.errors",
     "tunewright.registry",
     "tunewright.analysis",
+    "tunewright.api",
     "tunewright.cli",
     "tunewright.config",
     "tunewright.report",

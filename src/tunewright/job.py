@@ -53,7 +53,6 @@ def run(
             reporter.tracking.finish(outcome)  # whatever it does, the outcome is on disk
     finally:
         reporter.close()
-    _release_memory()
     return outcome
 
 
@@ -107,7 +106,8 @@ def _fresh_flags(threads: int | None) -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def _release_memory() -> None:
+def release_memory() -> None:
+    """Between two runs of a worker: nothing of the last one stays, on the device either."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tunewright import cli
-from tunewright.cli.arguments import understand
 from tunewright.errors import ConfigError, TunewrightError, UsageError
+from tunewright.request import understand
 from tunewright.runs.atomic import read_yaml
 
 HEAVY = ("torch", "optuna", "hydra", "pydantic", "numpy", "sklearn", "plotly", "rich")
@@ -286,3 +286,16 @@ study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
     assert "torch" not in loaded_by("analyze", "study.db")
     code, out, _ = typed(monkeypatch, capsys, "analyze", "study.db", "--json")
     assert (code, json.loads(out)["trials"]) == (0, 3)
+
+
+def test_a_file_with_defaults_is_a_top_level_file(tmp_path):
+    (tmp_path / "optim").mkdir()
+    (tmp_path / "optim" / "mine.yaml").write_text("type: sgd\nlr: 0.5\n")
+    file = tmp_path / "top.yaml"
+    file.write_text("defaults: [pairs, override optim: mine, _self_]\nrecipe: pairs\nseed: 7\n")
+    composed = understand([str(file)], command="train").composed
+    assert composed.tree["optim"]["type"] == "sgd"
+    assert composed.tree["optim"]["lr"] == 0.5
+    assert composed.tree["seed"] == 7
+    with pytest.raises(UsageError, match="one top-level file"):
+        understand([str(file)], command="train", config_name="other")

@@ -11,11 +11,11 @@ import typer
 import yaml
 
 from tunewright.cli import app
-from tunewright.cli.arguments import Request, understand
 from tunewright.config.leaves import leaves
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.pairs.commands import app as pairs_app
+from tunewright.request import Request, understand
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "coming-from-the-guides.md"

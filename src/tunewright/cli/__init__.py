@@ -58,33 +58,26 @@ def tune(
 
     Type the same command again to resume. A study file may stand after the recipe.
     """
-    from tunewright.cli.arguments import understand
+    from tunewright import api
     from tunewright.cli.output import print_tuned
     from tunewright.cli.screen import ScreenWatch
-    from tunewright.tune.stages import tune as run_study
 
-    settings = {
-        "study.trials": trials,
-        "study.name": name,
-        "study.jobs": jobs,
-        "study.timeout": timeout,
-        "study.storage": storage,
-    }
-    request = understand(
-        words or [],
-        command="tune",
-        options=_options("tune"),
-        settings=settings,
-        config=config,
-        space=space,
-        config_dir=config_dir,
-        config_name=config_name,
-    )
     _verbose_logs(verbose)
     console = _console()
     with ScreenWatch(console, verbose=verbose) as watch:
-        tuned = run_study(
-            request.recipe, request.composed, given=request.space, runs=runs_dir, watch=watch
+        tuned = api.tune(
+            *(words or []),
+            space=space,
+            trials=trials,
+            name=name,
+            jobs=jobs,
+            timeout=timeout,
+            storage=storage,
+            config=config,
+            config_dir=config_dir,
+            config_name=config_name,
+            runs_dir=runs_dir,
+            watch=watch,
         )
     print_tuned(console, tuned)
 
@@ -100,26 +93,23 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train one configuration in full; the same command resumes an interrupted run."""
-    from tunewright.cli.arguments import understand
+    from tunewright import api
     from tunewright.cli.output import print_trained
     from tunewright.cli.screen import ScreenWatch
-    from tunewright.tune.stages import train as run_training
 
-    request = understand(
-        words or [],
-        command="train",
-        options=_options("train"),
-        config=config,
-        config_dir=config_dir,
-        config_name=config_name,
-    )
     _verbose_logs(verbose)
     console = _console()
-    with ScreenWatch(console) as watch:
-        trained = run_training(
-            request.recipe, request.composed, name=name, runs=runs_dir, watch=watch
+    with ScreenWatch(console, verbose=verbose) as watch:
+        trained = api.train(
+            *(words or []),
+            name=name,
+            config=config,
+            config_dir=config_dir,
+            config_name=config_name,
+            runs_dir=runs_dir,
+            watch=watch,
         )
-    print_trained(console, request.composed.config.goal, trained)
+    print_trained(console, trained)
 
 
 @app.command()
@@ -131,10 +121,10 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Measure a trained run on its test split, beside simple baselines."""
+    from tunewright import api
     from tunewright.cli.output import print_evaluation
-    from tunewright.deliver.evaluate import evaluate as measure
 
-    found, result = measure(run, split=split, runs=runs_dir)
+    found, result = api.evaluate(run, split=split, runs_dir=runs_dir)
     print_evaluation(_console(), found, result, as_json=as_json)
 
 
@@ -147,18 +137,12 @@ def show(
     verbose: Verbose = False,
 ) -> None:
     """Print the composed configuration and where each value came from."""
-    from tunewright.cli.arguments import understand
+    from tunewright import api
     from tunewright.cli.output import print_configuration
 
-    request = understand(
-        words or [],
-        command="show",
-        options=_options("show"),
-        config=config,
-        config_dir=config_dir,
-        config_name=config_name,
+    print_configuration(
+        api.show(*(words or []), config=config, config_dir=config_dir, config_name=config_name)
     )
-    print_configuration(request.composed)
 
 
 @app.command(context_settings=FOREIGN)
@@ -171,20 +155,13 @@ def space(
     verbose: Verbose = False,
 ) -> None:
     """Check a space file against a recipe and its data, and print what would be searched."""
-    from tunewright.cli.arguments import understand
+    from tunewright import api
     from tunewright.cli.output import print_space
-    from tunewright.tune.prepare import checked_space, stage
 
-    request = understand(
-        [*([recipe] if recipe else []), *(words or [])],
-        command="space",
-        options=_options("space"),
-        config_dir=config_dir,
-        config_name=config_name,
+    found, notices = api.space(
+        *(words or []), recipe=recipe, config_dir=config_dir, config_name=config_name
     )
-    tree, explored = stage(request.recipe, request.composed, "explore")
-    found, notices = checked_space(request.recipe, request.composed, tree, explored, request.space)
-    print_space(_console(), found, [*request.composed.notices, *notices], as_yaml=as_yaml)
+    print_space(_console(), found, notices, as_yaml=as_yaml)
 
 
 @app.command()
@@ -203,18 +180,12 @@ def analyze(
     verbose: Verbose = False,
 ) -> None:
     """What a study found: best, top table, importances, failures by cause."""
+    from tunewright import api
     from tunewright.cli.output import print_analysis
-    from tunewright.tune.look import look
 
-    looked = look(study, storage=storage, name=name, runs=runs_dir, top=top)
+    looked = api.analyze(study, storage=storage, name=name, top=top, runs_dir=runs_dir)
     files = looked.save_configs(top) if save_configs else []
     print_analysis(_console(), looked.overview, files, as_json=as_json)
-
-
-def _options(command: str) -> list[str]:
-    """The long options of a command, without their dashes."""
-    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
-    return [flag[2:] for p in parameters for flag in p.opts if flag.startswith("--")]
 
 
 def _console() -> "Console":

@@ -47,7 +47,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
     if tuned.ending == "timed out":
         console.print("The time for the search was up; the same command goes on with it.")
     if tuned.final is not None:
-        _print_scores(console, tuned.record.goal, tuned.final)
+        _print_scores(console, tuned.final)
     if tuned.evaluation is not None:
         _print_evaluated(console, tuned.evaluation)
     console.rule("files")
@@ -69,9 +69,9 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
     )
 
 
-def print_trained(console: Console, goal: str, trained: "Trained") -> None:
+def print_trained(console: Console, trained: "Trained") -> None:
     """Scores of a training and where it lies."""
-    _print_scores(console, goal, trained)
+    _print_scores(console, trained)
     for folder in trained.folders:
         console.print(f"  {folder.path}", soft_wrap=True)
     console.print(f"next: tunewright evaluate {trained.folders[0].path}", soft_wrap=True)
@@ -156,7 +156,8 @@ def print_analysis(
         console.print(f"  {file}   # tunewright train {file}", soft_wrap=True)
 
 
-def _print_scores(console: Console, goal: str, trained: "Trained") -> None:
+def _print_scores(console: Console, trained: "Trained") -> None:
+    goal = trained.metric
     if len(trained.scores) == 1:
         best = trained.outcomes[0]
         console.print(

@@ -1,5 +1,6 @@
 """`tunewright lr-find`: the learning rates that a short sweep suggests for a configuration."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,7 @@ def lr_find(
     earlier sweep. Returns what the JSON holds, with `folder` and `files`. Raises UsageError for
     a range that cannot be swept, ConfigError for a recipe that does not use the trainer.
     """
-    if not 0.0 < low < high:
+    if not 0.0 < low < high < math.inf:
         raise UsageError(
             f"the range {low:g} to {high:g}", expected="0 < low < high, such as 1e-7 to 10"
         )
@@ -71,7 +72,8 @@ def lr_find(
         curve["smoothed"],
         folder / "lr_curve.html",
         marks={**(curve["suggestions"] or {}), "optim.lr now": config.optim.lr},
-        title=f"No suggestion: {curve['reason']}" if curve["reason"] else "",
+        title=f"{recipe.name}: "
+        + (f"no suggestion, {curve['reason']}" if curve["reason"] else f"{steps} steps"),
     )
     return {**result, "folder": str(folder), "files": ["lr_curve.json", "lr_curve.html"]}
 

@@ -175,4 +175,5 @@ def work(pipe: Connection, gpu: str | None) -> None:
     while True:
         path, threads = inbox.get()
         job.run(RunFolder(Path(path)), threads=threads, heard=lambda: say(False))
+        job.release_memory()
         say(True)

@@ -181,7 +181,7 @@ class _Training:
 
     def _backward(self, total: Tensor) -> None:
         with torch.autocast(total.device.type, enabled=False):
-            self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+            self.scaler.scale(total).backward()
 
 
 def _settle(training: _Training, *, most: int, block: int = 5) -> None:

@@ -26,6 +26,7 @@ from tunewright.tune.watch import Watch
 class Trained:
     """Runs that reached their end, and their scores; several when `seeds` were given."""
 
+    metric: str
     folders: tuple[RunFolder, ...]
     outcomes: tuple[Outcome, ...]
     scores: tuple[float, ...]
@@ -86,7 +87,7 @@ def run_seeds(
     _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
     outcomes = [place.read_outcome() for place in folders]
     done = tuple(outcome for outcome in outcomes if outcome is not None)
-    trained = Trained(tuple(folders), done, tuple(o.metrics[metric] for o in done))
+    trained = Trained(metric, tuple(folders), done, tuple(o.metrics[metric] for o in done))
     if seeds:
         folder.write_config(run_part(tree))
         write_json(

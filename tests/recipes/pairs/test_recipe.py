@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from tunewright.cli.arguments import understand
 from tunewright.config.compose import compose
 from tunewright.config.leaves import choices_of, leaves
 from tunewright.errors import ConfigError, SpaceError
@@ -11,6 +10,7 @@ from tunewright.recipes.find import find_recipe, recipe_names
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.files import save_pairs
 from tunewright.recipes.pairs.recipe import ALIASES, WORDS, named_sets
+from tunewright.request import understand
 from tunewright.tune.prepare import checked_space, stage
 
 PAIRS = find_recipe("pairs")

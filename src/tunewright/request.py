@@ -65,6 +65,13 @@ def understand(
     for file, tree in trees:
         if is_space_file(tree):
             spaces.append((file, tree))
+        elif "defaults" in tree:  # a top-level file of Hydra's kind, in a folder of groups
+            if config_name is not None:
+                raise UsageError(
+                    f"{file}, which has `defaults`, and --config-name {config_name} together",
+                    expected="one top-level file",
+                )
+            config_dir, config_name = config_dir or file.parent, file.stem
         else:
             layers.append(Layer(file, tree))
     if space is not None:

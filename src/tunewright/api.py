@@ -1,0 +1,146 @@
+"""The commands as functions of the same names, for notebooks, scripts and the command line.
+
+Words are what one types: a recipe or a file, then overrides (`"optim.lr=1e-3"`).
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.config.compose import Composed
+from tunewright.request import Request, understand
+
+if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
+    from tunewright.runs.folder import RunFolder
+    from tunewright.space.space import Space
+    from tunewright.tune.look import Looked
+    from tunewright.tune.single import Trained
+    from tunewright.tune.stages import Tuned
+    from tunewright.tune.watch import Watch
+
+RUNS = Path("runs")
+
+
+def tune(
+    *words: str,
+    space: Path | None = None,
+    trials: int | None = None,
+    name: str | None = None,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    storage: str | None = None,
+    config: Path | None = None,
+    config_dir: Path | None = None,
+    config_name: str | None = None,
+    runs_dir: Path = RUNS,
+    watch: "Watch | None" = None,
+) -> "Tuned":
+    """Search for the best configuration, then train it in full; the same call resumes.
+
+    trials: in all, also after a resume. jobs: at once. timeout: seconds for the search.
+    Raises a TunewrightError; see `tune.stages.tune`.
+    """
+    from tunewright.tune.stages import tune as tune_stages
+
+    settings = {
+        "study.trials": trials,
+        "study.name": name,
+        "study.jobs": jobs,
+        "study.timeout": timeout,
+        "study.storage": storage,
+    }
+    request = _request(tune, words, config, config_dir, config_name, space, settings)
+    return tune_stages(
+        request.recipe, request.composed, given=request.space, runs=Path(runs_dir), watch=watch
+    )
+
+
+def train(
+    *words: str,
+    name: str | None = None,
+    config: Path | None = None,
+    config_dir: Path | None = None,
+    config_name: str | None = None,
+    runs_dir: Path = RUNS,
+    watch: "Watch | None" = None,
+) -> "Trained":
+    """Train one configuration in full, by one seed or several; the same call resumes."""
+    from tunewright.tune.stages import train as train_stage
+
+    request = _request(train, words, config, config_dir, config_name)
+    return train_stage(
+        request.recipe, request.composed, name=name, runs=Path(runs_dir), watch=watch
+    )
+
+
+def evaluate(
+    run: Path | str, *, split: str | None = None, runs_dir: Path = RUNS
+) -> "tuple[RunFolder, Mapping[str, Any]]":
+    """Measure a trained run on a split, by default test; where it lies, and its metrics."""
+    from tunewright.deliver.evaluate import evaluate as evaluate_run
+
+    return evaluate_run(run, split=split, runs=Path(runs_dir))
+
+
+def analyze(
+    study: str | None = None,
+    *,
+    storage: str | None = None,
+    name: str | None = None,
+    top: int = 10,
+    runs_dir: Path = RUNS,
+) -> "Looked":
+    """What a study found; see `tune.look.look`."""
+    from tunewright.tune.look import look
+
+    return look(study, storage=storage, name=name, runs=Path(runs_dir), top=top)
+
+
+def show(
+    *words: str,
+    config: Path | None = None,
+    config_dir: Path | None = None,
+    config_name: str | None = None,
+) -> Composed:
+    """The composed configuration, and where each value came from."""
+    return _request(show, words, config, config_dir, config_name).composed
+
+
+def space(
+    *words: str,
+    recipe: str | None = None,
+    config_dir: Path | None = None,
+    config_name: str | None = None,
+) -> "tuple[Space, list[str]]":
+    """What would be searched, checked against the recipe and its data; and what was changed."""
+    from tunewright.tune.prepare import checked_space, stage
+
+    words = (*([recipe] if recipe else []), *words)
+    request = _request(space, words, None, config_dir, config_name)
+    tree, config = stage(request.recipe, request.composed, "explore")
+    found, notices = checked_space(request.recipe, request.composed, tree, config, request.space)
+    return found, [*request.composed.notices, *notices]
+
+
+def _request(
+    command: Callable[..., Any],
+    words: tuple[str, ...],
+    config: Path | None,
+    config_dir: Path | None,
+    config_name: str | None,
+    space: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Request:
+    parameters = inspect.signature(command).parameters.values()
+    options = [p.name.replace("_", "-") for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return understand(
+        words,
+        command=command.__name__,
+        options=[option for option in options if option != "watch"],
+        settings=settings,
+        config=config,
+        space=space,
+        config_dir=config_dir,
+        config_name=config_name,
+    )
