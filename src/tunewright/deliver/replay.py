@@ -80,8 +80,9 @@ def _replayed(folder: RunFolder, to: str, options: Mapping[str, Any]) -> Replaye
             tracker.log(history)
         tracker.finish(outcome)
     except Exception as error:
+        reason = " ".join(str(error).split())[:500]
         raise RunError(
-            f"{folder.path} could not be copied to {to}: {type(error).__name__}: {error}",
+            f"{folder.path} could not be copied to {to} ({type(error).__name__}: {reason})",
             remedy="The same command goes on; what was copied is not doubled.",
         ) from error
     return Replayed(folder, info.study, info.name, len(history), outcome.state)

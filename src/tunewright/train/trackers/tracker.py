@@ -68,10 +68,9 @@ def require(names: Iterable[str]) -> None:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:  # no origin: a mere folder, such as ./wandb
             raise ConfigError(
-                f"trackers.{name} is set, and the package {name} is not installed",
-                remedy=f'pip install "tunewright[{name}]", or leave it out: '
-                f"trackers.{name}=null. The run can be copied later: "
-                f"tunewright replay RUN --to {name}.",
+                f"the tracker {name} needs the package {name}, which is not installed",
+                remedy=f'pip install "tunewright[{name}]". A run that trains without it '
+                f"(trackers.{name}=null) can be copied later: tunewright replay RUN --to {name}.",
             )
 
 
