@@ -46,6 +46,7 @@ TORCH_FREE = (
     "tunewright.api",
     "tunewright.cli",
     "tunewright.config",
+    "tunewright.deliver",
     "tunewright.report",
     "tunewright.runs",
     "tunewright.space",

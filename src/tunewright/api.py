@@ -97,6 +97,25 @@ def analyze(
     return look(study, storage=storage, name=name, runs=Path(runs_dir), top=top)
 
 
+def lr_find(
+    *words: str,
+    low: float = 1e-7,
+    high: float = 10.0,
+    steps: int = 100,
+    config: Path | None = None,
+    config_dir: Path | None = None,
+    config_name: str | None = None,
+    runs_dir: Path = RUNS,
+) -> "Mapping[str, Any]":
+    """Sweep the learning rate of a configuration; what it suggests, or why it does not."""
+    from tunewright.deliver.lr_find import lr_find as sweep
+
+    request = _request(lr_find, words, config, config_dir, config_name)
+    return sweep(
+        request.recipe, request.composed, runs=Path(runs_dir), low=low, high=high, steps=steps
+    )
+
+
 def show(
     *words: str,
     config: Path | None = None,
@@ -136,7 +155,7 @@ def _request(
     options = [p.name.replace("_", "-") for p in parameters if p.kind is p.KEYWORD_ONLY]
     return understand(
         words,
-        command=command.__name__,
+        command=command.__name__.replace("_", "-"),
         options=[option for option in options if option != "watch"],
         settings=settings,
         config=config,

@@ -16,11 +16,23 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import DataError, Diverged
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import imported
-from tunewright.train.lr_finder import _longest_descent, find_lr, read_curve
+from tunewright.runs.folder import RunFolder
+from tunewright.train.lr_finder import _longest_descent, _Training, find_lr, read_curve
 from tunewright.train.randomness import random_state, seed_all
+from tunewright.train.reporter import Reporter
 from tunewright.train.task import Group, Loader, Loss, Setup
+from tunewright.train.trainer import Plan, train
 
 RATES = np.geomspace(1e-7, 10.0, 100).tolist()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only wait for a second thread, and long on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def blobs(*overrides: str) -> tuple[Setup, RunConfig]:
@@ -151,6 +163,21 @@ class TestSweep:
         curve = find_lr(*plain_blobs())
         assert curve.reason == ""
         assert 1e-3 < curve.suggestions["valley"] < 1.0
+
+    @pytest.mark.parametrize("options", [[], ["training.accumulate=2", "training.clip_norm=0.1"]])
+    def test_a_step_is_the_step_of_the_trainer(self, options, tmp_path):
+        setup, config = blobs(*options, "schedule=constant", "training.epochs=1")
+        training = _Training(setup, config)
+        steps = math.ceil(len(setup.train) / config.training.accumulate)
+        for _ in range(steps):
+            training.step(config.optim.lr)
+        folder = RunFolder(tmp_path)
+        reporter = Reporter(folder, folder.begin_attempt())
+        train(setup, Plan(config, "val_loss", "min"), reporter, folder)
+        reporter.close()
+        stepped = training.model.state_dict()
+        assert all(torch.equal(stepped[n], value) for n, value in setup.model.state_dict().items())
+        assert torch.equal(training.task.hardness, setup.task.hardness)
 
     def test_it_leaves_no_trace(self):
         setup, config = blobs("training.accumulate=2", "optim.lr=0.1")

@@ -128,6 +128,37 @@ def evaluate(
     print_evaluation(_console(), found, result, as_json=as_json)
 
 
+@app.command("lr-find", context_settings=FOREIGN)
+def lr_find(
+    words: Words = None,
+    low: Annotated[float, typer.Option(help="The first rate of the sweep.")] = 1e-7,
+    high: Annotated[float, typer.Option(help="The last one.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Steps of the sweep.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: ConfigFile = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = None,
+    runs_dir: RunsDir = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Sweep the learning rate and suggest one, unless the curve is noise."""
+    from tunewright import api
+    from tunewright.cli.output import print_sweep
+
+    _verbose_logs(verbose)
+    result = api.lr_find(
+        *(words or []),
+        low=low,
+        high=high,
+        steps=steps,
+        config=config,
+        config_dir=config_dir,
+        config_name=config_name,
+        runs_dir=runs_dir,
+    )
+    print_sweep(_console(), result, words or [], as_json=as_json)
+
+
 @app.command(context_settings=FOREIGN)
 def show(
     words: Words = None,

@@ -89,6 +89,33 @@ def print_evaluation(
         console.print(f"  {folder.path / name}", soft_wrap=True)
 
 
+def print_sweep(
+    console: Console, result: Mapping[str, Any], words: Sequence[str], *, as_json: bool
+) -> None:
+    """The suggested learning rates, or why there are none, and the picture."""
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    for notice in result["notices"]:
+        console.print(f"note: {notice}", soft_wrap=True, markup=False)
+    suggestions = result["suggestions"]
+    if suggestions is None:
+        console.print(f"no suggestion: {result['reason']}", soft_wrap=True, markup=False)
+    else:
+        for name, rate in suggestions.items():
+            console.print(f"{name:<9} {rate:.1e}")
+        console.print(f"optim.lr is {result['lr']:.1e}")
+    for name in result["files"]:
+        console.print(f"  {Path(result['folder']) / name}", soft_wrap=True)
+    if suggestions is not None:
+        typed = " ".join(words)
+        console.print(
+            f"next: tunewright train {typed} optim.lr={suggestions['valley']:.1e}",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
 def print_configuration(composed: Composed) -> None:
     """Each line of the configuration with its source."""
     here = Path.cwd()

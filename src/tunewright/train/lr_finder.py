@@ -233,7 +233,8 @@ def _refusal(losses: Numbers, smoothed: Numbers, rates: Sequence[float], diverge
             )
         return (
             f"the loss falls by {fall:.2g} where single losses scatter by {noise:.2g}, and only "
-            f"a fall of {clear:.2g} would stand out: larger batches or more steps may show one"
+            f"a fall of {clear:.2g} would stand out: larger batches, more steps or a higher rate "
+            "may show one"
         )
     if not diverged and _foot(smoothed) >= len(losses) - FEWEST_STEPS // 2:
         return f"the loss still falls at the highest rate, {rates[-1]:.2g}: sweep higher"

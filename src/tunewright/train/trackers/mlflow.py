@@ -47,11 +47,12 @@ class _MLflow:
 
     def start(self, run: RunInfo) -> None:
         """Take up the MLflow run that this folder had there, or create one."""
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when it is imported
+        # Read at import; else every training calls MLflow's makers, also where no network is.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow.entities import Param
         from mlflow.tracking import MlflowClient
 
-        # Each of its migrations is announced when the file is made.
+        # It announces the making of its file, which belongs to no run in particular.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         self._run, uri = run, _address(self._wanted, run.runs)
         with _alone(uri):

@@ -92,7 +92,7 @@ def run_info(folder: RunFolder) -> RunInfo:
 
 def _home(path: Path) -> Path:
     """The study's folder, or that of a run of its own; seeds lie below theirs."""
-    for place in (path, *path.parents):
+    for place in (path, *path.parents[:2]):  # as far up as from a trial, or a seed of `final`
         if StudyFolder(place).settings.exists():
             return place
     return path.parent if path.name.startswith("seed-") else path
