@@ -12,19 +12,19 @@ import tunewright
 
 SOURCE = Path(tunewright.__file__).parent
 FLOORS = (
-    ("__main__",),
+    ("", "__main__"),  # the face of the package: `tunewright.tune` and the others
     ("cli",),
     ("api",),
     ("request", "deliver"),
-    ("tune",),
+    ("search",),
     ("executors",),
     ("job",),
     ("recipes",),
     ("parts",),
     ("report",),
-    ("train",),
+    ("training",),
     ("analysis",),
-    ("space",),
+    ("spaces",),
     ("config",),
     ("runs",),
     ("registry",),
@@ -33,10 +33,12 @@ FLOORS = (
 """From the roof down; names on one line are neighbours, which do not know each other."""
 
 DOORS = {
-    "optuna": ("tune/study.py",),
+    "optuna": ("search/study.py",),
     "hydra": ("config/compose.py",),
     "plotly": ("report/",),
-    "accelerate": ("train/trainer.py",),
+    "accelerate": ("training/trainer.py",),
+    "mlflow": ("training/trackers/mlflow.py",),
+    "wandb": ("training/trackers/wandb.py",),
 }
 NAMELESS = ("util", "utils", "common", "helper", "helpers", "misc", "base", "manager")
 TORCH_FREE = (
@@ -49,8 +51,9 @@ TORCH_FREE = (
     "tunewright.deliver",
     "tunewright.report",
     "tunewright.runs",
-    "tunewright.space",
-    "tunewright.tune",
+    "tunewright.spaces",
+    "tunewright.training.trackers",
+    "tunewright.search",
     "tunewright.recipes.find",
     "tunewright.recipes.recipe",
     "tunewright.recipes.pairs.commands",
@@ -76,7 +79,8 @@ def imports(file: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative imports hide where they lead"
-            yield str(node.module)
+            names = [f"tunewright.{alias.name}" for alias in node.names]
+            yield from names if node.module == "tunewright" else [str(node.module)]
 
 
 def floor(module: str) -> int:

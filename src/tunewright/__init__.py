@@ -1,3 +1,21 @@
-"""Tunewright tunes and fine-tunes PyTorch models; importing it never imports torch."""
+"""Tunewright tunes and fine-tunes PyTorch models; importing it imports nothing heavy.
+
+The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", trials=100)`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunewright.api import analyze, evaluate, lr_find, replay, show, space, train, tune
 
 __version__ = "0.1.0"
+__all__ = ["analyze", "evaluate", "lr_find", "replay", "show", "space", "train", "tune"]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `tunewright.api`, imported when they are first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
+    from tunewright import api
+
+    return getattr(api, name)

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.config.compose import Composed
+from tunewright.errors import UsageError
 from tunewright.request import Request, understand
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
+    from tunewright.deliver.replay import Replayed
     from tunewright.runs.folder import RunFolder
-    from tunewright.space.space import Space
-    from tunewright.tune.look import Looked
-    from tunewright.tune.single import Trained
-    from tunewright.tune.stages import Tuned
-    from tunewright.tune.watch import Watch
+    from tunewright.search.look import Looked
+    from tunewright.search.single import Trained
+    from tunewright.search.stages import Tuned
+    from tunewright.search.watch import Watch
+    from tunewright.spaces.space import Space
 
 RUNS = Path("runs")
 
@@ -39,9 +41,9 @@ def tune(
     """Search for the best configuration, then train it in full; the same call resumes.
 
     trials: in all, also after a resume. jobs: at once. timeout: seconds for the search.
-    Raises a TunewrightError; see `tune.stages.tune`.
+    Raises a TunewrightError; see `search.stages.tune`.
     """
-    from tunewright.tune.stages import tune as tune_stages
+    from tunewright.search.stages import tune as tune_stages
 
     settings = {
         "study.trials": trials,
@@ -66,7 +68,7 @@ def train(
     watch: "Watch | None" = None,
 ) -> "Trained":
     """Train one configuration in full, by one seed or several; the same call resumes."""
-    from tunewright.tune.stages import train as train_stage
+    from tunewright.search.stages import train as train_stage
 
     request = _request(train, words, config, config_dir, config_name)
     return train_stage(
@@ -91,8 +93,8 @@ def analyze(
     top: int = 10,
     runs_dir: Path = RUNS,
 ) -> "Looked":
-    """What a study found; see `tune.look.look`."""
-    from tunewright.tune.look import look
+    """What a study found; see `search.look.look`."""
+    from tunewright.search.look import look
 
     return look(study, storage=storage, name=name, runs=Path(runs_dir), top=top)
 
@@ -116,6 +118,26 @@ def lr_find(
     )
 
 
+def replay(
+    run: Path | str,
+    *options: str,
+    to: str,
+    runs_dir: Path = RUNS,
+    told: "Callable[[Replayed], None] | None" = None,
+) -> "list[Replayed]":
+    """Push a stored run, or all runs of a study, to a tracker; twice is the same as once.
+
+    options: the tracker's own, as `key=value`. told: called after each run.
+    """
+    from tunewright.deliver.replay import replay as push
+
+    for option in options:
+        if "=" not in option:
+            raise UsageError(f"{option!r}", expected="options of the tracker as key=value")
+    given = dict(option.split("=", 1) for option in options)
+    return push(run, to=to, options=given, runs=Path(runs_dir), told=told)
+
+
 def show(
     *words: str,
     config: Path | None = None,
@@ -133,7 +155,7 @@ def space(
     config_name: str | None = None,
 ) -> "tuple[Space, list[str]]":
     """What would be searched, checked against the recipe and its data; and what was changed."""
-    from tunewright.tune.prepare import checked_space, stage
+    from tunewright.search.prepare import checked_space, stage
 
     words = (*([recipe] if recipe else []), *words)
     request = _request(space, words, None, config_dir, config_name)

@@ -15,10 +15,10 @@ from tunewright.errors import Diverged, OutOfMemory, TunewrightError
 from tunewright.recipes.find import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Cause, Outcome
-from tunewright.train.goal import score_of
-from tunewright.train.randomness import seed_all
-from tunewright.train.reporter import Reporter
-from tunewright.train.trackers.tracking import Tracking, configured
+from tunewright.training.goal import score_of
+from tunewright.training.randomness import seed_all
+from tunewright.training.reporter import Reporter
+from tunewright.training.trackers.tracking import Tracking, configured
 
 
 def run(

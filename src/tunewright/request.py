@@ -12,7 +12,7 @@ from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.find import find_recipe, recipe_names
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
-from tunewright.space.read import SpaceFile, is_space_file, parse_space
+from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from tunewright.executors.executor import Executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.local import LocalExecutor
 from tunewright.recipes.find import find_recipe
+from tunewright.search.prepare import run_part
 from tunewright.testing.executors import ExecutorContract
-from tunewright.tune.prepare import run_part
 
 
 class Quadratic(ExecutorContract):

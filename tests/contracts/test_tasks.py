@@ -6,7 +6,7 @@ from tunewright.config.compose import compose
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import imported
 from tunewright.testing.tasks import TaskContract
-from tunewright.train.task import Setup
+from tunewright.training.task import Setup
 
 
 class TestPairs(TaskContract):

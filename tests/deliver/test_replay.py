@@ -11,7 +11,7 @@ from tunewright.recipes.find import find_recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
-from tunewright.train.trackers.tracker import TRACKERS
+from tunewright.training.trackers.tracker import TRACKERS
 
 
 class Store:

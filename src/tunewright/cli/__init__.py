@@ -196,6 +196,24 @@ def space(
 
 
 @app.command()
+def replay(
+    run: Annotated[Path, typer.Argument(help="A run or study folder, or a name in --runs-dir.")],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The tracker's options.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="tensorboard, mlflow or wandb.")] = "mlflow",
+    runs_dir: RunsDir = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Push a stored run, or a whole study, to a tracker."""
+    from tunewright import api
+    from tunewright.cli.output import print_replayed
+
+    replayed = api.replay(run, *(options or []), to=to, runs_dir=runs_dir)
+    print_replayed(replayed, to)
+
+
+@app.command()
 def analyze(
     study: Annotated[
         str | None, typer.Argument(help="A study's name or folder, or a database file.")
@@ -233,7 +251,7 @@ def _verbose_logs(verbose: bool) -> None:
 
 
 def _exit_code(error: TunewrightError) -> int:
-    from tunewright.tune.interrupt import Interrupted
+    from tunewright.search.interrupt import Interrupted
 
     if isinstance(error, Interrupted):
         return 130

@@ -19,12 +19,13 @@ from tunewright.config.show import shown
 from tunewright.errors import RunError
 from tunewright.runs.atomic import dump_yaml
 from tunewright.runs.folder import RunFolder
-from tunewright.space.build import specification
-from tunewright.space.space import Space
+from tunewright.spaces.build import specification
+from tunewright.spaces.space import Space
 
 if TYPE_CHECKING:  # `show` and `space` start without the engine
-    from tunewright.tune.single import Trained
-    from tunewright.tune.stages import Tuned
+    from tunewright.deliver.replay import Replayed
+    from tunewright.search.single import Trained
+    from tunewright.search.stages import Tuned
 
 
 def print_tuned(console: Console, tuned: "Tuned") -> None:
@@ -114,6 +115,13 @@ def print_sweep(
             soft_wrap=True,
             markup=False,
         )
+
+
+def print_replayed(replayed: Sequence["Replayed"], to: str) -> None:
+    """What a tracker was given, one line a run."""
+    for one in replayed:
+        print(f"{one.folder.path}  {one.steps} epochs  {one.state}")
+    print(f"{len(replayed)} run(s) in {to}")
 
 
 def print_configuration(composed: Composed) -> None:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from tunewright.runs.record import Trial
-from tunewright.tune.watch import Standing
+from tunewright.search.watch import Standing
 
 PLAIN_SECONDS = 5.0
 """How often a long single run says where it stands when the output is not a terminal."""

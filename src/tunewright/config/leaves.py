@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -128,8 +128,12 @@ def _prune(tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, 
 
 
 def _bare(annotation: Any) -> Any:
+    """Without `Annotated`, and without the `None` of a section that may be absent."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) is UnionType:
+        present = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return _bare(present[0]) if len(present) == 1 else annotation
     return annotation
 
 

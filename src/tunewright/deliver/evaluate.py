@@ -9,7 +9,7 @@ from tunewright.errors import DataError
 from tunewright.executors.machine import share
 from tunewright.recipes.find import find_recipe
 from tunewright.runs.folder import RunFolder
-from tunewright.tune.stages import evaluated
+from tunewright.search.stages import evaluated
 
 
 def evaluate(

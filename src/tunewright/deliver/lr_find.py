@@ -82,8 +82,8 @@ def _swept(name: str, tree: Tree, low: float, high: float, steps: int) -> dict[s
     """The curve as plain values; imports the torch wing, in whichever process it is called."""
     import torch
 
-    from tunewright.train.lr_finder import find_lr
-    from tunewright.train.randomness import random_state, restore_random_state, seed_all
+    from tunewright.training.lr_finder import find_lr
+    from tunewright.training.randomness import random_state, restore_random_state, seed_all
 
     recipe = find_recipe(name)
     config = checked(tree, recipe.config)

@@ -11,8 +11,8 @@ from tunewright.errors import DataError, RunError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, OutcomeState
-from tunewright.train.trackers.tracker import TRACKERS, require, run_info
-from tunewright.train.trackers.tracking import configured
+from tunewright.training.trackers.tracker import TRACKERS, require, run_info
+from tunewright.training.trackers.tracking import configured
 
 UNENDED = "no outcome in the run folder: it was killed, or is still running"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tunewright.errors import RunError
 
-PRELOAD = ["tunewright.job", "tunewright.train.trainer", "torch._dynamo"]
+PRELOAD = ["tunewright.job", "tunewright.training.trainer", "torch._dynamo"]
 """What the server imports for all; torch's optimisers import the last one on first use (1.3 s)."""
 
 

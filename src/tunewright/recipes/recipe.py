@@ -13,7 +13,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
 
 if TYPE_CHECKING:
-    from tunewright.train.reporter import Reporter
+    from tunewright.training.reporter import Reporter
 
 Direction = Literal["max", "min"]
 
@@ -38,7 +38,7 @@ class Recipe:
     shipped search space. metrics: what its task measures, with directions; a study chooses
     its goal among them.
     setup: `module:function` from the checked configuration and a device to a
-    `train.task.Setup`. run: `module:function` in place of the trainer, for what does not train
+    `training.task.Setup`. run: `module:function` in place of the trainer, for what does not train
     with it; called with the run folder, the configuration and a reporter. evaluate:
     `module:function`, what `tunewright evaluate` calls in a worker.
     facts: figures of the data that spaces may refer to (`rows`, widths). check_data: raises
@@ -68,7 +68,7 @@ class Recipe:
         if self.run:
             outcome: Outcome = imported(self.run)(folder, config, reporter)
             return outcome
-        from tunewright.train.start import start
+        from tunewright.training.start import start
 
         return start(imported(self.setup), config, *self.goal(config.goal), folder, reporter)
 

@@ -17,8 +17,8 @@ from tunewright.config.leaves import leaves
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder
-from tunewright.tune.prepare import checked_space, stage
-from tunewright.tune.stages import train
+from tunewright.search.prepare import checked_space, stage
+from tunewright.search.stages import train
 
 TORCH_FREE = """
 import sys

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tunewright.train.randomness import seed_all
-from tunewright.train.task import Batch, Clock, Setup
-from tunewright.train.trainer import evaluate
+from tunewright.training.randomness import seed_all
+from tunewright.training.task import Batch, Clock, Setup
+from tunewright.training.trainer import evaluate
 
 
 class TaskContract(ABC):

@@ -12,7 +12,7 @@ import pytest
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter, read_progress
 from tunewright.runs.record import Outcome, Progress
-from tunewright.train.trackers.tracker import RunInfo, Tracker, run_info
+from tunewright.training.trackers.tracker import RunInfo, Tracker, run_info
 
 DONE = Outcome("done", 1, best_step=3, metrics={"val_score": 3.0}, seconds=4.0)
 

@@ -11,7 +11,7 @@ from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.files import save_pairs
 from tunewright.recipes.pairs.recipe import ALIASES, WORDS, named_sets
 from tunewright.request import understand
-from tunewright.tune.prepare import checked_space, stage
+from tunewright.search.prepare import checked_space, stage
 
 PAIRS = find_recipe("pairs")
 ROWS, IMAGE, TEXT = 2048, 192, 128

@@ -25,7 +25,7 @@ from tunewright.report.figures import write_curves
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
-from tunewright.train.checkpoint import load_weights
+from tunewright.training.checkpoint import load_weights
 
 PANELS = {
     "loss": ["train_loss"],

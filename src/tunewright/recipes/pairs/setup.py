@@ -19,7 +19,7 @@ from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.files import PairSet, integer_ids
 from tunewright.recipes.pairs.groups import image_and_text_groups
 from tunewright.recipes.pairs.sets import PairSets, open_sets
-from tunewright.train.task import Arrays, Loss, Metrics, Setup, Task
+from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Images [B, width], texts [B, width], ids [B, 2]: which rows are positives; which text."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from practice.blobs.recipe import RECIPE, BlobsConfig
-from tunewright.train.task import Arrays, Loss, Setup, Task
+from tunewright.training.task import Arrays, Loss, Setup, Task
 
 Batch = tuple[Tensor, Tensor]
 

@@ -11,7 +11,7 @@ from tunewright.errors import Diverged
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
-from tunewright.train.reporter import Reporter
+from tunewright.training.reporter import Reporter
 
 
 def score(point: Point, epoch: int) -> float:

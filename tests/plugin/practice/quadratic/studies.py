@@ -7,9 +7,9 @@ from typing import Any
 
 from tunewright.config.compose import compose
 from tunewright.recipes.find import find_recipe
-from tunewright.space.read import SpaceFile, parse_space
-from tunewright.tune.stages import Tuned, tune
-from tunewright.tune.watch import Watch
+from tunewright.search.stages import Tuned, tune
+from tunewright.search.watch import Watch
+from tunewright.spaces.read import SpaceFile, parse_space
 
 FAST = ("executor.type=inline", "study.name=study", "study.final=false")
 

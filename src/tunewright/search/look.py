@@ -1,0 +1,96 @@
+"""A look at a study from outside: no lock, no torch, while it runs or long after."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.analysis.overview import overview
+from tunewright.config.tree import Tree, get
+from tunewright.errors import StudyError, did_you_mean
+from tunewright.recipes.find import find_recipe
+from tunewright.runs.atomic import read_yaml
+from tunewright.runs.folder import StudyFolder
+from tunewright.runs.record import StudyRecord, Trial
+from tunewright.search.prepare import full_configuration
+from tunewright.search.results import write_top_configs
+from tunewright.search.study import absolute_url, load_record, silence_optuna
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A study's record and what it shows. folder: None when only a database was named."""
+
+    record: StudyRecord
+    overview: dict[str, Any]
+    folder: StudyFolder | None
+    configuration: Tree | None
+    replaced: tuple[str, ...] = ()
+    """Paths that trials replaced besides their parameters: derived ones and reserved ones."""
+
+    def save_configs(self, count: int) -> list[Path]:
+        """Write `top_configs/01.yaml` ...; StudyError when the study has no folder."""
+        if self.folder is None or self.configuration is None:
+            raise StudyError(
+                f"the study {self.record.name!r} was read from a database alone",
+                expected="its folder, which holds the configuration around the parameters",
+                remedy="Name the folder: tunewright analyze runs/STUDY --save-configs.",
+            )
+        recipe, tree, folder = find_recipe(self.record.recipe), self.configuration, self.folder
+
+        def configure(trial: Trial) -> Tree:
+            ran = folder.trial(trial.number).read_config()
+            beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
+            return full_configuration(recipe, tree, {**beside, **trial.parameters})
+
+        return write_top_configs(folder, self.record, configure, count)
+
+
+def look(
+    study: str | None,
+    *,
+    storage: str | None = None,
+    name: str | None = None,
+    runs: Path = Path("runs"),
+    top: int = 10,
+) -> Looked:
+    """Read a study by name, by folder, or straight from a database.
+
+    study: a name under `runs`, a folder, or a SQLite file; None when there is only one.
+    """
+    silence_optuna()
+    if study is not None and Path(study).is_file():
+        storage, study = f"sqlite:///{Path(study).resolve()}", None
+    elif study is not None and "://" in study:
+        storage, study = study, None
+    if storage is not None:
+        url = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
+        record, importances = load_record(url, name or study)
+        return Looked(record, overview(record, importances, top=top), None, None)
+    folder = _folder(study or name, runs)
+    settings = read_yaml(folder.settings)
+    url = settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
+    record, importances = load_record(url, str(settings["name"]))
+    shown = overview(record, importances, top=top)
+    shown["storage"] = url
+    replaced = tuple(settings.get("replaced", ()))
+    return Looked(record, shown, folder, settings["configuration"], replaced)
+
+
+def _folder(study: str | None, runs: Path) -> StudyFolder:
+    known = sorted(file.parent.name for file in runs.glob("*/study.yaml"))
+    if study is None:
+        if len(known) == 1:
+            return StudyFolder(runs / known[0])
+        raise StudyError(
+            f"{len(known)} studies in {runs}",
+            expected=f"one of {', '.join(known)}" if known else "a study that was begun",
+            remedy="Name it: tunewright analyze STUDY." if known else "Begin one: tunewright tune.",
+        )
+    for path in (Path(study), runs / study):
+        if (path / "study.yaml").exists():
+            return StudyFolder(path)
+    raise StudyError(
+        f"no study {study!r} in {runs}",
+        expected=f"one of {', '.join(known)}" if known else "a study that was begun",
+        remedy=did_you_mean(study, known),
+    )

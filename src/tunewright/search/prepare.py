@@ -1,0 +1,190 @@
+"""Everything about a study that can be checked before its first trial."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.apply import with_values
+from tunewright.config.compose import Composed
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import Tree, flatten
+from tunewright.errors import StudyError
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.folder import StudyFolder
+from tunewright.search.pruning import rungs
+from tunewright.search.study import Settings, absolute_url, stored_settings
+from tunewright.spaces.build import build_space, specification
+from tunewright.spaces.parameter import Surroundings
+from tunewright.spaces.read import SpaceFile, parse_space, read_space
+from tunewright.spaces.space import Space
+from tunewright.training.trackers.tracker import require
+
+NOT_COMPARED = (
+    "study",
+    "executor",
+    "stages",
+    "trackers",
+    "training.checkpoint_seconds",
+    "training.keep_",
+)
+"""Settings that may change between two sessions of a study without spoiling comparisons."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that has passed every check and not yet begun."""
+
+    name: str
+    url: str
+    folder: StudyFolder
+    explore: Tree
+    config: RunConfig
+    reserved: Mapping[str, Any]
+    space: Space
+    settings: Settings
+    notices: tuple[str, ...]
+
+
+def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs: Path) -> Prepared:
+    """Everything that can be checked before a study begins."""
+    require(composed.config.trackers.names)
+    study = composed.config.study
+    name = study.name or recipe.name
+    folder = StudyFolder(runs / name)
+    url = absolute_url(study.storage or f"sqlite:///{folder.database}")
+    explore, config = stage(recipe, composed, "explore")
+    metric, direction = recipe.goal(config.goal)
+    rungs(study.pruner, config.training.epochs)
+    notices = [*composed.notices, *recipe.check_data(config)]
+    full, full_config = stage(recipe, composed, "final")
+    if study.final and full.get("data") != explore.get("data"):
+        recipe.check_data(full_config)
+    known = stored_settings(url, name)
+    spec = given
+    if given is None and known is not None:
+        spec = parse_space(known.space, folder.space, {})
+    space, changes = checked_space(recipe, composed, explore, config, spec)
+    settings = Settings(
+        recipe=recipe.name,
+        goal=config.goal,
+        metric=metric,
+        direction=direction,
+        sampler=study.sampler.model_dump(),
+        pruner=study.pruner.model_dump(),
+        space=specification(space),
+        configuration=_compared(explore, space) | dict(composed.reserved),
+        seed=study.seed,
+    )
+    if known is not None:
+        refuse_other_study(name, known, settings)
+    return Prepared(
+        name,
+        url,
+        folder,
+        explore,
+        config,
+        composed.reserved,
+        space,
+        settings,
+        (*notices, *changes),
+    )
+
+
+def checked_space(
+    recipe: Recipe, composed: Composed, tree: Tree, config: RunConfig, given: SpaceFile | None
+) -> tuple[Space, list[str]]:
+    """The recipe's space, with `given` over it, checked against a stage's configuration."""
+    around = Surroundings(
+        tree,
+        recipe.config,
+        recipe.facts(config),
+        composed.typed,
+        recipe.aliases,
+        recipe.words,
+        composed.reserved,
+    )
+    return build_space(read_space(recipe.space), given, around)
+
+
+def stage(recipe: Recipe, composed: Composed, name: str) -> tuple[Tree, RunConfig]:
+    """The configuration of a stage: the whole one with what the stage replaces."""
+    replaced: Mapping[str, Any] = getattr(composed.config.stages, name)
+    return with_values(composed.tree, flatten(replaced), recipe.config)
+
+
+def trial_values(prepared: Prepared, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a trial replaces: what was sampled, what follows from it, what is reserved."""
+    return {**prepared.reserved, **prepared.space.complete(values)}
+
+
+def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) -> Tree:
+    """A trial's values at full fidelity: the configuration `tree` with its final stage."""
+    replaced = flatten(tree["stages"]["final"])
+    return run_part(with_values(tree, {**replaced, **values}, recipe.config)[0])
+
+
+def run_part(tree: Tree) -> Tree:
+    """A configuration without what only a study reads."""
+    return {key: value for key, value in tree.items() if key not in ("study", "executor", "stages")}
+
+
+def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
+    """StudyError when what is stored under `name` is another search than the wanted one."""
+    if known.recipe != wanted.recipe:
+        raise StudyError(
+            f"the study {name!r} belongs to the recipe {known.recipe!r}",
+            expected=f"a study of {wanted.recipe!r}",
+            remedy="Choose another --name.",
+        )
+    if known.goal != wanted.goal:
+        raise StudyError(
+            f"the study {name!r} has the goal {known.goal!r}, and now {wanted.goal!r} is asked for",
+            remedy="Choose another --name, since scores of different goals do not compare.",
+        )
+    old, new = (json.loads(json.dumps(s.space)) for s in (known, wanted))
+    changed = [
+        path
+        for path in {**old["parameters"], **new["parameters"]}
+        if _domain(old["parameters"].get(path)) != _domain(new["parameters"].get(path))
+    ]
+    if changed:
+        raise StudyError(
+            f"the space of the study {name!r} has changed: {', '.join(changed)}",
+            expected="the space it was begun with (it lies in space.yaml of its folder)",
+            remedy="Leave out --space to go on with the old space, or choose another --name.",
+        )
+    settings = {**known.configuration, **wanted.configuration}
+    differing = [
+        path for path in settings if known.configuration.get(path) != wanted.configuration.get(path)
+    ]
+    if differing:
+        shown = "; ".join(
+            f"{p} was {known.configuration.get(p)} and is now {wanted.configuration.get(p)}"
+            for p in differing[:5]
+        )
+        raise StudyError(
+            f"the study {name!r} was begun with another configuration: {shown}",
+            expected="the same, since scores would not compare",
+            remedy="Choose another --name.",
+        )
+
+
+def _compared(explore: Tree, space: Space) -> dict[str, Any]:
+    """The settings that all trials share, as they are compared on a resume."""
+    searched = {p.path for p in space.parameters}
+    kinds = {path.removesuffix("type") for path in searched if path.endswith(".type")}
+    return {
+        path: value
+        for path, value in flatten(explore).items()
+        if not path.startswith(NOT_COMPARED)
+        and path not in searched
+        and not any(path.startswith(kind) for kind in kinds)
+    }
+
+
+def _domain(fields: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if fields is None:
+        return None
+    return {k: v for k, v in fields.items() if k not in ("default", "when")}

@@ -1,0 +1,171 @@
+"""One configuration trained in full, by one seed or several: `train`, and the final stage."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tunewright.config.apply import with_values
+from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import Tree, flatten
+from tunewright.errors import ConfigError, RunError
+from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.runs.atomic import write_json
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import ProgressTail
+from tunewright.runs.record import Outcome, Request
+from tunewright.search.interrupt import Interrupted, StopFlag
+from tunewright.search.loop import WAIT_SECONDS
+from tunewright.search.prepare import run_part
+from tunewright.search.watch import Watch
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Runs that reached their end, and their scores; several when `seeds` were given."""
+
+    metric: str
+    folders: tuple[RunFolder, ...]
+    outcomes: tuple[Outcome, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean score over seeds."""
+        return sum(self.scores) / len(self.scores)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation over seeds (n - 1); 0 for one seed."""
+        if len(self.scores) < 2:
+            return 0.0
+        squares = sum((score - self.mean) ** 2 for score in self.scores)
+        return float((squares / (len(self.scores) - 1)) ** 0.5)
+
+    def best(self, direction: Literal["max", "min"]) -> RunFolder:
+        """The folder of the best seed."""
+        pick = max if direction == "max" else min
+        return self.folders[self.scores.index(pick(self.scores))]
+
+
+def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
+    """`wanted`, or `wanted-2`, ...: the first that is empty or holds this configuration."""
+    for count in range(1, 10_000):
+        path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
+        folder = RunFolder(path)
+        try:
+            if not folder.config.exists() or _same(folder.read_config(), tree):
+                return folder
+        except ConfigError:
+            continue  # not readable: leave it alone
+    raise ConfigError(f"{wanted} and 10,000 like it are taken", remedy="Choose another --name.")
+
+
+def run_seeds(
+    folder: RunFolder,
+    tree: Tree,
+    schema: type[RunConfig],
+    metric: str,
+    executor: Executor,
+    limits: ExecutorConfig,
+    watch: Watch,
+    stop: StopFlag,
+) -> Trained:
+    """Train `tree` in `folder`, or each of its `seeds` in a folder below; resumes by itself.
+
+    Raises RunError with the reason when a run fails, Interrupted when a stop was asked for.
+    """
+    seeds: Sequence[int] = tree.get("seeds") or []
+    folders = [RunFolder(folder.path / f"seed-{seed}") for seed in seeds] or [folder]
+    trees = [with_values(tree, {"seed": s, "seeds": []}, schema)[0] for s in seeds] or [tree]
+    for place, its_tree in zip(folders, trees, strict=True):
+        if not place.config.exists():
+            place.write_config(run_part(its_tree))
+    todo = [place for place in folders if not _is_done(place)]
+    _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
+    outcomes = [place.read_outcome() for place in folders]
+    done = tuple(outcome for outcome in outcomes if outcome is not None)
+    trained = Trained(metric, tuple(folders), done, tuple(o.metrics[metric] for o in done))
+    if seeds:
+        folder.write_config(run_part(tree))
+        write_json(
+            folder.path / "seeds.json",
+            {
+                "metric": metric,
+                "scores": dict(zip(map(str, seeds), trained.scores, strict=True)),
+                "mean": trained.mean,
+                "standard_deviation": trained.spread,
+            },
+        )
+    return trained
+
+
+def _same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a stored configuration trains the wanted one, with `auto` decided or not."""
+    kept = flatten({**stored, "trackers": None})
+    flat = flatten({**run_part(dict(wanted)), "trackers": None})
+    return kept.keys() == flat.keys() and all(
+        value in ("auto", kept[path]) for path, value in flat.items()
+    )
+
+
+def _is_done(folder: RunFolder) -> bool:
+    outcome = folder.read_outcome()
+    return outcome is not None and outcome.state == "done"
+
+
+def _train_all(
+    folders: Sequence[RunFolder],
+    executor: Executor,
+    limits: ExecutorConfig,
+    watch: Watch,
+    stop: StopFlag,
+    *,
+    epochs: int,
+) -> None:
+    waiting = list(folders)
+    running: dict[Path, tuple[Handle, ProgressTail]] = {}
+    deaths: dict[Path, int] = {}
+    while waiting or running:
+        while waiting and len(running) < executor.slots and not stop.set:
+            folder = waiting.pop(0)
+            attempt = folder.begin_attempt()
+            [handle] = executor.start([folder], Need())
+            running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
+        if stop.set:
+            _pause(running, executor, limits.grace_seconds)
+            raise Interrupted("stopped; the state is saved", remedy="The same command resumes.")
+        executor.wait(WAIT_SECONDS)
+        for path, (handle, tail) in list(running.items()):
+            for progress in tail.poll():
+                watch.trained(progress.step, epochs, progress.metrics, progress.seconds)
+            if not handle.ended:
+                continue
+            del running[path]
+            folder, outcome = RunFolder(path), RunFolder(path).read_outcome()
+            if outcome is None:
+                deaths[path] = deaths.get(path, 0) + 1
+                if deaths[path] > limits.retries:
+                    raise RunError(f"the training in {path} ended: {handle.death}")
+                watch.notice(f"{handle.death}; taken up from its last checkpoint")
+                waiting.append(folder)
+            elif outcome.state != "done":
+                raise RunError(
+                    f"the training in {path} failed ({outcome.cause}): {outcome.reason}",
+                    remedy=f"The whole story is in {folder.log}.",
+                )
+
+
+def _pause(
+    running: dict[Path, tuple[Handle, ProgressTail]], executor: Executor, grace_seconds: float
+) -> None:
+    for path in running:
+        folder = RunFolder(path)
+        folder.write_request(Request("pause", folder.attempt))
+    deadline = time.monotonic() + grace_seconds
+    while any(not handle.ended for handle, _ in running.values()):
+        if time.monotonic() > deadline:
+            return
+        executor.wait(WAIT_SECONDS)

@@ -1,0 +1,275 @@
+"""Explore, then final: a study at a cheap fidelity, then its winner trained in full."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.apply import with_values
+from tunewright.config.compose import Composed
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import Tree
+from tunewright.errors import RunError
+from tunewright.executors.executor import Executor
+from tunewright.executors.inline import InlineExecutor
+from tunewright.executors.local import LocalExecutor
+from tunewright.executors.machine import Share, share
+from tunewright.executors.once import call
+from tunewright.recipes.recipe import Recipe, imported
+from tunewright.runs.atomic import write_yaml
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.record import StudyRecord
+from tunewright.search.interrupt import Interrupted, stop_flag
+from tunewright.search.lock import FolderLock, Lease, refuse_if_alive
+from tunewright.search.loop import Ending, Loop, Search
+from tunewright.search.prepare import Prepared, full_configuration, prepare, run_part, trial_values
+from tunewright.search.results import link_foreign_names, write_results
+from tunewright.search.single import Trained, free_folder, run_seeds
+from tunewright.search.study import Study, silence_optuna, stored_lease
+from tunewright.search.watch import Silent, Watch
+from tunewright.spaces.read import SpaceFile
+from tunewright.training.trackers.tracker import require
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What `tune` made. final: None when it was not asked for, or nothing finished."""
+
+    folder: StudyFolder
+    record: StudyRecord
+    ending: Ending
+    final: Trained | None
+    evaluation: Mapping[str, Any] | None
+
+
+def tune(
+    recipe: Recipe,
+    composed: Composed,
+    *,
+    given: SpaceFile | None = None,
+    runs: Path = Path("runs"),
+    watch: Watch | None = None,
+) -> Tuned:
+    """Search, resume if the study was begun before, then train and evaluate the winner.
+
+    given: a space file, laid over the recipe's own. Raises a TunewrightError of the kind that
+    fits for everything that can be known before the first trial; afterwards only for lost
+    storage (StudyError), a failed final training (RunError) and Ctrl-C (Interrupted).
+    """
+    silence_optuna()
+    watch = watch or Silent()
+    prepared = prepare(recipe, composed, given=given, runs=runs)
+    for notice in prepared.notices:
+        watch.notice(notice)
+    lock = FolderLock(prepared.folder.path)
+    try:
+        refuse_if_alive(prepared.name, stored_lease(prepared.url, prepared.name))
+        executor_share = share(prepared.config.executor, prepared.config.study.jobs)
+        watch.notice(
+            f"{executor_share.slots} worker(s) with {executor_share.threads} CPU thread(s) each "
+            f"({executor_share.why})"
+        )
+        record, ending = _explore(recipe, composed, prepared, executor_share, watch)
+        trained, evaluation = None, None
+        if prepared.config.study.final and record.best is not None:  # also when the time was up
+            trained = _final(recipe, composed, prepared, record, executor_share, watch)
+            winner = trained.best(prepared.settings.direction)
+            evaluation = evaluated(recipe, winner, composed.config, executor_share)
+        return Tuned(prepared.folder, record, ending, trained, evaluation)
+    finally:
+        lock.release()
+
+
+def train(
+    recipe: Recipe,
+    composed: Composed,
+    *,
+    name: str | None = None,
+    runs: Path = Path("runs"),
+    watch: Watch | None = None,
+) -> Trained:
+    """Train one configuration in full, by one seed or several; the same call resumes."""
+    watch = watch or Silent()
+    require(composed.config.trackers.names)
+    for notice in [*composed.notices, *recipe.check_data(composed.config)]:
+        watch.notice(notice)
+    metric, _ = recipe.goal(composed.config.goal)
+    folder = free_folder(runs / (name or f"train-{recipe.name}"), composed.tree)
+    lock = FolderLock(folder.path)
+    try:
+        return _trained(
+            folder,
+            composed.tree,
+            recipe,
+            metric,
+            composed.config,
+            share(composed.config.executor, composed.config.study.jobs),
+            watch,
+        )
+    finally:
+        lock.release()
+
+
+def evaluated(
+    recipe: Recipe, folder: RunFolder, config: RunConfig, machine: Share, split: str | None = None
+) -> Mapping[str, Any] | None:
+    """What the recipe's own evaluation says of a run, computed in a process of its own."""
+    if not recipe.evaluate:
+        return None
+    function = _Late(recipe.evaluate)
+    if config.executor.type == "inline":
+        found: Mapping[str, Any] = function(folder.path, split)
+        return found
+    threads = machine.threads * machine.slots
+    try:
+        answer: Mapping[str, Any] = call(function, folder.path, split, threads=threads)
+    except RunError as error:
+        raise RunError(
+            f"the evaluation of {folder.path} failed: {error}",
+            remedy=f"The training is whole: tunewright evaluate {folder.path} measures it again.",
+        ) from None
+    return answer
+
+
+@dataclass(frozen=True)
+class _Late:
+    """A function by `module:function`, imported where it is called: in another process."""
+
+    name: str
+
+    def __call__(self, *arguments: Any) -> Any:
+        return imported(self.name)(*arguments)
+
+
+def _explore(
+    recipe: Recipe, composed: Composed, prepared: Prepared, machine: Share, watch: Watch
+) -> tuple[StudyRecord, Ending]:
+    study = Study(prepared.url, prepared.name, prepared.settings, prepared.space)
+    lease: Lease | None = None
+    executor: Executor | None = None
+    try:
+        lease = Lease(study)
+        _write_study_files(prepared, composed)
+        search = Search(
+            folder=prepared.folder,
+            metric=prepared.settings.metric,
+            direction=prepared.settings.direction,
+            configure=lambda values: _run_tree(recipe, prepared, values),
+            last_step=prepared.config.training.epochs,
+            total=prepared.config.study.trials,
+            pruner=prepared.config.study.pruner,
+            executor=prepared.config.executor,
+            timeout=prepared.config.study.timeout,
+        )
+        loop = Loop(study, search, watch, lease)
+        executor = make_executor(prepared.config, machine, loop.hear)
+        try:
+            with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
+                ending = loop.run(executor, stop)
+        except KeyboardInterrupt:
+            raise _interrupted(prepared.name, len(loop.standing_by), search.total) from None
+        record = study.record()
+        write_results(
+            prepared.folder,
+            record,
+            lambda trial: full_configuration(
+                recipe, composed.tree, trial_values(prepared, trial.parameters)
+            ),
+        )
+        link_foreign_names(prepared.folder, recipe.study_names)
+        if ending == "interrupted":
+            raise _interrupted(prepared.name, len(loop.standing_by), search.total)
+        return record, ending
+    finally:
+        if executor is not None:
+            executor.close()
+        if lease is not None:
+            lease.release()
+        study.close()
+
+
+def _final(
+    recipe: Recipe,
+    composed: Composed,
+    prepared: Prepared,
+    record: StudyRecord,
+    machine: Share,
+    watch: Watch,
+) -> Trained:
+    best = record.best
+    assert best is not None
+    values = trial_values(prepared, best.parameters)
+    tree = full_configuration(recipe, composed.tree, values)
+    folder = free_folder(prepared.folder.final.path, tree)
+    watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
+    return _trained(folder, tree, recipe, prepared.settings.metric, composed.config, machine, watch)
+
+
+def _trained(
+    folder: RunFolder,
+    tree: Tree,
+    recipe: Recipe,
+    metric: str,
+    config: RunConfig,
+    machine: Share,
+    watch: Watch,
+) -> Trained:
+    seeds = max(1, len(tree.get("seeds") or []))
+    slots = min(machine.slots, seeds)
+    threads = config.executor.threads or max(1, machine.threads * machine.slots // slots)
+    one = replace(machine, slots=slots, threads=threads)
+    executor = make_executor(config, one, lambda: None)
+    try:
+        with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
+            return run_seeds(
+                folder, tree, recipe.config, metric, executor, config.executor, watch, stop
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "stopped at once: the state is as old as the last checkpoint",
+            remedy="The same command resumes.",
+        ) from None
+    finally:
+        executor.close()
+
+
+def make_executor(config: RunConfig, machine: Share, heard: Any) -> Executor:
+    """The executor that the configuration asks for."""
+    if config.executor.type == "inline":
+        return InlineExecutor(heard, threads=machine.threads)
+    return LocalExecutor(
+        machine.slots,
+        threads=machine.threads,
+        gpus=machine.gpus,
+        fresh=config.executor.isolation == "trial",
+    )
+
+
+def _run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
+    values = trial_values(prepared, values)
+    return run_part(with_values(prepared.explore, values, recipe.config)[0])
+
+
+def _write_study_files(prepared: Prepared, composed: Composed) -> None:
+    write_yaml(
+        prepared.folder.space,
+        prepared.settings.space,
+        header="The checked space of this study.",
+    )
+    write_yaml(
+        prepared.folder.settings,
+        {
+            "name": prepared.name,
+            "storage": prepared.url if composed.config.study.storage else None,
+            "configuration": composed.tree,
+            "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
+        },
+        header="What `tunewright analyze` needs to know of this study.",
+    )
+
+
+def _interrupted(name: str, waiting: int, total: int) -> Interrupted:
+    return Interrupted(
+        f"stopped: every finished trial of {name!r} is stored, {waiting} running one(s) saved",
+        remedy=f"Type the same command again to resume; the total stays {total} trials.",
+    )

@@ -1,0 +1,285 @@
+"""A specification becomes a space that is known to work on this recipe and this data."""
+
+import random
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.config.apply import with_values
+from tunewright.config.leaves import leaves
+from tunewright.config.tree import flatten
+from tunewright.errors import ConfigError, SpaceError, did_you_mean
+from tunewright.spaces.domain import Categorical, Int
+from tunewright.spaces.expression import names_in
+from tunewright.spaces.parameter import Surroundings, check_names, own_words, read_parameter
+from tunewright.spaces.read import SpaceFile
+from tunewright.spaces.rules import Condition, Forbidden, conditions
+from tunewright.spaces.sample import draw
+from tunewright.spaces.space import Parameter, Space, in_order
+
+NOT_TRAINED = ("study", "executor", "stages", "recipe", "goal", "seeds")
+"""Sections that say how to search, not what is trained."""
+
+
+def build_space(
+    shipped: SpaceFile, given: SpaceFile | None, around: Surroundings
+) -> tuple[Space, list[str]]:
+    """The space to search and what was changed in it, as notices.
+
+    What `given` leaves out is inherited from `shipped` unless it says otherwise. Choices that
+    cannot work on the data are dropped; parameters that no configuration here reads are, too.
+
+    Raises SpaceError for unknown paths, ends that the schema refuses, conditions that never
+    hold, and spaces in which nothing is left to search.
+    """
+    notices: list[str] = []
+    raw = _overlaid(shipped, given)
+    where = {**shipped.where, **(given.where if given else {})}
+    for path in raw:
+        _check_path(path, raw[path], where.get(path, ""), around)
+    outright = _set_outright(given, around)
+    for path in [path for path in raw if path in outright]:
+        notices.append(f"{path} is not searched: it is set {outright[path]}")
+        del raw[path]
+    parameters: dict[str, Parameter] = {}
+    for path, spec in raw.items():
+        try:
+            parameters[path] = read_parameter(path, spec, raw, around, notices)
+        except SpaceError as error:
+            raise SpaceError(
+                error.came if path in error.came else f"{path}: {error.came}",
+                expected=error.expected,
+                where=where.get(path, ""),
+                remedy=error.remedy,
+            ) from None
+    written = {path for path, spec in (given.parameters if given else {}).items() if "when" in spec}
+    parameters = _live(parameters, written, around, notices)
+    _check_reserved(parameters, around)
+    if not parameters:
+        raise SpaceError(
+            "nothing is left to search", remedy="Use `tunewright train` for one configuration."
+        )
+    ordered = in_order(parameters)
+    rules = _rules(shipped, given, raw, parameters, around)
+    derived = {**(shipped.derived if _inherits(given) else {}), **(given.derived if given else {})}
+    _check_derived(derived, around)
+    space = Space(ordered, rules, derived, around.fixed)
+    _check_ends(space, where, around)
+    if draw(space, random.Random(0)) is None:
+        raise SpaceError(
+            "the forbid rules leave no combination",
+            expected="rules that some point of the space satisfies",
+            remedy="Look at them with `tunewright space`.",
+        )
+    return space, notices
+
+
+def specification(space: Space) -> dict[str, Any]:
+    """A checked space as our YAML, which reads back as the same space."""
+    return {
+        "inherit": False,
+        "parameters": {p.path: _fields(p, space) for p in space.parameters},
+        **({"forbid": [_forbidden_fields(rule) for rule in space.forbid]} if space.forbid else {}),
+        **({"derived": dict(space.derived)} if space.derived else {}),
+    }
+
+
+def _inherits(given: SpaceFile | None) -> bool:
+    return given is None or given.inherit
+
+
+def _overlaid(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str, Any]]:
+    below = shipped.parameters if _inherits(given) else {}
+    raw = {path: dict(fields) for path, fields in below.items()}
+    for path, fields in (given.parameters if given else {}).items():
+        inherited = raw.get(path, {})
+        ends = "low" in fields or "high" in fields
+        if "type" in fields or "choices" in fields or (ends and "choices" in inherited):
+            # A domain of its own; where it holds and what must fit the data stays as it was.
+            inherited = {k: v for k, v in inherited.items() if k in ("when", "fits")}
+        raw[path] = {**inherited, **fields}
+    return raw
+
+
+def _set_outright(given: SpaceFile | None, around: Surroundings) -> dict[str, str]:
+    """The paths with one value for the whole study, and who said so."""
+    by_hand = dict.fromkeys(around.typed, "by hand")
+    if given is None:
+        return by_hand
+    paths = {(around.aliases or {}).get(path, path) for path in flatten(given.settings)}
+    for path in paths & given.parameters.keys():
+        raise SpaceError(
+            f"{path} is both searched and set",
+            expected="one of the two",
+            where=given.where.get(path, ""),
+        )
+    return dict.fromkeys(paths, f"in {given.file}") | by_hand
+
+
+def _check_path(path: str, spec: Mapping[str, Any], where: str, around: Surroundings) -> None:
+    known = leaves(around.schema)
+    if path not in known:
+        searchable = [p for p in known if p.split(".")[0] not in NOT_TRAINED]
+        raise SpaceError(
+            f"{path} in the space is not a key of the configuration",
+            where=where,
+            remedy=did_you_mean(path, [*searchable, *(around.aliases or {})])
+            or "`tunewright show` lists every key.",
+        )
+    if path.split(".")[0] in NOT_TRAINED:
+        raise SpaceError(
+            f"{path} in the space",
+            expected="a key that a training run reads",
+            where=where,
+            remedy="Set it as an override or under `settings:`.",
+        )
+    if not spec:
+        raise SpaceError(
+            f"{path} in the space is empty", expected="choices, or low and high", where=where
+        )
+
+
+def _live(
+    parameters: dict[str, Parameter], written: set[str], around: Surroundings, notices: list[str]
+) -> dict[str, Parameter]:
+    """Without the parameters whose conditions can never hold here."""
+    fixed = around.fixed
+    while True:
+        dead = {}
+        for parameter in parameters.values():
+            for condition in parameter.when:
+                reason = _never(condition, parameter, parameters, fixed, around)
+                if reason:
+                    dead[parameter.path] = (condition, reason)
+        if not dead:
+            return parameters
+        for path, (condition, reason) in dead.items():
+            if path in written and condition.path in parameters:
+                raise SpaceError(
+                    f"{path} is never reached: it needs {condition}, and {reason}",
+                    remedy=f"Mend its `when`, or the domain of {condition.path}.",
+                )
+            notices.append(f"{path} is not searched: it needs {condition}, and {reason}")
+        parameters = {path: p for path, p in parameters.items() if path not in dead}
+
+
+def _never(
+    condition: Condition,
+    parameter: Parameter,
+    parameters: Mapping[str, Parameter],
+    fixed: Mapping[str, Any],
+    around: Surroundings,
+) -> str:
+    path = condition.path
+    if path in parameters:
+        domain = parameters[path].domain
+        return "" if condition.possible(domain) else f"{path} is one of {domain}"
+    if path not in leaves(around.schema) and path not in around.facts:
+        raise SpaceError(
+            f"when of {parameter.path} names {path}, which is not a key",
+            remedy=did_you_mean(path, [*parameters, *leaves(around.schema)]),
+        )
+    value = fixed[path] if path in fixed else leaves(around.schema)[path].default
+    if not condition.holds(value):
+        return f"it is {value}"
+    return "" if path in fixed else f"{path} is not there unless it is searched as well"
+
+
+def _rules(
+    shipped: SpaceFile,
+    given: SpaceFile | None,
+    raw: Mapping[str, Mapping[str, Any]],
+    parameters: Mapping[str, Parameter],
+    around: Surroundings,
+) -> tuple[Forbidden, ...]:
+    rules: list[Forbidden] = []
+    specs = [*(shipped.forbid if _inherits(given) else ()), *(given.forbid if given else ())]
+    for spec in specs:
+        if isinstance(spec, Mapping) and set(spec) == {"fits"}:
+            check_names(spec["fits"], around.known, "forbid")
+            rules.append(Forbidden(fits=str(spec["fits"])))
+            continue
+        found = tuple(own_words(c, around) for c in conditions(spec, "forbid"))
+        for condition in found:
+            check_names(condition.path, around.known, "forbid")
+        rules.append(Forbidden(found))
+    for path in parameters:
+        fits = str(raw[path].get("fits") or "")
+        if names_in(fits) & raw.keys() if fits else False:
+            rules.append(Forbidden(fits=re.sub(r"\bvalue\b", path, fits)))
+    return tuple(rules)
+
+
+def _check_reserved(parameters: Mapping[str, Parameter], around: Surroundings) -> None:
+    """A value set by hand must mean something in at least one trial."""
+    for path, value in around.reserved.items():
+        for section, kinds in leaves(around.schema)[path].kinds.items():
+            chosen = parameters.get(f"{section}.type")
+            if chosen is None or not any(chosen.domain.contains(kind) for kind in kinds):
+                raise SpaceError(
+                    f"{path}={value}",
+                    expected=f"{section}.type to be {' or '.join(kinds)}, or searched among them",
+                    remedy=f"Leave it out, or choose {section}.type.",
+                )
+
+
+def _check_derived(derived: Mapping[str, str], around: Surroundings) -> None:
+    for path, text in derived.items():
+        check_names(path, leaves(around.schema), "derived")
+        check_names(text, around.known, f"derived {path}")
+
+
+def _check_ends(space: Space, where: Mapping[str, str], around: Surroundings) -> None:
+    """Set every end of every domain once, under its conditions, and ask the schema."""
+    for parameter in space.parameters:
+        setting = _satisfying(parameter, space)
+        for end in parameter.domain.ends:
+            try:
+                with_values(
+                    around.tree, {**around.reserved, **setting, parameter.path: end}, around.schema
+                )
+            except ConfigError as error:
+                raise SpaceError(
+                    f"{parameter.path} cannot be {end}: {error}",
+                    where=where.get(parameter.path, ""),
+                ) from None
+
+
+def _satisfying(parameter: Parameter, space: Space) -> dict[str, Any]:
+    """Values under which a parameter exists, conditions of conditions included."""
+    setting: dict[str, Any] = {}
+    for condition in parameter.when:
+        if condition.path not in space:
+            continue
+        other = space[condition.path]
+        setting |= _satisfying(other, space)
+        ends = [end for end in other.domain.ends if condition.holds(end)]
+        setting[other.path] = ends[0] if ends else condition.among[0] if condition.among else None
+    return {path: value for path, value in setting.items() if value is not None}
+
+
+def _fields(parameter: Parameter, space: Space) -> dict[str, Any]:
+    domain = parameter.domain
+    if isinstance(domain, Categorical):
+        fields: dict[str, Any] = {"type": "categorical", "choices": list(domain.choices)}
+    else:
+        kind = "int" if isinstance(domain, Int) else "float"
+        fields = {"type": kind, "low": domain.low, "high": domain.high}
+        fields |= {"log": True} if domain.log else {}
+        fields |= {"step": domain.step} if domain.step != (1 if kind == "int" else None) else {}
+    if parameter.default is not None:
+        fields["default"] = parameter.default
+    if parameter.when:
+        fields["when"] = {
+            c.path: dict(c.bounds) if c.bounds is not None else list(c.among)
+            for c in parameter.when
+        }
+    return fields
+
+
+def _forbidden_fields(rule: Forbidden) -> dict[str, Any]:
+    if rule.fits:
+        return {"fits": rule.fits}
+    return {
+        c.path: dict(c.bounds) if c.bounds is not None else list(c.among) for c in rule.conditions
+    }

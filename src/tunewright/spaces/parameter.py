@@ -1,0 +1,189 @@
+"""One parameter of a space: its written fields, checked and made to fit configuration and data."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from tunewright.config.leaves import choices_of, leaves
+from tunewright.config.tree import flatten
+from tunewright.errors import SpaceError, did_you_mean
+from tunewright.spaces.domain import Categorical, Domain, Float, Int
+from tunewright.spaces.expression import evaluate, names_in
+from tunewright.spaces.rules import Condition, conditions
+from tunewright.spaces.space import Parameter
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a space is checked against.
+
+    tree: the complete configuration of the stage. facts: figures of the data. typed: paths
+    that the user set by hand, which are therefore not searched. words: foreign values by path.
+    reserved: values set by hand for kinds that only some trials choose.
+    """
+
+    tree: Mapping[str, Any]
+    schema: type[BaseModel]
+    facts: Mapping[str, float]
+    typed: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] | None = None
+    words: Mapping[str, Mapping[str, str]] | None = None
+    reserved: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What stands around the space, flat: the configuration, what is reserved, the facts."""
+        return {**flatten(self.tree), **self.reserved, **self.facts}
+
+    @property
+    def known(self) -> set[str]:
+        """What conditions, rules and expressions may name."""
+        return {*leaves(self.schema), *self.facts}
+
+
+def read_parameter(
+    path: str,
+    spec: Mapping[str, Any],
+    raw: Mapping[str, Any],
+    around: Surroundings,
+    notices: list[str],
+) -> Parameter:
+    """The parameter at `path` from its fields `spec`, among all the fields `raw`.
+
+    Adds to `notices` what had to be changed. Raises SpaceError for what cannot be meant.
+    """
+    domain = _domain(path, spec, around)
+    default = _word(path, spec.get("default"), around)
+    if default is not None and not domain.contains(default):
+        raise SpaceError(f"default = {default!r}", expected=f"a value of {domain}")
+    check_names(spec.get("fits"), {*around.known, "value"}, f"fits of {path}")
+    check_names(spec.get("shrink_to"), around.known, f"shrink_to of {path}")
+    domain = _fitted(path, domain, spec, raw, around, notices)
+    default = default if default is not None and domain.contains(default) else None
+    explicit = conditions(spec["when"], f"when of {path}") if spec.get("when") else ()
+    explicit = tuple(own_words(condition, around) for condition in explicit)
+    sections = {
+        f"{section}.type": kinds
+        for section, kinds in leaves(around.schema)[path].kinds.items()
+        if len(kinds) < len(choices_of(around.schema, f"{section}.type"))
+    }
+    named = {condition.path for condition in explicit}
+    implied = [
+        Condition(kind, among=kinds) for kind, kinds in sections.items() if kind not in named
+    ]
+    for condition in explicit:
+        foreign = [k for k in condition.among if k not in sections.get(condition.path, [k])]
+        if foreign:
+            notices.append(
+                f"{path} is not searched where {condition.path} is "
+                f"{' or '.join(map(str, foreign))}, which has no such key"
+            )
+    explicit = tuple(_narrowed(c, sections[c.path]) if c.path in sections else c for c in explicit)
+    return Parameter(path, domain, default, (*implied, *explicit))
+
+
+def _narrowed(condition: Condition, kinds: tuple[str, ...]) -> Condition:
+    """The condition on a section's `type`, for the kinds that have the key."""
+    return Condition(condition.path, among=tuple(kind for kind in kinds if condition.holds(kind)))
+
+
+def _domain(path: str, spec: Mapping[str, Any], around: Surroundings) -> Domain:
+    kind = spec.get("type") or ("categorical" if "choices" in spec else "float")
+    if kind in ("categorical", "bool"):
+        choices = spec.get("choices", [True, False] if kind == "bool" else None)
+        if not isinstance(choices, list):
+            raise SpaceError(f"choices = {choices!r}", expected="a list of values")
+        return Categorical(tuple(_word(path, choice, around) for choice in choices))
+    if kind not in ("float", "int"):
+        raise SpaceError(
+            f"type = {kind!r}",
+            expected="categorical, float or int",
+            remedy=did_you_mean(str(kind), ("categorical", "float", "int")),
+        )
+    low, high = (_number(name, spec.get(name)) for name in ("low", "high"))
+    step = None if spec.get("step") is None else _number("step", spec["step"])
+    log = bool(spec.get("log", False))
+    if kind == "float":
+        return Float(float(low), float(high), log, None if step is None else float(step))
+    if any(number != int(number) for number in (low, high, step or 1)):
+        raise SpaceError(f"low, high, step = {[low, high, step]}", expected="whole numbers")
+    return Int(int(low), int(high), log, int(step or 1))
+
+
+def _number(name: str, value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpaceError(f"{name} = {value!r}", expected="a number")
+    return value
+
+
+def _fitted(
+    path: str,
+    domain: Domain,
+    spec: Mapping[str, Any],
+    raw: Mapping[str, Any],
+    around: Surroundings,
+    notices: list[str],
+) -> Domain:
+    """Choices made to fit the data: halved together, or dropped one by one."""
+    if not isinstance(domain, Categorical):
+        return domain
+    fixed = {k: v for k, v in around.fixed.items() if k not in raw}
+    if (bound := spec.get("shrink_to")) and names_in(bound) <= fixed.keys():
+        if not all(isinstance(choice, int) for choice in domain.choices):
+            raise SpaceError(f"shrink_to with {_listed(domain.choices)}", expected="whole numbers")
+        limit = evaluate(bound, fixed)
+        choices = list(domain.choices)
+        while max(choices) > limit and max(choices) > 1:
+            choices = sorted({max(1, choice // 2) for choice in choices})
+        if choices != list(domain.choices):
+            notices.append(
+                f"{path}: {_listed(domain.choices)} shrunk to {_listed(choices)}, "
+                f"at most {bound} = {limit:g}"
+            )
+            domain = Categorical(tuple(choices))
+    fits = spec.get("fits")
+    if fits and names_in(fits) - {"value"} <= fixed.keys():
+        good = [c for c in domain.choices if evaluate(fits, {**fixed, "value": c})]
+        bad = [c for c in domain.choices if c not in good]
+        figures = ", ".join(f"{n} = {fixed[n]:g}" for n in sorted(names_in(fits) - {"value"}))
+        if not good:
+            raise SpaceError(
+                f"no choice of {path} works on this data: {_listed(bad)}",
+                expected=f"{fits} ({figures})",
+                remedy="Add a choice that fits.",
+            )
+        if bad:
+            notices.append(f"{path}: dropped {_listed(bad)}, which fail {fits} ({figures})")
+            domain = Categorical(tuple(good))
+    return domain
+
+
+def own_words(condition: Condition, around: Surroundings) -> Condition:
+    """A condition in our spelling of keys and values."""
+    path = (around.aliases or {}).get(condition.path, condition.path)
+    among = tuple(_word(path, value, around) for value in condition.among)
+    if condition.bounds is None:
+        return Condition(path, among)
+    bounds = {name: _word(path, bound, around) for name, bound in condition.bounds.items()}
+    return Condition(path, bounds=bounds)
+
+
+def _word(path: str, value: Any, around: Surroundings) -> Any:
+    words = (around.words or {}).get(path, {})
+    if isinstance(value, list):
+        return [_word(path, item, around) for item in value]
+    return words.get(value, value) if isinstance(value, str) else value
+
+
+def check_names(text: Any, known: Collection[str], where: str) -> None:
+    """SpaceError for names in an expression that are neither keys nor figures of the data."""
+    for name in sorted(names_in(text) - set(known) if text else ()):
+        raise SpaceError(
+            f"{where} names {name}, which is not a key", remedy=did_you_mean(name, known)
+        )
+
+
+def _listed(values: Any) -> str:
+    return f"[{', '.join(str(value) for value in values)}]"

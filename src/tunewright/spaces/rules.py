@@ -1,0 +1,109 @@
+"""Conditions on config values: when a parameter exists, and what is forbidden together."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.errors import SpaceError, did_you_mean
+from tunewright.spaces.domain import Categorical, Domain, Int, canonical
+from tunewright.spaces.expression import evaluate, names_in
+
+BOUNDS = ("above", "below", "at_least", "at_most", "not")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one path must satisfy: be one of `among`, or lie within `bounds`."""
+
+    path: str
+    among: tuple[Any, ...] = ()
+    bounds: Mapping[str, Any] | None = None
+
+    def holds(self, value: Any) -> bool:
+        """Whether `value`, standing at the path, satisfies the condition."""
+        if self.bounds is None:
+            return canonical(value) in {canonical(choice) for choice in self.among}
+        return all(_within(name, value, bound) for name, bound in self.bounds.items())
+
+    def possible(self, domain: Domain) -> bool:
+        """Whether any value of `domain` can satisfy the condition."""
+        if isinstance(domain, Categorical):
+            return any(self.holds(choice) for choice in domain.choices)
+        if self.bounds is None:
+            return any(domain.contains(choice) for choice in self.among)
+        # Every bound is monotone but `not`, which excludes one number of many.
+        low = max(domain.low, self.bounds.get("at_least", domain.low))
+        high = min(domain.high, self.bounds.get("at_most", domain.high))
+        above = self.bounds.get("above", domain.low - 1)
+        below = self.bounds.get("below", domain.high + 1)
+        if isinstance(domain, Int):
+            low = max(low, math.floor(above) + 1)
+            high = min(high, math.ceil(below) - 1)
+            return bool(math.ceil(low) <= math.floor(high))
+        return bool(low <= high and above < min(high, below) and low < below)
+
+    def __str__(self) -> str:
+        if self.bounds is None:
+            return f"{self.path} = {' or '.join(str(choice) for choice in self.among)}"
+        return " and ".join(
+            f"{self.path} {name.replace('_', ' ')} {bound}" for name, bound in self.bounds.items()
+        )
+
+
+@dataclass(frozen=True)
+class Forbidden:
+    """A combination that is never sampled: all of `conditions`, or `fits` not satisfied."""
+
+    conditions: tuple[Condition, ...] = ()
+    fits: str = ""
+
+    def violated(self, values: Mapping[str, Any]) -> bool:
+        """Whether `values` are such a combination; rules over absent paths do not apply."""
+        if self.fits:
+            if not names_in(self.fits) <= values.keys():
+                return False
+            return not evaluate(self.fits, values)
+        return all(c.path in values and c.holds(values[c.path]) for c in self.conditions)
+
+    def __str__(self) -> str:
+        return f"not ({self.fits})" if self.fits else ", ".join(map(str, self.conditions))
+
+
+def conditions(raw: Any, where: str) -> tuple[Condition, ...]:
+    """Conditions from YAML: `{path: value | [values] | {above: .., below: .., not: ..}}`."""
+    if not isinstance(raw, Mapping) or not raw:
+        raise SpaceError(f"{where}: {raw!r}", expected="a mapping from paths to values")
+    return tuple(_condition(str(path), wanted, where) for path, wanted in raw.items())
+
+
+def _condition(path: str, wanted: Any, where: str) -> Condition:
+    if isinstance(wanted, Mapping):
+        for name, bound in wanted.items():
+            if name not in BOUNDS:
+                raise SpaceError(
+                    f"{where}: {path} has {name!r}",
+                    expected=f"one of {', '.join(BOUNDS)}",
+                    remedy=did_you_mean(str(name), BOUNDS),
+                )
+            if name != "not" and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+                raise SpaceError(f"{where}: {path} {name} {bound!r}", expected="a number")
+        return Condition(path, bounds=dict(wanted))
+    return Condition(path, among=tuple(wanted) if isinstance(wanted, list) else (wanted,))
+
+
+def _within(name: str, value: Any, bound: Any) -> bool:
+    if name == "not":
+        excluded = bound if isinstance(bound, list) else [bound]
+        return canonical(value) not in {canonical(choice) for choice in excluded}
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    match name:
+        case "above":
+            return bool(value > bound)
+        case "below":
+            return bool(value < bound)
+        case "at_least":
+            return bool(value >= bound)
+        case _:
+            return bool(value <= bound)

@@ -1,0 +1,31 @@
+"""Uniform draws from a space, for checks and tests; studies sample through Optuna."""
+
+import math
+import random
+from typing import Any
+
+from tunewright.spaces.domain import Categorical, Domain, Int, grid_steps, on_grid
+from tunewright.spaces.space import TRIES, Space
+
+
+def uniform(domain: Domain, rng: random.Random) -> Any:
+    """One value, uniform on the domain's own scale."""
+    if isinstance(domain, Categorical):
+        return rng.choice(domain.choices)
+    if domain.step and not (isinstance(domain, Int) and domain.log):
+        return on_grid(domain, rng.randint(0, grid_steps(domain)))
+    if domain.log:
+        value = math.exp(rng.uniform(math.log(domain.low), math.log(domain.high)))
+    else:
+        value = rng.uniform(domain.low, domain.high)
+    value = min(max(value, domain.low), domain.high)
+    return round(value) if isinstance(domain, Int) else value
+
+
+def draw(space: Space, rng: random.Random) -> dict[str, Any] | None:
+    """An allowed point, or None when a thousand draws broke a rule."""
+    for _ in range(TRIES):
+        values = space.draw(lambda parameter: uniform(parameter.domain, rng))
+        if space.broken_rule(values) is None:
+            return values
+    return None

@@ -1,0 +1,116 @@
+"""A search space: parameters in an order in which conditions can be decided."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright.errors import SpaceError
+from tunewright.spaces.domain import Domain, nearest
+from tunewright.spaces.expression import evaluate, names_in
+from tunewright.spaces.rules import Condition, Forbidden
+
+TRIES = 1000
+"""Draws after which a space is taken to forbid everything."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One searched config path; it exists while all of `when` hold."""
+
+    path: str
+    domain: Domain
+    default: Any = None
+    when: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters, combinations that are forbidden, and values derived from sampled ones.
+
+    fixed: the flat configuration around the space, which conditions may refer to, and facts
+    of the data by their plain names.
+    """
+
+    parameters: tuple[Parameter, ...]
+    forbid: tuple[Forbidden, ...] = ()
+    derived: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def draw(self, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
+        """Values for the parameters that exist, in order; `choose` picks each."""
+        values: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if self.exists(parameter, values):
+                values[parameter.path] = choose(parameter)
+        return values
+
+    def exists(self, parameter: Parameter, values: Mapping[str, Any]) -> bool:
+        """Whether a parameter is live, given the values drawn before it.
+
+        A condition on a parameter that does not exist itself does not hold.
+        """
+        known = self._around(values)
+        return all(c.path in known and c.holds(known[c.path]) for c in parameter.when)
+
+    def broken_rule(self, values: Mapping[str, Any]) -> Forbidden | None:
+        """The first `forbid` rule that `values` violate, if any."""
+        known = self._around(values)
+        return next((rule for rule in self.forbid if rule.violated(known)), None)
+
+    def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` with the derived ones added."""
+        known = self._around(values)
+        return dict(values) | {
+            path: evaluate(text, known)
+            for path, text in self.derived.items()
+            if names_in(text) <= known.keys()
+        }
+
+    def contains(self, values: Mapping[str, Any]) -> bool:
+        """Whether these are values that this space could have drawn."""
+        wanted = self.draw(lambda p: values.get(p.path))
+        return (
+            wanted.keys() == values.keys()
+            and all(p.domain.contains(values[p.path]) for p in self.parameters if p.path in wanted)
+            and self.broken_rule(values) is None
+        )
+
+    def default(self) -> dict[str, Any] | None:
+        """The first point to try, or None if the defaults themselves are forbidden."""
+        values = self.draw(
+            lambda p: nearest(p.domain, self.fixed.get(p.path) if p.default is None else p.default)
+        )
+        return None if self.broken_rule(values) else values
+
+    def _around(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` with what is fixed; a searched path that was not drawn is not there."""
+        searched = {p.path for p in self.parameters}
+        return {k: v for k, v in self.fixed.items() if k not in searched} | dict(values)
+
+    def __getitem__(self, path: str) -> Parameter:
+        for parameter in self.parameters:
+            if parameter.path == path:
+                return parameter
+        raise KeyError(path)
+
+    def __contains__(self, path: object) -> bool:
+        return any(parameter.path == path for parameter in self.parameters)
+
+
+def in_order(parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
+    """Parameters so that each stands behind those its conditions name, else as written."""
+    placed: dict[str, Parameter] = {}
+    waiting = dict(parameters)
+    while waiting:
+        ready = [
+            p
+            for p in waiting.values()
+            if all(c.path not in waiting or c.path == p.path for c in p.when)
+        ]
+        if not ready or any(c.path == p.path for p in ready for c in p.when):
+            raise SpaceError(
+                f"the conditions of {', '.join(waiting)} refer to each other",
+                expected="conditions without circles",
+            )
+        placed[ready[0].path] = waiting.pop(ready[0].path)
+    return tuple(placed.values())

@@ -1,0 +1,67 @@
+"""How a training speaks with its coordinator: through its folder, whoever that is."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+
+import psutil
+import torch
+
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import ProgressWriter
+from tunewright.runs.record import Progress, Request
+from tunewright.training.trackers.tracking import Tracking
+
+POLL_SECONDS = 0.05
+
+
+class Reporter:
+    """Writes progress, and tells the training what it is asked to do.
+
+    heard: called after each report, so that a coordinator in the same process, or one that
+    waits on a pipe, looks at once. tracking: set before `begin` to have the run copied.
+    """
+
+    def __init__(
+        self, folder: RunFolder, attempt: int, heard: Callable[[], None] | None = None
+    ) -> None:
+        self.folder, self.attempt = folder, attempt
+        self.tracking = Tracking(folder, {})
+        self._heard = heard
+        self._writer: ProgressWriter | None = None
+        self._polled = 0.0
+        self._process = psutil.Process(os.getpid())
+
+    def begin(self, resumed_from: int) -> None:
+        """Say which epoch this attempt starts from; must precede the first report."""
+        self._writer = ProgressWriter(self.folder.progress, self.attempt, resumed_from)
+        self.tracking.begin()
+
+    def report(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
+        """Report the metrics after `step` epochs; safe on disk when this returns."""
+        assert self._writer is not None, "begin() must come before report()"
+        progress = Progress(self.attempt, step, dict(metrics), seconds, self._memory_mib())
+        self._writer.write(progress)
+        self.tracking.log(progress)
+        self._polled = 0.0
+        if self._heard is not None:
+            self._heard()
+
+    def request(self) -> Request | None:
+        """What is asked of this attempt; looks at the disk at most every 50 ms."""
+        now = time.monotonic()
+        if now - self._polled < POLL_SECONDS:
+            return None
+        self._polled = now
+        return self.folder.read_request(self.attempt)
+
+    def close(self) -> None:
+        """Release the progress file and the trackers."""
+        self.tracking.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _memory_mib(self) -> float:
+        if torch.cuda.is_initialized():
+            return torch.cuda.max_memory_allocated() / 2**20
+        return float(self._process.memory_info().rss / 2**20)

@@ -1,0 +1,31 @@
+"""Learning-rate schedules: the factor on the learning rate as a function of the clock."""
+
+import math
+
+from tunewright.config.schema import Constant, Cosine, Linear, Step
+from tunewright.training.task import Clock
+
+
+def factor(schedule: Constant | Cosine | Linear | Step, clock: Clock) -> float:
+    """What the learning rate is multiplied by in the step that the clock stands before.
+
+    Warm-up rises linearly and reaches 1 in its last step; the rest runs over the steps that
+    remain of the horizon. Cosine: Loshchilov & Hutter 2017, equation 5, without restarts.
+    """
+    warmup = (
+        schedule.warmup_steps
+        if schedule.warmup_steps is not None
+        else round(schedule.warmup_fraction * clock.steps)
+    )
+    if clock.step < warmup:
+        return (clock.step + 1) / warmup
+    done = min((clock.step - warmup) / max(1, clock.steps - warmup), 1.0)
+    match schedule:
+        case Constant():
+            return 1.0
+        case Cosine(final_fraction=final):
+            return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
+        case Linear(final_fraction=final):
+            return final + (1.0 - final) * (1.0 - done)
+        case Step(every_fraction=every, decay=decay):
+            return float(decay ** math.floor(done / every + 1e-9))

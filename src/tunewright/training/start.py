@@ -1,0 +1,35 @@
+"""From a checked configuration to a running training: device, precision, then the trainer."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import put
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import Outcome
+from tunewright.training.reporter import Reporter
+from tunewright.training.task import Setup
+from tunewright.training.trainer import Plan, resolve_precision, train
+
+
+def start(
+    make_setup: Callable[[Any, torch.device], Setup],
+    config: RunConfig,
+    metric: str,
+    direction: Literal["max", "min"],
+    folder: RunFolder,
+    report: Reporter,
+) -> Outcome:
+    """Train `config` in `folder`; automatic choices are written into its config first."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = resolve_precision(config.training.precision, cpu=device.type == "cpu")
+    if config.training.precision == "auto":
+        tree = folder.read_config()
+        put(tree, "training.precision", {"no": "fp32"}.get(precision, precision))
+        folder.write_config(tree)
+    setup = make_setup(config, device)
+    for notice in setup.notices:
+        print(notice)
+    return train(setup, Plan(config, metric, direction, precision), report, folder)

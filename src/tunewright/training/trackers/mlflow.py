@@ -1,0 +1,186 @@
+"""MLflow: one run of an experiment for each run folder, in a SQLite file or on a server."""
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.runs.atomic import read_json, write_json
+from tunewright.runs.record import Outcome, OutcomeState, Progress
+from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+SQLITE = "sqlite:///"
+STATUS: dict[OutcomeState, str] = {
+    "done": "FINISHED",
+    "pruned": "KILLED",
+    "paused": "SCHEDULED",
+    "failed": "FAILED",
+}
+BATCH_METRICS, BATCH_PARAMS, VALUE_CHARACTERS = 1000, 100, 5000
+"""What MLflow takes in one call, and in one parameter or tag."""
+
+
+@TRACKERS
+def mlflow(*, uri: str | None = None, experiment: str | None = None) -> Tracker:
+    """Metrics by epoch, the configuration as parameters, the best metrics as `best_...`.
+
+    uri: a tracking URI; without one, `mlflow.db` in the folder of all runs. experiment: without
+    one, the study's name. The MLflow run's id is kept in the run folder, in `mlflow.json`.
+    """
+    return _MLflow(uri, experiment)
+
+
+class _MLflow:
+    _run: RunInfo
+    _client: "MlflowClient"
+    _id: str
+
+    def __init__(self, uri: str | None, experiment: str | None) -> None:
+        self._wanted, self._experiment = uri, experiment
+        self._sent: set[tuple[str, int]] = set()
+
+    def start(self, run: RunInfo) -> None:
+        """Take up the MLflow run that this folder had there, or create one."""
+        # Read at import; else every training calls MLflow's makers, also where no network is.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.entities import Param
+        from mlflow.tracking import MlflowClient
+
+        # It announces the making of its file, which belongs to no run in particular.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        self._run, uri = run, _address(self._wanted, run.runs)
+        with _alone(uri):
+            self._client = MlflowClient(uri)
+            experiment = self._experiment_id(self._experiment or run.study, uri)
+            known = self._known_run(uri)
+            self._id = known or self._new_run(uri, experiment)
+        data = self._client.get_run(self._id).data
+        params = [
+            Param(path, str(value)[:VALUE_CHARACTERS])
+            for path, value in run.config.items()
+            if path not in data.params  # MLflow refuses to change one
+        ]
+        for chunk in _chunks(params, BATCH_PARAMS):
+            self._client.log_batch(self._id, params=chunk)
+        if known is not None:
+            self._client.update_run(self._id, status="RUNNING")
+            for name in data.metrics:
+                history = self._client.get_metric_history(self._id, name)
+                self._sent |= {(point.key, point.step) for point in history}
+
+    def log(self, reports: Sequence[Progress]) -> None:
+        """Send what MLflow does not have; it can neither replace a point nor remove one."""
+        self._send(
+            [(r.step, r.seconds, name, r.metrics[name]) for r in reports for name in r.metrics]
+        )
+
+    def finish(self, outcome: Outcome) -> None:
+        """Send the best metrics, how it ended, and the status."""
+        tags = {"state": outcome.state, "cause": outcome.cause, "reason": outcome.reason}
+        for name, text in tags.items():
+            self._client.set_tag(self._id, f"tunewright.{name}", text[:VALUE_CHARACTERS])
+        if outcome.state != "paused":
+            step = outcome.best_step or 0
+            best = outcome.metrics.items()
+            self._send([(step, outcome.seconds, f"best_{name}", value) for name, value in best])
+        self._client.set_terminated(
+            self._id, STATUS[outcome.state], self._milliseconds(outcome.seconds)
+        )
+
+    def _send(self, points: Sequence[tuple[int, float, str, float]]) -> None:
+        from mlflow.entities import Metric
+
+        fresh = [
+            Metric(name, value, self._milliseconds(seconds), step)
+            for step, seconds, name, value in points
+            if (name, step) not in self._sent
+        ]
+        for chunk in _chunks(fresh, BATCH_METRICS):
+            self._client.log_batch(self._id, metrics=chunk)
+            self._sent |= {(metric.key, metric.step) for metric in chunk}
+
+    def _milliseconds(self, seconds: float) -> int:
+        return int(1000 * (self._run.began + seconds))
+
+    def _experiment_id(self, name: str, uri: str) -> str:
+        """The experiment called `name`; on a server, another worker may create it first."""
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            files = None  # a server knows where it keeps them
+            if uri.startswith(SQLITE):
+                files = (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
+            try:
+                return str(self._client.create_experiment(name, artifact_location=files))
+            except MlflowException:
+                found = self._client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def _known_run(self, uri: str) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        known: str | None = self._memory().get(uri)
+        if known is None:
+            return None
+        try:
+            info = self._client.get_run(known).info
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        return known if info.lifecycle_stage == "active" else None
+
+    def _new_run(self, uri: str, experiment: str) -> str:
+        run = self._client.create_run(
+            experiment,
+            start_time=self._milliseconds(0.0),
+            tags={"tunewright.folder": str(self._run.folder.path)},
+            run_name=self._run.name,
+        )
+        created = str(run.info.run_id)
+        write_json(self._memory_file, {**self._memory(), uri: created})
+        return created
+
+    @property
+    def _memory_file(self) -> Path:
+        return self._run.folder.path / "mlflow.json"
+
+    def _memory(self) -> dict[str, Any]:
+        """The ids of this run, by tracking URI."""
+        return read_json(self._memory_file) or {}
+
+
+def _address(uri: str | None, runs: Path) -> str:
+    """The tracking URI, with an absolute path if it is a SQLite file."""
+    if uri is None:
+        return f"{SQLITE}{runs / 'mlflow.db'}"
+    if uri.startswith(SQLITE):
+        return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}"
+    return uri
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """One process at a time: two that create the same SQLite file disturb each other."""
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    file = Path(uri.removeprefix(SQLITE))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for first in range(0, len(items), size):
+        yield items[first : first + size]

@@ -1,0 +1,55 @@
+"""TensorBoard: event files in the run folder, so that `tensorboard --logdir runs` shows all."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tunewright.runs.atomic import dump_yaml
+from tunewright.runs.record import Outcome, Progress
+from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+@TRACKERS
+def tensorboard() -> Tracker:
+    """Scalars by epoch, the configuration as text, and the row of the HPARAMS tab."""
+    return _TensorBoard()
+
+
+class _TensorBoard:
+    _run: RunInfo
+    _writer: "SummaryWriter"
+
+    def start(self, run: RunInfo) -> None:
+        """Begin the event file anew; the history that follows fills it up to now."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        for old in run.folder.path.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._run = run
+        # purge_step: a TensorBoard that is open has the old points in memory, and drops them.
+        self._writer = SummaryWriter(str(run.folder.path), purge_step=0)
+        settings = dump_yaml(run.config).replace("\n", "\n    ")
+        self._writer.add_text("config", f"    {settings}", walltime=run.began)
+
+    def log(self, reports: Sequence[Progress]) -> None:
+        """Write the scalars down to the disk."""
+        for report in reports:
+            for name, value in report.metrics.items():
+                moment = self._run.began + report.seconds
+                self._writer.add_scalar(name, value, report.step, walltime=moment)
+        self._writer.flush()
+
+    def finish(self, outcome: Outcome) -> None:
+        """Add the hyperparameters beside the best metrics, unless the run will go on."""
+        self._writer.add_text("outcome", f"{outcome.state} {outcome.cause} {outcome.reason}")
+        if outcome.metrics and outcome.state != "paused":
+            plain = (bool, int, float, str)
+            self._writer.add_hparams(
+                {k: v if isinstance(v, plain) else str(v) for k, v in self._run.config.items()},
+                {f"best/{name}": value for name, value in outcome.metrics.items()},
+                run_name=".",  # else it becomes a run of its own, named for the time
+                global_step=outcome.best_step,
+            )
+        self._writer.close()

@@ -1,0 +1,274 @@
+"""How anything is trained: one loop for all recipes, in the order things happen.
+
+Nothing here is named for a recipe. What is trained, and the hooks, are in `training.task`.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tunewright.config.schema import RunConfig
+from tunewright.errors import Diverged
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import Outcome, Request
+from tunewright.training.checkpoint import Checkpoints, State
+from tunewright.training.goal import score_of
+from tunewright.training.optim import make_optimizer, set_factor
+from tunewright.training.randomness import random_state, restore_random_state, seed_all
+from tunewright.training.reporter import Reporter
+from tunewright.training.schedule import factor
+from tunewright.training.task import Batch, Clock, Loader, Setup, Task
+
+GOAL_PREFIX = "val_"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is trained, and which validation metric decides what is best."""
+
+    config: RunConfig
+    metric: str
+    direction: Literal["max", "min"]
+    precision: Literal["no", "bf16", "fp16"] = "no"
+
+
+@dataclass
+class _Standing:
+    """What changes while a run trains, besides weights."""
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    best_score: float | None = None
+    best_epoch: int = 0
+    best_metrics: Mapping[str, float] | None = None
+
+
+def train(setup: Setup, plan: Plan, report: Reporter, folder: RunFolder) -> Outcome:
+    """Train until the horizon, early stopping, or a request; resume if there is a checkpoint.
+
+    The model keeps the best weights afterwards only on disk. Raises Diverged when the loss or
+    the goal stops being finite, ConfigError when the task does not measure the goal.
+    """
+    try:
+        return _Run(setup, plan, report, folder).outcome()
+    finally:
+        # Accelerate's state is one a process; the next run of this worker brings its own.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
+
+
+def resolve_precision(wanted: str, *, cpu: bool) -> Literal["no", "bf16", "fp16"]:
+    """Accelerate's word for a precision; `auto` is bf16 on GPUs that have it, else fp32."""
+    if wanted == "auto":
+        return "bf16" if not cpu and torch.cuda.is_bf16_supported() else "no"
+    return {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[wanted]  # type: ignore[return-value]
+
+
+class _Run:
+    """One attempt at a run: the objects that live through its epochs."""
+
+    def __init__(self, setup: Setup, plan: Plan, report: Reporter, folder: RunFolder) -> None:
+        self.setup, self.task, self.report = setup, setup.task, report
+        self.plan, self.training = plan, plan.config.training
+        self.accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(), mixed_precision=plan.precision
+        )
+        optimizer = make_optimizer(plan.config.optim, self.task.param_groups(setup.model))
+        self.model: nn.Module
+        self.optimizer: Optimizer
+        self.model, self.optimizer = self.accelerator.prepare(setup.model, optimizer)
+        decay = self.training.ema_decay
+        self.average = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+            if decay is not None
+            else None
+        )
+        self.checkpoints = Checkpoints(
+            folder.checkpoints,
+            keep_last=self.training.keep_last,
+            keep_best=self.training.keep_best,
+            direction=plan.direction,
+        )
+        self.steps_per_epoch = math.ceil(len(setup.train) / self.training.accumulate)
+        self.standing = _Standing()
+
+    def outcome(self) -> Outcome:
+        seed_all(self.plan.config.seed)
+        self._resume()
+        self.report.begin(self.standing.epoch)
+        started = time.perf_counter() - self.standing.seconds
+        saved = time.perf_counter()
+        request: Request | None = None
+        while self._goes_on() and request is None:
+            terms, request = self._train_epoch()
+            if request is not None:
+                break
+            self.standing.epoch += 1
+            scores = self._valid()
+            self.standing.seconds = time.perf_counter() - started
+            self._take(scores)
+            # The report precedes the checkpoint: a kill between them repeats epochs, while
+            # the other order would lose the value of this one.
+            self.report.report(self.standing.epoch, {**terms, **scores}, self.standing.seconds)
+            request = self.report.request()
+            due = time.perf_counter() - saved >= self.training.checkpoint_seconds
+            if self._goes_on() and (due or request is not None) and not _prunes(request):
+                self.checkpoints.flush(self.standing.epoch, self._state)
+                saved = time.perf_counter()
+        if request is None or not self._goes_on():
+            self.checkpoints.finish(self.standing.epoch, self._state)
+            request = None
+        return self._ended(request)
+
+    def _train_epoch(self) -> tuple[dict[str, float], Request | None]:
+        """One pass over the training data: the order of a step is the order of these lines."""
+        self.model.train()
+        self.task.on_epoch(self.model, self._clock)
+        sums: dict[str, Tensor] = {}
+        bad_step: Tensor | None = None  # stays on the device: no synchronisation a step
+        steps = 0
+        loader = self.setup.train.epoch(self.standing.epoch)
+        for batches in _steps(loader, self.training.accumulate):
+            loss = self.task.backward(self.model, batches, self.accelerator.backward)
+            if self.training.clip_norm is not None:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
+            set_factor(self.optimizer, factor(self.plan.config.schedule, self._clock))
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.standing.step += 1
+            steps += 1
+            if not self.accelerator.optimizer_step_was_skipped:
+                if self.average is not None:
+                    self.average.update_parameters(self.model)
+                self.task.after_step(self.model, batches, loss)
+            bad_step = _first_bad(bad_step, loss.total, self.standing.step)
+            for name, value in {"loss": loss.total, **loss.terms}.items():
+                sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+            request = self.report.request()
+            if request is not None and request.kind != "pause":  # a pause waits for the epoch
+                return {}, request
+        self._refuse_divergence(bad_step)
+        return {f"train_{name}": float(value) / steps for name, value in sums.items()}, None
+
+    def _valid(self) -> dict[str, float]:
+        scores = evaluate(self.task, self._best_model, self.setup.valid)
+        prefixed = {f"{GOAL_PREFIX}{name}": value for name, value in scores.items()}
+        self.task.on_valid(prefixed, self._clock)
+        return prefixed
+
+    def _take(self, scores: Mapping[str, float]) -> None:
+        """Remember the best epoch, and its weights."""
+        score = score_of(scores, self.plan.metric, when=f"after epoch {self.standing.epoch}")
+        sign = 1.0 if self.plan.direction == "max" else -1.0
+        best = self.standing.best_score
+        if best is None or sign * score > sign * best:
+            self.standing.best_score, self.standing.best_epoch = score, self.standing.epoch
+            self.standing.best_metrics = dict(scores)
+        self.checkpoints.offer(
+            self.standing.epoch, score, scores, lambda: self._best_model.state_dict()
+        )
+
+    def _ended(self, request: Request | None) -> Outcome:
+        standing = self.standing
+        state = {None: "done", "pause": "paused", "prune": "pruned", "cancel": "failed"}[
+            request.kind if request else None
+        ]
+        return Outcome(
+            state,  # type: ignore[arg-type]
+            self.report.attempt,
+            cause="interrupted" if state == "failed" else "",
+            reason=request.reason if request else "",
+            best_step=standing.best_epoch or None,
+            metrics=standing.best_metrics or {},
+            seconds=standing.seconds,
+        )
+
+    def _goes_on(self) -> bool:
+        """Whether an epoch is left, and the patience for it."""
+        patience, standing = self.training.patience, self.standing
+        waited = standing.epoch - standing.best_epoch
+        impatient = patience is not None and standing.best_epoch > 0 and waited >= patience
+        return standing.epoch < self.training.epochs and not impatient
+
+    def _refuse_divergence(self, bad_step: Tensor | None) -> None:
+        if bad_step is not None and (step := int(bad_step)) > 0:
+            raise Diverged(
+                f"the loss is not a finite number at step {step}",
+                remedy="A lower optim.lr, training.clip_norm or a warm-up usually helps.",
+            )
+
+    @property
+    def _clock(self) -> Clock:
+        return Clock(
+            self.standing.epoch, self.standing.step, self.training.epochs, self.steps_per_epoch
+        )
+
+    @property
+    def _best_model(self) -> nn.Module:
+        """What is evaluated and kept: the average of weights if there is one."""
+        return self.average.module if self.average is not None else self.model
+
+    def _state(self) -> State:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+            "task": self.task.state_dict(),
+            "random": random_state(),
+            "standing": asdict(self.standing),
+        }
+
+    def _resume(self) -> None:
+        state = self.checkpoints.load_last()
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None and state["average"] is not None:
+            self.average.load_state_dict(state["average"])
+        if self.accelerator.scaler and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.task.load_state_dict(state["task"])
+        restore_random_state(state["random"])
+        self.standing = _Standing(**state["standing"])
+
+
+def evaluate(task: Task, model: nn.Module, loader: Loader) -> dict[str, float]:
+    """The task's metrics of `model` over one pass of `loader`, in evaluation mode."""
+    metrics = task.metrics()
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        for batch in loader.epoch(0):
+            metrics.update(task.predict(model, batch))
+        scores = metrics.compute()
+    model.train(was_training)
+    return scores
+
+
+def _first_bad(known: Tensor | None, loss: Tensor, step: int) -> Tensor:
+    """The first step whose loss is not finite, as a tensor on the device; 0 while none is."""
+    bad = (~torch.isfinite(loss.detach())).to(torch.int64) * step
+    return bad if known is None else torch.where(known > 0, known, bad)
+
+
+def _prunes(request: Request | None) -> bool:
+    return request is not None and request.kind == "prune"
+
+
+def _steps(loader: Iterator[Batch], accumulate: int) -> Iterator[list[Batch]]:
+    """The micro-batches of each step; the last step of an epoch may have fewer."""
+    while batches := list(islice(loader, accumulate)):
+        yield batches

@@ -1,0 +1,79 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunewright.errors import SpaceError
+from tunewright.spaces.expression import evaluate, names_in
+
+NAMES = {"a": 7, "model.tokens": 4, "image_width": 1536, "kind": "clip", "on": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1 + 2 * 3", 7),
+        ("-a ** 2", -49),
+        ("a // 2 - a % 4", 0),
+        ("image_width / model.tokens % 16 == 0", True),
+        ("1 < a <= 7 != 8", True),
+        ("1 < a < 7", False),
+        ("not on or kind == 'clip' and a > 1", True),
+        ("min(a, 3) + max(1, 2) + round(2.6)", 8),
+    ],
+)
+def test_arithmetic_over_names(text, value):
+    assert evaluate(text, NAMES) == value
+
+
+@given(st.integers(-99, 99), st.integers(1, 99), st.sampled_from(["+", "-", "*", "//", "%", "<="]))
+def test_python_agrees(left, right, sign):
+    text = f"a {sign} {right}"
+    assert evaluate(text, {"a": left}) == eval(text, {"a": left})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os')",
+        "open('x')",
+        "a.b()",
+        "[1, 2]",
+        "a if a else 1",
+        "a in (1, 2)",
+        "a is a",
+        "lambda: 1",
+        "f'{a}'",
+        "(x := 1)",
+        "min(*[1])",
+        "max(a, key=a)",
+        "None",
+        "a[0]",
+        "~a",
+    ],
+)
+def test_nothing_but_arithmetic(text):
+    with pytest.raises(SpaceError):
+        evaluate(text, {**NAMES, "x": 1, "a.b": 1})
+
+
+@pytest.mark.parametrize("text", ["1 +", "", "a b", "1 / 0", "a + kind", "2.0 ** 9999", "min()"])
+def test_what_cannot_be_computed_is_quoted(text):
+    with pytest.raises(SpaceError, match="expression"):
+        evaluate(text, NAMES)
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(
+        SpaceError, match="'width' in an expression: expected one of a, image_width"
+    ):
+        evaluate("width * 2", NAMES)
+
+
+def test_the_names_of_an_expression():
+    assert names_in("max(image_width, 2) / model.tokens % value == 0 and not a") == {
+        "image_width",
+        "model.tokens",
+        "value",
+        "a",
+    }
+    assert names_in("3") == set()

@@ -1,0 +1,76 @@
+"""Schedules against closed forms and against torch's own schedulers."""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, StepLR
+
+from tunewright.config.schema import Constant, Cosine, Linear, Step
+from tunewright.training.schedule import factor
+from tunewright.training.task import Clock
+
+STEPS = 40
+
+
+def factors(schedule: Constant | Cosine | Linear | Step) -> list[float]:
+    """The factor before each of 4 epochs of 10 steps."""
+    return [factor(schedule, Clock(step // 10, step, 4, 10)) for step in range(STEPS)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (Cosine(), lambda o: CosineAnnealingLR(o, STEPS)),
+        (Cosine(final_fraction=0.1), lambda o: CosineAnnealingLR(o, STEPS, eta_min=0.1)),
+        (Linear(), lambda o: LinearLR(o, 1.0, 0.0, STEPS)),
+        (Linear(final_fraction=0.25), lambda o: LinearLR(o, 1.0, 0.25, STEPS)),
+        (Step(every_fraction=0.25, decay=0.5), lambda o: StepLR(o, 10, gamma=0.5)),
+    ],
+)
+def test_as_torch_schedules(
+    ours: Cosine | Linear | Step, theirs: Callable[[torch.optim.Optimizer], LRScheduler]
+) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = theirs(optimizer)
+    expected = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(STEPS):
+            expected.append(scheduler.get_last_lr()[0])
+            optimizer.step()
+            scheduler.step()
+    assert factors(ours) == pytest.approx(expected, abs=1e-9)
+
+
+def test_warm_up_reaches_one_in_its_last_step_and_never_is_zero() -> None:
+    found = factors(Constant(warmup_steps=5))
+    assert found[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert factors(Constant(warmup_fraction=0.25))[9] == 1.0
+    assert factors(Constant(warmup_fraction=0.25, warmup_steps=0)) == [1.0] * STEPS
+
+
+def test_what_follows_the_warm_up_runs_over_the_rest() -> None:
+    found = factors(Cosine(warmup_steps=10))
+    assert found[10] == 1.0
+    assert found[25] == pytest.approx(0.5)
+    assert found[39] == pytest.approx(0.5 * (1 + math.cos(math.pi * 29 / 30)))
+
+
+@given(
+    st.sampled_from([Constant, Cosine, Linear, Step]),
+    st.floats(0, 1),
+    st.integers(1, 50),
+    st.integers(1, 20),
+)
+def test_always_between_zero_and_one(kind, warmup: float, epochs: int, steps: int) -> None:
+    schedule = kind(warmup_fraction=warmup)
+    found = [factor(schedule, Clock(s // steps, s, epochs, steps)) for s in range(epochs * steps)]
+    assert all(0.0 <= value <= 1.0 for value in found)
+    peak = found.index(max(found))
+    assert found[: peak + 1] == sorted(found[: peak + 1])
+    assert found[peak:] == sorted(found[peak:], reverse=True)

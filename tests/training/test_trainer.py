@@ -1,0 +1,341 @@
+"""The one trainer: a resume is the same training, and each option does what it says."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from practice.blobs.setup import BlobsMetrics, BlobsTask, make_setup
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from tunewright import job
+from tunewright.config.compose import compose
+from tunewright.errors import ConfigError, Diverged
+from tunewright.recipes.find import find_recipe
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
+from tunewright.runs.record import Outcome, Request
+from tunewright.search.prepare import run_part
+from tunewright.training.checkpoint import load_weights, read_best
+from tunewright.training.randomness import seed_all
+from tunewright.training.reporter import Reporter
+from tunewright.training.task import Batch, Clock, Loss, Setup
+from tunewright.training.trainer import Plan, train
+
+CPU = torch.device("cpu")
+EVERY_EPOCH = "training.checkpoint_seconds=0"
+HARD = ("training.ema_decay=0.9", "training.accumulate=2", "training.clip_norm=0.5")
+
+
+class Run:
+    """A run of `blobs` in this process, attempt after attempt."""
+
+    def __init__(self, path: Path, *overrides: str) -> None:
+        self.folder = RunFolder(path)
+        self.config = compose(find_recipe("blobs"), overrides).config
+        self.setups: list[Setup] = []
+
+    def attempt(self, *, ask: tuple[str, int] | None = None, **replaced: Any) -> Outcome:
+        """ask: a request that is made when so many epochs were reported."""
+        reporter: Reporter
+        attempt = self.folder.begin_attempt()
+
+        def heard() -> None:
+            if ask and read_progress(self.folder.progress)[-1].step == ask[1]:
+                self.folder.write_request(Request(ask[0], attempt))  # type: ignore[arg-type]
+
+        reporter = Reporter(self.folder, attempt, heard)
+        torch.set_num_threads(1)
+        seed_all(self.config.seed)
+        setup = replace(make_setup(self.config, CPU), **replaced)  # type: ignore[arg-type]
+        self.setups.append(setup)
+        plan = Plan(self.config, *find_recipe("blobs").goal(self.config.goal))
+        try:
+            return train(setup, plan, reporter, self.folder)
+        finally:
+            reporter.close()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = torch.load(self.folder.checkpoints / "last.pt", weights_only=True)
+        return loaded
+
+    @property
+    def curve(self) -> list[Mapping[str, float]]:
+        return [report.metrics for report in read_progress(self.folder.progress)]
+
+
+def differing(one: Any, other: Any, path: str = "") -> list[str]:
+    """The places at which two nested states are not equal, bit for bit."""
+    if isinstance(one, Tensor):
+        return [] if torch.equal(one, other) else [path]
+    if isinstance(one, Mapping):
+        assert one.keys() == other.keys()
+        return [d for key in one for d in differing(one[key], other[key], f"{path}.{key}")]
+    if isinstance(one, Sequence) and not isinstance(one, str):
+        assert len(one) == len(other)
+        pairs = enumerate(zip(one, other, strict=True))
+        return [d for i, (a, b) in pairs for d in differing(a, b, f"{path}.{i}")]
+    return [] if one == other else [path]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("options", [(), HARD, ("optim=sgd", "schedule.warmup_steps=5")])
+def test_two_and_two_epochs_are_four(tmp_path: Path, options: Sequence[str], schedule: str) -> None:
+    """Weights, average, optimiser, dropout, batch norm, task and generators, bit for bit."""
+    options = [f"schedule={schedule}", EVERY_EPOCH, *options]
+    whole = Run(tmp_path / "whole", *options)
+    assert whole.attempt().state == "done"
+    halves = Run(tmp_path / "halves", *options)
+    assert halves.attempt(ask=("pause", 2)).state == "paused"
+    torch.rand(17)  # whatever the worker did in between
+    outcome = halves.attempt()
+    assert outcome.state == "done"
+    ignored = {".standing.seconds"}
+    assert set(differing(whole.state, halves.state)) <= ignored
+    assert whole.curve == halves.curve
+    best = [run.folder.checkpoints / "best.safetensors" for run in (whole, halves)]
+    assert differing(*map(load_weights, best)) == []
+    assert read_best(best[0]) == read_best(best[1])
+
+
+def test_a_kill_between_two_checkpoints_repeats_epochs_and_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    whole = Run(tmp_path / "whole", EVERY_EPOCH)
+    whole.attempt()
+    killed = Run(tmp_path / "killed", EVERY_EPOCH)
+
+    class Kill(BaseException):
+        pass
+
+    class Dies(BlobsTask):
+        def on_valid(self, scores: Mapping[str, float], clock: Clock) -> None:
+            if clock.epoch == 3:
+                raise Kill
+
+    with pytest.raises(Kill):
+        killed.attempt(task=Dies())
+    assert len(killed.curve) == 2
+    killed.attempt()
+    assert killed.curve == whole.curve
+    assert set(differing(whole.state, killed.state)) <= {".standing.seconds"}
+    lines = killed.folder.progress.read_text().splitlines()
+    starts = [json.loads(line) for line in lines if "resumed_from" in line]
+    assert [start["resumed_from"] for start in starts] == [0, 2]
+
+
+def test_a_run_that_ended_and_lost_its_outcome_ends_the_same_again(tmp_path: Path) -> None:
+    run = Run(tmp_path, EVERY_EPOCH)
+    first = run.attempt()
+    again = run.attempt()
+    assert (again.state, again.best_step, again.metrics) == (
+        "done",
+        first.best_step,
+        first.metrics,
+    )
+    assert len(run.curve) == 4
+
+
+def test_dropout_differs_between_epochs_and_seeds_but_not_between_runs(tmp_path: Path) -> None:
+    one, same = Run(tmp_path / "1"), Run(tmp_path / "2")
+    other = Run(tmp_path / "3", "seed=43")
+    for run in (one, same, other):
+        run.attempt()
+    assert one.curve == same.curve
+    assert one.curve != other.curve
+
+
+def test_micro_batches_make_the_same_step(tmp_path: Path) -> None:
+    """Without batch norm and dropout, which see the micro-batch, the gradient is the same."""
+    weights = []
+    for accumulate in (1, 4):
+        run = Run(tmp_path / str(accumulate), f"training.accumulate={accumulate}")
+        seed_all(1)
+        model = nn.Linear(2, 3)
+        run.attempt(model=model, task=Plain())
+        assert run.state["standing"]["step"] == 4 * 6
+        weights.append(model.weight.detach())
+    assert torch.allclose(*weights, atol=1e-6)
+
+
+def test_a_last_step_with_fewer_micro_batches_is_a_step(tmp_path: Path) -> None:
+    run = Run(tmp_path, "training.accumulate=4", "training.epochs=1", "training.batch_size=64")
+    steps: list[int] = []
+
+    class Counts(BlobsTask):
+        def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
+            steps.append(len(batches))
+
+    run.attempt(task=Counts())  # 96 rows in micro-batches of 16
+    assert steps == [4, 2]
+
+
+class Plain(BlobsTask):
+    """Without the weights that follow the training."""
+
+    def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("clip", "limit"), [("0.01", 0.0101), ("null", math.inf)])
+def test_the_gradient_is_clipped_to_its_norm(tmp_path: Path, clip: str, limit: float) -> None:
+    norms: list[float] = []
+
+    def look(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.nn.utils.get_total_norm([p.grad for p in parameters])))
+
+    hook = register_optimizer_step_pre_hook(look)
+    try:
+        Run(tmp_path, f"training.clip_norm={clip}", "training.epochs=1").attempt()
+    finally:
+        hook.remove()
+    assert len(norms) == 6
+    assert max(norms) <= limit
+    assert min(norms) > 0.0
+
+
+def test_the_learning_rate_follows_the_schedule_of_the_full_horizon(tmp_path: Path) -> None:
+    run = Run(tmp_path, "schedule=linear", "schedule.warmup_fraction=0.0", EVERY_EPOCH)
+    run.attempt(ask=("pause", 2))
+    groups = run.state["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == pytest.approx([0.01 * (1 - 11 / 24)] * 2)
+
+
+def test_the_average_of_weights_is_what_is_measured_and_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path, "training.ema_decay=0.5", EVERY_EPOCH, "training.epochs=1")
+    seen: list[dict[str, Tensor]] = []
+
+    class Watches(BlobsTask):
+        def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
+            super().after_step(model, batches, loss)
+            seen.append({name: p.detach().clone() for name, p in model.named_parameters()})
+
+    run.attempt(task=Watches())
+    expected = seen[0]["0.weight"]
+    for weights in seen[1:]:
+        expected = 0.5 * expected + 0.5 * weights["0.weight"]
+    average = run.state["average"]["module.0.weight"]
+    assert torch.allclose(average, expected, atol=1e-6)
+    assert not torch.equal(average, run.state["model"]["0.weight"])
+    kept = load_weights(run.folder.checkpoints / "best.safetensors")
+    assert torch.equal(kept["0.weight"], average)
+    assert torch.equal(kept["1.running_mean"], run.state["model"]["1.running_mean"])
+
+
+def test_early_stopping_waits_for_its_patience_and_keeps_the_best(tmp_path: Path) -> None:
+    run = Run(tmp_path, "training.patience=2", "training.epochs=20", "optim.lr=1e-9")
+
+    losses = iter([0.9, 0.5, 0.6, 0.7, 0.1])
+
+    class Told(BlobsMetrics):
+        def compute(self) -> dict[str, float]:
+            return {"loss": next(losses), "accuracy": 0.0}
+
+    class TellsLosses(BlobsTask):
+        def metrics(self) -> BlobsMetrics:
+            return Told()
+
+    outcome = run.attempt(task=TellsLosses())
+    assert outcome.state == "done"
+    assert (outcome.best_step, outcome.metrics["val_loss"]) == (2, 0.5)
+    assert len(run.curve) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "resumable"),
+    [("pause", "paused", True), ("prune", "pruned", False), ("cancel", "failed", True)],
+)
+def test_requests_end_a_run_as_asked(
+    tmp_path: Path, kind: str, state: str, resumable: bool
+) -> None:
+    run = Run(tmp_path, "training.checkpoint_seconds=1000")
+    outcome = run.attempt(ask=(kind, 2))
+    assert (outcome.state, outcome.attempt) == (state, 1)
+    assert len(run.curve) == 2
+    assert (run.folder.checkpoints / "last.pt").exists() == resumable
+
+
+def test_a_request_to_an_earlier_attempt_is_not_obeyed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.folder.path.mkdir(exist_ok=True)
+    attempt = run.folder.begin_attempt()
+    run.folder.write_request(Request("prune", attempt))
+    written = (run.folder.path / "request.json").read_text()
+    attempt = run.folder.begin_attempt()
+    (run.folder.path / "request.json").write_text(written)  # arrived late
+    assert run.folder.read_request(attempt) is None
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path: Path) -> None:
+    run = Run(tmp_path, "data.bad_epoch=2")
+    with pytest.raises(Diverged, match=r"at step 15\. A lower optim\.lr"):
+        run.attempt()
+    assert len(run.curve) == 2
+
+
+def test_a_goal_that_is_not_measured_is_named_with_what_is(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    plan = Plan(run.config, "val_acuracy", "max")
+    attempt = run.folder.begin_attempt()
+    reporter = Reporter(run.folder, attempt)
+    with pytest.raises(ConfigError, match=r"val_acuracy was not measured.*'val_accuracy'"):
+        train(make_setup(run.config, CPU), plan, reporter, run.folder)  # type: ignore[arg-type]
+    reporter.close()
+
+
+def test_a_failed_set_up_does_not_spoil_the_next_run_of_a_worker(tmp_path: Path) -> None:
+    """Accelerate's state is one a process, and refuses another precision."""
+
+    class Groupless(BlobsTask):
+        def param_groups(self, model: nn.Module) -> Any:
+            raise ValueError("no groups")
+
+    run = Run(tmp_path / "one")
+    with pytest.raises(ValueError, match="no groups"):
+        run.attempt(task=Groupless())
+    folder = RunFolder(tmp_path / "two")
+    tree = compose(find_recipe("blobs"), ["training.precision=bf16"]).tree
+    folder.write_config(run_part(tree))
+    folder.begin_attempt()
+    assert job.run(folder, redirect=False).state == "done"
+
+
+def test_bf16_and_an_average_of_weights_work_together(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    overrides = ["training.precision=bf16", "training.ema_decay=0.9"]
+    folder.write_config(run_part(compose(find_recipe("blobs"), overrides).tree))
+    folder.begin_attempt()
+    outcome = job.run(folder, redirect=False)
+    assert outcome.state == "done", outcome.reason
+    assert math.isfinite(outcome.metrics["val_loss"])
+
+
+def test_automatic_choices_are_written_into_the_configuration(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_config(run_part(compose(find_recipe("blobs")).tree))
+    folder.begin_attempt()
+    job.run(folder, redirect=False)
+    assert folder.read_config()["training"]["precision"] in ("fp32", "bf16")
+
+
+def test_a_run_leaves_the_worker_as_it_found_it(tmp_path: Path) -> None:
+    """Flags that a recipe set are reset before the next run, and its numbers do not change."""
+    outcomes = []
+    for name in ("first", "second"):
+        folder = RunFolder(tmp_path / name)
+        folder.write_config(run_part(compose(find_recipe("blobs")).tree))
+        folder.begin_attempt()
+        outcomes.append(job.run(folder, threads=1, redirect=False).metrics)
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        torch.rand(5)
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    assert outcomes[0] == outcomes[1]
