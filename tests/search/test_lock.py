@@ -14,7 +14,8 @@ from practice.quadratic.studies import tuned
 from tunewright.errors import StudyError
 from tunewright.search import lock
 from tunewright.search.lock import FolderLock, Lease, refuse_if_alive
-from tunewright.search.study import Settings, Study, stored_settings
+from tunewright.search.storage import Settings, stored_settings
+from tunewright.search.study import Study
 from tunewright.spaces.domain import Float
 from tunewright.spaces.space import Parameter, Space
 

@@ -11,15 +11,8 @@ from practice.quadratic.studies import rows
 
 from tunewright.config.schema import Asha, Random, Tpe
 from tunewright.errors import StudyError
-from tunewright.search.study import (
-    CONSTRAINT,
-    Settings,
-    Study,
-    load_record,
-    open_storage,
-    stored_lease,
-    stored_settings,
-)
+from tunewright.search.storage import Settings, open_storage, stored_lease, stored_settings
+from tunewright.search.study import CONSTRAINT, Study, load_record
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.rules import Condition, Forbidden
 from tunewright.spaces.space import Parameter, Space

@@ -13,7 +13,8 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
-from tunewright.search.study import absolute_url, load_record, silence_optuna
+from tunewright.search.storage import absolute_url, silence_optuna
+from tunewright.search.study import load_record
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.search.pruning import rungs
-from tunewright.search.study import Settings, absolute_url, stored_settings
+from tunewright.search.storage import Settings, absolute_url, stored_settings
 from tunewright.spaces.build import build_space, specification
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space, read_space

@@ -25,7 +25,8 @@ from tunewright.search.loop import Ending, Loop, Search
 from tunewright.search.prepare import Prepared, full_configuration, prepare, run_part, trial_values
 from tunewright.search.results import link_foreign_names, write_results
 from tunewright.search.single import Trained, free_folder, run_seeds
-from tunewright.search.study import Study, silence_optuna, stored_lease
+from tunewright.search.storage import silence_optuna, stored_lease
+from tunewright.search.study import Study
 from tunewright.search.watch import Silent, Watch
 from tunewright.spaces.read import SpaceFile
 from tunewright.training.trackers.tracker import require
