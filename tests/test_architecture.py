@@ -33,7 +33,12 @@ FLOORS = (
 """From the roof down; names on one line are neighbours, which do not know each other."""
 
 DOORS = {
-    "optuna": ("search/study.py", "search/storage.py", "search/translation.py"),
+    "optuna": (
+        "search/study.py",
+        "search/samplers.py",
+        "search/storage.py",
+        "search/translation.py",
+    ),
     "hydra": ("config/compose.py",),
     "plotly": ("report/",),
     "accelerate": ("training/trainer.py",),

@@ -19,6 +19,7 @@ def test_every_kind_is_a_leaf_itself():
         "schedule.type",
         "study.sampler.type",
         "study.pruner.type",
+        "study.pruner.wrapped.type",
         "executor.type",
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from tunewright.config import optuna_names
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, overlaid, sources_in
 from tunewright.config.tree import Tree, copied, drop, flatten, get, merged, put
@@ -100,9 +101,9 @@ def translated(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
 
 
 def _own(path: str, recipe: Configurable) -> str:
-    return recipe.aliases.get(path, path)
+    return recipe.aliases.get(path) or optuna_names.KEYS.get(path, path)
 
 
 def _word(path: str, value: Any, recipe: Configurable) -> Any:
-    words = recipe.words.get(path, {})
+    words = {**optuna_names.WORDS.get(path, {}), **recipe.words.get(path, {})}
     return words.get(value, value) if isinstance(value, str) else value

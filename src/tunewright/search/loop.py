@@ -7,10 +7,9 @@ when it died is still in the folders, and is read when the same command is typed
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from tunewright.config.schema import Asha, NoPruner
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.executors.executor import Executor, Handle, Need
 from tunewright.runs.folder import RunFolder, StudyFolder
@@ -18,7 +17,7 @@ from tunewright.runs.progress import ProgressTail, read_progress
 from tunewright.runs.record import INFEASIBLE, Cause, Outcome, Request, Trial, TrialState
 from tunewright.search.interrupt import StopFlag
 from tunewright.search.lock import Lease
-from tunewright.search.pruning import keeps, rungs
+from tunewright.search.pruning import Pruner
 from tunewright.search.study import Study
 from tunewright.search.watch import Standing, Watch
 
@@ -42,7 +41,7 @@ class Search:
     configure: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     last_step: int
     total: int
-    pruner: Asha | NoPruner
+    pruner: Pruner
     executor: ExecutorConfig
     timeout: float | None = None
     stage: str = "explore"
@@ -50,7 +49,10 @@ class Search:
 
 @dataclass
 class _Live:
-    """A trial in the hands of an executor."""
+    """A trial in the hands of an executor.
+
+    judged: the last step after which the pruner was asked about it.
+    """
 
     number: int
     values: Mapping[str, Any]
@@ -59,7 +61,7 @@ class _Live:
     tail: ProgressTail
     attempt: int
     deadline: float | None
-    decided: set[int] = field(default_factory=set)
+    judged: int
 
 
 class Loop:
@@ -67,11 +69,17 @@ class Loop:
 
     def __init__(self, study: Study, search: Search, watch: Watch, lease: Lease) -> None:
         self.study, self.search, self.watch, self._lease = study, search, watch, lease
-        self._rungs = rungs(search.pruner, search.last_step)
+        self._total = study.reachable(search.total)
+        if self._total < search.total:
+            watch.notice(
+                f"the space has no more points than {self._total}, and study.trials is "
+                f"{search.total}: each is tried once"
+            )
         self._live: dict[int, _Live] = {}
         self._deaths: dict[int, int] = {}
         record = study.record()
         self._ended = {t.number: t for t in record.trials if t.state != "running"}
+        self._done = {t.number for t in record.of_state("done")}
         self._best = record.best
         self._drop_losers()
         self._waiting = study.running()
@@ -106,12 +114,12 @@ class Loop:
     def standing(self) -> Standing:
         """Where the search stands."""
         states = [trial.state for trial in self._ended.values()]
-        left = self.search.total - len(self._ended)
+        left = self._total - len(self._ended)
         slots = max(1, len(self._live))
         mean = sum(self._spent) / len(self._spent) if self._spent else None
         return Standing(
             stage=self.search.stage,
-            total=self.search.total,
+            total=self._total,
             ended=len(self._ended),
             running=len(self._live),
             pruned=states.count("pruned"),
@@ -147,7 +155,7 @@ class Loop:
         while len(self._live) < executor.slots:
             if self._waiting:
                 number, values = self._waiting.pop(0)
-            elif self.study.count < self.search.total:
+            elif self.study.count < self._total:
                 number, values = self.study.ask()
             else:
                 return
@@ -169,7 +177,7 @@ class Loop:
             ProgressTail(folder.progress, attempt),
             attempt,
             deadline=None if limit is None else time.monotonic() + limit,
-            decided={rung for rung in self._rungs if rung < passed},
+            judged=passed - 1,  # what was reported last may not have been judged
         )
         self.watch.started(number, values, handle.status())
         self.watch.moved(self.standing())
@@ -177,29 +185,24 @@ class Loop:
     def _read(self, live: _Live) -> None:
         for progress in live.tail.poll():
             self._store(live.number, progress.step, progress.metrics)
-            self._maybe_prune(live, progress.step)
+            self._maybe_prune(live)
 
     def _store(self, number: int, step: int, metrics: Mapping[str, float]) -> None:
         if self.search.metric in metrics:
             self.study.report(number, step, metrics[self.search.metric])
 
-    def _maybe_prune(self, live: _Live, step: int) -> None:
-        for rung in self._rungs:
-            if step < rung or rung in live.decided:
-                continue
-            live.decided.add(rung)
-            assert isinstance(self.search.pruner, Asha)
-            if not keeps(
-                live.number,
-                rung,
-                self.study.curves,
-                reduction_factor=self.search.pruner.reduction_factor,
-                direction=self.search.direction,
-            ):
-                reason = (
-                    f"not among the best 1/{self.search.pruner.reduction_factor} at rung {rung}"
-                )
+    def _maybe_prune(self, live: _Live) -> None:
+        """Ask the pruner about each new value; after the last step nothing is left to stop."""
+        curves = self.study.curves
+        for step in sorted(s for s in curves[live.number] if s > live.judged):
+            live.judged = step
+            if step >= self.search.last_step:
+                return
+            if not self.search.pruner.keeps(live.number, step, curves, self._done):
+                reason = self.search.pruner.reason(live.number, step)
                 live.folder.write_request(Request("prune", live.attempt, reason))
+                live.judged = self.search.last_step  # one request is enough
+                return
 
     def _settle(self, live: _Live) -> None:
         del self._live[live.number]
@@ -250,6 +253,8 @@ class Loop:
             outcome.seconds,
         )
         self._ended[number] = trial
+        if state == "done":
+            self._done.add(number)
         self._spent.append(outcome.seconds)
         self._keep_best(trial, folder)
         self.watch.ended(trial, self.standing())

@@ -13,7 +13,8 @@ from tunewright.config.tree import Tree, flatten
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
-from tunewright.search.pruning import rungs
+from tunewright.search.pruning import pruner
+from tunewright.search.samplers import check_sampler
 from tunewright.search.storage import Settings, absolute_url, stored_settings
 from tunewright.spaces.build import build_space, specification
 from tunewright.spaces.parameter import Surroundings
@@ -56,7 +57,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     url = absolute_url(study.storage or f"sqlite:///{folder.database}")
     explore, config = stage(recipe, composed, "explore")
     metric, direction = recipe.goal(config.goal)
-    rungs(study.pruner, config.training.epochs)
+    pruner(study.pruner, config.training.epochs, direction)
     notices = [*composed.notices, *recipe.check_data(config)]
     full, full_config = stage(recipe, composed, "final")
     if study.final and full.get("data") != explore.get("data"):
@@ -66,6 +67,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
     space, changes = checked_space(recipe, composed, explore, config, spec)
+    notices += check_sampler(study, space)
     settings = Settings(
         recipe=recipe.name,
         goal=config.goal,

@@ -1,62 +1,297 @@
-"""Asynchronous successive halving as a pure function of the curves seen so far.
+"""Pruners as pure functions of the curves seen so far: when they may stop a trial, and which.
 
 Nothing is stored: a resumed study decides as it would have without the interruption.
-Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2,
-with stopping in place of promotion.
 """
 
-from collections.abc import Mapping
-from typing import Literal
+import itertools
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
 
-from tunewright.config.schema import Asha, NoPruner
+import numpy as np
+
+from tunewright.config import schema
 from tunewright.errors import ConfigError
 
+Curve = Mapping[int, float]
+Direction = Literal["max", "min"]
 
-def rungs(pruner: Asha | NoPruner, last_step: int) -> list[int]:
-    """The epochs after which a trial may be stopped; never the last one.
 
-    Raises ConfigError when the pruner could never act.
+class Pruner(Protocol):
+    """Decides on running trials; steps are epochs completed, counted from 1."""
+
+    def steps(self) -> Iterator[int]:
+        """The steps at which a trial may be stopped that reports every step; rising."""
+
+    def keeps(
+        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
+    ) -> bool:
+        """Whether trial `number`, which has just reported `step`, goes on.
+
+        curves: what each trial reported, by step. done: the trials that ran to their end.
+        """
+
+    def reason(self, number: int, step: int) -> str:
+        """Why `keeps` said no."""
+
+
+def pruner(settings: schema.Pruner, last_step: int, direction: Direction) -> Pruner:
+    """The pruner that is asked for.
+
+    Raises ConfigError when it could never act before `last_step`, after which there is
+    nothing left to stop.
     """
-    if isinstance(pruner, NoPruner):
-        return []
-    factor = pruner.reduction_factor
-    rung = pruner.min_resource * factor**pruner.min_early_stopping_rate
-    found = []
-    while rung < last_step:
-        found.append(rung)
-        rung *= factor
-    if not found:
+    made = _made(settings, last_step, 1.0 if direction == "max" else -1.0)
+    first = next(made.steps(), None)
+    if first is not None and first >= last_step:
         raise ConfigError(
-            f"the pruner asha would never prune: its first rung is after {rung} epochs, and the "
-            f"last epoch is {last_step}",
-            expected="a rung before the last epoch",
-            remedy="Use study.pruner.min_resource=2 study.pruner.reduction_factor=2 "
-            "study.pruner.min_early_stopping_rate=0, more epochs, or study.pruner.type=none.",
+            f"the pruner {settings.type} would never prune: its first decision is after {first} "
+            f"epochs, and the last epoch is {last_step}",
+            expected="a decision before the last epoch",
+            remedy=f"Use {_REMEDIES[settings.type]}, more epochs, or study.pruner.type=none.",
         )
-    return found
+    return made
 
 
-def keeps(
-    number: int,
-    rung: int,
-    curves: Mapping[int, Mapping[int, float]],
-    *,
-    reduction_factor: int,
-    direction: Literal["max", "min"],
-) -> bool:
-    """Whether trial `number` is among the best `1 / reduction_factor` that reached `rung`.
+_REMEDIES = {
+    "asha": "study.pruner.min_resource=2 study.pruner.reduction_factor=2 "
+    "study.pruner.min_early_stopping_rate=0",
+    "hyperband": "study.pruner.min_resource=1",
+    "median": "study.pruner.warmup_steps=0",
+    "percentile": "study.pruner.warmup_steps=0",
+    "patient": "a smaller study.pruner.patience, an earlier study.pruner.wrapped",
+}
 
-    A trial's value at a rung is its best one so far. While fewer than `reduction_factor`
-    trials have been there, only the best of them goes on.
-    """
-    sign = 1.0 if direction == "max" else -1.0
-    reached = {
-        other: max(sign * value for step, value in curve.items() if step <= rung)
-        for other, curve in curves.items()
-        if any(step >= rung for step in curve) and any(step <= rung for step in curve)
-    }
-    if number not in reached:
+
+def _made(settings: schema.Pruner, last_step: int, sign: float) -> Pruner:
+    match settings:
+        case schema.NoPruner():
+            return NoPruner()
+        case schema.Asha():
+            first = settings.min_resource * (
+                settings.reduction_factor**settings.min_early_stopping_rate
+            )
+            return Halving(first, settings.reduction_factor, sign)
+        case schema.Hyperband():
+            return Hyperband(settings.min_resource, last_step, settings.reduction_factor, sign)
+        case schema.Median():
+            kept = 50.0
+        case schema.Percentile():
+            kept = settings.percentile
+        case schema.Patient():
+            inner = _made(settings.wrapped, last_step, sign)
+            alone = isinstance(settings.wrapped, schema.NoPruner)
+            return Patient(settings.patience, settings.min_delta, None if alone else inner, sign)
+    return Percentile(
+        kept, settings.startup_trials, settings.warmup_steps, settings.interval_steps, sign
+    )
+
+
+@dataclass(frozen=True)
+class NoPruner:
+    """Every trial runs to its end."""
+
+    def steps(self) -> Iterator[int]:
+        """None."""
+        return iter(())
+
+    def keeps(
+        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
+    ) -> bool:
+        """Yes."""
         return True
-    promoted = max(1, len(reached) // reduction_factor)
-    better = sum(value > reached[number] for other, value in reached.items() if other != number)
-    return better < promoted
+
+    def reason(self, number: int, step: int) -> str:
+        """Never asked for."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Asynchronous successive halving, with rungs at `first * factor ** k`.
+
+    A trial's value at a rung is its best one so far. While fewer than `factor` trials have
+    been there, only the best of them goes on. Source: Li et al. 2020, "A System for Massively
+    Parallel Hyperparameter Tuning", algorithm 2, with stopping in place of promotion.
+    """
+
+    first: int
+    factor: int
+    sign: float
+
+    def steps(self) -> Iterator[int]:
+        """The rungs."""
+        return (self.first * self.factor**k for k in itertools.count())
+
+    def keeps(
+        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
+    ) -> bool:
+        """Whether trial `number` is among the best `1 / factor` at each rung it came to."""
+        passed = _last_report(curves[number], before=step)
+        rungs = itertools.takewhile(lambda rung: rung <= step, self.steps())
+        return all(self._among_best(number, r, curves) for r in rungs if r > passed)
+
+    def reason(self, number: int, step: int) -> str:
+        """The rung and the share."""
+        rung = max(itertools.takewhile(lambda rung: rung <= step, self.steps()))
+        return f"not among the best 1/{self.factor} at rung {rung}"
+
+    def _among_best(self, number: int, rung: int, curves: Mapping[int, Curve]) -> bool:
+        reached = {
+            other: _best(curve, rung, self.sign)
+            for other, curve in curves.items()
+            if any(step >= rung for step in curve) and any(step <= rung for step in curve)
+        }
+        if number not in reached:
+            return True
+        promoted = max(1, len(reached) // self.factor)
+        better = sum(value > reached[number] for value in reached.values())
+        return better < promoted
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """Successive halving in brackets, each of which begins one rung later than the one before.
+
+    A trial belongs to a bracket by its number, and its rivals are the others of its bracket.
+    Source: Li et al. 2018, "Hyperband", algorithm 1, for how many trials each bracket gets.
+    """
+
+    first: int
+    last_step: int
+    factor: int
+    sign: float
+
+    def steps(self) -> Iterator[int]:
+        """The rungs of the first bracket, among which are those of all others."""
+        return self.brackets[0].steps()
+
+    def keeps(
+        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
+    ) -> bool:
+        """Whether trial `number` is among the best of its bracket."""
+        bracket = self.bracket(number)
+        rivals = {n: curve for n, curve in curves.items() if self.bracket(n) == bracket}
+        return self.brackets[bracket].keeps(number, step, rivals, done)
+
+    def reason(self, number: int, step: int) -> str:
+        """The rung, the share and the bracket."""
+        bracket = self.bracket(number)
+        return f"{self.brackets[bracket].reason(number, step)} of bracket {bracket}"
+
+    @cached_property
+    def brackets(self) -> tuple[Halving, ...]:
+        """As many as have their first rung within the epochs, at least one."""
+        rungs = itertools.takewhile(
+            lambda rung: rung <= self.last_step, Halving(self.first, self.factor, 1.0).steps()
+        )
+        starts = tuple(rungs) or (self.first,)
+        return tuple(Halving(start, self.factor, self.sign) for start in starts)
+
+    def bracket(self, number: int) -> int:
+        """The bracket of a trial: at any time, each bracket has its share of the trials."""
+        return self._turns[number % len(self._turns)]
+
+    @cached_property
+    def _turns(self) -> tuple[int, ...]:
+        count = len(self.brackets)
+        shares = [math.ceil(count * self.factor**s / (s + 1)) for s in reversed(range(count))]
+        total, given, turns = sum(shares), [0] * count, []
+        for turn in range(1, total + 1):
+            behind = [share * turn - total * has for share, has in zip(shares, given, strict=True)]
+            turns.append(behind.index(max(behind)))
+            given[turns[-1]] += 1
+        return tuple(turns)
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """Stop a trial whose best value so far is worse than a percentile of the others' values.
+
+    The others are the trials that ran to their end, with their values at the same step.
+    Decides as Optuna's PercentilePruner and, with `kept` 50, as its MedianPruner (Golovin et
+    al. 2017, "Google Vizier", section 3.2.2, says it of averages).
+    """
+
+    kept: float
+    startup_trials: int
+    warmup_steps: int
+    interval_steps: int
+    sign: float
+
+    def steps(self) -> Iterator[int]:
+        """The first after the warm-up, then at each interval."""
+        first = max(1, self.warmup_steps)
+        yield first
+        later = itertools.count(self.warmup_steps, self.interval_steps)
+        yield from (step for step in later if step > first)
+
+    def keeps(
+        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
+    ) -> bool:
+        """Whether trial `number` is in the best `kept` per cent, or it is too early to tell."""
+        if step < self.warmup_steps or len(done) < max(1, self.startup_trials):
+            return True
+        due = step - (step - self.warmup_steps) % self.interval_steps
+        if _last_report(curves[number], before=step) >= due:
+            return True
+        values = [curves[other][step] for other in done if step in curves[other]]
+        if not values:
+            return True
+        with np.errstate(invalid="ignore"):  # between two infinities lies NaN, which is no bar
+            bar = np.percentile(values, 100 - self.kept if self.sign > 0 else self.kept)
+        return not _best(curves[number], step, self.sign) < self.sign * bar
+
+    def reason(self, number: int, step: int) -> str:
+        """The bar and the step."""
+        bar = "half" if self.kept == 50 else f"{self.kept:g} %"
+        return f"not in the best {bar} of the finished trials at step {step}"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Ask `wrapped` only on a trial that got no better for `patience` steps; None: stop it.
+
+    No better means worse by more than `min_delta` than its best before. Decides as Optuna's
+    PatientPruner around the same pruner.
+    """
+
+    patience: int
+    min_delta: float
+    wrapped: Pruner | None
+    sign: float
+
+    def steps(self) -> Iterator[int]:
+        """Those of `wrapped` at which patience can be at its end."""
+        first = self.patience + 2
+        if self.wrapped is None:
+            return itertools.count(first)
+        return (step for step in self.wrapped.steps() if step >= first)
+
+    def keeps(
+        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
+    ) -> bool:
+        """Whether trial `number` improves still, or `wrapped` keeps it."""
+        reported = sorted(s for s in curves[number] if s <= step)
+        before, after = reported[: -self.patience - 1], reported[-self.patience - 1 :]
+        if not before:
+            return True
+        once, lately = (max(self.sign * curves[number][s] for s in t) for t in (before, after))
+        if not once - self.min_delta > lately:
+            return True
+        return self.wrapped is not None and self.wrapped.keeps(number, step, curves, done)
+
+    def reason(self, number: int, step: int) -> str:
+        """The patience, and the reason of `wrapped`."""
+        text = f"no better for {self.patience + 1} steps"
+        return text if self.wrapped is None else f"{text}, {self.wrapped.reason(number, step)}"
+
+
+def _last_report(curve: Curve, *, before: int) -> int:
+    return max((step for step in curve if step < before), default=-1)
+
+
+def _best(curve: Curve, step: int, sign: float) -> float:
+    return max(sign * value for s, value in curve.items() if s <= step)

@@ -23,6 +23,7 @@ from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import FolderLock, Lease, refuse_if_alive
 from tunewright.search.loop import Ending, Loop, Search
 from tunewright.search.prepare import Prepared, full_configuration, prepare, run_part, trial_values
+from tunewright.search.pruning import pruner
 from tunewright.search.results import link_foreign_names, write_results
 from tunewright.search.single import Trained, free_folder, run_seeds
 from tunewright.search.storage import silence_optuna, stored_lease
@@ -158,7 +159,11 @@ def _explore(
             configure=lambda values: _run_tree(recipe, prepared, values),
             last_step=prepared.config.training.epochs,
             total=prepared.config.study.trials,
-            pruner=prepared.config.study.pruner,
+            pruner=pruner(
+                prepared.config.study.pruner,
+                prepared.config.training.epochs,
+                prepared.settings.direction,
+            ),
             executor=prepared.config.executor,
             timeout=prepared.config.study.timeout,
         )

@@ -5,20 +5,20 @@ drawn from the view, which holds the same trials: a point that breaks a rule is 
 there and never becomes a trial, and sampling does not wait for the database.
 """
 
+import itertools
 import json
 import random
 from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunewright.config.schema import Random, Tpe
 from tunewright.errors import StudyError, did_you_mean
 from tunewright.runs.record import StudyRecord
 from tunewright.runs.record import TrialState as State
+from tunewright.search.samplers import optuna_sampler, sequence
 from tunewright.search.storage import (
     LEASE,
     OURS,
@@ -37,6 +37,7 @@ from tunewright.search.translation import (
     suggested,
     told,
 )
+from tunewright.spaces.points import identity
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Space
 
@@ -68,7 +69,9 @@ class Study:
         self._view = optuna.create_study(
             storage=self._memory,
             # A seed used again after a resume would propose the first points again.
-            sampler=_sampler(settings.sampler, settings.seed + 1_000_003 * self.count),
+            sampler=optuna_sampler(
+                settings.sampler, space, settings.seed + 1_000_003 * self.count, stored
+            ),
             direction="maximize" if settings.direction == "max" else "minimize",
         )
         self._view_id = self._memory.get_study_id_from_name(self._view.study_name)
@@ -76,9 +79,14 @@ class Study:
         self.curves: dict[int, dict[int, float]] = {}
         for trial in stored:
             self._mirror(trial)
+        self._sequence = sequence(settings.sampler, space, settings.seed)
+        self._tried = {identity(space, decoded_params(trial)) for trial in stored}
 
     def ask(self) -> tuple[int, dict[str, Any]]:
-        """A new trial: its number and its parameters; stored as running before this returns."""
+        """A new trial: its number and its parameters; stored as running before this returns.
+
+        Raises StudyError when no point is left to try.
+        """
         values = self.space.default() if self.count == 0 else None
         view_trial = None
         if values is None:
@@ -95,8 +103,18 @@ class Study:
             number = self._storage.get_trial_number_from_id(trial_id)
         self._trial_ids[number], self._view_trials[number] = trial_id, view_trial
         self.curves[number] = {}
+        self._tried.add(identity(self.space, values))
         self.count += 1
         return number, values
+
+    def reachable(self, total: int) -> int:
+        """How many trials the study can have, up to `total`: a grid comes to an end."""
+        points = sequence(self.settings.sampler, self.space, self.settings.seed)
+        if points is None:
+            return total
+        new = (values for values in points if identity(self.space, values) not in self._tried)
+        left = sum(1 for _ in itertools.islice(new, max(0, total - self.count)))
+        return min(total, self.count + left)
 
     def report(self, number: int, step: int, value: float) -> None:
         """Store an intermediate value; one that is already stored at this step stays."""
@@ -158,6 +176,11 @@ class Study:
             self._storage.engine.dispose()
 
     def _sampled(self) -> tuple[dict[str, Any], int | None]:
+        if self._sequence is not None:
+            for values in self._sequence:
+                if identity(self.space, values) not in self._tried:
+                    return values, None
+            raise StudyError("every point of the space has been tried, or is forbidden")
         for _ in range(REJECTIONS):
             trial = self._view.ask()
             values = self.space.draw(lambda p, trial=trial: suggested(trial, p))  # type: ignore[misc]
@@ -170,6 +193,8 @@ class Study:
         return values_or_none, None
 
     def _mirror(self, trial: FrozenTrial) -> None:
+        for key in [key for key in trial.system_attrs if key.startswith("cma")]:
+            del trial.system_attrs[key]  # a pickle, which a stranger may have put there
         view_id = self._memory.create_new_trial(self._view_id, trial)
         self._view_trials[trial.number] = view_id
         self.curves[trial.number] = dict(trial.intermediate_values)
@@ -213,21 +238,6 @@ def _constrain(study: optuna.Study, trial_id: int, state: State) -> None:
 def _lease(study: optuna.Study) -> Mapping[str, Any]:
     lease: Mapping[str, Any] = study.user_attrs.get(LEASE) or {}
     return lease
-
-
-def _sampler(settings: Mapping[str, Any], seed: int) -> BaseSampler:
-    kind = settings["type"]
-    with quiet():
-        if kind == Tpe().type:
-            return TPESampler(
-                n_startup_trials=settings["startup_trials"],
-                multivariate=True,
-                group=True,  # keeps the joint model inside conditional branches
-                constant_liar=True,
-                seed=seed,
-            )
-        assert kind == Random().type
-        return RandomSampler(seed=seed)
 
 
 def _importances(study: optuna.Study) -> dict[str, float]:

@@ -67,7 +67,7 @@ def embed_texts(texts: Sequence[str], fit: Mask, /, *, dimensions: int = 512) ->
     variants stay near; then latent semantic analysis (Deerwester et al. 1990). Vocabulary and
     axes come from the rows of `fit` alone, [N]. Raises DataError when these hold no words.
     """
-    from scipy.sparse import csr_array, hstack  # type: ignore[import-untyped]
+    from scipy.sparse import csr_array, hstack
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -55,18 +55,6 @@ WORDS = {
         "softmax_infonce": "softmax",
         "queue_infonce": "queue",
     },
-    "study.sampler.type": {
-        "TPE": "tpe",
-        "TPESampler": "tpe",
-        "Random": "random",
-        "RandomSampler": "random",
-    },
-    "study.pruner.type": {
-        "SuccessiveHalvingPruner": "asha",
-        "ASHA": "asha",
-        "null": "none",
-        "NopPruner": "none",
-    },
 }
 
 
