@@ -61,6 +61,7 @@ TORCH_FREE = (
     "tunewright.search",
     "tunewright.recipes.find",
     "tunewright.recipes.recipe",
+    "tunewright.recipes.function",
     "tunewright.recipes.pairs.commands",
     "tunewright.recipes.pairs.config",
     "tunewright.recipes.pairs.recipe",

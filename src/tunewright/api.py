@@ -6,14 +6,15 @@ Words are what one types: a recipe or a file, then overrides (`"optim.lr=1e-3"`)
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from tunewright.config.compose import Composed
 from tunewright.errors import UsageError
-from tunewright.request import Request, understand
+from tunewright.request import Request, function_request, understand
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.deliver.replay import Replayed
+    from tunewright.recipes.function.call import Function
     from tunewright.runs.folder import RunFolder
     from tunewright.search.look import Looked
     from tunewright.search.single import Trained
@@ -24,9 +25,46 @@ if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor 
 RUNS = Path("runs")
 
 
+@overload
 def tune(
     *words: str,
     space: Path | None = None,
+    trials: int | None = None,
+    name: str | None = None,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    storage: str | None = None,
+    config: Path | None = None,
+    config_dir: Path | None = None,
+    config_name: str | None = None,
+    runs_dir: Path = RUNS,
+    watch: "Watch | None" = None,
+) -> "Tuned": ...
+
+
+@overload
+def tune(
+    function: "Function",
+    space: Mapping[str, Any] | Path | str,
+    /,
+    *overrides: str,
+    goal: str | None = None,
+    steps: int | None = None,
+    trials: int | None = None,
+    name: str | None = None,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    storage: str | None = None,
+    runs_dir: Path = RUNS,
+    watch: "Watch | None" = None,
+) -> "Tuned": ...
+
+
+def tune(
+    *words: Any,
+    space: Path | None = None,
+    goal: str | None = None,
+    steps: int | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
@@ -41,18 +79,32 @@ def tune(
     """Search for the best configuration, then train it in full; the same call resumes.
 
     trials: in all, also after a resume. jobs: at once. timeout: seconds for the search.
+
+    With a function in place of the words, `tune(function, space)`, search for the parameters
+    for which `function(params, report)` returns the best score. space: a mapping from names to
+    domains, or a space file. goal: `value` for a number that is returned, else one of the
+    names; with `:min` the smallest wins. steps: the last step that the function reports, at
+    which none is pruned. See docs/functions.md.
+
     Raises a TunewrightError; see `search.stages.tune`.
     """
     from tunewright.search.stages import tune as tune_stages
 
-    settings = {
+    settings: dict[str, Any] = {
         "study.trials": trials,
         "study.name": name,
         "study.jobs": jobs,
         "study.timeout": timeout,
         "study.storage": storage,
     }
-    request = _request(tune, words, config, config_dir, config_name, space, settings)
+    if words and callable(words[0]):
+        from tunewright.search.watch import Notices
+
+        settings |= {"goal": goal, "training.epochs": steps}
+        request = function_request(words, space, settings)
+        watch = watch or Notices()
+    else:
+        request = _request(tune, words, config, config_dir, config_name, space, settings)
     return tune_stages(
         request.recipe, request.composed, given=request.space, runs=Path(runs_dir), watch=watch
     )
@@ -178,7 +230,7 @@ def _request(
     return understand(
         words,
         command=command.__name__.replace("_", "-"),
-        options=[option for option in options if option != "watch"],
+        options=[option for option in options if option not in ("watch", "goal", "steps")],
         settings=settings,
         config=config,
         space=space,

@@ -7,12 +7,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
 from tunewright.config.check import checked
 from tunewright.errors import Diverged, OutOfMemory, TunewrightError
 from tunewright.recipes.find import find_recipe
+from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Cause, Outcome
 from tunewright.training.goal import score_of
@@ -27,12 +29,14 @@ def run(
     threads: int | None = None,
     heard: Callable[[], None] | None = None,
     redirect: bool = True,
+    bound: Run | None = None,
 ) -> Outcome:
     """Train what lies in `folder` and write its outcome; never raises for a failed training.
 
     Raises DataError when not even the outcome can be written, KeyboardInterrupt on Ctrl-C.
     threads: CPU threads for torch. heard: called after each report. redirect: send what the
-    process prints to the run's `log.txt`, native libraries included.
+    process prints to the run's `log.txt`, native libraries included. bound: what runs, for a
+    recipe that the folder's configuration does not say all of.
     """
     attempt = folder.attempt
     started = time.perf_counter()
@@ -41,7 +45,7 @@ def run(
         try:
             with _log(folder, redirect):
                 try:
-                    outcome = _train(folder, reporter, threads)
+                    outcome = _train(folder, reporter, threads, bound)
                 except (Exception, SystemExit):
                     traceback.print_exc()
                     raise
@@ -76,9 +80,13 @@ def reason_of(error: BaseException) -> str:
     return text if isinstance(error, TunewrightError) else f"{type(error).__name__}: {text}"[:500]
 
 
-def _train(folder: RunFolder, reporter: Reporter, threads: int | None) -> Outcome:
+def _train(
+    folder: RunFolder, reporter: Reporter, threads: int | None, bound: Run | None
+) -> Outcome:
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
+    if bound is not None:
+        recipe = replace(recipe, run=bound)
     config = checked(tree, recipe.config)
     reporter.tracking = Tracking(folder, configured(config.trackers))
     _fresh_flags(threads)

@@ -1,7 +1,8 @@
-"""What was typed, sorted: a recipe, files, overrides, and the guides' own flags."""
+"""What was typed or called, sorted: a recipe or a function, files, overrides, foreign flags."""
 
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from tunewright.config.layers import Layer
 from tunewright.config.tree import Tree, put
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.find import find_recipe, recipe_names
+from tunewright.recipes.function.reach import plain_name, reference, unreachable
+from tunewright.recipes.function.recipe import bound
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
@@ -98,6 +101,60 @@ def understand(
         reserving=command in ("tune", "space"),
     )
     return Request(recipe, composed, given)
+
+
+def function_request(words: Sequence[Any], space: object, settings: Mapping[str, Any]) -> Request:
+    """What `tune(function, space, *overrides)` means: the recipe `function`, bound to it.
+
+    space: by keyword, in place of the second of `words`. Raises UsageError for a function that
+    takes no parameters and report, and for a space that is neither a mapping nor a file.
+    """
+    function, *rest = words
+    if space is None and rest and not (isinstance(rest[0], str) and "=" in rest[0]):
+        space = rest.pop(0)
+    _check_signature(function)
+    settings = {**settings, "function": reference(function)}
+    settings["study.name"] = settings.get("study.name") or plain_name(function)
+    notices: tuple[str, ...] = ()
+    if why := unreachable(function):
+        jobs, settings["study.jobs"] = settings.get("study.jobs"), None
+        settings["executor.type"] = "inline"
+        several = f", one at a time and not {jobs}" if jobs not in (None, 1) else ""
+        notices = (f"trials run in this process{several}: {why}",)
+    file = Path(space) if isinstance(space, str | Path) else None
+    if file is None and not isinstance(space, Mapping):
+        raise UsageError(
+            f"the space {space!r}",
+            expected="a mapping from names to domains, or a file",
+            remedy='For example {"x": {"type": "float", "low": -1.0, "high": 1.0}}.',
+        )
+    request = understand(("function", *rest), command="tune", settings=settings, space=file)
+    given = request.space
+    if isinstance(space, Mapping):
+        written = dict(space) if _is_whole(space) else {"parameters": dict(space)}
+        given = parse_space(written, Path("the space"), {})
+    composed = replace(request.composed, notices=(*request.composed.notices, *notices))
+    return Request(bound(function), composed, given)
+
+
+def _is_whole(space: Mapping[str, Any]) -> bool:
+    """Whether a mapping is a space file's: `parameters` that are not one parameter's fields."""
+    parameters = space.get("parameters")
+    return isinstance(parameters, Mapping) and all(
+        isinstance(fields, Mapping) for fields in parameters.values()
+    )
+
+
+def _check_signature(function: Any) -> None:
+    try:
+        inspect.signature(function).bind({}, None)
+    except TypeError:
+        raise UsageError(
+            f"the function {plain_name(function)}{inspect.signature(function)}",
+            expected="one that can be called as function(params, report)",
+        ) from None
+    except ValueError:
+        return  # a builtin that does not tell
 
 
 def _sorted(words: Sequence[str]) -> _Typed:

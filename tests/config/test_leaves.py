@@ -1,5 +1,5 @@
 from tunewright.config.apply import with_values
-from tunewright.config.leaves import choices_of, leaves, without_foreign_keys
+from tunewright.config.leaves import choices_of, leaves, open_section, without_foreign_keys
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.pairs.config import PairsConfig
 
@@ -51,3 +51,10 @@ def test_a_changed_kind_keeps_what_it_shares_and_takes_defaults_for_the_rest():
     assert config.optim.lr == 0.5
     assert tree["model"]["type"] == "siglip"
     assert PairsConfig.model_validate(changed) == config
+
+
+def test_an_open_section_has_the_leaves_that_were_named_and_takes_any_key():
+    schema = open_section(["copy", "optim.lr", "_x"])
+    assert list(leaves(schema)) == ["copy", "optim.lr", "_x"]
+    tree, _ = with_values({}, {"optim.lr": 0.1, "_x": 2, "other": 3}, schema)
+    assert tree == {"optim": {"lr": 0.1}, "_x": 2, "other": 3}

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from tunewright.errors import DataError, Diverged
 from tunewright.parts.retrieval import (
+    bootstrap_difference,
     bootstrap_interval,
     ranks,
     retrieval_ranks,
@@ -171,3 +172,17 @@ def test_interval_of_a_full_validation_set_is_quick():
     start = time.perf_counter()
     bootstrap_interval(i2t, t2i, image_of_text)
     assert time.perf_counter() - start < 2
+
+
+def test_the_paired_difference_is_that_of_the_resamples():
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.arange(300)
+    texts = torch.nn.functional.normalize(torch.randn(300, 16, generator=generator), dim=1)
+    near = torch.nn.functional.normalize(texts + 0.3 * torch.randn(300, 16, generator=generator))
+    far = torch.nn.functional.normalize(near + 0.5 * torch.randn(300, 16, generator=generator))
+    better, worse = retrieval_ranks(near, texts, ids), retrieval_ranks(far, texts, ids)
+    low, high = bootstrap_difference(better, worse)
+    difference = scores_of_ranks(better)["recall_1"] - scores_of_ranks(worse)["recall_1"]
+    assert 0 < low < difference < high
+    assert bootstrap_difference(worse, better) == pytest.approx((-high, -low), abs=0.02)
+    assert bootstrap_difference(better, better) == (0.0, 0.0)

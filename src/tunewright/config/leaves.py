@@ -1,12 +1,12 @@
 """The schema read as a list of paths, so that spaces and messages can reason about keys."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 from tunewright.config.tree import Tree
@@ -31,6 +31,24 @@ def leaves(schema: type[BaseModel]) -> Mapping[str, Leaf]:
     found: dict[str, Leaf] = {}
     _walk(schema, "", {}, found)
     return MappingProxyType(found)
+
+
+class OpenSection(BaseModel):
+    """A section that takes any key; its leaves are those in `named`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    named: ClassVar[tuple[str, ...]] = ()
+
+
+def open_section(paths: Iterable[str]) -> type[OpenSection]:
+    """An open section in which these paths are leaves, of any type and without a default."""
+
+    class Named(OpenSection):
+        """Keys that one user chose."""
+
+        named: ClassVar[tuple[str, ...]] = tuple(paths)
+
+    return Named
 
 
 def kinds_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
@@ -81,6 +99,8 @@ def _walk(
     kinds: Mapping[str, tuple[str, ...]],
     found: dict[str, Leaf],
 ) -> None:
+    if issubclass(schema, OpenSection):
+        found |= {f"{prefix}{path}": Leaf(f"{prefix}{path}", None, {}) for path in schema.named}
     for name, field in schema.model_fields.items():
         path = f"{prefix}{name}"
         if several := kinds_of(field):

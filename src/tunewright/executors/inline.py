@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from tunewright.executors.executor import Handle, Need
+from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 
 
@@ -33,13 +34,15 @@ class InlineExecutor:
     """One slot, in this process.
 
     heard: called at each report, so that pruning works without a second process. threads: CPU
-    threads for torch; None leaves them as they are.
+    threads for torch; None leaves them as they are. bound: see `job.run`.
     """
 
     slots = 1
 
-    def __init__(self, heard: Callable[[], None], *, threads: int | None = None) -> None:
-        self._heard, self._threads = heard, threads
+    def __init__(
+        self, heard: Callable[[], None], *, threads: int | None = None, bound: Run | None = None
+    ) -> None:
+        self._heard, self._threads, self._bound = heard, threads, bound
         self._queue: deque[InlineHandle] = deque()
 
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
@@ -76,7 +79,9 @@ class InlineExecutor:
         if not handle.killed:
             try:
                 threads = handle.need.threads or self._threads
-                job.run(handle.folder, threads=threads, heard=heard, redirect=False)
+                job.run(
+                    handle.folder, threads=threads, heard=heard, redirect=False, bound=self._bound
+                )
             except _Ending as ending:
                 if ending.__cause__ is not None:
                     raise ending.__cause__ from None

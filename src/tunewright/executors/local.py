@@ -2,16 +2,21 @@
 
 import gc
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from tunewright.executors.executor import Handle, Need
 from tunewright.executors.process import end_group, follow, start_process
+from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import Outcome
 
 EXIT_SECONDS = 5.0
 """How long a worker that is leaving may take before it is killed."""
@@ -36,11 +41,23 @@ class LocalHandle:
 
 
 class LocalExecutor:
-    """`slots` worker processes; a worker that dies is replaced, with `fresh` after every run."""
+    """`slots` worker processes; a worker that dies is replaced, with `fresh` after every run.
 
-    def __init__(self, slots: int, *, threads: int, gpus: Sequence[str] = (), fresh: bool = False):
+    bound: see `job.run`; pickled, which means by name for functions.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        *,
+        threads: int,
+        gpus: Sequence[str] = (),
+        fresh: bool = False,
+        bound: Run | None = None,
+    ):
         self.slots = slots
         self._threads, self._gpus, self._fresh = threads, list(gpus), fresh
+        self._bound = None if bound is None else _Pickled(pickle.dumps(bound))
         self._idle: list[_Worker] = []
         self._busy: dict[_Worker, LocalHandle] = {}
         self._leaving: list[_Worker] = []
@@ -90,7 +107,7 @@ class LocalExecutor:
         taken = {worker.index for worker in [*self._idle, *self._busy]}
         index = next(i for i in range(len(taken) + 1) if i not in taken)
         gpu = self._gpus[index % len(self._gpus)] if self._gpus else None
-        return _Worker(index, gpu)
+        return _Worker(index, gpu, self._bound)
 
     def _hear(self, worker: "_Worker") -> None:
         finished, alive = worker.hear()
@@ -112,12 +129,33 @@ class LocalExecutor:
         self._leaving = [w for w in self._leaving if w.process.is_alive()] + [worker]
 
 
+@dataclass(frozen=True)
+class _Pickled:
+    """A `Run` that is unpickled where it is called, so that what it fails to import fails a run."""
+
+    data: bytes
+
+    def __call__(self, *arguments: Any) -> Outcome:
+        outcome: Outcome = pickle.loads(self.data)(*arguments)
+        return outcome
+
+    @property
+    def in_script(self) -> bool:
+        return b"__main__" in self.data
+
+
 class _Worker:
     """A process and the pipe to it; the worker ends when the pipe closes."""
 
-    def __init__(self, index: int, gpu: str | None) -> None:
+    def __init__(self, index: int, gpu: str | None, bound: _Pickled | None) -> None:
         self.index = index
-        self.process, self.pipe = start_process(work, gpu, name=f"tunewright-worker-{index}")
+        self.process, self.pipe = start_process(
+            work,
+            gpu,
+            bound,
+            name=f"tunewright-worker-{index}",
+            script=bound is not None and bound.in_script,
+        )
 
     def hear(self) -> tuple[bool, bool]:
         """Whether its run has finished since last asked, and whether it still lives."""
@@ -154,7 +192,7 @@ class _Worker:
         return f"killed by signal {-code}" if code < 0 else f"worker exited with code {code}"
 
 
-def work(pipe: Connection, gpu: str | None) -> None:
+def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
     """The life of a worker: folders in, `True` out after each, until the pipe closes."""
     inbox: SimpleQueue[tuple[str, int]] = SimpleQueue()
     follow(pipe, inbox.put)
@@ -174,6 +212,6 @@ def work(pipe: Connection, gpu: str | None) -> None:
 
     while True:
         path, threads = inbox.get()
-        job.run(RunFolder(Path(path)), threads=threads, heard=lambda: say(False))
+        job.run(RunFolder(Path(path)), threads=threads, heard=lambda: say(False), bound=bound)
         job.release_memory()
         say(True)

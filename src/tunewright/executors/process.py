@@ -6,11 +6,14 @@ Forking such a process takes about 15 ms. The server never touches CUDA, and nei
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from types import ModuleType
 from typing import Any
 
 from tunewright.errors import RunError
@@ -20,11 +23,12 @@ PRELOAD = ["tunewright.job", "tunewright.training.trainer", "torch._dynamo"]
 
 
 def start_process(
-    target: Callable[..., None], *arguments: Any, name: str
+    target: Callable[..., None], *arguments: Any, name: str, script: bool = False
 ) -> tuple[ForkServerProcess, Connection]:
     """Start `target(pipe, *arguments)`; returns the process and our end of its pipe.
 
-    `target` begins with `follow(pipe, ...)`. Raises RunError when the server does not answer.
+    `target` begins with `follow(pipe, ...)`. script: the arguments name something in the main
+    script, which the process therefore imports. Raises RunError when the server does not answer.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
@@ -33,7 +37,8 @@ def start_process(
     process = context.Process(target=target, args=(far, *arguments), name=name)
     try:
         _start_server()
-        process.start()
+        with nullcontext() if script else _no_script():
+            process.start()
     except (EOFError, OSError) as error:
         near.close()
         raise RunError(
@@ -69,6 +74,20 @@ def follow(pipe: Connection, take: Callable[[Any], None]) -> None:
 def end_group() -> None:
     """Kill this process and all that it started, before it can write anything more."""
     os.killpg(0, signal.SIGKILL)
+
+
+@contextmanager
+def _no_script() -> Iterator[None]:
+    """Hide the main script, which `multiprocessing` would import in every process.
+
+    Ours need nothing of it, and one without a main guard would begin its study again.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _start_server() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -130,16 +131,52 @@ def bootstrap_interval(
     Source: Efron and Tibshirani 1993, section 13.3; Field and Welsh 2007 (clusters).
     """
     image_of_text = t2i_image_of_text.cpu().numpy()
-    unique_images = len(i2t_ranks)
+    found = _found(i2t_ranks, t2i_ranks, image_of_text, k)
+    return _interval(found, image_of_text, resamples, level, seed)
+
+
+def bootstrap_difference(
+    ranks: RetrievalRanks,
+    others: RetrievalRanks,
+    *,
+    k: int = 1,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The percentile interval (low, high) of how much higher recall@k is than another model's.
+
+    Both ranked the same rows, so both are drawn together: what is hard for one is mostly hard for
+    the other, and the interval is narrower than the two of `bootstrap_interval` suggest.
+    """
+    image_of_text = ranks.image_of_text.cpu().numpy()
+    found = _found(ranks.i2t, ranks.t2i, image_of_text, k)
+    found_by_other = _found(others.i2t, others.t2i, image_of_text, k)
+    return _interval(found - found_by_other, image_of_text, resamples, level, seed)
+
+
+def _found(
+    i2t_ranks: Tensor, t2i_ranks: Tensor, image_of_text: npt.NDArray[np.int64], k: int
+) -> npt.NDArray[np.float64]:
+    """For each image, whether its own query and how many of its texts succeed: [2, images]."""
     image_hits = (i2t_ranks <= k).cpu().numpy()
-    text_hits = np.bincount(image_of_text, (t2i_ranks <= k).cpu().numpy(), unique_images)
+    text_hits = np.bincount(image_of_text, (t2i_ranks <= k).cpu().numpy(), len(i2t_ranks))
+    return np.stack([image_hits, text_hits]).astype(np.float64)
+
+
+def _interval(
+    found: npt.NDArray[np.float64],
+    image_of_text: npt.NDArray[np.int64],
+    resamples: int,
+    level: float,
+    seed: int,
+) -> tuple[float, float]:
+    unique_images = found.shape[1]
     texts = np.bincount(image_of_text, minlength=unique_images)
 
     # Images differ only in these three small counts. Drawing how often each kind occurs is the
     # same distribution as drawing images, and its cost does not grow with their number.
-    kinds, frequency = np.unique(
-        np.stack([image_hits, text_hits, texts], axis=1), axis=0, return_counts=True
-    )
+    kinds, frequency = np.unique(np.vstack([found, texts]).T, axis=0, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(
         unique_images, frequency / unique_images, size=resamples
     )  # [resamples, kinds]

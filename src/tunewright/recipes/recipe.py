@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tunewright.training.reporter import Reporter
 
 Direction = Literal["max", "min"]
+Run = Callable[[RunFolder, Any, "Reporter"], Outcome]
+"""A training from its folder, its checked configuration and a reporter."""
 
 
 def _no_facts(_config: RunConfig) -> Mapping[str, float]:
@@ -35,12 +37,14 @@ class Recipe:
     """A workload that can be trained and tuned.
 
     config: its schema. conf: folder of YAML groups with `<name>.yaml` as the top. space: the
-    shipped search space. metrics: what its task measures, with directions; a study chooses
-    its goal among them.
+    shipped search space, if there is one. metrics: what its task measures, with directions; a
+    study chooses its goal among them, or any when only the run itself knows them (none here).
     setup: `module:function` from the checked configuration and a device to a
     `training.task.Setup`. run: `module:function` in place of the trainer, for what does not train
-    with it; called with the run folder, the configuration and a reporter. evaluate:
-    `module:function`, what `tunewright evaluate` calls in a worker.
+    with it, or the callable itself, which workers then get from the executor, not by name.
+    evaluate: `module:function`, what `tunewright evaluate` calls in a worker.
+    searched: the open section whose keys are the user's own, and by whose plain names spaces
+    and studies then go; empty for the whole configuration.
     facts: figures of the data that spaces may refer to (`rows`, widths). check_data: raises
     DataError for data that cannot be used, returns notices.
     aliases: foreign keys and flags to config paths; words: foreign values, by path.
@@ -51,11 +55,12 @@ class Recipe:
     name: str
     config: type[RunConfig]
     conf: Path
-    space: Path
+    space: Path | None
     metrics: Mapping[str, Direction]
     setup: str = ""
-    run: str = ""
+    run: str | Run = ""
     evaluate: str = ""
+    searched: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
@@ -66,11 +71,15 @@ class Recipe:
     def start(self, folder: RunFolder, config: RunConfig, reporter: "Reporter") -> Outcome:
         """Train in this process; imports the torch wing."""
         if self.run:
-            outcome: Outcome = imported(self.run)(folder, config, reporter)
-            return outcome
+            run: Run = imported(self.run) if isinstance(self.run, str) else self.run
+            return run(folder, config, reporter)
         from tunewright.training.start import start
 
         return start(imported(self.setup), config, *self.goal(config.goal), folder, reporter)
+
+    def path(self, name: str) -> str:
+        """The config path of what spaces and studies call `name`."""
+        return f"{self.searched}.{name}" if self.searched else name
 
     def goal(self, goal: str) -> tuple[str, Direction]:
         """The metric and direction of a goal written `metric` or `metric:max|min`.
@@ -78,9 +87,11 @@ class Recipe:
         Raises ConfigError for a metric that the task does not measure.
         """
         name, _, direction = goal.partition(":")
+        if not self.metrics and name and direction in ("", "max", "min"):
+            return name, _direction(direction or "max")
         bare = name.removeprefix("val_")
         if bare not in self.metrics or direction not in ("", "max", "min"):
-            known = [f"val_{metric}" for metric in self.metrics]
+            known = [f"val_{metric}" for metric in self.metrics] or ["its metrics"]
             raise ConfigError(
                 f"goal = {goal!r}",
                 expected=f"one of {', '.join(known)}, with :max or :min if need be",

@@ -41,7 +41,8 @@ class Looked:
         def configure(trial: Trial) -> Tree:
             ran = folder.trial(trial.number).read_config()
             beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
-            return full_configuration(recipe, tree, {**beside, **trial.parameters})
+            chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
+            return full_configuration(recipe, tree, {**beside, **chosen})
 
         return write_top_configs(folder, self.record, configure, count)
 

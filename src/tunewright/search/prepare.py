@@ -8,8 +8,9 @@ from typing import Any
 
 from tunewright.config.apply import with_values
 from tunewright.config.compose import Composed
+from tunewright.config.leaves import open_section
 from tunewright.config.schema import RunConfig
-from tunewright.config.tree import Tree, flatten
+from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
@@ -76,7 +77,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         sampler=study.sampler.model_dump(),
         pruner=study.pruner.model_dump(),
         space=specification(space),
-        configuration=_compared(explore, space) | dict(composed.reserved),
+        configuration=_compared(recipe, explore, space) | dict(composed.reserved),
         seed=study.seed,
     )
     if known is not None:
@@ -98,6 +99,7 @@ def checked_space(
     recipe: Recipe, composed: Composed, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
     """The recipe's space, with `given` over it, checked against a stage's configuration."""
+    shipped = read_space(recipe.space) if recipe.space is not None else SpaceFile({})
     around = Surroundings(
         tree,
         recipe.config,
@@ -107,7 +109,22 @@ def checked_space(
         recipe.words,
         composed.reserved,
     )
-    return build_space(read_space(recipe.space), given, around)
+    if recipe.searched:
+        around = _within(recipe, around, given)
+    return build_space(shipped, given, around)
+
+
+def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Surroundings:
+    """The surroundings seen from the open section, whose keys are those that the user named."""
+    tree = get(around.tree, recipe.searched, {})
+    prefix = recipe.path("")
+    return Surroundings(
+        tree,
+        open_section([*flatten(tree), *(given.parameters if given else ())]),
+        around.facts,
+        frozenset(p.removeprefix(prefix) for p in around.typed if p.startswith(prefix)),
+        not_searched=(),
+    )
 
 
 def stage(recipe: Recipe, composed: Composed, name: str) -> tuple[Tree, RunConfig]:
@@ -116,9 +133,10 @@ def stage(recipe: Recipe, composed: Composed, name: str) -> tuple[Tree, RunConfi
     return with_values(composed.tree, flatten(replaced), recipe.config)
 
 
-def trial_values(prepared: Prepared, values: Mapping[str, Any]) -> dict[str, Any]:
+def trial_values(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> dict[str, Any]:
     """All that a trial replaces: what was sampled, what follows from it, what is reserved."""
-    return {**prepared.reserved, **prepared.space.complete(values)}
+    complete = prepared.space.complete(values)
+    return {**prepared.reserved, **{recipe.path(name): v for name, v in complete.items()}}
 
 
 def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) -> Tree:
@@ -173,9 +191,9 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
         )
 
 
-def _compared(explore: Tree, space: Space) -> dict[str, Any]:
+def _compared(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
     """The settings that all trials share, as they are compared on a resume."""
-    searched = {p.path for p in space.parameters}
+    searched = {recipe.path(p.path) for p in space.parameters}
     kinds = {path.removesuffix("type") for path in searched if path.endswith(".type")}
     return {
         path: value

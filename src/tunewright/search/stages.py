@@ -15,7 +15,7 @@ from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.local import LocalExecutor
 from tunewright.executors.machine import Share, share
 from tunewright.executors.once import call
-from tunewright.recipes.recipe import Recipe, imported
+from tunewright.recipes.recipe import Recipe, Run, imported
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import StudyRecord
@@ -168,7 +168,7 @@ def _explore(
             timeout=prepared.config.study.timeout,
         )
         loop = Loop(study, search, watch, lease)
-        executor = make_executor(prepared.config, machine, loop.hear)
+        executor = make_executor(prepared.config, machine, loop.hear, _bound(recipe))
         try:
             with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
                 ending = loop.run(executor, stop)
@@ -179,7 +179,7 @@ def _explore(
             prepared.folder,
             record,
             lambda trial: full_configuration(
-                recipe, composed.tree, trial_values(prepared, trial.parameters)
+                recipe, composed.tree, trial_values(recipe, prepared, trial.parameters)
             ),
         )
         link_foreign_names(prepared.folder, recipe.study_names)
@@ -204,7 +204,7 @@ def _final(
 ) -> Trained:
     best = record.best
     assert best is not None
-    values = trial_values(prepared, best.parameters)
+    values = trial_values(recipe, prepared, best.parameters)
     tree = full_configuration(recipe, composed.tree, values)
     folder = free_folder(prepared.folder.final.path, tree)
     watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
@@ -224,7 +224,7 @@ def _trained(
     slots = min(machine.slots, seeds)
     threads = config.executor.threads or max(1, machine.threads * machine.slots // slots)
     one = replace(machine, slots=slots, threads=threads)
-    executor = make_executor(config, one, lambda: None)
+    executor = make_executor(config, one, lambda: None, _bound(recipe))
     try:
         with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
             return run_seeds(
@@ -239,20 +239,27 @@ def _trained(
         executor.close()
 
 
-def make_executor(config: RunConfig, machine: Share, heard: Any) -> Executor:
-    """The executor that the configuration asks for."""
+def make_executor(
+    config: RunConfig, machine: Share, heard: Any, bound: Run | None = None
+) -> Executor:
+    """The executor that the configuration asks for. bound: see `job.run`."""
     if config.executor.type == "inline":
-        return InlineExecutor(heard, threads=machine.threads)
+        return InlineExecutor(heard, threads=machine.threads, bound=bound)
     return LocalExecutor(
         machine.slots,
         threads=machine.threads,
         gpus=machine.gpus,
         fresh=config.executor.isolation == "trial",
+        bound=bound,
     )
 
 
+def _bound(recipe: Recipe) -> Run | None:
+    return None if isinstance(recipe.run, str) else recipe.run
+
+
 def _run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
-    values = trial_values(prepared, values)
+    values = trial_values(recipe, prepared, values)
     return run_part(with_values(prepared.explore, values, recipe.config)[0])
 
 

@@ -1,5 +1,6 @@
 """What a study tells whoever watches it; the command line draws it, a notebook may ignore it."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -66,3 +67,11 @@ class Silent:
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:
         """Say nothing."""
+
+
+class Notices(Silent):
+    """Prints the notices and nothing else: what a script or a notebook should not miss."""
+
+    def notice(self, text: str) -> None:
+        """One line on standard error."""
+        print(f"tunewright: {text}", file=sys.stderr)

@@ -17,9 +17,6 @@ from tunewright.spaces.rules import Condition, Forbidden, conditions
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Parameter, Space, in_order
 
-NOT_TRAINED = ("study", "executor", "stages", "recipe", "goal", "seeds")
-"""Sections that say how to search, not what is trained."""
-
 
 def build_space(
     shipped: SpaceFile, given: SpaceFile | None, around: Surroundings
@@ -119,14 +116,14 @@ def _set_outright(given: SpaceFile | None, around: Surroundings) -> dict[str, st
 def _check_path(path: str, spec: Mapping[str, Any], where: str, around: Surroundings) -> None:
     known = leaves(around.schema)
     if path not in known:
-        searchable = [p for p in known if p.split(".")[0] not in NOT_TRAINED]
+        searchable = [p for p in known if p.split(".")[0] not in around.not_searched]
         raise SpaceError(
             f"{path} in the space is not a key of the configuration",
             where=where,
             remedy=did_you_mean(path, [*searchable, *(around.aliases or {})])
             or "`tunewright show` lists every key.",
         )
-    if path.split(".")[0] in NOT_TRAINED:
+    if path.split(".")[0] in around.not_searched:
         raise SpaceError(
             f"{path} in the space",
             expected="a key that a training run reads",

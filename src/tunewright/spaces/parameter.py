@@ -14,6 +14,9 @@ from tunewright.spaces.expression import evaluate, names_in
 from tunewright.spaces.rules import Condition, conditions
 from tunewright.spaces.space import Parameter
 
+NOT_TRAINED = ("study", "executor", "stages", "recipe", "goal", "seeds")
+"""Sections of every recipe that a training run does not read."""
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -21,7 +24,8 @@ class Surroundings:
 
     tree: the complete configuration of the stage. facts: figures of the data. typed: paths
     that the user set by hand, which are therefore not searched. words: foreign values by path.
-    reserved: values set by hand for kinds that only some trials choose.
+    reserved: values set by hand for kinds that only some trials choose. not_searched: sections
+    that say how to search, not what is trained.
     """
 
     tree: Mapping[str, Any]
@@ -31,6 +35,7 @@ class Surroundings:
     aliases: Mapping[str, str] | None = None
     words: Mapping[str, Mapping[str, str]] | None = None
     reserved: Mapping[str, Any] = field(default_factory=dict)
+    not_searched: Collection[str] = NOT_TRAINED
 
     @property
     def fixed(self) -> dict[str, Any]:

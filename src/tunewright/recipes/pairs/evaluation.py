@@ -12,8 +12,9 @@ from tunewright.errors import ConfigError
 from tunewright.parts.linear_maps import LinearMap, best_ridge, procrustes
 from tunewright.parts.retrieval import (
     RetrievalRanks,
+    bootstrap_difference,
     bootstrap_interval,
-    retrieval_scores,
+    retrieval_ranks,
     scores_of_ranks,
 )
 from tunewright.recipes.pairs.config import PairsConfig
@@ -60,13 +61,15 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
             passed.append(arrays)
     ranks = metrics.ranks()
     scores = scores_of_ranks(ranks)
+    baselines = _baselines(sets, chosen, config)
     result: dict[str, Any] = {
         "split": name,
         "pairs": chosen.rows,
         "metrics": scores,
         "recall_1_interval": list(_interval(ranks, 1)),
         "recall_10_interval": list(_interval(ranks, 10)),
-        "baselines": _baselines(sets, chosen, config),
+        "baselines": {name: scores_of_ranks(found) for name, found in baselines.items()},
+        "recall_1_above_ridge_interval": list(bootstrap_difference(ranks, baselines["ridge"])),
         "temperature": float(model.criterion.temperature),
     }
     result["notes"] = _notes(result)
@@ -98,10 +101,8 @@ def _interval(ranks: RetrievalRanks, k: int) -> tuple[float, float]:
     return bootstrap_interval(ranks.i2t, ranks.t2i, ranks.image_of_text, k=k)
 
 
-def _baselines(
-    sets: PairSets, chosen: PairSet, config: PairsConfig
-) -> dict[str, Mapping[str, float]]:
-    """What maps without any training by gradients reach on the same split."""
+def _baselines(sets: PairSets, chosen: PairSet, config: PairsConfig) -> dict[str, RetrievalRanks]:
+    """What maps without any training by gradients find on the same split."""
     cpu = torch.device("cpu")
     train = evaluation_batches(sets, sets.train, config, cpu)
     valid = evaluation_batches(sets, sets.valid, config, cpu)
@@ -118,7 +119,7 @@ def _baselines(
         )[0],
     }
     return {
-        name: retrieval_scores(
+        name: retrieval_ranks(
             linear.images(images), linear.texts(texts), ids[:, 0], text_ids=ids[:, 1]
         )
         for name, linear in maps.items()
@@ -133,13 +134,11 @@ def _whole(batches: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 def _notes(result: Mapping[str, Any]) -> list[str]:
     """What a reader of the figures must know."""
-    low, high = result["recall_1_interval"]
     ridge = result["baselines"]["ridge"]["recall_1"]
-    if high < ridge:
-        return [
-            f"ridge, a linear map without tuning, is better ({ridge:.3f} against "
-            f"{low:.3f}-{high:.3f}): train longer, or on more data"
-        ]
-    if low <= ridge:
-        return [f"not distinguishable from ridge ({ridge:.3f}) on {result['pairs']} pairs"]
-    return []
+    low, high = result["recall_1_above_ridge_interval"]
+    above = f"R@1 {result['metrics']['recall_1'] - ridge:+.3f} ({low:+.3f} to {high:+.3f}, paired)"
+    if high < 0:
+        return [f"worse than ridge, a linear map: {above}; train longer, or on more data"]
+    if low <= 0:
+        return [f"not distinguishable from ridge, a linear map: {above}"]
+    return [f"better than ridge, a linear map: {above}"]

@@ -1,0 +1,1 @@
+"""Any Python function as a workload: parameters in, a score out."""

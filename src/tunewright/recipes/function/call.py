@@ -1,0 +1,64 @@
+"""One call of the user's function as a run: its reports, its end, what it returned."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import copied
+from tunewright.errors import ConfigError, RunError
+from tunewright.recipes.function.config import FunctionConfig
+from tunewright.recipes.function.report import Report, Stopped, number
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import Outcome
+
+if TYPE_CHECKING:
+    from tunewright.training.reporter import Reporter
+
+Function = Callable[[dict[str, Any], Report], Any]
+"""Called with the parameters and `report`; returns a number or a mapping of numbers."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function in the place of a training; as picklable as the function."""
+
+    function: Function
+
+    def __call__(self, folder: RunFolder, config: FunctionConfig, reporter: "Reporter") -> Outcome:
+        """Call it once. Its exceptions pass; a pause or a prune ends it at its next report."""
+        report = Report(reporter, goal=config.goal.partition(":")[0])
+        params = copied(config.params)
+        try:
+            metrics = measured(self.function(params, report))
+        except Stopped as stopped:
+            return stopped.outcome
+        seconds = report.seconds
+        report.begin(0)
+        return Outcome(
+            "done",
+            reporter.attempt,
+            best_step=report.step,
+            metrics=metrics,
+            seconds=seconds,
+        )
+
+
+def measured(returned: object) -> dict[str, float]:
+    """The metrics in what a function returned: a mapping as it is, a number as `value`.
+
+    Raises ConfigError for anything else.
+    """
+    named = returned if isinstance(returned, Mapping) else {"value": returned}
+    try:
+        return {str(name): number(value) for name, value in named.items()}
+    except TypeError:
+        raise ConfigError(
+            f"the function returned {returned!r:.200}",
+            expected="a number, or a mapping from names to numbers",
+        ) from None
+
+
+def without_function(folder: RunFolder, _config: RunConfig, _reporter: "Reporter") -> Outcome:
+    """What runs when a folder is all there is."""
+    raise RunError(f"{folder.path} names a function, which only tunewright.tune can bring along")

@@ -1,0 +1,20 @@
+"""What can be set for `function`; its parameters are the caller's own, so any are known."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tunewright.config.schema import RunConfig
+
+
+class FunctionConfig(RunConfig):
+    """Everything that can be set for `function`.
+
+    function: `module:qualname`, to read and to compare, never to import. params: what the
+    function is called with. training.epochs: the last step that it reports.
+    """
+
+    recipe: Literal["function"] = "function"
+    goal: str = "value"
+    function: str = ""
+    params: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,75 @@
+"""Whether other processes can get at a function: by its name, or not at all."""
+
+import ast
+import pickle
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+
+def unreachable(function: Callable[..., Any]) -> str:
+    """Why a worker process cannot import `function`; empty when it can.
+
+    What lives in the main script is reached by importing the script again, which must not
+    start the search again: the running line must stand under `if __name__ == "__main__":`.
+    """
+    try:
+        pickled = pickle.dumps(function)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return "it has no name that could be imported, as lambdas and inner functions have none"
+    if b"__main__" not in pickled:
+        return ""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is None or not Path(script).is_file():
+        return "it was defined in a notebook or at a prompt"
+    guard = _guard(Path(script))
+    if guard is None:
+        return 'the script runs it without `if __name__ == "__main__":`'
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_firstlineno in guard:
+        return 'it is defined under `if __name__ == "__main__":`'
+    return ""
+
+
+def reference(function: Callable[..., Any]) -> str:
+    """`module:qualname`, for people; a main script goes by the name of its file."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    module = named.__module__
+    if module == "__main__":
+        module = Path(getattr(sys.modules["__main__"], "__file__", None) or "__main__").stem
+    return f"{module}:{named.__qualname__}"
+
+
+def plain_name(function: Callable[..., Any]) -> str:
+    """The last part of its name, as a study may be called."""
+    return re.sub(r"\W", "", reference(function).rpartition(".")[2].rpartition(":")[2])
+
+
+def _guard(script: Path) -> range | None:
+    """The lines of the main guard under which the script is running now, if it is."""
+    line = _line_in_main(sys._getframe())
+    try:
+        tree = ast.parse(script.read_bytes())
+    except (OSError, SyntaxError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.If) and any(
+            isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
+        ):
+            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            if line in lines:
+                return lines
+    return None
+
+
+def _line_in_main(frame: FrameType | None) -> int | None:
+    """The line at which the main script stands; None in another thread than its own."""
+    main = vars(sys.modules["__main__"])
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals is main:
+            return frame.f_lineno
+        frame = frame.f_back
+    return None

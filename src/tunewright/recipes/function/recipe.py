@@ -1,0 +1,43 @@
+"""The declaration of `function`, which runs only bound to a function that the caller has."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tunewright.config.schema import RunConfig
+from tunewright.errors import UsageError
+from tunewright.recipes.function.call import Call, Function
+from tunewright.recipes.function.config import FunctionConfig
+from tunewright.recipes.recipe import Recipe
+
+HERE = Path(__file__).parent
+
+
+def bound(function: Function) -> Recipe:
+    """The recipe with its function; only the caller's own object, never a name from a file."""
+    return replace(RECIPE, run=Call(function), check_data=_nothing_to_check)
+
+
+def _refused(config: RunConfig) -> list[str]:
+    assert isinstance(config, FunctionConfig)
+    raise UsageError(
+        f"a configuration of the function {config.function or '(none)'}",
+        expected="the function itself, since no file names code to import",
+        remedy="Call it with what stands under `params`, or search with "
+        "tunewright.tune(function, space) in Python.",
+    )
+
+
+def _nothing_to_check(_config: RunConfig) -> list[str]:
+    return []
+
+
+RECIPE = Recipe(
+    name="function",
+    config=FunctionConfig,
+    conf=HERE / "conf",
+    space=None,
+    metrics={},
+    run="tunewright.recipes.function.call:without_function",
+    searched="params",
+    check_data=_refused,
+)
