@@ -1,7 +1,4 @@
-"""Draw `docs/tune-pairs.svg`, the picture of the README, from a real run in a fresh folder.
-
-    python docs/draw_readme.py
-"""
+"""Draw `docs/tune-pairs.svg`, the picture of the README: `python docs/draw_readme.py`."""
 
 import os
 import re
@@ -19,7 +16,8 @@ WIDTH = 100
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as temporary, open(os.devnull, "w") as nowhere:
+    """Tune in a temporary folder and print what was seen into the picture."""
+    with tempfile.TemporaryDirectory() as temporary, Path(os.devnull).open("w") as nowhere:
         os.chdir(temporary)
         console = Console(record=True, width=WIDTH, file=nowhere, highlight=False)
         console.print("[bold]$ tunewright tune pairs[/]")

@@ -107,7 +107,7 @@ def _walk(
             found[f"{path}.type"] = Leaf(f"{path}.type", None, dict(kinds))
             for kind, section in several.items():
                 _walk(section, f"{path}.", {**kinds, path: (kind,)}, found)
-        elif (section_type := section_of(field)) is not None:
+        elif (section_type := section_of(field)) is not None and section_type.model_fields:
             _walk(section_type, f"{path}.", kinds, found)
         elif path not in found:
             found[path] = Leaf(path, field.get_default(call_default_factory=True), dict(kinds))

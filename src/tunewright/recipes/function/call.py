@@ -27,7 +27,11 @@ class Call:
 
     def __call__(self, folder: RunFolder, config: FunctionConfig, reporter: "Reporter") -> Outcome:
         """Call it once. Its exceptions pass; a pause or a prune ends it at its next report."""
-        report = Report(reporter, goal=config.goal.partition(":")[0])
+        report = Report(
+            reporter,
+            goal=config.goal.partition(":")[0],
+            last_step=config.training.epochs,
+        )
         params = copied(config.params)
         try:
             metrics = measured(self.function(params, report))

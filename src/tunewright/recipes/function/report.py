@@ -29,9 +29,9 @@ class Report:
     step: of the last report, None before the first.
     """
 
-    def __init__(self, reporter: "Reporter", *, goal: str) -> None:
+    def __init__(self, reporter: "Reporter", *, goal: str, last_step: int) -> None:
         self.step: int | None = None
-        self._reporter, self._goal = reporter, goal
+        self._reporter, self._goal, self._last_step = reporter, goal, last_step
         self._begun = False
         self._started = perf_counter()
 
@@ -56,6 +56,8 @@ class Report:
         self._reporter.report(step, values, self.seconds)
         score_of(values, self._goal, when=f"at step {step}")
         request = self._reporter.request()
+        if request is not None and request.kind == "prune" and step >= self._last_step:
+            return  # asked too late: there is nothing left to save
         if request is not None:
             raise Stopped(
                 Outcome(
