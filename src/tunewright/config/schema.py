@@ -6,7 +6,7 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -292,13 +292,19 @@ class Trackers(Section):
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
 
 
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("each seed once")
+    return seeds
+
+
 class RunConfig(Section):
     """What every recipe has; `goal` is `metric` or `metric:min`, chosen among the task's."""
 
     recipe: str
     goal: str
     seed: int = 42
-    seeds: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    seeds: Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_distinct)] = ()
     optim: Optim = AdamW()
     schedule: Schedule = Constant()
     training: Training = Training()

@@ -64,6 +64,8 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     if study.final and full.get("data") != explore.get("data"):
         recipe.check_data(full_config)
     known = stored_settings(url, name)
+    if known is None:
+        _refuse_stray_trials(folder, url)
     spec = given
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
@@ -169,6 +171,7 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
         for path in {**old["parameters"], **new["parameters"]}
         if _domain(old["parameters"].get(path)) != _domain(new["parameters"].get(path))
     ]
+    changed += [rules for rules in ("forbid", "derived") if old.get(rules) != new.get(rules)]
     if changed:
         raise StudyError(
             f"the space of the study {name!r} has changed: {', '.join(changed)}",
@@ -191,6 +194,16 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
         )
 
 
+def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
+    """Trials of another database must not be trained on under new numbers."""
+    if any(folder.trials.glob("*/config.yaml")):
+        raise StudyError(
+            f"{folder.trials} holds trials, but {url} knows no such study",
+            expected="the storage that the study was begun with, or a new folder",
+            remedy="Give the --storage of before, choose another --name, or remove the folder.",
+        )
+
+
 def _compared(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
     """The settings that all trials share, as they are compared on a resume."""
     searched = {recipe.path(p.path) for p in space.parameters}
@@ -207,4 +220,4 @@ def _compared(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
 def _domain(fields: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if fields is None:
         return None
-    return {k: v for k, v in fields.items() if k not in ("default", "when")}
+    return {k: v for k, v in fields.items() if k != "default"}

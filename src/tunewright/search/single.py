@@ -13,7 +13,7 @@ from tunewright.config.tree import Tree, flatten
 from tunewright.errors import ConfigError, RunError
 from tunewright.executors.executor import Executor, Handle, Need
 from tunewright.runs.atomic import write_json
-from tunewright.runs.folder import RunFolder
+from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import Outcome, Request
 from tunewright.search.interrupt import Interrupted, StopFlag
@@ -56,6 +56,8 @@ def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
         path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
         folder = RunFolder(path)
         try:
+            if StudyFolder(path).settings.exists():
+                continue  # a study's folder is no place for a run
             if not folder.config.exists() or _same(folder.read_config(), tree):
                 return folder
         except ConfigError:

@@ -206,7 +206,15 @@ def _final(
     assert best is not None
     values = trial_values(recipe, prepared, best.parameters)
     tree = full_configuration(recipe, composed.tree, values)
-    folder = free_folder(prepared.folder.final.path, tree)
+    folder = prepared.folder.final
+    previous = free_folder(folder.path, tree)
+    if previous != folder:  # `final` is always the best trial's; what was there makes room
+        aside = folder.path.with_name("final.aside")
+        folder.path.rename(aside)
+        if previous.path.exists():  # it was the best before, and is so again
+            previous.path.rename(folder.path)
+        aside.rename(previous.path)
+        watch.notice(f"the final run of an earlier best is now in {previous.path}")
     watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
     return _trained(folder, tree, recipe, prepared.settings.metric, composed.config, machine, watch)
 

@@ -43,7 +43,10 @@ class Settings:
 def absolute_url(url: str) -> str:
     """The URL with a SQLite file's whole path, so that it means the same from everywhere."""
     file = sqlite_file(url)
-    return url if file is None else url.replace(str(file), str(file.resolve()), 1)
+    if file is None:
+        return url
+    _, question, options = url.partition("?")
+    return f"sqlite:///{file.resolve()}{question}{options}"
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -53,6 +56,12 @@ def open_storage(url: str) -> RDBStorage:
             f"storage {url!r}",
             expected="a database URL",
             remedy="For example sqlite:///study.db or postgresql://user@host/name.",
+        )
+    if url.startswith("sqlite") and sqlite_file(url) is None:
+        raise StudyError(
+            f"storage {url!r}",
+            expected="a file, since a study must outlive this process",
+            remedy="For example sqlite:///study.db.",
         )
     if (file := sqlite_file(url)) is not None:
         try:

@@ -1,0 +1,64 @@
+"""What a study refuses before its first trial, and where its results may go."""
+
+from pathlib import Path
+
+import pytest
+
+import tunewright
+from tunewright.deliver.evaluate import find_run
+from tunewright.errors import ConfigError, StudyError
+from tunewright.search.storage import absolute_url, open_storage
+
+QUADRATIC = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=3")
+
+
+def test_trials_of_another_database_are_not_trained_on(tmp_path: Path) -> None:
+    tunewright.tune(*QUADRATIC, trials=2, name="one", runs_dir=tmp_path)
+    url = f"sqlite:///{tmp_path}/other.db"
+    with pytest.raises(StudyError, match="knows no such study"):
+        tunewright.tune(*QUADRATIC, trials=2, name="one", storage=url, runs_dir=tmp_path)
+
+
+def test_a_training_does_not_move_into_a_study(tmp_path: Path) -> None:
+    tuned = tunewright.tune(*QUADRATIC, trials=2, name="one", runs_dir=tmp_path)
+    trained = tunewright.train(*QUADRATIC, name="one", runs_dir=tmp_path)
+    assert trained.folders[0].path == tmp_path / "one-2"
+    assert not (tuned.folder.path / "config.yaml").exists()
+
+
+def test_final_is_always_the_best_trial(tmp_path: Path) -> None:
+    for trials in (2, 20):
+        tuned = tunewright.tune(*QUADRATIC, trials=trials, name="one", runs_dir=tmp_path)
+        assert tuned.final is not None
+        assert tuned.final.folders[0].path == tmp_path / "one" / "final"
+
+
+def test_other_rules_are_another_space(tmp_path: Path) -> None:
+    file = tmp_path / "space.yaml"
+    path = next(p.path for p in tunewright.space(*QUADRATIC)[0].parameters)
+    fields = "parameters:\n  " + path + ": {type: float, low: 0.0, high: 1.0}\n"
+    file.write_text(fields)
+    tunewright.tune(*QUADRATIC, space=file, trials=2, name="one", runs_dir=tmp_path)
+    file.write_text(fields + "forbid:\n  - " + path + ": {above: 0.9}\n")
+    with pytest.raises(StudyError, match="forbid"):
+        tunewright.tune(*QUADRATIC, space=file, trials=3, name="one", runs_dir=tmp_path)
+
+
+def test_seeds_are_distinct() -> None:
+    with pytest.raises(ConfigError, match="each seed once"):
+        tunewright.show("quadratic", "seeds=[1,1]")
+
+
+def test_relative_urls_become_whole_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:///s", "sqlite:///./s", f"sqlite:///{tmp_path}/s"):
+        assert absolute_url(url) == f"sqlite:///{tmp_path}/s"
+    assert absolute_url("sqlite:///s?timeout=5") == f"sqlite:///{tmp_path}/s?timeout=5"
+    with pytest.raises(StudyError, match="outlive"):
+        open_storage("sqlite:///:memory:")
+
+
+def test_find_run_takes_the_final_of_a_study(tmp_path: Path) -> None:
+    (tmp_path / "one" / "final" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "one" / "final" / "config.yaml").write_text("recipe: quadratic\n")
+    assert find_run(Path("one"), tmp_path).path == tmp_path / "one" / "final"
