@@ -185,6 +185,6 @@ def test_pruning_works_across_processes(tmp_path: Path) -> None:
         tmp_path, *LOCAL, "study.pruner.type=asha", "study.trials=12", "training.epochs=9",
         "epoch_seconds=0.05",
     )  # fmt: skip
-    assert found.record.of_state("pruned")
+    assert len(found.record.of_state("pruned")) >= 3
     assert found.record.best is not None
     assert len(found.record.trials) == 12

@@ -138,7 +138,9 @@ def _train_all(
             running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
         if stop.set:
             _pause(running, executor, limits.grace_seconds)
-            raise Interrupted("stopped; the state is saved", remedy="The same command resumes.")
+            raise Interrupted(
+                "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
+            )
         executor.wait(WAIT_SECONDS)
         for path, (handle, tail) in list(running.items()):
             for progress in tail.poll():

@@ -291,6 +291,7 @@ def _write_study_files(prepared: Prepared, composed: Composed) -> None:
 
 def _interrupted(name: str, waiting: int, total: int) -> Interrupted:
     return Interrupted(
-        f"stopped: every finished trial of {name!r} is stored, {waiting} running one(s) saved",
+        f"stopped: every finished trial of {name!r} is stored; {waiting} running one(s) "
+        "go on from their last checkpoints",
         remedy=f"Type the same command again to resume; the total stays {total} trials.",
     )
