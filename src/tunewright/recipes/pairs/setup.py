@@ -1,6 +1,6 @@
 """Model, task and data of `pairs`, as the trainer wants them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from tunewright.parts.retrieval import (
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.files import PairSet, integer_ids
 from tunewright.recipes.pairs.groups import image_and_text_groups
+from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.recipes.pairs.sets import PairSets, open_sets
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
@@ -44,8 +45,8 @@ class PairModel(nn.Module):
     def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors [B, output_dim] of both sides."""
         return (
-            F.normalize(self.image_head(images).float(), dim=1),
-            F.normalize(self.text_head(texts).float(), dim=1),
+            _unit(self.image_head(images)),
+            _unit(self.text_head(texts)),
         )
 
 
@@ -56,9 +57,13 @@ class PairTask(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """The contrastive loss, with the temperature as a term to watch."""
-        images, texts, ids = batch
+        images, texts = model(batch[0], batch[1])
+        return self.contrast(model, images, texts, batch[2])
+
+    def contrast(self, model: nn.Module, images: Tensor, texts: Tensor, ids: Tensor) -> Loss:
+        """The loss of unit vectors [B, output_dim] with ids [B, 2]."""
         criterion: ContrastiveLoss = model.criterion  # type: ignore[assignment]
-        total = criterion(*model(images, texts), ids[:, 0])
+        total = criterion(images, texts, ids[:, 0])
         return Loss(total, {"temperature": criterion.temperature})
 
     def predict(self, model: nn.Module, batch: Batch) -> Arrays:
@@ -69,6 +74,14 @@ class PairTask(Task):
     def metrics(self) -> "PairMetrics":
         """A collector of vectors; ranks are computed at the end of the pass."""
         return PairMetrics()
+
+    def backward(
+        self, model: nn.Module, batches: Sequence[Batch], backward: Callable[[Tensor], None]
+    ) -> Loss:
+        """Gradients of one step; several micro-batches have each other's rows as negatives."""
+        if len(batches) == 1:
+            return super().backward(model, batches, backward)
+        return cached_backward(self, model, batches, backward)
 
     def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
         """Keep the learnable scale within its bounds."""
@@ -112,10 +125,10 @@ class PairMetrics(Metrics):
 def make_setup(config: PairsConfig, device: torch.device) -> Setup:
     """Heads, task and batches for a checked configuration."""
     sets = open_sets(config.data)
-    batch_size = max(1, config.training.batch_size // config.training.accumulate)
     train = PairBatches(
         *_tensors(sets, sets.train, config, training=True),
-        batch_size=batch_size,
+        batch_size=config.training.batch_size,
+        micro_batches=config.training.accumulate,
         seed=config.seed,
         device=device,
     )
@@ -151,6 +164,11 @@ def evaluation_batches(
         shuffle=False,
         drop_last=False,
     )
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Rows of length 1, in float32 at least, whatever autocast made of them."""
+    return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
 
 
 def _options(section: Section) -> Mapping[str, Any]:
