@@ -26,6 +26,9 @@ def tune(
     trials: Annotated[int | None, typer.Option(help="Trials in all, also after a resume.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study and its folder.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs a configuration, of which the mean counts.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
     config: ConfigFile = None,
@@ -51,6 +54,7 @@ def tune(
             trials=trials,
             name=name,
             jobs=jobs,
+            seeds=seeds,
             timeout=timeout,
             storage=storage,
             config=config,

@@ -47,7 +47,7 @@ from tunewright.spaces.space import Space
 
 REJECTIONS = 100
 """Points that may break a rule before one is drawn uniformly instead of by the sampler."""
-REPEATS = 10
+REPEATS = 3
 """Points that were tried before, after which the sampler has nothing new to say."""
 
 
@@ -230,7 +230,7 @@ class Study:
 
 
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:
-    """A study at rest and the importance of its parameters, read without a lock.
+    """A study at rest and the importance of its parameters for the first goal; takes no lock.
 
     name: may be None when the storage holds one study. Importances are PED-ANOVA (Watanabe
     et al. 2023) over the completed trials; empty when there are too few.
@@ -284,7 +284,9 @@ def _importances(study: optuna.Study) -> dict[str, float]:
         return {}
     with quiet():
         try:
-            return dict(optuna.importance.get_param_importances(study))
+            return dict(
+                optuna.importance.get_param_importances(study, target=lambda t: t.values[0])
+            )
         except (ValueError, RuntimeError, ZeroDivisionError):
             return {}  # too few trials above the evaluator's quantile
 
