@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.errors import RunError, TunewrightError
+from tunewright.errors import NotWritten, RunError, StorageLost, TunewrightError
 from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _exit_code(error: TunewrightError) -> int:
 
     if isinstance(error, Interrupted):
         return 130
-    return 1 if isinstance(error, RunError) else 2
+    return 1 if isinstance(error, RunError | StorageLost | NotWritten) else 2
 
 
 def main() -> None:

@@ -221,7 +221,8 @@ class Study(Section):
     """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
 
     final: train the winner in full afterwards. timeout: seconds for the search, then it
-    pauses and can be resumed.
+    pauses and can be resumed. outage_seconds: how long a database server that goes away in
+    mid-study is waited for.
     """
 
     name: str | None = None
@@ -229,6 +230,7 @@ class Study(Section):
     jobs: Count | None = None
     timeout: Positive | None = None
     storage: str | None = None
+    outage_seconds: NotNegative = 60.0
     seed: int = 0
     final: bool = True
     sampler: Sampler = Tpe()

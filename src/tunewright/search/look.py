@@ -11,9 +11,10 @@ from tunewright.recipes.find import find_recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
+from tunewright.search.address import absolute_url
 from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
-from tunewright.search.storage import absolute_url, silence_optuna
+from tunewright.search.storage import silence_optuna
 from tunewright.search.study import load_record
 
 

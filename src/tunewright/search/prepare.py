@@ -14,9 +14,10 @@ from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
+from tunewright.search.address import absolute_url, without_password
 from tunewright.search.pruning import pruner
 from tunewright.search.samplers import check_sampler
-from tunewright.search.storage import Settings, absolute_url, stored_settings
+from tunewright.search.storage import Settings, stored_settings
 from tunewright.spaces.build import build_space, specification
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
@@ -198,9 +199,10 @@ def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
     """Trials of another database must not be trained on under new numbers."""
     if any(folder.trials.glob("*/config.yaml")):
         raise StudyError(
-            f"{folder.trials} holds trials, but {url} knows no such study",
+            f"{folder.trials} holds trials, but {without_password(url)} knows no such study",
             expected="the storage that the study was begun with, or a new folder",
-            remedy="Give the --storage of before, choose another --name, or remove the folder.",
+            remedy=f"Rebuild the database: tunewright repair {folder.path}. Or give the --storage "
+            "of before, choose another --name, or remove the folder.",
         )
 
 

@@ -56,7 +56,7 @@ def tune(
 
     given: a space file, laid over the recipe's own. Raises a TunewrightError of the kind that
     fits for everything that can be known before the first trial; afterwards only for lost
-    storage (StudyError), a failed final training (RunError) and Ctrl-C (Interrupted).
+    storage (StorageLost), a failed final training (RunError) and Ctrl-C (Interrupted).
     """
     silence_optuna()
     watch = watch or Silent()
@@ -146,7 +146,14 @@ class _Late:
 def _explore(
     recipe: Recipe, composed: Composed, prepared: Prepared, machine: Share, watch: Watch
 ) -> tuple[StudyRecord, Ending]:
-    study = Study(prepared.url, prepared.name, prepared.settings, prepared.space)
+    study = Study(
+        prepared.url,
+        prepared.name,
+        prepared.settings,
+        prepared.space,
+        outage_seconds=prepared.config.study.outage_seconds,
+        told=watch.notice,
+    )
     lease: Lease | None = None
     executor: Executor | None = None
     try:

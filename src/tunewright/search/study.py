@@ -8,25 +8,27 @@ there and never becomes a trial, and sampling does not wait for the database.
 import itertools
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
-from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.errors import StudyError, did_you_mean
 from tunewright.runs.record import StudyRecord
 from tunewright.runs.record import TrialState as State
+from tunewright.search.address import without_password
 from tunewright.search.samplers import optuna_sampler, sequence
 from tunewright.search.storage import (
     LEASE,
     OURS,
     Settings,
+    close_storage,
     open_storage,
     quiet,
-    sqlite_file,
     storage_errors,
+    storage_to_read,
 )
 from tunewright.search.translation import (
     OURS_TO_RUN,
@@ -48,11 +50,23 @@ REJECTIONS = 100
 
 
 class Study:
-    """One search. Only the coordinator that holds it writes to its storage."""
+    """One search. Only the coordinator that holds it writes to its storage.
 
-    def __init__(self, url: str, name: str, settings: Settings, space: Space) -> None:
+    outage_seconds: how long a database server that goes away is waited for. told: hears of it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        settings: Settings,
+        space: Space,
+        *,
+        outage_seconds: float = 0.0,
+        told: Callable[[str], None] = lambda _text: None,
+    ) -> None:
         self.url, self.name, self.settings, self.space = url, name, settings, space
-        self._storage = open_storage(url)
+        self._storage = open_storage(url, seconds=outage_seconds, told=told)
         with storage_errors(url):
             self._study = optuna.create_study(
                 storage=self._storage,
@@ -171,9 +185,7 @@ class Study:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._storage.remove_session()
-        if isinstance(self._storage, RDBStorage):
-            self._storage.engine.dispose()
+        close_storage(self.url, self._storage)
 
     def _sampled(self) -> tuple[dict[str, Any], int | None]:
         if self._sequence is not None:
@@ -206,26 +218,20 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
     name: may be None when the storage holds one study. Importances are PED-ANOVA (Watanabe
     et al. 2023) over the completed trials; empty when there are too few.
     """
-    file = sqlite_file(url)
-    if file is not None and not file.exists():
-        raise StudyError(f"{file} does not exist", expected="the database of a study")
-    storage = open_storage(url)
-    try:
-        with storage_errors(url):
-            names = optuna.get_all_study_names(storage)
-            chosen = name or (names[0] if len(names) == 1 else None)
-            if chosen is None or chosen not in names:
-                raise StudyError(
-                    f"study {name!r} in {url}" if name else f"no study is named, and {url}",
-                    expected=f"one of {', '.join(names) or 'none'}",
-                    remedy=did_you_mean(name or "", names) or "Name it with --name.",
-                )
-            study = optuna.load_study(study_name=chosen, storage=storage)
-            attributes = study.user_attrs
-            settings = Settings(**json.loads(attributes[OURS])) if OURS in attributes else None
-            return record_of(study, settings), _importances(study)
-    finally:
-        storage.engine.dispose()
+    shown = without_password(url)
+    with storage_to_read(url) as storage:
+        names = [] if storage is None else optuna.get_all_study_names(storage)
+        chosen = name or (names[0] if len(names) == 1 else None)
+        if storage is None or chosen is None or chosen not in names:
+            raise StudyError(
+                f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
+                expected=f"one of {', '.join(names) or 'none'}",
+                remedy=did_you_mean(name or "", names) or "Name it with --name.",
+            )
+        study = optuna.load_study(study_name=chosen, storage=storage)
+        attributes = study.user_attrs
+        settings = Settings(**json.loads(attributes[OURS])) if OURS in attributes else None
+        return record_of(study, settings), _importances(study)
 
 
 def _constrain(study: optuna.Study, trial_id: int, state: State) -> None:
