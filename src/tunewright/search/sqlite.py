@@ -41,6 +41,7 @@ def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
 
     def connected(connection: sqlite3.Connection, _record: object) -> None:
         mode = _journal(connection, "delete" if network else "wal")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
         connection.execute(f"PRAGMA synchronous={'NORMAL' if mode == 'wal' else 'FULL'}")
         if mode != "wal" and not said:
             why = f"{network} is a network file system" if network else f"it stays in {mode} mode"
@@ -120,7 +121,6 @@ def _journal(connection: sqlite3.Connection, wanted: str) -> str:
         [mode] = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
     except sqlite3.OperationalError:  # locked, or a folder that cannot hold the file beside it
         [mode] = connection.execute("PRAGMA journal_mode").fetchone()
-    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
     return str(mode)
 
 
