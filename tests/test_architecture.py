@@ -38,6 +38,8 @@ DOORS = {
         "search/samplers.py",
         "search/storage.py",
         "search/patient.py",
+        "search/rebuild.py",
+        "search/repair.py",
         "search/translation.py",
     ),
     "hydra": ("config/compose.py",),

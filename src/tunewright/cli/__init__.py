@@ -237,6 +237,21 @@ def analyze(
     print_analysis(_console(), looked.overview, files, as_json=as_json)
 
 
+@app.command()
+def repair(
+    study: Annotated[str | None, typer.Argument(help="A study's name or folder.")] = None,
+    storage: Annotated[str | None, typer.Option("--storage", help="Database URL.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Rebuild a study's database from its run folders, or fill in what it lacks."""
+    from tunewright import api
+    from tunewright.cli.repaired import print_repaired
+
+    print_repaired(api.repair(study, storage=storage, runs_dir=runs_dir), as_json=as_json)
+
+
 def _console() -> "Console":
     from rich.console import Console
 

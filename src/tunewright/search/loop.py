@@ -4,6 +4,7 @@ The coordinator reads only run folders and writes only the study. Whatever it ha
 when it died is still in the folders, and is read when the same command is typed again.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.errors import NotWritten, StorageLost
 from tunewright.executors.executor import Executor, Handle, Need
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
@@ -88,6 +90,13 @@ class Loop:
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
+        try:
+            return self._search(executor, stop)
+        except (StorageLost, NotWritten):
+            self._save(executor)
+            raise
+
+    def _search(self, executor: Executor, stop: StopFlag) -> Ending:
         self._take_up()
         while True:
             self._lease.renew()
@@ -164,6 +173,7 @@ class Loop:
     def _start(self, executor: Executor, number: int, values: Mapping[str, Any]) -> None:
         folder = self.search.folder.trial(number)
         if not folder.config.exists():
+            folder.write_parameters(values)
             folder.write_config(self.search.configure(values))
         attempt = folder.begin_attempt()
         [handle] = executor.start([folder], Need())
@@ -237,7 +247,7 @@ class Loop:
         if folder.read_outcome() is None:
             folder.write_outcome(outcome)
         score = outcome.metrics.get(self.search.metric)
-        state, cause = _verdict(outcome, score)
+        state, cause = verdict(outcome, score)
         attributes: dict[str, Any] = {}
         if cause or outcome.reason:
             attributes = {"cause": cause, "reason": outcome.reason}
@@ -279,13 +289,26 @@ class Loop:
 
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
-        for live in self._live.values():
-            if live.folder.read_request(live.attempt) is None:  # to prune outweighs to pause
-                live.folder.write_request(Request("pause", live.attempt))
+        self._ask_to_pause()
         deadline = time.monotonic() + self.search.executor.grace_seconds
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
             self.hear()
+
+    def _save(self, executor: Executor) -> None:
+        """Without a storage the runs are still asked to save themselves, and nothing is read."""
+        with contextlib.suppress(NotWritten):
+            self._ask_to_pause()
+        deadline = time.monotonic() + self.search.executor.grace_seconds
+        while time.monotonic() < deadline and not all(
+            live.handle.ended for live in self._live.values()
+        ):
+            executor.wait(WAIT_SECONDS)
+
+    def _ask_to_pause(self) -> None:
+        for live in self._live.values():
+            if live.folder.read_request(live.attempt) is None:  # to prune outweighs to pause
+                live.folder.write_request(Request("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
         timeout = self.search.timeout
@@ -304,7 +327,7 @@ def _pruned_before(folder: RunFolder) -> Outcome | None:
     return Outcome("pruned", attempt, reason=request.reason)
 
 
-def _verdict(outcome: Outcome, score: float | None) -> tuple[TrialState, Cause]:
+def verdict(outcome: Outcome, score: float | None) -> tuple[TrialState, Cause]:
     """What the study is told: a failure that lies in the configuration is infeasible."""
     if outcome.state == "done" and score is not None:
         return "done", ""

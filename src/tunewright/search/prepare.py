@@ -80,7 +80,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         sampler=study.sampler.model_dump(),
         pruner=study.pruner.model_dump(),
         space=specification(space),
-        configuration=_compared(recipe, explore, space) | dict(composed.reserved),
+        configuration=shared_settings(recipe, explore, space) | dict(composed.reserved),
         seed=study.seed,
     )
     if known is not None:
@@ -206,7 +206,7 @@ def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
         )
 
 
-def _compared(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
+def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
     """The settings that all trials share, as they are compared on a resume."""
     searched = {recipe.path(p.path) for p in space.parameters}
     kinds = {path.removesuffix("type") for path in searched if path.endswith(".type")}

@@ -54,6 +54,10 @@ class Settings:
     configuration: Mapping[str, Any]
     seed: int
 
+    def as_stored(self) -> dict[str, Any]:
+        """The fields, as they lie in the database and in `study.yaml`."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
 
 def open_storage(
     url: str, *, seconds: float = 0.0, told: Callable[[str], None] = _unheard

@@ -75,7 +75,7 @@ class Study:
                 load_if_exists=True,
             )
             self._id = self._storage.get_study_id_from_name(name)
-            self._study.set_user_attr(OURS, json.dumps(_jsonable(settings)))
+            self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = self._study.get_trials(deepcopy=False, states=OURS_TO_RUN)
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = len(stored)
@@ -255,7 +255,3 @@ def _importances(study: optuna.Study) -> dict[str, float]:
             return dict(optuna.importance.get_param_importances(study))
         except (ValueError, RuntimeError, ZeroDivisionError):
             return {}  # too few trials above the evaluator's quantile
-
-
-def _jsonable(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__}
