@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from tunewright.cli.screen import (
-    duration,
-    evaluation_table,
-    figure,
-    importance_table,
-    trials_table,
-)
+from tunewright.cli.tables import evaluation_table, importance_table, trials_table
+from tunewright.cli.wording import figure
 from tunewright.config.compose import Composed
 from tunewright.config.show import shown
 from tunewright.errors import RunError
 from tunewright.runs.atomic import dump_yaml
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.quantities import duration
 from tunewright.spaces.build import specification
 from tunewright.spaces.space import Space
 

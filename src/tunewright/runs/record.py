@@ -52,7 +52,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as the analysis sees it: parameters by config path, its curve by epoch."""
+    """A trial as the analysis sees it: parameters by config path, its curve by epoch.
+
+    interval: between which two values the score lies, where that was measured.
+    """
 
     number: int
     state: TrialState
@@ -62,6 +65,7 @@ class Trial:
     cause: Cause = ""
     reason: str = ""
     seconds: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,10 @@ from tunewright.executors.executor import Executor, Handle, Need
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
 from tunewright.runs.record import INFEASIBLE, Cause, Outcome, Request, Trial, TrialState
-from tunewright.search.interrupt import StopFlag
+from tunewright.search.budget import Budget
+from tunewright.search.estimate import NOTHING_AFTER, Closing, assumed_stops
+from tunewright.search.interrupt import StopFlag, stopping
+from tunewright.search.ledger import Ledger
 from tunewright.search.lock import Lease
 from tunewright.search.pruning import Pruner
 from tunewright.search.study import Study
@@ -33,6 +36,7 @@ class Search:
 
     configure: the complete configuration tree of a trial from its values. last_step: epochs
     of the stage. total: trials in the study when it is finished, earlier sessions included.
+    closing: what comes after the search. budget: seconds for all of it.
     """
 
     folder: StudyFolder
@@ -45,6 +49,8 @@ class Search:
     executor: ExecutorConfig
     timeout: float | None = None
     stage: str = "explore"
+    closing: Closing = NOTHING_AFTER
+    budget: Budget | None = None
 
 
 @dataclass
@@ -84,10 +90,13 @@ class Loop:
         self._drop_losers()
         self._waiting = study.running()
         self._began = time.monotonic()
-        self._spent: list[float] = []
+        assumed = assumed_stops(search.pruner, search.last_step)
+        self._ledger = Ledger(search.last_step, self._total, assumed, search.closing)
+        self._ledger.recall(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
+        self._ledger.slots = executor.slots
         self._take_up()
         while True:
             self._lease.renew()
@@ -113,19 +122,22 @@ class Loop:
 
     def standing(self) -> Standing:
         """Where the search stands."""
-        states = [trial.state for trial in self._ended.values()]
-        left = self._total - len(self._ended)
-        slots = max(1, len(self._live))
-        mean = sum(self._spent) / len(self._spent) if self._spent else None
+        states = self._ledger.states
+        left = self._ledger.seconds_left(self._best.number if self._best else None)
+        if left is not None and self.search.budget is not None:
+            left = min(left, max(0.0, self.search.budget.left))
         return Standing(
             stage=self.search.stage,
             total=self._total,
             ended=len(self._ended),
             running=len(self._live),
-            pruned=states.count("pruned"),
-            failed=states.count("failed") + states.count("infeasible"),
+            pruned=states["pruned"],
+            failed=states["failed"] + states["infeasible"],
             best=self._best,
-            left_seconds=None if mean is None else mean * left / slots,
+            left_seconds=left,
+            done=states["done"],
+            live=tuple(self._live),
+            metric=self.search.metric,
         )
 
     @property
@@ -179,6 +191,7 @@ class Loop:
             deadline=None if limit is None else time.monotonic() + limit,
             judged=passed - 1,  # what was reported last may not have been judged
         )
+        self._ledger.started(number)
         self.watch.started(number, values, handle.status())
         self.watch.moved(self.standing())
 
@@ -186,6 +199,10 @@ class Loop:
         for progress in live.tail.poll():
             self._store(live.number, progress.step, progress.metrics)
             self._maybe_prune(live)
+            self._ledger.progressed(live.number, progress.step, progress.seconds)
+            self.watch.progressed(
+                live.number, progress.step, self.search.last_step, progress.metrics, self.standing
+            )
 
     def _store(self, number: int, step: int, metrics: Mapping[str, float]) -> None:
         if self.search.metric in metrics:
@@ -209,6 +226,8 @@ class Loop:
         outcome = live.folder.read_outcome()
         if outcome is None:
             outcome = self._after_death(live)
+        if outcome is None or outcome.state == "paused":
+            self._ledger.released(live.number)
         if outcome is not None:
             self._finish(live.number, live.values, live.folder, outcome)
 
@@ -255,7 +274,7 @@ class Loop:
         self._ended[number] = trial
         if state == "done":
             self._done.add(number)
-        self._spent.append(outcome.seconds)
+        self._ledger.ended(number, state, outcome.seconds)
         self._keep_best(trial, folder)
         self.watch.ended(trial, self.standing())
 
@@ -279,6 +298,8 @@ class Loop:
 
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
+        if self._live:
+            self.watch.notice(stopping(self.search.executor.grace_seconds))
         for live in self._live.values():
             if live.folder.read_request(live.attempt) is None:  # to prune outweighs to pause
                 live.folder.write_request(Request("pause", live.attempt))
@@ -288,7 +309,11 @@ class Loop:
             self.hear()
 
     def _time_is_up(self) -> bool:
-        timeout = self.search.timeout
+        timeout, budget = self.search.timeout, self.search.budget
+        if budget is not None and budget.ends_search(
+            self._ledger, self._best.number if self._best else None, self.search.executor
+        ):
+            return True
         return timeout is not None and time.monotonic() - self._began > timeout
 
 
