@@ -2,15 +2,33 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+class Passing(BaseException):
+    """Carries an exception past Typer, which would end the program in its own way."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Group(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, BrokenPipeError) as error:
+            raise Passing(error) from error
+
+
 app = typer.Typer(
     name="tunewright",
+    cls=_Group,
     help="Tune and fine-tune PyTorch models: a search space in, the best model out.",
     no_args_is_help=True,
     add_completion=False,

@@ -6,7 +6,9 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from tunewright.runs.quantities import seconds_of
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -221,13 +223,15 @@ class Study(Section):
     """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
 
     final: train the winner in full afterwards. timeout: seconds for the search, then it
-    pauses and can be resumed.
+    pauses and can be resumed. budget: seconds for a whole call, the final training and the
+    evaluation included, also as `45m`, `8h`, `1h30m`.
     """
 
     name: str | None = None
     trials: Count = 40
     jobs: Count | None = None
     timeout: Positive | None = None
+    budget: Annotated[float, BeforeValidator(seconds_of)] | None = None
     storage: str | None = None
     seed: int = 0
     final: bool = True

@@ -50,11 +50,14 @@ class Work:
     assumed: Mapping[int, float] = field(default_factory=dict)
 
 
-def seconds_left(work: Work) -> float | None:
-    """Until the last trial of `work` has ended; None before anything has been measured."""
+def seconds_left(work: Work, pace: "Pace | None" = None) -> float | None:
+    """Until the last trial of `work` has ended; None before anything has been measured.
+
+    pace: in place of what the trials of `work` show.
+    """
     if work.new == 0 and not work.running and not work.waiting:
         return 0.0
-    pace = pace_of(work)
+    pace = pace or pace_of(work)
     if pace is None:
         return None
     free = sorted(pace.rest(spent) for spent in work.running)[: work.slots]

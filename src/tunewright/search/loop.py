@@ -101,6 +101,9 @@ class Loop:
         while True:
             self._lease.renew()
             if stop.set or self._time_is_up():
+                if self._live:
+                    grace = self.search.executor.grace_seconds
+                    self.watch.notice(stopping(grace, signalled=stop.set))
                 self._pause(executor)
                 return "interrupted" if stop.set else "timed out"
             self._fill(executor)
@@ -298,8 +301,6 @@ class Loop:
 
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
-        if self._live:
-            self.watch.notice(stopping(self.search.executor.grace_seconds))
         for live in self._live.values():
             if live.folder.read_request(live.attempt) is None:  # to prune outweighs to pause
                 live.folder.write_request(Request("pause", live.attempt))
