@@ -42,7 +42,7 @@ def understand(
     options: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     config: Path | None = None,
-    space: Path | None = None,
+    space: Mapping[str, Any] | Path | None = None,
     config_dir: Path | None = None,
     config_name: str | None = None,
 ) -> Request:
@@ -80,7 +80,10 @@ def understand(
     if space is not None:
         if spaces:
             raise UsageError(f"{spaces[0][0]} and --space {space} together", expected="one space")
-        spaces.append((space, read_yaml(space)))
+        if isinstance(space, Mapping):
+            spaces.append((Path("the space"), _whole(space)))
+        else:
+            spaces.append((space, read_yaml(space)))
     if len(spaces) > 1 or len(layers) > 1:
         raise UsageError(f"{len(typed.files)} files", expected="one configuration and one space")
     given = None
@@ -98,7 +101,7 @@ def understand(
         layers=layers,
         config_dir=config_dir,
         config_name=config_name,
-        reserving=command in ("tune", "space"),
+        reserving=command in ("tune", "plan", "space"),
     )
     return Request(recipe, composed, given)
 
@@ -131,18 +134,19 @@ def function_request(words: Sequence[Any], space: object, settings: Mapping[str,
     request = understand(("function", *rest), command="tune", settings=settings, space=file)
     given = request.space
     if isinstance(space, Mapping):
-        written = dict(space) if _is_whole(space) else {"parameters": dict(space)}
-        given = parse_space(written, Path("the space"), {})
+        given = parse_space(_whole(space), Path("the space"), {})
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
     return Request(bound(function), composed, given)
 
 
-def _is_whole(space: Mapping[str, Any]) -> bool:
-    """Whether a mapping is a space file's: `parameters` that are not one parameter's fields."""
+def _whole(space: Mapping[str, Any]) -> Tree:
+    """What a space file would hold: a mapping from names to domains gets its `parameters:`."""
     parameters = space.get("parameters")
-    return isinstance(parameters, Mapping) and all(
-        isinstance(fields, Mapping) for fields in parameters.values()
+    is_whole = is_space_file(space) and (
+        not isinstance(parameters, Mapping)
+        or all(isinstance(fields, Mapping) for fields in parameters.values())
     )
+    return dict(space) if is_whole else {"parameters": dict(space)}
 
 
 def _check_signature(function: Any) -> None:

@@ -30,11 +30,10 @@ class StopFlag:
         return self.signalled or (self.until is not None and time.monotonic() >= self.until)
 
 
-def stopping(grace_seconds: float) -> str:
+def stopping(grace_seconds: float, *, signalled: bool = True) -> str:
     """What is said as soon as running trainings are asked to save themselves."""
-    return (
-        f"stopping: what runs saves itself (up to {grace_seconds:g} s); Ctrl-C again ends at once"
-    )
+    why, hurry = ("stopping", "; Ctrl-C again ends at once") if signalled else ("time is up", "")
+    return f"{why}: what runs saves itself (up to {grace_seconds:g} s){hurry}"
 
 
 @contextmanager

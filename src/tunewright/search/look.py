@@ -13,7 +13,7 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
-from tunewright.search.storage import absolute_url, silence_optuna
+from tunewright.search.storage import absolute_url, silence_optuna, sqlite_file
 from tunewright.search.study import load_record
 
 
@@ -60,13 +60,9 @@ def look(
     study: a name under `runs`, a folder, or a SQLite file; None when there is only one.
     """
     silence_optuna()
-    if study is not None and Path(study).is_file():
-        storage, study = f"sqlite:///{Path(study).resolve()}", None
-    elif study is not None and "://" in study:
-        storage, study = study, None
-    if storage is not None:
-        url = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
-        record, importances = load_record(url, name or study)
+    if storage is not None or (study and (Path(study).is_file() or "://" in study)):
+        url, study = locate(study, storage=storage, runs=runs)
+        record, importances = load_record(url, name or study or None)
         return Looked(record, overview(record, importances, top=top), None, None)
     folder = _folder(study or name, runs)
     settings = read_yaml(folder.settings)
@@ -76,6 +72,26 @@ def look(
     shown["storage"] = url
     replaced = tuple(settings.get("replaced", ()))
     return Looked(record, shown, folder, settings["configuration"], replaced)
+
+
+def locate(
+    study: str | None, *, storage: str | None = None, runs: Path = Path("runs")
+) -> tuple[str, str]:
+    """The storage URL of a study that is named as for `look`, and the study's name if known."""
+    if study is not None and Path(study).is_file():
+        storage, study = f"sqlite:///{Path(study).resolve()}", None
+    elif study is not None and "://" in study:
+        storage, study = study, None
+    if storage is not None:
+        url = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
+        file = sqlite_file(url)
+        if file is not None and not file.exists():
+            raise StudyError(f"{file} does not exist", expected="the database of a study")
+        return url, study or ""
+    folder = _folder(study, runs)
+    settings = read_yaml(folder.settings)
+    url = settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
+    return url, str(settings["name"])
 
 
 def _folder(study: str | None, runs: Path) -> StudyFolder:

@@ -128,8 +128,8 @@ def _made(
     )
     after = closing(recipe, composed, prepared, machine)
     after = replace(after, evaluation=took.evaluation_seconds or 0.0)
-    search = seconds_left(work, pace) or 0.0
-    search += took.worker_seconds if work.new or work.waiting else 0.0
+    warm = took.worker_seconds if work.new or work.waiting else 0.0
+    search = warm + (seconds_left(work, pace) or 0.0)
     final = after.training_seconds(pace)
     begun = len(record.trials) if record is not None else 0
     made = Plan(
@@ -147,7 +147,7 @@ def _made(
         worker_seconds=took.worker_seconds,
         trained_share=pace.share_of_steps,
         search_seconds=search,
-        unpruned_seconds=seconds_left(work, replace(pace, going_on={})) or 0.0,
+        unpruned_seconds=warm + (seconds_left(work, replace(pace, going_on={})) or 0.0),
         final_epochs=after.steps,
         final_seconds=final,
         evaluation_seconds=after.evaluation,
