@@ -40,8 +40,8 @@ def test_nothing_is_known_before_anything_was_measured() -> None:
 
 def test_equal_trials_take_their_turns_on_the_slots() -> None:
     # 21 s each: 20 of training and one of start-up; 5 trials on 2 slots are 3 rounds
-    assert seconds_left(Work(10, 2, 5, ended=[FULL])) == pytest.approx(63.0)
-    assert seconds_left(Work(10, 4, 5, ended=[FULL])) == pytest.approx(42.0)
+    assert seconds_left(Work(10, 2, 5, ended=[FULL] * 5)) == pytest.approx(63.0)
+    assert seconds_left(Work(10, 4, 5, ended=[FULL] * 5)) == pytest.approx(42.0)
 
 
 def test_thousands_of_trials_are_estimated_like_hundreds() -> None:
@@ -138,6 +138,13 @@ def test_the_start_of_a_worker_is_paid_once() -> None:
     pace = pace_of(Work(10, 2, 10, ended=[cold, cold, warm, warm]))
     assert pace is not None
     assert pace.startup == pytest.approx(0.5)
+    alone = pace_of(Work(10, 2, 10, ended=[cold]))
+    assert alone is not None
+    assert alone.startup == 0.0, "how much of it the worker took is not known yet"
+    second = Spent(2, 4.0, slot_seconds=5.2, idle_seconds=1.0)
+    seen = pace_of(Work(10, 2, 10, ended=[cold], running=[Spent(9, 18.0, 27.0), second]))
+    assert seen is not None
+    assert seen.startup == pytest.approx(0.2)
 
 
 def test_a_resumed_study_knows_what_earlier_trials_took(tmp_path) -> None:

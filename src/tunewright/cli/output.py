@@ -37,7 +37,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         raise RunError(
             f"no trial of {tuned.record.name!r} finished: "
             + ", ".join(f"{count} {state}" for state, count in counts.items()),
-            remedy=f"See why: tunewright analyze {folder.path}.",
+            remedy=f"See why: {typed('analyze', folder.path)}",
         )
     console.rule("best configuration")
     console.print(

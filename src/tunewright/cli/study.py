@@ -166,7 +166,10 @@ def dashboard(
     """Serve optuna-dashboard on a study, also while it runs, until Ctrl-C."""
     from tunewright import api
 
+    addresses: list[str] = []
+
     def told(address: str) -> None:
+        addresses.append(address)
         print(f"optuna-dashboard: {address}  (Ctrl-C ends it)", flush=True)
 
     verbose_logs(verbose)
@@ -180,5 +183,8 @@ def dashboard(
             runs_dir=runs_dir,
             told=told,
         )
-    except KeyboardInterrupt:  # the one way in which it ends
+    except KeyboardInterrupt:
+        if not addresses:
+            raise
+        # the one way in which it ends
         print("the dashboard has ended")

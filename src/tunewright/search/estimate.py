@@ -7,6 +7,7 @@ and what a pruner is assumed to stop weighs as much as `PRIOR_TRIALS` trials unt
 
 import heapq
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -117,8 +118,8 @@ def pace_of(work: Work) -> Pace | None:
     """What is known of the trials so far; None while no step and no trial has ended.
 
     A step takes the mean over all steps, so that long trials weigh more than short ones. The
-    start-up is a median, without the first trial of each slot where there are others: a first
-    one waits for its worker to start.
+    start-up is a median, without the first trial of each slot: that one waits for its worker to
+    start. While there are no others, the least that a running one shows is taken, or nothing.
     """
     begun = [*work.ended, *work.running, *work.waiting]
     timed = [spent for spent in begun if spent.steps and spent.training_seconds > 0.0]
@@ -126,11 +127,15 @@ def pace_of(work: Work) -> Pace | None:
     whole = [s.slot_seconds - s.training_seconds for s in work.ended if s.slot_seconds is not None]
     if not steps and not whole:
         return None
-    later = sorted(whole[work.slots :] or whole)
-    if steps:
-        startup = max(0.0, later[(len(later) - 1) // 2]) if later else 0.0
-    else:  # trials that report nothing: all that they take is in here, so the mean counts
-        startup = sum(later) / len(later)
+    warm = sorted(whole[work.slots :])
+    if not steps:  # trials that report nothing: all that they take is in here, so the mean counts
+        warm = warm or whole
+        startup = sum(warm) / len(warm)
+    elif warm:
+        startup = max(0.0, warm[(len(warm) - 1) // 2])
+    else:
+        least = min(map(_around, work.running), default=math.inf)
+        startup = max(0.0, least) if whole and least < math.inf else 0.0
     seconds = sum(spent.training_seconds for spent in timed)
     return Pace(work.last_step, seconds / steps if steps else 0.0, startup, _going_on(work))
 
@@ -184,6 +189,13 @@ def assumed_stops(pruner: Pruner, last_step: int) -> dict[int, float]:
             shares = assumed_stops(inner, last_step)
             return {} if earliest is None else {s: v for s, v in shares.items() if s >= earliest}
     return {}
+
+
+def _around(spent: Spent) -> float:
+    """Seconds in its slot that a running trial did not train."""
+    if not spent.steps or spent.slot_seconds is None:
+        return math.inf
+    return spent.slot_seconds - spent.idle_seconds - spent.training_seconds
 
 
 def _going_on(work: Work) -> dict[int, float]:

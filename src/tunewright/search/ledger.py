@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tunewright.runs.folder import StudyFolder
+from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
+from tunewright.runs.quantities import duration, size
 from tunewright.runs.record import StudyRecord, TrialState
+from tunewright.search.disk import run_bytes, study_bytes
 from tunewright.search.estimate import (
     NOTHING_AFTER,
     Closing,
@@ -49,10 +51,12 @@ class Ledger:
     _ended: dict[int, Spent] = field(default_factory=dict)
     _running: dict[int, _Running] = field(default_factory=dict)
     _waiting: dict[int, Spent] = field(default_factory=dict)
+    _foretold: bool = False
     _estimated: tuple[float, float | None, Pace | None] | None = None
 
     def recall(self, record: StudyRecord, folder: StudyFolder) -> None:
         """Take in the trials of earlier sessions, with what their folders say they took."""
+        self._foretold = bool(record.trials)
         for trial in record.trials:
             place = folder.trial(trial.number)
             outcome = place.read_outcome()
@@ -128,6 +132,27 @@ class Ledger:
     def pace(self) -> Pace | None:
         """What trials take, as far as it is known."""
         return self._estimates()[1]
+
+    def outlook(self, run: RunFolder, gone: float) -> str | None:
+        """What the whole study will take, once, after the first trial that ran to its end.
+
+        run: its folder. gone: seconds that the study has taken.
+        """
+        left = self.seconds_left()
+        if self._foretold or left is None or self.states["done"] == 0 or self.total == 1:
+            return None
+        self._foretold = True
+        own, weights = run_bytes(run)
+        final = self.closing.steps > 0
+        disk = study_bytes(
+            own, weights, trials=self.total, epochs=self.last_step, slots=self.slots, final=final
+        )
+        stepped = any(spent.steps for spent in self._ended.values())
+        epochs = f" of {self.last_step} epochs" if stepped else ""
+        return (
+            f"{self.total} trials{epochs}: about {duration(gone + left)} in all"
+            f"{', the final training included' if final else ''}, about {size(disk)}"
+        )
 
     def pause_seconds(self, grace: float) -> float:
         """How long the running trials need to save themselves: an epoch, at most the grace."""

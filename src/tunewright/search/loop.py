@@ -280,6 +280,8 @@ class Loop:
         self._ledger.ended(number, state, outcome.seconds)
         self._keep_best(trial, folder)
         self.watch.ended(trial, self.standing())
+        if (text := self._ledger.outlook(folder, time.monotonic() - self._began)) is not None:
+            self.watch.notice(text)
 
     def _keep_best(self, trial: Trial, folder: RunFolder) -> None:
         """The weights of the best trial stay; a loser's go when it ends."""

@@ -20,6 +20,7 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Request
+from tunewright.search.disk import run_bytes
 from tunewright.search.loop import WAIT_SECONDS
 from tunewright.search.prepare import Prepared
 from tunewright.search.stages import evaluated, make_executor, run_tree
@@ -87,7 +88,7 @@ def measure(
                 if time.monotonic() - began < EVALUATION_SECONDS:
                     raise
             took = time.monotonic() - began
-        kept = _bytes(one.checkpoints)
+        own, weights = run_bytes(one)
         reports = [report for folder in folders for report in read_progress(folder.progress)]
         startup = second.slot_seconds - second.training_seconds
         return Measured(
@@ -95,8 +96,8 @@ def measure(
             startup if second.steps else second.slot_seconds,
             max(0.0, first.slot_seconds - first.training_seconds - startup),
             took,
-            _bytes(one.path) - kept,
-            kept,
+            own,
+            weights,
             max((report.memory_mib for report in reports), default=0.0),
         )
 
@@ -157,7 +158,3 @@ def _last_attempt(folder: RunFolder) -> tuple[int, float]:
         elif "step" in line:
             step, seconds = line["step"], line["seconds"]
     return max(0, step - start), max(0.0, seconds - before)
-
-
-def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

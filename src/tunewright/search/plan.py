@@ -14,6 +14,7 @@ from tunewright.executors.machine import Share, share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import StudyRecord
 from tunewright.search.closing import closing
+from tunewright.search.disk import study_bytes
 from tunewright.search.estimate import Pace, assumed_stops, pace_of, seconds_left
 from tunewright.search.ledger import Ledger
 from tunewright.search.measure import Measured, measure
@@ -27,11 +28,6 @@ from tunewright.spaces.points import listed
 from tunewright.spaces.read import SpaceFile
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Space
-
-DATABASE_BYTES = 200_000
-"""An empty study file."""
-TRIAL_BYTES = 4_000
-"""What a trial adds to it, and each of its epochs a fiftieth of that."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,14 @@ def _made(
         final_seconds=final,
         evaluation_seconds=after.evaluation,
         seconds=search + final + after.evaluation,
-        disk_bytes=disk(took, total, epochs, machine.slots, final=after.steps),
+        disk_bytes=study_bytes(
+            took.run_bytes,
+            took.checkpoint_bytes,
+            trials=total,
+            epochs=epochs,
+            slots=machine.slots,
+            final=after.steps > 0,
+        ),
         memory_mib=took.memory_mib,
     )
     return within(made, pace, study.budget) if study.budget is not None else made
@@ -171,14 +174,6 @@ def within(made: Plan, pace: Pace, budget: float) -> Plan:
     return replace(
         made, budget_seconds=budget, fitting=fitting, final_fits=final_fits, seconds=seconds
     )
-
-
-def disk(took: Measured, trials: int, epochs: int, slots: int, *, final: int) -> int:
-    """Bytes of a study's folder at its largest: losers keep no weights, what runs does."""
-    runs = took.run_bytes * trials
-    weights = took.checkpoint_bytes * (slots + 1 + (1 if final else 0))
-    database = DATABASE_BYTES + trials * TRIAL_BYTES * (1 + epochs // 50)
-    return runs + weights + database
 
 
 def _grid(prepared: Prepared) -> tuple[tuple[int, ...], int | None]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from tunewright.config.apply import with_values
@@ -26,7 +27,14 @@ from tunewright.search.closing import closing
 from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import FolderLock, Lease, refuse_if_alive
 from tunewright.search.loop import Ending, Loop, Search
-from tunewright.search.prepare import Prepared, full_configuration, prepare, run_part, trial_values
+from tunewright.search.prepare import (
+    Prepared,
+    full_configuration,
+    prepare,
+    refuse_leading_out,
+    run_part,
+    trial_values,
+)
 from tunewright.search.pruning import pruner
 from tunewright.search.results import link_foreign_names, write_results
 from tunewright.search.single import Trained, free_folder, is_done, pause_when_due, run_seeds
@@ -107,6 +115,8 @@ def train(
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)
     metric, _ = recipe.goal(composed.config.goal)
+    if name is not None:
+        refuse_leading_out(name, runs)
     folder = free_folder(runs / (name or f"train-{recipe.name}"), composed.tree)
     lock = FolderLock(folder.path)
     try:
@@ -149,7 +159,8 @@ def evaluated(
     except RunError as error:
         raise RunError(
             f"the evaluation of {folder.path} failed: {error}",
-            remedy=f"The training is whole: tunewright evaluate {folder.path} measures it again.",
+            remedy="The training is whole: "
+            f"tunewright evaluate {quote(str(folder.path))} measures it again.",
         ) from None
     return answer
 
