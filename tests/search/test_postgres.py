@@ -31,7 +31,7 @@ from tunewright.spaces.space import Parameter, Space
 pytestmark = pytest.mark.slow
 pytest.importorskip("psycopg")
 
-from server import Server, missing  # noqa: E402  (tests without a driver are skipped above)
+from postgres_server import Server, missing  # noqa: E402  (tests without a driver are skipped above)
 
 MARK = "TUNEWRIGHT_TEST"
 NO_PRUNING = "study.pruner.type=none"

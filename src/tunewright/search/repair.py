@@ -110,11 +110,16 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
     if not numbers:
         return []
     with storage_to_read(url) as storage:
-        if storage is None or name not in optuna.get_all_study_names(storage):
+        if storage is None:
             return []
-        study = optuna.load_study(study_name=name, storage=storage)
-        stored = len(study.get_trials(deepcopy=False))
-    if max(numbers) < stored:
+        with storage.engine.connect() as connection:
+            query = text(
+                "SELECT COUNT(trials.trial_id) FROM studies LEFT JOIN trials "
+                "ON trials.study_id = studies.study_id "
+                "WHERE studies.study_name = :name GROUP BY studies.study_id"
+            )
+            row = connection.execute(query, {"name": name}).fetchone()
+    if row is None or max(numbers) < row[0]:
         return []
     found = Repaired(folder)
     bring_in(url, name, settings, folder, found)
