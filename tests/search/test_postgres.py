@@ -185,15 +185,16 @@ class TestLife:
         theirs._storage.remove_session()
 
     def test_a_second_coordinator_is_refused(self, shell: Shell) -> None:
-        words = ["--trials", "2", "epoch_seconds=0.5", NO_PRUNING]
+        words = ["--trials", "2", "epoch_seconds=5", NO_PRUNING]  # longer than a start takes
         first = shell.start(*words)
         until(lambda: shell.epochs(0) >= 1)
         second = shell.start(*words, "--runs-dir", "elsewhere")
         printed, _ = second.communicate(timeout=60)
         assert second.returncode == 2, printed
         assert f"is being worked on by process {first.pid}" in printed
-        first.communicate(timeout=60)
-        shell.whole(2)
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+        until(lambda: not shell.processes(), seconds=15)
 
     def test_the_password_is_written_nowhere(
         self, shell: Shell, monkeypatch: pytest.MonkeyPatch

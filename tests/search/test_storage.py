@@ -233,6 +233,7 @@ class TestLook:
         assert record.trials[0].curve == {1: 0.5}
         study.close()
 
+    @pytest.mark.slow
     def test_on_a_medium_that_cannot_be_written(self, tmp_path: Path, closed: Path) -> None:
         """At rest in either mode; killed in WAL mode, and copied then without its index."""
         for name in ("rollback", "ahead", "killed", "copied"):
