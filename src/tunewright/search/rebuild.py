@@ -9,8 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunewright.config.apply import with_values
-from tunewright.config.tree import flatten
+from tunewright.config.tree import get
 from tunewright.errors import TunewrightError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_json, write_json
@@ -18,7 +17,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome
 from tunewright.search.loop import verdict
-from tunewright.search.storage import Settings
+from tunewright.search.storage import Settings, quiet
 from tunewright.search.study import CONSTRAINT
 from tunewright.search.translation import distribution, encoded, told
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, canonical
@@ -105,8 +104,8 @@ def mend_attempt(folder: RunFolder) -> None:
         write_json(counter, {"attempt": max(attempts)})
 
 
-def stored_space(specification: Mapping[str, Any]) -> Space:
-    """The space of a checked specification, without the configuration around it."""
+def stored_space(specification: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> Space:
+    """The space of a checked specification. fixed: see `Space`; to read older trials by."""
     return Space(
         tuple(
             Parameter(
@@ -118,6 +117,7 @@ def stored_space(specification: Mapping[str, Any]) -> Space:
             for path, fields in specification["parameters"].items()
         ),
         derived=dict(specification.get("derived", {})),
+        fixed=fixed or {},
     )
 
 
@@ -144,19 +144,8 @@ def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[s
     if not folder.config.exists():
         raise ValueError("it has neither trial.json nor config.yaml")
     tree = folder.read_config()
-    prefix = recipe.path("")
-    flat = {path.removeprefix(prefix): value for path, value in flatten(tree).items()}
-    for parameter in space.parameters:  # a list or an open mapping is a leaf of its own
-        node: Any = tree
-        for key in recipe.path(parameter.path).split("."):
-            node = node.get(key) if isinstance(node, Mapping) else None
-        flat.setdefault(parameter.path, node)
-    named = {c.path for p in space.parameters for c in p.when}
-    if not named <= flat.keys():  # a figure of the data
-        with contextlib.suppress(TunewrightError, OSError):
-            flat |= recipe.facts(with_values(tree, {}, recipe.config)[1])
-    around = Space(space.parameters, fixed=flat)
-    return around.draw(lambda p: _value(p, flat[p.path])), folder.config.stat().st_mtime
+    drawn = space.draw(lambda p: _value(p, get(tree, recipe.path(p.path))))
+    return drawn, folder.config.stat().st_mtime
 
 
 def _value(parameter: Parameter, value: Any) -> Any:
@@ -187,15 +176,16 @@ def _frozen(
         constraints = {CONSTRAINT: 1.0 if ours == "infeasible" else 0.0}
         if cause or outcome.reason:
             attributes = {"cause": cause, "reason": outcome.reason}
-    trial = create_trial(
-        state=state,
-        values=values,
-        params={path: encoded(space[path].domain, value) for path, value in parameters.items()},
-        distributions={path: distribution(space[path].domain) for path in parameters},
-        user_attrs=attributes,
-        intermediate_values=dict(curve),
-        constraints=constraints,
-    )
+    with quiet():  # Optuna remarks on steps that do not end at the upper bound
+        trial = create_trial(
+            state=state,
+            values=values,
+            params={path: encoded(space[path].domain, value) for path, value in parameters.items()},
+            distributions={path: distribution(space[path].domain) for path in parameters},
+            user_attrs=attributes,
+            intermediate_values=dict(curve),
+            constraints=constraints,
+        )
     trial.datetime_start = datetime.fromtimestamp(started)
     if outcome is not None:
         trial.datetime_complete = trial.datetime_start + timedelta(seconds=seconds)
