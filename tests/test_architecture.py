@@ -37,6 +37,7 @@ DOORS = {
         "search/study.py",
         "search/samplers.py",
         "search/storage.py",
+        "search/transactions.py",
         "search/translation.py",
     ),
     "hydra": ("config/compose.py",),

@@ -28,6 +28,7 @@ from tunewright.search.storage import (
     sqlite_file,
     storage_errors,
 )
+from tunewright.search.transactions import writer
 from tunewright.search.translation import (
     OURS_TO_RUN,
     decoded_params,
@@ -61,6 +62,7 @@ class Study:
                 load_if_exists=True,
             )
             self._id = self._storage.get_study_id_from_name(name)
+            self._writer = writer(self._study, self._storage, self._id)
             self._study.set_user_attr(OURS, json.dumps(_jsonable(settings)))
             stored = self._study.get_trials(deepcopy=False, states=OURS_TO_RUN)
         self._trial_ids = {t.number: t._trial_id for t in stored}
@@ -99,8 +101,7 @@ class Study:
         if view_trial is None:
             view_trial = self._memory.create_new_trial(self._view_id, template)
         with storage_errors(self.url):
-            trial_id = self._storage.create_new_trial(self._id, template)
-            number = self._storage.get_trial_number_from_id(trial_id)
+            trial_id, number = self._writer.begin(template)
         self._trial_ids[number], self._view_trials[number] = trial_id, view_trial
         self.curves[number] = {}
         self._tried.add(identity(self.space, values))
@@ -121,7 +122,7 @@ class Study:
         if step in self.curves[number] or value != value:
             return
         with storage_errors(self.url):
-            self._storage.set_trial_intermediate_value(self._trial_ids[number], step, value)
+            self._writer.report(self._trial_ids[number], step, value)
         self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
         self.curves[number][step] = value
 
@@ -137,16 +138,17 @@ class Study:
         Telling twice is harmless: the first stands.
         """
         optuna_state, values = told(state, score, self.curves[number])
+        # The same key on every trial.
+        constraints = {CONSTRAINT: 1.0 if state == "infeasible" else 0.0}
         with storage_errors(self.url):
             trial_id = self._trial_ids[number]
-            if self._storage.get_trial(trial_id).state.is_finished():
+            if not self._writer.end(trial_id, optuna_state, values, attributes or {}, constraints):
                 return
-            for key, value in (attributes or {}).items():
-                self._storage.set_trial_user_attr(trial_id, key, value)
-            _constrain(self._study, trial_id, state)
-            self._storage.set_trial_state_values(trial_id, optuna_state, values)
         view_id = self._view_trials[number]
-        _constrain(self._view, view_id, state)
+        view_trial = optuna.trial.Trial(self._view, view_id)
+        for key, amount in constraints.items():
+            if key not in view_trial.constraints:  # a kill may have come before its end
+                view_trial.set_constraint(key, amount)
         self._memory.set_trial_state_values(view_id, optuna_state, values)
 
     def running(self) -> list[tuple[int, dict[str, Any]]]:
@@ -226,13 +228,6 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
             return record_of(study, settings), _importances(study)
     finally:
         storage.engine.dispose()
-
-
-def _constrain(study: optuna.Study, trial_id: int, state: State) -> None:
-    """The same key on every trial; a kill may have come between it and the trial's state."""
-    trial = optuna.trial.Trial(study, trial_id)
-    if CONSTRAINT not in trial.constraints:
-        trial.set_constraint(CONSTRAINT, 1.0 if state == "infeasible" else 0.0)
 
 
 def _lease(study: optuna.Study) -> Mapping[str, Any]:
