@@ -77,7 +77,10 @@ class Study:
             storage=self._memory,
             # A seed used again after a resume would propose the first points again.
             sampler=optuna_sampler(
-                settings.sampler, space, settings.seed + 1_000_003 * self.count, stored
+                settings.sampler,
+                space,
+                (settings.seed + 1_000_003 * self.count) % 2**32,  # what NumPy takes
+                stored,
             ),
             directions=directions,
         )
