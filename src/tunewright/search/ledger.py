@@ -156,8 +156,10 @@ class Ledger:
 
     def pause_seconds(self, grace: float) -> float:
         """How long the running trials need to save themselves: an epoch, at most the grace."""
-        paces = [r.seconds / r.steps for r in self._running.values() if r.steps]
-        return min(grace, max(paces)) if len(paces) == len(self._running) and paces else grace
+        pace = self.pace()
+        usual = pace.seconds_a_step if pace is not None else 0.0
+        paces = [r.seconds / r.steps if r.steps else usual for r in self._running.values()]
+        return min(grace, max(paces, default=0.0))
 
     def _estimates(self) -> tuple[float | None, Pace | None]:
         now = self.clock()

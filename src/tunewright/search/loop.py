@@ -206,6 +206,8 @@ class Loop:
             self.watch.progressed(
                 live.number, progress.step, self.search.last_step, progress.metrics, self.standing
             )
+            if self._time_is_up():  # in this very process, nobody else looks before its end
+                self._ask_to_pause(live)
 
     def _store(self, number: int, step: int, metrics: Mapping[str, float]) -> None:
         if self.search.metric in metrics:
@@ -304,12 +306,18 @@ class Loop:
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
         for live in self._live.values():
-            if live.folder.read_request(live.attempt) is None:  # to prune outweighs to pause
-                live.folder.write_request(Request("pause", live.attempt))
-        deadline = time.monotonic() + self.search.executor.grace_seconds
+            self._ask_to_pause(live)
+        grace, budget = self.search.executor.grace_seconds, self.search.budget
+        if budget is not None:
+            grace = min(grace, max(0.0, budget.left))
+        deadline = time.monotonic() + grace
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
             self.hear()
+
+    def _ask_to_pause(self, live: _Live) -> None:
+        if live.folder.read_request(live.attempt) is None:  # to prune outweighs to pause
+            live.folder.write_request(Request("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
         timeout, budget = self.search.timeout, self.search.budget
