@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,23 +20,25 @@ class Typed:
     """A command in a process group of its own, as a terminal starts it."""
 
     def __init__(self, folder: Path, *words: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tunewright", *words],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.said = ""
+        self._file = folder.with_name(f"{folder.name}-said.txt")
+        with self._file.open("w") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tunewright", *words],
+                cwd=folder,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._file.read_text()
 
     def until(self, pattern: str, seconds: float = 120.0) -> "Typed":
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), False)
         deadline = time.monotonic() + seconds
         while not re.search(pattern, self.said):
             assert time.monotonic() < deadline, self.said
-            self.said += self.process.stdout.read() or ""
+            assert self.process.poll() is None, self.said
             time.sleep(0.02)
         return self
 
@@ -44,24 +47,31 @@ class Typed:
         return self
 
     def end(self) -> int:
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), True)
-        rest, _ = self.process.communicate(timeout=120)
-        self.said += rest or ""
-        return self.process.returncode
+        return self.process.wait(timeout=120)
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Path:
-    done = Typed(tmp_path, "tune", "quadratic", "--trials", "1", "executor.type=inline")
-    assert done.end() == 0, done.said
-    return tmp_path
+def typing(tmp_path: Path) -> Iterator[Callable[..., Typed]]:
+    """Types a command in the test's folder; none outlives the test."""
+    begun: list[Typed] = []
+
+    def typing(*words: str) -> Typed:
+        begun.append(Typed(tmp_path, *words))
+        return begun[-1]
+
+    yield typing
+    for typed in begun:
+        if typed.process.poll() is None:
+            os.killpg(typed.process.pid, signal.SIGKILL)
+            typed.process.wait()
 
 
 @pytest.mark.parametrize("command", ["tune", "train", "show", "space", "plan"])
 @pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0])
-def test_in_the_first_second_of_any_command(tmp_path: Path, command: str, seconds: float) -> None:
-    typed = Typed(tmp_path, command, "quadratic", "epoch_seconds=5.0")
+def test_in_the_first_second_of_any_command(
+    typing: Callable[..., Typed], command: str, seconds: float
+) -> None:
+    typed = typing(command, "quadratic", "epoch_seconds=5.0")
     time.sleep(seconds)
     code = typed.interrupt().end()
     assert code in (*INTERRUPTED, 0), typed.said  # a fast one may have ended
@@ -71,8 +81,10 @@ def test_in_the_first_second_of_any_command(tmp_path: Path, command: str, second
         assert re.search(r"^tunewright: (interrupted|stopped)", typed.said, re.MULTILINE)
 
 
-def test_a_study_says_at_once_that_it_is_stopping(tmp_path: Path) -> None:
-    typed = Typed(tmp_path, "tune", "quadratic", "epoch_seconds=3.0", "--jobs", "1", "--verbose")
+def test_a_study_says_at_once_that_it_is_stopping(
+    tmp_path: Path, typing: Callable[..., Typed]
+) -> None:
+    typed = typing("tune", "quadratic", "epoch_seconds=3.0", "--jobs", "1", "--verbose")
     typed.until("trial 0 on worker")
     until_reported(tmp_path / "runs/quadratic/trials/00000/progress.jsonl")
     began = time.monotonic()
@@ -84,8 +96,8 @@ def test_a_study_says_at_once_that_it_is_stopping(tmp_path: Path) -> None:
     assert "same command again to resume" in " ".join(typed.said.split())
 
 
-def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
-    typed = Typed(tmp_path, "tune", "quadratic", "epoch_seconds=600.0", "--jobs", "1", "--verbose")
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, typing: Callable[..., Typed]) -> None:
+    typed = typing("tune", "quadratic", "epoch_seconds=600.0", "--jobs", "1", "--verbose")
     typed.until("trial 0 on worker")
     time.sleep(1.0)
     typed.interrupt().until("Ctrl-C again ends at once")
@@ -93,8 +105,8 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in typed.said
 
 
-def test_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
-    typed = Typed(tmp_path, "plan", "quadratic", "epoch_seconds=600.0", "--jobs", "2")
+def test_a_plan_leaves_nothing_behind(tmp_path: Path, typing: Callable[..., Typed]) -> None:
+    typed = typing("plan", "quadratic", "epoch_seconds=600.0", "--jobs", "2")
     typed.until("measuring")
     time.sleep(2.0)
     assert typed.interrupt().end() == 130
