@@ -4,7 +4,7 @@ Words are what one types: a recipe or a file, then overrides (`"optim.lr=1e-3"`)
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor 
     from tunewright.runs.folder import RunFolder
     from tunewright.search.look import Looked
     from tunewright.search.plan import Plan
+    from tunewright.search.repair import Repaired
     from tunewright.search.single import Trained
     from tunewright.search.stages import Tuned
     from tunewright.search.watch import Watch
@@ -33,6 +34,8 @@ def tune(
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
@@ -50,11 +53,13 @@ def tune(
     space: Mapping[str, Any] | Path | str,
     /,
     *overrides: str,
-    goal: str | None = None,
+    goal: str | Sequence[str] | None = None,
     steps: int | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
@@ -66,11 +71,13 @@ def tune(
 def tune(
     *words: Any,
     space: Mapping[str, Any] | Path | str | None = None,
-    goal: str | None = None,
+    goal: str | Sequence[str] | None = None,
     steps: int | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
@@ -82,13 +89,16 @@ def tune(
 ) -> "Tuned":
     """Search for the best configuration, then train it in full; the same call resumes.
 
-    trials: in all, also after a resume. jobs: at once. timeout: seconds for the search. budget:
-    for the whole call, the final training included, in seconds or as `45m`, `8h`, `1h30m`.
+    trials: in all, also after a resume. jobs: at once. seeds: runs a configuration, of which
+    the mean counts. constraints: on what comes out, such as `"size_mib <= 10"`. timeout: seconds
+    for the search. budget: for the whole call, the final training included, in seconds or as
+    `45m`, `8h`, `1h30m`.
 
     With a function in place of the words, `tune(function, space)`, search for the parameters
     for which `function(params, report)` returns the best score. space: a mapping from names to
     domains, or a space file. goal: `value` for a number that is returned, else one of the
-    names; with `:min` the smallest wins. steps: the last step that the function reports, at
+    names; with `:min` the smallest wins; several are a front, of which the first prunes and picks
+    the winner. steps: the last step that the function reports, at
     which none is pruned. See docs/functions.md.
 
     Raises a TunewrightError; see `search.stages.tune`.
@@ -99,6 +109,8 @@ def tune(
         "study.trials": trials,
         "study.name": name,
         "study.jobs": jobs,
+        "study.seeds": seeds,
+        "study.constraints": constraints,
         "study.timeout": timeout,
         "study.budget": budget,
         "study.storage": storage,
@@ -229,6 +241,15 @@ def dashboard(
         runs=Path(runs_dir),
         told=told,
     )
+
+
+def repair(
+    study: str | None = None, *, storage: str | None = None, runs_dir: Path = RUNS
+) -> "Repaired":
+    """Make a study's database agree with its run folders; see `search.repair.repair`."""
+    from tunewright.search.repair import repair as repair_study
+
+    return repair_study(study, storage=storage, runs=Path(runs_dir))
 
 
 def lr_find(

@@ -1,4 +1,4 @@
-"""The commands about a study: tune, plan, space, analyze, dashboard."""
+"""The commands about a study: tune, plan, space, analyze, dashboard, repair."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +27,9 @@ def tune(
     trials: Annotated[int | None, typer.Option(help="Trials in all, also after a resume.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study and its folder.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs a configuration, of which the mean counts.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
     budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
@@ -53,6 +56,7 @@ def tune(
             trials=trials,
             name=name,
             jobs=jobs,
+            seeds=seeds,
             timeout=timeout,
             budget=budget,
             storage=storage,
@@ -188,3 +192,18 @@ def dashboard(
             raise
         # the one way in which it ends
         print("the dashboard has ended")
+
+
+@app.command()
+def repair(
+    study: Annotated[str | None, typer.Argument(help="A study's name or folder.")] = None,
+    storage: Annotated[str | None, typer.Option("--storage", help="Database URL.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Rebuild a study's database from its run folders, or fill in what it lacks."""
+    from tunewright import api
+    from tunewright.cli.repaired import print_repaired
+
+    print_repaired(api.repair(study, storage=storage, runs_dir=runs_dir), as_json=as_json)

@@ -14,8 +14,9 @@ from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from tunewright.errors import ConfigError, UsageError
+from tunewright.search.address import sqlite_file
 from tunewright.search.look import locate
-from tunewright.search.storage import silence_optuna, sqlite_file
+from tunewright.search.storage import silence_optuna
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -36,7 +37,7 @@ def dashboard(
     takes a free one. Raises ConfigError when optuna-dashboard is not installed, UsageError
     when the port is taken.
     """
-    url, _ = locate(None if study is None else str(study), storage=storage, runs=runs)
+    url, _, _ = locate(None if study is None else str(study), storage=storage, runs=runs)
     try:
         package = importlib.import_module("optuna_dashboard")
     except ImportError as error:
