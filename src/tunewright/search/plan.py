@@ -155,6 +155,7 @@ def _made(
             epochs=epochs,
             slots=machine.slots,
             final=after.steps > 0,
+            evaluation=took.evaluation_bytes,
         ),
         memory_mib=took.memory_mib,
     )
