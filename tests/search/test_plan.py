@@ -89,3 +89,11 @@ def test_disk_is_foretold_within_a_factor_of_two(tmp_path: Path) -> None:
     made = api.plan(*words, runs_dir=tmp_path)
     tuned(tmp_path, "study.trials=12", "study.final=true")
     assert 0.5 < made.disk_bytes / folder_bytes(tmp_path / "study") < 2.0
+
+
+def test_every_seed_is_a_run(tmp_path: Path) -> None:
+    words = (*INLINE, "epoch_seconds=0.05", "study.pruner.type=none")
+    one = api.plan(*words, trials=10, runs_dir=tmp_path)
+    three = api.plan(*words, "study.seeds=3", trials=10, runs_dir=tmp_path)
+    assert three.search_seconds > 2.0 * one.search_seconds
+    assert three.final_seconds < 2.0 * one.final_seconds
