@@ -76,6 +76,9 @@ def plan(
     trials: Annotated[int | None, typer.Option(help="Trials in all, also after a resume.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study and its folder.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs a configuration, of which the mean counts.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
     budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
@@ -100,6 +103,7 @@ def plan(
             trials=trials,
             name=name,
             jobs=jobs,
+            seeds=seeds,
             timeout=timeout,
             budget=budget,
             storage=storage,

@@ -245,15 +245,8 @@ class Loop:
             number, step, last = live.run.number, progress.step, self.search.last_step
             self._ledger.progressed(number, step, progress.seconds)
             self.watch.progressed(number, step, last, progress.metrics, self.standing)
-            self._maybe_prune(live)
-            self._ledger.progressed(live.run.number, progress.step, progress.seconds)
-            self.watch.progressed(
-                live.run.number,
-                progress.step,
-                self.search.last_step,
-                progress.metrics,
-                self.standing,
-            )
+            if self._time_is_up():  # in this very process, nobody else looks before its end
+                self._ask_to_pause()
 
     def _store(self, run: _Run, step: int, metrics: Mapping[str, float]) -> None:
         """A trial's curve is that of its first run."""
@@ -365,7 +358,10 @@ class Loop:
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
         self._ask_to_pause()
-        deadline = time.monotonic() + self.search.executor.grace_seconds
+        grace, budget = self.search.executor.grace_seconds, self.search.budget
+        if budget is not None:
+            grace = min(grace, max(0.0, budget.left))
+        deadline = time.monotonic() + grace
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
             self.hear()
