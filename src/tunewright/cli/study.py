@@ -1,4 +1,4 @@
-"""The commands about a study: tune, space, analyze."""
+"""The commands about a study: tune, space, analyze, repair."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,9 @@ def tune(
     trials: Annotated[int | None, typer.Option(help="Trials in all, also after a resume.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study and its folder.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs a configuration, of which the mean counts.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
     config: ConfigFile = None,
@@ -51,6 +54,7 @@ def tune(
             trials=trials,
             name=name,
             jobs=jobs,
+            seeds=seeds,
             timeout=timeout,
             storage=storage,
             config=config,
@@ -103,3 +107,18 @@ def analyze(
     looked = api.analyze(study, storage=storage, name=name, top=top, runs_dir=runs_dir)
     files = looked.save_configs(top) if save_configs else []
     print_analysis(console(), looked.overview, files, as_json=as_json)
+
+
+@app.command()
+def repair(
+    study: Annotated[str | None, typer.Argument(help="A study's name or folder.")] = None,
+    storage: Annotated[str | None, typer.Option("--storage", help="Database URL.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Rebuild a study's database from its run folders, or fill in what it lacks."""
+    from tunewright import api
+    from tunewright.cli.repaired import print_repaired
+
+    print_repaired(api.repair(study, storage=storage, runs_dir=runs_dir), as_json=as_json)

@@ -94,6 +94,9 @@ def optuna_sampler(
                     seed=seed,
                 )
             case "gp":
+                import torch
+
+                torch.set_num_threads(1)  # its products are tiny, and the cores are the workers'
                 return GPSampler(
                     n_startup_trials=settings["startup_trials"],
                     seed=seed,
