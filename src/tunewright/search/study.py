@@ -160,9 +160,7 @@ class Study:
         end = end_of(trial, self.settings.goals, self.settings.constraints)
         with storage_errors(self.url):
             trial_id = self._trial_ids[number]
-            if not self._writer.end(
-                trial_id, end.state, end.values, end.attributes, end.constraints
-            ):
+            if not self._writer.end(trial_id, end):
                 return
         view_id = self._view_trials[number]
         _constrain(self._view, view_id, end.constraints)
