@@ -42,6 +42,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
     console.print(
         f"trial {best.number} of {len(tuned.record.trials)}, "
         f"{tuned.record.goal} = {figure(best.score)} in the search"
+        + (f", carried from {best.imported_from}" if best.imported_from else "")
     )
     for path, value in best.parameters.items():
         console.print(f"  {path:<24} {figure(value)}")
@@ -65,7 +66,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         console.print(f"  tunewright evaluate {final}", soft_wrap=True)
     console.print(f"  tunewright train {folder.best_config} seeds=[1,2,3]", soft_wrap=True)
     console.print(
-        f"  the same command with --trials {2 * len(tuned.record.trials)}   # search on",
+        f"  the same command with --trials {2 * len(tuned.record.own)}   # search on",
         soft_wrap=True,
     )
 
@@ -163,6 +164,8 @@ def print_analysis(
         return
     states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
     console.print(f"study {overview['study']}: {overview['trials']} trials ({states})")
+    if overview.get("carried"):
+        console.print(f"beside them {overview['carried']} carried over from elsewhere")
     console.print(
         f"goal {overview['goal']} ({overview['direction']}), {overview['epochs']} epochs, "
         f"{duration(overview['seconds'])} of trials"
@@ -173,7 +176,8 @@ def print_analysis(
     if best is None:
         console.print("no trial has finished yet")
     else:
-        console.print(f"best: trial {best['trial']} with {figure(best['score'])}")
+        ran = f", carried from {best['carried']}" if best.get("carried") else ""
+        console.print(f"best: trial {best['trial']} with {figure(best['score'])}{ran}")
         paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
         console.print(trials_table(overview["top"], paths, console.width))
     if overview["importances"]:

@@ -52,7 +52,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as the analysis sees it: parameters by config path, its curve by epoch."""
+    """A trial as the analysis sees it: parameters by config path, its curve by epoch.
+
+    imported_from: `STUDY/17` for one that ran in another study, and has no folder in this one.
+    """
 
     number: int
     state: TrialState
@@ -62,6 +65,7 @@ class Trial:
     cause: Cause = ""
     reason: str = ""
     seconds: float | None = None
+    imported_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class StudyRecord:
     goal: str
     direction: Literal["max", "min"]
     trials: tuple[Trial, ...]
+
+    @property
+    def own(self) -> tuple[Trial, ...]:
+        """The trials that this study ran itself: those that its total counts."""
+        return tuple(trial for trial in self.trials if not trial.imported_from)
 
     def of_state(self, *states: TrialState) -> list[Trial]:
         """The trials in one of `states`, by number."""

@@ -78,8 +78,8 @@ class Loop:
         self._live: dict[int, _Live] = {}
         self._deaths: dict[int, int] = {}
         record = study.record()
-        self._ended = {t.number: t for t in record.trials if t.state != "running"}
-        self._done = {t.number for t in record.of_state("done")}
+        self._ended = {t.number: t for t in record.own if t.state != "running"}
+        self._done = {t.number for t in record.of_state("done") if t.curve}
         self._best = record.best
         self._drop_losers()
         self._waiting = study.running()

@@ -1,11 +1,10 @@
 """Explore, then final: a study at a cheap fidelity, then its winner trained in full."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.apply import with_values
 from tunewright.config.compose import Composed
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
@@ -19,11 +18,19 @@ from tunewright.recipes.recipe import Recipe, Run, imported
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import StudyRecord
+from tunewright.search.carry import carry, started_from
 from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import FolderLock, Lease, refuse_if_alive
 from tunewright.search.loop import Ending, Loop, Search
-from tunewright.search.prepare import Prepared, full_configuration, prepare, run_part, trial_values
+from tunewright.search.prepare import (
+    Prepared,
+    full_configuration,
+    prepare,
+    run_tree,
+    trial_values,
+)
 from tunewright.search.pruning import pruner
+from tunewright.search.rebase import rebase
 from tunewright.search.results import link_foreign_names, write_results
 from tunewright.search.single import Trained, free_folder, run_seeds
 from tunewright.search.storage import silence_optuna, stored_lease
@@ -51,21 +58,29 @@ def tune(
     given: SpaceFile | None = None,
     runs: Path = Path("runs"),
     watch: Watch | None = None,
+    from_: str | None = None,
+    imports: Sequence[str] = (),
 ) -> Tuned:
     """Search, resume if the study was begun before, then train and evaluate the winner.
 
-    given: a space file, laid over the recipe's own. Raises a TunewrightError of the kind that
-    fits for everything that can be known before the first trial; afterwards only for lost
-    storage (StudyError), a failed final training (RunError) and Ctrl-C (Interrupted).
+    given: a space file, laid over the recipe's own. from_, imports: see `api.tune`. Raises a
+    TunewrightError of the kind that fits for everything that can be known before the first
+    trial; afterwards only for lost storage (StudyError), a failed final training (RunError) and
+    Ctrl-C (Interrupted).
     """
     silence_optuna()
     watch = watch or Silent()
     prepared = prepare(recipe, composed, given=given, runs=runs)
+    prepared, sources = started_from(recipe, prepared, from_, imports, runs)
     for notice in prepared.notices:
         watch.notice(notice)
     lock = FolderLock(prepared.folder.path)
     try:
         refuse_if_alive(prepared.name, stored_lease(prepared.url, prepared.name))
+        if prepared.changed:
+            rebase(recipe, prepared, watch)
+        elif sources:
+            carry(recipe, prepared, sources, [*([from_] if from_ else []), *imports], watch)
         executor_share = share(prepared.config.executor, prepared.config.study.jobs)
         watch.notice(
             f"{executor_share.slots} worker(s) with {executor_share.threads} CPU thread(s) each "
@@ -156,7 +171,7 @@ def _explore(
             folder=prepared.folder,
             metric=prepared.settings.metric,
             direction=prepared.settings.direction,
-            configure=lambda values: _run_tree(recipe, prepared, values),
+            configure=lambda values: run_tree(recipe, prepared, values),
             last_step=prepared.config.training.epochs,
             total=prepared.config.study.trials,
             pruner=pruner(
@@ -266,11 +281,6 @@ def _bound(recipe: Recipe) -> Run | None:
     return None if isinstance(recipe.run, str) else recipe.run
 
 
-def _run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
-    values = trial_values(recipe, prepared, values)
-    return run_part(with_values(prepared.explore, values, recipe.config)[0])
-
-
 def _write_study_files(prepared: Prepared, composed: Composed) -> None:
     write_yaml(
         prepared.folder.space,
@@ -284,6 +294,7 @@ def _write_study_files(prepared: Prepared, composed: Composed) -> None:
             "storage": prepared.url if composed.config.study.storage else None,
             "configuration": composed.tree,
             "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
+            "reserved": dict(prepared.reserved),
         },
         header="What `tunewright analyze` needs to know of this study.",
     )

@@ -29,13 +29,14 @@ from tunewright.search.storage import (
     storage_errors,
 )
 from tunewright.search.translation import (
-    OURS_TO_RUN,
+    IMPORTED,
     decoded_params,
     distribution,
     encoded,
     record_of,
     suggested,
     told,
+    trials_of,
 )
 from tunewright.spaces.points import identity
 from tunewright.spaces.sample import draw
@@ -62,15 +63,15 @@ class Study:
             )
             self._id = self._storage.get_study_id_from_name(name)
             self._study.set_user_attr(OURS, json.dumps(_jsonable(settings)))
-            stored = self._study.get_trials(deepcopy=False, states=OURS_TO_RUN)
+            stored = trials_of(self._study)
         self._trial_ids = {t.number: t._trial_id for t in stored}
-        self.count = len(stored)
+        self.count = sum(_counts(trial) for trial in stored)
         self._memory = InMemoryStorage()
         self._view = optuna.create_study(
             storage=self._memory,
             # A seed used again after a resume would propose the first points again.
             sampler=optuna_sampler(
-                settings.sampler, space, settings.seed + 1_000_003 * self.count, stored
+                settings.sampler, space, settings.seed + 1_000_003 * len(stored), stored
             ),
             direction="maximize" if settings.direction == "max" else "minimize",
         )
@@ -88,6 +89,8 @@ class Study:
         Raises StudyError when no point is left to try.
         """
         values = self.space.default() if self.count == 0 else None
+        if values is not None and identity(self.space, values) in self._tried:
+            values = None  # another study's trial, which was carried over, has tried it
         view_trial = None
         if values is None:
             values, view_trial = self._sampled()
@@ -198,6 +201,11 @@ class Study:
         view_id = self._memory.create_new_trial(self._view_id, trial)
         self._view_trials[trial.number] = view_id
         self.curves[trial.number] = dict(trial.intermediate_values)
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    """Whether a trial was asked for here: `study.trials` counts those, and no others."""
+    return IMPORTED not in trial.user_attrs
 
 
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:

@@ -31,6 +31,16 @@ def distribution(domain: Domain) -> BaseDistribution:
 
 OURS_TO_RUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 """Not WAITING: a point that another program enqueued is no trial of ours."""
+DROPPED = "dropped"
+"""User attribute of a trial that has no place in a changed space: why not."""
+IMPORTED = "imported_from"
+"""User attribute of a trial that ran in another study: `STUDY/17`."""
+
+
+def trials_of(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count for anything: not those that only keep their number."""
+    trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
+    return [trial for trial in trials if DROPPED not in trial.user_attrs]
 
 
 def suggested(trial: optuna.Trial, parameter: Parameter) -> Any:
@@ -87,7 +97,7 @@ def told(
 
 def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
     """A stored study as plain values; without settings it is not one of ours."""
-    trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
+    trials = trials_of(study)
     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
     return StudyRecord(
         name=study.study_name,
@@ -118,4 +128,5 @@ def _trial(trial: FrozenTrial) -> Trial:
         cause=attributes.get("cause", ""),
         reason=attributes.get("reason", ""),
         seconds=trial.duration.total_seconds() if trial.duration else None,
+        imported_from=attributes.get(IMPORTED, ""),
     )
