@@ -134,10 +134,10 @@ def test_optuna_opens_the_new_study_and_its_joint_space_is_whole(tmp_path: Path)
     [
         space(x=X, side={"choices": ["right", "left"]}),
         space(x=X, side={"choices": ["right"]}),
-        space(x={"choices": [-4.0, 1.0]}, side=SIDE),
+        space(x={"choices": [-4.0, -3.0, 0.0, 1.0]}, side=SIDE),
         space(x={"type": "float", "low": 0.5, "high": 5.0, "log": True}, side=SIDE),
         space(x={"type": "float", "low": -5.0, "high": 5.0, "step": 0.5}, side=SIDE),
-        space(side=SIDE),
+        space(y=Y, side={"choices": ["right"]}),
         space(y=Y),
         space(x=X, side=SIDE, y=Y, forbid=[{"point.side": "left"}]),
         space(x={**X, "when": {"point.side": "left"}}, side=SIDE),
@@ -521,7 +521,8 @@ def test_any_space_into_any_other(data: st.DataObject, tmp_path_factory: Any) ->
 
 
 def _tell(study: Study, number: int, state: str) -> None:
-    study.tell(number, state, 0.5 if state == "done" else None)  # type: ignore[arg-type]
+    score = 0.5 if state == "done" else None
+    study.tell(Trial(number, state, {}, score, {}))  # type: ignore[arg-type]
 
 
 def _point_of(prepared: prepare.Prepared, recipe: Any, values: Mapping[str, Any]) -> str:

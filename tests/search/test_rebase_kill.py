@@ -11,6 +11,7 @@ import pytest
 from practice.quadratic.studies import rows, tuned
 
 from tunewright.runs.folder import StudyFolder
+from tunewright.runs.record import Trial
 from tunewright.search.past import stored_study
 from tunewright.search.study import Study, load_record
 from tunewright.spaces.domain import Float
@@ -47,7 +48,7 @@ def begun(runs: Path) -> None:
         point = {**tree["point"], "x": values["point.x"]}
         folder.trial(number).write_config({**tree, "point": point})
         study.report(number, 1, values["point.x"])
-        study.tell(number, "done", values["point.x"])
+        study.tell(Trial(number, "done", values, values["point.x"], {}))
     study.close()
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
+from tunewright.search.address import without_password
 from tunewright.search.csv_trials import csv_trials
 from tunewright.search.fitting import REPEATED, Misfit, counted, judged
 from tunewright.search.past import attributes_of, taken_over
 from tunewright.search.prepare import Prepared
 from tunewright.search.publish import publish
-from tunewright.search.source import Source, any_storage, located, own_study, place_name, shown
+from tunewright.search.source import Source, any_storage, located, own_study, place_name
 from tunewright.search.translation import IMPORTED
 from tunewright.search.watch import Watch
 from tunewright.spaces.build import specification
@@ -35,7 +36,8 @@ def started_from(
     if not asked:
         return prepared, ()
     taken = () if prepared.known is None else _taken(prepared)
-    new = [one for one in asked if shown(one) not in taken and place_of(one, runs) not in taken]
+    shown = {one: without_password(one) for one in asked}
+    new = [one for one in asked if shown[one] not in taken and place_of(one, runs) not in taken]
     if study in new and place_of(study, runs) == place_name(prepared.url, prepared.name):
         raise StudyError(
             f"the study {prepared.name!r} cannot start from itself",
@@ -43,8 +45,9 @@ def started_from(
         )
     if prepared.known is not None:
         if new:
+            without = ", ".join(shown[one] for one in new)
             raise StudyError(
-                f"the study {prepared.name!r} was begun without {', '.join(map(shown, new))}",
+                f"the study {prepared.name!r} was begun without {without}",
                 expected="a new study, which takes trials over before its first one",
                 remedy="Choose another --name.",
             )
@@ -64,7 +67,7 @@ def started_from(
     places = [source.place for source in sources]
     if len(set(places)) < len(places):
         raise StudyError(
-            f"{', '.join(map(shown, asked))} name one source twice", expected="each once"
+            f"{', '.join(map(without_password, asked))} name one source twice", expected="each once"
         )
     return prepared, tuple(sources)
 
@@ -112,7 +115,7 @@ def carry(
         prepared.name,
         prepared.settings,
         kept,
-        {SOURCES: [*map(shown, asked), *(source.place for source in sources)]},
+        {SOURCES: [*map(without_password, asked), *(source.place for source in sources)]},
     )
     for line in lines:
         watch.notice(line)

@@ -40,11 +40,11 @@ def csv_trials(file: Path, recipe: Recipe, prepared: Prepared) -> Source:
     no value. Raises DataError for a file without a score, and for rows that cannot be read.
     """
     header, rows = _read(file)
-    score_column = _score_column(file, header, prepared)
+    scores_in = _score_columns(file, header, prepared)
     names = [
         column
         for column in header
-        if column not in (score_column, "state", *BESIDE) and not column.startswith(ABOUT)
+        if column not in (*scores_in, "state", *BESIDE) and not column.startswith(ABOUT)
     ]
     plain = {column.removeprefix("params_"): column for column in names}
     renamed, ignored = parameter_names(recipe, prepared, list(plain))
@@ -57,15 +57,15 @@ def csv_trials(file: Path, recipe: Recipe, prepared: Prepared) -> Source:
                 expected=f"one of {', '.join(sorted(filter(None, STATES)))}",
             )
         state = STATES[word]
-        score = _number(row.get(score_column, ""), score_column, number, file)
+        cells = [_number(row.get(column, ""), column, number, file) for column in scores_in]
+        scores = tuple(score for score in cells if score is not None and math.isfinite(score))
         if state == "running":
             left.append(Misfit("it has not ended"))
-        elif state == "done" and (score is None or not math.isfinite(score)):
+        elif state == "done" and len(scores) < len(scores_in):
             left.append(Misfit("it has no score"))
         else:
-            score = score if score is not None and math.isfinite(score) else None
             parameters = {own: row[plain[n]] for n, own in renamed.items() if row.get(plain[n])}
-            own = foreign_past(number, state, parameters, score)
+            own = foreign_past(prepared, number, state, parameters, scores or None)
             trials.append((own, Candidate(number, state, parameters, foreign=True)))
     return Source(file.name, str(file.resolve()), tuple(trials), tuple(left), ignored)
 
@@ -93,15 +93,21 @@ def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:
     return header, [dict(zip(header, line, strict=True)) for line in lines]
 
 
-def _score_column(file: Path, header: Sequence[str], prepared: Prepared) -> str:
-    metric = prepared.settings.metric
-    for name in (metric, metric.removeprefix("val_"), "score", "value"):
-        if name in header:
-            return name
-    raise DataError(
-        f"{file} has the columns {', '.join(filter(None, header))}",
-        expected=f"one called {metric}, score or value, with the scores of the goal",
-    )
+def _score_columns(file: Path, header: Sequence[str], prepared: Prepared) -> list[str]:
+    """A column for each goal; that of the first one may have a plain name."""
+    columns = []
+    for place, goal in enumerate(prepared.settings.goals):
+        plain = ("score", "value") if place == 0 else ()
+        names = (goal.metric, goal.metric.removeprefix("val_"), *plain)
+        found = next((name for name in names if name in header), None)
+        if found is None:
+            raise DataError(
+                f"{file} has the columns {', '.join(filter(None, header))}",
+                expected=f"one called {' or '.join(dict.fromkeys(names))}, with the scores of "
+                f"the goal {goal.metric}",
+            )
+        columns.append(found)
+    return columns
 
 
 def _number(cell: str, column: str, row: int, file: Path) -> float | None:

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
 
 from tunewright.errors import StudyError, did_you_mean
+from tunewright.search.address import sqlite_file, without_password
 from tunewright.search.past import Stored, study_in
-from tunewright.search.publish import copy_database
-from tunewright.search.storage import _without_password as without_password
-from tunewright.search.storage import quiet, sqlite_file, storage_errors
+from tunewright.search.storage import quiet, storage_to_read
 
 SQLITE = b"SQLite format 3"
 """How a SQLite file begins."""
@@ -25,15 +24,15 @@ SQLITE = b"SQLite format 3"
 def foreign_study(url: str, name: str | None) -> Stored:
     """A study in any Optuna storage; None: the only one that it holds.
 
-    url: of a database, or the path of a SQLite or journal file. A file is read from a copy, so
-    that not even a table is added to it. Raises StudyError for what is no such storage, and for
+    url: of a database, or the path of a journal file. Nothing is written, not even a table or a
+    lock beside the file. Raises StudyError for what is no such storage, and for
     a name that it does not hold.
     """
     with _read_only(url) as storage:
         names = optuna.get_all_study_names(storage)
         chosen = name or (names[0] if len(names) == 1 else None)
         if chosen is None or chosen not in names:
-            shown = without_password(url) if "://" in url else url
+            shown = without_password(url)
             raise StudyError(
                 f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
                 expected=f"one of {', '.join(names) or 'none'}",
@@ -46,48 +45,38 @@ def foreign_study(url: str, name: str | None) -> Stored:
 @contextmanager
 def _read_only(url: str) -> Iterator[BaseStorage]:
     file = sqlite_file(url) if "://" in url else Path(url)
-    if file is None:
-        with storage_errors(url), quiet(), _database(url) as storage:
-            yield storage
-        return
-    if not file.is_file():
+    shown = without_password(url)
+    if file is not None and not file.is_file():
         raise StudyError(f"{file} does not exist", expected="a database or journal of Optuna")
-    with tempfile.TemporaryDirectory(prefix="tunewright-") as folder, quiet(), _told(file):
-        copy = Path(folder) / "copy"
-        with file.open("rb") as stream:
-            head = stream.read(16)
-        if head.startswith(SQLITE):
-            copy_database(file, copy)
-            with _database(f"sqlite:///{copy}") as storage:
+    with quiet(), _told(shown):
+        if "://" in url:
+            with storage_to_read(url) as storage:
+                if storage is None:
+                    raise StudyError(f"{shown} holds no study", expected="a storage of Optuna")
                 yield storage
-        elif head.startswith(b"{"):
+            return
+        assert file is not None
+        with file.open("rb") as stream:
+            if not stream.read(1) == b"{":
+                raise StudyError(
+                    f"{file}",
+                    expected="a SQLite database or a journal of Optuna, or a file named .csv",
+                )
+        with tempfile.TemporaryDirectory(prefix="tunewright-") as folder:
+            copy = Path(folder) / "journal"
             copy.write_bytes(file.read_bytes())
             yield JournalStorage(JournalFileBackend(str(copy)))
-        else:
-            raise StudyError(
-                f"{file}", expected="a SQLite database or a journal of Optuna, or a file named .csv"
-            )
 
 
 @contextmanager
-def _database(url: str) -> Iterator[RDBStorage]:
-    storage = RDBStorage(url, skip_table_creation=True)
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-@contextmanager
-def _told(file: Path) -> Iterator[None]:
+def _told(shown: str) -> Iterator[None]:
     """What Optuna says of a storage that it cannot read, as one of our errors."""
     try:
         yield
     except _UNREADABLE as error:
         cause = str(error.__cause__ or error).strip().partition("\n")[0]
         raise StudyError(
-            f"{file} cannot be read: {cause or type(error).__name__}",
+            f"{shown} cannot be read: {cause or type(error).__name__}",
             expected="a storage of Optuna 5",
         ) from error
 

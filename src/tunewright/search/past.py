@@ -13,13 +13,22 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.runs.record import TrialState as State
-from tunewright.search.storage import OURS, Settings, open_storage, quiet, storage_errors
+from tunewright.search.rebuild import placeholder
+from tunewright.search.storage import (
+    OURS,
+    Settings,
+    close_storage,
+    open_storage,
+    quiet,
+    read_settings,
+    storage_errors,
+    storage_to_read,
+)
 from tunewright.search.translation import DROPPED, distribution, encoded, record_of
 from tunewright.spaces.space import Space
 
 WAS = "dropped_trial"
 """User attribute beside `dropped`: the trial as it was, in case its space comes back."""
-NEVER_BEGUN = "enqueued by another program, and never begun"
 
 
 @dataclass(frozen=True)
@@ -45,15 +54,16 @@ class Past:
 class Stored:
     """A study as it stands in a storage.
 
-    settings: None for one of another program. directions: `max` or `min`, for each goal. pasts:
-    none are read of another program's with several goals. count: of all trials, whatever they
-    are. neighbours: all studies of the storage, this one too.
+    settings: None for one of another program. directions: `max` or `min`, for each goal. gaps:
+    numbers that no trial stands for, and why. count: of all numbers. neighbours: all studies of
+    the storage, this one too.
     """
 
     name: str
     settings: Settings | None
     directions: tuple[str, ...]
     pasts: tuple[Past, ...]
+    gaps: Mapping[int, str]
     count: int
     attributes: Mapping[str, Any]
     neighbours: tuple[str, ...]
@@ -61,27 +71,22 @@ class Stored:
 
 def stored_study(url: str, name: str) -> Stored:
     """The study of that name in a storage of ours; StudyError when it does not answer."""
-    storage = open_storage(url)
-    try:
-        with storage_errors(url):
-            return study_in(storage, name)
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    with storage_to_read(url) as storage:
+        assert storage is not None, "it was read a moment ago"
+        return study_in(storage, name)
 
 
 def study_in(storage: BaseStorage, name: str) -> Stored:
     """The study of that name in an open storage."""
     study = optuna.load_study(study_name=name, storage=storage)
     attributes = study.user_attrs
-    settings = Settings(**json.loads(attributes[OURS])) if OURS in attributes else None
-    directions = tuple("max" if d == StudyDirection.MAXIMIZE else "min" for d in study.directions)
-    readable = settings is not None or len(directions) == 1
+    settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
     return Stored(
         name,
         settings,
-        directions,
-        tuple(pasts_of(study, settings)) if readable else (),
+        tuple("max" if d == StudyDirection.MAXIMIZE else "min" for d in study.directions),
+        tuple(pasts_of(study, settings)),
+        _gaps(study),
         len(study.get_trials(deepcopy=False)),
         attributes,
         tuple(optuna.get_all_study_names(storage)),
@@ -90,16 +95,9 @@ def study_in(storage: BaseStorage, name: str) -> Stored:
 
 def attributes_of(url: str, name: str) -> Mapping[str, Any]:
     """The user attributes of a study in a storage of ours."""
-    storage = open_storage(url)
-    try:
-        with storage_errors(url):
-            found: Mapping[str, Any] = optuna.load_study(
-                study_name=name, storage=storage
-            ).user_attrs
-            return found
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    with storage_to_read(url) as storage:
+        assert storage is not None, "it was read a moment ago"
+        return dict(optuna.load_study(study_name=name, storage=storage).user_attrs)
 
 
 def note(url: str, name: str, key: str, value: Any) -> None:
@@ -109,8 +107,7 @@ def note(url: str, name: str, key: str, value: Any) -> None:
         with storage_errors(url):
             optuna.load_study(study_name=name, storage=storage).set_user_attr(key, value)
     finally:
-        storage.remove_session()
-        storage.engine.dispose()
+        close_storage(url, storage)
 
 
 def pasts_of(study: optuna.Study, settings: Settings | None) -> list[Past]:
@@ -145,6 +142,17 @@ def pasts_of(study: optuna.Study, settings: Settings | None) -> list[Past]:
     return pasts
 
 
+def _gaps(study: optuna.Study) -> dict[int, str]:
+    """Numbers whose trial was lost, or never begun."""
+    gaps = {}
+    for trial in study.get_trials(deepcopy=False):
+        if DROPPED in trial.user_attrs and WAS not in trial.user_attrs:
+            gaps[trial.number] = str(trial.user_attrs[DROPPED])
+        elif trial.state == TrialState.WAITING:
+            gaps[trial.number] = "enqueued by another program, and never begun"
+    return gaps
+
+
 def taken_over(
     past: Past, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
@@ -169,11 +177,11 @@ def _inside(drawn: BaseDistribution, value: Any) -> Any:
     return min(max(value, drawn.low), drawn.high) if isinstance(drawn, FloatDistribution) else value
 
 
-def placeholder(past: Past | None, why: str) -> FrozenTrial:
-    """What keeps the number of a trial that has no place in the new study; None: of no trial."""
-    was = {} if past is None else {WAS: asdict(past)}
-    trial = create_trial(state=TrialState.FAIL, user_attrs={DROPPED: why, **was})
-    return trial if past is None else _dated(trial, past)
+def dropped(past: Past, why: str) -> FrozenTrial:
+    """What keeps the number of a trial that has no place in the new study, and remembers it."""
+    trial = placeholder(why)
+    trial.set_user_attr(WAS, asdict(past))
+    return _dated(trial, past)
 
 
 def _dated(trial: FrozenTrial, past: Past) -> FrozenTrial:

@@ -18,7 +18,15 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from tunewright.errors import StudyError
 from tunewright.runs.atomic import write_with
-from tunewright.search.storage import OURS, Settings, open_storage, quiet, storage_errors
+from tunewright.search.storage import (
+    OURS,
+    Settings,
+    close_storage,
+    open_storage,
+    quiet,
+    storage_errors,
+)
+from tunewright.search.translation import direction
 
 TABLES: Mapping[str, Table] = BaseModel.metadata.tables
 STUDIES, TRIALS = TABLES["studies"], TABLES["trials"]
@@ -52,8 +60,7 @@ def publish(
                 _make_room(connection, name, former)
                 _copy(source, connection)
         finally:
-            target.remove_session()
-            target.engine.dispose()
+            close_storage(url, target)
     finally:
         memory.remove_session()
         memory.engine.dispose()
@@ -86,9 +93,9 @@ def _fill(
         study = optuna.create_study(
             storage=memory,
             study_name=name,
-            direction="maximize" if settings.direction == "max" else "minimize",
+            directions=[direction(goal) for goal in settings.goals],
         )
-    for key, value in {**attributes, OURS: json.dumps(vars(settings))}.items():
+    for key, value in {**attributes, OURS: json.dumps(settings.as_stored())}.items():
         study.set_user_attr(key, value)
     study_id = memory.get_study_id_from_name(name)
     for trial in trials:

@@ -14,18 +14,13 @@ from tunewright.errors import ConfigError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import StudyFolder
+from tunewright.search.address import sqlite_file
 from tunewright.search.fitting import Candidate, Misfit, counted, judged
-from tunewright.search.past import (
-    NEVER_BEGUN,
-    Past,
-    note,
-    placeholder,
-    stored_study,
-    taken_over,
-)
+from tunewright.search.past import Past, dropped, note, stored_study, taken_over
 from tunewright.search.prepare import Prepared
 from tunewright.search.publish import keep_copy, publish
-from tunewright.search.storage import LEASE, OURS, Settings, sqlite_file
+from tunewright.search.rebuild import placeholder
+from tunewright.search.storage import LEASE, OURS, Settings
 from tunewright.search.watch import Watch
 
 REBASED = "rebased_from"
@@ -39,11 +34,13 @@ that a command that was killed and is typed again does not keep it twice."""
 class _Former:
     """A stored study before it is rebased.
 
-    count: its trials, whatever became of them. kept: the number under which it is kept. copy:
-    the file that it is copied to; None where it stays in the database, under the name `kept_name`.
+    gaps: numbers that no trial stands for, and why. count: of all numbers. kept: the number
+    under which it is kept. copy: the file that it is copied to; None where it stays in the
+    database, under the name `kept_name`.
     """
 
     pasts: Sequence[Past]
+    gaps: Mapping[int, str]
     count: int
     attributes: Mapping[str, Any]
     kept: int
@@ -67,11 +64,11 @@ def rebase(recipe: Recipe, prepared: Prepared, watch: Watch) -> None:
     )
     candidates = [candidate(past, known, prepared.folder) for past in former.pasts]
     verdicts = judged(recipe, prepared, candidates)
-    trials = [placeholder(None, NEVER_BEGUN) for _ in range(former.count)]
+    trials = {number: placeholder(why) for number, why in former.gaps.items()}
     for past in former.pasts:
         verdict = verdicts[past.number]
         trials[past.number] = (
-            placeholder(past, verdict.text)
+            dropped(past, verdict.text)
             if isinstance(verdict, Misfit)
             else taken_over(past, prepared.space, verdict, {REBASED: past.number})
         )
@@ -85,10 +82,15 @@ def rebase(recipe: Recipe, prepared: Prepared, watch: Watch) -> None:
         prepared.url,
         prepared.name,
         prepared.settings,
-        trials,
+        [trials[number] for number in range(former.count)],
         former.attributes,
         former="" if former.copy is not None else former.kept_name,
     )
+    for number, verdict in verdicts.items():  # from which a lost database is made again
+        folder = prepared.folder.trial(number)
+        stored = folder.read_parameters()
+        if stored is not None and not isinstance(verdict, Misfit) and stored[0] != verdict:
+            folder.write_parameters(verdict, started=stored[1])
     misfits = [verdict for verdict in verdicts.values() if isinstance(verdict, Misfit)]
     watch.notice(
         f"{len(verdicts) - len(misfits)} of {len(verdicts)} trials fit and are kept, "
@@ -135,11 +137,11 @@ def _former(prepared: Prepared) -> _Former:
     kept = {k: v for k, v in stored.attributes.items() if k not in (OURS, LEASE, KEPT_AS)}
     if file is not None:
         copy = _numbered(file, number)
-        return _Former(stored.pasts, stored.count, kept, number, copy.name, copy)
+        return _Former(stored.pasts, stored.gaps, stored.count, kept, number, copy.name, copy)
     free = number
     while f"{name}-{free}" in names:
         free += 1
-    return _Former(stored.pasts, stored.count, kept, number, f"{name}-{free}", None)
+    return _Former(stored.pasts, stored.gaps, stored.count, kept, number, f"{name}-{free}", None)
 
 
 def _numbered(file: Path, number: int) -> Path:

@@ -11,14 +11,16 @@ from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
+from tunewright.runs.record import TrialState
+from tunewright.search.address import absolute_url, without_password
 from tunewright.search.fitting import Candidate, Misfit
 from tunewright.search.foreign import SQLITE, foreign_study
-from tunewright.search.look import find_study
+from tunewright.search.look import study_folder
 from tunewright.search.past import Past, Stored
 from tunewright.search.prepare import Prepared
 from tunewright.search.rebase import REBASED, candidate
-from tunewright.search.storage import Settings, absolute_url
-from tunewright.search.storage import _without_password as without_password
+from tunewright.search.storage import Settings
+from tunewright.search.translation import FAILURE
 
 STORED_STATES = {"done": "COMPLETE", "pruned": "PRUNED", "infeasible": "PRUNED", "failed": "FAIL"}
 """Our states as Optuna calls them in trials that we did not run."""
@@ -56,7 +58,7 @@ def located(study: str, runs: Path) -> Place:
     """A study by its name under `runs`, its folder, its database file, or `URL#NAME`."""
     if "://" in study or Path(study).is_file():
         return storage_at(study)
-    folder = find_study(study, runs)
+    folder = study_folder(study, runs, "tune --from")
     settings = read_yaml(folder.settings)
     url = settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
     return Place(url, str(settings["name"]), folder)
@@ -85,25 +87,19 @@ def storage_at(address: str) -> Place:
 
 def place_name(url: str, name: str) -> str:
     """What is kept and shown of where a study lies; no password is."""
-    return f"{shown(url)}#{name}"
-
-
-def shown(address: str) -> str:
-    """An address without its password; a path as it is."""
-    return without_password(address) if "://" in address else address
+    return f"{without_password(url)}#{name}"
 
 
 def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[str, Any]]:
     """The configuration of one of our studies and its space, as files that could be typed.
 
-    Beside them what was set for kinds that only some trials choose.
-
-    StudyError for a study of which only the database is known.
+    Beside them what was set for kinds that only some trials choose. Raises StudyError for a
+    study of which only the database is known.
     """
     folder = located(study, runs).folder
     if folder is None:
         raise StudyError(
-            f"{shown(study)} is a database alone",
+            f"{without_password(study)} is a database alone",
             expected="a recipe or a configuration beside it, such as tunewright tune pairs --from",
         )
     stored = read_yaml(folder.settings)
@@ -122,7 +118,7 @@ def own_study(study: str, recipe: Recipe, prepared: Prepared, runs: Path) -> Sou
         raise StudyError(
             f"the study {stored.name!r} was made by another program",
             expected="one of tunewright, whose configuration is known",
-            remedy=f"Take its trials alone: --import {shown(study)}.",
+            remedy=f"Take its trials alone: --import {without_password(study)}.",
         )
     return _of_ours(stored, stored.settings, place, recipe, prepared)
 
@@ -131,11 +127,11 @@ def any_storage(address: str, recipe: Recipe, prepared: Prepared) -> Source:
     """The trials of a study in any Optuna storage. address: a URL or a file, with `#NAME`."""
     place = storage_at(address)
     url, stored = place.url, foreign_study(place.url, place.name)
-    wanted = prepared.settings.direction
-    if stored.directions != (wanted,):
+    wanted = tuple(goal.direction for goal in prepared.settings.goals)
+    if stored.directions != wanted:
         raise StudyError(
             f"the study {stored.name!r} has the direction {', '.join(stored.directions)}",
-            expected=f"{wanted}, the direction of the goal {prepared.settings.goal}",
+            expected=f"{', '.join(wanted)}, as the goal {prepared.settings.goal} has",
             remedy=f"Turn the goal round with goal={prepared.settings.metric}:"
             f"{stored.directions[0]} if it means the same.",
         )
@@ -149,24 +145,30 @@ def any_storage(address: str, recipe: Recipe, prepared: Prepared) -> Source:
         if past.state == "running":
             left.append(Misfit("it has not ended"))
             continue
-        score = past.values[0] if past.values else None
         parameters = {renamed[k]: v for k, v in past.parameters.items() if k in renamed}
-        own = foreign_past(past.number, past.state, parameters, score)
+        own = foreign_past(prepared, past.number, past.state, parameters, past.values)
         own = replace(own, began=past.began, ended=past.ended)
         trials.append((own, Candidate(past.number, past.state, parameters, foreign=True)))
     return Source(stored.name, place_name(url, stored.name), tuple(trials), tuple(left), ignored)
 
 
 def foreign_past(
-    number: int, state: Any, parameters: Mapping[str, Any], score: float | None
+    prepared: Prepared,
+    number: int,
+    state: TrialState,
+    parameters: Mapping[str, Any],
+    scores: tuple[float, ...] | None,
 ) -> Past:
-    """A trial of which no more is known than its parameters, its state and its score.
+    """A trial of which no more is known than its parameters, its state and its scores.
 
-    No curve, since nobody knows what its steps were; so no trial of ours is pruned by it.
+    No curve, since nobody knows what its steps were, so that no trial of ours is pruned by it;
+    and no more of constraints than whether it was feasible.
     """
-    values = None if score is None or state == "failed" else (score,)
-    failure = {"failure": float(state == "infeasible")}
-    return Past(number, state, STORED_STATES[state], parameters, values, constraints=failure)
+    several = len(prepared.settings.goals) > 1
+    told = scores if state == "done" or (state == "pruned" and not several) else None
+    kept = dict.fromkeys(prepared.settings.constraints, 0.0)
+    excess = {FAILURE: float(state == "infeasible")} | kept
+    return Past(number, state, STORED_STATES[state], parameters, told, constraints=excess)
 
 
 def parameter_names(
@@ -198,10 +200,16 @@ def _of_ours(
             f"the study {stored.name!r} belongs to the recipe {known.recipe!r}",
             expected=f"a study of {wanted.recipe!r}",
         )
+    folder = place.folder
+    if folder is not None and read_yaml(folder.settings).get("name") != stored.name:
+        folder = None  # of another study, whose database this one shares
     other_goal = ""
-    if (known.metric, known.direction) != (wanted.metric, wanted.direction):
-        other_goal = f"its goal is {known.metric}:{known.direction}, and here it is "
-        other_goal += f"{wanted.metric}:{wanted.direction}"
+    if known.goals != wanted.goals:
+        other_goal = f"its goal is {known.goal}, and here it is {wanted.goal}"
+    elif known.constraints != wanted.constraints:
+        other_goal = f"its constraints are {[*known.constraints]}, here {[*wanted.constraints]}"
+    elif known.seeds != wanted.seeds:
+        other_goal = f"its scores are of {known.seeds} seed(s), and here of {wanted.seeds}"
     trials, left = [], []
     for past in stored.pasts:
         if other_goal:
@@ -210,26 +218,26 @@ def _of_ours(
             left.append(Misfit("it has not ended" if past.state == "running" else "it failed"))
         else:
             attributes = {k: v for k, v in past.attributes.items() if k != REBASED}
-            own = candidate(past, known, place.folder)
+            own = candidate(past, known, folder)
             trials.append((replace(past, attributes=attributes), own))
     return Source(
         stored.name,
         place_name(place.url, stored.name),
         tuple(trials),
         tuple(left),
-        best=_best(stored, known, place, recipe),
+        best=_best(stored, known, folder, recipe),
     )
 
 
 def _best(
-    stored: Stored, known: Settings, place: Place, recipe: Recipe
+    stored: Stored, known: Settings, folder: StudyFolder | None, recipe: Recipe
 ) -> Mapping[str, Any] | None:
     scored = [past for past in stored.pasts if past.state == "done" and past.values]
     if not scored:
         return None
     sign = -1.0 if known.direction == "max" else 1.0
     best = min(scored, key=lambda past: (sign * (past.values or (0.0,))[0], past.number))
-    found = candidate(best, known, place.folder)
+    found = candidate(best, known, folder)
     if found.ran is not None:
         return flatten(found.ran)
     own = {recipe.path(name): value for name, value in found.parameters.items()}
