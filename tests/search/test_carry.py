@@ -571,6 +571,29 @@ def test_several_sources_at_once(here: Path) -> None:
     )
 
 
+def test_several_goals_and_constraints(here: Path) -> None:
+    words = ("goal=[val_score,val_loss]", "study.constraints=['val_loss<=60']")
+    one, _ = tuned("one", *words, trials=4)
+    two, _ = tuned("two", *words, from_="one", trials=1)
+    for old, new in zip(one.record.trials, two.record.trials, strict=False):
+        assert (old.state, old.score, old.others) == (new.state, new.score, new.others)
+        assert old.constraints == new.constraints
+    Path("past.csv").write_text("x,point.side,score,val_loss\n1,left,-3,3\n2,left,-4,\n")
+    three, told = tuned("three", *words, imports=["past.csv"], trials=1)
+    assert "not carried over, 1: it has no score" in told
+    assert (three.record.trials[0].score, three.record.trials[0].others) == (-3.0, {"val_loss": 3})
+    four, told = tuned("four", words[0], from_="one", trials=1)
+    assert "4: its constraints are ['val_loss <= 60'], here []" in told
+    assert not carried(four)
+
+
+def test_a_repair_leaves_carried_trials_alone(here: Path) -> None:
+    tuned("one", trials=3)
+    tuned("two", from_="one", trials=2)
+    found = tunewright.repair("two")
+    assert (found.rebuilt, found.added, found.filled, found.differing) == ("", [], [], [])
+
+
 def test_the_command_line_has_both(here: Path, monkeypatch: Any, capsys: Any) -> None:
     tuned("one", trials=2)
     Path("past.csv").write_text("x,point.side,value\n1.25,left,-1\n")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from practice.quadratic.studies import rows, tuned
 
+import tunewright
 from tunewright.config.compose import compose
 from tunewright.errors import StudyError
 from tunewright.recipes.find import find_recipe
@@ -218,6 +219,19 @@ def test_the_pruner_and_the_summary_do_not_see_what_was_dropped(tmp_path: Path) 
     assert study.count == 3
     assert study.running() == []
     study.close()
+
+
+def test_a_lost_database_of_a_rebased_study_is_made_again(tmp_path: Path) -> None:
+    searched(tmp_path, space(x=X), trials=5)
+    narrow = {"type": "float", "low": -4.5, "high": 2.0}
+    found, _ = searched(tmp_path, space(x=narrow, y=Y), trials=5)
+    repaired = tunewright.repair("study", runs_dir=tmp_path)
+    assert (repaired.added, repaired.filled, repaired.differing) == ([], [], [])
+    found.folder.database.unlink()
+    tunewright.repair("study", runs_dir=tmp_path)
+    record, _ = load_record(f"sqlite:///{found.folder.database}", "study")
+    again = {trial.number: (trial.parameters, trial.score) for trial in record.trials}
+    assert again == {t.number: (t.parameters, t.score) for t in found.record.trials}
 
 
 def test_another_configuration_is_refused_also_with_another_space(tmp_path: Path) -> None:
