@@ -106,8 +106,8 @@ class Loop:
         self._deaths: Counter[RunFolder] = Counter()
         self._outcomes: dict[int, dict[int, Outcome]] = {}
         record = study.record()
-        self._ended = {t.number: t for t in record.trials if t.state != "running"}
-        self._done = {t.number for t in record.of_state("done")}
+        self._ended = {t.number: t for t in record.own if t.state != "running"}
+        self._done = {t.number for t in record.of_state("done") if t.curve}
         self._weights = BestWeights(search.folder, record)
         self._waiting = [self._first_run(number, values) for number, values in study.running()]
         self._began = time.monotonic()

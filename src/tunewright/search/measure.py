@@ -22,8 +22,8 @@ from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Request
 from tunewright.search.disk import run_bytes
 from tunewright.search.loop import WAIT_SECONDS
-from tunewright.search.prepare import Prepared
-from tunewright.search.stages import evaluated, make_executor, run_tree
+from tunewright.search.prepare import Prepared, run_tree
+from tunewright.search.stages import evaluated, make_executor
 
 ONCE_SECONDS = 60.0
 """A first epoch that takes longer is not followed by a second one."""
