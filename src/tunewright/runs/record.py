@@ -12,13 +12,24 @@ Cause = Literal["", "diverged", "out of memory", "timed out", "killed", "error",
 INFEASIBLE: tuple[Cause, ...] = ("diverged", "out of memory")
 """Causes that lie in the configuration: told to the sampler as violated constraints."""
 
+NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+    "bad_alloc",
+    "memoryerror",
+)
+
 
 @dataclass(frozen=True)
 class Progress:
     """One line of `progress.jsonl`: the metrics after `step` epochs of training.
 
     seconds: training time since the run began, all attempts together.
-    memory_mib: peak memory of the worker (resident set, or allocator peak on a GPU).
+    memory_mib, device_mib: the peaks of this attempt until now, in RAM that only its worker
+    holds, and on the GPU.
     """
 
     attempt: int
@@ -26,11 +37,16 @@ class Progress:
     metrics: Mapping[str, float]
     seconds: float
     memory_mib: float = 0.0
+    device_mib: float = 0.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt at a run ended; `metrics` are those of `best_step`."""
+    """How an attempt at a run ended; `metrics` are those of `best_step`.
+
+    memory_mib, device_mib: the peaks of the attempt, in RAM that only its worker holds, and on
+    the GPU. idle_mib: RAM that the worker held before it.
+    """
 
     state: OutcomeState
     attempt: int
@@ -39,6 +55,15 @@ class Outcome:
     best_step: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    memory_mib: float = 0.0
+    device_mib: float = 0.0
+    idle_mib: float = 0.0
+
+
+def speaks_of_memory(text: str) -> bool:
+    """Whether a message says that an allocation failed; torch, CUDA and the C library differ."""
+    text = text.lower()
+    return any(phrase in text for phrase in NO_MEMORY)
 
 
 @dataclass(frozen=True)

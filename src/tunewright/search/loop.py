@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunewright.config.schema import Executor as ExecutorConfig
-from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
 from tunewright.runs.record import INFEASIBLE, Cause, Outcome, Request, Trial, TrialState
 from tunewright.search.interrupt import StopFlag
+from tunewright.search.ladder import attributes as memory_attributes
 from tunewright.search.lock import Lease
+from tunewright.search.memory import Memory
+from tunewright.search.peaks import REMEMBERED
 from tunewright.search.pruning import Pruner
 from tunewright.search.study import Study
 from tunewright.search.watch import Standing, Watch
@@ -82,12 +85,16 @@ class Loop:
         self._done = {t.number for t in record.of_state("done")}
         self._best = record.best
         self._drop_losers()
+        self._memory = Memory(search.executor, watch.notice)
+        for trial in list(self._ended.values())[-REMEMBERED:]:
+            self._memory.learn(search.folder.trial(trial.number), trial.parameters)
         self._waiting = study.running()
         self._began = time.monotonic()
         self._spent: list[float] = []
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
+        self._memory.executor = executor
         self._take_up()
         while True:
             self._lease.renew()
@@ -143,7 +150,9 @@ class Loop:
             outcome = folder.read_outcome()
             if outcome is None or outcome.state == "paused":
                 outcome = _pruned_before(folder)
-            if outcome is not None:
+            if outcome is not None and not self._memory.takes_up(
+                f"trial {number}", folder, outcome
+            ):
                 self._finish(number, values, folder, outcome)
             else:
                 self._waiting.append((number, values))
@@ -159,14 +168,20 @@ class Loop:
                 number, values = self.study.ask()
             else:
                 return
-            self._start(executor, number, values)
+            if not self._start(executor, number, values):
+                self._waiting.insert(0, (number, dict(values)))
+                return
 
-    def _start(self, executor: Executor, number: int, values: Mapping[str, Any]) -> None:
+    def _start(self, executor: Executor, number: int, values: Mapping[str, Any]) -> bool:
+        """Give a trial to the executor, if there is memory for it now."""
         folder = self.search.folder.trial(number)
+        beside = [live.handle for live in self._live.values()]
+        if not self._memory.admits(f"trial {number}", folder, values, beside):
+            return False
         if not folder.config.exists():
             folder.write_config(self.search.configure(values))
         attempt = folder.begin_attempt()
-        [handle] = executor.start([folder], Need())
+        [handle] = executor.start([folder], self._memory.need(folder))
         passed = max(self.study.curves[number], default=0)
         limit = self.search.executor.trial_timeout
         self._live[number] = _Live(
@@ -181,6 +196,7 @@ class Loop:
         )
         self.watch.started(number, values, handle.status())
         self.watch.moved(self.standing())
+        return True
 
     def _read(self, live: _Live) -> None:
         for progress in live.tail.poll():
@@ -210,7 +226,11 @@ class Loop:
         if outcome is None:
             outcome = self._after_death(live)
         if outcome is not None:
-            self._finish(live.number, live.values, live.folder, outcome)
+            self._memory.learn(live.folder, live.values, outcome)
+            if self._memory.takes_up(f"trial {live.number}", live.folder, outcome):
+                self._waiting.append((live.number, dict(live.values)))
+            else:
+                self._finish(live.number, live.values, live.folder, outcome)
 
     def _after_death(self, live: _Live) -> Outcome | None:
         """The outcome of a run whose worker died, or None when it is taken up again."""
@@ -219,6 +239,8 @@ class Loop:
         if live.deadline is not None and time.monotonic() > live.deadline:
             limit = self.search.executor.trial_timeout
             return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
+        if (outcome := self._memory.killed(live.handle)) is not None:
+            return outcome
         self._deaths[live.number] = self._deaths.get(live.number, 0) + 1
         if self._deaths[live.number] <= self.search.executor.retries:
             self.watch.notice(
@@ -241,6 +263,7 @@ class Loop:
         attributes: dict[str, Any] = {}
         if cause or outcome.reason:
             attributes = {"cause": cause, "reason": outcome.reason}
+        attributes |= memory_attributes(folder)
         self.study.tell(number, state, score, attributes)
         trial = Trial(
             number,
