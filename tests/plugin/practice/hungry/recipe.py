@@ -14,13 +14,12 @@ HERE = Path(__file__).parent
 class Appetite(Section):
     """MiB for every row of a micro-batch, and MiB whatever its size.
 
-    from_epoch: the epoch (from 0) in which it begins. name: tells trials apart.
+    from_epoch: the epoch (from 0) in which it begins.
     """
 
     row_mib: NotNegative = 0.0
     fixed_mib: NotNegative = 0.0
     from_epoch: int = 0
-    name: str = "plain"
 
 
 class HungryConfig(RunConfig):
