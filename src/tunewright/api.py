@@ -4,7 +4,7 @@ Words are what one types: a recipe or a file, then overrides (`"optim.lr=1e-3"`)
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -32,6 +32,8 @@ def tune(
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     storage: str | None = None,
     config: Path | None = None,
@@ -48,11 +50,13 @@ def tune(
     space: Mapping[str, Any] | Path | str,
     /,
     *overrides: str,
-    goal: str | None = None,
+    goal: str | Sequence[str] | None = None,
     steps: int | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     storage: str | None = None,
     runs_dir: Path = RUNS,
@@ -63,11 +67,13 @@ def tune(
 def tune(
     *words: Any,
     space: Path | None = None,
-    goal: str | None = None,
+    goal: str | Sequence[str] | None = None,
     steps: int | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     storage: str | None = None,
     config: Path | None = None,
@@ -78,12 +84,15 @@ def tune(
 ) -> "Tuned":
     """Search for the best configuration, then train it in full; the same call resumes.
 
-    trials: in all, also after a resume. jobs: at once. timeout: seconds for the search.
+    trials: in all, also after a resume. jobs: at once. seeds: runs a configuration, of which
+    the mean counts. constraints: on what comes out, such as `"size_mib <= 10"`. timeout: seconds
+    for the search.
 
     With a function in place of the words, `tune(function, space)`, search for the parameters
     for which `function(params, report)` returns the best score. space: a mapping from names to
     domains, or a space file. goal: `value` for a number that is returned, else one of the
-    names; with `:min` the smallest wins. steps: the last step that the function reports, at
+    names; with `:min` the smallest wins; several are a front, of which the first prunes and picks
+    the winner. steps: the last step that the function reports, at
     which none is pruned. See docs/functions.md.
 
     Raises a TunewrightError; see `search.stages.tune`.
@@ -94,6 +103,8 @@ def tune(
         "study.trials": trials,
         "study.name": name,
         "study.jobs": jobs,
+        "study.seeds": seeds,
+        "study.constraints": constraints,
         "study.timeout": timeout,
         "study.storage": storage,
     }

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 from practice.quadratic.studies import tuned
 
@@ -96,9 +95,11 @@ class TestALimitOfTheWorkersOwn:
         assert told[1].endswith("in 4 micro-batches of 8 rows, which make the same batch of 32")
         scores = {trial.score for trial in found.record.trials}
         assert max(scores) - min(scores) < 1e-6, "the same batch is the same training"
-        url = f"sqlite:///{found.folder.database}"
-        stored = optuna.load_study(study_name="study", storage=url).trials[number].user_attrs
-        assert (stored["accumulate"], stored["alone"]) == (4, False)
+        costs = found.record.trials[number].costs
+        assert costs["micro_batches"] == 4
+        assert "alone" not in costs
+        assert costs["memory_mib"] == _peak(found, number)
+        assert "micro_batches" not in found.record.trials[1 - number].costs
 
     def test_what_fits_only_alone_and_what_never_fits(
         self, tmp_path: Path, idle_mib: float
@@ -114,6 +115,7 @@ class TestALimitOfTheWorkersOwn:
         for need in (200.0, TOO_MUCH_MIB):
             number = by_need[need].number
             assert rung_of(found.folder.trial(number)) == Rung(1, 4, True)
+            assert by_need[need].costs["alone"] == 1.0
             told = [text for text in watch.notices if text.startswith(f"trial {number} had no")]
             assert [text.endswith("alone") for text in told] == [False, False, True]
         workers = {trial.number: _peak(found, trial.number) for trial in by_need.values()}

@@ -45,7 +45,7 @@ def test_other_rules_are_another_space(tmp_path: Path) -> None:
 
 
 def test_seeds_are_distinct() -> None:
-    with pytest.raises(ConfigError, match="each seed once"):
+    with pytest.raises(ConfigError, match="each of them once"):
         tunewright.show("quadratic", "seeds=[1,1]")
 
 

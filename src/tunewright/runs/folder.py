@@ -1,5 +1,6 @@
 """What lies where in a run folder and in a study folder: the protocol between processes."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +46,14 @@ class RunFolder:
         """Written last: while it is absent, the attempt has not ended."""
         return self.path / "outcome.json"
 
+    def by_seed(self, seed: int) -> "RunFolder":
+        """Where the same configuration is trained once more by another seed."""
+        return RunFolder(self.path / f"seed-{seed}")
+
+    def with_seeds(self) -> "list[RunFolder]":
+        """The run itself and those of its configuration by other seeds."""
+        return [self, *map(RunFolder, sorted(self.path.glob("seed-*")))]
+
     def write_config(self, tree: Mapping[str, Any], *, header: str = "") -> None:
         """Store the configuration that this run repeats."""
         write_yaml(self.config, tree, header=header)
@@ -88,15 +97,20 @@ class RunFolder:
 
     def write_outcome(self, outcome: Outcome) -> None:
         """Say how this attempt ended; the last write of a worker."""
-        finite = {k: v for k, v in outcome.metrics.items() if v == v and abs(v) != float("inf")}
-        write_json(self.outcome, asdict(outcome) | {"metrics": finite})
+        metrics, costs = _finite(outcome.metrics), _finite(outcome.costs)
+        write_json(self.outcome, asdict(outcome) | {"metrics": metrics, "costs": costs})
 
     def read_outcome(self) -> Outcome | None:
         """The outcome of the current attempt, or None while it runs (or died)."""
         stored = read_json(self.outcome)
         if stored is None or stored["attempt"] != self.attempt:
             return None
-        return Outcome(**stored)
+        interval = stored.get("interval")
+        return Outcome(**stored | {"interval": tuple(interval) if interval else None})
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True)

@@ -112,12 +112,6 @@ def in_words(rung: Rung, batch_size: int) -> str:
     )
 
 
-def attributes(folder: RunFolder) -> dict[str, Any]:
-    """What a study stores of a trial that lacked memory; empty for the others."""
-    rung = rung_of(folder)
-    return {} if rung is None else {"accumulate": rung.accumulate, "alone": rung.alone}
-
-
 def _stored(folder: RunFolder) -> dict[str, Any] | None:
     try:
         return read_json(folder.path / "memory.json")

@@ -3,8 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tunewright.executors.free import free_device_mib, free_mib, kills
 from tunewright.executors.machine import WORKER_GIB
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
-from tunewright.runs.record import Outcome, speaks_of_memory
+from tunewright.runs.record import Outcome, Trial, speaks_of_memory
 from tunewright.search.ladder import in_words, rung_of, step_down
 from tunewright.search.peaks import Expected, Peaks
 
@@ -176,6 +176,22 @@ class Memory:
             free = free_device_mib(gpu)
             self._devices[gpu] = time.monotonic(), free
         return free
+
+
+def with_memory(trial: Trial, folder: RunFolder, outcomes: Iterable[Outcome]) -> Trial:
+    """A trial that has ended, with what it took of the machine among its costs.
+
+    The peaks are the highest of its runs; `micro_batches` and `alone` stand there only when the
+    run in `folder` had no room at first.
+    """
+    runs = list(outcomes)
+    costs = {
+        "memory_mib": max(run.memory_mib for run in runs),
+        "device_mib": max(run.device_mib for run in runs),
+    }
+    if (rung := rung_of(folder)) is not None:
+        costs |= {"micro_batches": float(rung.accumulate), "alone": float(rung.alone)}
+    return replace(trial, costs={**trial.costs, **{k: v for k, v in costs.items() if v}})
 
 
 def _reported_device(folder: RunFolder) -> float:

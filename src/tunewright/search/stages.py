@@ -95,7 +95,7 @@ def train(
     require(composed.config.trackers.names)
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)
-    metric, _ = recipe.goal(composed.config.goal)
+    metric = recipe.goals(composed.config)[0].metric
     folder = free_folder(runs / (name or f"train-{recipe.name}"), composed.tree)
     lock = FolderLock(folder.path)
     try:
@@ -152,11 +152,13 @@ def _explore(
     try:
         lease = Lease(study)
         _write_study_files(prepared, composed)
+        seed = prepared.config.seed
         search = Search(
             folder=prepared.folder,
-            metric=prepared.settings.metric,
-            direction=prepared.settings.direction,
+            goals=prepared.settings.goals,
+            constraints=prepared.constraints,
             configure=lambda values: _run_tree(recipe, prepared, values),
+            seeds=range(seed, seed + prepared.config.study.seeds),
             last_step=prepared.config.training.epochs,
             total=prepared.config.study.trials,
             pruner=pruner(

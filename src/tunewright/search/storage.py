@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
@@ -15,6 +15,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from tunewright.errors import StudyError
+from tunewright.runs.record import Direction, Goal
 
 OURS = "tunewright"
 """User attribute that marks a study as ours and holds its settings."""
@@ -26,18 +27,38 @@ LEASE = "coordinator"
 class Settings:
     """What is stored with a study, so that resuming continues the same search.
 
+    goal: as it was written. metric, direction: of the first goal; others: the rest.
     configuration: the flat explore-stage configuration that all trials share.
     """
 
     recipe: str
     goal: str
     metric: str
-    direction: Literal["max", "min"]
+    direction: Direction
     sampler: Mapping[str, Any]
     pruner: Mapping[str, Any]
     space: Mapping[str, Any]
     configuration: Mapping[str, Any]
     seed: int
+    others: tuple[Goal, ...] = ()
+    constraints: tuple[str, ...] = ()
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """All goals, the first one first."""
+        return (Goal(self.metric, self.direction), *self.others)
+
+
+def read_settings(stored: str) -> Settings:
+    """The settings from the text that a study stores; what an older version lacks is default."""
+    fields: dict[str, Any] = json.loads(stored)
+    return Settings(
+        **fields
+        | {
+            "others": tuple(Goal(*goal) for goal in fields.get("others", ())),
+            "constraints": tuple(fields.get("constraints", ())),
+        }
+    )
 
 
 def absolute_url(url: str) -> str:
@@ -89,7 +110,7 @@ def stored_settings(url: str, name: str) -> Settings | None:
             f"the study {name!r} in {url} was made by another program",
             remedy="Choose another --name.",
         )
-    return Settings(**json.loads(attributes[OURS]))
+    return read_settings(attributes[OURS])
 
 
 def stored_lease(url: str, name: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ import itertools
 import json
 import random
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import optuna
@@ -16,8 +17,7 @@ from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.errors import StudyError, did_you_mean
-from tunewright.runs.record import StudyRecord
-from tunewright.runs.record import TrialState as State
+from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.samplers import optuna_sampler, sequence
 from tunewright.search.storage import (
     LEASE,
@@ -25,26 +25,30 @@ from tunewright.search.storage import (
     Settings,
     open_storage,
     quiet,
+    read_settings,
     sqlite_file,
     storage_errors,
 )
 from tunewright.search.translation import (
+    FAILURE,
     OURS_TO_RUN,
+    RUN,
     decoded_params,
+    direction,
     distribution,
     encoded,
     record_of,
     suggested,
     told,
 )
-from tunewright.spaces.points import identity
+from tunewright.spaces.points import grid, identity, is_finite
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Space
 
-CONSTRAINT = "failure"
-"""Constraint key on every trial: 1 for divergence and lack of memory, 0 otherwise."""
 REJECTIONS = 100
 """Points that may break a rule before one is drawn uniformly instead of by the sampler."""
+REPEATS = 3
+"""Points that were tried before, after which the sampler has nothing new to say."""
 
 
 class Study:
@@ -53,11 +57,12 @@ class Study:
     def __init__(self, url: str, name: str, settings: Settings, space: Space) -> None:
         self.url, self.name, self.settings, self.space = url, name, settings, space
         self._storage = open_storage(url)
+        directions = [direction(goal) for goal in settings.goals]
         with storage_errors(url):
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=name,
-                direction="maximize" if settings.direction == "max" else "minimize",
+                directions=directions,
                 load_if_exists=True,
             )
             self._id = self._storage.get_study_id_from_name(name)
@@ -72,7 +77,7 @@ class Study:
             sampler=optuna_sampler(
                 settings.sampler, space, settings.seed + 1_000_003 * self.count, stored
             ),
-            direction="maximize" if settings.direction == "max" else "minimize",
+            directions=directions,
         )
         self._view_id = self._memory.get_study_id_from_name(self._view.study_name)
         self._view_trials: dict[int, int] = {}
@@ -108,8 +113,10 @@ class Study:
         return number, values
 
     def reachable(self, total: int) -> int:
-        """How many trials the study can have, up to `total`: a grid comes to an end."""
+        """How many trials the study can have, up to `total`: a finite space comes to an end."""
         points = sequence(self.settings.sampler, self.space, self.settings.seed)
+        if points is None and is_finite(self.space):
+            points = grid(self.space)
         if points is None:
             return total
         new = (values for values in points if identity(self.space, values) not in self._tried)
@@ -122,32 +129,35 @@ class Study:
             return
         with storage_errors(self.url):
             self._storage.set_trial_intermediate_value(self._trial_ids[number], step, value)
-        self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
+        if len(self.settings.goals) == 1:  # with several, Optuna's samplers know no curves
+            self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
         self.curves[number][step] = value
 
-    def tell(
-        self,
-        number: int,
-        state: State,
-        score: float | None = None,
-        attributes: Mapping[str, Any] | None = None,
-    ) -> None:
+    def tell(self, trial: Trial) -> None:
         """End a trial. `infeasible` violates a constraint, so that the sampler learns from it.
 
         Telling twice is harmless: the first stands.
         """
-        optuna_state, values = told(state, score, self.curves[number])
+        number = trial.number
+        goals = self.settings.goals
+        scores = [] if trial.score is None else [trial.score]
+        scores += [trial.others[goal.metric] for goal in goals[1:] if scores]
+        state, values = told(trial.state, scores, self.curves[number], len(goals))
+        failed = trial.state == "infeasible" and not scores
+        excess = {FAILURE: float(failed)} | {
+            text: trial.constraints.get(text, 0.0) for text in self.settings.constraints
+        }
         with storage_errors(self.url):
             trial_id = self._trial_ids[number]
             if self._storage.get_trial(trial_id).state.is_finished():
                 return
-            for key, value in (attributes or {}).items():
+            for key, value in _attributes(trial).items():
                 self._storage.set_trial_user_attr(trial_id, key, value)
-            _constrain(self._study, trial_id, state)
-            self._storage.set_trial_state_values(trial_id, optuna_state, values)
+            _constrain(self._study, trial_id, excess)
+            self._storage.set_trial_state_values(trial_id, state, values)
         view_id = self._view_trials[number]
-        _constrain(self._view, view_id, state)
-        self._memory.set_trial_state_values(view_id, optuna_state, values)
+        _constrain(self._view, view_id, excess)
+        self._memory.set_trial_state_values(view_id, state, values)
 
     def running(self) -> list[tuple[int, dict[str, Any]]]:
         """Trials that were begun and not ended: their numbers and parameters."""
@@ -181,27 +191,46 @@ class Study:
                 if identity(self.space, values) not in self._tried:
                     return values, None
             raise StudyError("every point of the space has been tried, or is forbidden")
+        repeats = 0
         for _ in range(REJECTIONS):
             trial = self._view.ask()
             values = self.space.draw(lambda p, trial=trial: suggested(trial, p))  # type: ignore[misc]
             if self.space.broken_rule(values) is None:
-                return values, trial._trial_id
+                if identity(self.space, values) not in self._tried:
+                    return values, trial._trial_id
+                repeats += 1
             self._view.tell(trial, state=TrialState.FAIL)
-        values_or_none = draw(self.space, random.Random(self.settings.seed + self.count))
-        if values_or_none is None:
-            raise StudyError("the forbid rules leave no combination that a draw could find")
-        return values_or_none, None
+            if repeats == REPEATS:
+                break
+        return self._new_draw(), None
+
+    def _new_draw(self) -> dict[str, Any]:
+        """A uniform draw that was not tried; a small space is searched through for one."""
+        rng = random.Random(self.settings.seed + self.count)
+        for _ in range(REJECTIONS):
+            values = draw(self.space, rng)
+            if values is None:
+                raise StudyError("the forbid rules leave no combination that a draw could find")
+            if identity(self.space, values) not in self._tried:
+                return values
+        for values in grid(self.space) if is_finite(self.space) else ():
+            if identity(self.space, values) not in self._tried:
+                return values
+        raise StudyError("every point of the space has been tried, or is forbidden")
 
     def _mirror(self, trial: FrozenTrial) -> None:
+        self.curves[trial.number] = dict(trial.intermediate_values)
         for key in [key for key in trial.system_attrs if key.startswith("cma")]:
             del trial.system_attrs[key]  # a pickle, which a stranger may have put there
+        if len(self.settings.goals) > 1:
+            trial = copy(trial)
+            trial.intermediate_values = {}
         view_id = self._memory.create_new_trial(self._view_id, trial)
         self._view_trials[trial.number] = view_id
-        self.curves[trial.number] = dict(trial.intermediate_values)
 
 
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:
-    """A study at rest and the importance of its parameters, read without a lock.
+    """A study at rest and the importance of its parameters for the first goal; takes no lock.
 
     name: may be None when the storage holds one study. Importances are PED-ANOVA (Watanabe
     et al. 2023) over the completed trials; empty when there are too few.
@@ -222,17 +251,26 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
                 )
             study = optuna.load_study(study_name=chosen, storage=storage)
             attributes = study.user_attrs
-            settings = Settings(**json.loads(attributes[OURS])) if OURS in attributes else None
+            settings = read_settings(attributes[OURS]) if OURS in attributes else None
             return record_of(study, settings), _importances(study)
     finally:
         storage.engine.dispose()
 
 
-def _constrain(study: optuna.Study, trial_id: int, state: State) -> None:
-    """The same key on every trial; a kill may have come between it and the trial's state."""
+def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) -> None:
+    """The same keys on every trial; a kill may have come between them and the trial's state."""
     trial = optuna.trial.Trial(study, trial_id)
-    if CONSTRAINT not in trial.constraints:
-        trial.set_constraint(CONSTRAINT, 1.0 if state == "infeasible" else 0.0)
+    for key, value in excess.items():
+        if key not in trial.constraints:
+            trial.set_constraint(key, value)
+
+
+def _attributes(trial: Trial) -> dict[str, Any]:
+    """What is stored of a trial for the analysis, and to be read in the dashboard."""
+    told = {"cause": trial.cause, "reason": trial.reason} if trial.cause or trial.reason else {}
+    run = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
+    run = {key: value for key, value in run.items() if value}
+    return {**told, **({RUN: run} if run else {})}
 
 
 def _lease(study: optuna.Study) -> Mapping[str, Any]:
@@ -246,7 +284,9 @@ def _importances(study: optuna.Study) -> dict[str, float]:
         return {}
     with quiet():
         try:
-            return dict(optuna.importance.get_param_importances(study))
+            return dict(
+                optuna.importance.get_param_importances(study, target=lambda t: t.values[0])
+            )
         except (ValueError, RuntimeError, ZeroDivisionError):
             return {}  # too few trials above the evaluator's quantile
 

@@ -14,7 +14,12 @@ from tunewright.parts.array_files import row_fingerprints
 from tunewright.parts.contrastive import LOSSES, ContrastiveLoss
 from tunewright.parts.embeddings import PairBatches, open_tensor
 from tunewright.parts.heads import HEADS
-from tunewright.parts.retrieval import RetrievalRanks, retrieval_ranks, scores_of_ranks
+from tunewright.parts.retrieval import (
+    RetrievalRanks,
+    bootstrap_interval,
+    retrieval_ranks,
+    scores_of_ranks,
+)
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.files import PairSet, integer_ids
 from tunewright.recipes.pairs.groups import image_and_text_groups
@@ -91,22 +96,33 @@ class PairMetrics(Metrics):
 
     def __init__(self) -> None:
         self._passed: list[Arrays] = []
+        self._ranks: RetrievalRanks | None = None
 
     def update(self, arrays: Arrays) -> None:
         """Keep the vectors of a batch."""
         self._passed.append(arrays)
 
     def ranks(self) -> RetrievalRanks:
-        """Ranks over everything that passed."""
-        images, texts, ids = (
-            torch.cat([arrays[name] for arrays in self._passed])
-            for name in ("images", "texts", "ids")
-        )
-        return retrieval_ranks(images, texts, ids[:, 0], text_ids=ids[:, 1])
+        """Ranks over everything that passed; the vectors are then let go."""
+        if self._ranks is None:
+            images, texts, ids = (
+                torch.cat([arrays[name] for arrays in self._passed])
+                for name in ("images", "texts", "ids")
+            )
+            self._ranks = retrieval_ranks(images, texts, ids[:, 0], text_ids=ids[:, 1])
+            self._passed.clear()
+        return self._ranks
 
     def compute(self) -> dict[str, float]:
         """Recalls, ranks and gallery sizes, as `parts.retrieval` names them."""
         return scores_of_ranks(self.ranks())
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The bootstrap interval of `recall_1`; of the others none is computed."""
+        if metric != "recall_1":
+            return None
+        ranks = self.ranks()
+        return bootstrap_interval(ranks.i2t, ranks.t2i, ranks.image_of_text)
 
 
 def make_setup(config: PairsConfig, device: torch.device) -> Setup:

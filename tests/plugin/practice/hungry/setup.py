@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from practice.hungry.recipe import RECIPE, Appetite, HungryConfig
-from tunewright.training.task import Arrays, Clock, Loss, Setup, Task
+from tunewright.training.task import Arrays, Clock, Loss, Metrics, Setup, Task
 
 FLOATS = 2**18
 """In a MiB."""
@@ -54,7 +54,7 @@ class HungryTask(Task):
         return HungryMetrics()
 
 
-class HungryMetrics:
+class HungryMetrics(Metrics):
     """The mean squared error of a pass."""
 
     def __init__(self) -> None:
