@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor 
     from tunewright.recipes.function.call import Function
     from tunewright.runs.folder import RunFolder
     from tunewright.search.look import Looked
+    from tunewright.search.repair import Repaired
     from tunewright.search.single import Trained
     from tunewright.search.stages import Tuned
     from tunewright.search.watch import Watch
@@ -160,6 +161,15 @@ def analyze(
     from tunewright.search.look import look
 
     return look(study, storage=storage, name=name, runs=Path(runs_dir), top=top)
+
+
+def repair(
+    study: str | None = None, *, storage: str | None = None, runs_dir: Path = RUNS
+) -> "Repaired":
+    """Make a study's database agree with its run folders; see `search.repair.repair`."""
+    from tunewright.search.repair import repair as repair_study
+
+    return repair_study(study, storage=storage, runs=Path(runs_dir))
 
 
 def lr_find(

@@ -7,7 +7,8 @@ import pytest
 import tunewright
 from tunewright.deliver.evaluate import find_run
 from tunewright.errors import ConfigError, StudyError
-from tunewright.search.storage import absolute_url, open_storage
+from tunewright.search.address import absolute_url
+from tunewright.search.storage import open_storage
 
 QUADRATIC = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=3")
 

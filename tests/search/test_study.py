@@ -349,7 +349,8 @@ def test_a_storage_that_breaks_during_the_study_is_an_error_with_the_remedy(
 ) -> None:
     study = opened(database)
     number, _ = study.ask()
-    database.write_bytes(b"\0" * database.stat().st_size)
+    for file in (database, database.with_name("study.db-wal")):
+        file.write_bytes(b"\0" * file.stat().st_size)
     with pytest.raises(StudyError, match=r"does not answer.*same command again"):
         study.report(number, 1, 0.5)
     study.close()

@@ -3,12 +3,12 @@
 import sys
 from typing import Any
 
-from tunewright.cli import study  # before run: `--help` lists the commands in this order
-
-# isort: split
-from tunewright.cli import run
+from tunewright.cli import (
+    run,
+    study,  # before run: `--help` lists the commands in this order
+)
 from tunewright.cli.options import app
-from tunewright.errors import RunError, TunewrightError
+from tunewright.errors import NotWritten, RunError, StorageLost, TunewrightError
 from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
 
 __all__ = ["app", "main", "run", "study"]
@@ -21,7 +21,7 @@ def _exit_code(error: TunewrightError) -> int:
 
     if isinstance(error, Interrupted):
         return 130
-    return 1 if isinstance(error, RunError) else 2
+    return 1 if isinstance(error, RunError | StorageLost | NotWritten) else 2
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The commands about a study: tune, space, analyze."""
+"""The commands about a study: tune, space, analyze, repair."""
 
 from pathlib import Path
 from typing import Annotated
@@ -107,3 +107,18 @@ def analyze(
     looked = api.analyze(study, storage=storage, name=name, top=top, runs_dir=runs_dir)
     files = looked.save_configs(top) if save_configs else []
     print_analysis(console(), looked.overview, files, as_json=as_json)
+
+
+@app.command()
+def repair(
+    study: Annotated[str | None, typer.Argument(help="A study's name or folder.")] = None,
+    storage: Annotated[str | None, typer.Option("--storage", help="Database URL.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Rebuild a study's database from its run folders, or fill in what it lacks."""
+    from tunewright import api
+    from tunewright.cli.repaired import print_repaired
+
+    print_repaired(api.repair(study, storage=storage, runs_dir=runs_dir), as_json=as_json)

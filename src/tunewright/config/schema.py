@@ -234,7 +234,8 @@ class Study(Section):
     constraints: such as `size_mib <= 10`, on metrics and on what runs cost
     (`runs.record.COSTS`); a trial that breaks one never wins, and the sampler learns from it.
     final: train the winner in full afterwards. timeout: seconds for the search, then it
-    pauses and can be resumed.
+    pauses and can be resumed. outage_seconds: how long a database server that goes away in
+    mid-study is waited for.
     """
 
     name: str | None = None
@@ -242,6 +243,7 @@ class Study(Section):
     jobs: Count | None = None
     timeout: Positive | None = None
     storage: str | None = None
+    outage_seconds: NotNegative = 60.0
     seed: int = 0
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_distinct)] = ()

@@ -1,6 +1,7 @@
 """What lies where in a run folder and in a study folder: the protocol between processes."""
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from tunewright.runs.record import Outcome, Request
 class RunFolder:
     """One training, one folder; the coordinator and the worker meet only here.
 
-    In: `config.yaml`, `attempt.json`, `request.json`. Out: `progress.jsonl`, `log.txt`,
-    `checkpoints/`, and `outcome.json`, written last.
+    In: `config.yaml`, of a trial also `trial.json`, `attempt.json`, `request.json`. Out:
+    `progress.jsonl`, `log.txt`, `checkpoints/`, and `outcome.json`, written last.
     """
 
     path: Path
@@ -57,6 +58,19 @@ class RunFolder:
     def write_config(self, tree: Mapping[str, Any], *, header: str = "") -> None:
         """Store the configuration that this run repeats."""
         write_yaml(self.config, tree, header=header)
+
+    def write_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Store what a study sampled for this run, from which its database can be rebuilt."""
+        write_json(
+            self.path / "trial.json", {"parameters": dict(parameters), "started": time.time()}
+        )
+
+    def read_parameters(self) -> tuple[dict[str, Any], float] | None:
+        """What was sampled, and the time (seconds since 1970) of the start; None if unknown."""
+        stored = read_json(self.path / "trial.json")
+        if stored is None or not isinstance(stored.get("parameters"), dict):
+            return None
+        return stored["parameters"], float(stored.get("started", 0.0))
 
     def read_config(self) -> dict[str, Any]:
         """The stored configuration; DataError when this is not a run folder."""

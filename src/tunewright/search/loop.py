@@ -4,6 +4,7 @@ The coordinator reads only run folders and writes only the study. Whatever it ha
 when it died is still in the folders, and is read when the same command is typed again.
 """
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.config.tree import Tree
+from tunewright.errors import NotWritten, StorageLost
 from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
@@ -118,6 +120,13 @@ class Loop:
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
         self._memory.executor = executor
+        try:
+            return self._search(executor, stop)
+        except (StorageLost, NotWritten):
+            self._save(executor)
+            raise
+
+    def _search(self, executor: Executor, stop: StopFlag) -> Ending:
         self._take_up()
         while True:
             self._lease.renew()
@@ -202,8 +211,10 @@ class Loop:
         if not self._memory.admits(run.name, run.folder, run.values, beside):
             return False
         if not run.folder.config.exists():
-            tree = self.search.configure(run.values)
             first = run.seed == self.search.seeds[0]
+            if first:
+                run.folder.write_parameters(run.values)
+            tree = self.search.configure(run.values)
             run.folder.write_config(tree if first else {**tree, "seed": run.seed})
         attempt = run.folder.begin_attempt()
         [handle] = executor.start([run.folder], self._memory.need(run.folder))
@@ -343,14 +354,25 @@ class Loop:
 
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
-        for live in self._live:
-            folder = live.run.folder
-            if folder.read_request(live.attempt) is None:  # to prune outweighs to pause
-                folder.write_request(Request("pause", live.attempt))
+        self._ask_to_pause()
         deadline = time.monotonic() + self.search.executor.grace_seconds
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
             self.hear()
+
+    def _save(self, executor: Executor) -> None:
+        """Without a storage the runs are still asked to save themselves, and nothing is read."""
+        with contextlib.suppress(NotWritten):
+            self._ask_to_pause()
+        deadline = time.monotonic() + self.search.executor.grace_seconds
+        while time.monotonic() < deadline and not all(live.handle.ended for live in self._live):
+            executor.wait(WAIT_SECONDS)
+
+    def _ask_to_pause(self) -> None:
+        for live in self._live:
+            folder = live.run.folder
+            if folder.read_request(live.attempt) is None:  # to prune outweighs to pause
+                folder.write_request(Request("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
         timeout = self.search.timeout

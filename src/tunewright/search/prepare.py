@@ -15,10 +15,11 @@ from tunewright.errors import ConfigError, StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
+from tunewright.search.address import absolute_url, without_password
 from tunewright.search.constraints import Constraint, constraints
 from tunewright.search.pruning import pruner
 from tunewright.search.samplers import check_sampler
-from tunewright.search.storage import Settings, absolute_url, stored_settings
+from tunewright.search.storage import Settings, stored_settings
 from tunewright.spaces.build import build_space, specification
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
@@ -85,10 +86,11 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         sampler=study.sampler.model_dump(),
         pruner=study.pruner.model_dump(),
         space=specification(space),
-        configuration=_compared(recipe, explore, space) | dict(composed.reserved),
+        configuration=shared_settings(recipe, explore, space) | dict(composed.reserved),
         seed=study.seed,
         others=tuple(others),
         constraints=tuple(limit.text for limit in limits),
+        seeds=study.seeds,
     )
     if known is not None:
         refuse_other_study(name, _brought_up(known, settings, recipe), settings)
@@ -236,13 +238,14 @@ def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
     """Trials of another database must not be trained on under new numbers."""
     if any(folder.trials.glob("*/config.yaml")):
         raise StudyError(
-            f"{folder.trials} holds trials, but {url} knows no such study",
+            f"{folder.trials} holds trials, but {without_password(url)} knows no such study",
             expected="the storage that the study was begun with, or a new folder",
-            remedy="Give the --storage of before, choose another --name, or remove the folder.",
+            remedy=f"Rebuild the database: tunewright repair {folder.path}. Or give the --storage "
+            "of before, choose another --name, or remove the folder.",
         )
 
 
-def _compared(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
+def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
     """The settings that all trials share, as they are compared on a resume."""
     searched = {recipe.path(p.path) for p in space.parameters}
     kinds = {path.removesuffix("type") for path in searched if path.endswith(".type")}

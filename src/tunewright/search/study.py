@@ -8,38 +8,39 @@ there and never becomes a trial, and sampling does not wait for the database.
 import itertools
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.errors import StudyError, did_you_mean
 from tunewright.runs.record import StudyRecord, Trial
+from tunewright.search.address import without_password
 from tunewright.search.samplers import optuna_sampler, sequence
 from tunewright.search.storage import (
     LEASE,
     OURS,
     Settings,
+    close_storage,
     open_storage,
     quiet,
     read_settings,
-    sqlite_file,
     storage_errors,
+    storage_to_read,
 )
 from tunewright.search.translation import (
-    FAILURE,
     OURS_TO_RUN,
-    RUN,
     decoded_params,
     direction,
     distribution,
     encoded,
+    end_of,
     record_of,
     suggested,
-    told,
 )
 from tunewright.spaces.points import grid, identity, is_finite
 from tunewright.spaces.sample import draw
@@ -52,11 +53,23 @@ REPEATS = 3
 
 
 class Study:
-    """One search. Only the coordinator that holds it writes to its storage."""
+    """One search. Only the coordinator that holds it writes to its storage.
 
-    def __init__(self, url: str, name: str, settings: Settings, space: Space) -> None:
+    outage_seconds: how long a database server that goes away is waited for. told: hears of it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        settings: Settings,
+        space: Space,
+        *,
+        outage_seconds: float = 0.0,
+        told: Callable[[str], None] = lambda _text: None,
+    ) -> None:
         self.url, self.name, self.settings, self.space = url, name, settings, space
-        self._storage = open_storage(url)
+        self._storage = open_storage(url, seconds=outage_seconds, told=told)
         directions = [direction(goal) for goal in settings.goals]
         with storage_errors(url):
             self._study = optuna.create_study(
@@ -66,7 +79,7 @@ class Study:
                 load_if_exists=True,
             )
             self._id = self._storage.get_study_id_from_name(name)
-            self._study.set_user_attr(OURS, json.dumps(_jsonable(settings)))
+            self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = self._study.get_trials(deepcopy=False, states=OURS_TO_RUN)
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = len(stored)
@@ -139,25 +152,19 @@ class Study:
         Telling twice is harmless: the first stands.
         """
         number = trial.number
-        goals = self.settings.goals
-        scores = [] if trial.score is None else [trial.score]
-        scores += [trial.others[goal.metric] for goal in goals[1:] if scores]
-        state, values = told(trial.state, scores, self.curves[number], len(goals))
-        failed = trial.state == "infeasible" and not scores
-        excess = {FAILURE: float(failed)} | {
-            text: trial.constraints.get(text, 0.0) for text in self.settings.constraints
-        }
+        trial = replace(trial, curve=self.curves[number])
+        end = end_of(trial, self.settings.goals, self.settings.constraints)
         with storage_errors(self.url):
             trial_id = self._trial_ids[number]
             if self._storage.get_trial(trial_id).state.is_finished():
                 return
-            for key, value in _attributes(trial).items():
+            for key, value in end.attributes.items():
                 self._storage.set_trial_user_attr(trial_id, key, value)
-            _constrain(self._study, trial_id, excess)
-            self._storage.set_trial_state_values(trial_id, state, values)
+            _constrain(self._study, trial_id, end.constraints)
+            self._storage.set_trial_state_values(trial_id, end.state, end.values)
         view_id = self._view_trials[number]
-        _constrain(self._view, view_id, excess)
-        self._memory.set_trial_state_values(view_id, state, values)
+        _constrain(self._view, view_id, end.constraints)
+        self._memory.set_trial_state_values(view_id, end.state, end.values)
 
     def running(self) -> list[tuple[int, dict[str, Any]]]:
         """Trials that were begun and not ended: their numbers and parameters."""
@@ -181,9 +188,7 @@ class Study:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._storage.remove_session()
-        if isinstance(self._storage, RDBStorage):
-            self._storage.engine.dispose()
+        close_storage(self.url, self._storage)
 
     def _sampled(self) -> tuple[dict[str, Any], int | None]:
         if self._sequence is not None:
@@ -235,26 +240,20 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
     name: may be None when the storage holds one study. Importances are PED-ANOVA (Watanabe
     et al. 2023) over the completed trials; empty when there are too few.
     """
-    file = sqlite_file(url)
-    if file is not None and not file.exists():
-        raise StudyError(f"{file} does not exist", expected="the database of a study")
-    storage = open_storage(url)
-    try:
-        with storage_errors(url):
-            names = optuna.get_all_study_names(storage)
-            chosen = name or (names[0] if len(names) == 1 else None)
-            if chosen is None or chosen not in names:
-                raise StudyError(
-                    f"study {name!r} in {url}" if name else f"no study is named, and {url}",
-                    expected=f"one of {', '.join(names) or 'none'}",
-                    remedy=did_you_mean(name or "", names) or "Name it with --name.",
-                )
-            study = optuna.load_study(study_name=chosen, storage=storage)
-            attributes = study.user_attrs
-            settings = read_settings(attributes[OURS]) if OURS in attributes else None
-            return record_of(study, settings), _importances(study)
-    finally:
-        storage.engine.dispose()
+    shown = without_password(url)
+    with storage_to_read(url) as storage:
+        names = [] if storage is None else optuna.get_all_study_names(storage)
+        chosen = name or (names[0] if len(names) == 1 else None)
+        if storage is None or chosen is None or chosen not in names:
+            raise StudyError(
+                f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
+                expected=f"one of {', '.join(names) or 'none'}",
+                remedy=did_you_mean(name or "", names) or "Name it with --name.",
+            )
+        study = optuna.load_study(study_name=chosen, storage=storage)
+        attributes = study.user_attrs
+        settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
+        return record_of(study, settings), _importances(study)
 
 
 def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) -> None:
@@ -263,14 +262,6 @@ def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) 
     for key, value in excess.items():
         if key not in trial.constraints:
             trial.set_constraint(key, value)
-
-
-def _attributes(trial: Trial) -> dict[str, Any]:
-    """What is stored of a trial for the analysis, and to be read in the dashboard."""
-    told = {"cause": trial.cause, "reason": trial.reason} if trial.cause or trial.reason else {}
-    run = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
-    run = {key: value for key, value in run.items() if value}
-    return {**told, **({RUN: run} if run else {})}
 
 
 def _lease(study: optuna.Study) -> Mapping[str, Any]:
@@ -289,7 +280,3 @@ def _importances(study: optuna.Study) -> dict[str, float]:
             )
         except (ValueError, RuntimeError, ZeroDivisionError):
             return {}  # too few trials above the evaluator's quantile
-
-
-def _jsonable(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__}

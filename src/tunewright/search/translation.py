@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -84,20 +85,42 @@ def _decoded(stored: BaseDistribution, value: Any) -> Any:
     return value
 
 
-def told(
-    state: State, scores: Sequence[float], curve: Mapping[int, float], goals: int
-) -> tuple[TrialState, list[float] | None]:
-    """The state and values that Optuna is told for one of our states.
+@dataclass(frozen=True)
+class End:
+    """How Optuna is told that a trial ended. constraints: the same keys on every trial."""
 
-    scores: of all goals, none for a trial without them. A trial that ran to its end and broke a
-    constraint is complete, with the constraint beside it. A pruned one has the last value of
-    its curve, which is of the first goal alone.
+    state: TrialState
+    values: list[float] | None
+    constraints: Mapping[str, float]
+    attributes: Mapping[str, Any]
+
+
+def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> End:
+    """The end of one of our trials in Optuna's words.
+
+    A trial that ran to its end and broke a constraint is complete, with the constraint beside
+    it. A pruned one has the last value of its curve, which is of the first goal alone.
     """
-    if state in ("done", "infeasible") and scores:
-        return TrialState.COMPLETE, list(scores)
-    if state in ("pruned", "infeasible"):
-        return TrialState.PRUNED, [curve[max(curve)]] if curve and goals == 1 else None
-    return TrialState.FAIL, None
+    _first, *others = goals
+    scored = trial.score is not None and trial.state in ("done", "infeasible")
+    values: list[float] | None = None
+    if trial.score is not None and scored:
+        state = TrialState.COMPLETE
+        values = [trial.score, *(trial.others[goal.metric] for goal in others)]
+    elif trial.state in ("pruned", "infeasible"):
+        state, curve = TrialState.PRUNED, trial.curve
+        values = [curve[max(curve)]] if curve and not others else None
+    else:
+        state = TrialState.FAIL
+    failed = trial.state == "infeasible" and not scored
+    excess = {text: trial.constraints.get(text, 0.0) for text in constraints}
+    attributes: dict[str, Any] = {}
+    if trial.cause or trial.reason:
+        attributes = {"cause": trial.cause, "reason": trial.reason}
+    run = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
+    if run := {key: value for key, value in run.items() if value}:
+        attributes[RUN] = run
+    return End(state, values, {FAILURE: float(failed), **excess}, attributes)
 
 
 def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
