@@ -104,6 +104,16 @@ class TestInAFolder:
         assert "the same 32 rows, in micro-batches of 16" in text
         assert as_asked(folder) == asked
 
+    def test_until_nothing_is_left_the_run_has_not_ended(self, folder: RunFolder) -> None:
+        alone, ends = False, []
+        for _ in range(4):
+            outcome = self.lack(folder)
+            folder.write_outcome(outcome)
+            rung = step_down(folder, outcome, alone=alone)
+            alone = rung is not None and rung.alone
+            ends.append(folder.read_outcome() is not None)
+        assert ends == [False, False, False, True]
+
     def test_the_same_attempt_counts_once(self, folder: RunFolder) -> None:
         """A kill may come before the next attempt begins."""
         outcome = self.lack(folder)

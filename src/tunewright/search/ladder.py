@@ -89,6 +89,8 @@ def step_down(folder: RunFolder, outcome: Outcome, *, alone: bool) -> Rung | Non
     if rung is not None and rung.accumulate != accumulate:
         put(tree, ACCUMULATE, rung.accumulate)
         folder.write_config(tree, header=_header(rung, batch_size, len(lacks)))
+    if rung is not None:
+        folder.outcome.unlink(missing_ok=True)  # it has not ended, for whoever looks meanwhile
     return rung
 
 
