@@ -143,7 +143,9 @@ class TestInAFolder:
 
 
 def test_the_words_name_the_batch() -> None:
-    assert in_words(Rung(1, 4, False), 4096) == (
-        "taken up again in 4 micro-batches of 1,024 rows, which make the same batch of 4,096"
-    )
-    assert in_words(Rung(1, 4, True), 4096) == "taken up again, alone"
+    finer = "taken up again in 4 micro-batches of 1,024 rows, which make the same batch of 4,096"
+    for alone in (False, True):  # with one slot it always is
+        assert in_words(Rung(1, 4, alone), Rung(1, 2, alone), 4096) == finer
+        assert in_words(Rung(1, 4, alone), None, 4096) == finer
+    assert in_words(Rung(1, 4, True), Rung(1, 4, False), 4096) == "taken up again, alone"
+    assert in_words(Rung(1, 1, True), None, 4096) == "taken up again, alone"

@@ -139,7 +139,8 @@ class TestALimitOfTheWorkersOwn:
         words = [*WORKERS, limit(idle_mib), "appetite.row_mib=10"]
         found = train(HUNGRY, compose(HUNGRY, words), name="run", runs=tmp_path, watch=watch)
         assert found.folders[0].read_config()["training"]["accumulate"] == 4
-        assert any("had no room" in text for text in watch.notices)
+        told = [text for text in watch.notices if "had no room" in text]
+        assert [text.endswith("which make the same batch of 32") for text in told] == [True, True]
         again = train(HUNGRY, compose(HUNGRY, words), name="run", runs=tmp_path)
         assert again == found, "the same command finds it, though its configuration has changed"
         words[-1] = f"appetite.fixed_mib={TOO_MUCH_MIB}"

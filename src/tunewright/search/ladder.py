@@ -103,9 +103,9 @@ def as_asked(folder: RunFolder) -> Tree:
     return tree
 
 
-def in_words(rung: Rung, batch_size: int) -> str:
-    """How it is taken up again, for people."""
-    if rung.alone:
+def in_words(rung: Rung, before: Rung | None, batch_size: int) -> str:
+    """How it is taken up again, for people. before: the rung that it comes from."""
+    if rung.accumulate == (before.accumulate if before else rung.asked):
         return "taken up again, alone"
     rows = batch_size // rung.accumulate
     return (

@@ -109,7 +109,7 @@ class Memory:
         if rung is None:
             return False
         batch_size = int(folder.read_config()["training"]["batch_size"])
-        self._notice(f"{name} had no room ({outcome.reason}); {in_words(rung, batch_size)}")
+        self._notice(f"{name} had no room ({outcome.reason}); {in_words(rung, before, batch_size)}")
         return True
 
     def killed(self, handle: Handle) -> Outcome | None:
