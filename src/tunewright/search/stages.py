@@ -330,6 +330,7 @@ def make_executor(
         gpus=machine.gpus,
         fresh=config.executor.isolation == "trial",
         bound=bound,
+        memory_gib=config.executor.memory_gib,
     )
 
 
