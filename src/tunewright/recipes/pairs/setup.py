@@ -108,6 +108,7 @@ def make_setup(config: PairsConfig, device: torch.device) -> Setup:
     if device.type == "cuda":
         budget = int(torch.cuda.mem_get_info(device)[0] * RESIDENT_SHARE)
         train = train.resident(device, budget)
+        valid = valid.resident(device, budget // 2)
     return Setup(make_model(config, sets), PairTask(), train, valid, test)
 
 
