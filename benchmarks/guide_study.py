@@ -3,11 +3,10 @@
 The guide: 100 trials of 8 epochs, 100,000 pairs 1536 and 4096 wide, batches of 2048 to 8192, four
 heads, three losses, TPE, SQLite. Here widths and batches are a sixteenth, outputs and hidden layers
 an eighth, pairs a tenth, so that steps an epoch stay about what they are; learning rates are
-higher, as narrower heads want them; 24 trials. Each arm is a process, timed from start to end:
+higher, as narrower heads want them; 20 trials. Each arm is a process, timed from start to end:
 
 guide              `guide_baseline.py`: threads, files read by each trial, a DataLoader of single
                    rows with 4 worker processes, as the guide has it, no pruning
-guide, no workers  the same with the rows loaded in the trial's own thread
 ours               `tunewright tune` on the same file: two warm workers, rungs after 1 and 3 epochs
 guide, same points the guide's way, no loader processes, on a fixed list of configurations
 ours, same points  ours on the same list, without a pruner: what the engine alone is worth
@@ -51,7 +50,7 @@ SPACE: Mapping[str, Mapping[str, Any]] = {
 SHAPE = {"rows": 10_000, "valid_rows": 2_000, "image_width": 96, "text_width": 256}
 RUNGS = ("study.pruner.min_resource=1", "study.pruner.reduction_factor=3")
 GUIDE_WORKERS = 4
-ARMS = ("guide", "guide, no workers", "ours", "guide, same points", "ours, same points")
+ARMS = ("guide", "ours", "guide, same points", "ours, same points")
 
 
 def main() -> None:
@@ -59,7 +58,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="4 trials, a round; nothing is saved")
-    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
@@ -98,8 +97,8 @@ def compare(options: argparse.Namespace) -> None:
         )
     ratios = {
         "ours over guide": ratio(measured, "ours", "guide", "trials_per_hour"),
-        "ours over guide, no workers": ratio(
-            measured, "ours", "guide, no workers", "trials_per_hour"
+        "ours over guide without loader processes": ratio(
+            measured, "ours", "guide, same points", "trials_per_hour"
         ),
         "ours over guide, same points": ratio(
             measured, "ours, same points", "guide, same points", "trials_per_hour"
@@ -128,7 +127,7 @@ def compare(options: argparse.Namespace) -> None:
             scale={"here": SHAPE, "the guide": "100,000 x 1536 and 4096, batches 16x larger"},
             trials=trials, epochs=EPOCHS, patience=PATIENCE, jobs=JOBS, rungs=RUNGS, space=SPACE,
             ratios=ratios, best=best, best_gain=gain, agreement=agreement, verdict=verdict,
-            scores_of_points={name: [run["scores"] for run in told[name]] for name in ARMS[3:]},
+            scores_of_points={name: [run["scores"] for run in told[name]] for name in ARMS[2:]},
         )  # fmt: skip
         print(f"written: {written}")
 
@@ -139,7 +138,7 @@ def agree(told: Mapping[str, list[dict[str, Any]]]) -> dict[str, float]:
     A configuration is known by its place in the list; what failed in either is counted, and left
     out of the differences.
     """
-    ours, guide = ([run["scores"] for run in told[name]] for name in reversed(ARMS[3:]))
+    ours, guide = ([run["scores"] for run in told[name]] for name in reversed(ARMS[2:]))
     apart = [a - b for one, other in zip(ours, guide, strict=False) for a, b in _both(one, other)]
     seeds = [abs(a - b) for one, other in pairwise(ours) for a, b in _both(one, other)]
     found = {
