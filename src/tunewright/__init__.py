@@ -6,10 +6,20 @@ The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", tr
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunewright.api import analyze, evaluate, lr_find, replay, show, space, train, tune
+    from tunewright.api import (
+        analyze,
+        evaluate,
+        lr_find,
+        repair,
+        replay,
+        show,
+        space,
+        train,
+        tune,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["analyze", "evaluate", "lr_find", "replay", "show", "space", "train", "tune"]
+__all__ = ["analyze", "evaluate", "lr_find", "repair", "replay", "show", "space", "train", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ Words are what one types: a recipe or a file, then overrides (`"optim.lr=1e-3"`)
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor 
     from tunewright.recipes.function.call import Function
     from tunewright.runs.folder import RunFolder
     from tunewright.search.look import Looked
+    from tunewright.search.repair import Repaired
     from tunewright.search.single import Trained
     from tunewright.search.stages import Tuned
     from tunewright.search.watch import Watch
@@ -32,6 +33,8 @@ def tune(
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     storage: str | None = None,
     config: Path | None = None,
@@ -48,11 +51,13 @@ def tune(
     space: Mapping[str, Any] | Path | str,
     /,
     *overrides: str,
-    goal: str | None = None,
+    goal: str | Sequence[str] | None = None,
     steps: int | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     storage: str | None = None,
     runs_dir: Path = RUNS,
@@ -63,11 +68,13 @@ def tune(
 def tune(
     *words: Any,
     space: Path | None = None,
-    goal: str | None = None,
+    goal: str | Sequence[str] | None = None,
     steps: int | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     storage: str | None = None,
     config: Path | None = None,
@@ -78,12 +85,15 @@ def tune(
 ) -> "Tuned":
     """Search for the best configuration, then train it in full; the same call resumes.
 
-    trials: in all, also after a resume. jobs: at once. timeout: seconds for the search.
+    trials: in all, also after a resume. jobs: at once. seeds: runs a configuration, of which
+    the mean counts. constraints: on what comes out, such as `"size_mib <= 10"`. timeout: seconds
+    for the search.
 
     With a function in place of the words, `tune(function, space)`, search for the parameters
     for which `function(params, report)` returns the best score. space: a mapping from names to
     domains, or a space file. goal: `value` for a number that is returned, else one of the
-    names; with `:min` the smallest wins. steps: the last step that the function reports, at
+    names; with `:min` the smallest wins; several are a front, of which the first prunes and picks
+    the winner. steps: the last step that the function reports, at
     which none is pruned. See docs/functions.md.
 
     Raises a TunewrightError; see `search.stages.tune`.
@@ -94,6 +104,8 @@ def tune(
         "study.trials": trials,
         "study.name": name,
         "study.jobs": jobs,
+        "study.seeds": seeds,
+        "study.constraints": constraints,
         "study.timeout": timeout,
         "study.storage": storage,
     }
@@ -149,6 +161,15 @@ def analyze(
     from tunewright.search.look import look
 
     return look(study, storage=storage, name=name, runs=Path(runs_dir), top=top)
+
+
+def repair(
+    study: str | None = None, *, storage: str | None = None, runs_dir: Path = RUNS
+) -> "Repaired":
+    """Make a study's database agree with its run folders; see `search.repair.repair`."""
+    from tunewright.search.repair import repair as repair_study
+
+    return repair_study(study, storage=storage, runs=Path(runs_dir))
 
 
 def lr_find(

@@ -7,7 +7,9 @@
     ├── ConfigError            a configuration key or value
     ├── SpaceError             a search space
     ├── DataError              files, rows, columns, values
+    │   └── NotWritten         a file that the disk or the system refused
     ├── StudyError             storage, locks, names of studies
+    │   └── StorageLost        a storage that failed in the middle of a study
     └── RunError               a training that cannot go on
         ├── Diverged           the loss is no longer a finite number
         └── OutOfMemory        the device or the machine has no room
@@ -48,8 +50,16 @@ class DataError(TunewrightError):
     """Data that is missing, broken or does not fit together; exit code 2."""
 
 
+class NotWritten(DataError):
+    """A file that the disk or the system refused to take; exit code 1."""
+
+
 class StudyError(TunewrightError):
     """A study cannot be opened, locked or continued; exit code 2."""
+
+
+class StorageLost(StudyError):
+    """The storage of a study failed while it ran; nothing is lost; exit code 1."""
 
 
 class RunError(TunewrightError):

@@ -93,7 +93,8 @@ def _train(
     seed_all(config.seed)
     outcome = recipe.start(folder, config, reporter)
     if outcome.state == "done":
-        score_of(outcome.metrics, recipe.goal(config.goal)[0], when="at the end of the run")
+        for goal in recipe.goals(config):
+            score_of(outcome.measured, goal.metric, when="at the end of the run")
     return outcome
 
 

@@ -149,3 +149,16 @@ class TestPairBatches:
             PairBatches(matrix(), matrix()[1:], torch.arange(ROWS), batch_size=2, seed=0)
         with pytest.raises(DataError, match="batch_size = 0"):
             batches(batch_size=0)
+
+
+class TestMicroBatches:
+    def test_batches_are_the_same_in_whichever_parts(self):
+        whole, parts = batches(), batches(micro_batches=3)
+        assert len(parts) == 3 * len(whole) == 12
+        assert [len(ids) for ids in ids_of(parts, 1)] == [2, 2, 1] * 4
+        both = (loader.epoch(1) for loader in (parts, whole))
+        assert torch.equal(*(torch.cat([ids for _, _, ids in epoch]) for epoch in both))
+
+    def test_a_part_without_a_row_is_refused(self):
+        with pytest.raises(DataError, match=r"5 rows in 6 micro-batches.*training\.accumulate"):
+            batches(micro_batches=6)

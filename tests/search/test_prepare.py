@@ -7,7 +7,8 @@ import pytest
 import tunewright
 from tunewright.deliver.evaluate import find_run
 from tunewright.errors import ConfigError, StudyError
-from tunewright.search.storage import absolute_url, open_storage
+from tunewright.search.address import absolute_url
+from tunewright.search.storage import open_storage
 
 QUADRATIC = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=3")
 
@@ -45,7 +46,7 @@ def test_other_rules_are_another_space(tmp_path: Path) -> None:
 
 
 def test_seeds_are_distinct() -> None:
-    with pytest.raises(ConfigError, match="each seed once"):
+    with pytest.raises(ConfigError, match="each of them once"):
         tunewright.show("quadratic", "seeds=[1,1]")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 import pytest
-from practice.quadratic.studies import tuned
+from practice.quadratic.studies import ended, tuned
 
 from tunewright.config import schema
 from tunewright.errors import ConfigError, SpaceError, StudyError
@@ -57,7 +57,7 @@ def asked(study: Study, count: int) -> list[dict[str, Any]]:
     points = []
     for _ in range(count):
         number, values = study.ask()
-        study.tell(number, "done", -abs(values.get("x", 0.0)) - abs(values.get("n", 1) - 3))
+        study.tell(ended(number, "done", -abs(values.get("x", 0.0)) - abs(values.get("n", 1) - 3)))
         points.append(values)
     return points
 
@@ -170,7 +170,7 @@ def test_gp_lives_with_infeasible_and_pruned_trials(tmp_path: Path) -> None:
     for state in ("infeasible", "done", "pruned", "done", "failed", "done"):
         number, values = study.ask()
         study.report(number, 1, values["x"])
-        study.tell(number, state, values["x"])  # type: ignore[arg-type]
+        study.tell(ended(number, state, values["x"]))  # type: ignore[arg-type]
     assert NUMBERS.contains(study.ask()[1])
     study.close()
 

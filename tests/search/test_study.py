@@ -7,12 +7,13 @@ from typing import Any
 
 import optuna
 import pytest
-from practice.quadratic.studies import rows
+from practice.quadratic.studies import ended, rows
 
 from tunewright.config.schema import Asha, Random, Tpe
 from tunewright.errors import StudyError
 from tunewright.search.storage import Settings, open_storage, stored_lease, stored_settings
-from tunewright.search.study import CONSTRAINT, Study, load_record
+from tunewright.search.study import Study, load_record
+from tunewright.search.translation import FAILURE
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.rules import Condition, Forbidden
 from tunewright.spaces.space import Parameter, Space
@@ -77,7 +78,7 @@ def test_every_point_asked_for_keeps_the_rules(database: Path) -> None:
         assert number == expected
         assert SPACE.contains(values), values
         seen.add(json.dumps(values, sort_keys=True))
-        study.tell(number, "done", score_of(values))
+        study.tell(ended(number, "done", score_of(values)))
     assert len(seen) > 20
     assert len(study.record().trials) == 25, "a forbidden point must not become a trial"
     study.close()
@@ -115,7 +116,7 @@ def test_a_resumed_sampler_does_not_repeat_its_points(
         for _ in range(3):
             number, values = study.ask()
             points.append(values["optim.lr"])
-            study.tell(number, "done", score_of(values))
+            study.tell(ended(number, "done", score_of(values)))
         study.close()
     assert len(set(points)) == len(points)
 
@@ -128,7 +129,7 @@ def test_the_same_seed_gives_the_same_study(tmp_path: Path) -> None:
         for _ in range(12):
             number, values = study.ask()
             points.append(values)
-            study.tell(number, "done", score_of(values))
+            study.tell(ended(number, "done", score_of(values)))
         asked.append(points)
         study.close()
     assert asked[0] == asked[1]
@@ -177,8 +178,8 @@ def test_states_as_optuna_knows_them(
     number, _ = study.ask()
     study.report(number, 1, 0.25)
     study.report(number, 2, 0.75)
-    study.tell(number, state, 0.75, {"cause": "diverged", "reason": "NaN at step 3"})
-    study.tell(number, "failed")  # the first word stands
+    study.tell(ended(number, state, 0.75, "diverged", "NaN at step 3"))
+    study.tell(ended(number, "failed"))  # the first word stands
     [trial] = study.record().trials
     assert trial.state == state
     assert trial.score == (0.75 if state == "done" else None)
@@ -188,14 +189,14 @@ def test_states_as_optuna_knows_them(
     study.close()
     [frozen] = optuna.load_study(study_name="study", storage=f"sqlite:///{database}").trials
     assert frozen.state.name == stored
-    assert frozen.constraints == {CONSTRAINT: violation}
+    assert frozen.constraints == {FAILURE: violation}
 
 
 def test_an_end_before_the_first_report_needs_no_value(database: Path) -> None:
     study = opened(database)
     for state in ("infeasible", "pruned", "failed"):
         number, _ = study.ask()
-        study.tell(number, state)
+        study.tell(ended(number, state))
     assert [t.state for t in study.record().trials] == ["infeasible", "pruned", "failed"]
     study.close()
 
@@ -210,10 +211,10 @@ def test_the_sampler_learns_from_the_infeasible(tmp_path: Path) -> None:
         for _ in range(30):
             number, values = study.ask()
             if values["x"] > 0.5:  # beyond the best there is
-                study.tell(number, told)
+                study.tell(ended(number, told))
                 diverged[told] += 1
             else:
-                study.tell(number, "done", values["x"])
+                study.tell(ended(number, "done", values["x"]))
         study.close()
     assert diverged["infeasible"] < diverged["failed"]
 
@@ -222,13 +223,13 @@ def test_a_trial_that_was_running_is_running_after_a_reopening(database: Path) -
     study = opened(database)
     first, _ = study.ask()
     second, values = study.ask()
-    study.tell(first, "done", 1.0)
+    study.tell(ended(first, "done", 1.0))
     study.close()
     again = opened(database)
     assert again.running() == [(second, values)]
     assert again.count == 2
     again.report(second, 1, 0.5)
-    again.tell(second, "done", 0.5)
+    again.tell(ended(second, "done", 0.5))
     assert [t.state for t in again.record().trials] == ["done", "done"]
     again.close()
 
@@ -239,10 +240,10 @@ def test_an_end_that_a_kill_cut_in_two_is_told_again_in_silence(database: Path) 
     number, _ = study.ask()
     trial_id = study._trial_ids[number]
     study._storage.set_trial_user_attr(trial_id, "reason", "half")
-    optuna.trial.Trial(study._study, trial_id).set_constraint(CONSTRAINT, 1.0)
+    optuna.trial.Trial(study._study, trial_id).set_constraint(FAILURE, 1.0)
     study.close()
     again = opened(database)
-    again.tell(number, "infeasible", None, {"reason": "whole"})
+    again.tell(ended(number, "infeasible", reason="whole"))
     [trial] = again.record().trials
     assert (trial.state, trial.reason) == ("infeasible", "whole")
     again.close()
@@ -254,7 +255,7 @@ def test_optuna_and_plain_sql_read_it_while_it_runs(database: Path) -> None:
         number, values = study.ask()
         study.report(number, 1, 0.5)
         if number < 2:
-            study.tell(number, "done", score_of(values))
+            study.tell(ended(number, "done", score_of(values)))
     other = optuna.load_study(study_name="study", storage=f"sqlite:///{database}")
     assert [t.state.name for t in other.trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
     assert other.trials[0].params["optim.lr"] == 1e-2
@@ -268,7 +269,7 @@ def test_optuna_and_plain_sql_read_it_while_it_runs(database: Path) -> None:
 def test_a_point_that_somebody_enqueued_is_no_trial_of_ours(database: Path) -> None:
     study = opened(database)
     number, values = study.ask()
-    study.tell(number, "done", score_of(values))
+    study.tell(ended(number, "done", score_of(values)))
     study.close()
     optuna.load_study(study_name="study", storage=f"sqlite:///{database}").enqueue_trial(
         {"optim.lr": 0.05}
@@ -314,7 +315,7 @@ def test_a_record_is_read_without_a_lock_and_names_what_is_there(database: Path)
     study = opened(database)
     for _ in range(4):
         number, values = study.ask()
-        study.tell(number, "done", score_of(values))
+        study.tell(ended(number, "done", score_of(values)))
     record, importances = load_record(f"sqlite:///{database}", None)
     assert record == study.record()
     assert set(importances) <= {p.path for p in SPACE.parameters}
@@ -348,7 +349,8 @@ def test_a_storage_that_breaks_during_the_study_is_an_error_with_the_remedy(
 ) -> None:
     study = opened(database)
     number, _ = study.ask()
-    database.write_bytes(b"\0" * database.stat().st_size)
+    for file in (database, database.with_name("study.db-wal")):
+        file.write_bytes(b"\0" * file.stat().st_size)
     with pytest.raises(StudyError, match=r"does not answer.*same command again"):
         study.report(number, 1, 0.5)
     study.close()

@@ -4,7 +4,7 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 `RunConfig`. A section that exists in several kinds is a union told apart by its key `type`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -12,6 +12,13 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+T = TypeVar("T")
+
+
+def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(items)) < len(items):
+        raise ValueError("each of them once")
+    return items
 
 
 class Section(BaseModel):
@@ -89,7 +96,8 @@ class Training(Section):
     patience: epochs without a better score before stopping early (null = never).
     checkpoint_seconds: at least this long between two resumable checkpoints; a killed run
     computes at most this much again, plus the epoch it was in. keep_last: states that stay
-    after the end (0 = only while it runs). keep_best: best weights that stay.
+    after the end (0 = only while it runs). keep_best: best weights that stay. latency: measure
+    at the end how long the prediction of one row takes; set by studies that ask for it.
     """
 
     epochs: Count = 50
@@ -102,6 +110,7 @@ class Training(Section):
     keep_last: Annotated[int, Field(ge=0)] = 1
     keep_best: Count = 1
     checkpoint_seconds: NotNegative = 10.0
+    latency: bool = False
 
 
 class Tpe(Section):
@@ -220,8 +229,13 @@ Pruner = Annotated[
 class Study(Section):
     """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
 
+    seeds: runs a configuration, each with a seed of its own; the sampler is told their mean.
+    The first goes through the pruner, the others only run when it reaches its end.
+    constraints: such as `size_mib <= 10`, on metrics and on what runs cost
+    (`runs.record.COSTS`); a trial that breaks one never wins, and the sampler learns from it.
     final: train the winner in full afterwards. timeout: seconds for the search, then it
-    pauses and can be resumed.
+    pauses and can be resumed. outage_seconds: how long a database server that goes away in
+    mid-study is waited for.
     """
 
     name: str | None = None
@@ -229,7 +243,10 @@ class Study(Section):
     jobs: Count | None = None
     timeout: Positive | None = None
     storage: str | None = None
+    outage_seconds: NotNegative = 60.0
     seed: int = 0
+    seeds: Count = 1
+    constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_distinct)] = ()
     final: bool = True
     sampler: Sampler = Tpe()
     pruner: Pruner = Asha()
@@ -292,17 +309,20 @@ class Trackers(Section):
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
 
 
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("each seed once")
-    return seeds
+Goals = (
+    str | Annotated[tuple[str, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
+)
 
 
 class RunConfig(Section):
-    """What every recipe has; `goal` is `metric` or `metric:min`, chosen among the task's."""
+    """What every recipe has.
+
+    goal: `metric` or `metric:min`, chosen among the task's and what every run costs
+    (`runs.record.COSTS`); or several, of which the first prunes and picks the winner.
+    """
 
     recipe: str
-    goal: str
+    goal: Goals
     seed: int = 42
     seeds: Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_distinct)] = ()
     optim: Optim = AdamW()
@@ -312,3 +332,8 @@ class RunConfig(Section):
     executor: Executor = Executor()
     stages: Stages = Stages()
     trackers: Trackers = Trackers()
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """The goals as they are written, the first one first."""
+        return (self.goal,) if isinstance(self.goal, str) else self.goal

@@ -31,7 +31,9 @@ class PairBatches:
     images: [N, width of images], texts: [N, width of texts], ids: [N] int64; equal ids are
     positives of each other. Batches come as `dtype` on `device`. A last batch shorter than
     `batch_size` is left out with `drop_last`, unless it is the only one.
-    Raises DataError when the lengths differ.
+    micro_batches: each batch comes in so many parts, which differ by one row at most, so that
+    the batches of an epoch are the same however many parts they come in.
+    Raises DataError when the lengths differ, or a part would have no row.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class PairBatches:
         *,
         batch_size: int,
         seed: int,
+        micro_batches: int = 1,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         shuffle: bool = True,
@@ -56,27 +59,33 @@ class PairBatches:
             raise DataError(f"batch_size = {batch_size}", expected="at least 1")
         self.images, self.texts, self.ids = images, texts, ids
         self.batch_size = min(batch_size, len(ids))
+        if not 1 <= micro_batches <= self.batch_size:
+            raise DataError(
+                f"batches of {self.batch_size:,} rows in {micro_batches:,} micro-batches",
+                expected="at least one row in each",
+                remedy="Lower training.accumulate.",
+            )
+        self.micro_batches = micro_batches
         self.seed, self.device, self.dtype = seed, torch.device(device), dtype
         self.shuffle, self.drop_last = shuffle, drop_last
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
-        rows = len(self.ids)
-        return rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
+        """Micro-batches in an epoch."""
+        return self._batches * self.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """The batches of one epoch; which rows are in which depends on seed and epoch alone.
 
-        Yields images [B, width], texts [B, width], ids [B].
+        Yields images [B, width], texts [B, width], ids [B], a micro-batch at a time.
         """
         if not self.shuffle:
-            for at in range(0, len(self) * self.batch_size, self.batch_size):
-                yield self._slice(slice(at, at + self.batch_size))
+            yield from self._in_order()
             return
         # Moved whole: a GPU would be waited for at every batch that sends its own few rows.
         order = self._order(epoch).to(self.ids.device)
-        for rows in torch.split(order, self.batch_size)[: len(self)]:
-            yield self._gather(rows)  # sorting them first measured no faster from a warm file
+        for batch in torch.split(order, self.batch_size)[: self._batches]:
+            for rows in batch.tensor_split(self.micro_batches):
+                yield self._gather(rows)  # sorting them first measured no faster from a warm file
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> "PairBatches":
         """The same batches with all tensors moved to `device`, if they fit into the budget.
@@ -98,11 +107,17 @@ class PairBatches:
             *tensors,
             batch_size=self.batch_size,
             seed=self.seed,
+            micro_batches=self.micro_batches,
             device=device,
             dtype=self.dtype,
             shuffle=self.shuffle,
             drop_last=self.drop_last,
         )
+
+    @property
+    def _batches(self) -> int:
+        rows = len(self.ids)
+        return rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
 
     def _order(self, epoch: int) -> Tensor:
         # a sequence, so that (seed 1, epoch 2) and (seed 2, epoch 1) are different orders
@@ -116,12 +131,20 @@ class PairBatches:
         )
         return images, texts, self.ids.index_select(0, rows).to(self.device)
 
-    def _slice(self, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows that lie together: on the device and in the dtype they are wanted, no copy."""
-        images, texts = (
-            side[rows].to(self.device, self.dtype) for side in (self.images, self.texts)
-        )
-        return images, texts, self.ids[rows].to(self.device)
+    def _in_order(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows as they lie: views of the tensors, where these have the device and the dtype."""
+        for at in range(0, self._batches * self.batch_size, self.batch_size):
+            sides = (
+                side[at : at + self.batch_size] for side in (self.images, self.texts, self.ids)
+            )
+            for images, texts, ids in zip(
+                *(side.tensor_split(self.micro_batches) for side in sides), strict=True
+            ):
+                yield (
+                    images.to(self.device, self.dtype),
+                    texts.to(self.device, self.dtype),
+                    ids.to(self.device),
+                )
 
 
 _COPIES: MutableMapping[Tensor, dict[torch.device, Tensor]] = WeakIdKeyDictionary()

@@ -4,18 +4,17 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, did_you_mean
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import Outcome
+from tunewright.runs.record import COSTS, Direction, Goal, Outcome
 
 if TYPE_CHECKING:
     from tunewright.training.reporter import Reporter
 
-Direction = Literal["max", "min"]
 Run = Callable[[RunFolder, Any, "Reporter"], Outcome]
 """A training from its folder, its checked configuration and a reporter."""
 
@@ -75,29 +74,39 @@ class Recipe:
             return run(folder, config, reporter)
         from tunewright.training.start import start
 
-        return start(imported(self.setup), config, *self.goal(config.goal), folder, reporter)
+        return start(imported(self.setup), config, self.goals(config)[0], folder, reporter)
 
     def path(self, name: str) -> str:
         """The config path of what spaces and studies call `name`."""
         return f"{self.searched}.{name}" if self.searched else name
 
-    def goal(self, goal: str) -> tuple[str, Direction]:
+    def goals(self, config: RunConfig) -> tuple[Goal, ...]:
+        """The goals of a configuration; ConfigError as for `goal`, and for one named twice."""
+        goals = tuple(self.goal(written) for written in config.goals)
+        if len({goal.metric for goal in goals}) < len(goals):
+            raise ConfigError(f"goal = {list(config.goals)}", expected="each metric once")
+        return goals
+
+    def goal(self, written: str) -> Goal:
         """The metric and direction of a goal written `metric` or `metric:max|min`.
 
         Raises ConfigError for a metric that the task does not measure.
         """
-        name, _, direction = goal.partition(":")
-        if not self.metrics and name and direction in ("", "max", "min"):
-            return name, _direction(direction or "max")
-        bare = name.removeprefix("val_")
-        if bare not in self.metrics or direction not in ("", "max", "min"):
-            known = [f"val_{metric}" for metric in self.metrics] or ["its metrics"]
-            raise ConfigError(
-                f"goal = {goal!r}",
-                expected=f"one of {', '.join(known)}, with :max or :min if need be",
-                remedy=did_you_mean(name, known),
-            )
-        return name, self.metrics[bare] if direction == "" else _direction(direction)
+        name, _, direction = written.partition(":")
+        if direction in ("", "max", "min") and name and self.measures(name):
+            bare = name.removeprefix("val_")
+            usual = self.metrics.get(bare, "min" if name in COSTS else "max")
+            return Goal(name, direction or usual)  # type: ignore[arg-type]
+        known = [f"val_{metric}" for metric in self.metrics] or ["its metrics"]
+        raise ConfigError(
+            f"goal = {written!r}",
+            expected=f"one of {', '.join([*known, *COSTS])}, with :max or :min if need be",
+            remedy=did_you_mean(name, [*known, *COSTS]),
+        )
+
+    def measures(self, name: str) -> bool:
+        """Whether a run of this recipe can be judged by what is called `name`."""
+        return not self.metrics or name.removeprefix("val_") in self.metrics or name in COSTS
 
 
 def imported(name: str) -> Callable[..., Any]:
@@ -105,7 +114,3 @@ def imported(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
-
-
-def _direction(text: str) -> Direction:
-    return "max" if text == "max" else "min"

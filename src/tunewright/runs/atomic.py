@@ -13,13 +13,13 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tunewright.errors import ConfigError, DataError
+from tunewright.errors import ConfigError, NotWritten
 
 
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary neighbour of `path`, then move it into place.
 
-    Raises DataError, with the operating system's words, when the folder cannot be written
+    Raises NotWritten, with the operating system's words, when the folder cannot be written
     or the disk is full; what stood at `path` before still stands there then.
     """
     temporary: Path | None = None
@@ -32,7 +32,7 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise DataError(
+        raise NotWritten(
             f"{path} cannot be written: {error.strerror or error}",
             remedy="Free space or choose a writable folder with --runs-dir; the same command "
             "then continues where it stopped.",

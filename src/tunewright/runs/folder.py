@@ -1,5 +1,7 @@
 """What lies where in a run folder and in a study folder: the protocol between processes."""
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,8 +16,8 @@ from tunewright.runs.record import Outcome, Request
 class RunFolder:
     """One training, one folder; the coordinator and the worker meet only here.
 
-    In: `config.yaml`, `attempt.json`, `request.json`. Out: `progress.jsonl`, `log.txt`,
-    `checkpoints/`, and `outcome.json`, written last.
+    In: `config.yaml`, of a trial also `trial.json`, `attempt.json`, `request.json`. Out:
+    `progress.jsonl`, `log.txt`, `checkpoints/`, and `outcome.json`, written last.
     """
 
     path: Path
@@ -45,9 +47,30 @@ class RunFolder:
         """Written last: while it is absent, the attempt has not ended."""
         return self.path / "outcome.json"
 
+    def by_seed(self, seed: int) -> "RunFolder":
+        """Where the same configuration is trained once more by another seed."""
+        return RunFolder(self.path / f"seed-{seed}")
+
+    def with_seeds(self) -> "list[RunFolder]":
+        """The run itself and those of its configuration by other seeds."""
+        return [self, *map(RunFolder, sorted(self.path.glob("seed-*")))]
+
     def write_config(self, tree: Mapping[str, Any], *, header: str = "") -> None:
         """Store the configuration that this run repeats."""
         write_yaml(self.config, tree, header=header)
+
+    def write_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Store what a study sampled for this run, from which its database can be rebuilt."""
+        write_json(
+            self.path / "trial.json", {"parameters": dict(parameters), "started": time.time()}
+        )
+
+    def read_parameters(self) -> tuple[dict[str, Any], float] | None:
+        """What was sampled, and the time (seconds since 1970) of the start; None if unknown."""
+        stored = read_json(self.path / "trial.json")
+        if stored is None or not isinstance(stored.get("parameters"), dict):
+            return None
+        return stored["parameters"], float(stored.get("started", 0.0))
 
     def read_config(self) -> dict[str, Any]:
         """The stored configuration; DataError when this is not a run folder."""
@@ -88,15 +111,20 @@ class RunFolder:
 
     def write_outcome(self, outcome: Outcome) -> None:
         """Say how this attempt ended; the last write of a worker."""
-        finite = {k: v for k, v in outcome.metrics.items() if v == v and abs(v) != float("inf")}
-        write_json(self.outcome, asdict(outcome) | {"metrics": finite})
+        metrics, costs = _finite(outcome.metrics), _finite(outcome.costs)
+        write_json(self.outcome, asdict(outcome) | {"metrics": metrics, "costs": costs})
 
     def read_outcome(self) -> Outcome | None:
         """The outcome of the current attempt, or None while it runs (or died)."""
         stored = read_json(self.outcome)
         if stored is None or stored["attempt"] != self.attempt:
             return None
-        return Outcome(**stored)
+        interval = stored.get("interval")
+        return Outcome(**stored | {"interval": tuple(interval) if interval else None})
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True)

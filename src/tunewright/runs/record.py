@@ -1,13 +1,26 @@
 """What a run tells: frozen values that pass between worker, coordinator, analysis and report."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 OutcomeState = Literal["done", "pruned", "paused", "failed"]
 TrialState = Literal["running", "done", "pruned", "infeasible", "failed"]
 STATES: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "failed", "running")
-Cause = Literal["", "diverged", "out of memory", "timed out", "killed", "error", "interrupted"]
+Cause = Literal[
+    "", "diverged", "out of memory", "constraint", "timed out", "killed", "error", "interrupted"
+]
+Direction = Literal["max", "min"]
+
+COSTS: Mapping[str, str] = {
+    "parameters": "weights that the model has",
+    "size_mib": "MiB of its weights and buffers",
+    "latency_ms": "milliseconds to predict one row, median, on the training device",
+    "memory_mib": "MiB of memory at the peak of the run",
+    "seconds": "training time",
+}
+"""What every run can be measured by besides its task's metrics; less is better."""
 
 INFEASIBLE: tuple[Cause, ...] = ("diverged", "out of memory")
 """Causes that lie in the configuration: told to the sampler as violated constraints."""
@@ -28,9 +41,25 @@ class Progress:
     memory_mib: float = 0.0
 
 
+class Goal(NamedTuple):
+    """A metric that a study optimises, and its direction."""
+
+    metric: str
+    direction: Direction
+
+    @property
+    def sign(self) -> float:
+        """1 when more is better, else -1."""
+        return 1.0 if self.direction == "max" else -1.0
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt at a run ended; `metrics` are those of `best_step`."""
+    """How an attempt at a run ended; `metrics` are those of `best_step`.
+
+    interval: the 95 % interval of the first goal over the validation set, where the task knows
+    it. costs: some of `COSTS`. memory_mib: at the peak.
+    """
 
     state: OutcomeState
     attempt: int
@@ -39,6 +68,15 @@ class Outcome:
     best_step: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    interval: tuple[float, float] | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
+    memory_mib: float = 0.0
+
+    @property
+    def measured(self) -> Mapping[str, float]:
+        """Everything that a goal or a constraint may name."""
+        spent = {"seconds": self.seconds, "memory_mib": self.memory_mib}
+        return {**{k: v for k, v in spent.items() if v}, **self.costs, **self.metrics}
 
 
 @dataclass(frozen=True)
@@ -52,7 +90,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as the analysis sees it: parameters by config path, its curve by epoch."""
+    """A trial as the analysis sees it: parameters by config path, its curve by epoch.
+
+    score: of the first goal; with several seeds, their mean. others: the scores of the other
+    goals, by metric. interval: 95 %, of the score. seeds: the score by seed, when there are
+    several. constraints: by how much each is broken; none is when all are 0 or less.
+    """
 
     number: int
     state: TrialState
@@ -62,30 +105,73 @@ class Trial:
     cause: Cause = ""
     reason: str = ""
     seconds: float | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
+    seeds: Mapping[str, float] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study at rest: what `analyze` and the summary files are made of."""
+    """A study at rest: what `analyze` and the summary files are made of.
+
+    goal, direction: of the first goal, which prunes and picks the winner; others: the rest.
+    """
 
     name: str
     recipe: str
     goal: str
-    direction: Literal["max", "min"]
+    direction: Direction
     trials: tuple[Trial, ...]
+    others: tuple[Goal, ...] = ()
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """All goals, the first one first."""
+        return (Goal(self.goal, self.direction), *self.others)
 
     def of_state(self, *states: TrialState) -> list[Trial]:
         """The trials in one of `states`, by number."""
         return [trial for trial in self.trials if trial.state in states]
 
+    def front(self) -> list[Trial]:
+        """The finished trials that no other beats in every goal (Pareto), best first goal first.
+
+        With one goal, the best trial alone.
+        """
+        front: list[Trial] = []
+        beaten_by: list[tuple[float, ...]] = []
+        for trial in self._by_first_goal():
+            own = losses(trial, self.goals)
+            if not any(all(a <= b for a, b in zip(o, own, strict=True)) for o in beaten_by):
+                front.append(trial)
+                beaten_by.append(own)
+        return front
+
     def ranked(self) -> list[Trial]:
-        """Finished trials with a score, best first; ties go to the earlier one."""
-        sign = -1.0 if self.direction == "max" else 1.0
-        scored = [t for t in self.of_state("done") if t.score is not None]
-        return sorted(scored, key=lambda t: (sign * (t.score or 0.0), t.number))
+        """Finished trials with a score, best first; ties go to the earlier one.
+
+        With several goals, the front comes first; both parts are in order of the first goal.
+        """
+        front = {trial.number for trial in self.front()}
+        return sorted(self._by_first_goal(), key=lambda trial: trial.number not in front)
 
     @property
     def best(self) -> Trial | None:
         """The finished trial with the best score, if any finished."""
-        ranked = self.ranked()
-        return ranked[0] if ranked else None
+        return next(iter(self._by_first_goal()), None)
+
+    def _by_first_goal(self) -> list[Trial]:
+        scored = [trial for trial in self.of_state("done") if trial.score is not None]
+        return sorted(scored, key=lambda trial: (losses(trial, self.goals), trial.number))
+
+
+def losses(trial: Trial, goals: Sequence[Goal]) -> tuple[float, ...]:
+    """The scores of a finished trial, signs turned so that less is better; tuples compare."""
+    first, *others = goals
+    scores = [trial.score, *(trial.others.get(goal.metric) for goal in others)]
+    return tuple(
+        math.inf if score is None else -goal.sign * score
+        for goal, score in zip((first, *others), scores, strict=True)
+    )

@@ -11,9 +11,10 @@ from tunewright.recipes.find import find_recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
+from tunewright.search.address import absolute_url, without_password
 from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
-from tunewright.search.storage import absolute_url, silence_optuna
+from tunewright.search.storage import silence_optuna
 from tunewright.search.study import load_record
 
 
@@ -58,27 +59,35 @@ def look(
     """Read a study by name, by folder, or straight from a database.
 
     study: a name under `runs`, a folder, or a SQLite file; None when there is only one.
+    storage: where the study is, also in place of what its folder says (with a password).
     """
     silence_optuna()
     if study is not None and Path(study).is_file():
         storage, study = f"sqlite:///{Path(study).resolve()}", None
     elif study is not None and "://" in study:
         storage, study = study, None
+    given = None
     if storage is not None:
-        url = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
-        record, importances = load_record(url, name or study)
-        return Looked(record, overview(record, importances, top=top), None, None)
-    folder = _folder(study or name, runs)
+        given = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
+        if study is None or not _is_study(study, runs):
+            record, importances = load_record(given, name or study)
+            return Looked(record, overview(record, importances, top=top), None, None)
+    folder = study_folder(study or name, runs)
     settings = read_yaml(folder.settings)
-    url = settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
+    url = given or settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
     record, importances = load_record(url, str(settings["name"]))
     shown = overview(record, importances, top=top)
-    shown["storage"] = url
+    shown["storage"] = without_password(url)
     replaced = tuple(settings.get("replaced", ()))
     return Looked(record, shown, folder, settings["configuration"], replaced)
 
 
-def _folder(study: str | None, runs: Path) -> StudyFolder:
+def _is_study(study: str, runs: Path) -> bool:
+    return any((path / "study.yaml").exists() for path in (Path(study), runs / study))
+
+
+def study_folder(study: str | None, runs: Path, command: str = "analyze") -> StudyFolder:
+    """The folder of a study by name or by path; the only one when none is named."""
     known = sorted(file.parent.name for file in runs.glob("*/study.yaml"))
     if study is None:
         if len(known) == 1:
@@ -86,7 +95,9 @@ def _folder(study: str | None, runs: Path) -> StudyFolder:
         raise StudyError(
             f"{len(known)} studies in {runs}",
             expected=f"one of {', '.join(known)}" if known else "a study that was begun",
-            remedy="Name it: tunewright analyze STUDY." if known else "Begin one: tunewright tune.",
+            remedy=f"Name it: tunewright {command} STUDY."
+            if known
+            else "Begin one: tunewright tune.",
         )
     for path in (Path(study), runs / study):
         if (path / "study.yaml").exists():

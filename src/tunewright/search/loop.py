@@ -4,22 +4,28 @@ The coordinator reads only run folders and writes only the study. Whatever it ha
 when it died is still in the folders, and is read when the same command is typed again.
 """
 
-import shutil
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.tree import Tree
+from tunewright.errors import NotWritten, StorageLost
 from tunewright.executors.executor import Executor, Handle, Need
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
-from tunewright.runs.record import INFEASIBLE, Cause, Outcome, Request, Trial, TrialState
+from tunewright.runs.record import Goal, Outcome, Request, Trial
+from tunewright.search.constraints import Constraint
 from tunewright.search.interrupt import StopFlag
 from tunewright.search.lock import Lease
 from tunewright.search.pruning import Pruner
 from tunewright.search.study import Study
+from tunewright.search.verdict import verdict
 from tunewright.search.watch import Standing, Watch
+from tunewright.search.weights import BestWeights
 
 WAIT_SECONDS = 0.2
 """How long the coordinator sleeps at most; a report wakes it earlier."""
@@ -31,14 +37,16 @@ Ending = Literal["finished", "interrupted", "timed out"]
 class Search:
     """What a search needs besides its study.
 
-    configure: the complete configuration tree of a trial from its values. last_step: epochs
-    of the stage. total: trials in the study when it is finished, earlier sessions included.
+    configure: the complete configuration tree of a trial from its values. seeds: of the runs of
+    each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
+    total: trials in the study when it is finished, earlier sessions included.
     """
 
     folder: StudyFolder
-    metric: str
-    direction: Literal["max", "min"]
-    configure: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    goals: Sequence[Goal]
+    constraints: Sequence[Constraint]
+    configure: Callable[[Mapping[str, Any]], Tree]
+    seeds: Sequence[int]
     last_step: int
     total: int
     pruner: Pruner
@@ -46,17 +54,30 @@ class Search:
     timeout: float | None = None
     stage: str = "explore"
 
+    @property
+    def metric(self) -> str:
+        """The metric of the first goal, which prunes."""
+        return self.goals[0].metric
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of a trial; a trial has as many as the search has seeds."""
+
+    number: int
+    seed: int
+    values: Mapping[str, Any]
+    folder: RunFolder
+
 
 @dataclass
 class _Live:
-    """A trial in the hands of an executor.
+    """A run in the hands of an executor.
 
     judged: the last step after which the pruner was asked about it.
     """
 
-    number: int
-    values: Mapping[str, Any]
-    folder: RunFolder
+    run: _Run
     handle: Handle
     tail: ProgressTail
     attempt: int
@@ -75,19 +96,26 @@ class Loop:
                 f"the space has no more points than {self._total}, and study.trials is "
                 f"{search.total}: each is tried once"
             )
-        self._live: dict[int, _Live] = {}
-        self._deaths: dict[int, int] = {}
+        self._live: list[_Live] = []
+        self._deaths: Counter[RunFolder] = Counter()
+        self._outcomes: dict[int, dict[int, Outcome]] = {}
         record = study.record()
         self._ended = {t.number: t for t in record.trials if t.state != "running"}
         self._done = {t.number for t in record.of_state("done")}
-        self._best = record.best
-        self._drop_losers()
-        self._waiting = study.running()
+        self._weights = BestWeights(search.folder, record)
+        self._waiting = [self._first_run(number, values) for number, values in study.running()]
         self._began = time.monotonic()
         self._spent: list[float] = []
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
+        try:
+            return self._search(executor, stop)
+        except (StorageLost, NotWritten):
+            self._save(executor)
+            raise
+
+    def _search(self, executor: Executor, stop: StopFlag) -> Ending:
         self._take_up()
         while True:
             self._lease.renew()
@@ -102,12 +130,12 @@ class Loop:
 
     def hear(self) -> None:
         """Read what the runs wrote: store values, prune, and settle those that ended."""
-        for live in list(self._live.values()):
+        for live in list(self._live):
             self._read(live)
             if live.deadline is not None and time.monotonic() > live.deadline:
                 live.handle.kill()
-        for live in list(self._live.values()):
-            if live.handle.ended and live.number in self._live:
+        for live in list(self._live):
+            if live.handle.ended and live in self._live:
                 self._read(live)
                 self._settle(live)
 
@@ -124,168 +152,198 @@ class Loop:
             running=len(self._live),
             pruned=states.count("pruned"),
             failed=states.count("failed") + states.count("infeasible"),
-            best=self._best,
+            best=self._weights.best,
             left_seconds=None if mean is None else mean * left / slots,
         )
 
     @property
     def standing_by(self) -> list[int]:
         """Trials that were begun and wait to be taken up again."""
-        return sorted({*(number for number, _ in self._waiting), *self._live})
+        return sorted({run.number for run in [*self._waiting, *(live.run for live in self._live)]})
+
+    def _first_run(self, number: int, values: Mapping[str, Any]) -> _Run:
+        folder = self.search.folder.trial(number)
+        return _Run(number, self.search.seeds[0], dict(values), folder)
 
     def _take_up(self) -> None:
         """Settle what ended, and bring in what was reported, while nobody listened."""
-        waiting, self._waiting = self._waiting, []
-        for number, values in waiting:
-            folder = self.search.folder.trial(number)
-            for progress in read_progress(folder.progress):
-                self._store(number, progress.step, progress.metrics)
-            outcome = folder.read_outcome()
+        begun, self._waiting = self._waiting, []
+        for run in begun:
+            for progress in read_progress(run.folder.progress):
+                self._store(run, progress.step, progress.metrics)
+            outcome = run.folder.read_outcome()
             if outcome is None or outcome.state == "paused":
-                outcome = _pruned_before(folder)
+                outcome = _pruned_before(run.folder)
             if outcome is not None:
-                self._finish(number, values, folder, outcome)
+                self._finish(run, outcome)
             else:
-                self._waiting.append((number, values))
+                self._waiting.append(run)
         if self._waiting:
-            numbers = ", ".join(str(number) for number, _ in self._waiting)
+            numbers = ", ".join(str(run.number) for run in self._waiting)
             self.watch.notice(f"taking up trial {numbers} where it stopped")
 
     def _fill(self, executor: Executor) -> None:
         while len(self._live) < executor.slots:
             if self._waiting:
-                number, values = self._waiting.pop(0)
+                run = self._waiting.pop(0)
             elif self.study.count < self._total:
-                number, values = self.study.ask()
+                run = self._first_run(*self.study.ask())
             else:
                 return
-            self._start(executor, number, values)
+            self._start(executor, run)
 
-    def _start(self, executor: Executor, number: int, values: Mapping[str, Any]) -> None:
-        folder = self.search.folder.trial(number)
-        if not folder.config.exists():
-            folder.write_config(self.search.configure(values))
-        attempt = folder.begin_attempt()
-        [handle] = executor.start([folder], Need())
-        passed = max(self.study.curves[number], default=0)
+    def _start(self, executor: Executor, run: _Run) -> None:
+        if not run.folder.config.exists():
+            first = run.seed == self.search.seeds[0]
+            if first:
+                run.folder.write_parameters(run.values)
+            tree = self.search.configure(run.values)
+            run.folder.write_config(tree if first else {**tree, "seed": run.seed})
+        attempt = run.folder.begin_attempt()
+        [handle] = executor.start([run.folder], Need())
+        passed = max(self.study.curves[run.number], default=0)
         limit = self.search.executor.trial_timeout
-        self._live[number] = _Live(
-            number,
-            values,
-            folder,
-            handle,
-            ProgressTail(folder.progress, attempt),
-            attempt,
-            deadline=None if limit is None else time.monotonic() + limit,
-            judged=passed - 1,  # what was reported last may not have been judged
+        self._live.append(
+            _Live(
+                run,
+                handle,
+                ProgressTail(run.folder.progress, attempt),
+                attempt,
+                deadline=None if limit is None else time.monotonic() + limit,
+                judged=passed - 1,  # what was reported last may not have been judged
+            )
         )
-        self.watch.started(number, values, handle.status())
+        self.watch.started(run.number, run.values, handle.status())
         self.watch.moved(self.standing())
 
     def _read(self, live: _Live) -> None:
         for progress in live.tail.poll():
-            self._store(live.number, progress.step, progress.metrics)
+            self._store(live.run, progress.step, progress.metrics)
             self._maybe_prune(live)
 
-    def _store(self, number: int, step: int, metrics: Mapping[str, float]) -> None:
-        if self.search.metric in metrics:
-            self.study.report(number, step, metrics[self.search.metric])
+    def _store(self, run: _Run, step: int, metrics: Mapping[str, float]) -> None:
+        """A trial's curve is that of its first run."""
+        if run.seed == self.search.seeds[0] and self.search.metric in metrics:
+            self.study.report(run.number, step, metrics[self.search.metric])
 
     def _maybe_prune(self, live: _Live) -> None:
         """Ask the pruner about each new value; after the last step nothing is left to stop."""
-        curves = self.study.curves
-        for step in sorted(s for s in curves[live.number] if s > live.judged):
+        curves, number = self.study.curves, live.run.number
+        if live.run.seed != self.search.seeds[0]:
+            return
+        for step in sorted(s for s in curves[number] if s > live.judged):
             live.judged = step
             if step >= self.search.last_step:
                 return
-            if not self.search.pruner.keeps(live.number, step, curves, self._done):
-                reason = self.search.pruner.reason(live.number, step)
-                live.folder.write_request(Request("prune", live.attempt, reason))
+            if not self.search.pruner.keeps(number, step, curves, self._done):
+                reason = self.search.pruner.reason(number, step)
+                live.run.folder.write_request(Request("prune", live.attempt, reason))
                 live.judged = self.search.last_step  # one request is enough
                 return
 
     def _settle(self, live: _Live) -> None:
-        del self._live[live.number]
-        outcome = live.folder.read_outcome()
+        self._live.remove(live)
+        outcome = live.run.folder.read_outcome()
         if outcome is None:
             outcome = self._after_death(live)
         if outcome is not None:
-            self._finish(live.number, live.values, live.folder, outcome)
+            self._finish(live.run, outcome)
 
     def _after_death(self, live: _Live) -> Outcome | None:
         """The outcome of a run whose worker died, or None when it is taken up again."""
-        if (outcome := _pruned_before(live.folder)) is not None:
+        run = live.run
+        if (outcome := _pruned_before(run.folder)) is not None:
             return outcome
         if live.deadline is not None and time.monotonic() > live.deadline:
             limit = self.search.executor.trial_timeout
             return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
-        self._deaths[live.number] = self._deaths.get(live.number, 0) + 1
-        if self._deaths[live.number] <= self.search.executor.retries:
+        self._deaths[run.folder] += 1
+        if self._deaths[run.folder] <= self.search.executor.retries:
             self.watch.notice(
-                f"trial {live.number}: {live.handle.death}; taken up from its last checkpoint"
+                f"trial {run.number}: {live.handle.death}; taken up from its last checkpoint"
             )
-            self._waiting.append((live.number, dict(live.values)))
+            self._waiting.append(run)
             return None
         return Outcome("failed", live.attempt, "killed", live.handle.death)
 
-    def _finish(
-        self, number: int, values: Mapping[str, Any], folder: RunFolder, outcome: Outcome
-    ) -> None:
+    def _finish(self, run: _Run, outcome: Outcome) -> None:
+        """A run ended; with the last of its runs the trial does, and the study is told."""
+        if run.number in self._ended:
+            return  # another of its runs had already decided
         if outcome.state == "paused":
-            self._waiting.append((number, dict(values)))
+            self._waiting.append(run)
             return
-        if folder.read_outcome() is None:
-            folder.write_outcome(outcome)
-        score = outcome.metrics.get(self.search.metric)
-        state, cause = _verdict(outcome, score)
-        attributes: dict[str, Any] = {}
-        if cause or outcome.reason:
-            attributes = {"cause": cause, "reason": outcome.reason}
-        self.study.tell(number, state, score, attributes)
-        trial = Trial(
-            number,
-            state,
-            values,
-            score if state == "done" else None,
-            dict(self.study.curves[number]),
-            cause,
-            outcome.reason,
-            outcome.seconds,
-        )
-        self._ended[number] = trial
-        if state == "done":
-            self._done.add(number)
+        if run.folder.read_outcome() is None:
+            run.folder.write_outcome(outcome)
+        outcomes = self._outcomes.setdefault(run.number, {})
+        outcomes[run.seed] = outcome
+        trial = self._verdict(run, outcomes)
+        if trial.state == "done" and len(outcomes) == 1:
+            self._replicate(run, outcomes)
+            trial = self._verdict(run, outcomes)
+        if trial.state == "done" and len(outcomes) < len(self.search.seeds):
+            return
+        del self._outcomes[run.number]
+        self._call_off(run.number)
+        self.study.tell(trial)
+        self._ended[run.number] = trial
+        if trial.state == "done":
+            self._done.add(run.number)
         self._spent.append(outcome.seconds)
-        self._keep_best(trial, folder)
+        self._weights.judge(trial)
         self.watch.ended(trial, self.standing())
 
-    def _keep_best(self, trial: Trial, folder: RunFolder) -> None:
-        """The weights of the best trial stay; a loser's go when it ends."""
-        loser: RunFolder | None = folder
-        if trial.state == "done" and trial.score is not None:
-            sign = 1.0 if self.search.direction == "max" else -1.0
-            best = self._best
-            if best is None or best.score is None or sign * trial.score > sign * best.score:
-                loser = self.search.folder.trial(best.number) if best is not None else None
-                self._best = trial
-        if loser is not None:
-            shutil.rmtree(loser.checkpoints, ignore_errors=True)
+    def _call_off(self, number: int) -> None:
+        """What is left of a trial that one of its runs has decided."""
+        self._waiting = [run for run in self._waiting if run.number != number]
+        for live in self._live:
+            if live.run.number == number:
+                live.run.folder.write_request(Request("cancel", live.attempt))
 
-    def _drop_losers(self) -> None:
-        """What a kill between a trial's end and the removal of its weights left behind."""
-        for number in self._ended:
-            if self._best is None or number != self._best.number:
-                shutil.rmtree(self.search.folder.trial(number).checkpoints, ignore_errors=True)
+    def _verdict(self, run: _Run, outcomes: Mapping[int, Outcome]) -> Trial:
+        return verdict(
+            run.number,
+            run.values,
+            self.study.curves[run.number],
+            outcomes,
+            self.search.goals,
+            self.search.constraints,
+        )
+
+    def _replicate(self, first: _Run, outcomes: dict[int, Outcome]) -> None:
+        """Bring in the runs by the other seeds, before any new trial."""
+        runs = [
+            _Run(first.number, seed, first.values, first.folder.by_seed(seed))
+            for seed in self.search.seeds[1:]
+        ]
+        for run in reversed(runs):
+            outcome = run.folder.read_outcome()
+            if outcome is None or outcome.state == "paused":
+                self._waiting.insert(0, run)
+            else:  # before this session
+                outcomes[run.seed] = outcome
 
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
-        for live in self._live.values():
-            if live.folder.read_request(live.attempt) is None:  # to prune outweighs to pause
-                live.folder.write_request(Request("pause", live.attempt))
+        self._ask_to_pause()
         deadline = time.monotonic() + self.search.executor.grace_seconds
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
             self.hear()
+
+    def _save(self, executor: Executor) -> None:
+        """Without a storage the runs are still asked to save themselves, and nothing is read."""
+        with contextlib.suppress(NotWritten):
+            self._ask_to_pause()
+        deadline = time.monotonic() + self.search.executor.grace_seconds
+        while time.monotonic() < deadline and not all(live.handle.ended for live in self._live):
+            executor.wait(WAIT_SECONDS)
+
+    def _ask_to_pause(self) -> None:
+        for live in self._live:
+            folder = live.run.folder
+            if folder.read_request(live.attempt) is None:  # to prune outweighs to pause
+                folder.write_request(Request("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
         timeout = self.search.timeout
@@ -302,14 +360,3 @@ def _pruned_before(folder: RunFolder) -> Outcome | None:
     if request is None or request.kind != "prune":
         return None
     return Outcome("pruned", attempt, reason=request.reason)
-
-
-def _verdict(outcome: Outcome, score: float | None) -> tuple[TrialState, Cause]:
-    """What the study is told: a failure that lies in the configuration is infeasible."""
-    if outcome.state == "done" and score is not None:
-        return "done", ""
-    if outcome.state == "pruned":
-        return "pruned", ""
-    if outcome.cause in INFEASIBLE:
-        return "infeasible", outcome.cause
-    return "failed", outcome.cause or "error"

@@ -1,8 +1,8 @@
 """Everything about a study that can be checked before its first trial."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ from tunewright.config.compose import Composed
 from tunewright.config.leaves import open_section
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree, flatten, get
-from tunewright.errors import StudyError
+from tunewright.errors import ConfigError, StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
+from tunewright.runs.record import COSTS, Goal
+from tunewright.search.address import absolute_url, without_password
+from tunewright.search.constraints import Constraint, constraints
 from tunewright.search.pruning import pruner
 from tunewright.search.samplers import check_sampler
-from tunewright.search.storage import Settings, absolute_url, stored_settings
+from tunewright.search.storage import Settings, stored_settings
 from tunewright.spaces.build import build_space, specification
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
@@ -46,6 +49,7 @@ class Prepared:
     reserved: Mapping[str, Any]
     space: Space
     settings: Settings
+    constraints: tuple[Constraint, ...]
     notices: tuple[str, ...]
 
 
@@ -57,8 +61,11 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     folder = StudyFolder(runs / name)
     url = absolute_url(study.storage or f"sqlite:///{folder.database}")
     explore, config = stage(recipe, composed, "explore")
-    metric, direction = recipe.goal(config.goal)
-    pruner(study.pruner, config.training.epochs, direction)
+    first, *others = recipe.goals(config)
+    limits = constraints(study.constraints, recipe.measures)
+    if any(limit.metric == "latency_ms" for limit in limits):
+        explore, config = with_values(explore, {"training.latency": True}, recipe.config)
+    pruner(study.pruner, config.training.epochs, first.direction)
     notices = [*composed.notices, *recipe.check_data(config)]
     full, full_config = stage(recipe, composed, "final")
     if study.final and full.get("data") != explore.get("data"):
@@ -70,20 +77,23 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
     space, changes = checked_space(recipe, composed, explore, config, spec)
-    notices += check_sampler(study, space)
+    notices += [*_check_goals(config, first, others), *check_sampler(study, space, len(others) + 1)]
     settings = Settings(
         recipe=recipe.name,
-        goal=config.goal,
-        metric=metric,
-        direction=direction,
+        goal=", ".join(config.goals),
+        metric=first.metric,
+        direction=first.direction,
         sampler=study.sampler.model_dump(),
         pruner=study.pruner.model_dump(),
         space=specification(space),
-        configuration=_compared(recipe, explore, space) | dict(composed.reserved),
+        configuration=shared_settings(recipe, explore, space) | dict(composed.reserved),
         seed=study.seed,
+        others=tuple(others),
+        constraints=tuple(limit.text for limit in limits),
+        seeds=study.seeds,
     )
     if known is not None:
-        refuse_other_study(name, known, settings)
+        refuse_other_study(name, _brought_up(known, settings, recipe), settings)
     return Prepared(
         name,
         url,
@@ -93,8 +103,24 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         composed.reserved,
         space,
         settings,
+        limits,
         (*notices, *changes),
     )
+
+
+def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list[str]:
+    """What should be known of several goals; ConfigError for a first one that cannot prune."""
+    if first.metric in COSTS and config.study.pruner.type != "none":
+        raise ConfigError(
+            f"the first goal is {first.metric}, which is known only at the end of a run",
+            expected="a metric that is reported on the way, by which trials are pruned",
+            remedy="Put another goal first, or set study.pruner.type=none.",
+        )
+    if not others:
+        return []
+    rest = ", ".join(goal.metric for goal in others)
+    by = "prunes and picks the winner" if config.study.pruner.type != "none" else "picks the winner"
+    return [f"{len(others) + 1} goals: {first.metric} {by} of the front; beside it {rest}"]
 
 
 def checked_space(
@@ -165,6 +191,13 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
             f"the study {name!r} has the goal {known.goal!r}, and now {wanted.goal!r} is asked for",
             remedy="Choose another --name, since scores of different goals do not compare.",
         )
+    if tuple(known.constraints) != tuple(wanted.constraints):
+        raise StudyError(
+            f"the study {name!r} has the constraints {list(known.constraints)}, and now "
+            f"{list(wanted.constraints)} are asked for",
+            expected="the same, since they were judged when each trial ended",
+            remedy="Choose another --name.",
+        )
     old, new = (json.loads(json.dumps(s.space)) for s in (known, wanted))
     changed = [
         path
@@ -194,17 +227,25 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
         )
 
 
+def _brought_up(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:
+    """What an older version stored, with the defaults of settings that it did not know."""
+    defaults = flatten(recipe.config.model_construct().model_dump())
+    new = {path: v for path, v in defaults.items() if path in wanted.configuration}
+    return replace(known, configuration=new | dict(known.configuration))
+
+
 def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
     """Trials of another database must not be trained on under new numbers."""
     if any(folder.trials.glob("*/config.yaml")):
         raise StudyError(
-            f"{folder.trials} holds trials, but {url} knows no such study",
+            f"{folder.trials} holds trials, but {without_password(url)} knows no such study",
             expected="the storage that the study was begun with, or a new folder",
-            remedy="Give the --storage of before, choose another --name, or remove the folder.",
+            remedy=f"Rebuild the database: tunewright repair {folder.path}. Or give the --storage "
+            "of before, choose another --name, or remove the folder.",
         )
 
 
-def _compared(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
+def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
     """The settings that all trials share, as they are compared on a resume."""
     searched = {recipe.path(p.path) for p in space.parameters}
     kinds = {path.removesuffix("type") for path in searched if path.endswith(".type")}

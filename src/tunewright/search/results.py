@@ -29,6 +29,10 @@ def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure
             "goal": record.goal,
             "score": best.score,
             "parameters": dict(best.parameters),
+            "interval": best.interval,
+            "seeds": dict(best.seeds),
+            "other_goals": dict(best.others),
+            "costs": dict(best.costs),
             "curve": {str(step): value for step, value in best.curve.items()},
         },
     )
@@ -75,8 +79,19 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "failures_by_cause": causes,
         "best_trial": record.best.number if record.best else None,
         "best_score": record.best.score if record.best else None,
+        "front": front(record),
         "epochs_trained": sum(max(trial.curve, default=0) for trial in record.trials),
     }
+
+
+def front(record: StudyRecord) -> list[dict[str, Any]]:
+    """The Pareto front of several goals, best first goal first; empty for one goal."""
+    if not record.others:
+        return []
+    return [
+        {"trial": trial.number, record.goal: trial.score, **trial.others}
+        for trial in record.front()
+    ]
 
 
 def _header(record: StudyRecord, trial: Trial, place: int) -> str:

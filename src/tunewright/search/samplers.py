@@ -25,7 +25,7 @@ COUNTED = 10_000
 """Points of a grid that are counted before a study begins."""
 
 
-def check_sampler(study: schema.Study, space: Space) -> list[str]:
+def check_sampler(study: schema.Study, space: Space, goals: int = 1) -> list[str]:
     """What the user should know of the study's sampler on this space.
 
     Raises ConfigError or SpaceError where it cannot work.
@@ -49,6 +49,12 @@ def check_sampler(study: schema.Study, space: Space) -> list[str]:
                 )
             return notices
         case schema.CmaEs():
+            if goals > 1:
+                raise ConfigError(
+                    f"the sampler cma_es with {goals} goals",
+                    expected="one",
+                    remedy="Use study.sampler.type=tpe, which learns a front.",
+                )
             _refuse_cma_es(space, conditional)
             return [
                 "the sampler cma_es learns only from trials that run to their end; "
@@ -88,6 +94,9 @@ def optuna_sampler(
                     seed=seed,
                 )
             case "gp":
+                import torch
+
+                torch.set_num_threads(1)  # its products are tiny, and the cores are the workers'
                 return GPSampler(
                     n_startup_trials=settings["startup_trials"],
                     seed=seed,

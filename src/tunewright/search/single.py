@@ -80,7 +80,7 @@ def run_seeds(
     Raises RunError with the reason when a run fails, Interrupted when a stop was asked for.
     """
     seeds: Sequence[int] = tree.get("seeds") or []
-    folders = [RunFolder(folder.path / f"seed-{seed}") for seed in seeds] or [folder]
+    folders = [folder.by_seed(seed) for seed in seeds] or [folder]
     trees = [with_values(tree, {"seed": s, "seeds": []}, schema)[0] for s in seeds] or [tree]
     for place, its_tree in zip(folders, trees, strict=True):
         if not place.config.exists():

@@ -19,11 +19,13 @@ from tunewright.recipes.recipe import Recipe, Run, imported
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import StudyRecord
+from tunewright.search.address import without_password
 from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import FolderLock, Lease, refuse_if_alive
 from tunewright.search.loop import Ending, Loop, Search
 from tunewright.search.prepare import Prepared, full_configuration, prepare, run_part, trial_values
 from tunewright.search.pruning import pruner
+from tunewright.search.repair import adopt
 from tunewright.search.results import link_foreign_names, write_results
 from tunewright.search.single import Trained, free_folder, run_seeds
 from tunewright.search.storage import silence_optuna, stored_lease
@@ -56,7 +58,7 @@ def tune(
 
     given: a space file, laid over the recipe's own. Raises a TunewrightError of the kind that
     fits for everything that can be known before the first trial; afterwards only for lost
-    storage (StudyError), a failed final training (RunError) and Ctrl-C (Interrupted).
+    storage (StorageLost), a failed final training (RunError) and Ctrl-C (Interrupted).
     """
     silence_optuna()
     watch = watch or Silent()
@@ -95,7 +97,7 @@ def train(
     require(composed.config.trackers.names)
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)
-    metric, _ = recipe.goal(composed.config.goal)
+    metric = recipe.goals(composed.config)[0].metric
     folder = free_folder(runs / (name or f"train-{recipe.name}"), composed.tree)
     lock = FolderLock(folder.path)
     try:
@@ -146,17 +148,32 @@ class _Late:
 def _explore(
     recipe: Recipe, composed: Composed, prepared: Prepared, machine: Share, watch: Watch
 ) -> tuple[StudyRecord, Ending]:
-    study = Study(prepared.url, prepared.name, prepared.settings, prepared.space)
+    adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
+    if adopted:
+        watch.notice(
+            f"trial {', '.join(map(str, adopted))} was not in the storage, as after a crash of the "
+            "machine, and is taken from its folder"
+        )
+    study = Study(
+        prepared.url,
+        prepared.name,
+        prepared.settings,
+        prepared.space,
+        outage_seconds=prepared.config.study.outage_seconds,
+        told=watch.notice,
+    )
     lease: Lease | None = None
     executor: Executor | None = None
     try:
         lease = Lease(study)
         _write_study_files(prepared, composed)
+        seed = prepared.config.seed
         search = Search(
             folder=prepared.folder,
-            metric=prepared.settings.metric,
-            direction=prepared.settings.direction,
+            goals=prepared.settings.goals,
+            constraints=prepared.constraints,
             configure=lambda values: _run_tree(recipe, prepared, values),
+            seeds=range(seed, seed + prepared.config.study.seeds),
             last_step=prepared.config.training.epochs,
             total=prepared.config.study.trials,
             pruner=pruner(
@@ -281,12 +298,19 @@ def _write_study_files(prepared: Prepared, composed: Composed) -> None:
         prepared.folder.settings,
         {
             "name": prepared.name,
-            "storage": prepared.url if composed.config.study.storage else None,
-            "configuration": composed.tree,
+            "storage": without_password(prepared.url) if composed.config.study.storage else None,
+            "configuration": _shown(composed.tree),
             "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
+            "settings": prepared.settings.as_stored(),
         },
         header="What `tunewright analyze` needs to know of this study.",
     )
+
+
+def _shown(tree: Tree) -> Tree:
+    """The configuration as it may lie in a file that others read."""
+    storage = tree["study"]["storage"]
+    return {**tree, "study": {**tree["study"], "storage": storage and without_password(storage)}}
 
 
 def _interrupted(name: str, waiting: int, total: int) -> Interrupted:

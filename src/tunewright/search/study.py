@@ -8,60 +8,78 @@ there and never becomes a trial, and sampling does not wait for the database.
 import itertools
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.errors import StudyError, did_you_mean
-from tunewright.runs.record import StudyRecord
-from tunewright.runs.record import TrialState as State
+from tunewright.runs.record import StudyRecord, Trial
+from tunewright.search.address import without_password
 from tunewright.search.samplers import optuna_sampler, sequence
 from tunewright.search.storage import (
     LEASE,
     OURS,
     Settings,
+    close_storage,
     open_storage,
     quiet,
-    sqlite_file,
+    read_settings,
     storage_errors,
+    storage_to_read,
 )
 from tunewright.search.translation import (
     OURS_TO_RUN,
     decoded_params,
+    direction,
     distribution,
     encoded,
+    end_of,
     record_of,
     suggested,
-    told,
 )
-from tunewright.spaces.points import identity
+from tunewright.spaces.points import grid, identity, is_finite
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Space
 
-CONSTRAINT = "failure"
-"""Constraint key on every trial: 1 for divergence and lack of memory, 0 otherwise."""
 REJECTIONS = 100
 """Points that may break a rule before one is drawn uniformly instead of by the sampler."""
+REPEATS = 3
+"""Points that were tried before, after which the sampler has nothing new to say."""
 
 
 class Study:
-    """One search. Only the coordinator that holds it writes to its storage."""
+    """One search. Only the coordinator that holds it writes to its storage.
 
-    def __init__(self, url: str, name: str, settings: Settings, space: Space) -> None:
+    outage_seconds: how long a database server that goes away is waited for. told: hears of it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        settings: Settings,
+        space: Space,
+        *,
+        outage_seconds: float = 0.0,
+        told: Callable[[str], None] = lambda _text: None,
+    ) -> None:
         self.url, self.name, self.settings, self.space = url, name, settings, space
-        self._storage = open_storage(url)
+        self._storage = open_storage(url, seconds=outage_seconds, told=told)
+        directions = [direction(goal) for goal in settings.goals]
         with storage_errors(url):
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=name,
-                direction="maximize" if settings.direction == "max" else "minimize",
+                directions=directions,
                 load_if_exists=True,
             )
             self._id = self._storage.get_study_id_from_name(name)
-            self._study.set_user_attr(OURS, json.dumps(_jsonable(settings)))
+            self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = self._study.get_trials(deepcopy=False, states=OURS_TO_RUN)
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = len(stored)
@@ -72,7 +90,7 @@ class Study:
             sampler=optuna_sampler(
                 settings.sampler, space, settings.seed + 1_000_003 * self.count, stored
             ),
-            direction="maximize" if settings.direction == "max" else "minimize",
+            directions=directions,
         )
         self._view_id = self._memory.get_study_id_from_name(self._view.study_name)
         self._view_trials: dict[int, int] = {}
@@ -108,8 +126,10 @@ class Study:
         return number, values
 
     def reachable(self, total: int) -> int:
-        """How many trials the study can have, up to `total`: a grid comes to an end."""
+        """How many trials the study can have, up to `total`: a finite space comes to an end."""
         points = sequence(self.settings.sampler, self.space, self.settings.seed)
+        if points is None and is_finite(self.space):
+            points = grid(self.space)
         if points is None:
             return total
         new = (values for values in points if identity(self.space, values) not in self._tried)
@@ -122,32 +142,29 @@ class Study:
             return
         with storage_errors(self.url):
             self._storage.set_trial_intermediate_value(self._trial_ids[number], step, value)
-        self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
+        if len(self.settings.goals) == 1:  # with several, Optuna's samplers know no curves
+            self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
         self.curves[number][step] = value
 
-    def tell(
-        self,
-        number: int,
-        state: State,
-        score: float | None = None,
-        attributes: Mapping[str, Any] | None = None,
-    ) -> None:
+    def tell(self, trial: Trial) -> None:
         """End a trial. `infeasible` violates a constraint, so that the sampler learns from it.
 
         Telling twice is harmless: the first stands.
         """
-        optuna_state, values = told(state, score, self.curves[number])
+        number = trial.number
+        trial = replace(trial, curve=self.curves[number])
+        end = end_of(trial, self.settings.goals, self.settings.constraints)
         with storage_errors(self.url):
             trial_id = self._trial_ids[number]
             if self._storage.get_trial(trial_id).state.is_finished():
                 return
-            for key, value in (attributes or {}).items():
+            for key, value in end.attributes.items():
                 self._storage.set_trial_user_attr(trial_id, key, value)
-            _constrain(self._study, trial_id, state)
-            self._storage.set_trial_state_values(trial_id, optuna_state, values)
+            _constrain(self._study, trial_id, end.constraints)
+            self._storage.set_trial_state_values(trial_id, end.state, end.values)
         view_id = self._view_trials[number]
-        _constrain(self._view, view_id, state)
-        self._memory.set_trial_state_values(view_id, optuna_state, values)
+        _constrain(self._view, view_id, end.constraints)
+        self._memory.set_trial_state_values(view_id, end.state, end.values)
 
     def running(self) -> list[tuple[int, dict[str, Any]]]:
         """Trials that were begun and not ended: their numbers and parameters."""
@@ -171,9 +188,7 @@ class Study:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._storage.remove_session()
-        if isinstance(self._storage, RDBStorage):
-            self._storage.engine.dispose()
+        close_storage(self.url, self._storage)
 
     def _sampled(self) -> tuple[dict[str, Any], int | None]:
         if self._sequence is not None:
@@ -181,58 +196,72 @@ class Study:
                 if identity(self.space, values) not in self._tried:
                     return values, None
             raise StudyError("every point of the space has been tried, or is forbidden")
+        repeats = 0
         for _ in range(REJECTIONS):
             trial = self._view.ask()
             values = self.space.draw(lambda p, trial=trial: suggested(trial, p))  # type: ignore[misc]
             if self.space.broken_rule(values) is None:
-                return values, trial._trial_id
+                if identity(self.space, values) not in self._tried:
+                    return values, trial._trial_id
+                repeats += 1
             self._view.tell(trial, state=TrialState.FAIL)
-        values_or_none = draw(self.space, random.Random(self.settings.seed + self.count))
-        if values_or_none is None:
-            raise StudyError("the forbid rules leave no combination that a draw could find")
-        return values_or_none, None
+            if repeats == REPEATS:
+                break
+        return self._new_draw(), None
+
+    def _new_draw(self) -> dict[str, Any]:
+        """A uniform draw that was not tried; a small space is searched through for one."""
+        rng = random.Random(self.settings.seed + self.count)
+        for _ in range(REJECTIONS):
+            values = draw(self.space, rng)
+            if values is None:
+                raise StudyError("the forbid rules leave no combination that a draw could find")
+            if identity(self.space, values) not in self._tried:
+                return values
+        for values in grid(self.space) if is_finite(self.space) else ():
+            if identity(self.space, values) not in self._tried:
+                return values
+        raise StudyError("every point of the space has been tried, or is forbidden")
 
     def _mirror(self, trial: FrozenTrial) -> None:
+        self.curves[trial.number] = dict(trial.intermediate_values)
         for key in [key for key in trial.system_attrs if key.startswith("cma")]:
             del trial.system_attrs[key]  # a pickle, which a stranger may have put there
+        if len(self.settings.goals) > 1:
+            trial = copy(trial)
+            trial.intermediate_values = {}
         view_id = self._memory.create_new_trial(self._view_id, trial)
         self._view_trials[trial.number] = view_id
-        self.curves[trial.number] = dict(trial.intermediate_values)
 
 
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:
-    """A study at rest and the importance of its parameters, read without a lock.
+    """A study at rest and the importance of its parameters for the first goal; takes no lock.
 
     name: may be None when the storage holds one study. Importances are PED-ANOVA (Watanabe
     et al. 2023) over the completed trials; empty when there are too few.
     """
-    file = sqlite_file(url)
-    if file is not None and not file.exists():
-        raise StudyError(f"{file} does not exist", expected="the database of a study")
-    storage = open_storage(url)
-    try:
-        with storage_errors(url):
-            names = optuna.get_all_study_names(storage)
-            chosen = name or (names[0] if len(names) == 1 else None)
-            if chosen is None or chosen not in names:
-                raise StudyError(
-                    f"study {name!r} in {url}" if name else f"no study is named, and {url}",
-                    expected=f"one of {', '.join(names) or 'none'}",
-                    remedy=did_you_mean(name or "", names) or "Name it with --name.",
-                )
-            study = optuna.load_study(study_name=chosen, storage=storage)
-            attributes = study.user_attrs
-            settings = Settings(**json.loads(attributes[OURS])) if OURS in attributes else None
-            return record_of(study, settings), _importances(study)
-    finally:
-        storage.engine.dispose()
+    shown = without_password(url)
+    with storage_to_read(url) as storage:
+        names = [] if storage is None else optuna.get_all_study_names(storage)
+        chosen = name or (names[0] if len(names) == 1 else None)
+        if storage is None or chosen is None or chosen not in names:
+            raise StudyError(
+                f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
+                expected=f"one of {', '.join(names) or 'none'}",
+                remedy=did_you_mean(name or "", names) or "Name it with --name.",
+            )
+        study = optuna.load_study(study_name=chosen, storage=storage)
+        attributes = study.user_attrs
+        settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
+        return record_of(study, settings), _importances(study)
 
 
-def _constrain(study: optuna.Study, trial_id: int, state: State) -> None:
-    """The same key on every trial; a kill may have come between it and the trial's state."""
+def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) -> None:
+    """The same keys on every trial; a kill may have come between them and the trial's state."""
     trial = optuna.trial.Trial(study, trial_id)
-    if CONSTRAINT not in trial.constraints:
-        trial.set_constraint(CONSTRAINT, 1.0 if state == "infeasible" else 0.0)
+    for key, value in excess.items():
+        if key not in trial.constraints:
+            trial.set_constraint(key, value)
 
 
 def _lease(study: optuna.Study) -> Mapping[str, Any]:
@@ -246,10 +275,8 @@ def _importances(study: optuna.Study) -> dict[str, float]:
         return {}
     with quiet():
         try:
-            return dict(optuna.importance.get_param_importances(study))
+            return dict(
+                optuna.importance.get_param_importances(study, target=lambda t: t.values[0])
+            )
         except (ValueError, RuntimeError, ZeroDivisionError):
             return {}  # too few trials above the evaluator's quantile
-
-
-def _jsonable(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__}

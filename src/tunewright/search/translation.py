@@ -1,7 +1,8 @@
 """Our words in Optuna's, and back: domains, values, states, trials."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -11,9 +12,10 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tunewright.runs.record import StudyRecord, Trial
+from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
 from tunewright.runs.record import TrialState as State
 from tunewright.search.storage import Settings
 from tunewright.spaces.domain import Categorical, Domain, Float, canonical
@@ -29,6 +31,15 @@ def distribution(domain: Domain) -> BaseDistribution:
     return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
 
 
+def direction(goal: Goal) -> StudyDirection:
+    """Optuna's word for the direction of a goal."""
+    return StudyDirection.MAXIMIZE if goal.direction == "max" else StudyDirection.MINIMIZE
+
+
+FAILURE = "failure"
+"""Constraint key on every trial: 1 for divergence and lack of memory, 0 otherwise."""
+RUN = "run"
+"""User attribute with what the runs of a trial told besides their scores."""
 OURS_TO_RUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 """Not WAITING: a point that another program enqueued is no trial of ours."""
 
@@ -74,31 +85,66 @@ def _decoded(stored: BaseDistribution, value: Any) -> Any:
     return value
 
 
-def told(
-    state: State, score: float | None, curve: Mapping[int, float]
-) -> tuple[TrialState, list[float] | None]:
-    """The state and values that Optuna is told for one of our states."""
-    if state == "done" and score is not None:
-        return TrialState.COMPLETE, [score]
-    if state in ("pruned", "infeasible"):
-        return TrialState.PRUNED, [curve[max(curve)]] if curve else None
-    return TrialState.FAIL, None
+@dataclass(frozen=True)
+class End:
+    """How Optuna is told that a trial ended. constraints: the same keys on every trial."""
+
+    state: TrialState
+    values: list[float] | None
+    constraints: Mapping[str, float]
+    attributes: Mapping[str, Any]
+
+
+def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> End:
+    """The end of one of our trials in Optuna's words.
+
+    A trial that ran to its end and broke a constraint is complete, with the constraint beside
+    it. A pruned one has the last value of its curve, which is of the first goal alone.
+    """
+    _first, *others = goals
+    scored = trial.score is not None and trial.state in ("done", "infeasible")
+    values: list[float] | None = None
+    if trial.score is not None and scored:
+        state = TrialState.COMPLETE
+        values = [trial.score, *(trial.others[goal.metric] for goal in others)]
+    elif trial.state in ("pruned", "infeasible"):
+        state, curve = TrialState.PRUNED, trial.curve
+        values = [curve[max(curve)]] if curve and not others else None
+    else:
+        state = TrialState.FAIL
+    failed = trial.state == "infeasible" and not scored
+    excess = {text: trial.constraints.get(text, 0.0) for text in constraints}
+    attributes: dict[str, Any] = {}
+    if trial.cause or trial.reason:
+        attributes = {"cause": trial.cause, "reason": trial.reason}
+    run = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
+    if run := {key: value for key, value in run.items() if value}:
+        attributes[RUN] = run
+    return End(state, values, {FAILURE: float(failed), **excess}, attributes)
 
 
 def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
     """A stored study as plain values; without settings it is not one of ours."""
     trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
-    maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    goals = settings.goals if settings else _foreign_goals(study)
     return StudyRecord(
         name=study.study_name,
         recipe=settings.recipe if settings else "",
-        goal=settings.goal if settings else "value",
-        direction="max" if maximize else "min",
-        trials=tuple(_trial(trial) for trial in trials),
+        goal=goals[0].metric,
+        direction=goals[0].direction,
+        trials=tuple(_trial(trial, goals) for trial in trials),
+        others=goals[1:],
     )
 
 
-def _trial(trial: FrozenTrial) -> Trial:
+def _foreign_goals(study: optuna.Study) -> tuple[Goal, ...]:
+    maximize = [d == StudyDirection.MAXIMIZE for d in study.directions]
+    names = ["value"] if len(maximize) == 1 else [f"value_{n}" for n in range(len(maximize))]
+    directions: list[Direction] = ["max" if more else "min" for more in maximize]
+    return tuple(Goal(*goal) for goal in zip(names, directions, strict=True))
+
+
+def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
     states: dict[TrialState, State] = {
         TrialState.COMPLETE: "done",
         TrialState.PRUNED: "pruned",
@@ -106,16 +152,25 @@ def _trial(trial: FrozenTrial) -> Trial:
         TrialState.RUNNING: "running",
     }
     state = states[trial.state]
-    if state == "pruned" and any(value > 0 for value in trial.constraints.values()):
+    constraints = {key: value for key, value in trial.constraints.items() if key != FAILURE}
+    if state in ("done", "pruned") and any(value > 0 for value in trial.constraints.values()):
         state = "infeasible"
     attributes = trial.user_attrs
+    run: Mapping[str, Any] = attributes.get(RUN) or {}
+    interval = run.get("interval")
+    scores = trial.values if trial.state == TrialState.COMPLETE else []
     return Trial(
         number=trial.number,
         state=state,
         parameters=decoded_params(trial),
-        score=trial.value if trial.state == TrialState.COMPLETE else None,
+        score=scores[0] if scores else None,
         curve=dict(sorted(trial.intermediate_values.items())),
         cause=attributes.get("cause", ""),
         reason=attributes.get("reason", ""),
         seconds=trial.duration.total_seconds() if trial.duration else None,
+        others={goal.metric: score for goal, score in zip(goals[1:], scores[1:], strict=False)},
+        seeds=run.get("seeds") or {},
+        costs=run.get("costs") or {},
+        constraints=constraints,
+        interval=(interval[0], interval[1]) if interval else None,
     )

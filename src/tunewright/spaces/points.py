@@ -23,6 +23,16 @@ def grid(space: Space) -> Iterator[dict[str, Any]]:
     return _completions(space, values, {}, 0)
 
 
+def is_finite(space: Space) -> bool:
+    """Whether `grid` can list the space."""
+    try:
+        for parameter in space.parameters:
+            listed(parameter.path, parameter.domain)
+    except SpaceError:
+        return False
+    return True
+
+
 def _completions(
     space: Space, values: Mapping[str, list[Any]], begun: dict[str, Any], place: int
 ) -> Iterator[dict[str, Any]]:

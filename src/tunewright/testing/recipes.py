@@ -70,7 +70,7 @@ class RecipeContract(ABC):
                 assert str(_get(tree, path)) == own
 
     def test_the_goal_is_measured(self, recipe: Recipe, composed: Composed) -> None:
-        metric, direction = recipe.goal(composed.config.goal)
+        metric, direction = recipe.goals(composed.config)[0]
         assert metric.startswith("val_")
         assert direction in ("max", "min")
 
@@ -89,7 +89,7 @@ class RecipeContract(ABC):
     def test_training_runs_and_its_config_alone_gives_the_same_score(
         self, recipe: Recipe, composed: Composed, tmp_path: Path
     ) -> None:
-        metric, _ = recipe.goal(composed.config.goal)
+        metric, _ = recipe.goals(composed.config)[0]
         first = train(recipe, composed, name="first", runs=tmp_path)
         stored = first.folders[0].config
         again = compose(

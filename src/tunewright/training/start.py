@@ -1,14 +1,14 @@
 """From a checked configuration to a running training: device, precision, then the trainer."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import put
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import Outcome
+from tunewright.runs.record import Goal, Outcome
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
 from tunewright.training.trainer import Plan, resolve_precision, train
@@ -17,8 +17,7 @@ from tunewright.training.trainer import Plan, resolve_precision, train
 def start(
     make_setup: Callable[[Any, torch.device], Setup],
     config: RunConfig,
-    metric: str,
-    direction: Literal["max", "min"],
+    goal: Goal,
     folder: RunFolder,
     report: Reporter,
 ) -> Outcome:
@@ -32,4 +31,4 @@ def start(
     setup = make_setup(config, device)
     for notice in setup.notices:
         print(notice)
-    return train(setup, Plan(config, metric, direction, precision), report, folder)
+    return train(setup, Plan(config, *goal, precision), report, folder)

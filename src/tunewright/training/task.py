@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 Arrays = Mapping[str, Tensor]
 Batch = Any
@@ -40,6 +41,13 @@ class Metrics(Protocol):
     def compute(self) -> dict[str, float]:
         """The metrics of the whole pass."""
         ...
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The 95 % interval of a metric over the examples that passed, where it is known.
+
+        Asked for after `compute`, once, for the epoch that proved the best.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,10 @@ class Task(ABC):
     @abstractmethod
     def metrics(self) -> Metrics:
         """A fresh collector for one pass."""
+
+    def one(self, batch: Batch) -> Batch:
+        """The first row of a batch, to time its prediction. Default: of every tensor in it."""
+        return tree_map(lambda leaf: leaf[:1] if isinstance(leaf, Tensor) else leaf, batch)
 
     def param_groups(self, model: nn.Module) -> list[Group]:
         """Made once. Default: matrices decay; biases, norms and learnable scalars do not."""

@@ -6,7 +6,7 @@ Nothing here is named for a recipe. What is trained, and the hooks, are in `trai
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -22,12 +22,13 @@ from tunewright.errors import Diverged
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome, Request
 from tunewright.training.checkpoint import Checkpoints, State
+from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
 from tunewright.training.optim import make_optimizer, set_factor
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor
-from tunewright.training.task import Batch, Clock, Loader, Setup, Task
+from tunewright.training.task import Batch, Clock, Loader, Metrics, Setup, Task
 
 GOAL_PREFIX = "val_"
 
@@ -52,6 +53,7 @@ class _Standing:
     best_score: float | None = None
     best_epoch: int = 0
     best_metrics: Mapping[str, float] | None = None
+    best_interval: tuple[float, float] | None = None
 
 
 def train(setup: Setup, plan: Plan, report: Reporter, folder: RunFolder) -> Outcome:
@@ -102,6 +104,7 @@ class _Run:
         )
         self.steps_per_epoch = math.ceil(len(setup.train) / self.training.accumulate)
         self.standing = _Standing()
+        self._best_pass: Metrics | None = None  # whose interval is not yet computed
 
     def outcome(self) -> Outcome:
         seed_all(self.plan.config.seed)
@@ -115,9 +118,9 @@ class _Run:
             if request is not None:
                 break
             self.standing.epoch += 1
-            scores = self._valid()
+            measured, scores = self._valid()
             self.standing.seconds = time.perf_counter() - started
-            self._take(scores)
+            self._take(measured, scores)
             # The report precedes the checkpoint: a kill between them repeats epochs, while
             # the other order would lose the value of this one.
             self.report.report(self.standing.epoch, {**terms, **scores}, self.standing.seconds)
@@ -166,13 +169,13 @@ class _Run:
         with torch.autocast(total.device.type, enabled=False):
             self.accelerator.backward(total)
 
-    def _valid(self) -> dict[str, float]:
-        scores = evaluate(self.task, self._best_model, self.setup.valid)
-        prefixed = {f"{GOAL_PREFIX}{name}": value for name, value in scores.items()}
-        self.task.on_valid(prefixed, self._clock)
-        return prefixed
+    def _valid(self) -> tuple[Metrics, dict[str, float]]:
+        measured = passed(self.task, self._best_model, self.setup.valid)
+        scores = {f"{GOAL_PREFIX}{name}": value for name, value in measured.compute().items()}
+        self.task.on_valid(scores, self._clock)
+        return measured, scores
 
-    def _take(self, scores: Mapping[str, float]) -> None:
+    def _take(self, measured: Metrics, scores: Mapping[str, float]) -> None:
         """Remember the best epoch, and its weights."""
         score = score_of(scores, self.plan.metric, when=f"after epoch {self.standing.epoch}")
         sign = 1.0 if self.plan.direction == "max" else -1.0
@@ -180,6 +183,7 @@ class _Run:
         if best is None or sign * score > sign * best:
             self.standing.best_score, self.standing.best_epoch = score, self.standing.epoch
             self.standing.best_metrics = dict(scores)
+            self._best_pass = measured
         self.checkpoints.offer(
             self.standing.epoch, score, scores, lambda: self._best_model.state_dict()
         )
@@ -197,7 +201,24 @@ class _Run:
             best_step=standing.best_epoch or None,
             metrics=standing.best_metrics or {},
             seconds=standing.seconds,
+            interval=self._best_interval() if state == "done" else None,
+            costs=self._costs(done=state == "done"),
         )
+
+    def _best_interval(self) -> tuple[float, float] | None:
+        """Of the best epoch's score; computed when it is wanted, since a better one may come."""
+        if self._best_pass is not None:
+            metric = self.plan.metric.removeprefix(GOAL_PREFIX)
+            self.standing.best_interval = self._best_pass.interval(metric)
+            self._best_pass = None
+        return self.standing.best_interval
+
+    def _costs(self, *, done: bool) -> dict[str, float]:
+        costs = size_of(self.setup.model)
+        goals = [goal.partition(":")[0] for goal in self.plan.config.goals]
+        if done and (self.training.latency or "latency_ms" in goals):
+            costs["latency_ms"] = latency_ms(self.task, self._best_model, self.setup.valid)
+        return costs
 
     def _goes_on(self) -> bool:
         """Whether an epoch is left, and the patience for it."""
@@ -232,7 +253,7 @@ class _Run:
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
             "task": self.task.state_dict(),
             "random": random_state(),
-            "standing": asdict(self.standing),
+            "standing": asdict(replace(self.standing, best_interval=self._best_interval())),
         }
 
     def _resume(self) -> None:
@@ -252,15 +273,19 @@ class _Run:
 
 def evaluate(task: Task, model: nn.Module, loader: Loader) -> dict[str, float]:
     """The task's metrics of `model` over one pass of `loader`, in evaluation mode."""
+    return passed(task, model, loader).compute()
+
+
+def passed(task: Task, model: nn.Module, loader: Loader) -> Metrics:
+    """The task's collector after one pass of `loader`, in evaluation mode."""
     metrics = task.metrics()
     was_training = model.training
     model.eval()
     with torch.no_grad():
         for batch in loader.epoch(0):
             metrics.update(task.predict(model, batch))
-        scores = metrics.compute()
     model.train(was_training)
-    return scores
+    return metrics
 
 
 def _first_bad(known: Tensor | None, loss: Tensor, step: int) -> Tensor:

@@ -29,7 +29,7 @@ class Call:
         """Call it once. Its exceptions pass; a pause or a prune ends it at its next report."""
         report = Report(
             reporter,
-            goal=config.goal.partition(":")[0],
+            goal=config.goals[0].partition(":")[0],
             last_step=config.training.epochs,
         )
         params = copied(config.params)

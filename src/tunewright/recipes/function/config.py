@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import RunConfig
+from tunewright.config.schema import Goals, RunConfig
 
 
 class FunctionConfig(RunConfig):
@@ -15,6 +15,6 @@ class FunctionConfig(RunConfig):
     """
 
     recipe: Literal["function"] = "function"
-    goal: str = "value"
+    goal: Goals = "value"
     function: str = ""
     params: dict[str, Any] = Field(default_factory=dict)

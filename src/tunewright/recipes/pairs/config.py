@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import Count, Fraction, Positive, RunConfig, Section
+from tunewright.config.schema import Count, Fraction, Goals, Positive, RunConfig, Section
 
 METRICS: dict[str, Literal["max", "min"]] = {
     "recall_1": "max",
@@ -104,7 +104,7 @@ class PairsConfig(RunConfig):
     """Everything that can be set for `pairs`."""
 
     recipe: Literal["pairs"] = "pairs"
-    goal: str = "val_recall_1"
+    goal: Goals = "val_recall_1"
     data: PairsData = PairsData()
     model: Annotated[
         SiglipHead | ClipHead | MlpHead | AttentionHead, Field(discriminator="type")

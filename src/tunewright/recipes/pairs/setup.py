@@ -1,6 +1,6 @@
 """Model, task and data of `pairs`, as the trainer wants them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,10 +14,16 @@ from tunewright.parts.array_files import row_fingerprints
 from tunewright.parts.contrastive import LOSSES, ContrastiveLoss
 from tunewright.parts.embeddings import PairBatches, open_tensor
 from tunewright.parts.heads import HEADS
-from tunewright.parts.retrieval import RetrievalRanks, retrieval_ranks, scores_of_ranks
+from tunewright.parts.retrieval import (
+    RetrievalRanks,
+    bootstrap_interval,
+    retrieval_ranks,
+    scores_of_ranks,
+)
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.files import PairSet, integer_ids
 from tunewright.recipes.pairs.groups import image_and_text_groups
+from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.recipes.pairs.sets import PairSets, open_sets
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
@@ -39,8 +45,8 @@ class PairModel(nn.Module):
     def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors [B, output_dim] of both sides."""
         return (
-            F.normalize(self.image_head(images).float(), dim=1),
-            F.normalize(self.text_head(texts).float(), dim=1),
+            _unit(self.image_head(images)),
+            _unit(self.text_head(texts)),
         )
 
 
@@ -51,9 +57,13 @@ class PairTask(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """The contrastive loss, with the temperature as a term to watch."""
-        images, texts, ids = batch
+        images, texts = model(batch[0], batch[1])
+        return self.contrast(model, images, texts, batch[2])
+
+    def contrast(self, model: nn.Module, images: Tensor, texts: Tensor, ids: Tensor) -> Loss:
+        """The loss of unit vectors [B, output_dim] with ids [B, 2]."""
         criterion: ContrastiveLoss = model.criterion  # type: ignore[assignment]
-        total = criterion(*model(images, texts), ids[:, 0])
+        total = criterion(images, texts, ids[:, 0])
         return Loss(total, {"temperature": criterion.temperature})
 
     def predict(self, model: nn.Module, batch: Batch) -> Arrays:
@@ -65,6 +75,14 @@ class PairTask(Task):
         """A collector of vectors; ranks are computed at the end of the pass."""
         return PairMetrics()
 
+    def backward(
+        self, model: nn.Module, batches: Sequence[Batch], backward: Callable[[Tensor], None]
+    ) -> Loss:
+        """Gradients of one step; several micro-batches have each other's rows as negatives."""
+        if len(batches) == 1:
+            return super().backward(model, batches, backward)
+        return cached_backward(self, model, batches, backward)
+
     def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
         """Keep the learnable scale within its bounds."""
         model.criterion.clamp_()  # type: ignore[operator]
@@ -75,31 +93,42 @@ class PairMetrics(Metrics):
 
     def __init__(self) -> None:
         self._passed: list[Arrays] = []
+        self._ranks: RetrievalRanks | None = None
 
     def update(self, arrays: Arrays) -> None:
         """Keep the vectors of a batch."""
         self._passed.append(arrays)
 
     def ranks(self) -> RetrievalRanks:
-        """Ranks over everything that passed."""
-        images, texts, ids = (
-            torch.cat([arrays[name] for arrays in self._passed])
-            for name in ("images", "texts", "ids")
-        )
-        return retrieval_ranks(images, texts, ids[:, 0], text_ids=ids[:, 1])
+        """Ranks over everything that passed; the vectors are then let go."""
+        if self._ranks is None:
+            images, texts, ids = (
+                torch.cat([arrays[name] for arrays in self._passed])
+                for name in ("images", "texts", "ids")
+            )
+            self._ranks = retrieval_ranks(images, texts, ids[:, 0], text_ids=ids[:, 1])
+            self._passed.clear()
+        return self._ranks
 
     def compute(self) -> dict[str, float]:
         """Recalls, ranks and gallery sizes, as `parts.retrieval` names them."""
         return scores_of_ranks(self.ranks())
 
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The bootstrap interval of `recall_1`; of the others none is computed."""
+        if metric != "recall_1":
+            return None
+        ranks = self.ranks()
+        return bootstrap_interval(ranks.i2t, ranks.t2i, ranks.image_of_text)
+
 
 def make_setup(config: PairsConfig, device: torch.device) -> Setup:
     """Heads, task and batches for a checked configuration."""
     sets = open_sets(config.data)
-    batch_size = max(1, config.training.batch_size // config.training.accumulate)
     train = PairBatches(
         *_tensors(sets, sets.train, config, training=True),
-        batch_size=batch_size,
+        batch_size=config.training.batch_size,
+        micro_batches=config.training.accumulate,
         seed=config.seed,
         device=device,
     )
@@ -136,6 +165,11 @@ def evaluation_batches(
         shuffle=False,
         drop_last=False,
     )
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Rows of length 1, in float32 at least, whatever autocast made of them."""
+    return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
 
 
 def _options(section: Section) -> Mapping[str, Any]:

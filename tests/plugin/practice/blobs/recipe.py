@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import Fraction, RunConfig, Section
+from tunewright.config.schema import Fraction, Goals, RunConfig, Section
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -28,7 +28,7 @@ class BlobsConfig(RunConfig):
     """Everything that can be set for `blobs`."""
 
     recipe: Literal["blobs"] = "blobs"
-    goal: str = "val_loss"
+    goal: Goals = "val_loss"
     model: BlobsModel = BlobsModel()
     data: BlobsData = BlobsData()
 

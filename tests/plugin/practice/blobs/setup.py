@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from practice.blobs.recipe import RECIPE, BlobsConfig
-from tunewright.training.task import Arrays, Loss, Setup, Task
+from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
 Batch = tuple[Tensor, Tensor]
 
@@ -65,7 +65,7 @@ class BlobsTask(Task):
         self.hardness = state["hardness"]
 
 
-class BlobsMetrics:
+class BlobsMetrics(Metrics):
     """Accuracy and cross-entropy of a pass."""
 
     def __init__(self) -> None:

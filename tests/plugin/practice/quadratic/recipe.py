@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import NotNegative, RunConfig, Section
+from tunewright.config.schema import Goals, NotNegative, RunConfig, Section
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -48,7 +48,7 @@ class QuadraticConfig(RunConfig):
     """Everything that can be set for `quadratic`."""
 
     recipe: Literal["quadratic"] = "quadratic"
-    goal: str = "val_score"
+    goal: Goals = "val_score"
     point: Point = Point()
     faults: Faults = Faults()
     epoch_seconds: NotNegative = 0.0

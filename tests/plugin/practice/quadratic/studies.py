@@ -7,6 +7,7 @@ from typing import Any
 
 from tunewright.config.compose import compose
 from tunewright.recipes.find import find_recipe
+from tunewright.runs.record import Cause, Trial, TrialState
 from tunewright.search.stages import Tuned, tune
 from tunewright.search.watch import Watch
 from tunewright.spaces.read import SpaceFile, parse_space
@@ -27,6 +28,19 @@ def tuned(
         given = parse_space(dict(space), Path("space.yaml"), recipe.aliases)
     chosen = {line.partition("=")[0]: line for line in (*FAST, *overrides)}
     return tune(recipe, compose(recipe, list(chosen.values())), given=given, runs=runs, watch=watch)
+
+
+def ended(
+    number: int,
+    state: TrialState,
+    score: float | None = None,
+    cause: Cause = "",
+    reason: str = "",
+    **rest: Any,
+) -> Trial:
+    """What a study is told of a trial; only one that is done has a score."""
+    scored = score if state == "done" or cause == "constraint" else None
+    return Trial(number, state, {}, scored, {}, cause, reason, **rest)
 
 
 def rows(database: Path, query: str) -> list[tuple[Any, ...]]:

@@ -1,0 +1,174 @@
+"""An Optuna database that waits for a server that is away, and repeats what it was told.
+
+Whatever is repeated may have come through before, when only the answer was lost. So each write
+must be harmless when it is done twice: values and attributes are replaced by themselves; a new
+trial and the end of a trial are looked for before they are written again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 5.0
+SAME_TRIAL_SECONDS = 1.0
+"""Two trials with equal parameters are begun further apart, or one of them is known."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Away(Exception):
+    """The server did not answer. Not an error of SQLAlchemy, so that Optuna does not retry."""
+
+
+def _patient(
+    method: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate["PatientStorage", P], R]:
+    def call(self: "PatientStorage", /, *arguments: P.args, **named: P.kwargs) -> R:
+        return self.patiently(lambda: method(self, *arguments, **named))
+
+    return call
+
+
+class PatientStorage(RDBStorage):
+    """Optuna's database. seconds: how long it waits for a server; told: hears of the waiting.
+
+    Raises StorageInternalError when the server stays away, and from then on at once.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        seconds: float,
+        told: Callable[[str], None],
+        engine_kwargs: Mapping[str, Any],
+        skip_table_creation: bool = False,
+    ) -> None:
+        super().__init__(
+            url, engine_kwargs=dict(engine_kwargs), skip_table_creation=skip_table_creation
+        )
+        self._seconds, self._told = seconds, told
+        self._begun: set[int] = set()
+        if seconds > 0.0:  # from here on: a server that was never there is a wrong address
+            event.listen(self.engine, "handle_error", _renamed)
+
+    def patiently(self, call: Callable[[], R]) -> R:
+        """The answer of `call`, which may be called again while the server is away."""
+        began: float | None = None
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                answer = call()
+            except Away as away:
+                cause = away.__cause__
+                now = time.monotonic()
+                if began is None:
+                    began = now
+                    if self._seconds > 0.0:
+                        self._told(
+                            f"the storage does not answer ({first_line(cause)}); running trials "
+                            f"go on in their folders, and it is asked again for {self._seconds:g} s"
+                        )
+                left = began + self._seconds - now
+                if left <= 0.0:
+                    self._seconds = 0.0  # what is still said at the end does not wait again
+                    raise StorageInternalError(first_line(cause)) from cause
+                time.sleep(min(pause, left))
+                pause = min(2.0 * pause, LONGEST_PAUSE_SECONDS)
+                continue
+            if began is not None:
+                self._told(f"the storage answers again after {time.monotonic() - began:.0f} s")
+            return answer
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """As Optuna's, but one that was begun before its answer was lost is not begun again."""
+        attempts = 0
+
+        def create() -> int:
+            nonlocal attempts
+            attempts += 1
+            found = self._same(study_id, template_trial) if attempts > 1 else None
+            if found is not None:
+                return found
+            return RDBStorage.create_new_trial(self, study_id, template_trial)
+
+        trial_id = self.patiently(create)
+        self._begun.add(trial_id)
+        return trial_id
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """As Optuna's, but an end that was stored before its answer was lost is an end."""
+        attempts = 0
+
+        def tell() -> bool:
+            nonlocal attempts
+            attempts += 1
+            try:
+                return RDBStorage.set_trial_state_values(self, trial_id, state, values)
+            except UpdateFinishedTrialError:
+                if attempts > 1 and RDBStorage.get_trial(self, trial_id).state == state:
+                    return True
+                raise
+
+        return self.patiently(tell)
+
+    def _same(self, study_id: int, template: FrozenTrial | None) -> int | None:
+        """A trial that is this template, stored by an attempt whose answer was lost."""
+        if template is None or template.datetime_start is None:
+            return None
+        for trial in RDBStorage.get_all_trials(self, study_id, deepcopy=False):
+            if (
+                trial._trial_id not in self._begun
+                and trial.state == template.state
+                and trial.params == template.params
+                and trial.datetime_start is not None
+                and abs((trial.datetime_start - template.datetime_start).total_seconds())
+                < SAME_TRIAL_SECONDS
+            ):
+                return trial._trial_id
+        return None
+
+    create_new_study = _patient(RDBStorage.create_new_study)
+    get_all_studies = _patient(RDBStorage.get_all_studies)
+    get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)
+    get_study_name_from_id = _patient(RDBStorage.get_study_name_from_id)
+    get_study_directions = _patient(RDBStorage.get_study_directions)
+    get_study_user_attrs = _patient(RDBStorage.get_study_user_attrs)
+    get_study_system_attrs = _patient(RDBStorage.get_study_system_attrs)
+    set_study_user_attr = _patient(RDBStorage.set_study_user_attr)
+    set_study_system_attr = _patient(RDBStorage.set_study_system_attr)
+    get_all_trials = _patient(RDBStorage.get_all_trials)
+    get_trial = _patient(RDBStorage.get_trial)
+    set_trial_intermediate_value = _patient(RDBStorage.set_trial_intermediate_value)
+    set_trial_user_attr = _patient(RDBStorage.set_trial_user_attr)
+    set_trial_system_attr = _patient(RDBStorage.set_trial_system_attr)
+    _get_trials = _patient(RDBStorage._get_trials)  # what Optuna's cache in front of it asks
+
+
+def first_line(error: object) -> str:
+    """What an error of a database says, without its statement and its parameters."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _renamed(context: ExceptionContext) -> Away | None:
+    """A connection that was lost or refused; a statement that is wrong stays what it is."""
+    error = context.sqlalchemy_exception
+    lost = context.is_disconnect or isinstance(
+        error, OperationalError | InterfaceError | InternalError
+    )
+    if not lost or context.is_pre_ping:
+        return None
+    away = Away(str(error))
+    away.__cause__ = error
+    return away

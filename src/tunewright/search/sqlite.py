@@ -1,0 +1,156 @@
+"""How a SQLite file is opened: for the one coordinator that writes, or for a look.
+
+The coordinator writes ahead of the file (WAL): a commit is one write to `study.db-wal`, readers
+and the writer do not wait for each other, and a process that is killed leaves whole commits. At
+its end the study is one ordinary file again, which can be copied and read from anywhere.
+"""
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+from sqlalchemy.pool import NullPool
+
+BUSY_SECONDS = 60.0
+"""How long a write waits for another program, such as a dashboard."""
+SWITCH_SECONDS = 5.0
+"""How long the change of the journal waits: without it the file is as safe, only slower."""
+SIDES = ("-wal", "-shm", "-journal")
+"""Files that belong to a database that is open, or whose process was killed."""
+UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""What a reader meets where it may not write: it cannot roll back, or index what was written."""
+NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.", "ncpfs")
+"""File systems on which processes of two machines do not see each other's shared memory."""
+
+
+def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
+    """Arguments of an engine that writes ahead where the file system can; says where not.
+
+    `synchronous` is NORMAL there: what was committed is in the page cache, which outlives the
+    process, and the file is never torn. Only a crash of the machine can take the newest
+    commits; what they held lies in the run folders, from which the next session takes it.
+    """
+    network = on_network(file)
+    said: list[str] = []
+
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        mode = _journal(connection, "delete" if network else "wal")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
+        connection.execute(f"PRAGMA synchronous={'NORMAL' if mode == 'wal' else 'FULL'}")
+        if mode != "wal" and not said:
+            why = f"{network} is a network file system" if network else f"it stays in {mode} mode"
+            said.append(why)
+            told(
+                f"{file} is written with a rollback journal, which is as safe and slower: {why}; "
+                "a local disk (--runs-dir) or a server (--storage postgresql://...) is faster"
+            )
+
+    return {
+        "connect_args": {"timeout": BUSY_SECONDS},
+        "pool_events": [(connected, "connect")],
+    }
+
+
+def one_file(file: Path) -> None:
+    """Bring what was written ahead into the file, and leave it readable on any medium.
+
+    Where another program has it open, its own end does so; nothing is lost before.
+    """
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as own:
+        if _journal(own, "delete") != "delete":
+            own.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextlib.contextmanager
+def reading(file: Path, seconds: float = BUSY_SECONDS) -> Iterator[dict[str, Any]]:
+    """Arguments of an engine that only reads, and leaves nothing beside the file.
+
+    A file that cannot be read where it lies (a killed study's in a folder that may not be
+    written) is read from a copy. seconds: how long to wait for a program that locks it. Raises
+    sqlite3.DatabaseError for what is no database.
+    """
+    with contextlib.ExitStack() as stack:
+        uri = _reading_uri(file)
+        try:
+            _try(uri, seconds)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (
+                sqlite3.SQLITE_CANTOPEN,
+                sqlite3.SQLITE_READONLY,
+            ):
+                raise
+            copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tunewright-")))
+            uri = _uri(_copied(file, copies), "mode=rw")
+            _try(uri, seconds)
+        yield {"creator": lambda: _connected(uri, seconds), "poolclass": NullPool}
+
+
+def broken(file: Path) -> str:
+    """What is wrong with a database file, in a few words; empty when nothing is."""
+    if not file.exists():
+        return "it is missing"
+    try:
+        with (
+            reading(file, SWITCH_SECONDS) as arguments,
+            contextlib.closing(arguments["creator"]()) as connection,
+        ):
+            [(answer,), *_] = connection.execute("PRAGMA integrity_check(1)").fetchall()
+    except (sqlite3.Error, OSError) as error:
+        return str(error)
+    return "" if answer == "ok" else str(answer)
+
+
+def on_network(file: Path) -> str:
+    """The network file system that a file would lie on; empty for a local disk."""
+    folder = file.resolve().parent
+    mounts = [m for m in psutil.disk_partitions(all=True) if folder.is_relative_to(m.mountpoint)]
+    kind: str = max(mounts, key=lambda m: len(m.mountpoint)).fstype if mounts else ""
+    return kind if kind.startswith(NETWORK) else ""
+
+
+def _journal(connection: sqlite3.Connection, wanted: str) -> str:
+    """Change the kind of journal if nobody is in the way; returns the kind that it is then."""
+    connection.execute(f"PRAGMA busy_timeout={SWITCH_SECONDS * 1000:.0f}")
+    try:
+        [mode] = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
+    except sqlite3.OperationalError:  # locked, or a folder that cannot hold the file beside it
+        [mode] = connection.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
+
+
+def _reading_uri(file: Path) -> str:
+    with file.open("rb") as stream:
+        header = stream.read(20)
+    ahead = header[18:20] == b"\x02\x02"
+    if ahead and not file.with_name(f"{file.name}-wal").exists():
+        # Nobody writes it. Opened without a promise that this stays so, SQLite would lay down
+        # two files that a reader cannot take away. A writer that begins in this moment adds to
+        # its own file for hundreds of trials before it touches this one.
+        return _uri(file, "mode=ro&immutable=1")
+    return _uri(file, "mode=ro")
+
+
+def _uri(file: Path, options: str) -> str:
+    return f"file:{quote(str(file.resolve()))}?{options}"
+
+
+def _connected(uri: str, seconds: float) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, timeout=seconds, check_same_thread=False)
+
+
+def _try(uri: str, seconds: float) -> None:
+    with contextlib.closing(_connected(uri, seconds)) as connection:
+        connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+
+
+def _copied(file: Path, folder: Path) -> Path:
+    for name in (file.name, f"{file.name}-wal", f"{file.name}-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(file.with_name(name), folder / name)
+    return folder / file.name
