@@ -1,9 +1,9 @@
 """A study shaped like the pairs guide's, on two CPU cores: the guide's way against ours.
 
 The guide: 100 trials of 8 epochs, 100,000 pairs 1536 and 4096 wide, batches of 2048 to 8192, four
-heads, three losses, TPE, SQLite. Here widths and batches are a sixteenth, outputs and hidden layers
-an eighth, pairs a tenth, so that steps an epoch stay about what they are; learning rates are
-higher, as narrower heads want them; 20 trials. Each arm is a process, timed from start to end:
+heads, three losses, TPE, SQLite. Here widths and batches are an eighth, outputs and hidden layers a
+quarter, pairs a tenth, so that steps an epoch stay about what they are; learning rates are higher,
+as narrower heads want them; 20 trials. Each arm is a process, timed from its start to its end:
 
 guide              `guide_baseline.py`: threads, files read by each trial, a DataLoader of single
                    rows with 4 worker processes, as the guide has it, no pruning
@@ -31,9 +31,9 @@ EPOCHS, PATIENCE, JOBS = 8, 2, 2
 POINTS_SEED = 0
 SPACE: Mapping[str, Mapping[str, Any]] = {
     "head_type": {"type": "categorical", "choices": ["siglip", "clip", "attention", "mlp"]},
-    "output_dim": {"type": "categorical", "choices": [32, 64, 96, 128]},
+    "output_dim": {"type": "categorical", "choices": [64, 128, 192, 256]},
     "dropout": {"type": "float", "low": 0.0, "high": 0.3},
-    "hidden_dim": {"type": "categorical", "choices": [64, 128, 256]},
+    "hidden_dim": {"type": "categorical", "choices": [128, 256, 512]},
     "learnable_temp": {"type": "categorical", "choices": [True, False]},
     "num_heads": {"type": "categorical", "choices": [4, 8, 16]},
     "num_layers": {"type": "categorical", "choices": [1, 2, 3]},
@@ -42,12 +42,12 @@ SPACE: Mapping[str, Mapping[str, Any]] = {
         "choices": ["sigmoid_infonce", "softmax_infonce", "queue_infonce"],
     },
     "temperature": {"type": "float", "low": 0.01, "high": 0.2, "log": True},
-    "queue_size": {"type": "categorical", "choices": [128, 256, 512]},
-    "batch_size": {"type": "categorical", "choices": [128, 256, 512]},
+    "queue_size": {"type": "categorical", "choices": [256, 512, 1024]},
+    "batch_size": {"type": "categorical", "choices": [256, 512, 1024]},
     "learning_rate": {"type": "float", "low": 1e-4, "high": 3e-2, "log": True},
     "weight_decay": {"type": "float", "low": 1e-6, "high": 1e-1, "log": True},
 }
-SHAPE = {"rows": 10_000, "valid_rows": 2_000, "image_width": 96, "text_width": 256}
+SHAPE = {"rows": 10_000, "valid_rows": 2_000, "image_width": 192, "text_width": 512}
 RUNGS = ("study.pruner.min_resource=1", "study.pruner.reduction_factor=3")
 GUIDE_WORKERS = 4
 ARMS = ("guide", "ours", "guide, same points", "ours, same points")
@@ -124,7 +124,7 @@ def compare(options: argparse.Namespace) -> None:
         command += f" --trials {trials} --rounds {rounds}"
         written = save(
             "guide_study", command, measured,
-            scale={"here": SHAPE, "the guide": "100,000 x 1536 and 4096, batches 16x larger"},
+            scale={"here": SHAPE, "the guide": "100,000 x 1536 and 4096, batches 8x larger"},
             trials=trials, epochs=EPOCHS, patience=PATIENCE, jobs=JOBS, rungs=RUNGS, space=SPACE,
             ratios=ratios, best=best, best_gain=gain, agreement=agreement, verdict=verdict,
             scores_of_points={name: [run["scores"] for run in told[name]] for name in ARMS[2:]},
