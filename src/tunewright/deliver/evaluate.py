@@ -10,7 +10,7 @@ from tunewright.executors.machine import share
 from tunewright.recipes.find import find_recipe
 from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder, StudyFolder
-from tunewright.search.stages import evaluated
+from tunewright.search.evaluation import evaluated
 
 
 def evaluate(

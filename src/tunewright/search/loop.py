@@ -7,28 +7,23 @@ when it died is still in the folders, and is read when the same command is typed
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-from tunewright.config.schema import Executor as ExecutorConfig
-from tunewright.config.tree import Tree
 from tunewright.errors import NotWritten, StorageLost
-from tunewright.executors.executor import Executor, Handle
-from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.executors.executor import Executor
+from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressTail, read_progress
-from tunewright.runs.record import Goal, Outcome, Request, Trial
-from tunewright.search.budget import Budget
-from tunewright.search.constraints import Constraint
-from tunewright.search.estimate import NOTHING_AFTER, Closing, assumed_stops
+from tunewright.runs.record import Outcome, Request
+from tunewright.search.estimate import assumed_stops
 from tunewright.search.interrupt import StopFlag, stopping
 from tunewright.search.ledger import Ledger
 from tunewright.search.lock import Lease
-from tunewright.search.memory import Memory, with_memory
+from tunewright.search.memory import Memory
 from tunewright.search.peaks import REMEMBERED
-from tunewright.search.pruning import Pruner
+from tunewright.search.replicates import Replicates
+from tunewright.search.search import Live, Run, Search
 from tunewright.search.study import Study
-from tunewright.search.verdict import verdict
 from tunewright.search.watch import Standing, Watch
 from tunewright.search.weights import BestWeights
 
@@ -36,66 +31,6 @@ WAIT_SECONDS = 0.2
 """How long the coordinator sleeps at most; a report wakes it earlier."""
 
 Ending = Literal["finished", "interrupted", "timed out"]
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a search needs besides its study.
-
-    configure: the complete configuration tree of a trial from its values. seeds: of the runs of
-    each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
-    total: trials in the study when it is finished, earlier sessions included. closing: what
-    comes after the search. budget: seconds for all of it.
-    """
-
-    folder: StudyFolder
-    goals: Sequence[Goal]
-    constraints: Sequence[Constraint]
-    configure: Callable[[Mapping[str, Any]], Tree]
-    seeds: Sequence[int]
-    last_step: int
-    total: int
-    pruner: Pruner
-    executor: ExecutorConfig
-    timeout: float | None = None
-    stage: str = "explore"
-    closing: Closing = NOTHING_AFTER
-    budget: Budget | None = None
-
-    @property
-    def metric(self) -> str:
-        """The metric of the first goal, which prunes."""
-        return self.goals[0].metric
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run of a trial; a trial has as many as the search has seeds."""
-
-    number: int
-    seed: int
-    values: Mapping[str, Any]
-    folder: RunFolder
-
-    @property
-    def name(self) -> str:
-        """As it is called in notices."""
-        return f"trial {self.number}"
-
-
-@dataclass
-class _Live:
-    """A run in the hands of an executor.
-
-    judged: the last step after which the pruner was asked about it.
-    """
-
-    run: _Run
-    handle: Handle
-    tail: ProgressTail
-    attempt: int
-    deadline: float | None
-    judged: int
 
 
 class Loop:
@@ -109,17 +44,17 @@ class Loop:
                 f"the space has no more points than {self._total}, and study.trials is "
                 f"{search.total}: each is tried once"
             )
-        self._live: list[_Live] = []
+        self._live: list[Live] = []
         self._deaths: Counter[RunFolder] = Counter()
-        self._outcomes: dict[int, dict[int, Outcome]] = {}
         record = study.record()
         self._ended = {t.number: t for t in record.own if t.state != "running"}
         self._done = {t.number for t in record.of_state("done") if t.curve}
         self._memory = Memory(search.executor, watch.notice)
         for trial in list(self._ended.values())[-REMEMBERED:]:
             self._memory.learn(search.folder.trial(trial.number), trial.parameters)
+        self._replicates = Replicates(search, study, self._memory)
         self._weights = BestWeights(search.folder, record)
-        self._waiting = [self._first_run(number, values) for number, values in study.running()]
+        self._waiting = [search.runs(*begun)[0] for begun in study.running()]
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
         self._ledger = Ledger(search.last_step, self._total, assumed, search.closing)
@@ -192,10 +127,6 @@ class Loop:
         """Trials that were begun and wait to be taken up again."""
         return sorted({run.number for run in [*self._waiting, *(live.run for live in self._live)]})
 
-    def _first_run(self, number: int, values: Mapping[str, Any]) -> _Run:
-        folder = self.search.folder.trial(number)
-        return _Run(number, self.search.seeds[0], dict(values), folder)
-
     def _take_up(self) -> None:
         """Settle what ended, and bring in what was reported, while nobody listened."""
         begun, self._waiting = self._waiting, []
@@ -218,30 +149,29 @@ class Loop:
             if self._waiting:
                 run = self._waiting.pop(0)
             elif self.study.count < self._total:
-                run = self._first_run(*self.study.ask())
+                run = self.search.runs(*self.study.ask())[0]
             else:
                 return
             if not self._start(executor, run):
                 self._waiting.insert(0, run)
                 return
 
-    def _start(self, executor: Executor, run: _Run) -> bool:
+    def _start(self, executor: Executor, run: Run) -> bool:
         """Give a run to the executor, if there is memory for it now."""
         beside = [live.handle for live in self._live]
         if not self._memory.admits(run.name, run.folder, run.values, beside):
             return False
         if not run.folder.config.exists():
-            first = run.seed == self.search.seeds[0]
-            if first:
+            if run.first:
                 run.folder.write_parameters(run.values)
             tree = self.search.configure(run.values)
-            run.folder.write_config(tree if first else {**tree, "seed": run.seed})
+            run.folder.write_config(tree if run.first else {**tree, "seed": run.seed})
         attempt = run.folder.begin_attempt()
         [handle] = executor.start([run.folder], self._memory.need(run.folder))
         passed = max(self.study.curves[run.number], default=0)
         limit = self.search.executor.trial_timeout
         self._live.append(
-            _Live(
+            Live(
                 run,
                 handle,
                 ProgressTail(run.folder.progress, attempt),
@@ -250,13 +180,13 @@ class Loop:
                 judged=passed - 1,  # what was reported last may not have been judged
             )
         )
-        if run.seed == self.search.seeds[0]:
+        if run.first:
             self._ledger.started(run.number)
         self.watch.started(run.number, run.values, handle.status())
         self.watch.moved(self.standing())
         return True
 
-    def _read(self, live: _Live) -> None:
+    def _read(self, live: Live) -> None:
         for progress in live.tail.poll():
             self._store(live.run, progress.step, progress.metrics)
             self._maybe_prune(live)
@@ -266,15 +196,15 @@ class Loop:
             if self._time_is_up():  # in this very process, nobody else looks before its end
                 self._ask_to_pause()
 
-    def _store(self, run: _Run, step: int, metrics: Mapping[str, float]) -> None:
+    def _store(self, run: Run, step: int, metrics: Mapping[str, float]) -> None:
         """A trial's curve is that of its first run."""
-        if run.seed == self.search.seeds[0] and self.search.metric in metrics:
+        if run.first and self.search.metric in metrics:
             self.study.report(run.number, step, metrics[self.search.metric])
 
-    def _maybe_prune(self, live: _Live) -> None:
+    def _maybe_prune(self, live: Live) -> None:
         """Ask the pruner about each new value; after the last step nothing is left to stop."""
         curves, number = self.study.curves, live.run.number
-        if live.run.seed != self.search.seeds[0]:
+        if not live.run.first:
             return
         for step in sorted(s for s in curves[number] if s > live.judged):
             live.judged = step
@@ -286,8 +216,10 @@ class Loop:
                 live.judged = self.search.last_step  # one request is enough
                 return
 
-    def _settle(self, live: _Live) -> None:
+    def _settle(self, live: Live) -> None:
         self._live.remove(live)
+        if live.run.number in self._ended:
+            return  # another run of the trial has decided it
         outcome = live.run.folder.read_outcome()
         if outcome is None:
             outcome = self._after_death(live)
@@ -300,7 +232,7 @@ class Loop:
             else:
                 self._finish(live.run, outcome)
 
-    def _after_death(self, live: _Live) -> Outcome | None:
+    def _after_death(self, live: Live) -> Outcome | None:
         """The outcome of a run whose worker died, or None when it is taken up again."""
         run = live.run
         if (outcome := _pruned_before(run.folder)) is not None:
@@ -319,25 +251,18 @@ class Loop:
             return None
         return Outcome("failed", live.attempt, "killed", live.handle.death)
 
-    def _finish(self, run: _Run, outcome: Outcome) -> None:
+    def _finish(self, run: Run, outcome: Outcome) -> None:
         """A run ended; with the last of its runs the trial does, and the study is told."""
-        if run.number in self._ended:
-            return  # another of its runs had already decided
         if outcome.state == "paused":
             self._waiting.append(run)
             return
         if run.folder.read_outcome() is None:
             run.folder.write_outcome(outcome)
-        outcomes = self._outcomes.setdefault(run.number, {})
-        outcomes[run.seed] = outcome
-        trial = self._verdict(run, outcomes)
-        if trial.state == "done" and len(outcomes) == 1:
-            self._replicate(run, outcomes)
-            trial = self._verdict(run, outcomes)
-        if trial.state == "done" and len(outcomes) < len(self.search.seeds):
+        taken = self._replicates.take(run, outcome)
+        self._waiting = [*taken.to_come, *self._waiting]
+        if (trial := taken.trial) is None:
             self._ledger.released(run.number)
             return
-        del self._outcomes[run.number]
         self._call_off(run.number)
         self.study.tell(trial)
         self._ended[run.number] = trial
@@ -355,34 +280,6 @@ class Loop:
         for live in self._live:
             if live.run.number == number:
                 live.run.folder.write_request(Request("cancel", live.attempt))
-
-    def _verdict(self, run: _Run, outcomes: Mapping[int, Outcome]) -> Trial:
-        trial = verdict(
-            run.number,
-            run.values,
-            self.study.curves[run.number],
-            outcomes,
-            self.search.goals,
-            self.search.constraints,
-        )
-        return with_memory(trial, run.folder, outcomes.values())
-
-    def _replicate(self, first: _Run, outcomes: dict[int, Outcome]) -> None:
-        """Bring in the runs by the other seeds, before any new trial."""
-        runs = [
-            _Run(first.number, seed, first.values, first.folder.by_seed(seed))
-            for seed in self.search.seeds[1:]
-        ]
-        for run in reversed(runs):
-            outcome = run.folder.read_outcome()
-            if (
-                outcome is None
-                or outcome.state == "paused"
-                or self._memory.takes_up(run.name, run.folder, outcome)
-            ):
-                self._waiting.insert(0, run)
-            else:  # before this session
-                outcomes[run.seed] = outcome
 
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""

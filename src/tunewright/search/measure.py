@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import RunError, TunewrightError
+from tunewright.executors.configured import make_executor
 from tunewright.executors.executor import Executor, Need
 from tunewright.executors.machine import Share
 from tunewright.recipes.recipe import Recipe
@@ -21,9 +22,9 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Request
 from tunewright.search.disk import run_bytes
+from tunewright.search.evaluation import evaluated
 from tunewright.search.loop import WAIT_SECONDS
 from tunewright.search.prepare import Prepared, run_tree
-from tunewright.search.stages import evaluated, make_executor
 
 ONCE_SECONDS = 60.0
 """A first epoch that takes longer is not followed by a second one."""
@@ -69,8 +70,7 @@ def measure(
         folders = [RunFolder(Path(temporary) / str(copy)) for copy in range(machine.slots)]
         for folder in folders:
             folder.write_config(tree)
-        bound = None if isinstance(recipe.run, str) else recipe.run
-        executor = make_executor(prepared.config, machine, lambda: None, bound)
+        executor = make_executor(recipe, prepared.config, machine, lambda: None)
         try:
             first = _attempt(executor, folders)
             again = all(outcome.state == "paused" for outcome in first.outcomes)

@@ -1,0 +1,135 @@
+"""The first stage: a search at a cheap fidelity, from its checks to the files it leaves."""
+
+from tunewright.config.compose import Composed
+from tunewright.config.tree import Tree
+from tunewright.executors.configured import make_executor
+from tunewright.executors.executor import Executor
+from tunewright.executors.inline import InlineExecutor
+from tunewright.executors.machine import Share
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.atomic import write_yaml
+from tunewright.runs.record import StudyRecord
+from tunewright.search.address import without_password
+from tunewright.search.budget import Budget
+from tunewright.search.closing import closing
+from tunewright.search.interrupt import Interrupted, stop_flag
+from tunewright.search.lock import Lease
+from tunewright.search.loop import Ending, Loop
+from tunewright.search.prepare import Prepared, full_configuration, run_tree, trial_values
+from tunewright.search.pruning import pruner
+from tunewright.search.repair import adopt
+from tunewright.search.results import link_foreign_names, write_results
+from tunewright.search.search import Search
+from tunewright.search.study import Study
+from tunewright.search.watch import Watch
+
+
+def explore(
+    recipe: Recipe,
+    composed: Composed,
+    prepared: Prepared,
+    machine: Share,
+    watch: Watch,
+    budget: Budget | None,
+) -> tuple[StudyRecord, Ending]:
+    """Search until the trials are spent, or the time is up, and write what people read.
+
+    Raises Interrupted when a stop was asked for.
+    """
+    adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
+    if adopted:
+        watch.notice(
+            f"trial {', '.join(map(str, adopted))} was not in the storage, as after a crash of the "
+            "machine, and is taken from its folder"
+        )
+    study = Study(
+        prepared.url,
+        prepared.name,
+        prepared.settings,
+        prepared.space,
+        outage_seconds=prepared.config.study.outage_seconds,
+        told=watch.notice,
+    )
+    lease: Lease | None = None
+    executor: Executor | None = None
+    try:
+        lease = Lease(study)
+        _write_study_files(prepared, composed)
+        seed = prepared.config.seed
+        search = Search(
+            folder=prepared.folder,
+            goals=prepared.settings.goals,
+            constraints=prepared.constraints,
+            configure=lambda values: run_tree(recipe, prepared, values),
+            seeds=range(seed, seed + prepared.config.study.seeds),
+            last_step=prepared.config.training.epochs,
+            total=prepared.config.study.trials,
+            pruner=pruner(
+                prepared.config.study.pruner,
+                prepared.config.training.epochs,
+                prepared.settings.direction,
+            ),
+            executor=prepared.config.executor,
+            timeout=prepared.config.study.timeout,
+            closing=closing(recipe, composed, prepared, machine),
+            budget=budget,
+        )
+        loop = Loop(study, search, watch, lease)
+        executor = make_executor(recipe, prepared.config, machine, loop.hear)
+        try:
+            with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
+                ending = loop.run(executor, stop)
+        except KeyboardInterrupt:
+            raise _interrupted(prepared.name, len(loop.standing_by), search.total) from None
+        record = study.record()
+        write_results(
+            prepared.folder,
+            record,
+            lambda trial: full_configuration(
+                recipe, composed.tree, trial_values(recipe, prepared, trial.parameters)
+            ),
+        )
+        link_foreign_names(prepared.folder, recipe.study_names)
+        if ending == "interrupted":
+            raise _interrupted(prepared.name, len(loop.standing_by), search.total)
+        return record, ending
+    finally:
+        if executor is not None:
+            executor.close()
+        if lease is not None:
+            lease.release()
+        study.close()
+
+
+def _write_study_files(prepared: Prepared, composed: Composed) -> None:
+    write_yaml(
+        prepared.folder.space,
+        prepared.settings.space,
+        header="The checked space of this study.",
+    )
+    write_yaml(
+        prepared.folder.settings,
+        {
+            "name": prepared.name,
+            "storage": without_password(prepared.url) if composed.config.study.storage else None,
+            "configuration": _shown(composed.tree),
+            "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
+            "settings": prepared.settings.as_stored(),
+            "reserved": dict(prepared.reserved),
+        },
+        header="What `tunewright analyze` needs to know of this study.",
+    )
+
+
+def _shown(tree: Tree) -> Tree:
+    """The configuration as it may lie in a file that others read."""
+    storage = tree["study"]["storage"]
+    return {**tree, "study": {**tree["study"], "storage": storage and without_password(storage)}}
+
+
+def _interrupted(name: str, waiting: int, total: int) -> Interrupted:
+    return Interrupted(
+        f"stopped: every finished trial of {name!r} is stored; {waiting} running one(s) "
+        "go on from their last checkpoints",
+        remedy=f"Type the same command again to resume; the total stays {total} trials.",
+    )

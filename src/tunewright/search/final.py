@@ -1,0 +1,80 @@
+"""The last stage: one configuration trained in full."""
+
+from dataclasses import replace
+from functools import partial
+
+from tunewright.config.compose import Composed
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import Tree
+from tunewright.executors.configured import make_executor
+from tunewright.executors.inline import InlineExecutor
+from tunewright.executors.machine import Share
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import StudyRecord
+from tunewright.search.budget import Budget
+from tunewright.search.interrupt import Interrupted, stop_flag
+from tunewright.search.prepare import Prepared, full_configuration, trial_values
+from tunewright.search.single import Trained, free_folder, is_done, pause_when_due, run_seeds
+from tunewright.search.watch import Watch
+
+
+def train_winner(
+    recipe: Recipe,
+    composed: Composed,
+    prepared: Prepared,
+    record: StudyRecord,
+    machine: Share,
+    watch: Watch,
+    budget: Budget | None,
+    until: float | None,
+) -> Trained | None:
+    """The best trial's configuration, trained in full; None when the budget has no room for it."""
+    best = record.best
+    assert best is not None
+    values = trial_values(recipe, prepared, best.parameters)
+    tree = full_configuration(recipe, composed.tree, values)
+    folder = prepared.folder.final
+    previous = free_folder(folder.path, tree)
+    if budget is not None and not is_done(previous) and not budget.allows(watch):
+        return None
+    if previous != folder:  # `final` is always the best trial's; what was there makes room
+        aside = folder.path.with_name("final.aside")
+        folder.path.rename(aside)
+        if previous.path.exists():  # it was the best before, and is so again
+            previous.path.rename(folder.path)
+        aside.rename(previous.path)
+        watch.notice(f"the final run of an earlier best is now in {previous.path}")
+    watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
+    metric = prepared.settings.metric
+    return train_in_full(folder, tree, recipe, metric, composed.config, machine, watch, until)
+
+
+def train_in_full(
+    folder: RunFolder,
+    tree: Tree,
+    recipe: Recipe,
+    metric: str,
+    config: RunConfig,
+    machine: Share,
+    watch: Watch,
+    until: float | None = None,
+) -> Trained:
+    """One configuration, by one seed or several; until: when it is paused at the latest."""
+    seeds = max(1, len(tree.get("seeds") or []))
+    slots = min(machine.slots, seeds)
+    threads = config.executor.threads or max(1, machine.threads * machine.slots // slots)
+    one = replace(machine, slots=slots, threads=threads)
+    executor = make_executor(recipe, config, one, partial(pause_when_due, folder, until))
+    try:
+        with stop_flag(at_once=isinstance(executor, InlineExecutor), until=until) as stop:
+            return run_seeds(
+                folder, tree, recipe.config, metric, executor, config.executor, watch, stop
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "stopped at once: the state is as old as the last checkpoint",
+            remedy="The same command resumes.",
+        ) from None
+    finally:
+        executor.close()
