@@ -10,6 +10,7 @@ queue loses rows), the ones here are ours, so that one configuration means one t
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,7 @@ def search(
 ) -> optuna.Study:
     """The study of a guide's file; `fixed` configurations are tried in place of a search."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # more than there are cores
     study = optuna.create_study(
         study_name=file["study_name"],
         direction="maximize",
