@@ -14,13 +14,18 @@ from typing import Any, Literal
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import NotWritten, StorageLost
-from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
 from tunewright.runs.record import Goal, Outcome, Request, Trial
+from tunewright.search.budget import Budget
 from tunewright.search.constraints import Constraint
-from tunewright.search.interrupt import StopFlag
+from tunewright.search.estimate import NOTHING_AFTER, Closing, assumed_stops
+from tunewright.search.interrupt import StopFlag, stopping
+from tunewright.search.ledger import Ledger
 from tunewright.search.lock import Lease
+from tunewright.search.memory import Memory, with_memory
+from tunewright.search.peaks import REMEMBERED
 from tunewright.search.pruning import Pruner
 from tunewright.search.study import Study
 from tunewright.search.verdict import verdict
@@ -39,7 +44,8 @@ class Search:
 
     configure: the complete configuration tree of a trial from its values. seeds: of the runs of
     each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
-    total: trials in the study when it is finished, earlier sessions included.
+    total: trials in the study when it is finished, earlier sessions included. closing: what
+    comes after the search. budget: seconds for all of it.
     """
 
     folder: StudyFolder
@@ -53,6 +59,8 @@ class Search:
     executor: ExecutorConfig
     timeout: float | None = None
     stage: str = "explore"
+    closing: Closing = NOTHING_AFTER
+    budget: Budget | None = None
 
     @property
     def metric(self) -> str:
@@ -68,6 +76,11 @@ class _Run:
     seed: int
     values: Mapping[str, Any]
     folder: RunFolder
+
+    @property
+    def name(self) -> str:
+        """As it is called in notices."""
+        return f"trial {self.number}"
 
 
 @dataclass
@@ -102,13 +115,20 @@ class Loop:
         record = study.record()
         self._ended = {t.number: t for t in record.own if t.state != "running"}
         self._done = {t.number for t in record.of_state("done") if t.curve}
+        self._memory = Memory(search.executor, watch.notice)
+        for trial in list(self._ended.values())[-REMEMBERED:]:
+            self._memory.learn(search.folder.trial(trial.number), trial.parameters)
         self._weights = BestWeights(search.folder, record)
         self._waiting = [self._first_run(number, values) for number, values in study.running()]
         self._began = time.monotonic()
-        self._spent: list[float] = []
+        assumed = assumed_stops(search.pruner, search.last_step)
+        self._ledger = Ledger(search.last_step, self._total, assumed, search.closing)
+        self._ledger.recall(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
+        self._ledger.slots = executor.slots
+        self._memory.executor = executor
         try:
             return self._search(executor, stop)
         except (StorageLost, NotWritten):
@@ -120,6 +140,9 @@ class Loop:
         while True:
             self._lease.renew()
             if stop.set or self._time_is_up():
+                if self._live:
+                    grace = self.search.executor.grace_seconds
+                    self.watch.notice(stopping(grace, signalled=stop.set))
                 self._pause(executor)
                 return "interrupted" if stop.set else "timed out"
             self._fill(executor)
@@ -141,20 +164,28 @@ class Loop:
 
     def standing(self) -> Standing:
         """Where the search stands."""
-        states = [trial.state for trial in self._ended.values()]
-        left = self._total - len(self._ended)
-        slots = max(1, len(self._live))
-        mean = sum(self._spent) / len(self._spent) if self._spent else None
+        states = self._ledger.states
+        left = self._ledger.seconds_left(self._best)
+        if left is not None and self.search.budget is not None:
+            left = min(left, max(0.0, self.search.budget.left))
         return Standing(
             stage=self.search.stage,
             total=self._total,
             ended=len(self._ended),
             running=len(self._live),
-            pruned=states.count("pruned"),
-            failed=states.count("failed") + states.count("infeasible"),
+            pruned=states["pruned"],
+            failed=states["failed"] + states["infeasible"],
             best=self._weights.best,
-            left_seconds=None if mean is None else mean * left / slots,
+            left_seconds=left,
+            done=states["done"],
+            live=tuple(sorted({live.run.number for live in self._live})),
+            metric=self.search.metric,
         )
+
+    @property
+    def _best(self) -> int | None:
+        best = self._weights.best
+        return None if best is None else best.number
 
     @property
     def standing_by(self) -> list[int]:
@@ -174,7 +205,7 @@ class Loop:
             outcome = run.folder.read_outcome()
             if outcome is None or outcome.state == "paused":
                 outcome = _pruned_before(run.folder)
-            if outcome is not None:
+            if outcome is not None and not self._memory.takes_up(run.name, run.folder, outcome):
                 self._finish(run, outcome)
             else:
                 self._waiting.append(run)
@@ -190,9 +221,15 @@ class Loop:
                 run = self._first_run(*self.study.ask())
             else:
                 return
-            self._start(executor, run)
+            if not self._start(executor, run):
+                self._waiting.insert(0, run)
+                return
 
-    def _start(self, executor: Executor, run: _Run) -> None:
+    def _start(self, executor: Executor, run: _Run) -> bool:
+        """Give a run to the executor, if there is memory for it now."""
+        beside = [live.handle for live in self._live]
+        if not self._memory.admits(run.name, run.folder, run.values, beside):
+            return False
         if not run.folder.config.exists():
             first = run.seed == self.search.seeds[0]
             if first:
@@ -200,7 +237,7 @@ class Loop:
             tree = self.search.configure(run.values)
             run.folder.write_config(tree if first else {**tree, "seed": run.seed})
         attempt = run.folder.begin_attempt()
-        [handle] = executor.start([run.folder], Need())
+        [handle] = executor.start([run.folder], self._memory.need(run.folder))
         passed = max(self.study.curves[run.number], default=0)
         limit = self.search.executor.trial_timeout
         self._live.append(
@@ -213,13 +250,21 @@ class Loop:
                 judged=passed - 1,  # what was reported last may not have been judged
             )
         )
+        if run.seed == self.search.seeds[0]:
+            self._ledger.started(run.number)
         self.watch.started(run.number, run.values, handle.status())
         self.watch.moved(self.standing())
+        return True
 
     def _read(self, live: _Live) -> None:
         for progress in live.tail.poll():
             self._store(live.run, progress.step, progress.metrics)
             self._maybe_prune(live)
+            number, step, last = live.run.number, progress.step, self.search.last_step
+            self._ledger.progressed(number, step, progress.seconds)
+            self.watch.progressed(number, step, last, progress.metrics, self.standing)
+            if self._time_is_up():  # in this very process, nobody else looks before its end
+                self._ask_to_pause()
 
     def _store(self, run: _Run, step: int, metrics: Mapping[str, float]) -> None:
         """A trial's curve is that of its first run."""
@@ -246,8 +291,14 @@ class Loop:
         outcome = live.run.folder.read_outcome()
         if outcome is None:
             outcome = self._after_death(live)
+        if outcome is None or outcome.state == "paused":
+            self._ledger.released(live.run.number)
         if outcome is not None:
-            self._finish(live.run, outcome)
+            self._memory.learn(live.run.folder, live.run.values, outcome)
+            if self._memory.takes_up(live.run.name, live.run.folder, outcome):
+                self._waiting.append(live.run)
+            else:
+                self._finish(live.run, outcome)
 
     def _after_death(self, live: _Live) -> Outcome | None:
         """The outcome of a run whose worker died, or None when it is taken up again."""
@@ -257,6 +308,8 @@ class Loop:
         if live.deadline is not None and time.monotonic() > live.deadline:
             limit = self.search.executor.trial_timeout
             return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
+        if (outcome := self._memory.killed(live.handle)) is not None:
+            return outcome
         self._deaths[run.folder] += 1
         if self._deaths[run.folder] <= self.search.executor.retries:
             self.watch.notice(
@@ -282,6 +335,7 @@ class Loop:
             self._replicate(run, outcomes)
             trial = self._verdict(run, outcomes)
         if trial.state == "done" and len(outcomes) < len(self.search.seeds):
+            self._ledger.released(run.number)
             return
         del self._outcomes[run.number]
         self._call_off(run.number)
@@ -289,9 +343,11 @@ class Loop:
         self._ended[run.number] = trial
         if trial.state == "done":
             self._done.add(run.number)
-        self._spent.append(outcome.seconds)
+        self._ledger.ended(run.number, trial.state, trial.seconds or 0.0)
         self._weights.judge(trial)
         self.watch.ended(trial, self.standing())
+        if (text := self._ledger.outlook(run.folder, time.monotonic() - self._began)) is not None:
+            self.watch.notice(text)
 
     def _call_off(self, number: int) -> None:
         """What is left of a trial that one of its runs has decided."""
@@ -301,7 +357,7 @@ class Loop:
                 live.run.folder.write_request(Request("cancel", live.attempt))
 
     def _verdict(self, run: _Run, outcomes: Mapping[int, Outcome]) -> Trial:
-        return verdict(
+        trial = verdict(
             run.number,
             run.values,
             self.study.curves[run.number],
@@ -309,6 +365,7 @@ class Loop:
             self.search.goals,
             self.search.constraints,
         )
+        return with_memory(trial, run.folder, outcomes.values())
 
     def _replicate(self, first: _Run, outcomes: dict[int, Outcome]) -> None:
         """Bring in the runs by the other seeds, before any new trial."""
@@ -318,7 +375,11 @@ class Loop:
         ]
         for run in reversed(runs):
             outcome = run.folder.read_outcome()
-            if outcome is None or outcome.state == "paused":
+            if (
+                outcome is None
+                or outcome.state == "paused"
+                or self._memory.takes_up(run.name, run.folder, outcome)
+            ):
                 self._waiting.insert(0, run)
             else:  # before this session
                 outcomes[run.seed] = outcome
@@ -326,7 +387,10 @@ class Loop:
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
         self._ask_to_pause()
-        deadline = time.monotonic() + self.search.executor.grace_seconds
+        grace, budget = self.search.executor.grace_seconds, self.search.budget
+        if budget is not None:
+            grace = min(grace, max(0.0, budget.left))
+        deadline = time.monotonic() + grace
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
             self.hear()
@@ -346,7 +410,11 @@ class Loop:
                 folder.write_request(Request("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
-        timeout = self.search.timeout
+        timeout, budget = self.search.timeout, self.search.budget
+        if budget is not None and budget.ends_search(
+            self._ledger, self._best, self.search.executor
+        ):
+            return True
         return timeout is not None and time.monotonic() - self._began > timeout
 
 

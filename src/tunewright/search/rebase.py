@@ -16,6 +16,7 @@ from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.search.address import sqlite_file
 from tunewright.search.fitting import Candidate, Misfit, counted, judged
+from tunewright.search.ladder import as_asked
 from tunewright.search.past import Past, dropped, note, stored_study, taken_over
 from tunewright.search.prepare import Prepared
 from tunewright.search.publish import keep_copy, publish
@@ -107,7 +108,7 @@ def candidate(past: Past, known: Settings, folder: StudyFolder | None) -> Candid
     ran = None
     if folder is not None and folder.trial(past.number).config.exists():
         with contextlib.suppress(ConfigError):  # what nobody can read says nothing
-            ran = folder.trial(past.number).read_config()
+            ran = as_asked(folder.trial(past.number))
     return Candidate(
         past.number,
         past.state,

@@ -11,14 +11,16 @@ from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, RunError
-from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import Outcome, Request
 from tunewright.search.fitting import differences
-from tunewright.search.interrupt import Interrupted, StopFlag
+from tunewright.search.interrupt import Interrupted, StopFlag, stopping
+from tunewright.search.ladder import as_asked
 from tunewright.search.loop import WAIT_SECONDS
+from tunewright.search.memory import Memory
 from tunewright.search.prepare import run_part
 from tunewright.search.watch import Watch
 
@@ -59,7 +61,7 @@ def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
         try:
             if StudyFolder(path).settings.exists():
                 continue  # a study's folder is no place for a run
-            if not folder.config.exists() or not differences(folder.read_config(), tree):
+            if not folder.config.exists() or not differences(as_asked(folder), tree):
                 return folder
         except ConfigError:
             continue  # not readable: leave it alone
@@ -86,7 +88,7 @@ def run_seeds(
     for place, its_tree in zip(folders, trees, strict=True):
         if not place.config.exists():
             place.write_config(run_part(its_tree))
-    todo = [place for place in folders if not _is_done(place)]
+    todo = [place for place in folders if not is_done(place)]
     _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
     outcomes = [place.read_outcome() for place in folders]
     done = tuple(outcome for outcome in outcomes if outcome is not None)
@@ -105,7 +107,17 @@ def run_seeds(
     return trained
 
 
-def _is_done(folder: RunFolder) -> bool:
+def pause_when_due(folder: RunFolder, until: float | None) -> None:
+    """Ask what trains in `folder`, or in its seeds' folders, for a pause once the time is up."""
+    if until is not None and time.monotonic() >= until:
+        for path in (folder.path, *folder.path.glob("seed-*")):
+            place = RunFolder(path)
+            if place.attempt and place.read_outcome() is None:
+                place.write_request(Request("pause", place.attempt))
+
+
+def is_done(folder: RunFolder) -> bool:
+    """Whether a run reached its end."""
     outcome = folder.read_outcome()
     return outcome is not None and outcome.state == "done"
 
@@ -122,17 +134,22 @@ def _train_all(
     waiting = list(folders)
     running: dict[Path, tuple[Handle, ProgressTail]] = {}
     deaths: dict[Path, int] = {}
+    memory = Memory(limits, watch.notice)
+    memory.executor = executor
     while waiting or running:
         while waiting and len(running) < executor.slots and not stop.set:
+            beside = [handle for handle, _ in running.values()]
+            if not memory.admits(str(waiting[0].path), waiting[0], {}, beside):
+                break
             folder = waiting.pop(0)
             attempt = folder.begin_attempt()
-            [handle] = executor.start([folder], Need())
+            [handle] = executor.start([folder], memory.need(folder))
             running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
         if stop.set:
+            if stop.signalled and running:
+                watch.notice(stopping(limits.grace_seconds))
             _pause(running, executor, limits.grace_seconds)
-            raise Interrupted(
-                "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
-            )
+            raise _paused()
         executor.wait(WAIT_SECONDS)
         for path, (handle, tail) in list(running.items()):
             for progress in tail.poll():
@@ -141,17 +158,30 @@ def _train_all(
                 continue
             del running[path]
             folder, outcome = RunFolder(path), RunFolder(path).read_outcome()
+            outcome = outcome or memory.killed(handle)
+            if outcome is not None:
+                memory.learn(folder, {}, outcome)
             if outcome is None:
                 deaths[path] = deaths.get(path, 0) + 1
                 if deaths[path] > limits.retries:
                     raise RunError(f"the training in {path} ended: {handle.death}")
                 watch.notice(f"{handle.death}; taken up from its last checkpoint")
                 waiting.append(folder)
+            elif outcome.state == "paused":
+                raise _paused()
+            elif memory.takes_up(str(path), folder, outcome):
+                waiting.insert(0, folder)
             elif outcome.state != "done":
                 raise RunError(
                     f"the training in {path} failed ({outcome.cause}): {outcome.reason}",
                     remedy=f"The whole story is in {folder.log}.",
                 )
+
+
+def _paused() -> Interrupted:
+    return Interrupted(
+        "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
+    )
 
 
 def _pause(
