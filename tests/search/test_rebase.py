@@ -1,5 +1,6 @@
 """A study whose space changes goes on: what is kept, what is not, and that nothing is lost."""
 
+import json
 import random
 import sqlite3
 from collections.abc import Mapping
@@ -254,6 +255,18 @@ def test_a_trial_without_its_folder_is_judged_by_what_the_study_stored(tmp_path:
     found, notices = searched(tmp_path, space(x=X), "point.y=1.0", trials=3)
     assert min(params(found)) == 3
     assert "  not kept, 3: point.y was 4.0 and is 1.0 here" in notices
+
+
+def test_a_trial_that_lacked_memory_is_judged_by_what_was_asked_of_it(tmp_path: Path) -> None:
+    found, _ = searched(tmp_path, space(x=X), trials=2)
+    folder = found.folder.trial(1)
+    tree = folder.read_config()
+    tree["training"]["accumulate"] = 4
+    folder.write_config(tree)
+    lacks = {"asked": 1, "lacks": [], "rung": None}
+    (folder.path / "memory.json").write_text(json.dumps(lacks))
+    after, _ = searched(tmp_path, space(x=X, y=Y), trials=2)
+    assert [trial.number for trial in after.record.trials] == [0, 1]
 
 
 def test_of_trials_that_become_one_point_the_one_that_says_most_stays(tmp_path: Path) -> None:

@@ -189,12 +189,13 @@ class TestHoles:
         found = repaired(runs)
         assert found.lost == ["trial 3: it has no folder"]
         after = looked(runs)
-        assert plain(after)[:3] + plain(after)[4:] == plain(before)[:3] + plain(before)[4:]
+        assert plain(after) == plain(before)[:3] + plain(before)[4:]
         url = f"sqlite:///{runs}/study/study.db"
         trial = optuna.load_study(study_name="study", storage=url).trials[3]
         assert (trial.state.name, trial.user_attrs) == ("FAIL", {DROPPED: "it has no folder"})
         done = tuned(runs, *WORDS[1:], "study.trials=18")
-        assert [t.number for t in done.record.trials] == list(range(18))
+        numbers = [number for number in range(19) if number != 3]
+        assert [t.number for t in done.record.trials] == numbers, "a hole is no trial"
 
     def test_files_that_nobody_can_read_are_named(self, runs: Path) -> None:
         before = looked(runs)
@@ -213,7 +214,7 @@ class TestHoles:
         after = {t.number: t for t in looked(runs).trials}
         assert after[numbers[0]].state == "running"
         assert after[numbers[0]].curve == before.trials[numbers[0]].curve
-        assert after[numbers[1]].state == "failed"
+        assert numbers[1] not in after
         assert after[numbers[2]].parameters == before.trials[numbers[2]].parameters
         done = tuned(runs, *WORDS[1:], "study.trials=16")
         assert done.record.trials[numbers[0]].state == "done", "it was taken up again"
