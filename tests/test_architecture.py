@@ -40,6 +40,7 @@ DOORS = {
         "search/patient.py",
         "search/rebuild.py",
         "search/repair.py",
+        "search/transactions.py",
         "search/translation.py",
     ),
     "hydra": ("config/compose.py",),

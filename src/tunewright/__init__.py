@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunewright.api import (
         analyze,
+        dashboard,
         evaluate,
         lr_find,
+        plan,
         repair,
         replay,
         show,
@@ -19,7 +21,19 @@ if TYPE_CHECKING:
     )
 
 __version__ = "0.1.0"
-__all__ = ["analyze", "evaluate", "lr_find", "repair", "replay", "show", "space", "train", "tune"]
+__all__ = [
+    "analyze",
+    "dashboard",
+    "evaluate",
+    "lr_find",
+    "plan",
+    "repair",
+    "replay",
+    "show",
+    "space",
+    "train",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

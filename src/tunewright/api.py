@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor 
     from tunewright.recipes.function.call import Function
     from tunewright.runs.folder import RunFolder
     from tunewright.search.look import Looked
+    from tunewright.search.plan import Plan
     from tunewright.search.repair import Repaired
     from tunewright.search.single import Trained
     from tunewright.search.stages import Tuned
@@ -29,18 +30,19 @@ RUNS = Path("runs")
 @overload
 def tune(
     *words: str,
-    space: Path | None = None,
+    space: Mapping[str, Any] | Path | str | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
     seeds: int | None = None,
     constraints: Sequence[str] | None = None,
     timeout: float | None = None,
+    budget: str | float | None = None,
     storage: str | None = None,
-    config: Path | None = None,
-    config_dir: Path | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
     config_name: str | None = None,
-    runs_dir: Path = RUNS,
+    runs_dir: Path | str = RUNS,
     watch: "Watch | None" = None,
 ) -> "Tuned": ...
 
@@ -59,15 +61,16 @@ def tune(
     seeds: int | None = None,
     constraints: Sequence[str] | None = None,
     timeout: float | None = None,
+    budget: str | float | None = None,
     storage: str | None = None,
-    runs_dir: Path = RUNS,
+    runs_dir: Path | str = RUNS,
     watch: "Watch | None" = None,
 ) -> "Tuned": ...
 
 
 def tune(
     *words: Any,
-    space: Path | None = None,
+    space: Mapping[str, Any] | Path | str | None = None,
     goal: str | Sequence[str] | None = None,
     steps: int | None = None,
     trials: int | None = None,
@@ -76,18 +79,20 @@ def tune(
     seeds: int | None = None,
     constraints: Sequence[str] | None = None,
     timeout: float | None = None,
+    budget: str | float | None = None,
     storage: str | None = None,
-    config: Path | None = None,
-    config_dir: Path | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
     config_name: str | None = None,
-    runs_dir: Path = RUNS,
+    runs_dir: Path | str = RUNS,
     watch: "Watch | None" = None,
 ) -> "Tuned":
     """Search for the best configuration, then train it in full; the same call resumes.
 
     trials: in all, also after a resume. jobs: at once. seeds: runs a configuration, of which
     the mean counts. constraints: on what comes out, such as `"size_mib <= 10"`. timeout: seconds
-    for the search.
+    for the search. budget: for the whole call, the final training included, in seconds or as
+    `45m`, `8h`, `1h30m`.
 
     With a function in place of the words, `tune(function, space)`, search for the parameters
     for which `function(params, report)` returns the best score. space: a mapping from names to
@@ -107,6 +112,7 @@ def tune(
         "study.seeds": seeds,
         "study.constraints": constraints,
         "study.timeout": timeout,
+        "study.budget": budget,
         "study.storage": storage,
     }
     if words and callable(words[0]):
@@ -122,13 +128,54 @@ def tune(
     )
 
 
+def plan(
+    *words: Any,
+    space: Mapping[str, Any] | Path | str | None = None,
+    goal: str | None = None,
+    steps: int | None = None,
+    trials: int | None = None,
+    name: str | None = None,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    budget: str | float | None = None,
+    storage: str | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    config_name: str | None = None,
+    runs_dir: Path | str = RUNS,
+    watch: "Watch | None" = None,
+) -> "Plan":
+    """How many trials, how long, how much disk `tune` with the same words would take.
+
+    Trains the first configuration for two epochs and stores nothing; see `search.plan.plan`.
+    """
+    from tunewright.search.plan import plan as plan_study
+
+    settings: dict[str, Any] = {
+        "study.trials": trials,
+        "study.name": name,
+        "study.jobs": jobs,
+        "study.timeout": timeout,
+        "study.budget": budget,
+        "study.storage": storage,
+    }
+    if words and callable(words[0]):
+        settings |= {"goal": goal, "training.epochs": steps}
+        request = function_request(words, space, settings)
+    else:
+        request = _request(plan, words, config, config_dir, config_name, space, settings)
+    return plan_study(
+        request.recipe, request.composed, given=request.space, runs=Path(runs_dir), watch=watch
+    )
+
+
 def train(
     *words: str,
     name: str | None = None,
-    config: Path | None = None,
-    config_dir: Path | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
     config_name: str | None = None,
-    runs_dir: Path = RUNS,
+    runs_dir: Path | str = RUNS,
     watch: "Watch | None" = None,
 ) -> "Trained":
     """Train one configuration in full, by one seed or several; the same call resumes."""
@@ -141,7 +188,7 @@ def train(
 
 
 def evaluate(
-    run: Path | str, *, split: str | None = None, runs_dir: Path = RUNS
+    run: Path | str, *, split: str | None = None, runs_dir: Path | str = RUNS
 ) -> "tuple[RunFolder, Mapping[str, Any]]":
     """Measure a trained run on a split, by default test; where it lies, and its metrics."""
     from tunewright.deliver.evaluate import evaluate as evaluate_run
@@ -150,17 +197,50 @@ def evaluate(
 
 
 def analyze(
-    study: str | None = None,
+    study: Path | str | None = None,
     *,
     storage: str | None = None,
     name: str | None = None,
     top: int = 10,
-    runs_dir: Path = RUNS,
+    runs_dir: Path | str = RUNS,
 ) -> "Looked":
     """What a study found; see `search.look.look`."""
     from tunewright.search.look import look
 
-    return look(study, storage=storage, name=name, runs=Path(runs_dir), top=top)
+    return look(
+        None if study is None else str(study),
+        storage=storage,
+        name=name,
+        runs=Path(runs_dir),
+        top=top,
+    )
+
+
+def dashboard(
+    study: Path | str | None = None,
+    *,
+    storage: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    open_browser: bool = False,
+    runs_dir: Path | str = RUNS,
+    told: Callable[[str], None] = print,
+) -> None:
+    """Serve optuna-dashboard on a study, read-only, until Ctrl-C; see `deliver.dashboard`.
+
+    told: called with the address once it answers.
+    """
+    from tunewright.deliver.dashboard import dashboard as serve
+
+    serve(
+        study,
+        storage=storage,
+        host=host,
+        port=port,
+        open_browser=open_browser,
+        runs=Path(runs_dir),
+        told=told,
+    )
 
 
 def repair(
@@ -177,10 +257,10 @@ def lr_find(
     low: float = 1e-7,
     high: float = 10.0,
     steps: int = 100,
-    config: Path | None = None,
-    config_dir: Path | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
     config_name: str | None = None,
-    runs_dir: Path = RUNS,
+    runs_dir: Path | str = RUNS,
 ) -> "Mapping[str, Any]":
     """Sweep the learning rate of a configuration; what it suggests, or why it does not."""
     from tunewright.deliver.lr_find import lr_find as sweep
@@ -195,7 +275,7 @@ def replay(
     run: Path | str,
     *options: str,
     to: str,
-    runs_dir: Path = RUNS,
+    runs_dir: Path | str = RUNS,
     told: "Callable[[Replayed], None] | None" = None,
 ) -> "list[Replayed]":
     """Push a stored run, or all runs of a study, to a tracker; twice is the same as once.
@@ -213,8 +293,8 @@ def replay(
 
 def show(
     *words: str,
-    config: Path | None = None,
-    config_dir: Path | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
     config_name: str | None = None,
 ) -> Composed:
     """The composed configuration, and where each value came from."""
@@ -224,7 +304,7 @@ def show(
 def space(
     *words: str,
     recipe: str | None = None,
-    config_dir: Path | None = None,
+    config_dir: Path | str | None = None,
     config_name: str | None = None,
 ) -> "tuple[Space, list[str]]":
     """What would be searched, checked against the recipe and its data; and what was changed."""
@@ -240,10 +320,10 @@ def space(
 def _request(
     command: Callable[..., Any],
     words: tuple[str, ...],
-    config: Path | None,
-    config_dir: Path | None,
+    config: Path | str | None,
+    config_dir: Path | str | None,
     config_name: str | None,
-    space: Path | None = None,
+    space: Mapping[str, Any] | Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Request:
     parameters = inspect.signature(command).parameters.values()
@@ -253,8 +333,12 @@ def _request(
         command=command.__name__.replace("_", "-"),
         options=[option for option in options if option not in ("watch", "goal", "steps")],
         settings=settings,
-        config=config,
-        space=space,
-        config_dir=config_dir,
+        config=_path(config),
+        space=space if isinstance(space, Mapping) else _path(space),
+        config_dir=_path(config_dir),
         config_name=config_name,
     )
+
+
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)

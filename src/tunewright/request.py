@@ -8,7 +8,7 @@ from typing import Any
 
 from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
-from tunewright.config.tree import Tree, put
+from tunewright.config.tree import Tree, get, put
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.find import find_recipe, recipe_names
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
@@ -16,6 +16,11 @@ from tunewright.recipes.function.recipe import bound
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
+
+SEARCH_KEYS = tuple(
+    f"study.{key}" for key in ("trials", "timeout", "budget", "storage", "sampler", "pruner")
+)
+"""What only a search has; as a flag beside `train` it is a slip."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def understand(
     options: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     config: Path | None = None,
-    space: Path | None = None,
+    space: Mapping[str, Any] | Path | None = None,
     config_dir: Path | None = None,
     config_name: str | None = None,
 ) -> Request:
@@ -80,7 +85,10 @@ def understand(
     if space is not None:
         if spaces:
             raise UsageError(f"{spaces[0][0]} and --space {space} together", expected="one space")
-        spaces.append((space, read_yaml(space)))
+        if isinstance(space, Mapping):
+            spaces.append((Path("the space"), _whole(space)))
+        else:
+            spaces.append((space, read_yaml(space)))
     if len(spaces) > 1 or len(layers) > 1:
         raise UsageError(f"{len(typed.files)} files", expected="one configuration and one space")
     given = None
@@ -92,15 +100,35 @@ def understand(
         *(_from_flag(n, v, recipe, command, options) for n, v in typed.flags),
     ]
     overrides += [f"{path}={_quoted(v)}" for path, v in (settings or {}).items() if v is not None]
+    notices: tuple[str, ...] = ()
+    named = any(override.startswith("study.name=") for override in overrides)
+    if command in ("tune", "plan") and not named and (around := _around(trees)) is not None:
+        file, name = around
+        overrides.append(f"study.name={_quoted(name)}")
+        notices = (f"the study is called {name}: it searches around {file}; --name says otherwise",)
     composed = compose(
         recipe,
         overrides,
         layers=layers,
         config_dir=config_dir,
         config_name=config_name,
-        reserving=command in ("tune", "space"),
+        reserving=command in ("tune", "plan", "space"),
     )
+    composed = replace(composed, notices=(*composed.notices, *notices))
     return Request(recipe, composed, given)
+
+
+def _around(trees: Sequence[tuple[Path, Tree]]) -> tuple[Path, str] | None:
+    """A configuration that a study left, and what a search around it is called.
+
+    Under the recipe's name it would be the study that the file came from, which is finished.
+    """
+    for file, tree in trees:
+        for folder in (file.parent, file.parent.parent):
+            left = (folder / "study.yaml").exists() and "recipe" in tree
+            if left and get(tree, "study.name") is None:
+                return file, f"{folder.resolve().name}-around-{file.stem.removesuffix('_config')}"
+    return None
 
 
 def function_request(words: Sequence[Any], space: object, settings: Mapping[str, Any]) -> Request:
@@ -131,18 +159,19 @@ def function_request(words: Sequence[Any], space: object, settings: Mapping[str,
     request = understand(("function", *rest), command="tune", settings=settings, space=file)
     given = request.space
     if isinstance(space, Mapping):
-        written = dict(space) if _is_whole(space) else {"parameters": dict(space)}
-        given = parse_space(written, Path("the space"), {})
+        given = parse_space(_whole(space), Path("the space"), {})
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
     return Request(bound(function), composed, given)
 
 
-def _is_whole(space: Mapping[str, Any]) -> bool:
-    """Whether a mapping is a space file's: `parameters` that are not one parameter's fields."""
+def _whole(space: Mapping[str, Any]) -> Tree:
+    """What a space file would hold: a mapping from names to domains gets its `parameters:`."""
     parameters = space.get("parameters")
-    return isinstance(parameters, Mapping) and all(
-        isinstance(fields, Mapping) for fields in parameters.values()
+    is_whole = is_space_file(space) and (
+        not isinstance(parameters, Mapping)
+        or all(isinstance(fields, Mapping) for fields in parameters.values())
     )
+    return dict(space) if is_whole else {"parameters": dict(space)}
 
 
 def _check_signature(function: Any) -> None:
@@ -227,6 +256,12 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
 def _from_flag(name: str, value: str, recipe: Recipe, command: str, options: Sequence[str]) -> str:
     key = name.replace("-", "_")
     path = recipe.aliases.get(key) or recipe.aliases.get(name)
+    if command in ("train", "lr-find") and (path or f"study.{key}") in SEARCH_KEYS:
+        raise UsageError(
+            f"--{name} with tunewright {command}",
+            expected="options of one training, not of a search",
+            remedy=f"Search with tunewright tune ... --{name} {value}, or leave it out.",
+        )
     if path is None:
         raise UsageError(
             f"--{name}",

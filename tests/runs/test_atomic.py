@@ -18,6 +18,7 @@ from tunewright.runs.atomic import (
     write_with,
     write_yaml,
 )
+from tunewright.runs.stored_yaml import read_stored
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="$\x85\u2028\u2029"), max_size=8)
 NUMBERS_IN_QUOTES = st.sampled_from(
@@ -43,12 +44,40 @@ def test_yaml_reads_back_as_it_was(tmp_path_factory, tree):
     write_yaml(file, tree, header="made by a test\nin two lines")
     assert file.read_text().startswith("# made by a test\n# in two lines\n")
     assert read_yaml(file) == tree
+    assert read_stored(file) == tree
 
 
 def test_numbers_without_a_point_are_numbers(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("a: 1e-4\nb: 8e-4\nc: '1e-4'\nd: [1e3]\n")
     assert read_yaml(file) == {"a": 1e-4, "b": 8e-4, "c": "1e-4", "d": [1000.0]}
+    assert read_stored(file) == read_yaml(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 2024-05-01\nb: yes\nc: 0x10\nd: .inf\ne: 1_000\n",
+        "a: +.5e3\nb: -1.e2\nc: 1E5\nd: e5\ne: 1e\nf: 1:30\n",
+        "2: x\na: {3: [1.5, {b: null}]}\n",
+        "a: ${b}\nb: '${oc.env:HOME}'\n",
+        "# nothing\n",
+    ],
+)
+def test_what_is_stored_means_the_same_to_both_readers(tmp_path, text):
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    assert read_stored(file) == read_yaml(file)
+    assert repr(read_stored(file)) == repr(read_yaml(file))
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2\n", "[1, 2]", "a: [", "b: {c: 1, c: 1}"])
+def test_both_readers_refuse_the_same(tmp_path, text):
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    for read in (read_yaml, read_stored):
+        with pytest.raises(ConfigError, match=r"a\.yaml"):
+            read(file)
 
 
 def test_lists_of_plain_values_stay_on_one_line():

@@ -44,11 +44,14 @@ def search(folder: Path, *overrides: str, sampler: str = "tpe", trials: int = 40
     )
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "quasi_random", "gp"])
-def test_a_front_is_found(tmp_path: Path, sampler: str) -> None:
-    found = search(tmp_path, "study.pruner.type=none", "executor.type=inline", sampler=sampler)
+@pytest.mark.parametrize(
+    ("sampler", "trials"), [("tpe", 40), ("random", 40), ("quasi_random", 40), ("gp", 13)]
+)
+def test_a_front_is_found(tmp_path: Path, sampler: str, trials: int) -> None:
+    alone = ("study.pruner.type=none", "executor.type=inline")
+    found = search(tmp_path, *alone, sampler=sampler, trials=trials)
     front = found.record.front()
-    assert len(front) >= 4
+    assert len(front) >= 3
     firsts = [trial.score for trial in front]
     seconds = [trial.others["far"] for trial in front]
     assert firsts == sorted(firsts)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -31,7 +32,7 @@ from tunewright.spaces.space import Parameter, Space
 pytestmark = pytest.mark.slow
 pytest.importorskip("psycopg")
 
-from server import Server, missing  # noqa: E402  (tests without a driver are skipped above)
+from postgres_server import Server, missing  # noqa: E402  (tests without a driver are skipped above)
 
 MARK = "TUNEWRIGHT_TEST"
 NO_PRUNING = "study.pruner.type=none"
@@ -185,15 +186,16 @@ class TestLife:
         theirs._storage.remove_session()
 
     def test_a_second_coordinator_is_refused(self, shell: Shell) -> None:
-        words = ["--trials", "2", "epoch_seconds=0.5", NO_PRUNING]
+        words = ["--trials", "2", "epoch_seconds=5", NO_PRUNING]  # longer than a start takes
         first = shell.start(*words)
         until(lambda: shell.epochs(0) >= 1)
         second = shell.start(*words, "--runs-dir", "elsewhere")
         printed, _ = second.communicate(timeout=60)
         assert second.returncode == 2, printed
         assert f"is being worked on by process {first.pid}" in printed
-        first.communicate(timeout=60)
-        shell.whole(2)
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+        until(lambda: not shell.processes(), seconds=15)
 
     def test_the_password_is_written_nowhere(
         self, shell: Shell, monkeypatch: pytest.MonkeyPatch
@@ -245,8 +247,9 @@ class TestLife:
         monkeypatch.setenv("PGPASSWORD", "secret")
         shell.finish("--trials", "3", NO_PRUNING)
         before = [(t.parameters, t.curve, t.score) for t in load_record(shell.url, None)[0].trials]
-        shell.rows("DELETE FROM studies WHERE study_name = 'study' RETURNING 1")
-        printed = ""
+        storage = open_storage(shell.url)
+        optuna.delete_study(study_name="study", storage=storage)
+        storage.engine.dispose()
         process = shell.start("--trials", "3", NO_PRUNING)
         printed, _ = process.communicate(timeout=60)
         assert process.returncode == 2
@@ -334,11 +337,14 @@ class Wire:
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.armed = False
-        self.cut = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.armed, self.cut = False, 0
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -347,35 +353,25 @@ class Wire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._to))
-            state = {"committing": False}
-            for source, sink, asks in ((client, server, True), (server, client, False)):
-                threading.Thread(
-                    target=self._pass, args=(source, sink, asks, state), daemon=True
-                ).start()
+            thread = threading.Thread(target=self._pass, args=(client,))
+            self._threads.append(thread)
+            thread.start()
 
-    def _pass(
-        self, source: socket.socket, sink: socket.socket, asks: bool, state: dict[str, bool]
-    ) -> None:
-        try:
-            while data := source.recv(65536):
-                if asks and self.armed and b"COMMIT" in data:
-                    state["committing"] = True
-                if not asks and state["committing"]:
-                    self.armed, self.cut = False, self.cut + 1
-                    break  # the server has committed, and nobody hears of it
-                sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
-            with_shutdown(end)
-
-
-def with_shutdown(end: socket.socket) -> None:
-    try:
-        end.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
+    def _pass(self, client: socket.socket) -> None:
+        committing = False
+        with client, socket.create_connection(("127.0.0.1", self._to)) as server:
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                for end in ready:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    if end is client and self.armed and b"COMMIT" in data:
+                        committing = True
+                    if end is server and committing:
+                        self.armed, self.cut = False, self.cut + 1
+                        return  # the server has committed, and nobody hears of it
+                    (server if end is client else client).sendall(data)
 
 
 @pytest.mark.parametrize("what", ["ask", "report", "tell"])

@@ -148,6 +148,19 @@ def test_trials_that_have_not_reached_the_rung_are_no_rivals() -> None:
     assert passes(2, 2, curves), "nothing is known of it"
 
 
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9), scores), max_size=40), ladders)
+def test_what_is_remembered_changes_no_decision(reports, asked: Asha) -> None:
+    """One pruner over a whole study decides as one that sees the curves for the first time."""
+    used = pruner(asked, 10**6, "max")
+    curves: dict[int, dict[int, float]] = {}
+    for number, step, value in reports:
+        curves.setdefault(number, {}).setdefault(step, value)
+        fresh = pruner(asked, 10**6, "max")
+        for other, curve in curves.items():
+            last = max(curve)
+            assert used.keeps(other, last, curves, ()) == fresh.keeps(other, last, curves, ())
+
+
 def test_equals_go_on_together() -> None:
     curves = {number: {1: 0.5} for number in range(4)}
     assert all(passes(number, 1, curves) for number in curves)

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from practice.quadratic.studies import rows, tuned
 
 import tunewright
+from tunewright.cli import main
 from tunewright.errors import StudyError
 from tunewright.runs.atomic import read_yaml, write_json, write_yaml
 from tunewright.runs.record import StudyRecord
@@ -378,16 +378,18 @@ class TestElsewhere:
         assert plain(looked(tmp_path)) == plain(before)
         assert len(search(14).record.trials) == 14
 
-    def test_the_command(self, runs: Path) -> None:
+    def test_the_command(
+        self, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         garbage(runs / "study/study.db")
 
         def typed(*words: str) -> str:
-            command = [sys.executable, "-m", "tunewright", "repair", "study", *words]
-            done = subprocess.run(
-                [*command, "--runs-dir", str(runs)], capture_output=True, text=True, timeout=120
-            )
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+            command = ["tunewright", "repair", "study", "--runs-dir", str(runs), *words]
+            monkeypatch.setattr(sys, "argv", command)
+            with pytest.raises(SystemExit) as left:
+                main()
+            assert left.value.code == 0
+            return capsys.readouterr().out
 
         printed = typed()
         assert "file is not a database" in printed

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ import pytest
 from optuna.storages import RDBStorage
 from practice.quadratic.studies import ended, rows, tuned
 from sqlalchemy import event
+from test_kill import Shell, epochs_reported, until
 
 import tunewright
 from tunewright.config.schema import Asha, Tpe
@@ -27,6 +29,7 @@ from tunewright.search.address import with_driver, without_password
 from tunewright.search.patient import PatientStorage, _renamed
 from tunewright.search.storage import Settings, open_storage, stored_settings
 from tunewright.search.study import Study, load_record
+from tunewright.search.transactions import MethodWriter
 from tunewright.spaces.domain import Float
 from tunewright.spaces.space import Parameter, Space
 
@@ -231,6 +234,7 @@ class TestLook:
         assert record.trials[0].curve == {1: 0.5}
         study.close()
 
+    @pytest.mark.slow
     def test_on_a_medium_that_cannot_be_written(self, tmp_path: Path, closed: Path) -> None:
         """At rest in either mode; killed in WAL mode, and copied then without its index."""
         for name in ("rollback", "ahead", "killed", "copied"):
@@ -335,6 +339,7 @@ class TestServerAway:
         storage = made._storage
         assert isinstance(storage, PatientStorage)
         storage._seconds = 5.0  # as for a server
+        made._writer = MethodWriter(made._study, storage, made._id)
         event.listen(storage.engine, "handle_error", _renamed)
         yield made
         made.close()
@@ -474,3 +479,25 @@ def test_a_file_that_cannot_grow_ends_the_session_as_failed_work(database: Path)
     again = opened(database)
     assert again.curves[number] == known
     again.close()
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_under_a_real_study(tmp_path: Path) -> None:
+    """The coordinator's files cannot grow any more: the end of every file system."""
+    shell = Shell(tmp_path)
+    words = ["--trials", "8", "epoch_seconds=0.1", "study.pruner.type=none"]
+    process = shell.start(*words)
+    until(lambda: epochs_reported(shell, 1) >= 2)
+    ahead = shell.study / "study.db-wal"
+    until(ahead.exists)
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (ahead.stat().st_size, hard))
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, printed
+    assert "Traceback" not in printed
+    assert "Free space on its disk and type the same command again" in " ".join(printed.split())
+    until(lambda: not shell.processes(), seconds=15)
+    reported = shell.reported()
+    shell.finish(*words)
+    assert shell.states() == dict.fromkeys(range(8), "COMPLETE")
+    assert reported <= shell.stored()

@@ -121,6 +121,16 @@ def test_a_resumed_sampler_does_not_repeat_its_points(
     assert len(set(points)) == len(points)
 
 
+@pytest.mark.parametrize("seed", [2**32 - 1, -1])
+def test_no_seed_is_too_large_to_resume_with(database: Path, seed: int) -> None:
+    """The resumed sampler's seed grows with the trials; from 4,295 it passed 32 bits."""
+    for _ in range(2):
+        study = opened(database, seed=seed)
+        number, values = study.ask()
+        study.tell(ended(number, "done", score_of(values)))
+        study.close()
+
+
 def test_the_same_seed_gives_the_same_study(tmp_path: Path) -> None:
     asked = []
     for name in ("one.db", "two.db"):

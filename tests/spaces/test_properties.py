@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from tunewright.config.apply import with_values
 from tunewright.config.tree import flatten, get
 from tunewright.errors import SpaceError
+from tunewright.recipes.find import find_recipe
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.runs.atomic import dump_yaml, read_yaml
+from tunewright.runs.folder import RunFolder
+from tunewright.search.rebuild import stored_space, told_by
+from tunewright.search.storage import Settings
+from tunewright.search.translation import decoded_params
 from tunewright.spaces.build import build_space, specification
 from tunewright.spaces.domain import canonical
 from tunewright.spaces.parameter import Surroundings
@@ -18,6 +23,7 @@ from tunewright.spaces.read import SpaceFile, parse_space
 from tunewright.spaces.sample import draw
 
 NONE = SpaceFile({})
+SETTINGS = Settings("pairs", "val_recall_1", "val_recall_1", "max", {}, {}, {}, {}, 0)
 FACTS = {"rows": 5000, "image_width": 64, "text_width": 32}
 CHOICES = {
     "model.type": ["siglip", "clip", "mlp", "attention"],
@@ -152,3 +158,21 @@ def test_the_first_point_is_in_the_space(tree, around):
     space = built(tree, around)
     first = space.default()
     assert first is None or space.contains(first)
+
+
+@settings(THOROUGH, max_examples=15)  # each writes and reads two files
+@given(specifications(), surroundings(), st.integers(0, 999))
+def test_a_run_s_configuration_gives_back_what_was_sampled(tmp_path_factory, tree, around, seed):
+    """By which the database of a study without `trial.json` is rebuilt."""
+    space = built(tree, around)
+    values = draw(space, random.Random(seed))
+    assume(values is not None)
+    folder = RunFolder(tmp_path_factory.getbasetemp() / "00000")
+    folder.write_config(with_values(around.tree, space.complete(values), PairsConfig)[0])
+    file = folder.path / "space.yaml"
+    file.write_text(dump_yaml(specification(space)))
+    again = stored_space(read_yaml(file), around.fixed)
+    assert again.parameters == space.parameters
+    told = told_by(folder, find_recipe("pairs"), SETTINGS, again)
+    assert told.lost == ()
+    assert decoded_params(told.trial) == values

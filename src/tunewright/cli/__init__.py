@@ -1,41 +1,70 @@
 """The command line: parse, call, print. Everything heavy is imported inside the commands."""
 
+import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tunewright.cli import (
-    run,
-    study,  # before run: `--help` lists the commands in this order
-)
-from tunewright.cli.options import app
-from tunewright.errors import NotWritten, RunError, StorageLost, TunewrightError
-from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
+if TYPE_CHECKING:
+    from tunewright.cli.application import app
 
-__all__ = ["app", "main", "run", "study"]
-
-app.add_typer(pairs, name="pairs", help="Data for the recipe pairs: embed, split.")
+__all__ = ["app", "main"]
 
 
-def _exit_code(error: TunewrightError) -> int:
-    from tunewright.search.interrupt import Interrupted
+def __getattr__(name: str) -> Any:
+    """The application; imported late, so that Ctrl-C finds `main` at work from the first moment."""
+    if name != "app":
+        raise AttributeError(f"module 'tunewright.cli' has no attribute {name!r}")
+    from tunewright.cli.application import app
 
-    if isinstance(error, Interrupted):
-        return 130
-    return 1 if isinstance(error, RunError | StorageLost | NotWritten) else 2
+    return app
 
 
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 failed work, 2 wrong usage, 130 interrupted."""
-    arguments: list[Any] = sys.argv[1:]
     try:
-        app()
-    except TunewrightError as error:
-        if "--verbose" in arguments:
-            raise
-        print(f"tunewright: {error}", file=sys.stderr)
-        sys.exit(_exit_code(error))
+        sys.exit(_code_of_a_command())
     except KeyboardInterrupt:
         print("tunewright: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
+    except BrokenPipeError:  # who reads has seen enough; the last flush must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _code_of_a_command() -> int:
+    from tunewright.cli.application import app
+    from tunewright.cli.options import Passing
+    from tunewright.errors import RunError, TunewrightError
+
+    try:
+        app()
+    except Passing as passing:
+        raise passing.error from None
+    except (Exception, SystemExit) as error:
+        from tunewright.search.interrupt import Interrupted
+
+        if not isinstance(error, Interrupted) and _hides_ctrl_c(error):
+            raise KeyboardInterrupt from None
+        if not isinstance(error, TunewrightError):
+            raise
+        if "--verbose" in sys.argv[1:]:
+            import traceback
+
+            traceback.print_exc()
+        else:
+            print(f"tunewright: {error}", file=sys.stderr)
+        if isinstance(error, Interrupted):
+            return 130
+        return 1 if isinstance(error, RunError) else 2
+    return 0
+
+
+def _hides_ctrl_c(error: BaseException | None) -> bool:
+    """Whether this is what a library's clearing up made of a KeyboardInterrupt."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

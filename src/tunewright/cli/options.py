@@ -2,15 +2,33 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+class Passing(BaseException):
+    """Carries an exception past Typer, which would end the program in its own way."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Group(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, BrokenPipeError) as error:
+            raise Passing(error) from error
+
+
 app = typer.Typer(
     name="tunewright",
+    cls=_Group,
     help="Tune and fine-tune PyTorch models: a search space in, the best model out.",
     no_args_is_help=True,
     add_completion=False,
@@ -31,19 +49,31 @@ ConfigDir = Annotated[Path | None, typer.Option("--config-dir", help="Your folde
 ConfigName = Annotated[
     str | None, typer.Option("--config-name", help="A top-level file in place of the recipe's.")
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Time for all of it, final training included: 45m, 8h, 1h30m, 90 (seconds)."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Say more; tracebacks of errors.")]
 
 
-def console() -> "Console":
+def console(*, to_stderr: bool = False) -> "Console":
     """Where tables and progress are drawn: as wide as the terminal, 120 columns in a pipe."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 120
-    return Console(width=width, highlight=False)
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(width=None if stream.isatty() else 120, highlight=False, stderr=to_stderr)
 
 
 def verbose_logs(verbose: bool) -> None:
     """Let libraries say more with --verbose."""
     import logging
 
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING)
+    class Shown(logging.Handler):
+        """Writes to whatever standard error is by then: above a live region, if there is one."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            print(self.format(record), file=sys.stderr)
+
+    shown = Shown()
+    shown.setFormatter(logging.Formatter("%(levelname)s:%(name)s:%(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[shown])

@@ -2,28 +2,29 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from tunewright.cli.screen import (
-    duration,
-    evaluation_table,
-    figure,
-    importance_table,
-    trials_table,
-)
+from tunewright.cli.tables import evaluation_table, front_table, importance_table, trials_table
+from tunewright.cli.wording import figure, quoted, typed, with_interval
 from tunewright.config.compose import Composed
 from tunewright.config.show import shown
 from tunewright.errors import RunError
-from tunewright.runs.atomic import dump_yaml
+from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.quantities import duration, size
 from tunewright.spaces.build import specification
 from tunewright.spaces.space import Space
 
 if TYPE_CHECKING:  # `show` and `space` start without the engine
     from tunewright.deliver.replay import Replayed
+    from tunewright.search.plan import Plan
     from tunewright.search.single import Trained
     from tunewright.search.stages import Tuned
 
@@ -36,16 +37,20 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         raise RunError(
             f"no trial of {tuned.record.name!r} finished: "
             + ", ".join(f"{count} {state}" for state, count in counts.items()),
-            remedy=f"See why: tunewright analyze {folder.path}.",
+            remedy=f"See why: {typed('analyze', folder.path)}",
         )
     console.rule("best configuration")
     console.print(
         f"trial {best.number} of {len(tuned.record.trials)}, "
-        f"{tuned.record.goal} = {figure(best.score)} in the search"
+        f"{tuned.record.goal} = {with_interval(best.score, best.interval)} in the search"
+        + (f", the mean of {len(best.seeds)} seeds" if best.seeds else "")
     )
     for path, value in best.parameters.items():
         console.print(f"  {path:<24} {figure(value)}")
-    if tuned.ending == "timed out":
+    if tuned.record.others:
+        console.print(front_table(tuned.record))
+    timed_out = tuned.ending == "timed out"
+    if timed_out:
         console.print("The time for the search was up; the same command goes on with it.")
     if tuned.final is not None:
         _print_scores(console, tuned.final)
@@ -53,29 +58,105 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         _print_evaluated(console, tuned.evaluation)
     console.rule("files")
     final = tuned.final.best(tuned.record.direction).path if tuned.final else None
+    winner = final or folder.trial(best.number).path  # the best trial keeps its weights
     files = [folder.best_config, folder.best_results, folder.summary, folder.database]
-    files += [final / name for name in (tuned.evaluation or {}).get("files", [])] if final else []
-    files += [final / "checkpoints" / "best.safetensors"] if final else []
+    files += [winner / name for name in (tuned.evaluation or {}).get("files", [])]
+    files += [winner / "checkpoints" / "best.safetensors"]
     for file in files:
         if file.exists():
-            console.print(f"  {file}", soft_wrap=True)
+            _line(console, f"  {file}")
     console.rule("next")
-    console.print(f"  tunewright analyze {folder.path}", soft_wrap=True)
+    _line(console, f"  {typed('analyze', folder.path)}")
     if final:
-        console.print(f"  tunewright evaluate {final}", soft_wrap=True)
-    console.print(f"  tunewright train {folder.best_config} seeds=[1,2,3]", soft_wrap=True)
-    console.print(
-        f"  the same command with --trials {2 * len(tuned.record.trials)}   # search on",
-        soft_wrap=True,
-    )
+        _line(console, f"  {typed('evaluate', final)}")
+    if "params" not in read_yaml(folder.best_config):  # a function has no training of its own
+        _line(console, f"  {typed('train', folder.best_config)} seeds=[1,2,3]")
+    if timed_out:
+        _line(console, "  the same command   # goes on with the search")
+    else:
+        _line(
+            console,
+            f"  the same command with --trials {2 * len(tuned.record.trials)}   # search on",
+        )
+
+
+def print_plan(console: Console, plan: "Plan", *, as_json: bool) -> None:
+    """What a study will take, part by part, or the JSON."""
+    if as_json:
+        print(json.dumps(asdict(plan), indent=2))
+        return
+    for notice in plan.notices:
+        _line(console, f"note: {notice}")
+    console.rule(f"plan of the study {plan.study}")
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True, style="bold")
+    rows.add_column()
+    for name, text in plan_rows(plan):
+        rows.add_row(name, Text(text))
+        if not console.is_terminal:
+            _line(console, f"{name:<11} {text}")
+    if console.is_terminal:
+        console.print(rows)
+
+
+def plan_rows(plan: "Plan") -> list[tuple[str, str]]:
+    """The lines of a plan: what it is about, and in words how much."""
+    trials = f"{plan.trials} trials"
+    if plan.grid:
+        sizes = " x ".join(str(size) for size in plan.grid)
+        counted = "" if plan.points == prod(plan.grid) else f", {plan.points} of them allowed"
+        trials = f"a grid of {sizes} = {prod(plan.grid)} points{counted}: {trials}"
+    trials += f" of {plan.epochs} epochs" if plan.step_seconds else ""
+    trials += f", {plan.begun} of them begun" if plan.begun else ""
+    whole = plan.startup_seconds + plan.step_seconds * plan.epochs
+    epoch = f"{duration(plan.step_seconds)} an epoch, " if plan.step_seconds else ""
+    at_once = f"{plan.slots} at once, {plan.threads} CPU thread(s) each"
+    rows = [
+        ("trials", trials),
+        (
+            "measured",
+            f"{epoch}{duration(plan.startup_seconds)} around them, "
+            f"{duration(whole)} a whole trial ({at_once})",
+        ),
+    ]
+    pruned = ""
+    if plan.trained_share < 0.999:
+        pruned = (
+            f", if {plan.pruner} stops trials after {100 * plan.trained_share:.0f} % of their "
+            f"epochs on average; {duration(plan.unpruned_seconds)} if it stops none"
+        )
+    rows.append(("search", f"about {duration(plan.search_seconds)}{pruned}"))
+    if plan.final_epochs:
+        rows.append(("final", f"{plan.final_epochs} epochs: about {duration(plan.final_seconds)}"))
+    if plan.evaluation_seconds:
+        rows.append(("evaluation", f"about {duration(plan.evaluation_seconds)}"))
+    rows.append(("in all", f"about {duration(plan.seconds)}"))
+    if plan.budget_seconds is not None:
+        rows.append(("budget", f"{duration(plan.budget_seconds)}: {_fitting(plan)}"))
+    rows.append(("disk", f"about {size(plan.disk_bytes)}"))
+    if plan.memory_mib:
+        rows.append(("memory", f"{plan.slots} x {plan.memory_mib:.0f} MiB at the most measured"))
+    return rows
+
+
+def _fitting(plan: "Plan") -> str:
+    left = plan.trials - plan.begun
+    if not plan.final_fits:
+        return (
+            f"not enough for a trial and the final training; about {plan.fitting} of {left} "
+            "trials fit, the best one's own weights are the result"
+        )
+    if plan.fitting is not None and plan.fitting < left:
+        return f"about {plan.fitting} of {left} trials fit before the final training"
+    return "everything fits"
 
 
 def print_trained(console: Console, trained: "Trained") -> None:
     """Scores of a training and where it lies."""
     _print_scores(console, trained)
     for folder in trained.folders:
-        console.print(f"  {folder.path}", soft_wrap=True)
-    console.print(f"next: tunewright evaluate {trained.folders[0].path}", soft_wrap=True)
+        _line(console, f"  {folder.path}")
+    _line(console, f"next: {typed('evaluate', trained.folders[0].path)}")
 
 
 def print_evaluation(
@@ -109,12 +190,8 @@ def print_sweep(
     for name in result["files"]:
         console.print(f"  {Path(result['folder']) / name}", soft_wrap=True)
     if suggestions is not None:
-        typed = " ".join(words)
-        console.print(
-            f"next: tunewright train {typed} optim.lr={suggestions['valley']:.1e}",
-            soft_wrap=True,
-            markup=False,
-        )
+        lr = f"optim.lr={suggestions['valley']:.1e}"
+        _line(console, f"next: {typed('train', *words, lr)}")
 
 
 def print_replayed(replayed: Sequence["Replayed"], to: str) -> None:
@@ -168,12 +245,17 @@ def print_analysis(
         f"{duration(overview['seconds'])} of trials"
     )
     if overview.get("storage"):
-        console.print(f"optuna-dashboard {overview['storage']}", soft_wrap=True)
+        _line(console, f"optuna-dashboard {quoted(overview['storage'])}")
     best = overview["best"]
     if best is None:
         console.print("no trial has finished yet")
     else:
-        console.print(f"best: trial {best['trial']} with {figure(best['score'])}")
+        shown = with_interval(best["score"], best["interval"])
+        console.print(f"best: trial {best['trial']} with {shown}")
+        if overview["front"]:
+            others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview["others"])
+            front = ", ".join(map(str, overview["front"]))
+            console.print(f"beside {others} the front is trial {front}", soft_wrap=True)
         paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
         console.print(trials_table(overview["top"], paths, console.width))
     if overview["importances"]:
@@ -188,7 +270,12 @@ def print_analysis(
             markup=False,
         )
     for file in files:
-        console.print(f"  {file}   # tunewright train {file}", soft_wrap=True)
+        _line(console, f"  {file}   # {typed('train', file)}")
+
+
+def _line(console: Console, text: str) -> None:
+    """A line that a shell or a pipe may read: whole, without markup."""
+    console.print(text, soft_wrap=True, markup=False)
 
 
 def _print_scores(console: Console, trained: "Trained") -> None:
@@ -196,7 +283,8 @@ def _print_scores(console: Console, trained: "Trained") -> None:
     if len(trained.scores) == 1:
         best = trained.outcomes[0]
         console.print(
-            f"trained in full: {goal} = {figure(trained.scores[0])} on the validation set "
+            f"trained in full: {goal} = {with_interval(trained.scores[0], best.interval)} "
+            "on the validation set "
             f"(epoch {best.best_step}, {duration(best.seconds)})"
         )
         return

@@ -1,29 +1,36 @@
-"""What the command line draws: progress with an estimate, tables, and plain lines for pipes."""
+"""What is seen while a study or a training runs: a live region in a terminal, lines elsewhere."""
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
+from rich.live import Live
 
+from tunewright.cli.live import LiveView, Working, because, metrics_in_words, scored
+from tunewright.cli.wording import escaped, remaining, short
 from tunewright.runs.record import Trial
 from tunewright.search.watch import Standing
 
 PLAIN_SECONDS = 5.0
 """How often a long single run says where it stands when the output is not a terminal."""
+STANDING_SECONDS = 30.0
+"""How often a study says so there; each trial that ends has its own line."""
+ESTIMATE_SECONDS = 1.0
+"""How often the time left is estimated anew between two trials."""
+MARKS = {"done": "green", "pruned": "yellow", "infeasible": "red", "failed": "red"}
 
 
 class ScreenWatch:
-    """Draws a study or a run: a bar in a terminal, lines elsewhere."""
+    """Draws a study or a run; leave its `with` block, or call `close`, to end the drawing."""
 
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self.console, self.verbose = console, verbose
-        self._bar: Progress | None = None
-        self._task: Any = None
-        self._phase = ""
-        self._said = 0.0
+        self.view = LiveView()
+        self._draws = console.is_terminal and not console.is_dumb_terminal
+        self._live: Live | None = None
+        self._said = time.monotonic()
 
     def __enter__(self) -> "ScreenWatch":
         return self
@@ -32,151 +39,107 @@ class ScreenWatch:
         self.close()
 
     def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Remove the live region; what was printed above it stays."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def notice(self, text: str) -> None:
         """A decision, marked as such."""
-        self.console.print(f"[cyan]note[/] {_escaped(text)}", soft_wrap=True)
+        self.console.print(f"[cyan]note[/] {escaped(text)}", soft_wrap=not self._draws)
 
     def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
-        """Shown only when asked to say more."""
+        """A row in the live region; a line of its own only when asked to say more."""
+        self.view.working[number] = Working(values, where, self.view.clock())
         if self.verbose:
-            self.console.print(f"trial {number} on {where}: {_escaped(short(values))}")
+            self._line(f"trial {number} on {where}: {escaped(short(values))}")
+
+    def progressed(
+        self,
+        number: int,
+        step: int,
+        last_step: int,
+        metrics: Mapping[str, float],
+        standing: Callable[[], Standing],
+    ) -> None:
+        """How far a trial has come."""
+        if not self._draws:
+            return
+        if (working := self.view.working.get(number)) is not None:
+            metric = self.view.standing.metric if self.view.standing else ""
+            working.step, working.last_step = step, last_step
+            working.score = scored(metrics, metric)
+        if self.view.clock() - self.view.estimated > ESTIMATE_SECONDS:
+            self.moved(standing())
 
     def ended(self, trial: Trial, standing: Standing) -> None:
         """One line a trial."""
-        mark = {"done": "green", "pruned": "yellow", "infeasible": "red", "failed": "red"}
+        self.view.working.pop(trial.number, None)
+        if trial.state != "done":
+            self.view.recent.append(trial)
         score = f"{trial.score:.4f}" if trial.score is not None else "      "
-        best = "best so far" if standing.best and standing.best.number == trial.number else ""
         epochs = f"{max(trial.curve, default=0):>3} epochs {trial.seconds or 0:6.1f} s"
-        why = trial.reason if trial.state in ("infeasible", "failed") else short(trial.parameters)
-        style = mark[trial.state]
-        self.console.print(
+        best = standing.best is not None and standing.best.number == trial.number
+        text = (
+            because(trial) if trial.state in ("infeasible", "failed") else short(trial.parameters)
+        )
+        marked = "[bold]best so far[/]  " if best else ""
+        self._line(
             f"[bold]{standing.ended:>4}[/]/{standing.total} trial {trial.number:<4} "
-            f"[{style}]{trial.state:<10}[/] {score} {epochs}  {_escaped(best or why)}",
-            soft_wrap=True,
+            f"[{MARKS[trial.state]}]{trial.state:<10}[/] {score} {epochs}  {marked}{escaped(text)}"
         )
         self.moved(standing)
 
     def moved(self, standing: Standing) -> None:
-        """The bar: trials ended, what was stopped, the best, the time left."""
-        best = standing.best
-        figure = f"best {best.score:.4f} (trial {best.number})" if best and best.score else "best -"
-        text = (
-            f"{figure}  {standing.pruned} pruned  {standing.failed} failed  "
-            f"{standing.running} running  {remaining(standing.left_seconds)}"
-        )
-        self._draw(standing.stage, standing.ended, standing.total, text)
+        """Where the study stands: drawn in a terminal, now and then a line elsewhere."""
+        self.view.standing, self.view.estimated = standing, self.view.clock()
+        self.view.epoch = None
+        for number in set(self.view.working) - set(standing.live):
+            del self.view.working[number]  # paused, or its worker died
+        self._draw()
+        if not self._draws and self._due(STANDING_SECONDS) and standing.ended < standing.total:
+            best = standing.best
+            figure = f"best {best.score:.4f}, " if best and best.score is not None else ""
+            self._line(
+                f"{standing.ended}/{standing.total} trials, {standing.running} running, "
+                f"{figure}{remaining(standing.left_seconds) or 'no estimate yet'}"
+            )
 
     def trained(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:
         """Epochs of a single run."""
-        left = seconds / epoch * (epochs - epoch)
-        shown = {k: v for k, v in metrics.items() if k in ("train_loss", "val_recall_1")}
-        shown = shown or dict(list(metrics.items())[:2])
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
-        text = f"{figures}  {remaining(left)}"
-        self._draw("train", epoch, epochs, text)
-        due = time.monotonic() - self._said > PLAIN_SECONDS
-        if not self.console.is_terminal and (due or epoch == epochs):
-            self._said = time.monotonic()
-            self.console.print(f"epoch {epoch}/{epochs}  {text}", soft_wrap=True)
+        view = self.view
+        view.epoch, view.estimated = (epoch, epochs), view.clock()
+        view.trained = metrics_in_words(metrics, view.standing.metric if view.standing else "")
+        view.trained_left = seconds / epoch * (epochs - epoch) if epoch else None
+        self._draw()
+        if not self._draws and (self._due(PLAIN_SECONDS) or epoch == epochs):
+            self._line(
+                f"epoch {epoch}/{epochs}  {escaped(view.trained)}  {remaining(view.trained_left)}"
+            )
 
-    def _draw(self, phase: str, done: int, total: int, text: str) -> None:
-        if not self.console.is_terminal:
-            return
-        if self._bar is None or phase != self._phase:
-            self.close()
-            self._phase = phase
-            self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("[bold]{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}"),
+    def _line(self, text: str) -> None:
+        """One line of the terminal, cut to its width; whole where there is no terminal."""
+        if self._draws:
+            self.console.print(text, no_wrap=True, overflow="ellipsis")
+        else:
+            self.console.print(text, soft_wrap=True)
+
+    def _due(self, seconds: float) -> bool:
+        if time.monotonic() - self._said < seconds:
+            return False
+        self._said = time.monotonic()
+        return True
+
+    def _draw(self) -> None:
+        if self._draws and self._live is None:
+            self._live = Live(
+                self.view,
                 console=self.console,
                 transient=True,
+                refresh_per_second=4,
+                # What others write to a terminal goes above the region, and to a file as it is.
+                redirect_stderr=sys.stderr.isatty(),
             )
-            self._bar.start()
-            self._task = self._bar.add_task(phase, total=total, text="")
-        self._bar.update(self._task, completed=done, total=total, text=text)
-
-
-def remaining(seconds: float | None) -> str:
-    """`about 2 min left`."""
-    return "" if seconds is None else f"about {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def short(values: Mapping[str, Any]) -> str:
-    """Parameters in one line, by the last part of their paths."""
-    return "  ".join(f"{_last(path)}={figure(value)}" for path, value in values.items())
-
-
-def figure(value: Any) -> str:
-    """A value with four significant digits at most."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def evaluation_table(result: Mapping[str, Any]) -> Table:
-    """Metrics of a run beside those of its baselines."""
-    baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
-    table = Table(title=f"{result['split']} split, {result.get('pairs', '')} pairs", min_width=60)
-    table.add_column("metric")
-    for name in ("this run", *baselines):
-        table.add_column(name, justify="right")
-    for name, value in result["metrics"].items():
-        cells = [figure(value), *(figure(scores.get(name, "")) for scores in baselines.values())]
-        table.add_row(name, *cells)
-        interval = result.get(f"{name}_interval")
-        if interval:
-            table.add_row("  95 % interval", f"{interval[0]:.4g} .. {interval[1]:.4g}")
-    return table
-
-
-def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width: int) -> Table:
-    """The top trials, one a column, as many as `width` characters hold."""
-    shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]
-    table = Table(title="best trials")
-    table.add_column("trial")
-    for row in shown:
-        table.add_column(str(row["trial"]), justify="right", no_wrap=True)
-    table.add_row("score", *(figure(row["score"]) for row in shown), style="bold")
-    table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
-    for path in paths:
-        table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))
-    return table
-
-
-def importance_table(importances: Mapping[str, float]) -> Table:
-    """What mattered, as bars."""
-    table = Table(title="importance (PED-ANOVA)")
-    table.add_column("parameter")
-    table.add_column("share", justify="right")
-    table.add_column("")
-    for path, value in sorted(importances.items(), key=lambda item: -item[1]):
-        table.add_row(path, f"{value:.2f}", "█" * round(30 * value))
-    return table
-
-
-def _last(path: str) -> str:
-    parts = path.split(".")
-    return f"{parts[-2]}" if parts[-1] == "type" and len(parts) > 1 else parts[-1]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
+            self._live.start()

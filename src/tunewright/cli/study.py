@@ -1,4 +1,4 @@
-"""The commands about a study: tune, space, analyze, repair."""
+"""The commands about a study: tune, plan, space, analyze, dashboard, repair."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from tunewright.cli.options import (
     FOREIGN,
+    Budget,
     ConfigDir,
     ConfigFile,
     ConfigName,
@@ -30,6 +31,7 @@ def tune(
         int | None, typer.Option(help="Runs a configuration, of which the mean counts.")
     ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
+    budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
@@ -56,6 +58,7 @@ def tune(
             jobs=jobs,
             seeds=seeds,
             timeout=timeout,
+            budget=budget,
             storage=storage,
             config=config,
             config_dir=config_dir,
@@ -64,6 +67,49 @@ def tune(
             watch=watch,
         )
     print_tuned(screen, tuned)
+
+
+@app.command(context_settings=FOREIGN)
+def plan(
+    words: Words = None,
+    space: Annotated[Path | None, typer.Option("--space", help="A space file.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials in all, also after a resume.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study and its folder.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
+    budget: Budget = None,
+    storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: ConfigFile = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = None,
+    runs_dir: RunsDir = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Say how long tune with the same words would take, from two epochs of a first trial."""
+    from tunewright import api
+    from tunewright.cli.output import print_plan
+    from tunewright.cli.screen import ScreenWatch
+
+    verbose_logs(verbose)
+    screen = console(to_stderr=as_json)
+    with ScreenWatch(screen, verbose=verbose) as watch:
+        made = api.plan(
+            *(words or []),
+            space=space,
+            trials=trials,
+            name=name,
+            jobs=jobs,
+            timeout=timeout,
+            budget=budget,
+            storage=storage,
+            config=config,
+            config_dir=config_dir,
+            config_name=config_name,
+            runs_dir=runs_dir,
+            watch=watch,
+        )
+    print_plan(screen, made, as_json=as_json)
 
 
 @app.command(context_settings=FOREIGN)
@@ -107,6 +153,45 @@ def analyze(
     looked = api.analyze(study, storage=storage, name=name, top=top, runs_dir=runs_dir)
     files = looked.save_configs(top) if save_configs else []
     print_analysis(console(), looked.overview, files, as_json=as_json)
+
+
+@app.command()
+def dashboard(
+    study: Annotated[
+        str | None, typer.Argument(help="A study's name or folder, or a database file.")
+    ] = None,
+    storage: Annotated[str | None, typer.Option("--storage", "--db", help="Database URL.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8080,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open a browser.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Serve optuna-dashboard on a study, also while it runs, until Ctrl-C."""
+    from tunewright import api
+
+    addresses: list[str] = []
+
+    def told(address: str) -> None:
+        addresses.append(address)
+        print(f"optuna-dashboard: {address}  (Ctrl-C ends it)", flush=True)
+
+    verbose_logs(verbose)
+    try:
+        api.dashboard(
+            study,
+            storage=storage,
+            host=host,
+            port=port,
+            open_browser=open_browser,
+            runs_dir=runs_dir,
+            told=told,
+        )
+    except KeyboardInterrupt:
+        if not addresses:
+            raise
+        # the one way in which it ends
+        print("the dashboard has ended")
 
 
 @app.command()

@@ -6,7 +6,9 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from tunewright.runs.quantities import seconds_of
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -234,14 +236,16 @@ class Study(Section):
     constraints: such as `size_mib <= 10`, on metrics and on what runs cost
     (`runs.record.COSTS`); a trial that breaks one never wins, and the sampler learns from it.
     final: train the winner in full afterwards. timeout: seconds for the search, then it
-    pauses and can be resumed. outage_seconds: how long a database server that goes away in
-    mid-study is waited for.
+    pauses and can be resumed. budget: seconds for a whole call, the final training and the
+    evaluation included, also as `45m`, `8h`, `1h30m`. outage_seconds: how long a database
+    server that goes away in mid-study is waited for.
     """
 
     name: str | None = None
     trials: Count = 40
     jobs: Count | None = None
     timeout: Positive | None = None
+    budget: Annotated[float, BeforeValidator(seconds_of)] | None = None
     storage: str | None = None
     outage_seconds: NotNegative = 60.0
     seed: int = 0

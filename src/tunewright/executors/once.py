@@ -8,13 +8,21 @@ from tunewright.errors import RunError, TunewrightError
 from tunewright.executors.process import follow, start_process
 
 
-def call(function: Callable[..., Any], *arguments: Any, threads: int | None = None) -> Any:
+def call(
+    function: Callable[..., Any],
+    *arguments: Any,
+    threads: int | None = None,
+    seconds: float | None = None,
+) -> Any:
     """What `function(*arguments)` returns; both must be importable and plain enough to send.
 
-    Raises RunError when the process dies, and for the function's own TunewrightError.
+    seconds: after which the process is ended. Raises RunError when it dies or takes longer, and
+    the function's own TunewrightError, of its own kind.
     """
     process, pipe = start_process(_answer, function, arguments, threads, name="tunewright-call")
     try:
+        if not pipe.poll(seconds):
+            raise RunError(f"it took longer than {seconds:g} s")
         kind, value = pipe.recv()
     except EOFError:
         process.join()
@@ -22,8 +30,8 @@ def call(function: Callable[..., Any], *arguments: Any, threads: int | None = No
     finally:
         pipe.close()  # ends the process, also one that an interrupted caller leaves behind
         process.join()
-    if kind == "raised":
-        raise RunError(value)
+    if kind is not None:
+        raise kind(value)
     return value
 
 
@@ -36,9 +44,9 @@ def _answer(
 
         torch.set_num_threads(threads)
     try:
-        pipe.send(("returned", function(*arguments)))
+        pipe.send((None, function(*arguments)))
     except TunewrightError as error:
-        pipe.send(("raised", str(error)))
+        pipe.send((type(error), str(error)))
 
 
 def _nothing(_message: object) -> None:

@@ -99,7 +99,10 @@ def _fill(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-class _Dumper(yaml.SafeDumper):
+_Emitter: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # without libyaml only slower
+
+
+class _Dumper(_Emitter):  # type: ignore[misc]
     """Block style for mappings, flow style for lists of plain values."""
 
 

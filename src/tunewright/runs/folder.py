@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import DataError
-from tunewright.runs.atomic import read_json, read_yaml, write_json, write_yaml
+from tunewright.runs.atomic import read_json, write_json, write_yaml
 from tunewright.runs.record import Outcome, Request
+from tunewright.runs.stored_yaml import read_stored
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class RunFolder:
                 f"{self.path} holds no config.yaml",
                 expected="a run folder, such as runs/<study>/final or runs/<study>/trials/00001",
             )
-        return read_yaml(self.config)
+        return read_stored(self.config)
 
     @property
     def attempt(self) -> int:

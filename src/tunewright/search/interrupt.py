@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM as a question that the loop asks, so that nothing is left half done."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,24 +16,39 @@ class Interrupted(TunewrightError):
 
 @dataclass
 class StopFlag:
-    """Set by the first signal; the second one raises KeyboardInterrupt at once."""
+    """Set by the first signal; the second one raises KeyboardInterrupt at once.
 
-    set: bool = False
+    until: by the monotonic clock, when the flag is set without a signal.
+    """
+
+    signalled: bool = False
+    until: float | None = None
+
+    @property
+    def set(self) -> bool:
+        """Whether to stop: a signal came, or the time is up."""
+        return self.signalled or (self.until is not None and time.monotonic() >= self.until)
+
+
+def stopping(grace_seconds: float, *, signalled: bool = True) -> str:
+    """What is said as soon as running trainings are asked to save themselves."""
+    why, hurry = ("stopping", "; Ctrl-C again ends at once") if signalled else ("time is up", "")
+    return f"{why}: what runs saves itself (up to {grace_seconds:g} s){hurry}"
 
 
 @contextmanager
-def stop_flag(*, at_once: bool = False) -> Iterator[StopFlag]:
+def stop_flag(*, at_once: bool = False, until: float | None = None) -> Iterator[StopFlag]:
     """Catch SIGINT and SIGTERM while the block runs.
 
     at_once: raise KeyboardInterrupt on the first signal, for work in this very process.
-    Outside the main thread signals cannot be caught, and the flag stays unset.
+    until: see `StopFlag`. Outside the main thread signals cannot be caught.
     """
-    flag = StopFlag()
+    flag = StopFlag(until=until)
 
     def caught(_number: int, _frame: FrameType | None) -> None:
-        if flag.set or at_once:
+        if flag.signalled or at_once:
             raise KeyboardInterrupt
-        flag.set = True
+        flag.signalled = True
 
     previous = {}
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -11,7 +11,7 @@ from tunewright.recipes.find import find_recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
-from tunewright.search.address import absolute_url, without_password
+from tunewright.search.address import absolute_url, sqlite_file, without_password
 from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage import silence_optuna
@@ -62,6 +62,25 @@ def look(
     storage: where the study is, also in place of what its folder says (with a password).
     """
     silence_optuna()
+    url, known, folder = locate(study or name, storage=storage, runs=runs)
+    if folder is None:
+        record, importances = load_record(url, name or known or None)
+        return Looked(record, overview(record, importances, top=top), None, None)
+    settings = read_yaml(folder.settings)
+    record, importances = load_record(url, known)
+    shown = overview(record, importances, top=top)
+    shown["storage"] = without_password(url)
+    replaced = tuple(settings.get("replaced", ()))
+    return Looked(record, shown, folder, settings["configuration"], replaced)
+
+
+def locate(
+    study: str | None, *, storage: str | None = None, runs: Path = Path("runs")
+) -> tuple[str, str, StudyFolder | None]:
+    """The storage URL, the name and the folder of a study that is named as for `look`.
+
+    When only a database is named, the name may be empty, and there is no folder.
+    """
     if study is not None and Path(study).is_file():
         storage, study = f"sqlite:///{Path(study).resolve()}", None
     elif study is not None and "://" in study:
@@ -70,16 +89,14 @@ def look(
     if storage is not None:
         given = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
         if study is None or not _is_study(study, runs):
-            record, importances = load_record(given, name or study)
-            return Looked(record, overview(record, importances, top=top), None, None)
-    folder = study_folder(study or name, runs)
+            file = sqlite_file(given)
+            if file is not None and not file.exists():
+                raise StudyError(f"{file} does not exist", expected="the database of a study")
+            return given, study or "", None
+    folder = study_folder(study, runs)
     settings = read_yaml(folder.settings)
     url = given or settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
-    record, importances = load_record(url, str(settings["name"]))
-    shown = overview(record, importances, top=top)
-    shown["storage"] = without_password(url)
-    replaced = tuple(settings.get("replaced", ()))
-    return Looked(record, shown, folder, settings["configuration"], replaced)
+    return url, str(settings["name"]), folder
 
 
 def _is_study(study: str, runs: Path) -> bool:

@@ -18,8 +18,11 @@ from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
 from tunewright.runs.record import Goal, Outcome, Request, Trial
+from tunewright.search.budget import Budget
 from tunewright.search.constraints import Constraint
-from tunewright.search.interrupt import StopFlag
+from tunewright.search.estimate import NOTHING_AFTER, Closing, assumed_stops
+from tunewright.search.interrupt import StopFlag, stopping
+from tunewright.search.ledger import Ledger
 from tunewright.search.lock import Lease
 from tunewright.search.memory import Memory, with_memory
 from tunewright.search.peaks import REMEMBERED
@@ -41,7 +44,8 @@ class Search:
 
     configure: the complete configuration tree of a trial from its values. seeds: of the runs of
     each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
-    total: trials in the study when it is finished, earlier sessions included.
+    total: trials in the study when it is finished, earlier sessions included. closing: what
+    comes after the search. budget: seconds for all of it.
     """
 
     folder: StudyFolder
@@ -55,6 +59,8 @@ class Search:
     executor: ExecutorConfig
     timeout: float | None = None
     stage: str = "explore"
+    closing: Closing = NOTHING_AFTER
+    budget: Budget | None = None
 
     @property
     def metric(self) -> str:
@@ -115,11 +121,14 @@ class Loop:
         self._weights = BestWeights(search.folder, record)
         self._waiting = [self._first_run(number, values) for number, values in study.running()]
         self._began = time.monotonic()
-        self._spent: list[float] = []
+        assumed = assumed_stops(search.pruner, search.last_step)
+        self._ledger = Ledger(search.last_step, self._total, assumed, search.closing)
+        self._ledger.recall(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
         self._memory.executor = executor
+        self._ledger.slots = executor.slots
         try:
             return self._search(executor, stop)
         except (StorageLost, NotWritten):
@@ -131,6 +140,9 @@ class Loop:
         while True:
             self._lease.renew()
             if stop.set or self._time_is_up():
+                if self._live:
+                    grace = self.search.executor.grace_seconds
+                    self.watch.notice(stopping(grace, signalled=stop.set))
                 self._pause(executor)
                 return "interrupted" if stop.set else "timed out"
             self._fill(executor)
@@ -152,20 +164,28 @@ class Loop:
 
     def standing(self) -> Standing:
         """Where the search stands."""
-        states = [trial.state for trial in self._ended.values()]
-        left = self._total - len(self._ended)
-        slots = max(1, len(self._live))
-        mean = sum(self._spent) / len(self._spent) if self._spent else None
+        states = self._ledger.states
+        left = self._ledger.seconds_left(self._best)
+        if left is not None and self.search.budget is not None:
+            left = min(left, max(0.0, self.search.budget.left))
         return Standing(
             stage=self.search.stage,
             total=self._total,
             ended=len(self._ended),
             running=len(self._live),
-            pruned=states.count("pruned"),
-            failed=states.count("failed") + states.count("infeasible"),
+            pruned=states["pruned"],
+            failed=states["failed"] + states["infeasible"],
             best=self._weights.best,
-            left_seconds=None if mean is None else mean * left / slots,
+            left_seconds=left,
+            done=states["done"],
+            live=tuple(sorted({live.run.number for live in self._live})),
+            metric=self.search.metric,
         )
+
+    @property
+    def _best(self) -> int | None:
+        best = self._weights.best
+        return None if best is None else best.number
 
     @property
     def standing_by(self) -> list[int]:
@@ -230,6 +250,8 @@ class Loop:
                 judged=passed - 1,  # what was reported last may not have been judged
             )
         )
+        if run.seed == self.search.seeds[0]:
+            self._ledger.started(run.number)
         self.watch.started(run.number, run.values, handle.status())
         self.watch.moved(self.standing())
         return True
@@ -238,6 +260,18 @@ class Loop:
         for progress in live.tail.poll():
             self._store(live.run, progress.step, progress.metrics)
             self._maybe_prune(live)
+            number, step, last = live.run.number, progress.step, self.search.last_step
+            self._ledger.progressed(number, step, progress.seconds)
+            self.watch.progressed(number, step, last, progress.metrics, self.standing)
+            self._maybe_prune(live)
+            self._ledger.progressed(live.run.number, progress.step, progress.seconds)
+            self.watch.progressed(
+                live.run.number,
+                progress.step,
+                self.search.last_step,
+                progress.metrics,
+                self.standing,
+            )
 
     def _store(self, run: _Run, step: int, metrics: Mapping[str, float]) -> None:
         """A trial's curve is that of its first run."""
@@ -264,9 +298,12 @@ class Loop:
         outcome = live.run.folder.read_outcome()
         if outcome is None:
             outcome = self._after_death(live)
+        if outcome is None or outcome.state == "paused":
+            self._ledger.released(live.run.number)
         if outcome is not None:
             self._memory.learn(live.run.folder, live.run.values, outcome)
             if self._memory.takes_up(live.run.name, live.run.folder, outcome):
+                self._ledger.released(live.run.number)
                 self._waiting.append(live.run)
             else:
                 self._finish(live.run, outcome)
@@ -306,6 +343,7 @@ class Loop:
             self._replicate(run, outcomes)
             trial = self._verdict(run, outcomes)
         if trial.state == "done" and len(outcomes) < len(self.search.seeds):
+            self._ledger.released(run.number)
             return
         del self._outcomes[run.number]
         self._call_off(run.number)
@@ -313,9 +351,11 @@ class Loop:
         self._ended[run.number] = trial
         if trial.state == "done":
             self._done.add(run.number)
-        self._spent.append(outcome.seconds)
+        self._ledger.ended(run.number, trial.state, trial.seconds or 0.0)
         self._weights.judge(trial)
         self.watch.ended(trial, self.standing())
+        if (text := self._ledger.outlook(run.folder, time.monotonic() - self._began)) is not None:
+            self.watch.notice(text)
 
     def _call_off(self, number: int) -> None:
         """What is left of a trial that one of its runs has decided."""
@@ -375,7 +415,11 @@ class Loop:
                 folder.write_request(Request("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
-        timeout = self.search.timeout
+        timeout, budget = self.search.timeout, self.search.budget
+        if budget is not None and budget.ends_search(
+            self._ledger, self._best, self.search.executor
+        ):
+            return True
         return timeout is not None and time.monotonic() - self._began > timeout
 
 

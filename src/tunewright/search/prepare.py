@@ -11,7 +11,7 @@ from tunewright.config.compose import Composed
 from tunewright.config.leaves import open_section
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree, flatten, get
-from tunewright.errors import ConfigError, StudyError
+from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
@@ -58,6 +58,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     require(composed.config.trackers.names)
     study = composed.config.study
     name = study.name or recipe.name
+    refuse_leading_out(name, runs)
     folder = StudyFolder(runs / name)
     url = absolute_url(study.storage or f"sqlite:///{folder.database}")
     explore, config = stage(recipe, composed, "explore")
@@ -224,6 +225,17 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
             f"the study {name!r} was begun with another configuration: {shown}",
             expected="the same, since scores would not compare",
             remedy="Choose another --name.",
+        )
+
+
+def refuse_leading_out(name: str, runs: Path) -> None:
+    """A name is one folder in `runs`, or one below it; nothing is written elsewhere."""
+    parts = Path(name).parts
+    if not parts or Path(name).is_absolute() or ".." in parts or not name.strip():
+        raise UsageError(
+            f"the name {name!r}",
+            expected=f"a name whose folder lies in {runs}",
+            remedy="Choose a plain --name, and the place with --runs-dir.",
         )
 
 

@@ -6,7 +6,7 @@ Nothing is stored: a resumed study decides as it would have without the interrup
 import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -120,6 +120,9 @@ class Halving:
     first: int
     factor: int
     sign: float
+    _known: dict[int, dict[int, tuple[Curve, int, float | None]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def steps(self) -> Iterator[int]:
         """The rungs."""
@@ -139,16 +142,29 @@ class Halving:
         return f"not among the best 1/{self.factor} at rung {rung}"
 
     def _among_best(self, number: int, rung: int, curves: Mapping[int, Curve]) -> bool:
-        reached = {
-            other: _best(curve, rung, self.sign)
-            for other, curve in curves.items()
-            if any(step >= rung for step in curve) and any(step <= rung for step in curve)
-        }
-        if number not in reached:
+        mine = self._best_at(rung, number, curves[number])
+        if mine is None:
             return True
-        promoted = max(1, len(reached) // self.factor)
-        better = sum(value > reached[number] for value in reached.values())
-        return better < promoted
+        reached = better = 0
+        for other, curve in curves.items():
+            value = self._best_at(rung, other, curve)
+            if value is not None:
+                reached += 1
+                better += value > mine
+        return better < max(1, reached // self.factor)
+
+    def _best_at(self, rung: int, number: int, curve: Curve) -> float | None:
+        """The best value up to a rung that the trial came to; None for one that did not.
+
+        Remembered while the curve has as many reports: a decision looks at every trial.
+        """
+        known = self._known.setdefault(rung, {}).get(number)
+        if known is not None and known[0] is curve and known[1] == len(curve):
+            return known[2]
+        came = any(step >= rung for step in curve) and any(step <= rung for step in curve)
+        value = _best(curve, rung, self.sign) if came else None
+        self._known[rung][number] = (curve, len(curve), value)
+        return value
 
 
 @dataclass(frozen=True)

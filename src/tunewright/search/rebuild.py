@@ -9,8 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunewright.config.apply import with_values
-from tunewright.config.tree import flatten
+from tunewright.config.tree import get
 from tunewright.errors import TunewrightError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_json, write_json
@@ -18,7 +17,8 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.constraints import constraints
-from tunewright.search.storage import Settings
+from tunewright.search.memory import with_memory
+from tunewright.search.storage import Settings, quiet
 from tunewright.search.translation import distribution, encoded, end_of
 from tunewright.search.verdict import verdict
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, canonical
@@ -85,6 +85,7 @@ def _ended(
             outcomes[_seed(run)] = other
     number = int(folder.path.name)
     trial = verdict(number, parameters, curve, outcomes, settings.goals, limits)
+    trial = with_memory(trial, folder, outcomes.values())
     return None if trial.state == "done" and len(outcomes) < settings.seeds else trial
 
 
@@ -134,8 +135,8 @@ def mend_attempt(folder: RunFolder) -> None:
         write_json(counter, {"attempt": max(attempts)})
 
 
-def stored_space(specification: Mapping[str, Any]) -> Space:
-    """The space of a checked specification, without the configuration around it."""
+def stored_space(specification: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> Space:
+    """The space of a checked specification. fixed: see `Space`; to read older trials by."""
     return Space(
         tuple(
             Parameter(
@@ -147,6 +148,7 @@ def stored_space(specification: Mapping[str, Any]) -> Space:
             for path, fields in specification["parameters"].items()
         ),
         derived=dict(specification.get("derived", {})),
+        fixed=fixed or {},
     )
 
 
@@ -173,19 +175,8 @@ def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[s
     if not folder.config.exists():
         raise ValueError("it has neither trial.json nor config.yaml")
     tree = folder.read_config()
-    prefix = recipe.path("")
-    flat = {path.removeprefix(prefix): value for path, value in flatten(tree).items()}
-    for parameter in space.parameters:  # a list or an open mapping is a leaf of its own
-        node: Any = tree
-        for key in recipe.path(parameter.path).split("."):
-            node = node.get(key) if isinstance(node, Mapping) else None
-        flat.setdefault(parameter.path, node)
-    named = {c.path for p in space.parameters for c in p.when}
-    if not named <= flat.keys():  # a figure of the data
-        with contextlib.suppress(TunewrightError, OSError):
-            flat |= recipe.facts(with_values(tree, {}, recipe.config)[1])
-    around = Space(space.parameters, fixed=flat)
-    return around.draw(lambda p: _value(p, flat[p.path])), folder.config.stat().st_mtime
+    drawn = space.draw(lambda p: _value(p, get(tree, recipe.path(p.path))))
+    return drawn, folder.config.stat().st_mtime
 
 
 def _value(parameter: Parameter, value: Any) -> Any:
@@ -208,15 +199,16 @@ def _frozen(
     seconds: float,
 ) -> FrozenTrial:
     end = end_of(trial, settings.goals, settings.constraints) if trial is not None else None
-    frozen = create_trial(
-        state=end.state if end else TrialState.RUNNING,
-        values=end.values if end else None,
-        params={path: encoded(space[path].domain, value) for path, value in parameters.items()},
-        distributions={path: distribution(space[path].domain) for path in parameters},
-        user_attrs=dict(end.attributes) if end else {},
-        intermediate_values=dict(curve),
-        constraints=dict(end.constraints) if end else None,
-    )
+    with quiet():  # Optuna remarks on steps that do not end at the upper bound
+        frozen = create_trial(
+            state=end.state if end else TrialState.RUNNING,
+            values=end.values if end else None,
+            params={path: encoded(space[path].domain, v) for path, v in parameters.items()},
+            distributions={path: distribution(space[path].domain) for path in parameters},
+            user_attrs=dict(end.attributes) if end else {},
+            intermediate_values=dict(curve),
+            constraints=dict(end.constraints) if end else None,
+        )
     frozen.datetime_start = datetime.fromtimestamp(started)
     if end is not None:
         frozen.datetime_complete = frozen.datetime_start + timedelta(seconds=seconds)

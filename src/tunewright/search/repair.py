@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from tunewright.config.apply import with_values
 from tunewright.config.tree import flatten, get
-from tunewright.errors import ConfigError, DataError, StudyError
+from tunewright.errors import ConfigError, DataError, StudyError, TunewrightError
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
@@ -47,6 +47,7 @@ from tunewright.search.storage import (
     stored_settings,
 )
 from tunewright.search.translation import direction
+from tunewright.spaces.space import Space
 
 
 @dataclass
@@ -113,11 +114,16 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
     if not numbers:
         return []
     with storage_to_read(url) as storage:
-        if storage is None or name not in optuna.get_all_study_names(storage):
+        if storage is None:
             return []
-        study = optuna.load_study(study_name=name, storage=storage)
-        stored = len(study.get_trials(deepcopy=False))
-    if max(numbers) < stored:
+        with storage.engine.connect() as connection:
+            query = text(
+                "SELECT COUNT(trials.trial_id) FROM studies LEFT JOIN trials "
+                "ON trials.study_id = studies.study_id "
+                "WHERE studies.study_name = :name GROUP BY studies.study_id"
+            )
+            row = connection.execute(query, {"name": name}).fetchone()
+    if row is None or max(numbers) < row[0]:
         return []
     found = Repaired(folder)
     bring_in(url, name, settings, folder, found)
@@ -159,7 +165,8 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
 
 def bring_in(url: str, name: str, settings: Settings, folder: StudyFolder, found: Repaired) -> None:
     """Fill a database with what the folders tell and it does not know."""
-    recipe, space = find_recipe(settings.recipe), stored_space(settings.space)
+    recipe = find_recipe(settings.recipe)
+    space = stored_space(settings.space, _around(folder, recipe, stored_space(settings.space)))
     numbers = _numbers(folder)
     storage = open_storage(url)
     try:
@@ -192,7 +199,7 @@ def bring_in(url: str, name: str, settings: Settings, folder: StudyFolder, found
 
 
 def _told(
-    folder: StudyFolder, number: int, there: bool, recipe: Recipe, settings: Settings, space: Any
+    folder: StudyFolder, number: int, there: bool, recipe: Recipe, settings: Settings, space: Space
 ) -> Told:
     if there:
         return told_by(folder.trial(number), recipe, settings, space)
@@ -262,7 +269,24 @@ def _numbers(folder: StudyFolder) -> set[int]:
     return {int(name) for name in names if name.isdigit() and name == f"{int(name):05d}"}
 
 
-def _reserved(folder: StudyFolder, stored: Mapping[str, Any], space: Any) -> dict[str, Any]:
+def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]:
+    """What stood around the space: it says which parameters a trial without `trial.json` had."""
+    try:
+        stored = read_yaml(folder.settings)
+        tree = stored["configuration"]
+        explore, config = with_values(tree, flatten(tree["stages"]["explore"]), recipe.config)
+    except (KeyError, TypeError, ConfigError):
+        return {}
+    prefix = recipe.path("")
+    around = flatten(explore) | _reserved(folder, stored, space)
+    around = {path.removeprefix(prefix): value for path, value in around.items()}
+    if not {c.path for p in space.parameters for c in p.when} <= around.keys():
+        with contextlib.suppress(TunewrightError, OSError):  # figures of data that are gone
+            around |= recipe.facts(config)
+    return around
+
+
+def _reserved(folder: StudyFolder, stored: Mapping[str, Any], space: Space) -> dict[str, Any]:
     """Values set by hand for kinds that only some trials choose: as the trials have them."""
     wanted = set(stored.get("replaced", ())) - set(space.derived)
     reserved: dict[str, Any] = {}

@@ -94,10 +94,19 @@ def front(record: StudyRecord) -> list[dict[str, Any]]:
     ]
 
 
+def _use(record: StudyRecord) -> str:
+    if record.recipe == "function":
+        return "Complete: `params` are the arguments of your function; it has no other training."
+    return (
+        "Complete: tunewright train THIS_FILE, or tunewright tune THIS_FILE --name NEW to search "
+        "around it."
+    )
+
+
 def _header(record: StudyRecord, trial: Trial, place: int) -> str:
     score = "none" if trial.score is None else f"{trial.score:.4f}"
     return (
         f"Place {place} of {len(record.trials)} trials of the study {record.name}: "
         f"trial {trial.number}, {record.goal} = {score}.\n"
-        f"Complete: tunewright train THIS_FILE, or tunewright tune THIS_FILE to search around it."
+        f"{_use(record)}"
     )

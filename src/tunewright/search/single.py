@@ -16,7 +16,7 @@ from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import Outcome, Request
-from tunewright.search.interrupt import Interrupted, StopFlag
+from tunewright.search.interrupt import Interrupted, StopFlag, stopping
 from tunewright.search.ladder import as_asked
 from tunewright.search.loop import WAIT_SECONDS
 from tunewright.search.memory import Memory
@@ -87,7 +87,7 @@ def run_seeds(
     for place, its_tree in zip(folders, trees, strict=True):
         if not place.config.exists():
             place.write_config(run_part(its_tree))
-    todo = [place for place in folders if not _is_done(place)]
+    todo = [place for place in folders if not is_done(place)]
     _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
     outcomes = [place.read_outcome() for place in folders]
     done = tuple(outcome for outcome in outcomes if outcome is not None)
@@ -115,7 +115,17 @@ def _same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_done(folder: RunFolder) -> bool:
+def pause_when_due(folder: RunFolder, until: float | None) -> None:
+    """Ask what trains in `folder`, or in its seeds' folders, for a pause once the time is up."""
+    if until is not None and time.monotonic() >= until:
+        for path in (folder.path, *folder.path.glob("seed-*")):
+            place = RunFolder(path)
+            if place.attempt and place.read_outcome() is None:
+                place.write_request(Request("pause", place.attempt))
+
+
+def is_done(folder: RunFolder) -> bool:
+    """Whether a run reached its end."""
     outcome = folder.read_outcome()
     return outcome is not None and outcome.state == "done"
 
@@ -144,10 +154,10 @@ def _train_all(
             [handle] = executor.start([folder], memory.need(folder))
             running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
         if stop.set:
+            if stop.signalled and running:
+                watch.notice(stopping(limits.grace_seconds))
             _pause(running, executor, limits.grace_seconds)
-            raise Interrupted(
-                "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
-            )
+            raise _paused()
         executor.wait(WAIT_SECONDS)
         for path, (handle, tail) in list(running.items()):
             for progress in tail.poll():
@@ -167,11 +177,19 @@ def _train_all(
                 waiting.append(folder)
             elif memory.takes_up(str(path), folder, outcome):
                 waiting.insert(0, folder)
+            elif outcome.state == "paused":
+                raise _paused()
             elif outcome.state != "done":
                 raise RunError(
                     f"the training in {path} failed ({outcome.cause}): {outcome.reason}",
                     remedy=f"The whole story is in {folder.log}.",
                 )
+
+
+def _paused() -> Interrupted:
+    return Interrupted(
+        "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
+    )
 
 
 def _pause(

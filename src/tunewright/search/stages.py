@@ -1,8 +1,11 @@
 """Explore, then final: a study at a cheap fidelity, then its winner trained in full."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from tunewright.config.apply import with_values
@@ -20,14 +23,23 @@ from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import StudyRecord
 from tunewright.search.address import without_password
+from tunewright.search.budget import Budget, evaluated_in_time, finished_in_time
+from tunewright.search.closing import closing
 from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import FolderLock, Lease, refuse_if_alive
 from tunewright.search.loop import Ending, Loop, Search
-from tunewright.search.prepare import Prepared, full_configuration, prepare, run_part, trial_values
+from tunewright.search.prepare import (
+    Prepared,
+    full_configuration,
+    prepare,
+    refuse_leading_out,
+    run_part,
+    trial_values,
+)
 from tunewright.search.pruning import pruner
 from tunewright.search.repair import adopt
 from tunewright.search.results import link_foreign_names, write_results
-from tunewright.search.single import Trained, free_folder, run_seeds
+from tunewright.search.single import Trained, free_folder, is_done, pause_when_due, run_seeds
 from tunewright.search.storage import silence_optuna, stored_lease
 from tunewright.search.study import Study
 from tunewright.search.watch import Silent, Watch
@@ -60,6 +72,7 @@ def tune(
     fits for everything that can be known before the first trial; afterwards only for lost
     storage (StorageLost), a failed final training (RunError) and Ctrl-C (Interrupted).
     """
+    began = time.monotonic()
     silence_optuna()
     watch = watch or Silent()
     prepared = prepare(recipe, composed, given=given, runs=runs)
@@ -73,12 +86,18 @@ def tune(
             f"{executor_share.slots} worker(s) with {executor_share.threads} CPU thread(s) each "
             f"({executor_share.why})"
         )
-        record, ending = _explore(recipe, composed, prepared, executor_share, watch)
+        seconds = prepared.config.study.budget
+        budget = None if seconds is None else Budget(seconds, began)
+        record, ending = _explore(recipe, composed, prepared, executor_share, watch, budget)
         trained, evaluation = None, None
         if prepared.config.study.final and record.best is not None:  # also when the time was up
-            trained = _final(recipe, composed, prepared, record, executor_share, watch)
-            winner = trained.best(prepared.settings.direction)
-            evaluation = evaluated(recipe, winner, composed.config, executor_share)
+            final = partial(_final, recipe, composed, prepared, record, executor_share, watch)
+            trained = finished_in_time(budget, watch, partial(final, budget))
+            winner = prepared.folder.trial(record.best.number)
+            if trained is not None:
+                winner = trained.best(prepared.settings.direction)
+            measured = partial(evaluated, recipe, winner, composed.config, executor_share, None)
+            evaluation = evaluated_in_time(budget, watch, measured)
         return Tuned(prepared.folder, record, ending, trained, evaluation)
     finally:
         lock.release()
@@ -98,6 +117,8 @@ def train(
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)
     metric = recipe.goals(composed.config)[0].metric
+    if name is not None:
+        refuse_leading_out(name, runs)
     folder = free_folder(runs / (name or f"train-{recipe.name}"), composed.tree)
     lock = FolderLock(folder.path)
     try:
@@ -115,9 +136,17 @@ def train(
 
 
 def evaluated(
-    recipe: Recipe, folder: RunFolder, config: RunConfig, machine: Share, split: str | None = None
+    recipe: Recipe,
+    folder: RunFolder,
+    config: RunConfig,
+    machine: Share,
+    split: str | None = None,
+    seconds: float | None = None,
 ) -> Mapping[str, Any] | None:
-    """What the recipe's own evaluation says of a run, computed in a process of its own."""
+    """What the recipe's own evaluation says of a run, computed in a process of its own.
+
+    seconds: after which that process is ended, with a RunError.
+    """
     if not recipe.evaluate:
         return None
     function = _Late(recipe.evaluate)
@@ -126,11 +155,14 @@ def evaluated(
         return found
     threads = machine.threads * machine.slots
     try:
-        answer: Mapping[str, Any] = call(function, folder.path, split, threads=threads)
+        answer: Mapping[str, Any] = call(
+            function, folder.path, split, threads=threads, seconds=seconds
+        )
     except RunError as error:
         raise RunError(
             f"the evaluation of {folder.path} failed: {error}",
-            remedy=f"The training is whole: tunewright evaluate {folder.path} measures it again.",
+            remedy="The training is whole: "
+            f"tunewright evaluate {quote(str(folder.path))} measures it again.",
         ) from None
     return answer
 
@@ -146,7 +178,12 @@ class _Late:
 
 
 def _explore(
-    recipe: Recipe, composed: Composed, prepared: Prepared, machine: Share, watch: Watch
+    recipe: Recipe,
+    composed: Composed,
+    prepared: Prepared,
+    machine: Share,
+    watch: Watch,
+    budget: Budget | None,
 ) -> tuple[StudyRecord, Ending]:
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
@@ -172,7 +209,7 @@ def _explore(
             folder=prepared.folder,
             goals=prepared.settings.goals,
             constraints=prepared.constraints,
-            configure=lambda values: _run_tree(recipe, prepared, values),
+            configure=lambda values: run_tree(recipe, prepared, values),
             seeds=range(seed, seed + prepared.config.study.seeds),
             last_step=prepared.config.training.epochs,
             total=prepared.config.study.trials,
@@ -183,6 +220,8 @@ def _explore(
             ),
             executor=prepared.config.executor,
             timeout=prepared.config.study.timeout,
+            closing=closing(recipe, composed, prepared, machine),
+            budget=budget,
         )
         loop = Loop(study, search, watch, lease)
         executor = make_executor(prepared.config, machine, loop.hear, _bound(recipe))
@@ -218,13 +257,17 @@ def _final(
     record: StudyRecord,
     machine: Share,
     watch: Watch,
-) -> Trained:
+    budget: Budget | None,
+    until: float | None,
+) -> Trained | None:
     best = record.best
     assert best is not None
     values = trial_values(recipe, prepared, best.parameters)
     tree = full_configuration(recipe, composed.tree, values)
     folder = prepared.folder.final
     previous = free_folder(folder.path, tree)
+    if budget is not None and not is_done(previous) and not budget.allows(watch):
+        return None
     if previous != folder:  # `final` is always the best trial's; what was there makes room
         aside = folder.path.with_name("final.aside")
         folder.path.rename(aside)
@@ -233,7 +276,8 @@ def _final(
         aside.rename(previous.path)
         watch.notice(f"the final run of an earlier best is now in {previous.path}")
     watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
-    return _trained(folder, tree, recipe, prepared.settings.metric, composed.config, machine, watch)
+    metric = prepared.settings.metric
+    return _trained(folder, tree, recipe, metric, composed.config, machine, watch, until)
 
 
 def _trained(
@@ -244,14 +288,15 @@ def _trained(
     config: RunConfig,
     machine: Share,
     watch: Watch,
+    until: float | None = None,
 ) -> Trained:
     seeds = max(1, len(tree.get("seeds") or []))
     slots = min(machine.slots, seeds)
     threads = config.executor.threads or max(1, machine.threads * machine.slots // slots)
     one = replace(machine, slots=slots, threads=threads)
-    executor = make_executor(config, one, lambda: None, _bound(recipe))
+    executor = make_executor(config, one, partial(pause_when_due, folder, until), _bound(recipe))
     try:
-        with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
+        with stop_flag(at_once=isinstance(executor, InlineExecutor), until=until) as stop:
             return run_seeds(
                 folder, tree, recipe.config, metric, executor, config.executor, watch, stop
             )
@@ -284,7 +329,8 @@ def _bound(recipe: Recipe) -> Run | None:
     return None if isinstance(recipe.run, str) else recipe.run
 
 
-def _run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
+def run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
+    """What a trial with these values trains."""
     values = trial_values(recipe, prepared, values)
     return run_part(with_values(prepared.explore, values, recipe.config)[0])
 

@@ -32,6 +32,7 @@ from tunewright.search.storage import (
     storage_errors,
     storage_to_read,
 )
+from tunewright.search.transactions import writer
 from tunewright.search.translation import (
     OURS_TO_RUN,
     decoded_params,
@@ -79,6 +80,7 @@ class Study:
                 load_if_exists=True,
             )
             self._id = self._storage.get_study_id_from_name(name)
+            self._writer = writer(self._study, self._storage, self._id)
             self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = self._study.get_trials(deepcopy=False, states=OURS_TO_RUN)
         self._trial_ids = {t.number: t._trial_id for t in stored}
@@ -88,7 +90,10 @@ class Study:
             storage=self._memory,
             # A seed used again after a resume would propose the first points again.
             sampler=optuna_sampler(
-                settings.sampler, space, settings.seed + 1_000_003 * self.count, stored
+                settings.sampler,
+                space,
+                (settings.seed + 1_000_003 * self.count) % 2**32,  # what NumPy takes
+                stored,
             ),
             directions=directions,
         )
@@ -117,8 +122,7 @@ class Study:
         if view_trial is None:
             view_trial = self._memory.create_new_trial(self._view_id, template)
         with storage_errors(self.url):
-            trial_id = self._storage.create_new_trial(self._id, template)
-            number = self._storage.get_trial_number_from_id(trial_id)
+            trial_id, number = self._writer.begin(template)
         self._trial_ids[number], self._view_trials[number] = trial_id, view_trial
         self.curves[number] = {}
         self._tried.add(identity(self.space, values))
@@ -141,7 +145,7 @@ class Study:
         if step in self.curves[number] or value != value:
             return
         with storage_errors(self.url):
-            self._storage.set_trial_intermediate_value(self._trial_ids[number], step, value)
+            self._writer.report(self._trial_ids[number], step, value)
         if len(self.settings.goals) == 1:  # with several, Optuna's samplers know no curves
             self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
         self.curves[number][step] = value
@@ -156,12 +160,10 @@ class Study:
         end = end_of(trial, self.settings.goals, self.settings.constraints)
         with storage_errors(self.url):
             trial_id = self._trial_ids[number]
-            if self._storage.get_trial(trial_id).state.is_finished():
+            if not self._writer.end(
+                trial_id, end.state, end.values, end.attributes, end.constraints
+            ):
                 return
-            for key, value in end.attributes.items():
-                self._storage.set_trial_user_attr(trial_id, key, value)
-            _constrain(self._study, trial_id, end.constraints)
-            self._storage.set_trial_state_values(trial_id, end.state, end.values)
         view_id = self._view_trials[number]
         _constrain(self._view, view_id, end.constraints)
         self._memory.set_trial_state_values(view_id, end.state, end.values)

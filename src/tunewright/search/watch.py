@@ -1,7 +1,7 @@
 """What a study tells whoever watches it; the command line draws it, a notebook may ignore it."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,12 @@ from tunewright.runs.record import Trial
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a stage stands. left_seconds: the estimate, or None before the first trial ended."""
+    """Where a stage stands.
+
+    failed: infeasible ones included. left_seconds: until the whole job is done, the final
+    training included; None before anything was measured. live: the trials that run now.
+    metric: of the goal.
+    """
 
     stage: str
     total: int
@@ -20,6 +25,9 @@ class Standing:
     failed: int
     best: Trial | None
     left_seconds: float | None
+    done: int = 0
+    live: tuple[int, ...] = ()
+    metric: str = ""
 
 
 class Watch(Protocol):
@@ -31,6 +39,17 @@ class Watch(Protocol):
 
     def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
         """A trial was given to a worker."""
+        ...
+
+    def progressed(
+        self,
+        number: int,
+        step: int,
+        last_step: int,
+        metrics: Mapping[str, float],
+        standing: Callable[[], Standing],
+    ) -> None:
+        """A trial finished an epoch. standing: makes an estimate anew, for who wants it."""
         ...
 
     def ended(self, trial: Trial, standing: Standing) -> None:
@@ -55,6 +74,16 @@ class Silent:
         """Say nothing."""
 
     def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
+        """Say nothing."""
+
+    def progressed(
+        self,
+        number: int,
+        step: int,
+        last_step: int,
+        metrics: Mapping[str, float],
+        standing: Callable[[], Standing],
+    ) -> None:
         """Say nothing."""
 
     def ended(self, trial: Trial, standing: Standing) -> None:

@@ -11,6 +11,8 @@ from tunewright.errors import SpaceError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 
 OURS = ("parameters", "forbid", "derived", "inherit", "settings")
+OWN_KEYS = ("parameters", "forbid", "derived")
+"""What tells a space file of ours; one with rules alone lays them over the recipe's space."""
 FIELDS = ("type", "choices", "low", "high", "log", "step", "default", "when", "fits", "shrink_to")
 STUDY_BLOCK = {
     "name",
@@ -46,7 +48,7 @@ class SpaceFile:
 
 def is_space_file(tree: Mapping[str, Any]) -> bool:
     """Whether a YAML mapping is a space or study file, told by its keys."""
-    return any(key in tree for key in ("parameters", "search_space", "hyperparameters"))
+    return any(key in tree for key in ("search_space", "hyperparameters", *OWN_KEYS))
 
 
 def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFile:
@@ -63,7 +65,7 @@ def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str])
         top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:
         top, spec = "hyperparameters", _study_blocks(tree, file)
-    elif "parameters" in tree:
+    elif any(key in tree for key in OWN_KEYS):
         top, spec = "parameters", _own(tree, file)
     else:
         raise SpaceError(
@@ -98,7 +100,7 @@ def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
     if not isinstance(forbid, list):
         raise SpaceError(f"forbid in {file}", expected="a list of mappings from paths to values")
     return SpaceFile(
-        _parameters(tree["parameters"], file, "parameters"),
+        _parameters(tree["parameters"], file, "parameters") if "parameters" in tree else {},
         tuple(forbid),
         _section(tree, "derived", file),
         _section(tree, "settings", file),

@@ -40,7 +40,8 @@ BASELINE_ROWS = 100_000
 def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     """Measure the run in `path` on a split (default: test if there is one) and write the files.
 
-    Writes `evaluation.json`, `curves.html` and, when the pictures are known, `retrieval.png`;
+    Writes `evaluation.json`, `curves.html` and, when the pictures are known, `retrieval.png`; for
+    a split other than test that is asked for, `evaluation-train.json` and so on;
     returns the content of the JSON with the files' names. Recalls are fractions; intervals are
     95 % bootstrap by image.
     """
@@ -73,12 +74,14 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
         "temperature": float(model.criterion.temperature),
     }
     result["notes"] = _notes(result)
-    files = [folder.path / "evaluation.json", folder.path / "curves.html"]
+    main = split is None or name == "test"  # other splits leave the test's figures alone
+    suffix = "" if main else f"-{'valid' if name == 'val' else name}"
+    files = [folder.path / f"evaluation{suffix}.json", folder.path / "curves.html"]
     write_curves(read_progress(folder.progress), PANELS, files[1])
     images, texts, ids = (
         torch.cat([arrays[name] for arrays in passed]).cpu() for name in ("images", "texts", "ids")
     )
-    picture = folder.path / "retrieval.png"
+    picture = folder.path / f"retrieval{suffix}.png"
     if draw_retrieval(chosen, images, texts, ids, picture):
         files.append(picture)
     result["files"] = [file.name for file in files]

@@ -238,7 +238,10 @@ def _find_embeddings(folder: Path, name: str, side: str) -> Path:
     names = set_names(folder)
     remedy = did_you_mean(name, names)
     if name.endswith("_tuning"):
-        remedy = "Make the tuning subset with `tunewright pairs split`."
+        remedy = (
+            "Make the tuning subset with `tunewright pairs split`, or search on another set: "
+            f"stages.explore.data.train={name.removesuffix('_tuning')}."
+        )
     raise DataError(
         f"{folder} has no {name}_{side}_embeddings{{{','.join(SUFFIXES)}}}",
         expected=f"one of the sets there: {', '.join(names)}" if names else "embeddings",

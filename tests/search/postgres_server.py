@@ -54,19 +54,8 @@ class Server:
         password = self.folder / "password"
         password.write_text("secret\n")
         password.chmod(0o644)
-        self._run(
-            "initdb",
-            "-D",
-            self.data,
-            "-U",
-            "tuner",
-            "--no-sync",
-            "-E",
-            "UTF8",
-            "--auth-local=trust",
-            "--auth-host=scram-sha-256",
-            f"--pwfile={password}",
-        )
+        rules = ("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}")
+        self._run("initdb", "-D", self.data, "-U", "tuner", "--no-sync", "-E", "UTF8", *rules)
         self.start()
 
     @property
@@ -86,14 +75,14 @@ class Server:
             f"unix_socket_directories={self.folder}",
             "listen_addresses=127.0.0.1",
             "fsync=off",
-            "max_connections=30",
         ]
-        self._process = subprocess.Popen(
-            [*command, *(word for line in settings for word in ("-c", line))],
-            cwd=self.folder,
-            stderr=(self.folder / "log").open("ab"),
-            **self._as,  # type: ignore[call-overload]
-        )
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *(word for line in settings for word in ("-c", line))],
+                cwd=self.folder,
+                stderr=log,
+                **self._as,  # type: ignore[call-overload]
+            )
         deadline = time.monotonic() + 30.0
         while True:
             try:

@@ -1,0 +1,12 @@
+"""All commands together, in the order in which `--help` lists them."""
+
+from tunewright.cli import study
+
+# isort: split
+from tunewright.cli import run
+from tunewright.cli.options import app
+from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
+
+__all__ = ["app", "run", "study"]
+
+app.add_typer(pairs, name="pairs", help="Data for the recipe pairs: embed, split.")

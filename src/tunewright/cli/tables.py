@@ -1,0 +1,65 @@
+"""The tables that commands print."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from tunewright.cli.wording import figure
+from tunewright.runs.record import StudyRecord
+
+
+def evaluation_table(result: Mapping[str, Any]) -> Table:
+    """Metrics of a run beside those of its baselines."""
+    baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
+    table = Table(title=f"{result['split']} split, {result.get('pairs', '')} pairs", min_width=60)
+    table.add_column("metric")
+    for name in ("this run", *baselines):
+        table.add_column(name, justify="right")
+    for name, value in result["metrics"].items():
+        cells = [figure(value), *(figure(scores.get(name, "")) for scores in baselines.values())]
+        table.add_row(name, *cells)
+        interval = result.get(f"{name}_interval")
+        if interval:
+            table.add_row("  95 % interval", f"{interval[0]:.4g} .. {interval[1]:.4g}")
+    return table
+
+
+def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width: int) -> Table:
+    """The top trials, one a column, as many as `width` characters hold."""
+    shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]
+    table = Table(title="best trials")
+    table.add_column("trial")
+    for row in shown:
+        table.add_column(str(row["trial"]), justify="right", no_wrap=True)
+    table.add_row("score", *(figure(row["score"]) for row in shown), style="bold")
+    for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):
+        table.add_row(metric, *(figure(row["others"].get(metric, "-")) for row in shown))
+    table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
+    for path in paths:
+        table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))
+    return table
+
+
+def front_table(record: StudyRecord) -> Table:
+    """The Pareto front of several goals, best first goal first."""
+    table = Table(title="front: no trial is better in every goal")
+    table.add_column("trial")
+    for goal in record.goals:
+        more = "more" if goal.direction == "max" else "less"
+        table.add_column(f"{goal.metric} ({more} is better)", justify="right")
+    for trial in record.front():
+        scores = [trial.score, *(trial.others.get(goal.metric) for goal in record.others)]
+        table.add_row(str(trial.number), *map(figure, scores))
+    return table
+
+
+def importance_table(importances: Mapping[str, float]) -> Table:
+    """What mattered, as bars."""
+    table = Table(title="importance (PED-ANOVA)")
+    table.add_column("parameter")
+    table.add_column("share", justify="right")
+    table.add_column("")
+    for path, value in sorted(importances.items(), key=lambda item: -item[1]):
+        table.add_row(path, f"{value:.2f}", "█" * round(30 * value))
+    return table

@@ -1,0 +1,54 @@
+"""Figures, parameters and commands as the command line writes them."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunewright.runs.quantities import duration
+
+
+def remaining(seconds: float | None) -> str:
+    """`about 2 min left`."""
+    return "" if seconds is None else f"about {duration(seconds)} left"
+
+
+def short(values: Mapping[str, Any]) -> str:
+    """Parameters in one line, by the last part of their paths."""
+    return "  ".join(f"{last_part(path)}={figure(value)}" for path, value in values.items())
+
+
+def figure(value: Any) -> str:
+    """A value with four significant digits at most."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def with_interval(value: Any, interval: Sequence[float] | None) -> str:
+    """A score, and between which two values it lies with 95 % confidence."""
+    if interval is None:
+        return figure(value)
+    return f"{figure(value)} ({figure(interval[0])} .. {figure(interval[1])})"
+
+
+def last_part(path: str) -> str:
+    """`lr` for `optim.lr`, and `model` for `model.type`."""
+    parts = path.split(".")
+    return f"{parts[-2]}" if parts[-1] == "type" and len(parts) > 1 else parts[-1]
+
+
+def escaped(text: str) -> str:
+    """Text in which Rich finds no markup."""
+    return text.replace("[", "\\[")
+
+
+def typed(*words: str | Path) -> str:
+    """A command as it can be typed: `tunewright train 'my runs/best_config.yaml'`."""
+    return " ".join(["tunewright", *(quoted(word) for word in words)])
+
+
+def quoted(word: str | Path) -> str:
+    """A word as a shell reads it back; `seeds=[1,2,3]` needs no quotes in practice."""
+    plain = str(word)
+    return plain if "=[" in plain and " " not in plain else shlex.quote(plain)

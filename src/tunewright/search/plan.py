@@ -1,0 +1,202 @@
+"""`tunewright plan`: how many trials, how long and how much disk, before anything long begins."""
+
+import itertools
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.compose import Composed
+from tunewright.errors import SpaceError
+from tunewright.executors.machine import Share, share
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.record import StudyRecord
+from tunewright.search.closing import closing
+from tunewright.search.disk import study_bytes
+from tunewright.search.estimate import Pace, assumed_stops, pace_of, seconds_left
+from tunewright.search.ledger import Ledger
+from tunewright.search.measure import Measured, measure
+from tunewright.search.prepare import Prepared, prepare
+from tunewright.search.pruning import pruner
+from tunewright.search.samplers import COUNTED, sequence
+from tunewright.search.storage import silence_optuna, stored_settings
+from tunewright.search.study import load_record
+from tunewright.search.watch import Silent, Watch
+from tunewright.spaces.points import listed
+from tunewright.spaces.read import SpaceFile
+from tunewright.spaces.sample import draw
+from tunewright.spaces.space import Space
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will take. Seconds are wall time; mebibytes are of one worker.
+
+    trials: in all; begun: of these, in earlier sessions. grid: the sizes of a grid's
+    dimensions; points: how many it allows. trained_share: of its epochs, what a trial is
+    expected to train before it is pruned. unpruned_seconds: the search if nothing is pruned.
+    fitting: trials for which the budget has time; final_fits: whether it has for the final
+    training behind one trial.
+    """
+
+    study: str
+    trials: int
+    begun: int
+    grid: tuple[int, ...]
+    points: int | None
+    epochs: int
+    slots: int
+    threads: int
+    pruner: str
+    step_seconds: float
+    startup_seconds: float
+    worker_seconds: float
+    trained_share: float
+    search_seconds: float
+    unpruned_seconds: float
+    final_epochs: int
+    final_seconds: float
+    evaluation_seconds: float
+    seconds: float
+    disk_bytes: int
+    memory_mib: float
+    budget_seconds: float | None = None
+    fitting: int | None = None
+    final_fits: bool = True
+    notices: tuple[str, ...] = ()
+
+
+def plan(
+    recipe: Recipe,
+    composed: Composed,
+    *,
+    given: SpaceFile | None = None,
+    runs: Path = Path("runs"),
+    watch: Watch | None = None,
+) -> Plan:
+    """Check the study, train its first configuration for two epochs, and work out the rest.
+
+    Nothing is stored: `tune` with the same words, or others, begins as if this had not been
+    called. Raises what `tune` would raise before its first trial, and RunError when the first
+    configuration does not train.
+    """
+    silence_optuna()
+    watch = watch or Silent()
+    prepared = prepare(recipe, composed, given=given, runs=runs)
+    machine = share(prepared.config.executor, prepared.config.study.jobs)
+    sizes, points = _grid(prepared)
+    wanted = prepared.config.study.trials
+    total = wanted if points is None else min(wanted, points)
+    machine = replace(machine, slots=min(machine.slots, total))
+    copies = f", {machine.slots} at once" if machine.slots > 1 else ""
+    watch.notice(f"measuring: the first configuration trains for two epochs{copies}")
+    first = _first(prepared.space)
+    evaluates = prepared.config.study.final
+    took = measure(recipe, prepared, machine, first, evaluates=evaluates)
+    record = _record(prepared)
+    made = _made(recipe, composed, prepared, machine, took, record, total)
+    return replace(made, grid=sizes, points=points, notices=prepared.notices)
+
+
+def _made(
+    recipe: Recipe,
+    composed: Composed,
+    prepared: Prepared,
+    machine: Share,
+    took: Measured,
+    record: StudyRecord | None,
+    total: int,
+) -> Plan:
+    study, epochs = prepared.config.study, prepared.config.training.epochs
+    stops = assumed_stops(pruner(study.pruner, epochs, prepared.settings.direction), epochs)
+    ledger = Ledger(epochs, total, stops, slots=machine.slots)
+    if record is not None:
+        ledger.recall(record, prepared.folder)
+    work = ledger.work()
+    known = pace_of(work)
+    pace = Pace(
+        epochs,
+        known.seconds_a_step if known and known.seconds_a_step else took.step_seconds,
+        took.startup_seconds,
+        known.going_on if known else {step: 1.0 - share for step, share in stops.items()},
+    )
+    after = closing(recipe, composed, prepared, machine)
+    after = replace(after, evaluation=took.evaluation_seconds or 0.0)
+    warm = took.worker_seconds if work.new or work.waiting else 0.0
+    search = warm + (seconds_left(work, pace) or 0.0)
+    final = after.training_seconds(pace)
+    begun = len(record.trials) if record is not None else 0
+    made = Plan(
+        study=prepared.name,
+        trials=total,
+        begun=begun,
+        grid=(),
+        points=None,
+        epochs=epochs,
+        slots=machine.slots,
+        threads=machine.threads,
+        pruner=study.pruner.type,
+        step_seconds=pace.seconds_a_step,
+        startup_seconds=pace.startup,
+        worker_seconds=took.worker_seconds,
+        trained_share=pace.share_of_steps,
+        search_seconds=search,
+        unpruned_seconds=warm + (seconds_left(work, replace(pace, going_on={})) or 0.0),
+        final_epochs=after.steps,
+        final_seconds=final,
+        evaluation_seconds=after.evaluation,
+        seconds=search + final + after.evaluation,
+        disk_bytes=study_bytes(
+            took.run_bytes,
+            took.checkpoint_bytes,
+            trials=total,
+            epochs=epochs,
+            slots=machine.slots,
+            final=after.steps > 0,
+        ),
+        memory_mib=took.memory_mib,
+    )
+    return within(made, pace, study.budget) if study.budget is not None else made
+
+
+def within(made: Plan, pace: Pace, budget: float) -> Plan:
+    """The plan with what its budget has time for."""
+    each = pace.startup + pace.seconds_a_step * pace.steps_from(0)
+    whole = pace.startup + pace.seconds_a_step * pace.last_step
+    closing_seconds = made.final_seconds + made.evaluation_seconds
+    final_fits = made.worker_seconds + whole + closing_seconds <= budget
+    room = budget - made.worker_seconds - (closing_seconds if final_fits else 0.0)
+    left = made.trials - made.begun
+    fitting = left if each <= 0.0 else min(left, math.floor(max(0.0, room) / each * made.slots))
+    seconds = min(made.seconds, budget)
+    return replace(
+        made, budget_seconds=budget, fitting=fitting, final_fits=final_fits, seconds=seconds
+    )
+
+
+def _grid(prepared: Prepared) -> tuple[tuple[int, ...], int | None]:
+    """Sizes of the dimensions and allowed points, for a sampler that comes to an end."""
+    settings = prepared.settings
+    if settings.sampler["type"] != "grid":
+        return (), None
+    points = sequence(settings.sampler, prepared.space, settings.seed)
+    assert points is not None
+    count = sum(1 for _ in itertools.islice(points, COUNTED + 1))
+    sizes = tuple(len(listed(p.path, p.domain)) for p in prepared.space.parameters)
+    return sizes, count
+
+
+def _first(space: Space) -> Mapping[str, Any]:
+    """The point that a study begins with."""
+    values = space.default() or draw(space, random.Random(0))
+    if values is None:
+        raise SpaceError("the forbid rules leave no combination that a draw could find")
+    return values
+
+
+def _record(prepared: Prepared) -> StudyRecord | None:
+    if stored_settings(prepared.url, prepared.name) is None:
+        return None
+    return load_record(prepared.url, prepared.name)[0]
