@@ -35,7 +35,7 @@ from tunewright.search.pruning import pruner
 from tunewright.search.storage import Settings
 from tunewright.search.study import Study
 from tunewright.search.transactions import writer
-from tunewright.search.translation import FAILURE, distribution, suggested
+from tunewright.search.translation import FAILURE, End, distribution, suggested
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.sample import draw as drawn
 from tunewright.spaces.space import Parameter, Space
@@ -153,14 +153,8 @@ def build(file: Path, count: int) -> None:
         last = draw.choice([1, 2, 4, EPOCHS, EPOCHS, EPOCHS])
         for epoch in range(1, last + 1):
             writing.report(trial_id, epoch, score(values, epoch))
-        done = last == EPOCHS
-        writing.end(
-            trial_id,
-            TrialState.COMPLETE if done else TrialState.PRUNED,
-            [score(values, last)],
-            {},
-            {FAILURE: 0.0},
-        )
+        state = TrialState.COMPLETE if last == EPOCHS else TrialState.PRUNED
+        writing.end(trial_id, End(state, [score(values, last)], {FAILURE: 0.0}, {}))
     storage.remove_session()
     storage.engine.dispose()
 

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.search.storage import open_storage
 from tunewright.search.transactions import LAYOUTS, MethodWriter, RowWriter, Writer, writer
+from tunewright.search.translation import End
 
 DOMAINS = {
     "lr": FloatDistribution(1e-5, 1.0, log=True),
@@ -86,7 +87,7 @@ class TestWriter:
         writing = made(study, way)
         trial_id, _ = writing.begin(template())
         attributes = {"reason": "ünd so", "list": [1, {"a": None}]}
-        assert writing.end(trial_id, state, values, attributes, {"failure": 1.0, "size": -2.0})
+        assert writing.end(trial_id, End(state, values, {"failure": 1.0, "size": -2.0}, attributes))
         [trial] = seen(study)
         assert trial.state == state
         assert trial.values == values
@@ -101,14 +102,14 @@ class TestWriter:
         )
         writing = made(study, way)
         trial_id, _ = writing.begin(template())
-        assert writing.end(trial_id, TrialState.COMPLETE, [1.0, 2.0], {}, {})
+        assert writing.end(trial_id, End(TrialState.COMPLETE, [1.0, 2.0], {}, {}))
         assert seen(study)[0].values == [1.0, 2.0]
 
     def test_the_first_end_stands(self, study, way):
         writing = made(study, way)
         trial_id, _ = writing.begin(template())
-        assert writing.end(trial_id, TrialState.COMPLETE, [1.0], {"a": 1}, {"failure": 0.0})
-        assert not writing.end(trial_id, TrialState.FAIL, None, {"a": 2}, {"failure": 1.0})
+        assert writing.end(trial_id, End(TrialState.COMPLETE, [1.0], {"failure": 0.0}, {"a": 1}))
+        assert not writing.end(trial_id, End(TrialState.FAIL, None, {"failure": 1.0}, {"a": 2}))
         [trial] = seen(study)
         assert (trial.state, trial.value) == (TrialState.COMPLETE, 1.0)
         assert (trial.user_attrs, trial.constraints) == ({"a": 1}, {"failure": 0.0})
@@ -135,7 +136,7 @@ def test_both_leave_the_same_rows(tmp_path, way):
         for value in (0.5, math.inf):
             trial_id, _ = writing.begin(template())
             writing.report(trial_id, 1, value)
-            writing.end(trial_id, TrialState.COMPLETE, [value], {"b": [2]}, {"failure": 0.0})
+            writing.end(trial_id, End(TrialState.COMPLETE, [value], {"failure": 0.0}, {"b": [2]}))
         with sqlite3.connect(file) as connection:
             found.append(
                 {

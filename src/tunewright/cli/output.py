@@ -44,6 +44,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         f"trial {best.number} of {len(tuned.record.trials)}, "
         f"{tuned.record.goal} = {with_interval(best.score, best.interval)} in the search"
         + (f", the mean of {len(best.seeds)} seeds" if best.seeds else "")
+        + (f", carried from {best.imported_from}" if best.imported_from else "")
     )
     for path, value in best.parameters.items():
         console.print(f"  {path:<24} {figure(value)}")
@@ -76,7 +77,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
     else:
         _line(
             console,
-            f"  the same command with --trials {2 * len(tuned.record.trials)}   # search on",
+            f"  the same command with --trials {2 * len(tuned.record.own)}   # search on",
         )
 
 
@@ -240,6 +241,8 @@ def print_analysis(
         return
     states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
     console.print(f"study {overview['study']}: {overview['trials']} trials ({states})")
+    if overview.get("carried"):
+        console.print(f"beside them {overview['carried']} carried over from elsewhere")
     console.print(
         f"goal {overview['goal']} ({overview['direction']}), {overview['epochs']} epochs, "
         f"{duration(overview['seconds'])} of trials"
@@ -251,7 +254,8 @@ def print_analysis(
         console.print("no trial has finished yet")
     else:
         shown = with_interval(best["score"], best["interval"])
-        console.print(f"best: trial {best['trial']} with {shown}")
+        ran = f", carried from {best['carried']}" if best.get("carried") else ""
+        console.print(f"best: trial {best['trial']} with {shown}{ran}")
         if overview["front"]:
             others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview["others"])
             front = ", ".join(map(str, overview["front"]))

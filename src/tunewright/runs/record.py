@@ -121,6 +121,7 @@ class Trial:
     score: of the first goal; with several seeds, their mean. others: the scores of the other
     goals, by metric. interval: 95 %, of the score. seeds: the score by seed, when there are
     several. constraints: by how much each is broken; none is when all are 0 or less.
+    imported_from: `STUDY/17` for one that ran in another study, and has no folder in this one.
     """
 
     number: int
@@ -136,6 +137,7 @@ class Trial:
     costs: Mapping[str, float] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
+    imported_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,11 @@ class StudyRecord:
     def goals(self) -> tuple[Goal, ...]:
         """All goals, the first one first."""
         return (Goal(self.goal, self.direction), *self.others)
+
+    @property
+    def own(self) -> tuple[Trial, ...]:
+        """The trials that this study ran itself: those that its total counts."""
+        return tuple(trial for trial in self.trials if not trial.imported_from)
 
     def of_state(self, *states: TrialState) -> list[Trial]:
         """The trials in one of `states`, by number."""

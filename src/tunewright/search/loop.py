@@ -113,8 +113,8 @@ class Loop:
         self._deaths: Counter[RunFolder] = Counter()
         self._outcomes: dict[int, dict[int, Outcome]] = {}
         record = study.record()
-        self._ended = {t.number: t for t in record.trials if t.state != "running"}
-        self._done = {t.number for t in record.of_state("done")}
+        self._ended = {t.number: t for t in record.own if t.state != "running"}
+        self._done = {t.number for t in record.of_state("done") if t.curve}
         self._memory = Memory(search.executor, watch.notice)
         for trial in list(self._ended.values())[-REMEMBERED:]:
             self._memory.learn(search.folder.trial(trial.number), trial.parameters)
@@ -127,8 +127,8 @@ class Loop:
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
-        self._memory.executor = executor
         self._ledger.slots = executor.slots
+        self._memory.executor = executor
         try:
             return self._search(executor, stop)
         except (StorageLost, NotWritten):
@@ -263,15 +263,8 @@ class Loop:
             number, step, last = live.run.number, progress.step, self.search.last_step
             self._ledger.progressed(number, step, progress.seconds)
             self.watch.progressed(number, step, last, progress.metrics, self.standing)
-            self._maybe_prune(live)
-            self._ledger.progressed(live.run.number, progress.step, progress.seconds)
-            self.watch.progressed(
-                live.run.number,
-                progress.step,
-                self.search.last_step,
-                progress.metrics,
-                self.standing,
-            )
+            if self._time_is_up():  # in this very process, nobody else looks before its end
+                self._ask_to_pause()
 
     def _store(self, run: _Run, step: int, metrics: Mapping[str, float]) -> None:
         """A trial's curve is that of its first run."""
@@ -395,7 +388,10 @@ class Loop:
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
         self._ask_to_pause()
-        deadline = time.monotonic() + self.search.executor.grace_seconds
+        grace, budget = self.search.executor.grace_seconds, self.search.budget
+        if budget is not None:
+            grace = min(grace, max(0.0, budget.left))
+        deadline = time.monotonic() + grace
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
             self.hear()

@@ -19,14 +19,11 @@ from tunewright.runs.record import Outcome, Trial
 from tunewright.search.constraints import constraints
 from tunewright.search.memory import with_memory
 from tunewright.search.storage import Settings, quiet
-from tunewright.search.translation import distribution, encoded, end_of
+from tunewright.search.translation import DROPPED, distribution, encoded, end_of
 from tunewright.search.verdict import verdict
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, canonical
 from tunewright.spaces.rules import conditions
 from tunewright.spaces.space import Parameter, Space
-
-DROPPED = "dropped"
-"""User attribute of a trial that only keeps its number: why it is no more than that."""
 
 
 @dataclass(frozen=True)

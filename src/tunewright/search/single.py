@@ -9,13 +9,14 @@ from typing import Any, Literal
 from tunewright.config.apply import with_values
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.config.schema import RunConfig
-from tunewright.config.tree import Tree, flatten
+from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, RunError
 from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import Outcome, Request
+from tunewright.search.fitting import differences
 from tunewright.search.interrupt import Interrupted, StopFlag, stopping
 from tunewright.search.ladder import as_asked
 from tunewright.search.loop import WAIT_SECONDS
@@ -60,7 +61,7 @@ def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
         try:
             if StudyFolder(path).settings.exists():
                 continue  # a study's folder is no place for a run
-            if not folder.config.exists() or _same(as_asked(folder), tree):
+            if not folder.config.exists() or not differences(as_asked(folder), tree):
                 return folder
         except ConfigError:
             continue  # not readable: leave it alone
@@ -104,15 +105,6 @@ def run_seeds(
             },
         )
     return trained
-
-
-def _same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a stored configuration trains the wanted one, with `auto` decided or not."""
-    kept = flatten({**stored, "trackers": None})
-    flat = flatten({**run_part(dict(wanted)), "trackers": None})
-    return kept.keys() == flat.keys() and all(
-        value in ("auto", kept[path]) for path, value in flat.items()
-    )
 
 
 def pause_when_due(folder: RunFolder, until: float | None) -> None:
@@ -175,10 +167,10 @@ def _train_all(
                     raise RunError(f"the training in {path} ended: {handle.death}")
                 watch.notice(f"{handle.death}; taken up from its last checkpoint")
                 waiting.append(folder)
-            elif memory.takes_up(str(path), folder, outcome):
-                waiting.insert(0, folder)
             elif outcome.state == "paused":
                 raise _paused()
+            elif memory.takes_up(str(path), folder, outcome):
+                waiting.insert(0, folder)
             elif outcome.state != "done":
                 raise RunError(
                     f"the training in {path} failed ({outcome.cause}): {outcome.reason}",

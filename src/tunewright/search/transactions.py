@@ -7,7 +7,7 @@ same rows are written straight; any other storage goes through Optuna's methods.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -21,6 +21,8 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
+
+from tunewright.search.translation import End
 
 LAYOUTS = ("v3.2.0.a",)
 """Versions of Optuna's tables whose rows are known here; it stores the one of each file."""
@@ -37,17 +39,10 @@ class Writer(Protocol):
         """Store an intermediate value."""
         ...
 
-    def end(
-        self,
-        trial_id: int,
-        state: TrialState,
-        values: Sequence[float] | None,
-        attributes: Mapping[str, Any],
-        constraints: Mapping[str, float],
-    ) -> bool:
+    def end(self, trial_id: int, end: End) -> bool:
         """Store how a trial ended; False, and nothing is written, when it has ended before.
 
-        constraints: the first value of each stands, as in Optuna.
+        Of each constraint the first value stands, as in Optuna.
         """
         ...
 
@@ -74,25 +69,18 @@ class MethodWriter:
         """See `Writer`."""
         self._storage.set_trial_intermediate_value(trial_id, step, value)
 
-    def end(
-        self,
-        trial_id: int,
-        state: TrialState,
-        values: Sequence[float] | None,
-        attributes: Mapping[str, Any],
-        constraints: Mapping[str, float],
-    ) -> bool:
+    def end(self, trial_id: int, end: End) -> bool:
         """See `Writer`; a kill in between leaves attributes without an end, told again later."""
         if self._storage.get_trial(trial_id).state.is_finished():
             return False
-        for key, value in attributes.items():
+        for key, value in end.attributes.items():
             self._storage.set_trial_user_attr(trial_id, key, value)
         trial = optuna.trial.Trial(self._study, trial_id)
-        stored = trial.constraints if constraints else {}
-        for key, amount in constraints.items():
+        stored = trial.constraints
+        for key, amount in end.constraints.items():
             if key not in stored:
                 trial.set_constraint(key, amount)
-        self._storage.set_trial_state_values(trial_id, state, values)
+        self._storage.set_trial_state_values(trial_id, end.state, end.values)
         return True
 
 
@@ -144,27 +132,20 @@ class RowWriter:
                 (trial_id, step, *_number(value)),
             )
 
-    def end(
-        self,
-        trial_id: int,
-        state: TrialState,
-        values: Sequence[float] | None,
-        attributes: Mapping[str, Any],
-        constraints: Mapping[str, float],
-    ) -> bool:
+    def end(self, trial_id: int, end: End) -> bool:
         """See `Writer`."""
         with self._engine.begin() as connection:
             ended = connection.exec_driver_sql(
                 "UPDATE trials SET state = ?, datetime_complete = ? "
                 "WHERE trial_id = ? AND state = 'RUNNING'",
-                (state.name, _utc(datetime.now()), trial_id),
+                (end.state.name, _utc(datetime.now()), trial_id),
             )
             if ended.rowcount == 0:
                 return False
-            rows = [(trial_id, i, *_number(value)) for i, value in enumerate(values or ())]
+            rows = [(trial_id, i, *_number(value)) for i, value in enumerate(end.values or ())]
             _add(connection, "trial_values (trial_id, objective, value, value_type)", rows)
-            _attributes(connection, "user", trial_id, attributes)
-            _constraints(connection, trial_id, constraints)
+            _attributes(connection, "user", trial_id, end.attributes)
+            _constraints(connection, trial_id, end.constraints)
         return True
 
     def _text(self, connection: Connection, name: str, domain: BaseDistribution) -> str:

@@ -140,6 +140,7 @@ def make_setup(config: PairsConfig, device: torch.device) -> Setup:
     if device.type == "cuda":
         budget = int(free_device_bytes(device) * RESIDENT_SHARE)
         train = train.resident(device, budget)
+        valid = valid.resident(device, budget // 2)
     return Setup(make_model(config, sets), PairTask(), train, valid, test)
 
 
