@@ -228,6 +228,7 @@ class Loop:
         if outcome is not None:
             self._memory.learn(live.run.folder, live.run.values, outcome)
             if self._memory.takes_up(live.run.name, live.run.folder, outcome):
+                self._ledger.released(live.run.number)
                 self._waiting.append(live.run)
             else:
                 self._finish(live.run, outcome)

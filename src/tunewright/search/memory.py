@@ -182,12 +182,9 @@ def with_memory(trial: Trial, folder: RunFolder, outcomes: Iterable[Outcome]) ->
     """A trial that has ended, with what it took of the machine among its costs.
 
     The peaks are the highest of its runs; `micro_batches` and `alone` stand there only when the
-    run in `folder` had no room at first. Without either, a trial that brings no costs is left as
-    it is: to store a first one takes another commit, 6 ms. Its folder has the peaks.
+    run in `folder` had no room at first.
     """
     rung = rung_of(folder)
-    if not trial.costs and rung is None:
-        return trial
     runs = list(outcomes)
     costs = {
         "memory_mib": max(run.memory_mib for run in runs),

@@ -17,6 +17,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.constraints import constraints
+from tunewright.search.memory import with_memory
 from tunewright.search.storage import Settings, quiet
 from tunewright.search.translation import DROPPED, distribution, encoded, end_of
 from tunewright.search.verdict import verdict
@@ -81,6 +82,7 @@ def _ended(
             outcomes[_seed(run)] = other
     number = int(folder.path.name)
     trial = verdict(number, parameters, curve, outcomes, settings.goals, limits)
+    trial = with_memory(trial, folder, outcomes.values())
     return None if trial.state == "done" and len(outcomes) < settings.seeds else trial
 
 
