@@ -3,30 +3,69 @@
 import os
 import re
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 import tunewright
 from tunewright.cli.output import print_tuned
 from tunewright.cli.screen import ScreenWatch
+from tunewright.search.watch import Standing
 
 PICTURE = Path(__file__).parent / "tune-pairs.svg"
 WIDTH = 100
+FRAME = 22
+"""Trials that have ended when the live region is copied."""
+
+
+class Copying(ScreenWatch):
+    """Draws nowhere, and keeps what it said and how the live region looked in the middle."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.notices: list[Text] = []
+        self.trials: list[Text] = []
+        self.frame: list[Text] = []
+
+    def notice(self, text: str) -> None:
+        """Kept for the picture."""
+        self.notices.append(Text.assemble(("note", "cyan"), f" {text}"))
+
+    def progressed(
+        self,
+        number: int,
+        step: int,
+        last_step: int,
+        metrics: Mapping[str, float],
+        standing: Callable[[], Standing],
+    ) -> None:
+        """The frame is copied when all workers have something to show."""
+        super().progressed(number, step, last_step, metrics, standing)
+        working = self.view.working.values()
+        if len(self.trials) >= FRAME and not self.frame and all(w.step for w in working):
+            self.moved(standing())
+            self.frame = self.view.lines(WIDTH, 40)
+
+    def _line(self, text: str) -> None:
+        self.trials.append(Text.from_markup(text))
 
 
 def main() -> None:
     """Tune in a temporary folder and print what was seen into the picture."""
     with tempfile.TemporaryDirectory() as temporary, Path(os.devnull).open("w") as nowhere:
         os.chdir(temporary)
+        with Copying(Console(width=WIDTH, file=nowhere, force_terminal=True)) as watch:
+            tuned = tunewright.tune("pairs", watch=watch)
         console = Console(record=True, width=WIDTH, file=nowhere, highlight=False)
         console.print("[bold]$ tunewright tune pairs[/]")
-        with ScreenWatch(console) as watch:
-            tuned = tunewright.tune("pairs", watch=watch)
-        said = console.export_text().splitlines()  # and forgotten: too long for a picture
-        trials = [line for line in said if "/40 trial" in line]
-        for line in [*said[:3], "...", *trials[:5], "...", *trials[-3:], said[-1]]:
-            console.print(line[:WIDTH], markup=False)
+        outlook = [text for text in watch.notices if " trials of " in text.plain]
+        above = [*watch.notices[:2], *watch.trials[:3], *outlook, *watch.trials[FRAME - 3 : FRAME]]
+        for line in [*above, *watch.frame]:
+            line.truncate(WIDTH, overflow="ellipsis")
+            console.print(line, no_wrap=True)
+        console.print("...")
         print_tuned(console, tuned)
         svg = console.export_svg(title="tunewright tune pairs")
     # The faces are named in the style, so no font need be fetched from anywhere.

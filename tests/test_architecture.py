@@ -35,6 +35,9 @@ FLOORS = (
 DOORS = {
     "optuna": (
         "search/study.py",
+        "search/foreign.py",
+        "search/past.py",
+        "search/publish.py",
         "search/samplers.py",
         "search/storage.py",
         "search/patient.py",

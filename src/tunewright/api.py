@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from tunewright.config.compose import Composed
 from tunewright.errors import UsageError
-from tunewright.request import Request, function_request, understand
+from tunewright.request import Files, Request, function_request, understand
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.deliver.replay import Replayed
@@ -39,6 +39,8 @@ def tune(
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
+    from_: str | Path | None = None,
+    imports: Sequence[str | Path] = (),
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
     config_name: str | None = None,
@@ -63,6 +65,8 @@ def tune(
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
+    from_: str | Path | None = None,
+    imports: Sequence[str | Path] = (),
     runs_dir: Path | str = RUNS,
     watch: "Watch | None" = None,
 ) -> "Tuned": ...
@@ -81,6 +85,8 @@ def tune(
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
+    from_: str | Path | None = None,
+    imports: Sequence[str | Path] = (),
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
     config_name: str | None = None,
@@ -101,6 +107,11 @@ def tune(
     the winner. steps: the last step that the function reports, at
     which none is pruned. See docs/functions.md.
 
+    from_: another study (its name, folder or database): the search starts at its best
+    configuration, and its trials that fit are carried over; alone, without a recipe or file, its
+    configuration and space hold as well. imports: CSV files and Optuna storages (`URL#STUDY`)
+    whose trials are carried over. Carried trials do not count towards `trials`.
+
     Raises a TunewrightError; see `search.stages.tune`.
     """
     from tunewright.search.stages import tune as tune_stages
@@ -115,6 +126,7 @@ def tune(
         "study.budget": budget,
         "study.storage": storage,
     }
+    origin = None if from_ is None else str(from_)
     if words and callable(words[0]):
         from tunewright.search.watch import Notices
 
@@ -122,20 +134,36 @@ def tune(
         request = function_request(words, space, settings)
         watch = watch or Notices()
     else:
-        request = _request(tune, words, config, config_dir, config_name, space, settings)
+        request = _request(
+            tune,
+            words,
+            config,
+            config_dir,
+            config_name,
+            space,
+            settings,
+            lambda: _files_of(origin, space, Path(runs_dir)),
+        )
     return tune_stages(
-        request.recipe, request.composed, given=request.space, runs=Path(runs_dir), watch=watch
+        request.recipe,
+        request.composed,
+        given=request.space,
+        runs=Path(runs_dir),
+        watch=watch,
+        from_=origin,
+        imports=[str(source) for source in imports],
     )
 
 
 def plan(
     *words: Any,
     space: Mapping[str, Any] | Path | str | None = None,
-    goal: str | None = None,
+    goal: str | Sequence[str] | None = None,
     steps: int | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
+    seeds: int | None = None,
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
@@ -155,6 +183,7 @@ def plan(
         "study.trials": trials,
         "study.name": name,
         "study.jobs": jobs,
+        "study.seeds": seeds,
         "study.timeout": timeout,
         "study.budget": budget,
         "study.storage": storage,
@@ -317,6 +346,16 @@ def space(
     return found, [*request.composed.notices, *notices]
 
 
+def _files_of(study: str | None, space: Mapping[str, Any] | Path | str | None, runs: Path) -> Files:
+    """The configuration and the space of a study, as if they had been typed."""
+    if study is None:
+        return Files()
+    from tunewright.search.source import files_of
+
+    trees, reserved = files_of(study, runs)
+    return Files(trees if space is None else trees[:1], reserved)
+
+
 def _request(
     command: Callable[..., Any],
     words: tuple[str, ...],
@@ -325,9 +364,11 @@ def _request(
     config_name: str | None,
     space: Mapping[str, Any] | Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
+    otherwise: Callable[[], Files] | None = None,
 ) -> Request:
     parameters = inspect.signature(command).parameters.values()
-    options = [p.name.replace("_", "-") for p in parameters if p.kind is p.KEYWORD_ONLY]
+    named = [p.name.rstrip("_").replace("_", "-") for p in parameters if p.kind is p.KEYWORD_ONLY]
+    options = ["import" if name == "imports" else name for name in named]
     return understand(
         words,
         command=command.__name__.replace("_", "-"),
@@ -337,6 +378,7 @@ def _request(
         space=space if isinstance(space, Mapping) else _path(space),
         config_dir=_path(config_dir),
         config_name=config_name,
+        otherwise=otherwise,
     )
 
 

@@ -1,12 +1,14 @@
 """What a worker runs: one run folder in, one outcome out. Imports no Optuna."""
 
+import ctypes
+import errno
 import gc
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import torch
@@ -16,8 +18,10 @@ from tunewright.errors import Diverged, OutOfMemory, TunewrightError
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import Cause, Outcome
+from tunewright.runs.record import Cause, Outcome, speaks_of_memory
+from tunewright.training.device_memory import device_peak_mib, reset_device_peak
 from tunewright.training.goal import score_of
+from tunewright.training.memory_limit import limited
 from tunewright.training.randomness import seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.trackers.tracking import Tracking, configured
@@ -30,13 +34,15 @@ def run(
     heard: Callable[[], None] | None = None,
     redirect: bool = True,
     bound: Run | None = None,
+    memory_gib: float | None = None,
 ) -> Outcome:
     """Train what lies in `folder` and write its outcome; never raises for a failed training.
 
     Raises DataError when not even the outcome can be written, KeyboardInterrupt on Ctrl-C.
     threads: CPU threads for torch. heard: called after each report. redirect: send what the
     process prints to the run's `log.txt`, native libraries included. bound: what runs, for a
-    recipe that the folder's configuration does not say all of.
+    recipe that the folder's configuration does not say all of. memory_gib: the most that this
+    process may hold meanwhile; see `training.memory_limit`.
     """
     attempt = folder.attempt
     started = time.perf_counter()
@@ -45,13 +51,15 @@ def run(
         try:
             with _log(folder, redirect):
                 try:
-                    outcome = _train(folder, reporter, threads, bound)
+                    with limited(memory_gib):
+                        outcome = _train(folder, reporter, threads, bound)
                 except (Exception, SystemExit):
                     traceback.print_exc()
                     raise
         except (Exception, SystemExit) as error:
             seconds = time.perf_counter() - started
             outcome = Outcome("failed", attempt, cause_of(error), reason_of(error), seconds=seconds)
+        outcome = _with_memory(outcome, reporter)
         folder.write_outcome(outcome)
         with _log(folder, redirect):
             reporter.tracking.finish(outcome)  # whatever it does, the outcome is on disk
@@ -66,10 +74,9 @@ def cause_of(error: BaseException) -> Cause:
         return "diverged"
     if isinstance(error, OutOfMemory | MemoryError | torch.OutOfMemoryError):
         return "out of memory"
-    text = str(error).lower()
-    if isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
-    ):
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return "out of memory"
+    if isinstance(error, RuntimeError) and speaks_of_memory(str(error)):
         return "out of memory"
     return "error"
 
@@ -78,6 +85,15 @@ def reason_of(error: BaseException) -> str:
     """One line for people."""
     text = " ".join(str(error).split())
     return text if isinstance(error, TunewrightError) else f"{type(error).__name__}: {text}"[:500]
+
+
+def _with_memory(outcome: Outcome, reporter: Reporter) -> Outcome:
+    return replace(
+        outcome,
+        memory_mib=round(reporter.memory.mib(), 1),
+        device_mib=round(device_peak_mib(ask_driver=True), 1),
+        idle_mib=round(reporter.memory.idle_mib, 1),
+    )
 
 
 def _train(
@@ -111,8 +127,7 @@ def _fresh_flags(threads: int | None) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     if threads is not None:
         torch.set_num_threads(threads)
-    if torch.cuda.is_initialized():
-        torch.cuda.reset_peak_memory_stats()
+    reset_device_peak()
 
 
 def release_memory() -> None:
@@ -120,6 +135,8 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    with suppress(AttributeError, OSError):  # only the GNU library has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

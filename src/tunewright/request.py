@@ -1,7 +1,7 @@
 """What was typed or called, sorted: a recipe or a function, files, overrides, foreign flags."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,14 @@ class Request:
     space: SpaceFile | None = None
 
 
+@dataclass(frozen=True)
+class Files:
+    """What stands in for typed files: their trees, and settings by path as if they were typed."""
+
+    trees: Sequence[tuple[Path, Tree]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class _Typed:
     recipe: str | None = None
@@ -50,11 +58,13 @@ def understand(
     space: Mapping[str, Any] | Path | None = None,
     config_dir: Path | None = None,
     config_name: str | None = None,
+    otherwise: Callable[[], Files] | None = None,
 ) -> Request:
     """Sort the words of `command`: `RECIPE|FILE [FILE] [key=value ...] [--foreign-flag value]`.
 
     options: the command's own, to suggest. settings: config paths that options of ours
-    set, left out where None. A file with a space in it is a space file, wherever it was named.
+    set, left out where None. otherwise: files and settings that hold when neither a recipe nor
+    a file is typed. A file with a space in it is a space file, wherever it was named.
 
     Raises UsageError for what cannot be meant.
     """
@@ -68,6 +78,10 @@ def understand(
             )
         typed.files.append(config)
     trees = [(file, read_yaml(file)) for file in typed.files]
+    if typed.recipe is None and not trees and otherwise is not None:
+        found = otherwise()
+        trees = list(found.trees)
+        typed.overrides[:0] = [f"{path}={_quoted(v)}" for path, v in found.settings.items()]
     recipe = _recipe(typed, trees, command)
     layers, spaces = [], []
     for file, tree in trees:

@@ -11,8 +11,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from tunewright import cli
-from tunewright.errors import ConfigError, TunewrightError, UsageError
+from tunewright import api, cli
+from tunewright.errors import ConfigError, UsageError
 from tunewright.request import understand
 from tunewright.runs.atomic import read_yaml
 
@@ -269,10 +269,73 @@ def test_a_runs_folder_that_is_a_file(files, monkeypatch, capsys):
     assert "--runs-dir" in err
 
 
-def test_verbose_shows_where_an_error_was_raised(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["tunewright", "show", "piars", "--verbose"])
-    with pytest.raises(TunewrightError):
-        cli.main()
+def test_verbose_shows_where_an_error_was_raised(monkeypatch, capsys):
+    code, _, err = typed(monkeypatch, capsys, "show", "piars", "--verbose")
+    assert code == 2
+    assert "Traceback" in err
+    assert err.rstrip().endswith("Did you mean 'pairs'?")
+
+
+def test_what_a_library_makes_of_ctrl_c_is_still_ctrl_c(monkeypatch, capsys):
+    """Clearing up after a KeyboardInterrupt can raise an error of its own."""
+
+    def interrupted(*_words, **_options):
+        try:
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise AttributeError("a half-built tree")
+        except AttributeError:
+            raise ConfigError("a file is not readable as YAML") from None
+
+    monkeypatch.setattr("tunewright.api.show", interrupted)
+    code, out, err = typed(monkeypatch, capsys, "show", "pairs")
+    assert (code, out, err) == (130, "", "tunewright: interrupted\n")
+
+
+@pytest.mark.parametrize("flag", ["--trials", "--n-trials", "--timeout"])
+def test_an_option_of_a_search_beside_train_is_a_slip(flag, monkeypatch, capsys):
+    code, _, err = typed(monkeypatch, capsys, "train", "pairs", flag, "5")
+    assert code == 2
+    assert f"tunewright tune ... {flag} 5" in err
+
+
+def test_a_name_stays_in_the_folder_of_runs(files, monkeypatch, capsys):
+    for command in ("tune", "train"):
+        code, _, err = typed(monkeypatch, capsys, command, "quadratic", "--name", "../elsewhere")
+        assert code == 2
+        assert "--runs-dir" in err
+    assert not (files.parent / "elsewhere").exists()
+
+
+def test_a_configuration_that_a_study_left_begins_a_study_of_its_own(files):
+    (files / "run/study.yaml").write_text("name: run\n")
+    (files / "run/top_configs").mkdir()
+    (files / "run/top_configs/02.yaml").write_text("recipe: pairs\n")
+    for file, name in (("best_config", "run-around-best"), ("top_configs/02", "run-around-02")):
+        found = understand([f"run/{file}.yaml"], command="tune")
+        assert found.composed.config.study.name == name
+        assert any(name in notice for notice in found.composed.notices)
+    found = understand(["run/best_config.yaml", "study.name=mine"], command="tune")
+    assert found.composed.config.study.name == "mine"
+    assert understand(["run/best_config.yaml"], command="train").composed.config.study.name is None
+
+
+def test_a_space_of_rules_alone_lies_over_the_recipes_space(files):
+    (files / "rules.yaml").write_text("forbid:\n  - {model.type: mlp}\n")
+    assert understand(["pairs", "rules.yaml"], command="tune").space.forbid == (
+        {"model.type": "mlp"},
+    )
+
+
+def test_a_notebook_may_write_paths_as_text_and_a_space_as_a_mapping(files):
+    found, _ = api.space("quadratic")
+    assert "point.x" in {p.path for p in found.parameters}
+    assert api.show(config="mine.yaml").config.seed == 5
+    request = understand(
+        ["quadratic"], command="tune", space={"point.x": {"low": 0.0, "high": 1.0}}
+    )
+    assert list(request.space.parameters) == ["point.x"]
 
 
 def test_analyze_reads_any_study_without_torch(files, monkeypatch, capsys):

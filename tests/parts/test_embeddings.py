@@ -1,5 +1,7 @@
 """Mapped tensors share their file; batches depend on seed and epoch alone."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +107,33 @@ class TestPairBatches:
         loader = batches()
         for budget in (0, 1 << 20):
             assert ids_of(loader.resident("cpu", budget), 2) == ids_of(loader, 2)
+
+    def test_what_was_moved_once_is_not_moved_again(self):
+        loader = batches()
+        moved = loader.resident("meta", 1 << 20)
+        others = PairBatches(loader.images, loader.texts, loader.ids, batch_size=3, seed=2)
+        again = others.resident("meta", 0)  # nothing is left to move, so no budget is needed
+        for name in ("images", "texts", "ids"):
+            assert getattr(moved, name).is_meta
+            assert getattr(again, name) is getattr(moved, name)
+        assert not batches().resident("meta", 0).images.is_meta
+
+    def test_what_was_moved_is_let_go_with_where_it_came_from(self):
+        loader = batches()
+        moved = loader.resident("meta", 1 << 20)
+        kept = weakref.ref(moved.images)
+        del moved
+        assert kept() is not None
+        del loader
+        assert kept() is None
+
+    def test_unshuffled_rows_of_a_resident_set_are_not_copied(self):
+        loader = batches(shuffle=False, drop_last=False)
+        images, texts, ids = zip(*loader.epoch(0), strict=True)
+        assert images[1].data_ptr() == loader.images[5:].data_ptr()
+        assert torch.equal(torch.cat(images), loader.images)
+        assert torch.equal(torch.cat(texts), loader.texts)
+        assert torch.equal(torch.cat(ids), loader.ids)
 
     @pytest.mark.gpu
     def test_resident_on_the_device(self):

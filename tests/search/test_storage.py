@@ -29,6 +29,7 @@ from tunewright.search.address import with_driver, without_password
 from tunewright.search.patient import PatientStorage, _renamed
 from tunewright.search.storage import Settings, open_storage, stored_settings
 from tunewright.search.study import Study, load_record
+from tunewright.search.transactions import MethodWriter
 from tunewright.spaces.domain import Float
 from tunewright.spaces.space import Parameter, Space
 
@@ -338,6 +339,7 @@ class TestServerAway:
         storage = made._storage
         assert isinstance(storage, PatientStorage)
         storage._seconds = 5.0  # as for a server
+        made._writer = MethodWriter(made._study, storage, made._id)
         event.listen(storage.engine, "handle_error", _renamed)
         yield made
         made.close()

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -305,6 +305,30 @@ def test_a_failed_set_up_does_not_spoil_the_next_run_of_a_worker(tmp_path: Path)
     folder.write_config(run_part(tree))
     folder.begin_attempt()
     assert job.run(folder, redirect=False).state == "done"
+
+
+@pytest.mark.parametrize(("precision", "low"), [("bf16", True), ("no", False)])
+def test_the_loss_is_computed_in_the_precision_of_the_run_and_backward_outside_of_it(
+    tmp_path: Path, precision: Literal["bf16", "no"], low: bool
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    class Watching(BlobsTask):
+        def backward(self, model: nn.Module, batches: Any, backward: Any) -> Loss:
+            total = self.loss(model, batches[0]).total
+            inside = torch.is_autocast_enabled("cpu")
+            total.register_hook(lambda _: seen.append((inside, torch.is_autocast_enabled("cpu"))))
+            backward(total)
+            return Loss(total.detach(), {})
+
+    run = Run(tmp_path)
+    goal = find_recipe("blobs").goal(run.config.goal)
+    reporter = Reporter(run.folder, run.folder.begin_attempt())
+    setup = replace(make_setup(run.config, CPU), task=Watching())  # type: ignore[arg-type]
+    train(setup, Plan(run.config, *goal, precision=precision), reporter, run.folder)
+    reporter.close()
+    assert seen
+    assert set(seen) == {(low, False)}
 
 
 def test_bf16_and_an_average_of_weights_work_together(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A finished or running study in a form to print or to store: what `analyze` shows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunewright.runs.record import STATES, StudyRecord, Trial
@@ -10,7 +11,11 @@ ENOUGH = 50
 
 
 def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int) -> dict[str, Any]:
-    """Counts, the best trial, the top table, importances with their caveats, failures."""
+    """Counts, the best trial, the top table, importances with their caveats, failures.
+
+    Counts are of the study's own trials; `carried` are those that ran in others.
+    """
+    own = replace(record, trials=record.own)
     ranked = record.ranked()
     done = len(ranked)
     return {
@@ -20,15 +25,16 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
         "direction": record.direction,
         "others": [{"goal": goal.metric, "direction": goal.direction} for goal in record.others],
         "front": [trial.number for trial in record.front()] if record.others else [],
-        "trials": len(record.trials),
-        "by_state": {state: len(record.of_state(state)) for state in STATES},
+        "trials": len(own.trials),
+        "by_state": {state: len(own.of_state(state)) for state in STATES},
+        "carried": len(record.trials) - len(own.trials),
         "best": _row(ranked[0]) if ranked else None,
         "top": [_row(trial) for trial in ranked[:top]],
         "importances": dict(importances),
         "importance_notes": _caveats(record, importances, done),
         "failures": failures(record),
-        "seconds": sum(trial.seconds or 0.0 for trial in record.trials),
-        "epochs": sum(max(trial.curve, default=0) for trial in record.trials),
+        "seconds": sum(trial.seconds or 0.0 for trial in own.trials),
+        "epochs": sum(max(trial.curve, default=0) for trial in own.trials),
     }
 
 
@@ -63,6 +69,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "epochs": max(trial.curve, default=0),
         "seconds": trial.seconds,
         "parameters": dict(trial.parameters),
+        **({"carried": trial.imported_from} if trial.imported_from else {}),
     }
 
 

@@ -47,7 +47,7 @@ def _code_of_a_command() -> int:
             raise KeyboardInterrupt from None
         if not isinstance(error, TunewrightError):
             raise
-        if "--verbose" in sys.argv[1:]:
+        if "--verbose" in sys.argv[1:] and not isinstance(error, Interrupted):
             import traceback
 
             traceback.print_exc()

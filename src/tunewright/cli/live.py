@@ -174,7 +174,8 @@ def _progress(
     room = width - len(name) - len(count) - len(right) - 8
     columns = max(BAR[0], min(BAR[1], room))
     filled = round(columns * min(1.0, done / max(1, total)))
-    text = Text(f"{name}  ", style="bold")
+    text = Text()
+    text.append(f"{name}  ", style="bold")
     text.append("━" * filled, style="cyan")
     text.append("─" * (columns - filled), style="dim")
     text.append(f"  {count}", style="bold")

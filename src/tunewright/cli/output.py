@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunewright.cli.tables import evaluation_table, importance_table, trials_table
-from tunewright.cli.wording import figure, quoted, typed
+from tunewright.cli.tables import evaluation_table, front_table, importance_table, trials_table
+from tunewright.cli.wording import figure, quoted, typed, with_interval
 from tunewright.config.compose import Composed
 from tunewright.config.show import shown
 from tunewright.errors import RunError
@@ -42,10 +42,14 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
     console.rule("best configuration")
     console.print(
         f"trial {best.number} of {len(tuned.record.trials)}, "
-        f"{tuned.record.goal} = {figure(best.score)} in the search"
+        f"{tuned.record.goal} = {with_interval(best.score, best.interval)} in the search"
+        + (f", the mean of {len(best.seeds)} seeds" if best.seeds else "")
+        + (f", carried from {best.imported_from}" if best.imported_from else "")
     )
     for path, value in best.parameters.items():
         console.print(f"  {path:<24} {figure(value)}")
+    if tuned.record.others:
+        console.print(front_table(tuned.record))
     timed_out = tuned.ending == "timed out"
     if timed_out:
         console.print("The time for the search was up; the same command goes on with it.")
@@ -73,7 +77,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
     else:
         _line(
             console,
-            f"  the same command with --trials {2 * len(tuned.record.trials)}   # search on",
+            f"  the same command with --trials {2 * len(tuned.record.own)}   # search on",
         )
 
 
@@ -237,6 +241,8 @@ def print_analysis(
         return
     states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
     console.print(f"study {overview['study']}: {overview['trials']} trials ({states})")
+    if overview.get("carried"):
+        console.print(f"beside them {overview['carried']} carried over from elsewhere")
     console.print(
         f"goal {overview['goal']} ({overview['direction']}), {overview['epochs']} epochs, "
         f"{duration(overview['seconds'])} of trials"
@@ -247,7 +253,13 @@ def print_analysis(
     if best is None:
         console.print("no trial has finished yet")
     else:
-        console.print(f"best: trial {best['trial']} with {figure(best['score'])}")
+        shown = with_interval(best["score"], best["interval"])
+        ran = f", carried from {best['carried']}" if best.get("carried") else ""
+        console.print(f"best: trial {best['trial']} with {shown}{ran}")
+        if overview["front"]:
+            others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview["others"])
+            front = ", ".join(map(str, overview["front"]))
+            console.print(f"beside {others} the front is trial {front}", soft_wrap=True)
         paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
         console.print(trials_table(overview["top"], paths, console.width))
     if overview["importances"]:
@@ -275,7 +287,8 @@ def _print_scores(console: Console, trained: "Trained") -> None:
     if len(trained.scores) == 1:
         best = trained.outcomes[0]
         console.print(
-            f"trained in full: {goal} = {figure(trained.scores[0])} on the validation set "
+            f"trained in full: {goal} = {with_interval(trained.scores[0], best.interval)} "
+            "on the validation set "
             f"(epoch {best.best_step}, {duration(best.seconds)})"
         )
         return

@@ -33,6 +33,13 @@ def tune(
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
     budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="A study to start from: its best, its trials.")
+    ] = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option("--import", help="A CSV file or Optuna storage whose trials to take over."),
+    ] = None,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = None,
@@ -60,6 +67,8 @@ def tune(
             timeout=timeout,
             budget=budget,
             storage=storage,
+            from_=from_,
+            imports=imports or (),
             config=config,
             config_dir=config_dir,
             config_name=config_name,
@@ -76,6 +85,9 @@ def plan(
     trials: Annotated[int | None, typer.Option(help="Trials in all, also after a resume.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study and its folder.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs a configuration, of which the mean counts.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
     budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
@@ -100,6 +112,7 @@ def plan(
             trials=trials,
             name=name,
             jobs=jobs,
+            seeds=seeds,
             timeout=timeout,
             budget=budget,
             storage=storage,

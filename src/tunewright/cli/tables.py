@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from tunewright.cli.wording import figure
+from tunewright.runs.record import StudyRecord
 
 
 def evaluation_table(result: Mapping[str, Any]) -> Table:
@@ -32,9 +33,24 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     for row in shown:
         table.add_column(str(row["trial"]), justify="right", no_wrap=True)
     table.add_row("score", *(figure(row["score"]) for row in shown), style="bold")
+    for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):
+        table.add_row(metric, *(figure(row["others"].get(metric, "-")) for row in shown))
     table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
     for path in paths:
         table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))
+    return table
+
+
+def front_table(record: StudyRecord) -> Table:
+    """The Pareto front of several goals, best first goal first."""
+    table = Table(title="front: no trial is better in every goal")
+    table.add_column("trial")
+    for goal in record.goals:
+        more = "more" if goal.direction == "max" else "less"
+        table.add_column(f"{goal.metric} ({more} is better)", justify="right")
+    for trial in record.front():
+        scores = [trial.score, *(trial.others.get(goal.metric) for goal in record.others)]
+        table.add_row(str(trial.number), *map(figure, scores))
     return table
 
 

@@ -1,7 +1,7 @@
 """Figures, parameters and commands as the command line writes them."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,13 @@ def figure(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def with_interval(value: Any, interval: Sequence[float] | None) -> str:
+    """A score, and between which two values it lies with 95 % confidence."""
+    if interval is None:
+        return figure(value)
+    return f"{figure(value)} ({figure(interval[0])} .. {figure(interval[1])})"
 
 
 def last_part(path: str) -> str:

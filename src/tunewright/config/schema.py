@@ -260,7 +260,9 @@ class Executor(Section):
     """Where trials run. isolation: warm workers that live across trials, or one a trial.
 
     threads: CPU threads a worker (null = its share of the cores). retries: how often a trial
-    whose worker was killed is taken up again from its last checkpoint.
+    whose worker was killed is taken up again from its last checkpoint. memory_gib: the most
+    that a worker may hold (null = no limit), of its GPU where it has one, else of RAM; a trial
+    that must run alone may hold the share of all workers.
     """
 
     type: Literal["local", "inline"] = "local"
@@ -269,6 +271,7 @@ class Executor(Section):
     trial_timeout: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 1
     grace_seconds: Positive = 15.0
+    memory_gib: Positive | None = None
 
 
 class Stages(Section):

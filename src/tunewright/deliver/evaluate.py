@@ -8,14 +8,15 @@ from tunewright.config.check import checked
 from tunewright.errors import DataError
 from tunewright.executors.machine import share
 from tunewright.recipes.find import find_recipe
-from tunewright.runs.folder import RunFolder
+from tunewright.runs.atomic import read_json
+from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.search.stages import evaluated
 
 
 def evaluate(
     run: Path | str, *, split: str | None = None, runs: Path = Path("runs")
 ) -> tuple[RunFolder, Mapping[str, Any]]:
-    """Measure a trained run; a study's folder stands for its final run.
+    """Measure a trained run; a study's folder stands for its final run, else its best trial.
 
     Raises DataError when there is no trained run.
     """
@@ -32,6 +33,9 @@ def evaluate(
 def find_run(run: Path, runs: Path) -> RunFolder:
     """The run folder that is meant; of several seeds or final runs, the one that was named."""
     for path in (run, runs / run):
+        best = read_json(StudyFolder(path).best_results)
+        if best is not None and not (path / "final").exists():  # its best trial keeps its weights
+            path = StudyFolder(path).trial(int(best["trial"])).path
         for place in (path, path / "final"):
             if (place / "config.yaml").exists() and (place / "checkpoints").exists():
                 return RunFolder(place)

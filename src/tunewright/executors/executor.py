@@ -9,10 +9,23 @@ from tunewright.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Need:
-    """What a run asks of the place where it runs. threads: CPU threads (None = the slot's)."""
+    """What a run asks of the place where it runs.
+
+    threads: CPU threads (None = the slot's). alone: no other run is there meanwhile, so it may
+    hold the memory of all slots.
+    """
 
     threads: int | None = None
     gpus: int = 0
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is or would be: RAM that its process holds already, and its GPU if any."""
+
+    held_mib: float = 0.0
+    gpu: str | None = None
 
 
 class Handle(Protocol):
@@ -38,6 +51,10 @@ class Handle(Protocol):
         """Where it runs, for people."""
         ...
 
+    def place(self) -> Place:
+        """Where it runs, and what it holds there now."""
+        ...
+
 
 class Executor(Protocol):
     """Starts attempts in run folders; results are read from the folders, not from here."""
@@ -46,6 +63,10 @@ class Executor(Protocol):
 
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
         """Start the current attempt of each folder; the caller keeps within `slots`."""
+        ...
+
+    def next_place(self) -> Place:
+        """Where the next start would run."""
         ...
 
     def wait(self, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from tunewright.executors.executor import Handle, Need
+from tunewright.executors.executor import Handle, Need, Place
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 
@@ -24,6 +24,10 @@ class InlineHandle:
     def status(self) -> str:
         """Where it runs."""
         return "this process"
+
+    def place(self) -> Place:
+        """Where it runs; without neighbours there is nothing to measure."""
+        return Place()
 
 
 class _Ending(BaseException):
@@ -50,6 +54,10 @@ class InlineExecutor:
         handles = [InlineHandle(folder, need) for folder in folders]
         self._queue.extend(handles)
         return list(handles)
+
+    def next_place(self) -> Place:
+        """Where the next start would run."""
+        return Place()
 
     def wait(self, seconds: float) -> None:
         """Run the next queued folder to its end."""

@@ -12,14 +12,18 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from tunewright.executors.executor import Handle, Need
+from tunewright.executors.executor import Handle, Need, Place
 from tunewright.executors.process import end_group, follow, start_process
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
+from tunewright.training.memory import held
 
 EXIT_SECONDS = 5.0
 """How long a worker that is leaving may take before it is killed."""
+
+GROWTH, GROWTH_MIB = 1.5, 512.0
+"""A worker is replaced when it idles with so much more than after its first run."""
 
 
 class LocalHandle:
@@ -39,11 +43,16 @@ class LocalHandle:
         """Where it runs."""
         return f"worker {self._worker.index} (pid {self._worker.process.pid})"
 
+    def place(self) -> Place:
+        """The worker, and what it holds now."""
+        return self._worker.place()
+
 
 class LocalExecutor:
-    """`slots` worker processes; a worker that dies is replaced, with `fresh` after every run.
+    """`slots` worker processes; a worker that dies or grows is replaced, with `fresh` every one.
 
-    bound: see `job.run`; pickled, which means by name for functions.
+    bound: see `job.run`; pickled, which means by name for functions. memory_gib: the most that a
+    worker may hold; a run that is alone may hold `slots` times as much.
     """
 
     def __init__(
@@ -54,8 +63,9 @@ class LocalExecutor:
         gpus: Sequence[str] = (),
         fresh: bool = False,
         bound: Run | None = None,
+        memory_gib: float | None = None,
     ):
-        self.slots = slots
+        self.slots, self._memory_gib = slots, memory_gib
         self._threads, self._gpus, self._fresh = threads, list(gpus), fresh
         self._bound = None if bound is None else _Pickled(pickle.dumps(bound))
         self._idle: list[_Worker] = []
@@ -65,6 +75,10 @@ class LocalExecutor:
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
         """Give each folder to an idle worker, or to a new one."""
         return [self._start(folder, need) for folder in folders]
+
+    def next_place(self) -> Place:
+        """The idle worker that would take the next run, or the GPU of a new one."""
+        return self._idle[-1].place() if self._idle else Place(gpu=self._gpu(self._free_index()))
 
     def wait(self, seconds: float) -> None:
         """Sleep until a worker reports, finishes or dies, or until `seconds` have passed."""
@@ -95,7 +109,9 @@ class LocalExecutor:
         while True:
             worker = self._idle.pop() if self._idle else self._new_worker()
             try:
-                worker.pipe.send((str(folder.path), need.threads or self._threads))
+                worker.pipe.send(
+                    (str(folder.path), need.threads or self._threads, self._limit(need))
+                )
             except OSError:
                 self._dismiss(worker)  # died while idle: take another
                 continue
@@ -104,10 +120,20 @@ class LocalExecutor:
             return handle
 
     def _new_worker(self) -> "_Worker":
+        index = self._free_index()
+        return _Worker(index, self._gpu(index), self._bound)
+
+    def _free_index(self) -> int:
         taken = {worker.index for worker in [*self._idle, *self._busy]}
-        index = next(i for i in range(len(taken) + 1) if i not in taken)
-        gpu = self._gpus[index % len(self._gpus)] if self._gpus else None
-        return _Worker(index, gpu, self._bound)
+        return next(i for i in range(len(taken) + 1) if i not in taken)
+
+    def _gpu(self, index: int) -> str | None:
+        return self._gpus[index % len(self._gpus)] if self._gpus else None
+
+    def _limit(self, need: Need) -> float | None:
+        if self._memory_gib is None:
+            return None
+        return self._memory_gib * (self.slots if need.alone else 1)
 
     def _hear(self, worker: "_Worker") -> None:
         finished, alive = worker.hear()
@@ -118,7 +144,7 @@ class LocalExecutor:
             worker.reap()
             worker.kill()  # what it started must not outlive it
             handle.death = "" if finished else worker.death()
-        elif self._fresh:
+        elif self._fresh or worker.has_grown():
             self._dismiss(worker)
         else:
             self._idle.append(worker)
@@ -148,7 +174,8 @@ class _Worker:
     """A process and the pipe to it; the worker ends when the pipe closes."""
 
     def __init__(self, index: int, gpu: str | None, bound: _Pickled | None) -> None:
-        self.index = index
+        self.index, self.gpu = index, gpu
+        self._idle_mib: float | None = None
         self.process, self.pipe = start_process(
             work,
             gpu,
@@ -167,6 +194,18 @@ class _Worker:
         except (EOFError, OSError):
             alive = False
         return finished, alive
+
+    def place(self) -> Place:
+        """Where a run on it is, and what it holds now."""
+        now = held(self.process.pid)
+        return Place(now.private_mib if now else 0.0, self.gpu)
+
+    def has_grown(self) -> bool:
+        """Whether it idles, after a run, with far more memory than after its first one."""
+        now = self.place().held_mib
+        if self._idle_mib is None:
+            self._idle_mib = now
+        return now > GROWTH * self._idle_mib + GROWTH_MIB
 
     def kill(self) -> None:
         """SIGKILL to the worker's whole process group."""
@@ -194,7 +233,7 @@ class _Worker:
 
 def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
     """The life of a worker: folders in, `True` out after each, until the pipe closes."""
-    inbox: SimpleQueue[tuple[str, int]] = SimpleQueue()
+    inbox: SimpleQueue[tuple[str, int, float | None]] = SimpleQueue()
     follow(pipe, inbox.put)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -211,7 +250,13 @@ def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
             end_group()  # nobody listens: this is not the run's failure, so it must not end as one
 
     while True:
-        path, threads = inbox.get()
-        job.run(RunFolder(Path(path)), threads=threads, heard=lambda: say(False), bound=bound)
+        path, threads, memory_gib = inbox.get()
+        job.run(
+            RunFolder(Path(path)),
+            threads=threads,
+            heard=lambda: say(False),
+            bound=bound,
+            memory_gib=memory_gib,
+        )
         job.release_memory()
         say(True)

@@ -5,13 +5,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-import psutil
-
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.errors import ConfigError
+from tunewright.executors.free import free_mib
 
 WORKER_GIB = 1.5
-"""Assumed resident set of a worker with torch loaded, until it is measured."""
+"""What a trial is assumed to need, until trials have been measured or a limit is given."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,17 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
                 expected="1 with executor.type=inline, which has one process",
                 remedy="Leave out --jobs, or use executor.type=local.",
             )
+        if config.memory_gib is not None:
+            raise ConfigError(
+                f"executor.memory_gib = {config.memory_gib:g}",
+                expected="null with executor.type=inline, whose process is yours",
+                remedy="Use executor.type=local.",
+            )
         return Share(1, config.threads or cores(), (), "inline: this process")
     gpus = visible_gpus()
-    free_gib = psutil.virtual_memory().available / 2**30
-    by_memory = max(1, int(free_gib / WORKER_GIB))
+    free_gib = free_mib() / 1024
+    limit = None if gpus else config.memory_gib  # on a GPU the limit is one of its memory
+    by_memory = max(1, int(free_gib / (limit or WORKER_GIB)))
     if jobs is not None:
         slots, why = jobs, "as asked"
     elif gpus:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from tunewright.errors import DataError
 from tunewright.parts.torch_archive import read_record
+from tunewright.training.memory_limit import make_room_to_map
 
 # dtype -> how numpy holds it; numpy has no bfloat16, its bits travel as uint16
 STORED_AS: Mapping[str, npt.DTypeLike] = {"float16": "<f2", "float32": "<f4", "bfloat16": "<u2"}
@@ -90,6 +91,8 @@ def read_rows(file: ArrayFile) -> np.memmap[Any, np.dtype[Any]]:
 def map_rows(file: ArrayFile, mode: Literal["r", "r+", "c"]) -> np.memmap[Any, np.dtype[Any]]:
     """Map a described file read-only (r), for writing (r+), or with private writes (c)."""
     stored = np.dtype(STORED_AS[file.dtype])
+    if mode == "c":
+        make_room_to_map(math.prod(file.shape) * stored.itemsize + file.offset)
     return np.memmap(file.path, dtype=stored, mode=mode, offset=file.offset, shape=file.shape)
 
 

@@ -229,10 +229,15 @@ class _LogSumExpSum(Function):
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         wants_a, wants_b = ctx.needs_input_grad
         logits = _wide(a @ b.T)  # [B, B]
-        rows, columns = logits.logsumexp(1, keepdim=True), logits.logsumexp(0)
-        if wants_a or wants_b:
-            slope = (logits - rows).exp_().add_(logits.sub_(columns).exp_())
-            ctx.save_for_backward(slope @ b if wants_a else None, slope.T @ a if wants_b else None)
+        if not (wants_a or wants_b):
+            return logits.logsumexp(1).sum() + logits.logsumexp(0).sum()
+        # `logsumexp` would throw away the exponentials, which are the slope but for their sums.
+        row_peaks, column_peaks = logits.amax(1, keepdim=True), logits.amax(0)
+        by_row, by_column = (logits - row_peaks).exp_(), logits.sub_(column_peaks).exp_()
+        row_sums, column_sums = by_row.sum(1, keepdim=True), by_column.sum(0)
+        slope = by_row.mul_(1 / row_sums).add_(by_column.mul_(1 / column_sums))
+        ctx.save_for_backward(slope @ b if wants_a else None, slope.T @ a if wants_b else None)
+        rows, columns = row_peaks + row_sums.log(), column_peaks + column_sums.log()
         return rows.sum() + columns.sum()
 
     @staticmethod

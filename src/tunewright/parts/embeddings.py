@@ -1,12 +1,13 @@
 """Embeddings as tensors: mapped from their files and handed out in batches, without a loader."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from tunewright.errors import DataError
 from tunewright.parts.array_files import ArrayFile, describe, map_rows
@@ -77,19 +78,31 @@ class PairBatches:
 
         Yields images [B, width], texts [B, width], ids [B], a micro-batch at a time.
         """
-        for batch in torch.split(self._order(epoch), self.batch_size)[: self._batches]:
+        if not self.shuffle:
+            yield from self._in_order()
+            return
+        # Moved whole: a GPU would be waited for at every batch that sends its own few rows.
+        order = self._order(epoch).to(self.ids.device)
+        for batch in torch.split(order, self.batch_size)[: self._batches]:
             for rows in batch.tensor_split(self.micro_batches):
                 yield self._gather(rows)  # sorting them first measured no faster from a warm file
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> "PairBatches":
         """The same batches with all tensors moved to `device`, if they fit into the budget.
 
-        Moving once costs less than copying every batch. Where they do not fit, batches keep
-        coming from the mapped files and only they go to `device`.
+        Moving once costs less than copying every batch, and a tensor that was moved before is
+        taken from there while it lives here: the next trial of a warm worker has nothing to copy.
+        Where they do not fit, batches keep coming from the mapped files and only they go to
+        `device`.
         """
+        device = torch.device(device)
         tensors = (self.images, self.texts, self.ids)
-        if sum(tensor.nbytes for tensor in tensors) <= budget_bytes:
-            tensors = (self.images.to(device), self.texts.to(device), self.ids.to(device))
+        missing = [tensor for tensor in tensors if _copy_on(device, tensor) is None]
+        if sum(tensor.nbytes for tensor in missing) <= budget_bytes:
+            for tensor in missing:
+                _COPIES.setdefault(tensor, {})[device] = tensor.to(device)
+            images, texts, ids = (_COPIES[tensor][device] for tensor in tensors)
+            tensors = (images, texts, ids)
         return PairBatches(
             *tensors,
             batch_size=self.batch_size,
@@ -107,16 +120,36 @@ class PairBatches:
         return rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
 
     def _order(self, epoch: int) -> Tensor:
-        if not self.shuffle:
-            return torch.arange(len(self.ids))
         # a sequence, so that (seed 1, epoch 2) and (seed 2, epoch 1) are different orders
         state = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
         return torch.randperm(len(self.ids), generator=torch.Generator().manual_seed(state))
 
     def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows = rows.to(self.ids.device)
         images, texts = (
             side.index_select(0, rows).to(self.device, self.dtype)
             for side in (self.images, self.texts)
         )
         return images, texts, self.ids.index_select(0, rows).to(self.device)
+
+    def _in_order(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows as they lie: views of the tensors, where these have the device and the dtype."""
+        for at in range(0, self._batches * self.batch_size, self.batch_size):
+            sides = (
+                side[at : at + self.batch_size] for side in (self.images, self.texts, self.ids)
+            )
+            for images, texts, ids in zip(
+                *(side.tensor_split(self.micro_batches) for side in sides), strict=True
+            ):
+                yield (
+                    images.to(self.device, self.dtype),
+                    texts.to(self.device, self.dtype),
+                    ids.to(self.device),
+                )
+
+
+_COPIES: MutableMapping[Tensor, dict[torch.device, Tensor]] = WeakIdKeyDictionary()
+"""What was moved to a device, for as long as the tensor it was moved from lives."""
+
+
+def _copy_on(device: torch.device, tensor: Tensor) -> Tensor | None:
+    return _COPIES.get(tensor, {}).get(device)

@@ -60,11 +60,15 @@ class RunFolder:
         """Store the configuration that this run repeats."""
         write_yaml(self.config, tree, header=header)
 
-    def write_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Store what a study sampled for this run, from which its database can be rebuilt."""
-        write_json(
-            self.path / "trial.json", {"parameters": dict(parameters), "started": time.time()}
-        )
+    def write_parameters(
+        self, parameters: Mapping[str, Any], *, started: float | None = None
+    ) -> None:
+        """Store what a study sampled for this run, from which its database can be rebuilt.
+
+        started: when it was begun; now unless it was before.
+        """
+        began = time.time() if started is None else started
+        write_json(self.path / "trial.json", {"parameters": dict(parameters), "started": began})
 
     def read_parameters(self) -> tuple[dict[str, Any], float] | None:
         """What was sampled, and the time (seconds since 1970) of the start; None if unknown."""

@@ -100,4 +100,11 @@ def _parse(line: dict[str, Any]) -> Progress | None:
     if "step" not in line:
         return None
     metrics = {k: math.nan if v is None else float(v) for k, v in line["metrics"].items()}
-    return Progress(line["attempt"], line["step"], metrics, line["seconds"], line["memory_mib"])
+    return Progress(
+        line["attempt"],
+        line["step"],
+        metrics,
+        line["seconds"],
+        line["memory_mib"],
+        line.get("device_mib", 0.0),
+    )

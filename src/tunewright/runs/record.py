@@ -17,7 +17,8 @@ COSTS: Mapping[str, str] = {
     "parameters": "weights that the model has",
     "size_mib": "MiB of its weights and buffers",
     "latency_ms": "milliseconds to predict one row, median, on the training device",
-    "memory_mib": "MiB of memory at the peak of the run",
+    "memory_mib": "MiB of RAM that its worker alone held at the peak of the run",
+    "device_mib": "MiB of GPU memory at the peak of the run",
     "seconds": "training time",
 }
 """What every run can be measured by besides its task's metrics; less is better."""
@@ -25,13 +26,24 @@ COSTS: Mapping[str, str] = {
 INFEASIBLE: tuple[Cause, ...] = ("diverged", "out of memory")
 """Causes that lie in the configuration: told to the sampler as violated constraints."""
 
+NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+    "bad_alloc",
+    "memoryerror",
+)
+
 
 @dataclass(frozen=True)
 class Progress:
     """One line of `progress.jsonl`: the metrics after `step` epochs of training.
 
     seconds: training time since the run began, all attempts together.
-    memory_mib: peak memory of the worker (resident set, or allocator peak on a GPU).
+    memory_mib, device_mib: the peaks of this attempt until now, in RAM that only its worker
+    holds, and on the GPU.
     """
 
     attempt: int
@@ -39,6 +51,7 @@ class Progress:
     metrics: Mapping[str, float]
     seconds: float
     memory_mib: float = 0.0
+    device_mib: float = 0.0
 
 
 class Goal(NamedTuple):
@@ -58,7 +71,8 @@ class Outcome:
     """How an attempt at a run ended; `metrics` are those of `best_step`.
 
     interval: the 95 % interval of the first goal over the validation set, where the task knows
-    it. costs: some of `COSTS`. memory_mib: at the peak.
+    it. costs: some of `COSTS`. memory_mib, device_mib: the peaks of the attempt, in RAM that only
+    its worker holds, and on the GPU. idle_mib: RAM that the worker held before it.
     """
 
     state: OutcomeState
@@ -71,12 +85,24 @@ class Outcome:
     interval: tuple[float, float] | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
     memory_mib: float = 0.0
+    device_mib: float = 0.0
+    idle_mib: float = 0.0
 
     @property
     def measured(self) -> Mapping[str, float]:
         """Everything that a goal or a constraint may name."""
-        spent = {"seconds": self.seconds, "memory_mib": self.memory_mib}
+        spent = {
+            "seconds": self.seconds,
+            "memory_mib": self.memory_mib,
+            "device_mib": self.device_mib,
+        }
         return {**{k: v for k, v in spent.items() if v}, **self.costs, **self.metrics}
+
+
+def speaks_of_memory(text: str) -> bool:
+    """Whether a message says that an allocation failed; torch, CUDA and the C library differ."""
+    text = text.lower()
+    return any(phrase in text for phrase in NO_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -95,6 +121,7 @@ class Trial:
     score: of the first goal; with several seeds, their mean. others: the scores of the other
     goals, by metric. interval: 95 %, of the score. seeds: the score by seed, when there are
     several. constraints: by how much each is broken; none is when all are 0 or less.
+    imported_from: `STUDY/17` for one that ran in another study, and has no folder in this one.
     """
 
     number: int
@@ -110,6 +137,7 @@ class Trial:
     costs: Mapping[str, float] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
+    imported_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +158,11 @@ class StudyRecord:
     def goals(self) -> tuple[Goal, ...]:
         """All goals, the first one first."""
         return (Goal(self.goal, self.direction), *self.others)
+
+    @property
+    def own(self) -> tuple[Trial, ...]:
+        """The trials that this study ran itself: those that its total counts."""
+        return tuple(trial for trial in self.trials if not trial.imported_from)
 
     def of_state(self, *states: TrialState) -> list[Trial]:
         """The trials in one of `states`, by number."""

@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 
 MARGIN = 0.1
 """Share of what is predicted that is kept in reserve."""
+TURN_SECONDS = 1.0
+"""From the end of the search to the start of the final training."""
 CLOSING_SECONDS = 1.0
 """For ending workers and writing files."""
 
@@ -52,7 +54,7 @@ class Budget:
 
     def fits(self, seconds: float) -> bool:
         """Whether something that is predicted to take `seconds` ends in time."""
-        return seconds * (1.0 + MARGIN) + CLOSING_SECONDS <= self.left
+        return seconds * (1.0 + MARGIN) + TURN_SECONDS + CLOSING_SECONDS <= self.left
 
     def ends_search(self, ledger: Ledger, best: int | None, executor: Executor) -> bool:
         """Whether the search has to stop now.
@@ -74,7 +76,7 @@ class Budget:
 
     def allows(self, watch: Watch) -> bool:
         """Whether the final training may begin; if it does not fit, that is said."""
-        if self.predicted is None or self.predicted <= self.left - CLOSING_SECONDS:
+        if self.predicted is None or self.predicted <= self.left:
             return True
         watch.notice(
             f"the final training and the evaluation are predicted to take "

@@ -109,6 +109,11 @@ class Pace:
         return max(0.0, whole - (spent.slot_seconds or 0.0))
 
     @property
+    def share_to_end(self) -> float:
+        """The share of the trials that make all steps."""
+        return math.prod(s for step, s in self.going_on.items() if step < self.last_step)
+
+    @property
     def share_of_steps(self) -> float:
         """The mean length of a trial, as a share of the full one."""
         return self.steps_from(0) / self.last_step

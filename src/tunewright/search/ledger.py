@@ -9,7 +9,7 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.quantities import duration, size
 from tunewright.runs.record import StudyRecord, TrialState
-from tunewright.search.disk import run_bytes, study_bytes
+from tunewright.search.disk import EVALUATION_BYTES, run_bytes, study_bytes
 from tunewright.search.estimate import (
     NOTHING_AFTER,
     Closing,
@@ -145,7 +145,13 @@ class Ledger:
         own, weights = run_bytes(run)
         final = self.closing.steps > 0
         disk = study_bytes(
-            own, weights, trials=self.total, epochs=self.last_step, slots=self.slots, final=final
+            own,
+            weights,
+            trials=self.total,
+            epochs=self.last_step,
+            slots=self.slots,
+            final=final,
+            evaluation=EVALUATION_BYTES if self.closing.evaluation else 0,
         )
         stepped = any(spent.steps for spent in self._ended.values())
         epochs = f" of {self.last_step} epochs" if stepped else ""
@@ -156,8 +162,10 @@ class Ledger:
 
     def pause_seconds(self, grace: float) -> float:
         """How long the running trials need to save themselves: an epoch, at most the grace."""
-        paces = [r.seconds / r.steps for r in self._running.values() if r.steps]
-        return min(grace, max(paces)) if len(paces) == len(self._running) and paces else grace
+        pace = self.pace()
+        usual = pace.seconds_a_step if pace is not None else 0.0
+        paces = [r.seconds / r.steps if r.steps else usual for r in self._running.values()]
+        return min(grace, max(paces, default=0.0))
 
     def _estimates(self) -> tuple[float | None, Pace | None]:
         now = self.clock()

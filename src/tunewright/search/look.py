@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.analysis.overview import overview
-from tunewright.config.tree import Tree, get
+from tunewright.config.apply import with_values
+from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import StudyError, did_you_mean
 from tunewright.recipes.find import find_recipe
+from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
@@ -16,6 +18,7 @@ from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage import silence_optuna
 from tunewright.search.study import load_record
+from tunewright.spaces.space import Space
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,29 @@ class Looked:
         recipe, tree, folder = find_recipe(self.record.recipe), self.configuration, self.folder
 
         def configure(trial: Trial) -> Tree:
+            if trial.imported_from:
+                return full_configuration(
+                    recipe, tree, _without_folder(recipe, folder, tree, trial)
+                )
             ran = folder.trial(trial.number).read_config()
             beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
             chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
             return full_configuration(recipe, tree, {**beside, **chosen})
 
         return write_top_configs(folder, self.record, configure, count)
+
+
+def _without_folder(
+    recipe: Recipe, folder: StudyFolder, tree: Tree, trial: Trial
+) -> dict[str, Any]:
+    """What a trial that ran in another study replaces here: its values, derived, reserved."""
+    reserved = read_yaml(folder.settings).get("reserved") or {}
+    derived = read_yaml(folder.space).get("derived") or {}
+    explore, config = with_values(tree, flatten(tree["stages"]["explore"]), recipe.config)
+    around = flatten(get(explore, recipe.searched, {}) if recipe.searched else explore)
+    facts = recipe.facts(config) if derived else {}
+    complete = Space((), (), derived, {**around, **reserved, **facts}).complete(trial.parameters)
+    return {**reserved, **{recipe.path(name): value for name, value in complete.items()}}
 
 
 def look(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import NotWritten, StorageLost
-from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail, read_progress
 from tunewright.runs.record import Goal, Outcome, Request, Trial
@@ -24,6 +24,8 @@ from tunewright.search.estimate import NOTHING_AFTER, Closing, assumed_stops
 from tunewright.search.interrupt import StopFlag, stopping
 from tunewright.search.ledger import Ledger
 from tunewright.search.lock import Lease
+from tunewright.search.memory import Memory, with_memory
+from tunewright.search.peaks import REMEMBERED
 from tunewright.search.pruning import Pruner
 from tunewright.search.study import Study
 from tunewright.search.verdict import verdict
@@ -75,6 +77,11 @@ class _Run:
     values: Mapping[str, Any]
     folder: RunFolder
 
+    @property
+    def name(self) -> str:
+        """As it is called in notices."""
+        return f"trial {self.number}"
+
 
 @dataclass
 class _Live:
@@ -106,8 +113,11 @@ class Loop:
         self._deaths: Counter[RunFolder] = Counter()
         self._outcomes: dict[int, dict[int, Outcome]] = {}
         record = study.record()
-        self._ended = {t.number: t for t in record.trials if t.state != "running"}
-        self._done = {t.number for t in record.of_state("done")}
+        self._ended = {t.number: t for t in record.own if t.state != "running"}
+        self._done = {t.number for t in record.of_state("done") if t.curve}
+        self._memory = Memory(search.executor, watch.notice)
+        for trial in list(self._ended.values())[-REMEMBERED:]:
+            self._memory.learn(search.folder.trial(trial.number), trial.parameters)
         self._weights = BestWeights(search.folder, record)
         self._waiting = [self._first_run(number, values) for number, values in study.running()]
         self._began = time.monotonic()
@@ -118,6 +128,7 @@ class Loop:
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
         self._ledger.slots = executor.slots
+        self._memory.executor = executor
         try:
             return self._search(executor, stop)
         except (StorageLost, NotWritten):
@@ -194,7 +205,7 @@ class Loop:
             outcome = run.folder.read_outcome()
             if outcome is None or outcome.state == "paused":
                 outcome = _pruned_before(run.folder)
-            if outcome is not None:
+            if outcome is not None and not self._memory.takes_up(run.name, run.folder, outcome):
                 self._finish(run, outcome)
             else:
                 self._waiting.append(run)
@@ -210,9 +221,15 @@ class Loop:
                 run = self._first_run(*self.study.ask())
             else:
                 return
-            self._start(executor, run)
+            if not self._start(executor, run):
+                self._waiting.insert(0, run)
+                return
 
-    def _start(self, executor: Executor, run: _Run) -> None:
+    def _start(self, executor: Executor, run: _Run) -> bool:
+        """Give a run to the executor, if there is memory for it now."""
+        beside = [live.handle for live in self._live]
+        if not self._memory.admits(run.name, run.folder, run.values, beside):
+            return False
         if not run.folder.config.exists():
             first = run.seed == self.search.seeds[0]
             if first:
@@ -220,7 +237,7 @@ class Loop:
             tree = self.search.configure(run.values)
             run.folder.write_config(tree if first else {**tree, "seed": run.seed})
         attempt = run.folder.begin_attempt()
-        [handle] = executor.start([run.folder], Need())
+        [handle] = executor.start([run.folder], self._memory.need(run.folder))
         passed = max(self.study.curves[run.number], default=0)
         limit = self.search.executor.trial_timeout
         self._live.append(
@@ -237,6 +254,7 @@ class Loop:
             self._ledger.started(run.number)
         self.watch.started(run.number, run.values, handle.status())
         self.watch.moved(self.standing())
+        return True
 
     def _read(self, live: _Live) -> None:
         for progress in live.tail.poll():
@@ -245,15 +263,8 @@ class Loop:
             number, step, last = live.run.number, progress.step, self.search.last_step
             self._ledger.progressed(number, step, progress.seconds)
             self.watch.progressed(number, step, last, progress.metrics, self.standing)
-            self._maybe_prune(live)
-            self._ledger.progressed(live.run.number, progress.step, progress.seconds)
-            self.watch.progressed(
-                live.run.number,
-                progress.step,
-                self.search.last_step,
-                progress.metrics,
-                self.standing,
-            )
+            if self._time_is_up():  # in this very process, nobody else looks before its end
+                self._ask_to_pause()
 
     def _store(self, run: _Run, step: int, metrics: Mapping[str, float]) -> None:
         """A trial's curve is that of its first run."""
@@ -283,7 +294,11 @@ class Loop:
         if outcome is None or outcome.state == "paused":
             self._ledger.released(live.run.number)
         if outcome is not None:
-            self._finish(live.run, outcome)
+            self._memory.learn(live.run.folder, live.run.values, outcome)
+            if self._memory.takes_up(live.run.name, live.run.folder, outcome):
+                self._waiting.append(live.run)
+            else:
+                self._finish(live.run, outcome)
 
     def _after_death(self, live: _Live) -> Outcome | None:
         """The outcome of a run whose worker died, or None when it is taken up again."""
@@ -293,6 +308,8 @@ class Loop:
         if live.deadline is not None and time.monotonic() > live.deadline:
             limit = self.search.executor.trial_timeout
             return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
+        if (outcome := self._memory.killed(live.handle)) is not None:
+            return outcome
         self._deaths[run.folder] += 1
         if self._deaths[run.folder] <= self.search.executor.retries:
             self.watch.notice(
@@ -340,7 +357,7 @@ class Loop:
                 live.run.folder.write_request(Request("cancel", live.attempt))
 
     def _verdict(self, run: _Run, outcomes: Mapping[int, Outcome]) -> Trial:
-        return verdict(
+        trial = verdict(
             run.number,
             run.values,
             self.study.curves[run.number],
@@ -348,6 +365,7 @@ class Loop:
             self.search.goals,
             self.search.constraints,
         )
+        return with_memory(trial, run.folder, outcomes.values())
 
     def _replicate(self, first: _Run, outcomes: dict[int, Outcome]) -> None:
         """Bring in the runs by the other seeds, before any new trial."""
@@ -357,7 +375,11 @@ class Loop:
         ]
         for run in reversed(runs):
             outcome = run.folder.read_outcome()
-            if outcome is None or outcome.state == "paused":
+            if (
+                outcome is None
+                or outcome.state == "paused"
+                or self._memory.takes_up(run.name, run.folder, outcome)
+            ):
                 self._waiting.insert(0, run)
             else:  # before this session
                 outcomes[run.seed] = outcome
@@ -365,7 +387,10 @@ class Loop:
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves; those that do not within the grace are killed."""
         self._ask_to_pause()
-        deadline = time.monotonic() + self.search.executor.grace_seconds
+        grace, budget = self.search.executor.grace_seconds, self.search.budget
+        if budget is not None:
+            grace = min(grace, max(0.0, budget.left))
+        deadline = time.monotonic() + grace
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
             self.hear()

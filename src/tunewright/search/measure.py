@@ -22,8 +22,8 @@ from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Request
 from tunewright.search.disk import run_bytes
 from tunewright.search.loop import WAIT_SECONDS
-from tunewright.search.prepare import Prepared
-from tunewright.search.stages import evaluated, make_executor, run_tree
+from tunewright.search.prepare import Prepared, run_tree
+from tunewright.search.stages import evaluated, make_executor
 
 ONCE_SECONDS = 60.0
 """A first epoch that takes longer is not followed by a second one."""
@@ -37,8 +37,8 @@ class Measured:
 
     step_seconds: an epoch. startup_seconds: of a trial in a warm worker, before and after its
     epochs. worker_seconds: until a new worker is warm. evaluation_seconds: None when there is
-    none. run_bytes: a run folder without its checkpoints, which have checkpoint_bytes.
-    memory_mib: peak of a worker.
+    none. run_bytes: a run folder without its checkpoints, which have checkpoint_bytes;
+    evaluation_bytes are what the evaluation adds. memory_mib: peak of a worker.
     """
 
     step_seconds: float
@@ -47,6 +47,7 @@ class Measured:
     evaluation_seconds: float | None
     run_bytes: int
     checkpoint_bytes: int
+    evaluation_bytes: int
     memory_mib: float
 
 
@@ -79,6 +80,7 @@ def measure(
         finally:
             executor.close()
         one = folders[0]
+        own, weights = run_bytes(one)
         took = None
         if evaluates and recipe.evaluate:
             began = time.monotonic()
@@ -88,7 +90,6 @@ def measure(
                 if time.monotonic() - began < EVALUATION_SECONDS:
                     raise
             took = time.monotonic() - began
-        own, weights = run_bytes(one)
         reports = [report for folder in folders for report in read_progress(folder.progress)]
         startup = second.slot_seconds - second.training_seconds
         return Measured(
@@ -98,6 +99,7 @@ def measure(
             took,
             own,
             weights,
+            run_bytes(one)[0] - own,
             max((report.memory_mib for report in reports), default=0.0),
         )
 

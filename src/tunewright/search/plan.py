@@ -122,10 +122,12 @@ def _made(
         took.startup_seconds,
         known.going_on if known else {step: 1.0 - share for step, share in stops.items()},
     )
+    unpruned = _each_seed(replace(pace, going_on={}), prepared.settings.seeds)
+    every = _each_seed(pace, prepared.settings.seeds)
     after = closing(recipe, composed, prepared, machine)
     after = replace(after, evaluation=took.evaluation_seconds or 0.0)
     warm = took.worker_seconds if work.new or work.waiting else 0.0
-    search = warm + (seconds_left(work, pace) or 0.0)
+    search = warm + (seconds_left(work, every) or 0.0)
     final = after.training_seconds(pace)
     begun = len(record.trials) if record is not None else 0
     made = Plan(
@@ -139,11 +141,11 @@ def _made(
         threads=machine.threads,
         pruner=study.pruner.type,
         step_seconds=pace.seconds_a_step,
-        startup_seconds=pace.startup,
+        startup_seconds=took.startup_seconds,
         worker_seconds=took.worker_seconds,
         trained_share=pace.share_of_steps,
         search_seconds=search,
-        unpruned_seconds=warm + (seconds_left(work, replace(pace, going_on={})) or 0.0),
+        unpruned_seconds=warm + (seconds_left(work, unpruned) or 0.0),
         final_epochs=after.steps,
         final_seconds=final,
         evaluation_seconds=after.evaluation,
@@ -155,10 +157,17 @@ def _made(
             epochs=epochs,
             slots=machine.slots,
             final=after.steps > 0,
+            evaluation=took.evaluation_bytes,
         ),
         memory_mib=took.memory_mib,
     )
-    return within(made, pace, study.budget) if study.budget is not None else made
+    return within(made, every, study.budget) if study.budget is not None else made
+
+
+def _each_seed(pace: Pace, seeds: int) -> Pace:
+    """What trains to its end trains again with each further seed, one run after another."""
+    whole = pace.startup + pace.seconds_a_step * pace.last_step
+    return replace(pace, startup=pace.startup + (seeds - 1) * pace.share_to_end * whole)
 
 
 def within(made: Plan, pace: Pace, budget: float) -> Plan:

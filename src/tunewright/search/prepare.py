@@ -1,7 +1,7 @@
 """Everything about a study that can be checked before its first trial."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,10 @@ NOT_COMPARED = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that has passed every check and not yet begun."""
+    """A study that has passed every check and not yet begun.
+
+    known: what is stored of it, None for a new one. changed: what differs in its space since.
+    """
 
     name: str
     url: str
@@ -51,6 +54,8 @@ class Prepared:
     settings: Settings
     constraints: tuple[Constraint, ...]
     notices: tuple[str, ...]
+    known: Settings | None = None
+    changed: tuple[str, ...] = ()
 
 
 def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs: Path) -> Prepared:
@@ -93,8 +98,10 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         constraints=tuple(limit.text for limit in limits),
         seeds=study.seeds,
     )
+    changed: tuple[str, ...] = ()
     if known is not None:
-        refuse_other_study(name, _brought_up(known, settings, recipe), settings)
+        changed = changed_space(known, settings)
+        refuse_other_study(name, _brought_up(known, settings, recipe), settings, recipe)
     return Prepared(
         name,
         url,
@@ -106,6 +113,8 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         settings,
         limits,
         (*notices, *changes),
+        known,
+        changed,
     )
 
 
@@ -168,6 +177,12 @@ def trial_values(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) 
     return {**prepared.reserved, **{recipe.path(name): v for name, v in complete.items()}}
 
 
+def run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
+    """The whole configuration of a trial of the study."""
+    values = trial_values(recipe, prepared, values)
+    return run_part(with_values(prepared.explore, values, recipe.config)[0])
+
+
 def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) -> Tree:
     """A trial's values at full fidelity: the configuration `tree` with its final stage."""
     replaced = flatten(tree["stages"]["final"])
@@ -179,8 +194,24 @@ def run_part(tree: Tree) -> Tree:
     return {key: value for key, value in tree.items() if key not in ("study", "executor", "stages")}
 
 
-def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
-    """StudyError when what is stored under `name` is another search than the wanted one."""
+def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
+    """What differs between two spaces besides defaults: parameters, then kinds of rules."""
+    old, new = (json.loads(json.dumps(s.space)) for s in (known, wanted))
+    changed = [
+        path
+        for path in {**old["parameters"], **new["parameters"]}
+        if _domain(old["parameters"].get(path)) != _domain(new["parameters"].get(path))
+    ]
+    changed += [rules for rules in ("forbid", "derived") if old.get(rules) != new.get(rules)]
+    return tuple(changed)
+
+
+def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Recipe) -> None:
+    """StudyError when what is stored under `name` is another search than the wanted one.
+
+    Another space is none: it is rebased. Settings that only one of the two spaces leaves alone
+    are judged there, trial by trial.
+    """
     if known.recipe != wanted.recipe:
         raise StudyError(
             f"the study {name!r} belongs to the recipe {known.recipe!r}",
@@ -199,22 +230,16 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings) -> None:
             expected="the same, since they were judged when each trial ended",
             remedy="Choose another --name.",
         )
-    old, new = (json.loads(json.dumps(s.space)) for s in (known, wanted))
-    changed = [
-        path
-        for path in {**old["parameters"], **new["parameters"]}
-        if _domain(old["parameters"].get(path)) != _domain(new["parameters"].get(path))
-    ]
-    changed += [rules for rules in ("forbid", "derived") if old.get(rules) != new.get(rules)]
-    if changed:
-        raise StudyError(
-            f"the space of the study {name!r} has changed: {', '.join(changed)}",
-            expected="the space it was begun with (it lies in space.yaml of its folder)",
-            remedy="Leave out --space to go on with the old space, or choose another --name.",
-        )
     settings = {**known.configuration, **wanted.configuration}
+    moved: set[str] = set()
+    if changed_space(known, wanted):
+        names = [*known.space["parameters"], *wanted.space["parameters"]]
+        moved = {recipe.path(name) for name in names}
     differing = [
-        path for path in settings if known.configuration.get(path) != wanted.configuration.get(path)
+        path
+        for path in settings
+        if known.configuration.get(path) != wanted.configuration.get(path)
+        and not _searched(path, moved)
     ]
     if differing:
         shown = "; ".join(
@@ -260,14 +285,17 @@ def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
 def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
     """The settings that all trials share, as they are compared on a resume."""
     searched = {recipe.path(p.path) for p in space.parameters}
-    kinds = {path.removesuffix("type") for path in searched if path.endswith(".type")}
     return {
         path: value
         for path, value in flatten(explore).items()
-        if not path.startswith(NOT_COMPARED)
-        and path not in searched
-        and not any(path.startswith(kind) for kind in kinds)
+        if not path.startswith(NOT_COMPARED) and not _searched(path, searched)
     }
+
+
+def _searched(path: str, searched: Collection[str]) -> bool:
+    """Whether a setting is searched, or lies in a section whose kind is."""
+    kinds = (other.removesuffix("type") for other in searched if other.endswith(".type"))
+    return path in searched or any(path.startswith(kind) for kind in kinds)
 
 
 def _domain(fields: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -18,14 +18,11 @@ from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.constraints import constraints
 from tunewright.search.storage import Settings, quiet
-from tunewright.search.translation import distribution, encoded, end_of
+from tunewright.search.translation import DROPPED, distribution, encoded, end_of
 from tunewright.search.verdict import verdict
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, canonical
 from tunewright.spaces.rules import conditions
 from tunewright.spaces.space import Parameter, Space
-
-DROPPED = "dropped"
-"""User attribute of a trial that only keeps its number: why it is no more than that."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from tunewright.search.look import study_folder
 from tunewright.search.patient import PatientStorage
 from tunewright.search.prepare import shared_settings
 from tunewright.search.rebuild import (
-    DROPPED,
     Told,
     mend_attempt,
     placeholder,
@@ -46,7 +45,7 @@ from tunewright.search.storage import (
     stored_lease,
     stored_settings,
 )
-from tunewright.search.translation import direction
+from tunewright.search.translation import DROPPED, IMPORTED, direction
 from tunewright.spaces.space import Space
 
 
@@ -212,7 +211,7 @@ def _compare(
 ) -> None:
     """Fill in what a stored trial lacks; where it says otherwise, it stands."""
     at = f"trial {stored.number}"
-    if DROPPED in stored.user_attrs:
+    if DROPPED in stored.user_attrs or IMPORTED in stored.user_attrs:  # which ran elsewhere
         return
     if DROPPED in told.trial.user_attrs:
         found.differing.append(f"{at}: {told.lost[0]}" if there else f"{at} has no folder")

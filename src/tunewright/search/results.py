@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,21 +67,23 @@ def link_foreign_names(folder: StudyFolder, names: Mapping[str, str]) -> None:
 
 def summary(record: StudyRecord) -> dict[str, Any]:
     """The study in figures; counts by state and cause."""
+    own = replace(record, trials=record.own)
     causes: dict[str, int] = {}
-    for trial in record.of_state("failed", "infeasible"):
+    for trial in own.of_state("failed", "infeasible"):
         causes[trial.cause or "error"] = causes.get(trial.cause or "error", 0) + 1
     return {
         "study": record.name,
         "recipe": record.recipe,
         "goal": record.goal,
         "direction": record.direction,
-        "trials": len(record.trials),
-        "by_state": {state: len(record.of_state(state)) for state in STATES},
+        "trials": len(own.trials),
+        "by_state": {state: len(own.of_state(state)) for state in STATES},
+        "carried": len(record.trials) - len(own.trials),
         "failures_by_cause": causes,
         "best_trial": record.best.number if record.best else None,
         "best_score": record.best.score if record.best else None,
         "front": front(record),
-        "epochs_trained": sum(max(trial.curve, default=0) for trial in record.trials),
+        "epochs_trained": sum(max(trial.curve, default=0) for trial in own.trials),
     }
 
 

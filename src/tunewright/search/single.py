@@ -9,15 +9,18 @@ from typing import Any, Literal
 from tunewright.config.apply import with_values
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.config.schema import RunConfig
-from tunewright.config.tree import Tree, flatten
+from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, RunError
-from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import Outcome, Request
+from tunewright.search.fitting import differences
 from tunewright.search.interrupt import Interrupted, StopFlag, stopping
+from tunewright.search.ladder import as_asked
 from tunewright.search.loop import WAIT_SECONDS
+from tunewright.search.memory import Memory
 from tunewright.search.prepare import run_part
 from tunewright.search.watch import Watch
 
@@ -58,7 +61,7 @@ def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
         try:
             if StudyFolder(path).settings.exists():
                 continue  # a study's folder is no place for a run
-            if not folder.config.exists() or _same(folder.read_config(), tree):
+            if not folder.config.exists() or not differences(as_asked(folder), tree):
                 return folder
         except ConfigError:
             continue  # not readable: leave it alone
@@ -104,15 +107,6 @@ def run_seeds(
     return trained
 
 
-def _same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a stored configuration trains the wanted one, with `auto` decided or not."""
-    kept = flatten({**stored, "trackers": None})
-    flat = flatten({**run_part(dict(wanted)), "trackers": None})
-    return kept.keys() == flat.keys() and all(
-        value in ("auto", kept[path]) for path, value in flat.items()
-    )
-
-
 def pause_when_due(folder: RunFolder, until: float | None) -> None:
     """Ask what trains in `folder`, or in its seeds' folders, for a pause once the time is up."""
     if until is not None and time.monotonic() >= until:
@@ -140,11 +134,16 @@ def _train_all(
     waiting = list(folders)
     running: dict[Path, tuple[Handle, ProgressTail]] = {}
     deaths: dict[Path, int] = {}
+    memory = Memory(limits, watch.notice)
+    memory.executor = executor
     while waiting or running:
         while waiting and len(running) < executor.slots and not stop.set:
+            beside = [handle for handle, _ in running.values()]
+            if not memory.admits(str(waiting[0].path), waiting[0], {}, beside):
+                break
             folder = waiting.pop(0)
             attempt = folder.begin_attempt()
-            [handle] = executor.start([folder], Need())
+            [handle] = executor.start([folder], memory.need(folder))
             running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
         if stop.set:
             if stop.signalled and running:
@@ -159,6 +158,9 @@ def _train_all(
                 continue
             del running[path]
             folder, outcome = RunFolder(path), RunFolder(path).read_outcome()
+            outcome = outcome or memory.killed(handle)
+            if outcome is not None:
+                memory.learn(folder, {}, outcome)
             if outcome is None:
                 deaths[path] = deaths.get(path, 0) + 1
                 if deaths[path] > limits.retries:
@@ -167,6 +169,8 @@ def _train_all(
                 waiting.append(folder)
             elif outcome.state == "paused":
                 raise _paused()
+            elif memory.takes_up(str(path), folder, outcome):
+                waiting.insert(0, folder)
             elif outcome.state != "done":
                 raise RunError(
                     f"the training in {path} failed ({outcome.cause}): {outcome.reason}",

@@ -1,14 +1,13 @@
 """Explore, then final: a study at a cheap fidelity, then its winner trained in full."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from tunewright.config.apply import with_values
 from tunewright.config.compose import Composed
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
@@ -24,6 +23,7 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import StudyRecord
 from tunewright.search.address import without_password
 from tunewright.search.budget import Budget, evaluated_in_time, finished_in_time
+from tunewright.search.carry import carry, started_from
 from tunewright.search.closing import closing
 from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import FolderLock, Lease, refuse_if_alive
@@ -33,10 +33,11 @@ from tunewright.search.prepare import (
     full_configuration,
     prepare,
     refuse_leading_out,
-    run_part,
+    run_tree,
     trial_values,
 )
 from tunewright.search.pruning import pruner
+from tunewright.search.rebase import rebase
 from tunewright.search.repair import adopt
 from tunewright.search.results import link_foreign_names, write_results
 from tunewright.search.single import Trained, free_folder, is_done, pause_when_due, run_seeds
@@ -65,22 +66,30 @@ def tune(
     given: SpaceFile | None = None,
     runs: Path = Path("runs"),
     watch: Watch | None = None,
+    from_: str | None = None,
+    imports: Sequence[str] = (),
 ) -> Tuned:
     """Search, resume if the study was begun before, then train and evaluate the winner.
 
-    given: a space file, laid over the recipe's own. Raises a TunewrightError of the kind that
-    fits for everything that can be known before the first trial; afterwards only for lost
-    storage (StorageLost), a failed final training (RunError) and Ctrl-C (Interrupted).
+    given: a space file, laid over the recipe's own. from_, imports: see `api.tune`. Raises a
+    TunewrightError of the kind that fits for everything that can be known before the first
+    trial; afterwards only for lost storage (StorageLost), a failed final training (RunError)
+    and Ctrl-C (Interrupted).
     """
     began = time.monotonic()
     silence_optuna()
     watch = watch or Silent()
     prepared = prepare(recipe, composed, given=given, runs=runs)
+    prepared, sources = started_from(recipe, prepared, from_, imports, runs)
     for notice in prepared.notices:
         watch.notice(notice)
     lock = FolderLock(prepared.folder.path)
     try:
         refuse_if_alive(prepared.name, stored_lease(prepared.url, prepared.name))
+        if prepared.changed:
+            rebase(recipe, prepared, watch)
+        elif sources:
+            carry(recipe, prepared, sources, [*([from_] if from_ else []), *imports], watch)
         executor_share = share(prepared.config.executor, prepared.config.study.jobs)
         watch.notice(
             f"{executor_share.slots} worker(s) with {executor_share.threads} CPU thread(s) each "
@@ -321,17 +330,12 @@ def make_executor(
         gpus=machine.gpus,
         fresh=config.executor.isolation == "trial",
         bound=bound,
+        memory_gib=config.executor.memory_gib,
     )
 
 
 def _bound(recipe: Recipe) -> Run | None:
     return None if isinstance(recipe.run, str) else recipe.run
-
-
-def run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
-    """What a trial with these values trains."""
-    values = trial_values(recipe, prepared, values)
-    return run_part(with_values(prepared.explore, values, recipe.config)[0])
 
 
 def _write_study_files(prepared: Prepared, composed: Composed) -> None:
@@ -348,6 +352,7 @@ def _write_study_files(prepared: Prepared, composed: Composed) -> None:
             "configuration": _shown(composed.tree),
             "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
             "settings": prepared.settings.as_stored(),
+            "reserved": dict(prepared.reserved),
         },
         header="What `tunewright analyze` needs to know of this study.",
     )

@@ -34,7 +34,7 @@ from tunewright.search.storage import (
 )
 from tunewright.search.transactions import writer
 from tunewright.search.translation import (
-    OURS_TO_RUN,
+    IMPORTED,
     decoded_params,
     direction,
     distribution,
@@ -42,6 +42,7 @@ from tunewright.search.translation import (
     end_of,
     record_of,
     suggested,
+    trials_of,
 )
 from tunewright.spaces.points import grid, identity, is_finite
 from tunewright.spaces.sample import draw
@@ -82,9 +83,9 @@ class Study:
             self._id = self._storage.get_study_id_from_name(name)
             self._writer = writer(self._study, self._storage, self._id)
             self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
-            stored = self._study.get_trials(deepcopy=False, states=OURS_TO_RUN)
+            stored = trials_of(self._study)
         self._trial_ids = {t.number: t._trial_id for t in stored}
-        self.count = len(stored)
+        self.count = sum(_counts(trial) for trial in stored)
         self._memory = InMemoryStorage()
         self._view = optuna.create_study(
             storage=self._memory,
@@ -92,7 +93,7 @@ class Study:
             sampler=optuna_sampler(
                 settings.sampler,
                 space,
-                (settings.seed + 1_000_003 * self.count) % 2**32,  # what NumPy takes
+                (settings.seed + 1_000_003 * len(stored)) % 2**32,  # what NumPy takes
                 stored,
             ),
             directions=directions,
@@ -111,6 +112,8 @@ class Study:
         Raises StudyError when no point is left to try.
         """
         values = self.space.default() if self.count == 0 else None
+        if values is not None and identity(self.space, values) in self._tried:
+            values = None  # another study's trial, which was carried over, has tried it
         view_trial = None
         if values is None:
             values, view_trial = self._sampled()
@@ -232,6 +235,11 @@ class Study:
             trial.intermediate_values = {}
         view_id = self._memory.create_new_trial(self._view_id, trial)
         self._view_trials[trial.number] = view_id
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    """Whether a trial was asked for here: `study.trials` counts those, and no others."""
+    return IMPORTED not in trial.user_attrs
 
 
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:

@@ -42,6 +42,16 @@ RUN = "run"
 """User attribute with what the runs of a trial told besides their scores."""
 OURS_TO_RUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 """Not WAITING: a point that another program enqueued is no trial of ours."""
+DROPPED = "dropped"
+"""User attribute of a trial that only keeps its number: why it is no more than that."""
+IMPORTED = "imported_from"
+"""User attribute of a trial that ran in another study: `STUDY/17`."""
+
+
+def trials_of(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count for anything: not those that only keep their number."""
+    trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
+    return [trial for trial in trials if DROPPED not in trial.user_attrs]
 
 
 def suggested(trial: optuna.Trial, parameter: Parameter) -> Any:
@@ -125,7 +135,7 @@ def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> E
 
 def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
     """A stored study as plain values; without settings it is not one of ours."""
-    trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
+    trials = trials_of(study)
     goals = settings.goals if settings else _foreign_goals(study)
     return StudyRecord(
         name=study.study_name,
@@ -173,4 +183,5 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         costs=run.get("costs") or {},
         constraints=constraints,
         interval=(interval[0], interval[1]) if interval else None,
+        imported_from=attributes.get(IMPORTED, ""),
     )

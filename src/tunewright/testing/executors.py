@@ -169,6 +169,27 @@ class ExecutorContract(ABC):
         assert slow.read_outcome() is None
         executor.close()  # once more is harmless
 
+    def test_a_place_says_what_is_held_there(self, executor: Executor, tmp_path: Path) -> None:
+        before = executor.next_place()
+        [handle] = executor.start([_folder(tmp_path / "run", self.quick())], Need())
+        where = handle.place()
+        _wait_for_end(executor, [handle])
+        assert where.gpu == before.gpu
+        assert where.held_mib >= 0.0
+        if self.separate:
+            assert handle.place().held_mib >= 0.0, "also when it has ended"
+
+    def test_a_run_tells_its_peak(self, executor: Executor, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "run", self.quick())
+        _wait_for_end(executor, executor.start([folder], Need(alone=True)))
+        outcome = folder.read_outcome()
+        assert outcome is not None
+        assert outcome.memory_mib >= outcome.idle_mib > 1.0
+        assert all(
+            0.0 < report.memory_mib <= outcome.memory_mib
+            for report in read_progress(folder.progress)
+        )
+
     def test_status_says_where_it_runs(self, executor: Executor, tmp_path: Path) -> None:
         [handle] = executor.start([_folder(tmp_path / "run", self.quick())], Need())
         assert handle.status()

@@ -1,5 +1,6 @@
 """What every recipe keeps to."""
 
+import math
 import subprocess
 import sys
 from abc import ABC
@@ -15,7 +16,7 @@ from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
 from tunewright.config.leaves import leaves
 from tunewright.recipes.find import find_recipe
-from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.recipe import Recipe, imported
 from tunewright.runs.folder import RunFolder
 from tunewright.search.prepare import checked_space, stage
 from tunewright.search.stages import train
@@ -85,6 +86,20 @@ class RecipeContract(ABC):
         assert space.contains(default)
         changed, config = with_values(tree, space.complete(default), recipe.config)
         assert checked(changed, recipe.config) == config
+
+    def test_micro_batches_make_as_many_steps(self, recipe: Recipe) -> None:
+        """A run that had no room is taken up again in smaller ones, as the same training."""
+        if not recipe.setup:
+            pytest.skip("it brings its own training")
+        import torch
+
+        steps = []
+        for parts in (1, 2):
+            config = compose(recipe, [*self.small, f"training.accumulate={parts}"]).config
+            batches = len(imported(recipe.setup)(config, torch.device("cpu")).train)
+            steps.append(math.ceil(batches / parts))
+            assert batches % parts == 0, "the last step of an epoch would be a smaller one"
+        assert steps[0] == steps[1]
 
     def test_training_runs_and_its_config_alone_gives_the_same_score(
         self, recipe: Recipe, composed: Composed, tmp_path: Path

@@ -1,15 +1,13 @@
 """How a training speaks with its coordinator: through its folder, whoever that is."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
-
-import psutil
-import torch
 
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter
 from tunewright.runs.record import Progress, Request
+from tunewright.training.device_memory import device_peak_mib
+from tunewright.training.memory import MemoryPeak
 from tunewright.training.trackers.tracking import Tracking
 
 POLL_SECONDS = 0.05
@@ -20,6 +18,7 @@ class Reporter:
 
     heard: called after each report, so that a coordinator in the same process, or one that
     waits on a pipe, looks at once. tracking: set before `begin` to have the run copied.
+    memory: the peak of the run, looked for until `close`.
     """
 
     def __init__(
@@ -30,7 +29,7 @@ class Reporter:
         self._heard = heard
         self._writer: ProgressWriter | None = None
         self._polled = 0.0
-        self._process = psutil.Process(os.getpid())
+        self.memory = MemoryPeak()
 
     def begin(self, resumed_from: int) -> None:
         """Say which epoch this attempt starts from; must precede the first report."""
@@ -40,7 +39,14 @@ class Reporter:
     def report(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
         """Report the metrics after `step` epochs; safe on disk when this returns."""
         assert self._writer is not None, "begin() must come before report()"
-        progress = Progress(self.attempt, step, dict(metrics), seconds, self._memory_mib())
+        progress = Progress(
+            self.attempt,
+            step,
+            dict(metrics),
+            seconds,
+            round(self.memory.mib(), 1),
+            round(device_peak_mib(), 1),
+        )
         self._writer.write(progress)
         self.tracking.log(progress)
         self._polled = 0.0
@@ -57,11 +63,7 @@ class Reporter:
 
     def close(self) -> None:
         """Release the progress file and the trackers."""
+        self.memory.close()
         self.tracking.close()
         if self._writer is not None:
             self._writer.close()
-
-    def _memory_mib(self) -> float:
-        if torch.cuda.is_initialized():
-            return torch.cuda.max_memory_allocated() / 2**20
-        return float(self._process.memory_info().rss / 2**20)

@@ -9,6 +9,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.config.tree import put
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal, Outcome
+from tunewright.training.precision import cpu_precision
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
 from tunewright.training.trainer import Plan, resolve_precision, train
@@ -23,12 +24,14 @@ def start(
 ) -> Outcome:
     """Train `config` in `folder`; automatic choices are written into its config first."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    setup = make_setup(config, device)
     precision = resolve_precision(config.training.precision, cpu=device.type == "cpu")
     if config.training.precision == "auto":
+        if device.type == "cpu":
+            precision = cpu_precision(setup.model, config.training.batch_size)
         tree = folder.read_config()
         put(tree, "training.precision", {"no": "fp32"}.get(precision, precision))
         folder.write_config(tree)
-    setup = make_setup(config, device)
     for notice in setup.notices:
         print(notice)
     return train(setup, Plan(config, *goal, precision), report, folder)

@@ -143,7 +143,8 @@ class _Run:
         steps = 0
         loader = self.setup.train.epoch(self.standing.epoch)
         for batches in _steps(loader, self.training.accumulate):
-            loss = self.task.backward(self.model, batches, self.accelerator.backward)
+            with self.accelerator.autocast():  # the loss too: its products can outweigh the model's
+                loss = self.task.backward(self.model, batches, self._backward)
             if self.training.clip_norm is not None:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
             set_factor(self.optimizer, factor(self.plan.config.schedule, self._clock))
@@ -163,6 +164,10 @@ class _Run:
                 return {}, request
         self._refuse_divergence(bad_step)
         return {f"train_{name}": float(value) / steps for name, value in sums.items()}, None
+
+    def _backward(self, total: Tensor) -> None:
+        with torch.autocast(total.device.type, enabled=False):
+            self.accelerator.backward(total)
 
     def _valid(self) -> tuple[Metrics, dict[str, float]]:
         measured = passed(self.task, self._best_model, self.setup.valid)

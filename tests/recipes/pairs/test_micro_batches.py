@@ -205,3 +205,17 @@ def test_what_the_heads_keep_for_backward_shrinks() -> None:
         ):
             PairTask().backward(model, batches, Tensor.backward)
     assert most[8] < most[1] / 4
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_both_passes_drop_the_same_units() -> None:
+    words = ["model=mlp", "model.dropout=0.4"]
+    whole, cached = model_of(*words).cuda(), model_of(*words).cuda()
+    batches = [tuple(side.cuda() for side in part) for part in cut(rows(model_of()), 4)]
+    torch.manual_seed(11)
+    vectors = [whole(images, texts) for images, texts, _ in batches]
+    images, texts = (torch.cat(side) for side in zip(*vectors, strict=True))
+    PairTask().contrast(whole, images, texts, torch.cat([b[2] for b in batches])).total.backward()
+    torch.manual_seed(11)
+    PairTask().backward(cached, batches, Tensor.backward)
+    assert_same(whole, cached)

@@ -25,12 +25,15 @@ from tunewright.recipes.pairs.files import PairSet, integer_ids
 from tunewright.recipes.pairs.groups import image_and_text_groups
 from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.recipes.pairs.sets import PairSets, open_sets
+from tunewright.training.device_memory import free_device_bytes
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Images [B, width], texts [B, width], ids [B, 2]: which rows are positives; which text."""
 
 EVALUATION_ROWS = 4096
+MIN_EVALUATION_ROWS = 256
+"""At once, and however little memory there is."""
 RESIDENT_SHARE = 0.5
 """Of the free memory of a GPU, what the data may take to stay on it."""
 
@@ -135,8 +138,9 @@ def make_setup(config: PairsConfig, device: torch.device) -> Setup:
     valid = evaluation_batches(sets, sets.valid, config, device)
     test = evaluation_batches(sets, sets.test, config, device) if sets.test else None
     if device.type == "cuda":
-        budget = int(torch.cuda.mem_get_info(device)[0] * RESIDENT_SHARE)
+        budget = int(free_device_bytes(device) * RESIDENT_SHARE)
         train = train.resident(device, budget)
+        valid = valid.resident(device, budget // 2)
     return Setup(make_model(config, sets), PairTask(), train, valid, test)
 
 
@@ -158,7 +162,7 @@ def evaluation_batches(
     """All rows of a set, in order."""
     return PairBatches(
         *_tensors(sets, pairs, config, training=False),
-        batch_size=EVALUATION_ROWS,
+        batch_size=max(MIN_EVALUATION_ROWS, EVALUATION_ROWS // config.training.accumulate),
         seed=0,
         device=device,
         shuffle=False,

@@ -35,13 +35,15 @@ class Point(Section):
 class Faults(Section):
     """What goes wrong from epoch `epoch` on, in the runs with x of at least `from_x`.
 
-    first_attempts: attempts that go wrong; later ones do not.
+    first_attempts: attempts that go wrong; later ones do not. leak_mib: what the run never
+    gives back to its process, whatever else happens.
     """
 
     kind: Fault = "none"
     epoch: int = 2
     from_x: float = -5.0
     first_attempts: int = 1_000_000
+    leak_mib: int = 0
 
 
 class QuadraticConfig(RunConfig):

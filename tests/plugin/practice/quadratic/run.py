@@ -13,6 +13,8 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
 from tunewright.training.reporter import Reporter
 
+LEAKED: list[bytes] = []
+
 
 def score(point: Point, epoch: int) -> float:
     """The curve of a point: rises towards minus its squared distance from the optimum."""
@@ -24,6 +26,8 @@ def run(folder: RunFolder, config: QuadraticConfig, reporter: Reporter) -> Outco
     """One attempt; a checkpoint after every epoch holds nothing but the epoch."""
     faults = config.faults
     doomed = config.point.x >= faults.from_x and reporter.attempt <= faults.first_attempts
+    if faults.leak_mib:
+        LEAKED.append(b"x" * (faults.leak_mib * 2**20))
     saved = folder.checkpoints / "last.json"
     start = (read_json(saved) or {"epoch": 0})["epoch"]
     reporter.begin(start)

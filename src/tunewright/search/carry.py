@@ -1,0 +1,172 @@
+"""A new study that starts from what others found: their best configuration, their trials."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import StudyError
+from tunewright.recipes.recipe import Recipe
+from tunewright.search.address import without_password
+from tunewright.search.csv_trials import csv_trials
+from tunewright.search.fitting import REPEATED, Misfit, counted, judged
+from tunewright.search.past import attributes_of, taken_over
+from tunewright.search.prepare import Prepared
+from tunewright.search.publish import publish
+from tunewright.search.source import Source, any_storage, located, own_study, place_name
+from tunewright.search.translation import IMPORTED
+from tunewright.search.watch import Watch
+from tunewright.spaces.build import specification
+from tunewright.spaces.domain import nearest
+
+SOURCES = "carried_from"
+"""User attribute of a study: what was asked for when its trials were carried over."""
+
+
+def started_from(
+    recipe: Recipe, prepared: Prepared, study: str | None, files: Sequence[str], runs: Path
+) -> tuple[Prepared, tuple[Source, ...]]:
+    """The study with the best configuration of `study` as its first trial; where trials come from.
+
+    A study that was begun with the same sources goes on, and takes nothing twice. Raises
+    StudyError for a study that was begun without them, and for sources of another recipe or
+    direction.
+    """
+    asked = [*([study] if study else []), *files]
+    if not asked:
+        return prepared, ()
+    taken = () if prepared.known is None else _taken(prepared)
+    shown = {one: without_password(one) for one in asked}
+    new = [one for one in asked if shown[one] not in taken and place_of(one, runs) not in taken]
+    if study in new and place_of(study, runs) == place_name(prepared.url, prepared.name):
+        raise StudyError(
+            f"the study {prepared.name!r} cannot start from itself",
+            remedy="Choose another --name for the new one.",
+        )
+    if prepared.known is not None:
+        if new:
+            without = ", ".join(shown[one] for one in new)
+            raise StudyError(
+                f"the study {prepared.name!r} was begun without {without}",
+                expected="a new study, which takes trials over before its first one",
+                remedy="Choose another --name.",
+            )
+        stored = prepared.known.space["parameters"]
+        defaults = {p: f["default"] for p, f in stored.items() if f.get("default") is not None}
+        return _with_defaults(prepared, defaults), ()
+    sources = []
+    if study:
+        source = replace(own_study(study, recipe, prepared, runs), is_start=True)
+        prepared = _started_at(recipe, prepared, source)
+        sources.append(source)
+    for file in files:
+        if is_table(file):
+            sources.append(csv_trials(Path(file), recipe, prepared))
+        else:
+            sources.append(any_storage(file, recipe, prepared))
+    places = [source.place for source in sources]
+    if len(set(places)) < len(places):
+        raise StudyError(
+            f"{', '.join(map(without_password, asked))} name one source twice", expected="each once"
+        )
+    return prepared, tuple(sources)
+
+
+def carry(
+    recipe: Recipe,
+    prepared: Prepared,
+    sources: Sequence[Source],
+    asked: Sequence[str],
+    watch: Watch,
+) -> None:
+    """Begin the study with those trials of the sources that fit, numbered from 0.
+
+    asked: the sources as they were typed. Raises StudyError when a file has none that fits.
+    """
+    trials = [(source, past, one) for source in sources for past, one in source.trials]
+    verdicts = judged(
+        recipe, prepared, [replace(one, number=n) for n, (_, _, one) in enumerate(trials)]
+    )
+    kept = []
+    for number, (source, past, _) in enumerate(trials):
+        verdict = verdicts[number]
+        if not isinstance(verdict, Misfit):
+            mark = {IMPORTED: f"{source.label}/{past.number}"}
+            kept.append(taken_over(past, prepared.space, verdict, mark))
+    lines = []
+    for source in sources:
+        own = [verdicts[n] for n, (other, _, _) in enumerate(trials) if other is source]
+        misfits = [*source.left, *(v for v in own if isinstance(v, Misfit))]
+        fitting, count = len(own) + len(source.left) - len(misfits), len(own) + len(source.left)
+        reasons = [f"  not carried over, {line}" for line in counted(misfits)]
+        if source.ignored:
+            reasons.append(f"  ignored: {', '.join(source.ignored)}, unknown to {recipe.name}")
+        repeated = any(misfit.alike == REPEATED for misfit in misfits)
+        if not fitting and not repeated and not source.is_start:
+            said = "; ".join(line.strip() for line in reasons) or "it holds none"
+            raise StudyError(
+                f"no trial of {source.place} fits this study: {said}",
+                expected="values in the space, and a score",
+                remedy=f"See the space with tunewright space {recipe.name}.",
+            )
+        lines += [f"{fitting} of {count} trials of {source.label} are carried over", *reasons]
+    publish(
+        prepared.url,
+        prepared.name,
+        prepared.settings,
+        kept,
+        {SOURCES: [*map(without_password, asked), *(source.place for source in sources)]},
+    )
+    for line in lines:
+        watch.notice(line)
+
+
+def is_table(file: str) -> bool:
+    """Whether a file is read as rows of text."""
+    return Path(file).suffix.lower() in (".csv", ".tsv")
+
+
+def place_of(source: str, runs: Path) -> str:
+    """A source however it was typed; empty where it cannot be told without opening it."""
+    if is_table(source):
+        return str(Path(source).resolve())
+    try:
+        place = located(source, runs)
+    except StudyError:
+        return ""
+    return place_name(place.url, place.name) if place.name else ""
+
+
+def _taken(prepared: Prepared) -> Sequence[str]:
+    taken: Sequence[str] = attributes_of(prepared.url, prepared.name).get(SOURCES) or ()
+    return taken
+
+
+def _started_at(recipe: Recipe, prepared: Prepared, source: Source) -> Prepared:
+    """The study with the source's best values as its defaults."""
+    if source.best is None:
+        text = f"no trial of {source.label} has finished: the first trial is the default one"
+        return replace(prepared, notices=(*prepared.notices, text))
+    values = {p.path: source.best.get(recipe.path(p.path)) for p in prepared.space.parameters}
+    started = _with_defaults(prepared, {k: v for k, v in values.items() if v is not None})
+    text = f"starts at the best configuration of {source.label}"
+    outside = [
+        f"{path} = {value}"
+        for path, value in values.items()
+        if value is not None and not prepared.space[path].domain.contains(value)
+    ]
+    if outside:
+        text += f", as near as the space allows ({', '.join(outside)} lies outside)"
+    if started.space.default() is None:
+        text = f"the best configuration of {source.label} is forbidden here, and not tried"
+    return replace(started, notices=(*started.notices, text))
+
+
+def _with_defaults(prepared: Prepared, values: Mapping[str, Any]) -> Prepared:
+    parameters = tuple(
+        replace(p, default=nearest(p.domain, values[p.path])) if p.path in values else p
+        for p in prepared.space.parameters
+    )
+    space = replace(prepared.space, parameters=parameters)
+    settings = replace(prepared.settings, space=specification(space))
+    return replace(prepared, space=space, settings=settings)

@@ -1,0 +1,130 @@
+"""How much memory a run takes: the peak of what only its process holds.
+
+Counted are private pages, pages shared with other processes by name, and what was swapped out:
+what the machine gets back when the process ends. Pages of mapped files are not counted, since
+all workers share those of a data set and the machine drops them when it needs room. The
+proportional share of every page (PSS) would split them fairly, but asking for it walks all page
+tables: 14 ms a look with nothing but torch loaded, against 0.04 ms for this. Imports no torch.
+"""
+
+import os
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+SAMPLE_SECONDS = 0.05
+CHILDREN_SECONDS = 5.0
+"""How often the peak is looked for, and how often in child processes, which costs more."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a process holds now. mapped_mib: of files; highest_mib: with them, ever."""
+
+    private_mib: float
+    mapped_mib: float
+    highest_mib: float
+
+
+def held(pid: int | None = None) -> Held | None:
+    """What a process holds, by default this one; None when it is gone."""
+    try:
+        status = Path(f"/proc/{pid or 'self'}/status").read_bytes()
+    except OSError:
+        return _held_elsewhere(pid)
+    kib = {}
+    for line in status.splitlines():
+        name, _, value = line.partition(b":")
+        if name in (b"RssAnon", b"RssShmem", b"RssFile", b"VmSwap", b"VmHWM"):
+            kib[name] = int(value.split()[0])
+    if b"RssAnon" not in kib:
+        return None  # it has ended, and nobody has asked how
+    private = kib[b"RssAnon"] + kib.get(b"RssShmem", 0) + kib.get(b"VmSwap", 0)
+    return Held(private / 1024, kib.get(b"RssFile", 0) / 1024, kib.get(b"VmHWM", 0) / 1024)
+
+
+def children_mib(pid: int) -> float:
+    """What the child processes of `pid` hold besides pages that they share with it."""
+    total = 0.0
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                for child in (thread / "children").read_text().split():
+                    total += _share_mib(child)
+    return total
+
+
+class MemoryPeak:
+    """The highest private memory of this process and its children from now until `close`.
+
+    A thread looks every 50 ms. What rose and fell in between is found in the kernel's own mark
+    of the highest resident set, where it may be reset: less the most that was ever mapped at a
+    look, it is a peak that private memory has reached for certain. idle_mib: what was held at
+    the start.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reset = _reset_mark()
+        start = held() or Held(0.0, 0.0, 0.0)
+        self.idle_mib = start.private_mib
+        self._peak, self._mapped, self._children = start.private_mib, start.mapped_mib, 0.0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory-peak", daemon=True)
+        self._thread.start()
+
+    def mib(self) -> float:
+        """The peak so far."""
+        now = held()
+        with self._lock:
+            if now is not None:
+                self._mapped = max(self._mapped, now.mapped_mib)
+                self._peak = max(self._peak, now.private_mib + self._children)
+                if self._reset:
+                    self._peak = max(self._peak, now.highest_mib - self._mapped)
+            return self._peak
+
+    def close(self) -> None:
+        """Look no more."""
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        due = time.monotonic() + CHILDREN_SECONDS / 5
+        while not self._end.wait(SAMPLE_SECONDS):
+            if time.monotonic() >= due:
+                self._children = children_mib(os.getpid())
+                due = time.monotonic() + CHILDREN_SECONDS
+            self.mib()
+
+
+def _reset_mark() -> bool:
+    """Let the kernel's mark of the highest resident set begin anew; whether it did."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _share_mib(pid: str) -> float:
+    """Its proportional share of private and named pages: a forked child has its parent's too."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    names = ("Pss_Anon", "Pss_Shmem", "SwapPss")
+    return sum(int(line.split()[1]) for line in lines if line.startswith(names)) / 1024
+
+
+def _held_elsewhere(pid: int | None) -> Held | None:
+    """Where there is no /proc, mapped files cannot be told from the rest."""
+    try:
+        resident = psutil.Process(pid).memory_info().rss / 2**20
+    except psutil.Error:
+        return None
+    return Held(resident, 0.0, resident)

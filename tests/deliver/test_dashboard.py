@@ -1,0 +1,83 @@
+"""optuna-dashboard on a study: what it shows, what it refuses, how it ends."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from practice.quadratic.studies import tuned
+
+from tunewright.deliver.dashboard import dashboard, read_only_url, reading_only
+from tunewright.errors import ConfigError, StudyError
+
+installed = pytest.mark.skipif(
+    find_spec("optuna_dashboard") is None, reason="optuna-dashboard is not installed"
+)
+
+
+def test_a_study_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="no study 'nothing'"):
+        dashboard("nothing", runs=tmp_path)
+
+
+def test_without_the_package_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned(tmp_path, "study.trials=1")
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
+    with pytest.raises(ConfigError, match=r"pip install 'tunewright\[dashboard\]'"):
+        dashboard("study", runs=tmp_path)
+
+
+def test_a_database_file_is_opened_to_read(tmp_path: Path) -> None:
+    file = tmp_path / "my study.db"
+    sqlite3.connect(file).close()
+    url = read_only_url(f"sqlite:///{file}")
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), uri=True)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    assert read_only_url("postgresql://host/db") == "postgresql://host/db"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_what_would_change_something_is_refused(method: str) -> None:
+    answers: list[str] = []
+    asked = reading_only(lambda _environ, start: [start("200 OK", []) or b"page"])
+    asked({"REQUEST_METHOD": method}, lambda status, _headers: answers.append(status))
+    asked({"REQUEST_METHOD": "GET"}, lambda status, _headers: answers.append(status))
+    assert answers == ["403 Forbidden", "200 OK"]
+
+
+@installed
+@pytest.mark.slow
+def test_it_shows_a_study_until_ctrl_c(tmp_path: Path) -> None:
+    tuned(tmp_path, "study.trials=3")
+    before = (tmp_path / "study/study.db").read_bytes()
+    words = ["dashboard", "study", "--runs-dir", str(tmp_path), "--port", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tunewright", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[1]
+    with urllib.request.urlopen(f"{address}api/studies") as page:
+        [study] = json.load(page)["study_summaries"]
+    assert study["study_name"] == "study"
+    with urllib.request.urlopen(f"{address}api/studies/{study['study_id']}") as page:
+        assert len(json.load(page)["trials"]) == 3
+    delete = urllib.request.Request(f"{address}api/studies/{study['study_id']}", method="DELETE")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(delete)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "the dashboard has ended\n")
+    assert (tmp_path / "study/study.db").read_bytes() == before

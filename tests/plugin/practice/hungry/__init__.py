@@ -1,0 +1,1 @@
+"""A recipe that takes as much memory as it is told to."""
