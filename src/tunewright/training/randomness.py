@@ -11,7 +11,10 @@ def seed_all(seed: int) -> None:
     """Seed Python, NumPy and torch on all devices."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # where no device is, torch would write down the whole call stack for one to come
+        torch.default_generator.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:
