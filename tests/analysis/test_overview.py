@@ -42,6 +42,10 @@ def test_what_is_shown_of_a_study():
         "epochs": 1,
         "seconds": 1.0,
         "parameters": {"optim.lr": 1, "model.tokens": 4},
+        "interval": None,
+        "others": {},
+        "seeds": {},
+        "costs": {},
     }
     assert (shown["seconds"], shown["epochs"]) == (3.0, 7)
 

@@ -21,8 +21,9 @@ from tunewright.errors import StudyError
 from tunewright.recipes.find import find_recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import Trial
-from tunewright.search import prepare, publish, rebase, stages
+from tunewright.search import explore, prepare, publish, rebase
 from tunewright.search.fitting import spelled
+from tunewright.search.loop import Loop
 from tunewright.search.past import stored_study
 from tunewright.search.rebase import rebase as rebased
 from tunewright.search.stages import Tuned
@@ -300,7 +301,7 @@ def interrupted(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     searched(runs, space(x=X), trials=2)
     with monkeypatch.context() as patch:
-        patch.setattr(stages.Loop, "run", asked)
+        patch.setattr(Loop, "run", asked)
         with pytest.raises(Exception, match="stopped"):
             searched(runs, space(x=X), trials=3)
     assert rows(runs / "study/study.db", "SELECT state FROM trials WHERE number = 2") == [
@@ -349,7 +350,7 @@ def test_a_kill_at_any_step_leaves_one_whole_study_and_the_same_command_finishes
 ) -> None:
     before, _ = searched(tmp_path, space(x=X), trials=6)
     narrow = space(x={"type": "float", "low": -4.5, "high": 2.0})
-    module, name = (stages, "_write_study_files") if step == "study files" else (rebase, step)
+    module, name = (explore, "_write_study_files") if step == "study files" else (rebase, step)
     name = "publish" if step == "after publish" else name
     original = getattr(module, name)
 
@@ -492,7 +493,7 @@ def prepared_with(folder: Path, wanted: Space, known: Any = None) -> prepare.Pre
 PREPARED: list[prepare.Prepared] = []
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_any_space_into_any_other(data: st.DataObject, tmp_path_factory: Any) -> None:
     folder = tmp_path_factory.mktemp("any")

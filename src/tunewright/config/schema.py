@@ -6,7 +6,15 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+)
 
 from tunewright.runs.quantities import seconds_of
 
@@ -316,9 +324,20 @@ class Trackers(Section):
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
 
 
-Goals = (
-    str | Annotated[tuple[str, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
-)
+def _goals(written: Any) -> str | tuple[str, ...]:
+    if isinstance(written, str):
+        return written
+    if isinstance(written, list | tuple) and written and all(isinstance(w, str) for w in written):
+        return _distinct(tuple(written))
+    raise ValueError("a metric, or a list of them")
+
+
+def _plain(goals: str | tuple[str, ...]) -> str | list[str]:
+    return goals if isinstance(goals, str) else list(goals)
+
+
+# Not a union of kinds: a wrong goal would be told once for each.
+Goals = Annotated[str | tuple[str, ...], PlainValidator(_goals), PlainSerializer(_plain)]
 
 
 class RunConfig(Section):

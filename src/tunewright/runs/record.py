@@ -96,7 +96,8 @@ class Outcome:
             "memory_mib": self.memory_mib,
             "device_mib": self.device_mib,
         }
-        return {**{k: v for k, v in spent.items() if v}, **self.costs, **self.metrics}
+        costs = {**{name: value for name, value in spent.items() if value}, **self.costs}
+        return {**self.metrics, **{k: v for k, v in costs.items() if k not in self.metrics}}
 
 
 def speaks_of_memory(text: str) -> bool:
