@@ -126,7 +126,7 @@ def main() -> None:
                 what="ms of wall time a trial: ask, one report, one pruning decision, tell",
                 trials_timed_in_each_round=options.trials,
                 by_stored_trials=found,
-                measured=rounds,
+                rounds_by_stored_trials=rounds,
             )
         )
 

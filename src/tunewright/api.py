@@ -5,6 +5,7 @@ Words are what one types: a recipe or a file, then overrides (`"optim.lr=1e-3"`)
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -25,12 +26,15 @@ if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor 
     from tunewright.spaces.space import Space
 
 RUNS = Path("runs")
+NOT_TYPED = ("watch", "goal", "steps", "constraints")
+"""Keywords for which the command line has no option, but an override or nothing."""
 
 
 @overload
 def tune(
     *words: str,
     space: Mapping[str, Any] | Path | str | None = None,
+    goal: str | Sequence[str] | None = None,
     trials: int | None = None,
     name: str | None = None,
     jobs: int | None = None,
@@ -102,10 +106,10 @@ def tune(
 
     With a function in place of the words, `tune(function, space)`, search for the parameters
     for which `function(params, report)` returns the best score. space: a mapping from names to
-    domains, or a space file. goal: `value` for a number that is returned, else one of the
-    names; with `:min` the smallest wins; several are a front, of which the first prunes and picks
-    the winner. steps: the last step that the function reports, at
-    which none is pruned. See docs/functions.md.
+    domains, or a space file. goal: `value` for a number that is returned, else one of the names;
+    `:min` or `:max` says which way, else the largest wins, and of costs the smallest; of several,
+    which are a front, the first prunes and picks the winner. steps: the last step that the
+    function reports, at which none is pruned. See docs/functions.md.
 
     from_: another study (its name, folder or database): the search starts at its best
     configuration, and its trials that fit are carried over; alone, without a recipe or file, its
@@ -127,23 +131,13 @@ def tune(
         "study.storage": storage,
     }
     origin = None if from_ is None else str(from_)
+    files = partial(_files_of, origin, space, Path(runs_dir))
+    configs = (config, config_dir, config_name)
+    request = _study_request(tune, words, space, configs, settings, goal, steps, files)
     if words and callable(words[0]):
         from tunewright.search.watch import Notices
 
-        settings |= {"goal": goal, "training.epochs": steps}
-        request = function_request(words, space, settings)
         watch = watch or Notices()
-    else:
-        request = _request(
-            tune,
-            words,
-            config,
-            config_dir,
-            config_name,
-            space,
-            settings,
-            lambda: _files_of(origin, space, Path(runs_dir)),
-        )
     return tune_stages(
         request.recipe,
         request.composed,
@@ -164,6 +158,7 @@ def plan(
     name: str | None = None,
     jobs: int | None = None,
     seeds: int | None = None,
+    constraints: Sequence[str] | None = None,
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
@@ -176,6 +171,8 @@ def plan(
     """How many trials, how long, how much disk `tune` with the same words would take.
 
     Trains the first configuration for two epochs and stores nothing; see `search.plan.plan`.
+    Arguments as for `tune`. Raises what `tune` would raise before its first trial, and RunError
+    when the first configuration does not train.
     """
     from tunewright.search.plan import plan as plan_study
 
@@ -184,15 +181,13 @@ def plan(
         "study.name": name,
         "study.jobs": jobs,
         "study.seeds": seeds,
+        "study.constraints": constraints,
         "study.timeout": timeout,
         "study.budget": budget,
         "study.storage": storage,
     }
-    if words and callable(words[0]):
-        settings |= {"goal": goal, "training.epochs": steps}
-        request = function_request(words, space, settings)
-    else:
-        request = _request(plan, words, config, config_dir, config_name, space, settings)
+    configs = (config, config_dir, config_name)
+    request = _study_request(plan, words, space, configs, settings, goal, steps)
     return plan_study(
         request.recipe, request.composed, given=request.space, runs=Path(runs_dir), watch=watch
     )
@@ -273,12 +268,13 @@ def dashboard(
 
 
 def repair(
-    study: str | None = None, *, storage: str | None = None, runs_dir: Path = RUNS
+    study: Path | str | None = None, *, storage: str | None = None, runs_dir: Path | str = RUNS
 ) -> "Repaired":
     """Make a study's database agree with its run folders; see `search.repair.repair`."""
     from tunewright.search.repair import repair as repair_study
 
-    return repair_study(study, storage=storage, runs=Path(runs_dir))
+    named = None if study is None else str(study)
+    return repair_study(named, storage=storage, runs=Path(runs_dir))
 
 
 def lr_find(
@@ -303,7 +299,7 @@ def lr_find(
 def replay(
     run: Path | str,
     *options: str,
-    to: str,
+    to: str = "mlflow",
     runs_dir: Path | str = RUNS,
     told: "Callable[[Replayed], None] | None" = None,
 ) -> "list[Replayed]":
@@ -346,6 +342,29 @@ def space(
     return found, [*request.composed.notices, *notices]
 
 
+def _study_request(
+    command: Callable[..., Any],
+    words: tuple[Any, ...],
+    space: Mapping[str, Any] | Path | str | None,
+    configs: tuple[Path | str | None, Path | str | None, str | None],
+    settings: Mapping[str, Any],
+    goal: str | Sequence[str] | None,
+    steps: int | None,
+    otherwise: Callable[[], Files] | None = None,
+) -> Request:
+    """Words or a function, with a space; UsageError for keywords that only the other one has."""
+    settings = {**settings, "goal": goal}
+    if words and callable(words[0]):
+        if any(given is not None for given in configs):
+            raise UsageError("a function and a configuration file", expected="one of them")
+        return function_request(words, space, {**settings, "training.epochs": steps})
+    if steps is not None:
+        raise UsageError(
+            f"steps={steps} with a recipe", expected="training.epochs=... among the words"
+        )
+    return _request(command, words, *configs, space, settings, otherwise)
+
+
 def _files_of(study: str | None, space: Mapping[str, Any] | Path | str | None, runs: Path) -> Files:
     """The configuration and the space of a study, as if they had been typed."""
     if study is None:
@@ -372,7 +391,7 @@ def _request(
     return understand(
         words,
         command=command.__name__.replace("_", "-"),
-        options=[option for option in options if option not in ("watch", "goal", "steps")],
+        options=[option for option in options if option not in NOT_TYPED],
         settings=settings,
         config=_path(config),
         space=space if isinstance(space, Mapping) else _path(space),

@@ -59,7 +59,7 @@ def run(
         except (Exception, SystemExit) as error:
             seconds = time.perf_counter() - started
             outcome = Outcome("failed", attempt, cause_of(error), reason_of(error), seconds=seconds)
-        outcome = _with_memory(outcome, reporter)
+            outcome = _with_memory(outcome, reporter)
         folder.write_outcome(outcome)
         with _log(folder, redirect):
             reporter.tracking.finish(outcome)  # whatever it does, the outcome is on disk
@@ -107,7 +107,7 @@ def _train(
     reporter.tracking = Tracking(folder, configured(config.trackers))
     _fresh_flags(threads)
     seed_all(config.seed)
-    outcome = recipe.start(folder, config, reporter)
+    outcome = _with_memory(recipe.start(folder, config, reporter), reporter)
     if outcome.state == "done":
         for goal in recipe.goals(config):
             score_of(outcome.measured, goal.metric, when="at the end of the run")

@@ -163,19 +163,16 @@ def function_request(words: Sequence[Any], space: object, settings: Mapping[str,
         settings["executor.type"] = "inline"
         several = f", one at a time and not {jobs}" if jobs not in (None, 1) else ""
         notices = (f"trials run in this process{several}: {why}",)
-    file = Path(space) if isinstance(space, str | Path) else None
-    if file is None and not isinstance(space, Mapping):
+    searched = Path(space) if isinstance(space, str | Path) else space
+    if not isinstance(searched, Path | Mapping):
         raise UsageError(
             f"the space {space!r}",
             expected="a mapping from names to domains, or a file",
             remedy='For example {"x": {"type": "float", "low": -1.0, "high": 1.0}}.',
         )
-    request = understand(("function", *rest), command="tune", settings=settings, space=file)
-    given = request.space
-    if isinstance(space, Mapping):
-        given = parse_space(_whole(space), Path("the space"), {})
+    request = understand(("function", *rest), command="tune", settings=settings, space=searched)
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
-    return Request(bound(function), composed, given)
+    return Request(bound(function), composed, request.space)
 
 
 def _whole(space: Mapping[str, Any]) -> Tree:

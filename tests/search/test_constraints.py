@@ -88,6 +88,26 @@ def test_a_constraint_that_was_not_measured_fails_the_trial(tmp_path: Path) -> N
     assert found.record.trials[0].reason == "volume was not measured"
 
 
+def climbing(params, report):
+    for step in range(1, 9):
+        report(step, params["x"] * step)
+    return params["x"] * 8
+
+
+def test_a_pruned_trial_stays_pruned_whatever_its_constraints(tmp_path: Path) -> None:
+    found = tunewright.tune(
+        climbing,
+        SPACE,
+        "executor.type=inline",
+        constraints=["value >= 7"],
+        steps=8,
+        trials=12,
+        runs_dir=tmp_path,
+    )
+    reasons = {t.state: t.reason for t in found.record.trials if "rung" in t.reason}
+    assert set(reasons) == {"pruned"}
+
+
 def test_other_constraints_are_another_study(tmp_path: Path) -> None:
     tuned(tmp_path, "study.trials=1", "study.constraints=['seconds <= 60']")
     with pytest.raises(StudyError, match=r"has the constraints .'seconds <= 60'."):

@@ -2,10 +2,12 @@
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tunewright.config import schema
+from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.estimate import (
     Closing,
@@ -13,6 +15,7 @@ from tunewright.search.estimate import (
     Spent,
     Work,
     assumed_stops,
+    each_seed,
     pace_of,
     seconds_left,
 )
@@ -243,3 +246,21 @@ def test_the_estimate_is_honest_on_random_histories() -> None:
         took = clock.now - (halfway or 0.0)
         close += abs((left or 0.0) - took) < took / 3
     assert close >= 34
+
+
+def test_trials_that_ran_elsewhere_are_no_trials_of_this_study(tmp_path: Path) -> None:
+    trials = tuple(
+        Trial(n, "done", {}, 0.5, {}, imported_from=f"old/{n}" if n < 30 else "") for n in range(31)
+    )
+    ledger = Ledger(10, total=40)
+    ledger.recall(StudyRecord("s", "r", "v", "max", trials), StudyFolder(tmp_path))
+    assert ledger.work().new == 39
+    assert ledger.states == {"done": 1}
+
+
+def test_a_trial_of_several_seeds_runs_on_when_it_reaches_its_end() -> None:
+    pace = Pace(10, seconds_a_step=1.0, startup=0.0, going_on={5: 0.5})
+    assert seconds_left(Work(10, 1, 4), pace) == pytest.approx(4 * 7.5)
+    assert seconds_left(Work(10, 1, 4), each_seed(pace, 3)) == pytest.approx(
+        4 * (7.5 + 2 * 0.5 * 10)
+    )

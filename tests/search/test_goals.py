@@ -100,11 +100,22 @@ def test_a_goal_that_was_not_measured_fails_the_trial_by_name(tmp_path: Path) ->
     assert "missing was not measured" in found.record.trials[0].reason
 
 
+def test_memory_is_a_goal_of_every_run(tmp_path: Path) -> None:
+    inline = ("executor.type=inline", "study.pruner.type=none")
+    found = tunewright.tune(
+        two, SPACE, *inline, goal=["near:min", "memory_mib"], trials=2, runs_dir=tmp_path
+    )
+    assert [trial.state for trial in found.record.trials] == ["done", "done"]
+    assert all(trial.others["memory_mib"] > 0 for trial in found.record.trials)
+
+
 def test_cma_es_and_costs_that_cannot_prune_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cma_es with 2 goals"):
         search(tmp_path, sampler="cma_es")
     with pytest.raises(ConfigError, match="known only at the end of a run"):
         tuned(tmp_path, "goal=[seconds,val_score]")
+    with pytest.raises(ConfigError, match=r"size_mib, which is known only.*Put another goal first"):
+        tunewright.tune("blobs", "goal=[size_mib,val_loss]", "study.pruner.type=none")
     with pytest.raises(ConfigError, match="each metric once"):
         tuned(tmp_path, "goal=[val_score,'val_score:min']")
 

@@ -57,7 +57,7 @@ def test_without_a_pruner_everything_goes_on() -> None:
 @pytest.mark.parametrize(
     ("asked", "last", "first"),
     [
-        # The trap of tuning.md 1.13: reduction 4, resource 2, rate 1 never prunes eight epochs.
+        # A known trap: reduction 4, resource 2, rate 1 never prunes eight epochs.
         (Asha(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 8, 8),
         (schema.Hyperband(min_resource=8), 8, 8),
         (schema.Median(warmup_steps=9), 8, 9),

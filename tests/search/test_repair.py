@@ -232,6 +232,16 @@ class TestHoles:
         }
         assert counts == {1}
 
+    def test_a_lack_of_memory_that_nobody_answered_is_no_end(self, runs: Path) -> None:
+        """The coordinator died before it could ask for smaller micro-batches."""
+        done = next(t for t in looked(runs).trials if t.state == "done")
+        file = runs / f"study/trials/{done.number:05d}/outcome.json"
+        outcome = json.loads(file.read_text())
+        write_json(file, outcome | {"state": "failed", "cause": "out of memory"})
+        missing(runs / "study/study.db")
+        repaired(runs)
+        assert looked(runs).trials[done.number].state == "running"
+
     def test_a_point_that_is_not_in_the_space_is_not_told_to_the_sampler(self, runs: Path) -> None:
         write_json(
             runs / "study/trials/00002/trial.json", {"parameters": {"point.x": 77.0}, "started": 1}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 import tunewright
+from tunewright.errors import StudyError
 from tunewright.runs.record import Goal, Outcome
 from tunewright.search.look import look
 from tunewright.search.verdict import verdict
@@ -41,7 +42,7 @@ def search(folder: Path, function=noisy, *overrides: str, trials: int = 8, **res
     return tunewright.tune(
         function,
         SPACE,
-        "study.seeds=3",
+        *(() if any("seeds=" in word for word in overrides) else ("study.seeds=3",)),
         *overrides,
         steps=4,
         trials=trials,
@@ -88,6 +89,22 @@ def test_workers_share_the_seeds_and_a_resume_adds_trials(tmp_path: Path) -> Non
     again = search(tmp_path, noisy, "study.pruner.type=none", trials=3, jobs=2)
     assert [len(trial.seeds) for trial in again.record.trials] == [3, 3, 3]
     assert again.record.trials[:2] == first.record.trials
+
+
+def test_other_seeds_are_another_study(tmp_path: Path) -> None:
+    search(tmp_path, noisy, INLINE, trials=1)
+    with pytest.raises(StudyError, match=r"has 3 seed\(s\) a configuration, and now 2"):
+        search(tmp_path, noisy, INLINE, "study.seeds=2", trials=2)
+
+
+def test_a_run_that_was_called_off_says_only_that_another_decided() -> None:
+    outcomes = {
+        42: Outcome("done", 1, metrics={"value": 0.5}),
+        43: Outcome("failed", 1, "interrupted"),
+        44: Outcome("failed", 1, "diverged", "NaN"),
+    }
+    trial = verdict(0, {}, {}, outcomes, GOAL)
+    assert (trial.state, trial.cause, trial.reason) == ("infeasible", "diverged", "seed 44: NaN")
 
 
 def test_seeds_that_ran_before_an_interruption_are_not_run_again(tmp_path: Path) -> None:

@@ -67,6 +67,20 @@ def test_another_configuration_takes_another_folder(tmp_path: Path) -> None:
     assert found.folders[0].path == tmp_path / "run-2"
 
 
+def test_seeds_that_were_interrupted_belong_to_their_configuration(tmp_path: Path) -> None:
+    class Presses(Silent):
+        def trained(self, *_arguments: object) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        trained(tmp_path, "quadratic", "seeds=[1,2]", watch=Presses())
+    other = trained(tmp_path, "quadratic", "seeds=[1,2]", "point.x=1.5")
+    assert other.folders[0].path.parent == tmp_path / "run-2"
+    assert other.folders[0].read_config()["point"]["x"] == 1.5
+    again = trained(tmp_path, "quadratic", "seeds=[1,2]")
+    assert again.folders[0].path.parent == tmp_path / "run"
+
+
 def test_an_interrupted_training_is_taken_up(tmp_path: Path) -> None:
     class Presses(Silent):
         def trained(self, *_arguments: object) -> None:

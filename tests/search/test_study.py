@@ -212,7 +212,7 @@ def test_an_end_before_the_first_report_needs_no_value(database: Path) -> None:
 
 
 def test_the_sampler_learns_from_the_infeasible(tmp_path: Path) -> None:
-    """FAIL teaches nothing (tuning.md 1.3): told so, the sampler comes back to what diverges."""
+    """FAIL teaches nothing: told so, the sampler comes back to what diverges."""
     space = Space((Parameter("x", Float(0.0, 1.0), 0.25),))
     diverged = {}
     for told in ("infeasible", "failed"):

@@ -40,7 +40,8 @@ class Working:
 class LiveView:
     """What is known of a study or a training; drawn by Rich whenever it wants to.
 
-    lasted, trained: for a single training, the line of its last epoch.
+    epoch, trained, trained_left: for a single training, where it stands, its last figures, and the
+    time left.
     """
 
     clock: Callable[[], float] = time.monotonic

@@ -11,12 +11,9 @@ from tunewright.runs.folder import RunFolder
 class Need:
     """What a run asks of the place where it runs.
 
-    threads: CPU threads (None = the slot's). alone: no other run is there meanwhile, so it may
-    hold the memory of all slots.
+    alone: no other run is there meanwhile, so it may hold the memory of all slots.
     """
 
-    threads: int | None = None
-    gpus: int = 0
     alone: bool = False
 
 

@@ -11,8 +11,8 @@ from tunewright.runs.folder import RunFolder
 class InlineHandle:
     """An attempt that runs when the executor is waited for."""
 
-    def __init__(self, folder: RunFolder, need: Need) -> None:
-        self.folder, self.need = folder, need
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
         self.ended = False
         self.killed = False
         self.death = ""
@@ -51,7 +51,7 @@ class InlineExecutor:
 
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
         """Queue the folders; they run inside `wait`."""
-        handles = [InlineHandle(folder, need) for folder in folders]
+        handles = [InlineHandle(folder) for folder in folders]
         self._queue.extend(handles)
         return list(handles)
 
@@ -86,9 +86,12 @@ class InlineExecutor:
 
         if not handle.killed:
             try:
-                threads = handle.need.threads or self._threads
                 job.run(
-                    handle.folder, threads=threads, heard=heard, redirect=False, bound=self._bound
+                    handle.folder,
+                    threads=self._threads,
+                    heard=heard,
+                    redirect=False,
+                    bound=self._bound,
                 )
             except _Ending as ending:
                 if ending.__cause__ is not None:

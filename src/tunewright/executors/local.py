@@ -109,9 +109,7 @@ class LocalExecutor:
         while True:
             worker = self._idle.pop() if self._idle else self._new_worker()
             try:
-                worker.pipe.send(
-                    (str(folder.path), need.threads or self._threads, self._limit(need))
-                )
+                worker.pipe.send((str(folder.path), self._threads, self._limit(need)))
             except OSError:
                 self._dismiss(worker)  # died while idle: take another
                 continue

@@ -23,6 +23,10 @@ def _no_facts(_config: RunConfig) -> Mapping[str, float]:
     return {}
 
 
+def _no_fingerprints(_config: RunConfig) -> Mapping[str, str]:
+    return {}
+
+
 def _no_check(_config: RunConfig) -> list[str]:
     return []
 
@@ -45,7 +49,8 @@ class Recipe:
     searched: the open section whose keys are the user's own, and by whose plain names spaces
     and studies then go; empty for the whole configuration.
     facts: figures of the data that spaces may refer to (`rows`, widths). check_data: raises
-    DataError for data that cannot be used, returns notices.
+    DataError for data that cannot be used, returns notices. fingerprints: what tells the content
+    of each set, so that a study does not go on with data that was replaced.
     aliases: foreign keys and flags to config paths; words: foreign values, by path.
     study_file: settings of ours from the `data:` section of a foreign study file.
     study_names: what a guide calls by another name in a study's folder, and what it stands for.
@@ -64,6 +69,7 @@ class Recipe:
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check
+    fingerprints: Callable[[RunConfig], Mapping[str, str]] = _no_fingerprints
     study_file: Callable[[Tree], Tree] = _as_it_is
     study_names: Mapping[str, str] = field(default_factory=dict)
 
@@ -81,8 +87,18 @@ class Recipe:
         return f"{self.searched}.{name}" if self.searched else name
 
     def goals(self, config: RunConfig) -> tuple[Goal, ...]:
-        """The goals of a configuration; ConfigError as for `goal`, and for one named twice."""
+        """The goals of a configuration.
+
+        Raises ConfigError as `goal` does, for one that is named twice, and where the trainer
+        could not tell by the first one which epoch is the best.
+        """
         goals = tuple(self.goal(written) for written in config.goals)
+        if self.setup and not self.run and goals[0].metric in COSTS:
+            raise ConfigError(
+                f"the first goal is {goals[0].metric}, which is known only at the end of a run",
+                expected="a metric that is measured after each epoch",
+                remedy="Put another goal first.",
+            )
         if len({goal.metric for goal in goals}) < len(goals):
             raise ConfigError(f"goal = {list(config.goals)}", expected="each metric once")
         return goals

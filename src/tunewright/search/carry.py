@@ -14,13 +14,10 @@ from tunewright.search.past import attributes_of, taken_over
 from tunewright.search.prepare import Prepared
 from tunewright.search.publish import publish
 from tunewright.search.source import Source, any_storage, located, own_study, place_name
-from tunewright.search.translation import IMPORTED
+from tunewright.search.translation import IMPORTED, SOURCES
 from tunewright.search.watch import Watch
 from tunewright.spaces.build import specification
 from tunewright.spaces.domain import nearest
-
-SOURCES = "carried_from"
-"""User attribute of a study: what was asked for when its trials were carried over."""
 
 
 def started_from(

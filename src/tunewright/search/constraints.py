@@ -22,7 +22,7 @@ class Constraint:
     @property
     def text(self) -> str:
         """As it is written; the key under which a study stores it."""
-        return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound:g}"
+        return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound:.15g}"
 
     def excess(self, measured: Mapping[str, float]) -> float:
         """By how much it is broken: 0 or less when it is kept, or the metric is not known."""

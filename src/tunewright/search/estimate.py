@@ -9,7 +9,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tunewright.search.pruning import Halving, Hyperband, Patient, Percentile, Pruner
 
@@ -143,6 +143,12 @@ def pace_of(work: Work) -> Pace | None:
         startup = max(0.0, least) if whole and least < math.inf else 0.0
     seconds = sum(spent.training_seconds for spent in timed)
     return Pace(work.last_step, seconds / steps if steps else 0.0, startup, _going_on(work))
+
+
+def each_seed(pace: Pace, seeds: int) -> Pace:
+    """What trains to its end trains again with each further seed, one run after another."""
+    whole = pace.startup + pace.seconds_a_step * pace.last_step
+    return replace(pace, startup=pace.startup + (seeds - 1) * pace.share_to_end * whole)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from tunewright.search.closing import closing
 from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import Lease
 from tunewright.search.loop import Ending, Loop
+from tunewright.search.past import attributes_of
 from tunewright.search.prepare import Prepared, full_configuration, run_tree, trial_values
 from tunewright.search.pruning import pruner
 from tunewright.search.repair import adopt
 from tunewright.search.results import link_foreign_names, write_results
 from tunewright.search.search import Search
 from tunewright.search.study import Study
+from tunewright.search.translation import SOURCES
 from tunewright.search.watch import Watch
 
 
@@ -116,6 +118,7 @@ def _write_study_files(prepared: Prepared, composed: Composed) -> None:
             "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
             "settings": prepared.settings.as_stored(),
             "reserved": dict(prepared.reserved),
+            SOURCES: attributes_of(prepared.url, prepared.name).get(SOURCES) or [],
         },
         header="What `tunewright analyze` needs to know of this study.",
     )

@@ -1,7 +1,9 @@
 """The last stage: one configuration trained in full."""
 
+import itertools
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from tunewright.config.compose import Composed
 from tunewright.config.schema import RunConfig
@@ -35,11 +37,12 @@ def train_winner(
     values = trial_values(recipe, prepared, best.parameters)
     tree = full_configuration(recipe, composed.tree, values)
     folder = prepared.folder.final
+    aside = folder.path.with_name("final.aside")
+    _bring_back(aside, folder.path)
     previous = free_folder(folder.path, tree)
     if budget is not None and not is_done(previous) and not budget.allows(watch):
         return None
     if previous != folder:  # `final` is always the best trial's; what was there makes room
-        aside = folder.path.with_name("final.aside")
         folder.path.rename(aside)
         if previous.path.exists():  # it was the best before, and is so again
             previous.path.rename(folder.path)
@@ -48,6 +51,13 @@ def train_winner(
     watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
     metric = prepared.settings.metric
     return train_in_full(folder, tree, recipe, metric, composed.config, machine, watch, until)
+
+
+def _bring_back(aside: Path, final: Path) -> None:
+    """What a kill between two renames left aside goes to its place, or to the next free one."""
+    if aside.exists():
+        later = (final.with_name(f"final-{count}") for count in itertools.count(2))
+        aside.rename(next(place for place in itertools.chain([final], later) if not place.exists()))
 
 
 def train_in_full(

@@ -94,6 +94,16 @@ def step_down(folder: RunFolder, outcome: Outcome, *, alone: bool) -> Rung | Non
     return rung
 
 
+def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
+    """Whether an outcome is the end of a run, and not a lack of memory that nobody has answered."""
+    if outcome.cause != "out of memory":
+        return True
+    stored = _stored(folder)
+    return stored is not None and any(
+        lack["attempt"] == outcome.attempt for lack in stored["lacks"]
+    )
+
+
 def as_asked(folder: RunFolder) -> Tree:
     """The configuration of a run before it lacked memory."""
     tree = folder.read_config()

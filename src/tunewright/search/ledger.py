@@ -16,6 +16,7 @@ from tunewright.search.estimate import (
     Pace,
     Spent,
     Work,
+    each_seed,
     pace_of,
     seconds_left,
 )
@@ -39,6 +40,7 @@ class Ledger:
     """Steps and seconds of each trial; estimates from them.
 
     total: trials of the study when it is finished. assumed: see `Work`. slots: of the executor.
+    seeds: runs a trial, of which the first one is timed here.
     """
 
     last_step: int
@@ -46,6 +48,7 @@ class Ledger:
     assumed: Mapping[int, float] = field(default_factory=dict)
     closing: Closing = NOTHING_AFTER
     slots: int = 1
+    seeds: int = 1
     clock: Callable[[], float] = time.monotonic
     states: Counter[str] = field(default_factory=Counter)
     _ended: dict[int, Spent] = field(default_factory=dict)
@@ -56,8 +59,8 @@ class Ledger:
 
     def recall(self, record: StudyRecord, folder: StudyFolder) -> None:
         """Take in the trials of earlier sessions, with what their folders say they took."""
-        self._foretold = bool(record.trials)
-        for trial in record.trials:
+        self._foretold = bool(record.own)
+        for trial in record.own:
             place = folder.trial(trial.number)
             outcome = place.read_outcome()
             steps = max(trial.curve, default=0)
@@ -145,7 +148,7 @@ class Ledger:
         own, weights = run_bytes(run)
         final = self.closing.steps > 0
         disk = study_bytes(
-            own,
+            own * self.seeds,
             weights,
             trials=self.total,
             epochs=self.last_step,
@@ -165,11 +168,13 @@ class Ledger:
         pace = self.pace()
         usual = pace.seconds_a_step if pace is not None else 0.0
         paces = [r.seconds / r.steps if r.steps else usual for r in self._running.values()]
-        return min(grace, max(paces, default=0.0))
+        return min(grace, max(paces, default=usual))  # none: runs by other seeds
 
     def _estimates(self) -> tuple[float | None, Pace | None]:
         now = self.clock()
         if self._estimated is None or now - self._estimated[0] > FRESH_SECONDS:
             work = self.work()
-            self._estimated = (now, seconds_left(work), pace_of(work))
+            pace = pace_of(work)
+            left = seconds_left(work, None if pace is None else each_seed(pace, self.seeds))
+            self._estimated = (now, left, pace)
         return self._estimated[1:]

@@ -41,8 +41,8 @@ class Loop:
         self._total = study.reachable(search.total)
         if self._total < search.total:
             watch.notice(
-                f"the space has no more points than {self._total}, and study.trials is "
-                f"{search.total}: each is tried once"
+                f"for trials of this study the space has no more points than {self._total}, and "
+                f"study.trials is {search.total}: each is tried once"
             )
         self._live: list[Live] = []
         self._deaths: Counter[RunFolder] = Counter()
@@ -58,6 +58,7 @@ class Loop:
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
         self._ledger = Ledger(search.last_step, self._total, assumed, search.closing)
+        self._ledger.seeds = len(search.seeds)
         self._ledger.recall(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
@@ -141,7 +142,7 @@ class Loop:
             else:
                 self._waiting.append(run)
         if self._waiting:
-            numbers = ", ".join(str(run.number) for run in self._waiting)
+            numbers = ", ".join(dict.fromkeys(str(run.number) for run in self._waiting))
             self.watch.notice(f"taking up trial {numbers} where it stopped")
 
     def _fill(self, executor: Executor) -> None:
@@ -219,7 +220,8 @@ class Loop:
     def _settle(self, live: Live) -> None:
         self._live.remove(live)
         if live.run.number in self._ended:
-            return  # another run of the trial has decided it
+            self._weights.drop(live.run.folder)  # another run of the trial has decided it
+            return
         outcome = live.run.folder.read_outcome()
         if outcome is None:
             outcome = self._after_death(live)
@@ -245,9 +247,7 @@ class Loop:
             return outcome
         self._deaths[run.folder] += 1
         if self._deaths[run.folder] <= self.search.executor.retries:
-            self.watch.notice(
-                f"trial {run.number}: {live.handle.death}; taken up from its last checkpoint"
-            )
+            self.watch.notice(f"{run.name}: {live.handle.death}; taken up from its last checkpoint")
             self._waiting.append(run)
             return None
         return Outcome("failed", live.attempt, "killed", live.handle.death)
@@ -257,7 +257,8 @@ class Loop:
         if outcome.state == "paused":
             self._waiting.append(run)
             return
-        if run.folder.read_outcome() is None:
+        stored = run.folder.read_outcome()
+        if stored is None or stored.state == "paused":  # it answered, and was pruned nevertheless
             run.folder.write_outcome(outcome)
         taken = self._replicates.take(run, outcome)
         self._waiting = [*taken.to_come, *self._waiting]
@@ -269,7 +270,8 @@ class Loop:
         self._ended[run.number] = trial
         if trial.state == "done":
             self._done.add(run.number)
-        self._ledger.ended(run.number, trial.state, trial.seconds or 0.0)
+        each = (trial.seconds or 0.0) / max(1, len(trial.seeds))
+        self._ledger.ended(run.number, trial.state, each)
         self._weights.judge(trial)
         self.watch.ended(trial, self.standing())
         if (text := self._ledger.outlook(run.folder, time.monotonic() - self._began)) is not None:
@@ -283,7 +285,7 @@ class Loop:
                 live.run.folder.write_request(Request("cancel", live.attempt))
 
     def _pause(self, executor: Executor) -> None:
-        """Ask all runs to save themselves; those that do not within the grace are killed."""
+        """Ask all runs to save themselves, and wait for the grace; `close` kills what is left."""
         self._ask_to_pause()
         grace, budget = self.search.executor.grace_seconds, self.search.budget
         if budget is not None:

@@ -132,9 +132,13 @@ def _attempt(executor: Executor, folders: Sequence[RunFolder]) -> _Attempt:
         outcome = handle.folder.read_outcome()
         if outcome is None or outcome.state == "failed":
             why = handle.death if outcome is None else f"{outcome.cause}: {outcome.reason}"
+            lacked = outcome is not None and outcome.cause == "out of memory"
             raise RunError(
                 f"the first configuration does not train ({why})",
-                remedy="Nothing was stored. tunewright train with the same words shows its log.",
+                remedy="A study would go on in smaller micro-batches, then alone: plan with fewer "
+                "--jobs or a larger training.accumulate."
+                if lacked
+                else "Nothing was stored. tunewright train with the same words shows its log.",
             )
         outcomes.append(outcome)
     rows = [_last_attempt(folder) for folder in folders]

@@ -15,7 +15,7 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import StudyRecord
 from tunewright.search.closing import closing
 from tunewright.search.disk import study_bytes
-from tunewright.search.estimate import Pace, assumed_stops, pace_of, seconds_left
+from tunewright.search.estimate import Pace, assumed_stops, each_seed, pace_of, seconds_left
 from tunewright.search.ledger import Ledger
 from tunewright.search.measure import Measured, measure
 from tunewright.search.prepare import Prepared, prepare
@@ -122,14 +122,14 @@ def _made(
         took.startup_seconds,
         known.going_on if known else {step: 1.0 - share for step, share in stops.items()},
     )
-    unpruned = _each_seed(replace(pace, going_on={}), prepared.settings.seeds)
-    every = _each_seed(pace, prepared.settings.seeds)
+    unpruned = each_seed(replace(pace, going_on={}), prepared.settings.seeds)
+    every = each_seed(pace, prepared.settings.seeds)
     after = closing(recipe, composed, prepared, machine)
     after = replace(after, evaluation=took.evaluation_seconds or 0.0)
     warm = took.worker_seconds if work.new or work.waiting else 0.0
     search = warm + (seconds_left(work, every) or 0.0)
     final = after.training_seconds(pace)
-    begun = len(record.trials) if record is not None else 0
+    begun = len(record.own) if record is not None else 0
     made = Plan(
         study=prepared.name,
         trials=total,
@@ -151,7 +151,7 @@ def _made(
         evaluation_seconds=after.evaluation,
         seconds=search + final + after.evaluation,
         disk_bytes=study_bytes(
-            took.run_bytes,
+            took.run_bytes * prepared.settings.seeds,
             took.checkpoint_bytes,
             trials=total,
             epochs=epochs,
@@ -162,12 +162,6 @@ def _made(
         memory_mib=took.memory_mib,
     )
     return within(made, every, study.budget) if study.budget is not None else made
-
-
-def _each_seed(pace: Pace, seeds: int) -> Pace:
-    """What trains to its end trains again with each further seed, one run after another."""
-    whole = pace.startup + pace.seconds_a_step * pace.last_step
-    return replace(pace, startup=pace.startup + (seeds - 1) * pace.share_to_end * whole)
 
 
 def within(made: Plan, pace: Pace, budget: float) -> Plan:

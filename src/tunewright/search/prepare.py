@@ -97,6 +97,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         others=tuple(others),
         constraints=tuple(limit.text for limit in limits),
         seeds=study.seeds,
+        data=dict(recipe.fingerprints(config)),
     )
     changed: tuple[str, ...] = ()
     if known is not None:
@@ -218,10 +219,24 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
             expected=f"a study of {wanted.recipe!r}",
             remedy="Choose another --name.",
         )
-    if known.goal != wanted.goal:
+    if known.goals != wanted.goals:
         raise StudyError(
             f"the study {name!r} has the goal {known.goal!r}, and now {wanted.goal!r} is asked for",
             remedy="Choose another --name, since scores of different goals do not compare.",
+        )
+    replaced = [n for n in wanted.data if known.data.get(n, wanted.data[n]) != wanted.data[n]]
+    if replaced:
+        raise StudyError(
+            f"the study {name!r} was begun on other data: {', '.join(replaced)} has changed since",
+            expected="the same, since scores would not compare",
+            remedy="Choose another --name, or bring the data of before back.",
+        )
+    if known.seeds != wanted.seeds:
+        raise StudyError(
+            f"the study {name!r} has {known.seeds} seed(s) a configuration, and now "
+            f"{wanted.seeds} are asked for",
+            expected="the same, since a mean over seeds and a single run do not compare",
+            remedy="Choose another --name.",
         )
     if tuple(known.constraints) != tuple(wanted.constraints):
         raise StudyError(

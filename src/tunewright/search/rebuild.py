@@ -17,6 +17,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.constraints import constraints
+from tunewright.search.ladder import has_ended
 from tunewright.search.memory import with_memory
 from tunewright.search.storage import Settings, quiet
 from tunewright.search.translation import DROPPED, distribution, encoded, end_of
@@ -77,8 +78,11 @@ def _ended(
     """The trial by the outcomes of its runs; None while one by another seed is to come."""
     limits = constraints(settings.constraints, recipe.measures)
     outcomes = {_seed(folder): outcome}
+    if not has_ended(folder, outcome):
+        return None
     for run in folder.with_seeds()[1:]:
-        if (other := read_end(run)) is not None:
+        other = read_end(run)
+        if other is not None and other.cause != "interrupted" and has_ended(run, other):
             outcomes[_seed(run)] = other
     number = int(folder.path.name)
     trial = verdict(number, parameters, curve, outcomes, settings.goals, limits)
@@ -165,10 +169,10 @@ def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[s
     stored = folder.read_parameters()
     if stored is not None:
         values, started = stored
-        foreign = [path for path in values if path not in space]
-        if foreign:
-            raise ValueError(f"the space has no {', '.join(foreign)}")
-        return {path: _value(space[path], value) for path, value in values.items()}, started
+        known = {p: _value(space[p], value) for p, value in values.items() if p in space}
+        if known.keys() == values.keys() == space.draw(lambda p: known.get(p.path)).keys():
+            return known, started
+        # Of another space, as a kill in the middle of a rebase may leave it.
     if not folder.config.exists():
         raise ValueError("it has neither trial.json nor config.yaml")
     tree = folder.read_config()

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ from tunewright.search.storage import (
     stored_lease,
     stored_settings,
 )
-from tunewright.search.translation import DROPPED, IMPORTED, direction
+from tunewright.search.translation import DROPPED, IMPORTED, SOURCES, direction
 from tunewright.spaces.space import Space
 
 
@@ -96,12 +96,30 @@ def repair(study: str | None, *, storage: str | None = None, runs: Path = Path("
             fresh = file.with_name(f".{file.name}.rebuilt")
             _remove(fresh)
             bring_in(f"sqlite:///{fresh}", name, settings, folder, found)
+            _remember(f"sqlite:///{fresh}", name, stored.get(SOURCES) or [], found)
             found.kept = _swap(fresh, file)
         else:
             bring_in(url, name, settings, folder, found)
+            _remember(url, name, stored.get(SOURCES) or [], found)
     finally:
         lock.release()
     return found
+
+
+def _remember(url: str, name: str, sources: Sequence[str], found: Repaired) -> None:
+    """What the study was begun with; trials that came from there have no folder to come back."""
+    storage = open_storage(url)
+    try:
+        with storage_errors(url):
+            study = optuna.load_study(study_name=name, storage=storage)
+            if sources and SOURCES not in study.user_attrs:
+                study.set_user_attr(SOURCES, list(sources))
+                found.lost.append(
+                    f"the trials carried over from {sources[0]} have no folders here; a new study "
+                    "takes them again"
+                )
+    finally:
+        close_storage(url, storage)
 
 
 def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[int]:
@@ -126,7 +144,7 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
         return []
     found = Repaired(folder)
     bring_in(url, name, settings, folder, found)
-    return found.added
+    return [number for number in found.added if number in numbers]
 
 
 def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:

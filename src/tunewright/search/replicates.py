@@ -44,7 +44,7 @@ class Replicates:
         outcomes, search = self._outcomes[run.number], self._search
         curve = self._study.curves[run.number]
         trial = verdict(run.number, run.values, curve, outcomes, search.goals, search.constraints)
-        return with_memory(trial, run.folder, outcomes.values())
+        return with_memory(trial, search.folder.trial(run.number), outcomes.values())
 
     def _others(self, first: Run) -> list[Run]:
         """The runs by the other seeds, without those that ended before this session."""
@@ -52,8 +52,12 @@ class Replicates:
         for run in self._search.runs(first.number, first.values)[1:]:
             outcome = run.folder.read_outcome()
             ended = outcome is not None and outcome.state != "paused"
-            if outcome is None or not ended or self._memory.takes_up(run.name, run.folder, outcome):
+            called_off = outcome is not None and outcome.cause == "interrupted"
+            if outcome is None or not ended or called_off or self._again(run, outcome):
                 to_come.append(run)
             else:
                 self._outcomes[first.number][run.seed] = outcome
         return to_come
+
+    def _again(self, run: Run, outcome: Outcome) -> bool:
+        return self._memory.takes_up(run.name, run.folder, outcome)

@@ -23,7 +23,7 @@ class Search:
     configure: the complete configuration tree of a trial from its values. seeds: of the runs of
     each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
     total: trials in the study when it is finished, earlier sessions included. closing: what
-    comes after the search. budget: seconds for all of it.
+    comes after the search. budget: of the whole call.
     """
 
     folder: StudyFolder
@@ -71,7 +71,7 @@ class Run:
     @property
     def name(self) -> str:
         """As it is called in notices."""
-        return f"trial {self.number}"
+        return f"trial {self.number}" + ("" if self.first else f", seed {self.seed}")
 
 
 @dataclass

@@ -85,6 +85,8 @@ def run_seeds(
     seeds: Sequence[int] = tree.get("seeds") or []
     folders = [folder.by_seed(seed) for seed in seeds] or [folder]
     trees = [with_values(tree, {"seed": s, "seeds": []}, schema)[0] for s in seeds] or [tree]
+    if seeds:  # first of all: it says whose seeds lie below
+        folder.write_config(run_part(tree))
     for place, its_tree in zip(folders, trees, strict=True):
         if not place.config.exists():
             place.write_config(run_part(its_tree))
@@ -92,9 +94,8 @@ def run_seeds(
     _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
     outcomes = [place.read_outcome() for place in folders]
     done = tuple(outcome for outcome in outcomes if outcome is not None)
-    trained = Trained(metric, tuple(folders), done, tuple(o.metrics[metric] for o in done))
+    trained = Trained(metric, tuple(folders), done, tuple(o.measured[metric] for o in done))
     if seeds:
-        folder.write_config(run_part(tree))
         write_json(
             folder.path / "seeds.json",
             {
@@ -110,8 +111,7 @@ def run_seeds(
 def pause_when_due(folder: RunFolder, until: float | None) -> None:
     """Ask what trains in `folder`, or in its seeds' folders, for a pause once the time is up."""
     if until is not None and time.monotonic() >= until:
-        for path in (folder.path, *folder.path.glob("seed-*")):
-            place = RunFolder(path)
+        for place in folder.with_seeds():
             if place.attempt and place.read_outcome() is None:
                 place.write_request(Request("pause", place.attempt))
 

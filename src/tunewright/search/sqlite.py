@@ -80,10 +80,7 @@ def reading(file: Path, seconds: float = BUSY_SECONDS) -> Iterator[dict[str, Any
         try:
             _try(uri, seconds)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (
-                sqlite3.SQLITE_CANTOPEN,
-                sqlite3.SQLITE_READONLY,
-            ):
+            if error.sqlite_errorcode & 0xFF not in UNREACHABLE:
                 raise
             copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tunewright-")))
             uri = _uri(_copied(file, copies), "mode=rw")

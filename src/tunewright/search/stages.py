@@ -89,7 +89,13 @@ def tune(
             if trained is not None:
                 winner = trained.best(prepared.settings.direction)
             measured = partial(evaluated, recipe, winner, composed.config, executor_share, None)
-            evaluation = evaluated_in_time(budget, watch, measured)
+            if trained is not None or winner.checkpoints.exists():
+                evaluation = evaluated_in_time(budget, watch, measured)
+            else:
+                watch.notice(
+                    "the best trial ran elsewhere, and its weights are not here: "
+                    "best_config.yaml is the result"
+                )
         return Tuned(prepared.folder, record, ending, trained, evaluation)
     finally:
         lock.release()

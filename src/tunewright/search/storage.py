@@ -6,7 +6,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -43,6 +43,7 @@ class Settings:
     """What is stored with a study, so that resuming continues the same search.
 
     goal: as it was written. metric, direction: of the first goal; others: the rest.
+    data: fingerprints of the sets, by name.
     configuration: the flat explore-stage configuration that all trials share.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     others: tuple[Goal, ...] = ()
     constraints: tuple[str, ...] = ()
     seeds: int = 1
+    data: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def goals(self) -> tuple[Goal, ...]:

@@ -38,6 +38,8 @@ def direction(goal: Goal) -> StudyDirection:
 
 FAILURE = "failure"
 """Constraint key on every trial: 1 for divergence and lack of memory, 0 otherwise."""
+SOURCES = "carried_from"
+"""User attribute of a study: what was asked for when its trials were carried over."""
 RUN = "run"
 """User attribute with what the runs of a trial told besides their scores."""
 OURS_TO_RUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
@@ -163,7 +165,10 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
     }
     state = states[trial.state]
     constraints = {key: value for key, value in trial.constraints.items() if key != FAILURE}
-    if state in ("done", "pruned") and any(value > 0 for value in trial.constraints.values()):
+    failed = trial.constraints.get(FAILURE, 0.0) > 0
+    if (state == "pruned" and failed) or (
+        state == "done" and any(value > 0 for value in trial.constraints.values())
+    ):
         state = "infeasible"
     attributes = trial.user_attrs
     run: Mapping[str, Any] = attributes.get(RUN) or {}

@@ -56,7 +56,8 @@ def _end(
     constraints: Sequence[Constraint],
     means: Mapping[str, float],
 ) -> tuple[TrialState, Cause, str]:
-    for seed, outcome in outcomes.items():
+    # A run that was called off says only that another one had decided.
+    for seed, outcome in sorted(outcomes.items(), key=lambda run: run[1].cause == "interrupted"):
         where = f"seed {seed}: " if len(outcomes) > 1 else ""
         if outcome.state == "pruned":
             return "pruned", "", where + outcome.reason

@@ -2,7 +2,7 @@
 
 import shutil
 
-from tunewright.runs.folder import StudyFolder
+from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import StudyRecord, Trial, losses
 
 
@@ -26,6 +26,10 @@ class BestWeights:
         if loser is not None:
             self._remove(loser)
 
+    def drop(self, run: RunFolder) -> None:
+        """Remove what a run kept that was called off, and wrote it afterwards."""
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+
     def _remove(self, trial: Trial) -> None:
         for run in self._folder.trial(trial.number).with_seeds():
-            shutil.rmtree(run.checkpoints, ignore_errors=True)
+            self.drop(run)

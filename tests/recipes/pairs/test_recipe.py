@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+import tunewright
 from tunewright.config.compose import compose
 from tunewright.config.leaves import choices_of, leaves
-from tunewright.errors import ConfigError, SpaceError
+from tunewright.errors import ConfigError, SpaceError, StudyError
 from tunewright.recipes.find import find_recipe, recipe_names
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.files import save_pairs
@@ -257,3 +258,32 @@ def test_embedded_digits_are_used_until_a_folder_is_named():
     config = compose(PAIRS).config
     assert PAIRS.facts(config)["rows"] == 1078
     assert any("the embedded digits are used" in notice for notice in PAIRS.check_data(config))
+
+
+def test_a_study_does_not_go_on_with_embeddings_that_were_replaced(tmp_path):
+    rng = np.random.default_rng(3)
+    data = tmp_path / "data"
+    data.mkdir()
+    for name, start in (("train_tuning", 0), ("val", 200)):
+        images, texts = (rng.normal(size=(64, 16)).astype("float32") for _ in range(2))
+        save_pairs(data, name, images, texts, {"image_ids": [*range(start, start + 64)]})
+    words = (
+        "pairs",
+        f"data.dir={data}",
+        "training.batch_size=32",
+        "study.final=false",
+        "executor.type=inline",
+        "stages.explore.training.epochs=3",
+    )
+    options = {
+        "trials": 1,
+        "name": "kept",
+        "runs_dir": tmp_path,
+        "space": {"parameters": {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}},
+    }
+    for _ in range(2):
+        tunewright.tune(*words, **options)
+    file = data / "val_image_embeddings.npy"
+    np.save(file, np.load(file)[::-1].copy())
+    with pytest.raises(StudyError, match="begun on other data: val has changed"):
+        tunewright.tune(*words, **options)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tunewright.errors import DataError, did_you_mean
 from tunewright.parts.array_files import (
     SUFFIXES,
     ArrayFile,
+    content_hash,
     create_rows,
     describe,
     row_fingerprints,
@@ -108,6 +110,12 @@ def check_pairs(pairs: PairSet) -> None:
             expected="finite, non-zero embeddings",
             remedy="Embed these rows again or drop them from all three files.",
         )
+
+
+def pairs_hash(pairs: PairSet) -> str:
+    """The same for sets with equal embeddings and ids."""
+    parts = (content_hash(pairs.images), content_hash(pairs.texts), *map(str, pairs.ids.tolist()))
+    return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 
 def integer_ids(*sets: PairSet) -> tuple[npt.NDArray[np.int64], ...]:

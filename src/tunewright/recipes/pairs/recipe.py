@@ -99,6 +99,13 @@ def _facts(config: RunConfig) -> Mapping[str, float]:
     return pairs_facts(config.data)
 
 
+def _fingerprints(config: RunConfig) -> Mapping[str, str]:
+    from tunewright.recipes.pairs.sets import fingerprints
+
+    assert isinstance(config, PairsConfig)
+    return fingerprints(config.data)
+
+
 def _check(config: RunConfig) -> list[str]:
     from tunewright.recipes.pairs.sets import check_sets
 
@@ -124,6 +131,7 @@ RECIPE = Recipe(
     words=WORDS,
     facts=_facts,
     check_data=_check,
+    fingerprints=_fingerprints,
     study_file=named_sets,
     study_names=STUDY_NAMES,
 )

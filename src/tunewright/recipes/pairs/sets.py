@@ -11,6 +11,7 @@ from tunewright.recipes.pairs.files import (
     check_leaks,
     check_pairs,
     open_pairs,
+    pairs_hash,
     set_names,
 )
 from tunewright.runs.cache import cache_folder
@@ -78,6 +79,12 @@ def pairs_facts(data: PairsData) -> Mapping[str, float]:
         "image_width": sets.train.images.width,
         "text_width": sets.train.texts.width,
     }
+
+
+def fingerprints(data: PairsData) -> Mapping[str, str]:
+    """What tells the content of the sets that a search trains and validates on."""
+    sets = open_sets(data)
+    return {pairs.name: pairs_hash(pairs) for pairs in (sets.train, sets.valid)}
 
 
 def check_sets(data: PairsData) -> list[str]:
