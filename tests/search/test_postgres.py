@@ -1,5 +1,6 @@
 """The whole life of a study in a real PostgreSQL server, which goes away and comes back."""
 
+import gc
 import json
 import os
 import select
@@ -24,7 +25,7 @@ from tunewright.config.schema import Asha, Tpe
 from tunewright.errors import StudyError
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.progress import read_progress
-from tunewright.search.storage import Settings, open_storage, stored_settings
+from tunewright.search.storage import Settings, close_storage, open_storage, stored_settings
 from tunewright.search.study import Study, load_record
 from tunewright.spaces.domain import Float
 from tunewright.spaces.space import Parameter, Space
@@ -145,6 +146,7 @@ def shell(tmp_path: Path, server: Server) -> Iterator[Shell]:
     for process in left:
         process.kill()
     assert left == [], "processes outlived their coordinator"
+    gc.collect()  # a connection that nobody closed is told here, and not in a test to come
 
 
 def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -179,11 +181,11 @@ class TestLife:
             patch.setenv("PGPASSWORD", "secret")
             looked = tunewright.analyze(str(shell.study))
         assert looked.overview["by_state"]["done"] == 8
-        theirs = optuna.load_study(
-            study_name="study", storage=shell.url.replace("postgresql", "postgresql+psycopg")
-        )
+        storage = optuna.storages.RDBStorage(shell.url.replace("postgresql", "postgresql+psycopg"))
+        theirs = optuna.load_study(study_name="study", storage=storage)
         assert theirs.best_value == looked.record.best.score  # type: ignore[union-attr]
-        theirs._storage.remove_session()
+        storage.remove_session()
+        storage.engine.dispose()
 
     def test_a_second_coordinator_is_refused(self, shell: Shell) -> None:
         words = ["--trials", "2", "epoch_seconds=5", NO_PRUNING]  # longer than a start takes
@@ -229,7 +231,8 @@ class TestLife:
         assert shell.rows(tables) == []
 
     def test_by_socket_and_what_is_wrong_at_the_door(self, shell: Shell) -> None:
-        open_storage(shell.server.socket_url(shell.database)).engine.dispose()
+        by_socket = shell.server.socket_url(shell.database)
+        close_storage(by_socket, open_storage(by_socket))
         nowhere = shell.url.replace(shell.database, "nosuchdatabase")
         with pytest.raises(StudyError, match='database "nosuchdatabase" does not exist'):
             open_storage(nowhere, seconds=60.0)
@@ -249,7 +252,7 @@ class TestLife:
         before = [(t.parameters, t.curve, t.score) for t in load_record(shell.url, None)[0].trials]
         storage = open_storage(shell.url)
         optuna.delete_study(study_name="study", storage=storage)
-        storage.engine.dispose()
+        close_storage(shell.url, storage)
         process = shell.start("--trials", "3", NO_PRUNING)
         printed, _ = process.communicate(timeout=60)
         assert process.returncode == 2
@@ -274,8 +277,9 @@ class TestAway:
         shell.server.start()
         printed, _ = process.communicate(timeout=120)
         assert process.returncode == 0, printed
-        assert "does not answer" in printed
-        assert "answers again" in printed
+        if seconds:  # one that is back at once may not have been missed
+            assert "does not answer" in printed
+            assert "answers again" in printed
         assert "Traceback" not in printed
         shell.whole(6)
         starts = [

@@ -34,7 +34,7 @@ def main() -> None:
 def _code_of_a_command() -> int:
     from tunewright.cli.application import app
     from tunewright.cli.options import Passing
-    from tunewright.errors import RunError, TunewrightError
+    from tunewright.errors import NotWritten, RunError, StorageLost, TunewrightError
 
     try:
         app()
@@ -55,7 +55,7 @@ def _code_of_a_command() -> int:
             print(f"tunewright: {error}", file=sys.stderr)
         if isinstance(error, Interrupted):
             return 130
-        return 1 if isinstance(error, RunError) else 2
+        return 1 if isinstance(error, RunError | StorageLost | NotWritten) else 2
     return 0
 
 

@@ -13,6 +13,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from tunewright.errors import StorageLost, StudyError
 from tunewright.runs.record import Direction, Goal
@@ -142,7 +143,8 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         return
     with ExitStack() as stack:
         stack.enter_context(storage_errors(url, StudyError))
-        arguments = _server_arguments(url)
+        # A constructor that fails keeps no connection then, which nobody could close.
+        arguments = {**_server_arguments(url), "poolclass": NullPool}
         if file is not None:
             arguments = stack.enter_context(reading(file))
         storage: RDBStorage | None = None
