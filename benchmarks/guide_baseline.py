@@ -197,6 +197,22 @@ def suggest(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> dict
     return config | {name: value(name) for name in more}
 
 
+class Listed(optuna.samplers.BaseSampler):
+    """Hands each trial the configuration of its number; two threads may take one enqueued trial."""
+
+    def __init__(self, configurations: list[Mapping[str, Any]]) -> None:
+        self._configurations = configurations
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, _domain: Any) -> Any:
+        return self._configurations[trial.number][param_name]
+
+
 def search(
     file: Mapping[str, Any],
     data: Path,
@@ -215,13 +231,11 @@ def search(
         study_name=file["study_name"],
         direction="maximize",
         storage=f"sqlite:///{place / 'optuna_study.db'}",
-        sampler=optuna.samplers.TPESampler(seed=seed),
+        sampler=Listed(fixed) if fixed else optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.SuccessiveHalvingPruner(
             min_resource=2, reduction_factor=4, min_early_stopping_rate=1
         ),
     )
-    for configuration in fixed or []:
-        study.enqueue_trial(configuration)
 
     def objective(trial: optuna.Trial) -> float:
         config = suggest(trial, file["search_space"])
