@@ -96,9 +96,9 @@ def main() -> None:
 def tunewright_arm(trials: int, warm: int, jobs: int) -> dict[str, float]:
     """Through the public function, workers warm."""
     import tunewright
-    from tunewright.search.watch import Silent
+    from tunewright.search.watch import Watch
 
-    class Ends(Silent):
+    class Ends(Watch):
         def __init__(self):
             self.times: list[float] = []
 

@@ -13,7 +13,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.search.budget import Budget
 from tunewright.search.estimate import Closing
 from tunewright.search.ledger import Ledger
-from tunewright.search.watch import Silent
+from tunewright.search.watch import Watch
 
 SLOW = ("study.final=true", "study.pruner.type=none", "study.trials=1000", "epoch_seconds=0.05")
 
@@ -21,7 +21,7 @@ SLACK = 4.0
 """Seconds that a busy machine may take for what is no work of ours."""
 
 
-class Notices(Silent):
+class Notices(Watch):
     """Keeps what a study said."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def test_the_search_leaves_time_for_the_final_training() -> None:
     # 20 epochs of a second and one to pause, a tenth in reserve, two for workers and files: 25.1
     assert desk.now == 35.0
     desk.now = 37.0  # paused
-    assert desk.budget.allows(Silent())
+    assert desk.budget.allows(Watch())
 
 
 def test_without_a_finished_trial_there_is_nothing_to_leave_time_for() -> None:

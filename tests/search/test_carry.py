@@ -28,7 +28,7 @@ from tunewright.search.fitting import Misfit, judged
 from tunewright.search.prepare import prepare
 from tunewright.search.source import any_storage, place_name
 from tunewright.search.stages import Tuned
-from tunewright.search.watch import Silent
+from tunewright.search.watch import Watch
 
 FAST = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=2")
 SPACE = """
@@ -39,7 +39,7 @@ parameters:
 """
 
 
-class Heard(Silent):
+class Heard(Watch):
     """Keeps the notices."""
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ def test_a_carried_best_is_the_winner_of_the_new_study(here: Path) -> None:
     assert one.record.best is not None
     Path("far.yaml").write_text(SPACE.replace("low: -5.0", "low: -6.0").replace("-6.0", "-5.0"))
     two = tunewright.tune(
-        *FAST, space=Path("space.yaml"), name="two", from_="one", trials=1, watch=Silent()
+        *FAST, space=Path("space.yaml"), name="two", from_="one", trials=1, watch=Watch()
     )
     best = two.record.best
     assert best is not None
@@ -211,7 +211,7 @@ def test_another_recipe_is_refused(here: Path) -> None:
         "executor.type=inline",
         trials=1,
         name="f",
-        watch=Silent(),
+        watch=Watch(),
     )
     with pytest.raises(StudyError, match="belongs to the recipe 'function'"):
         tuned("two", from_="f")
@@ -222,7 +222,7 @@ def test_functions_start_from_functions(here: Path) -> None:
         space = {"x": {"low": 0.0, "high": 1.0}}
         inline = "executor.type=inline"
         return tunewright.tune(
-            parabola, space, inline, goal="value:min", name=name, watch=Silent(), **options
+            parabola, space, inline, goal="value:min", name=name, watch=Watch(), **options
         )
 
     one = tune("one", trials=4)

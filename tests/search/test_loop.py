@@ -19,12 +19,12 @@ from tunewright.runs.record import Trial
 from tunewright.search.interrupt import Interrupted
 from tunewright.search.stages import Tuned
 from tunewright.search.study import Study
-from tunewright.search.watch import Silent, Standing
+from tunewright.search.watch import Standing, Watch
 
 NO_PRUNING = "study.pruner.type=none"
 
 
-class Recorder(Silent):
+class Recorder(Watch):
     """Keeps what a study said."""
 
     def __init__(self) -> None:
@@ -284,7 +284,7 @@ def test_late_lines_of_an_earlier_attempt_are_not_taken_for_the_new_one(tmp_path
     folder = StudyFolder(tmp_path / "study").trial(0)
     assert folder.attempt == 1
 
-    class Late(Silent):
+    class Late(Watch):
         """Writes as an old worker would, when the new attempt has begun."""
 
         def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
@@ -298,7 +298,7 @@ def test_late_lines_of_an_earlier_attempt_are_not_taken_for_the_new_one(tmp_path
     assert 99.0 not in trial.curve.values()
 
 
-class PressesCtrlC(Silent):
+class PressesCtrlC(Watch):
     """Presses Ctrl-C when the first trial starts."""
 
     def started(self, number: int, values: Mapping[str, Any], where: str) -> None:

@@ -22,7 +22,7 @@ from tunewright.search.ladder import Rung, rung_of, step_down
 from tunewright.search.memory import Memory
 from tunewright.search.prepare import run_part
 from tunewright.search.stages import Tuned, train, tune
-from tunewright.search.watch import Silent
+from tunewright.search.watch import Watch
 from tunewright.spaces.read import parse_space
 
 HUNGRY = find_recipe("hungry")
@@ -32,7 +32,7 @@ ROOM_MIB = 120
 TOO_MUCH_MIB = 1e7
 
 
-class Recorder(Silent):
+class Recorder(Watch):
     """Keeps what a study said."""
 
     def __init__(self) -> None:

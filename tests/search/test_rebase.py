@@ -29,7 +29,7 @@ from tunewright.search.rebase import rebase as rebased
 from tunewright.search.stages import Tuned
 from tunewright.search.study import Study, load_record
 from tunewright.search.translation import DROPPED
-from tunewright.search.watch import Silent
+from tunewright.search.watch import Watch
 from tunewright.spaces.build import specification
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
 from tunewright.spaces.rules import Condition, Forbidden
@@ -42,7 +42,7 @@ Y = {"type": "float", "low": -5.0, "high": 5.0}
 SIDE = {"choices": ["left", "right"]}
 
 
-class Heard(Silent):
+class Heard(Watch):
     """Keeps the notices."""
 
     def __init__(self) -> None:
@@ -519,7 +519,7 @@ def test_any_space_into_any_other(data: st.DataObject, tmp_path_factory: Any) ->
     before = {trial.number: trial for trial in study.record().trials}
     study.close()
     two = prepared_with(folder, new, known=one.settings)
-    rebased(recipe, two, Silent())
+    rebased(recipe, two, Watch())
     study = Study(two.url, "study", two.settings, new)
     try:
         after = {trial.number: trial for trial in study.record().trials}

@@ -8,7 +8,7 @@ from practice.quadratic.studies import ended
 import tunewright
 from tunewright.search.storage import Settings
 from tunewright.search.study import Study
-from tunewright.search.watch import Silent
+from tunewright.search.watch import Watch
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.points import identity
 from tunewright.spaces.rules import Condition, Forbidden
@@ -25,7 +25,7 @@ SMALL = Space(
 POINTS = 2 * 4 * 5 + 5 - 1
 
 
-class Recorder(Silent):
+class Recorder(Watch):
     def __init__(self) -> None:
         self.notices: list[str] = []
 

@@ -14,7 +14,7 @@ from tunewright.search import samplers
 from tunewright.search.samplers import check_sampler
 from tunewright.search.storage import Settings
 from tunewright.search.study import Study
-from tunewright.search.watch import Silent
+from tunewright.search.watch import Watch
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.points import grid, identity
 from tunewright.spaces.rules import Condition, Forbidden
@@ -247,7 +247,7 @@ GRID = {
 }
 
 
-class Recorder(Silent):
+class Recorder(Watch):
     def __init__(self) -> None:
         self.notices: list[str] = []
 

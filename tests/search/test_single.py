@@ -12,10 +12,10 @@ from tunewright.recipes.find import find_recipe
 from tunewright.search.interrupt import Interrupted
 from tunewright.search.single import Trained
 from tunewright.search.stages import train
-from tunewright.search.watch import Silent
+from tunewright.search.watch import Watch
 
 
-def trained(runs: Path, recipe: str, *overrides: str, watch: Silent | None = None) -> Trained:
+def trained(runs: Path, recipe: str, *overrides: str, watch: Watch | None = None) -> Trained:
     found = find_recipe(recipe)
     composed = compose(found, ["executor.type=inline", *overrides])
     return train(found, composed, name="run", runs=runs, watch=watch)
@@ -68,7 +68,7 @@ def test_another_configuration_takes_another_folder(tmp_path: Path) -> None:
 
 
 def test_seeds_that_were_interrupted_belong_to_their_configuration(tmp_path: Path) -> None:
-    class Presses(Silent):
+    class Presses(Watch):
         def trained(self, *_arguments: object) -> None:
             raise KeyboardInterrupt
 
@@ -82,7 +82,7 @@ def test_seeds_that_were_interrupted_belong_to_their_configuration(tmp_path: Pat
 
 
 def test_an_interrupted_training_is_taken_up(tmp_path: Path) -> None:
-    class Presses(Silent):
+    class Presses(Watch):
         def trained(self, *_arguments: object) -> None:
             raise KeyboardInterrupt
 

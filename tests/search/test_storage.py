@@ -438,7 +438,7 @@ class TestAddress:
             ("postgresql://me@host/name?sslmode=require", None),
             ("postgresql:///name?host=/run/pg&user=me&password=secret", None),
             ("postgresql://host/name", None),
-            ("sqlite:////home/me/a:b@c.db", None),
+            ("sqlite:////data/a:b@c.db", None),
         ],
     )
     def test_what_is_shown_of_a_url(self, url: str, shown: str | None) -> None:

@@ -15,7 +15,7 @@ from tunewright.errors import DataError
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.search.stages import Tuned
-from tunewright.search.watch import Silent
+from tunewright.search.watch import Watch
 
 LOCAL = ("executor.type=local", "study.jobs=2", "study.pruner.type=none")
 
@@ -35,7 +35,7 @@ def steps_of(folder: RunFolder) -> list[int]:
     return [json.loads(line)["step"] for line in lines if '"step"' in line]
 
 
-class Notices(Silent):
+class Notices(Watch):
     """Keeps what a study said."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from rich.live import Live
 from tunewright.cli.live import LiveView, Working, because, metrics_in_words, scored
 from tunewright.cli.wording import escaped, remaining, short
 from tunewright.runs.record import Trial
-from tunewright.search.watch import Standing
+from tunewright.search.watch import Standing, Watch
 
 PLAIN_SECONDS = 5.0
 """How often a long single run says where it stands when the output is not a terminal."""
@@ -22,7 +22,7 @@ ESTIMATE_SECONDS = 1.0
 MARKS = {"done": "green", "pruned": "yellow", "infeasible": "red", "failed": "red"}
 
 
-class ScreenWatch:
+class ScreenWatch(Watch):
     """Draws a study or a run; leave its `with` block, or call `close`, to end the drawing."""
 
     def __init__(self, console: Console, *, verbose: bool = False) -> None:

@@ -37,7 +37,7 @@ def dashboard(
     takes a free one. Raises ConfigError when optuna-dashboard is not installed, UsageError
     when the port is taken.
     """
-    url, _, _ = locate(None if study is None else str(study), storage=storage, runs=runs)
+    url = locate(None if study is None else str(study), storage=storage, runs=runs).url
     try:
         package = importlib.import_module("optuna_dashboard")
     except ImportError as error:

@@ -124,8 +124,13 @@ class RunFolder:
         stored = read_json(self.outcome)
         if stored is None or stored["attempt"] != self.attempt:
             return None
-        interval = stored.get("interval")
-        return Outcome(**stored | {"interval": tuple(interval) if interval else None})
+        return outcome_of(stored)
+
+
+def outcome_of(stored: Mapping[str, Any]) -> Outcome:
+    """What an `outcome.json` says; TypeError for fields that no outcome has."""
+    interval = stored.get("interval")
+    return Outcome(**{**stored, "interval": tuple(interval) if interval else None})
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """The first stage: a search at a cheap fidelity, from its checks to the files it leaves."""
 
+from collections.abc import Sequence
+
 from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree
 from tunewright.executors.configured import make_executor
@@ -15,7 +17,6 @@ from tunewright.search.closing import closing
 from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import Lease
 from tunewright.search.loop import Ending, Loop
-from tunewright.search.past import attributes_of
 from tunewright.search.prepare import Prepared, full_configuration, run_tree, trial_values
 from tunewright.search.pruning import pruner
 from tunewright.search.repair import adopt
@@ -56,7 +57,7 @@ def explore(
     executor: Executor | None = None
     try:
         lease = Lease(study)
-        _write_study_files(prepared, composed)
+        _write_study_files(prepared, composed, study.sources())
         seed = prepared.config.seed
         search = Search(
             folder=prepared.folder,
@@ -103,7 +104,7 @@ def explore(
         study.close()
 
 
-def _write_study_files(prepared: Prepared, composed: Composed) -> None:
+def _write_study_files(prepared: Prepared, composed: Composed, sources: Sequence[str]) -> None:
     write_yaml(
         prepared.folder.space,
         prepared.settings.space,
@@ -118,7 +119,7 @@ def _write_study_files(prepared: Prepared, composed: Composed) -> None:
             "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
             "settings": prepared.settings.as_stored(),
             "reserved": dict(prepared.reserved),
-            SOURCES: attributes_of(prepared.url, prepared.name).get(SOURCES) or [],
+            SOURCES: list(sources),
         },
         header="What `tunewright analyze` needs to know of this study.",
     )

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
 
-from tunewright.errors import StudyError, did_you_mean
+from tunewright.errors import StudyError
 from tunewright.search.address import sqlite_file, without_password
 from tunewright.search.past import Stored, study_in
-from tunewright.search.storage import quiet, storage_to_read
+from tunewright.search.storage import chosen_study, quiet, storage_to_read
 
 SQLITE = b"SQLite format 3"
 """How a SQLite file begins."""
@@ -29,17 +28,9 @@ def foreign_study(url: str, name: str | None) -> Stored:
     a name that it does not hold.
     """
     with _read_only(url) as storage:
-        names = optuna.get_all_study_names(storage)
-        chosen = name or (names[0] if len(names) == 1 else None)
-        if chosen is None or chosen not in names:
-            shown = without_password(url)
-            raise StudyError(
-                f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
-                expected=f"one of {', '.join(names) or 'none'}",
-                remedy=did_you_mean(name or "", names)
-                or f"Name it behind the address: {shown}#NAME",
-            )
-        return study_in(storage, chosen)
+        shown = without_password(url)
+        remedy = f"Name it behind the address: {shown}#NAME"
+        return study_in(storage, chosen_study(storage, name, shown, remedy))
 
 
 @contextmanager

@@ -82,25 +82,35 @@ def look(
     storage: where the study is, also in place of what its folder says (with a password).
     """
     silence_optuna()
-    url, known, folder = locate(study or name, storage=storage, runs=runs)
-    if folder is None:
-        record, importances = load_record(url, name or known or None)
+    place = locate(study or name, storage=storage, runs=runs)
+    if place.folder is None:
+        record, importances = load_record(place.url, name or place.name)
         return Looked(record, overview(record, importances, top=top), None, None)
-    settings = read_yaml(folder.settings)
-    record, importances = load_record(url, known)
+    settings = read_yaml(place.folder.settings)
+    record, importances = load_record(place.url, place.name)
     shown = overview(record, importances, top=top)
-    shown["storage"] = without_password(url)
+    shown["storage"] = without_password(place.url)
     replaced = tuple(settings.get("replaced", ()))
-    return Looked(record, shown, folder, settings["configuration"], replaced)
+    return Looked(record, shown, place.folder, settings["configuration"], replaced)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study lies. name: None when its database does not say it. folder: if there is one."""
+
+    url: str
+    name: str | None
+    folder: StudyFolder | None
 
 
 def locate(
-    study: str | None, *, storage: str | None = None, runs: Path = Path("runs")
-) -> tuple[str, str, StudyFolder | None]:
-    """The storage URL, the name and the folder of a study that is named as for `look`.
-
-    When only a database is named, the name may be empty, and there is no folder.
-    """
+    study: str | None,
+    *,
+    storage: str | None = None,
+    runs: Path = Path("runs"),
+    command: str = "analyze",
+) -> Place:
+    """Where the study lies that is named as for `look`. command: what the remedy shall say."""
     if study is not None and Path(study).is_file():
         storage, study = f"sqlite:///{Path(study).resolve()}", None
     elif study is not None and "://" in study:
@@ -112,11 +122,11 @@ def locate(
             file = sqlite_file(given)
             if file is not None and not file.exists():
                 raise StudyError(f"{file} does not exist", expected="the database of a study")
-            return given, study or "", None
-    folder = study_folder(study, runs)
+            return Place(given, study, None)
+    folder = study_folder(study, runs, command)
     settings = read_yaml(folder.settings)
     url = given or settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
-    return url, str(settings["name"]), folder
+    return Place(url, str(settings["name"]), folder)
 
 
 def _is_study(study: str, runs: Path) -> bool:

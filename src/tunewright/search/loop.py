@@ -57,8 +57,9 @@ class Loop:
         self._waiting = [search.runs(*begun)[0] for begun in study.running()]
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
-        self._ledger = Ledger(search.last_step, self._total, assumed, search.closing)
-        self._ledger.seeds = len(search.seeds)
+        self._ledger = Ledger(
+            search.last_step, self._total, assumed, search.closing, seeds=len(search.seeds)
+        )
         self._ledger.recall(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:

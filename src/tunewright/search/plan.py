@@ -23,7 +23,7 @@ from tunewright.search.pruning import pruner
 from tunewright.search.samplers import COUNTED, sequence
 from tunewright.search.storage import silence_optuna, stored_settings
 from tunewright.search.study import load_record
-from tunewright.search.watch import Silent, Watch
+from tunewright.search.watch import Watch
 from tunewright.spaces.points import listed
 from tunewright.spaces.read import SpaceFile
 from tunewright.spaces.sample import draw
@@ -83,7 +83,7 @@ def plan(
     configuration does not train.
     """
     silence_optuna()
-    watch = watch or Silent()
+    watch = watch or Watch()
     prepared = prepare(recipe, composed, given=given, runs=runs)
     machine = share(prepared.config.executor, prepared.config.study.jobs)
     sizes, points = _grid(prepared)

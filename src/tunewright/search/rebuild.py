@@ -13,7 +13,7 @@ from tunewright.config.tree import get
 from tunewright.errors import TunewrightError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_json, write_json
-from tunewright.runs.folder import RunFolder
+from tunewright.runs.folder import RunFolder, outcome_of
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.constraints import constraints
@@ -110,7 +110,7 @@ def read_end(folder: RunFolder) -> Outcome | None:
     if stored is None or (known and stored.get("attempt") != folder.attempt):
         return None
     try:
-        outcome = Outcome(**stored)
+        outcome = outcome_of(stored)
     except TypeError:
         return None
     return None if outcome.state == "paused" else outcome

@@ -51,13 +51,14 @@ class Replicates:
         to_come = []
         for run in self._search.runs(first.number, first.values)[1:]:
             outcome = run.folder.read_outcome()
-            ended = outcome is not None and outcome.state != "paused"
-            called_off = outcome is not None and outcome.cause == "interrupted"
-            if outcome is None or not ended or called_off or self._again(run, outcome):
+            if outcome is None or not self._ended(run, outcome):
                 to_come.append(run)
             else:
                 self._outcomes[first.number][run.seed] = outcome
         return to_come
 
-    def _again(self, run: Run, outcome: Outcome) -> bool:
-        return self._memory.takes_up(run.name, run.folder, outcome)
+    def _ended(self, run: Run, outcome: Outcome) -> bool:
+        """Whether a run need not begin again: not after a pause, a call off, or without memory."""
+        if outcome.state == "paused" or outcome.cause == "interrupted":
+            return False
+        return not self._memory.takes_up(run.name, run.folder, outcome)

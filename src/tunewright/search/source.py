@@ -15,7 +15,7 @@ from tunewright.runs.record import TrialState
 from tunewright.search.address import absolute_url, without_password
 from tunewright.search.fitting import Candidate, Misfit
 from tunewright.search.foreign import SQLITE, foreign_study
-from tunewright.search.look import study_folder
+from tunewright.search.look import Place, locate
 from tunewright.search.past import Past, Stored
 from tunewright.search.prepare import Prepared
 from tunewright.search.rebase import REBASED, candidate
@@ -45,23 +45,11 @@ class Source:
     is_start: bool = False
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a study lies. folder: None when only its database is known."""
-
-    url: str
-    name: str | None
-    folder: StudyFolder | None
-
-
 def located(study: str, runs: Path) -> Place:
     """A study by its name under `runs`, its folder, its database file, or `URL#NAME`."""
     if "://" in study or Path(study).is_file():
         return storage_at(study)
-    folder = study_folder(study, runs, "tune --from")
-    settings = read_yaml(folder.settings)
-    url = settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
-    return Place(url, str(settings["name"]), folder)
+    return locate(study, runs=runs, command="tune --from")
 
 
 def storage_at(address: str) -> Place:

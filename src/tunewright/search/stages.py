@@ -26,7 +26,7 @@ from tunewright.search.prepare import (
 from tunewright.search.rebase import rebase
 from tunewright.search.single import Trained, free_folder
 from tunewright.search.storage import silence_optuna, stored_lease
-from tunewright.search.watch import Silent, Watch
+from tunewright.search.watch import Watch
 from tunewright.spaces.read import SpaceFile
 from tunewright.training.trackers.tracker import require
 
@@ -61,7 +61,7 @@ def tune(
     """
     began = time.monotonic()
     silence_optuna()
-    watch = watch or Silent()
+    watch = watch or Watch()
     prepared = prepare(recipe, composed, given=given, runs=runs)
     prepared, sources = started_from(recipe, prepared, from_, imports, runs)
     for notice in prepared.notices:
@@ -110,7 +110,7 @@ def train(
     watch: Watch | None = None,
 ) -> Trained:
     """Train one configuration in full, by one seed or several; the same call resumes."""
-    watch = watch or Silent()
+    watch = watch or Watch()
     require(composed.config.trackers.names)
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)

@@ -11,11 +11,11 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from tunewright.errors import StorageLost, StudyError
+from tunewright.errors import StorageLost, StudyError, did_you_mean
 from tunewright.runs.record import Direction, Goal
 from tunewright.search.address import sqlite_file, with_driver, without_password
 from tunewright.search.patient import Away, PatientStorage, first_line
@@ -166,6 +166,23 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
             if storage is not None:
                 storage.remove_session()
                 storage.engine.dispose()
+
+
+def chosen_study(storage: BaseStorage | None, name: str | None, shown: str, remedy: str) -> str:
+    """The name of a study in a storage; None: the only one. shown: the storage, for people.
+
+    storage: None when it holds no studies at all. Raises StudyError, with the names that it
+    holds, or with `remedy` where none is near.
+    """
+    names = [] if storage is None else optuna.get_all_study_names(storage)
+    chosen = name or (names[0] if len(names) == 1 else None)
+    if chosen is None or chosen not in names:
+        raise StudyError(
+            f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
+            expected=f"one of {', '.join(names) or 'none'}",
+            remedy=did_you_mean(name or "", names) or remedy,
+        )
+    return chosen
 
 
 def stored_settings(url: str, name: str) -> Settings | None:

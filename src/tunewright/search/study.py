@@ -8,7 +8,7 @@ there and never becomes a trial, and sampling does not wait for the database.
 import itertools
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ import optuna
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunewright.errors import StudyError, did_you_mean
+from tunewright.errors import StudyError
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.address import without_password
 from tunewright.search.samplers import optuna_sampler, sequence
@@ -25,6 +25,7 @@ from tunewright.search.storage import (
     LEASE,
     OURS,
     Settings,
+    chosen_study,
     close_storage,
     open_storage,
     quiet,
@@ -35,6 +36,7 @@ from tunewright.search.storage import (
 from tunewright.search.transactions import writer
 from tunewright.search.translation import (
     IMPORTED,
+    SOURCES,
     decoded_params,
     direction,
     distribution,
@@ -179,6 +181,12 @@ class Study:
         """The study as plain values."""
         return record_of(self._study, self.settings)
 
+    def sources(self) -> Sequence[str]:
+        """From where trials were carried over before the first one; empty for most studies."""
+        with storage_errors(self.url):
+            found: Sequence[str] = self._study.user_attrs.get(SOURCES) or ()
+        return found
+
     def lease(self) -> Mapping[str, Any]:
         """The last sign of life of a coordinator; empty when none is at work."""
         with storage_errors(self.url):
@@ -248,16 +256,9 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
     name: may be None when the storage holds one study. Importances are PED-ANOVA (Watanabe
     et al. 2023) over the completed trials; empty when there are too few.
     """
-    shown = without_password(url)
     with storage_to_read(url) as storage:
-        names = [] if storage is None else optuna.get_all_study_names(storage)
-        chosen = name or (names[0] if len(names) == 1 else None)
-        if storage is None or chosen is None or chosen not in names:
-            raise StudyError(
-                f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
-                expected=f"one of {', '.join(names) or 'none'}",
-                remedy=did_you_mean(name or "", names) or "Name it with --name.",
-            )
+        chosen = chosen_study(storage, name, without_password(url), "Name it with --name.")
+        assert storage is not None  # it holds the chosen one
         study = optuna.load_study(study_name=chosen, storage=storage)
         attributes = study.user_attrs
         settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from tunewright.runs.record import Trial
 
@@ -30,16 +30,17 @@ class Standing:
     metric: str = ""
 
 
-class Watch(Protocol):
-    """Called by the coordinator, in its own thread; must return quickly."""
+class Watch:
+    """Watches nothing; a subclass watches what it overrides.
+
+    Called by the coordinator, in its own thread; must return quickly.
+    """
 
     def notice(self, text: str) -> None:
         """A decision that the user should know of."""
-        ...
 
     def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
         """A trial was given to a worker."""
-        ...
 
     def progressed(
         self,
@@ -50,55 +51,20 @@ class Watch(Protocol):
         standing: Callable[[], Standing],
     ) -> None:
         """A trial finished an epoch. standing: makes an estimate anew, for who wants it."""
-        ...
 
     def ended(self, trial: Trial, standing: Standing) -> None:
         """A trial ended, whichever way."""
-        ...
 
     def moved(self, standing: Standing) -> None:
         """Something changed that a progress bar shows."""
-        ...
 
     def trained(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:
         """A single run (the final one, or `train`) finished an epoch."""
-        ...
 
 
-class Silent:
-    """Watches nothing."""
-
-    def notice(self, text: str) -> None:
-        """Say nothing."""
-
-    def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
-        """Say nothing."""
-
-    def progressed(
-        self,
-        number: int,
-        step: int,
-        last_step: int,
-        metrics: Mapping[str, float],
-        standing: Callable[[], Standing],
-    ) -> None:
-        """Say nothing."""
-
-    def ended(self, trial: Trial, standing: Standing) -> None:
-        """Say nothing."""
-
-    def moved(self, standing: Standing) -> None:
-        """Say nothing."""
-
-    def trained(
-        self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
-    ) -> None:
-        """Say nothing."""
-
-
-class Notices(Silent):
+class Notices(Watch):
     """Prints the notices and nothing else: what a script or a notebook should not miss."""
 
     def notice(self, text: str) -> None:

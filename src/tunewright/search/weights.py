@@ -27,7 +27,7 @@ class BestWeights:
             self._remove(loser)
 
     def drop(self, run: RunFolder) -> None:
-        """Remove what a run kept that was called off, and wrote it afterwards."""
+        """Remove what a run wrote, such as one that was called off after its trial had ended."""
         shutil.rmtree(run.checkpoints, ignore_errors=True)
 
     def _remove(self, trial: Trial) -> None:
