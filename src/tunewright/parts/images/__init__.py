@@ -1,1 +1,1 @@
-"""Pictures: from files to batches on the training device."""
+"""Labelled pictures: found at any source, split without leaks, kept ready as batches."""
