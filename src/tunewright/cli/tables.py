@@ -12,7 +12,8 @@ from tunewright.runs.record import StudyRecord
 def evaluation_table(result: Mapping[str, Any]) -> Table:
     """Metrics of a run beside those of its baselines."""
     baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
-    table = Table(title=f"{result['split']} split, {result.get('pairs', '')} pairs", min_width=60)
+    counted = next((f", {result[of]} {of}" for of in ("pairs", "images") if of in result), "")
+    table = Table(title=f"{result['split']} split{counted}", min_width=60)
     table.add_column("metric")
     for name in ("this run", *baselines):
         table.add_column(name, justify="right")

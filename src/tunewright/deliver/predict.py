@@ -144,7 +144,11 @@ def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
         "seconds": {"opening": opened - began, "predicting": seconds},
     }
     named = None if wanted.data is None else str(wanted.data)
-    record = {"data": named, "ids": ids_digest(table.ids)}
+    record = {
+        "data": named,
+        "ids": ids_digest(table.ids),
+        "content": content_digest(wanted.output),
+    }
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
     write_json(
         what.folder / RECORD,
@@ -259,6 +263,11 @@ def said_labels(labels: Sequence[str]) -> dict[str, int]:
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
     return dict(sorted(counts.items(), key=lambda entry: -entry[1]))
+
+
+def content_digest(file: Path) -> str:
+    """What tells whether a file still is what was written."""
+    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
 
 
 def ids_digest(ids: Iterable[str]) -> str:

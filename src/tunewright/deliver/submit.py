@@ -11,7 +11,7 @@ from tunewright.config.tree import put
 from tunewright.deliver.check import in_megabytes
 from tunewright.deliver.meant import Meant, Told, done, meant
 from tunewright.deliver.opened import open_members
-from tunewright.deliver.predict import RECORD, ids_digest, label_names, test_table
+from tunewright.deliver.predict import RECORD, content_digest, ids_digest, label_names, test_table
 from tunewright.deliver.submission_files import (
     INFERENCE,
     TRAIN,
@@ -75,16 +75,16 @@ def submit(
         found = done(
             what, _weighed, place, ids, half, None if verify_only else Path(temporary), told=told
         )
+        made_here = (
+            record.get("content") == content_digest(file) and record.get("ids") == found["digest"]
+        )
         count = verify_predictions(file, expected=found["ids"], classes=found["labels"])
         if verify_only:
             packed = verify_zip(archive) if archive.exists() else []
             if packed:
                 _same_predictions(archive, file)
         else:
-            if str(file) in record.get("files", []) and record.get("ids") == found["digest"]:
-                used = {**PLAIN, **record}
-            else:
-                used = dict(PLAIN)
+            used = {**PLAIN, **record} if made_here else PLAIN
             contents = _contents(what, file, used, found, Path(temporary), half)
             packed = write_zip(archive, contents)
     return {
@@ -92,6 +92,7 @@ def submit(
         "newest": what.newest,
         "predictions": str(file),
         "rows": count,
+        "made_here": made_here,
         "output": str(archive) if packed else None,
         "bytes": archive.stat().st_size if packed else 0,
         "files": [(one.name, one.bytes) for one in packed],
