@@ -1,0 +1,1 @@
+"""Image classification: losses for imbalanced classes, models, metrics and what follows them."""
