@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from tunewright.config.compose import Composed
 from tunewright.errors import UsageError
@@ -30,54 +30,8 @@ NOT_TYPED = ("watch", "goal", "steps", "constraints")
 """Keywords for which the command line has no option, but an override or nothing."""
 
 
-@overload
 def tune(
-    *words: str,
-    space: Mapping[str, Any] | Path | str | None = None,
-    goal: str | Sequence[str] | None = None,
-    trials: int | None = None,
-    name: str | None = None,
-    jobs: int | None = None,
-    seeds: int | None = None,
-    constraints: Sequence[str] | None = None,
-    timeout: float | None = None,
-    budget: str | float | None = None,
-    storage: str | None = None,
-    from_: str | Path | None = None,
-    imports: Sequence[str | Path] = (),
-    config: Path | str | None = None,
-    config_dir: Path | str | None = None,
-    config_name: str | None = None,
-    runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Tuned": ...
-
-
-@overload
-def tune(
-    function: "Function",
-    space: Mapping[str, Any] | Path | str,
-    /,
-    *overrides: str,
-    goal: str | Sequence[str] | None = None,
-    steps: int | None = None,
-    trials: int | None = None,
-    name: str | None = None,
-    jobs: int | None = None,
-    seeds: int | None = None,
-    constraints: Sequence[str] | None = None,
-    timeout: float | None = None,
-    budget: str | float | None = None,
-    storage: str | None = None,
-    from_: str | Path | None = None,
-    imports: Sequence[str | Path] = (),
-    runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Tuned": ...
-
-
-def tune(
-    *words: Any,
+    *words: "str | Function | Mapping[str, Any] | Path",
     space: Mapping[str, Any] | Path | str | None = None,
     goal: str | Sequence[str] | None = None,
     steps: int | None = None,
@@ -120,16 +74,16 @@ def tune(
     """
     from tunewright.search.stages import tune as tune_stages
 
-    settings: dict[str, Any] = {
-        "study.trials": trials,
-        "study.name": name,
-        "study.jobs": jobs,
-        "study.seeds": seeds,
-        "study.constraints": constraints,
-        "study.timeout": timeout,
-        "study.budget": budget,
-        "study.storage": storage,
-    }
+    settings = _of_study(
+        trials=trials,
+        name=name,
+        jobs=jobs,
+        seeds=seeds,
+        constraints=constraints,
+        timeout=timeout,
+        budget=budget,
+        storage=storage,
+    )
     origin = None if from_ is None else str(from_)
     files = partial(_files_of, origin, space, Path(runs_dir))
     configs = (config, config_dir, config_name)
@@ -150,7 +104,7 @@ def tune(
 
 
 def plan(
-    *words: Any,
+    *words: "str | Function | Mapping[str, Any] | Path",
     space: Mapping[str, Any] | Path | str | None = None,
     goal: str | Sequence[str] | None = None,
     steps: int | None = None,
@@ -176,16 +130,16 @@ def plan(
     """
     from tunewright.search.plan import plan as plan_study
 
-    settings: dict[str, Any] = {
-        "study.trials": trials,
-        "study.name": name,
-        "study.jobs": jobs,
-        "study.seeds": seeds,
-        "study.constraints": constraints,
-        "study.timeout": timeout,
-        "study.budget": budget,
-        "study.storage": storage,
-    }
+    settings = _of_study(
+        trials=trials,
+        name=name,
+        jobs=jobs,
+        seeds=seeds,
+        constraints=constraints,
+        timeout=timeout,
+        budget=budget,
+        storage=storage,
+    )
     configs = (config, config_dir, config_name)
     request = _study_request(plan, words, space, configs, settings, goal, steps)
     return plan_study(
@@ -340,6 +294,11 @@ def space(
     tree, config = stage(request.recipe, request.composed, "explore")
     found, notices = checked_space(request.recipe, request.composed, tree, config, request.space)
     return found, [*request.composed.notices, *notices]
+
+
+def _of_study(**given: Any) -> dict[str, Any]:
+    """Keywords of a study as settings by path."""
+    return {f"study.{name}": value for name, value in given.items()}
 
 
 def _study_request(
