@@ -106,4 +106,6 @@ def _own(path: str, recipe: Configurable) -> str:
 
 def _word(path: str, value: Any, recipe: Configurable) -> Any:
     words = {**optuna_names.WORDS.get(path, {}), **recipe.words.get(path, {})}
+    if isinstance(value, bool):
+        return words.get(str(value).lower(), value)
     return words.get(value, value) if isinstance(value, str) else value

@@ -1,5 +1,8 @@
 """The configuration of every recipe that sorts pictures into classes."""
 
+from abc import abstractmethod
+from pathlib import Path
+
 from tunewright.config.schema import Cosine, Goals, RunConfig, Schedule
 from tunewright.parts.classify.loss_config import CrossEntropy, Loss
 from tunewright.parts.classify.model_config import FineTune, ImageModel
@@ -8,7 +11,10 @@ from tunewright.parts.images.config import ImagesData
 
 
 class ClassifyConfig(RunConfig):
-    """Pictures, a network, a loss, how pictures are varied, how gently the network is changed."""
+    """Pictures, a network, a loss, how pictures are varied, how gently the network is changed.
+
+    A recipe says in a subclass which pictures are embedded.
+    """
 
     goal: Goals = "val_accuracy"
     data: ImagesData = ImagesData()
@@ -18,3 +24,8 @@ class ClassifyConfig(RunConfig):
     mixing: Mixing = Mixing()
     finetune: FineTune = FineTune()
     schedule: Schedule = Cosine()
+
+    @staticmethod
+    @abstractmethod
+    def write_embedded(folder: Path) -> None:
+        """Write the set that is used where `data.dir` is null: pictures and an index.csv."""

@@ -1,4 +1,4 @@
-"""What is trained when pictures are sorted into classes: the loss by row, and what it is judged by."""
+"""What is trained when pictures are sorted into classes, and what it is judged by."""
 
 from collections.abc import Mapping
 from typing import Literal

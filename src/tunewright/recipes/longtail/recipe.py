@@ -1,9 +1,8 @@
 """The declaration of `longtail`; imports without torch."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from tunewright.config.schema import RunConfig
+from tunewright.parts.classify import declared
 from tunewright.parts.classify.loss_config import METRICS
 from tunewright.recipes.longtail.config import LongtailConfig
 from tunewright.recipes.recipe import Recipe
@@ -60,36 +59,20 @@ STUDY_NAMES = {
 }
 
 
-def _facts(config: RunConfig) -> Mapping[str, float]:
-    from tunewright.recipes.longtail.data import facts
-
-    return facts(config)
-
-
-def _check(config: RunConfig) -> list[str]:
-    from tunewright.recipes.longtail.data import check
-
-    return check(config)
-
-
-def _fingerprints(config: RunConfig) -> Mapping[str, str]:
-    from tunewright.recipes.longtail.data import fingerprints
-
-    return fingerprints(config)
-
-
 RECIPE = Recipe(
     name="longtail",
     config=LongtailConfig,
     conf=HERE / "conf",
     space=HERE / "space.yaml",
     metrics=METRICS,
-    setup="tunewright.recipes.longtail.setup:make_setup",
+    setup="tunewright.parts.classify.setup:make_setup",
+    classifier="tunewright.recipes.longtail.setup:open_classifier",
+    pictures="tunewright.parts.classify.declared:open_sets",
     evaluate="tunewright.recipes.longtail.setup:evaluate",
     aliases=ALIASES,
     words=WORDS,
-    facts=_facts,
-    check_data=_check,
-    fingerprints=_fingerprints,
+    facts=declared.facts,
+    check_data=declared.check,
+    fingerprints=declared.fingerprints,
     study_names=STUDY_NAMES,
 )

@@ -1,0 +1,50 @@
+"""What a recipe that classifies pictures can say of a configuration without torch."""
+
+from collections.abc import Mapping
+
+from tunewright.config.schema import RunConfig
+from tunewright.parts.classify.config import ClassifyConfig
+from tunewright.parts.classify.loss_config import loss_notices
+from tunewright.parts.classify.model_config import check_model
+from tunewright.parts.classify.weights import check_weights
+from tunewright.parts.images import sets
+from tunewright.parts.images.sets import ImageSets
+
+
+def open_sets(config: RunConfig) -> ImageSets:
+    """The pictures of `config`; the recipe's embedded ones where it names none."""
+    assert isinstance(config, ClassifyConfig)
+    return sets.open_sets(config.data, make_default=config.write_embedded)
+
+
+def facts(config: RunConfig) -> Mapping[str, float]:
+    """What spaces may refer to; see `parts.images.sets.facts`."""
+    assert isinstance(config, ClassifyConfig)
+    return sets.facts(config.data, make_default=config.write_embedded)
+
+
+def fingerprints(config: RunConfig) -> Mapping[str, str]:
+    """What tells the content of each set."""
+    assert isinstance(config, ClassifyConfig)
+    return sets.fingerprints(config.data, make_default=config.write_embedded)
+
+
+def check(config: RunConfig) -> list[str]:
+    """Notices, before anything trains.
+
+    Raises DataError for pictures that cannot be used, ConfigError for a model that cannot be
+    built, or whose weights cannot be had.
+    """
+    assert isinstance(config, ClassifyConfig)
+    check_model(config.model)
+    found = open_sets(config)
+    return [
+        *found.notices,
+        *check_weights(config.model),
+        *loss_notices(
+            config.loss,
+            found.class_counts,
+            found.train.names,
+            weighted_sampler=config.data.weighted_sampler,
+        ),
+    ]
