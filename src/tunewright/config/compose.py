@@ -68,7 +68,8 @@ def compose(
 
     Raises UsageError for overrides that cannot be read, ConfigError for all else.
     """
-    folders = [*([config_dir.resolve()] if config_dir else []), recipe.conf, SHARED]
+    own = [config_dir.resolve()] if config_dir else []
+    folders = [*own, recipe.conf, *recipe.groups, SHARED]
     if config_dir and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}", expected="an existing folder")
     chosen, typed = _sorted_overrides(overrides, folders, recipe)

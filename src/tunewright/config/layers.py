@@ -1,6 +1,6 @@
 """Files and overrides as parts of a configuration, in our spelling, laid over one another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +14,8 @@ from tunewright.errors import ConfigError, did_you_mean
 class Configurable(Protocol):
     """What composing needs to know of a recipe.
 
-    conf: its folder of YAML groups, with `<name>.yaml` as the top. aliases: flat or foreign
+    conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups
+    that it shares with other recipes, searched after its own. aliases: flat or foreign
     names to config paths. words: for a path, foreign values to ours.
     """
 
@@ -31,6 +32,11 @@ class Configurable(Protocol):
     @property
     def conf(self) -> Path:
         """Its YAML groups."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[Path]:
+        """Folders of further groups."""
         ...
 
     @property

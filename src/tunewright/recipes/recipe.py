@@ -39,7 +39,8 @@ def _as_it_is(tree: Tree) -> Tree:
 class Recipe:
     """A workload that can be trained and tuned.
 
-    config: its schema. conf: folder of YAML groups with `<name>.yaml` as the top. space: the
+    config: its schema. conf: folder of YAML groups with `<name>.yaml` as the top. groups: folders
+    of groups that recipes share, searched after `conf`. space: the
     shipped search space, if there is one. metrics: what its task measures, with directions; a
     study chooses its goal among them, or any when only the run itself knows them (none here).
     setup: `module:function` from the checked configuration and a device to a
@@ -61,6 +62,7 @@ class Recipe:
     conf: Path
     space: Path | None
     metrics: Mapping[str, Direction]
+    groups: tuple[Path, ...] = ()
     setup: str = ""
     run: str | Run = ""
     evaluate: str = ""

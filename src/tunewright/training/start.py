@@ -26,11 +26,15 @@ def start(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     setup = make_setup(config, device)
     precision = resolve_precision(config.training.precision, cpu=device.type == "cpu")
+    chosen = dict(setup.chosen)
     if config.training.precision == "auto":
         if device.type == "cpu":
             precision = cpu_precision(setup.model, config.training.batch_size)
+        chosen["training.precision"] = {"no": "fp32"}.get(precision, precision)
+    if chosen:
         tree = folder.read_config()
-        put(tree, "training.precision", {"no": "fp32"}.get(precision, precision))
+        for path, value in chosen.items():
+            put(tree, path, value)
         folder.write_config(tree)
     for notice in setup.notices:
         print(notice)

@@ -1,6 +1,7 @@
 """What a recipe that classifies pictures can say of a configuration without torch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from tunewright.config.schema import RunConfig
 from tunewright.parts.classify.config import ClassifyConfig
@@ -9,6 +10,9 @@ from tunewright.parts.classify.model_config import check_model
 from tunewright.parts.classify.weights import check_weights
 from tunewright.parts.images import sets
 from tunewright.parts.images.sets import ImageSets
+
+GROUPS = Path(__file__).parent / "conf"
+"""YAML groups that these recipes share: `augmentation`, `loss`."""
 
 
 def open_sets(config: RunConfig) -> ImageSets:

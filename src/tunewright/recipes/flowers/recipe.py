@@ -72,6 +72,7 @@ RECIPE = Recipe(
     name="flowers",
     config=FlowersConfig,
     conf=HERE / "conf",
+    groups=(declared.GROUPS,),
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.parts.classify.setup:make_setup",

@@ -63,6 +63,7 @@ RECIPE = Recipe(
     name="longtail",
     config=LongtailConfig,
     conf=HERE / "conf",
+    groups=(declared.GROUPS,),
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.parts.classify.setup:make_setup",
