@@ -46,7 +46,11 @@ class Recipe:
     setup: `module:function` from the checked configuration and a device to a
     `training.task.Setup`. run: `module:function` in place of the trainer, for what does not train
     with it, or the callable itself, which workers then get from the executor, not by name.
-    evaluate: `module:function`, what `tunewright evaluate` calls in a worker.
+    evaluate: `module:function`, what `tunewright evaluate` calls in a worker. classifier:
+    `module:function` from a run folder and a device to a `parts.classify.classifier.Classifier`,
+    from which predictions, ensembles, exports and submissions are made; none without it.
+    pictures: `module:function` from a configuration to the `parts.images.sets.ImageSets` that
+    it trains on, for those that train on pictures.
     searched: the open section whose keys are the user's own, and by whose plain names spaces
     and studies then go; empty for the whole configuration.
     facts: figures of the data that spaces may refer to (`rows`, widths). check_data: raises
@@ -66,6 +70,8 @@ class Recipe:
     setup: str = ""
     run: str | Run = ""
     evaluate: str = ""
+    classifier: str = ""
+    pictures: str = ""
     searched: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
