@@ -1,4 +1,4 @@
-"""The configuration of image models, and of how a pretrained one is fine-tuned. Imports no torch."""
+"""The configuration of image models and of their fine-tuning. Imports no torch."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -94,6 +94,12 @@ def check_model(section: ImageModel) -> None:
                 f"model.drop_path_rate = {section.drop_path_rate} with model.name = {COLORNET}",
                 expected="null or 0: ColorNet-V1 drops no paths",
                 remedy="model.dropout regularises it.",
+            )
+        if section.pretrained and section.weights is None:
+            raise ConfigError(
+                f"model.pretrained = true with model.name = {COLORNET}",
+                expected="false: no weights of ColorNet-V1 were ever published",
+                remedy="model.weights=FILE takes your own.",
             )
     if section.sha256 is not None and section.weights is None:
         raise ConfigError(
