@@ -100,7 +100,7 @@ def plan(
 ) -> None:
     """Say how long tune with the same words would take, from two epochs of a first trial."""
     from tunewright import api
-    from tunewright.cli.output import print_plan
+    from tunewright.cli.planned import print_plan
     from tunewright.cli.screen import ScreenWatch
 
     verbose_logs(verbose)

@@ -16,8 +16,8 @@ from tunewright.search.publish import publish
 from tunewright.search.source import Source, any_storage, located, own_study, place_name
 from tunewright.search.translation import IMPORTED, SOURCES
 from tunewright.search.watch import Watch
-from tunewright.spaces.build import specification
 from tunewright.spaces.domain import nearest
+from tunewright.spaces.specification import specification
 
 
 def started_from(

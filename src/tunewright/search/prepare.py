@@ -20,14 +20,16 @@ from tunewright.search.constraints import Constraint, constraints
 from tunewright.search.pruning import pruner
 from tunewright.search.samplers import check_sampler
 from tunewright.search.storage import Settings, stored_settings
-from tunewright.spaces.build import build_space, specification
+from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
 from tunewright.spaces.space import Space
+from tunewright.spaces.specification import specification
 from tunewright.training.trackers.tracker import require
 
 NOT_COMPARED = (
     "study",
+    "space.",
     "executor",
     "stages",
     "trackers",
@@ -83,6 +85,9 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
     space, changes = checked_space(recipe, composed, explore, config, spec)
+    if known is None and space.good:
+        names = "; ".join(map(str, space.good))
+        notices.append(f"tried right after the defaults: {names}")
     notices += [*_check_goals(config, first, others), *check_sampler(study, space, len(others) + 1)]
     settings = Settings(
         recipe=recipe.name,
@@ -147,6 +152,7 @@ def checked_space(
         recipe.aliases,
         recipe.words,
         composed.reserved,
+        avoid=config.space.avoid,
     )
     if recipe.searched:
         around = _within(recipe, around, given)
@@ -163,6 +169,7 @@ def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Su
         around.facts,
         frozenset(p.removeprefix(prefix) for p in around.typed if p.startswith(prefix)),
         not_searched=(),
+        avoid=around.avoid,
     )
 
 
@@ -192,7 +199,8 @@ def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) ->
 
 def run_part(tree: Tree) -> Tree:
     """A configuration without what only a study reads."""
-    return {key: value for key, value in tree.items() if key not in ("study", "executor", "stages")}
+    of_studies = ("study", "space", "executor", "stages")
+    return {key: value for key, value in tree.items() if key not in of_studies}
 
 
 def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
@@ -204,6 +212,8 @@ def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
         if _domain(old["parameters"].get(path)) != _domain(new["parameters"].get(path))
     ]
     changed += [rules for rules in ("forbid", "derived") if old.get(rules) != new.get(rules)]
+    changed += ["avoid"] if _advice(old) != _advice(new) else []
+    changed += ["space.avoid"] if old.get("settings") != new.get("settings") else []
     return tuple(changed)
 
 
@@ -311,6 +321,11 @@ def _searched(path: str, searched: Collection[str]) -> bool:
     """Whether a setting is searched, or lies in a section whose kind is."""
     kinds = (other.removesuffix("type") for other in searched if other.endswith(".type"))
     return path in searched or any(path.startswith(kind) for kind in kinds)
+
+
+def _advice(space: Mapping[str, Any]) -> dict[str, Any]:
+    """What is advised against, by which trials are marked; the reasons change nothing."""
+    return {rule["name"]: rule["when"] for rule in space.get("avoid", ())}
 
 
 def _domain(fields: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -10,10 +10,22 @@ from tunewright.config.tree import Tree, put
 from tunewright.errors import SpaceError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 
-OURS = ("parameters", "forbid", "derived", "inherit", "settings")
-OWN_KEYS = ("parameters", "forbid", "derived")
+OURS = ("parameters", "forbid", "avoid", "good", "derived", "inherit", "settings")
+OWN_KEYS = ("parameters", "forbid", "avoid", "good", "derived")
 """What tells a space file of ours; one with rules alone lays them over the recipe's space."""
-FIELDS = ("type", "choices", "low", "high", "log", "step", "default", "when", "fits", "shrink_to")
+FIELDS = (
+    "type",
+    "choices",
+    "low",
+    "high",
+    "log",
+    "step",
+    "default",
+    "when",
+    "fits",
+    "shrink_to",
+    "inert",
+)
 STUDY_BLOCK = {
     "name",
     "direction",
@@ -39,6 +51,8 @@ class SpaceFile:
 
     parameters: Mapping[str, Mapping[str, Any]]
     forbid: tuple[Any, ...] = ()
+    avoid: tuple[Any, ...] = ()
+    good: tuple[Any, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
     settings: Tree = field(default_factory=dict)
     inherit: bool = True
@@ -96,12 +110,11 @@ def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
                 expected=f"one of {', '.join(OURS)}",
                 remedy=did_you_mean(key, OURS),
             )
-    forbid = tree.get("forbid") or []
-    if not isinstance(forbid, list):
-        raise SpaceError(f"forbid in {file}", expected="a list of mappings from paths to values")
     return SpaceFile(
         _parameters(tree["parameters"], file, "parameters") if "parameters" in tree else {},
-        tuple(forbid),
+        _list(tree, "forbid", file, "mappings from paths to values"),
+        _list(tree, "avoid", file, "mappings with name, because and when"),
+        _list(tree, "good", file, "mappings with name, because and set"),
         _section(tree, "derived", file),
         _section(tree, "settings", file),
         bool(tree.get("inherit", True)),
@@ -159,6 +172,17 @@ def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
     if section is not None and not isinstance(section, Mapping):
         raise SpaceError(f"{key} = {section!r} in {file}", expected="a mapping (key: value)")
     return dict(section or {})
+
+
+def _list(tree: Mapping[str, Any], key: str, file: Path, of: str) -> tuple[Any, ...]:
+    """A list that may be left out or empty; of what has names, each name once."""
+    found = tree.get(key) or []
+    if not isinstance(found, list):
+        raise SpaceError(f"{key} in {file}", expected=f"a list of {of}")
+    names = [str(one["name"]) for one in found if isinstance(one, Mapping) and "name" in one]
+    if key != "forbid" and len(set(names)) < len(names):
+        raise SpaceError(f"{key} in {file} has a name twice", expected="each name once")
+    return tuple(found)
 
 
 def _component(key: str, value: Any, file: Path) -> Tree:
