@@ -41,8 +41,11 @@ def plan_rows(plan: "Plan") -> list[tuple[str, str]]:
         sizes = " x ".join(str(size) for size in plan.grid)
         counted = "" if plan.points == prod(plan.grid) else f", {plan.points} of them allowed"
         trials = f"a grid of {sizes} = {prod(plan.grid)} points{counted}: {trials}"
+    elif plan.points is not None:
+        trials = f"a space of {plan.points} points: {trials}"
     trials += f" of {plan.epochs} epochs" if plan.step_seconds else ""
     trials += f", {plan.begun} of them begun" if plan.begun else ""
+    trials += f", beside {plan.carried} carried over" if plan.carried else ""
     whole = plan.startup_seconds + plan.step_seconds * plan.epochs
     epoch = f"{duration(plan.step_seconds)} an epoch, " if plan.step_seconds else ""
     at_once = f"{plan.slots} at once, {plan.threads} CPU thread(s) each"
