@@ -33,12 +33,19 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     for row in shown:
         table.add_column(str(row["trial"]), justify="right", no_wrap=True)
     table.add_row("score", *(figure(row["score"]) for row in shown), style="bold")
+    if any("good" in row or "avoided" in row for row in shown):
+        table.add_row("marked", *(_mark(row) for row in shown))
     for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):
         table.add_row(metric, *(figure(row["others"].get(metric, "-")) for row in shown))
     table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
     for path in paths:
         table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))
     return table
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    """Whether a space calls the combination good, or advises against it."""
+    return "avoid" if "avoided" in row else "good" if "good" in row else ""
 
 
 def front_table(record: StudyRecord) -> Table:

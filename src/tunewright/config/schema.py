@@ -98,6 +98,15 @@ class Training(Section):
     latency: bool = False
 
 
+class Space(Section):
+    """What is done about the rules of a search space.
+
+    avoid: whether combinations that it advises against are tried and marked, or left out.
+    """
+
+    avoid: Literal["warn", "forbid"] = "warn"
+
+
 class Executor(Section):
     """Where trials run. isolation: warm workers that live across trials, or one a trial.
 
@@ -189,6 +198,7 @@ class RunConfig(Section):
     schedule: Schedule = Constant()
     training: Training = Training()
     study: Study = Study()
+    space: Space = Space()
     executor: Executor = Executor()
     stages: Stages = Stages()
     trackers: Trackers = Trackers()

@@ -5,7 +5,7 @@ trial has, so that a resumed study goes on exactly. Optuna's samplers learn from
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tunewright.config import study_schema
 from tunewright.errors import ConfigError
-from tunewright.search.storage import quiet
+from tunewright.search.storage import Settings, quiet
 from tunewright.spaces.domain import Categorical, Int
-from tunewright.spaces.points import grid, quasi_random
+from tunewright.spaces.points import grid, identity, is_finite, quasi_random
 from tunewright.spaces.space import Space
 
 WARM_START = 10
@@ -73,6 +73,20 @@ def sequence(
         case "quasi_random":
             return quasi_random(space, seed)
     return None
+
+
+def points_left(settings: Settings, space: Space, tried: Collection[Hashable], *, most: int) -> int:
+    """How many points are left to try, counted up to `most`; a finite space comes to an end.
+
+    tried: the identities of the points that trials have.
+    """
+    points = sequence(settings.sampler, space, settings.seed)
+    if points is None and is_finite(space):
+        points = grid(space)
+    if points is None:
+        return max(0, most)
+    new = (values for values in points if identity(space, values) not in tried)
+    return sum(1 for _ in itertools.islice(new, max(0, most)))
 
 
 def optuna_sampler(
