@@ -1,18 +1,19 @@
-"""Pictures in batches: gathered, augmented, normalised and mixed on whole batches, without a loader.
+"""Pictures in batches: gathered, augmented, normalised and mixed a batch at a time."""
 
-`ImageBatches` draws from one uint8 tensor, mapped or on the device.
-"""
-
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from tunewright.parts.images.augment import Augment
-    from tunewright.parts.images.mixing import Mix
+from tunewright.errors import DataError
+from tunewright.parts.device_copies import copies_on
+from tunewright.parts.images.augment import Augment
+from tunewright.parts.images.mixing import Mix
+from tunewright.parts.images.store import Store
 
 
 class ImageBatch(NamedTuple):
@@ -39,41 +40,3 @@ class Normalisation:
 
 
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-class ImageBatches:
-    """Batches of a set of pictures; for training and evaluation loops (a `training.task.Loader`).
-
-    images: uint8 [N, 3, S, S], mapped or on a device; labels: [N] int64. weights: [N]; rows are
-    drawn with replacement in proportion, N an epoch. Batches come on `device`.
-    """
-
-    def __init__(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        *,
-        batch_size: int,
-        seed: int,
-        normalise: Normalisation,
-        augment: "Augment | None" = None,
-        mix: "Mix | None" = None,
-        weights: Tensor | None = None,
-        micro_batches: int = 1,
-        device: torch.device | str = "cpu",
-        shuffle: bool = True,
-        drop_last: bool = True,
-    ) -> None:
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        """Micro-batches in an epoch."""
-        raise NotImplementedError
-
-    def epoch(self, epoch: int) -> Iterator[ImageBatch]:
-        """The batches of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
-        raise NotImplementedError
-
-    def resident(self, device: torch.device | str, budget_bytes: int) -> "ImageBatches":
-        """The same batches with all pictures moved to `device`, if they fit into the budget."""
-        raise NotImplementedError
