@@ -17,9 +17,9 @@ from tunewright.parts.classify.losses import LOSSES
 from tunewright.parts.classify.normalised_linear import normalise_classifier
 from tunewright.parts.classify.task import ClassifyTask
 from tunewright.parts.images.augment import make_augment
-from tunewright.parts.images.batches import IMAGENET, ImageBatches, Normalisation
+from tunewright.parts.images.batches import IMAGENET, ImageBatches, Normalisation, mapped
 from tunewright.parts.images.mixing import make_mix
-from tunewright.parts.images.store import Store, build_store, choose, open_store, reporting
+from tunewright.parts.images.store import Store, build_store, choose, reporting
 from tunewright.parts.images.streaming import StreamedBatches
 from tunewright.parts.images.table import ImageTable
 from tunewright.training.device_memory import free_device_bytes
@@ -134,7 +134,7 @@ class Pictures:
         found = ImageBatches(
             _mapped(store),
             torch.from_numpy(table.labels),
-            at=torch.from_numpy(store.rows_of),
+            rows_of=torch.from_numpy(store.rows_of),
             **options,
         )
         if self.kept == "memory":
@@ -145,7 +145,7 @@ class Pictures:
 def _mapped(store: Store) -> Tensor:
     """The pictures of a store [rows, 3, size, size]: one tensor for all trials of a worker."""
     if (known := _TENSORS.get(store.file)) is None:
-        known = _TENSORS[store.file] = torch.from_numpy(open_store(store))
+        known = _TENSORS[store.file] = mapped(store)
     return known
 
 
