@@ -16,7 +16,8 @@ class Configurable(Protocol):
 
     conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups
     that it shares with other recipes, searched after its own. aliases: flat or foreign
-    names to config paths. words: for a path, foreign values to ours.
+    names to config paths. words: for a path, foreign values to ours. group_names: foreign names
+    of groups.
     """
 
     @property
@@ -47,6 +48,11 @@ class Configurable(Protocol):
     @property
     def words(self) -> Mapping[str, Mapping[str, str]]:
         """Foreign values."""
+        ...
+
+    @property
+    def group_names(self) -> Mapping[str, str]:
+        """Foreign names of groups."""
         ...
 
 

@@ -56,8 +56,8 @@ class Recipe:
     facts: figures of the data that spaces may refer to (`rows`, widths). check_data: raises
     DataError for data that cannot be used, returns notices. fingerprints: what tells the content
     of each set, so that a study does not go on with data that was replaced.
-    aliases: foreign keys and flags to config paths; words: foreign values, by path. options:
-    foreign flags to options of ours that name a file or folder (`space`, `config`, `runs-dir`).
+    aliases: foreign keys and flags to config paths; words: foreign values, by path; group_names:
+    foreign names of YAML groups. options: flags to options of ours that name a file or folder (`space`, `config`, `runs-dir`).
     study_file: settings of ours from the `data:` section of a foreign study file.
     study_names: what a guide calls by another name in a study's folder, and what it stands for.
     """
@@ -76,6 +76,7 @@ class Recipe:
     searched: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    group_names: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check

@@ -11,7 +11,6 @@ HERE = Path(__file__).parent
 
 ALIASES = {
     # Hydra groups and keys of the guide.
-    "dataset": "data",
     "dataset.batch_size": "training.batch_size",
     "dataset.val_split": "data.val_split",
     "dataset.image_size": "data.image_size",
@@ -58,7 +57,6 @@ ALIASES = {
     "study_name": "study.name",
     "timeout": "study.timeout",
     "storage": "study.storage",
-    "output_dir": "runs_dir",
 }
 
 WORDS = {
@@ -81,6 +79,8 @@ RECIPE = Recipe(
     evaluate="tunewright.recipes.flowers.setup:evaluate",
     aliases=ALIASES,
     words=WORDS,
+    group_names={"dataset": "data"},
+    options={"output_dir": "runs-dir"},
     facts=declared.facts,
     check_data=declared.check,
     fingerprints=declared.fingerprints,

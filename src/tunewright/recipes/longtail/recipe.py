@@ -38,8 +38,6 @@ ALIASES = {
     "timeout": "study.timeout",
     "storage": "study.storage",
     "manifest": "data.dir",
-    "hp_config": "space",
-    "output_dir": "runs_dir",
 }
 
 WORDS = {
@@ -72,6 +70,7 @@ RECIPE = Recipe(
     evaluate="tunewright.recipes.longtail.setup:evaluate",
     aliases=ALIASES,
     words=WORDS,
+    options={"hp_config": "space", "output_dir": "runs-dir"},
     facts=declared.facts,
     check_data=declared.check,
     fingerprints=declared.fingerprints,
