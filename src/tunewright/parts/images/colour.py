@@ -44,7 +44,9 @@ class Colouring:
         shift = torch.where(
             hsv[:, None],
             around(uniform[:, 9:12], 0.0, 1.0)
-            * torch.tensor([level.hsv_hue / 180, level.hsv_saturation / 255, level.hsv_value / 255]),
+            * torch.tensor(
+                [level.hsv_hue / 180, level.hsv_saturation / 255, level.hsv_value / 255]
+            ),
             0.0,
         )
         hue = hue + shift[:, 0]

@@ -34,9 +34,7 @@ def coarse_dropout(
     count = whole(uniform[:, 0], *holes)
     high, wide, tops, lefts = uniform[:, 1:].view(len(images), 4, -1).unbind(dim=1)
     scale = size / REFERENCE_PIXELS
-    sides = [
-        (between(side, *pixels) * scale).round_().clamp_(1, size) for side in (high, wide)
-    ]
+    sides = [(between(side, *pixels) * scale).round_().clamp_(1, size) for side in (high, wide)]
     sides[0] *= torch.arange(holes[1]) < count[:, None]  # the others have no height
     corners = [
         whole_below(place, size - side + 1)

@@ -12,7 +12,7 @@ from tunewright.parts.images.distort import elastic_shifts, stretched
 from tunewright.parts.images.stages import around, between, on_rows, whole
 
 TRIES = 10
-"""Random crops that are drawn for one picture; the first that fits is taken, as torchvision does."""
+"""Random crops drawn for one picture; the first that fits is taken, as torchvision does."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def make_mix(config: Mixing) -> Mix | None:
 
 
 def mixup(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    """share * own + (1 - share) * other, for pictures [K, 3, S, S] and shares [K] on the CPU.
+    """Blend pictures [K, 3, S, S] as share * own + (1 - share) * other; share: [K], on the CPU.
 
     Source: Zhang et al. 2018, equation 2; here every picture has a share of its own.
     """
