@@ -23,7 +23,7 @@ import numpy as np
 import tunewright
 
 LOSSES = ("cross_entropy", "smooth_modulation", "focal", "logit_adjustment")
-SHARED = ("data.image_size=32", "model.fusion_size=4", "augmentation=crop_flip")
+SHARED = ("data.image_size=32", "model.fusion_size=2", "augmentation=crop_flip")
 SPACE = {
     "model.fusion": {"type": "categorical", "choices": ["msff", "global_concat", "simple_concat"]},
     "model.dropout": {"type": "float", "low": 0.1, "high": 0.5},

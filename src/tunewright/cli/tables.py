@@ -12,16 +12,16 @@ from tunewright.runs.record import StudyRecord
 def evaluation_table(result: Mapping[str, Any]) -> Table:
     """Metrics of a run beside those of its baselines."""
     baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
-    table = Table(title=f"{result['split']} split, {result.get('pairs', '')} pairs", min_width=60)
+    counts = [f"{result[unit]:,} {unit}" for unit in ("pairs", "images") if unit in result]
+    table = Table(title=", ".join([f"{result['split']} split", *counts]), min_width=60)
     table.add_column("metric")
-    for name in ("this run", *baselines):
+    for name in ("this run", "95 % interval", *baselines):
         table.add_column(name, justify="right")
     for name, value in result["metrics"].items():
-        cells = [figure(value), *(figure(scores.get(name, "")) for scores in baselines.values())]
-        table.add_row(name, *cells)
         interval = result.get(f"{name}_interval")
-        if interval:
-            table.add_row("  95 % interval", f"{interval[0]:.4g} .. {interval[1]:.4g}")
+        within = f"{interval[0]:.4g} .. {interval[1]:.4g}" if interval else ""
+        others = [figure(scores.get(name, "")) for scores in baselines.values()]
+        table.add_row(name, figure(value), within, *others)
     return table
 
 

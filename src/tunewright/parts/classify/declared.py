@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tunewright.config.schema import RunConfig
+from tunewright.errors import ConfigError
+from tunewright.parts.classify.class_groups import unmeasured
 from tunewright.parts.classify.config import ClassifyConfig
 from tunewright.parts.classify.loss_config import loss_notices
 from tunewright.parts.classify.model_config import check_model
 from tunewright.parts.classify.weights import check_weights
 from tunewright.parts.images import sets
+from tunewright.parts.images.progress import ShowProgress
+from tunewright.parts.images.room import choose
 from tunewright.parts.images.sets import ImageSets
+from tunewright.parts.images.store import build_store
 
 GROUPS = Path(__file__).parent / "conf"
 """YAML groups that these recipes share: `augmentation`, `loss`."""
@@ -34,7 +39,7 @@ def fingerprints(config: RunConfig) -> Mapping[str, str]:
 
 
 def check(config: RunConfig) -> list[str]:
-    """Notices, before anything trains.
+    """Notices, before anything trains; the pictures are decoded here, where progress is seen.
 
     Raises DataError for pictures that cannot be used, ConfigError for a model that cannot be
     built, or whose weights cannot be had.
@@ -42,8 +47,18 @@ def check(config: RunConfig) -> list[str]:
     assert isinstance(config, ClassifyConfig)
     check_model(config.model)
     found = open_sets(config)
+    _check_goals(config, found)
+    size = config.model.input_size or config.data.image_size
+    kept = choose(found.train, size, wanted=config.data.store)
+    decoded: tuple[str, ...] = ()
+    if kept.store != "stream":
+        with ShowProgress("decoding pictures") as progress:
+            skip_bad = config.data.skip_bad
+            decoded = build_store(found.train, size, progress=progress, skip_bad=skip_bad).notices
     return [
         *found.notices,
+        *decoded,
+        kept.why,
         *check_weights(config.model),
         *loss_notices(
             config.loss,
@@ -52,3 +67,16 @@ def check(config: RunConfig) -> list[str]:
             weighted_sampler=config.data.weighted_sampler,
         ),
     ]
+
+
+def _check_goals(config: ClassifyConfig, found: ImageSets) -> None:
+    """Refuse a goal that the validation set cannot measure."""
+    missing = unmeasured(found.class_counts, found.valid.counts)
+    for goal in config.goals:
+        metric = goal.partition(":")[0].removeprefix("val_")
+        if metric in missing:
+            raise ConfigError(
+                f"goal = {goal}: {missing[metric]}",
+                expected="a metric that the validation set can measure",
+                remedy="val_macro_f1 and val_balanced_accuracy count every class the same.",
+            )

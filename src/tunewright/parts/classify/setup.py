@@ -19,7 +19,9 @@ from tunewright.parts.classify.task import ClassifyTask
 from tunewright.parts.images.augment import make_augment
 from tunewright.parts.images.batches import IMAGENET, ImageBatches, Normalisation, mapped
 from tunewright.parts.images.mixing import make_mix
-from tunewright.parts.images.store import Store, build_store, choose, reporting
+from tunewright.parts.images.progress import ShowProgress
+from tunewright.parts.images.room import choose
+from tunewright.parts.images.store import Store, build_store
 from tunewright.parts.images.streaming import StreamedBatches
 from tunewright.parts.images.table import ImageTable
 from tunewright.training.device_memory import free_device_bytes
@@ -54,7 +56,7 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         seed=config.seed,
         micro_batches=config.training.accumulate,
         augment=make_augment(config.augmentation),
-        mix=make_mix(config.mixing, len(sets.classes)),
+        mix=make_mix(config.mixing),
         weights=weights,
     )
     return Setup(
@@ -65,7 +67,6 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         pictures.in_order(sets.test) if sets.test is not None else None,
         notices=tuple(said),
         chosen={"data.store": pictures.kept},
-        calibrate=True,
     )
 
 
@@ -73,7 +74,9 @@ def make_model(config: ClassifyConfig, classes: int, *, told: Any = print) -> nn
     """The network of a configuration, with the weights that it asks for."""
     model = make_image_model(config.model, classes, image_size=config.data.image_size, told=told)
     scale = classifier_scale(config.loss)
-    return model if scale is None else normalise_classifier(model, scale)
+    if scale is not None:
+        normalise_classifier(model, classes, scale=scale)
+    return model
 
 
 def normalisation(model: nn.Module) -> Normalisation:
@@ -128,9 +131,9 @@ class Pictures:
         if self.kept == "stream":
             workers = self.config.data.workers
             return StreamedBatches(table, size=self.size, workers=workers, **options)
-        store = build_store(
-            table, self.size, progress=reporting("pictures"), skip_bad=self.config.data.skip_bad
-        )
+        with ShowProgress("decoding pictures") as progress:
+            skip_bad = self.config.data.skip_bad
+            store = build_store(table, self.size, progress=progress, skip_bad=skip_bad)
         found = ImageBatches(
             _mapped(store),
             torch.from_numpy(table.labels),
