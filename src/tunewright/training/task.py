@@ -145,7 +145,11 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that is trained. Learnable scalars of the loss live in the model."""
+    """Everything that is trained. Learnable scalars of the loss live in the model.
+
+    calibrate: whether precision, layout and compilation are worth a trial on the first batch
+    where they are left open; see `training.calibration`.
+    """
 
     model: nn.Module
     task: Task
@@ -153,6 +157,7 @@ class Setup:
     valid: Loader
     test: Loader | None = None
     notices: Sequence[str] = field(default_factory=tuple)
+    calibrate: bool = False
 
 
 def mean_loss(losses: Sequence[Loss]) -> Loss:
