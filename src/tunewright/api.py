@@ -196,6 +196,16 @@ def evaluate(
     return evaluate_run(run, split=split, runs=Path(runs_dir))
 
 
+def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[str, Any]:
+    """Image models by name, with parameters, exported sizes, input size and licence.
+
+    See `deliver.models.models`.
+    """
+    from tunewright.deliver.models import models as list_models
+
+    return list_models(wanted, classes=classes, limit=limit)
+
+
 def analyze(
     study: Path | str | None = None,
     *,

@@ -37,9 +37,10 @@ Optim = Annotated[AdamW | Sgd, Field(discriminator="type")]
 
 
 class Warmup(Section):
-    """Linear warm-up from zero; `warmup_steps` wins over `warmup_fraction` of all steps."""
+    """Linear warm-up from zero, over so many steps, else epochs, else a fraction of all steps."""
 
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    warmup_epochs: NotNegative | None = None
     warmup_fraction: Fraction = 0.0
 
 
@@ -78,7 +79,10 @@ class Training(Section):
     """How long and how to train; the same for every recipe.
 
     batch_size: rows a step, all micro-batches together. accumulate: micro-batches a step.
-    patience: epochs without a better score before stopping early (null = never).
+    patience: epochs without a better score before stopping early (null = never); better by more
+    than min_delta, while the best weights are those of the best score, by however little.
+    layout: of pictures in memory; compile: with torch.compile. Where they and precision are
+    `auto`, recipes with large networks try on the first batch what pays, and write it down.
     checkpoint_seconds: at least this long between two resumable checkpoints; a killed run
     computes at most this much again, plus the epoch it was in. keep_last: states that stay
     after the end (0 = only while it runs). keep_best: best weights that stay. latency: measure
@@ -90,8 +94,11 @@ class Training(Section):
     accumulate: Count = 1
     clip_norm: Positive | None = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    compile: Literal["auto", "never", "always"] = "auto"
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     patience: Count | None = None
+    min_delta: NotNegative = 0.0
     keep_last: Annotated[int, Field(ge=0)] = 1
     keep_best: Count = 1
     checkpoint_seconds: NotNegative = 10.0

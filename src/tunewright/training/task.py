@@ -149,6 +149,8 @@ class Setup:
 
     chosen: what was decided while setting up, by config path; it is written into the run's
     configuration, so that a re-run repeats it.
+    calibrate: whether precision, layout and compilation are worth a trial on the first batch
+    where they are left open; see `training.calibration`.
     """
 
     model: nn.Module
@@ -158,6 +160,7 @@ class Setup:
     test: Loader | None = None
     notices: Sequence[str] = field(default_factory=tuple)
     chosen: Mapping[str, Any] = field(default_factory=dict)
+    calibrate: bool = False
 
 
 def mean_loss(losses: Sequence[Loss]) -> Loss:

@@ -33,8 +33,9 @@ def groups(model: nn.Module, tuning: FineTune) -> list[Group]:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad or name in held:
             decays = parameter.ndim >= 2 and not any(fnmatch(name, each) for each in exempt)
-            layer = depth[name] if tuning.layer_decay is not None else top
-            found[layer, id(parameter) in head, decays].append(parameter)
+            in_head = id(parameter) in head
+            layer = top if in_head or tuning.layer_decay is None else depth[name]
+            found[layer, in_head, decays].append(parameter)
     decay = tuning.layer_decay if tuning.layer_decay is not None else 1.0
     return [
         Group(

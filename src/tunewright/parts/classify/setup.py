@@ -67,6 +67,7 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         pictures.in_order(sets.test) if sets.test is not None else None,
         notices=tuple(said),
         chosen={"data.store": pictures.kept},
+        calibrate=True,
     )
 
 

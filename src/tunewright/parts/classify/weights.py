@@ -6,6 +6,7 @@ worker starts; `load_file_weights` takes the torch modules that it fills.
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,14 +89,23 @@ def _check_reachable(facts: TimmFacts) -> None:
     place = facts.url
     if facts.repository:
         place = f"{constants.ENDPOINT}/{facts.repository}/resolve/main/{facts.files[0]}"
-    try:
-        get_session().head(place, timeout=CONNECT_SECONDS, follow_redirects=False)
-    except Exception as error:  # of whichever kind the installed client raises
+    reasons: list[str] = []
+
+    def ask() -> None:
+        try:
+            get_session().head(place, timeout=CONNECT_SECONDS, follow_redirects=False)
+            reasons.append("")
+        except Exception as error:  # of whichever kind the installed client raises
+            reasons.append(type(error).__name__)
+
+    # In a thread, since a name may take a resolver longer than any time that a client allows.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(2 * CONNECT_SECONDS)
+    reason = reasons[0] if reasons else f"no answer in {2 * CONNECT_SECONDS:g} s"
+    if reason:
         host = urlsplit(place).hostname
-        raise no_weights(
-            facts,
-            f"are not on this machine, and {host} cannot be reached ({type(error).__name__})",
-        ) from None
+        raise no_weights(facts, f"are not on this machine, and {host} cannot be reached ({reason})")
 
 
 def _check_file(section: ImageModel) -> None:
