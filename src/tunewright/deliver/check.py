@@ -1,7 +1,7 @@
 """`tunewright check`: size, latency, parameters and input of what is delivered, against limits."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from tunewright.deliver.meant import Meant, Told, done, meant
 from tunewright.deliver.opened import open_blend
 from tunewright.errors import UsageError
-from tunewright.parts.classify.views import ALONE, Views, read_views
+from tunewright.parts.classify.views import Views, read_views
 from tunewright.runs.atomic import write_json
 from tunewright.runs.quantities import bytes_of, count_of, milliseconds_of
 
@@ -52,7 +52,7 @@ def check(
     input_size: int = INPUT,
     half: bool = False,
     tta: bool = False,
-    views: str = "",
+    views: str | Iterable[str] = (),
     words: Mapping[str, str] | None = None,
     benchmark: bool = False,
     measurements: int = 100,
@@ -97,7 +97,7 @@ def benchmark(
     checkpoint: Path | str | None = None,
     input_size: int = INPUT,
     tta: bool = False,
-    views: str = "",
+    views: str | Iterable[str] = (),
     words: Mapping[str, str] | None = None,
     measurements: int = 100,
     runs: Path = Path("runs"),

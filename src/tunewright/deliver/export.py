@@ -1,4 +1,4 @@
-"""`tunewright export`: a run as ONNX, safetensors or a torch.export program, with a parity check."""
+"""`tunewright export`: a run as ONNX, safetensors or a torch.export program, and its parity."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -208,7 +208,8 @@ def readme(facts: Mapping[str, Any]) -> str:
         "python code/train.py --data DIR",
         "```",
         "",
-        f"The first command makes `result/predictions.csv` again when DIR is the test set, {facts['again']}.",
+        "The first command makes `result/predictions.csv` again when DIR is the test set, "
+        f"{facts['again']}.",
         "",
         "## Model",
         "",

@@ -1,4 +1,4 @@
-"""`tunewright submit`: checked predictions, weights and code in one ZIP, the same bytes each time."""
+"""`tunewright submit`: checked predictions, weights and code in one ZIP, always the same bytes."""
 
 import json
 import tempfile
@@ -188,7 +188,7 @@ def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content
     tree = folder.read_config()
     put(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
     if isinstance(tree.get("data"), dict) and "dir" in tree["data"]:
-        put(tree, "data.dir", None)  # a path of this machine means nothing on another one
+        put(tree, "data.dir", "DIR")  # a path of this machine means nothing on another one
     files: dict[str, Content] = {
         f"{place}/config.yaml": dump_yaml(tree).encode(),
         f"{place}/weights.json": _json({"file": weights}),

@@ -49,7 +49,7 @@ def write_confusion(
 def write_reliability(
     bins: Mapping[str, Sequence[Mapping[str, Any]]], file: Path, *, title: str = ""
 ) -> None:
-    """How often predictions of each confidence are right, beside the diagonal of a calibrated model.
+    """How often predictions of each confidence are right, beside the diagonal.
 
     bins: for each line its bins, with `confidence`, `accuracy` (means) and `rows`.
     """

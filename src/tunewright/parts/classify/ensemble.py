@@ -134,7 +134,7 @@ def greedy_weights(
     """
     logs = logits.double().log_softmax(2)
     parts = logs if average == "geometric" else logs.exp()
-    members, rows = parts.shape[:2]
+    members = len(parts)
     counts = torch.zeros(members, dtype=torch.float64)
     total = torch.zeros_like(parts[0])
     best, best_counts = (-1.0, -math.inf), counts

@@ -255,7 +255,7 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
         verdict = "a tie" if gain["low"] <= 0 <= gain["high"] else "not a tie"
         notes.append(
             f"logit adjustment after training (tau {adjusted['tau']:g}): balanced accuracy "
-            f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}, {verdict}), accuracy "
-            f"{adjusted['above_plain']['accuracy']['value']:+.3f}"
+            f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}, {verdict}), "
+            f"accuracy {adjusted['above_plain']['accuracy']['value']:+.3f}"
         )
     return notes

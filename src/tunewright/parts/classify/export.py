@@ -195,7 +195,7 @@ def read_back(classifier: "Classifier", file: Path, to: Format) -> Logits:
 
 
 def largest_difference(classifier: "Classifier", exported: Logits, images: Tensor) -> float:
-    """max |delta| between the logits of the classifier and of an exported file."""
+    """Max |delta| between the logits of the classifier and of an exported file."""
     with torch.no_grad():
         own = classifier.logits(images.to(classifier.device)).float().cpu()
         other = exported(images.to(classifier.device)).float().cpu()

@@ -1,7 +1,6 @@
 """What a classifier says of its validation pictures, computed once and kept beside its weights."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +87,7 @@ def _digest(classifier: "Classifier", table: ImageTable) -> str:
     for name, place in zip(table.ids, table.places, strict=True):
         found.update(repr((name, str(place), place.box)).encode())
     for file in sorted({place.file for place in table.places}):
-        state = os.stat(file) if file.exists() else None
+        state = file.stat() if file.exists() else None
         found.update(repr(state and (state.st_size, state.st_mtime_ns)).encode())
     found.update(table.labels.tobytes())
     return found.hexdigest()

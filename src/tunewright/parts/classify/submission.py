@@ -1,4 +1,4 @@
-"""A submission as a ZIP: the same bytes from the same content, checked as a jury would; torch-free."""
+"""A submission as a ZIP: the same bytes from the same content, checked as read; torch-free."""
 
 import zipfile
 from collections.abc import Mapping
