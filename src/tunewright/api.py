@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from tunewright.config.compose import Composed
 from tunewright.errors import UsageError
-from tunewright.request import Files, Request, function_request, understand
+from tunewright.request import Files, Request, function_request, resuming, understand
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.deliver.check import Checked
@@ -33,54 +33,8 @@ NOT_TYPED = ("watch", "goal", "steps", "constraints")
 """Keywords for which the command line has no option, but an override or nothing."""
 
 
-@overload
 def tune(
-    *words: str,
-    space: Mapping[str, Any] | Path | str | None = None,
-    goal: str | Sequence[str] | None = None,
-    trials: int | None = None,
-    name: str | None = None,
-    jobs: int | None = None,
-    seeds: int | None = None,
-    constraints: Sequence[str] | None = None,
-    timeout: float | None = None,
-    budget: str | float | None = None,
-    storage: str | None = None,
-    from_: str | Path | None = None,
-    imports: Sequence[str | Path] = (),
-    config: Path | str | None = None,
-    config_dir: Path | str | None = None,
-    config_name: str | None = None,
-    runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Tuned": ...
-
-
-@overload
-def tune(
-    function: "Function",
-    space: Mapping[str, Any] | Path | str,
-    /,
-    *overrides: str,
-    goal: str | Sequence[str] | None = None,
-    steps: int | None = None,
-    trials: int | None = None,
-    name: str | None = None,
-    jobs: int | None = None,
-    seeds: int | None = None,
-    constraints: Sequence[str] | None = None,
-    timeout: float | None = None,
-    budget: str | float | None = None,
-    storage: str | None = None,
-    from_: str | Path | None = None,
-    imports: Sequence[str | Path] = (),
-    runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Tuned": ...
-
-
-def tune(
-    *words: Any,
+    *words: "str | Function | Mapping[str, Any] | Path",
     space: Mapping[str, Any] | Path | str | None = None,
     goal: str | Sequence[str] | None = None,
     steps: int | None = None,
@@ -123,20 +77,21 @@ def tune(
     """
     from tunewright.search.stages import tune as tune_stages
 
-    settings: dict[str, Any] = {
-        "study.trials": trials,
-        "study.name": name,
-        "study.jobs": jobs,
-        "study.seeds": seeds,
-        "study.constraints": constraints,
-        "study.timeout": timeout,
-        "study.budget": budget,
-        "study.storage": storage,
-    }
+    settings = _of_study(
+        trials=trials,
+        name=name,
+        jobs=jobs,
+        seeds=seeds,
+        constraints=constraints,
+        timeout=timeout,
+        budget=budget,
+        storage=storage,
+    )
     origin = None if from_ is None else str(from_)
     files = partial(_files_of, origin, space, Path(runs_dir))
     configs = (config, config_dir, config_name)
     request = _study_request(tune, words, space, configs, settings, goal, steps, files)
+    runs = _runs(request, runs_dir)
     if words and callable(words[0]):
         from tunewright.search.watch import Notices
 
@@ -145,7 +100,7 @@ def tune(
         request.recipe,
         request.composed,
         given=request.space,
-        runs=Path(runs_dir),
+        runs=runs,
         watch=watch,
         from_=origin,
         imports=[str(source) for source in imports],
@@ -153,7 +108,7 @@ def tune(
 
 
 def plan(
-    *words: Any,
+    *words: "str | Function | Mapping[str, Any] | Path",
     space: Mapping[str, Any] | Path | str | None = None,
     goal: str | Sequence[str] | None = None,
     steps: int | None = None,
@@ -165,6 +120,8 @@ def plan(
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
+    from_: str | Path | None = None,
+    imports: Sequence[str | Path] = (),
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
     config_name: str | None = None,
@@ -179,25 +136,34 @@ def plan(
     """
     from tunewright.search.plan import plan as plan_study
 
-    settings: dict[str, Any] = {
-        "study.trials": trials,
-        "study.name": name,
-        "study.jobs": jobs,
-        "study.seeds": seeds,
-        "study.constraints": constraints,
-        "study.timeout": timeout,
-        "study.budget": budget,
-        "study.storage": storage,
-    }
+    settings = _of_study(
+        trials=trials,
+        name=name,
+        jobs=jobs,
+        seeds=seeds,
+        constraints=constraints,
+        timeout=timeout,
+        budget=budget,
+        storage=storage,
+    )
+    origin = None if from_ is None else str(from_)
+    files = partial(_files_of, origin, space, Path(runs_dir))
     configs = (config, config_dir, config_name)
-    request = _study_request(plan, words, space, configs, settings, goal, steps)
+    request = _study_request(plan, words, space, configs, settings, goal, steps, files)
     return plan_study(
-        request.recipe, request.composed, given=request.space, runs=Path(runs_dir), watch=watch
+        request.recipe,
+        request.composed,
+        given=request.space,
+        runs=_runs(request, runs_dir),
+        watch=watch,
+        from_=origin,
+        imports=[str(source) for source in imports],
     )
 
 
 def train(
     *words: str,
+    resume: Path | str | None = None,
     name: str | None = None,
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
@@ -205,13 +171,23 @@ def train(
     runs_dir: Path | str = RUNS,
     watch: "Watch | None" = None,
 ) -> "Trained":
-    """Train one configuration in full, by one seed or several; the same call resumes."""
+    """Train one configuration in full, by one seed or several; the same call resumes.
+
+    resume: a run that was stopped, by its folder or its name; it goes on with the configuration
+    that lies there. Raises UsageError for words that would change it.
+    """
+    if resume is not None:
+        if name is not None or any((config, config_dir, config_name)):
+            raise UsageError(
+                f"--resume {resume} with another option that names a run or a configuration",
+                expected="the run alone, which has both",
+            )
+        return _resumed(Path(resume), words, Path(runs_dir), watch)
     from tunewright.search.stages import train as train_stage
 
     request = _request(train, words, config, config_dir, config_name)
-    return train_stage(
-        request.recipe, request.composed, name=name, runs=Path(runs_dir), watch=watch
-    )
+    runs = _runs(request, runs_dir)
+    return train_stage(request.recipe, request.composed, name=name, runs=runs, watch=watch)
 
 
 def evaluate(
@@ -221,6 +197,16 @@ def evaluate(
     from tunewright.deliver.evaluate import evaluate as evaluate_run
 
     return evaluate_run(run, split=split, runs=Path(runs_dir))
+
+
+def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[str, Any]:
+    """Image models by name, with parameters, exported sizes, input size and licence.
+
+    See `deliver.models.models`.
+    """
+    from tunewright.deliver.models import models as list_models
+
+    return list_models(wanted, classes=classes, limit=limit)
 
 
 def predict(
@@ -486,9 +472,8 @@ def lr_find(
     from tunewright.deliver.lr_find import lr_find as sweep
 
     request = _request(lr_find, words, config, config_dir, config_name)
-    return sweep(
-        request.recipe, request.composed, runs=Path(runs_dir), low=low, high=high, steps=steps
-    )
+    runs = _runs(request, runs_dir)
+    return sweep(request.recipe, request.composed, runs=runs, low=low, high=high, steps=steps)
 
 
 def replay(
@@ -537,6 +522,11 @@ def space(
     return found, [*request.composed.notices, *notices]
 
 
+def _of_study(**given: Any) -> dict[str, Any]:
+    """Keywords of a study as settings by path."""
+    return {f"study.{name}": value for name, value in given.items()}
+
+
 def _study_request(
     command: Callable[..., Any],
     words: tuple[Any, ...],
@@ -558,6 +548,22 @@ def _study_request(
             f"steps={steps} with a recipe", expected="training.epochs=... among the words"
         )
     return _request(command, words, *configs, space, settings, otherwise)
+
+
+def _resumed(run: Path, words: tuple[str, ...], runs: Path, watch: "Watch | None") -> "Trained":
+    from tunewright.search.resume import resume, stopped_run
+
+    folder = stopped_run(run, runs)
+    before = understand((), command="train", config=folder.config)
+    wanted = resuming(words, folder.config)
+    return resume(before.recipe, wanted.composed, folder, before=before.composed.tree, watch=watch)
+
+
+def _runs(request: Request, given: Path | str) -> Path:
+    """The folder of all runs, which a guide's own flag may name."""
+    if request.runs is not None and Path(given) != RUNS:
+        raise UsageError(f"{request.runs} and --runs-dir {given}", expected="one folder of runs")
+    return request.runs or Path(given)
 
 
 def _files_of(study: str | None, space: Mapping[str, Any] | Path | str | None, runs: Path) -> Files:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch.nn.functional import cross_entropy
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from tunewright.errors import DataError
 from tunewright.parts.classify.calibration import (
@@ -40,16 +39,18 @@ def honest(rows: int, classes: int, seed: int = 0):
 
 def test_the_error_of_the_sheet():
     x, y = torch.tensor(INPUTS["x"], dtype=torch.float64), torch.tensor(INPUTS["y"])
-    assert ece(x, y) == pytest.approx(0.3897349238395691, rel=1e-12)
+    assert ece(x, y) == pytest.approx(VALUES["ece"], rel=1e-12)
+    assert ece(x, y) == pytest.approx(0.3897349238395691, rel=2e-8)  # float32, as they had it
 
 
 @given(rows=st.integers(1, 60), classes=st.integers(2, 6), bins=st.integers(1, 20))
 def test_the_error_is_that_of_torchmetrics(rows, classes, bins):
+    theirs = pytest.importorskip("torchmetrics.functional.classification")
     logits, labels = honest(rows, classes, seed=rows)
-    expected = multiclass_calibration_error(
+    expected = theirs.multiclass_calibration_error(
         logits.softmax(1), labels, num_classes=classes, n_bins=bins
     )
-    assert ece(logits, labels, bins=bins) == pytest.approx(expected.item(), rel=1e-9)
+    assert ece(logits, labels, bins=bins) == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_bins_are_open_below_and_closed_above_and_the_first_is_closed():

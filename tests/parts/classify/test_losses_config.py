@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import get_args
 
 import numpy as np
@@ -99,6 +101,18 @@ def test_only_margins_on_angles_ask_for_a_cosine_classifier():
     assert [classifier_scale(kind()) for name, kind in KINDS.items() if name != "ldam"] == [
         None
     ] * 6
+
+
+def test_sections_weights_groups_and_intervals_import_without_torch():
+    names = ("loss_config", "class_weights", "class_groups", "tally", "intervals")
+    modules = [f"tunewright.parts.classify.{name}" for name in names]
+    code = f"""
+import importlib, sys
+sys.modules["torch"] = None
+for name in {modules!r}:
+    importlib.import_module(name)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
 # What is said

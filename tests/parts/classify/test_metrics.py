@@ -41,7 +41,7 @@ def test_scores_are_those_of_scikit_learn_and_torchmetrics():
 def test_the_calibration_error_of_the_sheet():
     x, y = torch.tensor(INPUTS["x"], dtype=torch.float64), torch.tensor(INPUTS["y"])
     scores = passed(x, y, torch.tensor(INPUTS["n"])).compute()
-    assert scores["ece"] == pytest.approx(0.3897349238395691, rel=1e-12)
+    assert scores["ece"] == pytest.approx(VALUES["ece"], rel=1e-12)
     assert scores["loss"] == pytest.approx(0.6057962587597453, rel=1e-12)
 
 
@@ -165,6 +165,15 @@ def test_a_score_without_a_mistake_is_not_called_certain():
     assert right.interval("macro_f1") is None
     wrong = passed(one_hot(1 - labels, 2), labels, torch.tensor([90, 4]))
     assert wrong.interval("head_accuracy") == wilson(0, 12)
+
+
+@pytest.mark.gpu
+def test_a_pass_on_a_gpu_is_that_on_the_cpu():
+    there = passed(LOGITS.cuda(), LABELS.cuda(), TRAIN.cuda())
+    assert there.compute() == pytest.approx(VALUES["scores"], rel=1e-9)
+    assert {there.logits().device.type, there.predictions().device.type} == {"cpu"}
+    with pytest.raises(DataError, match="class 7 among labels"):
+        passed(LOGITS.cuda(), LABELS.cuda() + 3, TRAIN).compute()
 
 
 def test_what_cannot_be_measured_is_refused():

@@ -1,1 +1,1 @@
-"""Image classification: losses for imbalanced classes, models, metrics and what follows them."""
+"""Batches of pictures to a measured classifier."""

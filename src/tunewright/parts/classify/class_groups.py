@@ -39,7 +39,7 @@ def unmeasured(class_counts: Counts, split_counts: Counts) -> dict[str, str]:
 
     class_counts, split_counts: [C] images of each class in training and in the split.
     """
-    reasons = {}
+    reasons: dict[str, str] = {}
     for name, mask in class_groups(class_counts).items():
         if np.asarray(split_counts)[mask].sum():
             continue

@@ -26,7 +26,7 @@ def present_counts(class_counts: Counts) -> Floats:
 def class_shares(class_counts: Counts) -> Floats:
     """n_c / sum n: the prior of each class in the training set."""
     counts = present_counts(class_counts)
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())
 
 
 def inverse_power(class_counts: Counts, tau: float) -> Floats:

@@ -20,6 +20,8 @@ from tunewright.parts.classify.tally import Ints, Tally
 
 CELLS_AT_ONCE = 2_000_000
 """Drawn counts in memory at a time."""
+RARE = 6
+"""Rows below which a pair is drawn row by row."""
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,29 @@ def _draws(numbers: Ints, strata: Ints | None, resamples: int, seed: int) -> Ite
     for start in range(0, resamples, at_once):
         drawn = np.empty((min(at_once, resamples - start), len(numbers)), dtype=np.int64)
         for group in groups:
-            rows = numbers[group].sum()
-            drawn[:, group] = generator.multinomial(rows, numbers[group] / rows, size=len(drawn))
+            drawn[:, group] = _multinomial(generator, numbers[group], len(drawn))
         yield drawn
+
+
+def _multinomial(generator: np.random.Generator, numbers: Ints, size: int) -> Ints:
+    """How often each cell [K] occurs among as many draws as there are rows: [size, K].
+
+    A count costs NumPy about as much as six rows, and most pairs of a label with a wrong
+    prediction occur once or twice. So the rare cells are first one cell, and what falls into it
+    is then drawn row by row: the same distribution, in a fraction of the time.
+    """
+    rare = numbers < RARE
+    chances = np.append(numbers[~rare], numbers[rare].sum()) / numbers.sum()
+    counts = generator.multinomial(numbers.sum(), chances, size=size)  # [size, frequent + 1]
+    drawn = np.empty((size, len(numbers)), dtype=np.int64)
+    drawn[:, ~rare] = counts[:, :-1]
+    if rare.any():
+        cells = int(rare.sum())
+        cell_of_row = np.repeat(np.arange(cells), numbers[rare])
+        fallen = cell_of_row[generator.integers(0, len(cell_of_row), counts[:, -1].sum())]
+        fallen += np.repeat(cells * np.arange(size), counts[:, -1])
+        drawn[:, rare] = np.bincount(fallen, minlength=size * cells).reshape(size, cells)
+    return drawn
 
 
 def _scores(drawn: Ints, cells: Ints, column: int, class_counts: Counts) -> dict[str, Floats]:

@@ -178,7 +178,7 @@ def final_weights(
         case Focal(alpha="from_counts"):
             return inverse_power(class_counts, 1.0)
         case Focal(alpha=tuple(alpha)) if len(alpha) == len(class_counts):
-            return np.asarray(alpha) / np.mean(alpha)
+            return np.asarray(np.asarray(alpha) / np.mean(alpha))
         case ClassBalanced():
             return class_balanced(class_counts, section.beta)
         case BalancedSoftmax():

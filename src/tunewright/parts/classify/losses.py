@@ -54,7 +54,7 @@ class ClassLoss(nn.Module, ABC):
         For `logit_adjustment` and `balanced_softmax` they are those of the weighted cross-entropy
         that has the same minimiser, n^-tau; for `ldam` its margins are not in them.
         """
-        return self.now
+        return self.now.clone()
 
     def _keep(self, name: str, class_counts: Tensor, values: Floats) -> None:
         floats = class_counts.is_floating_point()
@@ -258,7 +258,7 @@ def _class_alpha(
             expected=f"{len(counts)}, one for each class in the order of the classes",
             remedy="loss.alpha=from_counts computes them.",
         )
-    return np.ones(len(counts)) * np.asarray(1.0 if alpha is None else alpha)
+    return np.asarray(np.ones(len(counts)) * (1.0 if alpha is None else np.asarray(alpha)))
 
 
 def _uniform(counts: Counts, _time: float) -> Floats:

@@ -48,6 +48,6 @@ def normalise_classifier(model: nn.Module, classes: int, *, scale: float) -> Non
         )
     name, linear = found[-1]
     normalised = NormalisedLinear(linear.in_features, classes, scale=scale).to(linear.weight)
-    normalised.weight = linear.weight
+    normalised.weight = nn.Parameter(linear.weight.detach())
     parent, _, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, normalised)

@@ -34,7 +34,7 @@ def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "au
     group_by: the column, or key of `meta`, that says which pictures belong together; `auto` or
     None. Raises DataError with what is recognised and what was found.
     """
-    place = place.expanduser()
+    place = place.expanduser().absolute()
     if not place.exists():
         raise DataError(f"{place} does not exist", expected=RECOGNISED, remedy="Check the path.")
     table = _open(place, labelled, group_by)
@@ -86,7 +86,10 @@ def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
         return _all_pictures(shelf)
     if (place.parent / INDEX).is_file():
         return read_index(place, labelled=labelled, group_by=group_by)
-    return _class_folders(shelf.unwrapped(), group_by)
+    inner = shelf.unwrapped()
+    if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # no wrapping: train/ and nothing else
+        inner = shelf
+    return _class_folders(inner, group_by)
 
 
 def _all_pictures(shelf: Shelf) -> ImageTable:

@@ -36,7 +36,7 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
     readable: dict[str, str] = {}
     for split, file in files.items():
         table = read_csv(file)
-        shelves = shelves_beside(file, _beside(split))
+        shelves = shelves_beside(file, _beside(file, labelled))
         alone = len(files) == 1
         rows += _rows(table, shelves, labelled, group_by, None if alone else split)
         readable |= _readable(table)
@@ -65,15 +65,15 @@ def read_index(place: Path, *, labelled: bool, group_by: str | None) -> ImageTab
 def read_listed(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
     """Any CSV file with a column of pictures; the ids are the cells of that column, in order."""
     table = read_csv(file)
-    stem = file.stem.removesuffix("_labels")
-    beside = (stem, *_beside(stem if stem in OTHERS or labelled else "test"))
-    rows = _rows(table, shelves_beside(file, beside), labelled, group_by)
+    rows = _rows(table, shelves_beside(file, _beside(file, labelled)), labelled, group_by)
     naming = _naming(file.parent / MAPPING, [row.label for row in rows], _readable(table))
     return table_of(file, rows, labelled=labelled, naming=naming)
 
 
-def _beside(split: str) -> tuple[str, ...]:
-    return (split, f"{split}_images", "images")
+def _beside(table: Path, labelled: bool) -> tuple[str, ...]:
+    """Folders where the pictures of a table may lie: train_labels.csv means those of train."""
+    stem = table.stem.removesuffix("_labels")
+    return (stem, f"{stem}_images", "train" if labelled else "test", "images")
 
 
 def _with_wrapped(shelf: Shelf) -> Iterator[Shelf]:
