@@ -184,7 +184,9 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
     """What is written for each class: as the source writes it, or its category id."""
     if not category_ids:
         return blend.classes
-    ids = blend.members[0].sets.train.category_ids
+    from tunewright.parts.classify.known_classes import classes_of
+
+    ids = classes_of(blend.members[0]).category_ids
     missing = [name for name in blend.classes if name not in ids]
     if missing:
         raise DataError(

@@ -121,7 +121,7 @@ def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
     # Given a name that does not end in .pt2, it would warn; the temporary neighbour has none.
     def write(place: Path) -> None:
         with place.open("wb") as stream:
-            torch.export.save(program, stream)  # type: ignore[arg-type]
+            torch.export.save(program, stream)
 
     write_with(file, write)
 

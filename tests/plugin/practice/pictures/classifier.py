@@ -1,8 +1,7 @@
 """A classifier with the fields of `parts.classify.classifier.Classifier`, trained in a second."""
 
-import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 from practice.pictures.recipe import PicturesConfig
 from tunewright.config.check import checked
 from tunewright.parts.classify import evaluation
+from tunewright.parts.classify.known_classes import KnownClasses, known_classes, write_classes
 from tunewright.parts.classify.predictions import DecodedBatches
 from tunewright.parts.images.batches import Normalisation
 from tunewright.parts.images.sets import ImageSets, open_sets
@@ -69,16 +69,16 @@ def make_model(config: PicturesConfig, classes: int) -> nn.Module:
 
 def open_classifier(folder: RunFolder, device: torch.device) -> Classifier:
     config = config_of(folder)
-    facts = json.loads((folder.path / "classes.json").read_text())
-    model = make_model(config, len(facts["classes"]))
+    known = known_classes(folder, partial(open_sets, config.data))
+    model = make_model(config, len(known.classes))
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
     return Classifier(
         folder,
         model.to(device).eval(),
-        tuple(facts["classes"]),
+        known.classes,
         config.data.image_size,
         NORMALISE,
-        torch.tensor(facts["class_counts"]),
+        torch.tensor(known.counts),
         device,
     )
 
@@ -113,9 +113,7 @@ def make_run(path: Path, config: PicturesConfig) -> RunFolder:
             metrics = {"train_loss": float(loss.detach()), "val_loss": 1.0, "val_accuracy": 0.5}
             writer.write(Progress(folder.attempt, step // 10 + 1, metrics, 0.1 * step))
     writer.close()
-    (folder.path / "classes.json").write_text(
-        json.dumps({"classes": sets.classes, "class_counts": counts.tolist()})
-    )
+    write_classes(folder, KnownClasses.of(sets))
     folder.checkpoints.mkdir(exist_ok=True)
     header = {"epoch": "1", "score": "0.5", "metrics": "{}"}
     weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
