@@ -18,6 +18,8 @@ from tunewright.parts.classify.held_logits import (
 )
 from tunewright.parts.classify.views import IMAGE, read_views
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def run(tmp_path: Path):

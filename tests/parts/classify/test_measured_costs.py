@@ -12,6 +12,8 @@ from tunewright.parts.classify import measured_costs as costs
 from tunewright.parts.classify.ensemble import Blend
 from tunewright.parts.classify.views import MIRRORED
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 
 

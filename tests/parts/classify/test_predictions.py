@@ -17,6 +17,8 @@ from tunewright.parts.images.sources import open_table
 from tunewright.parts.images.store import as_uint8
 from tunewright.runs.folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

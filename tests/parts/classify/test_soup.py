@@ -23,6 +23,8 @@ from tunewright.parts.classify.soup import (
     soup_of,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,8 @@ from tunewright.errors import ConfigError
 from tunewright.parts.classify.evaluation import evaluate
 from tunewright.parts.classify.held_logits import held_labels, held_logits
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory):

@@ -14,6 +14,8 @@ from tunewright.errors import ConfigError, RunError
 from tunewright.parts.classify import export
 from tunewright.runs.folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FORMATS = ("safetensors", "torch-export", "onnx")
 ONNX = all(export.importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 
