@@ -13,3 +13,7 @@ class TestQuadratic(RecipeContract):
 
 class TestBlobs(RecipeContract):
     name = "blobs"
+
+
+class TestTailed(RecipeContract):
+    name = "tailed"

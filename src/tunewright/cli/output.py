@@ -193,10 +193,8 @@ def print_analysis(
         console.print(trials_table(overview["top"], paths, console.width))
     for one in overview["good"]:
         score = "" if one["score"] is None else f" with {figure(one['score'])}"
-        _line(
-            console,
-            f"good combination {one['name']!r}: trial {one['trial']}, {one['state']}{score}",
-        )
+        end = f"trial {one['trial']} {one['state']}{score}"
+        _line(console, f"good combination {one['name']}: {end}")
     for row in overview["avoided"]:
         _line(console, f"note: {compared(row, overview['goal']) or counted(row)}")
     if overview["importances"]:
