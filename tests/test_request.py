@@ -180,6 +180,11 @@ def test_a_flag_names_the_space(file: Path) -> None:
         assert request.runs is None
 
 
+def test_the_command_space_takes_the_flag_too(file: Path) -> None:
+    space, _ = tunewright.space("tailed", "--hp-config", str(file))
+    assert str(space["model.name"].domain) == "colornet_v1"
+
+
 def test_a_flag_names_the_configuration(file: Path) -> None:
     Path("base.yaml").write_text("training: {epochs: 11}\n", encoding="utf-8")
     request = understand(["tailed", "--base-config", "base.yaml"], command="train")

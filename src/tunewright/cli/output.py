@@ -42,6 +42,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         + (f", the mean of {len(best.seeds)} seeds" if best.seeds else "")
         + (f", carried from {best.imported_from}" if best.imported_from else "")
         + (f", the good combination {best.good!r}" if best.good else "")
+        + (f", advised against: {', '.join(best.avoided)}" if best.avoided else "")
     )
     for path, value in best.parameters.items():
         console.print(f"  {path:<24} {figure(value)}")
