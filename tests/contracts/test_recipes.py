@@ -23,3 +23,7 @@ class TestQuadratic(RecipeContract):
 
 class TestBlobs(RecipeContract):
     name = "blobs"
+
+
+class TestTailed(RecipeContract):
+    name = "tailed"
