@@ -197,9 +197,10 @@ def _told(
     unseen = np.flatnonzero((counts > 0) & (checked == 0))
     if unseen.size:
         listed = some(f"{names[label]} (n = {counts[label]:,} in train)" for label in unseen)
+        trained = np.count_nonzero(counts)
         notices.append(
-            f"validation has {(checked > 0).sum():,} of {(counts > 0).sum():,} classes of train: "
-            f"nothing is measured of {listed}"
+            f"validation has {trained - len(unseen):,} of {trained:,} classes of train: nothing "
+            f"is measured of {listed}"
         )
     if test is None:
         notices.append("there is no test set: results are those of validation")

@@ -77,13 +77,13 @@ def build_store(
     inside = content_folder(whole, folder)
     file = inside / f"{size}-{VERSION}.npy"
     broken = _ready(file, whole, size)
-    built = broken is None
+    built = False
     if broken is None:
         _check_room(whole, size, inside)
         with _alone(inside / f"{size}.lock"):
             broken = _ready(file, whole, size)  # whoever had the lock before may have made it
             if broken is None:
-                broken = _build(whole, size, file, progress)
+                broken, built = _build(whole, size, file, progress), True
     rows_of = np.full(len(whole), SKIPPED, dtype=np.int64)
     good = np.setdiff1d(np.arange(len(whole)), np.array(sorted(broken), dtype=np.int64))
     rows_of[good] = np.arange(len(good))
@@ -136,7 +136,7 @@ def _ready(file: Path, table: ImageTable, size: int) -> Broken | None:
     """The pictures that a whole store leaves out; None where there is no such store."""
     try:
         found = file.stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return None
     broken = read_verdicts(file.parent, table)
     rows = len(table) - len(broken or {})
