@@ -1,5 +1,6 @@
 """The store: the same pixels as decoding gives, made once, whole or absent, shared."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -229,11 +230,12 @@ class TestDisk:
         with pytest.raises(NotWritten, match=r"0\.0 GiB free.*data\.store=stream"):
             build_store(table, 8, folder=tmp_path)
 
-    def test_a_disk_that_fills_up(self, table, tmp_path, monkeypatch):
+    @pytest.mark.parametrize("call", ["pwrite", "posix_fallocate"])
+    def test_a_disk_that_fills_up(self, table, tmp_path, monkeypatch, call):
         def full(*_):
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(module.os, "pwrite", full)
+        monkeypatch.setattr(module.os, call, full)
         with pytest.raises(NotWritten, match="No space left on device"):
             build_store(table, 8, folder=tmp_path / "cache")
         assert list((tmp_path / "cache").rglob("*.part")) == []
@@ -244,6 +246,23 @@ class TestDisk:
         again = build_store(table, 8, folder=tmp_path)
         assert again.built
         assert np.array_equal(open_store(again), decoded(table, 8))
+
+    def test_a_disk_that_cannot_reserve(self, table, tmp_path, monkeypatch):
+        def cannot(*_):
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+        monkeypatch.setattr(module.os, "posix_fallocate", cannot)
+        assert build_store(table, 8, folder=tmp_path).built
+
+    def test_stores_that_nobody_uses_go(self, table, tmp_path):
+        files = {size: build_store(table, size, folder=tmp_path).file for size in (5, 6)}
+        month_ago = time.time() - 31 * 86_400
+        for file in files.values():
+            os.utime(file, (month_ago, month_ago))
+        assert not build_store(table, 5, folder=tmp_path).built  # which is a use
+        build_store(table, 7, folder=tmp_path)
+        assert is_built(table, 5, folder=tmp_path)
+        assert not is_built(table, 6, folder=tmp_path)
 
     def test_a_folder_that_cannot_be_written(self, table, tmp_path):
         (tmp_path / "file").write_text("")
