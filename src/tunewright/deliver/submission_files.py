@@ -145,6 +145,7 @@ def main() -> None:
             tta=options.tta,
             force=True,
             logit_adjustment=used["logit_adjustment"],
+            category_ids=used["category_ids"],
         )
     print(f"{found['predictions']} predictions in {options.output}")
 
