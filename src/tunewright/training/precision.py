@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+Precision = Literal["no", "bf16", "fp16"]
+"""Accelerate's words; "no" is float32."""
 WORK = 1 << 25
 """Weights times rows of a step from which bf16 was measured to be faster (`LOG.md`)."""
 

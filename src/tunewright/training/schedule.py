@@ -2,7 +2,7 @@
 
 import math
 
-from tunewright.config.schema import Constant, Cosine, Linear, Step
+from tunewright.config.schema import Constant, Cosine, Linear, Step, Warmup
 from tunewright.training.task import Clock
 
 
@@ -12,11 +12,7 @@ def factor(schedule: Constant | Cosine | Linear | Step, clock: Clock) -> float:
     Warm-up rises linearly and reaches 1 in its last step; the rest runs over the steps that
     remain of the horizon. Cosine: Loshchilov & Hutter 2017, equation 5, without restarts.
     """
-    warmup = (
-        schedule.warmup_steps
-        if schedule.warmup_steps is not None
-        else round(schedule.warmup_fraction * clock.steps)
-    )
+    warmup = _warmup(schedule, clock)
     if clock.step < warmup:
         return (clock.step + 1) / warmup
     done = min((clock.step - warmup) / max(1, clock.steps - warmup), 1.0)
@@ -29,3 +25,12 @@ def factor(schedule: Constant | Cosine | Linear | Step, clock: Clock) -> float:
             return final + (1.0 - final) * (1.0 - done)
         case Step(every_fraction=every, decay=decay):
             return float(decay ** math.floor(done / every + 1e-9))
+
+
+def _warmup(schedule: Warmup, clock: Clock) -> int:
+    """Steps of the warm-up, whichever way they were given."""
+    if schedule.warmup_steps is not None:
+        return schedule.warmup_steps
+    if schedule.warmup_epochs is not None:
+        return round(schedule.warmup_epochs * clock.steps_per_epoch)
+    return round(schedule.warmup_fraction * clock.steps)

@@ -1,4 +1,4 @@
-"""From a checked configuration to a running training: device, precision, then the trainer."""
+"""From a checked configuration to a running training: device, what pays, then the trainer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,10 @@ from tunewright.config.schema import RunConfig
 from tunewright.config.tree import put
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal, Outcome
-from tunewright.training.precision import cpu_precision
+from tunewright.training.calibration import settle
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
-from tunewright.training.trainer import Plan, resolve_precision, train
+from tunewright.training.trainer import Plan, train
 
 
 def start(
@@ -24,14 +24,20 @@ def start(
 ) -> Outcome:
     """Train `config` in `folder`; automatic choices are written into its config first."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    training = config.training
     setup = make_setup(config, device)
-    precision = resolve_precision(config.training.precision, cpu=device.type == "cpu")
-    if config.training.precision == "auto":
-        if device.type == "cpu":
-            precision = cpu_precision(setup.model, config.training.batch_size)
+    choice, notices = settle(setup, config, device)
+    chosen = dict(setup.chosen)
+    if "auto" in (training.precision, training.layout, training.compile):
+        chosen["training.precision"] = {"no": "fp32"}.get(choice.precision, choice.precision)
+        chosen["training.layout"] = choice.layout
+        chosen["training.compile"] = "always" if choice.compiled else "never"
+    if chosen:
         tree = folder.read_config()
-        put(tree, "training.precision", {"no": "fp32"}.get(precision, precision))
+        for path, value in chosen.items():
+            put(tree, path, value)
         folder.write_config(tree)
-    for notice in setup.notices:
+    for notice in [*setup.notices, *notices]:
         print(notice)
-    return train(setup, Plan(config, *goal, precision), report, folder)
+    plan = Plan(config, *goal, choice.precision, choice.layout, choice.compiled)
+    return train(setup, plan, report, folder)

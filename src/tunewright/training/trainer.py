@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from accelerate import Accelerator
@@ -24,7 +24,9 @@ from tunewright.runs.record import Outcome, Request
 from tunewright.training.checkpoint import Checkpoints, State
 from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
+from tunewright.training.layout import Layout, lay_out
 from tunewright.training.optim import make_optimizer, set_factor
+from tunewright.training.precision import Precision
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor
@@ -35,12 +37,17 @@ GOAL_PREFIX = "val_"
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run is trained, and which validation metric decides what is best."""
+    """How a run is trained, and which validation metric decides what is best.
+
+    precision, layout, compiled: what the configuration's `auto` came to.
+    """
 
     config: RunConfig
     metric: str
     direction: Literal["max", "min"]
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Precision = "no"
+    layout: Layout = "contiguous"
+    compiled: bool = False
 
 
 @dataclass
@@ -54,6 +61,8 @@ class _Standing:
     best_epoch: int = 0
     best_metrics: Mapping[str, float] | None = None
     best_interval: tuple[float, float] | None = None
+    hopeful_score: float | None = None  # the last that was better by enough, and its epoch
+    hopeful_epoch: int = 0
 
 
 def train(setup: Setup, plan: Plan, report: Reporter, folder: RunFolder) -> Outcome:
@@ -70,7 +79,7 @@ def train(setup: Setup, plan: Plan, report: Reporter, folder: RunFolder) -> Outc
         GradientState._reset_state()
 
 
-def resolve_precision(wanted: str, *, cpu: bool) -> Literal["no", "bf16", "fp16"]:
+def resolve_precision(wanted: str, *, cpu: bool) -> Precision:
     """Accelerate's word for a precision; `auto` is bf16 on GPUs that have it, else fp32."""
     if wanted == "auto":
         return "bf16" if not cpu and torch.cuda.is_bf16_supported() else "no"
@@ -86,10 +95,14 @@ class _Run:
         self.accelerator = Accelerator(
             cpu=not torch.cuda.is_available(), mixed_precision=plan.precision
         )
+        lay_out(setup.model, plan.layout)
         optimizer = make_optimizer(plan.config.optim, self.task.param_groups(setup.model))
         self.model: nn.Module
         self.optimizer: Optimizer
         self.model, self.optimizer = self.accelerator.prepare(setup.model, optimizer)
+        # Shares its weights with the model, and has no part in states, averages and evaluation.
+        compiled = torch.compile(self.model) if plan.compiled else self.model
+        self.stepping = cast(nn.Module, compiled)
         decay = self.training.ema_decay
         self.average = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay))
@@ -144,7 +157,7 @@ class _Run:
         loader = self.setup.train.epoch(self.standing.epoch)
         for batches in _steps(loader, self.training.accumulate):
             with self.accelerator.autocast():  # the loss too: its products can outweigh the model's
-                loss = self.task.backward(self.model, batches, self._backward)
+                loss = self.task.backward(self.stepping, batches, self._backward)
             if self.training.clip_norm is not None:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
             set_factor(self.optimizer, factor(self.plan.config.schedule, self._clock))
@@ -184,6 +197,10 @@ class _Run:
             self.standing.best_score, self.standing.best_epoch = score, self.standing.epoch
             self.standing.best_metrics = dict(scores)
             self._best_pass = measured
+        hope = self.standing.hopeful_score
+        if hope is None or sign * (score - hope) > self.training.min_delta:
+            self.standing.hopeful_score = score
+            self.standing.hopeful_epoch = self.standing.epoch
         self.checkpoints.offer(
             self.standing.epoch, score, scores, lambda: self._best_model.state_dict()
         )
@@ -223,8 +240,8 @@ class _Run:
     def _goes_on(self) -> bool:
         """Whether an epoch is left, and the patience for it."""
         patience, standing = self.training.patience, self.standing
-        waited = standing.epoch - standing.best_epoch
-        impatient = patience is not None and standing.best_epoch > 0 and waited >= patience
+        waited = standing.epoch - standing.hopeful_epoch
+        impatient = patience is not None and standing.hopeful_epoch > 0 and waited >= patience
         return standing.epoch < self.training.epochs and not impatient
 
     def _refuse_divergence(self, bad_step: Tensor | None) -> None:

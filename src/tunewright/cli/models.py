@@ -1,0 +1,58 @@
+"""The command that lists models."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunewright.cli.options import Verbose, app, console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MB, MIB = 10**6, 2**20
+
+
+@app.command()
+def models(
+    wanted: Annotated[
+        str, typer.Argument(metavar="[FILTER]", help="Part of a name, or a pattern with *.")
+    ] = "",
+    classes: Annotated[int, typer.Option(help="Classes that the head tells apart.")] = 100,
+    limit: Annotated[int, typer.Option(help="Rows at most.")] = 40,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """List image models: parameters, exported size, input size, licence of the weights."""
+    from tunewright import api
+
+    found = api.models(wanted, classes=classes, limit=limit)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    screen = console()
+    screen.print(models_table(found))
+    for notice in found["notices"]:
+        screen.print(f"note: {notice}", soft_wrap=True, markup=False)
+
+
+def models_table(found: Mapping[str, Any]) -> "Table":
+    """One line a model."""
+    from rich.table import Table
+
+    table = Table(title=f"image models, {found['classes']} classes")
+    table.add_column("name", overflow="fold")
+    for name in ("parameters", "fp32 MB", "MiB", "fp16 MB", "MiB", "input"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("licence of weights")
+    for row in found["rows"]:
+        sizes = [row["bytes_fp32"], row["bytes_fp16"]]
+        table.add_row(
+            row["name"],
+            f"{row['parameters']:,}",
+            *(f"{size / unit:.1f}" for size in sizes for unit in (MB, MIB)),
+            f"{row['input_size']}" + (" only" if row["fixed"] else ""),
+            row["licence"],
+        )
+    return table

@@ -1,0 +1,109 @@
+"""The configuration of image models and of their fine-tuning. Imports no torch."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunewright.config.schema import Count, Fraction, Positive, Section
+from tunewright.errors import ConfigError
+
+COLORNET = "colornet_v1"
+
+Fusion = Literal["msff", "global_concat", "simple_concat", "none"]
+
+
+class ImageModel(Section):
+    """A network from pictures to logits: a backbone, how its levels are joined, a head.
+
+    name: `colornet_v1` or any model that timm registers (`tunewright models` lists them).
+    fusion: what joins the levels c2 to c5 of the backbone; `none` takes timm's own model with
+    its own head. fusion_size: rows and columns to which `msff` resizes every level. dropout:
+    before the last layer. drop_path_rate: stochastic depth (null = what the model has by
+    itself). pretrained: weights from timm's hub. weights: a safetensors file in their place, of
+    which `sha256` is checked if it is given. gradient_checkpointing: recompute activations on
+    the way back, for less memory and more time. input_size: the side of the pictures that the
+    model is built for (null = the model's own where it is fixed, else `data.image_size`).
+    """
+
+    name: str = COLORNET
+    fusion: Fusion = "msff"
+    fusion_size: Count = 14
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    drop_path_rate: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    pretrained: bool = False
+    weights: str | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    gradient_checkpointing: bool = False
+    input_size: Count | None = None
+
+
+class FineTune(Section):
+    """How gently a pretrained network is changed.
+
+    layer_decay: each layer learns this much slower than the one above it (null = all alike).
+    freeze_epochs: so many epochs train only the head. head_lr_scale: how much faster the head
+    learns than `optim.lr`.
+    """
+
+    layer_decay: Annotated[Fraction, Field(gt=0.0)] | None = None
+    freeze_epochs: Annotated[int, Field(ge=0)] = 0
+    head_lr_scale: Positive = 1.0
+
+
+def _timm(name: str, **settings: float | int) -> ImageModel:
+    return ImageModel(name=name, fusion="none", pretrained=True, **settings)  # type: ignore[arg-type]
+
+
+SWIN = "swinv2_base_window12to16_192to256.ms_in22k_ft_in1k"
+
+FLOWER_MODELS: Mapping[str, ImageModel] = MappingProxyType(
+    {
+        "convnext_tiny": _timm("convnext_tiny", drop_path_rate=0.1),
+        "convnext_base": _timm("convnext_base", drop_path_rate=0.1),
+        "convnext_large": _timm("convnext_large", drop_path_rate=0.2),
+        "efficientnet_b3": _timm("efficientnet_b3", drop_path_rate=0.2, dropout=0.3),
+        "efficientnet_v2_l": _timm("tf_efficientnetv2_l", drop_path_rate=0.2, dropout=0.3),
+        "swin_v2_base": _timm(SWIN, drop_path_rate=0.2, input_size=256),
+    }
+)
+"""The six models of the flower guide by their short names, as its sheet lists them."""
+
+OPTIMIZED_MODELS: Mapping[str, ImageModel] = MappingProxyType(
+    {
+        "efficientnet_v2_l_optimized": _timm(
+            "tf_efficientnetv2_l", drop_path_rate=0.25, dropout=0.3
+        ),
+        "swin_v2_base_optimized": _timm(SWIN, drop_path_rate=0.3, dropout=0.1, input_size=256),
+    }
+)
+"""The same networks with more regularisation."""
+
+
+def check_model(section: ImageModel) -> None:
+    """Refuse what contradicts itself, without building anything. Raises ConfigError."""
+    if section.name == COLORNET:
+        if section.fusion == "none":
+            raise ConfigError(
+                f"model.fusion = none with model.name = {COLORNET}",
+                expected="msff, global_concat or simple_concat: this backbone has no head",
+            )
+        if section.drop_path_rate:
+            raise ConfigError(
+                f"model.drop_path_rate = {section.drop_path_rate} with model.name = {COLORNET}",
+                expected="null or 0: ColorNet-V1 drops no paths",
+                remedy="model.dropout regularises it.",
+            )
+        if section.pretrained and section.weights is None:
+            raise ConfigError(
+                f"model.pretrained = true with model.name = {COLORNET}",
+                expected="false: no weights of ColorNet-V1 were ever published",
+                remedy="model.weights=FILE takes your own.",
+            )
+    if section.sha256 is not None and section.weights is None:
+        raise ConfigError(
+            "model.sha256 without model.weights",
+            expected="the file whose bytes it is of",
+            remedy="Set model.weights=FILE, or leave model.sha256 out.",
+        )
