@@ -141,4 +141,5 @@ def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) ->
 
 def equalise(images: Tensor, _uniform: Tensor) -> Tensor:
     """Flatten the histogram of each channel of each picture: uint8 [K, 3, S, S]."""
-    return tv.equalize(images)
+    equalised: Tensor = tv.equalize(images)
+    return equalised

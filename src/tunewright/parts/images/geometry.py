@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -49,11 +50,7 @@ class Turns:
         images = on_rows(images, across, lambda chosen, _: chosen.flip(-1))
         images = on_rows(images, down, lambda chosen, _: chosen.flip(-2))
         for times in (1, 2, 3) if self.level.rot90 else ():
-            images = on_rows(
-                images,
-                quarters == times,
-                lambda chosen, _, times=times: chosen.rot90(times, (-2, -1)),
-            )
+            images = on_rows(images, quarters == times, partial(_quarter_turns, times=times))
         return images
 
 
@@ -178,3 +175,7 @@ def _rotations(angles: Tensor) -> Tensor:
     maps[:, 0, 0] = maps[:, 1, 1] = cos
     maps[:, 0, 1], maps[:, 1, 0] = -sin, sin
     return maps
+
+
+def _quarter_turns(images: Tensor, _rows: Tensor, *, times: int) -> Tensor:
+    return images.rot90(times, (-2, -1))
