@@ -29,7 +29,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from rounds import again, judge, ratio, run_rounds, save
 
-from tunewright.config.schema import Asha, Tpe
+from tunewright.config.study_schema import Asha, Tpe
 from tunewright.runs.record import Trial
 from tunewright.search.pruning import pruner
 from tunewright.search.storage import Settings

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunewright.api import (
         analyze,
+        benchmark,
+        check,
         dashboard,
+        ensemble,
         evaluate,
+        export,
         lr_find,
         models,
         plan,
+        predict,
         repair,
         replay,
         show,
         space,
+        submit,
         train,
         tune,
     )
@@ -24,15 +30,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "analyze",
+    "benchmark",
+    "check",
     "dashboard",
+    "ensemble",
     "evaluate",
+    "export",
     "lr_find",
     "models",
     "plan",
+    "predict",
     "repair",
     "replay",
     "show",
     "space",
+    "submit",
     "train",
     "tune",
 ]

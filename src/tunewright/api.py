@@ -4,16 +4,19 @@ Words are what one types: a recipe or a file, then overrides (`"optim.lr=1e-3"`)
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from tunewright.config.compose import Composed
 from tunewright.errors import UsageError
-from tunewright.request import Files, Request, function_request, understand
+from tunewright.request import Files, Request, function_request, resuming, understand
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
+    from tunewright.deliver.check import Checked
+    from tunewright.deliver.meant import Told
     from tunewright.deliver.replay import Replayed
     from tunewright.recipes.function.call import Function
     from tunewright.runs.folder import RunFolder
@@ -30,54 +33,8 @@ NOT_TYPED = ("watch", "goal", "steps", "constraints")
 """Keywords for which the command line has no option, but an override or nothing."""
 
 
-@overload
 def tune(
-    *words: str,
-    space: Mapping[str, Any] | Path | str | None = None,
-    goal: str | Sequence[str] | None = None,
-    trials: int | None = None,
-    name: str | None = None,
-    jobs: int | None = None,
-    seeds: int | None = None,
-    constraints: Sequence[str] | None = None,
-    timeout: float | None = None,
-    budget: str | float | None = None,
-    storage: str | None = None,
-    from_: str | Path | None = None,
-    imports: Sequence[str | Path] = (),
-    config: Path | str | None = None,
-    config_dir: Path | str | None = None,
-    config_name: str | None = None,
-    runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Tuned": ...
-
-
-@overload
-def tune(
-    function: "Function",
-    space: Mapping[str, Any] | Path | str,
-    /,
-    *overrides: str,
-    goal: str | Sequence[str] | None = None,
-    steps: int | None = None,
-    trials: int | None = None,
-    name: str | None = None,
-    jobs: int | None = None,
-    seeds: int | None = None,
-    constraints: Sequence[str] | None = None,
-    timeout: float | None = None,
-    budget: str | float | None = None,
-    storage: str | None = None,
-    from_: str | Path | None = None,
-    imports: Sequence[str | Path] = (),
-    runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Tuned": ...
-
-
-def tune(
-    *words: Any,
+    *words: "str | Function | Mapping[str, Any] | Path",
     space: Mapping[str, Any] | Path | str | None = None,
     goal: str | Sequence[str] | None = None,
     steps: int | None = None,
@@ -120,20 +77,21 @@ def tune(
     """
     from tunewright.search.stages import tune as tune_stages
 
-    settings: dict[str, Any] = {
-        "study.trials": trials,
-        "study.name": name,
-        "study.jobs": jobs,
-        "study.seeds": seeds,
-        "study.constraints": constraints,
-        "study.timeout": timeout,
-        "study.budget": budget,
-        "study.storage": storage,
-    }
+    settings = _of_study(
+        trials=trials,
+        name=name,
+        jobs=jobs,
+        seeds=seeds,
+        constraints=constraints,
+        timeout=timeout,
+        budget=budget,
+        storage=storage,
+    )
     origin = None if from_ is None else str(from_)
     files = partial(_files_of, origin, space, Path(runs_dir))
     configs = (config, config_dir, config_name)
     request = _study_request(tune, words, space, configs, settings, goal, steps, files)
+    runs = _runs(request, runs_dir)
     if words and callable(words[0]):
         from tunewright.search.watch import Notices
 
@@ -142,7 +100,7 @@ def tune(
         request.recipe,
         request.composed,
         given=request.space,
-        runs=Path(runs_dir),
+        runs=runs,
         watch=watch,
         from_=origin,
         imports=[str(source) for source in imports],
@@ -150,7 +108,7 @@ def tune(
 
 
 def plan(
-    *words: Any,
+    *words: "str | Function | Mapping[str, Any] | Path",
     space: Mapping[str, Any] | Path | str | None = None,
     goal: str | Sequence[str] | None = None,
     steps: int | None = None,
@@ -162,6 +120,8 @@ def plan(
     timeout: float | None = None,
     budget: str | float | None = None,
     storage: str | None = None,
+    from_: str | Path | None = None,
+    imports: Sequence[str | Path] = (),
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
     config_name: str | None = None,
@@ -176,25 +136,34 @@ def plan(
     """
     from tunewright.search.plan import plan as plan_study
 
-    settings: dict[str, Any] = {
-        "study.trials": trials,
-        "study.name": name,
-        "study.jobs": jobs,
-        "study.seeds": seeds,
-        "study.constraints": constraints,
-        "study.timeout": timeout,
-        "study.budget": budget,
-        "study.storage": storage,
-    }
+    settings = _of_study(
+        trials=trials,
+        name=name,
+        jobs=jobs,
+        seeds=seeds,
+        constraints=constraints,
+        timeout=timeout,
+        budget=budget,
+        storage=storage,
+    )
+    origin = None if from_ is None else str(from_)
+    files = partial(_files_of, origin, space, Path(runs_dir))
     configs = (config, config_dir, config_name)
-    request = _study_request(plan, words, space, configs, settings, goal, steps)
+    request = _study_request(plan, words, space, configs, settings, goal, steps, files)
     return plan_study(
-        request.recipe, request.composed, given=request.space, runs=Path(runs_dir), watch=watch
+        request.recipe,
+        request.composed,
+        given=request.space,
+        runs=_runs(request, runs_dir),
+        watch=watch,
+        from_=origin,
+        imports=[str(source) for source in imports],
     )
 
 
 def train(
     *words: str,
+    resume: Path | str | None = None,
     name: str | None = None,
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
@@ -202,13 +171,23 @@ def train(
     runs_dir: Path | str = RUNS,
     watch: "Watch | None" = None,
 ) -> "Trained":
-    """Train one configuration in full, by one seed or several; the same call resumes."""
+    """Train one configuration in full, by one seed or several; the same call resumes.
+
+    resume: a run that was stopped, by its folder or its name; it goes on with the configuration
+    that lies there. Raises UsageError for words that would change it.
+    """
+    if resume is not None:
+        if name is not None or any((config, config_dir, config_name)):
+            raise UsageError(
+                f"--resume {resume} with another option that names a run or a configuration",
+                expected="the run alone, which has both",
+            )
+        return _resumed(Path(resume), words, Path(runs_dir), watch)
     from tunewright.search.stages import train as train_stage
 
     request = _request(train, words, config, config_dir, config_name)
-    return train_stage(
-        request.recipe, request.composed, name=name, runs=Path(runs_dir), watch=watch
-    )
+    runs = _runs(request, runs_dir)
+    return train_stage(request.recipe, request.composed, name=name, runs=runs, watch=watch)
 
 
 def evaluate(
@@ -228,6 +207,198 @@ def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[
     from tunewright.deliver.models import models as list_models
 
     return list_models(wanted, classes=classes, limit=limit)
+
+
+def predict(
+    run: Path | str | None = None,
+    *words: str,
+    data: Path | str | None = None,
+    output: Path | str = "predictions.csv",
+    checkpoint: Path | str | None = None,
+    tta: bool = False,
+    views: str | Sequence[str] = (),
+    force: bool = False,
+    probabilities: Path | str | None = None,
+    logit_adjustment: float = 0.0,
+    skip_bad: bool = False,
+    category_ids: bool = False,
+    batch_size: int | None = None,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """Label every picture of `data` into a CSV file; without a run, by the newest one.
+
+    words: views beside the picture and its mirror image, such as `"tta.rotate=5"`. told: called
+    with what is being done, how much is done, how much there is; None shows it on standard error.
+    See `deliver.predict.predict`.
+    """
+    from tunewright.deliver.predict import predict as predict_pictures
+
+    run, of_views = _run_and_views(run, words)
+    with _telling(told) as tell:
+        return predict_pictures(
+            run,
+            data=data,
+            output=output,
+            checkpoint=checkpoint,
+            tta=tta,
+            views=views,
+            words=of_views,
+            force=force,
+            probabilities=probabilities,
+            logit_adjustment=logit_adjustment,
+            skip_bad=skip_bad,
+            category_ids=category_ids,
+            batch_size=batch_size,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def benchmark(
+    run: Path | str | None = None,
+    *words: str,
+    checkpoint: Path | str | None = None,
+    input_size: int = 600,
+    tta: bool = False,
+    views: str | Sequence[str] = (),
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """How long one picture takes, from its file to its label; see `deliver.check.benchmark`."""
+    from tunewright.deliver.check import benchmark as time_one
+
+    run, of_views = _run_and_views(run, words)
+    with _telling(told) as tell:
+        return time_one(
+            run,
+            checkpoint=checkpoint,
+            input_size=input_size,
+            tta=tta,
+            views=views,
+            words=of_views,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def ensemble(
+    *named: Path | str,
+    method: str = "mean",
+    average: str = "probabilities",
+    name: str | None = None,
+    max_size: str | float = "500MB",
+    max_latency: str | float = "100ms",
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """Several runs, or the trials of a study, as one; see `deliver.ensemble.ensemble`."""
+    from tunewright.deliver.ensemble import ensemble as join
+
+    with _telling(told) as tell:
+        return join(
+            *named,
+            method=method,
+            average=average,
+            name=name,
+            max_size=max_size,
+            max_latency=max_latency,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def check(
+    run: Path | str | None = None,
+    *words: str,
+    checkpoint: Path | str | None = None,
+    max_size: str | float = "500MB",
+    max_latency: str | float = "100ms",
+    max_params: str | float = "10B",
+    input_size: int = 600,
+    half: bool = False,
+    tta: bool = False,
+    views: str | Sequence[str] = (),
+    benchmark: bool = False,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Checked":
+    """Size, latency, parameters and input against limits; see `deliver.check.check`."""
+    from tunewright.deliver.check import check as check_limits
+
+    run, of_views = _run_and_views(run, words)
+    with _telling(told) as tell:
+        return check_limits(
+            run,
+            checkpoint=checkpoint,
+            max_size=max_size,
+            max_latency=max_latency,
+            max_params=max_params,
+            input_size=input_size,
+            half=half,
+            tta=tta,
+            views=views,
+            words=of_views,
+            benchmark=benchmark,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def export(
+    run: Path | str | None = None,
+    *,
+    to: str = "safetensors",
+    half: bool = False,
+    output: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """A run as a file for other programs, with a parity check; see `deliver.export.export`."""
+    from tunewright.deliver.export import export as export_run
+
+    with _telling(told) as tell:
+        return export_run(
+            run,
+            to=to,
+            half=half,
+            output=output,
+            checkpoint=checkpoint,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def submit(
+    run: Path | str | None = None,
+    *,
+    predictions: Path | str = "predictions.csv",
+    output: Path | str = "submission.zip",
+    data: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    half: bool = False,
+    category_ids: bool | None = None,
+    verify_only: bool = False,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """Checked predictions, weights and code in one ZIP; see `deliver.submit.submit`."""
+    from tunewright.deliver.submit import submit as pack
+
+    with _telling(told) as tell:
+        return pack(
+            run,
+            predictions=predictions,
+            output=output,
+            data=data,
+            checkpoint=checkpoint,
+            half=half,
+            category_ids=category_ids,
+            verify_only=verify_only,
+            runs=Path(runs_dir),
+            told=tell,
+        )
 
 
 def analyze(
@@ -301,9 +472,8 @@ def lr_find(
     from tunewright.deliver.lr_find import lr_find as sweep
 
     request = _request(lr_find, words, config, config_dir, config_name)
-    return sweep(
-        request.recipe, request.composed, runs=Path(runs_dir), low=low, high=high, steps=steps
-    )
+    runs = _runs(request, runs_dir)
+    return sweep(request.recipe, request.composed, runs=runs, low=low, high=high, steps=steps)
 
 
 def replay(
@@ -352,6 +522,11 @@ def space(
     return found, [*request.composed.notices, *notices]
 
 
+def _of_study(**given: Any) -> dict[str, Any]:
+    """Keywords of a study as settings by path."""
+    return {f"study.{name}": value for name, value in given.items()}
+
+
 def _study_request(
     command: Callable[..., Any],
     words: tuple[Any, ...],
@@ -373,6 +548,22 @@ def _study_request(
             f"steps={steps} with a recipe", expected="training.epochs=... among the words"
         )
     return _request(command, words, *configs, space, settings, otherwise)
+
+
+def _resumed(run: Path, words: tuple[str, ...], runs: Path, watch: "Watch | None") -> "Trained":
+    from tunewright.search.resume import resume, stopped_run
+
+    folder = stopped_run(run, runs)
+    before = understand((), command="train", config=folder.config)
+    wanted = resuming(words, folder.config)
+    return resume(before.recipe, wanted.composed, folder, before=before.composed.tree, watch=watch)
+
+
+def _runs(request: Request, given: Path | str) -> Path:
+    """The folder of all runs, which a guide's own flag may name."""
+    if request.runs is not None and Path(given) != RUNS:
+        raise UsageError(f"{request.runs} and --runs-dir {given}", expected="one folder of runs")
+    return request.runs or Path(given)
 
 
 def _files_of(study: str | None, space: Mapping[str, Any] | Path | str | None, runs: Path) -> Files:
@@ -409,6 +600,36 @@ def _request(
         config_name=config_name,
         otherwise=otherwise,
     )
+
+
+def _run_and_views(
+    run: Path | str | None, words: tuple[str, ...]
+) -> tuple[Path | str | None, dict[str, str]]:
+    """Which word is the run, and the others as settings of views, as typed."""
+    if isinstance(run, str) and run.startswith("tta.") and "=" in run:
+        run, words = None, (run, *words)
+    for word in words:
+        if "=" not in word:
+            raise UsageError(f"{word!r}", expected="one run, then words such as tta.rotate=5")
+        if not word.startswith("tta."):
+            raise UsageError(
+                f"{word!r}",
+                expected="tta.hflip, tta.vflip, tta.rotate, tta.brightness or tta.mean",
+                remedy="A run has its settings from its training.",
+            )
+    return run, dict(word.split("=", 1) for word in words)
+
+
+@contextmanager
+def _telling(told: "Told | None") -> "Iterator[Told]":
+    """What is told, else standard error, wiped at the end."""
+    if told is not None:
+        yield told
+        return
+    from tunewright.deliver.saying import Saying
+
+    with Saying() as saying:
+        yield saying
 
 
 def _path(given: Path | str | None) -> Path | None:

@@ -9,27 +9,27 @@ from typing import Any
 from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
 from tunewright.config.tree import Tree, get, put
-from tunewright.errors import UsageError, did_you_mean
+from tunewright.errors import UsageError
 from tunewright.recipes.find import find_recipe, recipe_names
+from tunewright.recipes.flags import as_override, places
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bound
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
 
-SEARCH_KEYS = tuple(
-    f"study.{key}" for key in ("trials", "timeout", "budget", "storage", "sampler", "pruner")
-)
-"""What only a search has; as a flag beside `train` it is a slip."""
-
 
 @dataclass(frozen=True)
 class Request:
-    """A recipe with its composed configuration and, for studies, the space file."""
+    """A recipe with its composed configuration and, for studies, the space file.
+
+    runs: the folder of all runs, where a foreign flag names it.
+    """
 
     recipe: Recipe
     composed: Composed
     space: SpaceFile | None = None
+    runs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,15 @@ def understand(
         trees = list(found.trees)
         typed.overrides[:0] = [f"{path}={_quoted(v)}" for path, v in found.settings.items()]
     recipe = _recipe(typed, trees, command)
+    own, flags = places(typed.flags, recipe, command, options)
+    if "config" in own:
+        if trees:
+            raise UsageError(f"{trees[0][0]} and {own['config']} together", expected="one of them")
+        trees.append((own["config"], read_yaml(own["config"])))
+    if "space" in own:
+        if space is not None:
+            raise UsageError(f"--space {space} and {own['space']} together", expected="one space")
+        space = own["space"]
     layers, spaces = [], []
     for file, tree in trees:
         if is_space_file(tree):
@@ -111,7 +120,7 @@ def understand(
         layers.append(Layer(file, _settings(given, recipe)))
     overrides = [
         *typed.overrides,
-        *(_from_flag(n, v, recipe, command, options) for n, v in typed.flags),
+        *(as_override(n, v, recipe, command, options) for n, v in flags),
     ]
     overrides += [f"{path}={_quoted(v)}" for path, v in (settings or {}).items() if v is not None]
     notices: tuple[str, ...] = ()
@@ -128,8 +137,21 @@ def understand(
         config_name=config_name,
         reserving=command in ("tune", "plan", "space"),
     )
+    if given is not None:
+        _check_direction(given, recipe, composed)
+        notices = (*given.notices, *notices)
     composed = replace(composed, notices=(*composed.notices, *notices))
-    return Request(recipe, composed, given)
+    return Request(recipe, composed, given, own.get("runs-dir"))
+
+
+def resuming(words: Sequence[str], config: Path) -> Request:
+    """What `train --resume` means: the stored configuration, with what was typed beside it."""
+    if files := _sorted(words).files:
+        raise UsageError(
+            f"{files[0]} and --resume together",
+            expected="overrides alone, since the run has its configuration",
+        )
+    return understand(words, command="train", config=config)
 
 
 def _around(trees: Sequence[tuple[Path, Tree]]) -> tuple[Path, str] | None:
@@ -264,27 +286,17 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
     return settings
 
 
-def _from_flag(name: str, value: str, recipe: Recipe, command: str, options: Sequence[str]) -> str:
-    key = name.replace("-", "_")
-    path = recipe.aliases.get(key) or recipe.aliases.get(name)
-    if command in ("train", "lr-find") and (path or f"study.{key}") in SEARCH_KEYS:
+def _check_direction(given: SpaceFile, recipe: Recipe, composed: Composed) -> None:
+    """A study file that names no metric may still say which way it goes."""
+    if given.direction is None or "goal" in composed.typed:
+        return
+    goal = recipe.goals(composed.config)[0]
+    if goal.direction != given.direction:
         raise UsageError(
-            f"--{name} with tunewright {command}",
-            expected="options of one training, not of a search",
-            remedy=f"Search with tunewright tune ... --{name} {value}, or leave it out.",
+            f"{given.file} asks for the {given.direction} of {goal.metric}",
+            expected=f"its {goal.direction}",
+            remedy="Name the metric of the file's direction, such as goal=METRIC.",
         )
-    if path is None:
-        raise UsageError(
-            f"--{name}",
-            expected=f"an option of `tunewright {command}`",
-            remedy=did_you_mean(name, [*options, *_flags(recipe)], stem="--")
-            or f"See tunewright {command} --help.",
-        )
-    return f"{path}={value}"
-
-
-def _flags(recipe: Recipe) -> list[str]:
-    return [name.replace("_", "-") for name in recipe.aliases if "." not in name]
 
 
 def _quoted(value: Any) -> str:

@@ -7,6 +7,16 @@ class TestPairs(RecipeContract):
     name = "pairs"
 
 
+class TestLongtail(RecipeContract):
+    name = "longtail"
+    small = ("model.fusion=simple_concat", "data.image_size=16", "training.precision=fp32")
+
+
+class TestFlowers(RecipeContract):
+    name = "flowers"
+    small = ("model.name=test_resnet", "data.image_size=32", "training.precision=fp32")
+
+
 class TestQuadratic(RecipeContract):
     name = "quadratic"
 

@@ -24,6 +24,18 @@ class TestPairsWithAttentionAndAQueue(TaskContract):
         return default_setup("pairs", "training.batch_size=64", *overrides)
 
 
+class TestLongtail(TaskContract):
+    def make(self) -> Setup:
+        overrides = ["model.fusion=simple_concat", "data.image_size=16", "training.batch_size=16"]
+        return default_setup("longtail", *overrides)
+
+
+class TestFlowersWithMixedPictures(TaskContract):
+    def make(self) -> Setup:
+        overrides = ["model.name=test_resnet", "data.image_size=32", "training.batch_size=16"]
+        return default_setup("flowers", *overrides, "mixing.mixup_alpha=0.2", "loss=focal")
+
+
 class TestBlobs(TaskContract):
     def make(self) -> Setup:
         return default_setup("blobs")

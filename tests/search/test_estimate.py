@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.config import schema
+from tunewright.config import study_schema
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.estimate import (
@@ -198,11 +198,11 @@ def test_the_final_training_is_in_the_time_left() -> None:
 @pytest.mark.parametrize(
     ("settings", "stops"),
     [
-        (schema.Asha(min_resource=2, reduction_factor=4), {2: 0.75, 8: 0.75}),
-        (schema.Median(warmup_steps=3), {3: 0.5}),
-        (schema.Percentile(percentile=20.0), {1: 0.8}),
-        (schema.Patient(patience=2, wrapped=schema.Asha()), {4: 0.5, 8: 0.5, 16: 0.5}),
-        (schema.NoPruner(), {}),
+        (study_schema.Asha(min_resource=2, reduction_factor=4), {2: 0.75, 8: 0.75}),
+        (study_schema.Median(warmup_steps=3), {3: 0.5}),
+        (study_schema.Percentile(percentile=20.0), {1: 0.8}),
+        (study_schema.Patient(patience=2, wrapped=study_schema.Asha()), {4: 0.5, 8: 0.5, 16: 0.5}),
+        (study_schema.NoPruner(), {}),
     ],
 )
 def test_what_each_pruner_is_believed_to_stop(settings, stops) -> None:
@@ -210,7 +210,7 @@ def test_what_each_pruner_is_believed_to_stop(settings, stops) -> None:
 
 
 def test_hyperband_stops_less_than_its_first_bracket() -> None:
-    stops = assumed_stops(pruner(schema.Hyperband(), 20, "max"), 20)
+    stops = assumed_stops(pruner(study_schema.Hyperband(), 20, "max"), 20)
     assert set(stops) == {1, 3, 9}
     assert all(0.0 < share < 2 / 3 for share in list(stops.values())[:1])
     assert stops[9] == pytest.approx(2 / 3), "the last bracket's rung is everybody's"

@@ -21,7 +21,7 @@ import pytest
 from practice.quadratic.studies import ended
 
 import tunewright
-from tunewright.config.schema import Asha, Tpe
+from tunewright.config.study_schema import Asha, Tpe
 from tunewright.errors import StudyError
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.progress import read_progress

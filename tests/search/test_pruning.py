@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from tunewright.config import schema
-from tunewright.config.schema import Asha, NoPruner, Patient, Training
+from tunewright.config import study_schema
+from tunewright.config.schema import Training
+from tunewright.config.study_schema import Asha, NoPruner, Patient
 from tunewright.errors import ConfigError
 from tunewright.search import pruning
 from tunewright.search.pruning import Hyperband, pruner
@@ -26,7 +27,7 @@ ladders = st.builds(
 )
 
 
-def steps(asked: schema.Pruner, last: int) -> list[int]:
+def steps(asked: study_schema.Pruner, last: int) -> list[int]:
     """The steps before the last at which a pruner may act."""
     found = pruner(asked, last, "max").steps()
     return list(itertools.takewhile(lambda step: step < last, found))
@@ -45,7 +46,13 @@ def test_rungs_are_counted_in_epochs_and_never_the_last() -> None:
 
 
 def test_the_defaults_prune_within_the_default_epochs() -> None:
-    for kind in (schema.Asha, schema.Hyperband, schema.Median, schema.Percentile, schema.Patient):
+    for kind in (
+        study_schema.Asha,
+        study_schema.Hyperband,
+        study_schema.Median,
+        study_schema.Percentile,
+        study_schema.Patient,
+    ):
         assert steps(kind(), Training().epochs)[0] <= 5, kind
 
 
@@ -59,17 +66,17 @@ def test_without_a_pruner_everything_goes_on() -> None:
     [
         # A known trap: reduction 4, resource 2, rate 1 never prunes eight epochs.
         (Asha(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 8, 8),
-        (schema.Hyperband(min_resource=8), 8, 8),
-        (schema.Median(warmup_steps=9), 8, 9),
-        (schema.Percentile(warmup_steps=8), 8, 8),
-        (schema.Median(), 1, 1),
+        (study_schema.Hyperband(min_resource=8), 8, 8),
+        (study_schema.Median(warmup_steps=9), 8, 9),
+        (study_schema.Percentile(warmup_steps=8), 8, 8),
+        (study_schema.Median(), 1, 1),
         (Patient(patience=6), 8, 8),
         (Patient(patience=1, wrapped=Asha(min_resource=2, reduction_factor=4)), 8, 8),
         (Patient(patience=6, wrapped=NoPruner()), 8, 8),
     ],
 )
 def test_a_pruner_that_could_never_act_is_refused(
-    asked: schema.Pruner, last: int, first: int
+    asked: study_schema.Pruner, last: int, first: int
 ) -> None:
     message = rf"{asked.type} would never prune.* after {first} epochs, .*last epoch is {last}:"
     with pytest.raises(ConfigError, match=message):
@@ -234,7 +241,7 @@ def theirs_prunes(theirs: optuna.pruners.BasePruner, history: Any, direction: st
     return theirs.prune(study, study.trials[-1])
 
 
-def ours_prunes(asked: schema.Pruner, history: Any, direction: Any) -> bool:
+def ours_prunes(asked: study_schema.Pruner, history: Any, direction: Any) -> bool:
     running, others = history
     curves = {n: other for n, (other, _) in enumerate(others)} | {len(others): running}
     done = {n for n, (_, is_done) in enumerate(others) if is_done}
@@ -258,10 +265,10 @@ def test_median_and_percentile_decide_as_optuna(
         kept, startup, warmup, interval
     )
     fields = {"startup_trials": startup, "warmup_steps": warmup, "interval_steps": interval}
-    asked: schema.Pruner = schema.Percentile(percentile=kept, **fields)
+    asked: study_schema.Pruner = study_schema.Percentile(percentile=kept, **fields)
     assert ours_prunes(asked, history, direction) == theirs_prunes(theirs, history, direction)
     theirs = optuna.pruners.MedianPruner(startup, warmup, interval)
-    asked = schema.Median(**fields)
+    asked = study_schema.Median(**fields)
     assert ours_prunes(asked, history, direction) == theirs_prunes(theirs, history, direction)
 
 
@@ -271,7 +278,7 @@ def test_median_and_percentile_decide_as_optuna(
     directions,
     st.integers(0, 4),
     st.sampled_from([0.0, 0.5]),
-    st.sampled_from([NoPruner(), schema.Median(startup_trials=1)]),
+    st.sampled_from([NoPruner(), study_schema.Median(startup_trials=1)]),
 )
 def test_patience_decides_as_optuna(
     history: Any, direction: Any, patience: int, min_delta: float, wrapped: Any
@@ -285,17 +292,17 @@ def test_patience_decides_as_optuna(
 
 def test_what_comes_later_changes_no_decision_about_a_step() -> None:
     curves = {0: {1: 0.1, 2: 0.2, 3: 0.9}, 1: {1: 0.5, 2: 0.5, 3: 0.5}}
-    for asked in (schema.Median(startup_trials=1), Patient(patience=0, wrapped=NoPruner())):
+    for asked in (study_schema.Median(startup_trials=1), Patient(patience=0, wrapped=NoPruner())):
         made = pruner(asked, 9, "max")
         sooner = {0: {1: 0.1, 2: 0.2}, 1: curves[1]}
         assert made.keeps(0, 2, curves, {1}) == made.keeps(0, 2, sooner, {1})
 
 
 def test_reasons_say_what_was_compared() -> None:
-    assert pruner(schema.Median(), 9, "max").reason(0, 4) == (
+    assert pruner(study_schema.Median(), 9, "max").reason(0, 4) == (
         "not in the best half of the finished trials at step 4"
     )
-    assert pruner(schema.Percentile(percentile=10.0), 9, "max").reason(0, 4) == (
+    assert pruner(study_schema.Percentile(percentile=10.0), 9, "max").reason(0, 4) == (
         "not in the best 10 % of the finished trials at step 4"
     )
     assert pruner(Patient(patience=2, wrapped=NoPruner()), 9, "max").reason(0, 4) == (

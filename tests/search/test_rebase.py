@@ -30,11 +30,11 @@ from tunewright.search.stages import Tuned
 from tunewright.search.study import Study, load_record
 from tunewright.search.translation import DROPPED
 from tunewright.search.watch import Watch
-from tunewright.spaces.build import specification
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
 from tunewright.spaces.rules import Condition, Forbidden
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Parameter, Space
+from tunewright.spaces.specification import specification
 
 NO_PRUNING = "study.pruner.type=none"
 X = {"type": "float", "low": -5.0, "high": 5.0}

@@ -22,7 +22,7 @@ from sqlalchemy import event
 from test_kill import Shell, epochs_reported, until
 
 import tunewright
-from tunewright.config.schema import Asha, Tpe
+from tunewright.config.study_schema import Asha, Tpe
 from tunewright.errors import StorageLost, StudyError
 from tunewright.search import sqlite
 from tunewright.search.address import with_driver, without_password

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from practice.quadratic.studies import ended, rows
 
-from tunewright.config.schema import Asha, Random, Tpe
+from tunewright.config.study_schema import Asha, Random, Tpe
 from tunewright.errors import StudyError
 from tunewright.search.storage import Settings, open_storage, stored_lease, stored_settings
 from tunewright.search.study import Study, load_record

@@ -9,10 +9,11 @@ from tunewright.config.tree import merged
 from tunewright.errors import SpaceError
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.pairs.config import PairsConfig
-from tunewright.spaces.build import build_space, specification
+from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
 from tunewright.spaces.sample import draw
+from tunewright.spaces.specification import specification
 
 PAIRS = find_recipe("pairs")
 SHIPPED = read_space(PAIRS.space)

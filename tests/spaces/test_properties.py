@@ -16,11 +16,12 @@ from tunewright.runs.folder import RunFolder
 from tunewright.search.rebuild import stored_space, told_by
 from tunewright.search.storage import Settings
 from tunewright.search.translation import decoded_params
-from tunewright.spaces.build import build_space, specification
+from tunewright.spaces.build import build_space
 from tunewright.spaces.domain import canonical
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space
 from tunewright.spaces.sample import draw
+from tunewright.spaces.specification import specification
 
 NONE = SpaceFile({})
 SETTINGS = Settings("pairs", "val_recall_1", "val_recall_1", "max", {}, {}, {}, {}, 0)

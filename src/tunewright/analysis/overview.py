@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tunewright.analysis.avoided import avoided
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
 ENOUGH = 50
@@ -33,6 +34,8 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
         "importances": dict(importances),
         "importance_notes": _caveats(record, importances, done),
         "failures": failures(record),
+        "good": [_tried(trial) for trial in record.trials if trial.good],
+        "avoided": avoided(record),
         "seconds": sum(trial.seconds or 0.0 for trial in own.trials),
         "epochs": sum(max(trial.curve, default=0) for trial in own.trials),
     }
@@ -70,7 +73,14 @@ def _row(trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "parameters": dict(trial.parameters),
         **({"carried": trial.imported_from} if trial.imported_from else {}),
+        **({"good": trial.good} if trial.good else {}),
+        **({"avoided": list(trial.avoided)} if trial.avoided else {}),
     }
+
+
+def _tried(trial: Trial) -> dict[str, Any]:
+    """What came of a good combination."""
+    return {"name": trial.good, "trial": trial.number, "state": trial.state, "score": trial.score}
 
 
 def _caveats(record: StudyRecord, importances: Mapping[str, float], done: int) -> list[str]:

@@ -2,15 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from tunewright.analysis.avoided import compared, counted
 from tunewright.cli.tables import evaluation_table, front_table, importance_table, trials_table
 from tunewright.cli.wording import figure, quoted, typed, with_interval
 from tunewright.config.compose import Composed
@@ -18,13 +15,12 @@ from tunewright.config.show import shown
 from tunewright.errors import RunError
 from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.quantities import duration, size
-from tunewright.spaces.build import specification
+from tunewright.runs.quantities import duration
 from tunewright.spaces.space import Space
+from tunewright.spaces.specification import specification
 
 if TYPE_CHECKING:  # `show` and `space` start without the engine
     from tunewright.deliver.replay import Replayed
-    from tunewright.search.plan import Plan
     from tunewright.search.single import Trained
     from tunewright.search.stages import Tuned
 
@@ -45,6 +41,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         f"{tuned.record.goal} = {with_interval(best.score, best.interval)} in the search"
         + (f", the mean of {len(best.seeds)} seeds" if best.seeds else "")
         + (f", carried from {best.imported_from}" if best.imported_from else "")
+        + (f", the good combination {best.good!r}" if best.good else "")
     )
     for path, value in best.parameters.items():
         console.print(f"  {path:<24} {figure(value)}")
@@ -79,77 +76,6 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
             console,
             f"  the same command with --trials {2 * len(tuned.record.own)}   # search on",
         )
-
-
-def print_plan(console: Console, plan: "Plan", *, as_json: bool) -> None:
-    """What a study will take, part by part, or the JSON."""
-    if as_json:
-        print(json.dumps(asdict(plan), indent=2))
-        return
-    for notice in plan.notices:
-        _line(console, f"note: {notice}")
-    console.rule(f"plan of the study {plan.study}")
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(no_wrap=True, style="bold")
-    rows.add_column()
-    for name, text in plan_rows(plan):
-        rows.add_row(name, Text(text))
-        if not console.is_terminal:
-            _line(console, f"{name:<11} {text}")
-    if console.is_terminal:
-        console.print(rows)
-
-
-def plan_rows(plan: "Plan") -> list[tuple[str, str]]:
-    """The lines of a plan: what it is about, and in words how much."""
-    trials = f"{plan.trials} trials"
-    if plan.grid:
-        sizes = " x ".join(str(size) for size in plan.grid)
-        counted = "" if plan.points == prod(plan.grid) else f", {plan.points} of them allowed"
-        trials = f"a grid of {sizes} = {prod(plan.grid)} points{counted}: {trials}"
-    trials += f" of {plan.epochs} epochs" if plan.step_seconds else ""
-    trials += f", {plan.begun} of them begun" if plan.begun else ""
-    whole = plan.startup_seconds + plan.step_seconds * plan.epochs
-    epoch = f"{duration(plan.step_seconds)} an epoch, " if plan.step_seconds else ""
-    at_once = f"{plan.slots} at once, {plan.threads} CPU thread(s) each"
-    rows = [
-        ("trials", trials),
-        (
-            "measured",
-            f"{epoch}{duration(plan.startup_seconds)} around them, "
-            f"{duration(whole)} a whole trial ({at_once})",
-        ),
-    ]
-    pruned = ""
-    if plan.trained_share < 0.999:
-        pruned = (
-            f", if {plan.pruner} stops trials after {100 * plan.trained_share:.0f} % of their "
-            f"epochs on average; {duration(plan.unpruned_seconds)} if it stops none"
-        )
-    rows.append(("search", f"about {duration(plan.search_seconds)}{pruned}"))
-    if plan.final_epochs:
-        rows.append(("final", f"{plan.final_epochs} epochs: about {duration(plan.final_seconds)}"))
-    if plan.evaluation_seconds:
-        rows.append(("evaluation", f"about {duration(plan.evaluation_seconds)}"))
-    rows.append(("in all", f"about {duration(plan.seconds)}"))
-    if plan.budget_seconds is not None:
-        rows.append(("budget", f"{duration(plan.budget_seconds)}: {_fitting(plan)}"))
-    rows.append(("disk", f"about {size(plan.disk_bytes)}"))
-    if plan.memory_mib:
-        rows.append(("memory", f"{plan.slots} x {plan.memory_mib:.0f} MiB at the most measured"))
-    return rows
-
-
-def _fitting(plan: "Plan") -> str:
-    left = plan.trials - plan.begun
-    if not plan.final_fits:
-        return (
-            f"not enough for a trial and the final training; about {plan.fitting} of {left} "
-            "trials fit, the best one's own weights are the result"
-        )
-    if plan.fitting is not None and plan.fitting < left:
-        return f"about {plan.fitting} of {left} trials fit before the final training"
-    return "everything fits"
 
 
 def print_trained(console: Console, trained: "Trained") -> None:
@@ -225,7 +151,10 @@ def print_space(console: Console, space: Space, notices: Sequence[str], *, as_ya
         line = f"{parameter.path:<{width}}  {parameter.domain!s:<36} {start:<20}"
         console.print(line + (f" when {when}" if when else ""), soft_wrap=True, markup=False)
     for rule in space.forbid:
-        console.print(f"forbidden: {rule}", soft_wrap=True, markup=False)
+        _line(console, f"forbidden: {rule}")
+    for good in space.good:
+        values = ", ".join(f"{path} = {figure(value)}" for path, value in good.values.items())
+        _line(console, f"tried first: {good.name} ({values})")
     for path, text in space.derived.items():
         console.print(f"derived: {path} = {text}", soft_wrap=True, markup=False)
     for notice in notices:
@@ -262,6 +191,14 @@ def print_analysis(
             console.print(f"beside {others} the front is trial {front}", soft_wrap=True)
         paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
         console.print(trials_table(overview["top"], paths, console.width))
+    for one in overview["good"]:
+        score = "" if one["score"] is None else f" with {figure(one['score'])}"
+        _line(
+            console,
+            f"good combination {one['name']!r}: trial {one['trial']}, {one['state']}{score}",
+        )
+    for row in overview["avoided"]:
+        _line(console, f"note: {compared(row, overview['goal']) or counted(row)}")
     if overview["importances"]:
         console.print(importance_table(overview["importances"]))
     for note in overview["importance_notes"]:

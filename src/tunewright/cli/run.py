@@ -22,6 +22,9 @@ from tunewright.cli.options import (
 @app.command(context_settings=FOREIGN)
 def train(
     words: Words = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="A stopped run to go on with: folder or name.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
@@ -39,6 +42,7 @@ def train(
     with ScreenWatch(screen, verbose=verbose) as watch:
         trained = api.train(
             *(words or []),
+            resume=resume,
             name=name,
             config=config,
             config_dir=config_dir,

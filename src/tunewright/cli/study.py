@@ -19,6 +19,14 @@ from tunewright.cli.options import (
     verbose_logs,
 )
 
+From = Annotated[
+    str | None, typer.Option("--from", help="A study to start from: its best, its trials.")
+]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option("--import", help="A CSV file or Optuna storage whose trials to take over."),
+]
+
 
 @app.command(context_settings=FOREIGN)
 def tune(
@@ -33,13 +41,8 @@ def tune(
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
     budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", help="A study to start from: its best, its trials.")
-    ] = None,
-    imports: Annotated[
-        list[str] | None,
-        typer.Option("--import", help="A CSV file or Optuna storage whose trials to take over."),
-    ] = None,
+    from_: From = None,
+    imports: Imports = None,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = None,
@@ -91,6 +94,8 @@ def plan(
     timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
     budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
+    from_: From = None,
+    imports: Imports = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
@@ -100,7 +105,7 @@ def plan(
 ) -> None:
     """Say how long tune with the same words would take, from two epochs of a first trial."""
     from tunewright import api
-    from tunewright.cli.output import print_plan
+    from tunewright.cli.planned import print_plan
     from tunewright.cli.screen import ScreenWatch
 
     verbose_logs(verbose)
@@ -116,6 +121,8 @@ def plan(
             timeout=timeout,
             budget=budget,
             storage=storage,
+            from_=from_,
+            imports=imports or (),
             config=config,
             config_dir=config_dir,
             config_name=config_name,

@@ -12,16 +12,16 @@ from tunewright.runs.record import StudyRecord
 def evaluation_table(result: Mapping[str, Any]) -> Table:
     """Metrics of a run beside those of its baselines."""
     baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
-    table = Table(title=f"{result['split']} split, {result.get('pairs', '')} pairs", min_width=60)
+    counts = [f"{result[unit]:,} {unit}" for unit in ("pairs", "images") if unit in result]
+    table = Table(title=", ".join([f"{result['split']} split", *counts]), min_width=60)
     table.add_column("metric")
-    for name in ("this run", *baselines):
+    for name in ("this run", "95 % interval", *baselines):
         table.add_column(name, justify="right")
     for name, value in result["metrics"].items():
-        cells = [figure(value), *(figure(scores.get(name, "")) for scores in baselines.values())]
-        table.add_row(name, *cells)
         interval = result.get(f"{name}_interval")
-        if interval:
-            table.add_row("  95 % interval", f"{interval[0]:.4g} .. {interval[1]:.4g}")
+        within = f"{interval[0]:.4g} .. {interval[1]:.4g}" if interval else ""
+        others = [figure(scores.get(name, "")) for scores in baselines.values()]
+        table.add_row(name, figure(value), within, *others)
     return table
 
 
@@ -33,12 +33,19 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     for row in shown:
         table.add_column(str(row["trial"]), justify="right", no_wrap=True)
     table.add_row("score", *(figure(row["score"]) for row in shown), style="bold")
+    if any("good" in row or "avoided" in row for row in shown):
+        table.add_row("marked", *(_mark(row) for row in shown))
     for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):
         table.add_row(metric, *(figure(row["others"].get(metric, "-")) for row in shown))
     table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
     for path in paths:
         table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))
     return table
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    """Whether a space calls the combination good, or advises against it."""
+    return "avoid" if "avoided" in row else "good" if "good" in row else ""
 
 
 def front_table(record: StudyRecord) -> Table:

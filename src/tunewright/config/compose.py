@@ -68,7 +68,8 @@ def compose(
 
     Raises UsageError for overrides that cannot be read, ConfigError for all else.
     """
-    folders = [*([config_dir.resolve()] if config_dir else []), recipe.conf, SHARED]
+    own = [config_dir.resolve()] if config_dir else []
+    folders = [*own, recipe.conf, *recipe.groups, SHARED]
     if config_dir and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}", expected="an existing folder")
     chosen, typed = _sorted_overrides(overrides, folders, recipe)
@@ -144,6 +145,9 @@ def _sorted_overrides(
                 remedy="To search over values, put them into a space file (--space FILE).",
             )
         name = override.key_or_group
+        if not isinstance(override.value(), dict) and name in recipe.group_names:
+            name = recipe.group_names[name]
+            override = _parsed(f"{name}={override.value()}")
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
         if chooses and any((folder / name).is_dir() for folder in folders):
             _check_option(override, folders)

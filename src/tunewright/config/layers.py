@@ -1,6 +1,6 @@
 """Files and overrides as parts of a configuration, in our spelling, laid over one another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,8 +14,10 @@ from tunewright.errors import ConfigError, did_you_mean
 class Configurable(Protocol):
     """What composing needs to know of a recipe.
 
-    conf: its folder of YAML groups, with `<name>.yaml` as the top. aliases: flat or foreign
-    names to config paths. words: for a path, foreign values to ours.
+    conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups
+    that it shares with other recipes, searched after its own. aliases: flat or foreign
+    names to config paths. words: for a path, foreign values to ours. group_names: foreign names
+    of groups.
     """
 
     @property
@@ -34,6 +36,11 @@ class Configurable(Protocol):
         ...
 
     @property
+    def groups(self) -> Sequence[Path]:
+        """Folders of further groups."""
+        ...
+
+    @property
     def aliases(self) -> Mapping[str, str]:
         """Foreign keys."""
         ...
@@ -41,6 +48,11 @@ class Configurable(Protocol):
     @property
     def words(self) -> Mapping[str, Mapping[str, str]]:
         """Foreign values."""
+        ...
+
+    @property
+    def group_names(self) -> Mapping[str, str]:
+        """Foreign names of groups."""
         ...
 
 
@@ -106,4 +118,6 @@ def _own(path: str, recipe: Configurable) -> str:
 
 def _word(path: str, value: Any, recipe: Configurable) -> Any:
     words = {**optuna_names.WORDS.get(path, {}), **recipe.words.get(path, {})}
+    if isinstance(value, bool):
+        return words.get(str(value).lower(), value)
     return words.get(value, value) if isinstance(value, str) else value

@@ -4,37 +4,12 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 `RunConfig`. A section that exists in several kinds is a union told apart by its key `type`.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-)
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
-from tunewright.runs.quantities import seconds_of
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
-Count = Annotated[int, Field(ge=1)]
-T = TypeVar("T")
-
-
-def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
-    if len(set(items)) < len(items):
-        raise ValueError("each of them once")
-    return items
-
-
-class Section(BaseModel):
-    """A frozen, strict part of the configuration; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+from tunewright.config.section import Count, Fraction, NotNegative, Positive, Section, distinct
+from tunewright.config.study_schema import Study
 
 
 class AdamW(Section):
@@ -130,145 +105,13 @@ class Training(Section):
     latency: bool = False
 
 
-class Tpe(Section):
-    """Tree-structured Parzen estimator, multivariate, grouped by branch (Watanabe 2023)."""
+class Space(Section):
+    """What is done about the rules of a search space.
 
-    type: Literal["tpe"] = "tpe"
-    startup_trials: Count = 10
-
-
-class Random(Section):
-    """Independent uniform draws."""
-
-    type: Literal["random"] = "random"
-
-
-class Grid(Section):
-    """Every point of a finite space, in order, each once."""
-
-    type: Literal["grid"] = "grid"
-
-
-class QuasiRandom(Section):
-    """A scrambled Sobol sequence (Owen 1998), which fills the space more evenly than chance."""
-
-    type: Literal["quasi_random"] = "quasi_random"
-
-
-class Gp(Section):
-    """Gaussian process with log expected improvement; learns from trials that were not stopped."""
-
-    type: Literal["gp"] = "gp"
-    startup_trials: Count = 10
-
-
-class CmaEs(Section):
-    """Covariance matrix adaptation (Hansen 2016), for two or more numbers without conditions."""
-
-    type: Literal["cma_es"] = "cma_es"
-
-
-Sampler = Annotated[Tpe | Random | Grid | QuasiRandom | Gp | CmaEs, Field(discriminator="type")]
-
-
-class Asha(Section):
-    """Asynchronous successive halving (Li et al. 2020), rungs counted in epochs completed.
-
-    The rungs are `min_resource * reduction_factor ** (k + min_early_stopping_rate)`.
+    avoid: whether combinations that it advises against are tried and marked, or left out.
     """
 
-    type: Literal["asha"] = "asha"
-    min_resource: Count = 2
-    reduction_factor: Annotated[int, Field(ge=2)] = 2
-    min_early_stopping_rate: Annotated[int, Field(ge=0)] = 0
-
-
-class Hyperband(Section):
-    """Brackets of successive halving that start later and later (Li et al. 2018).
-
-    The brackets are `asha` with `min_early_stopping_rate` 0, 1, ..., as many as fit.
-    """
-
-    type: Literal["hyperband"] = "hyperband"
-    min_resource: Count = 1
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
-
-
-class Median(Section):
-    """Stop what is worse, at its best, than the median of finished trials at the same epoch.
-
-    startup_trials: trials that must have run to their end before. warmup_steps: epochs
-    before the first decision. interval_steps: epochs from one decision to the next.
-    """
-
-    type: Literal["median"] = "median"
-    startup_trials: Annotated[int, Field(ge=0)] = 5
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    interval_steps: Count = 1
-
-
-class Percentile(Section):
-    """As `median`, but only the best `percentile` per cent go on."""
-
-    type: Literal["percentile"] = "percentile"
-    percentile: Annotated[float, Field(ge=0.0, le=100.0)] = 25.0
-    startup_trials: Annotated[int, Field(ge=0)] = 5
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    interval_steps: Count = 1
-
-
-class NoPruner(Section):
-    """Every trial runs to its end."""
-
-    type: Literal["none"] = "none"
-
-
-class Patient(Section):
-    """Let `wrapped` decide only on trials without a better score for `patience` epochs.
-
-    min_delta: how much worse the latest epochs must be than what came before. wrapped: the
-    pruner that is asked then; with `none`, the trial is stopped without asking.
-    """
-
-    type: Literal["patient"] = "patient"
-    patience: Annotated[int, Field(ge=0)] = 3
-    min_delta: NotNegative = 0.0
-    wrapped: Annotated[
-        Asha | Hyperband | Median | Percentile | NoPruner, Field(discriminator="type")
-    ] = Median()
-
-
-Pruner = Annotated[
-    Asha | Hyperband | Median | Percentile | Patient | NoPruner, Field(discriminator="type")
-]
-
-
-class Study(Section):
-    """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
-
-    seeds: runs a configuration, each with a seed of its own; the sampler is told their mean.
-    The first goes through the pruner, the others only run when it reaches its end.
-    constraints: such as `size_mib <= 10`, on metrics and on what runs cost
-    (`runs.record.COSTS`); a trial that breaks one never wins, and the sampler learns from it.
-    final: train the winner in full afterwards. timeout: seconds for the search, then it
-    pauses and can be resumed. budget: seconds for a whole call, the final training and the
-    evaluation included, also as `45m`, `8h`, `1h30m`. outage_seconds: how long a database
-    server that goes away in mid-study is waited for.
-    """
-
-    name: str | None = None
-    trials: Count = 40
-    jobs: Count | None = None
-    timeout: Positive | None = None
-    budget: Annotated[float, BeforeValidator(seconds_of)] | None = None
-    storage: str | None = None
-    outage_seconds: NotNegative = 60.0
-    seed: int = 0
-    seeds: Count = 1
-    constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_distinct)] = ()
-    final: bool = True
-    sampler: Sampler = Tpe()
-    pruner: Pruner = Asha()
+    avoid: Literal["warn", "forbid"] = "warn"
 
 
 class Executor(Section):
@@ -335,7 +178,7 @@ def _goals(written: Any) -> str | tuple[str, ...]:
     if isinstance(written, str):
         return written
     if isinstance(written, list | tuple) and written and all(isinstance(w, str) for w in written):
-        return _distinct(tuple(written))
+        return distinct(tuple(written))
     raise ValueError("a metric, or a list of them")
 
 
@@ -357,11 +200,12 @@ class RunConfig(Section):
     recipe: str
     goal: Goals
     seed: int = 42
-    seeds: Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_distinct)] = ()
+    seeds: Annotated[tuple[int, ...], Field(strict=False), AfterValidator(distinct)] = ()
     optim: Optim = AdamW()
     schedule: Schedule = Constant()
     training: Training = Training()
     study: Study = Study()
+    space: Space = Space()
     executor: Executor = Executor()
     stages: Stages = Stages()
     trackers: Trackers = Trackers()

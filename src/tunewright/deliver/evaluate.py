@@ -32,7 +32,7 @@ def evaluate(
 
 def find_run(run: Path, runs: Path) -> RunFolder:
     """The run folder that is meant; of several seeds or final runs, the one that was named."""
-    for path in (run, runs / run):
+    for path in (run, runs / run, runs / f"train-{run}"):
         best = read_json(StudyFolder(path).best_results)
         if best is not None and not (path / "final").exists():  # its best trial keeps its weights
             path = StudyFolder(path).trial(int(best["trial"])).path

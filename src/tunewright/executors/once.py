@@ -1,5 +1,6 @@
 """One function call in a process of its own, for torch work of a torch-free coordinator."""
 
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -7,23 +8,37 @@ from typing import Any
 from tunewright.errors import RunError, TunewrightError
 from tunewright.executors.process import follow, start_process
 
+ON_ITS_WAY = "on its way"
+"""Marks what is said before the answer, which is marked with None or with its error."""
+
 
 def call(
     function: Callable[..., Any],
     *arguments: Any,
     threads: int | None = None,
     seconds: float | None = None,
+    told: Callable[[Any], None] | None = None,
 ) -> Any:
     """What `function(*arguments)` returns; both must be importable and plain enough to send.
 
-    seconds: after which the process is ended. Raises RunError when it dies or takes longer, and
-    the function's own TunewrightError, of its own kind.
+    seconds: after which the process is ended. told: called here with what the function says on
+    its way; the function then takes one more argument, with which it says it. Raises RunError
+    when the process dies or takes longer, and the function's own TunewrightError, of its own kind.
     """
-    process, pipe = start_process(_answer, function, arguments, threads, name="tunewright-call")
+    until = None if seconds is None else time.monotonic() + seconds
+    process, pipe = start_process(
+        _answer, function, arguments, threads, told is not None, name="tunewright-call"
+    )
     try:
-        if not pipe.poll(seconds):
-            raise RunError(f"it took longer than {seconds:g} s")
-        kind, value = pipe.recv()
+        while True:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            if not pipe.poll(left):
+                raise RunError(f"it took longer than {seconds:g} s")
+            kind, value = pipe.recv()
+            if kind != ON_ITS_WAY:
+                break
+            if told is not None:
+                told(value)
     except EOFError:
         process.join()
         raise RunError(f"the process ended with code {process.exitcode}") from None
@@ -36,13 +51,19 @@ def call(
 
 
 def _answer(
-    pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], threads: int | None
+    pipe: Connection,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    threads: int | None,
+    tells: bool,
 ) -> None:
     follow(pipe, _nothing)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
+    if tells:
+        arguments = (*arguments, lambda message: pipe.send((ON_ITS_WAY, message)))
     try:
         pipe.send((None, function(*arguments)))
     except TunewrightError as error:

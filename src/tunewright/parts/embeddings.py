@@ -1,16 +1,16 @@
 """Embeddings as tensors: mapped from their files and handed out in batches, without a loader."""
 
 import math
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from tunewright.errors import DataError
 from tunewright.parts.array_files import ArrayFile, describe, map_rows
+from tunewright.parts.device_copies import copies_on
 
 
 def open_tensor(path: Path | str | ArrayFile) -> Tensor:
@@ -97,14 +97,11 @@ class PairBatches:
         """
         device = torch.device(device)
         tensors = (self.images, self.texts, self.ids)
-        missing = [tensor for tensor in tensors if _copy_on(device, tensor) is None]
-        if sum(tensor.nbytes for tensor in missing) <= budget_bytes:
-            for tensor in missing:
-                _COPIES.setdefault(tensor, {})[device] = tensor.to(device)
-            images, texts, ids = (_COPIES[tensor][device] for tensor in tensors)
-            tensors = (images, texts, ids)
+        images, texts, ids = copies_on(device, tensors, budget_bytes) or tensors
         return PairBatches(
-            *tensors,
+            images,
+            texts,
+            ids,
             batch_size=self.batch_size,
             seed=self.seed,
             micro_batches=self.micro_batches,
@@ -145,11 +142,3 @@ class PairBatches:
                     texts.to(self.device, self.dtype),
                     ids.to(self.device),
                 )
-
-
-_COPIES: MutableMapping[Tensor, dict[torch.device, Tensor]] = WeakIdKeyDictionary()
-"""What was moved to a device, for as long as the tensor it was moved from lives."""
-
-
-def _copy_on(device: torch.device, tensor: Tensor) -> Tensor | None:
-    return _COPIES.get(tensor, {}).get(device)

@@ -39,19 +39,25 @@ def _as_it_is(tree: Tree) -> Tree:
 class Recipe:
     """A workload that can be trained and tuned.
 
-    config: its schema. conf: folder of YAML groups with `<name>.yaml` as the top. space: the
+    config: its schema. conf: folder of YAML groups with `<name>.yaml` as the top. groups: folders
+    of groups that recipes share, searched after `conf`. space: the
     shipped search space, if there is one. metrics: what its task measures, with directions; a
     study chooses its goal among them, or any when only the run itself knows them (none here).
     setup: `module:function` from the checked configuration and a device to a
     `training.task.Setup`. run: `module:function` in place of the trainer, for what does not train
     with it, or the callable itself, which workers then get from the executor, not by name.
-    evaluate: `module:function`, what `tunewright evaluate` calls in a worker.
+    evaluate: `module:function`, what `tunewright evaluate` calls in a worker. classifier:
+    `module:function` from a run folder and a device to a `parts.classify.classifier.Classifier`,
+    from which predictions, ensembles, exports and submissions are made; none without it.
+    pictures: `module:function` from a configuration to the `parts.images.sets.ImageSets` that
+    it trains on, for those that train on pictures.
     searched: the open section whose keys are the user's own, and by whose plain names spaces
     and studies then go; empty for the whole configuration.
     facts: figures of the data that spaces may refer to (`rows`, widths). check_data: raises
     DataError for data that cannot be used, returns notices. fingerprints: what tells the content
     of each set, so that a study does not go on with data that was replaced.
-    aliases: foreign keys and flags to config paths; words: foreign values, by path.
+    aliases: foreign keys and flags to config paths; words: foreign values, by path; group_names:
+    foreign names of YAML groups. options: flags to options of ours that name a file or folder (`space`, `config`, `runs-dir`).
     study_file: settings of ours from the `data:` section of a foreign study file.
     study_names: what a guide calls by another name in a study's folder, and what it stands for.
     """
@@ -61,12 +67,17 @@ class Recipe:
     conf: Path
     space: Path | None
     metrics: Mapping[str, Direction]
+    groups: tuple[Path, ...] = ()
     setup: str = ""
     run: str | Run = ""
     evaluate: str = ""
+    classifier: str = ""
+    pictures: str = ""
     searched: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    group_names: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
     facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check
     fingerprints: Callable[[RunConfig], Mapping[str, str]] = _no_fingerprints

@@ -1,12 +1,54 @@
-"""Seconds and bytes as people write and read them."""
+"""Seconds, bytes and counts as people write and read them."""
 
 import math
 import re
+from collections.abc import Mapping
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _WRITTEN = re.compile(
     r"(?:(?P<d>[\d.]+)d)?(?:(?P<h>[\d.]+)h)?(?:(?P<m>[\d.]+)m(?:in)?)?(?:(?P<s>[\d.]+)s?)?"
 )
+_BYTES = {
+    "": 1.0,
+    "b": 1.0,
+    "kb": 1e3,
+    "mb": 1e6,
+    "gb": 1e9,
+    "tb": 1e12,
+    "kib": 2.0**10,
+    "mib": 2.0**20,
+    "gib": 2.0**30,
+    "tib": 2.0**40,
+}
+_TIMES = {"": 1.0, "ms": 1.0, "s": 1e3, "us": 1e-3}
+_COUNTS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+_AMOUNT = re.compile(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)([a-z]*)")
+
+
+def bytes_of(written: str | float) -> float:
+    """`"500MB"` (10^6), `"477MiB"` (2^20) and a plain number of bytes; else ValueError."""
+    return _amount(written, _BYTES, "a size such as 500MB, 477MiB or 1GB")
+
+
+def milliseconds_of(written: str | float) -> float:
+    """`"100ms"`, `"0.1s"` and a plain number of milliseconds; else ValueError."""
+    return _amount(written, _TIMES, "a time such as 100ms or 0.1s")
+
+
+def count_of(written: str | float) -> float:
+    """`"10B"` (10^9), `"28M"`, `"500k"` and a plain number; else ValueError."""
+    return _amount(written, _COUNTS, "a count such as 10B, 28M or 500k")
+
+
+def _amount(written: str | float, units: Mapping[str, float], expected: str) -> float:
+    """A number above zero with one of `units`, in any case."""
+    found = _AMOUNT.fullmatch("".join(str(written).split()).replace("_", "").lower())
+    if isinstance(written, bool) or found is None or found[2] not in units:
+        raise ValueError(expected)
+    amount = float(found[1]) * units[found[2]]
+    if not 0.0 < amount < math.inf:
+        raise ValueError(f"{expected}, above zero")
+    return amount
 
 
 def seconds_of(written: str | float) -> float:

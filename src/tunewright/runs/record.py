@@ -123,6 +123,8 @@ class Trial:
     goals, by metric. interval: 95 %, of the score. seeds: the score by seed, when there are
     several. constraints: by how much each is broken; none is when all are 0 or less.
     imported_from: `STUDY/17` for one that ran in another study, and has no folder in this one.
+    good: the name of the good combination that it is. avoided: of the rules that advise
+    against it.
     """
 
     number: int
@@ -139,6 +141,8 @@ class Trial:
     constraints: Mapping[str, float] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
     imported_from: str = ""
+    good: str = ""
+    avoided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

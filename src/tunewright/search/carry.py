@@ -10,14 +10,14 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.search.address import without_password
 from tunewright.search.csv_trials import csv_trials
 from tunewright.search.fitting import REPEATED, Misfit, counted, judged
-from tunewright.search.past import attributes_of, taken_over
+from tunewright.search.past import Past, attributes_of, taken_over
 from tunewright.search.prepare import Prepared
 from tunewright.search.publish import publish
 from tunewright.search.source import Source, any_storage, located, own_study, place_name
 from tunewright.search.translation import IMPORTED, SOURCES
 from tunewright.search.watch import Watch
-from tunewright.spaces.build import specification
 from tunewright.spaces.domain import nearest
+from tunewright.spaces.specification import specification
 
 
 def started_from(
@@ -80,16 +80,37 @@ def carry(
 
     asked: the sources as they were typed. Raises StudyError when a file has none that fits.
     """
+    kept, lines = carried(recipe, prepared, sources)
+    publish(
+        prepared.url,
+        prepared.name,
+        prepared.settings,
+        [
+            taken_over(past, prepared.space, values, {IMPORTED: f"{source.label}/{past.number}"})
+            for source, past, values in kept
+        ],
+        {SOURCES: [*map(without_password, asked), *(source.place for source in sources)]},
+    )
+    for line in lines:
+        watch.notice(line)
+
+
+def carried(
+    recipe: Recipe, prepared: Prepared, sources: Sequence[Source]
+) -> tuple[list[tuple[Source, Past, dict[str, Any]]], list[str]]:
+    """The trials that fit, each with its values here; and in words how many, and why not others.
+
+    Raises StudyError when a file has none that fits.
+    """
     trials = [(source, past, one) for source in sources for past, one in source.trials]
     verdicts = judged(
         recipe, prepared, [replace(one, number=n) for n, (_, _, one) in enumerate(trials)]
     )
-    kept = []
-    for number, (source, past, _) in enumerate(trials):
-        verdict = verdicts[number]
-        if not isinstance(verdict, Misfit):
-            mark = {IMPORTED: f"{source.label}/{past.number}"}
-            kept.append(taken_over(past, prepared.space, verdict, mark))
+    kept = [
+        (source, past, verdict)
+        for number, (source, past, _) in enumerate(trials)
+        if not isinstance(verdict := verdicts[number], Misfit)
+    ]
     lines = []
     for source in sources:
         own = [verdicts[n] for n, (other, _, _) in enumerate(trials) if other is source]
@@ -107,15 +128,7 @@ def carry(
                 remedy=f"See the space with tunewright space {recipe.name}.",
             )
         lines += [f"{fitting} of {count} trials of {source.label} are carried over", *reasons]
-    publish(
-        prepared.url,
-        prepared.name,
-        prepared.settings,
-        kept,
-        {SOURCES: [*map(without_password, asked), *(source.place for source in sources)]},
-    )
-    for line in lines:
-        watch.notice(line)
+    return kept, lines
 
 
 def is_table(file: str) -> bool:

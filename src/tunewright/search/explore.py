@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tunewright.analysis.avoided import avoided, compared
 from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree
 from tunewright.executors.configured import make_executor
@@ -85,6 +86,9 @@ def explore(
         except KeyboardInterrupt:
             raise _interrupted(prepared.name, len(loop.standing_by), search.total) from None
         record = study.record()
+        for row in avoided(record):
+            if text := compared(row, record.goal):
+                watch.notice(text)
         write_results(
             prepared.folder,
             record,

@@ -14,7 +14,8 @@ from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import ConfigError, SpaceError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import TrialState
-from tunewright.search.prepare import NOT_COMPARED, Prepared, run_part, run_tree
+from tunewright.search.prepare import Prepared, run_part, run_tree
+from tunewright.search.same_study import NOT_COMPARED
 from tunewright.spaces.domain import Categorical, Domain, Int, canonical
 from tunewright.spaces.points import identity
 

@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.runs.record import TrialState as State
+from tunewright.search.marks import remarked
 from tunewright.search.rebuild import placeholder
 from tunewright.search.storage import (
     OURS,
@@ -167,7 +168,7 @@ def taken_over(
             distributions=drawn,
             intermediate_values=dict(past.curve),
             constraints=dict(past.constraints),
-            user_attrs={**past.attributes, **attributes},
+            user_attrs={**remarked(space, values, past.attributes), **attributes},
         )
     return _dated(trial, past)
 

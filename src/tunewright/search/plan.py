@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,22 @@ from tunewright.errors import SpaceError
 from tunewright.executors.machine import Share, share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import StudyRecord
+from tunewright.search.carry import carried, started_from
 from tunewright.search.closing import closing
 from tunewright.search.disk import study_bytes
 from tunewright.search.estimate import Pace, assumed_stops, each_seed, pace_of, seconds_left
+from tunewright.search.fitting import judged
 from tunewright.search.ledger import Ledger
 from tunewright.search.measure import Measured, measure
+from tunewright.search.past import stored_study
 from tunewright.search.prepare import Prepared, prepare
 from tunewright.search.pruning import pruner
-from tunewright.search.samplers import COUNTED, sequence
-from tunewright.search.storage import silence_optuna, stored_settings
+from tunewright.search.rebase import candidate
+from tunewright.search.samplers import COUNTED, points_left
+from tunewright.search.storage import silence_optuna
 from tunewright.search.study import load_record
 from tunewright.search.watch import Watch
-from tunewright.spaces.points import listed
+from tunewright.spaces.points import grid, identity, is_finite, listed
 from tunewright.spaces.read import SpaceFile
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Space
@@ -35,7 +39,9 @@ class Plan:
     """What a study will take. Seconds are wall time; mebibytes are of one worker.
 
     trials: in all; begun: of these, in earlier sessions. grid: the sizes of a grid's
-    dimensions; points: how many it allows. trained_share: of its epochs, what a trial is
+    dimensions; points: how many the space allows, None where nobody would count them; for a
+    sampler that is no grid at most `COUNTED`. carried: trials of other studies beside them.
+    trained_share: of its epochs, what a trial is
     expected to train before it is pruned. unpruned_seconds: the search if nothing is pruned.
     fitting: trials for which the budget has time; final_fits: whether it has for the final
     training behind one trial.
@@ -65,6 +71,7 @@ class Plan:
     budget_seconds: float | None = None
     fitting: int | None = None
     final_fits: bool = True
+    carried: int = 0
     notices: tuple[str, ...] = ()
 
 
@@ -75,6 +82,8 @@ def plan(
     given: SpaceFile | None = None,
     runs: Path = Path("runs"),
     watch: Watch | None = None,
+    from_: str | None = None,
+    imports: Sequence[str] = (),
 ) -> Plan:
     """Check the study, train its first configuration for two epochs, and work out the rest.
 
@@ -85,19 +94,32 @@ def plan(
     silence_optuna()
     watch = watch or Watch()
     prepared = prepare(recipe, composed, given=given, runs=runs)
+    prepared, sources = started_from(recipe, prepared, from_, imports, runs)
+    carried_over, lines = carried(recipe, prepared, sources)
     machine = share(prepared.config.executor, prepared.config.study.jobs)
-    sizes, points = _grid(prepared)
-    wanted = prepared.config.study.trials
-    total = wanted if points is None else min(wanted, points)
-    machine = replace(machine, slots=min(machine.slots, total))
+    record = _record(recipe, prepared)
+    tried = [trial.parameters for trial in record.trials] if record is not None else []
+    tried += [values for _, _, values in carried_over]
+    begun = len(record.own) if record is not None else 0
+    space, wanted = prepared.space, prepared.config.study.trials
+    known = {identity(space, values) for values in tried}
+    left = points_left(prepared.settings, space, known, most=wanted - begun)
+    total = min(wanted, begun + left)
+    machine = replace(machine, slots=max(1, min(machine.slots, total)))
     copies = f", {machine.slots} at once" if machine.slots > 1 else ""
     watch.notice(f"measuring: the first configuration trains for two epochs{copies}")
     first = _first(prepared.space)
     evaluates = prepared.config.study.final
     took = measure(recipe, prepared, machine, first, evaluates=evaluates)
-    record = _record(prepared)
     made = _made(recipe, composed, prepared, machine, took, record, total)
-    return replace(made, grid=sizes, points=points, notices=prepared.notices)
+    sizes, points = _points(prepared)
+    return replace(
+        made,
+        grid=sizes,
+        points=points,
+        carried=len(tried) - begun,
+        notices=(*prepared.notices, *lines),
+    )
 
 
 def _made(
@@ -179,16 +201,15 @@ def within(made: Plan, pace: Pace, budget: float) -> Plan:
     )
 
 
-def _grid(prepared: Prepared) -> tuple[tuple[int, ...], int | None]:
-    """Sizes of the dimensions and allowed points, for a sampler that comes to an end."""
-    settings = prepared.settings
-    if settings.sampler["type"] != "grid":
+def _points(prepared: Prepared) -> tuple[tuple[int, ...], int | None]:
+    """Sizes of a grid's dimensions, and the allowed points of a space that comes to an end."""
+    space = prepared.space
+    if not is_finite(space):
         return (), None
-    points = sequence(settings.sampler, prepared.space, settings.seed)
-    assert points is not None
-    count = sum(1 for _ in itertools.islice(points, COUNTED + 1))
-    sizes = tuple(len(listed(p.path, p.domain)) for p in prepared.space.parameters)
-    return sizes, count
+    count = sum(1 for _ in itertools.islice(grid(space), COUNTED + 1))
+    if prepared.settings.sampler["type"] != "grid":
+        return (), count if count <= COUNTED else None
+    return tuple(len(listed(p.path, p.domain)) for p in space.parameters), count
 
 
 def _first(space: Space) -> Mapping[str, Any]:
@@ -199,7 +220,20 @@ def _first(space: Space) -> Mapping[str, Any]:
     return values
 
 
-def _record(prepared: Prepared) -> StudyRecord | None:
-    if stored_settings(prepared.url, prepared.name) is None:
+def _record(recipe: Recipe, prepared: Prepared) -> StudyRecord | None:
+    """What is stored of the study; where its space has changed, with the trials that fit."""
+    known = prepared.known
+    if known is None:
         return None
-    return load_record(prepared.url, prepared.name)[0]
+    record = load_record(prepared.url, prepared.name)[0]
+    if not prepared.changed:
+        return record
+    pasts = stored_study(prepared.url, prepared.name).pasts
+    candidates = [candidate(past, known, prepared.folder) for past in pasts]
+    verdicts = judged(recipe, prepared, candidates)
+    fitting = []
+    for trial in record.trials:
+        verdict = verdicts.get(trial.number)
+        if isinstance(verdict, dict):
+            fitting.append(replace(trial, parameters=verdict))
+    return replace(record, trials=tuple(fitting))

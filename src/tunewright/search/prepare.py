@@ -1,8 +1,7 @@
 """Everything about a study that can be checked before its first trial."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,20 @@ from tunewright.runs.record import COSTS, Goal
 from tunewright.search.address import absolute_url, without_password
 from tunewright.search.constraints import Constraint, constraints
 from tunewright.search.pruning import pruner
+from tunewright.search.same_study import (
+    brought_up,
+    changed_space,
+    refuse_other_study,
+    shared_settings,
+)
 from tunewright.search.samplers import check_sampler
 from tunewright.search.storage import Settings, stored_settings
-from tunewright.spaces.build import build_space, specification
+from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
 from tunewright.spaces.space import Space
+from tunewright.spaces.specification import specification
 from tunewright.training.trackers.tracker import require
-
-NOT_COMPARED = (
-    "study",
-    "executor",
-    "stages",
-    "trackers",
-    "training.checkpoint_seconds",
-    "training.keep_",
-)
-"""Settings that may change between two sessions of a study without spoiling comparisons."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +79,9 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
     space, changes = checked_space(recipe, composed, explore, config, spec)
+    if known is None and space.good:
+        names = "; ".join(map(str, space.good))
+        notices.append(f"tried right after the defaults: {names}")
     notices += [*_check_goals(config, first, others), *check_sampler(study, space, len(others) + 1)]
     settings = Settings(
         recipe=recipe.name,
@@ -102,7 +101,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     changed: tuple[str, ...] = ()
     if known is not None:
         changed = changed_space(known, settings)
-        refuse_other_study(name, _brought_up(known, settings, recipe), settings, recipe)
+        refuse_other_study(name, brought_up(known, settings, recipe), settings, recipe)
     return Prepared(
         name,
         url,
@@ -147,6 +146,7 @@ def checked_space(
         recipe.aliases,
         recipe.words,
         composed.reserved,
+        avoid=config.space.avoid,
     )
     if recipe.searched:
         around = _within(recipe, around, given)
@@ -163,6 +163,7 @@ def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Su
         around.facts,
         frozenset(p.removeprefix(prefix) for p in around.typed if p.startswith(prefix)),
         not_searched=(),
+        avoid=around.avoid,
     )
 
 
@@ -192,80 +193,8 @@ def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) ->
 
 def run_part(tree: Tree) -> Tree:
     """A configuration without what only a study reads."""
-    return {key: value for key, value in tree.items() if key not in ("study", "executor", "stages")}
-
-
-def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
-    """What differs between two spaces besides defaults: parameters, then kinds of rules."""
-    old, new = (json.loads(json.dumps(s.space)) for s in (known, wanted))
-    changed = [
-        path
-        for path in {**old["parameters"], **new["parameters"]}
-        if _domain(old["parameters"].get(path)) != _domain(new["parameters"].get(path))
-    ]
-    changed += [rules for rules in ("forbid", "derived") if old.get(rules) != new.get(rules)]
-    return tuple(changed)
-
-
-def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Recipe) -> None:
-    """StudyError when what is stored under `name` is another search than the wanted one.
-
-    Another space is none: it is rebased. Settings that only one of the two spaces leaves alone
-    are judged there, trial by trial.
-    """
-    if known.recipe != wanted.recipe:
-        raise StudyError(
-            f"the study {name!r} belongs to the recipe {known.recipe!r}",
-            expected=f"a study of {wanted.recipe!r}",
-            remedy="Choose another --name.",
-        )
-    if known.goals != wanted.goals:
-        raise StudyError(
-            f"the study {name!r} has the goal {known.goal!r}, and now {wanted.goal!r} is asked for",
-            remedy="Choose another --name, since scores of different goals do not compare.",
-        )
-    replaced = [n for n in wanted.data if known.data.get(n, wanted.data[n]) != wanted.data[n]]
-    if replaced:
-        raise StudyError(
-            f"the study {name!r} was begun on other data: {', '.join(replaced)} has changed since",
-            expected="the same, since scores would not compare",
-            remedy="Choose another --name, or bring the data of before back.",
-        )
-    if known.seeds != wanted.seeds:
-        raise StudyError(
-            f"the study {name!r} has {known.seeds} seed(s) a configuration, and now "
-            f"{wanted.seeds} are asked for",
-            expected="the same, since a mean over seeds and a single run do not compare",
-            remedy="Choose another --name.",
-        )
-    if tuple(known.constraints) != tuple(wanted.constraints):
-        raise StudyError(
-            f"the study {name!r} has the constraints {list(known.constraints)}, and now "
-            f"{list(wanted.constraints)} are asked for",
-            expected="the same, since they were judged when each trial ended",
-            remedy="Choose another --name.",
-        )
-    settings = {**known.configuration, **wanted.configuration}
-    moved: set[str] = set()
-    if changed_space(known, wanted):
-        names = [*known.space["parameters"], *wanted.space["parameters"]]
-        moved = {recipe.path(name) for name in names}
-    differing = [
-        path
-        for path in settings
-        if known.configuration.get(path) != wanted.configuration.get(path)
-        and not _searched(path, moved)
-    ]
-    if differing:
-        shown = "; ".join(
-            f"{p} was {known.configuration.get(p)} and is now {wanted.configuration.get(p)}"
-            for p in differing[:5]
-        )
-        raise StudyError(
-            f"the study {name!r} was begun with another configuration: {shown}",
-            expected="the same, since scores would not compare",
-            remedy="Choose another --name.",
-        )
+    of_studies = ("study", "space", "executor", "stages")
+    return {key: value for key, value in tree.items() if key not in of_studies}
 
 
 def refuse_leading_out(name: str, runs: Path) -> None:
@@ -279,13 +208,6 @@ def refuse_leading_out(name: str, runs: Path) -> None:
         )
 
 
-def _brought_up(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:
-    """What an older version stored, with the defaults of settings that it did not know."""
-    defaults = flatten(recipe.config.model_construct().model_dump())
-    new = {path: v for path, v in defaults.items() if path in wanted.configuration}
-    return replace(known, configuration=new | dict(known.configuration))
-
-
 def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
     """Trials of another database must not be trained on under new numbers."""
     if any(folder.trials.glob("*/config.yaml")):
@@ -295,25 +217,3 @@ def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
             remedy=f"Rebuild the database: tunewright repair {folder.path}. Or give the --storage "
             "of before, choose another --name, or remove the folder.",
         )
-
-
-def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
-    """The settings that all trials share, as they are compared on a resume."""
-    searched = {recipe.path(p.path) for p in space.parameters}
-    return {
-        path: value
-        for path, value in flatten(explore).items()
-        if not path.startswith(NOT_COMPARED) and not _searched(path, searched)
-    }
-
-
-def _searched(path: str, searched: Collection[str]) -> bool:
-    """Whether a setting is searched, or lies in a section whose kind is."""
-    kinds = (other.removesuffix("type") for other in searched if other.endswith(".type"))
-    return path in searched or any(path.startswith(kind) for kind in kinds)
-
-
-def _domain(fields: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if fields is None:
-        return None
-    return {k: v for k, v in fields.items() if k != "default"}

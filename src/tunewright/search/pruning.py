@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from tunewright.config import schema
+from tunewright.config import study_schema
 from tunewright.errors import ConfigError
 
 Curve = Mapping[int, float]
@@ -37,7 +37,7 @@ class Pruner(Protocol):
         """Why `keeps` said no."""
 
 
-def pruner(settings: schema.Pruner, last_step: int, direction: Direction) -> Pruner:
+def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) -> Pruner:
     """The pruner that is asked for.
 
     Raises ConfigError when it could never act before `last_step`, after which there is
@@ -65,24 +65,24 @@ _REMEDIES = {
 }
 
 
-def _made(settings: schema.Pruner, last_step: int, sign: float) -> Pruner:
+def _made(settings: study_schema.Pruner, last_step: int, sign: float) -> Pruner:
     match settings:
-        case schema.NoPruner():
+        case study_schema.NoPruner():
             return NoPruner()
-        case schema.Asha():
+        case study_schema.Asha():
             first = settings.min_resource * (
                 settings.reduction_factor**settings.min_early_stopping_rate
             )
             return Halving(first, settings.reduction_factor, sign)
-        case schema.Hyperband():
+        case study_schema.Hyperband():
             return Hyperband(settings.min_resource, last_step, settings.reduction_factor, sign)
-        case schema.Median():
+        case study_schema.Median():
             kept = 50.0
-        case schema.Percentile():
+        case study_schema.Percentile():
             kept = settings.percentile
-        case schema.Patient():
+        case study_schema.Patient():
             inner = _made(settings.wrapped, last_step, sign)
-            alone = isinstance(settings.wrapped, schema.NoPruner)
+            alone = isinstance(settings.wrapped, study_schema.NoPruner)
             return Patient(settings.patience, settings.min_delta, None if alone else inner, sign)
     return Percentile(
         kept, settings.startup_trials, settings.warmup_steps, settings.interval_steps, sign

@@ -18,10 +18,12 @@ from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.constraints import constraints
 from tunewright.search.ladder import has_ended
+from tunewright.search.marks import marks
 from tunewright.search.memory import with_memory
 from tunewright.search.storage import Settings, quiet
 from tunewright.search.translation import DROPPED, distribution, encoded, end_of
 from tunewright.search.verdict import verdict
+from tunewright.spaces.advice import read_avoided, read_good
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, canonical
 from tunewright.spaces.rules import conditions
 from tunewright.spaces.space import Parameter, Space
@@ -150,6 +152,8 @@ def stored_space(specification: Mapping[str, Any], fixed: Mapping[str, Any] | No
         ),
         derived=dict(specification.get("derived", {})),
         fixed=fixed or {},
+        avoid=read_avoided(specification.get("avoid", ())),
+        good=read_good(specification.get("good", ())),
     )
 
 
@@ -206,7 +210,7 @@ def _frozen(
             values=end.values if end else None,
             params={path: encoded(space[path].domain, v) for path, v in parameters.items()},
             distributions={path: distribution(space[path].domain) for path in parameters},
-            user_attrs=dict(end.attributes) if end else {},
+            user_attrs=marks(space, parameters) | (dict(end.attributes) if end else {}),
             intermediate_values=dict(curve),
             constraints=dict(end.constraints) if end else None,
         )

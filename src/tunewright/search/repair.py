@@ -24,7 +24,6 @@ from tunewright.search.constraints import constraints
 from tunewright.search.lock import FolderLock, refuse_if_alive
 from tunewright.search.look import study_folder
 from tunewright.search.patient import PatientStorage
-from tunewright.search.prepare import shared_settings
 from tunewright.search.rebuild import (
     Told,
     mend_attempt,
@@ -32,6 +31,7 @@ from tunewright.search.rebuild import (
     stored_space,
     told_by,
 )
+from tunewright.search.same_study import shared_settings
 from tunewright.search.sqlite import SIDES, broken
 from tunewright.search.storage import (
     OURS,

@@ -5,18 +5,18 @@ trial has, so that a resumed study goes on exactly. Optuna's samplers learn from
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from tunewright.config import schema
+from tunewright.config import study_schema
 from tunewright.errors import ConfigError
-from tunewright.search.storage import quiet
+from tunewright.search.storage import Settings, quiet
 from tunewright.spaces.domain import Categorical, Int
-from tunewright.spaces.points import grid, quasi_random
+from tunewright.spaces.points import grid, identity, is_finite, quasi_random
 from tunewright.spaces.space import Space
 
 WARM_START = 10
@@ -25,19 +25,19 @@ COUNTED = 10_000
 """Points of a grid that are counted before a study begins."""
 
 
-def check_sampler(study: schema.Study, space: Space, goals: int = 1) -> list[str]:
+def check_sampler(study: study_schema.Study, space: Space, goals: int = 1) -> list[str]:
     """What the user should know of the study's sampler on this space.
 
     Raises ConfigError or SpaceError where it cannot work.
     """
     conditional = [p.path for p in space.parameters if p.when]
     match study.sampler:
-        case schema.Grid():
+        case study_schema.Grid():
             count = sum(1 for _ in itertools.islice(grid(space), COUNTED + 1))
             shown = str(count) if count <= COUNTED else f"more than {COUNTED}"
             part = f", and study.trials={study.trials} tries the first of them"
             return [f"the grid has {shown} points{part if study.trials < count else ''}"]
-        case schema.Gp():
+        case study_schema.Gp():
             notices = [
                 "the sampler gp learns only from trials that run to their end; "
                 "study.pruner.type=none gives it all of them"
@@ -48,7 +48,7 @@ def check_sampler(study: schema.Study, space: Space, goals: int = 1) -> list[str
                     "trial has them; tpe models conditional parameters"
                 )
             return notices
-        case schema.CmaEs():
+        case study_schema.CmaEs():
             if goals > 1:
                 raise ConfigError(
                     f"the sampler cma_es with {goals} goals",
@@ -73,6 +73,20 @@ def sequence(
         case "quasi_random":
             return quasi_random(space, seed)
     return None
+
+
+def points_left(settings: Settings, space: Space, tried: Collection[Hashable], *, most: int) -> int:
+    """How many points are left to try, counted up to `most`; a finite space comes to an end.
+
+    tried: the identities of the points that trials have.
+    """
+    points = sequence(settings.sampler, space, settings.seed)
+    if points is None and is_finite(space):
+        points = grid(space)
+    if points is None:
+        return max(0, most)
+    new = (values for values in points if identity(space, values) not in tried)
+    return sum(1 for _ in itertools.islice(new, max(0, most)))
 
 
 def optuna_sampler(

@@ -5,9 +5,9 @@ drawn from the view, which holds the same trials: a point that breaks a rule is 
 there and never becomes a trial, and sampling does not wait for the database.
 """
 
-import itertools
 import json
 import random
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -20,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from tunewright.errors import StudyError
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.address import without_password
-from tunewright.search.samplers import optuna_sampler, sequence
+from tunewright.search.marks import GOOD, is_good, marks
+from tunewright.search.samplers import optuna_sampler, points_left, sequence
 from tunewright.search.storage import (
     LEASE,
     OURS,
@@ -46,6 +47,7 @@ from tunewright.search.translation import (
     suggested,
     trials_of,
 )
+from tunewright.spaces.advice import good_points
 from tunewright.spaces.points import grid, identity, is_finite
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Space
@@ -107,22 +109,23 @@ class Study:
             self._mirror(trial)
         self._sequence = sequence(settings.sampler, space, settings.seed)
         self._tried = {identity(space, decoded_params(trial)) for trial in stored}
+        begun = self._begun(stored) if space.good else set()
+        points = good_points(space).items()
+        self._good = deque(values for name, values in points if name not in begun)
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """A new trial: its number and its parameters; stored as running before this returns.
 
         Raises StudyError when no point is left to try.
         """
-        values = self.space.default() if self.count == 0 else None
-        if values is not None and identity(self.space, values) in self._tried:
-            values = None  # another study's trial, which was carried over, has tried it
-        view_trial = None
+        values, view_trial = self._early(), None
         if values is None:
             values, view_trial = self._sampled()
         template = create_trial(
             state=TrialState.RUNNING,
             params={path: encoded(self.space[path].domain, v) for path, v in values.items()},
             distributions={path: distribution(self.space[path].domain) for path in values},
+            user_attrs=marks(self.space, values),
         )
         if view_trial is None:
             view_trial = self._memory.create_new_trial(self._view_id, template)
@@ -136,13 +139,7 @@ class Study:
 
     def reachable(self, total: int) -> int:
         """How many trials the study can have, up to `total`: a finite space comes to an end."""
-        points = sequence(self.settings.sampler, self.space, self.settings.seed)
-        if points is None and is_finite(self.space):
-            points = grid(self.space)
-        if points is None:
-            return total
-        new = (values for values in points if identity(self.space, values) not in self._tried)
-        left = sum(1 for _ in itertools.islice(new, max(0, total - self.count)))
+        left = points_left(self.settings, self.space, self._tried, most=total - self.count)
         return min(total, self.count + left)
 
     def report(self, number: int, step: int, value: float) -> None:
@@ -200,6 +197,25 @@ class Study:
     def close(self) -> None:
         """Let go of the database."""
         close_storage(self.url, self._storage)
+
+    def _begun(self, stored: Sequence[FrozenTrial]) -> set[str]:
+        """The names of the good combinations that trials of this study are."""
+        marked = [(t, t.user_attrs[GOOD]) for t in stored if GOOD in t.user_attrs and _counts(t)]
+        return {n for t, n in marked if is_good(self.space, decoded_params(t), n)}
+
+    def _early(self) -> dict[str, Any] | None:
+        """The next of the points that no sampler chooses: the defaults, then what is good.
+
+        Left out where another study's trial, which was carried over, has tried it.
+        """
+        default = self.space.default() if self.count == 0 else None
+        if default is not None and identity(self.space, default) not in self._tried:
+            return default
+        while self._good:
+            values = self._good.popleft()
+            if identity(self.space, values) not in self._tried:
+                return values
+        return None
 
     def _sampled(self) -> tuple[dict[str, Any], int | None]:
         if self._sequence is not None:

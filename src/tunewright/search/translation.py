@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
 from tunewright.runs.record import TrialState as State
+from tunewright.search.marks import AVOIDED, GOOD
 from tunewright.search.storage import Settings
 from tunewright.spaces.domain import Categorical, Domain, Float, canonical
 from tunewright.spaces.space import Parameter
@@ -189,4 +190,6 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         constraints=constraints,
         interval=(interval[0], interval[1]) if interval else None,
         imported_from=attributes.get(IMPORTED, ""),
+        good=attributes.get(GOOD, ""),
+        avoided=tuple(attributes.get(AVOIDED, ())),
     )

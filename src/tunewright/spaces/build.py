@@ -3,13 +3,15 @@
 import random
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunewright.config.apply import with_values
 from tunewright.config.leaves import leaves
 from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError, SpaceError, did_you_mean
-from tunewright.spaces.domain import Categorical, Int
+from tunewright.spaces.advice import as_forbidden, checked_avoided, chosen_good, heeded
+from tunewright.spaces.domain import canonical
 from tunewright.spaces.expression import names_in
 from tunewright.spaces.parameter import Surroundings, check_names, own_words, read_parameter
 from tunewright.spaces.read import SpaceFile
@@ -24,7 +26,8 @@ def build_space(
     """The space to search and what was changed in it, as notices.
 
     What `given` leaves out is inherited from `shipped` unless it says otherwise. Choices that
-    cannot work on the data are dropped; parameters that no configuration here reads are, too.
+    cannot work on the data are dropped; parameters that no configuration here reads are, too,
+    and those that are inert. What is advised against is forbidden where `around` says so.
 
     Raises SpaceError for unknown paths, ends that the schema refuses, conditions that never
     hold, and spaces in which nothing is left to search.
@@ -41,7 +44,8 @@ def build_space(
     parameters: dict[str, Parameter] = {}
     for path, spec in raw.items():
         try:
-            parameters[path] = read_parameter(path, spec, raw, around, notices)
+            told = [] if spec.get("inert") else notices
+            parameters[path] = read_parameter(path, spec, raw, around, told)
         except SpaceError as error:
             raise SpaceError(
                 error.came if path in error.came else f"{path}: {error.came}",
@@ -49,6 +53,7 @@ def build_space(
                 where=where.get(path, ""),
                 remedy=error.remedy,
             ) from None
+    inert = _take_out_inert(parameters, raw, where, around, notices)
     written = {path for path, spec in (given.parameters if given else {}).items() if "when" in spec}
     parameters = _live(parameters, written, around, notices)
     _check_reserved(parameters, around)
@@ -59,8 +64,14 @@ def build_space(
     ordered = in_order(parameters)
     rules = _rules(shipped, given, raw, parameters, around)
     derived = {**(shipped.derived if _inherits(given) else {}), **(given.derived if given else {})}
+    derived = {**{path: text for path, text in inert.items() if text}, **derived}
     _check_derived(derived, around)
-    space = Space(ordered, rules, derived, around.fixed)
+    below = shipped if _inherits(given) else SpaceFile({})
+    above = given or SpaceFile({})
+    avoid = checked_avoided([*below.avoid, *above.avoid], around)
+    if around.avoid == "forbid":
+        rules = (*rules, *as_forbidden(avoid, parameters))
+    space = Space(ordered, rules, derived, around.fixed, avoid)
     _check_ends(space, where, around)
     if draw(space, random.Random(0)) is None:
         raise SpaceError(
@@ -68,17 +79,9 @@ def build_space(
             expected="rules that some point of the space satisfies",
             remedy="Look at them with `tunewright space`.",
         )
-    return space, notices
-
-
-def specification(space: Space) -> dict[str, Any]:
-    """A checked space as our YAML, which reads back as the same space."""
-    return {
-        "inherit": False,
-        "parameters": {p.path: _fields(p, space) for p in space.parameters},
-        **({"forbid": [_forbidden_fields(rule) for rule in space.forbid]} if space.forbid else {}),
-        **({"derived": dict(space.derived)} if space.derived else {}),
-    }
+    good, left_out = chosen_good([*below.good, *above.good], space, list(inert), around)
+    space = replace(space, good=good)
+    return space, [*notices, *heeded(space), *left_out]
 
 
 def _inherits(given: SpaceFile | None) -> bool:
@@ -93,7 +96,7 @@ def _overlaid(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str
         ends = "low" in fields or "high" in fields
         if "type" in fields or "choices" in fields or (ends and "choices" in inherited):
             # A domain of its own; where it holds and what must fit the data stays as it was.
-            inherited = {k: v for k, v in inherited.items() if k in ("when", "fits")}
+            inherited = {k: v for k, v in inherited.items() if k in ("when", "fits", "inert")}
         raw[path] = {**inherited, **fields}
     return raw
 
@@ -134,6 +137,38 @@ def _check_path(path: str, spec: Mapping[str, Any], where: str, around: Surround
         raise SpaceError(
             f"{path} in the space is empty", expected="choices, or low and high", where=where
         )
+
+
+def _take_out_inert(
+    parameters: dict[str, Parameter],
+    raw: dict[str, dict[str, Any]],
+    where: Mapping[str, str],
+    around: Surroundings,
+    notices: list[str],
+) -> dict[str, str]:
+    """Drop the parameters that make no difference; each path, with its default to be set if any."""
+    found: dict[str, str] = {}
+    for path in [path for path in parameters if raw[path].get("inert")]:
+        reason, default = raw[path]["inert"], parameters[path].default
+        if not isinstance(reason, str):
+            raise SpaceError(
+                f"{path}: inert = {reason!r}",
+                expected="the reason, or false where it is searched all the same",
+                where=where.get(path, ""),
+            )
+        stands = around.fixed.get(path, leaves(around.schema)[path].default)
+        if default is None or canonical(default) == canonical(stands):
+            found[path], default = "", stands
+        elif isinstance(default, bool | int | float | str):
+            found[path] = repr(default)
+        else:
+            raise SpaceError(f"{path}: default = {default!r}", expected="a number or a word")
+        notices.append(
+            f"{path} is inert, and stays {default}: {reason}. `inert: false` in a space file "
+            "searches it all the same"
+        )
+        del parameters[path], raw[path]
+    return found
 
 
 def _live(
@@ -253,30 +288,3 @@ def _satisfying(parameter: Parameter, space: Space) -> dict[str, Any]:
         ends = [end for end in other.domain.ends if condition.holds(end)]
         setting[other.path] = ends[0] if ends else condition.among[0] if condition.among else None
     return {path: value for path, value in setting.items() if value is not None}
-
-
-def _fields(parameter: Parameter, space: Space) -> dict[str, Any]:
-    domain = parameter.domain
-    if isinstance(domain, Categorical):
-        fields: dict[str, Any] = {"type": "categorical", "choices": list(domain.choices)}
-    else:
-        kind = "int" if isinstance(domain, Int) else "float"
-        fields = {"type": kind, "low": domain.low, "high": domain.high}
-        fields |= {"log": True} if domain.log else {}
-        fields |= {"step": domain.step} if domain.step != (1 if kind == "int" else None) else {}
-    if parameter.default is not None:
-        fields["default"] = parameter.default
-    if parameter.when:
-        fields["when"] = {
-            c.path: dict(c.bounds) if c.bounds is not None else list(c.among)
-            for c in parameter.when
-        }
-    return fields
-
-
-def _forbidden_fields(rule: Forbidden) -> dict[str, Any]:
-    if rule.fits:
-        return {"fits": rule.fits}
-    return {
-        c.path: dict(c.bounds) if c.bounds is not None else list(c.among) for c in rule.conditions
-    }

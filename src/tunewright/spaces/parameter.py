@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -14,7 +14,7 @@ from tunewright.spaces.expression import evaluate, names_in
 from tunewright.spaces.rules import Condition, conditions
 from tunewright.spaces.space import Parameter
 
-NOT_TRAINED = ("study", "executor", "stages", "recipe", "goal", "seeds")
+NOT_TRAINED = ("study", "space", "executor", "stages", "recipe", "goal", "seeds")
 """Sections of every recipe that a training run does not read."""
 
 
@@ -25,7 +25,7 @@ class Surroundings:
     tree: the complete configuration of the stage. facts: figures of the data. typed: paths
     that the user set by hand, which are therefore not searched. words: foreign values by path.
     reserved: values set by hand for kinds that only some trials choose. not_searched: sections
-    that say how to search, not what is trained.
+    that say how to search, not what is trained. avoid: what `space.avoid` says.
     """
 
     tree: Mapping[str, Any]
@@ -36,6 +36,7 @@ class Surroundings:
     words: Mapping[str, Mapping[str, str]] | None = None
     reserved: Mapping[str, Any] = field(default_factory=dict)
     not_searched: Collection[str] = NOT_TRAINED
+    avoid: Literal["warn", "forbid"] = "warn"
 
     @property
     def fixed(self) -> dict[str, Any]:

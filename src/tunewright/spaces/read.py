@@ -9,11 +9,24 @@ from tunewright.config.sources import Source, lines_of
 from tunewright.config.tree import Tree, put
 from tunewright.errors import SpaceError, did_you_mean
 from tunewright.runs.atomic import read_yaml
+from tunewright.runs.record import Direction
 
-OURS = ("parameters", "forbid", "derived", "inherit", "settings")
-OWN_KEYS = ("parameters", "forbid", "derived")
+OURS = ("parameters", "forbid", "avoid", "good", "derived", "inherit", "settings")
+OWN_KEYS = ("parameters", "forbid", "avoid", "good", "derived")
 """What tells a space file of ours; one with rules alone lays them over the recipe's space."""
-FIELDS = ("type", "choices", "low", "high", "log", "step", "default", "when", "fits", "shrink_to")
+FIELDS = (
+    "type",
+    "choices",
+    "low",
+    "high",
+    "log",
+    "step",
+    "default",
+    "when",
+    "fits",
+    "shrink_to",
+    "inert",
+)
 STUDY_BLOCK = {
     "name",
     "direction",
@@ -34,16 +47,21 @@ class SpaceFile:
     parameters: raw fields by config path. settings: configuration that the file sets beside
     the space (study name, number of trials, fixed values), nested. inherit: whether
     parameters and fields that the file leaves out come from the recipe's space. where: file and
-    line of each parameter.
+    line of each parameter. direction: which way the goal goes, where the file names no metric.
+    notices: what it says and nobody reads.
     """
 
     parameters: Mapping[str, Mapping[str, Any]]
     forbid: tuple[Any, ...] = ()
+    avoid: tuple[Any, ...] = ()
+    good: tuple[Any, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
     settings: Tree = field(default_factory=dict)
     inherit: bool = True
     file: Path | None = None
     where: Mapping[str, str] = field(default_factory=dict)
+    direction: Direction | None = None
+    notices: tuple[str, ...] = ()
 
 
 def is_space_file(tree: Mapping[str, Any]) -> bool:
@@ -64,7 +82,7 @@ def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str])
     if "search_space" in tree:
         top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:
-        top, spec = "hyperparameters", _study_blocks(tree, file)
+        top, spec = "hyperparameters", _study_blocks(tree, file, aliases)
     elif any(key in tree for key in OWN_KEYS):
         top, spec = "parameters", _own(tree, file)
     else:
@@ -96,12 +114,11 @@ def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
                 expected=f"one of {', '.join(OURS)}",
                 remedy=did_you_mean(key, OURS),
             )
-    forbid = tree.get("forbid") or []
-    if not isinstance(forbid, list):
-        raise SpaceError(f"forbid in {file}", expected="a list of mappings from paths to values")
     return SpaceFile(
         _parameters(tree["parameters"], file, "parameters") if "parameters" in tree else {},
-        tuple(forbid),
+        _list(tree, "forbid", file, "mappings from paths to values"),
+        _list(tree, "avoid", file, "mappings with name, because and when"),
+        _list(tree, "good", file, "mappings with name, because and set"),
         _section(tree, "derived", file),
         _section(tree, "settings", file),
         bool(tree.get("inherit", True)),
@@ -119,12 +136,13 @@ def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
     return SpaceFile(_parameters(tree["search_space"], file, "search_space"), settings=settings)
 
 
-def _study_blocks(tree: Mapping[str, Any], file: Path) -> SpaceFile:
+def _study_blocks(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
     """`hyperparameters:` beside a `study:` and a `fixed:` block."""
     for key in tree:
         if key not in ("study", "hyperparameters", "fixed"):
             raise SpaceError(f"{key!r} in {file}", expected="study, hyperparameters or fixed")
     settings, study = _section(tree, "fixed", file), _section(tree, "study", file)
+    notices = _unread(settings, study, file, aliases)
     for key, value in study.items():
         if key not in STUDY_BLOCK:
             raise SpaceError(
@@ -136,21 +154,49 @@ def _study_blocks(tree: Mapping[str, Any], file: Path) -> SpaceFile:
             put(settings, f"study.{key}", _component(str(key), value, file))
         elif key == "metric":
             settings["goal"] = str(value)
+        elif (key, value) == ("n_jobs", -1):  # Optuna's word for as many as there are cores
+            continue
         elif key != "direction" and value is not None:
             put(settings, f"study.{_STUDY_KEYS.get(str(key), str(key))}", value)
-    if "direction" in study and "metric" in study:
-        short = {"maximize": "max", "minimize": "min"}.get(str(study["direction"]))
-        if short is None:
+    direction = None
+    if study.get("direction") is not None:
+        direction = _DIRECTIONS.get(str(study["direction"]))
+        if direction is None:
             raise SpaceError(
                 f"study.direction = {study['direction']!r} in {file}",
                 expected="maximize or minimize",
             )
-        settings["goal"] = f"{settings['goal']}:{short}"
+    if direction is not None and "goal" in settings:
+        settings["goal"], direction = f"{settings['goal']}:{direction}", None
     parameters = _parameters(tree["hyperparameters"], file, "hyperparameters")
-    return SpaceFile(parameters, settings=settings)
+    return SpaceFile(parameters, settings=settings, direction=direction, notices=tuple(notices))
 
 
 _STUDY_KEYS = {"n_trials": "trials", "n_jobs": "jobs"}
+_DIRECTIONS: Mapping[str, Direction] = {"maximize": "max", "minimize": "min"}
+
+
+def _unread(
+    fixed: Tree, study: Mapping[str, Any], file: Path, aliases: Mapping[str, str]
+) -> list[str]:
+    """Take out of `fixed` what is no setting of a training here, and say so.
+
+    The name of the experiment is the study's where that has none.
+    """
+    notices = []
+    if "device" in fixed and "device" not in aliases:
+        notices.append(
+            f"device = {fixed.pop('device')} in {file} is not read: the executor gives each worker "
+            "its device"
+        )
+    name = fixed.pop("experiment_name", None)
+    if name is not None and study.get("name") is None:
+        put(fixed, "study.name", str(name))
+    elif name is not None and name != study["name"]:
+        notices.append(
+            f"experiment_name = {name} in {file} is not read: the study is called {study['name']}"
+        )
+    return notices
 
 
 def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
@@ -159,6 +205,17 @@ def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
     if section is not None and not isinstance(section, Mapping):
         raise SpaceError(f"{key} = {section!r} in {file}", expected="a mapping (key: value)")
     return dict(section or {})
+
+
+def _list(tree: Mapping[str, Any], key: str, file: Path, of: str) -> tuple[Any, ...]:
+    """A list that may be left out or empty; of what has names, each name once."""
+    found = tree.get(key) or []
+    if not isinstance(found, list):
+        raise SpaceError(f"{key} in {file}", expected=f"a list of {of}")
+    names = [str(one["name"]) for one in found if isinstance(one, Mapping) and "name" in one]
+    if key != "forbid" and len(set(names)) < len(names):
+        raise SpaceError(f"{key} in {file} has a name twice", expected="each name once")
+    return tuple(found)
 
 
 def _component(key: str, value: Any, file: Path) -> Tree:

@@ -1,4 +1,4 @@
-"""Conditions on config values: when a parameter exists, and what is forbidden together."""
+"""Conditions on config values, and the combinations that are forbidden, avoided, or good."""
 
 import math
 from collections.abc import Mapping
@@ -53,10 +53,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Forbidden:
-    """A combination that is never sampled: all of `conditions`, or `fits` not satisfied."""
+    """A combination that is never sampled: all of `conditions`, or `fits` not satisfied.
+
+    name: of the rule that advises against it, where `space.avoid` makes it forbidden.
+    """
 
     conditions: tuple[Condition, ...] = ()
     fits: str = ""
+    name: str = ""
 
     def violated(self, values: Mapping[str, Any]) -> bool:
         """Whether `values` are such a combination; rules over absent paths do not apply."""
@@ -67,7 +71,32 @@ class Forbidden:
         return all(c.path in values and c.holds(values[c.path]) for c in self.conditions)
 
     def __str__(self) -> str:
-        return f"not ({self.fits})" if self.fits else ", ".join(map(str, self.conditions))
+        text = f"not ({self.fits})" if self.fits else ", ".join(map(str, self.conditions))
+        return f"{self.name} ({text})" if self.name else text
+
+
+@dataclass(frozen=True)
+class Avoided:
+    """A combination that may be tried, and is advised against: all of `conditions`."""
+
+    name: str
+    because: str
+    conditions: tuple[Condition, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.because})" if self.because else self.name
+
+
+@dataclass(frozen=True)
+class Good:
+    """A combination that is worth an early trial: `values` by path, the rest at defaults."""
+
+    name: str
+    because: str
+    values: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.because})" if self.because else self.name
 
 
 def conditions(raw: Any, where: str) -> tuple[Condition, ...]:

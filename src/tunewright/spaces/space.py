@@ -7,7 +7,7 @@ from typing import Any
 from tunewright.errors import SpaceError
 from tunewright.spaces.domain import Domain, nearest
 from tunewright.spaces.expression import evaluate, names_in
-from tunewright.spaces.rules import Condition, Forbidden
+from tunewright.spaces.rules import Avoided, Condition, Forbidden, Good
 
 TRIES = 1000
 """Draws after which a space is taken to forbid everything."""
@@ -25,16 +25,19 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Space:
-    """Parameters, combinations that are forbidden, and values derived from sampled ones.
+    """Parameters, rules about combinations of them, and values derived from sampled ones.
 
     fixed: the flat configuration around the space, which conditions may refer to, and facts
-    of the data by their plain names.
+    of the data by their plain names. avoid: combinations that are marked where they are tried.
+    good: combinations that are tried first.
     """
 
     parameters: tuple[Parameter, ...]
     forbid: tuple[Forbidden, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    avoid: tuple[Avoided, ...] = ()
+    good: tuple[Good, ...] = ()
 
     def draw(self, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
         """Values for the parameters that exist, in order; `choose` picks each."""
@@ -57,6 +60,19 @@ class Space:
         known = self._around(values)
         return next((rule for rule in self.forbid if rule.violated(known)), None)
 
+    def avoided(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of the `avoid` rules of which `values` are a case.
+
+        A rule whose paths are all set for the whole study names no choice of a trial.
+        """
+        known = self._around(values)
+        return tuple(
+            rule.name
+            for rule in self.avoid
+            if any(c.path in values for c in rule.conditions)
+            and all(c.path in known and c.holds(known[c.path]) for c in rule.conditions)
+        )
+
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """`values` with the derived ones added."""
         known = self._around(values)
@@ -77,10 +93,17 @@ class Space:
 
     def default(self) -> dict[str, Any] | None:
         """The first point to try, or None if the defaults themselves are forbidden."""
-        values = self.draw(
-            lambda p: nearest(p.domain, self.fixed.get(p.path) if p.default is None else p.default)
-        )
+        values = self.point({})
         return None if self.broken_rule(values) else values
+
+    def point(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The point with the values of `given` where it has parameters for them, else defaults."""
+        return self.draw(lambda p: given[p.path] if p.path in given else self._start(p))
+
+    def _start(self, parameter: Parameter) -> Any:
+        default = parameter.default
+        written = self.fixed.get(parameter.path) if default is None else default
+        return nearest(parameter.domain, written)
 
     def _around(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """`values` with what is fixed; a searched path that was not drawn is not there."""

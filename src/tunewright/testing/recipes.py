@@ -59,12 +59,14 @@ class RecipeContract(ABC):
         assert compose(recipe).config.recipe == self.name
 
     def test_every_shipped_group_file_composes(self, recipe: Recipe) -> None:
-        for file in sorted(recipe.conf.glob("*/*.yaml")):
+        for file in sorted(f for d in (recipe.conf, *recipe.groups) for f in d.glob("*/*.yaml")):
             compose(recipe, [f"{file.parent.name}={file.stem}"])
 
     def test_every_alias_and_every_word_leads_to_a_key(self, recipe: Recipe) -> None:
         known = leaves(recipe.config)
         assert {path for path in recipe.aliases.values() if path not in known} == set()
+        assert set(recipe.options.values()) <= {"space", "config", "runs-dir"}
+        assert not recipe.options.keys() & recipe.aliases.keys()
         for path, words in recipe.words.items():
             for word, own in words.items():
                 tree = compose(recipe, [f"{path}='{word}'"]).tree

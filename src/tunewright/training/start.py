@@ -27,11 +27,15 @@ def start(
     training = config.training
     setup = make_setup(config, device)
     choice, notices = settle(setup, config, device)
+    chosen = dict(setup.chosen)
     if "auto" in (training.precision, training.layout, training.compile):
+        chosen["training.precision"] = {"no": "fp32"}.get(choice.precision, choice.precision)
+        chosen["training.layout"] = choice.layout
+        chosen["training.compile"] = "always" if choice.compiled else "never"
+    if chosen:
         tree = folder.read_config()
-        put(tree, "training.precision", {"no": "fp32"}.get(choice.precision, choice.precision))
-        put(tree, "training.layout", choice.layout)
-        put(tree, "training.compile", "always" if choice.compiled else "never")
+        for path, value in chosen.items():
+            put(tree, path, value)
         folder.write_config(tree)
     for notice in [*setup.notices, *notices]:
         print(notice)

@@ -147,6 +147,8 @@ class Task(ABC):
 class Setup:
     """Everything that is trained. Learnable scalars of the loss live in the model.
 
+    chosen: what was decided while setting up, by config path; it is written into the run's
+    configuration, so that a re-run repeats it.
     calibrate: whether precision, layout and compilation are worth a trial on the first batch
     where they are left open; see `training.calibration`.
     """
@@ -157,6 +159,7 @@ class Setup:
     valid: Loader
     test: Loader | None = None
     notices: Sequence[str] = field(default_factory=tuple)
+    chosen: Mapping[str, Any] = field(default_factory=dict)
     calibrate: bool = False
 
 

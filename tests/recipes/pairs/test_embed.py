@@ -15,9 +15,9 @@ from PIL import Image
 from tunewright.errors import ConfigError, DataError
 from tunewright.parts.array_files import read_rows
 from tunewright.parts.embeddings import open_tensor
+from tunewright.parts.images.pictures import PictureSource
 from tunewright.recipes.pairs.embed import embed_folder
 from tunewright.recipes.pairs.files import check_pairs, integer_ids, open_pairs
-from tunewright.recipes.pairs.pictures import PictureSource
 from tunewright.recipes.pairs.split import split_pairs
 
 COLOURS = {

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import Count, Fraction, Goals, Positive, RunConfig, Section
+from tunewright.config.schema import Goals, RunConfig
+from tunewright.config.section import Count, Fraction, Positive, Section
 
 METRICS: dict[str, Literal["max", "min"]] = {
     "recall_1": "max",

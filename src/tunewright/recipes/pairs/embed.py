@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.errors import DataError, did_you_mean
+from tunewright.parts.images.pictures import Decoded, PictureSource
 from tunewright.recipes.pairs.classical import Floats
 from tunewright.recipes.pairs.files import save_pairs
 from tunewright.recipes.pairs.picture_encoders import PICTURE_ENCODERS
-from tunewright.recipes.pairs.pictures import Decoded, PictureSource
 from tunewright.recipes.pairs.text_encoders import TEXT_ENCODERS
 from tunewright.registry import Registry
 

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from tunewright.errors import DataError
+from tunewright.parts.images.pictures import PictureSource
 from tunewright.parts.retrieval import unique_rows
 from tunewright.recipes.pairs.files import PairSet
-from tunewright.recipes.pairs.pictures import PictureSource
 from tunewright.runs.atomic import write_with
 
 TILE, GAP, CAPTION = 96, 10, 300

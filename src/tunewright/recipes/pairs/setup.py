@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunewright.config.schema import Section
+from tunewright.config.section import Section
 from tunewright.parts.array_files import row_fingerprints
 from tunewright.parts.contrastive import LOSSES, ContrastiveLoss
 from tunewright.parts.embeddings import PairBatches, open_tensor

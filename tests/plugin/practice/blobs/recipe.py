@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import Fraction, Goals, RunConfig, Section
+from tunewright.config.schema import Goals, RunConfig
+from tunewright.config.section import Fraction, Section
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import NotNegative, RunConfig, Section
+from tunewright.config.schema import RunConfig
+from tunewright.config.section import NotNegative, Section
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent

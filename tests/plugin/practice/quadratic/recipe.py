@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import Goals, NotNegative, RunConfig, Section
+from tunewright.config.schema import Goals, RunConfig
+from tunewright.config.section import NotNegative, Section
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent

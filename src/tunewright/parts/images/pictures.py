@@ -1,8 +1,13 @@
-"""Pictures in a folder or a zip: read, decoded ahead in threads, and named when broken."""
+"""Pictures in a folder or a zip: read, decoded ahead in threads, and named when broken.
+
+What is stored in the wrong way is put right where that loses nothing: rotation by EXIF, grey,
+palettes, CMYK, transparency (over white). What would have to be guessed is refused.
+"""
 
 import hashlib
 import io
 import os
+import struct
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +18,25 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from tunewright.errors import DataError, did_you_mean
 
 T = TypeVar("T")
 DEEP_MODES = ("I", "F")  # 16- and 32-bit grey, which Pillow would clip instead of scaling
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, struct.error)
+"""What Pillow raises for files that it cannot read, depending on their format."""
+Turn = Image.Transpose
+UPRIGHT = {
+    2: Turn.FLIP_LEFT_RIGHT,
+    3: Turn.ROTATE_180,
+    4: Turn.FLIP_TOP_BOTTOM,
+    5: Turn.TRANSPOSE,
+    6: Turn.ROTATE_270,
+    7: Turn.TRANSVERSE,
+    8: Turn.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
 
 
 @dataclass(frozen=True)
@@ -77,25 +95,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
 
         Raises DataError, naming the file, for what is missing, empty, broken or too deep.
         """
-        content = self._read(name)
-        if not content:
-            raise DataError(f"{self.place / name} is empty", remedy="Copy the file again.")
-        try:
-            picture = Image.open(io.BytesIO(content))
-            deep = picture.mode.partition(";")[0] in DEEP_MODES
-            if not deep:
-                return _rgb(ImageOps.exif_transpose(picture))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(
-                f"{self.place / name} is no readable picture ({error})",
-                remedy="Replace the file, or skip such files with skip_bad=true.",
-            ) from None
-        raise DataError(
-            f"{self.place / name} has {picture.mode} pixels",
-            expected="8 bits a channel",
-            remedy="Convert it, choosing which values become black and white, or skip such "
-            "files with skip_bad=true.",
-        )
+        return rgb(self._read(name), self.place / name)
 
     def decode(
         self, names: Sequence[str], prepare: Callable[[Image.Image], T]
@@ -146,7 +146,51 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         return [path.name for path in self.place.iterdir()]
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def rgb(content: bytes, name: object) -> Image.Image:
+    """Decode the bytes of a picture file to RGB, upright, with transparency over white.
+
+    name: of the file, for messages. Raises DataError for what is empty, cut short, no picture,
+    deeper than 8 bits in a single channel, or so large that it may be a decompression bomb.
+    """
+    if not content:
+        raise DataError(
+            f"{name} is empty",
+            remedy="Copy the file again, or skip such files with skip_bad=true.",
+        )
+    try:
+        picture = Image.open(io.BytesIO(content))
+        deep = picture.mode.partition(";")[0] in DEEP_MODES
+        if not deep:
+            return _plain(_upright(picture))
+    except BROKEN as error:
+        raise DataError(
+            f"{name} is no readable picture ({error or type(error).__name__})",
+            remedy="Replace the file, or skip such files with skip_bad=true.",
+        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(
+            f"{name} is too large ({error})",
+            expected=f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels",
+            remedy="Scale it down, or skip such files with skip_bad=true.",
+        ) from None
+    raise DataError(
+        f"{name} has {picture.mode} pixels",
+        expected="8 bits a channel",
+        remedy="Convert it, choosing which values become black and white, or skip such "
+        "files with skip_bad=true.",
+    )
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; Pillow's own `exif_transpose` copies also what is upright."""
+    try:
+        turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*BROKEN, TypeError):
+        return picture  # EXIF beyond repair turns nothing, as in every viewer
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _plain(picture: Image.Image) -> Image.Image:
     if "transparency" not in picture.info and "A" not in picture.getbands():
         return picture.convert("RGB")
     over = picture.convert("RGBA")

@@ -1,0 +1,59 @@
+"""How trials that a space advises against did beside the others, rule by rule."""
+
+from statistics import median
+from typing import Any
+
+from tunewright.runs.record import StudyRecord, Trial
+
+ENOUGH = 3
+"""Finished trials on either side, below which two medians say nothing."""
+
+
+def avoided(record: StudyRecord) -> list[dict[str, Any]]:
+    """For each rule that a trial is marked with: counts, and scores of these and the others.
+
+    Scores are of trials that ran to their end, which pruning spares the better ones for.
+    """
+    names = dict.fromkeys(name for trial in record.trials for name in trial.avoided)
+    rows = []
+    for name in names:
+        cases = [trial for trial in record.trials if name in trial.avoided]
+        others = [trial for trial in record.trials if name not in trial.avoided]
+        row = {"name": name, "cases": _figures(cases, record), "others": _figures(others, record)}
+        rows.append(row)
+    return rows
+
+
+def compared(row: dict[str, Any], goal: str) -> str:
+    """A row in words; empty where too few trials have ended to compare them."""
+    cases, others = row["cases"], row["others"]
+    if min(cases["finished"], others["finished"]) < ENOUGH:
+        return ""
+    return (
+        f"{row['name']}, advised against: {_ended(cases)}, with {goal} {_scores(cases)}; "
+        f"of the others {_ended(others)}, with {_scores(others)}"
+    )
+
+
+def counted(row: dict[str, Any]) -> str:
+    """A row in words where it cannot be compared."""
+    return f"{row['name']}, advised against: {_ended(row['cases'])}"
+
+
+def _figures(trials: list[Trial], record: StudyRecord) -> dict[str, Any]:
+    scores = [t.score for t in trials if t.state == "done" and t.score is not None]
+    best = max if record.direction == "max" else min
+    return {
+        "trials": len(trials),
+        "finished": len(scores),
+        "median": median(scores) if scores else None,
+        "best": best(scores) if scores else None,
+    }
+
+
+def _ended(figures: dict[str, Any]) -> str:
+    return f"{figures['finished']} of {figures['trials']} ran to their end"
+
+
+def _scores(figures: dict[str, Any]) -> str:
+    return f"{figures['median']:.4g} in the median and {figures['best']:.4g} at best"

@@ -1,0 +1,24 @@
+"""What every part of the configuration is made of: the base of sections, and types of numbers."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+T = TypeVar("T")
+
+
+def distinct(items: tuple[T, ...]) -> tuple[T, ...]:
+    """A validator: no item twice."""
+    if len(set(items)) < len(items):
+        raise ValueError("each of them once")
+    return items
+
+
+class Section(BaseModel):
+    """A frozen, strict part of the configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

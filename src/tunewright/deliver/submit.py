@@ -1,0 +1,221 @@
+"""`tunewright submit`: checked predictions, weights and code in one ZIP, always the same bytes."""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.tree import put
+from tunewright.deliver.check import in_megabytes
+from tunewright.deliver.meant import Meant, Told, done, meant
+from tunewright.deliver.opened import open_members
+from tunewright.deliver.predict import RECORD, ids_digest, label_names, test_table
+from tunewright.deliver.submission_files import (
+    INFERENCE,
+    TRAIN,
+    names_of_models,
+    readme,
+    requirements,
+    sources,
+)
+from tunewright.errors import DataError
+from tunewright.parts.classify.submission import (
+    PREDICTIONS,
+    Content,
+    Packed,
+    verify_predictions,
+    verify_zip,
+    write_zip,
+)
+from tunewright.runs.atomic import dump_yaml, read_json
+from tunewright.runs.folder import RunFolder
+
+PLAIN = {"view_words": [], "views": ["image"], "logit_adjustment": 0.0, "tta": None}
+"""Of predictions that are not ours: as if made without views."""
+LEFT_OUT = ("attempt.json", "outcome.json", "trial.json", "request.json", "check.json", RECORD)
+
+
+def submit(
+    run: Path | str | None = None,
+    *,
+    predictions: Path | str = "predictions.csv",
+    output: Path | str = "submission.zip",
+    data: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    half: bool = False,
+    category_ids: bool | None = None,
+    verify_only: bool = False,
+    runs: Path = Path("runs"),
+    told: Told | None = None,
+) -> Mapping[str, Any]:
+    """Check predictions against the test set and pack them with weights and code.
+
+    data: the test set; by default what `predict` last predicted with this run, else the test set
+    of the training data. half: weights in float16. category_ids: whether labels are category ids;
+    by default as `predict` wrote them. verify_only: check the predictions, and the ZIP if there is
+    one, and write nothing. Returns the files of the ZIP and their sizes. Raises DataError for
+    predictions that a contest would refuse, and for a ZIP that lacks a required file.
+    """
+    what = meant(run, checkpoint=checkpoint, runs=runs)
+    file = Path(predictions).expanduser().absolute()
+    archive = Path(output).expanduser().absolute()
+    if not file.exists():
+        raise DataError(
+            f"{predictions} does not exist",
+            expected="the predictions to submit",
+            remedy=f"tunewright predict {what.folder} --data DIR --output {predictions}",
+        )
+    record = read_json(what.folder / RECORD) or {}
+    named = data if data is not None else record.get("data")
+    place = None if named is None else Path(str(named)).expanduser().absolute()
+    ids = bool(record.get("category_ids")) if category_ids is None else category_ids
+    with tempfile.TemporaryDirectory(prefix="tunewright-submit-") as temporary:
+        found = done(
+            what, _weighed, place, ids, half, None if verify_only else Path(temporary), told=told
+        )
+        count = verify_predictions(file, expected=found["ids"], classes=found["labels"])
+        if verify_only:
+            packed = verify_zip(archive) if archive.exists() else []
+            if packed:
+                _same_predictions(archive, file)
+        else:
+            if str(file) in record.get("files", []) and record.get("ids") == found["digest"]:
+                used = {**PLAIN, **record}
+            else:
+                used = dict(PLAIN)
+            contents = _contents(what, file, used, found, Path(temporary), half)
+            packed = write_zip(archive, contents)
+    return {
+        "run": str(what.folder),
+        "newest": what.newest,
+        "predictions": str(file),
+        "rows": count,
+        "output": str(archive) if packed else None,
+        "bytes": archive.stat().st_size if packed else 0,
+        "files": [(one.name, one.bytes) for one in packed],
+        "parts": _parts(packed),
+        "model": in_megabytes(sum(one.bytes for one in packed if one.name.startswith("model/"))),
+        "verified_only": verify_only,
+    }
+
+
+def _weighed(
+    what: Meant, data: Path | None, category_ids: bool, half: bool, place: Path | None, told: Told
+) -> dict[str, Any]:
+    """The test set's ids, the labels that may be given, and the weights, written into `place`."""
+    from tunewright.parts.classify.ensemble import Blend
+    from tunewright.parts.classify.export import write_safetensors
+
+    told("opening", 0, 1)
+    members = open_members(what)
+    blend = Blend(members, what.weights)
+    table = test_table(members[0], data)
+    models = []
+    if place is not None:
+        names = names_of_models(len(members))
+        for number, (one, found, name) in enumerate(zip(what.members, members, names, strict=True)):
+            told("writing weights", number, len(members))
+            tree = RunFolder(one.path).read_config()
+            write_safetensors(found, place / name, tree, half=half)
+            model = tree.get("model")
+            models.append(
+                {
+                    "weights": name,
+                    "recipe": tree.get("recipe"),
+                    "model": model.get("name", "-") if isinstance(model, dict) else "-",
+                    "parameters": sum(p.numel() for p in found.model.parameters()),
+                    "bytes": (place / name).stat().st_size,
+                    "size": found.size,
+                }
+            )
+    return {
+        "ids": list(table.ids),
+        "digest": ids_digest(table.ids),
+        "labels": list(label_names(blend, category_ids)),
+        "models": models,
+    }
+
+
+def _contents(
+    what: Meant,
+    predictions: Path,
+    used: Mapping[str, Any],
+    found: Mapping[str, Any],
+    weights: Path,
+    half: bool,
+) -> dict[str, Content]:
+    """Every file of the submission by its name."""
+    needed = requirements().encode()
+    contents: dict[str, Content] = {
+        PREDICTIONS: predictions.read_bytes(),
+        "requirements.txt": needed,
+        "code/requirements.txt": needed,
+        "code/train.py": TRAIN.encode(),
+        "code/inference.py": INFERENCE.encode(),
+        **sources(),
+    }
+    for number, (one, model) in enumerate(zip(what.members, found["models"], strict=True), start=1):
+        contents[f"model/{model['weights']}"] = weights / model["weights"]
+        contents |= _run_files(RunFolder(one.path), f"code/configs/runs/{number}", model["weights"])
+    contents["code/configs/config.yaml"] = contents["code/configs/runs/1/config.yaml"]
+    if len(what.members) > 1:
+        numbers = [str(number) for number in range(1, len(what.members) + 1)]
+        ensemble = {"runs": numbers, "weights": list(what.weights), "average": what.average}
+        contents["code/configs/ensemble.json"] = _json(ensemble)
+    kept = {name: used[name] for name in ("view_words", "views", "logit_adjustment")}
+    contents["code/configs/predicted.json"] = _json(kept)
+    flags = "" if len(used["views"]) == 1 else " --tta"
+    contents["README.md"] = readme(
+        {
+            **found,
+            "predictions": len(found["ids"]),
+            "classes": len(found["labels"]),
+            "precision": "float16" if half else "float32",
+            "views": used["views"],
+            "flags": flags,
+            "again": "up to float16" if half else "up to the rounding of another machine",
+            "adjustment": used["logit_adjustment"],
+            "tta": used["tta"],
+        }
+    ).encode()
+    return contents
+
+
+def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content]:
+    """The small files of a run, from which its recipe opens it where the data is not."""
+    tree = folder.read_config()
+    put(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
+    if isinstance(tree.get("data"), dict) and "dir" in tree["data"]:
+        put(tree, "data.dir", "DIR")  # a path of this machine means nothing on another one
+    files: dict[str, Content] = {
+        f"{place}/config.yaml": dump_yaml(tree).encode(),
+        f"{place}/weights.json": _json({"file": weights}),
+    }
+    for file in sorted(folder.path.glob("*.json")):
+        if file.name not in LEFT_OUT and not file.name.startswith("evaluation"):
+            files[f"{place}/{file.name}"] = file.read_bytes()
+    return files
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _parts(packed: list[Packed]) -> dict[str, int]:
+    """Bytes of `code`, `model`, `result` and the rest, before compression."""
+    parts: dict[str, int] = {}
+    for one in packed:
+        top = one.name.partition("/")[0]
+        parts[top] = parts.get(top, 0) + one.bytes
+    return parts
+
+
+def _same_predictions(archive: Path, file: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        if opened.read(PREDICTIONS) != file.read_bytes():
+            raise DataError(
+                f"{archive} holds other predictions than {file}",
+                remedy="Pack it again: tunewright submit RUN",
+            )

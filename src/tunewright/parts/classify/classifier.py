@@ -1,0 +1,80 @@
+"""A trained classifier of pictures, as its run folder holds it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tunewright.config.check import checked
+from tunewright.parts.classify.backbones import input_size
+from tunewright.parts.classify.config import ClassifyConfig
+from tunewright.parts.classify.declared import open_sets
+from tunewright.parts.classify.setup import make_model, normalisation
+from tunewright.parts.images.batches import Normalisation
+from tunewright.parts.images.sets import ImageSets
+from tunewright.runs.folder import RunFolder
+from tunewright.training.checkpoint import load_weights
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The best weights of a run, with all that is needed to use them as they were trained.
+
+    model: in evaluation mode, on `device`. classes: as the source writes them; the index is
+    the label. size: pixels on a side of what the model takes. class_counts: [C] int64, of the
+    training set. sets: the pictures that it was trained and validated on.
+    """
+
+    folder: RunFolder
+    config: ClassifyConfig
+    model: nn.Module
+    classes: tuple[str, ...]
+    size: int
+    normalise: Normalisation
+    class_counts: Tensor
+    sets: ImageSets
+    device: torch.device
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Logits [B, C] in float32 of pictures [B, 3, size, size], uint8 on any device."""
+        with torch.no_grad():
+            return self.model(self.prepared(pictures)).float()
+
+    def prepared(self, pictures: Tensor) -> Tensor:
+        """What the model takes: [B, 3, size, size] float32, normalised, on its device.
+
+        pictures: uint8, or float in [0, 1].
+        """
+        moved = pictures.to(self.device)
+        if moved.dtype == torch.uint8:
+            moved = moved.float().div_(255.0)
+        mean, std = (
+            torch.tensor(values, device=self.device).view(1, 3, 1, 1)
+            for values in (self.normalise.mean, self.normalise.std)
+        )
+        return (moved - mean) / std
+
+
+def open_classifier(
+    folder: RunFolder, schema: type[ClassifyConfig], device: torch.device
+) -> Classifier:
+    """The classifier of a run; DataError when it has no weights."""
+    config = checked(folder.read_config(), schema)
+    sets = open_sets(config)
+    fresh = config.model_copy(  # its weights are in the run: nothing is fetched
+        update={"model": config.model.model_copy(update={"pretrained": False, "weights": None})}
+    )
+    model = make_model(fresh, len(sets.classes))
+    model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
+    model.to(device).eval()
+    return Classifier(
+        folder,
+        config,
+        model,
+        sets.classes,
+        input_size(config.model, config.data.image_size),
+        normalisation(model),
+        torch.from_numpy(sets.class_counts),
+        sets,
+        device,
+    )

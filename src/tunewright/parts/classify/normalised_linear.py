@@ -1,0 +1,53 @@
+"""A classifier by angle: what losses with margins, such as `ldam`, are defined on."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tunewright.errors import ConfigError
+
+
+class NormalisedLinear(nn.Module):
+    """scale * cos(x, w_c): features [..., F] -> logits [..., C], without a bias.
+
+    Source: Cao et al., NeurIPS 2019 (their `NormedLinear`, with the scale of the loss in it).
+    """
+
+    def __init__(self, in_features: int, out_features: int, *, scale: float) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.scale = in_features, out_features, scale
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        nn.init.normal_(self.weight)  # only directions count: even over the sphere
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits in [-scale, scale]."""
+        wide = features.to(torch.promote_types(features.dtype, torch.float32))
+        return self.scale * F.linear(F.normalize(wide, dim=-1), F.normalize(self.weight, dim=-1))
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows of it."""
+        return f"{self.in_features}, {self.out_features}, scale={self.scale:g}"
+
+
+def normalise_classifier(model: nn.Module, classes: int, *, scale: float) -> None:
+    """Put a `NormalisedLinear` in place of the last linear layer with `classes` outputs.
+
+    The directions of its weights stay, its bias goes. Call it on a fresh model and again before
+    weights of such a model are loaded. Raises ConfigError where there is no such layer.
+    """
+    found = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and layer.out_features == classes
+    ]
+    if not found:
+        raise ConfigError(
+            "loss.type=ldam with a model whose classifier is not a linear layer",
+            expected=f"a last layer Linear(..., {classes})",
+            remedy="Choose another model, or loss.type=logit_adjustment.",
+        )
+    name, linear = found[-1]
+    normalised = NormalisedLinear(linear.in_features, classes, scale=scale).to(linear.weight)
+    normalised.weight = nn.Parameter(linear.weight.detach())
+    parent, _, last = name.rpartition(".")
+    setattr(model.get_submodule(parent), last, normalised)

@@ -1,0 +1,206 @@
+"""What classifiers say of pictures: decoded on all cores while the models work on earlier ones."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunewright.errors import DataError
+from tunewright.parts.classify.tta import seen
+from tunewright.parts.classify.views import IMAGE, View
+from tunewright.parts.images.reader import Reader
+from tunewright.parts.images.store import as_uint8
+from tunewright.parts.images.table import ImageTable
+
+if TYPE_CHECKING:
+    from tunewright.parts.classify.classifier import Classifier
+
+Told = Callable[[int, int], None]
+"""Called with how many pictures are done, and how many there are."""
+
+PIXELS_AT_ONCE = 2**20
+"""Of a batch on the CPU, where larger ones are no faster; a GPU takes eight times as many."""
+BATCHES_AHEAD = 4
+NAMED = 10
+"""How many unreadable files an error names."""
+SAID_SECONDS = 0.2
+
+
+class Decoded(NamedTuple):
+    """Pictures `start` to `stop` of a table; bad ones are black in `images`.
+
+    images: uint8 [B, 3, S, S] by S. bad: why, by row.
+    """
+
+    start: int
+    stop: int
+    images: Mapping[int, Tensor]
+    bad: Mapping[int, str]
+
+
+class DecodedBatches(AbstractContextManager["DecodedBatches"]):
+    """The pictures of a table in order, in batches, decoded ahead; to be used in a `with` block.
+
+    sizes: every side that is needed; a file is decoded once for all. pin: in memory from which
+    a GPU copies while it works.
+    """
+
+    def __init__(
+        self, table: ImageTable, sizes: Sequence[int], batch_size: int, *, pin: bool = False
+    ) -> None:
+        self.table, self.sizes, self.batch_size, self.pin = table, sizes, batch_size, pin
+        self._threads = len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._threads)
+        self._files = Reader()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __iter__(self) -> Iterator[Decoded]:
+        ahead: deque[tuple[int, int, dict[int, Tensor], list[Future[dict[int, str]]]]] = deque()
+        for start in range(0, len(self.table), self.batch_size):
+            ahead.append(self._begun(start, min(start + self.batch_size, len(self.table))))
+            if len(ahead) > BATCHES_AHEAD:  # bounds the memory of pictures in waiting
+                yield _whole(*ahead.popleft())
+        while ahead:
+            yield _whole(*ahead.popleft())
+
+    def _begun(
+        self, start: int, stop: int
+    ) -> tuple[int, int, dict[int, Tensor], list[Future[dict[int, str]]]]:
+        images = {
+            size: torch.empty((stop - start, 3, size, size), dtype=torch.uint8, pin_memory=self.pin)
+            for size in self.sizes
+        }
+        pixels = {size: tensor.numpy() for size, tensor in images.items()}
+        # Some pictures a task: of small ones, a task each would cost more than its picture.
+        step = max(1, min(32, (stop - start) // self._threads))
+        tasks = [
+            self._pool.submit(self._decode, start, range(row, min(row + step, stop)), pixels)
+            for row in range(start, stop, step)
+        ]
+        return start, stop, images, tasks
+
+    def _decode(
+        self, start: int, rows: range, pixels: Mapping[int, "np.ndarray[object, object]"]
+    ) -> dict[int, str]:
+        bad = {}
+        for row in rows:
+            try:
+                picture = self._files.picture(self.table.places[row])
+            except DataError as error:
+                bad[row] = str(error)
+                for place in pixels.values():
+                    place[row - start] = 0
+                continue
+            for size, place in pixels.items():
+                place[row - start] = as_uint8(picture, size)
+        return bad
+
+
+def _whole(
+    start: int, stop: int, images: dict[int, Tensor], tasks: list[Future[dict[int, str]]]
+) -> Decoded:
+    bad: dict[int, str] = {}
+    for task in tasks:
+        bad |= task.result()
+    return Decoded(start, stop, images, bad)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What `reduce` made of each picture, [N, ...] on the CPU, and which could not be read."""
+
+    scores: Tensor
+    bad: Mapping[int, str]
+
+
+def passed(
+    members: Sequence["Classifier"],
+    table: ImageTable,
+    reduce: Callable[[list[Tensor]], Tensor],
+    *,
+    views: Sequence[View] = (IMAGE,),
+    batch_size: int | None = None,
+    skip_bad: bool = False,
+    told: Told | None = None,
+) -> Passed:
+    """Show every picture of a table to every classifier, in every view.
+
+    reduce: gets the logits of a batch, [V, B, C] for each member, and returns [B, ...].
+    skip_bad: let unreadable pictures pass; their rows in `scores` mean nothing. Raises DataError,
+    which names the unreadable ones, otherwise.
+    """
+    if not len(table):
+        raise DataError(f"no pictures in {table.origin}", expected="at least one")
+    device = members[0].device
+    sizes = sorted({member.size for member in members})
+    size = batch_size or usual_batch_size(sizes[-1], device)
+    told = told or _silent
+    scores: list[Tensor] = []
+    bad: dict[int, str] = {}
+    said = 0.0
+    with (
+        torch.no_grad(),
+        DecodedBatches(table, sizes, size, pin=device.type == "cuda") as batches,
+    ):
+        for batch in batches:
+            bad |= batch.bad
+            if skip_bad or not bad:  # else only the rest of the bad ones is looked for
+                here = {
+                    side: images.to(device, non_blocking=True)
+                    for side, images in batch.images.items()
+                }
+                scores.append(
+                    reduce([_logits(member, here[member.size], views) for member in members])
+                )
+            if time.monotonic() - said > SAID_SECONDS or batch.stop == len(table):
+                said = time.monotonic()
+                told(batch.stop, len(table))
+    if bad and not skip_bad:
+        raise _unreadable(table, bad)
+    return Passed(torch.cat(scores).cpu(), bad)
+
+
+def _logits(member: "Classifier", images: Tensor, views: Sequence[View]) -> Tensor:
+    """The logits of all views of a batch: [V, B, C]."""
+    return torch.stack([member.logits(seen(images, view)).float() for view in views])
+
+
+def usual_batch_size(size: int, device: torch.device) -> int:
+    """How many pictures of a side of `size` are shown at once."""
+    pixels = PIXELS_AT_ONCE * (8 if device.type == "cuda" else 1)
+    return max(8, min(1024 if device.type == "cuda" else 256, pixels // size**2))
+
+
+def _unreadable(table: ImageTable, bad: Mapping[int, str]) -> DataError:
+    rows = sorted(bad)
+    reasons = "; ".join(bad[row] for row in rows[:NAMED])
+    more = f"; and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    return DataError(
+        f"{len(rows)} of {len(table)} pictures cannot be read: {reasons}{more}",
+        remedy="Replace the files; or --skip-bad lists them and answers with the most frequent "
+        "class, so that no id is missing.",
+    )
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Nobody listens."""

@@ -1,0 +1,134 @@
+"""Which views of a picture are averaged at test time, as people write them; torch-free."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import yaml
+
+from tunewright.errors import ConfigError, did_you_mean
+
+Mean = Literal["logits", "probabilities"]
+DEGREES, BRIGHTNESS = 5.0, 0.1
+"""What `rotate` and `brightness` are without a number: the guide's."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One view: mirrored, turned (degrees, counter-clockwise), brighter (a factor)."""
+
+    name: str
+    hflip: bool = False
+    vflip: bool = False
+    degrees: float = 0.0
+    brightness: float = 1.0
+
+
+IMAGE = View("image")
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views beside the picture itself, and what is averaged over all of them.
+
+    rotate: degrees, both ways (0: not). brightness: a share, both ways (0: not). mean: of logits,
+    or of probabilities.
+    """
+
+    hflip: bool = False
+    vflip: bool = False
+    rotate: float = 0.0
+    brightness: float = 0.0
+    mean: Mean = "logits"
+
+    def all(self) -> tuple[View, ...]:
+        """Every view, the picture itself first."""
+        found = [IMAGE]
+        if self.hflip:
+            found.append(View("hflip", hflip=True))
+        if self.vflip:
+            found.append(View("vflip", vflip=True))
+        if self.rotate:
+            found += [
+                View(f"rotate{angle:+g}", degrees=angle) for angle in (self.rotate, -self.rotate)
+            ]
+        if self.brightness:
+            found += [
+                View(f"brightness{100 * by:+g}%", brightness=1.0 + by)
+                for by in (self.brightness, -self.brightness)
+            ]
+        return tuple(found)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the picture itself is all there is."""
+        return len(self.all()) == 1
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """These views as words that can be typed."""
+        usual = Views(hflip=True)
+        words = [
+            f"tta.{name}={_typed(getattr(self, name))}"
+            for name in ("hflip", "vflip", "rotate", "brightness", "mean")
+            if getattr(self, name) != getattr(usual, name)
+        ]
+        return () if self.plain else tuple(words)
+
+
+ALONE = Views()
+MIRRORED = Views(hflip=True)
+"""What a bare `--tta` means, as in the guide: the picture and its mirror image."""
+
+
+def read_views(
+    *, tta: bool = False, named: str | Iterable[str] = (), words: Mapping[str, str] | None = None
+) -> Views:
+    """The views that were asked for: by `--tta`, by a list of names, by `tta.name=value`.
+
+    named: such as `hflip,vflip,rotate=5,brightness=0.1`; only these then, beside the picture.
+    words: change what the others say; alone they change what `--tta` means. Raises ConfigError
+    for names and values that are no views.
+    """
+    listed = [name.strip() for name in named.split(",")] if isinstance(named, str) else list(named)
+    listed = [name for name in listed if name not in ("", "image")]
+    views = MIRRORED if (tta or words) and not listed else ALONE
+    for entry in listed:
+        name, _, value = entry.partition("=")
+        views = _changed(views, name, value or None, where="--views")
+    for path, value in (words or {}).items():
+        views = _changed(views, path.removeprefix("tta."), value, where=f"{path}={value}")
+    return views
+
+
+def _changed(views: Views, name: str, written: str | None, *, where: str) -> Views:
+    known = ("hflip", "vflip", "rotate", "brightness", "mean")
+    if name not in known:
+        raise ConfigError(
+            f"view {name!r}",
+            expected=f"one of {', '.join(known[:4])}",
+            where=where,
+            remedy=did_you_mean(name, known) or "For example --views hflip,vflip,rotate=5.",
+        )
+    usual = {"rotate": DEGREES, "brightness": BRIGHTNESS}.get(name, True)
+    value: Any = usual if written is None else yaml.safe_load(written)
+    if name in ("hflip", "vflip"):
+        if not isinstance(value, bool):
+            raise ConfigError(f"tta.{name} = {value!r}", expected="true or false", where=where)
+        return replace(views, **{name: value})
+    if name == "mean":
+        if value not in get_args(Mean):
+            raise ConfigError(f"tta.mean = {value!r}", expected="logits or probabilities")
+        return replace(views, mean=value)
+    if isinstance(value, bool):
+        value = usual if value else 0.0
+    most = 180.0 if name == "rotate" else 1.0
+    if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value < most:
+        unit = "degrees, such as 5" if name == "rotate" else "a share, such as 0.1 for 10 %"
+        raise ConfigError(f"tta.{name} = {value!r}", expected=unit, where=where)
+    return replace(views, **{name: float(value)})
+
+
+def _typed(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value}"

@@ -1,0 +1,258 @@
+"""How training pictures are varied and mixed: levels, each with every number of it; torch-free."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tunewright.config.schema import Count, Fraction, NotNegative, Positive, Section
+
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
+Hue = Annotated[float, Field(ge=0.0, le=0.5)]
+
+
+class AugmentationLevel(Section):
+    """What every level can do; at 0, a probability leaves out what it is named for.
+
+    Pixels are those of a picture 256 wide and shrink or grow with the picture: at 32 pixels a
+    hole of 16 is one of 2, and a blur of 3 to 7 is nearly none. Order: pad and crop, equalise,
+    geometry (in one resampling; borders are reflected), colour, weather, blur, noise, holes.
+
+    pad: of the side, in black on all sides, then a random crop of the old size, whole pixels.
+    crop_scale: area of a random crop that is resized to the whole, crop_ratio: its width by its
+    height. hflip, vflip, rot90 (one to three quarter turns): probabilities. affine: probability
+    of a shift (of the side), a scale (1 +- it) and a rotation. elastic (Simard et al. 2003):
+    with alpha 1 and sigma 50, the usual numbers, no pixel visibly moves. grid_distortion: a
+    grid of so many steps, each stretched by 1 +- limit.
+    jitter: brightness, contrast, saturation as factors 1 +- it, hue as a share of the circle.
+    brightness_contrast: pixels times 1 +- contrast_limit, plus +- brightness_limit.
+    hsv: shifts as OpenCV counts: hue of 180, saturation and value of 255. gamma: in per cent.
+    shadow: a convex shape that much darker. fog: share of white. blur: Gaussian, by its kernel.
+    noise: Gaussian, its deviation where white is 1.
+    coarse_dropout: rectangular holes. cutout: one square with its centre anywhere (DeVries and
+    Taylor 2017), of the side. grid_mask (Chen et al. 2020): squares in a grid whose unit is so
+    much of the side; keep is the paper's r. hole_fill: what holes show, from 0 black to 1 white.
+    """
+
+    pad: Fraction = 0.0
+    crop_scale_min: Share = 1.0
+    crop_scale_max: Share = 1.0
+    crop_ratio_min: Positive = 1.0
+    crop_ratio_max: Positive = 1.0
+    hflip: Fraction = 0.0
+    vflip: Fraction = 0.0
+    rot90: Fraction = 0.0
+
+    affine: Fraction = 0.0
+    shift: Fraction = 0.05
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    rotate_degrees: Degrees = 30.0
+    elastic: Fraction = 0.0
+    elastic_alpha: NotNegative = 1.0
+    elastic_sigma: Positive = 50.0
+    grid_distortion: Fraction = 0.0
+    grid_distortion_steps: Count = 5
+    grid_distortion_limit: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+
+    equalise: Fraction = 0.0
+    jitter: Fraction = 0.0
+    jitter_brightness: Fraction = 0.2
+    jitter_contrast: Fraction = 0.2
+    jitter_saturation: Fraction = 0.2
+    jitter_hue: Hue = 0.05
+    brightness_contrast: Fraction = 0.0
+    brightness_limit: Fraction = 0.2
+    contrast_limit: Fraction = 0.2
+    hsv: Fraction = 0.0
+    hsv_hue: Annotated[float, Field(ge=0.0, le=90.0)] = 25.0
+    hsv_saturation: Annotated[float, Field(ge=0.0, le=255.0)] = 40.0
+    hsv_value: Annotated[float, Field(ge=0.0, le=255.0)] = 25.0
+    gamma: Fraction = 0.0
+    gamma_min: Positive = 80.0
+    gamma_max: Positive = 120.0
+
+    shadow: Fraction = 0.0
+    shadow_darkness: Fraction = 0.5
+    fog: Fraction = 0.0
+    fog_min: Fraction = 0.1
+    fog_max: Fraction = 0.3
+    blur: Fraction = 0.0
+    blur_pixels_min: Annotated[float, Field(ge=1.0)] = 3.0
+    blur_pixels_max: Annotated[float, Field(ge=1.0)] = 7.0
+    noise: Fraction = 0.0
+    noise_std_min: Fraction = 0.01
+    noise_std_max: Fraction = 0.05
+
+    coarse_dropout: Fraction = 0.0
+    coarse_dropout_holes_min: Count = 1
+    coarse_dropout_holes_max: Count = 8
+    coarse_dropout_pixels_min: Positive = 1.0
+    coarse_dropout_pixels_max: Positive = 30.0
+    cutout: Fraction = 0.0
+    cutout_side: Share = 0.5
+    grid_mask: Fraction = 0.0
+    grid_mask_unit_min: Positive = 0.43
+    grid_mask_unit_max: Positive = 1.0
+    grid_mask_keep: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
+    grid_mask_degrees: Degrees = 0.0
+    hole_fill: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in type(self).model_fields:
+            stem, _, end = name.rpartition("_")
+            if end == "min" and getattr(self, name) > getattr(self, f"{stem}_max"):
+                raise ValueError(f"{name} must not be above {stem}_max")
+        return self
+
+
+class NoAugmentation(AugmentationLevel):
+    """Pictures as they are."""
+
+    type: Literal["none"] = "none"
+
+
+class CropFlip(AugmentationLevel):
+    """The classic of small pictures (Lin et al. 2013): shifted by up to an eighth, mirrored."""
+
+    type: Literal["crop_flip"] = "crop_flip"
+    pad: Fraction = 0.125
+    hflip: Fraction = 0.5
+
+
+class Light(AugmentationLevel):
+    """Crops, mirror images, a little colour."""
+
+    type: Literal["light"] = "light"
+    crop_scale_min: Share = 0.8
+    crop_ratio_min: Positive = 0.95
+    crop_ratio_max: Positive = 1.05
+    hflip: Fraction = 0.5
+    jitter: Fraction = 0.3
+
+
+class Medium(AugmentationLevel):
+    """`light` with more of each, rotated, sometimes blurred."""
+
+    type: Literal["medium"] = "medium"
+    crop_scale_min: Share = 0.75
+    crop_ratio_min: Positive = 0.9
+    crop_ratio_max: Positive = 1.1
+    hflip: Fraction = 0.5
+    affine: Fraction = 0.4
+    jitter: Fraction = 0.4
+    jitter_brightness: Fraction = 0.25
+    jitter_contrast: Fraction = 0.25
+    jitter_saturation: Fraction = 0.25
+    jitter_hue: Hue = 0.08
+    blur: Fraction = 0.1
+    blur_pixels_max: Annotated[float, Field(ge=1.0)] = 5.0
+
+
+class Strong(AugmentationLevel):
+    """`medium` with more of each, upside down, noisy, with holes."""
+
+    type: Literal["strong"] = "strong"
+    crop_scale_min: Share = 0.7
+    crop_ratio_min: Positive = 0.9
+    crop_ratio_max: Positive = 1.1
+    hflip: Fraction = 0.5
+    vflip: Fraction = 0.3
+    affine: Fraction = 0.5
+    shift: Fraction = 0.1
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    rotate_degrees: Degrees = 45.0
+    jitter: Fraction = 0.5
+    jitter_brightness: Fraction = 0.3
+    jitter_contrast: Fraction = 0.3
+    jitter_saturation: Fraction = 0.3
+    jitter_hue: Hue = 0.1
+    brightness_contrast: Fraction = 0.5
+    blur: Fraction = 0.2
+    noise: Fraction = 0.2
+    noise_std_min: Fraction = 0.0124  # variances of 10 to 50 where white is 255
+    noise_std_max: Fraction = 0.0277
+    coarse_dropout: Fraction = 0.3
+
+
+class UltraStrong(AugmentationLevel):
+    """Everything, turned any way; for large models that would learn the pictures by heart."""
+
+    type: Literal["ultra_strong"] = "ultra_strong"
+    crop_scale_min: Share = 0.6
+    crop_ratio_min: Positive = 0.85
+    crop_ratio_max: Positive = 1.15
+    hflip: Fraction = 0.5
+    vflip: Fraction = 0.5
+    rot90: Fraction = 0.5
+    affine: Fraction = 0.6
+    shift: Fraction = 0.15
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    rotate_degrees: Degrees = 180.0
+    elastic: Fraction = 0.2
+    grid_distortion: Fraction = 0.2
+    jitter: Fraction = 0.6
+    jitter_brightness: Fraction = 0.4
+    jitter_contrast: Fraction = 0.4
+    jitter_saturation: Fraction = 0.4
+    jitter_hue: Hue = 0.15
+    brightness_contrast: Fraction = 0.5
+    brightness_limit: Fraction = 0.3
+    contrast_limit: Fraction = 0.3
+    hsv: Fraction = 0.6
+    gamma: Fraction = 0.3
+    shadow: Fraction = 0.2
+    fog: Fraction = 0.1
+    blur: Fraction = 0.2
+    noise: Fraction = 0.2
+    coarse_dropout: Fraction = 0.4
+    coarse_dropout_pixels_min: Positive = 20.0
+    coarse_dropout_pixels_max: Positive = 40.0
+
+
+class Colour(AugmentationLevel):
+    """Leaves colours alone, for what is told apart by them: mirrored, turned by 10 degrees.
+
+    Brightness and contrast jitter, equalise and blur are there at probability 0.
+    """
+
+    type: Literal["colour"] = "colour"
+    hflip: Fraction = 0.5
+    affine: Fraction = 1.0
+    shift: Fraction = 0.0
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    rotate_degrees: Degrees = 10.0
+    jitter_saturation: Fraction = 0.0
+    jitter_hue: Hue = 0.0
+
+
+Augmentation = Annotated[
+    NoAugmentation | CropFlip | Light | Medium | Strong | UltraStrong | Colour,
+    Field(discriminator="type"),
+]
+
+LEVELS: Mapping[str, type[AugmentationLevel]] = {
+    "none": NoAugmentation,
+    "crop_flip": CropFlip,
+    "light": Light,
+    "medium": Medium,
+    "strong": Strong,
+    "ultra_strong": UltraStrong,
+    "colour": Colour,
+}
+"""Every level by its `type`, from the least to the most."""
+
+
+class Mixing(Section):
+    """Two pictures made one: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019).
+
+    mixup_alpha, cutmix_alpha: of the Beta distribution of the shares; 0 leaves that mix out.
+    mix_prob: share of pictures that are mixed at all. switch_prob: of these, the share that is
+    CutMix, when both are on.
+    """
+
+    mixup_alpha: NotNegative = 0.0
+    cutmix_alpha: NotNegative = 0.0
+    mix_prob: Fraction = 1.0
+    switch_prob: Fraction = 0.5

@@ -1,0 +1,193 @@
+"""Pictures in batches: gathered, augmented, normalised and mixed a batch at a time."""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunewright.errors import DataError
+from tunewright.parts.device_copies import copies_on
+from tunewright.parts.images.augment import Augment
+from tunewright.parts.images.mixing import Mix
+from tunewright.parts.images.order import Order, generator_of
+from tunewright.parts.images.store import Store
+
+
+class ImageBatch(NamedTuple):
+    """What a step trains on.
+
+    images [B, 3, S, S] float32, normalised; labels [B] int64; others [B] int64, the second label
+    of a mixed picture; share [B] float32, the weight of `labels`, 1 where nothing is mixed;
+    rows [B] int64, in the set's table.
+    """
+
+    images: Tensor
+    labels: Tensor
+    others: Tensor
+    share: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What is subtracted from each channel of a picture in [0, 1], then divided by."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class ImageBatches:
+    """Batches of a set of pictures; for training and evaluation loops (a `training.task.Loader`).
+
+    images: uint8 [R, 3, S, S], mapped (`mapped`) or on a device. labels: int64 [N], a row each of
+    the set's table. rows_of: int64 [N], the row of `images` that shows it, below 0 where none
+    does (it is left out); None: images and labels have the same rows. weights: [N]; as many rows
+    as take part are then drawn with replacement, in proportion. Batches come on `device`.
+    A last batch shorter than `batch_size` is left out with `drop_last`, unless it is the only one.
+    micro_batches: each batch comes in so many parts, which differ by one row at most. It is
+    augmented and mixed before it is cut, so that its pictures are the same however it comes.
+    Raises DataError when lengths differ, a part would have no row, or weights are unusable.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        normalise: Normalisation,
+        augment: Augment | None = None,
+        mix: Mix | None = None,
+        weights: Tensor | None = None,
+        rows_of: Tensor | None = None,
+        micro_batches: int = 1,
+        device: torch.device | str = "cpu",
+        shuffle: bool = True,
+        drop_last: bool = True,
+    ) -> None:
+        rows = len(images) if rows_of is None else len(rows_of)
+        if len(labels) != rows:
+            raise DataError(
+                f"{rows:,} pictures and {len(labels):,} labels", expected="the same number of each"
+            )
+        shown = torch.arange(rows) if rows_of is None else (rows_of >= 0).nonzero().squeeze(1)
+        self.order = Order(
+            shown,
+            batch_size=batch_size,
+            seed=seed,
+            weights=weights if weights is None or len(weights) != rows else weights[shown],
+            shuffle=shuffle,
+            drop_last=drop_last,
+        )
+        self.finishing = Finishing(normalise, augment, mix, micro_batches, torch.device(device))
+        self.finishing.check(self.order.batch_size)
+        self.images, self.labels, self.rows_of = images, labels, rows_of
+
+    def __len__(self) -> int:
+        """Micro-batches in an epoch."""
+        return len(self.order) * self.finishing.micro_batches
+
+    def epoch(self, epoch: int) -> Iterator[ImageBatch]:
+        """The batches of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
+        finish = self.finishing.epoch(self.order.seed, epoch)
+        for rows in self.order.epoch(epoch):
+            places = rows if self.rows_of is None else self.rows_of[rows]
+            yield from finish(self._gather(places), self.labels[rows], rows)
+
+    def resident(self, device: torch.device | str, budget_bytes: int) -> Self:
+        """The same batches with all pictures moved to `device`, if they fit into the budget.
+
+        Moving once costs less than copying every batch. Where they do not fit, or are there
+        already, batches keep coming from where they are and only they go to `device`.
+        """
+        device = torch.device(device)
+        moved = copy(self)
+        moved.finishing = replace(self.finishing, device=device)
+        (moved.images,) = copies_on(device, (self.images,), budget_bytes) or (self.images,)
+        return moved
+
+    def _gather(self, places: Tensor) -> Tensor:
+        """The pictures of a batch: a fresh uint8 tensor, pinned when a GPU waits for it."""
+        images, device = self.images, self.finishing.device
+        if device.type != "cuda" or images.device.type != "cpu":
+            return images.index_select(0, places.to(images.device, non_blocking=True))
+        # taken from and given back to a cache, which waits for the copy that may still go on
+        pinned = torch.empty((len(places), *images.shape[1:]), dtype=images.dtype, pin_memory=True)
+        return torch.index_select(images, 0, places, out=pinned)
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """From gathered pictures to what a step trains on, the same for every kind of batches."""
+
+    normalise: Normalisation
+    augment: Augment | None
+    mix: Mix | None
+    micro_batches: int
+    device: torch.device
+
+    def check(self, batch_size: int) -> None:
+        """Raise DataError when a micro-batch would have no row."""
+        if not 1 <= self.micro_batches <= batch_size:
+            raise DataError(
+                f"batches of {batch_size:,} rows in {self.micro_batches:,} micro-batches",
+                expected="at least one row in each",
+                remedy="Lower training.accumulate.",
+            )
+
+    def epoch(self, seed: int, epoch: int) -> "Finish":
+        """What finishes the batches of an epoch, one after the other."""
+        augmenting, mixing = (generator_of(seed, epoch, use) for use in ("augment", "mix"))
+
+        def finish(images: Tensor, labels: Tensor, rows: Tensor) -> Iterator[ImageBatch]:
+            images, labels, rows = (
+                tensor.to(self.device, non_blocking=True) for tensor in (images, labels, rows)
+            )
+            if self.augment is not None:
+                images = self.augment.vary(images, augmenting)
+            images = normalised(images, self.normalise)
+            if self.mix is None:
+                others, share = labels, torch.ones(len(rows), device=self.device)
+            else:
+                images, others, share = self.mix(images, labels, mixing)
+            parts = (
+                tensor.tensor_split(self.micro_batches)
+                for tensor in (images, labels, others, share, rows)
+            )
+            for part in zip(*parts, strict=True):
+                yield ImageBatch(*part)
+
+        return finish
+
+
+Finish = Callable[[Tensor, Tensor, Tensor], Iterator[ImageBatch]]
+"""Pictures uint8 [B, 3, S, S], labels [B] and rows [B] to the micro-batches of one batch."""
+
+
+def normalised(images: Tensor, normalise: Normalisation) -> Tensor:
+    """Float32 pictures of mean 0 and deviation 1 a channel, from uint8, or from floats in [0, 1].
+
+    Floats are changed in place.
+    """
+    white = 1.0 if images.is_floating_point() else 255.0
+    mean, std = (
+        torch.tensor(numbers).to(images.device, non_blocking=True).view(1, 3, 1, 1)
+        for numbers in (normalise.mean, normalise.std)
+    )
+    return images.float().mul_(1 / (white * std)).sub_(mean / std)
+
+
+def mapped(store: Store) -> Tensor:
+    """The pictures of a store, uint8 [rows, 3, size, size]; none is read before it is used.
+
+    All processes on a machine share the pages. Writing would change a private copy.
+    """
+    return torch.from_numpy(np.load(store.file, mmap_mode="c"))

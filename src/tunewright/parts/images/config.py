@@ -1,0 +1,34 @@
+"""The configuration of a set of pictures, shared by every recipe that classifies them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunewright.config.schema import Count, Fraction, Section
+
+
+class ImagesData(Section):
+    """Where the pictures lie, how they are split, and how they reach the training.
+
+    dir: a folder, zip, CSV or JSONL manifest; null for the embedded default set. image_size:
+    pixels on a side; pictures are squashed to that square. val_split, test_split: shares that
+    are held out where the source has no such split. folds, fold: k-fold cross-validation, and
+    which fold validates (from 0). group_by: a column (or key of `meta`) whose equal values stay
+    on one side; `auto` is camera_id, track_id or group, if there is one; null is none. leaks:
+    what happens when given splits share a group or a picture. store: where decoded pictures
+    are kept (`stream`: nowhere). workers: processes that decode when streaming (null = auto).
+    """
+
+    dir: str | None = None
+    image_size: Count = 224
+    val_split: Fraction = 0.15
+    test_split: Fraction = 0.0
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Annotated[int, Field(ge=0)] = 0
+    split_seed: int = 42
+    group_by: str | None = "auto"
+    leaks: Literal["refuse", "warn"] = "refuse"
+    skip_bad: bool = False
+    weighted_sampler: bool = False
+    store: Literal["auto", "memory", "device", "stream"] = "auto"
+    workers: Annotated[int, Field(ge=0)] | None = None

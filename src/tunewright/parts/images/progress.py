@@ -1,0 +1,66 @@
+"""How far long work on pictures has come, on a terminal or in a log."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+LINE_SECONDS = 5.0
+REDRAW_SECONDS = 0.1
+
+
+class ShowProgress:
+    """Called with what is done and what there is; a callback for `build_store` and others.
+
+    In a terminal one line that is drawn over itself and wiped at the end, elsewhere a plain
+    line every 5 s; nothing for work that is done before that.
+    """
+
+    def __init__(self, title: str, stream: TextIO | None = None) -> None:
+        self._title = title
+        self._stream = sys.stderr if stream is None else stream
+        self._tty = self._stream.isatty()
+        self._began = self._shown = time.monotonic()
+        self._width = 0
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show it, if it is time."""
+        now = time.monotonic()
+        if total != self._total:  # the next piece of work begins
+            self._total, self._began, self._shown = total, now, now
+        pause = REDRAW_SECONDS if self._tty else LINE_SECONDS
+        if now - self._shown < pause and not (self._tty and done == total):
+            return
+        self._shown = now
+        left = (now - self._began) / max(done, 1) * (total - done)
+        text = (
+            f"{self._title}: {done:,} of {total:,} ({done / max(total, 1):.0%}), {_time(left)} left"
+        )
+        if self._tty:
+            self._stream.write("\r" + text.ljust(self._width))
+            self._width = max(self._width, len(text))
+        else:
+            self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+def _time(seconds: float) -> str:
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    return (
+        f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+    )

@@ -1,0 +1,232 @@
+"""The sets of a configuration: found, split, checked and measured without torch."""
+
+import inspect
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tunewright.errors import ConfigError, DataError
+from tunewright.parts.images.broken import without_broken
+from tunewright.parts.images.config import ImagesData
+from tunewright.parts.images.digests import content_keys, joined_digest
+from tunewright.parts.images.leaks import check_leaks, copies_of, leaks_of
+from tunewright.parts.images.rows import some
+from tunewright.parts.images.sources import open_table
+from tunewright.parts.images.splits import fold_numbers, held_out, units_of
+from tunewright.parts.images.table import ImageTable, Indices
+from tunewright.runs.cache import cache_folder
+
+MakeDefault = Callable[[Path], None]
+"""Draws a recipe's embedded set (picture files and an index.csv) into an empty folder."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSets:
+    """Train, validation and, where there is one, test; what to tell the user.
+
+    All are parts of one whole table, so that one store holds the pictures of every split and fold.
+    """
+
+    train: ImageTable
+    valid: ImageTable
+    test: ImageTable | None
+    notices: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As the source writes them; the index is the label."""
+        return self.train.classes
+
+    @property
+    def class_counts(self) -> Indices:
+        """Pictures of each class in train: int64 [C], which may hold 0."""
+        return self.train.counts
+
+
+def open_sets(
+    data: ImagesData,
+    *,
+    make_default: MakeDefault | None = None,
+    progress: Progress | None = None,
+) -> ImageSets:
+    """Find, split and check the pictures of a configuration; nothing is decoded.
+
+    Splits that the source gives are used as they are; what lacks is taken from train, whole
+    groups and copies together: valid always (`val_split`, or one of `folds`), test only where
+    `test_split` asks for it. With `skip_bad` every picture is decoded once, to leave out those
+    that cannot be. make_default: draws the embedded set, which is used, and kept, when
+    `data.dir` is null. progress: called while pictures are hashed or checked.
+    Raises DataError for what cannot be used, ConfigError for a split that cannot be made.
+    """
+    _check_shares(data)
+    origin = _embedded(make_default) if data.dir is None else Path(data.dir)
+    table = open_table(origin, group_by=data.group_by)
+    notices = list(table.notices)
+    if data.skip_bad:
+        table, skipped = without_broken(table, progress)
+        notices += skipped
+    keys = content_keys(table, progress)
+    given = table.splits or ("train",) * len(table)
+    notices += copies_of(table, keys)
+    if data.leaks == "refuse":
+        check_leaks(table, keys, given)
+    elif (found := leaks_of(table, keys, given)) is not None:
+        notices.append(f"{found}: scores on what train has seen are too good (data.leaks=warn)")
+    splits = _completed(data, table, keys, given, notices)
+    parts = {name: table.take(splits == name) for name in ("train", "valid", "test")}
+    train, valid, test = parts["train"], parts["valid"], parts["test"]
+    if not len(train) or not len(valid):
+        raise DataError(
+            f"{origin} leaves {len(train):,} pictures to train on and {len(valid):,} to validate",
+            expected="some of each",
+            remedy="Set data.val_split, or add pictures or groups.",
+        )
+    notices += _told(data, train, valid, test if len(test) else None)
+    return ImageSets(train, valid, test if len(test) else None, tuple(notices))
+
+
+def facts(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, float]:
+    """What spaces may refer to: rows, classes, smallest_class and largest_class of train."""
+    sets = open_sets(data, make_default=make_default)
+    counts = sets.class_counts
+    return {
+        "rows": len(sets.train),
+        "valid_rows": len(sets.valid),
+        "classes": len(sets.classes),
+        "smallest_class": int(counts.min()),
+        "largest_class": int(counts.max()),
+    }
+
+
+def fingerprints(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, str]:
+    """What tells the content of train and valid: their pictures, boxes and classes."""
+    sets = open_sets(data, make_default=make_default)
+    return {"train": table_hash(sets.train), "valid": table_hash(sets.valid)}
+
+
+def table_hash(table: ImageTable) -> str:
+    """The same for tables of equal pictures, boxes and classes in the same order."""
+    labels = (table.classes[label] for label in table.labels.tolist())
+    pairs = zip(content_keys(table), labels, strict=True)
+    return joined_digest((*table.classes, *(f"{key} {label}" for key, label in pairs)))[:16]
+
+
+def _check_shares(data: ImagesData) -> None:
+    if data.val_split + data.test_split >= 1:
+        raise ConfigError(
+            f"data.val_split = {data.val_split:g} and data.test_split = {data.test_split:g}",
+            expected="a sum below 1, so that something is left to train on",
+        )
+    if data.fold >= (data.folds or 1):
+        raise ConfigError(
+            f"data.fold = {data.fold} with data.folds = {data.folds or 'null'}",
+            expected=f"0 to {data.folds - 1}" if data.folds else "data.folds, or data.fold=0",
+        )
+
+
+def _completed(
+    data: ImagesData,
+    table: ImageTable,
+    keys: Sequence[str],
+    given: Sequence[str],
+    notices: list[str],
+) -> np.ndarray:
+    """The split of each row: as given, and what lacks taken from train."""
+    splits = np.array(given, dtype=object)
+    if data.test_split and not (splits == "test").any():
+        rows, units = _free(table, keys, splits, ["train", "valid"] if data.folds else ["train"])
+        out = held_out(table.labels[rows], units, data.test_split, data.split_seed)
+        splits[rows[out]] = "test"
+    if data.folds is not None:
+        if (splits == "valid").any():
+            notices.append("data.folds is set: the source's validation pictures join the folds")
+        rows, units = _free(table, keys, splits, ["train", "valid"])
+        folds = fold_numbers(table.labels[rows], units, data.folds, data.split_seed)
+        splits[rows] = np.where(folds == data.fold, "valid", "train")
+    elif not (splits == "valid").any():
+        if data.val_split <= 0:
+            raise ConfigError(
+                "data.val_split = 0, and the source has no validation pictures",
+                expected="a share above 0, or a source with such a split",
+            )
+        rows, units = _free(table, keys, splits, ["train"])
+        out = held_out(table.labels[rows], units, data.val_split, data.split_seed)
+        splits[rows[out]] = "valid"
+    return splits
+
+
+def _free(
+    table: ImageTable, keys: Sequence[str], splits: np.ndarray, names: Sequence[str]
+) -> tuple[Indices, Indices]:
+    """The rows of some splits, and which of them belong together."""
+    rows = np.flatnonzero(np.isin(splits, names))
+    groups = None if table.groups is None else [table.groups[row] for row in rows.tolist()]
+    return rows, units_of(groups, [keys[row] for row in rows.tolist()])
+
+
+def _told(
+    data: ImagesData, train: ImageTable, valid: ImageTable, test: ImageTable | None
+) -> list[str]:
+    """What a user should know of the sets."""
+    notices = []
+    if data.dir is None:
+        notices.append(
+            f"data.dir is not set: the embedded default set is used ({len(train):,} pictures to "
+            "train on)"
+        )
+    names = np.array(train.names, dtype=object)
+    counts, checked = train.counts, valid.counts
+    alone = names[(counts == 1) & (checked == 0)].tolist()
+    if alone:
+        notices.append(
+            f"{len(alone):,} classes have one picture, which is in train ({some(alone)})"
+        )
+    empty = names[(counts == 0) & (checked == 0)].tolist()
+    if empty:
+        notices.append(f"{len(empty):,} classes have no picture to train on ({some(empty)})")
+    unlearnt = names[(counts == 0) & (checked > 0)].tolist()
+    if unlearnt:
+        notices.append(
+            f"{len(unlearnt):,} classes are validated and never trained on ({some(unlearnt)})"
+        )
+    unseen = np.flatnonzero((counts > 0) & (checked == 0))
+    if unseen.size:
+        listed = some(f"{names[label]} (n = {counts[label]:,} in train)" for label in unseen)
+        notices.append(
+            f"validation has {(checked > 0).sum():,} of {(counts > 0).sum():,} classes of train: "
+            f"nothing is measured of {listed}"
+        )
+    if test is None:
+        notices.append("there is no test set: results are those of validation")
+    return notices
+
+
+def _embedded(make_default: MakeDefault | None) -> Path:
+    """The folder of a recipe's own set, drawn once for each version of the code that draws it."""
+    if make_default is None:
+        raise ConfigError(
+            "data.dir = null",
+            expected="a folder, zip, CSV or manifest of pictures",
+            remedy="Set data.dir=FOLDER.",
+        )
+    code = inspect.getsource(sys.modules[make_default.__module__])
+    name = f"{make_default.__module__.rpartition('.')[2]}-{joined_digest([code])[:8]}"
+    target = cache_folder() / "images" / "embedded" / name
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as temporary:
+        drawn = Path(temporary) / name
+        drawn.mkdir()
+        make_default(drawn)
+        try:
+            drawn.rename(target)
+        except OSError:
+            if not target.is_dir():  # otherwise another process was faster: its files are ours
+                raise
+    return target

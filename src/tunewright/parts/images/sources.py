@@ -1,0 +1,177 @@
+"""Opening a source of pictures, whatever it is: class folders, CSV, manifest, zip, index."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from tunewright.errors import DataError
+from tunewright.parts.images.manifest import manifest_in, read_manifest
+from tunewright.parts.images.rows import SPLIT_WORDS, Naming, Row, some, table_of
+from tunewright.parts.images.shelf import Shelf, is_picture, open_shelf, suffix_of
+from tunewright.parts.images.table import ImageTable
+from tunewright.parts.images.tables import (
+    INDEX,
+    TRAIN,
+    read_competition,
+    read_index,
+    read_listed,
+)
+
+RECOGNISED = (
+    "class folders (train/CLASS/*.jpg with valid/ and test/, or CLASS/*.jpg); index.csv (file, "
+    "label, and maybe class and split) with pictures or a zip beside it, or in a zip; train.csv "
+    "(image_id, label) or train_labels.csv (filename, category_id) with train/; manifest*.jsonl"
+)
+BESIDE = (".csv", ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
+"""Suffixes that nobody takes for a picture; others are told when they are left out."""
+
+
+def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "auto") -> ImageTable:
+    """Find out what lies at `place` and list its pictures; nothing is decoded.
+
+    labelled: false for pictures to predict: those that a CSV file or a manifest lists, in its
+    order, or all in a folder or zip in natural order; of a competition's folder, those in test/.
+    group_by: the column, or key of `meta`, that says which pictures belong together; `auto` or
+    None. Raises DataError with what is recognised and what was found.
+    """
+    place = place.expanduser().absolute()
+    if not place.exists():
+        raise DataError(f"{place} does not exist", expected=RECOGNISED, remedy="Check the path.")
+    table = _open(place, labelled, group_by)
+    if labelled and len(table.classes) < 2:
+        raise DataError(
+            f"{place} has one class only ({table.classes[0]!r})",
+            expected="at least two",
+            remedy=f"If the classes lie one level below, use data.dir={place / table.classes[0]}.",
+        )
+    return table
+
+
+def _open(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
+    if place.is_file():
+        return _open_file(place, labelled, group_by)
+    if (manifest := manifest_in(place)) is not None:
+        return read_manifest(manifest, labelled=labelled, group_by=group_by)
+    if not labelled and (place / "test.csv").is_file():
+        return read_listed(place / "test.csv", labelled=False, group_by=group_by)
+    if (place / INDEX).is_file():
+        return read_index(place, labelled=labelled, group_by=group_by)
+    if any((place / name).is_file() for name in TRAIN):
+        if not labelled and (place / "test").is_dir():
+            return _all_pictures(open_shelf(place / "test"))
+        return read_competition(place, labelled=labelled, group_by=group_by)
+    shelf = open_shelf(place)
+    if not labelled:
+        return _all_pictures(shelf)
+    only_zips = [name for name in shelf.names if suffix_of(name) == ".zip"]
+    if len(only_zips) == 1 and not shelf.pictures:
+        return _open_file(place / only_zips[0], labelled, group_by)
+    return _class_folders(shelf, group_by)
+
+
+def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
+    kind = suffix_of(place.name)
+    if kind == ".jsonl":
+        return read_manifest(place, labelled=labelled, group_by=group_by)
+    if kind == ".csv" and place.name == INDEX:
+        return read_index(place.parent, labelled=labelled, group_by=group_by)
+    if kind == ".csv":
+        return read_listed(place, labelled=labelled, group_by=group_by)
+    if kind != ".zip":
+        raise DataError(f"{place} is a {kind or 'nameless'} file", expected=RECOGNISED)
+    shelf = open_shelf(place)
+    if INDEX in shelf.names or INDEX in shelf.unwrapped().names:
+        return read_index(place, labelled=labelled, group_by=group_by)
+    if not labelled:
+        return _all_pictures(shelf)
+    if (place.parent / INDEX).is_file():
+        return read_index(place, labelled=labelled, group_by=group_by)
+    inner = shelf.unwrapped()
+    if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # no wrapping: train/ and nothing else
+        inner = shelf
+    return _class_folders(inner, group_by)
+
+
+def _all_pictures(shelf: Shelf) -> ImageTable:
+    rows = [Row(name, shelf.at(name)) for name in shelf.pictures]
+    if not rows:
+        raise DataError(
+            f"{shelf.place} holds no pictures, but {_contents(shelf)}",
+            expected="files such as .jpg or .png, a CSV file with a column image_id, or a manifest",
+        )
+    return table_of(shelf.place, rows, labelled=False, notices=_left_out(shelf))
+
+
+def _class_folders(shelf: Shelf, group_by: str | None) -> ImageTable:
+    if group_by not in (None, "auto"):
+        raise DataError(
+            f"data.group_by = {group_by!r}",
+            expected="null: class folders say nothing of groups",
+            where=str(shelf.place),
+            remedy="Describe the pictures by an index.csv with such a column.",
+        )
+    splits = {
+        top: SPLIT_WORDS[top.casefold()] for top in shelf.folders if top.casefold() in SPLIT_WORDS
+    }
+    # A class may be called train, among bus and car: then its pictures lie right in it.
+    nested = {name.partition("/")[0] for name in shelf.pictures if name.count("/") > 1}
+    deep = 1 if "train" in {splits.get(top) for top in nested} else 0
+    rows, bare = [], []
+    for name in shelf.pictures:
+        parts = name.split("/")
+        if len(parts) < deep + 2 or (deep and parts[0] not in splits):
+            bare.append(name)
+        else:
+            split = splits[parts[0]] if deep else None
+            rows.append(Row(name, shelf.at(name), parts[deep], split))
+    if not rows or (deep and not any(row.split == "train" for row in rows)):
+        raise _unrecognised(shelf)
+    notices = _left_out(shelf)
+    if bare:
+        notices.append(
+            f"{len(bare):,} pictures lie outside the class folders and are left out ({some(bare)})"
+        )
+    known = _empty_folders(shelf, deep, splits)
+    return table_of(
+        shelf.place, rows, labelled=True, naming=Naming(known=tuple(known)), notices=notices
+    )
+
+
+def _empty_folders(shelf: Shelf, deep: int, splits: Iterable[str]) -> set[str]:
+    """Class folders without any file: classes that somebody has thought of."""
+    filled = {"/".join(name.split("/")[: deep + 1]) for name in shelf.names}
+    return {
+        folder.split("/")[deep]
+        for folder in shelf.folders
+        if folder.count("/") == deep
+        and folder not in filled
+        and (not deep or folder.split("/")[0] in splits)
+    }
+
+
+def _left_out(shelf: Shelf) -> list[str]:
+    """Files that may have been meant as pictures."""
+    others = [name for name in shelf.names if not is_picture(name)]
+    strange = [name for name in others if suffix_of(name) not in BESIDE]
+    if not strange:
+        return []
+    return [
+        f"{len(strange):,} files that are no known kind of picture are left out ({some(strange)})"
+    ]
+
+
+def _unrecognised(shelf: Shelf) -> DataError:
+    return DataError(
+        f"{shelf.place} is no source of labelled pictures: found {_contents(shelf)}",
+        expected=RECOGNISED,
+    )
+
+
+def _contents(shelf: Shelf) -> str:
+    """What lies at the top, and how many files of which kinds."""
+    if not shelf.names:
+        return "nothing"
+    tops = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in shelf.names)
+    kinds = Counter(suffix_of(name) or "no suffix" for name in shelf.names)
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4))
+    return f"{some(tops)} ({counted})"

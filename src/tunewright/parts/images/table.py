@@ -1,0 +1,86 @@
+"""One value for every source of pictures: what each is called, where it lies, what it shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+UNLABELLED = -1
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one picture is: a file, a member of a zip, and what part of the picture counts.
+
+    box: left, top, right, bottom in pixels, after the rotation that EXIF asks for; None: all.
+    """
+
+    file: Path
+    member: str | None = None
+    box: tuple[float, float, float, float] | None = None
+
+    def __str__(self) -> str:
+        return str(self.file if self.member is None else self.file / self.member)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTable:
+    """Pictures of one source or of a part of it; row i of every column is picture i.
+
+    ids: exactly as the source writes them, else the path of the file relative to `origin`.
+    labels: int64 [N], index into `classes`, or -1 without a label. classes: as the source
+    writes them, in order of their integers where all are integers, a class without pictures
+    included. splits: `train`, `valid` or `test` for each row. groups: pictures that must not be
+    torn apart. class_names: class -> readable name, where there is one. category_ids: class ->
+    the id that submissions ask for, where it is another. notices: what opening the source found
+    worth telling. whole, whole_rows: for a part, the table that it was taken from, and where.
+    """
+
+    origin: Path
+    ids: tuple[str, ...]
+    places: tuple[Place, ...]
+    labels: Indices
+    classes: tuple[str, ...]
+    splits: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    class_names: Mapping[str, str] = field(default_factory=dict)
+    category_ids: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    whole: "ImageTable | None" = None
+    whole_rows: Indices | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def counts(self) -> Indices:
+        """Pictures of each class: int64 [C], which may hold 0."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What to print for each class."""
+        return tuple(self.class_names.get(name, name) for name in self.classes)
+
+    def take(self, rows: npt.NDArray[Any]) -> "ImageTable":
+        """The table of some rows, in that order; it remembers where they come from.
+
+        rows: integers, or a mask of bool [N].
+        """
+        kept = np.arange(len(self))[rows]
+        order = kept.tolist()
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in order),
+            places=tuple(self.places[row] for row in order),
+            labels=self.labels[kept],
+            splits=None if self.splits is None else tuple(self.splits[row] for row in order),
+            groups=None if self.groups is None else tuple(self.groups[row] for row in order),
+            whole=self.whole or self,
+            whole_rows=kept if self.whole_rows is None else self.whole_rows[kept],
+        )

@@ -1,0 +1,62 @@
+"""Flags of other programs, looked up in what a recipe declares of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunewright.errors import UsageError, did_you_mean
+from tunewright.recipes.recipe import Recipe
+
+SEARCH_KEYS = tuple(
+    f"study.{key}" for key in ("trials", "timeout", "budget", "storage", "sampler", "pruner")
+)
+"""What only a search has; as a flag beside `train` it is a slip."""
+
+
+def places(
+    flags: Sequence[tuple[str, str]], recipe: Recipe, command: str, options: Sequence[str]
+) -> tuple[dict[str, Path], list[tuple[str, str]]]:
+    """The files and folders that flags name in place of options of ours; the other flags.
+
+    Raises UsageError where the command has no such option.
+    """
+    found: dict[str, Path] = {}
+    left = []
+    for name, value in flags:
+        option = recipe.options.get(name.replace("-", "_")) or recipe.options.get(name)
+        if option is None:
+            left.append((name, value))
+            continue
+        if options and option not in options:
+            raise UsageError(f"--{name}", expected=f"an option of `tunewright {command}`")
+        if option in found:
+            raise UsageError(f"--{name} {value} and {found[option]}", expected="one of them")
+        found[option] = Path(value)
+    return found, left
+
+
+def as_override(name: str, value: str, recipe: Recipe, command: str, options: Sequence[str]) -> str:
+    """The override that a flag means.
+
+    options: the command's own, to suggest. Raises UsageError for a flag that nobody knows.
+    """
+    key = name.replace("-", "_")
+    path = recipe.aliases.get(key) or recipe.aliases.get(name)
+    if command in ("train", "lr-find") and (path or f"study.{key}") in SEARCH_KEYS:
+        raise UsageError(
+            f"--{name} with tunewright {command}",
+            expected="options of one training, not of a search",
+            remedy=f"Search with tunewright tune ... --{name} {value}, or leave it out.",
+        )
+    if path is None:
+        raise UsageError(
+            f"--{name}",
+            expected=f"an option of `tunewright {command}`",
+            remedy=did_you_mean(name, [*options, *_flags(recipe)], stem="--")
+            or f"See tunewright {command} --help.",
+        )
+    return f"{path}={value}"
+
+
+def _flags(recipe: Recipe) -> list[str]:
+    known = [*recipe.aliases, *recipe.options]
+    return [name.replace("_", "-") for name in known if "." not in name]

@@ -1,0 +1,1 @@
+"""Fine-grained competitions: timm models, augmentation levels, everything up to the submission."""

@@ -1,0 +1,21 @@
+"""The configuration of `flowers`: timm models, fine-tuned for a competition."""
+
+from pathlib import Path
+from typing import Literal
+
+from tunewright.parts.classify.config import ClassifyConfig
+
+
+class FlowersConfig(ClassifyConfig):
+    """Everything that can be set for `flowers`."""
+
+    recipe: Literal["flowers"] = "flowers"
+
+    @staticmethod
+    def write_embedded(folder: Path) -> None:
+        """Write the embedded set into an empty folder; see `recipes.flowers.drawn`."""
+        from tunewright.recipes.flowers.drawn import (
+            write_flowers,
+        )  # Pillow; `show` needs none of it
+
+        write_flowers(folder)

@@ -1,0 +1,87 @@
+"""The declaration of `flowers`; imports without torch."""
+
+from pathlib import Path
+
+from tunewright.parts.classify import declared
+from tunewright.parts.classify.loss_config import METRICS
+from tunewright.recipes.flowers.config import FlowersConfig
+from tunewright.recipes.recipe import Recipe
+
+HERE = Path(__file__).parent
+
+ALIASES = {
+    # Hydra groups and keys of the guide.
+    "dataset.batch_size": "training.batch_size",
+    "dataset.val_split": "data.val_split",
+    "dataset.image_size": "data.image_size",
+    "dataset.input_size": "data.image_size",
+    "dataset.num_workers": "data.workers",
+    "dataset.data_dir": "data.dir",
+    "dataset.root": "data.dir",
+    "dataset.seed": "data.split_seed",
+    "model.drop_rate": "model.dropout",
+    "training.batch_size": "training.batch_size",
+    "training.learning_rate": "optim.lr",
+    "training.weight_decay": "optim.weight_decay",
+    "training.warmup_epochs": "schedule.warmup_epochs",
+    "training.gradient_clip": "training.clip_norm",
+    "training.accumulation_steps": "training.accumulate",
+    "training.early_stopping_patience": "training.patience",
+    "training.drop_path_rate": "model.drop_path_rate",
+    "training.loss_function": "loss.type",
+    "training.focal_alpha": "loss.alpha",
+    "training.focal_gamma": "loss.gamma",
+    "training.label_smoothing": "loss.label_smoothing",
+    "training.use_amp": "training.precision",
+    "training.mixup_alpha": "mixing.mixup_alpha",
+    "training.cutmix_alpha": "mixing.cutmix_alpha",
+    "training.mixup_prob": "mixing.mix_prob",
+    "training.seed": "seed",
+    # The same without their section, as in a search space or a flag.
+    "learning_rate": "optim.lr",
+    "lr": "optim.lr",
+    "weight_decay": "optim.weight_decay",
+    "batch_size": "training.batch_size",
+    "val_split": "data.val_split",
+    "image_size": "data.image_size",
+    "input_size": "data.image_size",
+    "use_amp": "training.precision",
+    "loss_function": "loss.type",
+    "focal_alpha": "loss.alpha",
+    "focal_gamma": "loss.gamma",
+    "label_smoothing": "loss.label_smoothing",
+    "drop_path_rate": "model.drop_path_rate",
+    "epochs": "training.epochs",
+    "n_trials": "study.trials",
+    "n_jobs": "study.jobs",
+    "study_name": "study.name",
+    "timeout": "study.timeout",
+    "storage": "study.storage",
+}
+
+WORDS = {
+    "loss.type": {"ce": "cross_entropy", "lsce": "cross_entropy"},
+    "training.precision": {"true": "auto", "false": "fp32"},
+    "goal": {"val_acc": "val_accuracy"},
+}
+
+
+RECIPE = Recipe(
+    name="flowers",
+    config=FlowersConfig,
+    conf=HERE / "conf",
+    groups=(declared.GROUPS,),
+    space=HERE / "space.yaml",
+    metrics=METRICS,
+    setup="tunewright.parts.classify.setup:make_setup",
+    classifier="tunewright.recipes.flowers.setup:open_classifier",
+    pictures="tunewright.parts.classify.declared:open_sets",
+    evaluate="tunewright.recipes.flowers.setup:evaluate",
+    aliases=ALIASES,
+    words=WORDS,
+    group_names={"dataset": "data"},
+    options={"output_dir": "runs-dir"},
+    facts=declared.facts,
+    check_data=declared.check,
+    fingerprints=declared.fingerprints,
+)

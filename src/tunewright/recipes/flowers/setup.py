@@ -1,0 +1,23 @@
+"""The torch side of `flowers`: the classifier that a run holds, and what it is worth."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunewright.parts.classify import classifier, evaluation
+from tunewright.parts.classify.classifier import Classifier
+from tunewright.recipes.flowers.config import FlowersConfig
+from tunewright.runs.folder import RunFolder
+
+
+def open_classifier(folder: RunFolder, device: torch.device) -> Classifier:
+    """The best weights of a run, ready to classify."""
+    return classifier.open_classifier(folder, FlowersConfig, device)
+
+
+def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
+    """Measure the run in `path`; see `parts.classify.evaluation`."""
+    folder = RunFolder(path)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return evaluation.evaluate(open_classifier(folder, device), folder, split)

@@ -1,0 +1,21 @@
+"""The configuration of `longtail`: ColorNet-V1 and losses for rare classes."""
+
+from pathlib import Path
+from typing import Literal
+
+from tunewright.parts.classify.config import ClassifyConfig
+
+
+class LongtailConfig(ClassifyConfig):
+    """Everything that can be set for `longtail`."""
+
+    recipe: Literal["longtail"] = "longtail"
+
+    @staticmethod
+    def write_embedded(folder: Path) -> None:
+        """Write the embedded set into an empty folder; see `recipes.longtail.digits`."""
+        from tunewright.recipes.longtail.digits import (
+            write_digits,
+        )  # Pillow; `show` needs none of it
+
+        write_digits(folder)

@@ -1,0 +1,78 @@
+"""The declaration of `longtail`; imports without torch."""
+
+from pathlib import Path
+
+from tunewright.parts.classify import declared
+from tunewright.parts.classify.loss_config import METRICS
+from tunewright.recipes.longtail.config import LongtailConfig
+from tunewright.recipes.recipe import Recipe
+
+HERE = Path(__file__).parent
+
+ALIASES = {
+    # Flat names of the guide's search space.
+    "backbone": "model.name",
+    "fusion": "model.fusion",
+    "dropout": "model.dropout",
+    "loss_fn": "loss.type",
+    "tau": "loss.tau",
+    "modulation_type": "loss.modulation_type",
+    "focal_gamma": "loss.gamma",
+    "focal_alpha": "loss.alpha",
+    "label_smoothing": "loss.label_smoothing",
+    "image_size": "data.image_size",
+    "input_size": "data.image_size",
+    "batch_size": "training.batch_size",
+    "lr": "optim.lr",
+    "learning_rate": "optim.lr",
+    "weight_decay": "optim.weight_decay",
+    # Its fixed settings and flags.
+    "epochs": "training.epochs",
+    "patience": "training.patience",
+    "use_weighted_sampler": "data.weighted_sampler",
+    "objective": "goal",
+    "experiment": "study.name",
+    "experiment_name": "study.name",
+    "n_trials": "study.trials",
+    "n_jobs": "study.jobs",
+    "timeout": "study.timeout",
+    "storage": "study.storage",
+    "manifest": "data.dir",
+}
+
+WORDS = {
+    "loss.type": {"ce": "cross_entropy", "cb": "class_balanced"},
+    "goal": {
+        "val_acc": "val_accuracy",
+        "macro_f1": "val_macro_f1",
+        "balanced_acc": "val_balanced_accuracy",
+        "balanced_accuracy": "val_balanced_accuracy",
+        "tail_f1": "val_tail_f1",
+    },
+}
+
+STUDY_NAMES = {
+    "experiments.db": "study.db",
+    "best_configs/colornet_v1_best.yaml": "../best_config.yaml",
+}
+
+
+RECIPE = Recipe(
+    name="longtail",
+    config=LongtailConfig,
+    conf=HERE / "conf",
+    groups=(declared.GROUPS,),
+    space=HERE / "space.yaml",
+    metrics=METRICS,
+    setup="tunewright.parts.classify.setup:make_setup",
+    classifier="tunewright.recipes.longtail.setup:open_classifier",
+    pictures="tunewright.parts.classify.declared:open_sets",
+    evaluate="tunewright.recipes.longtail.setup:evaluate",
+    aliases=ALIASES,
+    words=WORDS,
+    options={"hp_config": "space", "output_dir": "runs-dir"},
+    facts=declared.facts,
+    check_data=declared.check,
+    fingerprints=declared.fingerprints,
+    study_names=STUDY_NAMES,
+)

@@ -1,0 +1,50 @@
+"""What trials are marked with: the good combination that one is, and what advised against it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.spaces.advice import good_points
+from tunewright.spaces.domain import canonical
+from tunewright.spaces.points import identity
+from tunewright.spaces.space import Space
+
+AVOIDED = "avoided"
+"""User attribute of a trial: the names of the rules that advise against it."""
+GOOD = "good"
+"""User attribute of a trial: the name of the good combination that it is."""
+
+
+def marks(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a trial with these values; none for most."""
+    found: dict[str, Any] = {}
+    if avoided := space.avoided(values):
+        found[AVOIDED] = list(avoided)
+    if space.good:
+        own = identity(space, values)
+        for name, point in good_points(space).items():
+            if identity(space, point) == own:
+                found[GOOD] = name
+    return found
+
+
+def remarked(space: Space, values: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a trial of an earlier space, with the marks of this one.
+
+    A good combination keeps its name while it has its values, whatever the defaults are now.
+    """
+    kept = {key: value for key, value in former.items() if key not in (AVOIDED, GOOD)}
+    if is_good(space, values, former.get(GOOD)):
+        kept[GOOD] = former[GOOD]
+    return {**kept, **marks(space, values)}
+
+
+def is_good(space: Space, values: Mapping[str, Any], name: str | None) -> bool:
+    """Whether a trial that bears the name of a good combination has its values."""
+    return any(
+        good.name == name
+        and all(
+            path not in space or canonical(values.get(path)) == canonical(wanted)
+            for path, wanted in good.values.items()
+        )
+        for good in space.good
+    )

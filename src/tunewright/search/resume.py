@@ -1,0 +1,99 @@
+"""A training that was stopped goes on: its folder says what it is, and nothing may differ."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.compose import Composed
+from tunewright.config.tree import Tree, flatten
+from tunewright.errors import UsageError
+from tunewright.executors.machine import share
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.search.final import train_in_full
+from tunewright.search.fitting import differences
+from tunewright.search.lock import FolderLock
+from tunewright.search.single import Trained, is_done
+from tunewright.search.watch import Watch
+
+
+def stopped_run(run: Path, runs: Path) -> RunFolder:
+    """The folder of a run, by its path or its name under `runs`.
+
+    Raises UsageError for what is no run, and for the trials of a study, which only it takes up.
+    """
+    for path in (run, runs / run):
+        folder, study = RunFolder(path), StudyFolder(path)
+        if study.settings.exists():
+            raise UsageError(
+                f"{path} is a study",
+                expected="the folder of a run",
+                remedy="The tunewright tune that began it takes it up; its final training is "
+                f"{study.final.path}.",
+            )
+        if (path / "trial.json").exists():
+            raise UsageError(
+                f"{path} is a trial of a study",
+                expected="the folder of a run",
+                remedy="The tunewright tune that began the study takes it up. Its configuration "
+                f"alone: tunewright train {folder.config}.",
+            )
+        if folder.config.exists():
+            return folder
+    raise UsageError(
+        f"no run {str(run)!r} in {runs}",
+        expected="a folder with config.yaml, as tunewright train leaves it",
+    )
+
+
+def resume(
+    recipe: Recipe,
+    composed: Composed,
+    folder: RunFolder,
+    *,
+    before: Tree,
+    watch: Watch | None = None,
+) -> Trained:
+    """Train on in `folder` from its last checkpoint; what has ended is only told again.
+
+    before: the configuration as it lies there. composed: the same with what was typed beside
+    it, which may say where to train (`executor`) and no more. Raises UsageError with the keys
+    that differ, StudyError while another process trains there.
+    """
+    watch = watch or Watch()
+    _refuse_changes(folder, before, composed.tree)
+    for notice in [*composed.notices, *recipe.check_data(composed.config)]:
+        watch.notice(notice)
+    study = StudyFolder(folder.path.parent)
+    lock = FolderLock(study.path if study.settings.exists() else folder.path)
+    try:
+        places = [folder.by_seed(seed) for seed in before.get("seeds") or []] or [folder]
+        if all(map(is_done, places)):
+            watch.notice(f"{folder.path} has reached its end: nothing is left to train")
+        return train_in_full(
+            folder,
+            before,
+            recipe,
+            recipe.goals(composed.config)[0].metric,
+            composed.config,
+            share(composed.config.executor, composed.config.study.jobs),
+            watch,
+        )
+    finally:
+        lock.release()
+
+
+def _refuse_changes(folder: RunFolder, before: Tree, wanted: Tree) -> None:
+    changed = differences(before, wanted)
+    old, new = (flatten({"trackers": tree.get("trackers")}) for tree in (before, wanted))
+    changed |= {p: (old.get(p), new.get(p)) for p in {**old, **new} if old.get(p) != new.get(p)}
+    if changed:
+        raise UsageError(
+            f"--resume {folder.path} with another configuration: {_listed(changed)}",
+            expected="the one that it was begun with",
+            remedy=f"Train it anew: tunewright train {folder.config} with the same words.",
+        )
+
+
+def _listed(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    return "; ".join(f"{path} was {was} and is now {now}" for path, (was, now) in changed.items())

@@ -1,0 +1,178 @@
+"""What a space advises: combinations that had better not be tried, and good ones to try first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunewright.errors import SpaceError
+from tunewright.spaces.domain import Categorical, Domain, Float, canonical
+from tunewright.spaces.parameter import Surroundings, check_names, own_words
+from tunewright.spaces.points import identity, listed
+from tunewright.spaces.rules import Avoided, Condition, Forbidden, Good, conditions
+from tunewright.spaces.space import Space
+
+
+def read_avoided(raw: Sequence[Any]) -> tuple[Avoided, ...]:
+    """Rules from YAML: `{name: .., because: .., when: {path: condition}}`; of a name the last."""
+    rules = {}
+    for spec in raw:
+        name, because, when = _named(spec, "avoid", "when")
+        rules[name] = Avoided(name, because, conditions(when, f"when of {name!r}"))
+    return tuple(rules.values())
+
+
+def read_good(raw: Sequence[Any]) -> tuple[Good, ...]:
+    """Combinations from YAML: `{name: .., because: .., set: {path: value}}`; of a name the last."""
+    found = {}
+    for spec in raw:
+        name, because, values = _named(spec, "good", "set")
+        if not isinstance(values, Mapping) or not values:
+            raise SpaceError(f"set of {name!r}: {values!r}", expected="a mapping, path: value")
+        found[name] = Good(name, because, dict(values))
+    return tuple(found.values())
+
+
+def checked_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[Avoided, ...]:
+    """The rules in our spelling; SpaceError for names that are no keys."""
+    rules = []
+    for rule in read_avoided(raw):
+        found = tuple(own_words(condition, around) for condition in rule.conditions)
+        for condition in found:
+            check_names(condition.path, around.known, f"avoid {rule.name!r}")
+        rules.append(Avoided(rule.name, rule.because, found))
+    return tuple(rules)
+
+
+def as_forbidden(rules: Sequence[Avoided], searched: Mapping[str, Any]) -> tuple[Forbidden, ...]:
+    """The rules as ones that are kept; not those whose paths are all set for the whole study."""
+    return tuple(
+        Forbidden(rule.conditions, name=rule.name)
+        for rule in rules
+        if any(c.path in searched for c in rule.conditions)
+    )
+
+
+def heeded(space: Space) -> list[str]:
+    """A notice of the `avoid` rules that matter here; none where no trial could be a case."""
+    met = [str(rule) for rule in space.avoid if _can_sample(space, rule)]
+    if not met:
+        return []
+    if any(rule.name for rule in space.forbid):
+        return [f"left out, by space.avoid=forbid: {'; '.join(met)}"]
+    return [
+        f"advised against, and tried all the same: {'; '.join(met)}. Such trials are marked; "
+        "space.avoid=forbid leaves them out"
+    ]
+
+
+def chosen_good(
+    raw: Sequence[Any], space: Space, inert: Sequence[str], around: Surroundings
+) -> tuple[tuple[Good, ...], list[str]]:
+    """The good combinations that this space can try, and why others are left out.
+
+    inert: paths whose values make no difference, and are not looked at.
+    """
+    kept: list[Good] = []
+    notices = []
+    for good in read_good(raw):
+        values = {}
+        for path, value in good.values.items():
+            own = own_words(Condition(path, among=(value,)), around)
+            check_names(own.path, around.known, f"good {good.name!r}")
+            if own.path in space:
+                values[own.path] = _spelled(space[own.path].domain, own.among[0])
+            elif own.path not in inert:
+                values[own.path] = own.among[0]
+        good = Good(good.name, good.because, values)
+        if why := _why_not(good, space, kept):
+            notices.append(f"the good combination {good.name!r} is left out: {why}")
+        else:
+            kept.append(good)
+    return tuple(kept), notices
+
+
+def good_points(space: Space) -> dict[str, dict[str, Any]]:
+    """The points of the good combinations, by name, without those that are forbidden."""
+    points = {good.name: space.point(good.values) for good in space.good}
+    return {name: point for name, point in points.items() if space.broken_rule(point) is None}
+
+
+def _named(spec: Any, kind: str, key: str) -> tuple[str, str, Any]:
+    if not isinstance(spec, Mapping) or not {"name", key} <= set(spec) <= {"name", "because", key}:
+        raise SpaceError(
+            f"{kind}: {spec!r}", expected=f"a mapping with name, because and {key}, each once"
+        )
+    return str(spec["name"]), str(spec.get("because") or ""), spec[key]
+
+
+def _spelled(domain: Domain, value: Any) -> Any:
+    """A value as the domain spells it, where it has it."""
+    if not domain.contains(value):
+        return value
+    if isinstance(domain, Categorical):
+        return next(choice for choice in domain.choices if canonical(choice) == canonical(value))
+    return float(value) if isinstance(domain, Float) else value
+
+
+def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
+    """Why a combination cannot be tried here; empty where it can."""
+    for path, value in good.values.items():
+        if path in space:
+            if not space[path].domain.contains(value):
+                return f"{path} = {value} lies outside {space[path].domain}"
+        elif path not in space.fixed:
+            return f"{path} is not there"
+        elif canonical(space.fixed[path]) != canonical(value):
+            return f"{path} is {space.fixed[path]} here, and not searched"
+    point = space.point(good.values)
+    for path in good.values:
+        if path in space and path not in point:
+            return f"{path} needs {' and '.join(map(str, space[path].when))}"
+    if (rule := space.broken_rule(point)) is not None:
+        return f"forbidden: {rule}"
+    same = {identity(space, space.point(other.values)): f"as {other.name!r}" for other in others}
+    if (default := space.default()) is not None:
+        same[identity(space, default)] = "as the first trial, the defaults"
+    found = same.get(identity(space, point))
+    return f"the same {found}" if found else ""
+
+
+def _can_sample(space: Space, rule: Avoided) -> bool:
+    """Whether a trial can be a case of the rule, conditions of conditions included."""
+    needed: dict[str, list[Condition]] = {}
+    waiting = list(rule.conditions)
+    while waiting:
+        condition = waiting.pop()
+        if condition.path not in space:
+            standing = space.fixed
+            if condition.path not in standing or not condition.holds(standing[condition.path]):
+                return False
+            continue
+        if condition.path not in needed:
+            waiting += space[condition.path].when
+        needed.setdefault(condition.path, []).append(condition)
+    return any(c.path in space for c in rule.conditions) and all(
+        _jointly(path, space[path].domain, found) for path, found in needed.items()
+    )
+
+
+def _jointly(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
+    """Whether one value of a domain can satisfy all the conditions on it."""
+    among = [value for condition in found for value in condition.among]
+    try:
+        values = listed(path, domain)
+    except SpaceError:
+        if not among:
+            return Condition(path, bounds=_merged(found)).possible(domain)
+        values = [value for value in among if domain.contains(value)]
+    return any(all(condition.holds(value) for condition in found) for value in values)
+
+
+def _merged(found: Sequence[Condition]) -> dict[str, Any]:
+    """The narrowest of the bounds; `not`, which takes out one number of many, is let be."""
+    narrowest = {"above": max, "at_least": max, "below": min, "at_most": min}
+    merged: dict[str, Any] = {}
+    for condition in found:
+        for name, bound in (condition.bounds or {}).items():
+            if name in narrowest:
+                merged[name] = narrowest[name](bound, merged.get(name, bound))
+    return merged

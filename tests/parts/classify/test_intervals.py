@@ -1,0 +1,220 @@
+import json
+import time
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from tunewright.errors import DataError
+from tunewright.parts.classify import intervals
+from tunewright.parts.classify.intervals import (
+    bootstrap_differences,
+    bootstrap_intervals,
+    mcnemar,
+    wilson,
+)
+
+ORACLE = json.loads((Path(__file__).parents[2] / "oracles/classification.json").read_text())
+VALUES, INPUTS = ORACLE["values"], ORACLE["inputs"]
+LABELS = np.array(INPUTS["labels"])
+PREDICTIONS, OTHERS = (np.array(INPUTS[name]).argmax(1) for name in ("logits", "other_logits"))
+TRAIN = np.array(INPUTS["train_counts"])
+
+
+def some(rows: int, classes: int, right: float, seed: int = 0):
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, classes, rows)
+    guesses = draw.integers(0, classes, rows)
+    return labels, np.where(draw.random(rows) < right, labels, guesses)
+
+
+# Proportions
+
+
+def test_wilson_is_that_of_scipy():
+    for written, expected in VALUES["wilson"].items():
+        hits, rows = map(int, written.split("/"))
+        assert wilson(hits, rows) == pytest.approx(expected, abs=1e-12)
+
+
+def test_half_a_width_of_the_sheet():
+    low, high = wilson(2919, 2989)  # 97.66 %
+    assert 100 * (high - low) / 2 == pytest.approx(0.54, abs=0.006)
+
+
+@given(rows=st.integers(0, 500), share=st.floats(0, 1), level=st.floats(0.5, 0.999))
+def test_wilson_stays_in_bounds_and_holds_the_share(rows, share, level):
+    hits = round(share * rows)
+    low, high = wilson(hits, rows, level=level)
+    assert 0 <= low <= (hits / rows if rows else 0) <= high <= 1
+    assert low < high
+    mirrored = wilson(rows - hits, rows, level=level)
+    assert mirrored == pytest.approx((1 - high, 1 - low))
+
+
+def test_mcnemar_is_the_exact_binomial_test():
+    found = mcnemar(LABELS, PREDICTIONS, OTHERS)
+    assert vars(found) == pytest.approx(VALUES["mcnemar"])
+    for first, second in ((0, 0), (3, 3), (1, 9), (40, 2), (0, 2000)):
+        labels = np.zeros(first + second + 5, dtype=np.int64)
+        mine = np.r_[np.zeros(first), np.ones(second), np.zeros(5)].astype(np.int64)
+        theirs = np.r_[np.ones(first), np.zeros(second), np.zeros(5)].astype(np.int64)
+        found = mcnemar(labels, mine, theirs)
+        assert (found.only_first, found.only_second) == (first, second)
+        exact = binomtest(first, first + second).pvalue if first + second else 1.0
+        assert found.p_value == pytest.approx(exact)
+        assert mcnemar(labels, theirs, mine).p_value == found.p_value
+
+
+# Bootstrap
+
+
+def test_the_bootstrap_is_that_of_all_samples_with_replacement():
+    # Four rows have 4^4 samples: the percentiles can be had exactly.
+    labels, predictions = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    counts = np.array([30, 10])
+    every = np.array(list(product(range(4), repeat=4)))
+    right = (labels == predictions)[every].mean(1)
+    found = bootstrap_intervals(labels, predictions, counts, resamples=20000, level=0.8)
+    assert found["accuracy"] == pytest.approx(tuple(np.quantile(right, [0.1, 0.9])), abs=1e-12)
+
+
+def test_drawing_counts_is_drawing_rows():
+    labels, predictions = some(300, 4, 0.6)
+    counts = np.array([400, 200, 50, 10])
+    draw = np.random.default_rng(1)
+    chosen = draw.integers(0, 300, (4000, 300))
+    for stratified in (False, True):
+        if stratified:
+            of = [np.flatnonzero(labels == c) for c in range(4)]
+            chosen = np.hstack(
+                [rows[draw.integers(0, len(rows), (4000, len(rows)))] for rows in of]
+            )
+        right = (labels == predictions)[chosen]
+        truth = labels[chosen]
+        recalls = [(right & (truth == c)).sum(1) / (truth == c).sum(1) for c in range(4)]
+        recall = np.mean(recalls, axis=0)
+        found = bootstrap_intervals(
+            labels, predictions, counts, resamples=4000, stratified=stratified
+        )
+        for name, values in (("accuracy", right.mean(1)), ("balanced_accuracy", recall)):
+            expected = np.quantile(values, [0.025, 0.975])
+            assert found[name] == pytest.approx(expected, abs=0.01), (name, stratified)
+
+
+def test_an_interval_of_accuracy_is_near_wilsons():
+    labels, predictions = some(2000, 10, 0.8)
+    found = bootstrap_intervals(labels, predictions, np.full(10, 50))["accuracy"]
+    hits = int((labels == predictions).sum())
+    assert found == pytest.approx(wilson(hits, 2000), abs=0.005)
+
+
+def test_the_same_seed_gives_the_same_interval():
+    labels, predictions = some(200, 5, 0.5)
+    counts = np.array([900, 90, 50, 9, 5])
+    first = bootstrap_intervals(labels, predictions, counts, seed=3)
+    assert first == bootstrap_intervals(labels, predictions, counts, seed=3)
+    assert first != bootstrap_intervals(labels, predictions, counts, seed=4)
+
+
+def test_a_wider_level_is_a_wider_interval():
+    narrow = bootstrap_intervals(LABELS, PREDICTIONS, TRAIN, level=0.5)
+    wide = bootstrap_intervals(LABELS, PREDICTIONS, TRAIN, level=0.99)
+    for name, (low, high) in narrow.items():
+        assert wide[name][0] <= low <= high <= wide[name][1]
+
+
+def test_groups_without_rows_have_no_interval():
+    found = bootstrap_intervals(LABELS, PREDICTIONS, TRAIN)
+    assert "few_accuracy" not in found
+    assert "few_f1" not in found
+    assert {"tail_f1", "many_accuracy", "medium_accuracy", "macro_f1"} <= set(found)
+
+
+def test_a_group_with_one_row_is_left_out_of_draws_without_it():
+    labels, predictions = np.array([0] * 9 + [1]), np.array([0] * 9 + [1])
+    found = bootstrap_intervals(labels, predictions, np.array([90, 5]))
+    assert found["tail_accuracy"] == (1.0, 1.0)
+
+
+def test_rare_pairs_are_drawn_like_the_others():
+    numbers = np.array([50, 3, 1, 7, 1, 12])
+    rows, chances = numbers.sum(), numbers / numbers.sum()
+    drawn = intervals._multinomial(np.random.default_rng(0), numbers, 40_000)
+    assert (drawn.sum(1) == rows).all()
+    assert drawn.mean(0) == pytest.approx(numbers, rel=0.03)
+    covariance = rows * (np.diag(chances) - np.outer(chances, chances))
+    assert np.cov(drawn.T) == pytest.approx(covariance, rel=0.05, abs=0.05)
+
+
+def test_pieces_of_the_draws_are_further_draws(monkeypatch):
+    labels, predictions = some(200, 5, 0.5)
+    counts = np.full(5, 50)
+    whole = bootstrap_intervals(labels, predictions, counts, resamples=2000)
+    monkeypatch.setattr(intervals, "CELLS_AT_ONCE", 64)
+    pieces = bootstrap_intervals(labels, predictions, counts, resamples=2000)
+    for name, interval in whole.items():
+        assert pieces[name] == pytest.approx(interval, abs=0.02)
+
+
+# Differences
+
+
+def test_a_model_does_not_differ_from_itself():
+    found = bootstrap_differences(LABELS, PREDICTIONS, PREDICTIONS, TRAIN)
+    assert {(d.value, d.low, d.high) for d in found.values()} == {(0.0, 0.0, 0.0)}
+    assert all(difference.tied for difference in found.values())
+
+
+def test_differences_are_those_of_the_scores_and_change_their_sign():
+    there = bootstrap_differences(LABELS, PREDICTIONS, OTHERS, TRAIN)
+    back = bootstrap_differences(LABELS, OTHERS, PREDICTIONS, TRAIN)
+    mine, theirs = ((predicted == LABELS).mean() for predicted in (PREDICTIONS, OTHERS))
+    assert there["accuracy"].value == pytest.approx(mine - theirs)
+    for name, difference in there.items():
+        assert difference.low <= difference.value <= difference.high
+        assert back[name].value == pytest.approx(-difference.value)
+        assert back[name].tied == difference.tied
+
+
+def test_rows_that_are_hard_for_both_do_not_widen_a_difference():
+    labels, predictions = some(1000, 4, 0.5)
+    better = predictions.copy()
+    wrong = np.flatnonzero(predictions != labels)[:40]
+    better[wrong] = labels[wrong]
+    counts = np.full(4, 50)
+    difference = bootstrap_differences(labels, better, predictions, counts)["accuracy"]
+    low, high = bootstrap_intervals(labels, predictions, counts)["accuracy"]
+    assert difference.value == pytest.approx(0.04)
+    assert not difference.tied
+    assert difference.high - difference.low < (high - low) / 2
+    assert mcnemar(labels, better, predictions).p_value < 1e-9
+
+
+def test_stratified_draws_keep_the_classes():
+    found = bootstrap_differences(
+        LABELS, PREDICTIONS, OTHERS, TRAIN, stratified=True, resamples=200
+    )
+    assert found["tail_accuracy"].low <= found["tail_accuracy"].value
+
+
+def test_what_does_not_fit_together_is_refused():
+    nothing = np.zeros(0, dtype=np.int64)
+    with pytest.raises(DataError, match="0 and 0 labels and predictions"):
+        bootstrap_intervals(nothing, nothing, TRAIN)
+    with pytest.raises(DataError, match="40 and 39"):
+        bootstrap_intervals(LABELS, PREDICTIONS[1:], TRAIN)
+    with pytest.raises(DataError, match="class 13 among"):
+        bootstrap_intervals(LABELS, PREDICTIONS + 9 * (LABELS == 4), TRAIN)
+
+
+@pytest.mark.slow
+def test_a_thousand_draws_of_ten_thousand_rows_take_less_than_a_second():
+    labels, predictions = some(10_000, 100, 0.4)
+    begun = time.process_time()
+    bootstrap_intervals(labels, predictions, np.full(100, 50))
+    assert time.process_time() - begun < 1.0

@@ -1,0 +1,534 @@
+"""Each source is recognised by what is there; each way in which it is wrong is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+from drawn_pictures import class_folders, draw, encoded, write_csv, write_jsonl, write_zip
+
+from tunewright.errors import DataError
+from tunewright.parts.images.reader import Reader
+from tunewright.parts.images.sources import open_table
+from tunewright.parts.images.table import Place
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+
+
+def real(name):
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"../shared/data/{name} is not there")
+    return SHARED / name
+
+
+def labels(table):
+    return [table.classes[label] for label in table.labels]
+
+
+class TestClassFolders:
+    def test_without_splits(self, tmp_path):
+        table = open_table(class_folders(tmp_path, {"rose": 2, "lily": 1}))
+        assert table.ids == ("lily/0.png", "rose/0.png", "rose/1.png")
+        assert table.classes == ("lily", "rose")
+        assert labels(table) == ["lily", "rose", "rose"]
+        assert table.splits is None
+        assert table.groups is None
+        assert table.places[1] == Place(tmp_path / "rose/0.png")
+        assert table.counts.tolist() == [1, 2]
+
+    @pytest.mark.parametrize("valid", ["valid", "val", "Validation"])
+    def test_with_splits(self, tmp_path, valid):
+        counts = {"train/a": 2, "train/b": 1, f"{valid}/a": 1, "test/b": 1}
+        table = open_table(class_folders(tmp_path, counts))
+        assert sorted(zip(labels(table), table.splits, strict=True)) == [
+            ("a", "train"),
+            ("a", "train"),
+            ("a", "valid"),
+            ("b", "test"),
+            ("b", "train"),
+        ]
+
+    def test_classes_that_are_numbers_are_sorted_as_such(self, tmp_path):
+        table = open_table(class_folders(tmp_path, {"10": 1, "9": 1, "100": 1}))
+        assert table.classes == ("9", "10", "100")
+
+    def test_an_empty_folder_is_a_class(self, tmp_path):
+        class_folders(tmp_path, {"a": 2, "b": 2, "c": 0})
+        (tmp_path / "notes").mkdir()
+        (tmp_path / "notes" / "read.txt").write_text("no class")
+        table = open_table(tmp_path)
+        assert table.classes == ("a", "b", "c")
+        assert table.counts.tolist() == [2, 2, 0]
+
+    def test_a_class_called_train(self, tmp_path):
+        table = open_table(class_folders(tmp_path, {"bus": 1, "car": 1, "train": 1}))
+        assert table.classes == ("bus", "car", "train")
+
+    def test_folders_in_classes_and_pictures_outside(self, tmp_path):
+        class_folders(tmp_path, {"a/x": 1, "a/y": 1, "b": 1})
+        draw(tmp_path / "cover.png", 50)
+        (tmp_path / "b" / "raw.heic").write_bytes(b"?")
+        (tmp_path / "b" / ".DS_Store").write_bytes(b"?")
+        table = open_table(tmp_path)
+        assert table.ids == ("a/x/0.png", "a/y/0.png", "b/0.png")
+        assert "cover.png" in table.notices[1]
+        assert "b/raw.heic" in table.notices[0]
+        assert len(table.notices) == 2
+
+    def test_a_competition_like_test_folder_is_left_out(self, tmp_path):
+        class_folders(tmp_path, {"train/a": 2, "train/b": 2})
+        draw(tmp_path / "test" / "0.png", 50)
+        table = open_table(tmp_path)
+        assert len(table) == 4
+        assert "test/0.png" in table.notices[0]
+
+    def test_one_class_points_below(self, tmp_path):
+        class_folders(tmp_path, {"flowers/a": 1, "flowers/b": 1})
+        with pytest.raises(DataError, match=r"one class only.*data\.dir=.*flowers"):
+            open_table(tmp_path)
+
+    def test_circles_of_links_end(self, tmp_path):
+        class_folders(tmp_path / "set", {"a": 1, "b": 1})
+        (tmp_path / "set" / "b" / "again").symlink_to(tmp_path / "set", target_is_directory=True)
+        assert len(open_table(tmp_path / "set")) == 2
+
+    def test_linked_classes(self, tmp_path):
+        class_folders(tmp_path / "all", {"a": 1, "b": 2})
+        (tmp_path / "some").mkdir()
+        for name in "ab":
+            (tmp_path / "some" / name).symlink_to(tmp_path / "all" / name)
+        assert labels(open_table(tmp_path / "some")) == ["a", "b", "b"]
+
+    def test_groups_cannot_be_asked_for(self, tmp_path):
+        class_folders(tmp_path, {"a": 1, "b": 2})
+        with pytest.raises(DataError, match=r"data\.group_by = 'plant'.*index\.csv"):
+            open_table(tmp_path, group_by="plant")
+
+    def test_a_zip_of_class_folders(self, tmp_path):
+        for prefix in ("", "flowers/"):
+            members = {f"{prefix}train/{c}/{n}.png": n for c in "ab" for n in range(2)}
+            place = write_zip(tmp_path / f"x{len(prefix)}.zip", members)
+            table = open_table(place)
+            assert labels(table) == ["a", "a", "b", "b"]
+            assert table.ids[0] == "train/a/0.png"
+            assert table.places[0] == Place(place, f"{prefix}train/a/0.png")
+            assert Reader().content(table.places[1]) == encoded(1)
+
+
+class TestCompetition:
+    def rows(self, suffix=""):
+        return [("image_id", "label"), *((f"p{n}{suffix}", n % 2) for n in range(4))]
+
+    @pytest.mark.parametrize("suffix", ["", ".png"])
+    def test_train_csv(self, tmp_path, suffix):
+        for n in range(4):
+            draw(tmp_path / "train" / f"p{n}.png", n)
+        write_csv(tmp_path / "train.csv", self.rows(suffix))
+        for place in (tmp_path, tmp_path / "train.csv"):
+            table = open_table(place)
+            assert table.ids == tuple(f"p{n}{suffix}" for n in range(4))
+            assert table.classes == ("0", "1")
+            assert table.labels.tolist() == [0, 1, 0, 1]
+            assert table.places[3] == Place(tmp_path / "train" / "p3.png")
+            assert table.splits is None
+
+    @pytest.mark.parametrize("bom", [False, True])
+    def test_raw_labels_and_mapping(self, tmp_path, bom):
+        for n in range(3):
+            draw(tmp_path / "train" / f"p{n}.jpg", n)
+        rows = [("filename", "category_id"), ("p0.jpg", 170), ("p1.jpg", 164), ("p2.jpg", 1000)]
+        write_csv(tmp_path / "train_labels.csv", rows, bom)
+        mapping = [
+            ("label", "category_id", "chinese_name", "english_name"),
+            *((0, 164, "玫瑰", "rose"), (1, 165, "", "iris"), (2, 170, "", ""), (3, 1000, "", "")),
+        ]
+        write_csv(tmp_path / "category_mapping.csv", mapping, bom)
+        table = open_table(tmp_path)
+        assert table.classes == ("164", "165", "170", "1000")  # iris has no picture
+        assert labels(table) == ["170", "164", "1000"]
+        assert table.names == ("rose", "iris", "170", "1000")
+        assert table.category_ids == {}
+        rows = [("image_id", "label"), ("p0", 2), ("p1", 0), ("p2", 3)]
+        write_csv(tmp_path / "train.csv", rows, bom)
+        table = open_table(tmp_path)
+        assert table.classes == ("0", "1", "2", "3")
+        assert table.class_names == {"0": "rose", "1": "iris"}
+        assert table.category_ids == {"0": "164", "1": "165", "2": "170", "3": "1000"}
+
+    def test_a_label_without_mapping(self, tmp_path):
+        draw(tmp_path / "train" / "a.png", 0)
+        write_csv(tmp_path / "train.csv", [("image_id", "label"), ("a", 7)])
+        write_csv(tmp_path / "category_mapping.csv", [("label", "category_id"), (0, 164)])
+        with pytest.raises(DataError, match="does not know the label '7'"):
+            open_table(tmp_path)
+
+    def test_given_splits(self, tmp_path):
+        for n, split in enumerate(["train", "train", "val", "test"]):
+            draw(tmp_path / split / f"{n}.png", n)
+        write_csv(tmp_path / "train.csv", [("image_id", "label"), (0, "a"), (1, "b")])
+        write_csv(tmp_path / "val.csv", [("image_id", "label"), (2, "a")])
+        write_csv(tmp_path / "test.csv", [("image_id",), (3,)])
+        table = open_table(tmp_path)
+        assert table.splits == ("train", "train", "valid")
+
+    def test_pictures_in_a_zip_beside(self, tmp_path):
+        write_zip(tmp_path / "other.zip", {"z.png": 9})
+        write_zip(tmp_path / "train.zip", {f"train/p{n}.png": n for n in range(4)})
+        write_csv(tmp_path / "train.csv", self.rows())
+        table = open_table(tmp_path)
+        assert table.places[2] == Place(tmp_path / "train.zip", "train/p2.png")
+
+    def test_wrong_columns(self, tmp_path):
+        draw(tmp_path / "train" / "a.png", 0)
+        write_csv(tmp_path / "train.csv", [("image_id", "lable"), ("a", 7)])
+        message = r"no column with labels, but image_id, lable.*'label' or 'category_id'.*Did you"
+        with pytest.raises(DataError, match=message):
+            open_table(tmp_path)
+        write_csv(tmp_path / "train.csv", [("image;label",), ("a;7",)])
+        with pytest.raises(DataError, match=r"no column with pictures.*by commas"):
+            open_table(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "has no rows"),
+            ("image_id,label\n", "has no rows"),
+            ("image_id,label\na,0\nb\n", r"line 3 of .*train\.csv has 1 cells"),
+            ("image_id,label\na,0\n ,1\n", r"1 rows .* name no picture \(lines 3\)"),
+            ("image_id,label\na,0\nb,\n", r"1 of 2 .* have no label \(line 3 of .*train\.csv\)"),
+            ("image_id,label\na,0\nc,1\n", r"1 of 2 pictures .* not in .*train.* \(c\)"),
+            ("label,label\na,0\n", "column 'label' twice"),
+        ],
+    )
+    def test_wrong_rows(self, tmp_path, text, message):
+        for name in "ab":
+            draw(tmp_path / "train" / f"{name}.png", 1)
+        (tmp_path / "train.csv").write_text(text)
+        with pytest.raises(DataError, match=message):
+            open_table(tmp_path)
+
+    def test_not_utf8(self, tmp_path):
+        (tmp_path / "train.csv").write_bytes("image_id,label\na,Gänse".encode("latin-1"))
+        with pytest.raises(DataError, match=r"not UTF-8.*CSV UTF-8"):
+            open_table(tmp_path)
+
+    def test_ids_stand_once(self, tmp_path):
+        draw(tmp_path / "train" / "a.png", 0)
+        for second, message in (("a,1", "wrong row"), ("a,0", r"\(equal rows\)")):
+            (tmp_path / "train.csv").write_text(f"image_id,label\na,0\n{second}\n")
+            with pytest.raises(DataError, match=message) as kept:
+                open_table(tmp_path)
+            assert "line 2 of " in str(kept.value)
+            assert "line 3 of " in str(kept.value)
+
+    def test_two_files_of_one_stem(self, tmp_path):
+        for name in ("a.png", "a.jpg", "b.png"):
+            draw(tmp_path / "train" / name, 0)
+        write_csv(tmp_path / "train.csv", [("image_id", "label"), ("a", 0), ("b", 1)])
+        with pytest.raises(DataError, match=r"'a' of .*train\.csv may be a\.jpg or a\.png"):
+            open_table(tmp_path)
+
+
+class TestIndex:
+    def index(self, folder, *, split=True):
+        rows = [
+            ("file", "label", "class", "split"),
+            *(
+                (f"{n}.png", n % 2, "rose" if n % 2 else "lily", "val" if n > 2 else "train")
+                for n in range(4)
+            ),
+        ]
+        return write_csv(folder / "index.csv", [row if split else row[:3] for row in rows])
+
+    def check(self, table):
+        assert table.ids == ("0.png", "1.png", "2.png", "3.png")
+        assert table.classes == ("0", "1")
+        assert table.names == ("lily", "rose")
+        assert table.splits == ("train", "train", "train", "valid")
+        assert [Reader().content(place) for place in table.places] == [encoded(n) for n in range(4)]
+
+    def test_folder(self, tmp_path):
+        self.index(tmp_path)
+        for n in range(4):
+            draw(tmp_path / f"{n}.png", n)
+        self.check(open_table(tmp_path))
+        self.check(open_table(tmp_path / "index.csv"))
+
+    @pytest.mark.parametrize("prefix", ["", "flowers/"])
+    def test_zip_beside(self, tmp_path, prefix):
+        self.index(tmp_path)
+        place = write_zip(tmp_path / "x.zip", {f"{prefix}{n}.png": n for n in range(4)})
+        self.check(open_table(tmp_path))
+        if not prefix:
+            self.check(open_table(place))
+
+    @pytest.mark.parametrize("prefix", ["", "flowers/"])
+    def test_in_the_zip(self, tmp_path, prefix):
+        members = {f"{prefix}{n}.png": n for n in range(4)}
+        index = self.index(tmp_path).read_bytes()
+        (tmp_path / "index.csv").unlink()
+        place = write_zip(tmp_path / "x.zip", {**members, f"{prefix}index.csv": index})
+        self.check(open_table(place))
+        self.check(open_table(tmp_path))
+
+    def test_split_words(self, tmp_path):
+        draw(tmp_path / "a.png", 0)
+        write_csv(tmp_path / "index.csv", [("file", "label", "split"), ("a.png", 0, "trian")])
+        with pytest.raises(DataError, match=r"the split 'trian' in line 2.*Did you mean 'train'"):
+            open_table(tmp_path)
+        draw(tmp_path / "b.png", 0)
+        rows = [("file", "label", "split"), ("a.png", 0, "train"), ("b.png", 0, "")]
+        write_csv(tmp_path / "index.csv", rows)
+        with pytest.raises(DataError, match=r"1 of 2 pictures .* no split \(line 3"):
+            open_table(tmp_path)
+
+    def test_one_name_a_label(self, tmp_path):
+        for name in "ab":
+            draw(tmp_path / f"{name}.png", 0)
+        rows = [("file", "label", "class"), ("a.png", 0, "rose"), ("b.png", 0, "lily")]
+        write_csv(tmp_path / "index.csv", rows)
+        with pytest.raises(DataError, match=r"line 3 .* calls the label '0' 'lily'.*'rose'"):
+            open_table(tmp_path)
+
+    def test_groups(self, tmp_path):
+        for name in "ab":
+            draw(tmp_path / f"{name}.png", 0)
+        rows = [("file", "label", "group", "plant"), ("a.png", 0, "x", "p"), ("b.png", 1, "y", "p")]
+        write_csv(tmp_path / "index.csv", rows)
+        assert open_table(tmp_path).groups == ("x", "y")
+        assert open_table(tmp_path, group_by="plant").groups == ("p", "p")
+        assert open_table(tmp_path, group_by=None).groups is None
+        with pytest.raises(DataError, match=r"'plnt'.*no such column.*Did you mean 'plant'"):
+            open_table(tmp_path, group_by="plnt")
+
+    def test_classes_that_look_alike_are_told(self, tmp_path):
+        for name in "ab":
+            draw(tmp_path / f"{name}.png", 0)
+        rows = [("file", "label"), ("a.png", "Rose"), ("b.png", "rose")]
+        write_csv(tmp_path / "index.csv", rows)
+        assert "'Rose' and 'rose'" in open_table(tmp_path).notices[0]
+
+    def test_cifar10_lt(self):
+        table = open_table(real("cifar10_lt"))
+        counts = [2500, 1618, 1048, 678, 439, 284, 184, 119, 77, 50]
+        assert table.take([split == "train" for split in table.splits]).counts.tolist() == counts
+        assert table.names[9] == "truck"
+
+    def test_flowers17(self):
+        table = open_table(real("flowers17"))
+        assert len(table.classes) == 17
+        assert table.classes[10] == "10"
+        assert {s: table.splits.count(s) for s in set(table.splits)} == {
+            "train": 510,
+            "valid": 170,
+            "test": 170,
+        }
+
+
+class TestManifest:
+    def records(self, folder, n=4, **more):
+        for at in range(n):
+            draw(folder / "crops" / f"{at}.png", at)
+        return [
+            {
+                "id": f"veh_{at // 2}_{at}",
+                "image_path": "frames/none.png",
+                "crop_path": f"crops/{at}.png",
+                "bbox_xyxy": [0, 0, 5, 5],
+                "label": "ba"[at % 2],
+                "split": "val" if at == 3 else "train",
+                "meta": {"camera_id": at // 2, "track_id": None, "source_dataset": "x"},
+            }
+            | more
+            for at in range(n)
+        ]
+
+    def test_crops_win(self, tmp_path):
+        """The paths are those of the project, whose folder data/manifests is."""
+        place = tmp_path / "data" / "manifests" / "manifest_ready.jsonl"
+        write_jsonl(place, self.records(tmp_path))
+        (place.parent / "manifest_old.jsonl").write_text("{}")
+        for at in (place, place.parent):
+            table = open_table(at)
+            assert table.ids == ("veh_0_0", "veh_0_1", "veh_1_2", "veh_1_3")
+            assert table.places[0] == Place(tmp_path / "crops" / "0.png")
+            assert table.classes == ("a", "b")
+            assert labels(table) == ["b", "a", "b", "a"]
+            assert table.splits == ("train", "train", "train", "valid")
+            assert table.groups == ("camera_id 0", "camera_id 0", "camera_id 1", "camera_id 1")
+
+    def test_frames_are_cut(self, tmp_path):
+        records = self.records(tmp_path, crop_path=None, image_path="crops/1.png")
+        table = open_table(write_jsonl(tmp_path / "manifest.jsonl", records))
+        assert table.places[0] == Place(tmp_path / "crops" / "1.png", box=(0.0, 0.0, 5.0, 5.0))
+        assert Reader().picture(table.places[0]).size == (5, 5)
+
+    @pytest.mark.parametrize(
+        ("meta", "split", "groups"),
+        [
+            ({"track_id": 7}, "train", ("track_id 7",) * 4),
+            ({}, None, ("id field 0", "id field 0", "id field 1", "id field 1")),
+            ({}, "train", None),
+        ],
+    )
+    def test_groups_as_in_the_guide(self, tmp_path, meta, split, groups):
+        records = self.records(tmp_path, meta=meta, split=split)
+        assert open_table(write_jsonl(tmp_path / "manifest.jsonl", records)).groups == groups
+
+    def test_groups_by_name(self, tmp_path):
+        place = write_jsonl(tmp_path / "manifest.jsonl", self.records(tmp_path))
+        assert open_table(place, group_by="source_dataset").groups == ("x",) * 4
+        assert open_table(place, group_by=None).groups is None
+        with pytest.raises(DataError, match=r"'camera'.*line 1.*Did you mean 'camera_id'"):
+            open_table(place, group_by="camera")
+
+    def test_order_of_classes(self, tmp_path):
+        records = self.records(tmp_path)
+        numbered = [r | {"label_idx": {"a": 1, "b": 0}[r["label"]]} for r in records]
+        place = write_jsonl(tmp_path / "manifest.jsonl", numbered)
+        assert open_table(place).classes == ("b", "a")
+        (tmp_path / "class_to_idx.json").write_text(json.dumps({"b": 0, "a": 1, "c": 2}))
+        assert open_table(place).classes == ("b", "a", "c")
+        (tmp_path / "class_to_idx.json").write_text(json.dumps({"a": 0, "b": 1}))
+        with pytest.raises(DataError, match=r"line 1 .* gives 'b' the label_idx 0.*expected 1"):
+            open_table(place)
+        (tmp_path / "class_to_idx.json").write_text(json.dumps({"a": 0, "x": 1}))
+        write_jsonl(place, records)
+        with pytest.raises(DataError, match=r"the label 'b' in line 1.*one of a, x"):
+            open_table(place)
+        (tmp_path / "class_to_idx.json").write_text(json.dumps({"a": 0, "b": 2}))
+        with pytest.raises(DataError, match=r"numbered a: 0, b: 2"):
+            open_table(place)
+
+    def test_numbers_for_labels(self, tmp_path):
+        records = [
+            r | {"label": None, "label_idx": n % 2} for n, r in enumerate(self.records(tmp_path))
+        ]
+        place = write_jsonl(tmp_path / "manifest.jsonl", records)
+        assert open_table(place).classes == ("0", "1")
+        (tmp_path / "class_to_idx.json").write_text(json.dumps({"red": 1, "blue": 0}))
+        assert labels(open_table(place)) == ["blue", "red", "blue", "red"]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"crop_path": None, "image_path": None}, "line 1 .* names no picture"),
+            ({"crop_path": "crops/9.png"}, r"crops/9\.png of .* does not exist"),
+            ({"crop_path": None, "image_path": "crops/0.png", "bbox_xyxy": [5, 5, 2, 9]}, "bbox_"),
+            ({"crop_path": None, "image_path": "crops/0.png", "bbox_xyxy": "all"}, "bbox_xyxy"),
+            ({"label": None}, r"1 of 4 .* have no label"),
+            ({"id": "veh_1_2"}, "'veh_1_2' stands twice, in line 1 of .* line 3 of"),
+        ],
+    )
+    def test_wrong_records(self, tmp_path, change, message):
+        records = self.records(tmp_path)
+        records[0] |= change
+        with pytest.raises(DataError, match=message):
+            open_table(write_jsonl(tmp_path / "manifest.jsonl", records))
+
+    def test_missing_pictures_are_named(self, tmp_path):
+        records = self.records(tmp_path)
+        (tmp_path / "crops" / "2.png").unlink()
+        with pytest.raises(DataError, match=r"1 pictures .* do not exist \(.*2\.png\)"):
+            open_table(write_jsonl(tmp_path / "manifest.jsonl", records))
+
+    def test_not_json(self, tmp_path):
+        place = write_jsonl(tmp_path / "manifest.jsonl", self.records(tmp_path))
+        place.write_text(place.read_text() + '{"id": "cut o')
+        with pytest.raises(DataError, match=r"line 5 of .* is not JSON"):
+            open_table(place)
+
+    def test_several(self, tmp_path):
+        for name in ("manifest_a.jsonl", "manifest_b.jsonl"):
+            write_jsonl(tmp_path / name, self.records(tmp_path))
+        with pytest.raises(DataError, match=r"2 manifests \(manifest_a\.jsonl, manifest_b"):
+            open_table(tmp_path)
+
+
+class TestUnlabelled:
+    def test_folder_in_natural_order(self, tmp_path):
+        for name in ("10.png", "9.png", "b/1.jpg", "B2.PNG"):
+            draw(tmp_path / name, 1)
+        (tmp_path / "notes.txt").write_text("left out without a word")
+        table = open_table(tmp_path, labelled=False)
+        assert table.ids == ("9.png", "10.png", "B2.PNG", "b/1.jpg")
+        assert table.labels.tolist() == [-1] * 4
+        assert table.classes == ()
+        assert table.notices == ()
+
+    def test_zip(self, tmp_path):
+        place = write_zip(
+            tmp_path / "p.zip", {"t/10.png": 1, "t/9.png": 2, "__MACOSX/t/._9.png": b""}
+        )
+        assert open_table(place, labelled=False).ids == ("t/9.png", "t/10.png")
+
+    def test_csv_keeps_ids_and_order(self, tmp_path):
+        for name in ("007.jpg", "a b.png", "x.png"):
+            draw(tmp_path / "test" / name, 1)
+        rows = [("image_id",), ("x.png",), ("007",), ("a b",)]
+        for place in (write_csv(tmp_path / "test.csv", rows, bom=True), tmp_path):
+            table = open_table(place, labelled=False)
+            assert table.ids == ("x.png", "007", "a b")
+            assert [p.file.name for p in table.places] == ["x.png", "007.jpg", "a b.png"]
+
+    def test_sample_submission(self, tmp_path):
+        draw(tmp_path / "test" / "a.png", 1)
+        place = write_csv(tmp_path / "sample.csv", [("image_id", "label"), ("a", 0)])
+        table = open_table(place, labelled=False)
+        assert table.places[0].file == tmp_path / "test" / "a.png"
+        assert table.labels.tolist() == [-1]
+
+    def test_competition_means_its_test_folder(self, tmp_path):
+        draw(tmp_path / "train" / "a.png", 1)
+        draw(tmp_path / "test" / "b.png", 1)
+        write_csv(tmp_path / "train.csv", [("image_id", "label"), ("a", 0)])
+        assert open_table(tmp_path, labelled=False).ids == ("b.png",)
+
+    def test_ids_stand_once(self, tmp_path):
+        draw(tmp_path / "test" / "a.png", 1)
+        place = write_csv(tmp_path / "test.csv", [("image_id",), ("a",), ("a",)])
+        with pytest.raises(DataError, match="stands twice"):
+            open_table(place, labelled=False)
+
+    def test_manifest_and_index(self, tmp_path):
+        draw(tmp_path / "m" / "a.png", 1)
+        write_jsonl(tmp_path / "m" / "manifest.jsonl", [{"id": "q", "image_path": "a.png"}])
+        assert open_table(tmp_path / "m", labelled=False).ids == ("q",)
+        draw(tmp_path / "i" / "a.png", 1)
+        write_csv(tmp_path / "i" / "index.csv", [("file",), ("a.png",)])
+        assert open_table(tmp_path / "i", labelled=False).ids == ("a.png",)
+
+    def test_nothing(self, tmp_path):
+        (tmp_path / "a.txt").write_text("?")
+        with pytest.raises(DataError, match=r"no pictures, but a\.txt"):
+            open_table(tmp_path, labelled=False)
+
+
+class TestUnrecognised:
+    def test_what_is_recognised_and_what_was_found(self, tmp_path):
+        for at in range(7):
+            draw(tmp_path / f"{at}.png", at)
+        with pytest.raises(DataError, match=r"0\.png, .* and 2 more \(7 \.png\).*class folders"):
+            open_table(tmp_path)
+
+    def test_empty(self, tmp_path):
+        with pytest.raises(DataError, match="found nothing: expected class folders"):
+            open_table(tmp_path)
+
+    def test_absent(self, tmp_path):
+        with pytest.raises(DataError, match="does not exist: expected class folders"):
+            open_table(tmp_path / "none")
+
+    def test_other_files(self, tmp_path):
+        (tmp_path / "x.tar").write_bytes(b"")
+        with pytest.raises(DataError, match=r"x\.tar is a \.tar file"):
+            open_table(tmp_path / "x.tar")
+        (tmp_path / "x.zip").write_bytes(b"PK no zip")
+        with pytest.raises(DataError, match="is no zip, or cut short"):
+            open_table(tmp_path / "x.zip")
+
+    def test_relative_places_do_not_hang_on_where_we_are(self, tmp_path, monkeypatch):
+        class_folders(tmp_path / "set", {"a": 1, "b": 1})
+        monkeypatch.chdir(tmp_path)
+        table = open_table(Path("set"))
+        monkeypatch.chdir("/")
+        assert Reader().content(table.places[0]) == encoded(0)

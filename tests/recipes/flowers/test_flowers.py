@@ -1,0 +1,79 @@
+"""`flowers`: the drawn pictures, and the guide's commands as they are composed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tunewright
+from tunewright.errors import ConfigError
+from tunewright.recipes.flowers.config import FlowersConfig
+from tunewright.recipes.flowers.drawn import COUNTS, KINDS, SIDE, draw_flower, write_flowers
+
+
+def config(*words: str, name: str | None = None) -> FlowersConfig:
+    found = tunewright.show("flowers", *words, config_name=name).config
+    assert isinstance(found, FlowersConfig)
+    return found
+
+
+def test_drawn_flowers_are_the_same_each_time_and_differ_from_each_other() -> None:
+    one, other = (np.asarray(draw_flower(KINDS[0], np.random.default_rng(seed))) for seed in (0, 0))
+    assert one.shape == (SIDE, SIDE, 3)
+    assert (one == other).all()
+    assert (one != np.asarray(draw_flower(KINDS[0], np.random.default_rng(1)))).any()
+
+
+def test_the_drawn_set_is_complete(tmp_path: Path) -> None:
+    write_flowers(tmp_path)
+    lines = (tmp_path / "index.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + len(KINDS) * sum(COUNTS.values())
+
+
+def test_the_guides_quick_test_composes() -> None:
+    found = config(
+        "model=convnext_tiny", "training=focal", "augmentation=medium", "training.epochs=2"
+    )
+    assert found.model.name == "convnext_tiny"
+    assert found.model.pretrained
+    assert found.loss.type == "focal"
+    assert found.augmentation.type == "medium"
+    assert found.training.epochs == 2
+
+
+def test_high_performance_is_what_the_guide_says() -> None:
+    found = config(name="high_performance")
+    assert found.model.name == "tf_efficientnetv2_l"
+    assert (found.loss.type, found.augmentation.type) == ("focal", "ultra_strong")
+    assert config("training.epochs=7", name="high_performance").training.epochs == 7
+
+
+def test_the_guides_keys_act() -> None:
+    found = config(
+        "dataset=folder", "dataset.batch_size=16", "val_split=0.2", "training.use_amp=false",
+        "training.focal_gamma=3.0", "training=focal", "model.drop_rate=0.1",
+    )  # fmt: skip
+    assert found.training.batch_size == 16
+    assert found.data.val_split == 0.2
+    assert found.training.precision == "fp32"
+    assert found.loss.model_dump()["gamma"] == 3.0
+    assert found.model.dropout == 0.1
+    assert config("use_amp=true").training.precision == "auto"
+
+
+def test_pretrained_weights_that_cannot_be_had_stop_with_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"model\.pretrained=false"):
+        tunewright.train("flowers", "model=convnext_tiny", "executor.type=inline")
+
+
+def test_a_small_network_learns_the_drawn_flowers(tmp_path: Path) -> None:
+    trained = tunewright.train(
+        "flowers", "model.name=test_resnet", "data.image_size=32", "training.epochs=3",
+        "augmentation=light", "executor.type=inline", runs_dir=tmp_path,
+    )  # fmt: skip
+    assert trained.metric == "val_accuracy"
+    assert trained.mean > 1 / len(KINDS)

@@ -1,0 +1,113 @@
+"""`longtail`: the embedded digits, the guide's own file, and what its losses are told."""
+
+import csv
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tunewright
+from tunewright.config.compose import compose
+from tunewright.recipes.find import find_recipe
+from tunewright.recipes.longtail.digits import write_digits
+from tunewright.search.watch import Watch
+
+GUIDE = """
+study:
+  name: colornet
+  direction: maximize
+  n_trials: 4
+  sampler: {type: TPE}
+  pruner: {type: MedianPruner, n_startup_trials: 5, n_warmup_steps: 10}
+hyperparameters:
+  backbone: {type: categorical, choices: [colornet_v1]}
+  fusion: {type: categorical, choices: [msff, global_concat, simple_concat]}
+  loss_fn: {type: categorical, choices: [smooth_modulation, focal]}
+  tau: {type: float, low: 0.3, high: 0.8}
+  modulation_type: {type: categorical, choices: [linear, cosine, step]}
+  focal_gamma: {type: float, low: 1.0, high: 3.0}
+  focal_alpha: {type: float, low: 0.1, high: 0.5}
+  dropout: {type: float, low: 0.1, high: 0.5}
+  image_size: {type: categorical, choices: [224, 256, 288]}
+  batch_size: {type: categorical, choices: [16, 32, 48, 64]}
+  lr: {type: float, low: 5.0e-5, high: 5.0e-3, log: true}
+  weight_decay: {type: float, low: 1.0e-6, high: 5.0e-3, log: true}
+fixed:
+  epochs: 200
+  use_weighted_sampler: true
+"""
+
+
+class Heard(Watch):
+    """Keeps the notices."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def test_the_embedded_digits_have_a_long_tail_and_balanced_rest(tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    with (tmp_path / "index.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    train = Counter(row["label"] for row in rows if row["split"] == "train")
+    assert (train["0"], train["9"]) == (100, 5)
+    assert sorted(train.values(), reverse=True) == [train[str(label)] for label in range(10)]
+    assert set(Counter(r["label"] for r in rows if r["split"] == "test").values()) == {40}
+    names = zipfile.ZipFile(tmp_path / "digits.zip").namelist()
+    assert sorted(names) == sorted(row["file"] for row in rows)
+    assert len(set(names)) == len(names)
+
+
+def test_the_guides_own_file_becomes_a_conditional_space(tmp_path: Path) -> None:
+    (tmp_path / "hyperparameters.yaml").write_text(GUIDE)
+    space, notices = tunewright.space("longtail", space=tmp_path / "hyperparameters.yaml")
+    paths = {parameter.path for parameter in space.parameters}
+    assert {"loss.tau", "loss.gamma", "data.image_size", "model.fusion"} <= paths
+    assert "loss.alpha" not in paths
+    assert any("inert" in notice and "alpha" in notice for notice in notices)
+    first = space.default()
+    assert first is not None
+    assert first["loss.tau"] == 0.5
+    assert "loss.gamma" not in first, "focal's own parameter in a trial of smooth modulation"
+
+
+def test_the_guides_fixed_settings_arrive(tmp_path: Path) -> None:
+    (tmp_path / "hyperparameters.yaml").write_text(GUIDE)
+    shown = tunewright.show("longtail", str(tmp_path / "hyperparameters.yaml")).config
+    assert shown.training.epochs == 200
+    assert shown.study.trials == 4
+    assert shown.data.weighted_sampler
+    assert shown.study.pruner.type == "median"
+
+
+def test_correcting_twice_is_told_with_the_ratio() -> None:
+    recipe = find_recipe("longtail")
+    config = compose(recipe, ["data.weighted_sampler=true"]).config
+    assert any("times as much" in notice for notice in recipe.check_data(config))
+
+
+@pytest.mark.parametrize("loss", ["focal", "ldam", "balanced_softmax", "class_balanced"])
+def test_every_loss_trains(loss: str, tmp_path: Path) -> None:
+    words = ["model.fusion=simple_concat", "data.image_size=16", "executor.type=inline"]
+    trained = tunewright.train(
+        "longtail", f"loss={loss}", *words, "training.epochs=1", runs_dir=tmp_path
+    )
+    assert 0.0 <= trained.mean <= 1.0
+
+
+def test_a_study_of_the_embedded_digits_ends_with_a_measured_model(tmp_path: Path) -> None:
+    heard = Heard()
+    words = ["model.fusion=simple_concat", "data.image_size=16", "executor.type=inline"]
+    tuned = tunewright.tune(
+        "longtail", *words, "training.epochs=2", "stages.explore.training.epochs=2",
+        "study.pruner.type=none", trials=2, runs_dir=tmp_path, watch=heard,
+    )  # fmt: skip
+    assert tuned.evaluation is not None
+    assert {"accuracy", "macro_f1", "tail_accuracy"} <= tuned.evaluation["metrics"].keys()
+    stored = yaml.safe_load((tuned.folder.path / "best_config.yaml").read_text())
+    assert stored["data"]["store"] in ("auto", "memory")
