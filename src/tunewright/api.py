@@ -627,7 +627,8 @@ def _run_and_views(
 ) -> tuple[Path | str | None, dict[str, str]]:
     """Which word is the run, and the others as settings of views, as typed."""
     if isinstance(run, str) and run.startswith("tta.") and "=" in run:
-        run, words = None, (run, *words)
+        words = (run, *words)
+        run = None
     for word in words:
         if "=" not in word:
             raise UsageError(f"{word!r}", expected="one run, then words such as tta.rotate=5")

@@ -17,13 +17,17 @@ from tunewright.parts.classify.weights import load_file_weights, no_weights, pre
 
 
 class ImageClassifier(nn.Module):
-    """A backbone of four levels, a fusion, and a head of dropout and one linear map."""
+    """A backbone of four levels, a fusion, and a head of dropout and one linear map.
+
+    pretrained_cfg: what timm says of the backbone's weights, such as how pictures are normalised.
+    """
 
     def __init__(
         self, backbone: nn.Module, fusion: nn.Module, classes: int, dropout: float
     ) -> None:
         super().__init__()
         self.backbone, self.fusion = backbone, fusion
+        self.pretrained_cfg = getattr(backbone, "pretrained_cfg", None)
         width = cast(int, fusion.width)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
 

@@ -68,7 +68,7 @@ def ask(question: str, *arguments: str) -> Any:
     In this process where torch is loaded anyway, else in a child. Raises RunError when the child
     fails.
     """
-    if "torch" in sys.modules:
+    if sys.modules.get("torch") is not None:
         from tunewright.parts.classify import timm_models
 
         return getattr(timm_models, question)(*arguments)
