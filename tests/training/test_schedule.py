@@ -54,6 +54,14 @@ def test_warm_up_reaches_one_in_its_last_step_and_never_is_zero() -> None:
     assert factors(Constant(warmup_fraction=0.25, warmup_steps=0)) == [1.0] * STEPS
 
 
+def test_a_warm_up_may_be_given_in_epochs_and_steps_win() -> None:
+    assert factors(Cosine(warmup_epochs=1.5)) == factors(Cosine(warmup_steps=15))
+    assert factors(Cosine(warmup_epochs=1, warmup_fraction=0.5)) == factors(Cosine(warmup_steps=10))
+    both = Cosine(warmup_steps=3, warmup_epochs=2, warmup_fraction=0.5)
+    assert factors(both) == factors(Cosine(warmup_steps=3))
+    assert factors(Constant(warmup_fraction=0.25, warmup_epochs=0)) == [1.0] * STEPS
+
+
 def test_what_follows_the_warm_up_runs_over_the_rest() -> None:
     found = factors(Cosine(warmup_steps=10))
     assert found[10] == 1.0

@@ -248,6 +248,38 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best(tmp_path: Path
     assert len(run.curve) == 4
 
 
+@pytest.mark.parametrize(("min_delta", "epochs"), [(0.0, 7), (0.05, 3), (0.5, 3)])
+def test_patience_may_ask_for_more_than_a_little_while_the_best_is_the_best(
+    tmp_path: Path, min_delta: float, epochs: int
+) -> None:
+    run = Run(
+        tmp_path,
+        "training.patience=2",
+        f"training.min_delta={min_delta}",
+        "training.epochs=20",
+        "optim.lr=1e-9",
+        EVERY_EPOCH,
+    )
+    losses = [0.9, 0.88, 0.86, 0.84, 0.82, 0.83, 0.83, 0.1]
+
+    class Told(BlobsMetrics):
+        def compute(self) -> dict[str, float]:
+            return {"loss": losses[len(run.curve)], "accuracy": 0.0}
+
+    class TellsLosses(BlobsTask):
+        def metrics(self) -> BlobsMetrics:
+            return Told()
+
+    if epochs > 3:  # patience is counted on where it stood
+        assert run.attempt(task=TellsLosses(), ask=("pause", 6)).state == "paused"
+    outcome = run.attempt(task=TellsLosses())
+    assert outcome.state == "done"
+    assert len(run.curve) == epochs
+    best = min(range(epochs), key=lambda epoch: losses[epoch])
+    assert (outcome.best_step, outcome.metrics["val_loss"]) == (best + 1, losses[best])
+    assert read_best(run.folder.checkpoints / "best.safetensors").epoch == best + 1
+
+
 @pytest.mark.parametrize(
     ("kind", "state", "resumable"),
     [("pause", "paused", True), ("prune", "pruned", False), ("cancel", "failed", True)],

@@ -196,7 +196,7 @@ def _measure(
     for choice in new:
         visit(choice)
     best = best_of({c: times[c] for c in choices if c in times}, steps)
-    if len(new) + 2 <= visits and best != plain:  # a neighbour may have slowed either
+    if new and len(new) + 2 <= visits and best != plain:  # a neighbour may have slowed either
         visit(plain)
         visit(best)
         best = best_of({c: times[c] for c in choices if c in times}, steps)

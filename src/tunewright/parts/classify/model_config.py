@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import Count, Fraction, Positive, Section
+from tunewright.config.section import Count, Fraction, Positive, Section
 from tunewright.errors import ConfigError
 
 COLORNET = "colornet_v1"

@@ -59,13 +59,15 @@ def table(wanted: str, classes: int, limit: int) -> dict[str, Any]:
             rows.append(asdict(row_of(name, section, classes)))
         except Exception as error:  # a model that needs a package, or cannot be built on no device
             failed.append(f"{name} ({' '.join(str(error).split())[:100]})")
-    near = [] if found else get_close_matches(wanted, [*_short(), *names()], n=3, cutoff=0.5)
+    known = names()
+    every = dict.fromkeys([*_short(), *known])
+    near = [] if found else get_close_matches(wanted, list(every), n=3, cutoff=0.5)
     return {
         "rows": rows,
         "left_out": max(0, len(found) - limit),
         "failed": failed,
         "near": near,
-        "known": len(names()),
+        "known": len(known),
     }
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tunewright.errors import ConfigError, RunError
+from tunewright.parts.classify.model_config import COLORNET, ImageModel
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder
 
@@ -62,13 +63,30 @@ def timm_facts(name: str) -> TimmFacts:
     return TimmFacts(**found | {"files": tuple(found["files"])})
 
 
+def input_size(section: ImageModel, image_size: int) -> int:
+    """The side of the pictures that the model is run at.
+
+    `section.input_size`, else the only size of a model that takes no other, else `image_size`,
+    the side of the data's pictures. Raises ConfigError for a size that the model cannot take.
+    """
+    if section.name == COLORNET:
+        return section.input_size or image_size
+    facts = timm_facts(section.name)
+    if facts.rigid and section.input_size not in (None, facts.size):
+        raise ConfigError(
+            f"model.input_size = {section.input_size} with model.name = {section.name}",
+            expected=f"{facts.size}, the one size that this model takes",
+        )
+    return section.input_size or (facts.size if facts.rigid else image_size)
+
+
 def ask(question: str, *arguments: str) -> Any:
     """Call a function of `timm_models` by name, and get its answer as plain values.
 
     In this process where torch is loaded anyway, else in a child. Raises RunError when the child
     fails.
     """
-    if "torch" in sys.modules:
+    if sys.modules.get("torch") is not None:
         from tunewright.parts.classify import timm_models
 
         return getattr(timm_models, question)(*arguments)

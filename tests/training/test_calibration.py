@@ -1,0 +1,392 @@
+"""What pays is tried on a copy, chosen by predicted time, written down, and measured once."""
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tunewright.config.compose import compose
+from tunewright.config.schema import RunConfig
+from tunewright.recipes.find import find_recipe
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import Goal
+from tunewright.search.prepare import run_part
+from tunewright.training import calibration
+from tunewright.training.calibration import Choice, Timed, best_of, settle
+from tunewright.training.checkpoint import load_weights
+from tunewright.training.layout import lay_out
+from tunewright.training.randomness import random_state
+from tunewright.training.reporter import Reporter
+from tunewright.training.start import start
+from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
+
+CPU = torch.device("cpu")
+FP32, BF16 = Choice(), Choice("bf16")
+LAST, BOTH = Choice(layout="channels_last"), Choice("bf16", "channels_last")
+Batch = tuple[Tensor, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A cache of its own, one thread, and a CPU that is said to multiply bf16 itself."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(calibration, "native_bf16", lambda: True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path / "home" / ".cache" / "tunewright" / "calibration"
+    torch.set_num_threads(threads)
+
+
+class Pictures:
+    """Random pictures in four classes."""
+
+    def __init__(self, rows: int) -> None:
+        draw = torch.Generator().manual_seed(0)
+        self.images = torch.randn(rows, 3, 8, 8, generator=draw)
+        self.labels = torch.randint(4, (rows,), generator=draw)
+
+    def __len__(self) -> int:
+        return len(self.labels) // 8
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        order = torch.randperm(
+            len(self.labels), generator=torch.Generator().manual_seed(epoch)
+        ).split(8)
+        torch.rand(1)  # as a DataLoader does when it seeds its workers
+        for rows in order[: len(self)]:
+            yield self.images[rows], self.labels[rows]
+
+
+class Sorting(Task):
+    """Plain classification, with a state that each step moves."""
+
+    metrics_directions: Mapping[str, Any] = {"loss": "min"}
+
+    def __init__(self) -> None:
+        self.steps = torch.zeros(())
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        self.steps += 1
+        return Loss(F.cross_entropy(model(batch[0]), batch[1]), {})
+
+    def predict(self, model: nn.Module, batch: Batch) -> Arrays:
+        return {"logits": model(batch[0]), "labels": batch[1]}
+
+    def metrics(self) -> Metrics:
+        return Losses()
+
+
+class Losses(Metrics):
+    """The mean cross-entropy of a pass."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def update(self, arrays: Arrays) -> None:
+        self.seen.append(float(F.cross_entropy(arrays["logits"].float(), arrays["labels"])))
+
+    def compute(self) -> dict[str, float]:
+        return {"loss": sum(self.seen) / len(self.seen)}
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 4),
+    )
+
+
+def setup(rows: int = 64) -> Setup:
+    return Setup(network(), Sorting(), Pictures(rows), Pictures(16), calibrate=True)
+
+
+def config(*overrides: str) -> RunConfig:
+    return compose(find_recipe("blobs"), ["goal=val_loss", *overrides]).config
+
+
+class Told:
+    """Times as if they had been measured."""
+
+    def __init__(self, seconds: Mapping[Choice, float], losses: Mapping[Choice, float]) -> None:
+        self.seconds, self.losses, self.visits = seconds, losses, list[Choice]()
+
+    def timed(self, choice: Choice) -> Timed:
+        self.visits.append(choice)
+        if choice not in self.seconds:
+            raise RuntimeError("no kernel")
+        return Timed(self.seconds[choice], self.losses.get(choice, 1.0), 40.0 * choice.compiled)
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def told(seconds: Mapping[Choice, float], losses: Mapping[Choice, float] | None = None) -> Told:
+        answers = Told(seconds, losses or {})
+        monkeypatch.setattr(calibration, "_Trying", lambda *_: answers)
+        return answers
+
+    return told
+
+
+def everything_of(made: Setup) -> list[Any]:
+    task: Any = made.task
+    return [
+        {name: (t.clone(), t.stride()) for name, t in made.model.state_dict().items()},
+        [p.grad for p in made.model.parameters()],
+        made.model.training,
+        dict(made.model._forward_pre_hooks),
+        task.steps.clone(),
+        {name: copy.deepcopy(value) for name, value in random_state().items()},
+    ]
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def test_the_run_is_left_bit_for_bit_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "SHORT_SECONDS", 0.0)
+    made = setup()
+    before = everything_of(made)
+    _, notices = settle(made, config("training.epochs=40"), CPU)
+    assert "calibration: " in notices[0]
+    assert same(everything_of(made), before)
+
+
+def test_every_way_is_tried_and_kept(monkeypatch: pytest.MonkeyPatch, alone: Path) -> None:
+    monkeypatch.setattr(calibration, "SHORT_SECONDS", 0.0)
+    _, [notice] = settle(setup(), config("training.epochs=40"), CPU)
+    for words in ("fp32, contiguous", "bf16, contiguous", "fp32, channels_last"):
+        assert words in notice
+    [stored] = [json.loads(file.read_text()) for file in alone.glob("*.json")]
+    assert len(stored["times"]) == 4
+    assert stored["key"]["threads"] == 1
+    assert str(alone) not in json.dumps(stored)
+
+
+def test_a_short_training_tries_nothing_but_one_way(times: Any) -> None:
+    answers = times({FP32: 0.001})
+    choice, notices = settle(setup(), config("training.epochs=50"), CPU)
+    assert (choice, notices) == (FP32, [])
+    assert answers.visits == [FP32]
+    settle(setup(), config("training.epochs=50"), CPU)
+    assert answers.visits == [FP32]  # not even that a second time
+
+
+def test_a_setup_that_does_not_ask_is_left_alone(times: Any) -> None:
+    answers = times({})
+    quiet = replace(setup(), calibrate=False)
+    assert settle(quiet, config("training.epochs=10000"), CPU) == (FP32, [])
+    always = config("training.compile=always", "training.layout=channels_last")
+    assert settle(quiet, always, CPU) == (replace(LAST, compiled=True), [])
+    assert answers.visits == []
+
+
+def test_the_fastest_is_chosen_and_reused(times: Any) -> None:
+    answers = times({FP32: 0.2, BF16: 0.18, LAST: 0.15, BOTH: 0.1})
+    choice, [notice] = settle(setup(), config("training.epochs=100"), CPU)  # 800 steps
+    assert choice == BOTH
+    assert notice.startswith("calibration: bf16, channels_last, 0.1 s a step (")
+    assert "fp32, contiguous 0.2 s" in notice
+    assert "in all" in notice
+    assert answers.visits == [FP32, BOTH, BF16, LAST, FP32, BOTH]
+    again, [notice] = settle(setup(), config("training.epochs=90", "seed=7"), CPU)
+    assert again == BOTH
+    assert "as measured before" in notice
+    assert len(answers.visits) == 6
+
+
+def test_other_shapes_are_measured_anew(times: Any) -> None:
+    answers = times({FP32: 0.2, BOTH: 0.1, LAST: 0.3, BF16: 0.3})
+    settle(setup(), config("training.epochs=100"), CPU)
+    seen = len(answers.visits)
+    settle(setup(), config("training.epochs=100", "training.accumulate=2"), CPU)
+    assert len(answers.visits) > seen
+    seen = len(answers.visits)
+    torch.set_num_threads(2)
+    settle(setup(), config("training.epochs=100"), CPU)
+    assert len(answers.visits) > seen
+
+
+def test_trying_costs_a_share_of_the_training_at_most(times: Any) -> None:
+    answers = times({FP32: 2.0, BF16: 1.0, LAST: 1.0, BOTH: 1.5})
+    choice, _ = settle(setup(), config("training.epochs=5"), CPU)  # 40 steps, 80 seconds
+    assert answers.visits == [FP32, BOTH]
+    assert choice == BOTH
+
+
+@pytest.mark.parametrize(
+    ("overrides", "visits"),
+    [
+        (["training.precision=fp32"], {FP32, LAST}),
+        (["training.layout=contiguous"], {FP32, BF16}),
+        (["training.layout=channels_last"], {LAST, BOTH}),
+        (["training.precision=bf16", "training.layout=channels_last"], {BOTH}),
+    ],
+)
+def test_what_is_set_stays_as_it_is(times: Any, overrides: list[str], visits: set[Choice]) -> None:
+    answers = times({FP32: 0.2, BF16: 0.3, LAST: 0.3, BOTH: 0.1})
+    choice, _ = settle(setup(), config("training.epochs=100", *overrides), CPU)
+    assert set(answers.visits) == visits
+    assert choice == min(visits, key=lambda c: answers.seconds[c])
+
+
+def test_all_settled_by_hand_asks_nothing(times: Any) -> None:
+    answers = times({})
+    by_hand = ["training.precision=fp32", "training.layout=contiguous", "training.compile=never"]
+    assert settle(setup(), config(*by_hand), CPU) == (FP32, [])
+    assert answers.visits == []
+
+
+def test_a_plainer_way_wins_where_it_is_as_good() -> None:
+    assert best_of({FP32: Timed(1.0, 1.0), BOTH: Timed(0.98, 1.0)}, 1000) == FP32
+    assert best_of({LAST: Timed(1.0, 1.0), BF16: Timed(0.99, 1.0)}, 1000) == LAST
+    assert best_of({FP32: Timed(1.0, 1.0), BOTH: Timed(0.9, 1.0)}, 1000) == BOTH
+
+
+def test_what_changes_the_loss_is_not_chosen() -> None:
+    times = {FP32: Timed(1.0, 2.0), BF16: Timed(0.1, 2.2), LAST: Timed(0.9, 2.01)}
+    assert best_of(times, 1000) == LAST
+
+
+def test_a_compiler_must_give_back_what_it_takes() -> None:
+    compiled = replace(BOTH, compiled=True)
+    times = {BOTH: Timed(1.0, 1.0), compiled: Timed(0.8, 1.0, 40.0)}
+    assert best_of(times, 150) == BOTH
+    assert best_of(times, 10_000) == compiled
+
+
+@pytest.mark.parametrize(
+    ("seconds", "setting", "tried"),
+    [(1.0, "auto", False), (9.0, "auto", True), (9.0, "never", False)],
+)
+def test_compiling_is_tried_for_long_trainings_only(
+    times: Any, seconds: float, setting: str, tried: bool
+) -> None:
+    compiled = replace(BOTH, compiled=True)
+    every = {FP32: 2.0, BF16: 1.5, LAST: 1.5, BOTH: 1.0, compiled: 0.5}
+    answers = times({choice: seconds * value for choice, value in every.items()})
+    overrides = ["training.epochs=100", f"training.compile={setting}"]
+    choice, _ = settle(setup(), config(*overrides), CPU)
+    assert (compiled in answers.visits) == tried
+    assert choice == (compiled if tried else BOTH)
+
+
+def test_what_does_not_work_here_is_told_and_left(times: Any) -> None:
+    times({FP32: 0.2, LAST: 0.1})
+    choice, notices = settle(setup(), config("training.epochs=100"), CPU)
+    assert choice == LAST
+    assert notices[0] == "calibration: bf16, channels_last does not work here (no kernel)"
+    times({})
+    other = config("training.epochs=100", "training.accumulate=2")
+    assert settle(setup(), other, CPU)[0] == FP32
+
+
+def test_a_loss_that_is_not_finite_is_left_to_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "SHORT_SECONDS", 0.0)
+    made = setup()
+    made.train.images.fill_(float("nan"))  # type: ignore[attr-defined]
+    choice, [notice] = settle(made, config("training.epochs=40"), CPU)
+    assert choice == FP32
+    assert "not a finite number" in notice
+
+
+def test_the_choice_is_written_into_the_run_and_acts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: Any
+) -> None:
+    monkeypatch.setattr(calibration, "SHORT_SECONDS", 0.0)
+    times({FP32: 0.2, BF16: 0.3, LAST: 0.1, BOTH: 0.3})
+    composed = compose(
+        find_recipe("blobs"), ["goal=val_loss", "training.epochs=40", "training.ema_decay=0.9"]
+    )
+    folder = RunFolder(tmp_path / "run")
+    folder.write_config(run_part(composed.tree))
+    reporter = Reporter(folder, folder.begin_attempt())
+    made = setup()
+    seen: set[bool] = set()
+    made.model[4].register_forward_pre_hook(  # type: ignore[index,operator]
+        lambda _, inputs: seen.add(inputs[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    try:
+        outcome = start(lambda *_: made, composed.config, Goal("val_loss", "min"), folder, reporter)
+    finally:
+        reporter.close()
+    assert outcome.state == "done"
+    written = folder.read_config()["training"]
+    assert (written["precision"], written["layout"]) == ("fp32", "channels_last")
+    assert written["compile"] == "never"
+    assert made.model[0].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[index,union-attr,operator]
+    assert seen == {True}
+    kept = load_weights(folder.checkpoints / "best.safetensors")
+    assert kept["0.weight"].is_contiguous()
+    assert set(kept) == set(network().state_dict())
+
+
+def test_a_layout_comes_and_goes_and_changes_no_number() -> None:
+    model = network().eval()
+    images = torch.randn(2, 3, 8, 8)
+    plain = model(images)
+    parameters = list(model.parameters())
+    lay_out(model, "channels_last")
+    assert torch.allclose(model(images), plain, atol=1e-6)
+    assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
+    assert copy.deepcopy(model)[0].weight.is_contiguous(memory_format=torch.channels_last)
+    lay_out(model, "channels_last")
+    assert len(model._forward_pre_hooks) == 1
+    twin = copy.deepcopy(model)
+    lay_out(twin, "contiguous")
+    assert (len(twin._forward_pre_hooks), len(model._forward_pre_hooks)) == (0, 1)
+    lay_out(model, "contiguous")
+    assert model[0].weight.is_contiguous()
+    assert torch.equal(model(images), plain)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_keeps_the_names_and_the_numbers(tmp_path: Path) -> None:
+    plain, compiled = (weights_of_a_run(tmp_path / way, way) for way in ("never", "always"))
+    assert plain.keys() == compiled.keys()
+    for name, tensor in plain.items():
+        assert torch.allclose(tensor.float(), compiled[name].float(), atol=1e-4), name
+
+
+def weights_of_a_run(place: Path, compiling: str) -> dict[str, Tensor]:
+    composed = compose(
+        find_recipe("blobs"),
+        [
+            "goal=val_loss",
+            "training.epochs=2",
+            "training.precision=fp32",
+            f"training.compile={compiling}",
+            "training.ema_decay=0.9",
+        ],
+    )
+    folder = RunFolder(place)
+    folder.write_config(run_part(composed.tree))
+    reporter = Reporter(folder, folder.begin_attempt())
+    made = setup()
+    made.model[3].p = 0.0  # type: ignore[index,union-attr]
+    try:
+        start(lambda *_: made, composed.config, Goal("val_loss", "min"), folder, reporter)
+    finally:
+        reporter.close()
+        torch._dynamo.reset()
+    return load_weights(folder.checkpoints / "best.safetensors")
