@@ -12,6 +12,7 @@ from tunewright.parts.classify.colornet import ColorNet
 from tunewright.parts.classify.fusion import FUSIONS
 from tunewright.parts.classify.model_config import COLORNET, ImageModel, check_model
 from tunewright.parts.classify.recomputing import count_batches_once
+from tunewright.parts.classify.timm_facts import input_size as input_size
 from tunewright.parts.classify.timm_facts import timm_facts
 from tunewright.parts.classify.weights import load_file_weights, no_weights, pretrained_file
 
@@ -34,23 +35,6 @@ class ImageClassifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, S, S] -> [B, classes]."""
         return cast(Tensor, self.head(self.fusion(self.backbone(images))))
-
-
-def input_size(section: ImageModel, image_size: int) -> int:
-    """The side of the pictures that the model is run at.
-
-    `section.input_size`, else the only size of a model that takes no other, else `image_size`,
-    the side of the data's pictures. Raises ConfigError for a size that the model cannot take.
-    """
-    if section.name == COLORNET:
-        return section.input_size or image_size
-    facts = timm_facts(section.name)
-    if facts.rigid and section.input_size not in (None, facts.size):
-        raise ConfigError(
-            f"model.input_size = {section.input_size} with model.name = {section.name}",
-            expected=f"{facts.size}, the one size that this model takes",
-        )
-    return section.input_size or (facts.size if facts.rigid else image_size)
 
 
 def make_image_model(

@@ -47,7 +47,8 @@ class Classifier:
     def logits(self, pictures: Tensor) -> Tensor:
         """Logits [B, C] in float32 of pictures [B, 3, size, size], uint8 on any device."""
         with torch.no_grad():
-            return self.model(self.prepared(pictures)).float()
+            logits: Tensor = self.model(self.prepared(pictures))
+            return logits.float()
 
     def prepared(self, pictures: Tensor) -> Tensor:
         """What the model takes: [B, 3, size, size] float32, normalised, on its device.

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tunewright.errors import ConfigError, RunError
+from tunewright.parts.classify.model_config import COLORNET, ImageModel
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder
 
@@ -60,6 +61,23 @@ def timm_facts(name: str) -> TimmFacts:
             + "See tunewright models FILTER for names.",
         )
     return TimmFacts(**found | {"files": tuple(found["files"])})
+
+
+def input_size(section: ImageModel, image_size: int) -> int:
+    """The side of the pictures that the model is run at.
+
+    `section.input_size`, else the only size of a model that takes no other, else `image_size`,
+    the side of the data's pictures. Raises ConfigError for a size that the model cannot take.
+    """
+    if section.name == COLORNET:
+        return section.input_size or image_size
+    facts = timm_facts(section.name)
+    if facts.rigid and section.input_size not in (None, facts.size):
+        raise ConfigError(
+            f"model.input_size = {section.input_size} with model.name = {section.name}",
+            expected=f"{facts.size}, the one size that this model takes",
+        )
+    return section.input_size or (facts.size if facts.rigid else image_size)
 
 
 def ask(question: str, *arguments: str) -> Any:
