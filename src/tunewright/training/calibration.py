@@ -24,7 +24,7 @@ from tunewright.training.layout import Layout, lay_out
 from tunewright.training.optim import make_optimizer, set_factor
 from tunewright.training.precision import Precision, cpu_precision, native_bf16
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
-from tunewright.training.step_times import Choice, Timed, key_of, kept_times
+from tunewright.training.step_times import Choice, Timed, kept_times, key_of
 from tunewright.training.task import Batch, Clock, Setup
 from tunewright.training.trainer import resolve_precision
 
