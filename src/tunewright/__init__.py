@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunewright.api import (
         analyze,
+        augment,
         benchmark,
         check,
         dashboard,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "analyze",
+    "augment",
     "benchmark",
     "check",
     "dashboard",

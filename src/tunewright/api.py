@@ -476,6 +476,26 @@ def lr_find(
     return sweep(request.recipe, request.composed, runs=runs, low=low, high=high, steps=steps)
 
 
+def augment(
+    *words: str,
+    level: str | None = None,
+    output: Path | str | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    config_name: str | None = None,
+    runs_dir: Path | str = RUNS,
+) -> "Mapping[str, Any]":
+    """Draw training pictures as they are and as `level`, or each level, varies them.
+
+    output: a PNG file. See `deliver.augment.augment`.
+    """
+    from tunewright.deliver.augment import augment as draw
+
+    request = _request(augment, words, config, config_dir, config_name)
+    runs = _runs(request, runs_dir)
+    return draw(request.recipe, request.composed, level=level, output=_path(output), runs=runs)
+
+
 def replay(
     run: Path | str,
     *options: str,
@@ -607,7 +627,8 @@ def _run_and_views(
 ) -> tuple[Path | str | None, dict[str, str]]:
     """Which word is the run, and the others as settings of views, as typed."""
     if isinstance(run, str) and run.startswith("tta.") and "=" in run:
-        run, words = None, (run, *words)
+        words = (run, *words)
+        run = None
     for word in words:
         if "=" not in word:
             raise UsageError(f"{word!r}", expected="one run, then words such as tta.rotate=5")

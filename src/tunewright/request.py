@@ -200,10 +200,11 @@ def function_request(words: Sequence[Any], space: object, settings: Mapping[str,
 def _whole(space: Mapping[str, Any]) -> Tree:
     """What a space file would hold: a mapping from names to domains gets its `parameters:`."""
     parameters = space.get("parameters")
-    is_whole = is_space_file(space) and (
-        not isinstance(parameters, Mapping)
-        or all(isinstance(fields, Mapping) for fields in parameters.values())
-    )
+    if isinstance(parameters, Mapping):
+        is_whole = all(isinstance(fields, Mapping) for fields in parameters.values())
+    else:  # lists of rules; a mapping is the domain of a parameter that is called so
+        rules = [space.get(key) for key in ("forbid", "avoid", "good")]
+        is_whole = is_space_file(space) and not any(isinstance(rule, Mapping) for rule in rules)
     return dict(space) if is_whole else {"parameters": dict(space)}
 
 

@@ -9,12 +9,12 @@ class TestPairs(RecipeContract):
 
 class TestLongtail(RecipeContract):
     name = "longtail"
-    small = ("model.fusion=simple_concat", "data.image_size=16", "training.precision=fp32")
+    small = ("model.name=test_resnet", "model.fusion=none", "data.image_size=16")
 
 
 class TestFlowers(RecipeContract):
     name = "flowers"
-    small = ("model.name=test_resnet", "data.image_size=32", "training.precision=fp32")
+    small = ("model.name=test_resnet", "data.image_size=32")
 
 
 class TestQuadratic(RecipeContract):
@@ -23,3 +23,7 @@ class TestQuadratic(RecipeContract):
 
 class TestBlobs(RecipeContract):
     name = "blobs"
+
+
+class TestTailed(RecipeContract):
+    name = "tailed"

@@ -31,6 +31,8 @@ class TestLongtail(TaskContract):
 
 
 class TestFlowersWithMixedPictures(TaskContract):
+    absent = ("many", "few", "tail")
+
     def make(self) -> Setup:
         overrides = ["model.name=test_resnet", "data.image_size=32", "training.batch_size=16"]
         return default_setup("flowers", *overrides, "mixing.mixup_alpha=0.2", "loss=focal")

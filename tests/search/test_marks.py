@@ -270,6 +270,26 @@ def test_marks_come_back_with_a_database_made_anew(tmp_path: Path) -> None:
     ]
 
 
+def test_a_function_has_good_and_avoided_points_too(tmp_path: Path) -> None:
+    space = {
+        "parameters": {"x": {"low": 0.0, "high": 1.0}, "kind": {"choices": ["a", "b"]}},
+        "avoid": [{"name": "large b", "when": {"x": {"above": 0.5}, "kind": "b"}}],
+        "good": [{"name": "known", "set": {"kind": "b", "x": 0.75}}],
+    }
+    words = (lambda params, report: params["x"], space, "executor.type=inline")
+    found = tunewright.tune(*words, trials=3, name="study", runs_dir=tmp_path)
+    assert names(found) == ["", "known", ""]
+    assert found.record.trials[1].avoided == ("large b",)
+    assert found.record.trials[1].parameters == {"kind": "b", "x": 0.75}
+
+
+def test_parameters_may_be_called_as_the_lists_are(tmp_path: Path) -> None:
+    space = {"good": {"low": 0.0, "high": 1.0}, "avoid": {"choices": [1, 2]}}
+    function = lambda params, report: params["good"] * params["avoid"]  # noqa: E731
+    found = tunewright.tune(function, space, "executor.type=inline", trials=2, runs_dir=tmp_path)
+    assert set(found.record.trials[0].parameters) == {"good", "avoid"}
+
+
 def record(*trials: tuple[str, float | None, bool]) -> StudyRecord:
     made = tuple(
         Trial(n, state, {}, score, {}, avoided=("no",) if case else ())  # type: ignore[arg-type]

@@ -1,11 +1,15 @@
 """What `plan` foretells, from a training of two epochs that leaves nothing behind."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from practice.quadratic.studies import tuned
 
 from tunewright import api
+from tunewright.cli import main
+from tunewright.cli.planned import plan_rows
 from tunewright.errors import RunError
 from tunewright.search.disk import folder_bytes
 
@@ -97,3 +101,77 @@ def test_every_seed_is_a_run(tmp_path: Path) -> None:
     three = api.plan(*words, "study.seeds=3", trials=10, runs_dir=tmp_path)
     assert three.search_seconds > 2.0 * one.search_seconds
     assert three.final_seconds < 2.0 * one.final_seconds
+
+
+FINITE = {
+    "point.x": {"type": "categorical", "choices": [0.0, 1.0, 2.0]},
+    "point.side": {"type": "categorical", "choices": ["left", "right"]},
+}
+
+
+def finite(**rest: Any) -> dict[str, Any]:
+    return {"inherit": False, "parameters": FINITE, **rest}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "quasi_random"])
+def test_a_space_that_comes_to_an_end_bounds_any_sampler(tmp_path: Path, sampler: str) -> None:
+    words = (*INLINE, f"study.sampler.type={sampler}", "study.pruner.type=none")
+    made = api.plan(*words, space=finite(), trials=20, runs_dir=tmp_path)
+    assert (made.grid, made.points, made.trials) == ((), 6, 6)
+    space = finite(forbid=[{"point.x": 0.0, "point.side": "left"}])
+    made = api.plan(*words, space=space, trials=20, runs_dir=tmp_path)
+    assert (made.points, made.trials) == (5, 5)
+    assert ("trials", "a space of 5 points: 5 trials of 8 epochs") in [
+        (name, text) for name, text in plan_rows(replace(made, step_seconds=0.1))
+    ]
+
+
+def test_a_space_that_nobody_would_count_is_not_counted(tmp_path: Path) -> None:
+    many = {f"point.{name}": {"low": -5.0, "high": 5.0, "step": 0.05} for name in ("x", "y")}
+    made = api.plan(*INLINE, space={"parameters": many}, trials=7, runs_dir=tmp_path)
+    assert (made.points, made.trials) == (None, 7)
+
+
+def test_what_comes_from_elsewhere_is_counted_and_nothing_is_stored(tmp_path: Path) -> None:
+    words = (*INLINE, "study.pruner.type=none")
+    first = api.tune(
+        *words, "study.final=false", space=finite(), trials=4, name="first", runs_dir=tmp_path
+    )
+    assert len(first.record.trials) == 4
+    before = sorted(file.name for file in tmp_path.iterdir())
+    made = api.plan(*words, space=finite(), trials=20, name="new", from_="first", runs_dir=tmp_path)
+    assert (made.carried, made.begun, made.trials, made.points) == (4, 0, 2, 6)
+    assert "4 of 4 trials of first are carried over" in made.notices
+    assert any("starts at the best configuration" in notice for notice in made.notices)
+    assert sorted(file.name for file in tmp_path.iterdir()) == before
+    table = tmp_path / "table.csv"
+    table.write_text("point.x,point.side,val_score\n1.0,left,0.5\n2.0,left,0.25\n")
+    made = api.plan(
+        *words, space=finite(), trials=20, name="new", imports=[table], runs_dir=tmp_path
+    )
+    assert (made.carried, made.trials) == (2, 4)
+    found = api.tune(
+        *words, "study.final=false", space=finite(), trials=20, name="new", imports=[table],
+        runs_dir=tmp_path,
+    )  # fmt: skip
+    assert len(found.record.own) == made.trials
+
+
+def test_a_plan_of_another_study_alone_is_typed_as_the_search_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned(tmp_path, "study.trials=3")
+    words = ["plan", "--from", "study", "--name", "new", "--trials", "5", "--runs-dir"]
+    monkeypatch.setattr("sys.argv", ["tunewright", *words, str(tmp_path)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert not caught.value.code
+    assert "5 trials, beside 3 carried over" in capsys.readouterr().out
+
+
+def test_a_study_whose_space_has_changed_is_planned_with_what_fits(tmp_path: Path) -> None:
+    words = (*INLINE, "study.pruner.type=none")
+    api.tune(*words, "study.final=false", space=finite(), trials=6, name="study", runs_dir=tmp_path)
+    smaller = finite(forbid=[{"point.side": "left"}])
+    made = api.plan(*words, space=smaller, trials=20, name="study", runs_dir=tmp_path)
+    assert (made.begun, made.trials, made.points) == (3, 3, 3)

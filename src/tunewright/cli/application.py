@@ -10,9 +10,12 @@ from tunewright.cli import deliver
 
 # isort: split
 from tunewright.cli import models
+
+# isort: split
+from tunewright.cli import augment
 from tunewright.cli.options import app
 from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
 
-__all__ = ["app", "deliver", "models", "run", "study"]
+__all__ = ["app", "augment", "deliver", "models", "run", "study"]
 
 app.add_typer(pairs, name="pairs", help="Data for the recipe pairs: embed, split.")

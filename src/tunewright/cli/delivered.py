@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tunewright.cli.wording import typed
-from tunewright.runs.quantities import duration
+from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
     from tunewright.deliver.check import Checked
@@ -111,7 +111,7 @@ def print_ensemble(console: Console, found: Mapping[str, Any], *, as_json: bool)
     _line(console, found["verdict"])
     costs = found["costs"]
     passed = {name: "within" if ok else "over" for name, ok in costs["passed"].items()}
-    sizes = {name: f"{count / 1e6:.1f} MB" for name, count in costs["bytes"].items()}
+    sizes = {name: size(count) for name, count in costs["bytes"].items()}
     _line(
         console,
         f"all together: {sizes['float32']} ({passed['size']} the limit), {sizes['float16']} in "
@@ -156,7 +156,8 @@ def print_exported(console: Console, found: Mapping[str, Any], *, as_json: bool)
     limit = "" if found["limit"] is None else f" (limit {found['limit']:g})"
     _line(
         console,
-        f"{found['to']}, {found['bytes'] / 1e6:.1f} MB ({found['bytes'] / 2**20:.1f} MiB): "
+        f"{found['to']}, {found['bytes']:,} bytes ({found['bytes'] / 1e6:.1f} MB, "
+        f"{found['bytes'] / 2**20:.1f} MiB): "
         f"max |delta| of the logits {found['largest_difference']:.3g}{limit}",
     )
     if (scored := found.get("accuracy")) is not None:
@@ -167,10 +168,10 @@ def print_exported(console: Console, found: Mapping[str, Any], *, as_json: bool)
             else f"validation accuracy {scored['float32']:.4f} in float32, "
             f"{scored['float16']:.4f} in float16 (n = {scored['pictures']})",
         )
-    size = found["size"]
+    side = found["size"]
     _line(
         console,
-        f"takes uint8 RGB pictures [batch, 3, {size}, {size}], returns {found['classes']} logits; "
+        f"takes uint8 RGB pictures [batch, 3, {side}, {side}], returns {found['classes']} logits; "
         "the normalisation is inside"
         if found["to"] != "safetensors"
         else "classes, size, normalisation and the model section are in its header",
@@ -184,6 +185,12 @@ def print_submitted(console: Console, found: Mapping[str, Any], *, as_json: bool
         print(json.dumps(found, indent=2))
         return
     _line(console, f"{found['rows']:,} predictions are in order: {found['predictions']}")
+    if not found["made_here"]:
+        _line(
+            console,
+            "note: these predictions are not what this run predicted last: code/inference.py in "
+            "the ZIP may answer otherwise",
+        )
     if found["output"] is None:
         _line(console, "no ZIP yet; nothing was written")
         return

@@ -42,6 +42,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         + (f", the mean of {len(best.seeds)} seeds" if best.seeds else "")
         + (f", carried from {best.imported_from}" if best.imported_from else "")
         + (f", the good combination {best.good!r}" if best.good else "")
+        + (f", advised against: {', '.join(best.avoided)}" if best.avoided else "")
     )
     for path, value in best.parameters.items():
         console.print(f"  {path:<24} {figure(value)}")
@@ -193,10 +194,8 @@ def print_analysis(
         console.print(trials_table(overview["top"], paths, console.width))
     for one in overview["good"]:
         score = "" if one["score"] is None else f" with {figure(one['score'])}"
-        _line(
-            console,
-            f"good combination {one['name']!r}: trial {one['trial']}, {one['state']}{score}",
-        )
+        end = f"trial {one['trial']} {one['state']}{score}"
+        _line(console, f"good combination {one['name']}: {end}")
     for row in overview["avoided"]:
         _line(console, f"note: {compared(row, overview['goal']) or counted(row)}")
     if overview["importances"]:

@@ -245,12 +245,15 @@ def _notes(
     )
     mib = max_bytes / len(members) / 2**20
     notes.append(
-        f"as constraints of a study: study.constraints=['size_mib <= {mib:.4g}', "
+        "as constraints of a study (latency of the model alone): "
+        f"study.constraints=['size_mib <= {mib:.4g}', "
         f"'latency_ms <= {max_ms / len(views) / len(members):.4g}']"
     )
     return notes
 
 
 def in_megabytes(count: float) -> str:
-    """`111.6 MB (106.4 MiB)`."""
+    """`111.6 MB (106.4 MiB)`; what is less than 0.1 MB in bytes."""
+    if count < 1e5:
+        return f"{count:,.0f} bytes"
     return f"{count / 1e6:.1f} MB ({count / 2**20:.1f} MiB)"

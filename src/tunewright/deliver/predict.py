@@ -144,7 +144,11 @@ def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
         "seconds": {"opening": opened - began, "predicting": seconds},
     }
     named = None if wanted.data is None else str(wanted.data)
-    record = {"data": named, "ids": ids_digest(table.ids)}
+    record = {
+        "data": named,
+        "ids": ids_digest(table.ids),
+        "content": content_digest(wanted.output),
+    }
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
     write_json(
         what.folder / RECORD,
@@ -180,7 +184,9 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
     """What is written for each class: as the source writes it, or its category id."""
     if not category_ids:
         return blend.classes
-    ids = blend.members[0].sets.train.category_ids
+    from tunewright.parts.classify.known_classes import classes_of
+
+    ids = classes_of(blend.members[0]).category_ids
     missing = [name for name in blend.classes if name not in ids]
     if missing:
         raise DataError(
@@ -259,6 +265,11 @@ def said_labels(labels: Sequence[str]) -> dict[str, int]:
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
     return dict(sorted(counts.items(), key=lambda entry: -entry[1]))
+
+
+def content_digest(file: Path) -> str:
+    """What tells whether a file still is what was written."""
+    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
 
 
 def ids_digest(ids: Iterable[str]) -> str:

@@ -6,32 +6,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-import tunewright
-
 PYTHON = "3.11"
-NEEDED = (
-    "accelerate",
-    "hydra-core",
-    "jinja2",
-    "numpy",
-    "omegaconf",
-    "optuna",
-    "pillow",
-    "plotly",
-    "psutil",
-    "pydantic",
-    "pyyaml",
-    "rich",
-    "safetensors",
-    "scikit-learn",
-    "scipy",
-    "timm",
-    "torch",
-    "torchvision",
-    "typer",
-)
-"""What the package depends on, for where its own metadata is not installed."""
-
 TRAIN = '''"""Train the submitted model again from the pictures of the contest.
 
     python code/train.py --data DIR [--runs RUNS] [KEY=VALUE ...]
@@ -145,6 +120,7 @@ def main() -> None:
             tta=options.tta,
             force=True,
             logit_adjustment=used["logit_adjustment"],
+            category_ids=used["category_ids"],
         )
     print(f"{found['predictions']} predictions in {options.output}")
 
@@ -156,14 +132,11 @@ if __name__ == "__main__":
 
 def requirements() -> str:
     """What must be installed, each at the version that is installed here."""
-    try:
-        wanted = [
-            re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0]
-            for line in requires("tunewright") or ()
-            if "extra ==" not in line
-        ]
-    except PackageNotFoundError:
-        wanted = list(NEEDED)
+    wanted = [
+        re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0]
+        for line in requires("tunewright") or ()
+        if "extra ==" not in line
+    ]
     lines = []
     for name in sorted(set(wanted)):
         try:
@@ -176,7 +149,7 @@ def requirements() -> str:
 
 def sources() -> dict[str, Path]:
     """The package itself, by its names under `code/`: so the scripts run without installing it."""
-    root = Path(tunewright.__file__).parent
+    root = Path(__file__).parents[1]
     found = {}
     for file in sorted(root.rglob("*")):
         inside = file.relative_to(root)

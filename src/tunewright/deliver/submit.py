@@ -11,7 +11,7 @@ from tunewright.config.tree import put
 from tunewright.deliver.check import in_megabytes
 from tunewright.deliver.meant import Meant, Told, done, meant
 from tunewright.deliver.opened import open_members
-from tunewright.deliver.predict import RECORD, ids_digest, label_names, test_table
+from tunewright.deliver.predict import RECORD, content_digest, ids_digest, label_names, test_table
 from tunewright.deliver.submission_files import (
     INFERENCE,
     TRAIN,
@@ -32,7 +32,13 @@ from tunewright.parts.classify.submission import (
 from tunewright.runs.atomic import dump_yaml, read_json
 from tunewright.runs.folder import RunFolder
 
-PLAIN = {"view_words": [], "views": ["image"], "logit_adjustment": 0.0, "tta": None}
+PLAIN = {
+    "view_words": [],
+    "views": ["image"],
+    "logit_adjustment": 0.0,
+    "category_ids": False,
+    "tta": None,
+}
 """Of predictions that are not ours: as if made without views."""
 LEFT_OUT = ("attempt.json", "outcome.json", "trial.json", "request.json", "check.json", RECORD)
 
@@ -75,16 +81,16 @@ def submit(
         found = done(
             what, _weighed, place, ids, half, None if verify_only else Path(temporary), told=told
         )
+        made_here = (
+            record.get("content") == content_digest(file) and record.get("ids") == found["digest"]
+        )
         count = verify_predictions(file, expected=found["ids"], classes=found["labels"])
         if verify_only:
             packed = verify_zip(archive) if archive.exists() else []
             if packed:
                 _same_predictions(archive, file)
         else:
-            if str(file) in record.get("files", []) and record.get("ids") == found["digest"]:
-                used = {**PLAIN, **record}
-            else:
-                used = dict(PLAIN)
+            used = {**PLAIN, "category_ids": ids} | (record if made_here else {})
             contents = _contents(what, file, used, found, Path(temporary), half)
             packed = write_zip(archive, contents)
     return {
@@ -92,6 +98,7 @@ def submit(
         "newest": what.newest,
         "predictions": str(file),
         "rows": count,
+        "made_here": made_here,
         "output": str(archive) if packed else None,
         "bytes": archive.stat().st_size if packed else 0,
         "files": [(one.name, one.bytes) for one in packed],
@@ -107,9 +114,12 @@ def _weighed(
     """The test set's ids, the labels that may be given, and the weights, written into `place`."""
     from tunewright.parts.classify.ensemble import Blend
     from tunewright.parts.classify.export import write_safetensors
+    from tunewright.parts.classify.known_classes import classes_of
 
     told("opening", 0, 1)
     members = open_members(what)
+    for one_of_them in members:  # so that the run can be opened where its data is not
+        classes_of(one_of_them)
     blend = Blend(members, what.weights)
     table = test_table(members[0], data)
     models = []
@@ -164,7 +174,8 @@ def _contents(
         numbers = [str(number) for number in range(1, len(what.members) + 1)]
         ensemble = {"runs": numbers, "weights": list(what.weights), "average": what.average}
         contents["code/configs/ensemble.json"] = _json(ensemble)
-    kept = {name: used[name] for name in ("view_words", "views", "logit_adjustment")}
+    shown = ("view_words", "views", "logit_adjustment", "category_ids")
+    kept = {name: used[name] for name in shown}
     contents["code/configs/predicted.json"] = _json(kept)
     flags = "" if len(used["views"]) == 1 else " --tta"
     contents["README.md"] = readme(

@@ -26,7 +26,7 @@ def places(
         if option is None:
             left.append((name, value))
             continue
-        if options and option not in options:
+        if options and option not in (*options, command):  # `space` takes one as it is
             raise UsageError(f"--{name}", expected=f"an option of `tunewright {command}`")
         if option in found:
             raise UsageError(f"--{name} {value} and {found[option]}", expected="one of them")

@@ -57,7 +57,8 @@ class Recipe:
     DataError for data that cannot be used, returns notices. fingerprints: what tells the content
     of each set, so that a study does not go on with data that was replaced.
     aliases: foreign keys and flags to config paths; words: foreign values, by path; group_names:
-    foreign names of YAML groups. options: flags to options of ours that name a file or folder (`space`, `config`, `runs-dir`).
+    foreign names of YAML groups. options: flags to options of ours that name a file or folder
+    (`space`, `config`, `runs-dir`).
     study_file: settings of ours from the `data:` section of a foreign study file.
     study_names: what a guide calls by another name in a study's folder, and what it stands for.
     """

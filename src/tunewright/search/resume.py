@@ -13,6 +13,7 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.search.final import train_in_full
 from tunewright.search.fitting import differences
 from tunewright.search.lock import FolderLock
+from tunewright.search.prepare import run_part
 from tunewright.search.single import Trained, is_done
 from tunewright.search.watch import Watch
 
@@ -84,7 +85,7 @@ def resume(
 
 
 def _refuse_changes(folder: RunFolder, before: Tree, wanted: Tree) -> None:
-    changed = differences(before, wanted)
+    changed = differences(run_part(before), wanted)
     old, new = (flatten({"trackers": tree.get("trackers")}) for tree in (before, wanted))
     changed |= {p: (old.get(p), new.get(p)) for p in {**old, **new} if old.get(p) != new.get(p)}
     if changed:

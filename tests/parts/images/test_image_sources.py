@@ -190,9 +190,9 @@ class TestCompetition:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "has no rows"),
+            ("", "has no columns"),
             ("image_id,label\n", "has no rows"),
-            ("image_id,label\na,0\nb\n", r"line 3 of .*train\.csv has 1 cells"),
+            ("image_id,label\na,0\nb\n", r"line 3 of .*train\.csv has another number of cells, 1"),
             ("image_id,label\na,0\n ,1\n", r"1 rows .* name no picture \(lines 3\)"),
             ("image_id,label\na,0\nb,\n", r"1 of 2 .* have no label \(line 3 of .*train\.csv\)"),
             ("image_id,label\na,0\nc,1\n", r"1 of 2 pictures .* not in .*train.* \(c\)"),

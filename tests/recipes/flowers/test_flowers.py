@@ -73,7 +73,7 @@ def test_pretrained_weights_that_cannot_be_had_stop_with_one_sentence(
 def test_a_small_network_learns_the_drawn_flowers(tmp_path: Path) -> None:
     trained = tunewright.train(
         "flowers", "model.name=test_resnet", "data.image_size=32", "training.epochs=3",
-        "augmentation=light", "executor.type=inline", runs_dir=tmp_path,
+        "augmentation=light", "executor.type=inline", "executor.threads=1", runs_dir=tmp_path,
     )  # fmt: skip
     assert trained.metric == "val_accuracy"
     assert trained.mean > 1 / len(KINDS)

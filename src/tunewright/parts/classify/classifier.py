@@ -1,6 +1,7 @@
 """A trained classifier of pictures, as its run folder holds it."""
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from tunewright.config.check import checked
 from tunewright.parts.classify.backbones import input_size
 from tunewright.parts.classify.config import ClassifyConfig
 from tunewright.parts.classify.declared import open_sets
+from tunewright.parts.classify.known_classes import check_same, known_classes
 from tunewright.parts.classify.setup import make_model, normalisation
 from tunewright.parts.images.batches import Normalisation
 from tunewright.parts.images.sets import ImageSets
@@ -22,7 +24,7 @@ class Classifier:
 
     model: in evaluation mode, on `device`. classes: as the source writes them; the index is
     the label. size: pixels on a side of what the model takes. class_counts: [C] int64, of the
-    training set. sets: the pictures that it was trained and validated on.
+    training set.
     """
 
     folder: RunFolder
@@ -32,13 +34,21 @@ class Classifier:
     size: int
     normalise: Normalisation
     class_counts: Tensor
-    sets: ImageSets
     device: torch.device
+
+    @cached_property
+    def sets(self) -> ImageSets:
+        """The pictures that it was trained and validated on, opened when they are asked for.
+
+        A prediction does not need them. Raises DataError where they are gone, or are others now.
+        """
+        return check_same(self.folder, self.classes, open_sets(self.config))
 
     def logits(self, pictures: Tensor) -> Tensor:
         """Logits [B, C] in float32 of pictures [B, 3, size, size], uint8 on any device."""
         with torch.no_grad():
-            return self.model(self.prepared(pictures)).float()
+            logits: Tensor = self.model(self.prepared(pictures))
+            return logits.float()
 
     def prepared(self, pictures: Tensor) -> Tensor:
         """What the model takes: [B, 3, size, size] float32, normalised, on its device.
@@ -58,23 +68,25 @@ class Classifier:
 def open_classifier(
     folder: RunFolder, schema: type[ClassifyConfig], device: torch.device
 ) -> Classifier:
-    """The classifier of a run; DataError when it has no weights."""
+    """The classifier of a run; DataError when it has no weights.
+
+    Its classes are read from the run; the first call, where the data is, writes them there.
+    """
     config = checked(folder.read_config(), schema)
-    sets = open_sets(config)
+    known = known_classes(folder, partial(open_sets, config))
     fresh = config.model_copy(  # its weights are in the run: nothing is fetched
         update={"model": config.model.model_copy(update={"pretrained": False, "weights": None})}
     )
-    model = make_model(fresh, len(sets.classes))
+    model = make_model(fresh, len(known.classes))
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
     model.to(device).eval()
     return Classifier(
         folder,
         config,
         model,
-        sets.classes,
+        known.classes,
         input_size(config.model, config.data.image_size),
         normalisation(model),
-        torch.from_numpy(sets.class_counts),
-        sets,
+        torch.tensor(known.counts),
         device,
     )

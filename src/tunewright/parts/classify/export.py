@@ -82,8 +82,9 @@ def weights_of(classifier: "Classifier", *, half: bool) -> dict[str, Tensor]:
 
 
 def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool) -> dict[str, str]:
-    """The header of an exported file: all that is needed to use the weights, as JSON texts.
+    """The header of an exported file: all that is needed to use the weights, as one JSON text.
 
+    One, since the format's writer puts several in an order that differs from call to call.
     tree: the run's configuration, of which the recipe and its model section are kept.
     """
     normalise = classifier.normalise
@@ -99,10 +100,7 @@ def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool
         "normalisation": {"mean": list(normalise.mean), "std": list(normalise.std)},
         "precision": "float16" if half else "float32",
     }
-    return {
-        name: fact if isinstance(fact, str) else json.dumps(fact, ensure_ascii=False)
-        for name, fact in facts.items()
-    }
+    return {"tunewright": json.dumps(facts, ensure_ascii=False)}
 
 
 def write_safetensors(
@@ -121,7 +119,7 @@ def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
     # Given a name that does not end in .pt2, it would warn; the temporary neighbour has none.
     def write(place: Path) -> None:
         with place.open("wb") as stream:
-            torch.export.save(program, stream)  # type: ignore[arg-type]
+            torch.export.save(program, stream)
 
     write_with(file, write)
 

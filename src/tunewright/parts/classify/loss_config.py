@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PlainSerializer, PlainValidator
 
-from tunewright.config.schema import Fraction, NotNegative, Positive, Section
+from tunewright.config.section import Fraction, NotNegative, Positive, Section
 from tunewright.parts.classify.class_weights import (
     class_balanced,
     double_correction,

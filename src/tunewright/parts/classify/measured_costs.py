@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,10 @@ def precisions(
         cast: AbstractContextManager[object] = (
             nullcontext() if dtype is None else torch.autocast(device.type, dtype)
         )
+        once = partial(answer, tried, images)
         with torch.no_grad(), cast:
-            label = answer(tried, images)
-            taken = latency(
-                lambda tried=tried: answer(tried, images), device, runs=runs, warm_ups=warm_ups
-            )
+            label = once()
+            taken = latency(once, device, runs=runs, warm_ups=warm_ups)
         plain = label if plain is None else plain
         found[name] = {**asdict(taken), "same_label": bool(torch.equal(label, plain))}
     return found

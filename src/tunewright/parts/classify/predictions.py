@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -100,7 +101,7 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         return start, stop, images, tasks
 
     def _decode(
-        self, start: int, rows: range, pixels: Mapping[int, "np.ndarray[object, object]"]
+        self, start: int, rows: range, pixels: Mapping[int, npt.NDArray[np.uint8]]
     ) -> dict[int, str]:
         bad = {}
         for row in rows:

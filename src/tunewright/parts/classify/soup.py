@@ -135,18 +135,21 @@ def _norms(model: nn.Module) -> list[_BatchNorm]:
 
 
 def greedy_soup(
-    members: Sequence["Classifier"], score: Callable[["Classifier"], float]
+    members: Sequence["Classifier"],
+    score: Callable[["Classifier"], float],
+    *,
+    mix: Callable[[Sequence["Classifier"]], "Classifier"] = soup_of,
 ) -> tuple["Classifier", list[int]]:
     """The soup that greedy selection finds, and which members are in it, best first.
 
     From the best member on, each other in order of its own score is added when the soup's score
-    does not fall. Source: Wortsman et al. 2022, recipe 1. score: more is better.
+    does not fall. score: more is better. Source: Wortsman et al. 2022, recipe 1.
     """
     own = [score(member) for member in members]
     order = sorted(range(len(members)), key=lambda index: -own[index])
     chosen, soup, best = order[:1], members[order[0]], own[order[0]]
     for index in order[1:]:
-        tried = soup_of([members[i] for i in (*chosen, index)])
+        tried = mix([members[i] for i in (*chosen, index)])
         found = score(tried)
         if found >= best:
             chosen, soup, best = [*chosen, index], tried, found

@@ -116,7 +116,8 @@ def _changed(views: Views, name: str, written: str | None, *, where: str) -> Vie
     if name in ("hflip", "vflip"):
         if not isinstance(value, bool):
             raise ConfigError(f"tta.{name} = {value!r}", expected="true or false", where=where)
-        return replace(views, **{name: value})
+        changed: Mapping[str, Any] = {name: value}
+        return replace(views, **changed)
     if name == "mean":
         if value not in get_args(Mean):
             raise ConfigError(f"tta.mean = {value!r}", expected="logits or probabilities")
@@ -127,7 +128,8 @@ def _changed(views: Views, name: str, written: str | None, *, where: str) -> Vie
     if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value < most:
         unit = "degrees, such as 5" if name == "rotate" else "a share, such as 0.1 for 10 %"
         raise ConfigError(f"tta.{name} = {value!r}", expected=unit, where=where)
-    return replace(views, **{name: float(value)})
+    changed = {name: float(value)}
+    return replace(views, **changed)
 
 
 def _typed(value: object) -> str:

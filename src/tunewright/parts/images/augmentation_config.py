@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tunewright.config.schema import Count, Fraction, NotNegative, Positive, Section
+from tunewright.config.section import Count, Fraction, NotNegative, Positive, Section
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Degrees = Annotated[float, Field(ge=0.0, le=180.0)]

@@ -14,7 +14,7 @@ from tunewright.parts.device_copies import copies_on
 from tunewright.parts.images.augment import Augment
 from tunewright.parts.images.mixing import Mix
 from tunewright.parts.images.order import Order, generator_of
-from tunewright.parts.images.store import Store
+from tunewright.parts.images.store import Store, open_store
 
 
 class ImageBatch(NamedTuple):
@@ -190,4 +190,4 @@ def mapped(store: Store) -> Tensor:
 
     All processes on a machine share the pages. Writing would change a private copy.
     """
-    return torch.from_numpy(np.load(store.file, mmap_mode="c"))
+    return torch.from_numpy(np.asarray(open_store(store, private=True)))

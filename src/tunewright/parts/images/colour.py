@@ -15,6 +15,8 @@ from tunewright.parts.images.stages import around, between, on_rows, spread
 
 GREY = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey, as torchvision has them (ITU-R BT.601)."""
+TINY = 1e-12
+"""Instead of 0 below a fraction whose numerator is 0 then."""
 
 
 @dataclass(frozen=True)
@@ -107,28 +109,37 @@ def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) ->
     images: [K, 3, S, S] in [0, 1]. With no saturation and value to add, this is torchvision's
     `adjust_hue`.
     """
-    red, green, blue = images.unbind(dim=1)
     high, low = images.amax(dim=1), images.amin(dim=1)
     chroma = high - low
-    scale = torch.where(chroma > 0, chroma, 1.0)
-    angle = torch.where(
-        high == red,
-        (green - blue) / scale,
-        torch.where(high == green, (blue - red) / scale + 2, (red - green) / scale + 4),
-    )  # in sixths of the circle
+    # In place, since fresh memory costs a CPU more than the arithmetic; and with products of 0
+    # and 1, since torch.where takes 20 times as long there.
+    images.sub_(low[:, None]).div_(chroma.clamp(min=TINY)[:, None])
+    red, green, blue = images.unbind(dim=1)
+    is_red = red.floor()  # exactly 1 for the highest channel, which was divided by itself
+    is_green = green.floor()
+    is_green.addcmul_(is_green, is_red, value=-1)
+    is_blue = blue.floor()
+    is_blue.addcmul_(is_blue, is_red, value=-1).addcmul_(is_blue, is_green, value=-1)
+    term = low
+    angle = torch.sub(green, blue).mul_(is_red)  # in sixths of the circle
+    angle += torch.sub(blue, red, out=term).add_(2).mul_(is_green)
+    angle += torch.sub(red, green, out=term).add_(4).mul_(is_blue)
     angle += spread(hue * 6, images).squeeze(1)
     if saturation.any() or value.any():
-        share = chroma / torch.where(high > 0, high, 1.0)
+        share = chroma.div_(high.clamp(min=TINY))
         share.add_(spread(saturation, images).squeeze(1)).clamp_(0.0, 1.0)
-        high = (high + spread(value, images).squeeze(1)).clamp_(0.0, 1.0)
+        high.add_(spread(value, images).squeeze(1)).clamp_(0.0, 1.0)
         chroma = share.mul_(high)
-    for channel, offset in zip((red, green, blue), (5, 3, 1), strict=True):
-        step = (angle + offset).remainder_(6)
-        weight = torch.minimum(step, 4 - step).clamp_(0.0, 1.0)
-        torch.addcmul(high, chroma, weight, value=-1, out=channel)
+    turns = is_red
+    for channel, offset in enumerate((5, 3, 1)):
+        torch.add(angle, offset, out=term)
+        term.sub_(torch.div(term, 6, out=turns).floor_(), alpha=6)
+        weight = term.sub_(2).abs_().neg_().add_(2).clamp_(0.0, 1.0)
+        torch.addcmul(high, chroma, weight, value=-1, out=images[:, channel])
     return images
 
 
 def equalise(images: Tensor, _uniform: Tensor) -> Tensor:
     """Flatten the histogram of each channel of each picture: uint8 [K, 3, S, S]."""
-    return tv.equalize(images)
+    equalised: Tensor = tv.equalize(images)
+    return equalised

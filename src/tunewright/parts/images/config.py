@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import Count, Fraction, Section
+from tunewright.config.section import Count, Fraction, Section
 
 
 class ImagesData(Section):

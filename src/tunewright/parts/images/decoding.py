@@ -85,7 +85,7 @@ class Processes:
             warnings.simplefilter("ignore", UserWarning)
             self._loader: DataLoader[Tensor] = DataLoader(
                 decoder,
-                batch_sampler=self._tasks,  # type: ignore[arg-type]  # of places, not of numbers
+                batch_sampler=self._tasks,  # of places, not of numbers
                 num_workers=workers,
                 collate_fn=_as_it_is,
                 multiprocessing_context=context,

@@ -67,7 +67,9 @@ class Kept:
     def __init__(self, origin: Path) -> None:
         name = joined_digest([str(origin.resolve())])
         self.file = cache_folder() / "images" / "digests" / f"{name}.json"
-        stored = read_json(self.file) or {}
+        stored: dict[str, Any] = {}
+        with contextlib.suppress(OSError):
+            stored = read_json(self.file) or {}
         if stored.get("version") != VERSION:
             stored = {"version": VERSION, "files": {}, "archives": {}}
         self._stored = stored

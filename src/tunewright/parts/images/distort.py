@@ -18,7 +18,7 @@ REFERENCE_PIXELS = 256
 def elastic_shifts(
     places: Tensor, size: int, device: torch.device, *, alpha: float, sigma: float
 ) -> Tensor:
-    """Smooth random shifts [K, size, size, 2], for windows at `places` [K, 2] in [0, 1).
+    """Smooth random shifts [K, 2, size, size], for windows at `places` [K, 2] in [0, 1).
 
     As if every pixel of a picture 256 wide were shifted by a number uniform in -1 to 1, these
     smoothed by a Gaussian of `sigma` pixels, then multiplied by `alpha`. Smoothing shrinks them:
@@ -26,7 +26,7 @@ def elastic_shifts(
     """
     fields = smooth_windows(places, size, sigma * size / REFERENCE_PIXELS, device)
     deviation = alpha * math.sqrt(1 / 3) / (2 * math.sqrt(math.pi) * sigma)
-    return fields.movedim(1, 3) * (deviation * 2 / REFERENCE_PIXELS)
+    return fields * (deviation * 2 / REFERENCE_PIXELS)
 
 
 def stretched(uniform: Tensor, size: int, *, limit: float) -> Tensor:

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -48,11 +50,7 @@ class Turns:
         images = on_rows(images, across, lambda chosen, _: chosen.flip(-1))
         images = on_rows(images, down, lambda chosen, _: chosen.flip(-2))
         for times in (1, 2, 3) if self.level.rot90 else ():
-            images = on_rows(
-                images,
-                quarters == times,
-                lambda chosen, _, times=times: chosen.rot90(times, (-2, -1)),
-            )
+            images = on_rows(images, quarters == times, partial(_quarter_turns, times=times))
         return images
 
 
@@ -78,57 +76,51 @@ class Resampling:
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
         """Compose one map for each picture, and look its pixels up."""
-        level, size = self.level, images.shape[-1]
+        level, size, device = self.level, images.shape[-1], images.device
         widths = (Turns.numbers, 2 * TRIES + 2, 5, 3, 1 + 2 * self._steps)
         turning, cropping, moving, waving, stretching = uniform.split(widths, dim=1)
         maps = crop_maps(cropping, level) @ turn_maps(*turns(turning, level))
-        maps = maps @ affine_maps(moving, level)
-        straight = maps[:, :2].to(images.device, images.dtype, non_blocking=True)
-        grid = F.affine_grid(straight, list(images.shape), align_corners=False)
-        waves = waving[:, 0] < level.elastic
-        stretches = stretching[:, 0] < level.grid_distortion
+        maps = (maps @ affine_maps(moving, level))[:, :2].to(device, non_blocking=True)
+        axes = self._axes(stretching, size).to(device, non_blocking=True)  # [1 or B, 2, size]
+        across = maps[:, :, 0, None] * axes[:, 0, None] + maps[:, :, 2, None]
+        down = maps[:, :, 1, None] * axes[:, 1, None]
+        grid = across[:, :, None, :] + down[:, :, :, None]  # [B, 2, size, size]
 
-        def bend(_: Tensor, rows: Tensor) -> Tensor:
-            points = _pixel_centres(size).repeat(len(rows), 1, 1, 1)
-            if level.grid_distortion:
-                axes = stretched(
-                    stretching[rows, 1:].reshape(2 * len(rows), -1),
-                    size,
-                    limit=level.grid_distortion_limit,
-                ).view(-1, 2, size)
-                bent = torch.stack(
-                    (
-                        axes[:, 0, None, :].expand(-1, size, -1),
-                        axes[:, 1, :, None].expand(-1, -1, size),
-                    ),
-                    dim=3,
-                )
-                points = torch.where(stretches[rows, None, None, None], bent, points)
-            points = points.to(images.device, images.dtype, non_blocking=True)
-            there = rows.to(images.device, non_blocking=True)
-            if level.elastic:
-                shifts = elastic_shifts(
-                    waving[rows, 1:],
-                    size,
-                    images.device,
-                    alpha=level.elastic_alpha,
-                    sigma=level.elastic_sigma,
-                )
-                points = points + shifts * waves[rows].to(images.device)[:, None, None, None]
-            chosen = straight[there]
-            flat = points.view(len(rows), -1, 2)
-            return torch.baddbmm(chosen[:, None, :, 2], flat, chosen[:, :, :2].mT).view_as(points)
+        def wave(places: Tensor, rows: Tensor) -> Tensor:
+            shifts = elastic_shifts(
+                waving[rows, 1:], size, device, alpha=level.elastic_alpha, sigma=level.elastic_sigma
+            )
+            turned = maps[rows.to(device, non_blocking=True), :, :2]
+            return torch.baddbmm(places.flatten(2), turned, shifts.flatten(2)).view_as(places)
 
-        grid = on_rows(grid, waves | stretches, bend)
+        grid = on_rows(grid, waving[:, 0] < level.elastic, wave).permute(0, 2, 3, 1)
         return F.grid_sample(
             images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+        )
+
+    def _axes(self, uniform: Tensor, size: int) -> Tensor:
+        """Where columns and rows look: the middle of each, or where they are stretched to."""
+        middles = ((torch.arange(size) * 2 + 1) / size - 1).expand(1, 2, size)
+        if not self.level.grid_distortion:
+            return middles
+        bent = stretched(
+            uniform[:, 1:].reshape(2 * len(uniform), self._steps),
+            size,
+            limit=self.level.grid_distortion_limit,
+        ).view(-1, 2, size)
+        return torch.where(
+            (uniform[:, 0] < self.level.grid_distortion)[:, None, None], bent, middles
         )
 
 
 def cut_windows(images: Tensor, tops: Tensor, lefts: Tensor, size: int) -> Tensor:
     """A window [size, size] of each picture [B, 3, H, W], with its corner at its own place [B]."""
+    rows = torch.arange(len(images), device=images.device)
+    if images.device.type == "cpu":  # NumPy copies whole rows, torch pixel after pixel
+        views = np.lib.stride_tricks.sliding_window_view(images.numpy(), (size, size), (2, 3))
+        return torch.from_numpy(views[rows.numpy(), :, tops.numpy(), lefts.numpy()])
     windows = images.unfold(2, size, 1).unfold(3, size, 1)  # a view: [B, 3, places, places, ...]
-    return windows[torch.arange(len(images), device=images.device), :, tops, lefts]
+    return windows[rows, :, tops, lefts]
 
 
 def turns(uniform: Tensor, level: AugmentationLevel) -> tuple[Tensor, Tensor, Tensor]:
@@ -185,7 +177,5 @@ def _rotations(angles: Tensor) -> Tensor:
     return maps
 
 
-def _pixel_centres(size: int) -> Tensor:
-    """Coordinates (x, y) of each pixel: [1, size, size, 2]."""
-    axis = (torch.arange(size) * 2 + 1) / size - 1
-    return torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=2)[None]
+def _quarter_turns(images: Tensor, _rows: Tensor, *, times: int) -> Tensor:
+    return images.rot90(times, (-2, -1))

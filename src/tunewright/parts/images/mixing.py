@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tunewright.parts.images.augmentation_config import Mixing
+from tunewright.parts.images.stages import put_rows
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Mix:
                 argument = share[where] if change is mixup else boxes[where]
                 changed.append((where, change(own, other, argument)))
         for where, result in changed:  # after all of them have seen the pictures as they were
-            images.index_copy_(0, where.to(device, non_blocking=True), result)
+            put_rows(images, where.to(device, non_blocking=True), result)
         touched = torch.where(share < 1, partners, torch.arange(count))
         others = labels[touched.to(labels.device, non_blocking=True)]
         return images, others, share.to(device, non_blocking=True)

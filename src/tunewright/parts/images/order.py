@@ -55,7 +55,7 @@ class Order:
             rows = self.rows[torch.randperm(count, generator=generator)]
         else:
             rows = self.rows
-        return rows.split(self.batch_size)[: len(self)]
+        return torch.split(rows, self.batch_size)[: len(self)]
 
 
 STREAMS = ("order", "augment", "mix")

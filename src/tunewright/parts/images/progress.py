@@ -22,7 +22,7 @@ class ShowProgress:
         self._tty = self._stream.isatty()
         self._began = self._shown = time.monotonic()
         self._width = 0
-        self._total = 0
+        self._first = self._total = 0
 
     def __enter__(self) -> Self:
         return self
@@ -41,12 +41,12 @@ class ShowProgress:
         """Show it, if it is time."""
         now = time.monotonic()
         if total != self._total:  # the next piece of work begins
-            self._total, self._began, self._shown = total, now, now
+            self._first, self._total, self._began, self._shown = done, total, now, now
         pause = REDRAW_SECONDS if self._tty else LINE_SECONDS
         if now - self._shown < pause and not (self._tty and done == total):
             return
         self._shown = now
-        left = (now - self._began) / max(done, 1) * (total - done)
+        left = (now - self._began) / max(done - self._first, 1) * (total - done)
         text = (
             f"{self._title}: {done:,} of {total:,} ({done / max(total, 1):.0%}), {_time(left)} left"
         )

@@ -48,4 +48,5 @@ def _smooth(size: int, sigma: float, device: torch.device) -> Tensor:
     gaussian = torch.exp(-2 * (torch.pi * sigma) ** 2 * (high[:, None] ** 2 + wide**2))
     gaussian[0, 0] = 0.0  # so that their mean is 0
     field = torch.fft.irfft2(torch.fft.rfft2(noise) * gaussian, s=(size, size))
-    return (field / field.std(dim=(1, 2), keepdim=True)).to(device)
+    scaled: Tensor = field / field.std(dim=(1, 2), keepdim=True)
+    return scaled.to(device)

@@ -59,8 +59,9 @@ def open_sets(
     Splits that the source gives are used as they are; what lacks is taken from train, whole
     groups and copies together: valid always (`val_split`, or one of `folds`), test only where
     `test_split` asks for it. With `skip_bad` every picture is decoded once, to leave out those
-    that cannot be. make_default: draws the embedded set, which is used, and kept, when
-    `data.dir` is null. progress: called while pictures are hashed or checked.
+    that cannot be. make_default: draws the embedded set, which is used when `data.dir` is null,
+    and kept until a file beside the one that defines this function changes. progress: called
+    while pictures are hashed or checked.
     Raises DataError for what cannot be used, ConfigError for a split that cannot be made.
     """
     _check_shares(data)
@@ -197,9 +198,10 @@ def _told(
     unseen = np.flatnonzero((counts > 0) & (checked == 0))
     if unseen.size:
         listed = some(f"{names[label]} (n = {counts[label]:,} in train)" for label in unseen)
+        trained = np.count_nonzero(counts)
         notices.append(
-            f"validation has {(checked > 0).sum():,} of {(counts > 0).sum():,} classes of train: "
-            f"nothing is measured of {listed}"
+            f"validation has {trained - len(unseen):,} of {trained:,} classes of train: nothing "
+            f"is measured of {listed}"
         )
     if test is None:
         notices.append("there is no test set: results are those of validation")
@@ -207,15 +209,17 @@ def _told(
 
 
 def _embedded(make_default: MakeDefault | None) -> Path:
-    """The folder of a recipe's own set, drawn once for each version of the code that draws it."""
+    """The folder of a recipe's own set, drawn once for each version of the recipe's code."""
     if make_default is None:
         raise ConfigError(
             "data.dir = null",
             expected="a folder, zip, CSV or manifest of pictures",
             remedy="Set data.dir=FOLDER.",
         )
-    code = inspect.getsource(sys.modules[make_default.__module__])
-    name = f"{make_default.__module__.rpartition('.')[2]}-{joined_digest([code])[:8]}"
+    module = make_default.__module__
+    folder = Path(inspect.getfile(sys.modules[module])).parent
+    code = (file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
+    name = f"{module.split('.')[-2:][0]}-{joined_digest(code)[:8]}"
     target = cache_folder() / "images" / "embedded" / name
     if target.is_dir():
         return target

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from tunewright.parts.connected import connected
 from tunewright.parts.images.table import Indices
 
 Mask = npt.NDArray[np.bool_]
@@ -21,17 +20,13 @@ def units_of(*columns: Sequence[str] | None) -> Indices:
 
     columns: equal values in any of them join two rows (groups, bytes); None joins none.
     """
-    keys = [np.unique(np.array(c, dtype=object), return_inverse=True)[1] for c in columns if c]
-    rows = len(keys[0])
-    ends, nodes = [], rows
-    for key in keys:
-        ends.append(key + nodes)
-        nodes += int(key.max(initial=-1)) + 1
-    starts = np.tile(np.arange(rows), len(keys))
-    edges = (np.ones(len(starts), dtype=np.bool_), (starts, np.concatenate(ends)))
-    _, labels = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
-    _, first, units = np.unique(labels[:rows], return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[units].astype(np.int64)
+    return connected([_numbered(column) for column in columns if column is not None])
+
+
+def _numbered(column: Sequence[str]) -> Indices:
+    """Equal numbers for equal texts; an array of texts would pad each to the longest."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(text, len(numbers)) for text in column], dtype=np.int64)
 
 
 def held_out(labels: Indices, units: Indices, fraction: float, seed: int) -> Mask:

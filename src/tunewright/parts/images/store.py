@@ -1,10 +1,12 @@
 """Decoded pictures in one memory-mapped file, which every process of the machine shares."""
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,8 @@ Progress = Callable[[int, int], None]
 """Called with how many pictures are done, and how many there are."""
 SKIPPED = -1
 VERSION = f"1-{PIL.__version__}"  # another Pillow may decode and scale a little differently
+UNUSED_DAYS = 30
+"""Stores that nobody asked for in so long are removed when another one is built."""
 SPARE_BYTES = 1 << 28  # 256 MiB stay free on the disk
 
 
@@ -77,13 +81,16 @@ def build_store(
     inside = content_folder(whole, folder)
     file = inside / f"{size}-{VERSION}.npy"
     broken = _ready(file, whole, size)
-    built = broken is None
+    built = False
     if broken is None:
+        _tidy(inside.parent)
         _check_room(whole, size, inside)
         with _alone(inside / f"{size}.lock"):
             broken = _ready(file, whole, size)  # whoever had the lock before may have made it
             if broken is None:
-                broken = _build(whole, size, file, progress)
+                broken, built = _build(whole, size, file, progress), True
+    with contextlib.suppress(OSError):
+        os.utime(file)
     rows_of = np.full(len(whole), SKIPPED, dtype=np.int64)
     good = np.setdiff1d(np.arange(len(whole)), np.array(sorted(broken), dtype=np.int64))
     rows_of[good] = np.arange(len(good))
@@ -136,7 +143,7 @@ def _ready(file: Path, table: ImageTable, size: int) -> Broken | None:
     """The pictures that a whole store leaves out; None where there is no such store."""
     try:
         found = file.stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return None
     broken = read_verdicts(file.parent, table)
     rows = len(table) - len(broken or {})
@@ -161,6 +168,14 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove stores of other data or sizes that nobody uses; who has one mapped keeps it."""
+    for file in folder.glob("*/*.npy"):
+        with contextlib.suppress(OSError):
+            if time.time() - file.stat().st_mtime > UNUSED_DAYS * 86_400:
+                file.unlink()
 
 
 def _check_room(table: ImageTable, size: int, folder: Path) -> None:
@@ -201,8 +216,7 @@ def _write(
     """Fill the file in order of the rows; broken ones leave no gap, the header comes last."""
     start = len(_header(0, size))
     step = store_bytes(1, size)
-    with contextlib.suppress(OSError):  # where it can, a full disk is found out now
-        os.posix_fallocate(out, 0, start + step * len(table))
+    _reserve(out, start + step * len(table))
     good = 0
     reader = Reader()
 
@@ -230,6 +244,15 @@ def _write(
     header = _header(good, size)
     os.pwrite(out, header, 0)
     os.ftruncate(out, start + step * good)
+
+
+def _reserve(out: int, size: int) -> None:
+    """Have a full disk found out now, where the disk can tell."""
+    try:
+        os.posix_fallocate(out, 0, size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
 
 
 def _header(rows: int, size: int) -> bytes:

@@ -77,7 +77,8 @@ class StreamedBatches:
             self._decoding = self._started()
         finish = self.finishing.epoch(self.order.seed, epoch)
         batches = self.order.epoch(epoch)
-        tasks = ([self.places[row] for row in rows.tolist()] for rows in batches)
+        places = self.places  # not of `self`: that would be a circle, and outlive its last user
+        tasks = ([places[row] for row in rows.tolist()] for rows in batches)
         for images, rows in zip(self._decoding.batches(tasks), batches, strict=True):
             if isinstance(images, str):
                 raise DataError(images)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
-from tunewright.parts.images.csv_rows import CsvRows, read_csv
+from tunewright.parts.csv_rows import CsvRows, read_csv
 from tunewright.parts.images.matching import places_of, shelves_beside
 from tunewright.parts.images.rows import Naming, Row, some, table_of
 from tunewright.parts.images.shelf import Shelf, open_shelf

@@ -27,11 +27,11 @@ def shadow(images: Tensor, uniform: Tensor, *, darkness: float) -> Tensor:
     angles = (uniform[:, 3:] * 2 * math.pi).sort(dim=1).values
     corners = centres[:, None] + radii[:, None] * torch.stack((angles.cos(), angles.sin()), dim=2)
     inside = in_convex(corners, size, device)
-    return images.mul_(1 - darkness * inside[:, None].to(images.dtype))
+    return images.mul_((1 - darkness * inside)[:, None])
 
 
 def in_convex(corners: Tensor, size: int, device: torch.device) -> Tensor:
-    """Whether the middle of each pixel is in a convex shape: bool [K, size, size].
+    """1 where the middle of a pixel is in a convex shape, else 0: float32 [K, size, size].
 
     corners: [K, n, 2], x and y in pixels, turning from x to y, on the CPU.
     """
@@ -40,12 +40,12 @@ def in_convex(corners: Tensor, size: int, device: torch.device) -> Tensor:
     offsets = corners[..., 0] * edges[..., 1] - corners[..., 1] * edges[..., 0]
     lines = torch.cat((edges, offsets[..., None]), dim=2).to(device, non_blocking=True)
     axis = torch.arange(size, device=device) + 0.5
-    inside = torch.ones((len(corners), size, size), dtype=torch.bool, device=device)
+    inside = torch.full((len(corners), size, size), torch.inf, device=device)
     for line in lines.unbind(dim=1):
         along_x = axis * line[:, 1:2] - line[:, 2:]  # [K, size]
         along_y = axis * line[:, 0:1]
-        inside &= along_x[:, None, :] <= along_y[:, :, None]
-    return inside
+        torch.minimum(inside, along_y[:, :, None] - along_x[:, None, :], out=inside)
+    return inside.sign_().add_(1).clamp_(max=1)
 
 
 def fog(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor:

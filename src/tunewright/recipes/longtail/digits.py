@@ -11,9 +11,9 @@ from sklearn.datasets import load_digits
 
 VERSION = 1
 """Of what is written; another set of rows or pixels needs another number."""
-MOST, FEWEST = 100, 5
+MOST, FEWEST = 120, 6
 """Training pictures of the most and of the least frequent class: an imbalance of 20."""
-VALID, TEST = 30, 40
+VALID, TEST = 20, 30
 """Pictures of each class, so that both splits are balanced."""
 SIDE = 16
 """Pixels of a picture; the digits have 8, each is four pixels here."""

@@ -1,6 +1,5 @@
 """Embedding a user's own pictures and texts into a set of pairs."""
 
-import csv
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.errors import DataError, did_you_mean
+from tunewright.parts.csv_rows import read_csv
 from tunewright.parts.images.pictures import Decoded, PictureSource
 from tunewright.recipes.pairs.classical import Floats
 from tunewright.recipes.pairs.files import save_pairs
@@ -124,39 +124,16 @@ def _build(
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The rows of a CSV file as text, so that a colour named NA stays one."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            names = list(reader.fieldnames or [])
-            for column in columns:
-                if column not in names:
-                    raise DataError(
-                        f"{path} has no column {column!r}",
-                        expected=f"one of {', '.join(names) or 'none: the file is empty'}",
-                        remedy=did_you_mean(column, names),
-                    )
-            rows = []
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DataError(
-                        f"line {reader.line_num} of {path} has another number of cells",
-                        expected=f"{len(names)}, like the first line",
-                        remedy="Put texts that contain commas between double quotes.",
-                    )
-                rows.append(row)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist", expected="a CSV table of pairs") from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 ({error.reason} at byte {error.start:,})",
-            remedy="Save it again as 'CSV UTF-8'.",
-        ) from None
-    except csv.Error as error:
-        raise DataError(f"{path} is not readable as CSV: {error}") from None
-    if not rows:
-        raise DataError(f"{path} has no rows", expected="one pair a row")
-    return rows
+    """The rows of a CSV file as text."""
+    table = read_csv(path)
+    for column in columns:
+        if column not in table.columns:
+            raise DataError(
+                f"{path} has no column {column!r}",
+                expected=f"one of {', '.join(table.columns)}",
+                remedy=did_you_mean(column, table.columns),
+            )
+    return [dict(zip(table.columns, cells, strict=True)) for cells in table.cells]
 
 
 def _with_text(

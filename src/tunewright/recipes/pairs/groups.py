@@ -1,15 +1,13 @@
 """Rows that belong together (equal images, equal texts), and dealing them out to splits."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tunewright.errors import DataError
 from tunewright.parts.array_files import row_fingerprints
+from tunewright.parts.connected import connected
 from tunewright.recipes.pairs.files import PairSet
 
 Indices = npt.NDArray[np.int64]
@@ -17,7 +15,7 @@ Indices = npt.NDArray[np.int64]
 
 def image_groups(pairs: PairSet) -> Indices:
     """Number the groups of rows that show one image, by id or by equal embedding: [rows]."""
-    return _components(_image_keys(pairs))
+    return connected(_image_keys(pairs))
 
 
 def image_and_text_groups(pairs: PairSet) -> Indices:
@@ -25,7 +23,7 @@ def image_and_text_groups(pairs: PairSet) -> Indices:
 
     Texts are equal when their embeddings are, or their captions but for case and spaces.
     """
-    return _components([*_image_keys(pairs), *_text_keys(pairs)])
+    return connected([*_image_keys(pairs), *_text_keys(pairs)])
 
 
 def straddling(groups: Indices, parts: Indices) -> Indices:
@@ -77,19 +75,3 @@ def _text_keys(pairs: PairSet) -> list[npt.NDArray[Any]]:
         plain = (" ".join(str(text).casefold().split()) for text in pairs.metadata["texts"])
         keys.append(np.array([numbers.setdefault(text, len(numbers)) for text in plain]))
     return keys
-
-
-def _components(keys: Sequence[npt.NDArray[Any]]) -> Indices:
-    """Connected components of the graph that joins each row to each of its key values."""
-    rows = len(keys[0])
-    ends: list[Indices] = []
-    nodes = rows
-    for key in keys:
-        values, number = np.unique(key, return_inverse=True)
-        ends.append(number + nodes)
-        nodes += len(values)
-    starts = np.tile(np.arange(rows), len(keys))
-    edges = (np.ones(len(starts), dtype=np.bool_), (starts, np.concatenate(ends)))
-    _, labels = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
-    _, groups = np.unique(labels[:rows], return_inverse=True)
-    return groups.astype(np.int64)

@@ -60,6 +60,8 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
     """
     try:
         text = (file.read_bytes() if content is None else content).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{file} does not exist", expected="a CSV file") from None
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -76,6 +78,8 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
 def _rows(file: Path, text: str) -> CsvRows:
     reader = csv.reader(io.StringIO(text, newline=""))
     columns = tuple(name.strip() for name in next(reader, []))
+    if not columns:
+        raise DataError(f"{file} is empty and has no columns", expected="their names, then rows")
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise DataError(f"{file} has the column {twice[0]!r} twice", expected="each column once")
@@ -85,7 +89,7 @@ def _rows(file: Path, text: str) -> CsvRows:
             continue
         if len(row) != len(columns):
             raise DataError(
-                f"line {reader.line_num:,} of {file} has {len(row)} cells",
+                f"line {reader.line_num:,} of {file} has another number of cells, {len(row)}",
                 expected=f"{len(columns)}, like the first line",
                 remedy="Put texts that contain commas between double quotes.",
             )

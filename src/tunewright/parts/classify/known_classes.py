@@ -1,0 +1,99 @@
+"""The classes that a run was trained on, kept in its folder: its data may lie elsewhere later.
+
+Torch-free. Without this a prediction would need the training pictures, to know what label 3 is.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tunewright.errors import DataError, NotWritten
+from tunewright.parts.images.sets import ImageSets
+from tunewright.runs.atomic import read_json, write_json
+from tunewright.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from tunewright.parts.classify.classifier import Classifier
+
+FILE = "classes.json"
+
+
+@dataclass(frozen=True)
+class KnownClasses:
+    """As `ImageTable` has them: classes as written, their training counts, names, category ids."""
+
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
+    category_ids: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sets: ImageSets) -> "KnownClasses":
+        """Those of the training set."""
+        table = sets.train
+        counts = tuple(int(count) for count in table.counts)
+        return cls(table.classes, counts, dict(table.class_names), dict(table.category_ids))
+
+
+def known_classes(folder: RunFolder, sets: Callable[[], ImageSets]) -> KnownClasses:
+    """The classes of a run: from its folder, else from its sets, which are then written there.
+
+    sets: opens them; raises DataError where the data is gone.
+    """
+    stored = read_classes(folder)
+    if stored is None:
+        stored = KnownClasses.of(sets())
+        with contextlib.suppress(NotWritten):  # a folder that may only be read stays as it is
+            write_classes(folder, stored)
+    return stored
+
+
+def classes_of(classifier: "Classifier") -> KnownClasses:
+    """`known_classes` of one that is open."""
+    return known_classes(classifier.folder, lambda: classifier.sets)
+
+
+def read_classes(folder: RunFolder) -> KnownClasses | None:
+    """What the folder says; None when it says nothing. DataError for what is not whole."""
+    stored = read_json(folder.path / FILE)
+    if stored is None:
+        return None
+    try:
+        classes = tuple(str(name) for name in stored["classes"])
+        counts = tuple(int(count) for count in stored["class_counts"])
+        if not classes or len(classes) != len(counts):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise DataError(
+            f"{folder.path / FILE} does not say which classes there are",
+            expected="classes and class_counts, one of each for every class",
+            remedy="Delete it where the training data is: it is then written again.",
+        ) from None
+    names, ids = stored.get("names", {}), stored.get("category_ids", {})
+    return KnownClasses(classes, counts, names, ids)
+
+
+def write_classes(folder: RunFolder, known: KnownClasses) -> None:
+    """Keep the classes in the folder."""
+    write_json(
+        folder.path / FILE,
+        {
+            "classes": list(known.classes),
+            "class_counts": list(known.counts),
+            "names": dict(known.names),
+            "category_ids": dict(known.category_ids),
+        },
+    )
+
+
+def check_same(folder: RunFolder, known: tuple[str, ...], sets: ImageSets) -> ImageSets:
+    """The sets, unless their classes are no longer those of the training: then DataError."""
+    if sets.classes != known:
+        raise DataError(
+            f"the data of {folder.path} has other classes now than in its training: "
+            f"{len(sets.classes)} and {len(known)}",
+            expected=f"those of {folder.path / FILE}",
+            remedy="Train again on the new data, or bring back the old one.",
+        )
+    return sets

@@ -1,0 +1,29 @@
+"""Rows that equal values connect, in chains too."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+
+def connected(keys: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    """Number the groups of rows that share a value of any key: [rows], from 0, by first row.
+
+    keys: arrays of [rows]. These are the connected components of the graph that joins each row
+    to each of its values.
+    """
+    rows = len(keys[0])
+    ends: list[npt.NDArray[np.int64]] = []
+    nodes = rows
+    for key in keys:
+        values, number = np.unique(key, return_inverse=True)
+        ends.append(number + nodes)
+        nodes += len(values)
+    starts = np.tile(np.arange(rows), len(keys))
+    edges = (np.ones(len(starts), dtype=np.bool_), (starts, np.concatenate(ends)))
+    _, labels = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
+    _, groups = np.unique(labels[:rows], return_inverse=True)
+    return groups.astype(np.int64)

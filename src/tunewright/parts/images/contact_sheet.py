@@ -1,0 +1,122 @@
+"""A contact sheet: training pictures as they are and as they are varied, to look at."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from tunewright.runs.atomic import write_with
+
+Vary = Callable[[Tensor, torch.Generator], Tensor]
+"""Pictures, uint8 [N, 3, S, S], and a generator on the CPU, to floats [N, 3, S, S] in [0, 1]."""
+
+LARGE, SMALL = 192, 96
+"""Pixels: above the one a picture is reduced, below the other it is enlarged by a whole factor."""
+GAP, GROUP_GAP, MARGIN = 4, 20, 16
+FONT, TITLE_FONT = 16, 20
+LABEL_WIDTH = 220
+END_OF_LATIN = 0x180
+BACKGROUND, INK, FAINT = "white", "black", "#666666"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Pictures under one heading: how they are varied, and how many draws of it are shown."""
+
+    name: str
+    vary: Vary
+    draws: int
+
+
+def contact_sheet(
+    images: Tensor,
+    labels: Sequence[str],
+    columns: Sequence[Column],
+    *,
+    title: str = "",
+    seed: int = 0,
+) -> Image.Image:
+    """Draw a row for each picture: its label, the picture, and under each heading its draws.
+
+    images: uint8 [N, 3, S, S], N at least 1. Small pictures are enlarged without smoothing, so
+    that their pixels are seen; large ones are reduced.
+    """
+    side = shown_side(images.shape[-1])
+    cells = [("as it is", [images])] + [(c.name, _drawn(images, c, seed)) for c in columns]
+    font, bold = (ImageFont.load_default(size) for size in (FONT, TITLE_FONT))
+    wide = max(min(LABEL_WIDTH, _width(label, font)) for label in labels)
+    # A heading may be wider than the pictures under it.
+    widths = [max(len(drawn) * (side + GAP) - GAP, _width(name, font)) for name, drawn in cells]
+    left = MARGIN + wide + GROUP_GAP
+    top = MARGIN + (TITLE_FONT + MARGIN if title else 0) + FONT + 2 * GAP
+    size = (
+        max(
+            left + sum(widths) + GROUP_GAP * (len(cells) - 1) + MARGIN,
+            2 * MARGIN + _width(title, bold),
+        ),
+        top + len(images) * (side + GAP) - GAP + MARGIN,
+    )
+    sheet = Image.new("RGB", size, BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN), title, INK, bold)
+    for row, label in enumerate(labels):
+        middle = top + row * (side + GAP) + side // 2
+        draw.text((MARGIN, middle), shortened(label, LABEL_WIDTH, font), INK, font, "lm")
+    for (name, drawn), width in zip(cells, widths, strict=True):
+        draw.text((left, top - FONT - 2 * GAP), name, FAINT if drawn[0] is images else INK, font)
+        for at, varied in enumerate(drawn):
+            for row, picture in enumerate(varied):
+                place = (left + at * (side + GAP), top + row * (side + GAP))
+                sheet.paste(_shown(picture, side), place)
+        left += width + GROUP_GAP
+    return sheet
+
+
+def write_contact_sheet(sheet: Image.Image, file: Path) -> None:
+    """Write a PNG file, whole or not at all; NotWritten when the disk refuses it."""
+    write_with(file, lambda path: sheet.save(path, format="PNG"))
+
+
+def shown_side(size: int) -> int:
+    """Pixels on a side of the sheet for a picture of `size`."""
+    if size >= SMALL:
+        return min(size, LARGE)
+    return size * -(-SMALL // size)
+
+
+def legible(label: str) -> bool:
+    """Whether the font of the sheet, which comes with Pillow, has a glyph for every letter."""
+    return label.isprintable() and all(ord(letter) < END_OF_LATIN for letter in label)
+
+
+def shortened(label: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
+    """The label, cut where it would be wider than `width` pixels."""
+    if _width(label, font) <= width:
+        return label
+    while label and _width(label + "...", font) > width:
+        label = label[:-1]
+    return label + "..."
+
+
+def _drawn(images: Tensor, column: Column, seed: int) -> list[Tensor]:
+    """The draws of a column, uint8 [N, 3, S, S] each."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        column.vary(images, generator).mul(255).round().to(torch.uint8) for _ in range(column.draws)
+    ]
+
+
+def _shown(picture: Tensor, side: int) -> Image.Image:
+    """uint8 [3, S, S] at the size of the sheet."""
+    pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+    whole = side >= picture.shape[-1]
+    how = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS
+    return Image.fromarray(pixels).resize((side, side), how)
+
+
+def _width(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> int:
+    return int(font.getlength(text)) + 1

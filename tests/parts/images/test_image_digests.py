@@ -1,0 +1,149 @@
+"""Digests tell content, cost nothing the second time, and never survive a change."""
+
+import json
+import os
+import time
+from hashlib import blake2b
+
+import pytest
+from drawn_pictures import class_folders, draw, encoded, write_jsonl, write_zip
+
+from tunewright.parts.images import digests as module
+from tunewright.parts.images.digests import content_keys, digests
+from tunewright.parts.images.reader import Reader
+from tunewright.parts.images.sources import open_table
+
+
+def hashed(content):
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def age(*paths):
+    """Long unchanged, as data are."""
+    for path in paths:
+        os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 10**11))
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The places whose bytes were read."""
+    places = []
+    content = Reader.content
+
+    def counted(self, place):
+        places.append(place)
+        return content(self, place)
+
+    monkeypatch.setattr(Reader, "content", counted)
+    return places
+
+
+class TestFiles:
+    def test_values(self, tmp_path):
+        table = open_table(class_folders(tmp_path, {"a": 2, "b": 1}))
+        assert digests(table) == tuple(hashed(encoded(n)) for n in range(3))
+
+    def test_kept_until_a_file_changes(self, tmp_path, read):
+        table = open_table(class_folders(tmp_path, {"a": 2, "b": 1}))
+        age(*(place.file for place in table.places))
+        first = digests(table)
+        assert len(read) == 3
+        assert digests(table) == first
+        assert len(read) == 3
+        age(draw(tmp_path / "a" / "1.png", 9))
+        assert digests(table)[1] == hashed(encoded(9))
+        assert len(read) == 4
+
+    def test_what_changed_a_moment_ago_is_read_again(self, tmp_path, read):
+        table = open_table(class_folders(tmp_path, {"a": 1, "b": 1}))
+        digests(table)
+        digests(table)
+        assert len(read) == 4
+
+    def test_unreadable_files_have_a_word_of_their_own(self, tmp_path):
+        table = open_table(class_folders(tmp_path, {"a": 2, "b": 2}))
+        (tmp_path / "a" / "0.png").unlink()
+        (tmp_path / "b" / "0.png").unlink()
+        found = digests(table)
+        assert found[0].startswith("unreadable ")
+        assert len(set(found)) == 4
+        draw(tmp_path / "a" / "0.png", 0)
+        assert digests(table)[0] == hashed(encoded(0))
+
+    def test_rubbish_in_the_cache_is_no_harm(self, tmp_path):
+        table = open_table(class_folders(tmp_path, {"a": 1, "b": 1}))
+        kept = module.Kept(table.origin)
+        for rubbish in ("{", "[]", json.dumps({"version": 0})):
+            kept.file.parent.mkdir(parents=True, exist_ok=True)
+            kept.file.write_text(rubbish)
+            assert digests(table)[0] == hashed(encoded(0))
+
+    def test_a_cache_that_cannot_be_written_is_no_harm(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "file" / "below")
+        (tmp_path / "file").write_text("")
+        table = open_table(class_folders(tmp_path / "set", {"a": 1, "b": 1}))
+        assert digests(table)[0] == hashed(encoded(0))
+
+    def test_progress(self, tmp_path):
+        seen = []
+        table = open_table(class_folders(tmp_path, {"a": 30, "b": 10}))
+        digests(table, lambda done, total: seen.append((done, total)))
+        assert seen == [(n, 40) for n in range(1, 41)]
+
+    def test_boxes_are_part_of_the_key(self, tmp_path):
+        draw(tmp_path / "f.png", 1)
+        records = [
+            {"id": n, "image_path": "f.png", "bbox_xyxy": [0, 0, 5 + n // 2, 5], "label": str(n)}
+            for n in range(4)
+        ]
+        table = open_table(write_jsonl(tmp_path / "manifest.jsonl", records))
+        keys = content_keys(table)
+        assert len(set(digests(table))) == 1
+        assert keys[0] == keys[1] != keys[2] == keys[3]
+        assert content_keys(table.take([3, 0])) == (keys[3], keys[0])
+
+
+class TestZips:
+    def members(self, start=0):
+        return {f"{c}/{n}.png": start + n for c in "ab" for n in range(2)}
+
+    def test_an_unchanged_zip_is_not_opened(self, tmp_path, read, monkeypatch):
+        place = write_zip(tmp_path / "x.zip", self.members())
+        age(place)
+        table = open_table(place)
+        first = digests(table)
+        assert first == tuple(hashed(encoded(n)) for n in (0, 1, 0, 1))
+        monkeypatch.setattr(module.zipfile, "ZipFile", None)
+        assert digests(table) == first
+        assert len(read) == 4
+
+    def test_a_rewritten_zip_is_read_where_members_differ(self, tmp_path, read):
+        place = write_zip(tmp_path / "x.zip", self.members())
+        age(place)
+        digests(open_table(place))
+        write_zip(place, self.members() | {"b/1.png": 7, "b/2.png": 8})
+        age(place)
+        table = open_table(place)
+        assert digests(table)[3:] == (hashed(encoded(7)), hashed(encoded(8)))
+        assert len(read) == 6
+
+    def test_a_zip_just_written_is_opened_again(self, tmp_path, read):
+        place = write_zip(tmp_path / "x.zip", self.members())
+        table = open_table(place)
+        digests(table)
+        mtime = place.stat().st_mtime_ns
+        write_zip(place, self.members(start=50))  # same names, perhaps within one tick
+        os.utime(place, ns=(mtime, mtime))
+        assert digests(table)[0] == hashed(encoded(50))
+
+
+def test_many_files_cost_a_stat_each(tmp_path):
+    """Only a bound: 2,000 files that are known take well under a second."""
+    members = {f"{'ab'[n % 2]}/{n}.png": b"" for n in range(2000)}
+    place = write_zip(tmp_path / "x.zip", members)
+    age(place)
+    table = open_table(place)
+    digests(table)
+    began = time.monotonic()
+    digests(table)
+    assert time.monotonic() - began < 0.5

@@ -1,0 +1,42 @@
+"""The declaration of `pictures`: a few colours, a convolution, a minute of a training at most."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunewright.config.schema import Count, Fraction, RunConfig, Section
+from tunewright.parts.images.config import ImagesData
+from tunewright.recipes.recipe import Recipe
+
+HERE = Path(__file__).parent
+
+
+class PicturesModel(Section):
+    """width: channels. norm: batch normalisation in between."""
+
+    width: Annotated[int, Field(ge=1)] = 8
+    norm: bool = True
+    dropout: Fraction = 0.0
+
+
+class PicturesConfig(RunConfig):
+    """Everything that can be set for `pictures`. steps: of the training."""
+
+    recipe: Literal["pictures"] = "pictures"
+    goal: str = "val_accuracy"
+    model: PicturesModel = PicturesModel()
+    data: ImagesData = ImagesData(image_size=16, val_split=0.3)
+    steps: Count = 30
+
+
+RECIPE = Recipe(
+    name="pictures",
+    config=PicturesConfig,
+    conf=HERE / "conf",
+    space=None,
+    metrics={"accuracy": "max"},
+    run="practice.pictures.classifier:train",
+    evaluate="practice.pictures.classifier:evaluate",
+    classifier="practice.pictures.classifier:open_classifier",
+)
