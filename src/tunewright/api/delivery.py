@@ -1,0 +1,236 @@
+"""What is delivered of trained classifiers: predictions, ensembles, checks, files, submissions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.api.words import RUNS
+from tunewright.errors import UsageError
+
+if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
+    from tunewright.deliver.check import Checked
+    from tunewright.deliver.meant import Told
+
+
+def predict(
+    run: Path | str | None = None,
+    *words: str,
+    data: Path | str | None = None,
+    output: Path | str = "predictions.csv",
+    checkpoint: Path | str | None = None,
+    tta: bool = False,
+    views: str | Sequence[str] = (),
+    force: bool = False,
+    probabilities: Path | str | None = None,
+    logit_adjustment: float = 0.0,
+    skip_bad: bool = False,
+    category_ids: bool = False,
+    batch_size: int | None = None,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """Label every picture of `data` into a CSV file; without a run, by the newest one.
+
+    words: views beside the picture and its mirror image, such as `"tta.rotate=5"`. told: called
+    with what is being done, how much is done, how much there is; None shows it on standard error.
+    See `deliver.predict.predict`.
+    """
+    from tunewright.deliver.predict import predict as predict_pictures
+
+    run, of_views = _run_and_views(run, words)
+    with _telling(told) as tell:
+        return predict_pictures(
+            run,
+            data=data,
+            output=output,
+            checkpoint=checkpoint,
+            tta=tta,
+            views=views,
+            words=of_views,
+            force=force,
+            probabilities=probabilities,
+            logit_adjustment=logit_adjustment,
+            skip_bad=skip_bad,
+            category_ids=category_ids,
+            batch_size=batch_size,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def benchmark(
+    run: Path | str | None = None,
+    *words: str,
+    checkpoint: Path | str | None = None,
+    input_size: int = 600,
+    tta: bool = False,
+    views: str | Sequence[str] = (),
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """How long one picture takes, from its file to its label; see `deliver.check.benchmark`."""
+    from tunewright.deliver.check import benchmark as time_one
+
+    run, of_views = _run_and_views(run, words)
+    with _telling(told) as tell:
+        return time_one(
+            run,
+            checkpoint=checkpoint,
+            input_size=input_size,
+            tta=tta,
+            views=views,
+            words=of_views,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def ensemble(
+    *named: Path | str,
+    method: str = "mean",
+    average: str = "probabilities",
+    name: str | None = None,
+    max_size: str | float = "500MB",
+    max_latency: str | float = "100ms",
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """Several runs, or the trials of a study, as one; see `deliver.ensemble.ensemble`."""
+    from tunewright.deliver.ensemble import ensemble as join
+
+    with _telling(told) as tell:
+        return join(
+            *named,
+            method=method,
+            average=average,
+            name=name,
+            max_size=max_size,
+            max_latency=max_latency,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def check(
+    run: Path | str | None = None,
+    *words: str,
+    checkpoint: Path | str | None = None,
+    max_size: str | float = "500MB",
+    max_latency: str | float = "100ms",
+    max_params: str | float = "10B",
+    input_size: int = 600,
+    half: bool = False,
+    tta: bool = False,
+    views: str | Sequence[str] = (),
+    benchmark: bool = False,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Checked":
+    """Size, latency, parameters and input against limits; see `deliver.check.check`."""
+    from tunewright.deliver.check import check as check_limits
+
+    run, of_views = _run_and_views(run, words)
+    with _telling(told) as tell:
+        return check_limits(
+            run,
+            checkpoint=checkpoint,
+            max_size=max_size,
+            max_latency=max_latency,
+            max_params=max_params,
+            input_size=input_size,
+            half=half,
+            tta=tta,
+            views=views,
+            words=of_views,
+            benchmark=benchmark,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def export(
+    run: Path | str | None = None,
+    *,
+    to: str = "safetensors",
+    half: bool = False,
+    output: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """A run as a file for other programs, with a parity check; see `deliver.export.export`."""
+    from tunewright.deliver.export import export as export_run
+
+    with _telling(told) as tell:
+        return export_run(
+            run,
+            to=to,
+            half=half,
+            output=output,
+            checkpoint=checkpoint,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def submit(
+    run: Path | str | None = None,
+    *,
+    predictions: Path | str = "predictions.csv",
+    output: Path | str = "submission.zip",
+    data: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    half: bool = False,
+    category_ids: bool | None = None,
+    verify_only: bool = False,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
+) -> "Mapping[str, Any]":
+    """Checked predictions, weights and code in one ZIP; see `deliver.submit.submit`."""
+    from tunewright.deliver.submit import submit as pack
+
+    with _telling(told) as tell:
+        return pack(
+            run,
+            predictions=predictions,
+            output=output,
+            data=data,
+            checkpoint=checkpoint,
+            half=half,
+            category_ids=category_ids,
+            verify_only=verify_only,
+            runs=Path(runs_dir),
+            told=tell,
+        )
+
+
+def _run_and_views(
+    run: Path | str | None, words: tuple[str, ...]
+) -> tuple[Path | str | None, dict[str, str]]:
+    """Which word is the run, and the others as settings of views, as typed."""
+    if isinstance(run, str) and run.startswith("tta.") and "=" in run:
+        words = (run, *words)
+        run = None
+    for word in words:
+        if "=" not in word:
+            raise UsageError(f"{word!r}", expected="one run, then words such as tta.rotate=5")
+        if not word.startswith("tta."):
+            raise UsageError(
+                f"{word!r}",
+                expected="tta.hflip, tta.vflip, tta.rotate, tta.brightness or tta.mean",
+                remedy="A run has its settings from its training.",
+            )
+    return run, dict(word.split("=", 1) for word in words)
+
+
+@contextmanager
+def _telling(told: "Told | None") -> "Iterator[Told]":
+    """What is told, else standard error, wiped at the end."""
+    if told is not None:
+        yield told
+        return
+    from tunewright.deliver.saying import Saying
+
+    with Saying() as saying:
+        yield saying

@@ -1,0 +1,141 @@
+"""One training: before it, itself, and what is made of its run."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.api.words import RUNS, path_of, request_of, runs_of
+from tunewright.config.compose import Composed
+from tunewright.errors import UsageError
+from tunewright.request import resuming, understand
+
+if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
+    from tunewright.deliver.replay import Replayed
+    from tunewright.runs.folder import RunFolder
+    from tunewright.search.single import Trained
+    from tunewright.search.watch import Watch
+
+
+def train(
+    *words: str,
+    resume: Path | str | None = None,
+    name: str | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    config_name: str | None = None,
+    runs_dir: Path | str = RUNS,
+    watch: "Watch | None" = None,
+) -> "Trained":
+    """Train one configuration in full, by one seed or several; the same call resumes.
+
+    resume: a run that was stopped, by its folder or its name; it goes on with the configuration
+    that lies there. Raises UsageError for words that would change it.
+    """
+    if resume is not None:
+        if name is not None or any((config, config_dir, config_name)):
+            raise UsageError(
+                f"--resume {resume} with another option that names a run or a configuration",
+                expected="the run alone, which has both",
+            )
+        return _resumed(Path(resume), words, Path(runs_dir), watch)
+    from tunewright.search.stages import train as train_stage
+
+    request = request_of(train, words, config, config_dir, config_name)
+    runs = runs_of(request, runs_dir)
+    return train_stage(request.recipe, request.composed, name=name, runs=runs, watch=watch)
+
+
+def evaluate(
+    run: Path | str, *, split: str | None = None, runs_dir: Path | str = RUNS
+) -> "tuple[RunFolder, Mapping[str, Any]]":
+    """Measure a trained run on a split, by default test; where it lies, and its metrics."""
+    from tunewright.deliver.evaluate import evaluate as evaluate_run
+
+    return evaluate_run(run, split=split, runs=Path(runs_dir))
+
+
+def show(
+    *words: str,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    config_name: str | None = None,
+) -> Composed:
+    """The composed configuration, and where each value came from."""
+    return request_of(show, words, config, config_dir, config_name).composed
+
+
+def lr_find(
+    *words: str,
+    low: float = 1e-7,
+    high: float = 10.0,
+    steps: int = 100,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    config_name: str | None = None,
+    runs_dir: Path | str = RUNS,
+) -> "Mapping[str, Any]":
+    """Sweep the learning rate of a configuration; what it suggests, or why it does not."""
+    from tunewright.deliver.lr_find import lr_find as sweep
+
+    request = request_of(lr_find, words, config, config_dir, config_name)
+    runs = runs_of(request, runs_dir)
+    return sweep(request.recipe, request.composed, runs=runs, low=low, high=high, steps=steps)
+
+
+def augment(
+    *words: str,
+    level: str | None = None,
+    output: Path | str | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    config_name: str | None = None,
+    runs_dir: Path | str = RUNS,
+) -> "Mapping[str, Any]":
+    """Draw training pictures as they are and as `level`, or each level, varies them.
+
+    output: a PNG file. See `deliver.augment.augment`.
+    """
+    from tunewright.deliver.augment import augment as draw
+
+    request = request_of(augment, words, config, config_dir, config_name)
+    runs = runs_of(request, runs_dir)
+    return draw(request.recipe, request.composed, level=level, output=path_of(output), runs=runs)
+
+
+def replay(
+    run: Path | str,
+    *options: str,
+    to: str = "mlflow",
+    runs_dir: Path | str = RUNS,
+    told: "Callable[[Replayed], None] | None" = None,
+) -> "list[Replayed]":
+    """Push a stored run, or all runs of a study, to a tracker; twice is the same as once.
+
+    options: the tracker's own, as `key=value`. told: called after each run.
+    """
+    from tunewright.deliver.replay import replay as push
+
+    for option in options:
+        if "=" not in option:
+            raise UsageError(f"{option!r}", expected="options of the tracker as key=value")
+    given = dict(option.split("=", 1) for option in options)
+    return push(run, to=to, options=given, runs=Path(runs_dir), told=told)
+
+
+def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[str, Any]:
+    """Image models by name, with parameters, exported sizes, input size and licence.
+
+    See `deliver.models.models`.
+    """
+    from tunewright.deliver.models import models as list_models
+
+    return list_models(wanted, classes=classes, limit=limit)
+
+
+def _resumed(run: Path, words: tuple[str, ...], runs: Path, watch: "Watch | None") -> "Trained":
+    from tunewright.search.resume import resume, stopped_run
+
+    folder = stopped_run(run, runs)
+    before = understand((), command="train", config=folder.config)
+    wanted = resuming(words, folder.config)
+    return resume(before.recipe, wanted.composed, folder, before=before.composed.tree, watch=watch)

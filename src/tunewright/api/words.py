@@ -1,0 +1,55 @@
+"""What was called, as a request: words, files and keywords that stand for overrides."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import UsageError
+from tunewright.request import Files, Request, understand
+
+RUNS = Path("runs")
+NOT_TYPED = ("watch", "goal", "steps", "constraints")
+"""Keywords for which the command line has no option, but an override or nothing."""
+
+
+def runs_of(request: Request, given: Path | str) -> Path:
+    """The folder of all runs, which a guide's own flag may name."""
+    if request.runs is not None and Path(given) != RUNS:
+        raise UsageError(f"{request.runs} and --runs-dir {given}", expected="one folder of runs")
+    return request.runs or Path(given)
+
+
+def request_of(
+    command: Callable[..., Any],
+    words: tuple[str, ...],
+    config: Path | str | None,
+    config_dir: Path | str | None,
+    config_name: str | None,
+    space: Mapping[str, Any] | Path | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    otherwise: Callable[[], Files] | None = None,
+) -> Request:
+    """The request that `command`, a function of this package, was called with.
+
+    Raises as `request.understand` does, with the keywords of `command` as what was expected.
+    """
+    parameters = inspect.signature(command).parameters.values()
+    named = [p.name.rstrip("_").replace("_", "-") for p in parameters if p.kind is p.KEYWORD_ONLY]
+    options = ["import" if name == "imports" else name for name in named]
+    return understand(
+        words,
+        command=command.__name__.replace("_", "-"),
+        options=[option for option in options if option not in NOT_TYPED],
+        settings=settings,
+        config=path_of(config),
+        space=space if isinstance(space, Mapping) else path_of(space),
+        config_dir=path_of(config_dir),
+        config_name=config_name,
+        otherwise=otherwise,
+    )
+
+
+def path_of(given: Path | str | None) -> Path | None:
+    """A path that was given as text."""
+    return None if given is None else Path(given)
