@@ -88,7 +88,9 @@ def write_reliability(
             row=1,
             col=1,
         )
-        bars = go.Bar(x=x, y=counts, marker={"color": colour}, opacity=0.6, showlegend=False)
+        bars = go.Bar(
+            x=x, y=counts, width=0.02, marker={"color": colour}, opacity=0.6, showlegend=False
+        )
         figure.add_trace(bars, row=2, col=1)
     figure.update_layout(**_layout(title, height=620, width=620))
     figure.update_xaxes(range=[0, 1], gridcolor=GRID)
