@@ -19,12 +19,13 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal
 from tunewright.search.prepare import run_part
 from tunewright.training import calibration
-from tunewright.training.calibration import Choice, Timed, best_of, settle
+from tunewright.training.calibration import best_of, settle
 from tunewright.training.checkpoint import load_weights
 from tunewright.training.layout import lay_out
 from tunewright.training.randomness import random_state
 from tunewright.training.reporter import Reporter
 from tunewright.training.start import start
+from tunewright.training.step_times import Choice, Timed
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
 CPU = torch.device("cpu")
@@ -298,7 +299,15 @@ def test_what_does_not_work_here_is_told_and_left(times: Any) -> None:
     assert notices[0] == "calibration: bf16, channels_last does not work here (no kernel)"
     times({})
     other = config("training.epochs=100", "training.accumulate=2")
-    assert settle(setup(), other, CPU)[0] == FP32
+    choice, notices = settle(setup(), other, CPU)
+    assert (choice, len(notices)) == (FP32, 4)
+
+
+def test_where_the_plain_way_does_not_fit_another_may(times: Any) -> None:
+    times({BF16: 0.2, BOTH: 0.1})
+    choice, notices = settle(setup(), config("training.epochs=100"), CPU)
+    assert choice == BOTH
+    assert "fp32, contiguous does not work here" in notices[0]
 
 
 def test_a_loss_that_is_not_finite_is_left_to_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:

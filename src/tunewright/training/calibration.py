@@ -7,32 +7,24 @@ trials and seeds of the same shapes only read it.
 """
 
 import copy
-import fcntl
-import hashlib
-import json
 import math
-import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from tunewright.config.schema import RunConfig
+from tunewright.config.schema import RunConfig, Training
 from tunewright.errors import Diverged
-from tunewright.runs.atomic import read_json, write_json
-from tunewright.runs.cache import cache_folder
 from tunewright.runs.quantities import duration
 from tunewright.training.layout import Layout, lay_out
 from tunewright.training.optim import make_optimizer, set_factor
 from tunewright.training.precision import Precision, cpu_precision, native_bf16
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
+from tunewright.training.step_times import Choice, Timed, kept_times, key_of
 from tunewright.training.task import Batch, Clock, Setup
 from tunewright.training.trainer import resolve_precision
 
@@ -48,28 +40,6 @@ LOSS_TOLERANCE = 0.05
 """How far the first loss may lie from that of full precision, relative to it."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One way to take the same steps."""
-
-    precision: Precision = "no"
-    layout: Layout = "contiguous"
-    compiled: bool = False
-
-    def __str__(self) -> str:
-        words = [{"no": "fp32"}.get(self.precision, self.precision), self.layout]
-        return ", ".join([*words, *(["compiled"] if self.compiled else [])])
-
-
-@dataclass(frozen=True)
-class Timed:
-    """What a choice took: seconds a step, the first loss, and seconds until it was compiled."""
-
-    seconds: float
-    loss: float
-    compiling: float = 0.0
-
-
 def settle(setup: Setup, config: RunConfig, device: torch.device) -> tuple[Choice, list[str]]:
     """What `auto` comes to for this run, and what to say of it.
 
@@ -77,13 +47,8 @@ def settle(setup: Setup, config: RunConfig, device: torch.device) -> tuple[Choic
     asks for it and the training is predicted to take longer than a minute.
     """
     training = config.training
-    wanted = training.precision
-    plain = Choice(
-        cpu_precision(setup.model, training.batch_size)
-        if wanted == "auto" and device.type == "cpu"
-        else resolve_precision(wanted, cpu=device.type == "cpu"),
-        "channels_last" if training.layout == "channels_last" else "contiguous",
-    )
+    layout: Layout = "channels_last" if training.layout == "channels_last" else "contiguous"
+    plain = Choice(_untried(setup, training, device), layout)
     always = training.compile == "always"
     choices = _open(plain, config, device)
     is_open = len(choices) > 1 or training.compile == "auto"
@@ -111,6 +76,17 @@ def best_of(times: Mapping[Choice, Timed], steps: int) -> Choice:
     }
     least = min(whole.values())
     return min((c for c in whole if whole[c] <= CLEAR * least), key=_elaborate)
+
+
+def _untried(setup: Setup, training: Training, device: torch.device) -> Precision:
+    """The precision of a run that tries nothing."""
+    if training.precision != "auto":
+        return resolve_precision(training.precision, cpu=device.type == "cpu")
+    if setup.calibrate:
+        return "no"  # a lower one only where it was seen to pay
+    if device.type == "cpu":
+        return cpu_precision(setup.model, training.batch_size)
+    return resolve_precision("auto", cpu=False)
 
 
 def _elaborate(choice: Choice) -> tuple[bool, bool, bool]:
@@ -142,7 +118,7 @@ def _settled(
     loader = setup.train.epoch(0)
     try:
         batches = list(islice(loader, config.training.accumulate))
-        with _kept_times(_key(setup, config, device, batches)) as times:
+        with kept_times(key_of(setup, config, device, batches)) as times:
             known = len(times)
             trying = _Trying(setup, config, device, batches)
             problems = _measure(trying, times, config, plain, choices, steps)
@@ -151,17 +127,14 @@ def _settled(
         restore_random_state(before)
         if close := getattr(loader, "close", None):
             close()
-    if plain not in times:
-        return plain, problems
-    seconds = times[plain].seconds * steps
-    if seconds <= SHORT_SECONDS:
+    if plain in times and times[plain].seconds * steps <= SHORT_SECONDS:
         return plain, []
     compiles = config.training.compile == "auto"
-    allowed = {
-        choice: timed
-        for choice, timed in times.items()
-        if replace(choice, compiled=False) in choices and (compiles or not choice.compiled)
-    }
+    allowed = {c: times[c] for c in choices if c in times}
+    if not allowed:
+        return plain, problems
+    compiled = [replace(choice, compiled=True) for choice in allowed]
+    allowed |= {c: times[c] for c in compiled if compiles and c in times}
     best = best_of(allowed, steps)
     return best, [*problems, _told(best, plain, allowed, steps, reused=reused)]
 
@@ -176,6 +149,7 @@ def _measure(
 ) -> list[str]:
     """Fill in the times that are missing and worth having; what went wrong comes back."""
     problems: list[str] = []
+    failed: list[Exception] = []
 
     def visit(choice: Choice) -> None:
         try:
@@ -183,18 +157,23 @@ def _measure(
         except Exception as error:  # out of memory, an operation that lacks a kernel, a compiler
             reason = " ".join(str(error).split())[:200]
             problems.append(f"calibration: {choice} does not work here ({reason})")
+            failed.append(error)
             return
         old = times.get(choice)
         times[choice] = timed if old is None or timed.seconds < old.seconds else old
 
     if plain not in times:
         visit(plain)
-    if plain not in times or times[plain].seconds * steps <= SHORT_SECONDS:
+    if plain in times and times[plain].seconds * steps <= SHORT_SECONDS:
         return problems
+    if any(isinstance(error, Diverged) for error in failed):
+        return problems  # in full precision: the trainer says what is wrong with that
     visits = max(1, int(SHARE * steps / STEPS))
-    new = [choice for choice in choices if choice not in times][:visits]
+    new = [choice for choice in choices if choice not in times and choice != plain][:visits]
     for choice in new:
         visit(choice)
+    if not any(choice in times for choice in choices):
+        return problems
     best = best_of({c: times[c] for c in choices if c in times}, steps)
     if new and len(new) + 2 <= visits and best != plain:  # a neighbour may have slowed either
         visit(plain)
@@ -279,69 +258,3 @@ def _told(
     text += f" ({'; '.join(others)})" if others else ""
     text += f", about {duration(step * steps)} in all"
     return text + (", as measured before on this machine" if reused else "")
-
-
-def _key(
-    setup: Setup, config: RunConfig, device: torch.device, batches: Sequence[Batch]
-) -> dict[str, Any]:
-    """All that the times depend on, in plain values."""
-    model = setup.model
-    built = [
-        [(name, type(module).__qualname__) for name, module in model.named_modules()],
-        [(n, list(p.shape), str(p.dtype), p.requires_grad) for n, p in model.named_parameters()],
-    ]
-    return {
-        "machine": _machine(device),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads() if device.type == "cpu" else 0,
-        "model": hashlib.sha256(json.dumps(built).encode()).hexdigest(),
-        "task": type(setup.task).__qualname__,
-        "optimizer": config.optim.type,
-        "clips": config.training.clip_norm is not None,
-        "recomputes": any(
-            getattr(module, name, False)
-            for module in model.modules()
-            for name in ("grad_checkpointing", "checkpointing")
-        ),
-        "batches": [
-            [[list(leaf.shape), str(leaf.dtype)] for leaf in tree_leaves(b) if _is_tensor(leaf)]
-            for b in batches
-        ],
-    }
-
-
-def _is_tensor(leaf: object) -> bool:
-    return isinstance(leaf, Tensor)
-
-
-def _machine(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
-    return f"{platform.machine()} {model}"
-
-
-@contextmanager
-def _kept_times(key: Mapping[str, Any]) -> Iterator[dict[Choice, Timed]]:
-    """The times that are known for `key`, kept with what is added to them.
-
-    Under a lock: a second worker waits, since two that measure at once would slow each other, and
-    then finds what the first one wrote.
-    """
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    folder = cache_folder() / "calibration"
-    folder.mkdir(parents=True, exist_ok=True)
-    place = folder / f"{name}.json"
-    with (folder / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        stored = (read_json(place) or {}).get("times", [])
-        times = {Choice(**each["choice"]): Timed(**each["timed"]) for each in stored}
-        before = dict(times)
-        yield times
-        if times != before:
-            rows = [{"choice": vars(c), "timed": vars(t)} for c, t in times.items()]
-            write_json(place, {"key": dict(key), "times": rows})

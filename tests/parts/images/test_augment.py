@@ -272,12 +272,6 @@ class TestAugment:
         ]
         assert torch.allclose(whole, torch.cat(parts), atol=1e-6)
 
-    def test_large_batches_are_cut_to_what_a_cache_holds(self, monkeypatch):
-        augment, images = make_augment(LEVELS["strong"]()), pictures(11)
-        whole = augment(images, seeded())
-        monkeypatch.setattr("tunewright.parts.images.augment.CHUNK_BYTES", 4 * images[:3].numel())
-        assert torch.allclose(augment(images, seeded()), whole, atol=1e-6)
-
     @pytest.mark.gpu
     @pytest.mark.parametrize("name", LEVELS)
     def test_a_gpu_does_the_same(self, name):

@@ -157,6 +157,17 @@ class TestPictures:
             assert torch.equal(one, other)
         assert not torch.equal(first[0], joined(loader, 4)[0])
 
+    def test_nothing_hangs_on_the_number_of_threads(self, monkeypatch):
+        """Which decides how a batch is cut."""
+        monkeypatch.setattr("tunewright.parts.images.in_parts.SMALLEST", 500)
+        before, found = torch.get_num_threads(), []
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            found.append(joined(varied(batch_size=12), 0)[0])
+        torch.set_num_threads(before)
+        assert torch.equal(found[0], found[1])
+        assert torch.equal(found[0], found[2])
+
     def test_the_order_does_not_hang_on_the_augmentation(self):
         assert rows_of(varied(), 2) == rows_of(batches(), 2)
 

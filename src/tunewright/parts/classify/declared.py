@@ -9,6 +9,7 @@ from tunewright.parts.classify.class_groups import unmeasured
 from tunewright.parts.classify.config import ClassifyConfig
 from tunewright.parts.classify.loss_config import loss_notices
 from tunewright.parts.classify.model_config import check_model
+from tunewright.parts.classify.timm_facts import input_size
 from tunewright.parts.classify.weights import check_weights
 from tunewright.parts.images import sets
 from tunewright.parts.images.progress import ShowProgress
@@ -46,9 +47,10 @@ def check(config: RunConfig) -> list[str]:
     """
     assert isinstance(config, ClassifyConfig)
     check_model(config.model)
-    found = open_sets(config)
+    with ShowProgress("reading pictures") as progress:
+        found = sets.open_sets(config.data, make_default=config.write_embedded, progress=progress)
     _check_goals(config, found)
-    size = config.model.input_size or config.data.image_size
+    size = input_size(config.model, config.data.image_size)
     kept = choose(found.train, size, wanted=config.data.store)
     decoded: tuple[str, ...] = ()
     if kept.store != "stream":

@@ -21,9 +21,6 @@ from tunewright.parts.images.geometry import Resampling, ShiftedCrop, Turns
 from tunewright.parts.images.stages import Kernel, Sometimes, Stage
 from tunewright.parts.images.weather import FOG_NUMBERS, SHADOW_NUMBERS, fog, shadow
 
-CHUNK_BYTES = 1 << 22
-"""Of float pictures that go through all stages together: what stays in a CPU's cache."""
-
 
 class Augment:
     """A chain of stages; made by `make_augment`.
@@ -43,22 +40,19 @@ class Augment:
         generator: on the CPU; the same state gives the same pictures. The ones given stay as
         they are.
         """
-        varied = self.vary(images.clone() if self.exact else images, generator)
+        varied = self.by_numbers(images.clone(), self.draw(len(images), generator))
         return varied if self.varied else varied.float().div_(255)
 
-    def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """`__call__`, but uint8 where no stage needs more; may change the pictures given."""
-        uniform = torch.rand(len(images), self.numbers, generator=generator)
-        if images.device.type != "cpu":
-            return self.by_numbers(images, uniform)
-        rows = max(1, CHUNK_BYTES // max(1, 4 * images[0].numel()))
-        if rows >= len(images):
-            return self.by_numbers(images, uniform)
-        parts = zip(images.split(rows), uniform.split(rows), strict=True)
-        return torch.cat([self.by_numbers(*part) for part in parts])
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """All the randomness of so many pictures: numbers in [0, 1), [count, numbers]."""
+        return torch.rand(count, self.numbers, generator=generator)
 
     def by_numbers(self, images: Tensor, uniform: Tensor) -> Tensor:
-        """Vary pictures by uniform numbers [B, numbers] on the CPU; a picture, its row alone."""
+        """Vary uint8 pictures, each by its row of `draw` alone, however a batch is cut.
+
+        May change the pictures given. Returns floats in [0, 1], or uint8 where no stage needs
+        floats, since those are a quarter of the bytes.
+        """
         taken = 0
         for stages, as_float in ((self.exact, False), (self.varied, True)):
             if as_float and stages:

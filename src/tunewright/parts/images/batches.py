@@ -12,6 +12,7 @@ from torch import Tensor
 from tunewright.errors import DataError
 from tunewright.parts.device_copies import copies_on
 from tunewright.parts.images.augment import Augment
+from tunewright.parts.images.in_parts import in_parts
 from tunewright.parts.images.mixing import Mix
 from tunewright.parts.images.order import Order, generator_of
 from tunewright.parts.images.store import Store, open_store
@@ -39,6 +40,11 @@ class Normalisation:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+
+Take = Callable[[slice], Tensor]
+"""A part of a batch to its pictures: fresh uint8 [b, 3, S, S], which may be changed."""
+Finish = Callable[[Take, Tensor, Tensor], Iterator[ImageBatch]]
+"""What gives the pictures of a batch, its labels [B] and rows [B] to its micro-batches."""
 
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -100,7 +106,7 @@ class ImageBatches:
         finish = self.finishing.epoch(self.order.seed, epoch)
         for rows in self.order.epoch(epoch):
             places = rows if self.rows_of is None else self.rows_of[rows]
-            yield from finish(self._gather(places), self.labels[rows], rows)
+            yield from finish(self._taking(places), self.labels[rows], rows)
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> Self:
         """The same batches with all pictures moved to `device`, if they fit into the budget.
@@ -114,14 +120,20 @@ class ImageBatches:
         (moved.images,) = copies_on(device, (self.images,), budget_bytes) or (self.images,)
         return moved
 
-    def _gather(self, places: Tensor) -> Tensor:
-        """The pictures of a batch: a fresh uint8 tensor, pinned when a GPU waits for it."""
+    def _taking(self, places: Tensor) -> Take:
         images, device = self.images, self.finishing.device
-        if device.type != "cuda" or images.device.type != "cpu":
-            return images.index_select(0, places.to(images.device, non_blocking=True))
-        # taken from and given back to a cache, which waits for the copy that may still go on
-        pinned = torch.empty((len(places), *images.shape[1:]), dtype=images.dtype, pin_memory=True)
-        return torch.index_select(images, 0, places, out=pinned)
+        if device.type == "cuda" and images.device.type == "cpu":
+            return lambda part: _pinned(images, places[part])
+        there = places.to(images.device, non_blocking=True)
+        return lambda part: images.index_select(0, there[part])
+
+
+def _pinned(images: Tensor, places: Tensor) -> Tensor:
+    """Pictures in memory that a GPU copies from while other work goes on."""
+    # torch keeps such memory, and gives it out again only when the copy is done
+    shape = (len(places), *images.shape[1:])
+    pinned = torch.empty(shape, dtype=images.dtype, pin_memory=True)
+    return torch.index_select(images, 0, places, out=pinned)
 
 
 @dataclass(frozen=True)
@@ -143,17 +155,13 @@ class Finishing:
                 remedy="Lower training.accumulate.",
             )
 
-    def epoch(self, seed: int, epoch: int) -> "Finish":
+    def epoch(self, seed: int, epoch: int) -> Finish:
         """What finishes the batches of an epoch, one after the other."""
         augmenting, mixing = (generator_of(seed, epoch, use) for use in ("augment", "mix"))
 
-        def finish(images: Tensor, labels: Tensor, rows: Tensor) -> Iterator[ImageBatch]:
-            images, labels, rows = (
-                tensor.to(self.device, non_blocking=True) for tensor in (images, labels, rows)
-            )
-            if self.augment is not None:
-                images = self.augment.vary(images, augmenting)
-            images = normalised(images, self.normalise)
+        def finish(take: Take, labels: Tensor, rows: Tensor) -> Iterator[ImageBatch]:
+            images = self._varied(take, len(rows), augmenting)
+            labels, rows = (tensor.to(self.device, non_blocking=True) for tensor in (labels, rows))
             if self.mix is None:
                 others, share = labels, torch.ones(len(rows), device=self.device)
             else:
@@ -167,22 +175,40 @@ class Finishing:
 
         return finish
 
+    def _varied(self, take: Take, count: int, generator: torch.Generator) -> Tensor:
+        """The pictures of a batch, augmented and normalised: float32 [count, 3, S, S]."""
+        uniform = None if self.augment is None else self.augment.draw(count, generator)
 
-Finish = Callable[[Tensor, Tensor, Tensor], Iterator[ImageBatch]]
-"""Pictures uint8 [B, 3, S, S], labels [B] and rows [B] to the micro-batches of one batch."""
+        def varied(part: slice) -> Tensor:
+            images = take(part).to(self.device, non_blocking=True)
+            if self.augment is None or uniform is None:
+                return images
+            return self.augment.by_numbers(images, uniform[part])
+
+        if self.device.type != "cpu":
+            return normalised(varied(slice(0, count)), self.normalise)
+        shape = take(slice(0, 1)).shape[1:]
+        whole = torch.empty(count, *shape)
+
+        def work(part: slice) -> None:
+            normalised(varied(part), self.normalise, out=whole[part])
+
+        in_parts(work, count, 4 * shape.numel())
+        return whole
 
 
-def normalised(images: Tensor, normalise: Normalisation) -> Tensor:
+def normalised(images: Tensor, normalise: Normalisation, out: Tensor | None = None) -> Tensor:
     """Float32 pictures of mean 0 and deviation 1 a channel, from uint8, or from floats in [0, 1].
 
-    Floats are changed in place.
+    out: where to put them; without it, floats given are changed in place.
     """
     white = 1.0 if images.is_floating_point() else 255.0
     mean, std = (
         torch.tensor(numbers).to(images.device, non_blocking=True).view(1, 3, 1, 1)
         for numbers in (normalise.mean, normalise.std)
     )
-    return images.float().mul_(1 / (white * std)).sub_(mean / std)
+    floats = images.float() if out is None else out.copy_(images)
+    return floats.mul_(1 / (white * std)).sub_(mean / std)
 
 
 def mapped(store: Store) -> Tensor:

@@ -4,6 +4,7 @@ import inspect
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tunewright.parts.images.broken import without_broken
 from tunewright.parts.images.config import ImagesData
 from tunewright.parts.images.digests import content_keys, joined_digest
 from tunewright.parts.images.leaks import check_leaks, copies_of, leaks_of
+from tunewright.parts.images.reader import Reader
 from tunewright.parts.images.rows import some
 from tunewright.parts.images.sources import open_table
 from tunewright.parts.images.splits import fold_numbers, held_out, units_of
@@ -23,6 +25,9 @@ from tunewright.runs.cache import cache_folder
 MakeDefault = Callable[[Path], None]
 """Draws a recipe's embedded set (picture files and an index.csv) into an empty folder."""
 Progress = Callable[[int, int], None]
+
+SAMPLED = 12
+"""Pictures that are opened to learn how large they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +97,10 @@ def open_sets(
 
 
 def facts(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, float]:
-    """What spaces may refer to: rows, classes, smallest_class and largest_class of train."""
+    """What spaces may refer to: rows, classes, the smallest and the largest of them, and side.
+
+    side: the shorter side of a usual training picture, in pixels: the median of a few.
+    """
     sets = open_sets(data, make_default=make_default)
     counts = sets.class_counts
     return {
@@ -101,7 +109,18 @@ def facts(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mappi
         "classes": len(sets.classes),
         "smallest_class": int(counts.min()),
         "largest_class": int(counts.max()),
+        "side": _usual_side(sets.train),
     }
+
+
+def _usual_side(table: ImageTable) -> float:
+    sides = []
+    reader = Reader()
+    for row in np.linspace(0, len(table) - 1, min(SAMPLED, len(table))).astype(int).tolist():
+        with suppress(DataError):  # refused, or skipped, where all are read
+            sides.append(min(reader.picture(table.places[row]).size))
+    reader.close()
+    return float(np.median(sides)) if sides else 0.0
 
 
 def fingerprints(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, str]:

@@ -82,7 +82,7 @@ class StreamedBatches:
         for images, rows in zip(self._decoding.batches(tasks), batches, strict=True):
             if isinstance(images, str):
                 raise DataError(images)
-            yield from finish(torch.as_tensor(images), self.labels[rows], rows)
+            yield from finish(torch.as_tensor(images).__getitem__, self.labels[rows], rows)
 
     def close(self) -> None:
         """End the workers; another epoch would start new ones."""

@@ -9,8 +9,6 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-VERSION = 1
-"""Of what is written; another set of rows or pixels needs another number."""
 MOST, FEWEST = 120, 6
 """Training pictures of the most and of the least frequent class: an imbalance of 20."""
 VALID, TEST = 20, 30
