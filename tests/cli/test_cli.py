@@ -54,7 +54,7 @@ def files(tmp_path, monkeypatch):
         "mine.yaml": "recipe: pairs\nseed: 5\n",
         "partial.yaml": "seed: 6\n",
         "typo.yaml": "recipe: pairs\noptim:\n  lrr: 1e-3\n",
-        "other.yaml": "recipe: longtail\n",
+        "other.yaml": "recipe: retina\n",
         "list.yaml": "- a\n",
         "broken.yaml": "a: [1",
         "double.yaml": "optim:\n  lr: 1\n  lr: 2\n",

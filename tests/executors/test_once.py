@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -15,6 +16,12 @@ def double(number: int) -> int:
 
 def refuse() -> None:
     raise ConfigError("split 'tset'", expected="one of train, test")
+
+
+def count(upto: int, say: Callable[[object], None]) -> int:
+    for number in range(upto):
+        say(number)
+    return upto
 
 
 def test_what_it_returns_comes_back() -> None:
@@ -36,3 +43,17 @@ def test_a_call_that_takes_too_long_is_ended() -> None:
     with pytest.raises(RunError, match=r"took longer than 0\.2 s"):
         call(time.sleep, 600.0, seconds=0.2)
     assert time.monotonic() - began < 300.0
+
+
+def test_what_it_says_on_its_way_is_heard_in_order() -> None:
+    heard: list[object] = []
+    assert call(count, 3, told=heard.append) == 3
+    assert heard == [0, 1, 2]
+
+
+def test_who_hears_may_end_it() -> None:
+    def enough(_number: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        call(count, 3, told=enough)

@@ -1,8 +1,17 @@
 """Times and sizes as people write and read them."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tunewright.runs.quantities import duration, seconds_of, size
+from tunewright.runs.quantities import (
+    bytes_of,
+    count_of,
+    duration,
+    milliseconds_of,
+    seconds_of,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +50,31 @@ def test_times_are_written_shortly() -> None:
 
 def test_sizes_are_written_shortly() -> None:
     assert [size(n) for n in (12, 3_400, 62e6, 1.5e9)] == ["12 bytes", "3.4 KB", "62 MB", "1.5 GB"]
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "amount"),
+    [
+        (bytes_of, "500MB", 500e6),
+        (bytes_of, "500 mb", 500e6),
+        (bytes_of, "477MiB", 477 * 2**20),
+        (bytes_of, "1.5GB", 1.5e9),
+        (bytes_of, 2_000, 2_000.0),
+        (bytes_of, "1_000", 1_000.0),
+        (milliseconds_of, "100ms", 100.0),
+        (milliseconds_of, "0.1s", 100.0),
+        (milliseconds_of, 30, 30.0),
+        (milliseconds_of, "1e-6", 1e-6),
+        (count_of, "10B", 10e9),
+        (count_of, "28M", 28e6),
+        (count_of, 1e10, 1e10),
+    ],
+)
+def test_limits_are_read(read: Callable[[str | float], float], written: str, amount: float) -> None:
+    assert read(written) == pytest.approx(amount)
+
+
+@pytest.mark.parametrize("written", ["", "MB", "-1MB", "0", "5 apples", "1e400", "nan", True])
+def test_what_is_no_limit_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="500MB"):
+        bytes_of(written)

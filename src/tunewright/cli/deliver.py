@@ -7,12 +7,12 @@ import typer
 
 from tunewright.cli.options import RunsDir, Verbose, app, console
 
-Run = Annotated[
-    str | None,
+Words = Annotated[
+    list[str] | None,
     typer.Argument(
-        metavar="[RUN] [tta.KEY=VALUE]...",
+        metavar="RUN [tta.KEY=VALUE]",
         help="A run, study or ensemble folder, or its name in --runs-dir; none: the newest run. "
-        "Views after it: tta.hflip, tta.vflip (true, false), tta.rotate (degrees), tta.brightness "
+        "Then views: tta.hflip, tta.vflip (true, false), tta.rotate (degrees), tta.brightness "
         "(0.1 is 10 %), tta.mean (logits, probabilities).",
         show_default=False,
     ),
@@ -20,12 +20,11 @@ Run = Annotated[
 OneRun = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[RUN]",
+        metavar="RUN",
         help="A run, study or ensemble folder, or its name in --runs-dir; none: the newest run.",
         show_default=False,
     ),
 ]
-ViewWords = Annotated[list[str] | None, typer.Argument(metavar="", show_default=False)]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(help="The same as RUN: a run folder, or checkpoints/best.safetensors in one."),
@@ -44,8 +43,7 @@ InputSize = Annotated[int, typer.Option("--input", help="Side of the pictures, i
 
 @app.command()
 def predict(
-    run: Run = None,
-    words: ViewWords = None,
+    words: Words = None,
     data: Annotated[
         Path | None,
         typer.Option(help="A folder, zip, CSV or manifest; none: the test set of the training."),
@@ -87,12 +85,11 @@ def predict(
 
     if benchmark:
         figures = api.benchmark(
-            run, *(words or []), checkpoint=checkpoint, tta=tta, views=views, runs_dir=runs_dir
+            *(words or []), checkpoint=checkpoint, tta=tta, views=views, runs_dir=runs_dir
         )
         print_benchmark(console(), figures, as_json=as_json)
         return
     found = api.predict(
-        run,
         *(words or []),
         data=data,
         output=output,
@@ -154,8 +151,7 @@ def ensemble(
 
 @app.command()
 def check(
-    run: Run = None,
-    words: ViewWords = None,
+    words: Words = None,
     max_size: MaxSize = "500MB",
     max_latency: MaxLatency = "100ms",
     max_params: Annotated[str, typer.Option(help="Parameters: 10B (10^9), 28M.")] = "10B",
@@ -176,7 +172,6 @@ def check(
     from tunewright.cli.delivered import print_checked
 
     report = api.check(
-        run,
         *(words or []),
         checkpoint=checkpoint,
         max_size=max_size,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,8 +25,6 @@ SOUPS = ("soup", "greedy-soup")
 METHODS = (*AVERAGED, *SOUPS)
 AVERAGES = {"probabilities": "probabilities", "logits": "geometric", "geometric": "geometric"}
 """What can be averaged; of logits is the geometric mean of probabilities, once normalised."""
-OWN = ("attempt.json", "outcome.json", "trial.json", "request.json", "predicted.json", "check.json")
-"""What a run folder holds about itself alone; a soup does not inherit it."""
 
 
 @dataclass(frozen=True)
@@ -272,14 +269,15 @@ def _write_soup(soup: "Classifier", first: RunFolder, folder: Path, accuracy: fl
     from safetensors.torch import save_file
 
     from tunewright.parts.classify.export import weights_of
+    from tunewright.parts.classify.known_classes import read_classes, write_classes
     from tunewright.runs.atomic import write_with
 
     target = RunFolder(folder)
     tree = first.read_config()
     target.write_config(tree, header=f"A soup of several runs; the configuration is {first.path}'s")
-    for file in sorted(first.path.glob("*.json")):
-        if file.name not in OWN and not file.name.startswith("evaluation"):
-            shutil.copyfile(file, folder / file.name)
+    known = read_classes(first)
+    if known is not None:
+        write_classes(target, known)
     metrics = {"val_accuracy": accuracy}
     header = {"epoch": "0", "score": repr(accuracy), "metrics": json.dumps(metrics)}
     weights = weights_of(soup, half=False)

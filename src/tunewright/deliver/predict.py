@@ -184,9 +184,10 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
     """What is written for each class: as the source writes it, or its category id."""
     if not category_ids:
         return blend.classes
-    from tunewright.parts.classify.known_classes import classes_of
+    from tunewright.parts.classify.known_classes import read_classes
 
-    ids = classes_of(blend.members[0]).category_ids
+    known = read_classes(blend.members[0].folder)
+    ids = {} if known is None else known.category_ids
     missing = [name for name in blend.classes if name not in ids]
     if missing:
         raise DataError(

@@ -194,6 +194,8 @@ def readme(facts: Mapping[str, Any]) -> str:
         f"{one['bytes']:,} | {one['size']} x {one['size']} |"
         for one in facts["models"]
     ]
+    if len(facts["models"]) > 1:
+        lines += ["", "Each is trained by itself: --config code/configs/runs/N/config.yaml."]
     lines += ["", *_views(facts), "", "## Layout", ""]
     lines += [
         "- `code/`: `train.py`, `inference.py`, `requirements.txt`, `configs/` (the configuration "

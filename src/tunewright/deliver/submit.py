@@ -1,9 +1,11 @@
 """`tunewright submit`: checked predictions, weights and code in one ZIP, always the same bytes."""
 
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from tunewright.deliver.submission_files import (
     sources,
 )
 from tunewright.errors import DataError
+from tunewright.parts.classify.known_classes import FILE as CLASSES
+from tunewright.parts.classify.known_classes import KnownClasses, read_classes
 from tunewright.parts.classify.submission import (
     PREDICTIONS,
     Content,
@@ -40,7 +44,8 @@ PLAIN = {
     "tta": None,
 }
 """Of predictions that are not ours: as if made without views."""
-LEFT_OUT = ("attempt.json", "outcome.json", "trial.json", "request.json", "check.json", RECORD)
+PLACE = re.compile(r"(\w+://)?[~/]")
+"""How a path of this machine begins, also as a URL; it means nothing on another one."""
 
 
 def submit(
@@ -114,12 +119,9 @@ def _weighed(
     """The test set's ids, the labels that may be given, and the weights, written into `place`."""
     from tunewright.parts.classify.ensemble import Blend
     from tunewright.parts.classify.export import write_safetensors
-    from tunewright.parts.classify.known_classes import classes_of
 
     told("opening", 0, 1)
     members = open_members(what)
-    for one_of_them in members:  # so that the run can be opened where its data is not
-        classes_of(one_of_them)
     blend = Blend(members, what.weights)
     table = test_table(members[0], data)
     models = []
@@ -196,18 +198,37 @@ def _contents(
 
 def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content]:
     """The small files of a run, from which its recipe opens it where the data is not."""
-    tree = folder.read_config()
+    tree = _without_places(folder.read_config())
     put(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
     if isinstance(tree.get("data"), dict) and "dir" in tree["data"]:
-        put(tree, "data.dir", "DIR")  # a path of this machine means nothing on another one
-    files: dict[str, Content] = {
+        put(tree, "data.dir", "DIR")  # and never the embedded set, whose classes are others
+    return {
         f"{place}/config.yaml": dump_yaml(tree).encode(),
         f"{place}/weights.json": _json({"file": weights}),
+        f"{place}/{CLASSES}": _json(_classes(folder).as_json()),
     }
-    for file in sorted(folder.path.glob("*.json")):
-        if file.name not in LEFT_OUT and not file.name.startswith("evaluation"):
-            files[f"{place}/{file.name}"] = file.read_bytes()
-    return files
+
+
+def _classes(folder: RunFolder) -> KnownClasses:
+    """What the run says of its classes; it has been opened, which wrote them if need be."""
+    known = read_classes(folder)
+    if known is None:
+        raise DataError(
+            f"{folder.path / CLASSES} does not exist",
+            expected="the classes of the run, without which it cannot be opened elsewhere",
+        )
+    return replace(known, data_dir=None)
+
+
+def _without_places(value: Any) -> Any:
+    """A configuration in which every path of this machine is a bare name."""
+    if isinstance(value, dict):
+        return {key: _without_places(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_places(entry) for entry in value]
+    if isinstance(value, str) and PLACE.match(value):
+        return value.rstrip("/").rpartition("/")[2]
+    return value
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -48,7 +48,8 @@ class Recipe:
     with it, or the callable itself, which workers then get from the executor, not by name.
     evaluate: `module:function`, what `tunewright evaluate` calls in a worker. classifier:
     `module:function` from a run folder and a device to a `parts.classify.classifier.Classifier`,
-    from which predictions, ensembles, exports and submissions are made; none without it.
+    from which predictions, ensembles, exports and submissions are made; none without it. It
+    opens what has no more than `config.yaml`, `classes.json` and `checkpoints/best.safetensors`.
     pictures: `module:function` from a configuration to the `parts.images.sets.ImageSets` that
     it trains on, for those that train on pictures.
     searched: the open section whose keys are the user's own, and by whose plain names spaces

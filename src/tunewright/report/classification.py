@@ -51,7 +51,7 @@ def write_reliability(
 ) -> None:
     """How often predictions of each confidence are right, beside the diagonal.
 
-    bins: for each line its bins, with `confidence`, `accuracy` (means) and `rows`.
+    bins: for each line its bins, with `low`, `high`, `confidence`, `accuracy` (means), `rows`.
     """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -88,8 +88,16 @@ def write_reliability(
             row=1,
             col=1,
         )
+        width = (filled[0]["high"] - filled[0]["low"]) / len(bins) if filled else 1.0
+        left = [entry["low"] + index * width for entry in filled]
         bars = go.Bar(
-            x=x, y=counts, width=0.02, marker={"color": colour}, opacity=0.6, showlegend=False
+            x=left,
+            y=counts,
+            width=width,
+            offset=0,
+            marker={"color": colour},
+            hovertemplate="%{y} pictures<extra></extra>",
+            showlegend=False,
         )
         figure.add_trace(bars, row=2, col=1)
     figure.update_layout(**_layout(title, height=620, width=620))

@@ -7,6 +7,7 @@ import torch
 
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import put
+from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal, Outcome
 from tunewright.training.calibration import settle
@@ -37,6 +38,8 @@ def start(
         for path, value in chosen.items():
             put(tree, path, value)
         folder.write_config(tree)
+    for name, content in setup.keeps.items():
+        write_json(folder.path / name, content)
     for notice in [*setup.notices, *notices]:
         print(notice)
     plan = Plan(config, *goal, choice.precision, choice.layout, choice.compiled)

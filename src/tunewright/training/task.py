@@ -149,6 +149,7 @@ class Setup:
 
     chosen: what was decided while setting up, by config path; it is written into the run's
     configuration, so that a re-run repeats it.
+    keeps: JSON files of the run folder by name, without which its weights mean nothing.
     calibrate: whether precision, layout and compilation are worth a trial on the first batch
     where they are left open; see `training.calibration`.
     """
@@ -160,6 +161,7 @@ class Setup:
     test: Loader | None = None
     notices: Sequence[str] = field(default_factory=tuple)
     chosen: Mapping[str, Any] = field(default_factory=dict)
+    keeps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     calibrate: bool = False
 
 

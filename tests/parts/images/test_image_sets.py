@@ -195,6 +195,7 @@ class TestClasses:
             "classes": 4,
             "smallest_class": 0,
             "largest_class": 3,
+            "side": 10.0,
         }
 
 

@@ -10,7 +10,7 @@ from tunewright.config.check import checked
 from tunewright.parts.classify.backbones import input_size
 from tunewright.parts.classify.config import ClassifyConfig
 from tunewright.parts.classify.declared import open_sets
-from tunewright.parts.classify.known_classes import check_same, known_classes
+from tunewright.parts.classify.known_classes import check_same, data_dir_of, known_classes
 from tunewright.parts.classify.setup import make_model, normalisation
 from tunewright.parts.images.batches import Normalisation
 from tunewright.parts.images.sets import ImageSets
@@ -73,7 +73,9 @@ def open_classifier(
     Its classes are read from the run; the first call, where the data is, writes them there.
     """
     config = checked(folder.read_config(), schema)
-    known = known_classes(folder, partial(open_sets, config))
+    known = known_classes(folder, partial(open_sets, config), config.data.dir)
+    data = config.data.model_copy(update={"dir": data_dir_of(known, config.data.dir)})
+    config = config.model_copy(update={"data": data})
     fresh = config.model_copy(  # its weights are in the run: nothing is fetched
         update={"model": config.model.model_copy(update={"pretrained": False, "weights": None})}
     )

@@ -1,6 +1,5 @@
 """What classifiers say of pictures: decoded on all cores while the models work on earlier ones."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from torch import Tensor
 from tunewright.errors import DataError
 from tunewright.parts.classify.tta import seen
 from tunewright.parts.classify.views import IMAGE, View
+from tunewright.parts.images.in_threads import cores
 from tunewright.parts.images.reader import Reader
 from tunewright.parts.images.store import as_uint8
 from tunewright.parts.images.table import ImageTable
@@ -59,7 +59,7 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         self, table: ImageTable, sizes: Sequence[int], batch_size: int, *, pin: bool = False
     ) -> None:
         self.table, self.sizes, self.batch_size, self.pin = table, sizes, batch_size, pin
-        self._threads = len(os.sched_getaffinity(0))
+        self._threads = cores()
         self._pool = ThreadPoolExecutor(self._threads)
         self._files = Reader()
 

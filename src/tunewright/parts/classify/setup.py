@@ -12,6 +12,7 @@ from tunewright.config.section import Section
 from tunewright.parts.classify.backbones import input_size, make_image_model
 from tunewright.parts.classify.config import ClassifyConfig
 from tunewright.parts.classify.declared import open_sets
+from tunewright.parts.classify.known_classes import FILE, KnownClasses
 from tunewright.parts.classify.loss_config import classifier_scale
 from tunewright.parts.classify.losses import LOSSES
 from tunewright.parts.classify.normalised_linear import normalise_classifier
@@ -67,6 +68,7 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         pictures.in_order(sets.test) if sets.test is not None else None,
         notices=tuple(said),
         chosen={"data.store": pictures.kept},
+        keeps={FILE: KnownClasses.of(sets, config.data.dir).as_json()},
         calibrate=True,
     )
 

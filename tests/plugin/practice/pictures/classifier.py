@@ -69,7 +69,7 @@ def make_model(config: PicturesConfig, classes: int) -> nn.Module:
 
 def open_classifier(folder: RunFolder, device: torch.device) -> Classifier:
     config = config_of(folder)
-    known = known_classes(folder, partial(open_sets, config.data))
+    known = known_classes(folder, partial(open_sets, config.data), config.data.dir)
     model = make_model(config, len(known.classes))
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
     return Classifier(
@@ -113,7 +113,7 @@ def make_run(path: Path, config: PicturesConfig) -> RunFolder:
             metrics = {"train_loss": float(loss.detach()), "val_loss": 1.0, "val_accuracy": 0.5}
             writer.write(Progress(folder.attempt, step // 10 + 1, metrics, 0.1 * step))
     writer.close()
-    write_classes(folder, KnownClasses.of(sets))
+    write_classes(folder, KnownClasses.of(sets, config.data.dir))
     folder.checkpoints.mkdir(exist_ok=True)
     header = {"epoch": "1", "score": "0.5", "metrics": "{}"}
     weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
