@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tunewright
+from tunewright.parts.classify.intervals import wilson
 
 NETWORKS = ("resnet10t", "resnet14t", "regnetx_002")
 PIXELS = 80
@@ -139,7 +140,11 @@ def predict(name: str, truth: Mapping[str, str], tta: bool, runs: Path) -> dict[
     with output.open(newline="", encoding="utf-8") as file:
         labels = {row["image_id"]: row["label"] for row in csv.DictReader(file)}
     right = sum(labels[picture] == label for picture, label in truth.items())
-    return {"accuracy": right / len(truth), "gain_on_validation": told["tta"]}
+    return {
+        "accuracy": right / len(truth),
+        "interval": wilson(right, len(truth)),
+        "gain_on_validation": told["tta"],
+    }
 
 
 def labels_of_test(folder: Path) -> dict[str, str]:
