@@ -18,7 +18,7 @@ from tunewright.errors import DataError, NotWritten
 from tunewright.parts.images import store as module
 from tunewright.parts.images.config import ImagesData
 from tunewright.parts.images.reader import Reader
-from tunewright.parts.images.room import GIB, choose, fits
+from tunewright.parts.images.room import choose, fits
 from tunewright.parts.images.sets import open_sets
 from tunewright.parts.images.sources import open_table
 from tunewright.parts.images.store import as_uint8, build_store, is_built, open_store
@@ -26,6 +26,8 @@ from tunewright.parts.images.store import as_uint8, build_store, is_built, open_
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 Usage = namedtuple("Usage", "total used free")
 Memory = namedtuple("Memory", "available")
+
+GIB = 2**30
 
 
 @pytest.fixture
@@ -283,18 +285,18 @@ class TestChoice:
         assert fits(table, 144)
         choice = choose(table, 144)
         assert choice.store == "memory"
-        assert choice.why.startswith("50 pictures at 144 px take 0.0029 GiB")
+        assert choice.why.startswith("50 pictures at 144 px take 3.1 MB")
 
     def test_on_the_device_where_there_is_room(self, table):
         assert choose(table, 144, 10 * GIB).store == "device"
         choice = choose(table, 144, GIB // 200)
         assert choice.store == "memory"
-        assert "25% of the 0.005 GiB free on the device" in choice.why
+        assert "25% of the 5.4 MB free on the device" in choice.why
 
     def test_large_sets_are_streamed(self, table, monkeypatch):
         choice = choose(table, 6000, 100 * GIB)  # 5 GiB
         assert choice.store == "stream"
-        assert "50% of the 8 GiB of free RAM" in choice.why
+        assert "50% of the 8.6 GB of free RAM" in choice.why
         assert not fits(table, 6000)
         assert choose(table, 144, ram_free_bytes=1000).store == "stream"
         monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0, 0, GIB // 1000))

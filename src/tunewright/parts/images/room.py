@@ -10,6 +10,7 @@ import psutil
 from tunewright.parts.images.store import is_built, store_bytes
 from tunewright.parts.images.table import ImageTable
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.quantities import size as said
 
 Kept = Literal["memory", "device", "stream"]
 RAM_SHARE = 0.5
@@ -18,7 +19,6 @@ DISK_SHARE = 0.5
 """Of the free disk, for each store that is not there yet."""
 DEVICE_SHARE = 0.25
 """Of what is free on a GPU: activations of the training need the most of it."""
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ def choose(
     if wanted != "auto":
         return Choice(wanted, f"data.store={wanted}, as asked")
     needed = store_bytes(len(table.whole or table), size)
-    takes = f"{len(table.whole or table):,} pictures at {size} px take {_gib(needed)}"
+    takes = f"{len(table.whole or table):,} pictures at {size} px take {said(needed)}"
     obstacle = _obstacle(table, size, ram_free_bytes)
     if obstacle is not None:
         return Choice("stream", f"{takes}, {obstacle}: they are decoded for each epoch")
     if device_free_bytes is None:
         return Choice("memory", f"{takes}: decoded once, mapped by every worker")
     if needed <= DEVICE_SHARE * device_free_bytes:
-        return Choice("device", f"{takes} of {_gib(device_free_bytes)} free on the device")
+        return Choice("device", f"{takes} of {said(device_free_bytes)} free on the device")
     return Choice(
         "memory",
-        f"{takes}, more than {DEVICE_SHARE:.0%} of the {_gib(device_free_bytes)} free on the "
+        f"{takes}, more than {DEVICE_SHARE:.0%} of the {said(device_free_bytes)} free on the "
         "device: decoded once, mapped by every worker",
     )
 
@@ -69,17 +69,13 @@ def _obstacle(table: ImageTable, size: int, ram_free_bytes: int | None) -> str |
     needed = store_bytes(len(table.whole or table), size)
     ram = psutil.virtual_memory().available if ram_free_bytes is None else ram_free_bytes
     if needed > RAM_SHARE * ram:
-        return f"more than {RAM_SHARE:.0%} of the {_gib(ram)} of free RAM"
+        return f"more than {RAM_SHARE:.0%} of the {said(ram)} of free RAM"
     disk = shutil.disk_usage(cache_folder()).free
     if needed > DISK_SHARE * disk and not is_built(table, size):
-        return f"more than {DISK_SHARE:.0%} of the {_gib(disk)} free on the disk of {_short()}"
+        return f"more than {DISK_SHARE:.0%} of the {said(disk)} free on the disk of {_short()}"
     return None
 
 
 def _short() -> str:
     home, folder = Path.home(), cache_folder()
     return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
-
-
-def _gib(count: int) -> str:
-    return f"{count / GIB:.2g} GiB" if count < 10 * GIB else f"{count / GIB:,.0f} GiB"
