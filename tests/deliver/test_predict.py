@@ -247,6 +247,8 @@ def test_slips_are_named(place, tmp_path, options, error, text):
 def test_words_are_views_or_slips(place, tmp_path):
     with pytest.raises(UsageError, match=r"'optim.lr=1'.*tta.hflip"):
         predicted(place, tmp_path / "p.csv", "optim.lr=1")
+    found = predicted(place, tmp_path / "p.csv", "vflip=true", "tta.hflip=false", force=True)
+    assert found["views"] == ["image", "vflip"]
     with pytest.raises(UsageError, match="one run"):
         predicted(place, tmp_path / "p.csv", "two")
 

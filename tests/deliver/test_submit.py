@@ -96,6 +96,31 @@ def test_what_is_packed_predicts_the_same_without_us(place, tmp_path, run):
     assert str(unpacked) in told.stdout
 
 
+@pytest.mark.slow
+def test_a_shipped_recipe_runs_from_its_zip_alone(tmp_path):
+    """Trained again, and predicted, with nothing of ours on the path."""
+    data = draw_set(tmp_path / "data" / "pictures")
+    test = draw_test(tmp_path / "test", 10)
+    words = (f"data.dir={data}", "data.image_size=32", "model.fusion=simple_concat")
+    words += ("training.epochs=1", "training.batch_size=16", "executor.type=inline")
+    tunewright.train("longtail", *words, name="run1", runs_dir=tmp_path / "runs")
+    predicted(tmp_path, tmp_path / "predictions.csv", data=test)
+    submitted(tmp_path, tmp_path)
+    with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    code, home = tmp_path / "unpacked" / "code", {**os.environ, "PYTHONPATH": ""}
+    for command in (
+        ["inference.py", "--data", str(test), "--output", str(tmp_path / "again.csv")],
+        ["train.py", "--data", str(tmp_path / "moved" / "pictures"), "--runs", str(tmp_path / "r")],
+    ):
+        script = [sys.executable, "-W", "error", str(code / command[0]), *command[1:]]
+        done = subprocess.run(script, env=home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "predictions.csv").read_bytes()
+    assert (tmp_path / "r" / "trained" / "checkpoints" / "best.safetensors").exists()
+
+
 def test_half_is_packed_as_half(place, tmp_path):
     predicted(place, tmp_path / "predictions.csv")
     submitted(place, tmp_path, half=True)

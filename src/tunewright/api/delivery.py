@@ -208,18 +208,25 @@ def submit(
 def _run_and_views(
     run: Path | str | None, words: tuple[str, ...]
 ) -> tuple[Path | str | None, dict[str, str]]:
-    """Which word is the run, and the others as settings of views, as typed."""
-    if isinstance(run, str) and run.startswith("tta.") and "=" in run:
+    """Which word is the run, and the others as settings of views, as typed.
+
+    `tta.rotate=5`, or `rotate=5` for short.
+    """
+    from tunewright.parts.classify.views import NAMES
+
+    def of_views(word: str) -> bool:
+        name, equals, _ = word.partition("=")
+        return bool(equals) and (name.startswith("tta.") or name in NAMES)
+
+    if isinstance(run, str) and of_views(run):
         words = (run, *words)
         run = None
     for word in words:
-        if "=" not in word:
-            raise UsageError(f"{word!r}", expected="one run, then words such as tta.rotate=5")
-        if not word.startswith("tta."):
+        if not of_views(word):
             raise UsageError(
                 f"{word!r}",
-                expected="tta.hflip, tta.vflip, tta.rotate, tta.brightness or tta.mean",
-                remedy="A run has its settings from its training.",
+                expected="one run, then views: " + ", ".join(f"tta.{name}" for name in NAMES),
+                remedy="Other settings a run has from its training.",
             )
     return run, dict(word.split("=", 1) for word in words)
 

@@ -10,6 +10,8 @@ import yaml
 from tunewright.errors import ConfigError, did_you_mean
 
 Mean = Literal["logits", "probabilities"]
+NAMES = ("hflip", "vflip", "rotate", "brightness", "mean")
+"""What can be set of views."""
 DEGREES, BRIGHTNESS = 5.0, 0.1
 """What `rotate` and `brightness` are without a number: the guide's."""
 
@@ -71,7 +73,7 @@ class Views:
         usual = Views(hflip=True)
         words = [
             f"tta.{name}={_typed(getattr(self, name))}"
-            for name in ("hflip", "vflip", "rotate", "brightness", "mean")
+            for name in NAMES
             if getattr(self, name) != getattr(usual, name)
         ]
         return () if self.plain else tuple(words)
@@ -103,13 +105,12 @@ def read_views(
 
 
 def _changed(views: Views, name: str, written: str | None, *, where: str) -> Views:
-    known = ("hflip", "vflip", "rotate", "brightness", "mean")
-    if name not in known:
+    if name not in NAMES:
         raise ConfigError(
             f"view {name!r}",
-            expected=f"one of {', '.join(known[:4])}",
+            expected=f"one of {', '.join(NAMES[:4])}",
             where=where,
-            remedy=did_you_mean(name, known) or "For example --views hflip,vflip,rotate=5.",
+            remedy=did_you_mean(name, NAMES) or "For example --views hflip,vflip,rotate=5.",
         )
     usual = {"rotate": DEGREES, "brightness": BRIGHTNESS}.get(name, True)
     value: Any = usual if written is None else yaml.safe_load(written)
