@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="300 pictures, 2 rounds; not saved")
     options = parser.parse_args()
     pictures, rounds = (300, 2) if options.quick else (PICTURES, options.rounds)
