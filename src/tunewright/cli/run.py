@@ -55,8 +55,14 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run or study folder, or a name in --runs-dir.")],
+    run: Annotated[
+        Path | None, typer.Argument(help="A run or study folder, or a name in --runs-dir.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The same as RUN: a run folder, or checkpoints/best.safetensors in one."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
@@ -64,8 +70,15 @@ def evaluate(
     """Measure a trained run on its test split, beside simple baselines."""
     from tunewright import api
     from tunewright.cli.output import print_evaluation
+    from tunewright.errors import UsageError
 
-    found, result = api.evaluate(run, split=split, runs_dir=runs_dir)
+    named = [given for given in (run, checkpoint) if given is not None]
+    if len(named) != 1:
+        raise UsageError(
+            f"{len(named)} runs: RUN {run}, --checkpoint {checkpoint}",
+            expected="one, such as tunewright evaluate RUN",
+        )
+    found, result = api.evaluate(named[0], split=split, runs_dir=runs_dir)
     print_evaluation(console(), found, result, as_json=as_json)
 
 

@@ -31,7 +31,12 @@ def evaluate(
 
 
 def find_run(run: Path, runs: Path) -> RunFolder:
-    """The run folder that is meant; of several seeds or final runs, the one that was named."""
+    """The run folder that is meant; of several seeds or final runs, the one that was named.
+
+    run: the folder, its study's, a name in `runs`, or the weights that lie in it.
+    """
+    if run.suffix == ".safetensors":
+        run = run.parent.parent
     for path in (run, runs / run, runs / f"train-{run}"):
         best = read_json(StudyFolder(path).best_results)
         if best is not None and not (path / "final").exists():  # its best trial keeps its weights
