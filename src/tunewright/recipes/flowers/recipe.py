@@ -43,6 +43,7 @@ ALIASES = {
     "weight_decay": "optim.weight_decay",
     "batch_size": "training.batch_size",
     "val_split": "data.val_split",
+    "skip_bad": "data.skip_bad",
     "image_size": "data.image_size",
     "input_size": "data.image_size",
     "use_amp": "training.precision",

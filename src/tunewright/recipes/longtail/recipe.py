@@ -38,6 +38,7 @@ ALIASES = {
     "timeout": "study.timeout",
     "storage": "study.storage",
     "manifest": "data.dir",
+    "skip_bad": "data.skip_bad",
 }
 
 WORDS = {
