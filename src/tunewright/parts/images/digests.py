@@ -6,10 +6,11 @@ import os
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tunewright.errors import DataError, NotWritten
 from tunewright.parts.images.in_threads import in_threads
@@ -41,8 +42,22 @@ def digests(table: ImageTable, progress: Progress | None = None) -> tuple[str, .
 
     Kept by path, size and time of change; members of a zip by CRC and size, and by the zip's
     own time of change, so that an unchanged one is not even opened. A file that cannot be read
-    has a text that says so in place of a digest. progress: files hashed, files to hash.
+    has a text that says so in place of a digest. progress: files hashed, files to hash. For one
+    table the files are looked at once, and never again for its parts.
     """
+    if table.whole is not None and table.whole_rows is not None:
+        every = digests(table.whole, progress)
+        return tuple(every[row] for row in table.whole_rows.tolist())
+    if (known := _KNOWN.get(table)) is None:
+        known = _KNOWN[table] = _looked_up(table, progress)
+    return known
+
+
+_KNOWN: MutableMapping[ImageTable, tuple[str, ...]] = WeakKeyDictionary()
+"""By table, for as long as it lives; a later one of the same files looks at them anew."""
+
+
+def _looked_up(table: ImageTable, progress: Progress | None) -> tuple[str, ...]:
     kept = Kept(table.origin)
     keys: list[Key] = [(str(place.file), place.member) for place in table.places]
     found = kept.known(dict.fromkeys(keys))
