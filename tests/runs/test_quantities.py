@@ -44,8 +44,8 @@ def test_what_is_no_time_is_refused(written: str | float) -> None:
 
 
 def test_times_are_written_shortly() -> None:
-    shown = [duration(s) for s in (0.0, 0.24, 9.96, 89.0, 600.0, 28_800.0, 432_000.0)]
-    assert shown == ["0 s", "0.2 s", "10 s", "89 s", "10 min", "8.0 h", "5.0 days"]
+    shown = [duration(s) for s in (0.0, 0.024, 0.24, 9.96, 89.0, 600.0, 28_800.0, 432_000.0)]
+    assert shown == ["0 s", "24 ms", "0.2 s", "10 s", "89 s", "10 min", "8.0 h", "5.0 days"]
 
 
 def test_sizes_are_written_shortly() -> None:

@@ -77,6 +77,8 @@ def seconds_of(written: str | float) -> float:
 
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
+    if 0.0005 <= seconds < 0.0995:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     if seconds < 90:
