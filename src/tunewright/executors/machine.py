@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.errors import ConfigError
-from tunewright.executors.free import free_mib
+from tunewright.runs.free_memory import free_mib
 
 WORKER_GIB = 1.5
 """What a trial is assumed to need, until trials have been measured or a limit is given."""

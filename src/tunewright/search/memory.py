@@ -10,9 +10,9 @@ from typing import Any
 
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.executors.executor import Executor, Handle, Need
-from tunewright.executors.free import free_device_mib, free_mib, kills
 from tunewright.executors.machine import WORKER_GIB
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.free_memory import free_device_mib, free_mib, kills
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial, speaks_of_memory
 from tunewright.search.ladder import in_words, rung_of, step_down

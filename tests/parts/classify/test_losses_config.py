@@ -150,6 +150,7 @@ def test_a_sampler_and_weights_are_reported_with_what_a_class_counts():
     assert "class 'truck' counts 10 times as much as 'airplane'" in said
     assert "one image of it 1,000 times as much" in said
     assert "(50 and 5000 images)" in said
+    assert "where the mean over classes is 1: airplane 0.0029, cat 0.092, truck 2.9" in said
     assert notices(CrossEntropy(), weighted_sampler=True) == []
     assert notices(Focal(), weighted_sampler=True) == []
     assert notices(SmoothModulation(tau=0.0), weighted_sampler=True) != []  # inert, not double

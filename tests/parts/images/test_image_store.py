@@ -15,17 +15,18 @@ import pytest
 from drawn_pictures import class_folders, draw, encoded, write_jsonl, write_zip
 
 from tunewright.errors import DataError, NotWritten
+from tunewright.parts.images import room
 from tunewright.parts.images import store as module
 from tunewright.parts.images.config import ImagesData
 from tunewright.parts.images.reader import Reader
-from tunewright.parts.images.room import choose, fits
+from tunewright.parts.images.room import choose
 from tunewright.parts.images.sets import open_sets
 from tunewright.parts.images.sources import open_table
 from tunewright.parts.images.store import as_uint8, build_store, is_built, open_store
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 Usage = namedtuple("Usage", "total used free")
-Memory = namedtuple("Memory", "available")
+MIB = 2**20
 
 GIB = 2**30
 
@@ -276,13 +277,10 @@ class TestChoice:
     @pytest.fixture(autouse=True)
     def machine(self, monkeypatch):
         """8 GiB of RAM and 20 GiB of disk are free."""
-        monkeypatch.setattr(
-            "tunewright.parts.images.room.psutil.virtual_memory", lambda: Memory(8 * GIB)
-        )
+        monkeypatch.setattr(room, "free_mib", lambda: 8 * GIB / MIB)
         monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0, 0, 20 * GIB))
 
     def test_small_sets_are_kept(self, table):
-        assert fits(table, 144)
         choice = choose(table, 144)
         assert choice.store == "memory"
         assert choice.why.startswith("50 pictures at 144 px take 3.1 MB")
@@ -297,8 +295,9 @@ class TestChoice:
         choice = choose(table, 6000, 100 * GIB)  # 5 GiB
         assert choice.store == "stream"
         assert "50% of the 8.6 GB of free RAM" in choice.why
-        assert not fits(table, 6000)
-        assert choose(table, 144, ram_free_bytes=1000).store == "stream"
+        with monkeypatch.context() as patched:  # such as a control group's limit
+            patched.setattr(room, "free_mib", lambda: 1000 / MIB)
+            assert choose(table, 144).store == "stream"
         monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0, 0, GIB // 1000))
         choice = choose(table, 144)
         assert choice.store == "stream"

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from tunewright.errors import ConfigError
@@ -122,11 +121,3 @@ def _conversion(model: nn.Module) -> Callable[[Mapping[str, Tensor]], Mapping[st
     if isinstance(model, ImageClassifier) or convert is None:
         return lambda found: found
     return lambda found: cast(Mapping[str, Tensor], convert(dict(found), model))
-
-
-def parameters_of(section: ImageModel, classes: int) -> int:
-    """How many weights the model has, counted without making them."""
-    bare = section.model_copy(update={"pretrained": False, "weights": None, "sha256": None})
-    with torch.device("meta"):
-        model = make_image_model(bare, classes)
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -14,6 +14,8 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Modulation = Literal["linear", "cosine", "step"]
 
+LISTED = 12
+"""Classes whose effective weights are told one by one."""
 EVEN = 1.01
 """Up to this ratio of the largest to the smallest weight, a loss corrects nothing."""
 
@@ -90,14 +92,17 @@ def double_correction(
         return []
     most, least = rows[np.argmax(weights[rows])], rows[np.argmin(weights[rows])]
     ratio = weights[most] / weights[least]
-    images = ratio * counts[least] / counts[most]
+    effective = effective_weights(weights, class_counts, weighted_sampler=True)
+    images = effective[most] / effective[least]
+    listed = ", ".join(f"{classes[row]} {effective[row]:.2g}" for row in rows[:LISTED])
     return [
         f"imbalance is corrected twice: the weighted sampler already draws all classes equally "
         f"often, and in the end loss.type={loss} weighs them on top of that; class "
         f"{classes[most]!r} counts {_times(ratio)} as much as {classes[least]!r}, and one image "
         f"of it {_times(images)} as much as one of {classes[least]!r} "
-        f"({counts[most]} and {counts[least]} images). Leave one of the two out if that is not "
-        "what you want"
+        f"({counts[most]} and {counts[least]} images). What one image counts, where the mean over "
+        f"classes is 1: {listed}{', ...' if len(rows) > LISTED else ''}. Leave one of the two out "
+        "if that is not what you want"
     ]
 
 

@@ -12,7 +12,7 @@ from tunewright.parts.classify.config import ClassifyConfig
 from tunewright.parts.classify.declared import open_sets
 from tunewright.parts.classify.known_classes import check_same, data_dir_of, known_classes
 from tunewright.parts.classify.setup import make_model, normalisation
-from tunewright.parts.images.batches import Normalisation
+from tunewright.parts.images.batches import Normalisation, normalised
 from tunewright.parts.images.sets import ImageSets
 from tunewright.runs.folder import RunFolder
 from tunewright.training.checkpoint import load_weights
@@ -56,13 +56,9 @@ class Classifier:
         pictures: uint8, or float in [0, 1].
         """
         moved = pictures.to(self.device)
-        if moved.dtype == torch.uint8:
-            moved = moved.float().div_(255.0)
-        mean, std = (
-            torch.tensor(values, device=self.device).view(1, 3, 1, 1)
-            for values in (self.normalise.mean, self.normalise.std)
-        )
-        return (moved - mean) / std
+        if moved is pictures and moved.is_floating_point():
+            moved = moved.clone()  # they are normalised in place
+        return normalised(moved, self.normalise)
 
 
 def open_classifier(

@@ -42,6 +42,13 @@ METRICS: dict[str, Literal["max", "min"]] = {
 cross-entropy of the logits, whatever loss was trained with."""
 
 STARVING_GAMMA = 3.0
+INERT = {
+    "alpha": "one number for all classes only scales the loss, and AdamW takes the scale out "
+    "again; give a list with one number for each class, or loss.alpha=from_counts",
+    "modulation_type": "with loss.tau=0 all classes weigh the same",
+    "drw_beta": "with loss.drw_fraction=1 no class weights ever set in",
+}
+"""Why a setting changes nothing, where `inert_settings` names it."""
 
 Smoothing = Annotated[float, Field(ge=0.0, lt=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -201,21 +208,15 @@ def loss_notices(
 
     class_counts: [C] training images of each class, named in `classes`.
     """
-    said = []
-    if isinstance(section, Focal):
-        if isinstance(section.alpha, float):
-            said.append(
-                f"loss.alpha={section.alpha:g} is inert: one number for all classes only scales "
-                "the loss, and AdamW takes the scale out again; give a list with one number for "
-                "each class, or loss.alpha=from_counts"
-            )
-        if section.gamma > STARVING_GAMMA:
-            said.append(
-                f"loss.gamma={section.gamma:g} starves the gradient: with an image that the model "
-                f"gives 0.7 to, {0.3**section.gamma:.2g} of its loss is left; 1 to 3 is usual"
-            )
-    elif isinstance(section, SmoothModulation) and section.tau == 0:
-        said.append("loss.modulation_type is inert: with loss.tau=0 all classes weigh the same")
+    said = [
+        f"loss.{key}={getattr(section, key)} is inert: {INERT[key]}"
+        for key in inert_settings(section)
+    ]
+    if isinstance(section, Focal) and section.gamma > STARVING_GAMMA:
+        said.append(
+            f"loss.gamma={section.gamma:g} starves the gradient: with an image that the model "
+            f"gives 0.7 to, {0.3**section.gamma:.2g} of its loss is left; 1 to 3 is usual"
+        )
     if weighted_sampler:
         weights = final_weights(section, class_counts)
         said += double_correction(section.type, weights, class_counts, classes)

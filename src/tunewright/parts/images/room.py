@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from tunewright.parts.images.store import is_built, store_bytes
 from tunewright.parts.images.table import ImageTable
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.free_memory import MIB, free_mib
 from tunewright.runs.quantities import size as said
 
 Kept = Literal["memory", "device", "stream"]
@@ -29,29 +28,21 @@ class Choice:
     why: str
 
 
-def fits(table: ImageTable, size: int) -> bool:
-    """Whether the store of the whole source has room in this machine's RAM and on its disk."""
-    return _obstacle(table, size, None) is None
-
-
 def choose(
     table: ImageTable,
     size: int,
     device_free_bytes: int | None = None,
     wanted: Literal["auto", "memory", "device", "stream"] = "auto",
-    *,
-    ram_free_bytes: int | None = None,
 ) -> Choice:
     """Decide where decoded pictures are kept: the device, a mapped file, or nowhere.
 
     device_free_bytes: of a GPU; None without one. wanted: anything but `auto` is taken as it is.
-    ram_free_bytes: where the caller knows of a limit, such as a control group's.
     """
     if wanted != "auto":
         return Choice(wanted, f"data.store={wanted}, as asked")
     needed = store_bytes(len(table.whole or table), size)
     takes = f"{len(table.whole or table):,} pictures at {size} px take {said(needed)}"
-    obstacle = _obstacle(table, size, ram_free_bytes)
+    obstacle = _obstacle(table, size)
     if obstacle is not None:
         return Choice("stream", f"{takes}, {obstacle}: they are decoded for each epoch")
     if device_free_bytes is None:
@@ -65,9 +56,9 @@ def choose(
     )
 
 
-def _obstacle(table: ImageTable, size: int, ram_free_bytes: int | None) -> str | None:
+def _obstacle(table: ImageTable, size: int) -> str | None:
     needed = store_bytes(len(table.whole or table), size)
-    ram = psutil.virtual_memory().available if ram_free_bytes is None else ram_free_bytes
+    ram = free_mib() * MIB
     if needed > RAM_SHARE * ram:
         return f"more than {RAM_SHARE:.0%} of the {said(ram)} of free RAM"
     disk = shutil.disk_usage(cache_folder()).free

@@ -14,8 +14,7 @@ class FlowersConfig(ClassifyConfig):
     @staticmethod
     def write_embedded(folder: Path) -> None:
         """Write the embedded set into an empty folder; see `recipes.flowers.drawn`."""
-        from tunewright.recipes.flowers.drawn import (
-            write_flowers,
-        )  # Pillow; `show` needs none of it
+        # Pillow, and more: `show` needs none of it.
+        from tunewright.recipes.flowers.drawn import write_flowers
 
         write_flowers(folder)

@@ -14,8 +14,7 @@ class LongtailConfig(ClassifyConfig):
     @staticmethod
     def write_embedded(folder: Path) -> None:
         """Write the embedded set into an empty folder; see `recipes.longtail.digits`."""
-        from tunewright.recipes.longtail.digits import (
-            write_digits,
-        )  # Pillow; `show` needs none of it
+        # Pillow, and more: `show` needs none of it.
+        from tunewright.recipes.longtail.digits import write_digits
 
         write_digits(folder)

@@ -5,8 +5,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tunewright.executors import free
-from tunewright.executors.free import control_groups, free_device_mib, free_mib
+from tunewright.runs import free_memory as free
+from tunewright.runs.free_memory import control_groups, free_device_mib, free_mib
 
 GIB = 2**30
 
