@@ -82,6 +82,8 @@ def test_the_guides_own_file_becomes_a_conditional_space(tmp_path: Path) -> None
     first = space.default()
     assert first is not None
     assert first["loss.tau"] == 0.5
+    assert (first["optim.lr"], first["optim.weight_decay"]) == (1e-3, 1e-4)  # the guide's defaults
+    assert (first["model.dropout"], first["training.batch_size"]) == (0.2, 32)
     assert "loss.gamma" not in first, "focal's own parameter in a trial of smooth modulation"
 
 
