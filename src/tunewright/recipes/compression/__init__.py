@@ -1,0 +1,1 @@
+"""Learned image compression: HPCM and a mean-scale hyperprior, in training and in files."""
