@@ -50,6 +50,8 @@ class Recipe:
     `module:function` from a run folder and a device to a `parts.classify.classifier.Classifier`,
     from which predictions, ensembles, exports and submissions are made; none without it. It
     opens what has no more than `config.yaml`, `classes.json` and `checkpoints/best.safetensors`.
+    compressor: `module:function` from a run folder and a device to a
+    `recipes.compression.opened.Opened`, by which pictures are compressed; none without it.
     pictures: `module:function` from a configuration to the `parts.images.sets.ImageSets` that
     it trains on, for those that train on pictures.
     searched: the open section whose keys are the user's own, and by whose plain names spaces
@@ -74,6 +76,7 @@ class Recipe:
     run: str | Run = ""
     evaluate: str = ""
     classifier: str = ""
+    compressor: str = ""
     pictures: str = ""
     searched: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)

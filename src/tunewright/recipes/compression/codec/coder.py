@@ -37,10 +37,8 @@ class Coder:
         One count of each value is left out, since the coder adds it: its table then is ours.
         """
         if number not in self._models:
-            from constriction.stream.model import Categorical
-
             spare = (self.tables.counts[number] - 1).astype(np.float64)
-            self._models[number] = Categorical(spare, perfect=False)
+            self._models[number] = _stream().model.Categorical(spare, perfect=False)
         return self._models[number]
 
 
@@ -48,9 +46,7 @@ class Writer:
     """Codes values into one stream."""
 
     def __init__(self, coder: Coder) -> None:
-        from constriction.stream.queue import RangeEncoder
-
-        self._coder, self._encoder = coder, RangeEncoder()
+        self._coder, self._encoder = coder, _stream().queue.RangeEncoder()
 
     def put(self, values: Values, indices: Indices) -> None:
         """Code `values` [n], at most LARGEST in magnitude, by the tables `indices` [n]."""
@@ -86,11 +82,9 @@ class Reader:
     """Decodes what a `Writer` with equal tables has coded."""
 
     def __init__(self, coder: Coder, content: bytes) -> None:
-        from constriction.stream.queue import RangeDecoder
-
         padded = content + bytes(-len(content) % 4) + SPENT
         words = np.frombuffer(padded, ">u4").astype(np.uint32)
-        self._coder, self._decoder = coder, RangeDecoder(words)
+        self._coder, self._decoder = coder, _stream().queue.RangeDecoder(words)
 
     def take(self, indices: Indices) -> Values:
         """The values [n] that were put with these tables.
@@ -126,7 +120,8 @@ class Reader:
         values = reaches + over
         if values.max() > LARGEST:
             raise DataError(f"the stream holds the value {values.max():,}")
-        return np.where(negative == 1, -values, values).astype(np.int32)
+        signed: Values = np.where(negative == 1, -values, values).astype(np.int32)
+        return signed
 
 
 def _by_table(indices: Indices) -> tuple[npt.NDArray[np.int64], list[tuple[int, slice]]]:
@@ -149,6 +144,10 @@ def _uniform(bits: int) -> Any:
 
 
 def _uniform_of(size: int) -> Any:
-    from constriction.stream.model import Uniform
+    return _stream().model.Uniform(size)
 
-    return Uniform(size)
+
+def _stream() -> Any:
+    import constriction
+
+    return constriction.stream

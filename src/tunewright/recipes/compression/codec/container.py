@@ -8,9 +8,11 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tunewright.errors import DataError
+from tunewright.runs.free_memory import MIB, free_mib
 
 MAGIC = b"\x89TWC"
 VERSION = 1
@@ -54,15 +56,26 @@ def pack(held: Container) -> bytes:
     return body + struct.pack("<I", zlib.crc32(body))
 
 
+def read_compressed(file: Path) -> bytes:
+    """The bytes of a file; DataError for what is missing or foreign, which is not read further."""
+    try:
+        with file.open("rb") as stream:
+            begin = stream.read(len(MAGIC))
+            _check_magic(begin, file)
+            if file.stat().st_size > free_mib() * MIB:
+                raise DataError(f"{file} is larger than the memory that is free")
+            return begin + stream.read()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
+
+
 def unpack(data: bytes, name: object = "the file") -> Container:
     """What the bytes of a file say.
 
     name: of the file, for messages. Raises DataError for what is foreign, of a later version, cut
     short or altered.
     """
-    if not data.startswith(MAGIC):
-        came = f"{name} is {'no compressed picture of ours' if data else 'empty'}"
-        raise DataError(came, expected=f"a {SUFFIX} file that tunewright compress wrote")
+    _check_magic(data, name)
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
         raise DataError(
             f"{name} says that it has version {data[len(MAGIC)]} of the format",
@@ -104,6 +117,12 @@ def _parsed(body: bytes, name: object) -> Container:
         symbols,
         (body[first:second], body[second:]),
     )
+
+
+def _check_magic(data: bytes, name: object) -> None:
+    if not data.startswith(MAGIC):
+        came = f"{name} is {'no compressed picture of ours' if data else 'empty'}"
+        raise DataError(came, expected=f"a {SUFFIX} file that tunewright compress wrote")
 
 
 def _broken(name: object, why: str) -> DataError:

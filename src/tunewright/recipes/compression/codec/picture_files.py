@@ -1,7 +1,6 @@
 """Pictures in files: read as they are coded, written without loss."""
 
 import io
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image, TiffTags
 
 from tunewright.errors import DataError, UsageError
 from tunewright.parts.images.broken import reason
-from tunewright.parts.images.pictures import BROKEN, rgb
+from tunewright.parts.images.pictures import rgb
 from tunewright.runs.atomic import write_with
 
 Pixels = npt.NDArray[np.uint8]
@@ -30,9 +29,7 @@ LOSSLESS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 GREY_MODES = ("1", "L", "LA", "La")
 PNG_DEPTH = 24
 """Where a PNG says how many bits a channel has; Pillow drops the lower eight of sixteen."""
-SUFFIXES = frozenset(
-    (*LOSSLESS, ".jpg", ".jpeg", ".jp2", ".gif", ".avif", ".pgm", ".pbm", ".pnm", ".tga")
-)
+PICTURES = (*LOSSLESS, ".jpg", ".jpeg", ".jp2", ".gif", ".avif", ".pgm", ".pnm")
 """What is taken for a picture in a folder."""
 
 
@@ -102,12 +99,6 @@ def write_picture(file: Path, pixels: Pixels, *, grey: bool) -> None:
     kind, options = LOSSLESS[format_of(file)]
     picture = Image.fromarray(pixels[:, :, 0] if grey else pixels)
     write_with(file, lambda place: picture.save(place, format=kind, **options))
-
-
-def psnr(pixels: Pixels, other: Pixels) -> float:
-    """Peak signal-to-noise ratio of 8 bits in dB; infinite for equal pictures."""
-    error = np.square(pixels.astype(np.float32) - other.astype(np.float32)).mean(dtype=np.float64)
-    return 10.0 * math.log10(255.0**2 / error) if error else math.inf
 
 
 def _depth(picture: Image.Image, content: bytes) -> int:

@@ -37,7 +37,8 @@ class Tables:
 
     def content(self) -> bytes:
         """What two machines must agree on."""
-        return b"".join(one.astype("<i4").tobytes() for one in (self.reaches, *self.counts))
+        numbers = np.concatenate([self.reaches, *self.counts])
+        return numbers.astype("<i4").tobytes()
 
 
 def make_tables(scales: Tensor, family: Family) -> Tables:
@@ -74,7 +75,7 @@ def _counts(tails: npt.NDArray[np.float64]) -> Counts:
     )
     # Every value must be possible: one count each, the others by their shares.
     spare = TOTAL - len(shares)
-    counts = 1 + np.floor(shares / shares.sum() * spare).astype(np.int64)
+    counts: Counts = 1 + np.floor(shares / shares.sum() * spare).astype(np.int64)
     counts[len(beside)] += TOTAL - counts.sum()
     return counts
 
