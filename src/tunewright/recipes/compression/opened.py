@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tunewright.config.check import checked
+from tunewright.errors import DataError
 from tunewright.recipes.compression.codec.coder import Coder
 from tunewright.recipes.compression.codec.fingerprint import fingerprint
 from tunewright.recipes.compression.codec.memory import bytes_a_pixel
@@ -49,7 +50,14 @@ def open_compressor(folder: RunFolder, device: torch.device) -> Opened:
     config = checked(folder.read_config(), CompressionConfig)
     section = config.model.model_copy(update={"weights": None})  # they are in the run
     model = make_compressor(section)
-    model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
+    file = folder.checkpoints / "best.safetensors"
+    try:
+        model.load_state_dict(load_weights(file))
+    except RuntimeError as error:
+        raise DataError(
+            f"{file} does not fit the model of {folder.config} ({str(error).splitlines()[-1]})",
+            remedy="One of them is of another training.",
+        ) from None
     return ready(model, device, folder=folder, config=config)
 
 
