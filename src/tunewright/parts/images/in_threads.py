@@ -23,8 +23,8 @@ def in_threads(
     """Call `take(i, work(items[i]))` in order of i; `work` runs in threads, `take` in this one.
 
     chunk: items a thread takes at once; 1 where each is large, for AHEAD chunks a thread are in
-    memory. An exception of either ends the rest. Threads, since Pillow, zlib and hashlib let go of the
-    interpreter while they work.
+    memory. An exception of either ends the rest. Threads, since Pillow, zlib and hashlib let go
+    of the interpreter while they work.
     """
     threads = threads or cores()
     chunks = deque(range(0, len(items), chunk))

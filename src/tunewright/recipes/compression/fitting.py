@@ -23,12 +23,13 @@ def check_fit(config: CompressionConfig) -> list[str]:
             expected=f"a multiple of {multiple} pixels for the model {model}",
             remedy=f"Write data.crop={near}.",
         )
+    enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
     if loss.type == "ms_ssim" and not has_ms_ssim(crop):
         raise ConfigError(
             f"data.crop = {crop} with loss.type = ms_ssim",
             expected=f"crops above {MS_SSIM_ABOVE} pixels: the fifth scale of MS-SSIM is a "
             "sixteenth as wide, and its window has 11 pixels",
-            remedy=f"Write data.crop={-(-(MS_SSIM_ABOVE + 1) // multiple) * multiple}, or loss=mse.",
+            remedy=f"Write data.crop={enough}, or loss=mse.",
         )
     for goal in config.goals:
         if goal.partition(":")[0] == "val_ms_ssim" and not has_ms_ssim(crop):

@@ -64,6 +64,6 @@ def _terms(x: Tensor, y: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _power(x: Tensor, weight: float) -> Tensor:
-    """x ** weight where x is above 0, else 0 with gradient 0; the plain power's would be NaN."""
+    """The power where x is above 0, else 0 with gradient 0; the plain power's would be NaN."""
     above = x > 0
     return torch.where(above, torch.where(above, x, 1.0) ** weight, 0.0)
