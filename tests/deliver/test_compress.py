@@ -91,6 +91,7 @@ def test_a_grey_picture_comes_back_grey(place, tmp_path):
         assert (found.mode, found.size) == ("L", (40, 30))
 
 
+@pytest.mark.slow
 def test_another_process_reads_the_same_pixels(place, tmp_path):
     """The one of a run whose executor is not this process; values have a checksum besides."""
     made_run(place / "runs" / "other", executor="local")
