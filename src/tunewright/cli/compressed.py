@@ -38,8 +38,8 @@ def print_compressed(console: Console, found: Mapping[str, Any], *, as_json: boo
     _line(
         console,
         f"{found['bytes']:,} bytes for {_count(found['pixels'], 'pixel')}, "
-        f"{found['bpp']:.4f} bits a pixel, in {duration(found['seconds'])} on {found['device']} with "
-        f"{_count(found['threads'], 'thread')}; {verified}",
+        f"{found['bpp']:.4f} bits a pixel, in {duration(found['seconds'])} on "
+        f"{found['device']} with {_count(found['threads'], 'thread')}; {verified}",
     )
     _failed(console, found)
 
