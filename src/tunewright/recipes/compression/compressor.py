@@ -8,6 +8,7 @@ decoded. So writer and reader compute the same numbers by the same operations.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,8 @@ from tunewright.recipes.compression.likelihoods import Family, likelihood
 from tunewright.recipes.compression.places import pick
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Step:
     """Latents that are coded at once.
 
     number: of the step, from 0. grid: which of `Compressor.grids` they lie on. index: int64 [n],
@@ -126,6 +128,25 @@ def channel_priors(channels: int) -> tuple[nn.Parameter, nn.Parameter]:
     """Means 0 and scales 1 of the hyper-latents: [1, channels, 1, 1] each."""
     shape = (1, channels, 1, 1)
     return nn.Parameter(torch.zeros(shape)), nn.Parameter(torch.ones(shape))
+
+
+@torch.no_grad()
+def wake(analysis: nn.Sequential, synthesis: nn.Sequential) -> None:
+    """Widen the first weights of both, so that latents of photographs are about 1 wide.
+
+    PyTorch's own divide the variance by 3 in each layer; so narrowed, every latent is rounded to 0
+    for the first hundreds of steps. The last layer of the analysis widens 4 times more.
+    """
+    layers = [
+        layer
+        for layer in (*analysis, *synthesis)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    for layer in layers:
+        layer.weight.mul_(3**0.5)
+    last = analysis[-1]
+    assert isinstance(last, nn.Conv2d)
+    last.weight.mul_(4.0)
 
 
 def straight_round(x: Tensor) -> Tensor:
