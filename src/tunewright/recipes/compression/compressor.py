@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tunewright.recipes.compression.likelihoods import Family, likelihood
+from tunewright.recipes.compression.places import pick
 
 
 class Step(NamedTuple):
@@ -80,33 +81,58 @@ class Compressor(nn.Module, ABC):
     def forward(self, pictures: Tensor) -> Coded:
         """Code without writing: with noise and straight-through rounding in training.
 
-        In evaluation, with the rounding of real files; bits are estimated from likelihoods.
+        In evaluation, with the rounding of real files; bits are estimated from likelihoods. What
+        is rounded and counted is never in half precision, whatever the layers compute in.
         """
         y, z = self.analyse(pictures)
-        residual = z - self.means_hyper
-        found = {"z": self._likelihood(residual, self.scales_hyper).flatten(1)}
-        prior = self.predict(straight_round(residual) + self.means_hyper)
-        grids = [plane.flatten(1) for plane in self.on_grids(y)]
-        pieces: dict[str, list[Tensor]] = {name: [] for name in self.grids}
+        exact = torch.promote_types(z.dtype, torch.float32)
+        residual = z.to(exact) - self.means_hyper
+        grids = [plane.to(exact).flatten(1) for plane in self.on_grids(y)]
+        names, abouts = ["z"], [residual.flatten(1)]
+        every_scale = [self.scales_hyper.to(exact).expand_as(residual).flatten(1)]
 
         def take(step: Step, scales: Tensor, means: Tensor) -> Tensor:
-            about = grids[step.grid][:, step.index] - means
-            pieces[self.grids[step.grid]].append(self._likelihood(about, scales))
+            means = means.to(exact)
+            about = pick(grids[step.grid], step.index) - means
+            names.append(self.grids[step.grid])
+            abouts.append(about)
+            every_scale.append(scales.to(exact))
             return straight_round(about) + means
 
-        known = self.walk(prior, take)
-        found |= {name: torch.cat(parts, 1) for name, parts in pieces.items()}
-        return Coded(self.synthesise(known), found)
+        known = self.walk(self.predict(straight_round(residual) + self.means_hyper), take)
+        # At once: eleven small computations cost more than one.
+        found = self._likelihood(torch.cat(abouts, 1), torch.cat(every_scale, 1))
+        parts: dict[str, list[Tensor]] = {}
+        for name, part in zip(names, found.split([a.shape[1] for a in abouts], 1), strict=True):
+            parts.setdefault(name, []).append(part)
+        return Coded(
+            self.synthesise(known), {name: torch.cat(part, 1) for name, part in parts.items()}
+        )
 
     def _likelihood(self, about: Tensor, scales: Tensor) -> Tensor:
         if self.training:
             values = about + torch.empty_like(about).uniform_(-0.5, 0.5)
         else:
             values = about.round()
-        with torch.autocast(values.device.type, enabled=False):
-            return likelihood(values.float(), scales.float(), self.family)
+        return likelihood(values, scales, self.family)
+
+
+def channel_priors(channels: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """Means 0 and scales 1 of the hyper-latents: [1, channels, 1, 1] each."""
+    shape = (1, channels, 1, 1)
+    return nn.Parameter(torch.zeros(shape)), nn.Parameter(torch.ones(shape))
 
 
 def straight_round(x: Tensor) -> Tensor:
-    """Rounded, with the gradient of what was not."""
-    return x + (x.round() - x).detach() if x.requires_grad else x.round()
+    """Rounded to whole numbers, exactly, with the gradient of what was not rounded."""
+    return _StraightRound.apply(x)  # type: ignore[no-any-return]
+
+
+class _StraightRound(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
+        return grads[0]
