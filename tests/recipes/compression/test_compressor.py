@@ -208,13 +208,15 @@ def test_bits_are_counted_in_float32_under_autocast(kind):
 @KINDS
 def test_learning_lowers_the_bits(kind):
     model = toy(kind)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     bits = []
     for _ in range(8):
         found = model(pictures()).likelihoods
         loss = sum(-part.log2().sum() for part in found.values())
-        optimiser.zero_grad()
+        model.zero_grad()
         loss.backward()
-        optimiser.step()
+        with torch.no_grad():  # as Adam's first step does
+            for parameter in model.parameters():
+                if parameter.grad is not None:  # the synthesis costs no bits
+                    parameter -= 1e-3 * parameter.grad.sign()
         bits.append(loss.item())
     assert bits[-1] < 0.8 * bits[0]
