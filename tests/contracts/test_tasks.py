@@ -38,6 +38,13 @@ class TestFlowersWithMixedPictures(TaskContract):
         return default_setup("flowers", *overrides, "mixing.mixup_alpha=0.2", "loss=focal")
 
 
+class TestCompressionWithHpcm(TaskContract):
+    absent = ("ms_ssim",)
+
+    def make(self) -> Setup:
+        return default_setup("compression", "training.batch_size=1")
+
+
 class TestBlobs(TaskContract):
     def make(self) -> Setup:
         return default_setup("blobs")
