@@ -1,0 +1,28 @@
+"""How much compressors cost and how much they keep: comparisons of their curves."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.api.words import RUNS
+
+if TYPE_CHECKING:  # imported in the function: SciPy takes a moment
+    from tunewright.deliver.bd_rate import BdRate
+
+
+def bd_rate(
+    anchor: Path | str | Mapping[str, Any],
+    test: Path | str | Mapping[str, Any],
+    *,
+    method: str = "akima",
+    metric: str = "psnr",
+    runs_dir: Path | str = RUNS,
+) -> "BdRate":
+    """How many bits a curve saves over its anchor at equal quality; see `deliver.bd_rate`.
+
+    anchor, test: files of lists, folders or patterns of evaluated runs, published curves, or
+    `{"bpp": [...], "psnr": [...]}` itself.
+    """
+    from tunewright.deliver.bd_rate import bd_rate as compare
+
+    return compare(anchor, test, method=method, metric=metric, runs=Path(runs_dir))
