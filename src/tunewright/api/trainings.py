@@ -11,6 +11,7 @@ from tunewright.request import resuming, understand
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.deliver.replay import Replayed
+    from tunewright.deliver.saying import Told
     from tunewright.runs.folder import RunFolder
     from tunewright.search.single import Trained
     from tunewright.search.watch import Watch
@@ -46,12 +47,23 @@ def train(
 
 
 def evaluate(
-    run: Path | str, *, split: str | None = None, runs_dir: Path | str = RUNS
+    run: Path | str,
+    *,
+    split: str | None = None,
+    data: Path | str | None = None,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
 ) -> "tuple[RunFolder, Mapping[str, Any]]":
-    """Measure a trained run on a split, by default test; where it lies, and its metrics."""
-    from tunewright.deliver.evaluate import evaluate as evaluate_run
+    """Measure a trained run on a split, by default test; where it lies, and its metrics.
 
-    return evaluate_run(run, split=split, runs=Path(runs_dir))
+    data: a folder of pictures to measure it on instead, where its recipe can. told: called with
+    what is being done, how much is done, how much there is; None shows it on standard error.
+    """
+    from tunewright.deliver.evaluate import evaluate as evaluate_run
+    from tunewright.deliver.saying import telling
+
+    with telling(told) as tell:
+        return evaluate_run(run, split=split, data=data, runs=Path(runs_dir), told=tell)
 
 
 def show(
