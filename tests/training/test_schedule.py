@@ -8,16 +8,24 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    StepLR,
+)
 
-from tunewright.config.schema import Constant, Cosine, Linear, Step
+from tunewright.config.check import checked
+from tunewright.config.schema import Constant, Cosine, Linear, Milestones, RunConfig, Step
+from tunewright.errors import ConfigError
 from tunewright.training.schedule import factor
 from tunewright.training.task import Clock
 
 STEPS = 40
 
 
-def factors(schedule: Constant | Cosine | Linear | Step) -> list[float]:
+def factors(schedule: Constant | Cosine | Linear | Step | Milestones) -> list[float]:
     """The factor before each of 4 epochs of 10 steps."""
     return [factor(schedule, Clock(step // 10, step, 4, 10)) for step in range(STEPS)]
 
@@ -30,10 +38,15 @@ def factors(schedule: Constant | Cosine | Linear | Step) -> list[float]:
         (Linear(), lambda o: LinearLR(o, 1.0, 0.0, STEPS)),
         (Linear(final_fraction=0.25), lambda o: LinearLR(o, 1.0, 0.25, STEPS)),
         (Step(every_fraction=0.25, decay=0.5), lambda o: StepLR(o, 10, gamma=0.5)),
+        (
+            Milestones(fractions=(0.25, 0.8), factors=(0.5, 0.25)),
+            lambda o: MultiStepLR(o, [10, 32], gamma=0.5),
+        ),
     ],
 )
 def test_as_torch_schedules(
-    ours: Cosine | Linear | Step, theirs: Callable[[torch.optim.Optimizer], LRScheduler]
+    ours: Cosine | Linear | Step | Milestones,
+    theirs: Callable[[torch.optim.Optimizer], LRScheduler],
 ) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = theirs(optimizer)
@@ -70,7 +83,7 @@ def test_what_follows_the_warm_up_runs_over_the_rest() -> None:
 
 
 @given(
-    st.sampled_from([Constant, Cosine, Linear, Step]),
+    st.sampled_from([Constant, Cosine, Linear, Step, Milestones]),
     st.floats(0, 1),
     st.integers(1, 50),
     st.integers(1, 20),
@@ -82,3 +95,29 @@ def test_always_between_zero_and_one(kind, warmup: float, epochs: int, steps: in
     peak = found.index(max(found))
     assert found[: peak + 1] == sorted(found[: peak + 1])
     assert found[peak:] == sorted(found[peak:], reverse=True)
+
+
+def test_milestones_are_fractions_of_the_whole_and_each_factor_counts_from_the_start() -> None:
+    published = Milestones(
+        fractions=(2750 / 3000, 2850 / 3000, 2950 / 3000), factors=(0.3, 0.1, 0.01)
+    )
+    rates = {epoch: factor(published, Clock(epoch, 7 * epoch, 3000, 7)) for epoch in range(3000)}
+    assert {rates[e] for e in range(2750)} == {1.0}
+    assert {rates[e] for e in range(2750, 2850)} == {0.3}
+    assert {rates[e] for e in range(2850, 2950)} == {0.1}
+    assert {rates[e] for e in range(2950, 3000)} == {0.01}
+
+
+@pytest.mark.parametrize(
+    ("fractions", "factors", "message"),
+    [
+        ([0.5, 0.5], [0.1, 0.1], "larger than the one before"),
+        ([0.5], [0.1, 0.01], "as many factors as fractions, and there are 2 and 1"),
+        ([], [], "at least 1 item"),
+        ([1.5], [0.1], "less than or equal to 1"),
+    ],
+)
+def test_milestones_that_cannot_be_used(fractions, factors, message: str) -> None:
+    schedule = {"type": "milestones", "fractions": fractions, "factors": factors}
+    with pytest.raises(ConfigError, match=message):
+        checked({"recipe": "any", "goal": "val_loss", "schedule": schedule}, RunConfig)

@@ -4,9 +4,9 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 `RunConfig`. A section that exists in several kinds is a union told apart by its key `type`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from tunewright.config.section import Count, Fraction, NotNegative, Positive, Section, distinct
 from tunewright.config.study_schema import Study
@@ -72,7 +72,35 @@ class Step(Warmup):
     decay: Fraction = 0.1
 
 
-Schedule = Annotated[Constant | Cosine | Linear | Step, Field(discriminator="type")]
+def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
+    if sorted(set(fractions)) != list(fractions):
+        raise ValueError("fractions of the training, each larger than the one before it")
+    return fractions
+
+
+class Milestones(Warmup):
+    """Multiplied by each of `factors` from that fraction of the training on; by 1 before.
+
+    factors: of the full learning rate, not of the one before.
+    """
+
+    type: Literal["milestones"] = "milestones"
+    fractions: Annotated[
+        tuple[Fraction, ...], Field(strict=False, min_length=1), AfterValidator(_ascending)
+    ] = (0.5, 0.75)
+    factors: Annotated[tuple[Fraction, ...], Field(strict=False)] = (0.1, 0.01)
+
+    @model_validator(mode="after")
+    def _matching(self) -> Self:
+        if len(self.fractions) != len(self.factors):
+            raise ValueError(
+                f"as many factors as fractions, and there are {len(self.factors)} and "
+                f"{len(self.fractions)}"
+            )
+        return self
+
+
+Schedule = Annotated[Constant | Cosine | Linear | Step | Milestones, Field(discriminator="type")]
 
 
 class Training(Section):

@@ -1,12 +1,13 @@
 """Learning-rate schedules: the factor on the learning rate as a function of the clock."""
 
 import math
+from bisect import bisect_right
 
-from tunewright.config.schema import Constant, Cosine, Linear, Step, Warmup
+from tunewright.config.schema import Constant, Cosine, Linear, Milestones, Step, Warmup
 from tunewright.training.task import Clock
 
 
-def factor(schedule: Constant | Cosine | Linear | Step, clock: Clock) -> float:
+def factor(schedule: Constant | Cosine | Linear | Step | Milestones, clock: Clock) -> float:
     """What the learning rate is multiplied by in the step that the clock stands before.
 
     Warm-up rises linearly and reaches 1 in its last step; the rest runs over the steps that
@@ -25,6 +26,9 @@ def factor(schedule: Constant | Cosine | Linear | Step, clock: Clock) -> float:
             return final + (1.0 - final) * (1.0 - done)
         case Step(every_fraction=every, decay=decay):
             return float(decay ** math.floor(done / every + 1e-9))
+        case Milestones(fractions=fractions, factors=factors):
+            passed = bisect_right(fractions, done + 1e-9)
+            return factors[passed - 1] if passed else 1.0
 
 
 def _warmup(schedule: Warmup, clock: Clock) -> int:

@@ -18,18 +18,20 @@ def in_threads(
     take: Callable[[int, R], object],
     *,
     threads: int | None = None,
+    chunk: int = CHUNK,
 ) -> None:
     """Call `take(i, work(items[i]))` in order of i; `work` runs in threads, `take` in this one.
 
-    An exception of either ends the rest. Threads, since Pillow, zlib and hashlib let go of the
-    interpreter while they work.
+    chunk: items a thread takes at once; 1 where each is large, for AHEAD chunks a thread are in
+    memory. An exception of either ends the rest. Threads, since Pillow, zlib and hashlib let go
+    of the interpreter while they work.
     """
     threads = threads or cores()
-    chunks = deque(range(0, len(items), CHUNK))
+    chunks = deque(range(0, len(items), chunk))
     waiting: deque[tuple[int, Future[list[R]]]] = deque()
 
     def some(at: int) -> list[R]:
-        return [work(item) for item in items[at : at + CHUNK]]
+        return [work(item) for item in items[at : at + chunk]]
 
     pool = ThreadPoolExecutor(threads)
     try:

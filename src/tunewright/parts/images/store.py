@@ -83,9 +83,9 @@ def build_store(
     broken = _ready(file, whole, size)
     built = False
     if broken is None:
-        _tidy(inside.parent)
-        _check_room(whole, size, inside)
-        with _alone(inside / f"{size}.lock"):
+        tidy(inside.parent)
+        check_room(store_bytes(len(whole), size), inside, "lower data.image_size")
+        with alone(inside / f"{size}.lock"):
             broken = _ready(file, whole, size)  # whoever had the lock before may have made it
             if broken is None:
                 broken, built = _build(whole, size, file, progress), True
@@ -152,7 +152,7 @@ def _ready(file: Path, table: ImageTable, size: int) -> Broken | None:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Hold a lock that the system releases however the process dies; waits for it."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def _alone(lock: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _tidy(folder: Path) -> None:
+def tidy(folder: Path) -> None:
     """Remove stores of other data or sizes that nobody uses; who has one mapped keeps it."""
     for file in folder.glob("*/*.npy"):
         with contextlib.suppress(OSError):
@@ -178,15 +178,15 @@ def _tidy(folder: Path) -> None:
                 file.unlink()
 
 
-def _check_room(table: ImageTable, size: int, folder: Path) -> None:
+def check_room(needed: int, folder: Path, or_else: str) -> None:
+    """Raise NotWritten where the disk of `folder` has no room for so many bytes."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
-    free, needed = shutil.disk_usage(there).free, store_bytes(len(table), size)
+    free = shutil.disk_usage(there).free
     if needed + SPARE_BYTES > free:
         raise NotWritten(
             f"the decoded pictures take {needed / 2**30:,.1f} GiB, and {there} has "
             f"{free / 2**30:,.1f} GiB free",
-            remedy="Free space, lower data.image_size, or use data.store=stream, which keeps "
-            "nothing.",
+            remedy=f"Free space, {or_else}, or use data.store=stream, which keeps nothing.",
         )
 
 
@@ -216,7 +216,7 @@ def _write(
     """Fill the file in order of the rows; broken ones leave no gap, the header comes last."""
     start = len(_header(0, size))
     step = store_bytes(1, size)
-    _reserve(out, start + step * len(table))
+    reserve(out, start + step * len(table))
     good = 0
     reader = Reader()
 
@@ -246,7 +246,7 @@ def _write(
     os.ftruncate(out, start + step * good)
 
 
-def _reserve(out: int, size: int) -> None:
+def reserve(out: int, size: int) -> None:
     """Have a full disk found out now, where the disk can tell."""
     try:
         os.posix_fallocate(out, 0, size)
@@ -256,9 +256,12 @@ def _reserve(out: int, size: int) -> None:
 
 
 def _header(rows: int, size: int) -> bytes:
-    """Of a `.npy` file, padded by the format to one length for any number of rows."""
+    return npy_header((rows, 3, size, size))
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """Of a `.npy` file of bytes, padded by the format to one length whatever its first axis is."""
     made = io.BytesIO()
-    shape = (rows, 3, size, size)
     np.lib.format.write_array_header_1_0(
         made, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )

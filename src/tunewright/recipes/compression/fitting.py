@@ -1,0 +1,52 @@
+"""Whether crop, model, loss and goal of a configuration fit one another; imports without torch."""
+
+from tunewright.errors import ConfigError
+from tunewright.recipes.compression.config import CompressionConfig
+from tunewright.recipes.compression.lambdas import weight_of
+
+MULTIPLES = {"tiny": 128, "base": 256, "large": 256}
+"""Pixels that the sides of an HPCM's pictures are multiples of, by its size."""
+HYPERPRIOR_MULTIPLE = 64
+MS_SSIM_ABOVE = 160
+"""Sides must be longer than this, in pixels, for MS-SSIM's coarsest scale to hold its window."""
+
+
+def check_fit(config: CompressionConfig) -> list[str]:
+    """Notices on the loss; ConfigError for what cannot be trained together."""
+    crop, loss = config.data.crop, config.loss
+    multiple = multiple_of(config)
+    if crop % multiple:
+        model = config.model.size if config.model.type == "hpcm" else config.model.type
+        near = max(multiple, round(crop / multiple) * multiple)
+        raise ConfigError(
+            f"data.crop = {crop}",
+            expected=f"a multiple of {multiple} pixels for the model {model}",
+            remedy=f"Write data.crop={near}.",
+        )
+    enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
+    if loss.type == "ms_ssim" and not has_ms_ssim(crop):
+        raise ConfigError(
+            f"data.crop = {crop} with loss.type = ms_ssim",
+            expected=f"crops above {MS_SSIM_ABOVE} pixels: the fifth scale of MS-SSIM is a "
+            "sixteenth as wide, and its window has 11 pixels",
+            remedy=f"Write data.crop={enough}, or loss=mse.",
+        )
+    for goal in config.goals:
+        if goal.partition(":")[0] == "val_ms_ssim" and not has_ms_ssim(crop):
+            raise ConfigError(
+                f"goal = {goal} with data.crop = {crop}",
+                expected=f"crops above {MS_SSIM_ABOVE} pixels, on which MS-SSIM can be measured",
+                remedy="val_psnr can be measured on any.",
+            )
+    return list(weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).notices)
+
+
+def multiple_of(config: CompressionConfig) -> int:
+    """What the sides of crops must be multiples of, in pixels."""
+    model = config.model
+    return MULTIPLES[model.size] if model.type == "hpcm" else HYPERPRIOR_MULTIPLE
+
+
+def has_ms_ssim(crop: int) -> bool:
+    """Whether MS-SSIM is defined for crops of so many pixels on a side."""
+    return crop > MS_SSIM_ABOVE

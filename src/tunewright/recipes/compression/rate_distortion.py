@@ -1,0 +1,100 @@
+"""What a compressor is trained for: distortion, weighed by lambda, plus bits per pixel."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tunewright.recipes.compression.compressor import Coded
+from tunewright.recipes.compression.lambdas import weight_of
+from tunewright.recipes.compression.ms_ssim import ms_ssim as structural_similarity
+from tunewright.registry import Registry
+from tunewright.training.task import Loss
+
+WHITE = 255.0
+LEAST_ERROR = 1e-10
+"""A mean squared error that PSNR is capped at: 100 dB."""
+
+
+@dataclass(frozen=True)
+class RateDistortion:
+    """lmbda times a distortion, plus bits per pixel; of each picture, in float32.
+
+    measure: from a reconstruction and the picture, [B, 3, H, W] in 0 to 1, to the quantity that
+    is called `name`, and the distortion that follows from it: both [B].
+    """
+
+    name: str
+    lmbda: float
+    measure: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+    def __call__(self, coded: Coded, pictures: Tensor) -> Loss:
+        """The mean over pictures; its terms are distortion (weighed), bpp and their parts."""
+        with torch.autocast(pictures.device.type, enabled=False):
+            reconstructed, pictures = coded.pictures.float(), pictures.float()
+            quantity, distortion = self.measure(reconstructed, pictures)
+            rates = {f"bpp_{part}": rate.mean() for part, rate in rates_of(coded, pictures).items()}
+            bpp = torch.stack(list(rates.values())).sum()
+            weighed = self.lmbda * distortion.mean()
+            terms = {"distortion": weighed, "bpp": bpp, **rates, self.name: quantity.mean()}
+            with torch.no_grad():
+                terms["psnr"] = psnr(reconstructed, pictures).mean()
+        return Loss(weighed + bpp, terms)
+
+    def by_picture(self, coded: Coded, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and the bits per pixel in it, of each picture: [B], [B]."""
+        with torch.autocast(pictures.device.type, enabled=False):
+            reconstructed, pictures = coded.pictures.float(), pictures.float()
+            _, distortion = self.measure(reconstructed, pictures)
+            bpp = torch.stack(list(rates_of(coded, pictures).values())).sum(0)
+        return self.lmbda * distortion + bpp, bpp
+
+
+def rates_of(coded: Coded, pictures: Tensor) -> Mapping[str, Tensor]:
+    """Bits per pixel of each picture [B], estimated, by part: hyper-latents `z` and the grids."""
+    pixels = pictures.shape[-2] * pictures.shape[-1]
+    return {
+        part: -likelihoods.float().log2().sum(1) / pixels
+        for part, likelihoods in coded.likelihoods.items()
+    }
+
+
+def psnr(pictures: Tensor, others: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of each pair of pictures [B, C, H, W] in 0 to 1: [B]."""
+    return -10.0 * squared_error(pictures, others).clamp(min=LEAST_ERROR).log10()
+
+
+def squared_error(pictures: Tensor, others: Tensor) -> Tensor:
+    """The mean over pixels and channels, of each pair of pictures: [B]."""
+    return (pictures - others).square().flatten(1).mean(1)
+
+
+LOSSES: Registry[Callable[..., RateDistortion]] = Registry("loss")
+
+
+@LOSSES
+def mse(
+    *, quality: int | None = None, lmbda: float | None = None, off_table: bool = False
+) -> RateDistortion:
+    """Distortion 255^2 MSE: the error of pixels from 0 to 255. See `lambdas.weight_of`."""
+
+    def measure(pictures: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        error = squared_error(pictures, others)
+        return error, WHITE**2 * error
+
+    return RateDistortion("mse", weight_of("mse", quality, lmbda, off_table).lmbda, measure)
+
+
+@LOSSES
+def ms_ssim(
+    *, quality: int | None = None, lmbda: float | None = None, off_table: bool = False
+) -> RateDistortion:
+    """Distortion 1 - MS-SSIM. See `lambdas.weight_of`."""
+
+    def measure(pictures: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        similarity = structural_similarity(pictures, others)
+        return similarity, 1.0 - similarity
+
+    weight = weight_of("ms_ssim", quality, lmbda, off_table)
+    return RateDistortion("ms_ssim", weight.lmbda, measure)

@@ -1,0 +1,97 @@
+"""The declaration of `compression`; imports without torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tunewright.config.schema import RunConfig
+from tunewright.recipes.compression.config import METRICS, CompressionConfig
+from tunewright.recipes.compression.fitting import check_fit
+from tunewright.recipes.recipe import Recipe
+
+HERE = Path(__file__).parent
+
+ALIASES = {
+    # Arguments of the guide and of HPCM's own programs.
+    "lambda": "loss.lmbda",
+    "lmbda": "loss.lmbda",
+    "loss.lambda": "loss.lmbda",
+    "quality": "loss.quality",
+    "metric": "loss.type",
+    "checkpoint": "model.weights",
+    "finetune_lr": "optim.lr",
+    "learning_rate": "optim.lr",
+    "lr": "optim.lr",
+    "weight_decay": "optim.weight_decay",
+    "batch_size": "training.batch_size",
+    "epochs": "training.epochs",
+    "clip_max_norm": "training.clip_norm",
+    "keep_last_n": "training.keep_last",
+    "keep_best": "training.keep_best",
+    "dataset": "data.dir",
+    "patch_size": "data.crop",
+    "crop_size": "data.crop",
+    "skip_bad": "data.skip_bad",
+    "n_trials": "study.trials",
+    "n_jobs": "study.jobs",
+    "study_name": "study.name",
+    "timeout": "study.timeout",
+    "storage": "study.storage",
+}
+
+WORDS = {"loss.type": {"ms-ssim": "ms_ssim"}}
+
+
+def _facts(config: RunConfig) -> Mapping[str, float]:
+    from tunewright.recipes.compression.photos import facts  # NumPy; `show` needs none of it
+
+    assert isinstance(config, CompressionConfig)
+    return facts(config.data)
+
+
+def _fingerprints(config: RunConfig) -> Mapping[str, str]:
+    from tunewright.recipes.compression.photos import fingerprints
+
+    assert isinstance(config, CompressionConfig)
+    return fingerprints(config.data)
+
+
+def _check(config: RunConfig) -> list[str]:
+    """Notices, before anything trains; photographs are decoded here, where progress is seen."""
+    from tunewright.parts.images.progress import ShowProgress
+    from tunewright.recipes.compression.photo_store import build_photo_store, choose
+    from tunewright.recipes.compression.photos import open_photos, size_notices
+
+    assert isinstance(config, CompressionConfig)
+    notices = check_fit(config)
+    data = config.data
+    with ShowProgress("reading photographs") as progress:
+        photos = open_photos(data, progress)
+    choice = choose([photos.train, photos.valid], data.store)
+    notices += [*photos.notices, *size_notices(data, photos)]
+    crops, batch = len(photos.train) * data.crops_per_photo, config.training.batch_size
+    if crops < batch:
+        notices.append(
+            f"an epoch has {crops:,} crops, fewer than training.batch_size = {batch:,}: each is "
+            "one step of so many; data.crops_per_photo takes several of each photograph"
+        )
+    if choice.store == "resident":
+        for table in (photos.train, photos.valid):
+            with ShowProgress("decoding photographs") as progress:
+                store = build_photo_store(table, progress=progress, skip_bad=data.skip_bad)
+            notices += store.notices
+    return [*dict.fromkeys(notices), choice.why]
+
+
+RECIPE = Recipe(
+    name="compression",
+    config=CompressionConfig,
+    conf=HERE / "conf",
+    space=HERE / "space.yaml",
+    metrics=METRICS,
+    setup="tunewright.recipes.compression.setup:make_setup",
+    aliases=ALIASES,
+    words=WORDS,
+    facts=_facts,
+    check_data=_check,
+    fingerprints=_fingerprints,
+)

@@ -1,0 +1,82 @@
+"""Model, task and crops of `compression`, as the trainer wants them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunewright.config.section import Section
+from tunewright.parts.images.progress import ShowProgress
+from tunewright.parts.images.table import ImageTable
+from tunewright.recipes.compression.compressor import Compressor
+from tunewright.recipes.compression.config import CompressionConfig
+from tunewright.recipes.compression.crops import Crops, Photographs, ResidentPhotos, StreamedPhotos
+from tunewright.recipes.compression.fitting import check_fit
+from tunewright.recipes.compression.models import load_first_weights, make_compressor
+from tunewright.recipes.compression.photo_store import build_photo_store, choose
+from tunewright.recipes.compression.photos import open_photos
+from tunewright.recipes.compression.rate_distortion import LOSSES
+from tunewright.recipes.compression.task import CompressionTask
+from tunewright.training.task import Setup
+
+
+def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
+    """Everything that is trained, for a checked configuration.
+
+    Where photographs are kept was chosen here, and is written into the run's configuration.
+    """
+    check_fit(config)
+    data, training = config.data, config.training
+    photos = open_photos(data)
+    choice = choose([photos.train, photos.valid], data.store)
+    threads = torch.get_num_threads() if choice.store == "stream" else 0
+
+    def kept(table: ImageTable) -> Photographs:
+        if choice.store == "stream":
+            return StreamedPhotos(table)
+        with ShowProgress("decoding photographs") as progress:
+            return ResidentPhotos(
+                build_photo_store(table, progress=progress, skip_bad=data.skip_bad)
+            )
+
+    train = Crops(
+        kept(photos.train),
+        crop=data.crop,
+        batch_size=training.batch_size,
+        seed=config.seed,
+        crops_per_photo=data.crops_per_photo,
+        hflip=data.hflip,
+        vflip=data.vflip,
+        micro_batches=training.accumulate,
+        device=device,
+        threads=threads,
+    )
+    valid = Crops(
+        kept(photos.valid),
+        crop=data.crop,
+        batch_size=max(1, training.batch_size // training.accumulate),
+        device=device,
+        shuffle=False,
+        threads=threads,
+    )
+    return Setup(
+        make_model(config),
+        CompressionTask(LOSSES[config.loss.type](**_options(config.loss))),
+        train,
+        valid,
+        notices=(choice.why,),
+        chosen={"data.store": choice.store},
+    )
+
+
+def make_model(config: CompressionConfig) -> Compressor:
+    """The compressor of a configuration, with the weights that it begins from."""
+    model = make_compressor(config.model)
+    if config.model.weights is not None:
+        load_first_weights(model, Path(config.model.weights).expanduser())
+    return model
+
+
+def _options(section: Section) -> Mapping[str, Any]:
+    return {name: getattr(section, name) for name in type(section).model_fields if name != "type"}
