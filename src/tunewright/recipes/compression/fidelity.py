@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.parts.rate_curve import decibels
+from tunewright.recipes.compression.fitting import has_ms_ssim
 
 Picture = npt.NDArray[np.uint8]
 """[H, W, 3], RGB."""
-SMALLEST = 161
-"""Pixels a side from which the five scales of MS-SSIM fit a picture."""
 CAP = 100.0
 """Decibels of what is restored exactly, whose error has no logarithm."""
 
@@ -39,7 +38,7 @@ def fidelity(original: Picture, decoded: Picture) -> Fidelity:
     error = original.astype(np.float64) - decoded
     mse = float(np.mean(error * error)) / 255.0**2
     psnr = CAP if mse == 0.0 else min(CAP, -10.0 * math.log10(mse))
-    if min(original.shape[:2]) < SMALLEST:
+    if not has_ms_ssim(min(original.shape[:2])):
         return Fidelity(psnr, None)
     import torch
 
