@@ -47,8 +47,8 @@ class Recipe:
     `training.task.Setup`. run: `module:function` in place of the trainer, for what does not train
     with it, or the callable itself, which workers then get from the executor, not by name.
     evaluate: `module:function`, what `tunewright evaluate` calls in a worker. evaluate_on:
-    `module:function`, what `tunewright evaluate --data` calls there, with a run's path, what
-    --data names, and what is called with (what is being done, how much of it, of how much); none
+    `module:function`, what `tunewright evaluate --data` calls there, with a run's path, what is
+    named, and a function of one message, (what is done, how much of it, of how much); none
     without it. classifier:
     `module:function` from a run folder and a device to a `parts.classify.classifier.Classifier`,
     from which predictions, ensembles, exports and submissions are made; none without it. It

@@ -179,7 +179,7 @@ MEASURED = (
 def _read(reader: Reader, place: Place) -> Picture:
     if place.member is None:
         return read_picture(place.file)
-    return Picture(np.asarray(reader.picture(place)), False, ())
+    return Picture(np.array(reader.picture(place)), False, ())
 
 
 def _warm(opened: Opened, picture: Picture) -> None:
