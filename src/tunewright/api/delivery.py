@@ -1,11 +1,11 @@
 """What is delivered of trained classifiers: predictions, ensembles, checks, files, submissions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.api.words import RUNS
-from tunewright.deliver.saying import telling
 from tunewright.errors import UsageError
 
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
@@ -229,3 +229,15 @@ def _run_and_views(
                 remedy="Other settings a run has from its training.",
             )
     return run, dict(word.split("=", 1) for word in words)
+
+
+@contextmanager
+def telling(told: "Told | None") -> "Iterator[Told]":
+    """What is told, else standard error, wiped at the end."""
+    if told is not None:
+        yield told
+        return
+    from tunewright.deliver.saying import Saying
+
+    with Saying() as saying:
+        yield saying

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.api.delivery import telling
 from tunewright.api.words import RUNS, path_of, request_of, runs_of
 from tunewright.config.compose import Composed
 from tunewright.errors import UsageError
@@ -60,7 +61,6 @@ def evaluate(
     what is being done, how much is done, how much there is; None shows it on standard error.
     """
     from tunewright.deliver.evaluate import evaluate as evaluate_run
-    from tunewright.deliver.saying import telling
 
     with telling(told) as tell:
         return evaluate_run(run, split=split, data=data, runs=Path(runs_dir), told=tell)

@@ -1,7 +1,6 @@
 """Where long work on classifiers stands, on standard error; a piece of work after the other."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -37,16 +36,6 @@ class Saying:
             self.__exit__(None, None, None)
             self._what, self._shown = what, ShowProgress(what)
         self._shown(done, total)
-
-
-@contextmanager
-def telling(told: Told | None) -> Iterator[Told]:
-    """What is told, else standard error, wiped at the end."""
-    if told is not None:
-        yield told
-        return
-    with Saying() as saying:
-        yield saying
 
 
 def silent(_what: str, _done: int, _total: int) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tunewright.config.check import checked
+from tunewright.errors import DataError
 from tunewright.recipes.compression.codec.coder import Coder
 from tunewright.recipes.compression.codec.fingerprint import fingerprint
 from tunewright.recipes.compression.codec.memory import bytes_a_pixel
@@ -49,7 +50,14 @@ def open_compressor(folder: RunFolder, device: torch.device) -> Opened:
     config = checked(folder.read_config(), CompressionConfig)
     section = config.model.model_copy(update={"weights": None})  # they are in the run
     model = make_compressor(section)
-    model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
+    file = folder.checkpoints / "best.safetensors"
+    try:
+        model.load_state_dict(load_weights(file))
+    except RuntimeError as error:
+        raise DataError(
+            f"{file} does not fit the model of {folder.config} ({str(error).splitlines()[-1]})",
+            remedy="One of them is of another training.",
+        ) from None
     return ready(model, device, folder=folder, config=config)
 
 
@@ -63,6 +71,8 @@ def ready(
     """Bring a model into evaluation and float32, on `device`, and make its tables."""
     device = device or torch.device("cpu")
     model = model.to(device, torch.float32).eval()
+    if device.type == "cpu":  # measured: a quarter to a half less time in the transforms
+        model = model.to(memory_format=torch.channels_last)
     latents = make_tables(model.family.scale_table(), model.family)
     hyper = make_tables(model.scales_hyper.flatten(), model.family)
     return Opened(

@@ -87,6 +87,7 @@ RECIPE = Recipe(
     config=CompressionConfig,
     conf=HERE / "conf",
     space=HERE / "space.yaml",
+    compressor="tunewright.recipes.compression.opened:open_compressor",
     metrics=METRICS,
     setup="tunewright.recipes.compression.setup:make_setup",
     evaluate="tunewright.recipes.compression.evaluation:evaluate",

@@ -173,7 +173,7 @@ def _write(opened: Opened, picture: Pixels, tally: _Tally) -> tuple[bytes, bytes
     """The streams of a picture; to be called under `pinned`."""
     model = opened.model
     height, width, _ = picture.shape
-    pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(opened.device)
+    pixels = torch.from_numpy(np.array(picture)).to(opened.device)
     pictures = pixels.permute(2, 0, 1)[None].float() / 255.0
     y, z = model.analyse(functional.pad(pictures, padding(width, height, model.multiple)))
     hyper, latents = Writer(opened.hyper), Writer(opened.latents)

@@ -13,7 +13,7 @@ from tunewright.training.device_memory import free_device_bytes
 
 CHEAP_PIXELS = 2**20
 """Up to here nothing is asked."""
-AT_ONCE = 1.5
+AT_ONCE = 2.0
 """How much of the largest layer's input and output is alive at the same time, with all else."""
 PICTURE_BYTES = 64.0
 """A pixel of the picture itself, its latents and its symbols."""
