@@ -8,6 +8,7 @@ decoded. So writer and reader compute the same numbers by the same operations.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,8 @@ from tunewright.recipes.compression.likelihoods import Family, likelihood
 from tunewright.recipes.compression.places import pick
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Step:
     """Latents that are coded at once.
 
     number: of the step, from 0. grid: which of `Compressor.grids` they lie on. index: int64 [n],

@@ -61,12 +61,14 @@ LARGE = HpcmShape(
     prior_s3=(4, 3),
 )
 TINY = HpcmShape(
-    widths=(16, 32, 96),
-    depths=(1, 1, 2),
-    latent=64,
-    hyper=48,
+    widths=(24, 48, 96),
+    depths=(1, 1, 1),
+    latent=48,
+    hyper=32,
     heads=8,
     windows=(2, 4, 4),
+    prior_s1_s2=(1, 1),
+    prior_s3=(2, 1),
 )
 SHAPES: dict[Size, HpcmShape] = {"tiny": TINY, "base": BASE, "large": LARGE}
 

@@ -73,7 +73,8 @@ class _Survival(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, u: Tensor) -> Tensor:
         ctx.save_for_backward(u)
-        return 0.5 * torch.special.gammaincc(torch.full_like(u, 1.0 / BETA), u**BETA)
+        upper: Tensor = torch.special.gammaincc(torch.full_like(u, 1.0 / BETA), u**BETA)
+        return 0.5 * upper
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
