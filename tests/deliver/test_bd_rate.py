@@ -32,12 +32,12 @@ def written(file: Path, value: object) -> Path:
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Four evaluated runs in a folder, and one of other pictures beside it."""
-    jpeg = {"bpp": [0.2, 0.4, 0.8, 1.6], "psnr": [28.0, 31.0, 34.0, 37.0], "quality": [1, 2, 3, 4]}
+    jpeg = {"bpp": [0.2, 0.4, 0.8, 1.6], "psnr": [28.0, 31.0, 34.0, 37.0], "settings": "Pillow"}
     for index, (bpp, psnr) in enumerate([(0.4, 33.0), (0.1, 28.0), (0.2, 30.5), (0.8, 36.0)]):
         stored = {"bpp": bpp, "psnr": psnr, "ms_ssim": 1.0 - 0.01 / bpp, "digest": "d"}
         written(
             tmp_path / "runs" / f"hpcm-{index}" / "evaluation.json",
-            {**stored, "classical": {"jpeg": jpeg}},
+            {**stored, "model": "HPCM-tiny", "classical": {"jpeg": jpeg}, "published": "kodak"},
         )
     written(tmp_path / "other" / "evaluation.json", {"bpp": 0.3, "psnr": 32.0, "digest": "others"})
     return tmp_path / "runs"
@@ -108,6 +108,23 @@ def test_beside_the_classical_codec_that_was_measured_with_them(runs: Path) -> N
     assert found.notices == ()
     with pytest.raises(DataError, match=r"no codec 'avif'.*jpeg"):
         bd_rate(f"{runs}/hpcm-0/evaluation.json:avif", runs)
+
+
+def test_both_are_drawn_with_what_was_measured_beside_them(
+    runs: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    picture, page = runs.parent / "new" / "rd.svg", runs.parent / "new" / "rd.html"
+    jpeg = f"{runs}/hpcm-0/evaluation.json:jpeg"
+    code, out, _ = typed(monkeypatch, capsys, jpeg, str(runs), "--plot", str(picture))
+    assert code == 0
+    assert str(picture) in out
+    drawn = picture.read_text()
+    for name in ("HPCM-tiny, 4 runs", "JPEG", "HPCM-Large (published)"):
+        assert drawn.count(f">{name}<") == 1
+    bd_rate(runs, LARGE, plot=page)
+    assert "HPCM-tiny, 4 runs" in page.read_text()
+    with pytest.raises(UsageError, match=r"ends in \.html or \.svg"):
+        bd_rate(runs, LARGE, plot=runs / "plot.pdf")
 
 
 def test_ms_ssim_is_compared_in_decibels(runs: Path) -> None:

@@ -28,6 +28,9 @@ def bd_rate(
     metric: Annotated[
         str, typer.Option(help="psnr, or ms_ssim, which is compared in decibels.")
     ] = "psnr",
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw both, and what was measured beside: .html or .svg.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
@@ -38,13 +41,15 @@ def bd_rate(
     """
     from tunewright import api
 
-    found = api.bd_rate(anchor, test, method=method, metric=metric, runs_dir=runs_dir)
+    found = api.bd_rate(anchor, test, method=method, metric=metric, plot=plot, runs_dir=runs_dir)
     if as_json:
         print(json.dumps(_plain(found), indent=2))
     else:
         screen = console()
         for line in _lines(found):
             screen.print(line, soft_wrap=True, markup=False)
+        if plot is not None:
+            screen.print(f"  {plot}", soft_wrap=True, markup=False)
     if found.overlap is None:
         raise typer.Exit(1)
 

@@ -8,6 +8,16 @@ from typing import Any
 from tunewright.deliver.rate_curves import METRICS, Metric, Named, named_curve
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.parts.bjontegaard import METHODS, Method, Overlap, bjontegaard
+from tunewright.report.rate_distortion import (
+    MS_SSIM,
+    PSNR,
+    Drawn,
+    rate_distortion_svg,
+    write_rate_distortion,
+)
+from tunewright.runs.atomic import write_text
+
+PLOTS = (".html", ".svg")
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,17 @@ def bd_rate(
     *,
     method: str = "akima",
     metric: str = "psnr",
+    plot: Path | None = None,
     runs: Path = Path("runs"),
 ) -> BdRate:
     """Compare a curve with its anchor; see `named_curve` for what names one.
 
-    Raises UsageError for an unknown method or metric, DataError for what is no curve.
+    plot: an HTML or SVG file for both curves, with the codecs that evaluations measured beside
+    them. Raises UsageError for an unknown method, metric or kind of file, DataError for what is
+    no curve.
     """
+    if plot is not None and plot.suffix not in PLOTS:
+        raise UsageError(f"--plot {plot}", expected=f"a file that ends in {' or '.join(PLOTS)}")
     how = next((known for known in METHODS if known == method), None)
     what = next((known for known in METRICS if known == metric), None)
     if how is None:
@@ -60,6 +75,8 @@ def bd_rate(
         notices.append(
             "the curves were measured on different pictures: part of the difference is theirs"
         )
+    if plot is not None:
+        _draw(of_anchor, of_test, what, plot)
     return BdRate(
         of_anchor,
         of_test,
@@ -70,3 +87,18 @@ def bd_rate(
         found.overlap,
         tuple(notices),
     )
+
+
+def _draw(anchor: Named, test: Named, metric: Metric, file: Path) -> None:
+    own = [Drawn(named.label, named.curve.bpp, named.curve.quality) for named in (test, anchor)]
+    beside = {line.name: line for named in (anchor, test) for line in named.beside}
+    lines = [
+        *own,
+        *(line for name, line in beside.items() if name not in (one.name for one in own)),
+    ]
+    axis = PSNR if metric == "psnr" else MS_SSIM
+    title = f"{test.label} beside {anchor.label}"
+    if file.suffix == ".svg":
+        write_text(file, rate_distortion_svg(lines, axis=axis, title=title))
+    else:
+        write_rate_distortion([(axis, lines)], file, title=title)

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.errors import DataError, UsageError
 from tunewright.parts.rate_curve import RateCurve, decibels, rate_curve
+from tunewright.recipes.compression.beside import SHOWN, lines_beside
 from tunewright.recipes.compression.published import PREFIX, published
+from tunewright.report.rate_distortion import Drawn
 
 Metric = Literal["psnr", "ms_ssim"]
 METRICS: tuple[Metric, ...] = ("psnr", "ms_ssim")
@@ -24,13 +26,16 @@ class Named:
     """A curve and what it was read from.
 
     digest: of the pictures that it was measured on, where that is known. notices: what was made
-    of what was read.
+    of what was read. label: what it is called in a plot. beside: other curves that were measured
+    on the same pictures.
     """
 
     name: str
     curve: RateCurve
     digest: str = ""
     notices: tuple[str, ...] = ()
+    label: str = ""
+    beside: tuple[Drawn, ...] = ()
 
 
 def named_curve(
@@ -66,7 +71,8 @@ def _published(text: str, metric: Metric) -> Named:
     found = published(text.removeprefix(PREFIX))
     if metric != "psnr":
         raise UsageError(f"{text} by {metric}", expected="--metric psnr: no other was published")
-    return Named(text, rate_curve(found.bpp, found.psnr, where=text), notices=(found.source,))
+    curve = rate_curve(found.bpp, found.psnr, where=text)
+    return Named(text, curve, notices=(found.source,), label=f"{found.codec} (published)")
 
 
 def _of_file(file: Path, metric: Metric) -> Named:
@@ -111,14 +117,15 @@ def _curve(
                 expected="fractions below 1, or decibels, not both",
                 where=where,
             )
-    return Named(where, curve, digest if isinstance(digest, str) else "", notices)
+    known = digest if isinstance(digest, str) else ""
+    return Named(where, curve, known, notices, label=Path(where).stem)
 
 
 def _of_runs(files: Sequence[Path], where: str, metric: Metric) -> Named:
     """A point of each evaluation, in the order of their rates."""
     bpp, values, digests = [], [], {}
-    for file in files:
-        stored = _json(file)
+    every = [_json(file) for file in files]
+    for file, stored in zip(files, every, strict=True):
         for key in ("bpp", metric):
             if not isinstance(stored.get(key), int | float) or isinstance(stored[key], bool):
                 raise DataError(
@@ -145,7 +152,13 @@ def _of_runs(files: Sequence[Path], where: str, metric: Metric) -> Named:
             expected="a folder or a pattern of two or more evaluated runs, such as 'runs/hpcm-*'",
             remedy="tunewright evaluate RUN --data DIR writes a run's point.",
         )
-    return _curve(where, bpp, values, metric, digest=next(iter(digests)), ordered=False)
+    named = _curve(where, bpp, values, metric, digest=next(iter(digests)), ordered=False)
+    models = " and ".join(sorted({str(one["model"]) for one in every if "model" in one}))
+    return replace(
+        named,
+        label=f"{models}, {len(files)} runs" if models else named.label,
+        beside=tuple(lines_beside(every[0], metric)),
+    )
 
 
 def _matching(pattern: Path) -> list[Path]:
@@ -173,7 +186,7 @@ def _classical(file: Path, codec: str, metric: Metric) -> Named:
         known = ", ".join(there) if isinstance(there, Mapping) else "none"
         raise DataError(f"no codec {codec!r} in {file}", expected=f"one that it measured: {known}")
     lists = {**found, "digest": stored.get("digest")}
-    return _of_lists(lists, f"{file}:{codec}", metric)
+    return replace(_of_lists(lists, f"{file}:{codec}", metric), label=SHOWN.get(codec, codec))
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -174,8 +174,8 @@ def _frame(curves: Sequence[Drawn]) -> tuple[tuple[float, float], tuple[float, f
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, five to ten of them."""
-    rough = (high - low) / 6
+    """Round numbers from low to high, four to nine of them."""
+    rough = (high - low) / 8
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first = math.ceil(low / step - 1e-9)

@@ -29,7 +29,8 @@ JPEG = Classical("jpeg", "jpg", (5, 50, 90), {})
 @pytest.fixture(autouse=True)
 def one_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     """JPEG alone: all three are most of the time of these tests."""
-    monkeypatch.setattr("tunewright.recipes.compression.classical.available", lambda: (JPEG,))
+    for place in ("classical", "evaluation"):
+        monkeypatch.setattr(f"tunewright.recipes.compression.{place}.available", lambda: (JPEG,))
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,9 @@ def test_many_photographs_are_a_few_evenly_spaced(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "OWN", 2)
+    monkeypatch.setattr(evaluation, "SIDE", 100)
     _, found = evaluate("tiny", split="valid", runs=place / "runs")
     assert found["notes"][0] == "2 of 6 photographs"
     names = [row["name"] for row in found["per_image"]]
     assert names[0] != names[1]
+    assert {(row["width"], row["height"]) for row in found["per_image"]} == {(100, 100)}

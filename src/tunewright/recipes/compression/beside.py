@@ -34,8 +34,8 @@ def baselines(
     return found
 
 
-def notes_beside(result: Mapping[str, Any], *, kodak: int) -> list[str]:
-    """What a reader of the figures must know. kodak: how many of its pictures these are."""
+def notes_beside(result: Mapping[str, Any]) -> list[str]:
+    """What a reader of the figures must know."""
     means, device = result["metrics"], result["device"]
     notes = [
         f"seconds a picture on {device}, {result['threads']} threads, one picture at a time: from "
@@ -45,10 +45,10 @@ def notes_beside(result: Mapping[str, Any], *, kodak: int) -> list[str]:
         notes.append(_compared(SHOWN[name], means, curve))
     if "ms_ssim" not in means:
         notes.append("no MS-SSIM: not all pictures have more than 160 pixels a side")
-    if 0 < kodak < KODAK_PICTURES:
+    if result["published"] == "kodak" and result["images"] < KODAK_PICTURES:
         notes.append(
             f"the published curves are means over Kodak's {KODAK_PICTURES} pictures, of which "
-            f"{kodak} are measured here: context, not a comparison"
+            f"{result['images']} are measured here: context, not a comparison"
         )
     return notes
 
@@ -70,25 +70,32 @@ def _compared(name: str, means: Mapping[str, float], curve: Mapping[str, Any]) -
     )
 
 
-def drawn(result: Mapping[str, Any], metric: Metric, *, kodak: bool) -> list[Drawn]:
-    """The lines of a plot of one run: its point, classical codecs, and published curves.
-
-    kodak: whether the pictures are Kodak's, for which there are published curves of PSNR.
-    """
+def drawn(result: Mapping[str, Any], metric: Metric) -> list[Drawn]:
+    """The lines of a plot of one run: its point, and what lies beside it."""
     if metric not in result:
         return []
     name = f"{result['model']}, lambda {result['lmbda']:g}"
-    lines = [Drawn(name, (result["bpp"],), _decibels([result[metric]], metric))]
-    for codec, curve in result["classical"].items():
-        if metric in curve:
-            quality = _decibels(curve[metric], metric)
-            lines.append(
-                Drawn(SHOWN[codec], tuple(curve["bpp"]), quality, "classical", curve["settings"])
-            )
-    if kodak and metric == "psnr":
+    own = Drawn(name, (result["bpp"],), _decibels([result[metric]], metric))
+    return [own, *lines_beside(result, metric)]
+
+
+def lines_beside(result: Mapping[str, Any], metric: Metric) -> list[Drawn]:
+    """Classical codecs on the same pictures, and curves that were published for their set."""
+    lines = [
+        Drawn(
+            SHOWN.get(codec, codec),
+            tuple(curve["bpp"]),
+            _decibels(curve[metric], metric),
+            "classical",
+            curve["settings"],
+        )
+        for codec, curve in result.get("classical", {}).items()
+        if metric in curve
+    ]
+    if metric == "psnr":
         lines += [
             Drawn(f"{one.codec} (published)", one.bpp, one.psnr, "published", one.source)
-            for one in published_on("kodak")
+            for one in published_on(str(result.get("published")))
         ]
     return lines
 

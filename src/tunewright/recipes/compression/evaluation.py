@@ -5,6 +5,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tunewright.parts.images.reader import Reader
 from tunewright.parts.images.shelf import is_picture, open_shelf
 from tunewright.parts.images.table import Place
 from tunewright.recipes.compression.beside import baselines, drawn, notes_beside
-from tunewright.recipes.compression.classical import Curves
+from tunewright.recipes.compression.classical import Curves, available
 from tunewright.recipes.compression.codec.codec import compress_picture, decompress_picture
 from tunewright.recipes.compression.codec.picture_files import Picture, read_picture
 from tunewright.recipes.compression.config import CompressionConfig
@@ -36,8 +37,11 @@ from tunewright.runs.folder import RunFolder
 
 Told = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-OWN = 24
-"""Photographs of the run's own data that are measured: as many as Kodak has."""
+OWN, SIDE = 24, 1024
+"""Photographs of the run's own data that are measured, and pixels a side of their middles.
+
+Every training ends with it: it must neither take long nor need more memory than there is.
+"""
 KODAK = re.compile(r"kodim(0[1-9]|1\d|2[0-4])", re.IGNORECASE)
 INTERVALS = ("bpp", "psnr", "ms_ssim")
 WARMING = 512
@@ -47,7 +51,8 @@ WARMING = 512
 def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     """Measure the run in `path` on its validation photographs; see `evaluate_on`.
 
-    split: valid, or train; of more than 24 photographs, 24 evenly spaced ones are measured.
+    split: valid, or train. Of more than 24 photographs, 24 evenly spaced ones are measured, of
+    large ones the middle, and of classical codecs JPEG alone.
     """
     opened = _open(path)
     name = "valid" if split in (None, "val") else split
@@ -64,7 +69,8 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     pictures = [(found.ids[row], found.places[row]) for row in rows]
     notes = [f"{len(rows)} of {len(found):,} photographs"] if len(rows) < len(found) else []
     suffix = "" if split is None else f"-{name}"
-    return _evaluated(opened, pictures, str(name), suffix=suffix, notes=notes)
+    curves = Curves([codec for codec in available() if codec.name == "jpeg"])
+    return _evaluated(opened, pictures, str(name), curves, suffix=suffix, notes=notes, side=SIDE)
 
 
 def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str, Any]:
@@ -76,7 +82,7 @@ def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str
     pictures; returns the content of the JSON. Raises DataError for pictures that cannot be coded.
     """
     return _evaluated(
-        _open(path), _listed(data), data.name, told=lambda *said: told(said), data=data
+        _open(path), _listed(data), data.name, Curves(), told=lambda *said: told(said), data=data
     )
 
 
@@ -105,9 +111,11 @@ def _evaluated(
     opened: Opened,
     pictures: Sequence[tuple[str, Place]],
     split: str,
+    curves: Curves,
     *,
     suffix: str = "",
     notes: Sequence[str] = (),
+    side: int | None = None,
     told: Told = _silent,
     data: Path | None = None,
 ) -> dict[str, Any]:
@@ -115,12 +123,12 @@ def _evaluated(
     assert folder is not None
     assert config is not None
     reader, digest = Reader(), hashlib.blake2b(digest_size=16)
-    metrics, curves = CompressionMetrics(), Curves()
+    metrics = CompressionMetrics()
     rows: list[dict[str, Any]] = []
     said = list(notes)
     for number, (name, place) in enumerate(pictures):
         told("compressing, decompressing, comparing", number, len(pictures))
-        picture = _read(reader, place)
+        picture = _read(reader, place, side)
         digest.update(np.array(picture.pixels.shape, dtype="<i8").tobytes())
         digest.update(picture.pixels.tobytes())
         if number == 0:
@@ -157,10 +165,11 @@ def _evaluated(
         "threads": torch.get_num_threads(),
         "per_image": rows,
         "classical": measured,
+        "published": "kodak" if kodak else None,
     }
-    said += [*curves.notes, *notes_beside(result, kodak=len(rows) if kodak else 0)]
+    said += [*curves.notes, *notes_beside(result)]
     result["notes"] = said
-    result["files"] = [f"evaluation{suffix}.json", *_draw(folder, result, suffix, kodak)]
+    result["files"] = [f"evaluation{suffix}.json", *_draw(folder, result, suffix)]
     write_json(folder.path / f"evaluation{suffix}.json", result)
     return result
 
@@ -176,10 +185,17 @@ MEASURED = (
 )
 
 
-def _read(reader: Reader, place: Place) -> Picture:
+def _read(reader: Reader, place: Place, side: int | None) -> Picture:
+    """A picture, or as much of its middle as is `side` pixels wide and high."""
     if place.member is None:
-        return read_picture(place.file)
-    return Picture(np.array(reader.picture(place)), False, ())
+        picture = read_picture(place.file)
+    else:
+        picture = Picture(np.array(reader.picture(place)), False, ())
+    height, width = picture.pixels.shape[:2]
+    if side is None or max(height, width) <= side:
+        return picture
+    down, right = (max(0, length - side) // 2 for length in (height, width))
+    return replace(picture, pixels=picture.pixels[down : down + side, right : right + side])
 
 
 def _warm(opened: Opened, picture: Picture) -> None:
@@ -237,13 +253,12 @@ def _device(device: torch.device) -> str:
     return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
 
 
-def _draw(folder: RunFolder, result: Mapping[str, Any], suffix: str, kodak: bool) -> list[str]:
+def _draw(folder: RunFolder, result: Mapping[str, Any], suffix: str) -> list[str]:
     """The plot as a page and as a picture; their names."""
     page, picture = (folder.path / f"rate-distortion{suffix}.{end}" for end in ("html", "svg"))
     title = f"{result['split']}, {result['images']} pictures, {result['model']}"
-    curves = drawn(result, "psnr", kodak=kodak)
-    write_rate_distortion(
-        [(PSNR, curves), (MS_SSIM, drawn(result, "ms_ssim", kodak=kodak))], page, title=title
-    )
+    curves = drawn(result, "psnr")
+    panels = [(PSNR, curves), (MS_SSIM, drawn(result, "ms_ssim"))]
+    write_rate_distortion(panels, page, title=title)
     write_text(picture, rate_distortion_svg(curves, axis=PSNR, title=title))
     return [page.name, picture.name]
