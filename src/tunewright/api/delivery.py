@@ -39,7 +39,7 @@ def predict(
     from tunewright.deliver.predict import predict as predict_pictures
 
     run, of_views = _run_and_views(run, words)
-    with _telling(told) as tell:
+    with telling(told) as tell:
         return predict_pictures(
             run,
             data=data,
@@ -73,7 +73,7 @@ def benchmark(
     from tunewright.deliver.check import benchmark as time_one
 
     run, of_views = _run_and_views(run, words)
-    with _telling(told) as tell:
+    with telling(told) as tell:
         return time_one(
             run,
             checkpoint=checkpoint,
@@ -99,7 +99,7 @@ def ensemble(
     """Several runs, or the trials of a study, as one; see `deliver.ensemble.ensemble`."""
     from tunewright.deliver.ensemble import ensemble as join
 
-    with _telling(told) as tell:
+    with telling(told) as tell:
         return join(
             *named,
             method=method,
@@ -131,7 +131,7 @@ def check(
     from tunewright.deliver.check import check as check_limits
 
     run, of_views = _run_and_views(run, words)
-    with _telling(told) as tell:
+    with telling(told) as tell:
         return check_limits(
             run,
             checkpoint=checkpoint,
@@ -162,7 +162,7 @@ def export(
     """A run as a file for other programs, with a parity check; see `deliver.export.export`."""
     from tunewright.deliver.export import export as export_run
 
-    with _telling(told) as tell:
+    with telling(told) as tell:
         return export_run(
             run,
             to=to,
@@ -190,7 +190,7 @@ def submit(
     """Checked predictions, weights and code in one ZIP; see `deliver.submit.submit`."""
     from tunewright.deliver.submit import submit as pack
 
-    with _telling(told) as tell:
+    with telling(told) as tell:
         return pack(
             run,
             predictions=predictions,
@@ -232,7 +232,7 @@ def _run_and_views(
 
 
 @contextmanager
-def _telling(told: "Told | None") -> "Iterator[Told]":
+def telling(told: "Told | None") -> "Iterator[Told]":
     """What is told, else standard error, wiped at the end."""
     if told is not None:
         yield told

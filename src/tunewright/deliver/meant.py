@@ -1,4 +1,4 @@
-"""Which trained classifier is meant: a run, an ensemble, a file inside one, or the newest run."""
+"""Which trained run is meant: a classifier, an ensemble, a file inside one, or the newest run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from tunewright.errors import DataError, TunewrightError, UsageError
 from tunewright.executors.machine import cores
 from tunewright.executors.once import call
 from tunewright.recipes.find import find_recipe
+from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 
@@ -24,7 +25,7 @@ Told = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Member:
-    """A run folder, and the `module:function` that opens it as a classifier."""
+    """A run folder, and the `module:function` that opens what it has trained."""
 
     path: Path
     opener: str
@@ -90,20 +91,25 @@ def newest(runs: Path) -> Meant:
 
     Of a study, its final run, else its best trial. Raises DataError when there is none.
     """
-    found: list[tuple[float, RunFolder]] = []
-    for folder in _run_folders(runs):
-        weights = folder.checkpoints / "best.safetensors"
-        if weights.exists() and _classifies(folder):
-            found.append((weights.stat().st_mtime, folder))
-    if not found:
+    folder = newest_folder(runs, lambda recipe: bool(recipe.classifier))
+    if folder is None:
         raise DataError(
             f"no trained classifier in {runs}",
             expected="a run of a recipe that classifies",
             remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
         )
-    folder = max(found, key=lambda entry: entry[0])[1]
     one = _of_run(folder)
     return Meant(one.folder, one.members, threads=one.threads, newest=True)
+
+
+def newest_folder(runs: Path, able: Callable[[Recipe], bool]) -> RunFolder | None:
+    """The run in `runs` whose weights were written last, of those whose recipe is `able`."""
+    found: list[tuple[float, RunFolder]] = []
+    for folder in _run_folders(runs):
+        weights = folder.checkpoints / "best.safetensors"
+        if weights.exists() and _is_able(folder, able):
+            found.append((weights.stat().st_mtime, folder))
+    return max(found, key=lambda entry: entry[0])[1] if found else None
 
 
 def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
@@ -119,7 +125,7 @@ def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
 
 def member(folder: RunFolder) -> Member:
     """The run as a member; DataError when its recipe has no classifier."""
-    recipe = _recipe_of(folder)
+    recipe = recipe_of(folder)
     if not recipe.classifier:
         raise DataError(
             f"the recipe {recipe.name} has nothing to predict with",
@@ -144,7 +150,7 @@ def done(what: Meant, work: Callable[..., Any], *arguments: Any, told: Told | No
 def threads(folder: RunFolder) -> int | None:
     """CPU threads for work on a run; None for this process, where its executor is `inline`."""
     tree = folder.read_config()
-    config = checked(tree, _recipe_of(folder).config)
+    config = checked(tree, recipe_of(folder).config)
     return None if config.executor.type == "inline" else config.executor.threads or cores()
 
 
@@ -220,13 +226,14 @@ def _ensemble(file: Path) -> Meant:
     return Meant(file.parent.resolve(), members, weights, average, threads(folders[0]))
 
 
-def _recipe_of(folder: RunFolder) -> Any:
+def recipe_of(folder: RunFolder) -> Recipe:
+    """The recipe that a run is of."""
     return find_recipe(str(folder.read_config().get("recipe")), where=str(folder.config))
 
 
-def _classifies(folder: RunFolder) -> bool:
+def _is_able(folder: RunFolder, able: Callable[[Recipe], bool]) -> bool:
     try:
-        return bool(_recipe_of(folder).classifier)
+        return able(recipe_of(folder))
     except TunewrightError:  # of a recipe that is not installed here
         return False
 

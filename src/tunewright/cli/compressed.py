@@ -1,0 +1,89 @@
+"""What the commands about compressed pictures print when they are done."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tunewright.runs.quantities import duration
+
+SHOWN = 30
+"""Files in the table; --json lists all."""
+
+
+def print_compressed(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Bits a pixel, written and estimated, of each file and of all."""
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    _notes(console, found)
+    table = Table(title=f"{len(found['files'])} compressed", caption_justify="left")
+    for name in ("file", "pixels", "bytes", "bpp", "estimated", "seconds"):
+        table.add_column(name, justify="left" if name == "file" else "right", overflow="fold")
+    for one in found["files"][:SHOWN]:
+        pixels = one["width"] * one["height"]
+        table.add_row(
+            one["output"],
+            f"{one['width']} x {one['height']}",
+            f"{one['bytes']:,}",
+            f"{one['bpp']:.4f}",
+            f"{sum(one['estimated_bits'].values()) / pixels:.4f}",
+            f"{one['seconds']:.2f}",
+        )
+    console.print(table)
+    _more(console, found)
+    verified = "each decoded again and compared" if found["verified"] else "not verified"
+    _line(
+        console,
+        f"{found['bytes']:,} bytes for {found['pixels']:,} pixels, {found['bpp']:.4f} bits a "
+        f"pixel, in {duration(found['seconds'])} on {found['device']} with {found['threads']} "
+        f"threads; {verified}",
+    )
+    _failed(console, found)
+
+
+def print_decompressed(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
+    """The pictures that were written."""
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    _notes(console, found)
+    for one in found["files"][:SHOWN]:
+        _line(
+            console,
+            f"  {one['output']}  {one['width']} x {one['height']}, {duration(one['seconds'])} "
+            f"({duration(one['coder_seconds'])} of them in the entropy coder)",
+        )
+    _more(console, found)
+    _line(
+        console,
+        f"{len(found['files'])} decompressed, {found['pixels']:,} pixels, in "
+        f"{duration(found['seconds'])}",
+    )
+    _failed(console, found)
+
+
+def _notes(console: Console, found: Mapping[str, Any]) -> None:
+    if found["newest"]:
+        _line(console, f"note: nobody named it: this is the newest run, {found['run']}")
+    for one in found["files"]:
+        for notice in one["notices"]:
+            _line(console, f"note: {notice}")
+
+
+def _more(console: Console, found: Mapping[str, Any]) -> None:
+    if len(found["files"]) > SHOWN:
+        _line(console, f"  and {len(found['files']) - SHOWN:,} more: --json lists them")
+
+
+def _failed(console: Console, found: Mapping[str, Any]) -> None:
+    if found["failed"]:
+        _line(console, f"{len(found['failed']):,} could not be used:")
+    for name, why in found["failed"].items():
+        _line(console, f"  {name}: {why}")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False)

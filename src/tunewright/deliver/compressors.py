@@ -1,0 +1,41 @@
+"""Which trained compressor is meant: a run, a file inside one, or the newest one."""
+
+from pathlib import Path
+
+from tunewright.deliver.evaluate import find_run
+from tunewright.deliver.meant import Meant, Member, newest_folder, recipe_of, threads
+from tunewright.errors import DataError
+from tunewright.runs.folder import RunFolder
+
+EXPECTED = "a run of a recipe that compresses pictures"
+
+
+def meant_compressor(run: Path | str | None, runs: Path) -> Meant:
+    """Find what is meant by --run; without it, the newest run in `runs` that compresses.
+
+    run: a run or study folder, a name in `runs`, or the weights inside one. Raises DataError for
+    what is no trained compressor.
+    """
+    if run is not None:
+        return _of(find_run(Path(run).expanduser(), runs))
+    folder = newest_folder(runs, lambda recipe: bool(recipe.compressor))
+    if folder is None:
+        raise DataError(
+            f"no trained compressor in {runs}",
+            expected=EXPECTED,
+            remedy="Train one first (tunewright train compression), name its folder with --run, "
+            "or say where runs are with --runs-dir.",
+        )
+    return _of(folder, newest=True)
+
+
+def _of(folder: RunFolder, *, newest: bool = False) -> Meant:
+    recipe = recipe_of(folder)
+    if not recipe.compressor:
+        raise DataError(
+            f"the recipe {recipe.name} does not compress pictures",
+            expected=EXPECTED,
+            where=str(folder.path),
+        )
+    one = Member(folder.path.resolve(), recipe.compressor)
+    return Meant(one.path, (one,), threads=threads(folder), newest=newest)

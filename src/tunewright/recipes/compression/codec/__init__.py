@@ -1,0 +1,1 @@
+"""Compressed files: tables, entropy coder, file format, a picture's way there and back."""

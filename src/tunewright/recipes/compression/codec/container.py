@@ -1,0 +1,158 @@
+"""A compressed picture as a file (`.twc`): what stands where, and what is believed of it.
+
+See docs/compressed-files.md. Nothing in a file is believed before its checksum agrees, and no
+length in it before it fits the bytes that are there.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tunewright.errors import DataError
+from tunewright.runs.free_memory import MIB, free_mib
+
+MAGIC = b"\x89TWC"
+VERSION = 1
+FINGERPRINT_BYTES = 8
+CHECKSUM_BYTES = 4
+SUFFIX = ".twc"
+GREY, CUDA = 1, 2
+"""Flags."""
+VARINT_BYTES = 5
+"""At most: numbers below 2^35."""
+MOST_THREADS = 1024
+LARGEST_SIDE = 2**24
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a file holds.
+
+    fingerprint: of the model that wrote it. width, height: in pixels. threads, device: what the
+    model ran on. symbols: CRC-32 of all coded values. streams: hyper-latents, then latents.
+    """
+
+    fingerprint: bytes
+    width: int
+    height: int
+    grey: bool
+    threads: int
+    device: Literal["cpu", "cuda"]
+    symbols: int
+    streams: tuple[bytes, ...]
+
+
+def pack(held: Container) -> bytes:
+    """The bytes of a file."""
+    flags = GREY * held.grey | CUDA * (held.device == "cuda")
+    head = MAGIC + bytes([VERSION]) + held.fingerprint + bytes([flags])
+    lengths = [len(stream) for stream in held.streams]
+    for number in (held.threads, held.width, held.height, *lengths):
+        head += _varint(number)
+    body = head + struct.pack("<I", held.symbols) + b"".join(held.streams)
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+def read_compressed(file: Path) -> bytes:
+    """The bytes of a file; DataError for what is missing or foreign, which is not read further."""
+    try:
+        with file.open("rb") as stream:
+            begin = stream.read(len(MAGIC))
+            _check_magic(begin, file)
+            if file.stat().st_size > free_mib() * MIB:
+                raise DataError(f"{file} is larger than the memory that is free")
+            return begin + stream.read()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
+
+
+def unpack(data: bytes, name: object = "the file") -> Container:
+    """What the bytes of a file say.
+
+    name: of the file, for messages. Raises DataError for what is foreign, of a later version, cut
+    short or altered.
+    """
+    _check_magic(data, name)
+    if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
+        raise DataError(
+            f"{name} says that it has version {data[len(MAGIC)]} of the format",
+            expected=f"version {VERSION}",
+            remedy="If it is whole, a later tunewright wrote it: decompress it with that one.",
+        )
+    body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    if len(checksum) < CHECKSUM_BYTES or zlib.crc32(body) != struct.unpack("<I", checksum)[0]:
+        raise _broken(name, "its checksum does not agree")
+    return _parsed(body, name)
+
+
+def _parsed(body: bytes, name: object) -> Container:
+    """What stands between magic and checksum; whoever wrote it may still have meant harm."""
+    at = len(MAGIC) + 1
+    if len(body) < at + FINGERPRINT_BYTES + 1:
+        raise _broken(name, "it ends early")
+    fingerprint = body[at : at + FINGERPRINT_BYTES]
+    flags = body[at + FINGERPRINT_BYTES]
+    if flags & ~(GREY | CUDA):
+        raise _broken(name, f"its flags are {flags}")
+    numbers, at = _varints(body, at + FINGERPRINT_BYTES + 1, 5, name)
+    threads, width, height, *lengths = numbers
+    if not 1 <= threads <= MOST_THREADS:
+        raise _broken(name, f"it was written with {threads:,} threads")
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
+        raise _broken(name, f"it has {width:,} x {height:,} pixels")
+    if len(body) != at + 4 + sum(lengths):
+        raise _broken(name, f"it has {len(body):,} bytes for {at + 4 + sum(lengths):,}")
+    symbols: int = struct.unpack_from("<I", body, at)[0]
+    first, second = at + 4, at + 4 + lengths[0]
+    return Container(
+        fingerprint,
+        width,
+        height,
+        bool(flags & GREY),
+        threads,
+        "cuda" if flags & CUDA else "cpu",
+        symbols,
+        (body[first:second], body[second:]),
+    )
+
+
+def _check_magic(data: bytes, name: object) -> None:
+    if not data.startswith(MAGIC):
+        came = f"{name} is {'no compressed picture of ours' if data else 'empty'}"
+        raise DataError(came, expected=f"a {SUFFIX} file that tunewright compress wrote")
+
+
+def _broken(name: object, why: str) -> DataError:
+    return DataError(
+        f"{name} is cut short or altered ({why})",
+        expected="the bytes that tunewright compress wrote",
+        remedy="Copy it again, in binary mode, or compress the picture again.",
+    )
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; a set eighth bit says that more follow."""
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def _varints(data: bytes, at: int, count: int, name: object) -> tuple[Sequence[int], int]:
+    """`count` numbers from place `at` on, and the place after them."""
+    numbers: list[int] = []
+    for _ in range(count):
+        number = 0
+        for place, byte in enumerate(data[at : at + VARINT_BYTES]):
+            number |= (byte & 0x7F) << (7 * place)
+            if byte < 0x80:
+                at += place + 1
+                break
+        else:
+            raise _broken(name, "a number in its head does not end")
+        numbers.append(number)
+    return numbers, at

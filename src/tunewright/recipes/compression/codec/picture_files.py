@@ -1,0 +1,119 @@
+"""Pictures in files: read as they are coded, written without loss."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, TiffTags
+
+from tunewright.errors import DataError, UsageError
+from tunewright.parts.images.broken import reason
+from tunewright.parts.images.pictures import rgb
+from tunewright.runs.atomic import write_with
+
+Pixels = npt.NDArray[np.uint8]
+
+LOSSLESS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".bmp": ("BMP", {}),
+    ".ppm": ("PPM", {}),
+    ".tif": ("TIFF", {"compression": "tiff_deflate"}),
+    ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
+    ".webp": ("WEBP", {"lossless": True}),
+}
+"""Ends of names to formats that keep every pixel, and Pillow's options for them."""
+GREY_MODES = ("1", "L", "LA", "La")
+PNG_DEPTH = 24
+"""Where a PNG says how many bits a channel has; Pillow drops the lower eight of sixteen."""
+PICTURES = (*LOSSLESS, ".jpg", ".jpeg", ".jp2", ".gif", ".avif", ".pgm", ".pnm")
+"""What is taken for a picture in a folder."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is coded of a file.
+
+    pixels: uint8 [H, W, 3], upright, transparency over white. grey: the file has one channel.
+    notices: what is not coded.
+    """
+
+    pixels: Pixels
+    grey: bool
+    notices: tuple[str, ...]
+
+
+def read_picture(file: Path) -> Picture:
+    """Decode a picture file.
+
+    Raises DataError for what is missing, no picture, broken, deeper than 8 bits a channel, or so
+    large that it may be a decompression bomb.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
+    try:
+        picture = rgb(content, file)
+    except DataError as error:
+        raise DataError(reason(error), remedy=_advice(error)) from None
+    with Image.open(io.BytesIO(content)) as opened:
+        depth = _depth(opened, content)
+        clear = "transparency" in opened.info or "A" in opened.getbands()
+        frames = getattr(opened, "n_frames", 1)
+        mode = opened.mode
+    if depth > 8:
+        raise DataError(
+            f"{file} has {depth} bits a channel",
+            expected="8",
+            remedy="Convert it, choosing which values become black and white.",
+        )
+    notices = []
+    if clear:
+        notices.append(f"{file}: transparency is not kept: it lies over white")
+    if frames > 1:
+        notices.append(f"{file}: only the first of {frames} frames is kept")
+    return Picture(np.array(picture), mode in GREY_MODES, tuple(notices))
+
+
+def format_of(file: Path) -> str:
+    """The end of a name in which pixels are kept; UsageError for another one."""
+    suffix = file.suffix.lower()
+    if suffix in LOSSLESS:
+        return suffix
+    raise UsageError(
+        f"{file}: {suffix or 'no end of the name'}",
+        expected=f"a format that keeps every pixel: {', '.join(LOSSLESS)}",
+        remedy="Convert the result where a lossy copy is wanted.",
+    )
+
+
+def write_picture(file: Path, pixels: Pixels, *, grey: bool) -> None:
+    """Write uint8 [H, W, 3] without loss, in the format of the name, whole or not at all.
+
+    grey: as one channel. Raises UsageError for other formats, NotWritten as `write_with` does.
+    """
+    kind, options = LOSSLESS[format_of(file)]
+    picture = Image.fromarray(pixels[:, :, 0] if grey else pixels)
+    write_with(file, lambda place: picture.save(place, format=kind, **options))
+
+
+def _depth(picture: Image.Image, content: bytes) -> int:
+    """Bits a channel as the file has them, where it says so."""
+    if picture.format == "PNG":
+        return content[PNG_DEPTH]
+    if picture.format == "TIFF":
+        bits = picture.tag_v2.get(_BITS, (8,))  # type: ignore[attr-defined]
+        return int(max(bits) if isinstance(bits, tuple) else bits)
+    return 8
+
+
+_BITS = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == "BitsPerSample")
+
+
+def _advice(error: DataError) -> str:
+    """What the remedy of a picture says before it comes to trainings, which may skip it."""
+    return error.remedy.partition(", or skip")[0].rstrip(".") + "." if error.remedy else ""
