@@ -37,9 +37,9 @@ def print_compressed(console: Console, found: Mapping[str, Any], *, as_json: boo
     verified = "each decoded again and compared" if found["verified"] else "not verified"
     _line(
         console,
-        f"{found['bytes']:,} bytes for {found['pixels']:,} pixels, {found['bpp']:.4f} bits a "
-        f"pixel, in {duration(found['seconds'])} on {found['device']} with {found['threads']} "
-        f"threads; {verified}",
+        f"{found['bytes']:,} bytes for {_count(found['pixels'], 'pixel')}, "
+        f"{found['bpp']:.4f} bits a pixel, in {duration(found['seconds'])} on "
+        f"{found['device']} with {_count(found['threads'], 'thread')}; {verified}",
     )
     _failed(console, found)
 
@@ -59,7 +59,7 @@ def print_decompressed(console: Console, found: Mapping[str, Any], *, as_json: b
     _more(console, found)
     _line(
         console,
-        f"{len(found['files'])} decompressed, {found['pixels']:,} pixels, in "
+        f"{len(found['files'])} decompressed, {_count(found['pixels'], 'pixel')}, in "
         f"{duration(found['seconds'])}",
     )
     _failed(console, found)
@@ -83,6 +83,10 @@ def _failed(console: Console, found: Mapping[str, Any]) -> None:
         _line(console, f"{len(found['failed']):,} could not be used:")
     for name, why in found["failed"].items():
         _line(console, f"  {name}: {why}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _line(console: Console, text: str) -> None:

@@ -29,7 +29,7 @@ def sealed(body: bytes) -> bytes:
     st.integers(1, 2**24),
     st.integers(1, 2**24),
     st.booleans(),
-    st.integers(1, 1024),
+    st.integers(1, 64),
     st.sampled_from(["cpu", "cuda"]),
     st.binary(max_size=300),
     st.binary(max_size=300),

@@ -23,7 +23,8 @@ GREY, CUDA = 1, 2
 """Flags."""
 VARINT_BYTES = 5
 """At most: numbers below 2^35."""
-MOST_THREADS = 1024
+MOST_THREADS = 64
+"""That a writer uses, and so the most that a file may ask for."""
 LARGEST_SIDE = 2**24
 
 

@@ -1,6 +1,7 @@
 """Pictures in files: read as they are coded, written without loss."""
 
 import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,15 +57,17 @@ def read_picture(file: Path) -> Picture:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
-    try:
-        picture = rgb(content, file)
-    except DataError as error:
-        raise DataError(reason(error), remedy=_advice(error)) from None
-    with Image.open(io.BytesIO(content)) as opened:
-        depth = _depth(opened, content)
-        clear = "transparency" in opened.info or "A" in opened.getbands()
-        frames = getattr(opened, "n_frames", 1)
-        mode = opened.mode
+    with warnings.catch_warnings():  # large ones are judged by the memory that is free
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            picture = rgb(content, file)
+        except DataError as error:
+            raise DataError(reason(error), remedy=_advice(error)) from None
+        opened = Image.open(io.BytesIO(content))
+    depth = _depth(opened, content)
+    clear = "transparency" in opened.info or "A" in opened.getbands()
+    frames = getattr(opened, "n_frames", 1)
+    mode = opened.mode
     if depth > 8:
         raise DataError(
             f"{file} has {depth} bits a channel",
