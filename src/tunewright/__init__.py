@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tunewright.api import (
         analyze,
         augment,
+        bd_rate,
         benchmark,
         check,
         compress,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "analyze",
     "augment",
+    "bd_rate",
     "benchmark",
     "check",
     "compress",

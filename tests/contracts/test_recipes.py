@@ -17,6 +17,14 @@ class TestFlowers(RecipeContract):
     small = ("model.name=test_resnet", "data.image_size=32")
 
 
+class TestCompression(RecipeContract):
+    name = "compression"
+    small = (
+        "model=hyperprior", "model.channels=8", "model.latent=12", "data.crop=64",
+        "data.crops_per_photo=2", "training.batch_size=4",
+    )  # fmt: skip
+
+
 class TestQuadratic(RecipeContract):
     name = "quadratic"
 

@@ -1,5 +1,8 @@
 """Every task keeps the contract."""
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 from tunewright.config.compose import compose
@@ -36,6 +39,21 @@ class TestFlowersWithMixedPictures(TaskContract):
     def make(self) -> Setup:
         overrides = ["model.name=test_resnet", "data.image_size=32", "training.batch_size=16"]
         return default_setup("flowers", *overrides, "mixing.mixup_alpha=0.2", "loss=focal")
+
+
+class TestCompressionWithHpcm(TaskContract):
+    absent = ("ms_ssim",)
+
+    @pytest.fixture(autouse=True)
+    def one_thread(self) -> Iterator[None]:
+        """Hundreds of small operations: several threads would wait for each other, and for us."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+    def make(self) -> Setup:
+        return default_setup("compression", "training.batch_size=1")
 
 
 class TestBlobs(TaskContract):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.api.delivery import telling
 from tunewright.api.words import RUNS, path_of, request_of, runs_of
 from tunewright.config.compose import Composed
 from tunewright.errors import UsageError
@@ -11,6 +12,7 @@ from tunewright.request import resuming, understand
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.deliver.replay import Replayed
+    from tunewright.deliver.saying import Told
     from tunewright.runs.folder import RunFolder
     from tunewright.search.single import Trained
     from tunewright.search.watch import Watch
@@ -46,12 +48,22 @@ def train(
 
 
 def evaluate(
-    run: Path | str, *, split: str | None = None, runs_dir: Path | str = RUNS
+    run: Path | str,
+    *,
+    split: str | None = None,
+    data: Path | str | None = None,
+    runs_dir: Path | str = RUNS,
+    told: "Told | None" = None,
 ) -> "tuple[RunFolder, Mapping[str, Any]]":
-    """Measure a trained run on a split, by default test; where it lies, and its metrics."""
+    """Measure a trained run on a split, by default test; where it lies, and its metrics.
+
+    data: a folder of pictures to measure it on instead, where its recipe can. told: called with
+    what is being done, how much is done, how much there is; None shows it on standard error.
+    """
     from tunewright.deliver.evaluate import evaluate as evaluate_run
 
-    return evaluate_run(run, split=split, runs=Path(runs_dir))
+    with telling(told) as tell:
+        return evaluate_run(run, split=split, data=data, runs=Path(runs_dir), told=tell)
 
 
 def show(

@@ -12,6 +12,9 @@ from tunewright.cli import deliver
 from tunewright.cli import compress
 
 # isort: split
+from tunewright.cli import bd_rate
+
+# isort: split
 from tunewright.cli import models
 
 # isort: split
@@ -19,6 +22,6 @@ from tunewright.cli import augment
 from tunewright.cli.options import app
 from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
 
-__all__ = ["app", "augment", "compress", "deliver", "models", "run", "study"]
+__all__ = ["app", "augment", "bd_rate", "compress", "deliver", "models", "run", "study"]
 
 app.add_typer(pairs, name="pairs", help="Data for the recipe pairs: embed, split.")

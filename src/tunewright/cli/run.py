@@ -59,6 +59,10 @@ def evaluate(
         Path | None, typer.Argument(help="A run or study folder, or a name in --runs-dir.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Measure it on this folder of pictures instead (compression)."),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="The same as RUN: a run folder, or checkpoints/best.safetensors in one."),
@@ -78,7 +82,7 @@ def evaluate(
             f"{len(named)} runs: RUN {run}, --checkpoint {checkpoint}",
             expected="one, such as tunewright evaluate RUN",
         )
-    found, result = api.evaluate(named[0], split=split, runs_dir=runs_dir)
+    found, result = api.evaluate(named[0], split=split, data=data, runs_dir=runs_dir)
     print_evaluation(console(), found, result, as_json=as_json)
 
 

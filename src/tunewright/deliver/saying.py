@@ -1,9 +1,13 @@
 """Where long work on classifiers stands, on standard error; a piece of work after the other."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from tunewright.parts.images.progress import ShowProgress
+
+Told = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 class Saying:
@@ -32,3 +36,7 @@ class Saying:
             self.__exit__(None, None, None)
             self._what, self._shown = what, ShowProgress(what)
         self._shown(done, total)
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Nobody listens."""

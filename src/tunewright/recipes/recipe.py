@@ -46,7 +46,10 @@ class Recipe:
     setup: `module:function` from the checked configuration and a device to a
     `training.task.Setup`. run: `module:function` in place of the trainer, for what does not train
     with it, or the callable itself, which workers then get from the executor, not by name.
-    evaluate: `module:function`, what `tunewright evaluate` calls in a worker. classifier:
+    evaluate: `module:function`, what `tunewright evaluate` calls in a worker. evaluate_on:
+    `module:function`, what `tunewright evaluate --data` calls there, with a run's path, what is
+    named, and a function of one message, (what is done, how much of it, of how much); none
+    without it. classifier:
     `module:function` from a run folder and a device to a `parts.classify.classifier.Classifier`,
     from which predictions, ensembles, exports and submissions are made; none without it. It
     opens what has no more than `config.yaml`, `classes.json` and `checkpoints/best.safetensors`.
@@ -75,6 +78,7 @@ class Recipe:
     setup: str = ""
     run: str | Run = ""
     evaluate: str = ""
+    evaluate_on: str = ""
     classifier: str = ""
     compressor: str = ""
     pictures: str = ""

@@ -1,7 +1,8 @@
 """The recipe's own evaluation of a run, in a process of its own: the coordinator has no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -37,12 +38,41 @@ def evaluated(
             function, folder.path, split, threads=threads, seconds=seconds
         )
     except RunError as error:
-        raise RunError(
-            f"the evaluation of {folder.path} failed: {error}",
-            remedy="The training is whole: "
-            f"tunewright evaluate {quote(str(folder.path))} measures it again.",
-        ) from None
+        raise _failed(folder, error) from None
     return answer
+
+
+def evaluated_on(
+    recipe: Recipe,
+    folder: RunFolder,
+    config: RunConfig,
+    machine: Share,
+    data: Path,
+    told: Callable[[str, int, int], None],
+) -> Mapping[str, Any]:
+    """What the recipe says of a run on other data, computed in a process of its own.
+
+    told: called with what is being done, how much is done, and how much there is.
+    """
+    function = _Late(recipe.evaluate_on)
+    found: Mapping[str, Any]
+    if config.executor.type == "inline":
+        found = function(folder.path, data, lambda said: told(*said))
+        return found
+    threads = machine.threads * machine.slots
+    try:
+        found = call(function, folder.path, data, threads=threads, told=lambda said: told(*said))
+    except RunError as error:
+        raise _failed(folder, error, "--data", str(data)) from None
+    return found
+
+
+def _failed(folder: RunFolder, error: RunError, *options: str) -> RunError:
+    again = " ".join(quote(word) for word in (str(folder.path), *options))
+    return RunError(
+        f"the evaluation of {folder.path} failed: {error}",
+        remedy=f"The training is whole: tunewright evaluate {again} measures it again.",
+    )
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def read_picture(file: Path) -> Picture:
         notices.append(f"{file}: transparency is not kept: it lies over white")
     if frames > 1:
         notices.append(f"{file}: only the first of {frames} frames is kept")
-    return Picture(np.asarray(picture), mode in GREY_MODES, tuple(notices))
+    return Picture(np.array(picture), mode in GREY_MODES, tuple(notices))
 
 
 def format_of(file: Path) -> str:

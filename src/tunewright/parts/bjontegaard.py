@@ -1,0 +1,133 @@
+"""How far apart two rate-distortion curves are on average: BD-rate and BD-PSNR."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+
+from tunewright.parts.rate_curve import RateCurve
+
+Method = Literal["akima", "pchip", "cubic"]
+METHODS: tuple[Method, ...] = ("akima", "pchip", "cubic")
+FEW = 4
+"""Points below which a curve's form is guessed more than measured."""
+NARROW = 0.5
+"""Share of the range of quality below which the common part says little of the whole."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The qualities that both curves reach, in decibels; share: of what either reaches."""
+
+    low: float
+    high: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Bjontegaard:
+    """How the tested curve differs from its anchor.
+
+    bd_rate: bits that it needs more at equal quality, in percent; less than 0 saves bits.
+    bd_psnr: quality that it has more at equal rate, in decibels. Both are NaN where the curves
+    have nothing in common. notices: what the two numbers must be read with.
+    """
+
+    bd_rate: float
+    bd_psnr: float
+    method: Method
+    overlap: Overlap | None
+    notices: tuple[str, ...]
+
+
+def bjontegaard(anchor: RateCurve, test: RateCurve, *, method: Method = "akima") -> Bjontegaard:
+    """Compare two curves over what they have in common; nothing is extrapolated.
+
+    method: how a curve runs between its points: `akima` and `pchip` through each of them,
+    piecewise; `cubic` a polynomial of degree 3, by least squares where there are more than four.
+    BD-rate is 100 (exp(mean over quality of ln R_test - ln R_anchor) - 1); BD-PSNR the mean over
+    ln R of the difference in quality. Source: Bjøntegaard, VCEG-M33, 2001 (cubic); Herglotz et
+    al., ICIP 2022 (akima).
+    """
+    curves = {"anchor": anchor, "test": test}
+    notices = [notice for name, curve in curves.items() for notice in _of_one(name, curve, method)]
+    qualities = _common(anchor.quality, test.quality)
+    rates = _common(_logarithms(anchor), _logarithms(test))
+    bd_rate = bd_psnr = math.nan
+    overlap = None
+    if qualities is None:
+        notices.append(
+            f"no overlap: the anchor reaches {_range(anchor.quality)} dB, the test "
+            f"{_range(test.quality)} dB; no quality is reached by both, so there is no BD-rate"
+        )
+    else:
+        low, high = qualities
+        both = (*anchor.quality, *test.quality)
+        overlap = Overlap(low, high, (high - low) / (max(both) - min(both)))
+        if overlap.share < NARROW:
+            notices.append(
+                f"the curves have {overlap.share:.0%} of their range of quality in common, "
+                f"{low:.2f} to {high:.2f} dB: the BD-rate says nothing of the rest"
+            )
+        needed = [
+            _mean(curve.quality, _logarithms(curve), low, high, method) for curve in (anchor, test)
+        ]
+        bd_rate = 100.0 * math.expm1(needed[1] - needed[0])
+    if rates is None:
+        notices.append(
+            f"no overlap: the anchor has {_range(anchor.bpp)} bpp, the test {_range(test.bpp)} "
+            "bpp; no rate is common to both, so there is no BD-PSNR"
+        )
+    else:
+        reached = [
+            _mean(_logarithms(curve), curve.quality, *rates, method) for curve in (anchor, test)
+        ]
+        bd_psnr = reached[1] - reached[0]
+    return Bjontegaard(bd_rate, bd_psnr, method, overlap, tuple(notices))
+
+
+def _of_one(name: str, curve: RateCurve, method: Method) -> list[str]:
+    """What must be known of one of the curves."""
+    notices = []
+    if len(curve.bpp) < FEW:
+        drawn = f", a polynomial of degree {len(curve.bpp) - 1}" if method == "cubic" else ""
+        notices.append(
+            f"{name}: {len(curve.bpp)} points{drawn}; fewer than {FEW} leave the curve between "
+            "them open"
+        )
+    notices += [
+        f"{name}: not monotone, its quality falls from {low:g} to {high:g} bpp"
+        for low, high in curve.falls()
+    ]
+    return notices
+
+
+def _logarithms(curve: RateCurve) -> tuple[float, ...]:
+    return tuple(math.log(rate) for rate in curve.bpp)
+
+
+def _common(one: Sequence[float], other: Sequence[float]) -> tuple[float, float] | None:
+    low, high = max(min(one), min(other)), min(max(one), max(other))
+    return (low, high) if low < high else None
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.4g} to {max(values):.4g}"
+
+
+def _mean(x: Sequence[float], y: Sequence[float], low: float, high: float, method: Method) -> float:
+    """The mean of y between two values of x, along a curve through the points."""
+    order = np.argsort(x)
+    along, of = np.asarray(x, float)[order], np.asarray(y, float)[order]
+    integral: Callable[[float, float], float]
+    if method == "cubic":
+        # Fitted on -1 to 1, where powers of x are far from each other; the curve is the same.
+        fitted = np.polynomial.Polynomial.fit(along, of, min(3, len(along) - 1)).integ()
+        return float(fitted(high) - fitted(low)) / (high - low)
+    # Akima's slopes need two neighbours on each side, made up from three points at least.
+    kind = Akima1DInterpolator if method == "akima" and len(along) > 2 else PchipInterpolator
+    integral = kind(along, of).integrate
+    return float(integral(low, high)) / (high - low)
