@@ -117,7 +117,8 @@ def test_by_the_command(place: Path, monkeypatch: Any, capsys: Any) -> None:
         cli.main()
     out = capsys.readouterr().out
     assert not caught.value.code
-    assert "a.png split, 1 images" in out
+    assert "a.png, 1 images" in out
+    assert "70 x 50" in out
     assert "bpp_estimated" in out
     assert "rate-distortion.html" in out
 
