@@ -1,7 +1,6 @@
 """What a trained compressor is worth: real files, decoded again, beside codecs that all know."""
 
 import hashlib
-import os
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from tunewright.errors import ConfigError, DataError
+from tunewright.parts.images.in_threads import cores
 from tunewright.parts.images.reader import Reader
 from tunewright.parts.images.shelf import is_picture, open_shelf
 from tunewright.parts.images.table import Place
@@ -43,7 +43,20 @@ OWN, SIDE = 24, 1024
 Every training ends with it: it must neither take long nor need more memory than there is.
 """
 KODAK = re.compile(r"kodim(0[1-9]|1\d|2[0-4])", re.IGNORECASE)
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+TOLD = 5
+"""Streams above their estimates that are named; there may be two for each picture."""
 INTERVALS = ("bpp", "psnr", "ms_ssim")
+MEASURED = (
+    "bpp",
+    "bpp_estimated",
+    "psnr",
+    "ms_ssim",
+    "ms_ssim_db",
+    "encode_seconds",
+    "decode_seconds",
+)
+"""Of each picture; means of them are the run's figures."""
 WARMING = 512
 """Pixels a side of what is coded once before anything is timed, at most."""
 
@@ -125,7 +138,7 @@ def _evaluated(
     reader, digest = Reader(), hashlib.blake2b(digest_size=16)
     metrics = CompressionMetrics()
     rows: list[dict[str, Any]] = []
-    said = list(notes)
+    said, above = list(notes), []
     for number, (name, place) in enumerate(pictures):
         told("compressing, decompressing, comparing", number, len(pictures))
         picture = _read(reader, place, side)
@@ -135,7 +148,8 @@ def _evaluated(
             _warm(opened, picture)
         row, notices = _measured(opened, name, picture)
         rows.append(row)
-        said += [*picture.notices, *(f"{name}: {notice}" for notice in notices)]
+        said += picture.notices
+        above += [f"{name}: {notice}" for notice in notices]
         metrics.update({key: torch.tensor([row[key]]) for key in MEASURED if key in row})
         curves.add(picture.pixels, name)
     reader.close()
@@ -167,22 +181,20 @@ def _evaluated(
         "classical": measured,
         "published": "kodak" if kodak else None,
     }
+    said += above[:TOLD]
+    if len(above) > TOLD:
+        said.append(f"and {len(above) - TOLD} more streams are above their estimates as much")
+    lossy = sum(name.lower().endswith(JPEG) for name, _ in pictures)
+    if lossy and "jpeg" in measured:
+        said.append(
+            f"{lossy} of {len(rows)} pictures are JPEG files: written again, they cost JPEG less "
+            "than others would"
+        )
     said += [*curves.notes, *notes_beside(result)]
     result["notes"] = said
     result["files"] = [f"evaluation{suffix}.json", *_draw(folder, result, suffix)]
     write_json(folder.path / f"evaluation{suffix}.json", result)
     return result
-
-
-MEASURED = (
-    "bpp",
-    "bpp_estimated",
-    "psnr",
-    "ms_ssim",
-    "ms_ssim_db",
-    "encode_seconds",
-    "decode_seconds",
-)
 
 
 def _read(reader: Reader, place: Place, side: int | None) -> Picture:
@@ -250,7 +262,7 @@ def _lambda(config: CompressionConfig) -> float:
 def _device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+    return f"CPU ({platform.machine()}, {cores()} cores)"
 
 
 def _draw(folder: RunFolder, result: Mapping[str, Any], suffix: str) -> list[str]:
