@@ -17,7 +17,7 @@ from tunewright import cli
 from tunewright.config.compose import compose
 from tunewright.deliver.evaluate import evaluate
 from tunewright.errors import ConfigError, DataError, UsageError
-from tunewright.recipes.compression import evaluation
+from tunewright.recipes.compression import evaluation, measured
 from tunewright.recipes.compression.classical import Classical
 from tunewright.recipes.compression.models import make_compressor
 from tunewright.recipes.find import find_recipe
@@ -175,7 +175,7 @@ def test_a_file_above_its_estimate_is_a_warning(
     monkeypatch.setattr("tunewright.recipes.compression.codec.codec.ALLOWED", (0.0, 0.0))
     _, found = evaluate("tiny", data=place / "photos" / "a.png", runs=place / "runs")
     assert len([note for note in found["notes"] if note.startswith("a.png: the stream")]) == 2
-    monkeypatch.setattr(evaluation, "TOLD", 3)
+    monkeypatch.setattr(measured, "TOLD", 3)
     _, found = evaluate("tiny", data=place / "photos", runs=place / "runs")
     assert "and 1 more streams are above their estimates as much" in found["notes"]
 
