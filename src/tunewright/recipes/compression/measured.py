@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,8 @@ def measure(
 ) -> Measured:
     """Compress, decompress and compare each picture, and let `curves` code it too.
 
-    pictures: names and places. side: as much of their middles, in pixels. Raises DataError for
-    pictures that cannot be read or coded.
+    pictures: names and places. side: of photographs of a training, pixels a side of their
+    middles. Raises DataError for pictures that cannot be read or coded.
     """
     reader, digest, metrics = Reader(), hashlib.blake2b(digest_size=16), CompressionMetrics()
     rows: list[dict[str, Any]] = []
@@ -105,16 +105,14 @@ def measure(
 
 
 def _read(reader: Reader, place: Place, side: int | None) -> Picture:
-    """A picture, or as much of its middle as is `side` pixels wide and high."""
-    if place.member is None:
-        picture = read_picture(place.file)
-    else:
-        picture = Picture(np.array(reader.picture(place)), False, ())
-    height, width = picture.pixels.shape[:2]
-    if side is None or max(height, width) <= side:
-        return picture
-    down, right = (max(0, length - side) // 2 for length in (height, width))
-    return replace(picture, pixels=picture.pixels[down : down + side, right : right + side])
+    """A picture as it is compressed; with `side` the middle of one as it is trained on."""
+    if side is None and place.member is None:
+        return read_picture(place.file)
+    pixels = np.array(reader.picture(place))
+    if side is not None:
+        down, right = (max(0, length - side) // 2 for length in pixels.shape[:2])
+        pixels = pixels[down : down + side, right : right + side]
+    return Picture(pixels, False, ())
 
 
 def _warm(opened: Opened, picture: Picture) -> None:
