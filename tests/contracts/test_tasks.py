@@ -1,5 +1,8 @@
 """Every task keeps the contract."""
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 from tunewright.config.compose import compose
@@ -40,6 +43,14 @@ class TestFlowersWithMixedPictures(TaskContract):
 
 class TestCompressionWithHpcm(TaskContract):
     absent = ("ms_ssim",)
+
+    @pytest.fixture(autouse=True)
+    def one_thread(self) -> Iterator[None]:
+        """Hundreds of small operations: several threads would wait for each other, and for us."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
 
     def make(self) -> Setup:
         return default_setup("compression", "training.batch_size=1")

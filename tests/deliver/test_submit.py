@@ -68,7 +68,7 @@ def test_it_has_everything_and_is_the_same_twice(place, tmp_path):
     assert str(place).encode() not in whole  # no path of this machine
 
 
-@pytest.mark.parametrize("run", ["run1", "both"])
+@pytest.mark.parametrize("run", ["run1", pytest.param("both", marks=pytest.mark.slow)])
 def test_what_is_packed_predicts_the_same_without_us(place, tmp_path, run):
     """In a fresh process that imports the sources of the ZIP, from another folder."""
     predicted(place, tmp_path / "predictions.csv", run, views="vflip,rotate=3", force=True)

@@ -233,7 +233,7 @@ def test_functions_start_from_functions(here: Path) -> None:
     assert [t.score for t in three.record.trials][:2] == [0.0625, 0.25]
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", ["before", pytest.param("after", marks=pytest.mark.slow)])
 def test_a_kill_while_trials_are_carried_doubles_nothing(
     here: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

@@ -102,6 +102,7 @@ class TestALimitOfTheWorkersOwn:
         assert costs["memory_mib"] == _peak(found, number)
         assert "micro_batches" not in found.record.trials[1 - number].costs
 
+    @pytest.mark.slow
     def test_what_fits_only_alone_and_what_never_fits(
         self, tmp_path: Path, idle_mib: float
     ) -> None:

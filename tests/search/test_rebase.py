@@ -343,7 +343,14 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     "step",
-    ["judged", "note", "write_yaml", "keep_copy", "publish", "after publish", "study files"],
+    [
+        "note",
+        "publish",
+        *(
+            pytest.param(step, marks=pytest.mark.slow)
+            for step in ("judged", "write_yaml", "keep_copy", "after publish", "study files")
+        ),
+    ],
 )
 def test_a_kill_at_any_step_leaves_one_whole_study_and_the_same_command_finishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -493,6 +500,7 @@ def prepared_with(folder: Path, wanted: Space, known: Any = None) -> prepare.Pre
 PREPARED: list[prepare.Prepared] = []
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(data=st.data())
 def test_any_space_into_any_other(data: st.DataObject, tmp_path_factory: Any) -> None:

@@ -83,6 +83,7 @@ def test_a_configuration_that_fails_by_one_seed_is_infeasible(tmp_path: Path) ->
     assert found.record.trials[0].reason.startswith("seed 43: MemoryError")
 
 
+@pytest.mark.slow
 def test_workers_share_the_seeds_and_a_resume_adds_trials(tmp_path: Path) -> None:
     first = search(tmp_path, noisy, "study.pruner.type=none", trials=2, jobs=2)
     assert [len(trial.seeds) for trial in first.record.trials] == [3, 3]

@@ -163,6 +163,7 @@ def test_a_folder_that_nobody_can_write_stops_the_study_with_the_remedy(tmp_path
     assert [trial.state for trial in found.record.trials] == ["done"] * 3
 
 
+@pytest.mark.slow
 def test_a_search_that_runs_out_of_time_pauses_and_goes_on(tmp_path: Path) -> None:
     words = [*LOCAL, "study.trials=4", "epoch_seconds=0.3"]
     found = tuned(tmp_path, *words, "study.timeout=1.0")

@@ -1,5 +1,7 @@
 """Whether crop, model, loss and goal of a configuration fit one another; imports without torch."""
 
+from pathlib import Path
+
 from tunewright.errors import ConfigError
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.lambdas import weight_of
@@ -12,7 +14,7 @@ MS_SSIM_ABOVE = 160
 
 
 def check_fit(config: CompressionConfig) -> list[str]:
-    """Notices on the loss; ConfigError for what cannot be trained together."""
+    """Notices on the loss; ConfigError for what cannot be trained together, or is not there."""
     crop, loss = config.data.crop, config.loss
     multiple = multiple_of(config)
     if crop % multiple:
@@ -22,6 +24,11 @@ def check_fit(config: CompressionConfig) -> list[str]:
             f"data.crop = {crop}",
             expected=f"a multiple of {multiple} pixels for the model {model}",
             remedy=f"Write data.crop={near}.",
+        )
+    if config.model.weights is not None and not Path(config.model.weights).expanduser().exists():
+        raise ConfigError(
+            f"model.weights = {config.model.weights}",
+            expected="a run folder, or a safetensors file, that exists",
         )
     enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
     if loss.type == "ms_ssim" and not has_ms_ssim(crop):

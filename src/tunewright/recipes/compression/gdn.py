@@ -27,7 +27,7 @@ class Gdn(nn.Module):
         super().__init__()
         self.inverse = inverse
         self.beta = nn.Parameter((torch.ones(channels) + PEDESTAL).sqrt())
-        gamma = torch.full((channels,), FIRST_GAMMA).diag()
+        gamma = FIRST_GAMMA * torch.eye(channels)
         self.gamma = nn.Parameter((gamma + PEDESTAL).sqrt())
 
     def forward(self, x: Tensor) -> Tensor:

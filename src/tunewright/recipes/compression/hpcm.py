@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tunewright.recipes.compression.blocks import DWConvRB, PConvRB, WindowAttention
-from tunewright.recipes.compression.compressor import Compressor, Take, channel_priors
+from tunewright.recipes.compression.compressor import Compressor, Take, channel_priors, wake
 from tunewright.recipes.compression.hierarchy import GRIDS, S1, S2, S3, STEPS, plan
 from tunewright.recipes.compression.likelihoods import GENERALISED_GAUSSIAN
 from tunewright.recipes.compression.places import pick, put
@@ -34,7 +34,8 @@ class HpcmShape:
     widths, depths: channels and blocks of the transforms at strides 2, 4 and 8. latent, hyper:
     channels of the latents, a multiple of 8, and of the hyper-latents. heads, windows: of the
     attention on s1, s2 and s3. prior_s1_s2, prior_s3: blocks of the two priors before and after
-    a step's scale vector.
+    a step's scale vector. awake: begin with latents about 1 wide, not 0.03 and all rounded to 0 as
+    PyTorch's own first weights make them; published models begin with those.
     """
 
     widths: tuple[int, int, int]
@@ -45,6 +46,7 @@ class HpcmShape:
     windows: tuple[int, int, int]
     prior_s1_s2: tuple[int, int] = (2, 1)
     prior_s3: tuple[int, int] = (3, 2)
+    awake: bool = False
 
 
 BASE = HpcmShape(
@@ -61,7 +63,7 @@ LARGE = HpcmShape(
     prior_s3=(4, 3),
 )
 TINY = HpcmShape(
-    widths=(24, 48, 96),
+    widths=(16, 32, 64),
     depths=(1, 1, 1),
     latent=48,
     hyper=32,
@@ -69,6 +71,7 @@ TINY = HpcmShape(
     windows=(2, 4, 4),
     prior_s1_s2=(1, 1),
     prior_s3=(2, 1),
+    awake=True,
 )
 SHAPES: dict[Size, HpcmShape] = {"tiny": TINY, "base": BASE, "large": LARGE}
 
@@ -107,6 +110,8 @@ class Hpcm(Compressor):
         )
         self.context_net = nn.ModuleList(nn.Conv2d(2 * latent, 2 * latent, 1) for _ in range(2))
         self.means_hyper, self.scales_hyper = channel_priors(hyper)
+        if shape.awake:
+            wake(self.g_a, self.g_s)
 
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Compressor.analyse`."""
