@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,12 @@ class TestStore:
         for row, where in enumerate(photos.valid.places):
             wanted = np.asarray(reader.picture(where)).transpose(2, 0, 1)
             assert np.array_equal(found[row], wanted)
+
+    def test_of_several_that_ask_at_once_one_makes_it(self, place, tmp_path):
+        table = open_photos(PhotoData(dir=str(place))).train
+        with ThreadPoolExecutor(4) as pool:
+            made = [pool.submit(build_photo_store, table, folder=tmp_path) for _ in range(4)]
+        assert sorted(one.result().built for one in made) == [False, False, False, True]
 
     def test_a_part_of_a_file_is_no_store(self, place, tmp_path):
         table = open_photos(PhotoData(dir=str(place))).train
