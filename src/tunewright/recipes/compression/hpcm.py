@@ -19,7 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from tunewright.recipes.compression.blocks import DWConvRB, PConvRB, WindowAttention
-from tunewright.recipes.compression.compressor import Compressor, Take, channel_priors, wake
+from tunewright.recipes.compression.compressor import (
+    Compressor,
+    Take,
+    channel_priors,
+    laid_out,
+    wake,
+)
 from tunewright.recipes.compression.hierarchy import GRIDS, S1, S2, S3, STEPS, plan
 from tunewright.recipes.compression.likelihoods import GENERALISED_GAUSSIAN
 from tunewright.recipes.compression.places import pick, put
@@ -70,7 +76,7 @@ TINY = HpcmShape(
     heads=8,
     windows=(2, 4, 4),
     prior_s1_s2=(1, 1),
-    prior_s3=(2, 1),
+    prior_s3=(1, 1),
     awake=True,
 )
 SHAPES: dict[Size, HpcmShape] = {"tiny": TINY, "base": BASE, "large": LARGE}
@@ -115,7 +121,7 @@ class Hpcm(Compressor):
 
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Compressor.analyse`."""
-        y = self.g_a(pictures)
+        y = self.g_a(laid_out(pictures))
         return y, self.h_a(y)
 
     def predict(self, z: Tensor) -> Tensor:
@@ -153,7 +159,8 @@ class Hpcm(Compressor):
 
     def synthesise(self, y: Tensor) -> Tensor:
         """See `Compressor.synthesise`."""
-        return self.g_s(y.to(self.means_hyper.dtype))  # type: ignore[no-any-return]
+        y = laid_out(y.to(self.means_hyper.dtype))
+        return self.g_s(y)  # type: ignore[no-any-return]
 
     def _on(self, grid: int) -> tuple[nn.ModuleList, Callable[..., Tensor], WindowAttention]:
         return (

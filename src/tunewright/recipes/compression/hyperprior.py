@@ -4,14 +4,21 @@ Source: Minnen, Ballé & Toderici, "Joint Autoregressive and Hierarchical Priors
 Compression", NeurIPS 2018, without its context model. As in CompressAI's `mbt2018-mean` the
 convolutions are 5 x 5 with GDN between them. Hyper-latents have a mean and a scale a channel, as
 HPCM's have, in place of the factorised density of the paper: it needs neither an auxiliary loss
-nor tables of its own.
+nor tables of its own. First weights are wider than PyTorch's, so that latents begin about 1 wide.
 """
 
 import torch
 from torch import Tensor, nn
 
 from tunewright.recipes.compression.blocks import SLOPE
-from tunewright.recipes.compression.compressor import Compressor, Step, Take, channel_priors
+from tunewright.recipes.compression.compressor import (
+    Compressor,
+    Step,
+    Take,
+    channel_priors,
+    laid_out,
+    wake,
+)
 from tunewright.recipes.compression.gdn import Gdn
 from tunewright.recipes.compression.likelihoods import GAUSSIAN
 
@@ -63,10 +70,11 @@ class MeanScaleHyperprior(Compressor):
             nn.Conv2d(between, 2 * latent, 3, padding=1),
         )
         self.means_hyper, self.scales_hyper = channel_priors(channels)
+        wake(self.g_a, self.g_s)
 
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Compressor.analyse`."""
-        y = self.g_a(pictures)
+        y = self.g_a(laid_out(pictures))
         return y, self.h_a(y)
 
     def predict(self, z: Tensor) -> Tensor:
@@ -85,7 +93,8 @@ class MeanScaleHyperprior(Compressor):
 
     def synthesise(self, y: Tensor) -> Tensor:
         """See `Compressor.synthesise`."""
-        return self.g_s(y.to(self.means_hyper.dtype))  # type: ignore[no-any-return]
+        y = laid_out(y.to(self.means_hyper.dtype))
+        return self.g_s(y)  # type: ignore[no-any-return]
 
 
 def _down(before: int, after: int) -> nn.Conv2d:
