@@ -72,7 +72,7 @@ def test_a_folder_is_trained_as_the_paper_trains(tmp_path: Path) -> None:
     starts = [round(3000 * fraction, 3) for fraction in config.schedule.fractions]
     assert starts == [2750, 2850, 2950]
     short = configured(f"data.dir={tmp_path}", "training=short", "epochs=7")
-    assert (short.training.epochs, short.optim.lr) == (7, 1e-3)
+    assert (short.training.epochs, short.optim.lr) == (7, 2e-3)
     assert short.schedule.factors == (0.3, 0.1)
     assert configured(f"data.dir={tmp_path}", "schedule=cosine").schedule.type == "cosine"
 

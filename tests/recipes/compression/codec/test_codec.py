@@ -1,6 +1,8 @@
 """A picture to bytes and back."""
 
 import itertools
+import struct
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -132,6 +134,20 @@ def test_a_model_that_does_not_predict_the_same_twice_is_found_out(
     with pytest.raises(RunError, match="does not decode to the same values"):
         compress_picture(opened, pictures(100, 100))
     compress_picture(opened, pictures(100, 100), verify=False)
+
+
+def test_files_that_were_made_to_pass_their_checksum_are_decoded_or_refused(opened, pictures):
+    data = compress_picture(opened, pictures(20, 20)).data
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        body = bytearray(data[:-4])
+        body[rng.integers(13, len(body))] ^= rng.integers(1, 256)
+        try:
+            decompress_picture(opened, bytes(body) + struct.pack("<I", zlib.crc32(body)))
+        except DataError:
+            refused += 1
+    assert refused > 50
 
 
 def test_sides_beyond_the_memory_are_refused_before_it_is_taken(make_opened, pictures):
