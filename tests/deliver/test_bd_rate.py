@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tunewright
@@ -74,6 +75,8 @@ def test_the_function_takes_lists_and_published_curves() -> None:
     found = tunewright.bd_rate("published:HPCM-Base@kodak", LARGE, method="pchip")
     assert found.bd_rate == pytest.approx(-4.2648734062045275)
     assert "LIC-HPCM" in found.notices[0]
+    arrays = {key: np.array(values, np.float32) for key, values in LARGE.items()}
+    assert tunewright.bd_rate(BASE, arrays).bd_rate == pytest.approx(-4.273, abs=1e-3)
 
 
 def test_no_overlap_is_said_and_is_no_success(

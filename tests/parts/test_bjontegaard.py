@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright.parts.bjontegaard import METHODS, Method, bjontegaard
@@ -55,6 +55,7 @@ def curves(draw: st.DrawFn) -> RateCurve:
     return RateCurve(tuple(rates), tuple(qualities))
 
 
+@settings(max_examples=30)
 @given(curves(), st.floats(0.5, 2.0), st.sampled_from(METHODS))
 def test_rates_times_a_factor_are_that_much_more(
     curve: RateCurve, factor: float, method: Method
@@ -66,6 +67,7 @@ def test_rates_times_a_factor_are_that_much_more(
     assert found.overlap.share == 1.0
 
 
+@settings(max_examples=30)
 @given(curves(), curves(), st.sampled_from(METHODS))
 def test_the_other_way_round_it_is_the_inverse(
     one: RateCurve, other: RateCurve, method: Method

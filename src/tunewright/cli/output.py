@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tunewright.analysis.avoided import compared, counted
-from tunewright.cli.tables import evaluation_table, front_table, importance_table, trials_table
+from tunewright.cli.tables import (
+    evaluation_table,
+    front_table,
+    importance_table,
+    pictures_table,
+    trials_table,
+)
 from tunewright.cli.wording import figure, quoted, typed, with_interval
 from tunewright.config.compose import Composed
 from tunewright.config.show import shown
@@ -23,6 +29,9 @@ if TYPE_CHECKING:  # `show` and `space` start without the engine
     from tunewright.deliver.replay import Replayed
     from tunewright.search.single import Trained
     from tunewright.search.stages import Tuned
+
+PICTURES = 24
+"""Of an evaluation, as many are printed one by one."""
 
 
 def print_tuned(console: Console, tuned: "Tuned") -> None:
@@ -94,6 +103,11 @@ def print_evaluation(
     if as_json:
         print(json.dumps(result, indent=2))
         return
+    pictures = result.get("per_image", [])
+    if pictures:
+        console.print(pictures_table(pictures[:PICTURES]))
+    if len(pictures) > PICTURES:
+        _line(console, f"and {len(pictures) - PICTURES} more in {result['files'][0]}")
     _print_evaluated(console, result)
     for name in result.get("files", []):
         console.print(f"  {folder.path / name}", soft_wrap=True)

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from tunewright.cli.wording import figure
+from tunewright.runs.quantities import duration
 from tunewright.runs.record import StudyRecord
 
 
@@ -13,7 +14,8 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
     """Metrics of a run beside those of its baselines."""
     baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
     counts = [f"{result[unit]:,} {unit}" for unit in ("pairs", "images") if unit in result]
-    table = Table(title=", ".join([f"{result['split']} split", *counts]), min_width=60)
+    where = str(result["split"]) + ("" if result.get("data") else " split")
+    table = Table(title=", ".join([where, *counts]), min_width=60)
     table.add_column("metric")
     for name in ("this run", "95 % interval", *baselines):
         table.add_column(name, justify="right")
@@ -22,6 +24,27 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
         within = f"{interval[0]:.4g} .. {interval[1]:.4g}" if interval else ""
         others = [figure(scores.get(name, "")) for scores in baselines.values()]
         table.add_row(name, figure(value), within, *others)
+    return table
+
+
+def pictures_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What each picture costs and keeps, of those that a compressor was measured on."""
+    table = Table(title="by picture")
+    table.add_column("picture", overflow="fold")
+    for name in ("pixels", "bpp", "estimated", "PSNR dB", "MS-SSIM", "encode", "decode"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        near = row.get("ms_ssim")
+        table.add_row(
+            row["name"],
+            f"{row['width']} x {row['height']}",
+            f"{row['bpp']:.4f}",
+            f"{row['bpp_estimated']:.4f}",
+            f"{row['psnr']:.2f}",
+            "" if near is None else f"{near:.4f}",
+            duration(row["encode_seconds"]),
+            duration(row["decode_seconds"]),
+        )
     return table
 
 

@@ -83,15 +83,20 @@ def _of_file(file: Path, metric: Metric) -> Named:
 
 
 def _of_lists(stored: Mapping[str, Any], where: str, metric: Metric) -> Named:
+    lists: dict[str, Any] = {
+        key: stored[key].tolist() if hasattr(stored[key], "tolist") else stored[key]
+        for key in ("bpp", metric)
+        if key in stored
+    }
     for key in ("bpp", metric):
-        if not isinstance(stored.get(key), Sequence) or isinstance(stored[key], str):
+        if not isinstance(lists.get(key), Sequence) or isinstance(lists[key], str):
             there = ", ".join(map(repr, stored)) or "nothing"
             raise DataError(
                 f"no list {key!r} among {there}",
                 expected=f'{{"bpp": [...], "{metric}": [...]}}',
                 where=where,
             )
-    return _curve(where, stored["bpp"], stored[metric], metric, digest=stored.get("digest"))
+    return _curve(where, lists["bpp"], lists[metric], metric, digest=stored.get("digest"))
 
 
 def _curve(

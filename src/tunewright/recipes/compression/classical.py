@@ -38,11 +38,11 @@ CLASSICAL = (
     Classical(
         "jpeg",
         "jpg",
-        (5, 10, 20, 30, 45, 60, 75, 85, 92),
+        (2, 5, 10, 20, 35, 55, 75, 88),
         {"optimize": True, "progressive": True},
     ),
-    Classical("webp", "webp", (1, 10, 25, 45, 65, 80, 90, 96), {"method": 6}),
-    Classical("avif", "avif", (10, 20, 35, 50, 60, 70, 80, 90), {"speed": 6}),
+    Classical("webp", "webp", (1, 15, 40, 65, 85, 95), {"method": 6}),
+    Classical("avif", "avif", (5, 15, 30, 45, 60, 75, 88), {"speed": 6}),
 )
 
 

@@ -17,7 +17,7 @@ from tunewright import cli
 from tunewright.config.compose import compose
 from tunewright.deliver.evaluate import evaluate
 from tunewright.errors import ConfigError, DataError, UsageError
-from tunewright.recipes.compression import evaluation
+from tunewright.recipes.compression import evaluation, measured
 from tunewright.recipes.compression.classical import Classical
 from tunewright.recipes.compression.models import make_compressor
 from tunewright.recipes.find import find_recipe
@@ -117,9 +117,34 @@ def test_by_the_command(place: Path, monkeypatch: Any, capsys: Any) -> None:
         cli.main()
     out = capsys.readouterr().out
     assert not caught.value.code
-    assert "a.png split, 1 images" in out
+    assert "a.png, 1 images" in out
+    assert "70 x 50" in out
     assert "bpp_estimated" in out
     assert "rate-distortion.html" in out
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_measures_the_same(place: Path) -> None:
+    told: list[int] = []
+    folder, here = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    tree = folder.read_config()
+    tree["executor"] = {**tree["executor"], "type": "local"}
+    folder.write_config(tree)
+    _, there = evaluate(
+        folder.path, data=place / "photos", told=lambda _what, done, _total: told.append(done)
+    )
+    assert told == [0, 1]
+    assert (there["bpp"], there["psnr"], there["digest"]) == (
+        here["bpp"],
+        here["psnr"],
+        here["digest"],
+    )
+
+
+def test_jpeg_files_are_told(place: Path) -> None:
+    draw(place / "photos" / "c.jpg", 40, 40)
+    _, found = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    assert [note for note in found["notes"] if note.startswith("1 of 3 pictures are JPEG files")]
 
 
 def test_without_data_its_own_validation_photographs(place: Path) -> None:
@@ -149,7 +174,10 @@ def test_a_file_above_its_estimate_is_a_warning(
 ) -> None:
     monkeypatch.setattr("tunewright.recipes.compression.codec.codec.ALLOWED", (0.0, 0.0))
     _, found = evaluate("tiny", data=place / "photos" / "a.png", runs=place / "runs")
-    assert [note for note in found["notes"] if note.startswith("a.png: the stream")]
+    assert len([note for note in found["notes"] if note.startswith("a.png: the stream")]) == 2
+    monkeypatch.setattr(measured, "TOLD", 3)
+    _, found = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    assert "and 1 more streams are above their estimates as much" in found["notes"]
 
 
 def test_what_cannot_be_measured(place: Path) -> None:
