@@ -15,6 +15,10 @@ settings.load_profile("steady")
 
 PLUGIN = str(Path(__file__).parent / "plugin")
 
+# Two test processes and their workers share the cores: a thread that waits for another by spinning
+# takes the core which that one needs. Read by OpenMP when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # Worker processes and their forkserver read the environment, this process its own path. At
 # import, since a forkserver that has started sees no later change.
 sys.path.insert(0, PLUGIN)

@@ -78,3 +78,30 @@ def test_a_codec_that_cannot_write_a_picture_is_left_out(monkeypatch: pytest.Mon
     assert set(curves.curves()) == {"jpeg"}
     curves.add(photo())
     assert len(curves.notes) == 1
+
+
+def test_what_was_measured_once_is_not_measured_again(tmp_path, monkeypatch) -> None:
+    def curve(codec: Classical, picture: np.ndarray) -> dict:
+        curves = Curves([codec], keep=tmp_path)
+        curves.add(picture)
+        return curves.curves()
+
+    first = curve(JPEG, photo())
+    refused = []
+    real = classical.code
+    monkeypatch.setattr(classical, "code", lambda *job: refused.append(job[2]) or real(*job))
+    assert curve(JPEG, photo()) == first
+    assert refused == []
+    more = Classical("jpeg", "jpg", (10, 70), JPEG.options)
+    assert curve(more, photo())["jpeg"]["quality"] == [10, 70]
+    assert refused == [70]
+    curve(Classical("jpeg", "jpg", (10,), {}), photo())
+    curve(Classical("jpeg", "jpg", (10,), JPEG.options), photo(seed=1))
+    assert refused == [70, 10, 10], "other options and other pictures are measured"
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    curves = Curves([JPEG], keep=tmp_path / "file" / "inside")
+    curves.add(photo())
+    assert curves.curves()

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import __version__ as PILLOW
 
 from tunewright.parts.images.in_threads import in_threads
 from tunewright.recipes.compression.fidelity import Fidelity, Picture, fidelity
+from tunewright.recipes.compression.kept_figures import KeptFigures
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,15 @@ def code(picture: Picture, codec: Classical, quality: int) -> Coded:
 class Curves:
     """The curves of the classical codecs over pictures that come one after the other.
 
-    A codec that cannot write one of the pictures is left out, with a notice in `notes`.
+    A codec that cannot write one of the pictures is left out, with a notice in `notes`. keep: a
+    folder where figures of pictures are kept for the next evaluation; None keeps none.
     """
 
-    def __init__(self, codecs: Sequence[Classical] | None = None) -> None:
+    def __init__(
+        self, codecs: Sequence[Classical] | None = None, *, keep: Path | None = None
+    ) -> None:
         chosen = available() if codecs is None else codecs
+        self._keep = keep
         self._codecs = {codec.name: codec for codec in chosen}
         self._coded: dict[str, dict[int, list[Coded]]] = {
             name: {quality: [] for quality in codec.qualities}
@@ -91,8 +97,17 @@ class Curves:
 
     def add(self, picture: Picture, name: str = "a picture") -> None:
         """Measure one more picture, in threads."""
-        jobs = [(codec, q) for codec in self._codecs.values() for q in codec.qualities]
+        kept = KeptFigures(picture, self._keep)
+        jobs: list[tuple[Classical, int]] = []
+        for wanted in self._codecs.values():
+            for quality in wanted.qualities:
+                known = kept.get(_named(wanted, quality))
+                if known is None:
+                    jobs.append((wanted, quality))
+                else:
+                    self._coded[wanted.name][quality].append(Coded(*known))
         failed: dict[str, str] = {}
+        made: dict[str, tuple[float, Fidelity]] = {}
 
         def one(job: tuple[Classical, int]) -> Coded | Exception:
             try:
@@ -104,10 +119,12 @@ class Curves:
             codec, quality = jobs[index]
             if isinstance(coded, Coded):
                 self._coded[codec.name][quality].append(coded)
+                made[_named(codec, quality)] = (coded.bpp, coded.fidelity)
             else:
                 failed[codec.name] = str(coded)
 
         in_threads(one, jobs, take)
+        kept.add(made)
         for codec, why in failed.items():
             del self._codecs[codec]
             self.notes.append(f"{codec} is left out: it cannot write {name} ({why})")
@@ -130,6 +147,11 @@ class Curves:
             if lists:
                 found[name] = {**lists, "settings": codec.settings}
         return found
+
+
+def _named(codec: Classical, quality: int) -> str:
+    """What was done to a picture: the library and all that it was told."""
+    return f"{codec.name} {features.version(codec.feature)}, quality {quality}, {codec.settings}"
 
 
 MEASURED = ("quality", "bpp", "psnr", "ms_ssim")

@@ -27,6 +27,7 @@ from tunewright.report.rate_distortion import (
     write_rate_distortion,
 )
 from tunewright.runs.atomic import write_json, write_text
+from tunewright.runs.cache import cache_folder
 from tunewright.runs.folder import RunFolder
 
 OWN, SIDE = 24, 1024
@@ -60,7 +61,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     pictures = [(found.ids[row], found.places[row]) for row in rows]
     notes = [f"{len(rows)} of {len(found):,} photographs"] if len(rows) < len(found) else []
     suffix = "" if split is None else f"-{name}"
-    curves = Curves([codec for codec in available() if codec.name == "jpeg"])
+    curves = Curves([codec for codec in available() if codec.name == "jpeg"], keep=_kept())
     measured = measure(opened, pictures, curves, side=SIDE)
     return _evaluated(opened, str(name), measured, suffix=suffix, notes=notes)
 
@@ -74,8 +75,14 @@ def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str
     pictures; returns the content of the JSON. Raises DataError for pictures that cannot be coded.
     """
     opened = _open(path)
-    measured = measure(opened, _listed(data), Curves(), told=lambda *said: told(said))
+    curves = Curves(keep=_kept())
+    measured = measure(opened, _listed(data), curves, told=lambda *said: told(said))
     return _evaluated(opened, data.name, measured, data=data)
+
+
+def _kept() -> Path:
+    """Where figures of classical codecs are kept: they are the same for every run."""
+    return cache_folder() / "classical"
 
 
 def _open(path: Path) -> Opened:
