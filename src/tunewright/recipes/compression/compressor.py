@@ -60,6 +60,11 @@ class Compressor(nn.Module, ABC):
     means_hyper: nn.Parameter  # [1, N, 1, 1]
     scales_hyper: nn.Parameter  # [1, N, 1, 1]
 
+    @property
+    def hyper_stride(self) -> int:
+        """Pixels a hyper-latent spans in each direction: the hyper transforms halve twice."""
+        return 4 * self.stride
+
     @abstractmethod
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Latents y [B, M, H / stride, W / stride] and hyper-latents z [B, N, h, w]."""
