@@ -28,10 +28,10 @@ from PIL import Image
 from rounds import Arm, judge, ratio, run_rounds, save, summarise
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
-from tunewright.recipes.compression.codec.codec import compress_picture, decompress_picture
-from tunewright.recipes.compression.opened import Opened, open_compressor
 
 import tunewright
+from tunewright.recipes.compression.codec.codec import compress_picture, decompress_picture
+from tunewright.recipes.compression.opened import Opened, open_compressor
 from tunewright.runs.folder import RunFolder
 
 HERE = Path(__file__).parent

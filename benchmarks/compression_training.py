@@ -23,8 +23,6 @@ from PIL import Image
 from rounds import judge, ratio, run_rounds, save
 from sklearn.datasets import load_sample_images
 from torch import Tensor
-from tunewright.recipes.compression.models import make_compressor
-from tunewright.recipes.compression.setup import make_setup
 
 from tunewright.config.schema import AdamW, Constant, Training
 from tunewright.recipes.compression.compressor import Compressor
@@ -35,6 +33,8 @@ from tunewright.recipes.compression.config import (
     Mse,
     PhotoData,
 )
+from tunewright.recipes.compression.models import make_compressor
+from tunewright.recipes.compression.setup import make_setup
 from tunewright.runs.folder import RunFolder
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Batch, Loader
