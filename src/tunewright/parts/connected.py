@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def connected(keys: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
@@ -15,6 +13,10 @@ def connected(keys: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
     keys: arrays of [rows]. These are the connected components of the graph that joins each row
     to each of its values.
     """
+    # Most of a process that only predicts is its imports, and it needs no graphs.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     rows = len(keys[0])
     ends: list[npt.NDArray[np.int64]] = []
     nodes = rows

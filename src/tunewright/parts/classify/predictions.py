@@ -52,13 +52,20 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     """The pictures of a table in order, in batches, decoded ahead; to be used in a `with` block.
 
     sizes: every side that is needed; a file is decoded once for all. pin: in memory from which
-    a GPU copies while it works.
+    a GPU copies while it works. ahead: batches that are decoded while one is used.
     """
 
     def __init__(
-        self, table: ImageTable, sizes: Sequence[int], batch_size: int, *, pin: bool = False
+        self,
+        table: ImageTable,
+        sizes: Sequence[int],
+        batch_size: int,
+        *,
+        pin: bool = False,
+        ahead: int = BATCHES_AHEAD,
     ) -> None:
         self.table, self.sizes, self.batch_size, self.pin = table, sizes, batch_size, pin
+        self.ahead = ahead
         self._threads = cores()
         self._pool = ThreadPoolExecutor(self._threads)
         self._files = Reader()
@@ -79,7 +86,7 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         ahead: deque[tuple[int, int, dict[int, Tensor], list[Future[dict[int, str]]]]] = deque()
         for start in range(0, len(self.table), self.batch_size):
             ahead.append(self._begun(start, min(start + self.batch_size, len(self.table))))
-            if len(ahead) > BATCHES_AHEAD:  # bounds the memory of pictures in waiting
+            if len(ahead) > self.ahead:  # bounds the memory of pictures in waiting
                 yield _whole(*ahead.popleft())
         while ahead:
             yield _whole(*ahead.popleft())
@@ -156,12 +163,15 @@ def passed(
     sizes = sorted({member.size for member in members})
     size = batch_size or usual_batch_size(sizes[-1], device)
     told = told or _silent
+    on_gpu = device.type == "cuda"
+    # Where the model wants the cores too, decoding beside it makes its threads wait for each other.
+    ahead = BATCHES_AHEAD if on_gpu else 0
     scores: list[Tensor] = []
     bad: dict[int, str] = {}
     said = 0.0
     with (
         torch.no_grad(),
-        DecodedBatches(table, sizes, size, pin=device.type == "cuda") as batches,
+        DecodedBatches(table, sizes, size, pin=on_gpu, ahead=ahead) as batches,
     ):
         for batch in batches:
             bad |= batch.bad
