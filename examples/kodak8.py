@@ -32,7 +32,7 @@ SHARED = (
     "data.crops_per_photo=8",
     "training.batch_size=8",
     "training.precision=fp32",
-    "optim.lr=1e-3",
+    "optim.lr=2e-3",
     "schedule=cosine",
 )
 
