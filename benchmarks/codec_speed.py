@@ -189,7 +189,9 @@ def asked(other: "subprocess.Popen[str]", megapixels: float) -> Callable[[], Map
 def as_compressai(opened: Opened) -> dict[str, torch.Tensor]:
     """Our hyperprior's transforms; CompressAI calls them the same, and stores them alike."""
     state = opened.model.state_dict()
-    return {name: value for name, value in state.items() if name.startswith(("g_", "h_"))}
+    return {
+        name: value.contiguous() for name, value in state.items() if name.startswith(("g_", "h_"))
+    }
 
 
 def split(size: str, arrays: Sequence[np.ndarray], folder: Path, rounds: int) -> dict[str, object]:
