@@ -81,13 +81,14 @@ def main() -> None:
 
 
 def draw(folder: Path) -> Path:
-    """The two photographs that scikit-learn ships, in pieces."""
-    folder.mkdir()
+    """The two photographs that scikit-learn ships, in pieces, `train/` and `valid/`."""
     whole = load_sample_images().images
-    for number in range(PHOTOS):
-        top, left = 100 * (number // 2 % 2), 160 * (number // 4)
+    for number in range(PHOTOS + 1):
+        top, left = 100 * (number // 2 % 2), 60 * (number // 4)
         piece = whole[number % 2][top : top + 320, left : left + 400]
-        Image.fromarray(piece).save(folder / f"{number}.png")
+        place = folder / ("train" if number < PHOTOS else "valid") / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(piece).save(place)
     return folder
 
 
@@ -121,8 +122,8 @@ def ours(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
     """Seconds of the second epoch of a run."""
     config = CompressionConfig(
         data=PhotoData(
-            dir=str(photos),
-            valid_dir=str(photos),
+            dir=str(photos / "train"),
+            valid_dir=str(photos / "valid"),
             crop=CROP,
             crops_per_photo=steps * BATCH // PHOTOS,
         ),
