@@ -7,7 +7,7 @@ compressai   CompressAI's `MeanScaleHyperprior` of the same size, with our weigh
              its own (its entropy coder is C++); its factorised prior of the hyper-latents is not
              trained. From the array of a picture to its strings and back
 hpcm         HPCM's eleven steps: how much of decoding is network, how much is the coder. Tiny is
-             trained as the hyperprior is, base for eight steps only: its latents are hardly awake,
+             trained as the hyperprior is, base for four steps only: its latents are hardly awake,
              but a value costs the coder about the same whatever it is
 
 All use as many threads as there are cores. The pictures are those in FOLDER, or the two photographs
@@ -87,9 +87,10 @@ def trained(folder: Path, name: str, *words: str) -> Opened:
     """A compressor after a moment of training: enough for latents that are worth coding."""
     tunewright.train(
         "compression",
-        *words,
-        "training.epochs=4",
+        "training.epochs=12",
+        "loss.quality=1",
         "executor.type=inline",
+        *words,
         name=name,
         runs_dir=folder / "runs",
     )
@@ -197,7 +198,7 @@ def as_compressai(opened: Opened) -> dict[str, torch.Tensor]:
 def split(size: str, arrays: Sequence[np.ndarray], folder: Path, rounds: int) -> dict[str, object]:
     """Decoding by HPCM: which share of its time the coder takes."""
     # A step of base takes half a minute at the usual batch.
-    few = ("data.crop=256", "data.crops_per_photo=1", "training.batch_size=1")
+    few = ("data.crop=256", "data.crops_per_photo=1", "training.batch_size=1", "training.epochs=2")
     words = ("model=hpcm", f"model.size={size}", *(few if size == "base" else ()))
     opened = trained(folder, f"hpcm-{size}", *words)
     files = [compress_picture(opened, array, verify=False).data for array in arrays]

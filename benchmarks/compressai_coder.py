@@ -27,9 +27,10 @@ def main(weights, pictures, threads):
     channels, latent = len(state["g_a.0.bias"]), len(state["g_a.6.bias"])
     model = MeanScaleHyperprior(channels, latent).eval()
     missing, unknown = model.load_state_dict(state, strict=False)
-    # Its factorised prior of the hyper-latents and its tables have no counterpart in ours.
+    # Its factorised prior of the hyper-latents, tables and constants have no counterpart in ours.
     assert not unknown, unknown
-    assert all(name.startswith(("entropy_bottleneck", "gaussian_")) for name in missing), missing
+    own = ("entropy_bottleneck.", "gaussian_conditional.")
+    assert all(name.startswith(own) or "_reparam." in name for name in missing), missing
     model.update(force=True)
     arrays = [np.load(path) for path in sorted(Path(pictures).glob("*.npy"))]
     for _ in sys.stdin:

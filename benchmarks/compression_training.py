@@ -6,7 +6,7 @@ its last step.
 
 ours     the trainer on the loader of `compression`: uint8 crops gathered and turned to floats a
          batch at a time, our loss and task, clipping, schedule, the epoch's metrics
-plain    the shortest loop that trains the same, on float crops that lie in memory: no cropping
+plain    the shortest loop that trains the same, on the same crops: floats that lie in memory
 
     python benchmarks/compression_training.py [--quick]
 """
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from PIL import Image
@@ -33,7 +34,6 @@ from tunewright.recipes.compression.config import (
     Mse,
     PhotoData,
 )
-from tunewright.recipes.compression.models import make_compressor
 from tunewright.recipes.compression.setup import make_setup
 from tunewright.runs.folder import RunFolder
 from tunewright.training.reporter import Reporter
@@ -118,9 +118,8 @@ def compare(
     }
 
 
-def ours(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
-    """Seconds of the second epoch of a run."""
-    config = CompressionConfig(
+def configured(section: Hpcm | Hyperprior, photos: Path, steps: int) -> CompressionConfig:
+    return CompressionConfig(
         data=PhotoData(
             dir=str(photos / "train"),
             valid_dir=str(photos / "valid"),
@@ -133,6 +132,11 @@ def ours(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
         schedule=Constant(),
         training=Training(epochs=EPOCHS, batch_size=BATCH, clip_norm=CLIP, precision="fp32"),
     )
+
+
+def ours(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
+    """Seconds of the second epoch of a run."""
+    config = configured(section, photos, steps)
     torch.manual_seed(0)
     setup = make_setup(config, torch.device("cpu"))
     loader = Watched(setup.train)
@@ -148,18 +152,18 @@ def ours(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
 
 
 def plain(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
-    """Seconds of the second epoch of the shortest loop, on crops that are ready."""
+    """Seconds of the second epoch of the shortest loop."""
     torch.manual_seed(0)
-    model = make_compressor(section)
-    crops = torch.rand(steps * BATCH, 3, CROP, CROP)
+    setup = make_setup(configured(section, photos, steps), torch.device("cpu"))
+    model = cast(Compressor, setup.model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0.0, fused=True)
     model.train()
     seconds = 0.0
-    for _ in range(EPOCHS):
-        order = torch.randperm(len(crops)).split(BATCH)
+    for epoch in range(EPOCHS):
+        crops = list(setup.train.epoch(epoch))
         began = time.perf_counter()
-        for rows in order:
-            loss = rate_distortion(model, crops[rows])
+        for batch in crops:
+            loss = rate_distortion(model, batch)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimizer.step()
