@@ -52,7 +52,8 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     """The pictures of a table in order, in batches, decoded ahead; to be used in a `with` block.
 
     sizes: every side that is needed; a file is decoded once for all. pin: in memory from which
-    a GPU copies while it works. ahead: batches that are decoded while one is used.
+    a GPU copies while it works. ahead: batches that are decoded while one is used; may be changed
+    on the way. waited: seconds that the last batch had to be waited for.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         ahead: int = BATCHES_AHEAD,
     ) -> None:
         self.table, self.sizes, self.batch_size, self.pin = table, sizes, batch_size, pin
-        self.ahead = ahead
+        self.ahead, self.waited = ahead, 0.0
         self._threads = cores()
         self._pool = ThreadPoolExecutor(self._threads)
         self._files = Reader()
@@ -87,7 +88,10 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         for start in range(0, len(self.table), self.batch_size):
             ahead.append(self._begun(start, min(start + self.batch_size, len(self.table))))
             if len(ahead) > self.ahead:  # bounds the memory of pictures in waiting
-                yield _whole(*ahead.popleft())
+                began = time.perf_counter()
+                batch = _whole(*ahead.popleft())
+                self.waited = time.perf_counter() - began
+                yield batch
         while ahead:
             yield _whole(*ahead.popleft())
 
@@ -164,7 +168,6 @@ def passed(
     size = batch_size or usual_batch_size(sizes[-1], device)
     told = told or _silent
     on_gpu = device.type == "cuda"
-    # Where the model wants the cores too, decoding beside it makes its threads wait for each other.
     ahead = BATCHES_AHEAD if on_gpu else 0
     scores: list[Tensor] = []
     bad: dict[int, str] = {}
@@ -173,8 +176,9 @@ def passed(
         torch.no_grad(),
         DecodedBatches(table, sizes, size, pin=on_gpu, ahead=ahead) as batches,
     ):
-        for batch in batches:
+        for number, batch in enumerate(batches):
             bad |= batch.bad
+            began = time.perf_counter()
             if skip_bad or not bad:  # else only the rest of the bad ones is looked for
                 here = {
                     side: images.to(device, non_blocking=True)
@@ -183,6 +187,11 @@ def passed(
                 scores.append(
                     reduce([_logits(member, here[member.size], views) for member in members])
                 )
+            if number == 1 and not on_gpu:  # the first one warms up
+                # Where the model wants the cores for long, decoding beside it makes its threads
+                # wait for each other; where it does not, it should not wait for decoding.
+                model_seconds = time.perf_counter() - began
+                batches.ahead = BATCHES_AHEAD if batches.waited > model_seconds / 4 else 0
             if time.monotonic() - said > SAID_SECONDS or batch.stop == len(table):
                 said = time.monotonic()
                 told(batch.stop, len(table))
