@@ -14,8 +14,8 @@ plain    the shortest loop that trains the same, on the same crops: floats that 
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +24,7 @@ from PIL import Image
 from rounds import judge, ratio, run_rounds, save
 from sklearn.datasets import load_sample_images
 from torch import Tensor
+from watched import Watched
 
 from tunewright.config.schema import AdamW, Constant, Training
 from tunewright.recipes.compression.compressor import Compressor
@@ -37,28 +38,11 @@ from tunewright.recipes.compression.config import (
 from tunewright.recipes.compression.setup import make_setup
 from tunewright.runs.folder import RunFolder
 from tunewright.training.reporter import Reporter
-from tunewright.training.task import Batch, Loader
 from tunewright.training.trainer import Plan, train
 
 BATCH, CROP, CLIP, LR, LAMBDA, EPOCHS, THREADS = 8, 128, 1.0, 1e-4, 0.013, 2, 2
 PHOTOS = 8
 MODELS = {"hpcm tiny": Hpcm(size="tiny"), "hyperprior 48/72": Hyperprior(channels=48, latent=72)}
-
-
-@dataclass
-class Watched:
-    """A loader that notes how long its last epoch took, and keeps none of it."""
-
-    loader: Loader
-    seconds: float = 0.0
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        began = time.perf_counter()
-        yield from self.loader.epoch(epoch)
-        self.seconds = time.perf_counter() - began
 
 
 def main() -> None:

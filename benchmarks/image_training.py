@@ -19,7 +19,7 @@ plain    the shortest loop that trains the same, on those tensors: no meter, nob
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +30,14 @@ from timm.scheduler import CosineLRScheduler
 from timm.utils import AverageMeter, dispatch_clip_grad
 from torch import Tensor, nn
 from torch.nn import functional as F
+from watched import Watched
 
 from tunewright.config.schema import AdamW, Cosine, RunConfig, Training
 from tunewright.parts.classify.backbones import make_image_model
 from tunewright.parts.classify.losses import LOSSES
 from tunewright.parts.classify.model_config import FineTune, ImageModel
 from tunewright.parts.classify.task import ClassifyTask
-from tunewright.parts.images.batches import IMAGENET, ImageBatch, ImageBatches, normalised
+from tunewright.parts.images.batches import IMAGENET, ImageBatches, normalised
 from tunewright.runs.folder import RunFolder
 from tunewright.training.precision import Precision
 from tunewright.training.reporter import Reporter
@@ -77,21 +78,6 @@ class Data:
     def rows(self, epoch: int) -> list[Tensor]:
         """The rows of each batch, as ours draws them."""
         return [batch.rows for batch in self.batches().epoch(epoch)]
-
-
-class Watched:
-    """A loader that notes when its last epoch was begun, and when its last step was over."""
-
-    def __init__(self, loader: ImageBatches) -> None:
-        self.loader, self.seconds = loader, 0.0
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def epoch(self, epoch: int) -> Iterator[ImageBatch]:
-        began = time.perf_counter()
-        yield from self.loader.epoch(epoch)
-        self.seconds = time.perf_counter() - began
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 import inspect
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from tunewright.parts.images.rows import some
 from tunewright.parts.images.sources import open_table
 from tunewright.parts.images.splits import fold_numbers, held_out, units_of
 from tunewright.parts.images.table import ImageTable, Indices
-from tunewright.runs.cache import cache_folder
+from tunewright.runs.cache import cache_folder, made_once
 
 MakeDefault = Callable[[Path], None]
 """Draws a recipe's embedded set (picture files and an index.csv) into an empty folder."""
@@ -239,17 +238,4 @@ def _embedded(make_default: MakeDefault | None) -> Path:
     folder = Path(inspect.getfile(sys.modules[module])).parent
     code = (file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
     name = f"{module.split('.')[-2:][0]}-{joined_digest(code)[:8]}"
-    target = cache_folder() / "images" / "embedded" / name
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as temporary:
-        drawn = Path(temporary) / name
-        drawn.mkdir()
-        make_default(drawn)
-        try:
-            drawn.rename(target)
-        except OSError:
-            if not target.is_dir():  # otherwise another process was faster: its files are ours
-                raise
-    return target
+    return made_once(cache_folder() / "images" / "embedded" / name, make_default)

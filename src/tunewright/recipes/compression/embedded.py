@@ -1,10 +1,11 @@
 """Photographs that need no download: pieces of the two that scikit-learn ships."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from tunewright.runs.cache import made_once
 
 NAME = "photographs"
 TRAINED = 480
@@ -19,19 +20,7 @@ def embedded_photos(folder: Path) -> Path:
     the rest is three of valid, so that no pixel is in both. Source: `china.jpg` and `flower.jpg`
     of scikit-learn (by Yann and dany13, CC BY).
     """
-    target = folder / NAME
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{NAME}-", dir=target.parent) as temporary:
-        made = Path(temporary) / NAME
-        _make(made)
-        try:
-            made.rename(target)
-        except OSError:
-            if not target.is_dir():  # otherwise another process was faster: its files are ours
-                raise
-    return target
+    return made_once(folder / NAME, _make)
 
 
 def _make(folder: Path) -> None:

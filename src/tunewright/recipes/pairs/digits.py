@@ -1,7 +1,6 @@
 """A small real data set that needs no download: the two halves of handwritten digits as pairs."""
 
 import io
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 
 from tunewright.recipes.pairs.files import open_pairs, save_pairs
 from tunewright.recipes.pairs.split import split_pairs
+from tunewright.runs.cache import made_once
 
 NAME = "digits"
 ARCHIVE = "digits.zip"
@@ -27,19 +27,7 @@ def embedded_digits(folder: Path | str) -> Path:
     same files each time. Source: UCI "Optical Recognition of Handwritten Digits" (Alpaydin and
     Kaynak 1998), as scikit-learn ships it.
     """
-    target = Path(folder) / NAME
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{NAME}-", dir=target.parent) as temporary:
-        made = Path(temporary) / NAME
-        _make(made)
-        try:
-            made.rename(target)
-        except OSError:
-            if not target.is_dir():  # otherwise another process was faster: its files are ours
-                raise
-    return target
+    return made_once(Path(folder) / NAME, _make)
 
 
 def _make(folder: Path) -> None:
