@@ -3,7 +3,7 @@
 A small ColorNet-V1 study with cross-entropy, the baseline, finds network and optimiser; then four
 losses train with them, three seeds each, and predict the balanced test set. Whatever is better
 than cross-entropy is so with settings that were chosen for cross-entropy. On two CPU cores it takes
-about 20 minutes; pictures have their own 32 pixels, and trainings 12 epochs instead of 200.
+about half an hour; pictures have their own 32 pixels, and trainings 12 epochs instead of 200.
 
     python examples/cifar10_lt.py FOLDER
 

@@ -362,3 +362,20 @@ def test_a_file_with_defaults_is_a_top_level_file(tmp_path):
     assert composed.tree["seed"] == 7
     with pytest.raises(UsageError, match="one top-level file"):
         understand([str(file)], command="train", config_name="other")
+
+
+def test_ctrl_c_while_pydantic_builds_a_schema_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pydantic_core import SchemaError
+
+    from tunewright.cli import application, main
+
+    def interrupted() -> None:
+        raise SchemaError("Error building `literal` serializer:\nSchemaError: KeyboardInterrupt: ")
+
+    monkeypatch.setattr(application, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "Traceback" not in capsys.readouterr().err

@@ -66,5 +66,8 @@ def _hides_ctrl_c(error: BaseException | None) -> bool:
         seen.add(id(error))
         if isinstance(error, KeyboardInterrupt):
             return True
+        # While pydantic builds a schema, it is but a word in pydantic's own error.
+        if type(error).__name__ == "SchemaError" and "KeyboardInterrupt" in str(error):
+            return True
         error = error.__cause__ or error.__context__
     return False
