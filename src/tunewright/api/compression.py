@@ -9,7 +9,7 @@ from tunewright.api.words import RUNS
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
     from collections.abc import Mapping
 
-    from tunewright.deliver.meant import Told
+    from tunewright.deliver.saying import Told
 
 
 def compress(

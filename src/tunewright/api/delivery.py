@@ -10,7 +10,7 @@ from tunewright.errors import UsageError
 
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
     from tunewright.deliver.check import Checked
-    from tunewright.deliver.meant import Told
+    from tunewright.deliver.saying import Told
 
 
 def predict(

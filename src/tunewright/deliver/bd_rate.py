@@ -85,7 +85,7 @@ def bd_rate(
         found.bd_rate,
         found.bd_psnr,
         found.overlap,
-        tuple(notices),
+        tuple(dict.fromkeys(notices)),  # both sides may have one source
     )
 
 

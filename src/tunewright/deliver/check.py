@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunewright.deliver.meant import Meant, Told, done, meant
+from tunewright.deliver.meant import Meant, done, meant
 from tunewright.deliver.opened import open_blend
+from tunewright.deliver.saying import Told
 from tunewright.errors import UsageError
 from tunewright.parts.classify.views import Views, read_views
 from tunewright.runs.atomic import write_json

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tunewright.deliver.compressors import meant_compressor
 from tunewright.deliver.file_pairs import Pair, file_pairs
-from tunewright.deliver.meant import Meant, Told, done
+from tunewright.deliver.meant import Meant, done
+from tunewright.deliver.saying import Told
 from tunewright.errors import DataError, NotWritten, RunError
 from tunewright.recipes.compression.codec.container import SUFFIX, read_compressed, unpack
 from tunewright.recipes.recipe import imported

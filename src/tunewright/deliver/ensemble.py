@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.deliver.check import INPUT, MAX_LATENCY, MAX_SIZE, exported_bytes
 from tunewright.deliver.evaluate import find_run
-from tunewright.deliver.meant import ENSEMBLE, Meant, Member, Told, done, member, of_study, threads
+from tunewright.deliver.meant import ENSEMBLE, Meant, Member, done, member, of_study, threads
 from tunewright.deliver.opened import open_members
+from tunewright.deliver.saying import Told
 from tunewright.errors import DataError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_json, write_json, write_text
 from tunewright.runs.folder import RunFolder

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from tunewright.deliver.meant import Meant, Told, done, meant
+from tunewright.deliver.meant import Meant, done, meant
 from tunewright.deliver.opened import open_members
+from tunewright.deliver.saying import Told
 from tunewright.errors import DataError, UsageError, did_you_mean
 
 FORMATS = ("onnx", "safetensors", "torch-export")

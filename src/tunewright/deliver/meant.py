@@ -7,6 +7,7 @@ from typing import Any
 
 from tunewright.config.check import checked
 from tunewright.deliver.evaluate import find_run
+from tunewright.deliver.saying import Told, silent
 from tunewright.errors import DataError, TunewrightError, UsageError
 from tunewright.executors.machine import cores
 from tunewright.executors.once import call
@@ -18,9 +19,6 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 ENSEMBLE = "ensemble.json"
 FOREIGN = (".pt", ".pth", ".ckpt", ".pkl", ".bin", ".tar")
 """Ends of names of checkpoints that other programs write: Python pickles, most of them."""
-
-Told = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def done(what: Meant, work: Callable[..., Any], *arguments: Any, told: Told | No
 
     In this one for runs whose executor is `inline`.
     """
-    tell = told or _silent
+    tell = told or silent
     if what.threads is None:
         return work(what, *arguments, tell)
     relay = _Relay(work)
@@ -163,10 +161,6 @@ class _Relay:
     def __call__(self, *arguments: Any) -> Any:
         *given, send = arguments
         return self.work(*given, lambda *said: send(said))
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Nobody listens."""
 
 
 def _of_run(folder: RunFolder) -> Meant:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.deliver.meant import Meant, Told, done, meant
+from tunewright.deliver.meant import Meant, done, meant
 from tunewright.deliver.opened import open_blend
+from tunewright.deliver.saying import Told
 from tunewright.errors import ConfigError, DataError, UsageError
 from tunewright.parts.classify.views import Views, read_views
 from tunewright.runs.atomic import write_json

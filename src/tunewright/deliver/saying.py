@@ -1,4 +1,4 @@
-"""Where long work on classifiers stands, on standard error; a piece of work after the other."""
+"""Where long work on runs stands, on standard error; a piece of work after the other."""
 
 from collections.abc import Callable
 from types import TracebackType

@@ -11,9 +11,10 @@ from typing import Any
 
 from tunewright.config.tree import put
 from tunewright.deliver.check import in_megabytes
-from tunewright.deliver.meant import Meant, Told, done, meant
+from tunewright.deliver.meant import Meant, done, meant
 from tunewright.deliver.opened import open_members
 from tunewright.deliver.predict import RECORD, content_digest, ids_digest, label_names, test_table
+from tunewright.deliver.saying import Told
 from tunewright.deliver.submission_files import (
     INFERENCE,
     TRAIN,

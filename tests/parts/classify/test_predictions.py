@@ -1,5 +1,6 @@
 """Pictures in order, decoded ahead, and what is done about broken ones."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,13 @@ from practice.pictures.drawn import draw_set, draw_test
 from practice.pictures.made import made_run, opened
 
 from tunewright.errors import DataError
-from tunewright.parts.classify.predictions import DecodedBatches, passed, usual_batch_size
+from tunewright.parts.classify import predictions
+from tunewright.parts.classify.predictions import (
+    BATCHES_AHEAD,
+    DecodedBatches,
+    passed,
+    usual_batch_size,
+)
 from tunewright.parts.classify.tta import averaged
 from tunewright.parts.classify.views import IMAGE, View
 from tunewright.parts.images.sources import open_table
@@ -49,6 +56,32 @@ def test_the_batch_size_changes_nothing(place):
         for size in (50, 9)
     )
     torch.testing.assert_close(whole, parts)
+
+
+@pytest.mark.parametrize(("seconds", "ahead"), [(0.2, 0), (0.0, BATCHES_AHEAD)])
+def test_on_a_cpu_decoding_runs_beside_a_model_that_does_not_need_it(
+    place, monkeypatch, seconds, ahead
+):
+    made = []
+
+    class Noted(DecodedBatches):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+        def _decode(self, *arguments):
+            time.sleep(0.02)
+            return super()._decode(*arguments)
+
+    def reduce(logits: list[torch.Tensor]) -> torch.Tensor:
+        time.sleep(seconds)
+        return logits[0][0]
+
+    monkeypatch.setattr(predictions, "DecodedBatches", Noted)
+    classifier, table = opened(RunFolder(place / "run")), open_table(place / "test", labelled=False)
+    found = passed([classifier], table, reduce, batch_size=20)
+    assert found.scores.shape[0] == 50
+    assert [batches.ahead for batches in made] == [ahead]
 
 
 def test_all_members_and_views_reach_the_reduction(place):

@@ -191,13 +191,24 @@ def check_room(needed: int, folder: Path, or_else: str) -> None:
 
 
 def _build(table: ImageTable, size: int, file: Path, progress: Progress | None) -> Broken:
-    temporary = file.with_name(f".{file.name}.part")  # the lock is ours: so is what a kill left
     broken: dict[int, str] = {}
+    with filled(file) as out:
+        _write(table, size, out, broken, progress)
+        write_verdicts(file.parent, table, broken)
+    return broken
+
+
+@contextlib.contextmanager
+def filled(file: Path) -> Iterator[int]:
+    """A descriptor to fill, which becomes `file` at the end of the block; for who holds its lock.
+
+    Raises NotWritten for what the operating system refuses.
+    """
+    temporary = file.with_name(f".{file.name}.part")  # the lock is ours: so is what a kill left
     try:
         with temporary.open("wb") as out:
-            _write(table, size, out.fileno(), broken, progress)
+            yield out.fileno()
             os.fsync(out.fileno())
-        write_verdicts(file.parent, table, broken)
         temporary.replace(file)
     except OSError as error:
         raise NotWritten(
@@ -207,7 +218,6 @@ def _build(table: ImageTable, size: int, file: Path, progress: Progress | None) 
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    return broken
 
 
 def _write(

@@ -51,17 +51,13 @@ class Measured:
     notes: list[str]
 
 
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Nobody listens."""
-
-
 def measure(
     opened: Opened,
     pictures: Sequence[tuple[str, Place]],
     curves: Curves,
     *,
     side: int | None = None,
-    told: Told = _silent,
+    told: Told | None = None,
 ) -> Measured:
     """Compress, decompress and compare each picture, and let `curves` code it too.
 
@@ -73,7 +69,8 @@ def measure(
     notes: list[str] = []
     above: list[str] = []
     for number, (name, place) in enumerate(pictures):
-        told("compressing, decompressing, comparing", number, len(pictures))
+        if told is not None:
+            told("compressing, decompressing, comparing", number, len(pictures))
         picture = _read(reader, place, side)
         digest.update(np.array(picture.pixels.shape, dtype="<i8").tobytes())
         digest.update(picture.pixels.tobytes())

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from tunewright.errors import DataError, NotWritten
+from tunewright.errors import DataError
 from tunewright.parts.images.broken import (
     allowed,
     check_share,
@@ -31,6 +31,7 @@ from tunewright.parts.images.store import (
     Progress,
     alone,
     check_room,
+    filled,
     npy_header,
     reserve,
     tidy,
@@ -170,23 +171,11 @@ def _ready(file: Path, table: ImageTable) -> Sizes | None:
 
 
 def _build(table: ImageTable, file: Path, progress: Progress | None) -> Sizes:
-    temporary = file.with_name(f".{file.name}.part")  # the lock is ours: so is what a kill left
     broken: dict[int, str] = {}
-    try:
-        with temporary.open("wb") as out:
-            sizes = _write(table, out.fileno(), broken, progress)
-            os.fsync(out.fileno())
+    with filled(file) as out:
+        sizes = _write(table, out, broken, progress)
         write_verdicts(file.parent, table, broken)
         write_json(file.with_suffix(".json"), {"sizes": sizes})
-        temporary.replace(file)
-    except OSError as error:
-        raise NotWritten(
-            f"{file} cannot be written: {error.strerror or error}",
-            remedy="Free space, or use data.store=stream, which keeps nothing.",
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return sizes
 
 

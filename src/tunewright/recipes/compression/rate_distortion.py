@@ -21,32 +21,33 @@ LEAST_ERROR = 1e-10
 class RateDistortion:
     """lmbda times a distortion, plus bits per pixel; of each picture, in float32.
 
-    measure: from a reconstruction and the picture, [B, 3, H, W] in 0 to 1, to the quantity that
-    is called `name`, and the distortion that follows from it: both [B].
+    measure: from a reconstruction and the picture, [B, 3, H, W] in 0 to 1, and their squared error
+    [B], to the quantity that is called `name` and the distortion that follows from it: both [B].
     """
 
     name: str
     lmbda: float
-    measure: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    measure: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
     def __call__(self, coded: Coded, pictures: Tensor) -> Loss:
         """The mean over pictures; its terms are distortion (weighed), bpp and their parts."""
         with torch.autocast(pictures.device.type, enabled=False):
             reconstructed, pictures = coded.pictures.float(), pictures.float()
-            quantity, distortion = self.measure(reconstructed, pictures)
+            error = squared_error(reconstructed, pictures)
+            quantity, distortion = self.measure(reconstructed, pictures, error)
             rates = {f"bpp_{part}": rate.mean() for part, rate in rates_of(coded, pictures).items()}
             bpp = torch.stack(list(rates.values())).sum()
             weighed = self.lmbda * distortion.mean()
             terms = {"distortion": weighed, "bpp": bpp, **rates, self.name: quantity.mean()}
-            with torch.no_grad():
-                terms["psnr"] = psnr(reconstructed, pictures).mean()
+            terms["psnr"] = _in_decibels(error.detach()).mean()
         return Loss(weighed + bpp, terms)
 
     def by_picture(self, coded: Coded, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the bits per pixel in it, of each picture: [B], [B]."""
         with torch.autocast(pictures.device.type, enabled=False):
             reconstructed, pictures = coded.pictures.float(), pictures.float()
-            _, distortion = self.measure(reconstructed, pictures)
+            error = squared_error(reconstructed, pictures)
+            _, distortion = self.measure(reconstructed, pictures, error)
             bpp = torch.stack(list(rates_of(coded, pictures).values())).sum(0)
         return self.lmbda * distortion + bpp, bpp
 
@@ -62,12 +63,16 @@ def rates_of(coded: Coded, pictures: Tensor) -> Mapping[str, Tensor]:
 
 def psnr(pictures: Tensor, others: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB of each pair of pictures [B, C, H, W] in 0 to 1: [B]."""
-    return -10.0 * squared_error(pictures, others).clamp(min=LEAST_ERROR).log10()
+    return _in_decibels(squared_error(pictures, others))
 
 
 def squared_error(pictures: Tensor, others: Tensor) -> Tensor:
     """The mean over pixels and channels, of each pair of pictures: [B]."""
     return (pictures - others).square().flatten(1).mean(1)
+
+
+def _in_decibels(error: Tensor) -> Tensor:
+    return -10.0 * error.clamp(min=LEAST_ERROR).log10()
 
 
 LOSSES: Registry[Callable[..., RateDistortion]] = Registry("loss")
@@ -79,8 +84,7 @@ def mse(
 ) -> RateDistortion:
     """Distortion 255^2 MSE: the error of pixels from 0 to 255. See `lambdas.weight_of`."""
 
-    def measure(pictures: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        error = squared_error(pictures, others)
+    def measure(_pictures: Tensor, _others: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
         return error, WHITE**2 * error
 
     return RateDistortion("mse", weight_of("mse", quality, lmbda, off_table).lmbda, measure)
@@ -92,7 +96,7 @@ def ms_ssim(
 ) -> RateDistortion:
     """Distortion 1 - MS-SSIM. See `lambdas.weight_of`."""
 
-    def measure(pictures: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    def measure(pictures: Tensor, others: Tensor, _error: Tensor) -> tuple[Tensor, Tensor]:
         similarity = structural_similarity(pictures, others)
         return similarity, 1.0 - similarity
 
