@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import bdtr
 
 from tunewright.errors import DataError
 from tunewright.parts.classify.class_groups import class_groups
@@ -130,6 +129,8 @@ def bootstrap_differences(
 
 def mcnemar(labels: Ints, predictions: Ints, others: Ints) -> McNemar:
     """Whether two models differ in accuracy on the same rows, by the exact test."""
+    from scipy.special import bdtr  # 0.3 s to import, and only here
+
     right, other_right = predictions == labels, others == labels
     first, second = int((right & ~other_right).sum()), int((other_right & ~right).sum())
     tail = float(bdtr(min(first, second), first + second, 0.5))

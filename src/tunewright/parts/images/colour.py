@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tv
 
 from tunewright.parts.images.augmentation_config import AugmentationLevel
 from tunewright.parts.images.stages import around, between, on_rows, spread
@@ -141,5 +140,7 @@ def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) ->
 
 def equalise(images: Tensor, _uniform: Tensor) -> Tensor:
     """Flatten the histogram of each channel of each picture: uint8 [K, 3, S, S]."""
+    from torchvision.transforms.v2 import functional as tv  # 0.3 s to import, and only here
+
     equalised: Tensor = tv.equalize(images)
     return equalised
