@@ -59,6 +59,15 @@ def test_settings_by_hand_hold_at_every_level(flowers, tmp_path):
     assert sheet("a") != sheet("c", "augmentation.cutout=1.0")
 
 
+def test_a_level_that_a_setting_contradicts_is_left_out_and_said(flowers, tmp_path):
+    words = (FAST, flowers, "augmentation=ultra_strong", "augmentation.noise_std_min=0.03")
+    drawn = tunewright.augment("flowers", *words, runs_dir=tmp_path)
+    assert drawn["levels"] == ["crop_flip", "light", "medium", "ultra_strong", "colour"]
+    assert [notice for notice in drawn["notices"] if "strong is left out: augmentation" in notice]
+    with pytest.raises(ConfigError, match="noise_std_min must not be above noise_std_max"):
+        tunewright.augment("flowers", *words, level="strong", runs_dir=tmp_path)
+
+
 def test_what_cannot_be_drawn(flowers, tmp_path):
     with pytest.raises(UsageError, match="'strong'"):
         tunewright.augment("flowers", FAST, flowers, level="stronk")

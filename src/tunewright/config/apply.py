@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from tunewright.config.check import checked
-from tunewright.config.leaves import without_foreign_keys
-from tunewright.config.tree import Tree, copied, put
+from tunewright.config.leaves import kind_at, without_foreign_keys
+from tunewright.config.tree import Tree, copied, drop, get, put
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -17,12 +17,42 @@ def with_values(
 ) -> tuple[Tree, C]:
     """The configuration with `values` (by path) in it: complete tree and checked model.
 
-    When a section changes its `type`, values that the new kind also has stay, those it does
-    not have go, and the rest are its defaults. Raises ConfigError for what does not fit.
+    When a section changes its `type`, what was set for it stays as far as the new kind has it; what
+    the old kind had by default, or the new kind does not have, gives way to the new defaults.
+    Raises ConfigError for what does not fit.
     """
     changed = copied(tree)
+    for path, value in values.items():
+        section, _, last = path.rpartition(".")
+        if last == "type" and value != get(tree, path):
+            _drop_defaults(changed, section, schema)
     for path, value in values.items():
         put(changed, path, value)
     kept, _ = without_foreign_keys(changed, schema)
     config = checked(kept, schema)
     return config.model_dump(mode="json"), config
+
+
+def set_in(section: BaseModel) -> dict[str, Any]:
+    """The values of a section that are not what its kind has by default; its `type` is none."""
+    usual = _defaults(type(section))
+    return {
+        name: value
+        for name, value in section.model_dump(mode="json", exclude={"type"}).items()
+        if name not in usual or usual[name] != value
+    }
+
+
+def _drop_defaults(tree: Tree, section: str, schema: type[BaseModel]) -> None:
+    """Take out of a section what its kind has by default."""
+    kind, values = kind_at(tree, schema, section), get(tree, section)
+    if kind is None or not isinstance(values, dict):
+        return
+    for name, usual in _defaults(kind).items():
+        if name != "type" and values.get(name) == usual:
+            drop(tree, f"{section}.{name}")
+
+
+def _defaults(kind: type[BaseModel]) -> dict[str, Any]:
+    """What a section has where nothing is set, as a tree holds it."""
+    return kind.model_construct().model_dump(mode="json")

@@ -68,6 +68,20 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
     return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
 
 
+def kind_at(tree: Mapping[str, Any], schema: type[BaseModel], path: str) -> type[BaseModel] | None:
+    """The kind of section that a tree has at a path; None where there is no such section."""
+    kind: type[BaseModel] | None = schema
+    node: Any = tree
+    for name in path.split("."):
+        node = node.get(name) if isinstance(node, Mapping) else None
+        if kind is None or name not in kind.model_fields or not isinstance(node, Mapping):
+            return None
+        field = kind.model_fields[name]
+        several = kinds_of(field)
+        kind = several.get(str(node.get("type"))) if several else section_of(field)
+    return kind
+
+
 def without_foreign_keys(tree: Tree, schema: type[BaseModel]) -> tuple[Tree, dict[str, str]]:
     """Drop the keys that belong to another kind than the section's `type`.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tunewright.config.apply import set_in
 from tunewright.config.check import checked
 from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree
@@ -81,7 +82,7 @@ def _drawn(name: str, tree: Tree, level: str | None, file: Path) -> dict[str, An
     sets: ImageSets = imported(recipe.pictures)(config)
     size = input_size(config.model, config.data.image_size)
     rows, images = _pictures(sets, size, config.seed, skip_bad=config.data.skip_bad)
-    table, columns = sets.train, _columns(config, level)
+    table, (columns, contradictions) = sets.train, _columns(config, level)
     labels = [table.labels[row] for row in rows]
     sheet = contact_sheet(
         torch.from_numpy(images),
@@ -98,7 +99,7 @@ def _drawn(name: str, tree: Tree, level: str | None, file: Path) -> dict[str, An
         "levels": [column.name for column in columns],
         "pictures": [table.ids[row] for row in rows],
         "size": size,
-        "notices": list(sets.notices),
+        "notices": [*sets.notices, *contradictions],
     }
 
 
@@ -144,8 +145,11 @@ def _rows_by_class(
     return rows
 
 
-def _columns(config: Any, level: str | None) -> "list[Column]":
-    """What is shown: one level, or all of them and the mixing, each with the settings given."""
+def _columns(config: Any, level: str | None) -> "tuple[list[Column], list[str]]":
+    """What is shown: one level, or all of them and the mixing, each with the settings given.
+
+    And why a level is not among all of them: a setting may contradict its own ones.
+    """
     import torch
     from torch import Tensor
 
@@ -154,16 +158,21 @@ def _columns(config: Any, level: str | None) -> "list[Column]":
     from tunewright.parts.images.mixing import make_mix
 
     own: AugmentationLevel = config.augmentation
-    usual = type(own)()
-    # What was set by hand holds at every level; what belongs to the configured one does not.
-    given = {name: value for name, value in own if value != getattr(usual, name)}
+    given = set_in(own)  # holds at every level; what belongs to the configured one does not
 
     def column(name: str, draws: int) -> Column:
-        return Column(name, make_augment(LEVELS[name].model_validate(given)), draws)
+        section = {"augmentation": {"type": name, **given}}
+        varied = checked({**config.model_dump(mode="json"), **section}, type(config))
+        return Column(name, make_augment(varied.augmentation), draws)
 
     if level is not None:
-        return [column(level, DRAWS_OF_ONE)]
-    columns = [column(name, DRAWS_OF_EACH) for name in LEVELS if name != "none"]
+        return [column(level, DRAWS_OF_ONE)], []
+    columns, notices = [], []
+    for name in LEVELS:
+        try:
+            columns += [column(name, DRAWS_OF_EACH)] if name != "none" else []
+        except ConfigError as error:
+            notices.append(f"{name} is left out: {error}")
     mix = make_mix(config.mixing)
     if mix is not None:
         vary = make_augment(own)
@@ -172,4 +181,4 @@ def _columns(config: Any, level: str | None) -> "list[Column]":
             return mix(vary(images, generator), torch.arange(len(images)), generator)[0]
 
         columns.append(Column("as configured, mixed", mixed, DRAWS_OF_EACH))
-    return columns
+    return columns, notices

@@ -88,22 +88,13 @@ def test_drawing_counts_is_drawing_rows():
     counts = np.array([400, 200, 50, 10])
     draw = np.random.default_rng(1)
     chosen = draw.integers(0, 300, (4000, 300))
-    for stratified in (False, True):
-        if stratified:
-            of = [np.flatnonzero(labels == c) for c in range(4)]
-            chosen = np.hstack(
-                [rows[draw.integers(0, len(rows), (4000, len(rows)))] for rows in of]
-            )
-        right = (labels == predictions)[chosen]
-        truth = labels[chosen]
-        recalls = [(right & (truth == c)).sum(1) / (truth == c).sum(1) for c in range(4)]
-        recall = np.mean(recalls, axis=0)
-        found = bootstrap_intervals(
-            labels, predictions, counts, resamples=4000, stratified=stratified
-        )
-        for name, values in (("accuracy", right.mean(1)), ("balanced_accuracy", recall)):
-            expected = np.quantile(values, [0.025, 0.975])
-            assert found[name] == pytest.approx(expected, abs=0.01), (name, stratified)
+    right, truth = (labels == predictions)[chosen], labels[chosen]
+    recalls = [(right & (truth == c)).sum(1) / (truth == c).sum(1) for c in range(4)]
+    recall = np.mean(recalls, axis=0)
+    found = bootstrap_intervals(labels, predictions, counts, resamples=4000)
+    for name, values in (("accuracy", right.mean(1)), ("balanced_accuracy", recall)):
+        expected = np.quantile(values, [0.025, 0.975])
+        assert found[name] == pytest.approx(expected, abs=0.01), name
 
 
 def test_an_interval_of_accuracy_is_near_wilsons():
@@ -193,13 +184,6 @@ def test_rows_that_are_hard_for_both_do_not_widen_a_difference():
     assert not difference.tied
     assert difference.high - difference.low < (high - low) / 2
     assert mcnemar(labels, better, predictions).p_value < 1e-9
-
-
-def test_stratified_draws_keep_the_classes():
-    found = bootstrap_differences(
-        LABELS, PREDICTIONS, OTHERS, TRAIN, stratified=True, resamples=200
-    )
-    assert found["tail_accuracy"].low <= found["tail_accuracy"].value
 
 
 def test_what_does_not_fit_together_is_refused():

@@ -11,7 +11,7 @@ from tunewright.config.apply import with_values
 from tunewright.config.check import checked
 from tunewright.config.schema import Section
 from tunewright.errors import ConfigError
-from tunewright.parts.classify.class_weights import effective_weights
+from tunewright.parts.classify.class_weights import sampled_weights
 from tunewright.parts.classify.loss_config import (
     BalancedSoftmax,
     ClassBalanced,
@@ -182,12 +182,10 @@ def test_final_weights_are_those_of_the_loss_at_its_end(section):
         assert final_weights(section, counts) == pytest.approx(loss.weights().numpy(), rel=1e-12)
 
 
-def test_effective_weights_are_what_one_image_counts():
+def test_sampled_weights_are_what_one_image_counts():
     weights = np.array([0.5, 1.0, 1.5])
     counts = np.array([30, 10, 5])
-    plain = effective_weights(weights, counts, weighted_sampler=False)
-    assert plain == pytest.approx(weights)
-    sampled = effective_weights(weights, counts, weighted_sampler=True)
+    sampled = sampled_weights(weights, counts)
     assert sampled.mean() == pytest.approx(1)
     assert sampled[2] / sampled[0] == pytest.approx(1.5 / 0.5 * 30 / 5)
     # As drawn: rows by the sampler, each with the weight of its class.
@@ -197,13 +195,9 @@ def test_effective_weights_are_what_one_image_counts():
     assert share[-1] / share[0] == pytest.approx(sampled[2] / sampled[0])
 
 
-def test_effective_weights_of_classes_without_images():
-    for weighted_sampler in (True, False):
-        found = effective_weights(
-            np.ones(3), np.array([4, 0, 2]), weighted_sampler=weighted_sampler
-        )
-        assert np.isfinite(found).all()
-        assert found[1] == 0
-        assert found[[0, 2]].mean() == pytest.approx(1)
-    nothing = effective_weights(np.ones(2), np.zeros(2, int), weighted_sampler=True)
-    assert nothing.tolist() == [0, 0]
+def test_sampled_weights_of_classes_without_images():
+    found = sampled_weights(np.ones(3), np.array([4, 0, 2]))
+    assert np.isfinite(found).all()
+    assert found[1] == 0
+    assert found[[0, 2]].mean() == pytest.approx(1)
+    assert sampled_weights(np.ones(2), np.zeros(2, int)).tolist() == [0, 0]

@@ -4,11 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import tunewright
+from tunewright.config.apply import with_values
 from tunewright.errors import ConfigError
+from tunewright.parts.classify.backbones import make_image_model
+from tunewright.parts.classify.model_config import FLOWER_MODELS, OPTIMIZED_MODELS, ImageModel
+from tunewright.parts.classify.weights import sha256
+from tunewright.parts.images.augmentation_config import LEVELS
+from tunewright.parts.images.mixing import make_mix
 from tunewright.recipes.flowers.config import FlowersConfig
 from tunewright.recipes.flowers.drawn import COUNTS, KINDS, SIDE, draw_flower, write_flowers
+from tunewright.recipes.flowers.setup import open_classifier
 
 
 def config(*words: str, name: str | None = None) -> FlowersConfig:
@@ -61,6 +70,33 @@ def test_the_guides_keys_act() -> None:
     assert config("use_amp=true").training.precision == "auto"
 
 
+@pytest.mark.parametrize("name", [*FLOWER_MODELS, *OPTIMIZED_MODELS])
+def test_the_models_that_are_listed_are_those_that_train(name: str) -> None:
+    assert config(f"model={name}").model == {**FLOWER_MODELS, **OPTIMIZED_MODELS}[name]
+
+
+@pytest.mark.parametrize("name", ["light", "medium", "strong", "ultra_strong"])
+def test_a_level_that_is_searched_has_its_own_numbers(name: str) -> None:
+    assert name in tunewright.space("flowers")[0]["augmentation.type"].domain.ends
+    tree = tunewright.show("flowers").tree
+    _, found = with_values(tree, {"augmentation.type": name}, FlowersConfig)
+    assert found.augmentation == LEVELS[name]()
+
+
+def test_mixing_that_is_searched_mixes() -> None:
+    tree = tunewright.show("flowers").tree
+    for path in ("mixing.mixup_alpha", "mixing.cutmix_alpha"):
+        on = tunewright.space("flowers")[0][path].domain.ends[-1]
+        _, found = with_values(tree, {path: on}, FlowersConfig)
+        assert make_mix(found.mixing) is not None
+    assert make_mix(config().mixing) is None
+
+
+def test_a_share_of_mixed_pictures_without_a_mix_is_said() -> None:
+    assert config("mixing.mix_prob=0.5", "mixing.cutmix_alpha=1").mixing.notices == []
+    assert "mixes nothing" in config("mixing.mix_prob=0.5").mixing.notices[0]
+
+
 def test_pretrained_weights_that_cannot_be_had_stop_with_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,3 +113,17 @@ def test_a_small_network_learns_the_drawn_flowers(tmp_path: Path) -> None:
     )  # fmt: skip
     assert trained.metric == "val_accuracy"
     assert trained.mean > 1 / len(KINDS)
+
+
+def test_a_run_from_a_checked_file_of_weights_opens_without_it(tmp_path: Path) -> None:
+    first = make_image_model(ImageModel(name="test_resnet", fusion="none"), len(KINDS))
+    file = tmp_path / "first.safetensors"
+    save_file(first.state_dict(), file)
+    trained = tunewright.train(
+        "flowers", "model.name=test_resnet", "data.image_size=32", "training.epochs=1",
+        f"model.weights={file}", f"model.sha256={sha256(file)}",
+        "executor.type=inline", "executor.threads=1", runs_dir=tmp_path,
+    )  # fmt: skip
+    file.unlink()
+    opened = open_classifier(trained.folders[0], torch.device("cpu"))
+    assert opened.logits(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, len(KINDS))

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 import tunewright
+from tunewright.config.apply import with_values
 from tunewright.config.compose import compose
+from tunewright.parts.classify.loss_config import LogitAdjustment
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.longtail.digits import write_digits
 from tunewright.search.watch import Watch
@@ -120,3 +122,10 @@ def test_a_study_of_the_embedded_digits_ends_with_a_measured_model(tmp_path: Pat
     assert {"accuracy", "macro_f1", "tail_accuracy"} <= tuned.evaluation["metrics"].keys()
     stored = yaml.safe_load((tuned.folder.path / "best_config.yaml").read_text())
     assert stored["data"]["store"] in ("auto", "memory")
+
+
+def test_a_loss_that_is_searched_has_its_own_strength():
+    recipe = find_recipe("longtail")
+    tree = compose(recipe).tree
+    _, config = with_values(tree, {"loss.type": "logit_adjustment"}, recipe.config)
+    assert config.loss == LogitAdjustment()

@@ -64,17 +64,16 @@ def margins(class_counts: Counts, max_margin: float) -> Floats:
     return np.asarray(max_margin * (counts / counts.min()) ** -0.25)
 
 
-def effective_weights(weights: Floats, class_counts: Counts, *, weighted_sampler: bool) -> Floats:
-    """What one training image of each class counts on average in an epoch, scaled to mean 1.
+def sampled_weights(weights: Floats, class_counts: Counts) -> Floats:
+    """What an image of each class counts in an epoch of the weighted sampler, scaled to mean 1.
 
-    weights: [C] of the loss. A weighted sampler draws every class equally often, and with that an
-    image of class c in proportion to 1 / n_c; a class as a whole then counts w_c instead of
-    n_c w_c. A class without images counts 0 and has no say in the mean.
+    weights: [C] of the loss. The sampler draws every class equally often, and with that an image
+    of class c in proportion to 1 / n_c; a class as a whole then counts w_c instead of n_c w_c.
+    A class without images counts 0 and has no say in the mean.
     """
     counts = np.asarray(class_counts)
     present = counts > 0
-    effective = weights / np.maximum(counts, 1) if weighted_sampler else weights
-    effective = np.where(present, effective, 0.0)
+    effective = np.where(present, weights / np.maximum(counts, 1), 0.0)
     mean = effective[present].mean() if present.any() else 1.0
     return np.asarray(effective / mean)
 
@@ -92,7 +91,7 @@ def double_correction(
         return []
     most, least = rows[np.argmax(weights[rows])], rows[np.argmin(weights[rows])]
     ratio = weights[most] / weights[least]
-    effective = effective_weights(weights, class_counts, weighted_sampler=True)
+    effective = sampled_weights(weights, class_counts)
     images = effective[most] / effective[least]
     listed = ", ".join(f"{classes[row]} {effective[row]:.2g}" for row in rows[:LISTED])
     return [

@@ -72,9 +72,8 @@ def open_classifier(
     known = known_classes(folder, partial(open_sets, config), config.data.dir)
     data = config.data.model_copy(update={"dir": data_dir_of(known, config.data.dir)})
     config = config.model_copy(update={"data": data})
-    fresh = config.model_copy(  # its weights are in the run: nothing is fetched
-        update={"model": config.model.model_copy(update={"pretrained": False, "weights": None})}
-    )
+    nothing = {"pretrained": False, "weights": None, "sha256": None}  # its own are in the run
+    fresh = config.model_copy(update={"model": config.model.model_copy(update=nothing)})
     model = make_model(fresh, len(known.classes))
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
     model.to(device).eval()

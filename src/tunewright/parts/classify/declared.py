@@ -62,6 +62,7 @@ def check(config: RunConfig) -> list[str]:
         *decoded,
         kept.why,
         *check_weights(config.model),
+        *config.mixing.notices,
         *loss_notices(
             config.loss,
             found.class_counts,

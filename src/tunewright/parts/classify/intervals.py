@@ -75,18 +75,15 @@ def bootstrap_intervals(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-    stratified: bool = False,
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals (low, high) of all scores of `Tally.scores`, from the same draws.
 
-    class_counts: [C] training images, for the groups. stratified: draw within each class, as
-    fitting where the split itself was stratified; otherwise the rows of a class vary as well.
-    Draws without a row of a group say nothing of it. Left out: groups without rows.
+    class_counts: [C] training images, for the groups. Draws without a row of a group say nothing
+    of it. Left out: groups without rows.
     Source: Efron and Tibshirani 1993, section 13.3.
     """
     pairs, numbers = _cells(class_counts, labels, predictions)
-    strata = pairs[:, 0] if stratified else None
-    draws = _draws(numbers, strata, resamples, seed)
+    draws = _draws(numbers, resamples, seed)
     scores = _joined(_scores(drawn, pairs, 1, class_counts) for drawn in draws)
     return {
         name: _percentiles(values, level)
@@ -104,7 +101,6 @@ def bootstrap_differences(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-    stratified: bool = False,
 ) -> dict[str, Difference]:
     """How much higher each score is with `predictions` than with `others`, on the same rows.
 
@@ -112,13 +108,12 @@ def bootstrap_differences(
     interval is narrower than two of `bootstrap_intervals` suggest. Options as there.
     """
     cells, numbers = _cells(class_counts, labels, predictions, others)
-    strata = cells[:, 0] if stratified else None
 
     def gain(drawn: Ints) -> dict[str, Floats]:
         mine, theirs = (_scores(drawn, cells, column, class_counts) for column in (1, 2))
         return {name: mine[name] - theirs[name] for name in mine}
 
-    draws = _draws(numbers, strata, resamples, seed)
+    draws = _draws(numbers, resamples, seed)
     measured, drawn_gains = gain(numbers[None]), _joined(gain(drawn) for drawn in draws)
     return {
         name: Difference(float(value[0]), *_percentiles(drawn_gains[name], level))
@@ -158,18 +153,12 @@ def _cells(class_counts: Counts, *columns: Ints) -> tuple[Ints, Ints]:
     return cells.astype(np.int64), numbers.astype(np.int64)
 
 
-def _draws(numbers: Ints, strata: Ints | None, resamples: int, seed: int) -> Iterator[Ints]:
+def _draws(numbers: Ints, resamples: int, seed: int) -> Iterator[Ints]:
     """How often each cell occurs in a sample with replacement, [draws, K], a few at a time."""
     generator = np.random.default_rng(seed)
     at_once = max(1, min(resamples, CELLS_AT_ONCE // len(numbers)))
-    groups = [np.arange(len(numbers))]
-    if strata is not None:
-        groups = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     for start in range(0, resamples, at_once):
-        drawn = np.empty((min(at_once, resamples - start), len(numbers)), dtype=np.int64)
-        for group in groups:
-            drawn[:, group] = _multinomial(generator, numbers[group], len(drawn))
-        yield drawn
+        yield _multinomial(generator, numbers, min(at_once, resamples - start))
 
 
 def _multinomial(generator: np.random.Generator, numbers: Ints, size: int) -> Ints:

@@ -256,3 +256,13 @@ class Mixing(Section):
     cutmix_alpha: NotNegative = 0.0
     mix_prob: Fraction = 1.0
     switch_prob: Fraction = 0.5
+
+    @property
+    def notices(self) -> list[str]:
+        """What was asked for and changes nothing."""
+        if self.mix_prob == 1.0 or self.mixup_alpha or self.cutmix_alpha:
+            return []
+        return [
+            f"mixing.mix_prob={self.mix_prob:g} mixes nothing: mixing.mixup_alpha and "
+            "mixing.cutmix_alpha are 0 (usual: 0.2 and 1)"
+        ]
