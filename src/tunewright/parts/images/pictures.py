@@ -183,6 +183,7 @@ def rgb(content: bytes, name: object) -> Image.Image:
 
 def _upright(picture: Image.Image) -> Image.Image:
     """Turned as its EXIF says; Pillow's own `exif_transpose` copies also what is upright."""
+    picture.load()  # turns a TIFF, and then its EXIF no longer asks for it
     try:
         turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except (*BROKEN, TypeError):
