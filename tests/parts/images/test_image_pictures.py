@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import zlib
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from tunewright.errors import DataError
-from tunewright.parts.images.pictures import rgb
+from tunewright.parts.images.pictures import PictureSource, rgb
 from tunewright.parts.images.reader import Reader
 from tunewright.parts.images.store import as_uint8
 from tunewright.parts.images.table import Place
@@ -176,6 +177,19 @@ class TestReader:
         with pytest.raises(DataError, match=r"q\.zip/a/2\.png cannot be unpacked.*CRC"):
             reader.content(Place(tmp_path / "q.zip", "a/2.png"))
         reader.close()
+
+    @pytest.mark.parametrize("kind", [ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA])
+    def test_a_damaged_member_of_a_compressed_zip(self, tmp_path, kind):
+        """What the decompressor meets first is its own error, not a wrong checksum."""
+        file = write_zip(tmp_path / "p.zip", {"a/2.png": bytes(range(256)) * 4}, kind)
+        content = bytearray(file.read_bytes())
+        content[45:60] = b"\xff" * 15
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"p\.zip/a/2\.png cannot be.*skip_bad=true") as refused:
+            Reader().content(Place(file, "a/2.png"))
+        assert "no such file" not in refused.value.came
+        with PictureSource(file) as source, pytest.raises(DataError, match=r"a/2\.png"):
+            source.open("a/2.png")
 
     def test_boxes_are_cut_after_rotation(self, tmp_path):
         exif = Image.Exif()
