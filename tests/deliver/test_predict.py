@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -149,6 +150,16 @@ def test_without_its_training_data_a_run_still_predicts(place, tmp_path):
         predicted(place, tmp_path / "c.csv", tta=True, **options)
     found = predicted(place, tmp_path / "c.csv", tta=True, force=True, **options)
     assert "gone" in found["tta"]["unknown"]
+
+
+def test_names_that_are_not_utf8_are_refused_before_the_work(place, tmp_path):
+    folder = draw_test(tmp_path / "test", 3)
+    (folder / "img_1.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    heard = []
+    with pytest.raises(DataError, match=r"'caf\\udce9\.png'.*in UTF-8.*Rename") as refused:
+        predicted(place, tmp_path / "p.csv", data=folder, told=lambda *said: heard.append(said))
+    assert str(refused.value).encode()
+    assert heard == []
 
 
 def test_unreadable_pictures_are_refused_or_answered(place, tmp_path):

@@ -161,8 +161,17 @@ def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
 def test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
     """The pictures to predict: those of `data`, else the test set beside the training data.
 
-    That is a folder `test` there, or the test split. Raises DataError when there is neither.
+    That is a folder `test` there, or the test split. Raises DataError when there is neither, and
+    for names that no file of predictions can hold.
     """
+    from tunewright.parts.classify.prediction_files import check_ids
+
+    table = _test_table(classifier, data)
+    check_ids(table.origin, table.ids)
+    return table
+
+
+def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
     from tunewright.parts.images.sources import open_table
 
     if data is not None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from tunewright.errors import ConfigError, RunError
 from tunewright.parts.classify import export
+from tunewright.parts.classify.normalised_linear import normalise_classifier
 from tunewright.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,10 +28,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return made_run(place / "run", place / "data", steps=10)
 
 
-def exported(run, tmp_path, to: str, *, half: bool):
+def exported(run, tmp_path, to: str, *, half: bool, classifier=None):
     if to == "onnx" and not ONNX:
         pytest.skip("needs the extra `onnx`: pip install 'tunewright[onnx]'")
-    classifier = opened(run)
+    classifier = classifier or opened(run)
     file = tmp_path / f"model{export.SUFFIXES[to]}"
     export.write(classifier, file, to, run.read_config(), half=half)
     return classifier, file, export.read_back(classifier, file, to)
@@ -52,6 +53,16 @@ def test_half_is_nearly_the_model_and_is_scored(run, tmp_path, to):
     assert 0.0 < difference < 0.1
     found = export.accuracy(classifier, answers)
     assert found == pytest.approx(export.accuracy(classifier), abs=0.08)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_classifier_by_angle_is_halved_too(run, tmp_path, to):
+    """As `loss.type=ldam` has it; its cosines are computed in float32."""
+    classifier = opened(run)
+    normalise_classifier(classifier.model, len(classifier.classes), scale=8.0)
+    _, _, answers = exported(run, tmp_path, to, half=True, classifier=classifier)
+    difference = export.largest_difference(classifier, answers, export.sample(classifier))
+    assert 0.0 < difference < 0.1
 
 
 def test_the_header_says_how_to_use_the_weights(run, tmp_path):

@@ -63,6 +63,20 @@ def test_a_damaged_zip_is_found_out(tmp_path):
         verify_zip(file)
 
 
+def test_a_damaged_text_is_found_out(tmp_path):
+    """Texts are compressed: what is damaged in them stops the decompressor."""
+    file = tmp_path / "a.zip"
+    write_zip(file, contents())
+    with zipfile.ZipFile(file) as archive:
+        entry = archive.getinfo("README.md")
+    content = bytearray(file.read_bytes())
+    at = entry.header_offset + 30 + len("README.md")
+    content[at : at + 4] = b"\xff" * 4
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.zip is no readable ZIP .*decompressing"):
+        verify_zip(file)
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_twice_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:

@@ -65,6 +65,10 @@ def test_views_can_be_typed_again(views):
         ({"words": {"tta.mean": "median"}}, "logits or probabilities"),
         ({"words": {"tta.rotate": "nan"}}, "degrees"),
         ({"words": {"tta.rotate": ".nan"}}, "degrees"),
+        ({"words": {"tta.rotate": "["}}, r"tta\.rotate = '\[' .*: expected degrees"),
+        ({"words": {"tta.hflip": "{"}}, r"tta\.hflip = '\{' .*expected true or false"),
+        ({"words": {"tta.mean": "'"}}, "logits or probabilities"),
+        ({"named": "brightness=2020-99-99"}, "0.1 for 10 %"),
     ],
 )
 def test_what_is_no_view_is_refused(given, text):

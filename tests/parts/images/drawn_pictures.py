@@ -54,9 +54,9 @@ def write_jsonl(path, records):
     return path
 
 
-def write_zip(path, members):
-    """`{"a/1.png": number or bytes}` as a stored archive."""
-    with zipfile.ZipFile(path, "w") as archive:
+def write_zip(path, members, compression=zipfile.ZIP_STORED):
+    """`{"a/1.png": number or bytes}` as an archive."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, encoded(content) if isinstance(content, int) else content)
     return path

@@ -64,9 +64,28 @@ class TestSplits:
     def test_test_only_when_asked_for(self, tmp_path):
         class_folders(tmp_path, {"a": 20, "b": 20})
         sets = opened(tmp_path, val_split=0.2, test_split=0.25)
-        assert len(sets.test) == 10
-        assert len(sets.train) + len(sets.valid) == 30
-        assert len(sets.valid) == 6
+        assert [len(s) for s in (sets.train, sets.valid, sets.test)] == [22, 8, 10]
+
+    def test_both_shares_are_of_all_pictures(self, tmp_path):
+        """As the guide's .70/.15/.15; .15 / .85 of 340 is a little more than 60 in floats."""
+        class_folders(tmp_path, dict.fromkeys("abcd", 100))
+        sets = opened(tmp_path, val_split=0.15, test_split=0.15)
+        assert [len(s) for s in (sets.train, sets.valid, sets.test)] == [280, 60, 60]
+        assert sets.valid.counts.tolist() == [15] * 4
+
+    def test_earlier_runs_took_validation_of_what_test_left(self, tmp_path):
+        class_folders(tmp_path, {"a": 20, "b": 20})
+        shares = {"val_split": 0.2, "test_split": 0.25}
+        now = opened(tmp_path, **shares)
+        then = open_sets(ImagesData(dir=str(tmp_path), **shares), val_of="rest")
+        assert [len(s) for s in (then.train, then.valid, then.test)] == [24, 6, 10]
+        assert then.test.ids == now.test.ids
+        assert (then.val_of, now.val_of) == ("rest", "all")
+
+    def test_a_given_test_set_is_no_part_of_the_whole(self, tmp_path):
+        class_folders(tmp_path, {"train/a": 10, "train/b": 10, "test/a": 50, "test/b": 50})
+        sets = opened(tmp_path, val_split=0.2, test_split=0.5)
+        assert [len(s) for s in (sets.train, sets.valid, sets.test)] == [16, 4, 100]
 
     def test_folds(self, tmp_path):
         class_folders(tmp_path, {"a": 12, "b": 8})

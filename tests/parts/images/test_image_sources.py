@@ -1,6 +1,7 @@
 """Each source is recognised by what is there; each way in which it is wrong is told."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -324,6 +325,9 @@ class TestIndex:
         }
 
 
+FRAME = {"crop_path": None, "image_path": "crops/0.png"}
+
+
 class TestManifest:
     def records(self, folder, n=4, **more):
         for at in range(n):
@@ -415,7 +419,19 @@ class TestManifest:
             ({"crop_path": "crops/9.png"}, r"crops/9\.png of .* does not exist"),
             ({"crop_path": None, "image_path": "crops/0.png", "bbox_xyxy": [5, 5, 2, 9]}, "bbox_"),
             ({"crop_path": None, "image_path": "crops/0.png", "bbox_xyxy": "all"}, "bbox_xyxy"),
+            (FRAME | {"bbox_xyxy": [0, 0, math.inf, 9]}, r"bbox_xyxy = \[0, 0, inf, 9\] in line 1"),
+            (FRAME | {"bbox_xyxy": [0, 0, 10**400, 9]}, "bbox_xyxy = .* in line 1"),
+            (FRAME | {"bbox_xyxy": [0, math.nan, 5, 9]}, "bbox_xyxy = .* in line 1"),
             ({"label": None}, r"1 of 4 .* have no label"),
+            ({"split": 1}, r"split = 1 in line 1 of .*expected text"),
+            ({"meta": "x"}, r"meta = 'x' in line 1 of .*expected an object"),
+            ({"label": ["a"]}, r"label = \['a'\] in line 1 of .*expected text or a number"),
+            ({"label_idx": [0]}, r"label_idx = \[0\] in line 1 of .*expected a whole number"),
+            ({"label_idx": "0"}, r"label_idx = '0' in line 1 of .*expected a whole number"),
+            ({"label_idx": 0.5}, r"label_idx = 0\.5 in line 1 of .*expected a whole number"),
+            ({"label_idx": True}, r"label_idx = True in line 1 of .*expected a whole number"),
+            ({"crop_path": 7}, r"crop_path = 7 in line 1 of .*expected text"),
+            ({"id": {"n": 1}}, r"id = \{'n': 1\} in line 1 of .*expected text or a number"),
             ({"id": "veh_1_2"}, "'veh_1_2' stands twice, in line 1 of .* line 3 of"),
         ],
     )
@@ -424,6 +440,18 @@ class TestManifest:
         records[0] |= change
         with pytest.raises(DataError, match=message):
             open_table(write_jsonl(tmp_path / "manifest.jsonl", records))
+
+    def test_whole_numbers_may_be_floats(self, tmp_path):
+        """As pandas writes a column of which some rows have none."""
+        records = [r | {"label_idx": float("ba".index(r["label"]))} for r in self.records(tmp_path)]
+        assert open_table(write_jsonl(tmp_path / "manifest.jsonl", records)).classes == ("b", "a")
+        bare = [r | {"label": None} for r in records]
+        assert open_table(write_jsonl(tmp_path / "manifest.jsonl", bare)).classes == ("0", "1")
+
+    def test_what_is_not_read_may_be_odd(self, tmp_path):
+        records = self.records(tmp_path, label_idx="", split=0)
+        place = write_jsonl(tmp_path / "manifest.jsonl", records)
+        assert len(open_table(place, labelled=False)) == 4
 
     def test_missing_pictures_are_named(self, tmp_path):
         records = self.records(tmp_path)

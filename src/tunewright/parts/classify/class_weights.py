@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tunewright.errors import ConfigError
+
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Modulation = Literal["linear", "cosine", "step"]
@@ -18,6 +20,16 @@ LISTED = 12
 """Classes whose effective weights are told one by one."""
 EVEN = 1.01
 """Up to this ratio of the largest to the smallest weight, a loss corrects nothing."""
+
+
+def check_each_class(alpha: Sequence[float], classes: int) -> None:
+    """Raise ConfigError unless `loss.alpha` has a number for each class."""
+    if len(alpha) != classes:
+        raise ConfigError(
+            f"loss.alpha has {len(alpha)} numbers",
+            expected=f"{classes}, one for each class in the order of the classes",
+            remedy="loss.alpha=from_counts computes them.",
+        )
 
 
 def present_counts(class_counts: Counts) -> Floats:

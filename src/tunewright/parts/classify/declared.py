@@ -7,24 +7,27 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError
 from tunewright.parts.classify.class_groups import unmeasured
 from tunewright.parts.classify.config import ClassifyConfig
-from tunewright.parts.classify.loss_config import loss_notices
+from tunewright.parts.classify.loss_config import check_loss, loss_notices
 from tunewright.parts.classify.model_config import check_model
 from tunewright.parts.classify.timm_facts import input_size
 from tunewright.parts.classify.weights import check_weights
 from tunewright.parts.images import sets
 from tunewright.parts.images.progress import ShowProgress
 from tunewright.parts.images.room import choose
-from tunewright.parts.images.sets import ImageSets
+from tunewright.parts.images.sets import ImageSets, ValOf
 from tunewright.parts.images.store import build_store
 
 GROUPS = Path(__file__).parent / "conf"
 """YAML groups that these recipes share: `augmentation`, `loss`."""
 
 
-def open_sets(config: RunConfig) -> ImageSets:
-    """The pictures of `config`; the recipe's embedded ones where it names none."""
+def open_sets(config: RunConfig, *, val_of: ValOf = "all") -> ImageSets:
+    """The pictures of `config`; the recipe's embedded ones where it names none.
+
+    val_of: as in `parts.images.sets.open_sets`.
+    """
     assert isinstance(config, ClassifyConfig)
-    return sets.open_sets(config.data, make_default=config.write_embedded)
+    return sets.open_sets(config.data, make_default=config.write_embedded, val_of=val_of)
 
 
 def facts(config: RunConfig) -> Mapping[str, float]:
@@ -42,21 +45,24 @@ def fingerprints(config: RunConfig) -> Mapping[str, str]:
 def check(config: RunConfig) -> list[str]:
     """Notices, before anything trains; the pictures are decoded here, where progress is seen.
 
-    Raises DataError for pictures that cannot be used, ConfigError for a model that cannot be
-    built, or whose weights cannot be had.
+    Raises DataError for pictures of any set that cannot be used, ConfigError for a model that
+    cannot be built, or whose weights cannot be had, and for a loss that does not fit the classes.
     """
     assert isinstance(config, ClassifyConfig)
     check_model(config.model)
     with ShowProgress("reading pictures") as progress:
         found = sets.open_sets(config.data, make_default=config.write_embedded, progress=progress)
     _check_goals(config, found)
+    check_loss(config.loss, len(found.classes))
     size = input_size(config.model, config.data.image_size)
     kept = choose(found.train, size, wanted=config.data.store)
     decoded: tuple[str, ...] = ()
     if kept.store != "stream":
         with ShowProgress("decoding pictures") as progress:
             skip_bad = config.data.skip_bad
-            decoded = build_store(found.train, size, progress=progress, skip_bad=skip_bad).notices
+            # A trial opens every set; what skip_bad has left out of them is still in the whole.
+            every = found.train if skip_bad else found.train.whole or found.train
+            decoded = build_store(every, size, progress=progress, skip_bad=skip_bad).notices
     return [
         *found.notices,
         *decoded,

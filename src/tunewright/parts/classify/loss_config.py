@@ -13,6 +13,7 @@ from pydantic import Field, PlainSerializer, PlainValidator
 
 from tunewright.config.section import Fraction, NotNegative, Positive, Section
 from tunewright.parts.classify.class_weights import (
+    check_each_class,
     class_balanced,
     double_correction,
     inverse_power,
@@ -173,6 +174,12 @@ def inert_settings(section: LossSection) -> list[str]:
     if isinstance(section, Ldam) and section.drw_fraction == 1:
         return ["drw_beta"]
     return []
+
+
+def check_loss(section: LossSection, classes: int) -> None:
+    """Raise ConfigError for a loss that has not a number for each class where it should."""
+    if isinstance(section, Focal) and isinstance(section.alpha, tuple):
+        check_each_class(section.alpha, classes)
 
 
 def final_weights(

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunewright.errors import ConfigError
 from tunewright.parts.classify import class_weights as formulas
 from tunewright.parts.classify.class_weights import Counts, Floats
 from tunewright.registry import Registry
@@ -252,12 +251,8 @@ def _class_alpha(
     """For each class [C], not rescaled where the user gave numbers."""
     if alpha == "from_counts":
         return formulas.inverse_power(counts, 1.0)
-    if isinstance(alpha, tuple) and len(alpha) != len(counts):
-        raise ConfigError(
-            f"loss.alpha has {len(alpha)} numbers",
-            expected=f"{len(counts)}, one for each class in the order of the classes",
-            remedy="loss.alpha=from_counts computes them.",
-        )
+    if isinstance(alpha, tuple):
+        formulas.check_each_class(alpha, len(counts))
     return np.asarray(np.ones(len(counts)) * (1.0 if alpha is None else np.asarray(alpha)))
 
 

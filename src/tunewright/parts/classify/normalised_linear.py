@@ -22,7 +22,8 @@ class NormalisedLinear(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Logits in [-scale, scale]."""
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
-        return self.scale * F.linear(F.normalize(wide, dim=-1), F.normalize(self.weight, dim=-1))
+        weight = self.weight.to(wide.dtype)  # it may be halved as well
+        return self.scale * F.linear(F.normalize(wide, dim=-1), F.normalize(weight, dim=-1))
 
     def extra_repr(self) -> str:
         """What `print(model)` shows of it."""

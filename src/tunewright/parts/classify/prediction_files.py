@@ -14,6 +14,22 @@ SHOWN = 5
 """How many ids an error names."""
 
 
+def check_ids(origin: Path, ids: Sequence[str]) -> None:
+    """Raise DataError for ids that no file of predictions can hold: file names that are not UTF-8.
+
+    origin: where they come from, for the message.
+    """
+    try:
+        "".join(ids).encode("utf-8")
+    except UnicodeEncodeError:
+        wrong = [name for name in ids if name != name.encode("utf-8", "ignore").decode("utf-8")]
+        raise DataError(
+            _listed(f"of {len(ids)} names in {origin} cannot be written", wrong),
+            expected="names in UTF-8",
+            remedy="Rename these files.",
+        ) from None
+
+
 def write_predictions(file: Path, ids: Sequence[str], labels: Iterable[str]) -> None:
     """Write `image_id,label`: UTF-8 without BOM, LF, ids exactly as given and in their order."""
     _write(file, [HEADER, *zip(ids, labels, strict=True)])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tunewright.errors import DataError
 from tunewright.parts.classify.prediction_files import check_predictions, read_predictions
+from tunewright.parts.damaged_zip import UNPACKABLE
 from tunewright.runs.atomic import write_with
 
 REQUIRED = (
@@ -90,7 +91,7 @@ def verify_zip(file: Path) -> list[Packed]:
         with zipfile.ZipFile(file) as archive:
             broken = archive.testzip()
             entries = archive.infolist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, *UNPACKABLE) as error:
         raise DataError(
             f"{file} is no readable ZIP ({error})", remedy="Pack it again: tunewright submit RUN"
         ) from None

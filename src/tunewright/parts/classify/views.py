@@ -113,7 +113,7 @@ def _changed(views: Views, name: str, written: str | None, *, where: str) -> Vie
             remedy=did_you_mean(name, NAMES) or "For example --views hflip,vflip,rotate=5.",
         )
     usual = {"rotate": DEGREES, "brightness": BRIGHTNESS}.get(name, True)
-    value: Any = usual if written is None else yaml.safe_load(written)
+    value: Any = usual if written is None else _value(written)
     if name in ("hflip", "vflip"):
         if not isinstance(value, bool):
             raise ConfigError(f"tta.{name} = {value!r}", expected="true or false", where=where)
@@ -131,6 +131,14 @@ def _changed(views: Views, name: str, written: str | None, *, where: str) -> Vie
         raise ConfigError(f"tta.{name} = {value!r}", expected=unit, where=where)
     changed = {name: float(value)}
     return replace(views, **changed)
+
+
+def _value(written: str) -> Any:
+    """As YAML reads it; what it cannot read stays text, which is refused with what was expected."""
+    try:
+        return yaml.safe_load(written)
+    except (yaml.YAMLError, ValueError):  # ValueError: of what looks like a date and is none
+        return written
 
 
 def _typed(value: object) -> str:

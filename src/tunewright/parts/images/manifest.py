@@ -1,8 +1,10 @@
 """The JSONL manifest of the long-tail guide: one line a crop, with box, label, split and camera."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from tunewright.errors import DataError, did_you_mean
@@ -14,6 +16,19 @@ CLASSES = "class_to_idx.json"
 KEYS = ("id", "image_path", "crop_path", "bbox_xyxy", "label", "label_idx", "split", "meta")
 DECLARED = ("camera_id", "track_id")
 Record = dict[str, Any]
+TEXT, WORD = "text", "text or a number"
+TYPES: Mapping[str, tuple[type | UnionType, str]] = {
+    "id": (str | int | float, WORD),
+    "image_path": (str, TEXT),
+    "crop_path": (str, TEXT),
+    "label": (str | int | float, WORD),
+    "label_idx": (int, "a whole number"),
+    "split": (str, TEXT),
+    "meta": (dict, 'an object, such as {"camera_id": 3}'),
+}
+"""What a record may hold besides null; `bbox_xyxy` is checked where it is used."""
+LABELLING = ("label", "label_idx", "split", "meta")
+"""What is read for a training alone."""
 
 
 def manifest_in(folder: Path) -> Path | None:
@@ -39,6 +54,8 @@ def read_manifest(file: Path, *, labelled: bool, group_by: str | None) -> ImageT
     Raises DataError, naming the line, for a record that cannot be used.
     """
     records = _records(file)
+    for line, record in records:
+        _check_types(file, line, record, labelled=labelled)
     root = _root(file, records)
     order = _order(file, records) if labelled else {}
     name_of = {index: name for name, index in order.items()}
@@ -81,6 +98,22 @@ def _records(file: Path) -> list[tuple[int, Record]]:
     return records
 
 
+def _check_types(file: Path, line: int, record: Record, *, labelled: bool) -> None:
+    """Raise DataError for a value of another type; whole floats become integers in place."""
+    for key, (kind, expected) in TYPES.items():
+        value = record.get(key)
+        if value is None or (key in LABELLING and not labelled):
+            continue
+        if kind is int and isinstance(value, float) and value.is_integer():
+            record[key] = int(value)  # as pandas writes it where other rows have none
+        elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise DataError(
+                f"{key} = {value!r} in line {line:,} of {file}",
+                expected=f"{expected}, or null",
+                remedy="Correct the line, or take it out.",
+            )
+
+
 def _place(file: Path, line: int, record: Record, root: Path) -> Place:
     crop, image = record.get("crop_path"), record.get("image_path")
     if not crop and not image:
@@ -100,7 +133,10 @@ def _place(file: Path, line: int, record: Record, root: Path) -> Place:
 
 def _box(file: Path, line: int, box: Any) -> tuple[float, float, float, float]:
     numbers = isinstance(box, list) and all(
-        isinstance(edge, int | float) and not isinstance(edge, bool) for edge in box
+        isinstance(edge, int | float)
+        and not isinstance(edge, bool)
+        and abs(edge) <= sys.float_info.max  # JSON of Python has NaN and Infinity as well
+        for edge in box
     )
     if not numbers or len(box) != 4 or not (box[0] < box[2] and box[1] < box[3]):
         raise DataError(

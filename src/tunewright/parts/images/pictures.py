@@ -21,6 +21,7 @@ from typing import Generic, Self, TypeVar
 from PIL import ExifTags, Image
 
 from tunewright.errors import DataError, did_you_mean
+from tunewright.parts.damaged_zip import UNPACKABLE
 
 T = TypeVar("T")
 DEEP_MODES = ("I", "F")  # 16- and 32-bit grey, which Pillow would clip instead of scaling
@@ -134,9 +135,9 @@ class PictureSource(AbstractContextManager["PictureSource"]):
                 remedy=did_you_mean(name, self._names())
                 or "Check the path, or skip such files with skip_bad=true.",
             ) from None
-        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as e:
+        except UNPACKABLE as error:
             raise DataError(
-                f"{name!r} in {self.place} cannot be unpacked ({e})",
+                f"{name!r} in {self.place} cannot be unpacked ({error})",
                 remedy="Copy the archive again, or skip such files with skip_bad=true.",
             ) from None
 
@@ -183,6 +184,7 @@ def rgb(content: bytes, name: object) -> Image.Image:
 
 def _upright(picture: Image.Image) -> Image.Image:
     """Turned as its EXIF says; Pillow's own `exif_transpose` copies also what is upright."""
+    picture.load()  # turns a TIFF, and then its EXIF no longer asks for it
     try:
         turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except (*BROKEN, TypeError):

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from tunewright.errors import DataError
+from tunewright.parts.damaged_zip import UNPACKABLE
 from tunewright.parts.images.pictures import rgb
 from tunewright.parts.images.table import Place
 
@@ -40,13 +41,16 @@ class Reader:
                 return place.file.read_bytes()
             return self._archive(place.file).read(place.member)
         except (KeyError, OSError) as error:
-            why = getattr(error, "strerror", None) or "there is no such file in it"
+            if isinstance(error, KeyError):
+                why = "there is no such file in it"
+            else:
+                why = error.strerror or str(error)
             raise DataError(
                 f"{place} cannot be read ({why})", remedy=f"Check the path, {SKIP}."
             ) from None
-        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as e:
+        except UNPACKABLE as error:
             raise DataError(
-                f"{place} cannot be unpacked ({e})", remedy=f"Copy the archive again, {SKIP}."
+                f"{place} cannot be unpacked ({error})", remedy=f"Copy the archive again, {SKIP}."
             ) from None
 
     def picture(self, place: Place) -> Image.Image:

@@ -38,7 +38,7 @@ Pixels = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 """Called with how many pictures are done, and how many there are."""
 SKIPPED = -1
-VERSION = f"1-{PIL.__version__}"  # another Pillow may decode and scale a little differently
+VERSION = f"2-{PIL.__version__}"  # another Pillow may decode and scale a little differently
 UNUSED_DAYS = 30
 """Stores that nobody asked for in so long are removed when another one is built."""
 SPARE_BYTES = 1 << 28  # 256 MiB stay free on the disk

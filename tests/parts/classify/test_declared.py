@@ -1,0 +1,37 @@
+"""What is said of data and settings before anything trains."""
+
+from pathlib import Path
+
+import pytest
+from practice.pictures.drawn import draw_set
+
+from tunewright.config.compose import compose
+from tunewright.errors import ConfigError, DataError
+from tunewright.parts.classify.declared import check, open_sets
+from tunewright.parts.images.table import ImageTable
+from tunewright.recipes.find import find_recipe
+
+TINY = ("model.name=test_resnet", "model.fusion=none", "data.image_size=16")
+
+
+def configured(folder: Path, *words: str):
+    return compose(find_recipe("longtail"), [f"data.dir={folder}", *TINY, *words]).config
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_a_broken_picture_of_any_set_stops_before_the_first_trial(tmp_path, split):
+    config = configured(draw_set(tmp_path / "data", (20, 20, 20)))
+    table = getattr(open_sets(config), split)
+    assert isinstance(table, ImageTable)
+    table.places[0].file.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=f"{table.places[0].file.name} is no readable picture"):
+        check(config)
+    skipping = configured(tmp_path / "data", "data.skip_bad=true")
+    assert sum("skipped" in notice for notice in check(skipping)) == 1
+
+
+def test_a_weight_is_missing(tmp_path):
+    folder = draw_set(tmp_path / "data", (6, 5, 4))
+    assert check(configured(folder, "loss=focal", "loss.alpha=[1,2,3]"))
+    with pytest.raises(ConfigError, match=r"loss\.alpha has 2 numbers: expected 3, one for each"):
+        check(configured(folder, "loss=focal", "loss.alpha=[1,2]"))
