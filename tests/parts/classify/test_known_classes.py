@@ -4,14 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from practice.pictures.drawn import draw_set
-from safetensors.torch import save_file
 
-from tunewright.config.check import checked
-from tunewright.config.compose import compose
 from tunewright.errors import DataError
-from tunewright.parts.classify.classifier import open_classifier
 from tunewright.parts.classify.known_classes import (
     FILE,
     KnownClasses,
@@ -21,15 +16,9 @@ from tunewright.parts.classify.known_classes import (
     read_classes,
     write_classes,
 )
-from tunewright.parts.classify.setup import make_model
 from tunewright.parts.images.config import ImagesData
 from tunewright.parts.images.sets import ImageSets, open_sets
-from tunewright.recipes.find import find_recipe
-from tunewright.recipes.longtail.config import LongtailConfig
-from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
-
-TINY = ("model.name=test_resnet", "model.fusion=none", "data.image_size=16")
 
 
 @pytest.fixture
@@ -42,7 +31,6 @@ def test_the_first_time_they_come_from_the_sets_and_stay(sets, tmp_path):
     folder = RunFolder(tmp_path / "run")
     first = known_classes(folder, lambda: sets, "data")
     assert first.classes == ("blue", "green", "red")
-    assert first.val_of == "all"
     assert sum(first.counts) == len(sets.train)
 
     def gone() -> ImageSets:
@@ -58,31 +46,6 @@ def test_everything_is_read_back(tmp_path):
     folder = RunFolder(tmp_path / "run")
     write_classes(folder, known)
     assert read_classes(folder) == known
-
-
-def test_a_run_of_before_keeps_its_validation_set(tmp_path):
-    """It took `val_split` of what the test set left, and says nothing of it."""
-    data = draw_set(tmp_path / "data", (20, 20, 20))
-    tree = compose(
-        find_recipe("longtail"),
-        [f"data.dir={data}", "data.test_split=0.25", "data.val_split=0.2", *TINY],
-    ).tree
-    config = checked(tree, LongtailConfig)
-    folder = RunFolder(tmp_path / "run")
-    folder.write_config(tree)
-    weights = make_model(config, 3).state_dict()
-    folder.checkpoints.mkdir(exist_ok=True)
-    save_file(weights, folder.checkpoints / "best.safetensors")
-    cpu = torch.device("cpu")
-    stored = KnownClasses.of(open_sets(config.data, val_of="rest"), config.data.dir).as_json()
-    assert stored.pop("val_of") == "rest"
-    write_json(folder.path / FILE, stored)
-    opened = open_classifier(folder, LongtailConfig, cpu)
-    sets = opened.sets
-    assert [len(s) for s in (sets.train, sets.valid, sets.test)] == [36, 9, 15]
-    assert opened.class_counts.tolist() == sets.class_counts.tolist()
-    write_classes(folder, KnownClasses.of(open_sets(config.data), config.data.dir))
-    assert len(open_classifier(folder, LongtailConfig, cpu).sets.valid) == 12
 
 
 @pytest.mark.parametrize(

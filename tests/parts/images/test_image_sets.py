@@ -73,15 +73,6 @@ class TestSplits:
         assert [len(s) for s in (sets.train, sets.valid, sets.test)] == [280, 60, 60]
         assert sets.valid.counts.tolist() == [15] * 4
 
-    def test_earlier_runs_took_validation_of_what_test_left(self, tmp_path):
-        class_folders(tmp_path, {"a": 20, "b": 20})
-        shares = {"val_split": 0.2, "test_split": 0.25}
-        now = opened(tmp_path, **shares)
-        then = open_sets(ImagesData(dir=str(tmp_path), **shares), val_of="rest")
-        assert [len(s) for s in (then.train, then.valid, then.test)] == [24, 6, 10]
-        assert then.test.ids == now.test.ids
-        assert (then.val_of, now.val_of) == ("rest", "all")
-
     def test_a_given_test_set_is_no_part_of_the_whole(self, tmp_path):
         class_folders(tmp_path, {"train/a": 10, "train/b": 10, "test/a": 50, "test/b": 50})
         sets = opened(tmp_path, val_split=0.2, test_split=0.5)

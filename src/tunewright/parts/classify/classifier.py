@@ -13,7 +13,7 @@ from tunewright.parts.classify.declared import open_sets
 from tunewright.parts.classify.known_classes import check_same, data_dir_of, known_classes
 from tunewright.parts.classify.setup import make_model, normalisation
 from tunewright.parts.images.batches import Normalisation, normalised
-from tunewright.parts.images.sets import ImageSets, ValOf
+from tunewright.parts.images.sets import ImageSets
 from tunewright.runs.folder import RunFolder
 from tunewright.training.checkpoint import load_weights
 
@@ -24,7 +24,7 @@ class Classifier:
 
     model: in evaluation mode, on `device`. classes: as the source writes them; the index is
     the label. size: pixels on a side of what the model takes. class_counts: [C] int64, of the
-    training set. val_of: what its validation set is a share of; see `parts.images.sets`.
+    training set.
     """
 
     folder: RunFolder
@@ -35,7 +35,6 @@ class Classifier:
     normalise: Normalisation
     class_counts: Tensor
     device: torch.device
-    val_of: ValOf = "all"
 
     @cached_property
     def sets(self) -> ImageSets:
@@ -43,7 +42,7 @@ class Classifier:
 
         A prediction does not need them. Raises DataError where they are gone, or are others now.
         """
-        return check_same(self.folder, self.classes, open_sets(self.config, val_of=self.val_of))
+        return check_same(self.folder, self.classes, open_sets(self.config))
 
     def logits(self, pictures: Tensor) -> Tensor:
         """Logits [B, C] in float32 of pictures [B, 3, size, size], uint8 on any device."""
@@ -87,5 +86,4 @@ def open_classifier(
         normalisation(model),
         torch.tensor(known.counts),
         device,
-        known.val_of,
     )

@@ -14,20 +14,17 @@ from tunewright.parts.classify.weights import check_weights
 from tunewright.parts.images import sets
 from tunewright.parts.images.progress import ShowProgress
 from tunewright.parts.images.room import choose
-from tunewright.parts.images.sets import ImageSets, ValOf
+from tunewright.parts.images.sets import ImageSets
 from tunewright.parts.images.store import build_store
 
 GROUPS = Path(__file__).parent / "conf"
 """YAML groups that these recipes share: `augmentation`, `loss`."""
 
 
-def open_sets(config: RunConfig, *, val_of: ValOf = "all") -> ImageSets:
-    """The pictures of `config`; the recipe's embedded ones where it names none.
-
-    val_of: as in `parts.images.sets.open_sets`.
-    """
+def open_sets(config: RunConfig) -> ImageSets:
+    """The pictures of `config`; the recipe's embedded ones where it names none."""
     assert isinstance(config, ClassifyConfig)
-    return sets.open_sets(config.data, make_default=config.write_embedded, val_of=val_of)
+    return sets.open_sets(config.data, make_default=config.write_embedded)
 
 
 def facts(config: RunConfig) -> Mapping[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import DataError, NotWritten
-from tunewright.parts.images.sets import ImageSets, ValOf
+from tunewright.parts.images.sets import ImageSets
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 
@@ -22,7 +22,7 @@ class KnownClasses:
     """As `ImageTable` has them: classes as written, their training counts, names, category ids.
 
     data_dir: where the pictures lay, absolute, so that a run can be used from any directory;
-    None for an embedded set. val_of: what `val_split` was a share of; see `parts.images.sets`.
+    None for an embedded set.
     """
 
     classes: tuple[str, ...]
@@ -30,7 +30,6 @@ class KnownClasses:
     names: Mapping[str, str] = field(default_factory=dict)
     category_ids: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
-    val_of: ValOf = "all"
 
     @classmethod
     def of(cls, sets: ImageSets, data_dir: str | None) -> "KnownClasses":
@@ -42,7 +41,6 @@ class KnownClasses:
             dict(table.class_names),
             dict(table.category_ids),
             None if data_dir is None else str(Path(data_dir).expanduser().absolute()),
-            sets.val_of,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -53,7 +51,6 @@ class KnownClasses:
             "names": dict(self.names),
             "category_ids": dict(self.category_ids),
             "data_dir": self.data_dir,
-            "val_of": self.val_of,
         }
 
 
@@ -89,8 +86,7 @@ def read_classes(folder: RunFolder) -> KnownClasses | None:
             remedy="Delete it where the training data is: it is then written again.",
         ) from None
     names, ids = stored.get("names", {}), stored.get("category_ids", {})
-    val_of: ValOf = "all" if stored.get("val_of") == "all" else "rest"  # when none was written
-    return KnownClasses(classes, counts, names, ids, stored.get("data_dir"), val_of)
+    return KnownClasses(classes, counts, names, ids, stored.get("data_dir"))
 
 
 def write_classes(folder: RunFolder, known: KnownClasses) -> None:

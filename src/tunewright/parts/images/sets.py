@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -25,8 +24,6 @@ from tunewright.runs.cache import cache_folder, made_once
 MakeDefault = Callable[[Path], None]
 """Draws a recipe's embedded set (picture files and an index.csv) into an empty folder."""
 Progress = Callable[[int, int], None]
-ValOf = Literal["all", "rest"]
-"""What `val_split` is a share of where a test set is made: all pictures, or what test leaves."""
 
 SAMPLED = 12
 """Pictures that are opened to learn how large they are."""
@@ -37,14 +34,12 @@ class ImageSets:
     """Train, validation and, where there is one, test; what to tell the user.
 
     All are parts of one whole table, so that one store holds the pictures of every split and fold.
-    val_of: as `open_sets` was told.
     """
 
     train: ImageTable
     valid: ImageTable
     test: ImageTable | None
     notices: tuple[str, ...]
-    val_of: ValOf = "all"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,7 +57,6 @@ def open_sets(
     *,
     make_default: MakeDefault | None = None,
     progress: Progress | None = None,
-    val_of: ValOf = "all",
 ) -> ImageSets:
     """Find, split and check the pictures of a configuration; nothing is decoded.
 
@@ -71,8 +65,7 @@ def open_sets(
     `test_split` asks for it. With `skip_bad` every picture is decoded once, to leave out those
     that cannot be. make_default: draws the embedded set, which is used when `data.dir` is null,
     and kept until a file beside the one that defines this function changes. progress: called
-    while pictures are hashed or checked. val_of: `rest` is how runs were split before they
-    said so in their folders.
+    while pictures are hashed or checked.
     Raises DataError for what cannot be used, ConfigError for a split that cannot be made.
     """
     _check_shares(data)
@@ -89,7 +82,7 @@ def open_sets(
         check_leaks(table, keys, given)
     elif (found := leaks_of(table, keys, given)) is not None:
         notices.append(f"{found}: scores on what train has seen are too good (data.leaks=warn)")
-    splits = _completed(data, table, keys, given, notices, val_of)
+    splits = _completed(data, table, keys, given, notices)
     parts = {name: table.take(splits == name) for name in ("train", "valid", "test")}
     train, valid, test = parts["train"], parts["valid"], parts["test"]
     if not len(train) or not len(valid):
@@ -99,7 +92,7 @@ def open_sets(
             remedy="Set data.val_split, or add pictures or groups.",
         )
     notices += _told(data, train, valid, test if len(test) else None)
-    return ImageSets(train, valid, test if len(test) else None, tuple(notices), val_of)
+    return ImageSets(train, valid, test if len(test) else None, tuple(notices))
 
 
 def facts(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, float]:
@@ -161,7 +154,6 @@ def _completed(
     keys: Sequence[str],
     given: Sequence[str],
     notices: list[str],
-    val_of: ValOf,
 ) -> np.ndarray:
     """The split of each row: as given, and what lacks taken from train."""
     splits = np.array(given, dtype=object)
@@ -170,8 +162,8 @@ def _completed(
         rows, units = _free(table, keys, splits, ["train", "valid"] if data.folds else ["train"])
         out = held_out(table.labels[rows], units, data.test_split, data.split_seed)
         splits[rows[out]] = "test"
-        if val_of == "all":  # .15 / .85 of the 340 that are left of 400 are 60, not 60.00000001
-            val_share = val_share / (1 - data.test_split) - ROUNDING
+        # Of all pictures: .15 / .85 of the 340 that are left of 400 are 60, not 60.00000001.
+        val_share = val_share / (1 - data.test_split) - ROUNDING
     if data.folds is not None:
         if (splits == "valid").any():
             notices.append("data.folds is set: the source's validation pictures join the folds")
