@@ -12,7 +12,7 @@ from practice.pictures.made import made_run
 from safetensors.torch import load_file
 
 import tunewright
-from tunewright.errors import DataError
+from tunewright.errors import DataError, UsageError
 from tunewright.parts.classify.submission import REQUIRED
 from tunewright.runs.atomic import write_json
 
@@ -196,6 +196,13 @@ def test_a_zip_with_other_predictions_is_found_out(place, tmp_path):
     (tmp_path / "predictions.csv").write_text(swapped)
     with pytest.raises(DataError, match="other predictions than"):
         submitted(place, tmp_path, verify_only=True)
+
+
+def test_a_folder_is_no_output(place, tmp_path):
+    (tmp_path / "predictions.csv").touch()
+    for verify_only in (False, True):
+        with pytest.raises(UsageError, match=r"--output .* is a folder: expected the name of a f"):
+            submitted(place, tmp_path, output=tmp_path, verify_only=verify_only)
 
 
 def test_without_predictions_the_command_is_told(place, tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 from tunewright.config.tree import put
 from tunewright.deliver.check import in_megabytes
 from tunewright.deliver.meant import Meant, done, meant
+from tunewright.deliver.named_file import named_file
 from tunewright.deliver.opened import open_members
 from tunewright.deliver.predict import RECORD, content_digest, ids_digest, label_names, test_table
 from tunewright.deliver.saying import Told
@@ -70,9 +71,9 @@ def submit(
     one, and write nothing. Returns the files of the ZIP and their sizes. Raises DataError for
     predictions that a contest would refuse, and for a ZIP that lacks a required file.
     """
+    archive = named_file(output)
     what = meant(run, checkpoint=checkpoint, runs=runs)
     file = Path(predictions).expanduser().absolute()
-    archive = Path(output).expanduser().absolute()
     if not file.exists():
         raise DataError(
             f"{predictions} does not exist",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError
-from tunewright.runs.atomic import write_with
+from tunewright.runs.atomic import NAMED, write_with
 
 HEADER = ("image_id", "label")
 SHOWN = 5
@@ -33,7 +33,7 @@ def _write(file: Path, table: Iterable[Sequence[str]]) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(table)
     content = text.getvalue().encode("utf-8")
-    write_with(file, lambda place: place.write_bytes(content))
+    write_with(file, lambda place: place.write_bytes(content), remedy=NAMED)
 
 
 def read_predictions(file: Path) -> tuple[list[str], list[str]]:
