@@ -1,4 +1,4 @@
-"""A file that an option names and a command writes, looked at before the work for it begins."""
+"""A file that an option names, looked at before the work with it begins."""
 
 from pathlib import Path
 

@@ -27,6 +27,7 @@ from tunewright.deliver.submission_files import (
 from tunewright.errors import DataError
 from tunewright.parts.classify.known_classes import FILE as CLASSES
 from tunewright.parts.classify.known_classes import KnownClasses, read_classes
+from tunewright.parts.classify.prediction_files import read_predictions
 from tunewright.parts.classify.submission import (
     PREDICTIONS,
     Content,
@@ -69,17 +70,19 @@ def submit(
     of the training data. half: weights in float16. category_ids: whether labels are category ids;
     by default as `predict` wrote them. verify_only: check the predictions, and the ZIP if there is
     one, and write nothing. Returns the files of the ZIP and their sizes. Raises DataError for
-    predictions that a contest would refuse, and for a ZIP that lacks a required file.
+    predictions that a contest would refuse, and for a ZIP that lacks a required file; UsageError
+    where a folder is named for either file.
     """
     archive = named_file(output)
+    file = named_file(predictions, "--predictions")
     what = meant(run, checkpoint=checkpoint, runs=runs)
-    file = Path(predictions).expanduser().absolute()
     if not file.exists():
         raise DataError(
             f"{predictions} does not exist",
             expected="the predictions to submit",
             remedy=f"tunewright predict {what.folder} --data DIR --output {predictions}",
         )
+    read_predictions(file)  # what nobody can read is refused before the seconds of the weights
     record = read_json(what.folder / RECORD) or {}
     named = data if data is not None else record.get("data")
     place = None if named is None else Path(str(named)).expanduser().absolute()
