@@ -34,6 +34,8 @@ def test_probabilities_have_a_column_a_class(tmp_path):
         (b"\xef\xbb\xbfimage_id,label\na,0\n", "byte order mark"),
         ("image_id,label\nä,0\n".encode("latin-1"), "not UTF-8"),
         (b"image_id,label\r\na,0\r\n", "Windows line ends"),
+        (b"image_id,label\ra,0\r", "carriage returns: expected LF alone"),
+        (b'image_id,label\n"a\rb",0\n', "carriage returns"),
         (b"id,label\na,0\n", "the header image_id,label"),
         (b"", "the header image_id,label"),
         (b"image_id,label\na\n", "line 2"),

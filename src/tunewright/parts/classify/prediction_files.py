@@ -59,9 +59,10 @@ def read_predictions(file: Path) -> tuple[list[str], list[str]]:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 ({error.reason}, byte {error.start})") from None
+    if b"\r" in content:
+        which = "Windows line ends" if b"\r\n" in content else "carriage returns"
+        raise DataError(f"{file} has {which}", expected="LF alone")
     rows = list(csv.reader(io.StringIO(text, newline="")))
-    if b"\r\n" in content:
-        raise DataError(f"{file} has Windows line ends", expected="LF alone")
     if not rows or tuple(rows[0]) != HEADER:
         came = ",".join(rows[0]) if rows else "nothing"
         raise DataError(f"{file} begins with {came!r}", expected=f"the header {','.join(HEADER)}")
