@@ -8,6 +8,7 @@ from practice.pictures.drawn import draw_set
 from practice.pictures.made import made_run
 
 import tunewright
+from tunewright.deliver import export as module
 from tunewright.errors import ConfigError, DataError, UsageError
 from tunewright.parts.classify import export as parts
 from tunewright.runs.atomic import write_json
@@ -49,6 +50,12 @@ def test_a_file_of_ones_own(runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tunewright.export(runs / "one", output="mine.safetensors", told=quiet)
     assert (tmp_path / "mine.safetensors").exists()
+
+
+def test_a_folder_is_no_output(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "open_members", lambda _: pytest.fail("opened a model"))
+    with pytest.raises(UsageError, match=f"--output {tmp_path} is a folder: expected the name"):
+        tunewright.export("one", output=tmp_path, runs_dir=runs, told=quiet)
 
 
 def test_a_format_that_is_none(runs):

@@ -55,6 +55,12 @@ def test_several_files_need_a_folder(place):
         paired(place, "given/a.png", "given/b.JPG", output="x.twc")
 
 
+def test_a_file_is_no_folder_of_outputs(place):
+    (place / "out").touch()
+    with pytest.raises(UsageError, match=r"out is a file: expected a folder, or .* in \.twc"):
+        paired(place, "given/a.png")
+
+
 def test_two_that_would_become_one_are_named(place):
     with pytest.raises(UsageError, match=r"a\.png and .*in/a\.png would both become .*out/a\.twc"):
         paired(place, "given/a.png", "given/in/a.png")

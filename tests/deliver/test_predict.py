@@ -14,7 +14,8 @@ from practice.pictures.drawn import draw, draw_set, draw_test
 from practice.pictures.made import made_run, opened
 
 import tunewright
-from tunewright.errors import ConfigError, DataError, UsageError
+from tunewright.deliver import predict as module
+from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
 from tunewright.parts.images.store import as_uint8
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
@@ -253,6 +254,23 @@ def test_what_was_predicted_is_remembered(place, tmp_path):
 def test_slips_are_named(place, tmp_path, options, error, text):
     with pytest.raises(error, match=text):
         predicted(place, tmp_path / "p.csv", **options)
+
+
+@pytest.mark.parametrize("option", ["output", "probabilities"])
+def test_a_folder_is_refused_before_a_picture_is_read(place, tmp_path, monkeypatch, option):
+    monkeypatch.setattr(module, "open_blend", lambda *_: pytest.fail("opened a model"))
+    given = {"data": place / "test", "output": tmp_path / "p.csv", option: tmp_path}
+    with pytest.raises(UsageError, match=f"--{option} {tmp_path} is a folder: expected the name"):
+        tunewright.predict("one", runs_dir=place / "runs", told=quiet, **given)
+
+
+def test_predictions_that_cannot_be_written_name_no_other_folder_of_runs(place, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        NotWritten, match=r"p\.csv cannot be written: .*name another place"
+    ) as caught:
+        predicted(place, tmp_path / "file" / "p.csv")
+    assert "--runs-dir" not in str(caught.value)
 
 
 def test_words_are_views_or_slips(place, tmp_path):

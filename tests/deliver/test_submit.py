@@ -1,5 +1,6 @@
 """`submit`: what is packed runs, and is the same every time."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from practice.pictures.made import made_run
 from safetensors.torch import load_file
 
 import tunewright
-from tunewright.errors import DataError
+from tunewright.deliver import submit as module
+from tunewright.errors import DataError, UsageError
 from tunewright.parts.classify.submission import REQUIRED
 from tunewright.runs.atomic import write_json
 
@@ -31,6 +33,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stored = {"runs": ["../run1", "../run2"], "weights": [0.3, 0.7], "average": "geometric"}
     write_json(place / "runs" / "both" / "ensemble.json", stored)
     return place
+
+
+def refused(file: Path, read):
+    """`read` but for one file, as for whoever is not root."""
+
+    def read_others(self: Path) -> bytes:
+        if self == file:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(self)
+
+    return read_others
 
 
 def predicted(place: Path, output: Path, run: str = "run1", **options) -> None:
@@ -198,9 +211,40 @@ def test_a_zip_with_other_predictions_is_found_out(place, tmp_path):
         submitted(place, tmp_path, verify_only=True)
 
 
+def test_a_folder_is_no_output(place, tmp_path):
+    (tmp_path / "predictions.csv").touch()
+    for verify_only in (False, True):
+        with pytest.raises(UsageError, match=r"--output .* is a folder: expected the name of a f"):
+            submitted(place, tmp_path, output=tmp_path, verify_only=verify_only)
+
+
 def test_without_predictions_the_command_is_told(place, tmp_path):
     with pytest.raises(DataError, match="tunewright predict"):
         submitted(place, tmp_path, predictions=tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "text"),
+    [
+        (None, UsageError, r"--predictions .*predictions\.csv is a folder"),
+        (b"id,label\na,0\n", DataError, "the header image_id,label"),
+    ],
+)
+def test_what_is_no_predictions_is_refused_before_a_model_is_opened(
+    place, tmp_path, monkeypatch, content, error, text
+):
+    file = tmp_path / "predictions.csv"
+    file.mkdir() if content is None else file.write_bytes(content)
+    monkeypatch.setattr(module, "open_members", lambda _: pytest.fail("opened a model"))
+    with pytest.raises(error, match=text):
+        submitted(place, tmp_path)
+
+
+def test_predictions_that_may_not_be_read_are_refused(place, tmp_path, monkeypatch):
+    predicted(place, tmp_path / "predictions.csv")
+    monkeypatch.setattr(Path, "read_bytes", refused(tmp_path / "predictions.csv", Path.read_bytes))
+    with pytest.raises(DataError, match=r"predictions\.csv cannot be read \(Permission denied\)"):
+        submitted(place, tmp_path)
 
 
 def test_the_test_set_is_what_was_predicted_or_what_is_named(place, tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.errors import ConfigError, DataError
+from tunewright.errors import ConfigError, DataError, NotWritten
 from tunewright.runs.atomic import (
+    NAMED,
     dump_yaml,
     read_json,
     read_yaml,
@@ -108,6 +109,13 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"cannot be written: .*--runs-dir"):
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_a_named_file_that_cannot_be_written_has_another_remedy(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(NotWritten, match=r"cannot be written: .* name another place") as caught:
+        write_with(tmp_path / "file", lambda path: path.touch(), remedy=NAMED)
+    assert "--runs-dir" not in str(caught.value)
 
 
 def test_others_may_read_what_was_written(tmp_path):

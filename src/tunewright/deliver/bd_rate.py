@@ -15,7 +15,7 @@ from tunewright.report.rate_distortion import (
     rate_distortion_svg,
     write_rate_distortion,
 )
-from tunewright.runs.atomic import write_text
+from tunewright.runs.atomic import NAMED, write_text
 
 PLOTS = (".html", ".svg")
 
@@ -99,6 +99,6 @@ def _draw(anchor: Named, test: Named, metric: Metric, file: Path) -> None:
     axis = PSNR if metric == "psnr" else MS_SSIM
     title = f"{test.label} beside {anchor.label}"
     if file.suffix == ".svg":
-        write_text(file, rate_distortion_svg(lines, axis=axis, title=title))
+        write_text(file, rate_distortion_svg(lines, axis=axis, title=title), remedy=NAMED)
     else:
         write_rate_distortion([(axis, lines)], file, title=title)

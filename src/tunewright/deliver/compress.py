@@ -12,7 +12,7 @@ from tunewright.deliver.saying import Told
 from tunewright.errors import DataError, NotWritten, RunError
 from tunewright.recipes.compression.codec.container import SUFFIX, read_compressed, unpack
 from tunewright.recipes.recipe import imported
-from tunewright.runs.atomic import write_with
+from tunewright.runs.atomic import NAMED, write_with
 from tunewright.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _compressed(what: Meant, pairs: Sequence[Pair], verify: bool, told: Told) ->
         found = compress_picture(
             opened, picture.pixels, grey=picture.grey, verify=verify, name=pair.source
         )
-        write_with(pair.target, lambda place: place.write_bytes(found.data))
+        write_with(pair.target, lambda place: place.write_bytes(found.data), remedy=NAMED)
         height, width, _ = picture.pixels.shape
         return {
             "width": width,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tunewright.deliver.meant import Meant, done, meant
+from tunewright.deliver.named_file import named_file
 from tunewright.deliver.opened import open_members
 from tunewright.deliver.saying import Told
 from tunewright.errors import DataError, UsageError, did_you_mean
@@ -33,9 +34,9 @@ def export(
         raise UsageError(
             f"--to {to}", expected=f"one of {', '.join(FORMATS)}", remedy=did_you_mean(to, FORMATS)
         )
+    place = None if output is None else named_file(output)
     what = meant(run, checkpoint=checkpoint, runs=runs)
     what.single()  # an ensemble has no one graph
-    place = None if output is None else Path(output).expanduser().absolute()
     result: Mapping[str, Any] = done(what, _exported, to, half, place, told=told)
     return {**result, "newest": what.newest}
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from tunewright.deliver.named_file import named_file
 from tunewright.errors import DataError, UsageError
 
 
@@ -28,7 +29,8 @@ def file_pairs(
     given: files, and folders, of which all files with an end in `taken` count, those in folders
     inside them too. output: a file, with an end in `single`, of one file; else a folder, in which
     names stay as they are but for their end, `made`. Raises DataError where there is nothing,
-    UsageError where two would become one, or a file is there already and `force` is not given.
+    UsageError where two would become one, a file stands where a folder must, or a file is there
+    already and `force` is not given.
     """
     sources = [entry for one in given for entry in _files(Path(one).expanduser(), taken)]
     place = Path(output).expanduser().absolute()
@@ -40,6 +42,11 @@ def file_pairs(
                 f"--output {output} for {len(sources)} files", expected="a folder for several"
             )
         pairs = [Pair(sources[0][0], place)]
+    elif place.is_file():
+        ends = " or ".join(single)
+        raise UsageError(
+            f"--output {output} is a file", expected=f"a folder, or a name ending in {ends}"
+        )
     else:
         pairs = [Pair(file, place / name.with_suffix(made)) for file, name in sources]
     _check(pairs, force)
@@ -70,8 +77,7 @@ def _check(pairs: list[Pair], force: bool) -> None:
         seen[target] = source
         if target == source:
             raise UsageError(f"{source} would be written over itself", expected="another --output")
-        if target.is_dir():
-            raise UsageError(f"--output {target} is a folder", expected="the name of a file")
+        named_file(target)
     there = [target for _, target in pairs if target.exists()]
     if there and not force:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.deliver.meant import Meant, done, meant
+from tunewright.deliver.named_file import named_file
 from tunewright.deliver.opened import open_blend
 from tunewright.deliver.saying import Told
 from tunewright.errors import ConfigError, DataError, UsageError
@@ -65,7 +66,8 @@ def predict(
     correction for rare classes. category_ids: write the source's category ids, where it has them.
     skip_bad: unreadable pictures get the most frequent class instead of ending the call. Returns
     what was written, the gain of the views with its interval, and the seconds it took. Raises
-    DataError for pictures or a model that cannot be read, ConfigError for views.
+    DataError for pictures or a model that cannot be read, ConfigError for views, UsageError for an
+    `output` that is a folder.
     """
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"a batch of {batch_size}", expected="1 or more pictures")
@@ -74,13 +76,15 @@ def predict(
     chosen = read_views(tta=tta, named=views, words=words)
     if data is not None and not Path(data).expanduser().exists():
         raise DataError(f"{data} does not exist", expected="a folder, zip or table of pictures")
+    file = named_file(output)
+    shares = None if probabilities is None else named_file(probabilities, "--probabilities")
     what = meant(run, checkpoint=checkpoint, runs=runs)
     wanted = Wanted(
-        _absolute(data),
-        Path(output).expanduser().absolute(),
+        None if data is None else Path(data).expanduser().absolute(),
+        file,
         chosen,
         force,
-        _absolute(probabilities),
+        shares,
         logit_adjustment,
         skip_bad,
         category_ids,
@@ -88,10 +92,6 @@ def predict(
     )
     result: Mapping[str, Any] = done(what, _predicted, wanted, told=told)
     return {**result, "newest": what.newest}
-
-
-def _absolute(path: Path | str | None) -> Path | None:
-    return None if path is None else Path(path).expanduser().absolute()
 
 
 def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:

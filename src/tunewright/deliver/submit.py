@@ -12,6 +12,7 @@ from typing import Any
 from tunewright.config.tree import put
 from tunewright.deliver.check import in_megabytes
 from tunewright.deliver.meant import Meant, done, meant
+from tunewright.deliver.named_file import named_file
 from tunewright.deliver.opened import open_members
 from tunewright.deliver.predict import RECORD, content_digest, ids_digest, label_names, test_table
 from tunewright.deliver.saying import Told
@@ -26,6 +27,7 @@ from tunewright.deliver.submission_files import (
 from tunewright.errors import DataError
 from tunewright.parts.classify.known_classes import FILE as CLASSES
 from tunewright.parts.classify.known_classes import KnownClasses, read_classes
+from tunewright.parts.classify.prediction_files import read_predictions
 from tunewright.parts.classify.submission import (
     PREDICTIONS,
     Content,
@@ -68,17 +70,19 @@ def submit(
     of the training data. half: weights in float16. category_ids: whether labels are category ids;
     by default as `predict` wrote them. verify_only: check the predictions, and the ZIP if there is
     one, and write nothing. Returns the files of the ZIP and their sizes. Raises DataError for
-    predictions that a contest would refuse, and for a ZIP that lacks a required file.
+    predictions that a contest would refuse, and for a ZIP that lacks a required file; UsageError
+    where a folder is named for either file.
     """
+    archive = named_file(output)
+    file = named_file(predictions, "--predictions")
     what = meant(run, checkpoint=checkpoint, runs=runs)
-    file = Path(predictions).expanduser().absolute()
-    archive = Path(output).expanduser().absolute()
     if not file.exists():
         raise DataError(
             f"{predictions} does not exist",
             expected="the predictions to submit",
             remedy=f"tunewright predict {what.folder} --data DIR --output {predictions}",
         )
+    read_predictions(file)  # what nobody can read is refused before the seconds of the weights
     record = read_json(what.folder / RECORD) or {}
     named = data if data is not None else record.get("data")
     place = None if named is None else Path(str(named)).expanduser().absolute()

@@ -15,8 +15,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tunewright.errors import ConfigError, NotWritten
 
+IN_RUNS = (
+    "Free space or choose a writable folder with --runs-dir; the same command then continues "
+    "where it stopped."
+)
+"""What to do about a file of a run folder that was not written."""
+NAMED = "Free space or name another place for it."
+"""What to do about a file that an option names."""
 
-def write_with(path: Path, write: Callable[[Path], object]) -> None:
+
+def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_RUNS) -> None:
     """Let `write` fill a temporary neighbour of `path`, then move it into place.
 
     Raises NotWritten, with the operating system's words, when the folder cannot be written
@@ -33,9 +41,7 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise NotWritten(
-            f"{path} cannot be written: {error.strerror or error}",
-            remedy="Free space or choose a writable folder with --runs-dir; the same command "
-            "then continues where it stopped.",
+            f"{path} cannot be written: {error.strerror or error}", remedy=remedy
         ) from error
     finally:
         if temporary is not None and temporary.exists():
@@ -43,9 +49,9 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
                 temporary.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, remedy: str = IN_RUNS) -> None:
     """Write UTF-8 text atomically."""
-    write_with(path, lambda file: _fill(file, text))
+    write_with(path, lambda file: _fill(file, text), remedy=remedy)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

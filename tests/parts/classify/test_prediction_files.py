@@ -34,6 +34,8 @@ def test_probabilities_have_a_column_a_class(tmp_path):
         (b"\xef\xbb\xbfimage_id,label\na,0\n", "byte order mark"),
         ("image_id,label\nä,0\n".encode("latin-1"), "not UTF-8"),
         (b"image_id,label\r\na,0\r\n", "Windows line ends"),
+        (b"image_id,label\ra,0\r", "carriage returns: expected LF alone"),
+        (b'image_id,label\n"a\rb",0\n', "carriage returns"),
         (b"id,label\na,0\n", "the header image_id,label"),
         (b"", "the header image_id,label"),
         (b"image_id,label\na\n", "line 2"),
@@ -47,6 +49,28 @@ def test_what_no_contest_reads_is_refused(tmp_path, content, text):
     file.write_bytes(content)
     with pytest.raises(DataError, match=text):
         read_predictions(file)
+
+
+@pytest.mark.parametrize("rows", [30, 20_000])
+def test_a_stray_quote_is_found_where_it_stands(tmp_path, rows):
+    """In a large file the rest of it is more than `csv` takes for one field."""
+    file = tmp_path / "p.csv"
+    lines = [f"{row}.png,0" for row in range(rows)]
+    lines[3] = '"3.png,0'
+    file.write_text("\n".join(["image_id,label", *lines, ""]))
+    with pytest.raises(DataError, match=r"p\.csv, line 5: '\"3\.png,0' \(.*an id and a label"):
+        read_predictions(file)
+
+
+@pytest.mark.parametrize("opened", ["{},0", "{}", "0.png,{}"])
+@pytest.mark.parametrize("header", ["image_id,label\n", ""])
+def test_a_field_of_many_lines_is_not_printed_whole(tmp_path, header, opened):
+    file = tmp_path / "p.csv"
+    many = '"' + "1.png,0\n" * 1000 + '"'
+    file.write_text(header + opened.format(many) + "\n")
+    with pytest.raises(DataError, match="…") as caught:
+        check_predictions(file, *read_predictions(file), expected=["0.png"], classes={"0"})
+    assert len(str(caught.value).replace(str(file), "")) < 400
 
 
 def test_a_missing_file_says_how_it_is_made(tmp_path):

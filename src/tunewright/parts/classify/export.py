@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tunewright import __version__
 from tunewright.errors import ConfigError, RunError
 from tunewright.parts.classify.predictions import passed
-from tunewright.runs.atomic import write_with
+from tunewright.runs.atomic import NAMED, write_with
 
 if TYPE_CHECKING:
     from tunewright.parts.classify.classifier import Classifier
@@ -109,7 +109,7 @@ def write_safetensors(
     """Weights and buffers, with everything else in the header; the same bytes every time."""
     weights = weights_of(classifier, half=half)
     header = metadata_of(classifier, tree, half=half)
-    write_with(file, lambda place: save_file(weights, place, metadata=header))
+    write_with(file, lambda place: save_file(weights, place, metadata=header), remedy=NAMED)
 
 
 def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
@@ -121,7 +121,7 @@ def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
         with place.open("wb") as stream:
             torch.export.save(program, stream)
 
-    write_with(file, write)
+    write_with(file, write, remedy=NAMED)
 
 
 def write_onnx(classifier: "Classifier", file: Path, *, half: bool) -> None:
@@ -143,7 +143,7 @@ def write_onnx(classifier: "Classifier", file: Path, *, half: bool) -> None:
         )
     assert program is not None
     # The weights are in the file itself as long as it stays under protobuf's 2 GB.
-    write_with(file, lambda place: program.save(str(place), external_data=False))
+    write_with(file, lambda place: program.save(str(place), external_data=False), remedy=NAMED)
 
 
 def need_onnx() -> None:

@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError
-from tunewright.runs.atomic import write_with
+from tunewright.runs.atomic import NAMED, write_with
 
 HEADER = ("image_id", "label")
 SHOWN = 5
 """How many ids an error names."""
+CHARACTERS = 80
+"""How much of a field an error quotes: a stray quote makes one field of many lines."""
 
 
 def check_ids(origin: Path, ids: Sequence[str]) -> None:
@@ -49,14 +51,14 @@ def _write(file: Path, table: Iterable[Sequence[str]]) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(table)
     content = text.getvalue().encode("utf-8")
-    write_with(file, lambda place: place.write_bytes(content))
+    write_with(file, lambda place: place.write_bytes(content), remedy=NAMED)
 
 
 def read_predictions(file: Path) -> tuple[list[str], list[str]]:
     """The ids and labels of a file; DataError for one that a contest would not read.
 
-    That is: not UTF-8, a byte order mark, carriage returns, another header, rows that are not an
-    id and a label, no rows.
+    That is: not UTF-8, a byte order mark, carriage returns, quotes that do not match, another
+    header, rows that are not an id and a label, no rows.
     """
     try:
         content = file.read_bytes()
@@ -75,20 +77,46 @@ def read_predictions(file: Path) -> tuple[list[str], list[str]]:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 ({error.reason}, byte {error.start})") from None
-    rows = list(csv.reader(io.StringIO(text, newline="")))
-    if b"\r\n" in content:
-        raise DataError(f"{file} has Windows line ends", expected="LF alone")
+    if b"\r" in content:
+        which = "Windows line ends" if b"\r\n" in content else "carriage returns"
+        raise DataError(f"{file} has {which}", expected="LF alone")
+    rows = _rows(file, text)
     if not rows or tuple(rows[0]) != HEADER:
         came = ",".join(rows[0]) if rows else "nothing"
-        raise DataError(f"{file} begins with {came!r}", expected=f"the header {','.join(HEADER)}")
+        raise DataError(
+            f"{file} begins with {_quoted(came)}", expected=f"the header {','.join(HEADER)}"
+        )
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != 2 or not all(row):
             raise DataError(
-                f"{file}, line {number}: {','.join(row)!r}", expected="an id and a label"
+                f"{file}, line {number}: {_quoted(','.join(row))}", expected="an id and a label"
             )
     if len(rows) == 1:
         raise DataError(f"{file} holds no predictions", expected="one for each picture")
     return [row[0] for row in rows[1:]], [row[1] for row in rows[1:]]
+
+
+def _rows(file: Path, text: str) -> list[list[str]]:
+    """All rows; DataError, with the line where a row begins, for quotes that do not match."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = []
+    line = 1
+    try:
+        for row in reader:
+            rows.append(row)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        came = _quoted(text.split("\n")[line - 1])
+        raise DataError(
+            f"{file}, line {line}: {came} ({error})",
+            expected="an id and a label",
+            remedy="Close the quote, or write it twice inside a quoted id.",
+        ) from None
+    return rows
+
+
+def _quoted(field: str) -> str:
+    return repr(field if len(field) <= CHARACTERS else field[: CHARACTERS - 1] + "…")
 
 
 def check_predictions(
@@ -130,6 +158,6 @@ def check_predictions(
 def _listed(what: str, names: Sequence[str]) -> str:
     if not names:
         return ""
-    shown = ", ".join(repr(name) for name in names[:SHOWN])
+    shown = ", ".join(_quoted(name) for name in names[:SHOWN])
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{len(names)} {what} ({shown}{more})"

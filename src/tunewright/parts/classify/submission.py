@@ -8,7 +8,7 @@ from pathlib import Path
 from tunewright.errors import DataError
 from tunewright.parts.classify.prediction_files import check_predictions, read_predictions
 from tunewright.parts.damaged_zip import UNPACKABLE
-from tunewright.runs.atomic import write_with
+from tunewright.runs.atomic import NAMED, write_with
 
 REQUIRED = (
     "README.md",
@@ -47,7 +47,7 @@ def write_zip(file: Path, contents: Mapping[str, Content]) -> list[Packed]:
             for name in sorted(contents):
                 _add(archive, name, contents[name])
 
-    write_with(file, write)
+    write_with(file, write, remedy=NAMED)
     return verify_zip(file)
 
 
