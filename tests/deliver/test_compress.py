@@ -137,7 +137,8 @@ def test_the_run_that_is_meant(tmp_path):
         weights = made_run(tmp_path / name).checkpoints / "best.safetensors"
         os.utime(weights, (1e9 - age, 1e9 - age))
     found = meant_compressor(None, tmp_path)
-    assert (found.folder, found.newest) == (tmp_path / "new", True)
+    assert found.folder == tmp_path / "new"
+    assert "nobody named it" in found.notes[0]
     assert meant_compressor("old", tmp_path).folder == tmp_path / "old"
     assert meant_compressor(tmp_path / "old" / "checkpoints" / "best.safetensors", tmp_path) == (
         meant_compressor("old", tmp_path)

@@ -59,7 +59,7 @@ def test_the_mean_of_three(runs, average):
     assert found["runs"] == ["../run1", "../run2", "../run3"]
     assert found["weights"] == pytest.approx([1 / 3] * 3)
     assert found["gain"]["low"] <= found["gain"]["value"] <= found["gain"]["high"]
-    assert json.loads((runs / "ensemble" / "ensemble.json").read_text()) == found
+    assert json.loads((runs / "ensemble" / "ensemble.json").read_text()) | {"notes": []} == found
 
 
 def test_an_ensemble_is_a_run_to_predict(runs, place, tmp_path):
@@ -188,3 +188,12 @@ def test_a_soup_of_other_architectures_is_refused(runs, place):
         joined(runs, "run1", "wide", method="soup")
     found = joined(runs, "run1", "wide")
     assert found["classes"] == list(CLASSES)
+
+
+def test_a_name_is_kept_for_what_was_made_by_it(runs):
+    joined(runs, "run1", "run2", name="two")
+    before = (runs / "two" / "ensemble.json").read_text()
+    with pytest.raises(DataError, match="two holds something else"):
+        joined(runs, "run1", "run2", name="two", average="logits")
+    assert (runs / "two" / "ensemble.json").read_text() == before
+    assert joined(runs, "run1", "run2", name="two")["folder"] == str(runs / "two")

@@ -32,14 +32,14 @@ def test_a_run_by_name_by_folder_or_by_a_file_inside(runs, named):
     found = meant(named, runs=runs)
     assert found.folder == runs / "old"
     assert meant(None, checkpoint=named, runs=runs) == found
-    assert not found.newest
+    assert found.notes == ()
     assert found.threads is None  # its executor is inline
 
 
 def test_without_a_name_it_is_the_newest(runs):
     found = meant(None, runs=runs)
     assert found.folder == runs / "new"
-    assert found.newest
+    assert "nobody named it" in found.notes[0]
 
 
 def test_a_study_stands_for_its_final_run(runs):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import tunewright
-from tunewright.deliver.evaluate import find_run
+from tunewright.deliver.named_run import named_run
 from tunewright.errors import ConfigError, StudyError
 from tunewright.search.address import absolute_url
 from tunewright.search.storage import open_storage
@@ -60,7 +60,7 @@ def test_relative_urls_become_whole_ones(tmp_path: Path, monkeypatch: pytest.Mon
         open_storage("sqlite:///:memory:")
 
 
-def test_find_run_takes_the_final_of_a_study(tmp_path: Path) -> None:
+def test_a_study_stands_for_its_final_run(tmp_path: Path) -> None:
     (tmp_path / "one" / "final" / "checkpoints").mkdir(parents=True)
     (tmp_path / "one" / "final" / "config.yaml").write_text("recipe: quadratic\n")
-    assert find_run(Path("one"), tmp_path).path == tmp_path / "one" / "final"
+    assert named_run(Path("one"), tmp_path).folder.path == tmp_path / "one" / "final"

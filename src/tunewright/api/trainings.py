@@ -48,7 +48,7 @@ def train(
 
 
 def evaluate(
-    run: Path | str,
+    run: Path | str | None = None,
     *,
     split: str | None = None,
     data: Path | str | None = None,
@@ -57,6 +57,7 @@ def evaluate(
 ) -> "tuple[RunFolder, Mapping[str, Any]]":
     """Measure a trained run on a split, by default test; where it lies, and its metrics.
 
+    run: a run or study folder, a file in one, or a name in `runs_dir`; None is the newest one.
     data: a folder of pictures to measure it on instead, where its recipe can. told: called with
     what is being done, how much is done, how much there is; None shows it on standard error.
     """

@@ -66,11 +66,8 @@ def print_decompressed(console: Console, found: Mapping[str, Any], *, as_json: b
 
 
 def _notes(console: Console, found: Mapping[str, Any]) -> None:
-    if found["newest"]:
-        _line(console, f"note: nobody named it: this is the newest run, {found['run']}")
-    for one in found["files"]:
-        for notice in one["notices"]:
-            _line(console, f"note: {notice}")
+    for note in [*found["notes"], *(note for one in found["files"] for note in one["notices"])]:
+        _line(console, f"note: {note}")
 
 
 def _more(console: Console, found: Mapping[str, Any]) -> None:

@@ -23,10 +23,8 @@ def print_predicted(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    if found["newest"]:
-        _line(console, f"note: nobody named it: this is the newest run, {found['run']}")
-    for notice in found["notices"]:
-        _line(console, f"note: {notice}")
+    for note in [*found["notes"], *found["notices"]]:
+        _line(console, f"note: {note}")
     seconds = found["seconds"]["predicting"]
     said = found["said"]
     _line(
@@ -100,6 +98,8 @@ def print_ensemble(console: Console, found: Mapping[str, Any], *, as_json: bool)
     if as_json:
         print(json.dumps(found, indent=2))
         return
+    for note in found["notes"]:
+        _line(console, f"note: {note}")
     table = Table(title=f"{found['method']} of {len(found['members'])} runs")
     table.add_column("run", overflow="fold")
     table.add_column("validation accuracy", justify="right")
@@ -151,8 +151,8 @@ def print_exported(console: Console, found: Mapping[str, Any], *, as_json: bool)
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    if found["newest"]:
-        _line(console, f"note: nobody named it: this is the newest run, {found['run']}")
+    for note in found["notes"]:
+        _line(console, f"note: {note}")
     limit = "" if found["limit"] is None else f" (limit {found['limit']:g})"
     _line(
         console,
@@ -184,6 +184,8 @@ def print_submitted(console: Console, found: Mapping[str, Any], *, as_json: bool
     if as_json:
         print(json.dumps(found, indent=2))
         return
+    for note in found["notes"]:
+        _line(console, f"note: {note}")
     _line(console, f"{found['rows']:,} predictions are in order: {found['predictions']}")
     if not found["made_here"]:
         _line(

@@ -56,7 +56,8 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[
-        Path | None, typer.Argument(help="A run or study folder, or a name in --runs-dir.")
+        Path | None,
+        typer.Argument(help="A run or study folder, or its name in --runs-dir; none: the newest."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
     data: Annotated[
@@ -76,13 +77,12 @@ def evaluate(
     from tunewright.cli.output import print_evaluation
     from tunewright.errors import UsageError
 
-    named = [given for given in (run, checkpoint) if given is not None]
-    if len(named) != 1:
+    if run is not None and checkpoint is not None:
         raise UsageError(
-            f"{len(named)} runs: RUN {run}, --checkpoint {checkpoint}",
-            expected="one, such as tunewright evaluate RUN",
+            f"the run {run} and --checkpoint {checkpoint}",
+            expected="one of them: they mean the same",
         )
-    found, result = api.evaluate(named[0], split=split, data=data, runs_dir=runs_dir)
+    found, result = api.evaluate(run or checkpoint, split=split, data=data, runs_dir=runs_dir)
     print_evaluation(console(), found, result, as_json=as_json)
 
 

@@ -1,7 +1,7 @@
 """`tunewright check`: size, latency, parameters and input of what is delivered, against limits."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def check(
     chosen = read_views(tta=tta, named=views, words=words)
     what = meant(run, checkpoint=checkpoint, runs=runs)
     figures = done(what, _measured, chosen, input_size, measurements, benchmark, told=told)
-    report = _report(figures, *limits, half=half, newest=what.newest)
+    report = _report(figures, *limits, half=half, notes=what.notes)
     write_json(
         what.folder / FILE,
         {
@@ -180,7 +180,7 @@ def _report(
     max_parameters: float,
     *,
     half: bool,
-    newest: bool,
+    notes: Sequence[str],
 ) -> Checked:
     submitted = "float16" if half else "float32"
     rows = []
@@ -214,7 +214,7 @@ def _report(
     declared = f"{figures['input']} x {figures['input']}"
     rows.append(Row("input", f"{declared} is taken, the model sees {native}", declared, True))
     return Checked(
-        tuple(rows), tuple(_notes(figures, fits, max_bytes, max_ms, half, newest)), figures
+        tuple(rows), tuple(_notes(figures, fits, max_bytes, max_ms, half, notes)), figures
     )
 
 
@@ -224,10 +224,10 @@ def _notes(
     max_bytes: float,
     max_ms: float,
     half: bool,
-    newest: bool,
+    known: Sequence[str],
 ) -> list[str]:
     taken, views, members = figures["whole"], figures["views"], figures["members"]
-    notes = [f"nobody named it: this is the newest run, {figures['run']}"] if newest else []
+    notes = [*known]
     notes.append(
         f"latency at batch 1 on {figures['device']}, float32, {taken['runs']} runs after "
         f"{taken['warm_ups']} warm-ups, the device awaited before and after each; "

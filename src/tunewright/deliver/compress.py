@@ -43,7 +43,7 @@ def compress(
     what = meant_compressor(run, runs)
     pairs = file_pairs(pictures, output, taken=PICTURES, made=SUFFIX, single=(SUFFIX,), force=force)
     found: Mapping[str, Any] = done(what, _compressed, pairs, verify, told=told)
-    return {**found, "newest": what.newest}
+    return {**found, "notes": list(what.notes)}
 
 
 def decompress(
@@ -67,7 +67,7 @@ def decompress(
         files, output, taken=(SUFFIX,), made=DECODED, single=tuple(LOSSLESS), force=force
     )
     found: Mapping[str, Any] = done(what, _decompressed, pairs, told=told)
-    return {**found, "newest": what.newest}
+    return {**found, "notes": list(what.notes)}
 
 
 def _compressed(what: Meant, pairs: Sequence[Pair], verify: bool, told: Told) -> dict[str, Any]:

@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
-from tunewright.deliver.evaluate import find_run
-from tunewright.deliver.meant import Meant, Member, newest_folder, recipe_of, threads
+from tunewright.deliver.meant import Meant, Member, threads
+from tunewright.deliver.named_run import (
+    NamedRun,
+    named_run,
+    newest_folder,
+    recipe_of,
+    unnamed,
+)
 from tunewright.errors import DataError
-from tunewright.runs.folder import RunFolder
 
 EXPECTED = "a run of a recipe that compresses pictures"
 
@@ -17,7 +22,7 @@ def meant_compressor(run: Path | str | None, runs: Path) -> Meant:
     what is no trained compressor.
     """
     if run is not None:
-        return _of(find_run(Path(run).expanduser(), runs))
+        return _of(named_run(Path(run).expanduser(), runs))
     folder = newest_folder(runs, lambda recipe: bool(recipe.compressor))
     if folder is None:
         raise DataError(
@@ -26,11 +31,11 @@ def meant_compressor(run: Path | str | None, runs: Path) -> Meant:
             remedy="Train one first (tunewright train compression), name its folder with --run, "
             "or say where runs are with --runs-dir.",
         )
-    return _of(folder, newest=True)
+    return _of(unnamed(folder))
 
 
-def _of(folder: RunFolder, *, newest: bool = False) -> Meant:
-    recipe = recipe_of(folder)
+def _of(run: NamedRun) -> Meant:
+    folder, recipe = run.folder, recipe_of(run.folder)
     if not recipe.compressor:
         raise DataError(
             f"the recipe {recipe.name} does not compress pictures",
@@ -38,4 +43,4 @@ def _of(folder: RunFolder, *, newest: bool = False) -> Meant:
             where=str(folder.path),
         )
     one = Member(folder.path.resolve(), recipe.compressor)
-    return Meant(one.path, (one,), threads=threads(folder), newest=newest)
+    return Meant(one.path, (one,), threads=threads(folder), notes=run.notes)

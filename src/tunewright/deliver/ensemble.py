@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.deliver.check import INPUT, MAX_LATENCY, MAX_SIZE, exported_bytes
-from tunewright.deliver.evaluate import find_run
 from tunewright.deliver.meant import ENSEMBLE, Meant, Member, done, member, of_study, threads
+from tunewright.deliver.named_run import NamedRun, named_run
 from tunewright.deliver.opened import open_members
 from tunewright.deliver.saying import Told
 from tunewright.errors import DataError, UsageError, did_you_mean
-from tunewright.runs.atomic import read_json, write_json, write_text
+from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.quantities import bytes_of, milliseconds_of
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 AVERAGED = ("mean", "weighted", "greedy")
 SOUPS = ("soup", "greedy-soup")
 METHODS = (*AVERAGED, *SOUPS)
+MADE_OF = "made_of.json"
+"""By which a later call with the same runs knows its own folder."""
 AVERAGES = {"probabilities": "probabilities", "logits": "geometric", "geometric": "geometric"}
 """What can be averaged; of logits is the geometric mean of probabilities, once normalised."""
 
@@ -70,30 +72,31 @@ def ensemble(
         limits = bytes_of(max_size), milliseconds_of(max_latency)
     except ValueError as error:
         raise UsageError(f"limits {max_size}, {max_latency}", expected=str(error)) from None
-    folders = _folders(named, runs)
+    found = _named(named, runs)
     what = Meant(
         runs,
-        tuple(member(folder) for folder in folders),
-        (1.0 / len(folders),) * len(folders),
+        tuple(member(run.folder) for run in found),
+        (1.0 / len(found),) * len(found),
         AVERAGES[average],
-        threads(folders[0]),
+        threads(found[0].folder),
+        tuple(note for run in found for note in run.notes),
     )
     kind = "soup" if method in SOUPS else "ensemble"
-    folder = _free(runs / (name or kind), what, method, given=name is not None)
+    folder = _free(runs / (name or kind), _made_of(what, method), given=name is not None)
     asked = Asked(method, AVERAGES[average], folder, *limits)
     work = _souped if method in SOUPS else _averaged
-    found: Mapping[str, Any] = done(what, work, asked, told=told)
-    return found
+    joined: Mapping[str, Any] = done(what, work, asked, told=told)
+    return {**joined, "notes": list(what.notes)}
 
 
-def _folders(named: Sequence[Path | str], runs: Path) -> list[RunFolder]:
-    """The run folders that are meant, each once, in the order in which they were named."""
-    found: list[RunFolder] = []
+def _named(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
+    """The runs that are meant, each once, in the order in which they were named."""
+    found: list[NamedRun] = []
     for given in named:
         path = Path(given).expanduser()
         of = of_study(path, runs)
-        found += of if of is not None else [find_run(path, runs)]
-    distinct = list({folder.path.resolve(): folder for folder in found}.values())
+        found += map(NamedRun, of) if of is not None else [named_run(path, runs)]
+    distinct = list({run.folder.path.resolve(): run for run in found}.values())
     if len(distinct) < 2:
         raise DataError(
             f"{len(distinct)} run(s) with weights in {', '.join(map(str, named)) or 'nothing'}",
@@ -104,17 +107,22 @@ def _folders(named: Sequence[Path | str], runs: Path) -> list[RunFolder]:
     return distinct
 
 
-def _free(wanted: Path, what: Meant, method: str, *, given: bool) -> Path:
+def _made_of(what: Meant, method: str) -> dict[str, Any]:
+    """What `MADE_OF` holds."""
+    runs = [str(one.path) for one in what.members]
+    return {"runs": runs, "method": method, "average": what.average}
+
+
+def _free(wanted: Path, made_of: Mapping[str, Any], *, given: bool) -> Path:
     """`wanted`, or `wanted-2`, ...: the first that is empty or holds the same, to be made again."""
-    names = [str(one.path) for one in what.members]
     for count in range(1, 10_000):
         path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
-        made = read_json(path / "made_of.json")
-        if not path.exists() or (made or {}) == {"runs": names, "method": method}:
+        if not path.exists() or read_json(path / MADE_OF) == made_of:
             return path
         if given:
             raise DataError(
-                f"{path} holds something else", expected="a new name, or the same runs and method"
+                f"{path} holds something else",
+                expected="a new name, or the same runs, method and average",
             )
     raise DataError(f"{wanted} and its successors are taken", remedy="Choose another --name.")
 
@@ -178,7 +186,7 @@ def _averaged(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
     }
     result["verdict"] = _verdict(result)
     write_json(asked.folder / ENSEMBLE, result)
-    _note(what, asked)
+    write_json(asked.folder / MADE_OF, _made_of(what, asked.method))
     return result
 
 
@@ -261,7 +269,7 @@ def _souped(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
     }
     result["verdict"] = _verdict(result)
     write_json(asked.folder / "soup.json", result)
-    _note(what, asked)
+    write_json(asked.folder / MADE_OF, _made_of(what, asked.method))
     return result
 
 
@@ -328,9 +336,3 @@ def _verdict(result: Mapping[str, Any]) -> str:
     if gain["high"] < 0:
         return f"no gain but a loss: {figures} against the best single run"
     return f"no gain over the best single run that these pictures could tell: {figures}"
-
-
-def _note(what: Meant, asked: Asked) -> None:
-    """By which a later call with the same runs knows its own folder."""
-    made = {"runs": [str(one.path) for one in what.members], "method": asked.method}
-    write_text(asked.folder / "made_of.json", json.dumps(made, indent=2) + "\n")

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.check import checked
+from tunewright.deliver.meant import ENSEMBLE
+from tunewright.deliver.named_run import NamedRun, named_run, newest_folder, unnamed
 from tunewright.deliver.saying import Told, silent
 from tunewright.errors import DataError, UsageError
 from tunewright.executors.machine import share
 from tunewright.recipes.find import find_recipe
-from tunewright.runs.atomic import read_json
-from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.folder import RunFolder
 from tunewright.search.evaluation import evaluated, evaluated_on
 
 
 def evaluate(
-    run: Path | str,
+    run: Path | str | None = None,
     *,
     split: str | None = None,
     data: Path | str | None = None,
@@ -24,16 +25,18 @@ def evaluate(
 ) -> tuple[RunFolder, Mapping[str, Any]]:
     """Measure a trained run; a study's folder stands for its final run, else its best trial.
 
-    data: what it is measured on in place of a split of its own, where its recipe can. told:
-    called with what is being done, how much is done, and how much there is. Raises DataError
-    when there is no trained run, UsageError for data that the recipe cannot be measured on.
+    run: as `named_run` takes it; None is the newest one. data: what it is measured on in place of
+    a split of its own, where its recipe can. told: called with what is being done, how much is
+    done, and how much there is. Raises DataError when there is no trained run, UsageError for
+    data that the recipe cannot be measured on.
     """
     if split is not None and data is not None:
         raise UsageError(
             f"--split {split} and --data {data}",
             expected="one of them: a split of the run's own data, or other data",
         )
-    folder = find_run(Path(run), runs)
+    named = _named(run, runs)
+    folder = named.folder
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
     config = checked(tree, recipe.config)
@@ -42,7 +45,7 @@ def evaluate(
         result = evaluated(recipe, folder, config, machine, split)
         if result is None:
             raise DataError(f"the recipe {recipe.name} has nothing to evaluate")
-        return folder, result
+        return folder, _with_notes(result, named.notes)
     if not recipe.evaluate_on:
         raise UsageError(
             f"--data {data}, and {folder.path} is a run of {recipe.name}",
@@ -51,31 +54,31 @@ def evaluate(
             + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
         )
     where = Path(data).expanduser().absolute()
-    return folder, evaluated_on(recipe, folder, config, machine, where, told or silent)
+    result = evaluated_on(recipe, folder, config, machine, where, told or silent)
+    return folder, _with_notes(result, named.notes)
 
 
-def find_run(run: Path, runs: Path) -> RunFolder:
-    """The run folder that is meant; of several seeds or final runs, the one that was named.
-
-    run: the folder, its study's, a name in `runs`, or the weights that lie in it.
-    """
-    if run.suffix == ".safetensors":
-        run = run.parent.parent
-    for path in (run, runs / run, runs / f"train-{run}"):
-        best = read_json(StudyFolder(path).best_results)
-        if best is not None and not (path / "final").exists():  # its best trial keeps its weights
-            path = StudyFolder(path).trial(int(best["trial"])).path
-        for place in (path, path / "final"):
-            if (place / "config.yaml").exists() and (place / "checkpoints").exists():
-                return RunFolder(place)
-        seeds = sorted(path.glob("seed-*")) or sorted(path.glob("final/seed-*"))
-        if seeds:
+def _named(run: Path | str | None, runs: Path) -> NamedRun:
+    if run is None:
+        folder = newest_folder(runs, lambda recipe: bool(recipe.evaluate))
+        if folder is None:
             raise DataError(
-                f"{path} holds {len(seeds)} runs",
-                expected=f"one of them, for example {seeds[0]}",
+                f"no trained run in {runs}",
+                expected="one that can be measured",
+                remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
             )
-    raise DataError(
-        f"no trained run in {run}",
-        expected="a folder with config.yaml and checkpoints, or a study with a final run",
-        remedy="A study's losers keep no weights: evaluate its `final`, or train first.",
-    )
+        return unnamed(folder)
+    path = Path(run).expanduser()
+    for place in (path, runs / path):
+        if (place / ENSEMBLE).is_file():
+            raise DataError(
+                f"{place} is an ensemble",
+                expected="one run",
+                remedy=f"{place / ENSEMBLE} says what it is worth on the validation set; evaluate "
+                "its runs one by one.",
+            )
+    return named_run(path, runs)
+
+
+def _with_notes(result: Mapping[str, Any], notes: tuple[str, ...]) -> Mapping[str, Any]:
+    return {**result, "notes": [*notes, *result.get("notes", [])]}

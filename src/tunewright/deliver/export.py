@@ -38,7 +38,7 @@ def export(
     what = meant(run, checkpoint=checkpoint, runs=runs)
     what.single()  # an ensemble has no one graph
     result: Mapping[str, Any] = done(what, _exported, to, half, place, told=told)
-    return {**result, "newest": what.newest}
+    return {**result, "notes": list(what.notes)}
 
 
 def _exported(what: Meant, to: Any, half: bool, output: Path | None, told: Told) -> dict[str, Any]:

@@ -1,24 +1,26 @@
 """Which trained run is meant: a classifier, an ensemble, a file inside one, or the newest run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunewright.config.check import checked
-from tunewright.deliver.evaluate import find_run
+from tunewright.deliver.named_run import (
+    NamedRun,
+    named_run,
+    newest_folder,
+    recipe_of,
+    unnamed,
+)
 from tunewright.deliver.saying import Told, silent
-from tunewright.errors import DataError, TunewrightError, UsageError
+from tunewright.errors import DataError, UsageError
 from tunewright.executors.machine import cores
 from tunewright.executors.once import call
-from tunewright.recipes.find import find_recipe
-from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 
 ENSEMBLE = "ensemble.json"
-FOREIGN = (".pt", ".pth", ".ckpt", ".pkl", ".bin", ".tar")
-"""Ends of names of checkpoints that other programs write: Python pickles, most of them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Meant:
     """What is to be delivered: one run, or several that are averaged.
 
     folder: of the run or of the ensemble, where results are written. threads: for torch; None is
-    this process, with as many as it has. newest: nobody named it.
+    this process, with as many as it has. notes: what whoever named it may not know of it.
     """
 
     folder: Path
@@ -42,7 +44,7 @@ class Meant:
     weights: tuple[float, ...] = (1.0,)
     average: str = "probabilities"
     threads: int | None = None
-    newest: bool = False
+    notes: tuple[str, ...] = ()
 
     def single(self) -> RunFolder:
         """The run, where it is one; DataError for an ensemble."""
@@ -71,17 +73,10 @@ def meant(run: Path | str | None, *, checkpoint: Path | str | None = None, runs:
         return newest(runs)
     path = Path(given).expanduser()
     for place in (path, runs / path):
-        if place.is_file():
-            return _of_file(place)
-        if (place / ENSEMBLE).is_file():
-            return _ensemble(place / ENSEMBLE)
-    if path.suffix in (*FOREIGN, ".safetensors"):
-        raise DataError(
-            f"{given} does not exist",
-            expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy=_without(runs),
-        )
-    return _of_run(find_run(path, runs))
+        file = place if place.is_file() else place / ENSEMBLE
+        if file.is_file() and _is_ensemble(file):
+            return _ensemble(file)
+    return _of_run(named_run(path, runs))
 
 
 def newest(runs: Path) -> Meant:
@@ -96,18 +91,7 @@ def newest(runs: Path) -> Meant:
             expected="a run of a recipe that classifies",
             remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
         )
-    one = _of_run(folder)
-    return Meant(one.folder, one.members, threads=one.threads, newest=True)
-
-
-def newest_folder(runs: Path, able: Callable[[Recipe], bool]) -> RunFolder | None:
-    """The run in `runs` whose weights were written last, of those whose recipe is `able`."""
-    found: list[tuple[float, RunFolder]] = []
-    for folder in _run_folders(runs):
-        weights = folder.checkpoints / "best.safetensors"
-        if weights.exists() and _is_able(folder, able):
-            found.append((weights.stat().st_mtime, folder))
-    return max(found, key=lambda entry: entry[0])[1] if found else None
+    return _of_run(unnamed(folder))
 
 
 def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
@@ -163,41 +147,13 @@ class _Relay:
         return self.work(*given, lambda *said: send(said))
 
 
-def _of_run(folder: RunFolder) -> Meant:
-    one = member(folder)
-    return Meant(one.path, (one,), threads=threads(folder))
+def _of_run(run: NamedRun) -> Meant:
+    one = member(run.folder)
+    return Meant(one.path, (one,), threads=threads(run.folder), notes=run.notes)
 
 
-def _of_file(file: Path) -> Meant:
-    """A file inside a run stands for the run, as far as it is what is delivered of it."""
-    if file.name == ENSEMBLE or (file.suffix == ".json" and "runs" in (read_json(file) or {})):
-        return _ensemble(file)
-    folder = next(
-        (
-            RunFolder(parent)
-            for parent in list(file.resolve().parents)[:2]
-            if (parent / "config.yaml").exists() and (parent / "checkpoints").is_dir()
-        ),
-        None,
-    )
-    if folder is None:
-        foreign = file.suffix in FOREIGN
-        raise DataError(
-            f"{file} is not part of a run folder of ours"
-            + (
-                ": checkpoints of other programs are pickles, and none is opened" if foreign else ""
-            ),
-            expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy="Weights of others come in as safetensors, when a training begins: "
-            "model.weights=FILE.",
-        )
-    if file.parent.name == "checkpoints" and file.name not in ("best.safetensors", "best.json"):
-        raise DataError(
-            f"{file} is not what its run delivers",
-            expected=f"{file.with_name('best.safetensors')}",
-            remedy=f"Name that, or the run folder {folder.path}.",
-        )
-    return _of_run(folder)
+def _is_ensemble(file: Path) -> bool:
+    return file.name == ENSEMBLE or (file.suffix == ".json" and "runs" in (read_json(file) or {}))
 
 
 def _ensemble(file: Path) -> Meant:
@@ -215,38 +171,7 @@ def _ensemble(file: Path) -> Meant:
             expected="runs, their weights (sum 1), average, as tunewright ensemble writes them",
         ) from None
     # Runs are named from the file's own place, so that a folder of runs can be moved as a whole.
-    folders = [find_run(file.parent / name, file.parent) for name in names]
-    members = tuple(member(folder) for folder in folders)
-    return Meant(file.parent.resolve(), members, weights, average, threads(folders[0]))
-
-
-def recipe_of(folder: RunFolder) -> Recipe:
-    """The recipe that a run is of."""
-    return find_recipe(str(folder.read_config().get("recipe")), where=str(folder.config))
-
-
-def _is_able(folder: RunFolder, able: Callable[[Recipe], bool]) -> bool:
-    try:
-        return able(recipe_of(folder))
-    except TunewrightError:  # of a recipe that is not installed here
-        return False
-
-
-def _run_folders(runs: Path) -> Iterator[RunFolder]:
-    """Runs and seeds in a folder of runs; of each study, the ones that it is evaluated by."""
-    for path in sorted(runs.glob("*/")):
-        best = read_json(StudyFolder(path).best_results)
-        final = StudyFolder(path).final
-        candidates = [RunFolder(path), final]
-        if best is not None and not final.path.exists() and isinstance(best.get("trial"), int):
-            candidates.append(StudyFolder(path).trial(best["trial"]))
-        for candidate in candidates:
-            yield from (run for run in candidate.with_seeds() if run.config.exists())
-
-
-def _without(runs: Path) -> str:
-    try:
-        found = newest(runs)
-    except DataError:
-        return f"The best weights of a run are {runs}/NAME/checkpoints/best.safetensors."
-    return f"Leave it out for the newest run, {found.folder}."
+    found = [named_run(file.parent / name, file.parent) for name in names]
+    members = tuple(member(run.folder) for run in found)
+    notes = tuple(note for run in found for note in run.notes)
+    return Meant(file.parent.resolve(), members, weights, average, threads(found[0].folder), notes)

@@ -91,7 +91,7 @@ def predict(
         batch_size,
     )
     result: Mapping[str, Any] = done(what, _predicted, wanted, told=told)
-    return {**result, "newest": what.newest}
+    return {**result, "notes": list(what.notes)}
 
 
 def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:

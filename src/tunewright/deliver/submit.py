@@ -105,7 +105,7 @@ def submit(
             packed = write_zip(archive, contents)
     return {
         "run": str(what.folder),
-        "newest": what.newest,
+        "notes": list(what.notes),
         "predictions": str(file),
         "rows": count,
         "made_here": made_here,

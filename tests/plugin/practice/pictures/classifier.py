@@ -118,6 +118,7 @@ def make_run(path: Path, config: PicturesConfig) -> RunFolder:
     header = {"epoch": "1", "score": "0.5", "metrics": "{}"}
     weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     save_file(weights, folder.checkpoints / "best.safetensors", metadata=header)
+    folder.write_outcome(Outcome("done", folder.attempt))
     return folder
 
 
