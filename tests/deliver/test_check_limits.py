@@ -1,6 +1,7 @@
 """`check`: a report of limits."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def test_everything_within_its_limits(runs):
     assert stored["passed"]
     assert stored["whole"]["runs"] >= 100
     assert stored["whole"]["warm_ups"] >= 10
+
+
+def test_a_run_that_may_only_be_read_is_reported_all_the_same(runs, tmp_path):
+    """Root may write anywhere; where a folder stands, nobody can."""
+    shutil.copytree(runs / "run1", tmp_path / "run1")
+    (tmp_path / "run1" / "check.json").unlink(missing_ok=True)
+    (tmp_path / "run1" / "check.json").mkdir()
+    report = checked(tmp_path)
+    assert report.passed
+    assert any("check.json cannot be written" in note for note in report.notes)
 
 
 def test_the_size_is_that_of_the_exported_file(runs):
