@@ -69,6 +69,8 @@ def test_a_level_that_a_setting_contradicts_is_left_out_and_said(flowers, tmp_pa
 
 
 def test_what_cannot_be_drawn(flowers, tmp_path):
+    with pytest.raises(UsageError, match="is a folder"):
+        tunewright.augment("flowers", FAST, flowers, level="light", output=tmp_path)
     with pytest.raises(UsageError, match="'strong'"):
         tunewright.augment("flowers", FAST, flowers, level="stronk")
     with pytest.raises(ConfigError, match="no pictures"):

@@ -1,15 +1,18 @@
 """`check`: a report of limits."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from practice.pictures.drawn import draw_set
 from practice.pictures.made import made_run
+from rich.console import Console
 
 import tunewright
 from tunewright import cli
+from tunewright.cli.delivered import print_checked
 from tunewright.deliver import check as module
 from tunewright.errors import UsageError
 from tunewright.runs.atomic import write_json
@@ -54,6 +57,16 @@ def test_everything_within_its_limits(runs):
     assert stored["passed"]
     assert stored["whole"]["runs"] >= 100
     assert stored["whole"]["warm_ups"] >= 10
+
+
+def test_a_run_that_may_only_be_read_is_reported_all_the_same(runs, tmp_path):
+    """Root may write anywhere; where a folder stands, nobody can."""
+    shutil.copytree(runs / "run1", tmp_path / "run1")
+    (tmp_path / "run1" / "check.json").unlink(missing_ok=True)
+    (tmp_path / "run1" / "check.json").mkdir()
+    report = checked(tmp_path)
+    assert report.passed
+    assert any("check.json cannot be written" in note for note in report.notes)
 
 
 def test_the_size_is_that_of_the_exported_file(runs):
@@ -116,9 +129,19 @@ def test_what_drop_path_and_amp_do_not_do(runs):
 def test_benchmark_adds_other_precisions(runs):
     report = checked(runs, benchmark=True)
     assert "bfloat16 autocast" in report.figures["precisions"]
+    assert "float32" not in report.figures["precisions"]  # it is what was judged
     figures = tunewright.benchmark("run1", tta=True, input_size=48, runs_dir=runs, told=quiet)
     assert figures["views"] == ["image", "hflip"]
     assert set(figures["precisions"]) == set(report.figures["precisions"])
+
+
+def test_benchmark_shows_the_latency_that_was_judged(runs, capsys):
+    report = checked(runs, benchmark=True)
+    print_checked(Console(width=120), report, as_json=False)
+    (line,) = (text for text in capsys.readouterr().out.splitlines() if "alone, float32 " in text)
+    judged = report.figures["models"]
+    assert f"{judged['p50_ms']:.2f}" in line
+    assert f"{judged['p95_ms']:.2f}" in line
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,21 @@ def test_what_was_predicted_is_remembered(place, tmp_path):
     assert record["files"] == [str(tmp_path / "p.csv")]
 
 
+def test_a_run_that_may_only_be_read_predicts_and_says_what_was_not_kept(place, tmp_path):
+    """Root may write anywhere; where a folder stands, nobody can."""
+    run = tmp_path / "runs" / "one"
+    shutil.copytree(place / "runs" / "one", run)
+    for name in ("predicted.json", "validation_logits.safetensors"):
+        (run / name).unlink(missing_ok=True)
+        (run / name).mkdir()
+    found = predicted(place, tmp_path / "p.csv", tta=True, force=True, runs_dir=run.parent)
+    assert len(rows_of(tmp_path / "p.csv")) == 31
+    assert found["tta"]["pictures"] == 28
+    (notice,) = (text for text in found["notices"] if "predicted.json" in text)
+    assert "cannot be written" in notice
+    assert "submit" in notice
+
+
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [

@@ -10,6 +10,7 @@ from tunewright.config.apply import set_in
 from tunewright.config.check import checked
 from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree
+from tunewright.deliver.named_file import named_file
 from tunewright.errors import ConfigError, DataError, UsageError, did_you_mean
 from tunewright.executors.machine import cores
 from tunewright.executors.once import call
@@ -56,7 +57,8 @@ def augment(
                 remedy=did_you_mean(level, LEVELS),
             )
     config = composed.config
-    file = output or runs / f"augment-{recipe.name}" / f"{level or 'levels'}.png"
+    usual = runs / f"augment-{recipe.name}" / f"{level or 'levels'}.png"
+    file = usual if output is None else named_file(output)
     arguments = (recipe.name, composed.tree, level, file)
     if config.executor.type == "inline":
         drawn = _drawn(*arguments)

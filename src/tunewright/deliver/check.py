@@ -2,14 +2,14 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tunewright.deliver.meant import Meant, done, meant
 from tunewright.deliver.opened import open_blend
 from tunewright.deliver.saying import Told
-from tunewright.errors import UsageError
+from tunewright.errors import NotWritten, UsageError
 from tunewright.parts.classify.views import Views, read_views
 from tunewright.runs.atomic import write_json
 from tunewright.runs.quantities import bytes_of, count_of, milliseconds_of
@@ -65,7 +65,8 @@ def check(
     The size is that of the exported safetensors files, float16 with `half`; the latency that of
     one picture of `input_size` x `input_size` pixels, from its file to its label, through all
     views and members. benchmark: other precisions too. measurements: of each latency, 100 at
-    least. Raises UsageError for limits that cannot be read.
+    least. Where the folder may only be read, a note says so. Raises UsageError for limits that
+    cannot be read.
     """
     limits = (
         _limit("--max-size", bytes_of, max_size),
@@ -80,15 +81,16 @@ def check(
     what = meant(run, checkpoint=checkpoint, runs=runs)
     figures = done(what, _measured, chosen, input_size, measurements, benchmark, told=told)
     report = _report(figures, *limits, half=half, notes=what.notes)
-    write_json(
-        what.folder / FILE,
-        {
-            "passed": report.passed,
-            "rows": [asdict(row) for row in report.rows],
-            "notes": list(report.notes),
-            **report.figures,
-        },
-    )
+    stored = {
+        "passed": report.passed,
+        "rows": [asdict(row) for row in report.rows],
+        "notes": list(report.notes),
+        **report.figures,
+    }
+    try:
+        write_json(what.folder / FILE, stored)
+    except NotWritten as error:  # a folder that may only be read stays as it is
+        return replace(report, notes=(*report.notes, error.came))
     return report
 
 

@@ -11,7 +11,7 @@ from tunewright.deliver.meant import Meant, done, meant
 from tunewright.deliver.named_file import named_file
 from tunewright.deliver.opened import open_blend
 from tunewright.deliver.saying import Told
-from tunewright.errors import ConfigError, DataError, UsageError
+from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
 from tunewright.parts.classify.views import Views, read_views
 from tunewright.runs.atomic import write_json
 
@@ -127,6 +127,7 @@ def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
         rows = scores.exp().tolist()
         write_probabilities(wanted.probabilities, table.ids, written, rows)
         files.append(str(wanted.probabilities))
+    notices = list(table.notices)
     result = {
         "run": str(what.folder),
         "members": len(what.members),
@@ -141,7 +142,7 @@ def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
         "category_ids": wanted.category_ids,
         "skipped": {table.ids[row]: found.bad[row] for row in sorted(found.bad)},
         "said": said_labels(labels),
-        "notices": list(table.notices),
+        "notices": notices,
         "seconds": {"opening": opened - began, "predicting": seconds},
     }
     named = None if wanted.data is None else str(wanted.data)
@@ -151,10 +152,13 @@ def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
         "content": content_digest(wanted.output),
     }
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
-    write_json(
-        what.folder / RECORD,
-        record | {name: result[name] for name in (*kept, "category_ids", "tta")},
-    )
+    shown = {name: result[name] for name in (*kept, "category_ids", "tta")}
+    try:
+        write_json(what.folder / RECORD, record | shown)
+    except NotWritten as error:  # a folder that may only be read stays as it is
+        notices.append(
+            f"{error.came}; submit will know neither the test set (--data) nor the views"
+        )
     return result
 
 

@@ -80,6 +80,13 @@ def test_a_file_that_is_torn_is_made_again(run, passes):
     assert len(passes) == 2
 
 
+def test_a_run_that_may_only_be_read_is_asked_each_time(run, passes):
+    (run.path / FILE).mkdir()
+    first = held_logits(opened(run))
+    assert torch.equal(held_logits(opened(run)), first)
+    assert len(passes) == 2
+
+
 def test_runs_that_were_validated_otherwise_are_not_compared(run, tmp_path):
     other = made_run(tmp_path / "other", tmp_path / "data", steps=5, split_seed=7)
     check_same_pictures([opened(run), opened(run)])

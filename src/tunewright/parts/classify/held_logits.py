@@ -1,5 +1,6 @@
 """What a classifier says of its validation pictures, computed once and kept beside its weights."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tunewright.errors import DataError
+from tunewright.errors import DataError, NotWritten
 from tunewright.parts.classify.predictions import Told, passed
 from tunewright.parts.classify.views import IMAGE, View
 from tunewright.parts.images.table import ImageTable
@@ -27,8 +28,9 @@ def held_logits(
 ) -> Tensor:
     """The logits of its validation set in every view: [V, N, C] float32, on the CPU.
 
-    They are kept in the run folder, and computed anew when weights or pictures have changed.
-    Raises DataError when the validation set is not there, or a picture of it cannot be read.
+    They are kept in the run folder, if it may be written, and computed anew when weights or
+    pictures have changed. Raises DataError when the validation set is not there, or a picture
+    of it cannot be read.
     """
     table = classifier.sets.valid
     file = classifier.folder.path / FILE
@@ -41,7 +43,8 @@ def held_logits(
         ).scores
         kept |= {view.name: found[:, i].contiguous() for i, view in enumerate(missing)}
         header = {"digest": digest}
-        write_with(file, lambda place: save_file(kept, place, metadata=header))
+        with contextlib.suppress(NotWritten):  # a folder that may only be read stays as it is
+            write_with(file, lambda place: save_file(kept, place, metadata=header))
     return torch.stack([kept[view.name] for view in views])
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from tunewright.runs.atomic import write_with
+from tunewright.runs.atomic import NAMED, write_with
 
 Vary = Callable[[Tensor, torch.Generator], Tensor]
 """Pictures, uint8 [N, 3, S, S], and a generator on the CPU, to floats [N, 3, S, S] in [0, 1]."""
@@ -78,7 +78,7 @@ def contact_sheet(
 
 def write_contact_sheet(sheet: Image.Image, file: Path) -> None:
     """Write a PNG file, whole or not at all; NotWritten when the disk refuses it."""
-    write_with(file, lambda path: sheet.save(path, format="PNG"))
+    write_with(file, lambda path: sheet.save(path, format="PNG"), remedy=NAMED)
 
 
 def shown_side(size: int) -> int:

@@ -14,7 +14,7 @@ from PIL import Image, TiffTags
 from tunewright.errors import DataError, UsageError
 from tunewright.parts.images.broken import reason
 from tunewright.parts.images.pictures import rgb
-from tunewright.runs.atomic import write_with
+from tunewright.runs.atomic import NAMED, write_with
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -101,7 +101,7 @@ def write_picture(file: Path, pixels: Pixels, *, grey: bool) -> None:
     """
     kind, options = LOSSLESS[format_of(file)]
     picture = Image.fromarray(pixels[:, :, 0] if grey else pixels)
-    write_with(file, lambda place: picture.save(place, format=kind, **options))
+    write_with(file, lambda place: picture.save(place, format=kind, **options), remedy=NAMED)
 
 
 def _depth(picture: Image.Image, content: bytes) -> int:
