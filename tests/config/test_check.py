@@ -96,3 +96,13 @@ def test_all_mistakes_are_told_at_once():
     text = complaint({"seed": "x", "goal": 3, "colour": 1})
     assert text.startswith("3 settings cannot be used:")
     assert all(f"\n  {name}" in text for name in ("seed", "goal", "colour"))
+
+
+def test_the_refused_key_is_not_what_is_suggested():
+    with pytest.raises(ConfigError) as refused:
+        checked(
+            {"training": {"learning_rate": 0.1}},
+            PairsConfig,
+            aliases={"training.learning_rate": "optim.lr"},
+        )
+    assert "Did you mean 'training.learning_rate'" not in str(refused.value)

@@ -96,7 +96,8 @@ def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:
         return near
     if here and (elsewhere := [p for p in known if p.endswith(f".{last}")]):
         return f"Did you mean {elsewhere[0]!r}?"
-    if near := did_you_mean(path, [*aliases, *([] if parent and here else known)]):
+    others = [alias for alias in aliases if alias != path]
+    if near := did_you_mean(path, [*others, *([] if parent and here else known)]):
         return near
     return (
         f"Known here: {', '.join(sorted(here))}." if here else "`tunewright show` lists all keys."

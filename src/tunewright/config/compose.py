@@ -25,7 +25,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tunewright.config.check import checked
-from tunewright.config.layers import Configurable, Layer, Part, laid_over, part_of_file, translated
+from tunewright.config.layers import (
+    Configurable,
+    Layer,
+    Part,
+    in_our_spelling,
+    laid_over,
+    part_of_file,
+    translated,
+)
 from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, source_of, sources_in
@@ -76,7 +84,7 @@ def compose(
     parts = [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed]
     groups = _implied_groups(parts, folders) | chosen
     top = (config_name or recipe.name).removesuffix(".yaml")
-    tree, sources = _composed_groups(top, list(groups.values()), folders)
+    tree, sources = in_our_spelling(*_composed_groups(top, list(groups.values()), folders), recipe)
     for part in parts:
         tree, sources = laid_over(tree, sources, part)
     paths = {path for part in typed for path in part.sources}

@@ -103,6 +103,23 @@ def laid_over(
     return left, {p: s for p, s in sources.items() if not f"{p}.".startswith(gone)}
 
 
+def in_our_spelling(
+    tree: Tree, sources: Mapping[str, Source], recipe: Configurable
+) -> tuple[Tree, dict[str, Source]]:
+    """A composed configuration and its sources, where group files of users may be a guide's.
+
+    Its keys outweigh ours: files of ours have none of them.
+    """
+    flat = flatten(tree)
+    foreign = {path: _own(path, recipe) for path in flat if _own(path, recipe) != path}
+    ours, theirs = copied(tree), {path: flat[path] for path in foreign}
+    for path in foreign:
+        drop(ours, path)
+    placed = {own: sources[path] for path, own in foreign.items() if path in sources}
+    left = {path: source for path, source in sources.items() if path not in foreign}
+    return laid_over(translated(ours, recipe), left, Part(translated(theirs, recipe), placed))
+
+
 def translated(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
     """A tree with foreign keys and values replaced by ours."""
     flat = {_own(path, recipe): value for path, value in flatten(tree).items()}

@@ -9,8 +9,10 @@ from safetensors.torch import save_file
 
 import tunewright
 from tunewright.config.apply import with_values
+from tunewright.config.sources import source_of
 from tunewright.errors import ConfigError
 from tunewright.parts.classify.backbones import make_image_model
+from tunewright.parts.classify.loss_config import Focal
 from tunewright.parts.classify.model_config import FLOWER_MODELS, OPTIMIZED_MODELS, ImageModel
 from tunewright.parts.classify.weights import sha256
 from tunewright.parts.images.augmentation_config import LEVELS
@@ -127,3 +129,19 @@ def test_a_run_from_a_checked_file_of_weights_opens_without_it(tmp_path: Path) -
     file.unlink()
     opened = open_classifier(trained.folders[0], torch.device("cpu"))
     assert opened.logits(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, len(KINDS))
+
+
+def test_the_guides_own_training_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "focal.yaml").write_text(
+        "loss_function: focal\nfocal_alpha: 0.25\nfocal_gamma: 3.0\nlabel_smoothing: 0.1\n"
+        "learning_rate: 0.0003\nuse_amp: true\n"
+    )
+    composed = tunewright.show("flowers", "training=focal", config_dir=tmp_path)
+    found = composed.config
+    assert isinstance(found, FlowersConfig)
+    assert found.loss == Focal(gamma=3.0, alpha=0.25, label_smoothing=0.1)
+    assert (found.optim.lr, found.training.precision) == (0.0003, "auto")
+    assert str(source_of(composed.sources, "loss.gamma")).endswith("training/focal.yaml:3")
+    over = tunewright.show("flowers", "training=focal", "loss.gamma=4", config_dir=tmp_path)
+    assert over.config.loss.gamma == 4.0  # type: ignore[attr-defined]
