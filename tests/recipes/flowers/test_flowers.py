@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 import tunewright
 from tunewright.config.apply import with_values
 from tunewright.config.sources import source_of
-from tunewright.errors import ConfigError
+from tunewright.errors import ConfigError, DataError
 from tunewright.parts.classify.backbones import make_image_model
 from tunewright.parts.classify.loss_config import Focal
 from tunewright.parts.classify.model_config import FLOWER_MODELS, OPTIMIZED_MODELS, ImageModel
@@ -145,3 +145,21 @@ def test_the_guides_own_training_file_is_read(tmp_path: Path) -> None:
     assert str(source_of(composed.sources, "loss.gamma")).endswith("training/focal.yaml:3")
     over = tunewright.show("flowers", "training=focal", "loss.gamma=4", config_dir=tmp_path)
     assert over.config.loss.gamma == 4.0  # type: ignore[attr-defined]
+
+
+def test_data_that_moved_is_asked_for_where_it_is_needed(tmp_path: Path) -> None:
+    data = tmp_path / "here"
+    data.mkdir()
+    write_flowers(data)
+    trained = tunewright.train(
+        "flowers", "model.name=test_resnet", "data.image_size=32", "training.epochs=1",
+        f"data.dir={data}", "executor.type=inline", "executor.threads=1", runs_dir=tmp_path,
+    )  # fmt: skip
+    there = data.rename(tmp_path / "there")
+    folder = trained.folders[0]
+    assert open_classifier(folder, torch.device("cpu")).classes
+    with pytest.raises(DataError, match=r"no longer in .*here.*data\.dir into .*config\.yaml"):
+        open_classifier(folder, torch.device("cpu")).sets  # noqa: B018
+    text = folder.config.read_text(encoding="utf-8")
+    folder.config.write_text(text.replace(str(data), str(there)), encoding="utf-8")
+    assert len(open_classifier(folder, torch.device("cpu")).sets.valid)

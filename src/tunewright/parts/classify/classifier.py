@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from tunewright.config.check import checked
+from tunewright.errors import DataError
 from tunewright.parts.classify.backbones import input_size
 from tunewright.parts.classify.config import ClassifyConfig
 from tunewright.parts.classify.declared import open_sets
@@ -42,6 +44,14 @@ class Classifier:
 
         A prediction does not need them. Raises DataError where they are gone, or are others now.
         """
+        place = self.config.data.dir
+        if place is not None and not Path(place).expanduser().exists():
+            raise DataError(
+                f"the pictures that {self.folder.path} was trained on are no longer in {place}",
+                expected="them, for figures of the training, validation or test set",
+                remedy=f"Put them back, or write their new place as data.dir into "
+                f"{self.folder.config}.",
+            )
         return check_same(self.folder, self.classes, open_sets(self.config))
 
     def logits(self, pictures: Tensor) -> Tensor:
