@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, settings
 
 # No verdict may hang on how busy the machine is; the same examples every time.
@@ -30,4 +31,20 @@ def home(tmp_path_factory):
     """Keep what is cached, such as the embedded digits, out of the user's own home."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations():
+    """Optuna reads all its migrations three times for each new database; here once for all."""
+    made, known = ScriptDirectory.from_config, {}
+
+    def once(config):
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = made(config)
+        return known[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
         yield
