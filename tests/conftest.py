@@ -1,5 +1,6 @@
 """Offers the recipes under `tests/plugin` to this process and to all that it starts."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # import, since a forkserver that has started sees no later change.
 sys.path.insert(0, PLUGIN)
 os.environ["PYTHONPATH"] = os.pathsep.join([PLUGIN, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def pytest_collection_finish() -> None:
+    """What these modules imported never becomes garbage: no collection looks through it again."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Libraries that count what leaks find nothing left at the end."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
