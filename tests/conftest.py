@@ -1,10 +1,12 @@
 """Offers the recipes under `tests/plugin` to this process and to all that it starts."""
 
+import gc
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, settings
 
 # No verdict may hang on how busy the machine is; the same examples every time.
@@ -25,9 +27,35 @@ sys.path.insert(0, PLUGIN)
 os.environ["PYTHONPATH"] = os.pathsep.join([PLUGIN, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+def pytest_collection_finish() -> None:
+    """What these modules imported never becomes garbage: no collection looks through it again."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Libraries that count what leaks find nothing left at the end."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def home(tmp_path_factory):
     """Keep what is cached, such as the embedded digits, out of the user's own home."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations():
+    """Optuna reads all its migrations three times for each new database; here once for all."""
+    made, known = ScriptDirectory.from_config, {}
+
+    def once(config):
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = made(config)
+        return known[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
         yield

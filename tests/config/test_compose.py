@@ -1,5 +1,7 @@
 """Groups, files and overrides become one configuration whose every value knows its origin."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -252,3 +254,12 @@ def test_what_is_shown_reads_back_as_the_configuration(tmp_path):
     assert lines.index(("optim:", "")) + 1 == next(
         i for i, (line, _) in enumerate(lines) if line == "  type: adamw"
     )
+
+
+def test_a_file_of_a_recipe_that_is_edited_is_read_again(tmp_path):
+    recipe = replace(PAIRS, conf=shutil.copytree(PAIRS.conf, tmp_path / "conf"))
+    before = compose(recipe)
+    assert compose(recipe) == before
+    file = recipe.conf / "pairs.yaml"
+    file.write_text(file.read_text().replace("seed: 42", "seed: 7"))
+    assert (before.config.seed, compose(recipe).config.seed) == (42, 7)

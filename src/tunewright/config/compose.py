@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ def compose(
     parts = [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed]
     groups = _implied_groups(parts, folders) | chosen
     top = (config_name or recipe.name).removesuffix(".yaml")
-    tree, sources = in_our_spelling(*_composed_groups(top, list(groups.values()), folders), recipe)
+    composed = _composed_groups if config_dir else _composed_once
+    found = composed(top, tuple(groups.values()), tuple(folders))
+    tree, sources = in_our_spelling(*found, recipe)
     for part in parts:
         tree, sources = laid_over(tree, sources, part)
     paths = {path for part in typed for path in part.sources}
@@ -94,7 +97,7 @@ def compose(
 
 def _finished(
     tree: Tree,
-    sources: dict[str, Source],
+    sources: Mapping[str, Source],
     recipe: Configurable,
     typed: frozenset[str],
     reserving: bool,
@@ -214,9 +217,27 @@ def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str,
     return groups
 
 
+def _composed_once(
+    name: str, groups: tuple[str, ...], folders: tuple[Path, ...]
+) -> tuple[Tree, Mapping[str, Source]]:
+    """Hydra takes a tenth of a second, so what it made of a recipe's own files is kept."""
+    files = [file for folder in folders for file in folder.rglob("*.yaml")]
+    return _kept(name, groups, folders, tuple((f, f.stat().st_mtime_ns) for f in files))
+
+
+@cache
+def _kept(
+    name: str,
+    groups: tuple[str, ...],
+    folders: tuple[Path, ...],
+    _written: tuple[tuple[Path, int], ...],
+) -> tuple[Tree, Mapping[str, Source]]:
+    return _composed_groups(name, groups, folders)
+
+
 def _composed_groups(
-    name: str, groups: list[str], folders: Sequence[Path]
-) -> tuple[Tree, dict[str, Source]]:
+    name: str, groups: Sequence[str], folders: Sequence[Path]
+) -> tuple[Tree, Mapping[str, Source]]:
     top = next((f for d in folders if (f := d / f"{name}.yaml").is_file()), None)
     if top is None:
         tops = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
