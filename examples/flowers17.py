@@ -24,8 +24,9 @@ from tunewright.parts.classify.intervals import wilson
 
 NETWORKS = ("resnet10t", "resnet14t", "regnetx_002")
 PIXELS = 80
-SPACE = {
+SPACE = {  # and nothing of the recipe's own space, which is for larger networks
     "augmentation.type": {"type": "categorical", "choices": ["light", "medium", "strong"]},
+    "training.batch_size": {"type": "categorical", "choices": [16, 32]},
     "optim.lr": {"type": "float", "low": 5e-4, "high": 1e-2, "log": True},
     "optim.weight_decay": {"type": "float", "low": 0.01, "high": 0.3, "log": True},
     "loss.label_smoothing": {"type": "categorical", "choices": [0.0, 0.1, 0.2]},
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
     runs = options.runs_dir
@@ -110,7 +111,8 @@ def search(data: Sequence[str], options: argparse.Namespace) -> dict[str, object
     tuned = tunewright.tune(
         "flowers", *data, f"model.name={NETWORKS[0]}", "schedule.warmup_epochs=1",
         "stages.explore.training.epochs=9", "study.pruner.min_resource=3", "study.final=false",
-        space=SPACE, trials=options.trials, name="flowers17-search", runs_dir=options.runs_dir,
+        space={"inherit": False, "parameters": SPACE}, trials=options.trials,
+        name="flowers17-search", runs_dir=options.runs_dir,
     )  # fmt: skip
     best = tuned.record.best
     assert best is not None
