@@ -2,11 +2,13 @@
 
 import io
 import threading
+import time
 
 import pytest
 
+from tunewright.parts.images import in_threads as threads_module
 from tunewright.parts.images import progress as module
-from tunewright.parts.images.in_threads import in_threads
+from tunewright.parts.images.in_threads import in_threads, tried, useful_threads
 from tunewright.parts.images.progress import ShowProgress
 
 
@@ -92,3 +94,32 @@ class TestThreads:
 
     def test_nothing(self):
         in_threads(lambda n: n, [], lambda *_: pytest.fail("nothing to take"))
+
+    @pytest.mark.parametrize(("seconds", "threads"), [(1e-5, 1), (0.001, 7), (1.0, 7)])
+    def test_what_takes_next_to_nothing_gets_one_thread(self, monkeypatch, seconds, threads):
+        clock = [0.0]
+
+        def work(item):
+            clock[0] += 0.02 if item == 0 else seconds  # the first one imports something
+
+        monkeypatch.setattr(threads_module, "cores", lambda: 7)
+        monkeypatch.setattr(threads_module.time, "perf_counter", lambda: clock[0])
+        taken = tried(work, 100)
+        assert len(taken) == (2 if seconds == 1.0 else 8)
+        assert useful_threads(taken) == threads
+        assert useful_threads(tried(work, 0)) == 7
+
+    @pytest.mark.parametrize(("seconds", "here"), [(0.0, 100), (0.06, 1)])
+    def test_each_is_done_once_wherever(self, monkeypatch, seconds, here):
+        monkeypatch.setattr(threads_module, "cores", lambda: 3)
+        done, taken = [], []
+
+        def work(number):
+            done.append(threading.get_ident())
+            time.sleep(seconds if number == 0 else 0)
+            return number
+
+        in_threads(work, range(100), lambda at, n: taken.append((at, n)))
+        assert taken == [(n, n) for n in range(100)]
+        assert done.count(threading.get_ident()) == here
+        assert len(done) == 100

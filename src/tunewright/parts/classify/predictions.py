@@ -1,11 +1,13 @@
 """What classifiers say of pictures: decoded on all cores while the models work on earlier ones."""
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -17,7 +19,7 @@ from torch import Tensor
 from tunewright.errors import DataError
 from tunewright.parts.classify.tta import seen
 from tunewright.parts.classify.views import IMAGE, View
-from tunewright.parts.images.in_threads import cores
+from tunewright.parts.images.in_threads import tried, useful_threads
 from tunewright.parts.images.reader import Reader
 from tunewright.parts.images.store import as_uint8
 from tunewright.parts.images.table import ImageTable
@@ -48,6 +50,10 @@ class Decoded(NamedTuple):
     bad: Mapping[int, str]
 
 
+Begun = tuple[int, int, Mapping[int, Tensor], Sequence[Callable[[], dict[int, str]]]]
+"""A batch under way: `Decoded` but for `bad`, of which each of the last tells a part at its end."""
+
+
 class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     """The pictures of a table in order, in batches, decoded ahead; to be used in a `with` block.
 
@@ -67,9 +73,9 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     ) -> None:
         self.table, self.sizes, self.batch_size, self.pin = table, sizes, batch_size, pin
         self.ahead, self.waited = ahead, 0.0
-        self._threads = cores()
-        self._pool = ThreadPoolExecutor(self._threads)
         self._files = Reader()
+        self._threads = useful_threads(tried(self._try, len(table)))
+        self._pool = ThreadPoolExecutor(self._threads)
 
     def __exit__(
         self,
@@ -84,32 +90,38 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         return self
 
     def __iter__(self) -> Iterator[Decoded]:
-        ahead: deque[tuple[int, int, dict[int, Tensor], list[Future[dict[int, str]]]]] = deque()
+        ahead: deque[Begun] = deque()
         for start in range(0, len(self.table), self.batch_size):
             ahead.append(self._begun(start, min(start + self.batch_size, len(self.table))))
             if len(ahead) > self.ahead:  # bounds the memory of pictures in waiting
                 began = time.perf_counter()
-                batch = _whole(*ahead.popleft())
+                batch = _whole(ahead.popleft())
                 self.waited = time.perf_counter() - began
                 yield batch
         while ahead:
-            yield _whole(*ahead.popleft())
+            yield _whole(ahead.popleft())
 
-    def _begun(
-        self, start: int, stop: int
-    ) -> tuple[int, int, dict[int, Tensor], list[Future[dict[int, str]]]]:
+    def _begun(self, start: int, stop: int) -> Begun:
         images = {
             size: torch.empty((stop - start, 3, size, size), dtype=torch.uint8, pin_memory=self.pin)
             for size in self.sizes
         }
         pixels = {size: tensor.numpy() for size, tensor in images.items()}
+        if self._threads == 1 and self.ahead == 0:  # when it is asked for, in this thread
+            return start, stop, images, [partial(self._decode, start, range(start, stop), pixels)]
         # Some pictures a task: of small ones, a task each would cost more than its picture.
         step = max(1, min(32, (stop - start) // self._threads))
         tasks = [
-            self._pool.submit(self._decode, start, range(row, min(row + step, stop)), pixels)
+            self._pool.submit(self._decode, start, range(row, min(row + step, stop)), pixels).result
             for row in range(start, stop, step)
         ]
         return start, stop, images, tasks
+
+    def _try(self, row: int) -> None:
+        with contextlib.suppress(DataError):
+            picture = self._files.picture(self.table.places[row])
+            for size in self.sizes:
+                as_uint8(picture, size)
 
     def _decode(
         self, start: int, rows: range, pixels: Mapping[int, npt.NDArray[np.uint8]]
@@ -128,12 +140,11 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         return bad
 
 
-def _whole(
-    start: int, stop: int, images: dict[int, Tensor], tasks: list[Future[dict[int, str]]]
-) -> Decoded:
+def _whole(begun: Begun) -> Decoded:
+    start, stop, images, tasks = begun
     bad: dict[int, str] = {}
     for task in tasks:
-        bad |= task.result()
+        bad |= task()
     return Decoded(start, stop, images, bad)
 
 

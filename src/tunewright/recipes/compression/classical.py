@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, features
 from PIL import __version__ as PILLOW
 
-from tunewright.parts.images.in_threads import in_threads
+from tunewright.parts.images.in_threads import cores, in_threads
 from tunewright.recipes.compression.fidelity import Fidelity, Picture, fidelity
 from tunewright.recipes.compression.kept_figures import KeptFigures
 
@@ -123,7 +123,7 @@ class Curves:
             else:
                 failed[codec.name] = str(coded)
 
-        in_threads(one, jobs, take)
+        in_threads(one, jobs, take, threads=cores(), chunk=1)
         kept.add(made)
         for codec, why in failed.items():
             del self._codecs[codec]
