@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -524,7 +525,7 @@ def test_what_cannot_be_taken_is_refused(here: Path) -> None:
     foreign("sqlite:///theirs.db")
     with pytest.raises(StudyError, match=r"made by another program.*--import theirs.db"):
         tuned("new", from_="theirs.db")
-    with sqlite3.connect("plain.db") as connection:
+    with closing(sqlite3.connect("plain.db")) as connection, connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()
     before = digest(Path("plain.db"))

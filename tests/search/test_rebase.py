@@ -4,6 +4,7 @@ import json
 import random
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -425,7 +426,7 @@ def test_somebody_faster_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     original = rebase.publish
 
     def late(*arguments: Any, **options: Any) -> None:
-        with sqlite3.connect(tmp_path / "study/study.db") as connection:
+        with closing(sqlite3.connect(tmp_path / "study/study.db")) as connection, connection:
             connection.execute("UPDATE studies SET study_name = 'gone'")
         original(*arguments, **options)
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import statistics
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,7 @@ def test_seeds_that_ran_before_an_interruption_are_not_run_again(tmp_path: Path)
     folder = first.folder.trial(0)
     kept = folder.by_seed(43).outcome.read_bytes()
     folder.by_seed(44).outcome.unlink()
-    with sqlite3.connect(first.folder.database) as database:
+    with closing(sqlite3.connect(first.folder.database)) as database, database:
         database.execute("UPDATE trials SET state = 'RUNNING', datetime_complete = NULL")
         database.execute("DELETE FROM trial_values")
     again = search(tmp_path, noisy, INLINE, "study.pruner.type=none", trials=1)

@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -137,7 +138,7 @@ def test_both_leave_the_same_rows(tmp_path, way):
             trial_id, _ = writing.begin(template())
             writing.report(trial_id, 1, value)
             writing.end(trial_id, End(TrialState.COMPLETE, [value], {"failure": 0.0}, {"b": [2]}))
-        with sqlite3.connect(file) as connection:
+        with closing(sqlite3.connect(file)) as connection, connection:
             found.append(
                 {
                     table: connection.execute(f"SELECT {columns} FROM {table}").fetchall()

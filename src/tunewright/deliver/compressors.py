@@ -6,9 +6,8 @@ from tunewright.deliver.meant import Meant, Member, threads
 from tunewright.deliver.named_run import (
     NamedRun,
     named_run,
-    newest_folder,
+    newest_run,
     recipe_of,
-    unnamed,
 )
 from tunewright.errors import DataError
 
@@ -23,15 +22,11 @@ def meant_compressor(run: Path | str | None, runs: Path) -> Meant:
     """
     if run is not None:
         return _of(named_run(Path(run).expanduser(), runs))
-    folder = newest_folder(runs, lambda recipe: bool(recipe.compressor))
-    if folder is None:
-        raise DataError(
-            f"no trained compressor in {runs}",
-            expected=EXPECTED,
-            remedy="Train one first (tunewright train compression), name its folder with --run, "
-            "or say where runs are with --runs-dir.",
+    return _of(
+        newest_run(
+            runs, lambda recipe: bool(recipe.compressor), kind="compressor", expected=EXPECTED
         )
-    return _of(unnamed(folder))
+    )
 
 
 def _of(run: NamedRun) -> Meant:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tunewright.config.check import checked
 from tunewright.deliver.meant import ENSEMBLE
-from tunewright.deliver.named_run import NamedRun, named_run, newest_folder, unnamed
+from tunewright.deliver.named_run import NamedRun, named_run, newest_run
 from tunewright.deliver.saying import Told, silent
 from tunewright.errors import DataError, UsageError
 from tunewright.executors.machine import share
@@ -60,14 +60,12 @@ def evaluate(
 
 def _named(run: Path | str | None, runs: Path) -> NamedRun:
     if run is None:
-        folder = newest_folder(runs, lambda recipe: bool(recipe.evaluate))
-        if folder is None:
-            raise DataError(
-                f"no trained run in {runs}",
-                expected="one that can be measured",
-                remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
-            )
-        return unnamed(folder)
+        return newest_run(
+            runs,
+            lambda recipe: bool(recipe.evaluate),
+            kind="run",
+            expected="one that can be measured",
+        )
     path = Path(run).expanduser()
     for place in (path, runs / path):
         if (place / ENSEMBLE).is_file():

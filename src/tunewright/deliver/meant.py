@@ -9,9 +9,8 @@ from tunewright.config.check import checked
 from tunewright.deliver.named_run import (
     NamedRun,
     named_run,
-    newest_folder,
+    newest_run,
     recipe_of,
-    unnamed,
 )
 from tunewright.deliver.saying import Told, silent
 from tunewright.errors import DataError, UsageError
@@ -84,14 +83,14 @@ def newest(runs: Path) -> Meant:
 
     Of a study, its final run, else its best trial. Raises DataError when there is none.
     """
-    folder = newest_folder(runs, lambda recipe: bool(recipe.classifier))
-    if folder is None:
-        raise DataError(
-            f"no trained classifier in {runs}",
+    return _of_run(
+        newest_run(
+            runs,
+            lambda recipe: bool(recipe.classifier),
+            kind="classifier",
             expected="a run of a recipe that classifies",
-            remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
         )
-    return _of_run(unnamed(folder))
+    )
 
 
 def of_study(path: Path, runs: Path) -> list[RunFolder] | None:

@@ -68,8 +68,18 @@ def with_state(folder: RunFolder, notes: tuple[str, ...] = ()) -> NamedRun:
     return NamedRun(folder, (*notes, f"the training of {folder.path} {how}: its best so far"))
 
 
-def unnamed(folder: RunFolder) -> NamedRun:
-    """A run that nobody named, with a note of that."""
+def newest_run(runs: Path, able: Callable[[Recipe], bool], *, kind: str, expected: str) -> NamedRun:
+    """The newest run in `runs` of a recipe that is `able`, with a note that nobody named it.
+
+    kind, expected: what it would be, for the DataError where there is none.
+    """
+    folder = newest_folder(runs, able)
+    if folder is None:
+        raise DataError(
+            f"no trained {kind} in {runs}",
+            expected=expected,
+            remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
+        )
     return with_state(folder, (f"nobody named it: this is the newest run, {folder.path}",))
 
 
