@@ -9,13 +9,16 @@ from tunewright.config.apply import with_values
 from tunewright.config.compose import Composed
 from tunewright.config.leaves import open_section
 from tunewright.config.schema import RunConfig
+from tunewright.config.sources import source_of
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
+from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.address import absolute_url, without_password
 from tunewright.search.constraints import Constraint, constraints
+from tunewright.search.own_servers import refuse_left
 from tunewright.search.pruning import pruner
 from tunewright.search.same_study import (
     brought_up,
@@ -61,7 +64,9 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     name = study.name or recipe.name
     refuse_leading_out(name, runs)
     folder = StudyFolder(runs / name)
-    url = absolute_url(study.storage or f"sqlite:///{folder.database}")
+    if study.storage is not None:
+        refuse_left(study.storage, source_of(composed.sources, "study.storage"))
+    url = absolute_url(study.storage or sqlite_url(folder.database))
     explore, config = stage(recipe, composed, "explore")
     first, *others = recipe.goals(config)
     limits = constraints(study.constraints, recipe.measures)

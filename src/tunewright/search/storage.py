@@ -17,7 +17,8 @@ from sqlalchemy.pool import NullPool
 
 from tunewright.errors import StorageLost, StudyError, did_you_mean
 from tunewright.runs.record import Direction, Goal
-from tunewright.search.address import sqlite_file, with_driver, without_password
+from tunewright.runs.sqlite_url import sqlite_file
+from tunewright.search.address import with_driver, without_password
 from tunewright.search.patient import Away, PatientStorage, first_line
 from tunewright.search.sqlite import one_file, reading, write_ahead
 
