@@ -28,7 +28,10 @@ def absolute_url(url: str) -> str:
     file = sqlite_file(url)
     if file is None:
         return url
-    options = {key: value for key, value in make_url(url).query.items() if key != "uri"}
+    parsed = make_url(url)
+    if parsed.query and "uri" not in parsed.query:  # options of the driver, not of SQLite
+        return parsed.set(database=str(file.resolve())).render_as_string(hide_password=False)
+    options = {key: value for key, value in parsed.query.items() if key != "uri"}
     return sqlite_url(file.resolve(), **options)
 
 

@@ -14,13 +14,22 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from tunewright.config.sources import Source
+from tunewright.config.compose import Composed
+from tunewright.config.sources import source_of
 from tunewright.errors import StudyError
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.address import SECRET, absolute_url, without_password
 
 VARIABLE = "TUNEWRIGHT_STORAGE"
 """Environment variable with URLs of the user's own databases, separated by spaces."""
+TRACKING = "MLFLOW_TRACKING_URI"
+"""MLflow's own variable for its server."""
+EXPECTED = (
+    "a server that you name yourself, since a file may come from anybody and a password must not "
+    "go to whatever host it names"
+)
+OF_A_RUN = ("attempt.json", "progress.jsonl", "outcome.json", "checkpoints")
+"""What lies beside the configuration of a run."""
 
 
 def own_url(stored: str, where: Path, given: Iterable[str | None] = ()) -> str:
@@ -39,21 +48,41 @@ def own_url(stored: str, where: Path, given: Iterable[str | None] = ()) -> str:
     raise _not_named(stored, where)
 
 
-def refuse_left(url: str, source: Source) -> None:
-    """StudyError for a server that only a file in a study's or a run's folder sets.
+def refuse_left(composed: Composed) -> None:
+    """Refuse servers that only a file in a study's or a run's folder sets, as `own_url` does.
 
-    A configuration file of the user's own may name one.
+    A configuration file of the user's own may name a storage and a tracker's server.
     """
-    if source.file is not None and sqlite_file(url) is None and _is_left(source.file):
-        own_url(url, source.file)
+    config, sources = composed.config, composed.sources
+    storage, file = config.study.storage, source_of(sources, "study.storage").file
+    if storage is not None and file is not None and _is_left(file) and sqlite_file(storage) is None:
+        own_url(storage, file)
+    tracker, file = config.trackers.mlflow, source_of(sources, "trackers.mlflow.uri").file
+    if tracker is not None and file is not None and _is_left(file):
+        refuse_tracker(tracker.uri, file)
+
+
+def refuse_tracker(uri: str | None, where: Path) -> None:
+    """StudyError for an MLflow server, or its database, that only the file `where` names."""
+    named = os.environ.get(TRACKING)
+    if uri is None or "://" not in uri or uri.startswith("file:") or uri == named:
+        return
+    if sqlite_file(uri) is None:
+        shown = shlex.quote(without_password(uri))
+        raise StudyError(
+            f"copies for MLflow would go to {shown}, which only {where} names; nothing was sent "
+            "there",
+            expected=EXPECTED,
+            remedy=f"If the server is yours: export {TRACKING}={shown}, or set the address "
+            "behind the command (uri=... with replay, else trackers.mlflow.uri=...).",
+        )
 
 
 def _is_left(file: Path) -> bool:
     """Whether a file lies where studies and runs leave theirs."""
-    folders = list(file.resolve().parents)[:3]
-    return (
-        any((folder / "study.yaml").exists() for folder in folders)
-        or (folders[0] / "attempt.json").exists()
+    folder = file.resolve().parent
+    return any((folder / name).exists() for name in OF_A_RUN) or any(
+        (above / "study.yaml").exists() for above in [folder, *list(folder.parents)[:3]]
     )
 
 
@@ -74,8 +103,7 @@ def _not_named(stored: str, where: Path) -> StudyError:
     return StudyError(
         f"the study is stored on a server, {_server(stored)}, which only {where} names; nothing "
         "was sent there",
-        expected="a server that you name yourself, since a file may come from anybody and a "
-        "password must not go to whatever host it names",
+        expected=EXPECTED,
         remedy=f"If the server is yours: --storage {typed}, or for every command export "
         f"{VARIABLE}={typed}. If it is not, rebuild the database from the run folders: "
         f"tunewright repair {shlex.quote(str(where.parent))} "

@@ -9,13 +9,12 @@ from tunewright.config.apply import with_values
 from tunewright.config.compose import Composed
 from tunewright.config.leaves import open_section
 from tunewright.config.schema import RunConfig
-from tunewright.config.sources import source_of
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
-from tunewright.runs.sqlite_url import sqlite_url
+from tunewright.runs.sqlite_url import is_text, sqlite_url
 from tunewright.search.address import absolute_url, without_password
 from tunewright.search.constraints import Constraint, constraints
 from tunewright.search.own_servers import refuse_left
@@ -60,12 +59,11 @@ class Prepared:
 def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs: Path) -> Prepared:
     """Everything that can be checked before a study begins."""
     require(composed.config.trackers.names)
+    refuse_left(composed)
     study = composed.config.study
     name = study.name or recipe.name
     refuse_leading_out(name, runs)
     folder = StudyFolder(runs / name)
-    if study.storage is not None:
-        refuse_left(study.storage, source_of(composed.sources, "study.storage"))
     url = absolute_url(study.storage or sqlite_url(folder.database))
     explore, config = stage(recipe, composed, "explore")
     first, *others = recipe.goals(config)
@@ -204,6 +202,12 @@ def run_part(tree: Tree) -> Tree:
 
 def refuse_leading_out(name: str, runs: Path) -> None:
     """A name is one folder in `runs`, or one below it; nothing is written elsewhere."""
+    if "\0" in name or not is_text(name):
+        raise UsageError(
+            f"the name {name!a}",
+            expected="text that can be stored: no NUL, and nothing that is not UTF-8",
+            remedy="Choose another --name.",
+        )
     parts = Path(name).parts
     if not parts or Path(name).is_absolute() or ".." in parts or not name.strip():
         raise UsageError(
