@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from tunewright.analysis.avoided import compared, counted
 from tunewright.cli.tables import (
@@ -15,7 +16,7 @@ from tunewright.cli.tables import (
     pictures_table,
     trials_table,
 )
-from tunewright.cli.wording import escaped, figure, quoted, typed, with_interval
+from tunewright.cli.wording import figure, quoted, typed, with_interval
 from tunewright.config.compose import Composed
 from tunewright.config.show import shown
 from tunewright.errors import RunError
@@ -253,4 +254,4 @@ def _print_scores(console: Console, trained: "Trained") -> None:
 def _print_evaluated(console: Console, result: Mapping[str, Any]) -> None:
     console.print(evaluation_table(result))
     for note in result.get("notes", []):
-        console.print(f"[yellow]note[/] {escaped(note)}", soft_wrap=True)
+        console.print(Text.assemble(("note", "yellow"), f" {note}"), soft_wrap=True)

@@ -1,5 +1,6 @@
 """Everything about a study that can be checked before its first trial."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,6 +224,6 @@ def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
         raise StudyError(
             f"{folder.trials} holds trials, but {without_password(url)} knows no such study",
             expected="the storage that the study was begun with, or a new folder",
-            remedy=f"Rebuild the database: tunewright repair {folder.path}. Or give the --storage "
-            "of before, choose another --name, or remove the folder.",
+            remedy=f"Rebuild the database: tunewright repair {shlex.quote(str(folder.path))}. Or "
+            "give the --storage of before, choose another --name, or remove the folder.",
         )
