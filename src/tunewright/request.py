@@ -8,6 +8,7 @@ from typing import Any
 
 from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
+from tunewright.config.quoting import quoted
 from tunewright.config.tree import Tree, get, put
 from tunewright.errors import UsageError
 from tunewright.recipes.find import find_recipe, recipe_names
@@ -81,7 +82,7 @@ def understand(
     if typed.recipe is None and not trees and otherwise is not None:
         found = otherwise()
         trees = list(found.trees)
-        typed.overrides[:0] = [f"{path}={_quoted(v)}" for path, v in found.settings.items()]
+        typed.overrides[:0] = [f"{path}={quoted(v)}" for path, v in found.settings.items()]
     recipe = _recipe(typed, trees, command)
     own, flags = places(typed.flags, recipe, command, options)
     if "config" in own:
@@ -122,12 +123,12 @@ def understand(
         *typed.overrides,
         *(as_override(n, v, recipe, command, options) for n, v in flags),
     ]
-    overrides += [f"{path}={_quoted(v)}" for path, v in (settings or {}).items() if v is not None]
+    overrides += [f"{path}={quoted(v)}" for path, v in (settings or {}).items() if v is not None]
     notices: tuple[str, ...] = ()
     named = any(override.startswith("study.name=") for override in overrides)
     if command in ("tune", "plan") and not named and (around := _around(trees)) is not None:
         file, name = around
-        overrides.append(f"study.name={_quoted(name)}")
+        overrides.append(f"study.name={quoted(name)}")
         notices = (f"the study is called {name}: it searches around {file}; --name says otherwise",)
     composed = compose(
         recipe,
@@ -298,15 +299,3 @@ def _check_direction(given: SpaceFile, recipe: Recipe, composed: Composed) -> No
             expected=f"its {goal.direction}",
             remedy="Name the metric of the file's direction, such as goal=METRIC.",
         )
-
-
-def _quoted(value: Any) -> str:
-    """A value in the grammar of overrides."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_quoted, value))}]"
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tunewright.cli.live import LiveView, Working
+from tunewright.cli.options import console
+from tunewright.cli.output import print_evaluation
 from tunewright.cli.screen import ScreenWatch
+from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Trial
 from tunewright.search.watch import Standing
 
@@ -172,3 +176,20 @@ def test_the_region_is_gone_at_the_end_also_after_an_error() -> None:
     assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("explore"), "cursor is back"
     erased = out.getvalue().rpartition("explore")[2].count("\x1b[2K")
     assert erased >= 3, "each line of the region is erased"
+
+
+@pytest.mark.parametrize("text", ["runs/[red]/x", "[/]", "\\[b]x[/b]", "a:smile:b", "ends with \\"])
+def test_a_text_is_printed_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    screen = console()
+    with ScreenWatch(screen) as watch:
+        watch.notice(text)
+        watch.ended(replace(BEST, parameters={"x": text}), STANDING)
+    print_evaluation(screen, RunFolder(Path(text)), {**EVALUATED, "notes": [text]}, as_json=False)
+    printed = capsys.readouterr().out
+    assert printed.count(text) == 4, printed
+
+
+EVALUATED = {"split": "test", "metrics": {"score": 0.5}, "files": ["predictions.csv"]}

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 from practice.quadratic.studies import tuned
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from tunewright.deliver.dashboard import dashboard, read_only_url, reading_only
 from tunewright.errors import ConfigError, StudyError
+from tunewright.runs.sqlite_url import sqlite_url
 
 installed = pytest.mark.skipif(
     find_spec("optuna_dashboard") is None, reason="optuna-dashboard is not installed"
@@ -36,13 +40,14 @@ def test_without_the_package_the_remedy_is_named(
 
 
 def test_a_database_file_is_opened_to_read(tmp_path: Path) -> None:
-    file = tmp_path / "my study.db"
+    file = tmp_path / "my 50% study? #1.db"
     sqlite3.connect(file).close()
-    url = read_only_url(f"sqlite:///{file}")
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"), uri=True)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        connection.execute("CREATE TABLE t (x)")
-    connection.close()
+    url = read_only_url(sqlite_url(file))
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection, pytest.raises(OperationalError, match="readonly"):
+        connection.exec_driver_sql("CREATE TABLE t (x)")
+    engine.dispose()
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
     assert read_only_url("postgresql://host/db") == "postgresql://host/db"
 
 

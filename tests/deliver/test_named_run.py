@@ -35,6 +35,14 @@ def test_by_its_name_or_that_of_its_recipe(run: Path, name: str) -> None:
     assert (found.folder.path, found.notes) == (run, ())
 
 
+def test_a_name_is_no_pattern(tmp_path: Path) -> None:
+    make_run(tmp_path / "train-a1-2")
+    with pytest.raises(DataError, match="no trained run"):
+        named_run(Path("a[0-9]"), tmp_path)
+    own = make_run(tmp_path / "train-a[0-9]-2").path
+    assert named_run(Path("a[0-9]"), tmp_path).folder.path == own
+
+
 def test_by_its_folder_or_by_the_weights_in_it(run: Path, tmp_path: Path) -> None:
     assert named_run(run, tmp_path).folder.path == run
     assert named_run(run / "checkpoints" / "best.safetensors", tmp_path).folder.path == run

@@ -6,7 +6,7 @@ from tunewright import job
 from tunewright.config.compose import compose
 from tunewright.deliver import replay as module
 from tunewright.deliver.replay import replay
-from tunewright.errors import ConfigError, DataError, RunError
+from tunewright.errors import ConfigError, DataError, RunError, StudyError
 from tunewright.recipes.find import find_recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
@@ -99,6 +99,18 @@ def test_given_options_outweigh_the_stored_ones(tmp_path, stores):
     replay(folder.path, to="mlflow", options={"uri": "http://there"})
     assert stores[0].options == {"uri": "http://here", "experiment": "mine"}
     assert stores[1].options == {"uri": "http://there", "experiment": "mine"}
+
+
+def test_a_server_that_only_the_folder_names_is_not_sent_to(tmp_path, stores, monkeypatch):
+    folder = train(RunFolder(tmp_path), "trackers.mlflow.uri=http://here")
+    stores.clear()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(StudyError, match=r"http://here, which only .*config\.yaml names"):
+        replay(folder.path, to="mlflow")
+    assert stores == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://here")
+    replay(folder.path, to="mlflow")
+    assert stores[0].options["uri"] == "http://here"
 
 
 def test_a_run_without_an_outcome_is_copied_as_killed(tmp_path, stores):

@@ -25,6 +25,7 @@ from tunewright.config.study_schema import Asha, Tpe
 from tunewright.errors import StudyError
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.progress import read_progress
+from tunewright.search.own_servers import VARIABLE
 from tunewright.search.storage import Settings, close_storage, open_storage, stored_settings
 from tunewright.search.study import Study, load_record
 from tunewright.spaces.domain import Float
@@ -178,7 +179,7 @@ class TestLife:
         shell.whole(8)
         assert begun | reported <= shell.stored()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PGPASSWORD", "secret")
+            patch.setenv(VARIABLE, shell.url)
             looked = tunewright.analyze(str(shell.study))
         assert looked.overview["by_state"]["done"] == 8
         storage = optuna.storages.RDBStorage(shell.url.replace("postgresql", "postgresql+psycopg"))
@@ -211,13 +212,18 @@ class TestLife:
         plain = read_yaml(shell.study / "study.yaml")["storage"]
         assert plain == shell.server.url(shell.database, password=False)
         monkeypatch.delenv("PGPASSWORD", raising=False)
+        monkeypatch.setenv(VARIABLE, plain)
         with pytest.raises(StudyError, match=r"password.*PGPASSWORD.*pgpass") as caught:
             tunewright.analyze(str(shell.study))
         assert "secret" not in str(caught.value)
+        monkeypatch.delenv(VARIABLE)
+        with pytest.raises(StudyError, match=rf"which only .*study\.yaml names.*{VARIABLE}"):
+            tunewright.analyze(str(shell.study))
         shown = tunewright.analyze(str(shell.study), storage=shell.url)
         assert shown.folder is not None
         assert shown.overview["storage"] == plain
         monkeypatch.setenv("PGPASSWORD", "secret")
+        monkeypatch.setenv(VARIABLE, plain)
         assert tunewright.analyze(str(shell.study)).overview["storage"] == plain
         shell.url = plain
         shell.finish("--trials", "3", NO_PRUNING)
@@ -248,6 +254,7 @@ class TestLife:
         self, shell: Shell, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PGPASSWORD", "secret")
+        monkeypatch.setenv(VARIABLE, shell.url)
         shell.finish("--trials", "3", NO_PRUNING)
         before = [(t.parameters, t.curve, t.score) for t in load_record(shell.url, None)[0].trials]
         storage = open_storage(shell.url)

@@ -1,13 +1,15 @@
 """What a study refuses before its first trial, and where its results may go."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 import tunewright
 from tunewright.deliver.named_run import named_run
-from tunewright.errors import ConfigError, StudyError
+from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.search.address import absolute_url
+from tunewright.search.prepare import refuse_leading_out
 from tunewright.search.storage import open_storage
 
 QUADRATIC = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=3")
@@ -64,3 +66,9 @@ def test_a_study_stands_for_its_final_run(tmp_path: Path) -> None:
     (tmp_path / "one" / "final" / "checkpoints").mkdir(parents=True)
     (tmp_path / "one" / "final" / "config.yaml").write_text("recipe: quadratic\n")
     assert named_run(Path("one"), tmp_path).folder.path == tmp_path / "one" / "final"
+
+
+@pytest.mark.parametrize("name", ["a\0b", os.fsdecode(b"caf\xe9")])
+def test_a_name_that_cannot_be_stored_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="text that can be stored"):
+        refuse_leading_out(name, tmp_path)

@@ -25,9 +25,8 @@ import tunewright
 from tunewright.config.study_schema import Asha, Tpe
 from tunewright.errors import StorageLost, StudyError
 from tunewright.search import sqlite
-from tunewright.search.address import with_driver, without_password
 from tunewright.search.patient import PatientStorage, _renamed
-from tunewright.search.storage import Settings, open_storage, stored_settings
+from tunewright.search.storage import Settings, stored_settings
 from tunewright.search.study import Study, load_record
 from tunewright.search.transactions import MethodWriter
 from tunewright.spaces.domain import Float
@@ -425,39 +424,6 @@ class TestServerAway:
         first = study._storage.create_new_trial(study._id, template)
         self.lose(study, monkeypatch, after=False)
         assert study._storage.create_new_trial(study._id, template) != first
-
-
-class TestAddress:
-    @pytest.mark.parametrize(
-        ("url", "shown"),
-        [
-            ("postgresql://me:secret@host:5432/name", "postgresql://me@host:5432/name"),
-            ("postgresql://me:se@cret@host/name", "postgresql://me@host/name"),
-            ("postgresql://me:se/c?ret@host/name", "postgresql://me@host/name"),
-            ("postgresql+psycopg2://:secret@host/name", "postgresql+psycopg2://@host/name"),
-            ("postgresql://me@host/name?sslmode=require", None),
-            ("postgresql:///name?host=/run/pg&user=me&password=secret", None),
-            ("postgresql://host/name", None),
-            ("sqlite:////data/a:b@c.db", None),
-        ],
-    )
-    def test_what_is_shown_of_a_url(self, url: str, shown: str | None) -> None:
-        expected = url.replace("&password=secret", "") if shown is None else shown
-        assert without_password(url) == expected
-        assert "secret" not in without_password(url)
-
-    def test_the_driver_that_is_installed_is_chosen(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("psycopg", "psycopg2"):
-            monkeypatch.setitem(sys.modules, name, None)
-        with pytest.raises(StudyError, match=r"needs a driver.*tunewright\[postgresql\]") as caught:
-            open_storage("postgresql://me:secret@host/name")
-        assert "secret" not in str(caught.value)
-        monkeypatch.setitem(sys.modules, "psycopg2", sqlite3)
-        assert with_driver("postgresql://host/name") == "postgresql+psycopg2://host/name"
-        assert with_driver("postgres://host/name") == "postgresql+psycopg2://host/name"
-        monkeypatch.setitem(sys.modules, "psycopg", sqlite3)
-        assert with_driver("postgresql://host/name") == "postgresql+psycopg://host/name"
-        assert with_driver("postgresql+asyncpg://host/n") == "postgresql+asyncpg://host/n"
 
 
 def test_a_file_that_cannot_grow_ends_the_session_as_failed_work(database: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tunewright.cli.wording import typed
 from tunewright.runs.quantities import duration, size
@@ -136,7 +137,11 @@ def print_checked(console: Console, report: "Checked", *, as_json: bool) -> None
     table = Table(title="passed" if report.passed else "FAILED")
     for name in ("", "measured", "limit", ""):
         table.add_column(name, overflow="fold")
-    verdicts = {True: "[green]pass[/]", False: "[red]FAIL[/]", None: ""}
+    verdicts: dict[bool | None, Text | str] = {
+        True: Text("pass", "green"),
+        False: Text("FAIL", "red"),
+        None: "",
+    }
     for row in report.rows:
         table.add_row(row.name, row.measured, row.limit, verdicts[row.passed])
     console.print(table)

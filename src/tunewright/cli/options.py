@@ -57,11 +57,16 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Say more; tracebacks o
 
 
 def console(*, to_stderr: bool = False) -> "Console":
-    """Where tables and progress are drawn: as wide as the terminal, 120 columns in a pipe."""
+    """Where tables and progress are drawn: as wide as the terminal, 120 columns in a pipe.
+
+    A text is printed as it is: a folder may be called `[red]` or `:smile:`. What is coloured is
+    a `rich.text.Text`.
+    """
     from rich.console import Console
 
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(width=None if stream.isatty() else 120, highlight=False, stderr=to_stderr)
+    width = None if stream.isatty() else 120
+    return Console(width=width, highlight=False, markup=False, emoji=False, stderr=to_stderr)
 
 
 def verbose_logs(verbose: bool) -> None:

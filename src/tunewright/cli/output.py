@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from tunewright.analysis.avoided import compared, counted
 from tunewright.cli.tables import (
@@ -45,16 +46,17 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
             remedy=f"See why: {typed('analyze', folder.path)}",
         )
     console.rule("best configuration")
-    console.print(
+    _line(
+        console,
         f"trial {best.number} of {len(tuned.record.trials)}, "
         f"{tuned.record.goal} = {with_interval(best.score, best.interval)} in the search"
         + (f", the mean of {len(best.seeds)} seeds" if best.seeds else "")
         + (f", carried from {best.imported_from}" if best.imported_from else "")
         + (f", the good combination {best.good!r}" if best.good else "")
-        + (f", advised against: {', '.join(best.avoided)}" if best.avoided else "")
+        + (f", advised against: {', '.join(best.avoided)}" if best.avoided else ""),
     )
     for path, value in best.parameters.items():
-        console.print(f"  {path:<24} {figure(value)}")
+        _line(console, f"  {path:<24} {figure(value)}")
     if tuned.record.others:
         console.print(front_table(tuned.record))
     timed_out = tuned.ending == "timed out"
@@ -110,7 +112,7 @@ def print_evaluation(
         _line(console, f"and {len(pictures) - PICTURES} more in {result['files'][0]}")
     _print_evaluated(console, result)
     for name in result.get("files", []):
-        console.print(f"  {folder.path / name}", soft_wrap=True)
+        _line(console, f"  {folder.path / name}")
 
 
 def print_sweep(
@@ -130,7 +132,7 @@ def print_sweep(
             console.print(f"{name:<9} {rate:.1e}")
         console.print(f"optim.lr is {result['lr']:.1e}")
     for name in result["files"]:
-        console.print(f"  {Path(result['folder']) / name}", soft_wrap=True)
+        _line(console, f"  {Path(result['folder']) / name}")
     if suggestions is not None:
         lr = f"optim.lr={suggestions['valley']:.1e}"
         _line(console, f"next: {typed('train', *words, lr)}")
@@ -184,7 +186,7 @@ def print_analysis(
         print(json.dumps({**overview, "files": [str(file) for file in files]}, indent=2))
         return
     states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
-    console.print(f"study {overview['study']}: {overview['trials']} trials ({states})")
+    _line(console, f"study {overview['study']}: {overview['trials']} trials ({states})")
     if overview.get("carried"):
         console.print(f"beside them {overview['carried']} carried over from elsewhere")
     console.print(
@@ -199,7 +201,7 @@ def print_analysis(
     else:
         shown = with_interval(best["score"], best["interval"])
         ran = f", carried from {best['carried']}" if best.get("carried") else ""
-        console.print(f"best: trial {best['trial']} with {shown}{ran}")
+        _line(console, f"best: trial {best['trial']} with {shown}{ran}")
         if overview["front"]:
             others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview["others"])
             front = ", ".join(map(str, overview["front"]))
@@ -215,7 +217,7 @@ def print_analysis(
     if overview["importances"]:
         console.print(importance_table(overview["importances"]))
     for note in overview["importance_notes"]:
-        console.print(f"note: {note}", soft_wrap=True)
+        _line(console, f"note: {note}")
     for failure in overview["failures"]:
         numbers = ", ".join(map(str, failure["trials"][:8]))
         console.print(
@@ -252,4 +254,4 @@ def _print_scores(console: Console, trained: "Trained") -> None:
 def _print_evaluated(console: Console, result: Mapping[str, Any]) -> None:
     console.print(evaluation_table(result))
     for note in result.get("notes", []):
-        console.print(f"[yellow]note[/] {note}", soft_wrap=True)
+        console.print(Text.assemble(("note", "yellow"), f" {note}"), soft_wrap=True)

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from tunewright.cli.live import LiveView, Working, because, metrics_in_words, scored
-from tunewright.cli.wording import escaped, remaining, short
+from tunewright.cli.wording import remaining, short
 from tunewright.runs.record import Trial
 from tunewright.search.watch import Standing, Watch
 
@@ -46,13 +47,14 @@ class ScreenWatch(Watch):
 
     def notice(self, text: str) -> None:
         """A decision, marked as such."""
-        self.console.print(f"[cyan]note[/] {escaped(text)}", soft_wrap=not self._draws)
+        line = Text.assemble(("note", "cyan"), " ", text)
+        self.console.print(line, soft_wrap=not self._draws)
 
     def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
         """A row in the live region; a line of its own only when asked to say more."""
         self.view.working[number] = Working(values, where, self.view.clock())
         if self.verbose:
-            self._line(f"trial {number} on {where}: {escaped(short(values))}")
+            self._line(Text(f"trial {number} on {where}: {short(values)}"))
 
     def progressed(
         self,
@@ -83,10 +85,15 @@ class ScreenWatch(Watch):
         text = (
             because(trial) if trial.state in ("infeasible", "failed") else short(trial.parameters)
         )
-        marked = "[bold]best so far[/]  " if best else ""
         self._line(
-            f"[bold]{standing.ended:>4}[/]/{standing.total} trial {trial.number:<4} "
-            f"[{MARKS[trial.state]}]{trial.state:<10}[/] {score} {epochs}  {marked}{escaped(text)}"
+            Text.assemble(
+                (f"{standing.ended:>4}", "bold"),
+                f"/{standing.total} trial {trial.number:<4} ",
+                (f"{trial.state:<10}", MARKS[trial.state]),
+                f" {score} {epochs}  ",
+                ("best so far", "bold") if best else "",
+                f"  {text}" if best else text,
+            )
         )
         self.moved(standing)
 
@@ -100,9 +107,12 @@ class ScreenWatch(Watch):
         if not self._draws and self._due(STANDING_SECONDS) and standing.ended < standing.total:
             best = standing.best
             figure = f"best {best.score:.4f}, " if best and best.score is not None else ""
+            left = remaining(standing.left_seconds) or "no estimate yet"
             self._line(
-                f"{standing.ended}/{standing.total} trials, {standing.running} running, "
-                f"{figure}{remaining(standing.left_seconds) or 'no estimate yet'}"
+                Text(
+                    f"{standing.ended}/{standing.total} trials, {standing.running} running, "
+                    f"{figure}{left}"
+                )
             )
 
     def trained(
@@ -115,11 +125,10 @@ class ScreenWatch(Watch):
         view.trained_left = seconds / epoch * (epochs - epoch) if epoch else None
         self._draw()
         if not self._draws and (self._due(PLAIN_SECONDS) or epoch == epochs):
-            self._line(
-                f"epoch {epoch}/{epochs}  {escaped(view.trained)}  {remaining(view.trained_left)}"
-            )
+            left = remaining(view.trained_left)
+            self._line(Text(f"epoch {epoch}/{epochs}  {view.trained}  {left}"))
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: Text) -> None:
         """One line of the terminal, cut to its width; whole where there is no terminal."""
         if self._draws:
             self.console.print(text, no_wrap=True, overflow="ellipsis")

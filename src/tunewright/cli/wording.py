@@ -38,11 +38,6 @@ def last_part(path: str) -> str:
     return f"{parts[-2]}" if parts[-1] == "type" and len(parts) > 1 else parts[-1]
 
 
-def escaped(text: str) -> str:
-    """Text in which Rich finds no markup."""
-    return text.replace("[", "\\[")
-
-
 def typed(*words: str | Path) -> str:
     """A command as it can be typed: `tunewright train 'my runs/best_config.yaml'`."""
     return " ".join(["tunewright", *(quoted(word) for word in words)])

@@ -36,6 +36,7 @@ from tunewright.config.layers import (
     translated,
 )
 from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
+from tunewright.config.quoting import in_quotes
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, source_of, sources_in
 from tunewright.config.tree import Tree, flatten, get, merged, put
@@ -247,7 +248,8 @@ def _composed_groups(
             remedy=did_you_mean(name, tops),
         )
     read_yaml(top)  # its errors name the file; Hydra sees only a copy of it
-    search = f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"
+    places = ",".join(in_quotes(f"file://{folder}") for folder in folders)
+    search = f"hydra.searchpath=[{places}]"
     try:
         with _hydra_with(top):
             config = hydra_compose(name, overrides=[*groups, search])

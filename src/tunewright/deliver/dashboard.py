@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
-from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from tunewright.errors import ConfigError, UsageError
-from tunewright.search.address import sqlite_file
+from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.look import locate
 from tunewright.search.storage import silence_optuna
 
@@ -65,7 +64,7 @@ def dashboard(
 def read_only_url(url: str) -> str:
     """The URL through which SQLite opens its file to read; other databases as they are."""
     file = sqlite_file(url)
-    return url if file is None else f"sqlite:///file:{quote(str(file))}?mode=ro&uri=true"
+    return url if file is None else sqlite_url(file, mode="ro")
 
 
 def reading_only(application: Application) -> Application:

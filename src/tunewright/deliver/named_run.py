@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from tunewright.errors import DataError, TunewrightError, did_you_mean
@@ -132,7 +133,8 @@ def _places(name: Path, runs: Path) -> list[Path]:
     """Where a run of this name may be, as `train` and `tune` choose names."""
     if len(name.parts) != 1:
         return [runs / name]
-    return [runs / name, runs / f"train-{name}", *sorted(runs.glob(f"train-{name}-[0-9]*"))]
+    others = runs.glob(f"train-{escape(str(name))}-[0-9]*")
+    return [runs / name, runs / f"train-{name}", *sorted(others)]
 
 
 def _with_weights(path: Path) -> list[RunFolder]:

@@ -11,6 +11,7 @@ from tunewright.errors import DataError, RunError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, OutcomeState
+from tunewright.search.own_servers import refuse_tracker
 from tunewright.training.trackers.tracker import TRACKERS, require, run_info
 from tunewright.training.trackers.tracking import configured
 
@@ -41,7 +42,8 @@ def replay(
     run: a folder, or a name under `runs`. to: a tracker. options: its settings (`uri`, ...) over
     those that the run was configured with. told: called after each run.
     Raises ConfigError for an unknown tracker, setting or a missing package, DataError where
-    no run lies, RunError when the tracker fails.
+    no run lies, StudyError for a server that only the run's folder names, RunError when the
+    tracker fails.
     """
     TRACKERS[to]  # an unknown name is refused with the known ones
     require([to])
@@ -67,6 +69,8 @@ def find_runs(run: Path, runs: Path) -> list[RunFolder]:
 
 def _replayed(folder: RunFolder, to: str, options: Mapping[str, Any]) -> Replayed:
     stored = (folder.read_config().get("trackers") or {}).get(to) or {}
+    if "uri" not in options:
+        refuse_tracker(stored.get("uri"), folder.config)
     trackers = checked({to: {**stored, **options}}, Trackers)
     info, history = run_info(folder), read_progress(folder.progress)
     outcome = folder.read_outcome()

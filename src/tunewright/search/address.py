@@ -3,13 +3,24 @@
 import importlib
 import re
 from pathlib import Path
+from urllib.parse import unquote_plus
+
+from sqlalchemy import make_url
 
 from tunewright.errors import StudyError
+from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 
 DRIVERS = ("psycopg", "psycopg2")
 """For PostgreSQL, the better one first."""
 SECRET = ("password", "sslpassword")
 """Options of a URL that are nobody else's business."""
+_ADDRESS = re.compile(
+    r"""(?P<url> [^:/?#]*://
+         (?: [^:/?#@]* (?: :(?!\d*[/?#]) [^@]* )? @ )?  # a port is no password, which may hold a #
+         [^#]* )
+        (?: \#(?P<name> .*) )?""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def absolute_url(url: str) -> str:
@@ -17,26 +28,42 @@ def absolute_url(url: str) -> str:
     file = sqlite_file(url)
     if file is None:
         return url
-    _, question, options = url.partition("?")
-    return f"sqlite:///{file.resolve()}{question}{options}"
+    parsed = make_url(url)
+    if parsed.query and "uri" not in parsed.query:  # options of the driver, not of SQLite
+        return parsed.set(database=str(file.resolve())).render_as_string(hide_password=False)
+    options = {key: value for key, value in parsed.query.items() if key != "uri"}
+    return sqlite_url(file.resolve(), **options)
 
 
-def sqlite_file(url: str) -> Path | None:
-    """The file behind a SQLite URL; None for other databases and for one in memory."""
-    path = url.removeprefix("sqlite:///").partition("?")[0]
-    return Path(path) if url.startswith("sqlite:///") and path not in ("", ":memory:") else None
+def url_of(storage: str) -> str:
+    """The absolute URL of what was given as a storage: a URL, or the path of a SQLite file."""
+    return absolute_url(storage) if "://" in storage else sqlite_url(Path(storage).resolve())
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be stored and shown: everything but the password."""
+def url_and_name(address: str) -> tuple[str, str | None]:
+    """A URL and the study that `#NAME` behind it names.
+
+    A file whose own name holds a `#` is taken for what it is where it lies there.
+    """
+    file = sqlite_file(address)
+    found = None if file is not None and file.exists() else _ADDRESS.fullmatch(address)
+    return (found["url"], found["name"] or None) if found else (address, None)
+
+
+def without_password(address: str) -> str:
+    """The address as it may be stored and shown: everything but the password."""
+    url, name = url_and_name(address)
     scheme, colon, rest = url.partition("://")
-    if not colon or scheme.startswith("sqlite"):
-        return url
+    if not colon or sqlite_file(url) is not None:
+        return address
     # Up to the last @: a password that somebody forgot to encode may hold one.
     rest = re.sub(r"^([^:/@?]*):.*@", r"\1@", rest, flags=re.DOTALL)
     place, question, options = rest.partition("?")
-    kept = [part for part in options.split("&") if part.partition("=")[0] not in SECRET]
-    return f"{scheme}://{place}" + (question + "&".join(kept) if any(kept) else "")
+    kept = [
+        part for part in options.split("&") if unquote_plus(part.partition("=")[0]) not in SECRET
+    ]
+    shown = f"{scheme}://{place}" + (question + "&".join(kept) if any(kept) else "")
+    return shown if name is None else f"{shown}#{name}"
 
 
 def with_driver(url: str) -> str:

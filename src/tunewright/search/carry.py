@@ -7,7 +7,7 @@ from typing import Any
 
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
-from tunewright.search.address import without_password
+from tunewright.search.address import absolute_url, url_and_name, without_password
 from tunewright.search.csv_trials import csv_trials
 from tunewright.search.fitting import REPEATED, Misfit, counted, judged
 from tunewright.search.past import Past, attributes_of, taken_over
@@ -32,10 +32,13 @@ def started_from(
     asked = [*([study] if study else []), *files]
     if not asked:
         return prepared, ()
+    typed = [prepared.url, *(url_and_name(file)[0] for file in files if "://" in file)]
     taken = () if prepared.known is None else _taken(prepared)
     shown = {one: without_password(one) for one in asked}
-    new = [one for one in asked if shown[one] not in taken and place_of(one, runs) not in taken]
-    if study in new and place_of(study, runs) == place_name(prepared.url, prepared.name):
+    new = [
+        one for one in asked if shown[one] not in taken and place_of(one, runs, typed) not in taken
+    ]
+    if study in new and place_of(study, runs, typed) == place_name(prepared.url, prepared.name):
         raise StudyError(
             f"the study {prepared.name!r} cannot start from itself",
             remedy="Choose another --name for the new one.",
@@ -53,7 +56,7 @@ def started_from(
         return _with_defaults(prepared, defaults), ()
     sources = []
     if study:
-        source = replace(own_study(study, recipe, prepared, runs), is_start=True)
+        source = replace(own_study(study, recipe, prepared, runs, typed), is_start=True)
         prepared = _started_at(recipe, prepared, source)
         sources.append(source)
     for file in files:
@@ -136,12 +139,15 @@ def is_table(file: str) -> bool:
     return Path(file).suffix.lower() in (".csv", ".tsv")
 
 
-def place_of(source: str, runs: Path) -> str:
-    """A source however it was typed; empty where it cannot be told without opening it."""
+def place_of(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
+    """A source however it was typed; empty where it cannot be told without opening it.
+
+    typed: as for `source.located`.
+    """
     if is_table(source):
         return str(Path(source).resolve())
     try:
-        place = located(source, runs)
+        place = located(source, runs, typed)
     except StudyError:
         return ""
     return place_name(place.url, place.name) if place.name else ""
@@ -149,7 +155,9 @@ def place_of(source: str, runs: Path) -> str:
 
 def _taken(prepared: Prepared) -> Sequence[str]:
     taken: Sequence[str] = attributes_of(prepared.url, prepared.name).get(SOURCES) or ()
-    return taken
+    # An earlier version spelled signs such as a % in the name of a folder as they are.
+    places = [url_and_name(one) for one in taken if "://" in one]
+    return [*taken, *(place_name(absolute_url(url), name) for url, name in places if name)]
 
 
 def _started_at(recipe: Recipe, prepared: Prepared, source: Source) -> Prepared:

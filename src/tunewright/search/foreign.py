@@ -12,7 +12,8 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
 
 from tunewright.errors import StudyError
-from tunewright.search.address import sqlite_file, without_password
+from tunewright.runs.sqlite_url import sqlite_file
+from tunewright.search.address import without_password
 from tunewright.search.past import Stored, study_in
 from tunewright.search.storage import chosen_study, quiet, storage_to_read
 

@@ -1,5 +1,6 @@
 """A look at a study from outside: no lock, no torch, while it runs or long after."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
-from tunewright.search.address import absolute_url, sqlite_file, without_password
+from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.search.address import url_of, without_password
+from tunewright.search.own_servers import own_url
 from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage import silence_optuna
@@ -109,15 +112,18 @@ def locate(
     storage: str | None = None,
     runs: Path = Path("runs"),
     command: str = "analyze",
+    typed: Sequence[str] = (),
 ) -> Place:
-    """Where the study lies that is named as for `look`. command: what the remedy shall say."""
-    if study is not None and Path(study).is_file():
-        storage, study = f"sqlite:///{Path(study).resolve()}", None
-    elif study is not None and "://" in study:
+    """Where the study lies that is named as for `look`.
+
+    command: what the remedy shall say. typed: URLs that the user gave for other things, whose
+    servers may be asked as well; see `own_servers.own_url`.
+    """
+    if (study is not None and Path(study).is_file()) or (study is not None and "://" in study):
         storage, study = study, None
     given = None
     if storage is not None:
-        given = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
+        given = url_of(storage)
         if study is None or not _is_study(study, runs):
             file = sqlite_file(given)
             if file is not None and not file.exists():
@@ -125,8 +131,14 @@ def locate(
             return Place(given, study, None)
     folder = study_folder(study, runs, command)
     settings = read_yaml(folder.settings)
-    url = given or settings["storage"] or absolute_url(f"sqlite:///{folder.database}")
-    return Place(url, str(settings["name"]), folder)
+    return Place(given or stored_url(folder, settings, typed), str(settings["name"]), folder)
+
+
+def stored_url(folder: StudyFolder, settings: Tree, typed: Sequence[str] = ()) -> str:
+    """The URL of a study's database, as its folder says; for servers see `own_servers.own_url`."""
+    if not settings.get("storage"):
+        return sqlite_url(folder.database.resolve())
+    return own_url(str(settings["storage"]), folder.settings, typed)
 
 
 def _is_study(study: str, runs: Path) -> bool:

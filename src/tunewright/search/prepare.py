@@ -1,5 +1,6 @@
 """Everything about a study that can be checked before its first trial."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
+from tunewright.runs.sqlite_url import is_text, sqlite_url
 from tunewright.search.address import absolute_url, without_password
 from tunewright.search.constraints import Constraint, constraints
+from tunewright.search.own_servers import refuse_left
 from tunewright.search.pruning import pruner
 from tunewright.search.same_study import (
     brought_up,
@@ -57,11 +60,12 @@ class Prepared:
 def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs: Path) -> Prepared:
     """Everything that can be checked before a study begins."""
     require(composed.config.trackers.names)
+    refuse_left(composed)
     study = composed.config.study
     name = study.name or recipe.name
     refuse_leading_out(name, runs)
     folder = StudyFolder(runs / name)
-    url = absolute_url(study.storage or f"sqlite:///{folder.database}")
+    url = absolute_url(study.storage or sqlite_url(folder.database))
     explore, config = stage(recipe, composed, "explore")
     first, *others = recipe.goals(config)
     limits = constraints(study.constraints, recipe.measures)
@@ -199,6 +203,12 @@ def run_part(tree: Tree) -> Tree:
 
 def refuse_leading_out(name: str, runs: Path) -> None:
     """A name is one folder in `runs`, or one below it; nothing is written elsewhere."""
+    if "\0" in name or not is_text(name):
+        raise UsageError(
+            f"the name {name!a}",
+            expected="text that can be stored: no NUL, and nothing that is not UTF-8",
+            remedy="Choose another --name.",
+        )
     parts = Path(name).parts
     if not parts or Path(name).is_absolute() or ".." in parts or not name.strip():
         raise UsageError(
@@ -214,6 +224,6 @@ def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
         raise StudyError(
             f"{folder.trials} holds trials, but {without_password(url)} knows no such study",
             expected="the storage that the study was begun with, or a new folder",
-            remedy=f"Rebuild the database: tunewright repair {folder.path}. Or give the --storage "
-            "of before, choose another --name, or remove the folder.",
+            remedy=f"Rebuild the database: tunewright repair {shlex.quote(str(folder.path))}. Or "
+            "give the --storage of before, choose another --name, or remove the folder.",
         )

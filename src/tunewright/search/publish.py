@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from tunewright.errors import StudyError
 from tunewright.runs.atomic import write_with
+from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.storage import (
     OURS,
     Settings,
@@ -68,7 +69,7 @@ def publish(
 
 def keep_copy(file: Path, copy: Path) -> None:
     """Keep a SQLite database a second time; the copy is whole, or not there."""
-    with storage_errors(f"sqlite:///{file}"):
+    with storage_errors(sqlite_url(file)):
         write_with(copy, lambda place: copy_database(file, place))
 
 

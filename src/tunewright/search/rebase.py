@@ -14,7 +14,7 @@ from tunewright.errors import ConfigError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import StudyFolder
-from tunewright.search.address import sqlite_file
+from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.fitting import Candidate, Misfit, counted, judged
 from tunewright.search.ladder import as_asked
 from tunewright.search.past import Past, dropped, note, stored_study, taken_over

@@ -19,10 +19,11 @@ from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
-from tunewright.search.address import absolute_url, sqlite_file
+from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.search.address import url_of
 from tunewright.search.constraints import constraints
 from tunewright.search.lock import FolderLock, refuse_if_alive
-from tunewright.search.look import study_folder
+from tunewright.search.look import stored_url, study_folder
 from tunewright.search.patient import PatientStorage
 from tunewright.search.rebuild import (
     Told,
@@ -80,7 +81,7 @@ def repair(study: str | None, *, storage: str | None = None, runs: Path = Path("
     silence_optuna()
     folder = study_folder(study, runs, "repair")
     stored = read_yaml(folder.settings)
-    url = absolute_url(storage or stored.get("storage") or f"sqlite:///{folder.database}")
+    url = url_of(storage) if storage else stored_url(folder, stored)
     name = str(stored["name"])
     found = Repaired(folder)
     lock = FolderLock(folder.path)
@@ -95,8 +96,8 @@ def repair(study: str | None, *, storage: str | None = None, runs: Path = Path("
         if file is not None and found.rebuilt:
             fresh = file.with_name(f".{file.name}.rebuilt")
             _remove(fresh)
-            bring_in(f"sqlite:///{fresh}", name, settings, folder, found)
-            _remember(f"sqlite:///{fresh}", name, stored.get(SOURCES) or [], found)
+            bring_in(sqlite_url(fresh), name, settings, folder, found)
+            _remember(sqlite_url(fresh), name, stored.get(SOURCES) or [], found)
             found.kept = _swap(fresh, file)
         else:
             bring_in(url, name, settings, folder, found)

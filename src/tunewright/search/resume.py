@@ -13,6 +13,7 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.search.final import train_in_full
 from tunewright.search.fitting import differences
 from tunewright.search.lock import FolderLock
+from tunewright.search.own_servers import refuse_left
 from tunewright.search.prepare import run_part
 from tunewright.search.single import Trained, is_done
 from tunewright.search.watch import Watch
@@ -62,6 +63,7 @@ def resume(
     that differ, StudyError while another process trains there.
     """
     watch = watch or Watch()
+    refuse_left(composed)
     _refuse_changes(folder, before, composed.tree)
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)

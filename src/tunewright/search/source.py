@@ -12,16 +12,19 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import TrialState
-from tunewright.search.address import absolute_url, without_password
+from tunewright.runs.sqlite_url import sqlite_url
+from tunewright.search.address import absolute_url, url_and_name, without_password
 from tunewright.search.fitting import Candidate, Misfit
 from tunewright.search.foreign import SQLITE, foreign_study
-from tunewright.search.look import Place, locate
+from tunewright.search.look import Place, locate, study_folder
 from tunewright.search.past import Past, Stored
 from tunewright.search.prepare import Prepared
 from tunewright.search.rebase import REBASED, candidate
 from tunewright.search.storage import Settings
 from tunewright.search.translation import FAILURE
 
+COMMAND = "tune --from"
+"""What a study is looked for by, as remedies name it."""
 STORED_STATES = {"done": "COMPLETE", "pruned": "PRUNED", "infeasible": "PRUNED", "failed": "FAIL"}
 """Our states as Optuna calls them in trials that we did not run."""
 
@@ -45,20 +48,23 @@ class Source:
     is_start: bool = False
 
 
-def located(study: str, runs: Path) -> Place:
-    """A study by its name under `runs`, its folder, its database file, or `URL#NAME`."""
+def located(study: str, runs: Path, typed: Sequence[str] = ()) -> Place:
+    """A study by its name under `runs`, its folder, its database file, or `URL#NAME`.
+
+    typed: other URLs that the user gave, whose servers may be asked.
+    """
     if "://" in study or Path(study).is_file():
         return storage_at(study)
-    return locate(study, runs=runs, command="tune --from")
+    return locate(study, runs=runs, command=COMMAND, typed=typed)
 
 
 def storage_at(address: str) -> Place:
     """A storage by its URL or its file, with or without `#NAME`."""
     if "://" in address:
-        url, _, name = address.partition("#")
-        return Place(absolute_url(url), name or None, None)
-    path, _, name = (address, "", "") if Path(address).exists() else address.partition("#")
-    file = Path(path).resolve()
+        url, name = url_and_name(address)
+        return Place(absolute_url(url), name, None)
+    path, name = _file_and_name(address)
+    file = path.resolve()
     if not file.is_file():
         raise StudyError(
             f"{path} does not exist", expected="a CSV file, an Optuna storage, or a database URL"
@@ -67,10 +73,19 @@ def storage_at(address: str) -> Place:
         is_sqlite = stream.read(16).startswith(SQLITE)
     beside = StudyFolder(file.parent)
     return Place(
-        f"sqlite:///{file}" if is_sqlite else str(file),
-        name or None,
+        sqlite_url(file) if is_sqlite else str(file),
+        name,
         beside if beside.settings.exists() else None,
     )
+
+
+def _file_and_name(address: str) -> tuple[Path, str | None]:
+    """A file and what `#NAME` behind it names; folders and files may have a `#` of their own."""
+    parts = address.split("#")
+    for count in range(len(parts), 0, -1):
+        if (file := Path("#".join(parts[:count]))).is_file():
+            return file, "#".join(parts[count:]) or None
+    return Path(parts[0]), "#".join(parts[1:]) or None
 
 
 def place_name(url: str, name: str) -> str:
@@ -84,7 +99,8 @@ def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[s
     Beside them what was set for kinds that only some trials choose. Raises StudyError for a
     study of which only the database is known.
     """
-    folder = located(study, runs).folder
+    is_database = "://" in study or Path(study).is_file()
+    folder = storage_at(study).folder if is_database else study_folder(study, runs, COMMAND)
     if folder is None:
         raise StudyError(
             f"{without_password(study)} is a database alone",
@@ -98,9 +114,14 @@ def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[s
     return files, stored.get("reserved") or {}
 
 
-def own_study(study: str, recipe: Recipe, prepared: Prepared, runs: Path) -> Source:
-    """The finished trials of one of our studies; StudyError for another recipe's."""
-    place = located(study, runs)
+def own_study(
+    study: str, recipe: Recipe, prepared: Prepared, runs: Path, typed: Sequence[str] = ()
+) -> Source:
+    """The finished trials of one of our studies; StudyError for another recipe's.
+
+    typed: as for `located`.
+    """
+    place = located(study, runs, typed)
     stored = foreign_study(place.url, place.name)
     if stored.settings is None:
         raise StudyError(

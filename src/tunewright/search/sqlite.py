@@ -12,10 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import psutil
 from sqlalchemy.pool import NullPool
+
+from tunewright.runs.sqlite_url import sqlite_uri
 
 BUSY_SECONDS = 60.0
 """How long a write waits for another program, such as a dashboard."""
@@ -134,7 +135,7 @@ def _reading_uri(file: Path) -> str:
 
 
 def _uri(file: Path, options: str) -> str:
-    return f"file:{quote(str(file.resolve()))}?{options}"
+    return f"{sqlite_uri(file.resolve())}?{options}"
 
 
 def _connected(uri: str, seconds: float) -> sqlite3.Connection:

@@ -19,6 +19,7 @@ from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
 from tunewright.search.lock import FolderLock, refuse_if_alive
 from tunewright.search.loop import Ending
+from tunewright.search.own_servers import refuse_left
 from tunewright.search.prepare import (
     prepare,
     refuse_leading_out,
@@ -112,6 +113,7 @@ def train(
     """Train one configuration in full, by one seed or several; the same call resumes."""
     watch = watch or Watch()
     require(composed.config.trackers.names)
+    refuse_left(composed)
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)
     metric = recipe.goals(composed.config)[0].metric

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from tunewright.errors import StorageLost, StudyError, did_you_mean
 from tunewright.runs.record import Direction, Goal
-from tunewright.search.address import sqlite_file, with_driver, without_password
+from tunewright.runs.sqlite_url import sqlite_file
+from tunewright.search.address import with_driver, without_password
 from tunewright.search.patient import Away, PatientStorage, first_line
 from tunewright.search.sqlite import one_file, reading, write_ahead
 
@@ -235,9 +237,11 @@ def _remedy(url: str, cause: str) -> str:
     again = "Every finished trial is in the run folders. "
     file = sqlite_file(url)
     if "not a database" in cause or "malformed" in cause:
-        study = file.parent if file is not None and (file.parent / "study.yaml").exists() else ""
+        study = "STUDY"
+        if file is not None and (file.parent / "study.yaml").exists():
+            study = shlex.quote(str(file.parent))
         return (
-            f"{again}Rebuild the database from them (tunewright repair {study or 'STUDY'}) and "
+            f"{again}Rebuild the database from them (tunewright repair {study}) and "
             "type the same command again."
         )
     if "password" in cause:

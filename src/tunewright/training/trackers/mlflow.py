@@ -7,15 +7,16 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.record import Outcome, OutcomeState, Progress
+from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-SQLITE = "sqlite:///"
 STATUS: dict[OutcomeState, str] = {
     "done": "FINISHED",
     "pruned": "KILLED",
@@ -115,8 +116,8 @@ class _MLflow:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             files = None  # a server knows where it keeps them
-            if uri.startswith(SQLITE):
-                files = (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
+            if (file := sqlite_file(uri)) is not None:
+                files = (file.parent / "mlartifacts").as_uri()
             try:
                 return str(self._client.create_experiment(name, artifact_location=files))
             except MlflowException:
@@ -128,7 +129,8 @@ class _MLflow:
     def _known_run(self, uri: str) -> str | None:
         from mlflow.exceptions import MlflowException
 
-        known: str | None = self._memory().get(uri)
+        memory = self._memory()  # an earlier version spelled the signs of a path as they are
+        known: str | None = memory.get(uri) or memory.get(unquote(uri))
         if known is None:
             return None
         try:
@@ -162,19 +164,18 @@ class _MLflow:
 def _address(uri: str | None, runs: Path) -> str:
     """The tracking URI, with an absolute path if it is a SQLite file."""
     if uri is None:
-        return f"{SQLITE}{runs / 'mlflow.db'}"
-    if uri.startswith(SQLITE):
-        return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).resolve()}"
-    return uri
+        return sqlite_url(runs / "mlflow.db")
+    file = sqlite_file(uri)
+    return uri if file is None else sqlite_url(file.resolve())
 
 
 @contextlib.contextmanager
 def _alone(uri: str) -> Iterator[None]:
     """One process at a time: two that create the same SQLite file disturb each other."""
-    if not uri.startswith(SQLITE):
+    file = sqlite_file(uri)
+    if file is None:
         yield
         return
-    file = Path(uri.removeprefix(SQLITE))
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
