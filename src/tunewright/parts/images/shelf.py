@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tunewright.errors import DataError
 from tunewright.parts.images.table import Place
+from tunewright.runs.stamp import Stamp, file_stamp
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".avif"}
 PICTURES |= {".jp2", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
@@ -78,7 +79,7 @@ def open_shelf(place: Path) -> Shelf:
     if stat.S_ISDIR(found.st_mode):
         names, folders = _walk(place)
         return Shelf(place, False, names, folders)
-    return _zip(place, found.st_size, found.st_mtime_ns)
+    return _zip(place, file_stamp(place))
 
 
 def is_picture(name: str) -> bool:
@@ -99,17 +100,17 @@ def natural(name: str) -> tuple[list[str | int], str]:
 
 
 def _walk(top: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All below a folder, by every name that it has; only links back to where one is are left."""
     names: list[str] = []
     folders: list[str] = []
-    seen: set[tuple[int, int]] = set()  # folders may be links, and links may go in circles
-    waiting = [""]
+    waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
     while waiting:
-        inside = waiting.pop()
+        inside, above = waiting.pop()
         here = top / inside
-        key = here.stat()
-        if (key.st_dev, key.st_ino) in seen:
+        found = here.stat()
+        key = (found.st_dev, found.st_ino)
+        if key in above:  # a link to a folder that it lies in: it would never end
             continue
-        seen.add((key.st_dev, key.st_ino))
         if inside:
             folders.append(inside)
         with os.scandir(here) as entries:
@@ -118,14 +119,14 @@ def _walk(top: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
                     continue
                 name = f"{inside}/{entry.name}" if inside else entry.name
                 if entry.is_dir():
-                    waiting.append(name)
+                    waiting.append((name, (*above, key)))
                 else:
                     names.append(name)
     return tuple(sorted(names, key=natural)), tuple(sorted(folders, key=natural))
 
 
 @lru_cache(maxsize=8)  # parsing the directory of a zip takes longer than all else at a source
-def _zip(place: Path, _size: int, _mtime_ns: int) -> Shelf:
+def _zip(place: Path, _stamp: Stamp | None) -> Shelf:
     try:
         with zipfile.ZipFile(place) as archive:
             listed = archive.namelist()

@@ -29,6 +29,7 @@ from tunewright.parts.array_files import (
     row_fingerprints,
     row_peaks,
 )
+from tunewright.runs.stamp import Stamp, file_stamp
 
 Array = npt.NDArray[Any]
 SIDES = ("image", "text")
@@ -40,7 +41,8 @@ EXAMPLES = 5  # how many offenders an error names
 class PairSet:
     """One opened set: two described matrices, the image id of every row, and the metadata.
 
-    ids: int64 or text, shape [N]. metadata: the whole JSON object.
+    ids: int64 or text, shape [N]. metadata: the whole JSON object. stamps: of the three files,
+    as they were opened.
     """
 
     name: str
@@ -48,6 +50,7 @@ class PairSet:
     texts: ArrayFile
     ids: Array
     metadata: Mapping[str, Any]
+    stamps: tuple[Stamp | None, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -76,6 +79,7 @@ def open_pairs(folder: Path | str, name: str, metadata_name: str | None = None) 
         )
     images, texts = (describe(_find_embeddings(folder, name, side)) for side in SIDES)
     path = folder / metadata_name if metadata_name else _find_metadata(folder, name)
+    stamps = tuple(map(file_stamp, (images.path, texts.path, path)))
     metadata = _read_metadata(path)
     ids = _read_ids(path, metadata)
     counts = {images.rows, texts.rows, len(ids)}
@@ -89,7 +93,7 @@ def open_pairs(folder: Path | str, name: str, metadata_name: str | None = None) 
     for key in PER_ROW:
         if key in metadata and not _is_list(metadata[key], len(ids)):
             raise DataError(f"{key!r} in {path}", expected=f"a list of {len(ids):,} values")
-    return PairSet(name, images, texts, ids, metadata)
+    return PairSet(name, images, texts, ids, metadata, stamps)
 
 
 def check_pairs(pairs: PairSet) -> None:
