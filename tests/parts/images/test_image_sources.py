@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,10 @@ class TestClassFolders:
     def test_circles_of_links_end(self, tmp_path):
         class_folders(tmp_path / "set", {"a": 1, "b": 1})
         (tmp_path / "set" / "b" / "again").symlink_to(tmp_path / "set", target_is_directory=True)
-        assert len(open_table(tmp_path / "set")) == 2
+        (tmp_path / "set" / "a" / "up").symlink_to("..")
+        table = open_table(tmp_path / "set")
+        assert table.ids == ("a/0.png", "b/0.png")
+        assert "a/up, b/again" in table.notices[0]
 
     def test_linked_classes(self, tmp_path):
         class_folders(tmp_path / "all", {"a": 1, "b": 2})
@@ -98,6 +102,28 @@ class TestClassFolders:
         for name in "ab":
             (tmp_path / "some" / name).symlink_to(tmp_path / "all" / name)
         assert labels(open_table(tmp_path / "some")) == ["a", "b", "b"]
+
+    @pytest.mark.parametrize(("target", "link"), [("val", "test"), ("test", "val"), ("a", "z")])
+    def test_two_names_of_a_folder_are_both_used(self, tmp_path, target, link, monkeypatch):
+        if target == "a":
+            class_folders(tmp_path, {"a": 2, "b": 2})
+        else:
+            class_folders(tmp_path, {f"{top}/{c}": 2 for top in ("train", target) for c in "ab"})
+        (tmp_path / link).symlink_to(target)
+        table = open_table(tmp_path)
+        copies = {name.replace(target, link, 1) for name in table.ids if name.startswith(target)}
+        assert copies <= set(table.ids)
+        assert len(table) == (6 if target == "a" else 12)
+        real_scan = os.scandir
+        monkeypatch.setattr(os, "scandir", lambda place: Backwards(real_scan(place)))
+        assert open_table(tmp_path).ids == table.ids
+
+    def test_a_class_linked_into_another(self, tmp_path):
+        """By both names, whichever the directory lists first; copies are told elsewhere."""
+        class_folders(tmp_path, {"a": 1, "b": 1})
+        (tmp_path / "a" / "more").symlink_to(tmp_path / "b")
+        (tmp_path / "b" / "more").symlink_to(tmp_path / "a")
+        assert open_table(tmp_path).ids == ("a/0.png", "a/more/0.png", "b/0.png", "b/more/0.png")
 
     def test_groups_cannot_be_asked_for(self, tmp_path):
         class_folders(tmp_path, {"a": 1, "b": 2})
@@ -113,6 +139,133 @@ class TestClassFolders:
             assert table.ids[0] == "train/a/0.png"
             assert table.places[0] == Place(place, f"{prefix}train/a/0.png")
             assert Reader().content(table.places[1]) == encoded(1)
+
+
+def splits(table):
+    return dict(zip(table.ids, table.splits or (), strict=True))
+
+
+class TestNamesOfSplits:
+    """Folders that are splits by what they are called and hold, never the classes of a model."""
+
+    @pytest.mark.parametrize(
+        ("train", "valid", "test"),
+        [
+            ("training_set", "validation_set", "test_set"),
+            ("seg_train", "seg_valid", "seg_test"),
+            ("Train", "Val", "Test"),
+            ("train_data", "validation_images", "testing"),
+            ("TrainSet", "DevSet", "TestSet"),
+            ("flowers-train-2017", "flowers-val-2017", "flowers-test-2018"),
+            ("trainset", "valset", "testset"),
+            ("train", "val2017", "test_images"),
+        ],
+    )
+    @pytest.mark.parametrize("inside", ["", "archive/", "a/b/", "train/"])
+    def test_are_read(self, tmp_path, train, valid, test, inside):
+        if (train, inside) == ("train", "train/"):
+            pytest.skip("train/train/ is train")
+        tops = {train: "train", valid: "valid", test: "test"}
+        class_folders(tmp_path, {f"{inside}{top}/{c}": 2 for top in tops for c in ("cat", "dog")})
+        table = open_table(tmp_path)
+        assert table.classes == ("cat", "dog")
+        assert splits(table) == {
+            f"{inside}{top}/{c}/{n}.png": split
+            for top, split in tops.items()
+            for c in ("cat", "dog")
+            for n in range(2)
+        }
+
+    def test_folders_inside_folders_of_their_name(self, tmp_path):
+        """As archives of several well-known sets unpack; what is to predict has no classes."""
+        tops = ("seg_train", "seg_test")
+        class_folders(tmp_path, {f"{top}/{top}/{c}": 1 for top in tops for c in ("sea", "street")})
+        class_folders(tmp_path, {"seg_pred/seg_pred": 2}, start=10)
+        table = open_table(tmp_path)
+        assert table.classes == ("sea", "street")
+        assert list(table.splits) == ["test", "test", "train", "train"]
+        assert "2 pictures lie outside" in table.notices[1]
+
+    def test_splits_inside_the_classes(self, tmp_path):
+        class_folders(tmp_path, {"cat/train": 2, "cat/test": 1, "dog/train": 1, "dog/val": 1})
+        table = open_table(tmp_path)
+        assert table.classes == ("cat", "dog")
+        assert splits(table)["dog/val/0.png"] == "valid"
+        assert sorted(table.splits) == ["test", "train", "train", "train", "valid"]
+
+    def test_in_a_zip(self, tmp_path):
+        tops = ("training_set", "test_set")
+        members = {f"{top}/{c}/{n}.png": n for top in tops for c in "ab" for n in range(2)}
+        table = open_table(write_zip(tmp_path / "x.zip", members))
+        assert table.classes == ("a", "b")
+        assert sorted(table.splits) == ["test"] * 4 + ["train"] * 4
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            {f"fold{n}/{c}": 1 for n in (1, 2, 3) for c in "ab"},
+            {f"{top}/{c}": 1 for top in ("part-01", "part-02") for c in "ab"},
+            {f"{top}/{c}": 1 for top in ("training_set", "holdout") for c in "ab"},
+            {f"{top}/{c}": 1 for top in ("train_old", "train_new", "test_new") for c in "ab"},
+            {f"{top}/{c}": 1 for top in ("trainval", "test") for c in "ab"},
+            {"my_train/a": 1, "my_train/b": 1, "my_test/c": 1, "extra/a": 1},
+            {"train1/a": 1, "train2/b": 1, "test1/a": 1},
+        ],
+    )
+    def test_are_asked_for(self, tmp_path, counts):
+        with pytest.raises(DataError, match=r"look like splits.*Name the splits train, valid"):
+            open_table(class_folders(tmp_path, counts))
+
+    @pytest.mark.parametrize("tops", [("train", "test"), ("training_set", "validation_set")])
+    def test_without_classes(self, tmp_path, tops):
+        with pytest.raises(DataError, match="are splits, and hold pictures without class folders"):
+            open_table(class_folders(tmp_path, dict.fromkeys(tops, 3)))
+
+    def test_of_several_sets(self, tmp_path):
+        counts = {f"{name}/{top}/{c}": 1 for name in "xy" for top in ("train", "val") for c in "ab"}
+        with pytest.raises(DataError, match=r"splits inside x/, y/.*data\.dir=.*/x"):
+            open_table(class_folders(tmp_path, counts))
+
+    def test_classes_with_equal_folders_are_told(self, tmp_path):
+        table = open_table(class_folders(tmp_path, {f"{c}/{v}": 1 for c in "ab" for v in "lr"}))
+        assert table.classes == ("a", "b")
+        assert "the top folders are taken for the classes; if they are splits" in table.notices[0]
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            {"test_tube/x": 1, "bullet_train/x": 1, "car/x": 1},
+            {"test_tube": 1, "bullet_train": 1},
+            {"trained": 1, "tested": 1},
+            {"fold": 1, "crease": 1},
+            {"cat/images": 1, "dog/images": 1},
+            {"bus": 1, "car/old": 1, "train": 1},
+        ],
+    )
+    def test_of_classes_are_no_splits(self, tmp_path, counts):
+        table = open_table(class_folders(tmp_path, counts))
+        assert set(table.classes) == {name.partition("/")[0] for name in counts}
+        assert table.splits is None
+        assert table.notices == ()
+
+    @pytest.mark.parametrize("empty", ["valid", "val/a"])
+    def test_of_empty_folders_are_told(self, tmp_path, empty):
+        class_folders(tmp_path, {"train/a": 2, "train/b": 2, empty: 0})
+        assert "no pictures in class folders: val" in open_table(tmp_path).notices[0]
+
+
+class Backwards(list):
+    """A directory that lists its entries the other way round."""
+
+    def __init__(self, entries):
+        with entries:
+            super().__init__(reversed(list(entries)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
 
 
 class TestCompetition:
@@ -131,6 +284,17 @@ class TestCompetition:
             assert table.labels.tolist() == [0, 1, 0, 1]
             assert table.places[3] == Place(tmp_path / "train" / "p3.png")
             assert table.splits is None
+
+    @pytest.mark.parametrize("name", ["valid", "val_labels", "validation", "dev"])
+    def test_tables_of_other_splits(self, tmp_path, name):
+        for n in range(4):
+            draw(tmp_path / "images" / f"p{n}.png", n)
+        write_csv(tmp_path / "train.csv", self.rows()[:3])
+        write_csv(tmp_path / f"{name}.csv", [self.rows()[0], *self.rows()[3:]])
+        assert open_table(tmp_path).splits == ("train", "train", "valid", "valid")
+        write_csv(tmp_path / "val.csv", self.rows())
+        with pytest.raises(DataError, match=rf"val\.csv.*{name}|{name}.*val\.csv"):
+            open_table(tmp_path)
 
     @pytest.mark.parametrize("bom", [False, True])
     def test_raw_labels_and_mapping(self, tmp_path, bom):

@@ -24,7 +24,7 @@ class Shelf:
 
     names: of all files, relative, with forward slashes, in natural order; hidden ones and what
     file managers leave behind are left out. folders: likewise. prefix: what stands before the
-    names at the place.
+    names at the place. circles: links to a folder that they lie in, which are not followed.
     """
 
     place: Path
@@ -32,6 +32,7 @@ class Shelf:
     names: tuple[str, ...]
     folders: tuple[str, ...]
     prefix: str = ""
+    circles: tuple[str, ...] = ()
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -77,8 +78,7 @@ def open_shelf(place: Path) -> Shelf:
             f"{place} cannot be opened ({error.strerror})", expected="a folder or zip of pictures"
         ) from None
     if stat.S_ISDIR(found.st_mode):
-        names, folders = _walk(place)
-        return Shelf(place, False, names, folders)
+        return _walk(place)
     return _zip(place, file_stamp(place))
 
 
@@ -99,17 +99,19 @@ def natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
-def _walk(top: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """All below a folder, by every name that it has; only links back to where one is are left."""
+def _walk(top: Path) -> Shelf:
+    """All below a folder; what has several names, by links, is listed by each of them."""
     names: list[str] = []
     folders: list[str] = []
+    circles: list[str] = []
     waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
     while waiting:
         inside, above = waiting.pop()
         here = top / inside
         found = here.stat()
         key = (found.st_dev, found.st_ino)
-        if key in above:  # a link to a folder that it lies in: it would never end
+        if key in above:
+            circles.append(inside)
             continue
         if inside:
             folders.append(inside)
@@ -122,7 +124,8 @@ def _walk(top: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
                     waiting.append((name, (*above, key)))
                 else:
                     names.append(name)
-    return tuple(sorted(names, key=natural)), tuple(sorted(folders, key=natural))
+    every, below, back = (tuple(sorted(each, key=natural)) for each in (names, folders, circles))
+    return Shelf(top, False, every, below, circles=back)
 
 
 @lru_cache(maxsize=8)  # parsing the directory of a zip takes longer than all else at a source
