@@ -362,6 +362,8 @@ class TestCompetition:
             ("image_id,label\na,0\nb,\n", r"1 of 2 .* have no label \(line 3 of .*train\.csv\)"),
             ("image_id,label\na,0\nc,1\n", r"1 of 2 pictures .* not in .*train.* \(c\)"),
             ("label,label\na,0\n", "column 'label' twice"),
+            ('image_id,label\na,"0\nb,1\n', r"line 2 of .*train\.csv has a quote"),
+            ('image_id,label\na,"0\nb,1"\n', r"line 2 of .*train\.csv has a quote"),
         ],
     )
     def test_wrong_rows(self, tmp_path, text, message):
@@ -370,6 +372,32 @@ class TestCompetition:
         (tmp_path / "train.csv").write_text(text)
         with pytest.raises(DataError, match=message):
             open_table(tmp_path)
+
+    def labelled(self, folder, *labels):
+        for n in range(len(labels)):
+            draw(folder / "train" / f"p{n}.png", n)
+        rows = [("image_id", "label"), *((f"p{n}", label) for n, label in enumerate(labels))]
+        write_csv(folder / "train.csv", rows)
+        return open_table(folder)
+
+    @pytest.mark.parametrize("word", ["nan", "NaN", "inf", "-Infinity"])
+    def test_no_number_among_numbers(self, tmp_path, word):
+        with pytest.raises(DataError, match=rf"1 of 4 .* the label {word} among .*line 4 of"):
+            self.labelled(tmp_path, 0, "1.0", word, "2")
+
+    @pytest.mark.parametrize("word", ["nan", "None", "NULL", "<NA>", "NA"])
+    def test_words_for_nothing_are_text_and_told(self, tmp_path, word):
+        table = self.labelled(tmp_path, "rose", word, "lily", word)
+        assert set(table.classes) == {"rose", word, "lily"}
+        assert (
+            f"{word!r} is taken for a label (2 pictures, the first in line 3 of"
+            in (table.notices[0])
+        )
+
+    def test_one_number_by_two_forms_is_told(self, tmp_path):
+        table = self.labelled(tmp_path, "1", "1.0", "2")
+        assert table.classes == ("1", "1.0", "2")
+        assert "the form of a number: '1' and '1.0'" in table.notices[0]
 
     def test_not_utf8(self, tmp_path):
         (tmp_path / "train.csv").write_bytes("image_id,label\na,Gänse".encode("latin-1"))
@@ -583,10 +611,16 @@ class TestManifest:
             ({"crop_path": "crops/9.png"}, r"crops/9\.png of .* does not exist"),
             ({"crop_path": None, "image_path": "crops/0.png", "bbox_xyxy": [5, 5, 2, 9]}, "bbox_"),
             ({"crop_path": None, "image_path": "crops/0.png", "bbox_xyxy": "all"}, "bbox_xyxy"),
-            (FRAME | {"bbox_xyxy": [0, 0, math.inf, 9]}, r"bbox_xyxy = \[0, 0, inf, 9\] in line 1"),
+            (FRAME | {"bbox_xyxy": [0, 0, math.inf, 9]}, r"line 1 of .*Infinity .*bbox_xyxy"),
             (FRAME | {"bbox_xyxy": [0, 0, 10**400, 9]}, "bbox_xyxy = .* in line 1"),
-            (FRAME | {"bbox_xyxy": [0, math.nan, 5, 9]}, "bbox_xyxy = .* in line 1"),
-            ({"label": None}, r"1 of 4 .* have no label"),
+            (FRAME | {"bbox_xyxy": [0, math.nan, 5, 9]}, r"line 1 of .*NaN .*bbox_xyxy"),
+            ({"label": None}, r"1 of 4 .* have no label \(line 1 of"),
+            ({"label": ""}, r"1 of 4 .* have no label \(line 1 of"),
+            ({"label": math.nan}, r"line 1 of .* not JSON \(NaN .*label.*null"),
+            ({"label": -math.inf}, r"line 1 of .* not JSON \(-Infinity .*label"),
+            ({"meta": {"camera_id": math.nan}}, r"line 1 of .* not JSON \(NaN .*camera_id"),
+            ({"label": True}, r"label = True in line 1 of .*expected text or a number"),
+            ({"id": False}, r"id = False in line 1 of .*expected text or a number"),
             ({"split": 1}, r"split = 1 in line 1 of .*expected text"),
             ({"meta": "x"}, r"meta = 'x' in line 1 of .*expected an object"),
             ({"label": ["a"]}, r"label = \['a'\] in line 1 of .*expected text or a number"),
@@ -611,6 +645,20 @@ class TestManifest:
         assert open_table(write_jsonl(tmp_path / "manifest.jsonl", records)).classes == ("b", "a")
         bare = [r | {"label": None} for r in records]
         assert open_table(write_jsonl(tmp_path / "manifest.jsonl", bare)).classes == ("0", "1")
+
+    def test_one_label_or_camera_by_two_forms_of_a_number(self, tmp_path):
+        records = self.records(tmp_path, label=1, meta={"camera_id": 3})
+        records[1] |= {"label": 1.0, "meta": {"camera_id": 3.0}}
+        records[2] |= {"label": 0.5}
+        table = open_table(write_jsonl(tmp_path / "manifest.jsonl", records))
+        assert table.classes == ("0.5", "1")
+        assert table.groups == ("camera_id 3",) * 4
+
+    def test_names_of_classes_hold_no_nan(self, tmp_path):
+        place = write_jsonl(tmp_path / "manifest.jsonl", self.records(tmp_path))
+        (tmp_path / "class_to_idx.json").write_text('{\n"a": 0,\n"b": NaN}')
+        with pytest.raises(DataError, match=r"class_to_idx\.json cannot be read \(NaN.*line 3"):
+            open_table(place)
 
     def test_what_is_not_read_may_be_odd(self, tmp_path):
         records = self.records(tmp_path, label_idx="", split=0)

@@ -29,6 +29,7 @@ from tunewright.parts.array_files import (
     row_fingerprints,
     row_peaks,
 )
+from tunewright.parts.strict_json import read_strict_json
 from tunewright.runs.stamp import Stamp, file_stamp
 
 Array = npt.NDArray[Any]
@@ -283,12 +284,13 @@ def _find_metadata(folder: Path, name: str) -> Path:
 
 def _read_metadata(path: Path) -> Mapping[str, Any]:
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata = read_strict_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} is missing", expected="the metadata of the set") from None
     except ValueError as error:
         raise DataError(
-            f"{path} is not JSON ({error})", remedy="Copy the file again, or repair it."
+            f"{path} is not JSON ({error})",
+            remedy="Copy the file again, or repair it; null stands for no value.",
         ) from None
     if not isinstance(metadata, dict) or "image_ids" not in metadata:
         raise DataError(
