@@ -114,7 +114,7 @@ def _at_the_top(shelf: Shelf, look: _Look) -> dict[str, str]:
     splits = {top: SPLIT_WORDS[top.casefold()] for top in tops if top.casefold() in SPLIT_WORDS}
     # A class may be called train, among bus and car: then its pictures lie right in it.
     if "train" not in {splits.get(top) for top in look.inside}:
-        return _pattern(look.inside)
+        return named_splits(look.inside)
     named = {top: _split_of(top) for top in look.inside if top not in splits}
     for split in set(SPLIT_WORDS.values()) - set(splits.values()):
         meant = [top for top, found in named.items() if found == (split, frozenset())]
@@ -123,8 +123,8 @@ def _at_the_top(shelf: Shelf, look: _Look) -> dict[str, str]:
     return splits
 
 
-def _pattern(folders: Iterable[str]) -> dict[str, str]:
-    """The split that each is, where all are called after one pattern, two at least."""
+def named_splits(folders: Iterable[str]) -> dict[str, str]:
+    """Folder -> the split that it is, where all are called after one pattern; else empty."""
     found = {folder: _split_of(folder) for folder in folders}
     splits = {folder: named[0] for folder, named in found.items() if named is not None}
     patterns = {named and named[1] for named in found.values()}
@@ -144,14 +144,14 @@ def _split_of(folder: str) -> tuple[str, frozenset[str]] | None:
 def _doubts(shelf: Shelf, look: _Look, tops: Sequence[str]) -> tuple[str, ...]:
     """What to say where the top folders are taken for classes and may be none."""
     named = some(f"{top}/" for top in tops)
-    if not look.inside and _pattern(tops):
+    if not look.inside and named_splits(tops):
         raise DataError(
             f"{named} in {shelf.place} are splits, and hold pictures without class folders",
             expected="train/CLASS/*.jpg",
             remedy="Sort the pictures into class folders, or list them in an index.csv "
             "(file,label,split).",
         )
-    if own := [top for top, names in look.inside.items() if _pattern(names)]:
+    if own := [top for top, names in look.inside.items() if named_splits(names)]:
         raise DataError(
             f"{shelf.place} holds splits inside {some(f'{top}/' for top in own)}",
             expected="one set of pictures",
