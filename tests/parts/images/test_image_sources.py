@@ -92,9 +92,17 @@ class TestClassFolders:
         class_folders(tmp_path / "set", {"a": 1, "b": 1})
         (tmp_path / "set" / "b" / "again").symlink_to(tmp_path / "set", target_is_directory=True)
         (tmp_path / "set" / "a" / "up").symlink_to("..")
+        (tmp_path / "set" / "c").symlink_to("..")
+        class_folders(tmp_path, {"other": 2}, start=5)
         table = open_table(tmp_path / "set")
         assert table.ids == ("a/0.png", "b/0.png")
-        assert "a/up, b/again" in table.notices[0]
+        assert "a/up, b/again, c" in table.notices[0]
+
+    def test_a_split_that_is_a_link_to_nothing(self, tmp_path):
+        class_folders(tmp_path, {"train/a": 2, "train/b": 2})
+        (tmp_path / "valid").symlink_to("elsewhere")
+        with pytest.raises(DataError, match=r"valid is no folder, or a link to nothing"):
+            open_table(tmp_path)
 
     def test_linked_classes(self, tmp_path):
         class_folders(tmp_path / "all", {"a": 1, "b": 2})

@@ -104,12 +104,11 @@ def _walk(top: Path) -> Shelf:
     names: list[str] = []
     folders: list[str] = []
     circles: list[str] = []
-    waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
+    waiting = [("", tuple(_key(folder) for folder in top.resolve().parents))]
     while waiting:
         inside, above = waiting.pop()
         here = top / inside
-        found = here.stat()
-        key = (found.st_dev, found.st_ino)
+        key = _key(here)
         if key in above:
             circles.append(inside)
             continue
@@ -126,6 +125,12 @@ def _walk(top: Path) -> Shelf:
                     names.append(name)
     every, below, back = (tuple(sorted(each, key=natural)) for each in (names, folders, circles))
     return Shelf(top, False, every, below, circles=back)
+
+
+def _key(folder: Path) -> tuple[int, int]:
+    """What a folder is by whichever of its names."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 @lru_cache(maxsize=8)  # parsing the directory of a zip takes longer than all else at a source

@@ -111,6 +111,13 @@ def _class_folders(shelf: Shelf, group_by: str | None) -> ImageTable:
             where=str(shelf.place),
             remedy="Describe the pictures by an index.csv with such a column.",
         )
+    for name in shelf.names:
+        if name.casefold() in SPLIT_WORDS:
+            raise DataError(
+                f"{shelf.at(name)} is no folder, or a link to nothing",
+                expected="class folders in it, as in train",
+                remedy="Mend the link, or remove it.",
+            )
     layout = layout_of(shelf)
     inside = layout.shelf.prefix.removeprefix(shelf.prefix)
     rows, bare = [], []
