@@ -171,6 +171,9 @@ def test_what_is_not_there(tmp_path: Path, monkeypatch: Any, capsys: Any) -> Non
     (tmp_path / "a.json").write_text('{"bpp": [0.1,')
     with pytest.raises(DataError, match="not readable as JSON"):
         named_curve(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text('{"bpp": [0.1, 0.2],\n "psnr": [30, Infinity]}')
+    with pytest.raises(DataError, match=r"not readable as JSON \(Infinity .* line 2"):
+        named_curve(tmp_path / "a.json")
     with pytest.raises(DataError, match=r"no evaluation.json in"):
         named_curve(tmp_path)
     code, _, err = typed(monkeypatch, capsys, str(tmp_path / "none.json"), "x")

@@ -50,6 +50,20 @@ def test_a_folder_keeps_its_shape(place):
     }
 
 
+def test_a_folder_is_listed_as_for_a_training(place):
+    """Linked folders count; what file managers leave behind does not."""
+    (place / "elsewhere").mkdir()
+    (place / "elsewhere" / "d.png").touch()
+    (place / "given" / "linked").symlink_to(place / "elsewhere")
+    (place / "given" / "__MACOSX").mkdir()
+    for name in ("._a.png", "__MACOSX/a.png"):
+        (place / "given" / name).touch()
+    (place / "given" / "folder.png").mkdir()
+    found = paired(place, "given")
+    assert len(found) == 5
+    assert found["given/linked/d.png"] == "out/linked/d.twc"
+
+
 def test_several_files_need_a_folder(place):
     with pytest.raises(UsageError, match="for 2 files"):
         paired(place, "given/a.png", "given/b.JPG", output="x.twc")

@@ -339,6 +339,8 @@ def test_a_setting_that_is_not_searched_must_be_as_it_is_here(here: Path) -> Non
         ("x,point.x,value\n1,1,1\n", "x and point.x are the same parameter"),
         ("x,x,value\n1,1,1\n", "a column twice"),
         ("x,value,state\n1,1,HAPPY\n", "state = 'happy' in row 1"),
+        ('x,point.side,value\n1,"left,2\n2,right,3\n', "line 2 of past.csv has a quote"),
+        ('x;point.side;value\n1;left;2\n2;"right;3\n3;left";4\n', "line 3 of past.csv has"),
     ],
 )
 def test_a_csv_that_says_nothing_is_refused(here: Path, text: str, complaint: str) -> None:

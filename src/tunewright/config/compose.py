@@ -42,6 +42,7 @@ from tunewright.config.sources import Source, source_of, sources_in
 from tunewright.config.tree import Tree, flatten, get, merged, put
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_yaml
+from tunewright.runs.stamp import Stamp, file_stamp
 
 SHARED = Path(__file__).parent / "conf"
 
@@ -223,7 +224,7 @@ def _composed_once(
 ) -> tuple[Tree, Mapping[str, Source]]:
     """Hydra takes a tenth of a second, so what it made of a recipe's own files is kept."""
     files = [file for folder in folders for file in folder.rglob("*.yaml")]
-    return _kept(name, groups, folders, tuple((f, f.stat().st_mtime_ns) for f in files))
+    return _kept(name, groups, folders, tuple((f, file_stamp(f)) for f in files))
 
 
 @cache
@@ -231,7 +232,7 @@ def _kept(
     name: str,
     groups: tuple[str, ...],
     folders: tuple[Path, ...],
-    _written: tuple[tuple[Path, int], ...],
+    _written: tuple[tuple[Path, Stamp | None], ...],
 ) -> tuple[Tree, Mapping[str, Source]]:
     return _composed_groups(name, groups, folders)
 

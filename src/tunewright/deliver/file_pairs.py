@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from tunewright.deliver.named_file import named_file
 from tunewright.errors import DataError, UsageError
+from tunewright.parts.images.shelf import open_shelf, suffix_of
 
 
 class Pair(NamedTuple):
@@ -27,10 +28,10 @@ def file_pairs(
     """Pair what is given with what is made of it; all paths are absolute.
 
     given: files, and folders, of which all files with an end in `taken` count, those in folders
-    inside them too. output: a file, with an end in `single`, of one file; else a folder, in which
-    names stay as they are but for their end, `made`. Raises DataError where there is nothing,
-    UsageError where two would become one, a file stands where a folder must, or a file is there
-    already and `force` is not given.
+    inside them and in linked ones too, as a training lists them. output: a file, with an end in
+    `single`, of one file; else a folder, in which names stay as they are but for their end,
+    `made`. Raises DataError where there is nothing, UsageError where two would become one, a file
+    stands where a folder must, or a file is there already and `force` is not given.
     """
     sources = [entry for one in given for entry in _files(Path(one).expanduser(), taken)]
     place = Path(output).expanduser().absolute()
@@ -60,10 +61,10 @@ def _files(given: Path, taken: Collection[str]) -> list[tuple[Path, Path]]:
         return [(path, Path(path.name))]
     if not path.is_dir():
         raise DataError(f"{given} does not exist", remedy="Check the path.")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in taken)
+    found = sorted(name for name in open_shelf(path).names if suffix_of(name) in taken)
     if not found:
         raise DataError(f"no file in {given}", expected=f"names ending in {', '.join(taken)}")
-    return [(file, file.relative_to(path)) for file in found]
+    return [(path / name, Path(name)) for name in found]
 
 
 def _check(pairs: list[Pair], force: bool) -> None:

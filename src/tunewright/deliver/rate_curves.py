@@ -1,6 +1,5 @@
 """Which rate-distortion curve is meant: lists in a file, evaluated runs, or what was published."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Literal
 
 from tunewright.errors import DataError, UsageError
 from tunewright.parts.rate_curve import RateCurve, decibels, rate_curve
+from tunewright.parts.strict_json import read_strict_json
 from tunewright.recipes.compression.beside import SHOWN, lines_beside
 from tunewright.recipes.compression.published import PREFIX, published
 from tunewright.report.rate_distortion import Drawn
@@ -196,8 +196,8 @@ def _classical(file: Path, codec: str, metric: Metric) -> Named:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        value = read_strict_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(f"{file} is not readable as JSON ({error})", expected=EXPECTED) from None
     if not isinstance(value, dict):
         raise DataError(f"{file} holds no JSON object", expected=EXPECTED)

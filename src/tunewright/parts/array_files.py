@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
 
 from tunewright.errors import DataError
 from tunewright.parts.torch_archive import read_record
@@ -212,7 +213,16 @@ def _read_npy(path: Path) -> ArrayFile:
         came += " in big-endian order"
     elif stored.kind == "V":
         came += " (bfloat16 has no name in this format; use .safetensors for it)"
-    return _described(path, dtype, shape, offset, came)
+    found = _described(path, dtype, shape, offset, came)
+    beyond = path.stat().st_size - offset - found.rows * found.row_bytes
+    if beyond > 0:
+        raise DataError(
+            f"{path} has {beyond:,} bytes after its matrix",
+            expected=f"{found.rows:,} rows of {found.width} {found.dtype}, and nothing else",
+            remedy="Bytes were inserted, or several arrays saved: copy the file again, or save one "
+            "array with numpy.save.",
+        )
+    return found
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -231,32 +241,27 @@ def _unknown_version(file: BinaryIO) -> Any:
 
 def _read_safetensors(path: Path) -> ArrayFile:
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > path.stat().st_size:
-                raise ValueError("the header is longer than the file")
-            header = json.loads(file.read(length))
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        if len(tensors) != 1 and "embeddings" not in tensors:
-            raise DataError(
-                f"{path} holds the tensors {', '.join(map(repr, tensors)) or 'none'}",
-                expected="one tensor, or one named 'embeddings'",
-                remedy="Save the embeddings alone: save_file({'embeddings': matrix}, path).",
-            )
-        entry = tensors.get("embeddings") or next(iter(tensors.values()))
-        kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        found = _described(
-            path, SAFETENSORS.get(kind), shape, 8 + length + begin, f"{kind} numbers"
-        )
-        if begin < 0 or end - begin != found.rows * found.row_bytes:
-            raise ValueError("offsets and shape disagree")
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError):
+        with safe_open(path, framework="numpy"):  # refuses what its header does not describe
+            pass
+    except (SafetensorError, OSError) as error:
         raise DataError(
-            f"{path} is cut short or no safetensors file",
-            expected="8 bytes of length, a JSON header and the numbers",
+            f"{path} is damaged or no safetensors file ({error})",
+            expected="8 bytes of length, a JSON header and the numbers, and nothing else",
             remedy="Copy the file again, or save it again with safetensors' save_file.",
         ) from None
-    return found
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    if len(tensors) != 1 and "embeddings" not in tensors:
+        raise DataError(
+            f"{path} holds the tensors {', '.join(map(repr, tensors)) or 'none'}",
+            expected="one tensor, or one named 'embeddings'",
+            remedy="Save the embeddings alone: save_file({'embeddings': matrix}, path).",
+        )
+    entry = tensors.get("embeddings") or next(iter(tensors.values()))
+    kind, offset = entry["dtype"], 8 + length + entry["data_offsets"][0]
+    return _described(path, SAFETENSORS.get(kind), entry["shape"], offset, f"{kind} numbers")
 
 
 def _read_pt(path: Path) -> ArrayFile:
@@ -272,6 +277,12 @@ def _read_pt(path: Path) -> ArrayFile:
             remedy="Save embeddings.contiguous().clone().",
         )
     itemsize = found.row_bytes // found.width
+    if storage_bytes != record.storage.count * itemsize:
+        raise DataError(
+            f"{path} holds {storage_bytes:,} bytes of numbers",
+            expected=f"{record.storage.count * itemsize:,}, as it says itself",
+            remedy="Copy or download the file again.",
+        )
     end = record.start * itemsize + found.rows * found.row_bytes
     if record.start < 0 or end > storage_bytes:
         raise DataError(

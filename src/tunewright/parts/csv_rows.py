@@ -2,18 +2,23 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
+
+LINE_END = re.compile(r"\r\n|\r|\n")
+CHARACTERS = 80
 
 
 @dataclass(frozen=True)
 class CsvRows:
     """A table of text: a colour named NA stays one, 007 stays 007.
 
-    cells: one tuple a row, as long as `columns`. lines: where each row ends in the file, from 1.
+    cells: one tuple a row, as long as `columns`. lines: where each row begins in the file, from 1.
     """
 
     file: Path
@@ -56,7 +61,7 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
     """Read a CSV file, with or without a byte order mark.
 
     content: its bytes where it lies in a zip. Raises DataError for a file that is missing, not
-    UTF-8, without rows, or with rows of another length than the first.
+    UTF-8, without rows, or with rows of another length than the first, and as `csv_rows` does.
     """
     try:
         text = (file.read_bytes() if content is None else content).decode("utf-8-sig")
@@ -69,32 +74,95 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
             f"{file} is not UTF-8 ({error.reason} at byte {error.start:,})",
             remedy="Save it again as 'CSV UTF-8'.",
         ) from None
-    try:
-        return _rows(file, text)
-    except csv.Error as error:
-        raise DataError(f"{file} is not readable as CSV: {error}") from None
-
-
-def _rows(file: Path, text: str) -> CsvRows:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    columns = tuple(name.strip() for name in next(reader, []))
+    rows = csv_rows(file, text)
+    _, header = next(rows, (1, []))
+    columns = tuple(name.strip() for name in header)
     if not columns:
         raise DataError(f"{file} is empty and has no columns", expected="their names, then rows")
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise DataError(f"{file} has the column {twice[0]!r} twice", expected="each column once")
     cells, lines = [], []
-    for row in reader:
+    for line, row in rows:
         if not row:
             continue
         if len(row) != len(columns):
             raise DataError(
-                f"line {reader.line_num:,} of {file} has another number of cells, {len(row)}",
+                f"line {line:,} of {file} has another number of cells, {len(row)}",
                 expected=f"{len(columns)}, like the first line",
                 remedy="Put texts that contain commas between double quotes.",
             )
         cells.append(tuple(row))
-        lines.append(reader.line_num)
+        lines.append(line)
     if not cells:
         raise DataError(f"{file} has no rows", expected="a line of column names, then the rows")
     return CsvRows(file, columns, tuple(cells), tuple(lines))
+
+
+def csv_rows(file: Path, text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """All rows of a table, each with the line where it begins, from 1; blank lines are empty.
+
+    Raises DataError, naming the line, for a quote that opens a cell and is not closed at its end,
+    and for one that another stray quote closes, so that the rows between would be parts of a cell.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line, width = 1, 0
+    try:
+        for row in reader:
+            width = width or len(row)
+            if reader.line_num > line and _swallows(row, width, delimiter):
+                came = f"has a quote that is closed on line {reader.line_num:,}, below other rows"
+                raise _stray(file, text, line, came)
+            yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        opens = _malformed(text, line, delimiter)
+        came = f"has a quote that is not closed as CSV wants it ({error})"
+        if opens is None:
+            came = f"is not readable as CSV ({error})"
+        raise _stray(file, text, opens or line, came) from None
+
+
+def shortened(text: str) -> str:
+    """As much of a cell or line as an error quotes: one cell may hold many lines."""
+    return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"
+
+
+def _stray(file: Path, text: str, line: int, came: str) -> DataError:
+    return DataError(
+        f"line {line:,} of {file} {came}: {shortened(LINE_END.split(text)[line - 1])!r}",
+        expected="a quote at the end of each cell that begins with one",
+        remedy="Remove the quote, close it, or write it twice inside a quoted cell.",
+    )
+
+
+def _malformed(text: str, line: int, delimiter: str) -> int | None:
+    """The line of the first quoted cell that does not end with a quote, looked for from `line`."""
+    ends = [match.end() for match in LINE_END.finditer(text)]
+    at = ends[line - 2] if line > 1 else 0
+    quoted = re.compile(rf'"[^"]*(?:""[^"]*)*"(?=[{delimiter}\r\n]|\Z)')
+    plain = re.compile(rf"(?!\")[^{delimiter}\r\n]*")
+    while cell := quoted.match(text, at) or plain.match(text, at):
+        if cell.end() == len(text):
+            return None
+        at = cell.end() + 1
+    return bisect_right(ends, at) + 1
+
+
+def _swallows(row: Sequence[str], width: int, delimiter: str) -> bool:
+    """Whether a cell of several lines may as well be rows: they have its cells and its key."""
+    for at, cell in enumerate(row):
+        first, *others = LINE_END.split(cell)
+        if not others:
+            continue
+        counts = [line.count(delimiter) + 1 for line in (first, *others)]
+        if counts == [width - at, *[width] * (len(others) - 1), at + 1]:
+            key = _form((first if at == 0 else row[0]).partition(delimiter)[0])
+            if all(_form(line.partition(delimiter)[0]) == key for line in others):
+                return True
+    return False
+
+
+def _form(cell: str) -> str:
+    """`x.x` for 12.jpg and `x x x` for "in the park": what keys have in common, and texts not."""
+    return re.sub(r"\w+", "x", cell.strip())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import DataError
+from tunewright.parts.damaged_zip import UNPACKABLE
 
 LOCAL_HEADER_BYTES = 30  # the fixed part of a zip entry's local header (APPNOTE.TXT 4.3.7)
 SAVE_AGAIN = "Write the plain matrix again: torch.save(embeddings.detach().clone(), path)."
@@ -16,10 +17,11 @@ SAVE_AGAIN = "Write the plain matrix again: torch.save(embeddings.detach().clone
 
 @dataclass(frozen=True)
 class Storage:
-    """A tensor's reference to its bytes: `kind` is torch's storage class, `key` the zip entry."""
+    """A tensor's reference to its numbers: torch's storage class, the zip entry, how many."""
 
     kind: str
     key: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -52,27 +54,37 @@ def read_record(path: Path) -> tuple[TensorRecord, int, int]:
     torch/csrc/jit/serialization (a zip of `data.pkl` and uncompressed `data/<key>` entries).
     """
     with _open_archive(path) as archive:
-        entries = {name.partition("/")[2]: name for name in archive.namelist()}
-        if "data.pkl" not in entries:
+        try:
+            return _read(path, archive)
+        except (OSError, *UNPACKABLE) as error:
             raise DataError(
-                f"{path} is a zip without data.pkl",
-                expected="a tensor written by torch.save",
-                remedy=SAVE_AGAIN,
-            )
-        if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
-            raise DataError(f"{path} was written on a big-endian machine", remedy=SAVE_AGAIN)
-        record = _choose(path, _interpret(path, archive.read(entries["data.pkl"])))
-        entry = entries.get(f"data/{record.storage.key}")
-        if entry is None:
-            raise DataError(f"{path} lacks the numbers of its tensor", remedy=SAVE_AGAIN)
-        info = archive.getinfo(entry)
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise DataError(
-                f"{path} is a compressed zip",
-                expected="uncompressed numbers, as torch.save writes them",
-                remedy=SAVE_AGAIN,
-            )
-        return record, _data_offset(path, info), info.file_size
+                f"{path} is damaged ({error})", remedy="Copy or download the file again."
+            ) from None
+
+
+def _read(path: Path, archive: zipfile.ZipFile) -> tuple[TensorRecord, int, int]:
+    entries = {name.partition("/")[2]: name for name in archive.namelist()}
+    if "data.pkl" not in entries:
+        raise DataError(
+            f"{path} is a zip without data.pkl",
+            expected="a tensor written by torch.save",
+            remedy=SAVE_AGAIN,
+        )
+    if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
+        raise DataError(f"{path} was written on a big-endian machine", remedy=SAVE_AGAIN)
+    record = _choose(path, _interpret(path, archive.read(entries["data.pkl"])))
+    entry = entries.get(f"data/{record.storage.key}")
+    if entry is None:
+        raise DataError(f"{path} lacks the numbers of its tensor", remedy=SAVE_AGAIN)
+    info = archive.getinfo(entry)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise DataError(
+            f"{path} is a compressed zip",
+            expected="uncompressed numbers, as torch.save writes them",
+            remedy=SAVE_AGAIN,
+        )
+    archive.open(info).close()  # compares the entry with what the directory says of it
+    return record, _data_offset(path, info), info.file_size
 
 
 def _open_archive(path: Path) -> zipfile.ZipFile:
@@ -217,10 +229,10 @@ class _Machine:
         self.stack[-1].extend(values)
 
     def op_binpersid(self, _: object) -> None:
-        tag, kind, key, *_rest = self.stack.pop()
+        tag, kind, key, _device, count = self.stack.pop()
         if tag != "storage" or not isinstance(kind, _Global):
             raise _Refused("a foreign persistent id")
-        self.stack.append(Storage(kind.name.removeprefix("torch."), key))
+        self.stack.append(Storage(kind.name.removeprefix("torch."), key, int(count)))
 
     def op_reduce(self, _: object) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()

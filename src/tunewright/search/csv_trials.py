@@ -1,11 +1,11 @@
 """Trials from a CSV file: a column a parameter, one for the score, perhaps one for the state."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError
+from tunewright.parts.csv_rows import csv_rows
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import TrialState
 from tunewright.search.fitting import Candidate, Misfit
@@ -77,11 +77,10 @@ def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise DataError(f"{file} cannot be read: {error}", expected="a CSV file in UTF-8") from None
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
-    try:
-        header, *lines = [[cell.strip() for cell in line] for line in reader if any(line)]
-    except (ValueError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read: {error}", expected="a header and rows") from None
+    rows = [[cell.strip() for cell in row] for _, row in csv_rows(file, text, delimiter)]
+    if not (rows := [row for row in rows if any(row)]):
+        raise DataError(f"{file} is empty", expected="a header and rows")
+    header, *lines = rows
     if len(set(filter(None, header))) < len(list(filter(None, header))):
         raise DataError(f"{file} has a column twice: {', '.join(header)}")
     for place, line in enumerate(lines, start=1):

@@ -1,5 +1,6 @@
 """Validation logits: computed once, and never those of other weights or pictures."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,21 @@ def test_other_pictures_are_asked_again(run, passes, tmp_path):
     shutil.copyfile(classifier.sets.train.places[0].file, picture)
     held_logits(opened(run))
     assert passes == [["image"], ["image"]]
+
+
+def test_pictures_that_change_places_are_asked_again(run, passes):
+    classifier = opened(run)
+    held_logits(classifier)
+    one, other = (classifier.sets.valid.places[row].file for row in (0, -1))
+    for file in (one, other):
+        os.utime(file, (1577836800, 1577836800))
+        os.truncate(file, 20_000)  # readers stop at the end of the picture
+    held_logits(opened(run))
+    one.rename(one.with_name("aside"))
+    other.rename(one)
+    one.with_name("aside").rename(other)
+    held_logits(opened(run))
+    assert passes == [["image"]] * 3
 
 
 def test_a_file_that_is_torn_is_made_again(run, passes):

@@ -58,7 +58,7 @@ def test_a_stray_quote_is_found_where_it_stands(tmp_path, rows):
     lines = [f"{row}.png,0" for row in range(rows)]
     lines[3] = '"3.png,0'
     file.write_text("\n".join(["image_id,label", *lines, ""]))
-    with pytest.raises(DataError, match=r"p\.csv, line 5: '\"3\.png,0' \(.*an id and a label"):
+    with pytest.raises(DataError, match=r"line 5 of .*p\.csv has a quote .*: '\"3\.png,0'"):
         read_predictions(file)
 
 

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import time
 from dataclasses import replace
 from hashlib import blake2b
 
 import pytest
-from drawn_pictures import class_folders, draw, encoded, write_jsonl, write_zip
+from drawn_pictures import class_folders, draw, encoded, picture, write_jsonl, write_zip
 
 from tunewright.parts.images import digests as module
 from tunewright.parts.images.digests import content_keys
@@ -24,10 +25,16 @@ def hashed(content):
     return blake2b(content, digest_size=16).hexdigest()
 
 
-def age(*paths):
-    """Long unchanged, as data are."""
+@pytest.fixture
+def settled(monkeypatch):
+    """As if every file lay there for long; no program can set back when a file changed."""
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 0.0)
+
+
+def dated(*paths, ns=1577836800 * 10**9):
+    """As an archive leaves the files that it unpacks."""
     for path in paths:
-        os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 10**11))
+        os.utime(path, ns=(ns, ns))
 
 
 @pytest.fixture
@@ -49,14 +56,13 @@ class TestFiles:
         table = open_table(class_folders(tmp_path, {"a": 2, "b": 1}))
         assert digests(table) == tuple(hashed(encoded(n)) for n in range(3))
 
-    def test_kept_until_a_file_changes(self, tmp_path, read):
+    def test_kept_until_a_file_changes(self, tmp_path, read, settled):
         table = open_table(class_folders(tmp_path, {"a": 2, "b": 1}))
-        age(*(place.file for place in table.places))
         first = digests(table)
         assert len(read) == 3
         assert digests(table) == first
         assert len(read) == 3
-        age(draw(tmp_path / "a" / "1.png", 9))
+        draw(tmp_path / "a" / "1.png", 9)
         assert digests(table)[1] == hashed(encoded(9))
         assert len(read) == 4
 
@@ -113,9 +119,8 @@ class TestZips:
     def members(self, start=0):
         return {f"{c}/{n}.png": start + n for c in "ab" for n in range(2)}
 
-    def test_an_unchanged_zip_is_not_opened(self, tmp_path, read, monkeypatch):
+    def test_an_unchanged_zip_is_not_opened(self, tmp_path, read, monkeypatch, settled):
         place = write_zip(tmp_path / "x.zip", self.members())
-        age(place)
         table = open_table(place)
         first = digests(table)
         assert first == tuple(hashed(encoded(n)) for n in (0, 1, 0, 1))
@@ -123,12 +128,10 @@ class TestZips:
         assert digests(table) == first
         assert len(read) == 4
 
-    def test_a_rewritten_zip_is_read_where_members_differ(self, tmp_path, read):
+    def test_a_rewritten_zip_is_read_where_members_differ(self, tmp_path, read, settled):
         place = write_zip(tmp_path / "x.zip", self.members())
-        age(place)
         digests(open_table(place))
         write_zip(place, self.members() | {"b/1.png": 7, "b/2.png": 8})
-        age(place)
         table = open_table(place)
         assert digests(table)[3:] == (hashed(encoded(7)), hashed(encoded(8)))
         assert len(read) == 6
@@ -143,11 +146,89 @@ class TestZips:
         assert digests(table)[0] == hashed(encoded(50))
 
 
-def test_many_files_cost_a_stat_each(tmp_path):
+class TestFilesThatChangePlaces:
+    """Of one size and one time of content, as pictures without compression from an archive."""
+
+    @pytest.fixture
+    def table(self, tmp_path, settled):
+        for label in "ab":
+            for n in range(3):
+                file = tmp_path / label / f"{n}.ppm"
+                file.parent.mkdir(exist_ok=True)
+                picture(ord(label) + n).save(file)
+                dated(file)
+        return open_table(tmp_path)
+
+    def swap(self, one, other):
+        one.rename(one.with_name("aside"))
+        other.rename(one)
+        one.with_name("aside").rename(other)
+
+    def test_folders_that_are_renamed(self, tmp_path, table):
+        first = digests(table)
+        self.swap(tmp_path / "a", tmp_path / "b")
+        assert digests(table) == first[3:] + first[:3]
+
+    def test_files_that_are_renamed(self, tmp_path, table):
+        first = digests(table)
+        self.swap(tmp_path / "a" / "0.ppm", tmp_path / "b" / "2.ppm")
+        assert digests(table) == (first[5], *first[1:5], first[0])
+
+    def test_files_that_are_written_over(self, tmp_path, table):
+        first = digests(table)
+        shutil.copy2(tmp_path / "b" / "1.ppm", tmp_path / "a" / "1.ppm")
+        assert digests(table)[1] == first[4]
+
+    def test_links_that_are_turned(self, tmp_path, table):
+        (tmp_path / "set").mkdir()
+        for name, target in (("x", "a"), ("y", "b")):
+            (tmp_path / "set" / name).symlink_to(tmp_path / target)
+        linked = open_table(tmp_path / "set")
+        first = digests(linked)
+        self.swap(tmp_path / "set" / "x", tmp_path / "set" / "y")
+        assert digests(linked) == first[3:] + first[:3]
+
+    def test_archives(self, tmp_path, settled):
+        one, other = (
+            write_zip(
+                tmp_path / f"{name}.zip",
+                {f"{c}/0.bmp": encoded(n + k, "BMP") for k, c in enumerate("ab")},
+            )
+            for n, name in ((1, "one"), (5, "other"))
+        )
+        dated(one, other)
+        assert one.stat().st_size == other.stat().st_size
+        first = [digests(open_table(place)) for place in (one, other)]
+        self.swap(one, other)
+        assert [digests(open_table(place)) for place in (one, other)] == first[::-1]
+
+    def test_names_in_archives(self, tmp_path, settled):
+        """The list of an archive that was open in this process is read again."""
+        one, other = (
+            write_zip(tmp_path / f"{name}.zip", {f"{c}/0.png": 3 for c in classes})
+            for name, classes in (("one", "ab"), ("other", "cd"))
+        )
+        dated(one, other)
+        assert open_table(one).classes == ("a", "b")
+        self.swap(one, other)
+        assert open_table(one).classes == ("c", "d")
+
+    def test_digests_of_an_older_version_are_taken_anew(self, tmp_path, table, read):
+        first = digests(table)
+        kept = module.Kept(table.origin)
+        stored = json.loads(kept.file.read_text())
+        for entry in stored["files"].values():
+            entry[2:4] = []
+        kept.file.write_text(json.dumps(stored | {"version": 1}))
+        read.clear()
+        assert digests(table) == first
+        assert len(read) == 6
+
+
+def test_many_files_cost_a_stat_each(tmp_path, settled):
     """Only a bound: 2,000 files that are known take well under a second."""
     members = {f"{'ab'[n % 2]}/{n}.png": b"" for n in range(2000)}
     place = write_zip(tmp_path / "x.zip", members)
-    age(place)
     table = open_table(place)
     digests(table)
     began = time.monotonic()

@@ -61,6 +61,25 @@ class TestSplits:
         sets = opened(tmp_path, val_split=0.2)
         assert [len(s) for s in (sets.train, sets.valid, sets.test)] == [16, 4, 100]
 
+    @pytest.mark.parametrize(("target", "link"), [("val", "test"), ("test", "val")])
+    def test_one_folder_by_two_names_is_both(self, tmp_path, target, link):
+        class_folders(tmp_path, {f"{top}/{c}": 4 for top in ("train", target) for c in "ab"})
+        (tmp_path / link).symlink_to(target)
+        with pytest.raises(DataError, match="8 pictures stand in several splits"):
+            opened(tmp_path)
+        sets = opened(tmp_path, leaks="warn")
+        assert [len(s) for s in (sets.train, sets.valid, sets.test)] == [8, 8, 8]
+        assert notice(sets, "leaks")
+
+    @pytest.mark.parametrize("how", ["symlink_to", "hardlink_to"])
+    def test_files_by_two_names_are_both(self, tmp_path, how):
+        class_folders(tmp_path, {"train/a": 4, "train/b": 4, "val/a": 2, "val/b": 2})
+        (tmp_path / "test" / "a").mkdir(parents=True)
+        for n in range(2):
+            getattr(tmp_path / "test" / "a" / f"{n}.png", how)(tmp_path / "val" / "a" / f"{n}.png")
+        with pytest.raises(DataError, match="2 pictures stand in several splits"):
+            opened(tmp_path)
+
     def test_test_only_when_asked_for(self, tmp_path):
         class_folders(tmp_path, {"a": 20, "b": 20})
         sets = opened(tmp_path, val_split=0.2, test_split=0.25)

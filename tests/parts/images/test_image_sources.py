@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,18 @@ class TestClassFolders:
     def test_circles_of_links_end(self, tmp_path):
         class_folders(tmp_path / "set", {"a": 1, "b": 1})
         (tmp_path / "set" / "b" / "again").symlink_to(tmp_path / "set", target_is_directory=True)
-        assert len(open_table(tmp_path / "set")) == 2
+        (tmp_path / "set" / "a" / "up").symlink_to("..")
+        (tmp_path / "set" / "c").symlink_to("..")
+        class_folders(tmp_path, {"other": 2}, start=5)
+        table = open_table(tmp_path / "set")
+        assert table.ids == ("a/0.png", "b/0.png")
+        assert "a/up, b/again, c" in table.notices[0]
+
+    def test_a_split_that_is_a_link_to_nothing(self, tmp_path):
+        class_folders(tmp_path, {"train/a": 2, "train/b": 2})
+        (tmp_path / "valid").symlink_to("elsewhere")
+        with pytest.raises(DataError, match=r"valid is no folder, or a link to nothing"):
+            open_table(tmp_path)
 
     def test_linked_classes(self, tmp_path):
         class_folders(tmp_path / "all", {"a": 1, "b": 2})
@@ -98,6 +110,28 @@ class TestClassFolders:
         for name in "ab":
             (tmp_path / "some" / name).symlink_to(tmp_path / "all" / name)
         assert labels(open_table(tmp_path / "some")) == ["a", "b", "b"]
+
+    @pytest.mark.parametrize(("target", "link"), [("val", "test"), ("test", "val"), ("a", "z")])
+    def test_two_names_of_a_folder_are_both_used(self, tmp_path, target, link, monkeypatch):
+        if target == "a":
+            class_folders(tmp_path, {"a": 2, "b": 2})
+        else:
+            class_folders(tmp_path, {f"{top}/{c}": 2 for top in ("train", target) for c in "ab"})
+        (tmp_path / link).symlink_to(target)
+        table = open_table(tmp_path)
+        copies = {name.replace(target, link, 1) for name in table.ids if name.startswith(target)}
+        assert copies <= set(table.ids)
+        assert len(table) == (6 if target == "a" else 12)
+        real_scan = os.scandir
+        monkeypatch.setattr(os, "scandir", lambda place: Backwards(real_scan(place)))
+        assert open_table(tmp_path).ids == table.ids
+
+    def test_a_class_linked_into_another(self, tmp_path):
+        """By both names, whichever the directory lists first; copies are told elsewhere."""
+        class_folders(tmp_path, {"a": 1, "b": 1})
+        (tmp_path / "a" / "more").symlink_to(tmp_path / "b")
+        (tmp_path / "b" / "more").symlink_to(tmp_path / "a")
+        assert open_table(tmp_path).ids == ("a/0.png", "a/more/0.png", "b/0.png", "b/more/0.png")
 
     def test_groups_cannot_be_asked_for(self, tmp_path):
         class_folders(tmp_path, {"a": 1, "b": 2})
@@ -113,6 +147,133 @@ class TestClassFolders:
             assert table.ids[0] == "train/a/0.png"
             assert table.places[0] == Place(place, f"{prefix}train/a/0.png")
             assert Reader().content(table.places[1]) == encoded(1)
+
+
+def splits(table):
+    return dict(zip(table.ids, table.splits or (), strict=True))
+
+
+class TestNamesOfSplits:
+    """Folders that are splits by what they are called and hold, never the classes of a model."""
+
+    @pytest.mark.parametrize(
+        ("train", "valid", "test"),
+        [
+            ("training_set", "validation_set", "test_set"),
+            ("seg_train", "seg_valid", "seg_test"),
+            ("Train", "Val", "Test"),
+            ("train_data", "validation_images", "testing"),
+            ("TrainSet", "DevSet", "TestSet"),
+            ("flowers-train-2017", "flowers-val-2017", "flowers-test-2018"),
+            ("trainset", "valset", "testset"),
+            ("train", "val2017", "test_images"),
+        ],
+    )
+    @pytest.mark.parametrize("inside", ["", "archive/", "a/b/", "train/"])
+    def test_are_read(self, tmp_path, train, valid, test, inside):
+        if (train, inside) == ("train", "train/"):
+            pytest.skip("train/train/ is train")
+        tops = {train: "train", valid: "valid", test: "test"}
+        class_folders(tmp_path, {f"{inside}{top}/{c}": 2 for top in tops for c in ("cat", "dog")})
+        table = open_table(tmp_path)
+        assert table.classes == ("cat", "dog")
+        assert splits(table) == {
+            f"{inside}{top}/{c}/{n}.png": split
+            for top, split in tops.items()
+            for c in ("cat", "dog")
+            for n in range(2)
+        }
+
+    def test_folders_inside_folders_of_their_name(self, tmp_path):
+        """As archives of several well-known sets unpack; what is to predict has no classes."""
+        tops = ("seg_train", "seg_test")
+        class_folders(tmp_path, {f"{top}/{top}/{c}": 1 for top in tops for c in ("sea", "street")})
+        class_folders(tmp_path, {"seg_pred/seg_pred": 2}, start=10)
+        table = open_table(tmp_path)
+        assert table.classes == ("sea", "street")
+        assert list(table.splits) == ["test", "test", "train", "train"]
+        assert "2 pictures lie outside" in table.notices[1]
+
+    def test_splits_inside_the_classes(self, tmp_path):
+        class_folders(tmp_path, {"cat/train": 2, "cat/test": 1, "dog/train": 1, "dog/val": 1})
+        table = open_table(tmp_path)
+        assert table.classes == ("cat", "dog")
+        assert splits(table)["dog/val/0.png"] == "valid"
+        assert sorted(table.splits) == ["test", "train", "train", "train", "valid"]
+
+    def test_in_a_zip(self, tmp_path):
+        tops = ("training_set", "test_set")
+        members = {f"{top}/{c}/{n}.png": n for top in tops for c in "ab" for n in range(2)}
+        table = open_table(write_zip(tmp_path / "x.zip", members))
+        assert table.classes == ("a", "b")
+        assert sorted(table.splits) == ["test"] * 4 + ["train"] * 4
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            {f"fold{n}/{c}": 1 for n in (1, 2, 3) for c in "ab"},
+            {f"{top}/{c}": 1 for top in ("part-01", "part-02") for c in "ab"},
+            {f"{top}/{c}": 1 for top in ("training_set", "holdout") for c in "ab"},
+            {f"{top}/{c}": 1 for top in ("train_old", "train_new", "test_new") for c in "ab"},
+            {f"{top}/{c}": 1 for top in ("trainval", "test") for c in "ab"},
+            {"my_train/a": 1, "my_train/b": 1, "my_test/c": 1, "extra/a": 1},
+            {"train1/a": 1, "train2/b": 1, "test1/a": 1},
+        ],
+    )
+    def test_are_asked_for(self, tmp_path, counts):
+        with pytest.raises(DataError, match=r"look like splits.*Name the splits train, valid"):
+            open_table(class_folders(tmp_path, counts))
+
+    @pytest.mark.parametrize("tops", [("train", "test"), ("training_set", "validation_set")])
+    def test_without_classes(self, tmp_path, tops):
+        with pytest.raises(DataError, match="are splits, and hold pictures without class folders"):
+            open_table(class_folders(tmp_path, dict.fromkeys(tops, 3)))
+
+    def test_of_several_sets(self, tmp_path):
+        counts = {f"{name}/{top}/{c}": 1 for name in "xy" for top in ("train", "val") for c in "ab"}
+        with pytest.raises(DataError, match=r"splits inside x/, y/.*data\.dir=.*/x"):
+            open_table(class_folders(tmp_path, counts))
+
+    def test_classes_with_equal_folders_are_told(self, tmp_path):
+        table = open_table(class_folders(tmp_path, {f"{c}/{v}": 1 for c in "ab" for v in "lr"}))
+        assert table.classes == ("a", "b")
+        assert "the top folders are taken for the classes; if they are splits" in table.notices[0]
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            {"test_tube/x": 1, "bullet_train/x": 1, "car/x": 1},
+            {"test_tube": 1, "bullet_train": 1},
+            {"trained": 1, "tested": 1},
+            {"fold": 1, "crease": 1},
+            {"cat/images": 1, "dog/images": 1},
+            {"bus": 1, "car/old": 1, "train": 1},
+        ],
+    )
+    def test_of_classes_are_no_splits(self, tmp_path, counts):
+        table = open_table(class_folders(tmp_path, counts))
+        assert set(table.classes) == {name.partition("/")[0] for name in counts}
+        assert table.splits is None
+        assert table.notices == ()
+
+    @pytest.mark.parametrize("empty", ["valid", "val/a"])
+    def test_of_empty_folders_are_told(self, tmp_path, empty):
+        class_folders(tmp_path, {"train/a": 2, "train/b": 2, empty: 0})
+        assert "no pictures in class folders: val" in open_table(tmp_path).notices[0]
+
+
+class Backwards(list):
+    """A directory that lists its entries the other way round."""
+
+    def __init__(self, entries):
+        with entries:
+            super().__init__(reversed(list(entries)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
 
 
 class TestCompetition:
@@ -131,6 +292,17 @@ class TestCompetition:
             assert table.labels.tolist() == [0, 1, 0, 1]
             assert table.places[3] == Place(tmp_path / "train" / "p3.png")
             assert table.splits is None
+
+    @pytest.mark.parametrize("name", ["valid", "val_labels", "validation", "dev"])
+    def test_tables_of_other_splits(self, tmp_path, name):
+        for n in range(4):
+            draw(tmp_path / "images" / f"p{n}.png", n)
+        write_csv(tmp_path / "train.csv", self.rows()[:3])
+        write_csv(tmp_path / f"{name}.csv", [self.rows()[0], *self.rows()[3:]])
+        assert open_table(tmp_path).splits == ("train", "train", "valid", "valid")
+        write_csv(tmp_path / "val.csv", self.rows())
+        with pytest.raises(DataError, match=rf"val\.csv.*{name}|{name}.*val\.csv"):
+            open_table(tmp_path)
 
     @pytest.mark.parametrize("bom", [False, True])
     def test_raw_labels_and_mapping(self, tmp_path, bom):
@@ -198,6 +370,8 @@ class TestCompetition:
             ("image_id,label\na,0\nb,\n", r"1 of 2 .* have no label \(line 3 of .*train\.csv\)"),
             ("image_id,label\na,0\nc,1\n", r"1 of 2 pictures .* not in .*train.* \(c\)"),
             ("label,label\na,0\n", "column 'label' twice"),
+            ('image_id,label\na,"0\nb,1\n', r"line 2 of .*train\.csv has a quote"),
+            ('image_id,label\na,"0\nb,1"\n', r"line 2 of .*train\.csv has a quote"),
         ],
     )
     def test_wrong_rows(self, tmp_path, text, message):
@@ -206,6 +380,32 @@ class TestCompetition:
         (tmp_path / "train.csv").write_text(text)
         with pytest.raises(DataError, match=message):
             open_table(tmp_path)
+
+    def labelled(self, folder, *labels):
+        for n in range(len(labels)):
+            draw(folder / "train" / f"p{n}.png", n)
+        rows = [("image_id", "label"), *((f"p{n}", label) for n, label in enumerate(labels))]
+        write_csv(folder / "train.csv", rows)
+        return open_table(folder)
+
+    @pytest.mark.parametrize("word", ["nan", "NaN", "inf", "-Infinity"])
+    def test_no_number_among_numbers(self, tmp_path, word):
+        with pytest.raises(DataError, match=rf"1 of 4 .* the label {word} among .*line 4 of"):
+            self.labelled(tmp_path, 0, "1.0", word, "2")
+
+    @pytest.mark.parametrize("word", ["nan", "None", "NULL", "<NA>", "NA"])
+    def test_words_for_nothing_are_text_and_told(self, tmp_path, word):
+        table = self.labelled(tmp_path, "rose", word, "lily", word)
+        assert set(table.classes) == {"rose", word, "lily"}
+        assert (
+            f"{word!r} is taken for a label (2 pictures, the first in line 3 of"
+            in (table.notices[0])
+        )
+
+    def test_one_number_by_two_forms_is_told(self, tmp_path):
+        table = self.labelled(tmp_path, "1", "1.0", "2")
+        assert table.classes == ("1", "1.0", "2")
+        assert "the form of a number: '1' and '1.0'" in table.notices[0]
 
     def test_not_utf8(self, tmp_path):
         (tmp_path / "train.csv").write_bytes("image_id,label\na,Gänse".encode("latin-1"))
@@ -419,10 +619,16 @@ class TestManifest:
             ({"crop_path": "crops/9.png"}, r"crops/9\.png of .* does not exist"),
             ({"crop_path": None, "image_path": "crops/0.png", "bbox_xyxy": [5, 5, 2, 9]}, "bbox_"),
             ({"crop_path": None, "image_path": "crops/0.png", "bbox_xyxy": "all"}, "bbox_xyxy"),
-            (FRAME | {"bbox_xyxy": [0, 0, math.inf, 9]}, r"bbox_xyxy = \[0, 0, inf, 9\] in line 1"),
+            (FRAME | {"bbox_xyxy": [0, 0, math.inf, 9]}, r"line 1 of .*Infinity .*bbox_xyxy"),
             (FRAME | {"bbox_xyxy": [0, 0, 10**400, 9]}, "bbox_xyxy = .* in line 1"),
-            (FRAME | {"bbox_xyxy": [0, math.nan, 5, 9]}, "bbox_xyxy = .* in line 1"),
-            ({"label": None}, r"1 of 4 .* have no label"),
+            (FRAME | {"bbox_xyxy": [0, math.nan, 5, 9]}, r"line 1 of .*NaN .*bbox_xyxy"),
+            ({"label": None}, r"1 of 4 .* have no label \(line 1 of"),
+            ({"label": ""}, r"1 of 4 .* have no label \(line 1 of"),
+            ({"label": math.nan}, r"line 1 of .* not JSON \(NaN .*label.*null"),
+            ({"label": -math.inf}, r"line 1 of .* not JSON \(-Infinity .*label"),
+            ({"meta": {"camera_id": math.nan}}, r"line 1 of .* not JSON \(NaN .*camera_id"),
+            ({"label": True}, r"label = True in line 1 of .*expected text or a number"),
+            ({"id": False}, r"id = False in line 1 of .*expected text or a number"),
             ({"split": 1}, r"split = 1 in line 1 of .*expected text"),
             ({"meta": "x"}, r"meta = 'x' in line 1 of .*expected an object"),
             ({"label": ["a"]}, r"label = \['a'\] in line 1 of .*expected text or a number"),
@@ -447,6 +653,20 @@ class TestManifest:
         assert open_table(write_jsonl(tmp_path / "manifest.jsonl", records)).classes == ("b", "a")
         bare = [r | {"label": None} for r in records]
         assert open_table(write_jsonl(tmp_path / "manifest.jsonl", bare)).classes == ("0", "1")
+
+    def test_one_label_or_camera_by_two_forms_of_a_number(self, tmp_path):
+        records = self.records(tmp_path, label=1, meta={"camera_id": 3})
+        records[1] |= {"label": 1.0, "meta": {"camera_id": 3.0}}
+        records[2] |= {"label": 0.5}
+        table = open_table(write_jsonl(tmp_path / "manifest.jsonl", records))
+        assert table.classes == ("0.5", "1")
+        assert table.groups == ("camera_id 3",) * 4
+
+    def test_names_of_classes_hold_no_nan(self, tmp_path):
+        place = write_jsonl(tmp_path / "manifest.jsonl", self.records(tmp_path))
+        (tmp_path / "class_to_idx.json").write_text('{\n"a": 0,\n"b": NaN}')
+        with pytest.raises(DataError, match=r"class_to_idx\.json cannot be read \(NaN.*line 3"):
+            open_table(place)
 
     def test_what_is_not_read_may_be_odd(self, tmp_path):
         records = self.records(tmp_path, label_idx="", split=0)

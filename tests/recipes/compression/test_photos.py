@@ -59,6 +59,18 @@ class TestFound:
         assert "below/3.png" in ids(photos.train) | ids(photos.valid)
         assert photos.notices == ()
 
+    @pytest.mark.parametrize("tops", [("train", "valid"), ("DIV_train_HR", "DIV_valid_HR")])
+    def test_folders_that_are_splits_are_told(self, tmp_path, tops):
+        for start, top in enumerate(tops):
+            folder_of(tmp_path / top, 4, 10 * start)
+        photos = open_photos(PhotoData(dir=str(tmp_path)))
+        assert len(photos.train) + len(photos.valid) == 8
+        assert "look like splits, and are used as one set" in photos.notices[0]
+        apart = open_photos(
+            PhotoData(dir=str(tmp_path / tops[0]), valid_dir=str(tmp_path / tops[1]))
+        )
+        assert (len(apart.train), len(apart.valid), apart.notices) == (4, 4, ())
+
     def test_the_split_follows_its_seed_alone(self, place):
         one, again, other = (
             ids(open_photos(PhotoData(dir=str(place), val_split=0.3, split_seed=seed)).valid)

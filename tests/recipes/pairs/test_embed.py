@@ -192,6 +192,8 @@ class TestBadInput:
             (b"file,text\n1.png,a,b\n", "line 2 .* number of cells"),
             (b"file,text\n1.png\n", "line 2 .* number of cells"),
             (b"file,text\n1.png,caf\xe9\n", "not UTF-8"),
+            (b'file,text\n1.png,"a\n2.png,b\n', "line 2 .* quote"),
+            (b'file,text\n1.png,a\n2.png,"b\n3.png,c"\n', "line 3 .* quote"),
             (b"file,text\n1.png,  \n", "no text"),
             (b"file,text\n1.png,!!!\n2.png,???\n", "share no words"),
             (b"file,text,split\n1.png,a,val\n", "no usable row 'train'"),

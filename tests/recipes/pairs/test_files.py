@@ -138,6 +138,62 @@ class TestFormats:
             describe(tmp_path / "y.pt")
         assert not proof.exists()
 
+    @pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
+    @pytest.mark.parametrize("at", [150, 700, None])
+    @pytest.mark.parametrize("extra", [b"\x11" * 4, b"\x11" * 24, b"\0" * 192])
+    def test_inserted_bytes_shift_no_number(self, tmp_path, suffix, at, extra):
+        path = tmp_path / f"x{suffix}"
+        write(path, torch.from_numpy(matrix(40)))
+        content = path.read_bytes()
+        at = len(content) if at is None else at
+        path.write_bytes(content[:at] + extra + content[at:])
+        with pytest.raises(DataError, match=rf"x\{suffix}"):
+            describe(path)
+
+    @pytest.mark.parametrize("at", [80, 300, 900, 1500])
+    def test_bytes_inserted_into_a_pt(self, tmp_path, at):
+        path = tmp_path / "x.pt"
+        write(path, torch.from_numpy(matrix(40)))
+        content = path.read_bytes()
+        path.write_bytes(content[:at] + b"\x11" * 4 + content[at:])
+        with pytest.raises(DataError, match=r"x\.pt is damaged"):
+            describe(path)
+
+    def repacked(self, path, change):
+        """The archive with the numbers of its tensor changed, whole in every other way."""
+        with zipfile.ZipFile(path) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in entries.items():
+                archive.writestr(name, change(content) if "/data/" in name else content)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda numbers: numbers * 2,
+            lambda numbers: numbers[:400] + b"\x11" * 4 + numbers[400:],
+            lambda numbers: b"\0" * 24 + numbers,
+            lambda numbers: numbers[:-24],
+        ],
+    )
+    @pytest.mark.parametrize("rows", [slice(None), slice(2, 9)])
+    def test_a_record_of_another_length_than_its_storage(self, tmp_path, change, rows):
+        """As torch.load refuses it; a slice has the storage of the whole."""
+        path = tmp_path / "x.pt"
+        torch.save(torch.from_numpy(matrix(40))[rows], path)
+        self.repacked(path, lambda numbers: numbers)
+        assert np.array_equal(read_rows(describe(path)), matrix(40)[rows])
+        self.repacked(path, change)
+        with pytest.raises(DataError, match=r"x\.pt .* bytes of numbers"):
+            describe(path)
+
+    def test_a_second_array_in_a_npy(self, tmp_path):
+        with (tmp_path / "x.npy").open("wb") as file:
+            np.save(file, matrix())
+            np.save(file, matrix())
+        with pytest.raises(DataError, match=r"x\.npy has 416 bytes after its matrix"):
+            describe(tmp_path / "x.npy")
+
     def test_a_shape_beyond_the_storage(self, tmp_path):
         """A crafted description must not reach the bytes of its neighbours."""
         torch.save(torch.zeros(2, 3), tmp_path / "x.pt")
@@ -226,6 +282,7 @@ class TestOpening:
         ("content", "message"),
         [
             ("{", "not JSON"),
+            ('{"image_ids": [1],\n"texts": [NaN]}', "not JSON .NaN .*line 2.*null"),
             ("[]", "lacks image_ids"),
             ('{"total_pairs": 12}', "lacks image_ids"),
             (json.dumps({"image_ids": [1] * 11 + ["a"]}), "int, str"),

@@ -14,6 +14,7 @@ from torch import Tensor
 from tunewright.errors import DataError, NotWritten
 from tunewright.parts.classify.predictions import Told, passed
 from tunewright.parts.classify.views import IMAGE, View
+from tunewright.parts.images.digests import content_keys, joined_digest
 from tunewright.parts.images.table import ImageTable
 from tunewright.runs.atomic import write_with
 
@@ -78,7 +79,7 @@ def _kept(file: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _digest(classifier: "Classifier", table: ImageTable) -> str:
-    """What tells these weights and these pictures: content of the first, names of the others."""
+    """What tells these weights, these pictures and these labels: their content."""
     found = hashlib.blake2b(digest_size=16)
     weights = classifier.folder.checkpoints / "best.safetensors"
     try:
@@ -87,10 +88,6 @@ def _digest(classifier: "Classifier", table: ImageTable) -> str:
     except OSError as error:
         raise DataError(f"{weights} cannot be read ({error.strerror})") from None
     found.update(repr((classifier.size, classifier.classes, classifier.normalise)).encode())
-    for name, place in zip(table.ids, table.places, strict=True):
-        found.update(repr((name, str(place), place.box)).encode())
-    for file in sorted({place.file for place in table.places}):
-        state = file.stat() if file.exists() else None
-        found.update(repr(state and (state.st_size, state.st_mtime_ns)).encode())
+    found.update(joined_digest(content_keys(table)).encode())
     found.update(table.labels.tobytes())
     return found.hexdigest()

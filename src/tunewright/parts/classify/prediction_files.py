@@ -7,13 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError
+from tunewright.parts.csv_rows import csv_rows, shortened
 from tunewright.runs.atomic import NAMED, write_with
 
 HEADER = ("image_id", "label")
 SHOWN = 5
 """How many ids an error names."""
-CHARACTERS = 80
-"""How much of a field an error quotes: a stray quote makes one field of many lines."""
 
 
 def check_ids(origin: Path, ids: Sequence[str]) -> None:
@@ -80,43 +79,24 @@ def read_predictions(file: Path) -> tuple[list[str], list[str]]:
     if b"\r" in content:
         which = "Windows line ends" if b"\r\n" in content else "carriage returns"
         raise DataError(f"{file} has {which}", expected="LF alone")
-    rows = _rows(file, text)
-    if not rows or tuple(rows[0]) != HEADER:
-        came = ",".join(rows[0]) if rows else "nothing"
+    rows = list(csv_rows(file, text))
+    if not rows or tuple(rows[0][1]) != HEADER:
+        came = ",".join(rows[0][1]) if rows else "nothing"
         raise DataError(
             f"{file} begins with {_quoted(came)}", expected=f"the header {','.join(HEADER)}"
         )
-    for number, row in enumerate(rows[1:], start=2):
+    for line, row in rows[1:]:
         if len(row) != 2 or not all(row):
             raise DataError(
-                f"{file}, line {number}: {_quoted(','.join(row))}", expected="an id and a label"
+                f"{file}, line {line}: {_quoted(','.join(row))}", expected="an id and a label"
             )
     if len(rows) == 1:
         raise DataError(f"{file} holds no predictions", expected="one for each picture")
-    return [row[0] for row in rows[1:]], [row[1] for row in rows[1:]]
-
-
-def _rows(file: Path, text: str) -> list[list[str]]:
-    """All rows; DataError, with the line where a row begins, for quotes that do not match."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows = []
-    line = 1
-    try:
-        for row in reader:
-            rows.append(row)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        came = _quoted(text.split("\n")[line - 1])
-        raise DataError(
-            f"{file}, line {line}: {came} ({error})",
-            expected="an id and a label",
-            remedy="Close the quote, or write it twice inside a quoted id.",
-        ) from None
-    return rows
+    return [row[0] for _, row in rows[1:]], [row[1] for _, row in rows[1:]]
 
 
 def _quoted(field: str) -> str:
-    return repr(field if len(field) <= CHARACTERS else field[: CHARACTERS - 1] + "…")
+    return repr(shortened(field))
 
 
 def check_predictions(

@@ -5,12 +5,13 @@ worker starts; `load_file_weights` takes the torch modules that it fills.
 """
 
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from safetensors import SafetensorError, safe_open
 
 from tunewright.errors import ConfigError, DataError
 from tunewright.parts.classify.model_config import COLORNET, ImageModel, check_model
@@ -114,9 +115,9 @@ def _check_file(section: ImageModel) -> None:
     file = Path(section.weights).expanduser()
     if not file.is_file():
         raise ConfigError(f"model.weights = {file}", expected="a file that exists")
-    if not _is_safetensors(file):
+    if why := _unreadable(file):
         raise ConfigError(
-            f"model.weights = {file}",
+            f"model.weights = {file} ({why})",
             expected="a safetensors file: others may hold code, and are never unpickled",
             remedy='If you trust it, convert it once: python -c "import torch, safetensors.torch '
             f"as s; s.save_file(torch.load('{file.name}', weights_only=True), "
@@ -136,25 +137,13 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _is_safetensors(file: Path) -> bool:
-    """Whether the header is one, and the tensors that it announces are all there."""
-    size = file.stat().st_size
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        if not 2 <= length <= size - 8:
-            return False
-        try:
-            header = json.loads(opened.read(length))
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            return False
+def _unreadable(file: Path) -> str:
+    """What safetensors itself says against a file; nothing where it is whole."""
     try:
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != META]
-    except (AttributeError, TypeError, KeyError, IndexError):
-        return False
-    return bool(ends) and 8 + length + max(ends) == size
-
-
-META = "__metadata__"
+        with safe_open(file, framework="numpy") as opened:
+            return "" if opened.keys() else "it holds no tensor"
+    except (OSError, SafetensorError) as error:
+        return str(error)
 
 
 def load_file_weights(
@@ -170,7 +159,6 @@ def load_file_weights(
     another number of classes. converted: from the names that a publisher used. Raises ConfigError
     for a file that belongs to another model, and where `check_weights` would.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     _check_file(section)

@@ -17,6 +17,8 @@ from tunewright.runs.cache import cache_folder
 
 SHARE = 0.05
 """More broken pictures than this are no accident: then even skip_bad stops."""
+VERSION = "2"
+"""Of folders that are named by content: those of before may hold what another file showed."""
 VERDICTS = "broken.json"
 LISTED = "skipped.txt"
 Progress = Callable[[int, int], None]
@@ -46,8 +48,8 @@ def without_broken(
 
 def content_folder(table: ImageTable, folder: Path | None = None) -> Path:
     """Where what is made of these pictures is kept: named for their content, not their place."""
-    keys = content_keys(table)
-    return (folder or cache_folder() / "images") / joined_digest(keys)
+    name = joined_digest((VERSION, *content_keys(table)))
+    return (folder or cache_folder() / "images") / name
 
 
 def read_verdicts(folder: Path, table: ImageTable) -> Broken | None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import time
 import zipfile
 from collections import defaultdict
@@ -18,8 +17,9 @@ from tunewright.parts.images.reader import Reader
 from tunewright.parts.images.table import ImageTable, Place
 from tunewright.runs.atomic import read_json, write_text
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.stamp import file_stamp
 
-VERSION = 1
+VERSION = 2
 SETTLED_SECONDS = 2.0
 """A file changed so lately may change again within one tick of its time stamp: not kept."""
 UNREADABLE = "unreadable "
@@ -40,8 +40,8 @@ def content_keys(table: ImageTable, progress: Progress | None = None) -> tuple[s
 def digests(table: ImageTable, progress: Progress | None = None) -> tuple[str, ...]:
     """BLAKE2b (16 bytes, hexadecimal) of each row's file, hashed on all cores.
 
-    Kept by path, size and time of change; members of a zip by CRC and size, and by the zip's
-    own time of change, so that an unchanged one is not even opened. A file that cannot be read
+    Kept by path and stamp (`runs.stamp`); members of a zip by CRC and size, and by the zip's own
+    stamp, so that an unchanged one is not even opened. A file that cannot be read
     has a text that says so in place of a digest. progress: files hashed, files to hash. For one
     table the files are looked at once, and never again for its parts.
     """
@@ -102,8 +102,8 @@ class Kept:
                 continue
             mark = self._marks[file, None] = _stamp(file)
             entry = files.get(file)
-            if entry is not None and entry[:2] == mark:
-                found[file, None] = entry[2]
+            if entry is not None and entry[:-1] == mark:
+                found[file, None] = entry[-1]
         for file, names in members.items():
             self._known_members(file, names, found)
         return found
@@ -117,10 +117,10 @@ class Kept:
                 continue
             if member is not None:
                 self._archive(file)["members"][member] = [*mark, digest]
-            elif mark[1] < latest:
+            elif _changed(mark) < latest:
                 self._stored["files"][file] = [*mark, digest]
         for file, stamp in self._stamps.items():
-            self._archive(file)["stamp"] = stamp if stamp and stamp[1] < latest else []
+            self._archive(file)["stamp"] = stamp if stamp and _changed(stamp) < latest else []
         with contextlib.suppress(NotWritten):  # kept to save time, needed by nobody
             write_text(self.file, json.dumps(self._stored))
 
@@ -135,23 +135,24 @@ class Kept:
         stamp = self._stamps[file] = _stamp(file)
         stored = entry["members"]
         if stamp and entry["stamp"] == stamp and all(name in stored for name in names):
-            found.update(((file, name), stored[name][2]) for name in names)
+            found.update(((file, name), stored[name][-1]) for name in names)
             return
         for name, mark in _directory(file).items():
             self._marks[file, name] = mark
         for name in names:
             mark = self._marks.get((file, name), [])
-            if mark and name in stored and stored[name][:2] == mark:
-                found[file, name] = stored[name][2]
+            if mark and name in stored and stored[name][:-1] == mark:
+                found[file, name] = stored[name][-1]
 
 
 def _stamp(file: str) -> Mark:
-    """Size and time of change, or nothing for a file that is not there."""
-    try:
-        status = os.stat(file)  # noqa: PTH116 - a Path for each of a million files takes longer
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
+    """As JSON has it; nothing for a file that is not there."""
+    return list(file_stamp(file) or ())
+
+
+def _changed(stamp: Mark) -> int:
+    """When content or file were last changed, in nanoseconds."""
+    return max(stamp[1:3])
 
 
 def _directory(file: str) -> dict[str, Mark]:

@@ -1,6 +1,5 @@
 """The JSONL manifest of the long-tail guide: one line a crop, with box, label, split and camera."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from tunewright.errors import DataError, did_you_mean
 from tunewright.parts.images.rows import Naming, Row, some, table_of
 from tunewright.parts.images.table import ImageTable, Place
+from tunewright.parts.strict_json import read_strict_json
 
 READY = "manifest_ready.jsonl"
 CLASSES = "class_to_idx.json"
@@ -85,12 +85,13 @@ def _records(file: Path) -> list[tuple[int, Record]]:
         if not written.strip():
             continue
         try:
-            record = json.loads(written)
-        except json.JSONDecodeError as error:
+            record = read_strict_json(written)
+        except ValueError as error:
             raise DataError(
-                f"line {line:,} of {file} is not JSON ({error.msg})",
+                f"line {line:,} of {file} is not JSON ({getattr(error, 'msg', error)})",
                 expected="one object a line",
-                remedy="A cut-off last line is left by a copy that was interrupted.",
+                remedy="Write null for no value; a cut-off last line is left by a copy that was "
+                "interrupted.",
             ) from None
         if not isinstance(record, dict):
             raise DataError(f"line {line:,} of {file} is no object", expected="{...}")
@@ -104,14 +105,19 @@ def _check_types(file: Path, line: int, record: Record, *, labelled: bool) -> No
         value = record.get(key)
         if value is None or (key in LABELLING and not labelled):
             continue
-        if kind is int and isinstance(value, float) and value.is_integer():
-            record[key] = int(value)  # as pandas writes it where other rows have none
-        elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        if key in ("label", "label_idx"):
+            value = record[key] = _whole(value)
+        if not isinstance(value, kind) or isinstance(value, bool):
             raise DataError(
                 f"{key} = {value!r} in line {line:,} of {file}",
                 expected=f"{expected}, or null",
                 remedy="Correct the line, or take it out.",
             )
+
+
+def _whole(value: Any) -> Any:
+    """1 for 1.0, as pandas writes it where other rows have none; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _place(file: Path, line: int, record: Record, root: Path) -> Place:
@@ -135,7 +141,7 @@ def _box(file: Path, line: int, box: Any) -> tuple[float, float, float, float]:
     numbers = isinstance(box, list) and all(
         isinstance(edge, int | float)
         and not isinstance(edge, bool)
-        and abs(edge) <= sys.float_info.max  # JSON of Python has NaN and Infinity as well
+        and abs(edge) <= sys.float_info.max
         for edge in box
     )
     if not numbers or len(box) != 4 or not (box[0] < box[2] and box[1] < box[3]):
@@ -188,7 +194,7 @@ def _groups(
                     expected=f"one of {', '.join(keys)}, or null",
                     remedy=did_you_mean(group_by, keys),
                 )
-        return [str(keys[group_by]) for keys in known]
+        return [str(_whole(keys[group_by])) for keys in known]
     declared = any(keys.get(key) is not None for keys in known for key in DECLARED)
     if not declared and all(record.get("split") for _, record in records):
         return [None] * len(known)  # a guess may guide a split, but cannot fault a given one
@@ -198,7 +204,7 @@ def _groups(
 def _group(keys: Record, line: int) -> str:
     for key in DECLARED:
         if keys.get(key) is not None:
-            return f"{key} {keys[key]}"
+            return f"{key} {_whole(keys[key])}"
     name = str(keys.get("id", line))
     fields = name.split("_")
     return f"id field {fields[1]}" if len(fields) > 1 else f"id {name}"
@@ -238,7 +244,7 @@ def _order(file: Path, records: Sequence[tuple[int, Record]]) -> dict[str, int]:
 
 def _class_to_idx(file: Path) -> Mapping[str, int]:
     try:
-        read = json.loads(file.read_text(encoding="utf-8-sig"))
+        read = read_strict_json(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read ({error})") from None
     if not isinstance(read, dict) or not all(type(value) is int for value in read.values()):

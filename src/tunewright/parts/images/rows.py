@@ -23,6 +23,10 @@ SPLIT_WORDS: Mapping[str, str] = {
     "testing": "test",
 }
 INTEGER = re.compile(r"[+-]?\d+")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+NO_VALUE = frozenset({"nan", "nat", "none", "null", "na", "n/a", "<na>", "nil"})
+"""What programs write, in some case, where they have no value."""
 
 
 class Row(NamedTuple):
@@ -85,6 +89,9 @@ def table_of(
             remedy="Complete them, or leave them out and predict them with --data.",
         )
     written = [row.label or "" for row in rows]
+    groups = _column(origin, rows, [row.group for row in rows], "group")
+    doubts = [] if naming.classes else _no_values(origin, rows, written, "label")
+    doubts += _no_values(origin, rows, groups or (), "group")
     classes = naming.classes or in_order({*written, *naming.known})
     number = {name: at for at, name in enumerate(classes)}
     for row, label in zip(rows, written, strict=True):
@@ -101,10 +108,10 @@ def table_of(
         np.array([number[label] for label in written], dtype=np.int64),
         classes,
         _column(origin, rows, [_split(row) for row in rows], "split"),
-        _column(origin, rows, [row.group for row in rows], "group"),
+        groups,
         dict(naming.names),
         dict(naming.category_ids),
-        (*notices, *_alike(classes)),
+        (*notices, *doubts, *_alike(classes)),
     )
 
 
@@ -121,6 +128,30 @@ def some(items: Iterable[object]) -> str:
     listed = [str(item) for item in items]
     more = len(listed) - EXAMPLES
     return ", ".join(listed[:EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _no_values(origin: Path, rows: Sequence[Row], values: Sequence[str], what: str) -> list[str]:
+    """Notices of names that may stand for a missing value: they are text, and stay what they are.
+
+    Raises DataError for NaN and infinity among numbers, where they are no names.
+    """
+    distinct = set(values)
+    odd = {value for value in distinct if NOT_FINITE.fullmatch(value)}
+    if odd and all(NUMBER.fullmatch(value) for value in distinct - odd):
+        bare = [row.where for row, value in zip(rows, values, strict=True) if value in odd]
+        raise DataError(
+            f"{len(bare):,} of {len(rows):,} pictures of {origin} have the {what} "
+            f"{some(sorted(odd))} among numbers ({some(bare)})",
+            expected="a number for each",
+            remedy="Complete them, or leave them out.",
+        )
+    doubtful = sorted(value for value in distinct if value.casefold() in NO_VALUE)
+    first = {value: rows[values.index(value)].where for value in doubtful}
+    return [
+        f"{value!r} is taken for a {what} ({values.count(value):,} pictures, the first in "
+        f"{first[value]}): if it stands for a missing one, complete these rows or leave them out"
+        for value in doubtful
+    ]
 
 
 def _each_id_once(rows: Sequence[Row]) -> None:
@@ -172,8 +203,11 @@ def _column(
 
 
 def _alike(classes: Sequence[str]) -> list[str]:
-    folded: dict[str, list[str]] = defaultdict(list)
+    folded: dict[object, list[str]] = defaultdict(list)
     for name in classes:
-        folded[" ".join(name.casefold().split())].append(name)
+        number = NUMBER.fullmatch(name)
+        folded[float(name) if number else " ".join(name.casefold().split())].append(name)
     twins = [" and ".join(map(repr, names)) for names in folded.values() if len(names) > 1]
-    return [f"classes that differ only in case or spaces: {some(twins)}"] if twins else []
+    if not twins:
+        return []
+    return [f"classes that differ only in case, spaces or the form of a number: {some(twins)}"]

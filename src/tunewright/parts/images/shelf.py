@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tunewright.errors import DataError
 from tunewright.parts.images.table import Place
+from tunewright.runs.stamp import Stamp, file_stamp
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".avif"}
 PICTURES |= {".jp2", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
@@ -23,7 +24,7 @@ class Shelf:
 
     names: of all files, relative, with forward slashes, in natural order; hidden ones and what
     file managers leave behind are left out. folders: likewise. prefix: what stands before the
-    names at the place.
+    names at the place. circles: links to a folder that they lie in, which are not followed.
     """
 
     place: Path
@@ -31,6 +32,7 @@ class Shelf:
     names: tuple[str, ...]
     folders: tuple[str, ...]
     prefix: str = ""
+    circles: tuple[str, ...] = ()
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -76,9 +78,8 @@ def open_shelf(place: Path) -> Shelf:
             f"{place} cannot be opened ({error.strerror})", expected="a folder or zip of pictures"
         ) from None
     if stat.S_ISDIR(found.st_mode):
-        names, folders = _walk(place)
-        return Shelf(place, False, names, folders)
-    return _zip(place, found.st_size, found.st_mtime_ns)
+        return _walk(place)
+    return _zip(place, file_stamp(place))
 
 
 def is_picture(name: str) -> bool:
@@ -98,18 +99,19 @@ def natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
-def _walk(top: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _walk(top: Path) -> Shelf:
+    """All below a folder; what has several names, by links, is listed by each of them."""
     names: list[str] = []
     folders: list[str] = []
-    seen: set[tuple[int, int]] = set()  # folders may be links, and links may go in circles
-    waiting = [""]
+    circles: list[str] = []
+    waiting = [("", tuple(_key(folder) for folder in top.resolve().parents))]
     while waiting:
-        inside = waiting.pop()
+        inside, above = waiting.pop()
         here = top / inside
-        key = here.stat()
-        if (key.st_dev, key.st_ino) in seen:
+        key = _key(here)
+        if key in above:
+            circles.append(inside)
             continue
-        seen.add((key.st_dev, key.st_ino))
         if inside:
             folders.append(inside)
         with os.scandir(here) as entries:
@@ -118,14 +120,21 @@ def _walk(top: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
                     continue
                 name = f"{inside}/{entry.name}" if inside else entry.name
                 if entry.is_dir():
-                    waiting.append(name)
+                    waiting.append((name, (*above, key)))
                 else:
                     names.append(name)
-    return tuple(sorted(names, key=natural)), tuple(sorted(folders, key=natural))
+    every, below, back = (tuple(sorted(each, key=natural)) for each in (names, folders, circles))
+    return Shelf(top, False, every, below, circles=back)
+
+
+def _key(folder: Path) -> tuple[int, int]:
+    """What a folder is by whichever of its names."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 @lru_cache(maxsize=8)  # parsing the directory of a zip takes longer than all else at a source
-def _zip(place: Path, _size: int, _mtime_ns: int) -> Shelf:
+def _zip(place: Path, _stamp: Stamp | None) -> Shelf:
     try:
         with zipfile.ZipFile(place) as archive:
             listed = archive.namelist()

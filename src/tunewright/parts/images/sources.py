@@ -1,10 +1,10 @@
 """Opening a source of pictures, whatever it is: class folders, CSV, manifest, zip, index."""
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from tunewright.errors import DataError
+from tunewright.parts.images.layout import Layout, layout_of
 from tunewright.parts.images.manifest import manifest_in, read_manifest
 from tunewright.parts.images.rows import SPLIT_WORDS, Naming, Row, some, table_of
 from tunewright.parts.images.shelf import Shelf, is_picture, open_shelf, suffix_of
@@ -18,9 +18,10 @@ from tunewright.parts.images.tables import (
 )
 
 RECOGNISED = (
-    "class folders (train/CLASS/*.jpg with valid/ and test/, or CLASS/*.jpg); index.csv (file, "
-    "label, and maybe class and split) with pictures or a zip beside it, or in a zip; train.csv "
-    "(image_id, label) or train_labels.csv (filename, category_id) with train/; manifest*.jsonl"
+    "class folders (train/CLASS/*.jpg with valid/ and test/, CLASS/train/*.jpg, or CLASS/*.jpg); "
+    "index.csv (file, label, and maybe class and split) with pictures or a zip beside it, or in a "
+    "zip; train.csv (image_id, label) or train_labels.csv (filename, category_id) with train/; "
+    "manifest*.jsonl"
 )
 BESIDE = (".csv", ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
 """Suffixes that nobody takes for a picture; others are told when they are left out."""
@@ -110,54 +111,65 @@ def _class_folders(shelf: Shelf, group_by: str | None) -> ImageTable:
             where=str(shelf.place),
             remedy="Describe the pictures by an index.csv with such a column.",
         )
-    splits = {
-        top: SPLIT_WORDS[top.casefold()] for top in shelf.folders if top.casefold() in SPLIT_WORDS
-    }
-    # A class may be called train, among bus and car: then its pictures lie right in it.
-    nested = {name.partition("/")[0] for name in shelf.pictures if name.count("/") > 1}
-    deep = 1 if "train" in {splits.get(top) for top in nested} else 0
+    for name in shelf.names:
+        if name.casefold() in SPLIT_WORDS:
+            raise DataError(
+                f"{shelf.at(name)} is no folder, or a link to nothing",
+                expected="class folders in it, as in train",
+                remedy="Mend the link, or remove it.",
+            )
+    layout = layout_of(shelf)
+    inside = layout.shelf.prefix.removeprefix(shelf.prefix)
     rows, bare = [], []
     for name in shelf.pictures:
-        parts = name.split("/")
-        if len(parts) < deep + 2 or (deep and parts[0] not in splits):
+        folders = name.removeprefix(inside).split("/")[:-1]
+        found = layout.read(folders) if name.startswith(inside) else None
+        if found is None:
             bare.append(name)
         else:
-            split = splits[parts[0]] if deep else None
-            rows.append(Row(name, shelf.at(name), parts[deep], split))
-    if not rows or (deep and not any(row.split == "train" for row in rows)):
+            rows.append(Row(name, shelf.at(name), *found))
+    if not rows or (layout.splits and not any(row.split == "train" for row in rows)):
         raise _unrecognised(shelf)
-    notices = _left_out(shelf)
+    notices = [*_left_out(shelf), *layout.notices]
     if bare:
         notices.append(
             f"{len(bare):,} pictures lie outside the class folders and are left out ({some(bare)})"
         )
-    known = _empty_folders(shelf, deep, splits)
-    return table_of(
-        shelf.place, rows, labelled=True, naming=Naming(known=tuple(known)), notices=notices
-    )
+    split_of = {row.split for row in rows}
+    idle = [name for name, split in layout.splits.items() if split not in split_of]
+    if idle:
+        notices.append(f"no pictures in class folders: {some(f'{name}/' for name in idle)}")
+    naming = Naming(known=tuple(_empty_folders(layout)))
+    return table_of(shelf.place, rows, labelled=True, naming=naming, notices=notices)
 
 
-def _empty_folders(shelf: Shelf, deep: int, splits: Iterable[str]) -> set[str]:
+def _empty_folders(layout: Layout) -> set[str]:
     """Class folders without any file: classes that somebody has thought of."""
-    filled = {"/".join(name.split("/")[: deep + 1]) for name in shelf.names}
-    return {
-        folder.split("/")[deep]
-        for folder in shelf.folders
-        if folder.count("/") == deep
-        and folder not in filled
-        and (not deep or folder.split("/")[0] in splits)
-    }
+    filled: set[str] = set()
+    for folder in {name.rpartition("/")[0] for name in layout.shelf.names}:
+        parts = folder.split("/")
+        filled |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+    empty = (folder.split("/") for folder in layout.shelf.folders if folder not in filled)
+    found = ((layout.read(parts), layout.read(parts[:-1])) for parts in empty)
+    return {here[0] for here, above in found if here is not None and above is None}
 
 
 def _left_out(shelf: Shelf) -> list[str]:
-    """Files that may have been meant as pictures."""
+    """Files that may have been meant as pictures, and links that were not followed."""
     others = [name for name in shelf.names if not is_picture(name)]
     strange = [name for name in others if suffix_of(name) not in BESIDE]
-    if not strange:
-        return []
-    return [
-        f"{len(strange):,} files that are no known kind of picture are left out ({some(strange)})"
-    ]
+    notices = []
+    if strange:
+        notices.append(
+            f"{len(strange):,} files that are no known kind of picture are left out "
+            f"({some(strange)})"
+        )
+    if shelf.circles:
+        notices.append(
+            f"{len(shelf.circles):,} links to a folder that they lie in are left out "
+            f"({some(shelf.circles)})"
+        )
+    return notices
 
 
 def _unrecognised(shelf: Shelf) -> DataError:

@@ -12,7 +12,8 @@ from tunewright.parts.images.table import ImageTable
 
 INDEX = "index.csv"
 TRAIN = ("train.csv", "train_labels.csv")
-OTHERS = {"valid": ("valid.csv", "val.csv"), "test": ("test.csv",)}
+OTHERS = {"valid": ("valid", "val", "validation", "dev"), "test": ("test", "testing")}
+"""What the tables of other splits may be called; `_labels` may follow, as for train."""
 MAPPING = "category_mapping.csv"
 FILE = ("image_id", "filename", "file")
 LABEL = ("label", "category_id")
@@ -23,15 +24,22 @@ READABLE = ("english_name", "name", "class", "chinese_name")
 def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
     """`train.csv` (image_id, label) or `train_labels.csv` (filename, category_id) with `train/`.
 
-    A valid.csv or test.csv that has labels too gives these splits. `category_mapping.csv` names
-    the classes.
+    A valid.csv (val, validation, dev) or test.csv that has labels too gives these splits, with or
+    without `_labels` in its name. `category_mapping.csv` names the classes.
     """
     name = next(name for name in TRAIN if (folder / name).is_file())
     files = {"train": folder / name}
     for split, names in OTHERS.items():
-        there = next((folder / name for name in names if (folder / name).is_file()), None)
-        if there is not None and read_csv(there).one_of(LABEL):
-            files[split] = there
+        every = (folder / f"{name}{end}.csv" for name in names for end in ("", "_labels"))
+        there = [file for file in every if file.is_file() and read_csv(file).one_of(LABEL)]
+        if len(there) > 1:
+            raise DataError(
+                f"{folder} has {' and '.join(file.name for file in there)}",
+                expected=f"one table of {split}",
+                remedy="Move or rename the other.",
+            )
+        if there:
+            files[split] = there[0]
     rows: list[Row] = []
     readable: dict[str, str] = {}
     for split, file in files.items():

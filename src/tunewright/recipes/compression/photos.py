@@ -9,6 +9,7 @@ import numpy as np
 from tunewright.errors import DataError
 from tunewright.parts.images.broken import without_broken
 from tunewright.parts.images.digests import content_keys, joined_digest
+from tunewright.parts.images.layout import named_splits
 from tunewright.parts.images.leaks import copies_of
 from tunewright.parts.images.rows import Row, some, table_of
 from tunewright.parts.images.shelf import open_shelf
@@ -54,6 +55,12 @@ def open_photos(data: PhotoData, progress: Progress | None = None) -> Photos:
                 f"byte ({some(np.array(table.ids)[~mask])}): they are validated on only"
             )
     else:
+        tops = sorted({name.partition("/")[0] for name in table.ids if "/" in name})
+        if splits := named_splits(tops):
+            notices.append(
+                f"{some(f'{folder}/' for folder in splits)} in {place} look like splits, and are "
+                "used as one set of photographs: name them apart by data.dir and data.valid_dir"
+            )
         notices += copies_of(table, keys)
         no_labels = np.zeros(len(table), dtype=np.int64)
         mask = ~held_out(no_labels, units_of(keys), data.val_split, data.split_seed)

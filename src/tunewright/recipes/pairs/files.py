@@ -29,6 +29,8 @@ from tunewright.parts.array_files import (
     row_fingerprints,
     row_peaks,
 )
+from tunewright.parts.strict_json import read_strict_json
+from tunewright.runs.stamp import Stamp, file_stamp
 
 Array = npt.NDArray[Any]
 SIDES = ("image", "text")
@@ -40,7 +42,8 @@ EXAMPLES = 5  # how many offenders an error names
 class PairSet:
     """One opened set: two described matrices, the image id of every row, and the metadata.
 
-    ids: int64 or text, shape [N]. metadata: the whole JSON object.
+    ids: int64 or text, shape [N]. metadata: the whole JSON object. stamps: of the three files,
+    as they were opened.
     """
 
     name: str
@@ -48,6 +51,7 @@ class PairSet:
     texts: ArrayFile
     ids: Array
     metadata: Mapping[str, Any]
+    stamps: tuple[Stamp | None, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -76,6 +80,7 @@ def open_pairs(folder: Path | str, name: str, metadata_name: str | None = None) 
         )
     images, texts = (describe(_find_embeddings(folder, name, side)) for side in SIDES)
     path = folder / metadata_name if metadata_name else _find_metadata(folder, name)
+    stamps = tuple(map(file_stamp, (images.path, texts.path, path)))
     metadata = _read_metadata(path)
     ids = _read_ids(path, metadata)
     counts = {images.rows, texts.rows, len(ids)}
@@ -89,7 +94,7 @@ def open_pairs(folder: Path | str, name: str, metadata_name: str | None = None) 
     for key in PER_ROW:
         if key in metadata and not _is_list(metadata[key], len(ids)):
             raise DataError(f"{key!r} in {path}", expected=f"a list of {len(ids):,} values")
-    return PairSet(name, images, texts, ids, metadata)
+    return PairSet(name, images, texts, ids, metadata, stamps)
 
 
 def check_pairs(pairs: PairSet) -> None:
@@ -279,12 +284,13 @@ def _find_metadata(folder: Path, name: str) -> Path:
 
 def _read_metadata(path: Path) -> Mapping[str, Any]:
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata = read_strict_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} is missing", expected="the metadata of the set") from None
     except ValueError as error:
         raise DataError(
-            f"{path} is not JSON ({error})", remedy="Copy the file again, or repair it."
+            f"{path} is not JSON ({error})",
+            remedy="Copy the file again, or repair it; null stands for no value.",
         ) from None
     if not isinstance(metadata, dict) or "image_ids" not in metadata:
         raise DataError(

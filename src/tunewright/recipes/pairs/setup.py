@@ -183,9 +183,9 @@ def _tensors(
     sets: PairSets, pairs: PairSet, config: PairsConfig, *, training: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mapped embeddings of a set, and its ids [N, 2]."""
-    stamp = (pairs.images.path.stat().st_mtime_ns, pairs.texts.path.stat().st_mtime_ns)
     both = config.data.positives == "image_or_text" and training
-    key = _Key(pairs, (pairs.images.path, pairs.texts.path, stamp, both, config.data.texts_repeat))
+    files = (pairs.images.path, pairs.texts.path, pairs.stamps)
+    key = _Key(pairs, (*files, both, config.data.texts_repeat))
     return _mapped(key, both, config.data.texts_repeat)
 
 
