@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import pytest
 import torch
 from practice.blobs.setup import BlobsMetrics, BlobsTask, make_setup
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tunewright import job
@@ -174,6 +175,26 @@ def test_a_last_step_with_fewer_micro_batches_is_a_step(tmp_path: Path) -> None:
 
     run.attempt(task=Counts())  # 96 rows in micro-batches of 16
     assert steps == [4, 2]
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_rows(tmp_path: Path) -> None:
+    """Over micro-batches and steps of different sizes: 10 and 7 rows, then a last step of 3."""
+
+    class Uneven:
+        def __len__(self) -> int:
+            return 3
+
+        def epoch(self, epoch: int) -> Iterator[Batch]:
+            return zip(points.split([10, 7, 3]), classes.split([10, 7, 3]), strict=True)
+
+    points, classes = torch.randn(20, 2), torch.arange(20) % 3
+    points[17:] *= 20.0
+    run = Run(tmp_path, "training.accumulate=2", "training.epochs=1", "optim.lr=1e-12")
+    model = nn.Linear(2, 3)
+    expected = F.cross_entropy(model(points), classes).item()
+    run.attempt(model=model, task=Plain(), train=Uneven())
+    assert run.curve[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
+    assert run.curve[0]["train_plain"] == pytest.approx(expected, rel=1e-5)
 
 
 class Plain(BlobsTask):

@@ -153,7 +153,7 @@ class _Run:
         self.task.on_epoch(self.model, self._clock)
         sums: dict[str, Tensor] = {}
         bad_step: Tensor | None = None  # stays on the device: no synchronisation a step
-        steps = 0
+        whole: float | Tensor = 0.0  # what all steps count; their rows, as a rule
         loader = self.setup.train.epoch(self.standing.epoch)
         for batches in _steps(loader, self.training.accumulate):
             with self.accelerator.autocast():  # the loss too: its products can outweigh the model's
@@ -164,19 +164,21 @@ class _Run:
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             self.standing.step += 1
-            steps += 1
             if not self.accelerator.optimizer_step_was_skipped:
                 if self.average is not None:
                     self.average.update_parameters(self.model)
                 self.task.after_step(self.model, batches, loss)
             bad_step = _first_bad(bad_step, loss.total, self.standing.step)
+            weight = sum(self.task.weight(batch) for batch in batches)
+            whole = whole + weight
             for name, value in {"loss": loss.total, **loss.terms}.items():
-                sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+                counted = value.detach() * weight
+                sums[name] = sums[name] + counted if name in sums else counted
             request = self.report.request()
             if request is not None and request.kind != "pause":  # a pause waits for the epoch
                 return {}, request
         self._refuse_divergence(bad_step)
-        return {f"train_{name}": float(value) / steps for name, value in sums.items()}, None
+        return {f"train_{name}": float(value / whole) for name, value in sums.items()}, None
 
     def _backward(self, total: Tensor) -> None:
         with torch.autocast(total.device.type, enabled=False):
