@@ -13,6 +13,7 @@ from tunewright.cli.wording import between
 from tunewright.parts.score_intervals import (
     interval_methods,
     is_wilsons,
+    paired,
     percentiles,
     unvaried,
     wilson,
@@ -76,6 +77,8 @@ def test_what_is_no_bootstrap_is_said():
     assert methods == {"accuracy": "wilson", "few_accuracy": "wilson", "macro_f1": "bootstrap"}
     [note] = wilson_notes(methods)
     assert note.startswith("the interval of accuracy, few_accuracy is Wilson's")
+    assert paired({"method": "wilson"}) == "paired, Wilson's"
+    assert paired({"method": "bootstrap"}) == paired({}) == "paired"
     assert wilson_notes({"macro_f1": "bootstrap"}) == []
     assert between(1.0, [0.9, 1.0]) == "0.9 .. 1, Wilson's"
     assert between(0.5, [0.4, 0.6]) == "0.4 .. 0.6"

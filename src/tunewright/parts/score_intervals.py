@@ -101,3 +101,8 @@ def wilson_notes(methods: Mapping[str, str]) -> list[str]:
         f"the interval of {names} is Wilson's: all that were counted scored alike, where a "
         "bootstrap has no width"
     ]
+
+
+def paired(gain: Mapping[str, Any]) -> str:
+    """How the interval of a difference with a `method` is told."""
+    return "paired, Wilson's" if gain.get("method") == "wilson" else "paired"

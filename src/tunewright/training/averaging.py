@@ -68,8 +68,8 @@ def average_notices(decay: float, steps: int) -> list[str]:
 
 def _largest(steps: int) -> float:
     """1 - 1 / steps, rounded down so that two digits differ from 1."""
-    digits = 1 + math.ceil(math.log10(steps))
-    return math.floor((1.0 - 1.0 / steps) * 10**digits) / 10**digits
+    unit: int = 10 ** (1 + len(str(steps)))
+    return (unit - math.ceil(unit / steps)) / unit
 
 
 def _copied(model: nn.Module) -> set[str]:

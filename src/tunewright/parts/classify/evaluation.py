@@ -19,7 +19,7 @@ from tunewright.parts.classify.metrics import ClassMetrics
 from tunewright.parts.classify.post_hoc import adjusted_logits
 from tunewright.parts.classify.predictions import Told, passed
 from tunewright.parts.images.table import ImageTable
-from tunewright.parts.score_intervals import interval_methods, wilson_notes
+from tunewright.parts.score_intervals import interval_methods, paired, wilson_notes
 from tunewright.report.classification import write_classes, write_confusion, write_reliability
 from tunewright.report.figures import write_curves
 from tunewright.runs.atomic import write_json
@@ -244,7 +244,7 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
             kind = "worse than" if gain["high"] < 0 else "not distinguishable from"
             notes.append(
                 f"{kind} {other}: accuracy {gain['value']:+.3f} "
-                f"({gain['low']:+.3f} to {gain['high']:+.3f}, paired)"
+                f"({gain['low']:+.3f} to {gain['high']:+.3f}, {paired(gain)})"
             )
     calibration = result["calibration"]
     notes.append(
