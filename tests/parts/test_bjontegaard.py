@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
 from tunewright.parts.bjontegaard import METHODS, Method, bjontegaard
 from tunewright.parts.rate_curve import RateCurve
@@ -107,6 +109,62 @@ def test_what_the_numbers_must_be_read_with() -> None:
     short = RateCurve((0.1, 0.15, 0.2, 0.25), (29.5, 30.0, 30.5, 31.0))
     [notice] = bjontegaard(BASE, short).notices
     assert "18% of their range" in notice
+
+
+FLAT = RateCurve((0.1, 0.25, 0.5, 0.9), (30.0, 37.5, 38.1, 38.2))
+OTHER = RateCurve((0.11, 0.26, 0.48, 0.95), (31.0, 37.7, 38.15, 38.22))
+
+
+def test_a_fitted_curve_that_swings_is_said() -> None:
+    found = bjontegaard(FLAT, OTHER, method="cubic")
+    assert abs(found.bd_rate) > 1000  # pchip: about -4 %
+    swings = [notice for notice in found.notices if "not monotone between its points" in notice]
+    assert any(notice.startswith("anchor: the cubic curve behind the BD-rate") for notice in swings)
+    assert any(notice.startswith("test: the cubic curve behind the BD-PSNR") for notice in swings)
+    assert bjontegaard(FLAT, OTHER, method="pchip").notices == ()
+
+
+def test_a_curve_that_falls_all_over_the_common_part_swings_too() -> None:
+    """Its derivative changes its sign outside of what is compared."""
+    narrow = RateCurve((0.2, 0.22), (36.0, 37.0))
+    [few, short, rate, *_] = bjontegaard(FLAT, narrow, method="cubic").notices
+    assert "2 points" in few
+    assert "of their range" in short
+    assert "falls from 36.00 to 37.00 dB" in rate
+
+
+def test_akima_may_swing_too() -> None:
+    bent = RateCurve((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (30.0, 30.4, 30.5, 37.0, 37.1, 37.5))
+    [first, *_] = bjontegaard(BASE, bent, method="akima").notices
+    assert first.startswith("test: the akima curve behind the BD-rate")
+    steady = bjontegaard(BASE, bent, method="pchip")
+    assert first.endswith(f"pchip, which never swings, says {steady.bd_rate:+.3f} %")
+    assert steady.notices == ()
+
+
+@settings(max_examples=60)
+@given(curves(), curves(), st.sampled_from(METHODS))
+def test_a_swing_is_said_if_and_only_if_the_fitted_curve_turns(
+    one: RateCurve, other: RateCurve, method: Method
+) -> None:
+    """Against a fit of our own, looked at closely, for the rate over the quality."""
+    found = bjontegaard(one, other, method=method)
+    if found.overlap is None:
+        return
+    x = np.linspace(found.overlap.low, found.overlap.high, 4001)
+    for name, curve in (("anchor", one), ("test", other)):
+        rates = np.log(curve.bpp)
+        if method == "cubic":
+            y = np.polyval(np.polyfit(curve.quality, rates, min(3, len(rates) - 1)), x)
+        else:
+            y = (Akima1DInterpolator if method == "akima" else PchipInterpolator)(
+                curve.quality, rates
+            )(x)
+        back = np.diff(y).clip(max=0).sum() / np.abs(np.diff(y)).sum()
+        start = f"{name}: the {method} curve behind the BD-rate is not monotone"
+        said = any(notice.startswith(start) for notice in found.notices)
+        if not -1e-4 < back < -1e-12:  # between them, the grid and rounding decide
+            assert said == (back < 0)
 
 
 @pytest.mark.parametrize("method", METHODS)

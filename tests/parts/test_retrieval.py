@@ -19,6 +19,7 @@ from tunewright.parts.retrieval import (
     scores_of_ranks,
     unique_rows,
 )
+from tunewright.parts.score_intervals import wilson
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles/contrastive.json").read_text())
 IMAGES, TEXTS = (
@@ -148,7 +149,6 @@ def test_interval_holds_the_score_and_follows_the_seed():
     assert (low, high) != bootstrap_interval(*fields, seed=1)
     narrower = bootstrap_interval(*fields, level=0.5)
     assert low < narrower[0] < narrower[1] < high
-    assert bootstrap_interval(*fields, k=1000) == (1, 1)
 
 
 def test_interval_is_that_of_drawing_whole_images():
@@ -163,6 +163,25 @@ def test_interval_is_that_of_drawing_whole_images():
     picks = torch.randint(images, (4000, images), generator=draw)
     plain = found[picks].double().mean(1).quantile(torch.tensor([0.025, 0.975]).double())
     assert [low, high] == pytest.approx(plain.tolist(), abs=0.006)
+
+
+@pytest.mark.parametrize("captions", [1, 5])
+@pytest.mark.parametrize(("hits", "score"), [(True, 1.0), (False, 0.0)])
+def test_an_interval_at_a_bound_is_wilsons_over_images(captions: int, hits: bool, score: float):
+    images = 137
+    rank = 1 if hits else 9
+    i2t, t2i = torch.full((images,), rank), torch.full((images * captions,), rank)
+    found = bootstrap_interval(i2t, t2i, torch.arange(images).repeat_interleave(captions))
+    assert found == pytest.approx(wilson(int(score) * images, images))
+    assert score in found
+
+
+def test_models_that_find_the_same_are_not_called_equal_for_certain():
+    generator = torch.Generator().manual_seed(4)
+    texts = torch.nn.functional.normalize(torch.randn(60, 16, generator=generator))
+    one = retrieval_ranks(texts, texts, torch.arange(60) // 3)
+    low, high = bootstrap_difference(one, one)
+    assert high == -low == pytest.approx(wilson(0, 20)[1])
 
 
 def test_interval_of_a_full_validation_set_is_quick():
@@ -185,4 +204,3 @@ def test_the_paired_difference_is_that_of_the_resamples():
     difference = scores_of_ranks(better)["recall_1"] - scores_of_ranks(worse)["recall_1"]
     assert 0 < low < difference < high
     assert bootstrap_difference(worse, better) == pytest.approx((-high, -low), abs=0.02)
-    assert bootstrap_difference(better, better) == (0.0, 0.0)

@@ -140,3 +140,9 @@ def test_the_interval_is_that_of_students_t(values: list[float]) -> None:
 def test_one_seed_has_the_interval_of_its_run() -> None:
     outcome = Outcome("done", 1, metrics={"value": 0.5}, interval=(0.4, 0.6))
     assert verdict(0, {}, {}, {42: outcome}, GOAL).interval == (0.4, 0.6)
+
+
+def test_seeds_that_all_reach_the_bound_are_not_certain_of_it() -> None:
+    outcome = Outcome("done", 1, metrics={"value": 1.0}, interval=(0.9, 1.0))
+    trial = verdict(0, {}, {}, {1: outcome, 2: outcome, 3: outcome}, GOAL)
+    assert trial.interval == (0.9, 1.0)

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,9 @@ import pytest
 import torch
 from practice.blobs.setup import BlobsMetrics, BlobsTask, make_setup
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tunewright import job
 from tunewright.config.compose import compose
@@ -176,6 +179,26 @@ def test_a_last_step_with_fewer_micro_batches_is_a_step(tmp_path: Path) -> None:
     assert steps == [4, 2]
 
 
+def test_the_loss_of_an_epoch_is_the_mean_over_its_rows(tmp_path: Path) -> None:
+    """Over micro-batches and steps of different sizes: 10 and 7 rows, then a last step of 3."""
+
+    class Uneven:
+        def __len__(self) -> int:
+            return 3
+
+        def epoch(self, epoch: int) -> Iterator[Batch]:
+            return zip(points.split([10, 7, 3]), classes.split([10, 7, 3]), strict=True)
+
+    points, classes = torch.randn(20, 2), torch.arange(20) % 3
+    points[17:] *= 20.0
+    run = Run(tmp_path, "training.accumulate=2", "training.epochs=1", "optim.lr=1e-12")
+    model = nn.Linear(2, 3)
+    expected = F.cross_entropy(model(points), classes).item()
+    run.attempt(model=model, task=Plain(), train=Uneven())
+    assert run.curve[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
+    assert run.curve[0]["train_plain"] == pytest.approx(expected, rel=1e-5)
+
+
 class Plain(BlobsTask):
     """Without the weights that follow the training."""
 
@@ -209,24 +232,57 @@ def test_the_learning_rate_follows_the_schedule_of_the_full_horizon(tmp_path: Pa
 
 
 def test_the_average_of_weights_is_what_is_measured_and_kept(tmp_path: Path) -> None:
-    run = Run(tmp_path, "training.ema_decay=0.5", EVERY_EPOCH, "training.epochs=1")
+    run = Run(tmp_path, "training.ema_decay=0.35", EVERY_EPOCH, "training.epochs=1")
     seen: list[dict[str, Tensor]] = []
 
     class Watches(BlobsTask):
         def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
             super().after_step(model, batches, loss)
-            seen.append({name: p.detach().clone() for name, p in model.named_parameters()})
+            seen.append(deepcopy(model.state_dict()))
 
-    run.attempt(task=Watches())
-    expected = seen[0]["0.weight"]
-    for weights in seen[1:]:
-        expected = 0.5 * expected + 0.5 * weights["0.weight"]
-    average = run.state["average"]["module.0.weight"]
-    assert torch.allclose(average, expected, atol=1e-6)
-    assert not torch.equal(average, run.state["model"]["0.weight"])
+    seed_all(1)
+    model = make_setup(run.config, CPU).model  # type: ignore[arg-type]
+    expected = deepcopy(model.state_dict())
+    run.attempt(model=model, task=Watches())
+    for n, state in enumerate(seen):
+        decay = min(0.35, (1 + n) / (10 + n))
+        for name in ("0.weight", "1.bias", "1.running_mean", "1.running_var"):
+            expected[name] = decay * expected[name] + (1 - decay) * state[name]
+    average = run.state["average"]
+    for name in ("0.weight", "1.bias", "1.running_mean", "1.running_var"):
+        assert torch.allclose(average[f"module.{name}"], expected[name], atol=1e-6), name
+    assert average["module.1.num_batches_tracked"] == 6
+    assert not torch.equal(average["module.0.weight"], run.state["model"]["0.weight"])
     kept = load_weights(run.folder.checkpoints / "best.safetensors")
-    assert torch.equal(kept["0.weight"], average)
-    assert torch.equal(kept["1.running_mean"], run.state["model"]["1.running_mean"])
+    assert torch.equal(kept["0.weight"], average["module.0.weight"])
+    assert torch.equal(kept["1.running_mean"], average["module.1.running_mean"])
+
+
+def test_an_average_of_an_older_version_is_taken_up(tmp_path: Path) -> None:
+    """Which copied the first weights and all buffers; the names in its state are the same."""
+    run = Run(tmp_path, "training.ema_decay=0.999", EVERY_EPOCH)
+    run.attempt(ask=("pause", 2))
+    state = run.state
+    model = make_setup(run.config, CPU).model  # type: ignore[arg-type]
+    model.load_state_dict(state["model"])
+    old = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+    for _ in range(12):
+        old.update_parameters(model)
+    assert old.state_dict().keys() == state["average"].keys()
+    torch.save(state | {"average": old.state_dict()}, run.folder.checkpoints / "last.pt")
+    assert run.attempt().state == "done"
+    assert run.state["average"]["n_averaged"] == 24
+
+
+def test_a_short_run_with_a_long_average_is_near_the_one_without(tmp_path: Path) -> None:
+    words = ("training.epochs=3", "optim.lr=0.05")
+    plain = Run(tmp_path / "plain", *words).attempt()
+    averaged = Run(tmp_path / "averaged", *words, "training.ema_decay=0.9999").attempt()
+    assert plain.metrics["val_accuracy"] > 0.7
+    assert averaged.metrics["val_accuracy"] > plain.metrics["val_accuracy"] - 0.1
+    assert plain.notes == ()
+    [note] = averaged.notes
+    assert "averages over about 10,000 steps, and this run has 18" in note
 
 
 def test_early_stopping_waits_for_its_patience_and_keeps_the_best(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def print_predicted(
 
 def _tta(found: Mapping[str, Any]) -> str:
     """What the views changed on the validation set, in a sentence."""
+    from tunewright.parts.score_intervals import paired
+
     views = ", ".join(found["views"])
     tta = found["tta"]
     if "unknown" in tta:
@@ -64,8 +66,8 @@ def _tta(found: Mapping[str, Any]) -> str:
         verdict = ": a loss"
     return (
         f"views {views}: validation accuracy {tta['plain']:.4f} without, {tta['with_views']:.4f} "
-        f"with them, {gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}, paired, "
-        f"n = {tta['pictures']}){verdict}"
+        f"with them, {gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}, "
+        f"{paired(gain)}, n = {tta['pictures']}){verdict}"
     )
 
 

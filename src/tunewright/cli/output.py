@@ -236,6 +236,8 @@ def _line(console: Console, text: str) -> None:
 
 def _print_scores(console: Console, trained: "Trained") -> None:
     goal = trained.metric
+    for note in dict.fromkeys(note for outcome in trained.outcomes for note in outcome.notes):
+        _line(console, f"note: {note}")
     if len(trained.scores) == 1:
         best = trained.outcomes[0]
         console.print(

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tunewright.cli.wording import figure
+from tunewright.cli.wording import between, figure
 from tunewright.runs.quantities import duration
 from tunewright.runs.record import StudyRecord
 
@@ -21,7 +21,7 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for name, value in result["metrics"].items():
         interval = result.get(f"{name}_interval")
-        within = f"{interval[0]:.4g} .. {interval[1]:.4g}" if interval else ""
+        within = between(value, interval) if interval else ""
         others = [figure(scores.get(name, "")) for scores in baselines.values()]
         table.add_row(name, figure(value), within, *others)
     return table

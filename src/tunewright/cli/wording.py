@@ -29,7 +29,17 @@ def with_interval(value: Any, interval: Sequence[float] | None) -> str:
     """A score, and between which two values it lies with 95 % confidence."""
     if interval is None:
         return figure(value)
-    return f"{figure(value)} ({figure(interval[0])} .. {figure(interval[1])})"
+    return f"{figure(value)} ({between(value, interval)})"
+
+
+def between(value: Any, interval: Sequence[float]) -> str:
+    """The ends of a score's interval, and whose it is where it is no bootstrap's."""
+    from tunewright.parts.score_intervals import (
+        is_wilsons,  # brings NumPy, which `show` does not need
+    )
+
+    whose = ", Wilson's" if is_wilsons(value, interval) else ""
+    return f"{figure(interval[0])} .. {figure(interval[1])}{whose}"
 
 
 def last_part(path: str) -> str:

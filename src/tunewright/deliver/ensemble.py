@@ -324,10 +324,12 @@ def _costs(blend: Any, what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
 
 def _verdict(result: Mapping[str, Any]) -> str:
     """In words: a gain, no gain, or a loss."""
+    from tunewright.parts.score_intervals import paired
+
     gain = result["gain"]
     figures = (
-        f"{gain['value']:+.4f} accuracy ({gain['low']:+.4f} to {gain['high']:+.4f}, paired, "
-        f"n = {gain['pictures']})"
+        f"{gain['value']:+.4f} accuracy ({gain['low']:+.4f} to {gain['high']:+.4f}, "
+        f"{paired(gain)}, n = {gain['pictures']})"
     )
     if sum(1 for one in result["members"] if one["weight"] > 0) == 1:
         return f"no gain: the best single run was chosen alone; {figures}"

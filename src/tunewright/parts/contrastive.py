@@ -167,6 +167,7 @@ class QueueLoss(ContrastiveLoss):
     queue: Tensor
     queue_ids: Tensor
     enqueued: Tensor
+    _copied_into_averages = ("queue",)  # the mean of two texts in one slot is neither
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tunewright.errors import DataError, Diverged
+from tunewright.parts.score_intervals import LEVEL, RESAMPLES, percentiles, unvaried, without_width
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,16 @@ def bootstrap_interval(
     t2i_image_of_text: Tensor,
     *,
     k: int = 1,
-    resamples: int = 1000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> tuple[float, float]:
     """The percentile interval (low, high) of recall@k, the mean of both directions.
 
     Takes the fields `i2t` [U], `t2i` [N] and `image_of_text` [N] of `RetrievalRanks`. Images are
     drawn with replacement, each together with all its captions: captions of one image succeed and
-    fail together, and drawing them one by one would make the interval too narrow.
+    fail together, and drawing them one by one would make the interval too narrow. Where all
+    images fare alike, no draw differs and the interval is Wilson's, over images.
     Source: Efron and Tibshirani 1993, section 13.3; Field and Welsh 2007 (clusters).
     """
     image_of_text = t2i_image_of_text.cpu().numpy()
@@ -140,19 +142,21 @@ def bootstrap_difference(
     others: RetrievalRanks,
     *,
     k: int = 1,
-    resamples: int = 1000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> tuple[float, float]:
     """The percentile interval (low, high) of how much higher recall@k is than another model's.
 
     Both ranked the same rows, so both are drawn together: what is hard for one is mostly hard for
-    the other, and the interval is narrower than the two of `bootstrap_interval` suggest.
+    the other, and the interval is narrower than the two of `bootstrap_interval` suggest. Models
+    that find the same may still differ elsewhere: the interval is then Wilson's, over images.
     """
     image_of_text = ranks.image_of_text.cpu().numpy()
     found = _found(ranks.i2t, ranks.t2i, image_of_text, k)
     found_by_other = _found(others.i2t, others.t2i, image_of_text, k)
-    return _interval(found - found_by_other, image_of_text, resamples, level, seed)
+    difference = found - found_by_other
+    return _interval(difference, image_of_text, resamples, level, seed, lowest=-1.0)
 
 
 def _found(
@@ -170,6 +174,8 @@ def _interval(
     resamples: int,
     level: float,
     seed: int,
+    *,
+    lowest: float = 0.0,
 ) -> tuple[float, float]:
     unique_images = found.shape[1]
     texts = np.bincount(image_of_text, minlength=unique_images)
@@ -182,8 +188,10 @@ def _interval(
     )  # [resamples, kinds]
     images_found, texts_found, texts_drawn = (draws @ kinds).T
     recall = (images_found / unique_images + texts_found / texts_drawn) / 2
-    low, high = np.quantile(recall, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    interval = percentiles(recall, level=level)
+    if without_width(interval):
+        return unvaried(float(recall[0]), [unique_images], lowest=lowest, level=level)
+    return interval
 
 
 def ranks(

@@ -129,8 +129,8 @@ class RunFolder:
 
 def outcome_of(stored: Mapping[str, Any]) -> Outcome:
     """What an `outcome.json` says; TypeError for fields that no outcome has."""
-    interval = stored.get("interval")
-    return Outcome(**{**stored, "interval": tuple(interval) if interval else None})
+    interval, notes = stored.get("interval"), tuple(stored.get("notes", ()))
+    return Outcome(**{**stored, "interval": tuple(interval) if interval else None, "notes": notes})
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float]:

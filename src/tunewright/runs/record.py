@@ -72,7 +72,8 @@ class Outcome:
 
     interval: the 95 % interval of the first goal over the validation set, where the task knows
     it. costs: some of `COSTS`. memory_mib, device_mib: the peaks of the attempt, in RAM that only
-    its worker holds, and on the GPU. idle_mib: RAM that the worker held before it.
+    its worker holds, and on the GPU. idle_mib: RAM that the worker held before it. notes: what
+    its figures must be read with.
     """
 
     state: OutcomeState
@@ -87,6 +88,7 @@ class Outcome:
     memory_mib: float = 0.0
     device_mib: float = 0.0
     idle_mib: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def measured(self) -> Mapping[str, float]:

@@ -78,8 +78,11 @@ def _means(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _interval(seeds: Mapping[str, float], first: Outcome) -> tuple[float, float] | None:
-    """95 % of the mean over seeds by Student's t; for one seed that of the validation set."""
-    if len(seeds) < 2:
+    """95 % of the mean over seeds by Student's t; that of the validation set for one seed.
+
+    Also where all seeds scored the same, mostly at a bound: by them the mean would be certain.
+    """
+    if len(set(seeds.values())) < 2:
         return first.interval
     from scipy.special import stdtrit  # 0.3 s to import, and only here
 

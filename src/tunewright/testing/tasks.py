@@ -4,11 +4,13 @@ import io
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from itertools import pairwise
 from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from tunewright.training.randomness import seed_all
 from tunewright.training.task import Batch, Clock, Setup
@@ -65,6 +67,24 @@ class TaskContract(ABC):
         assert not loss.total.requires_grad
         assert any(p.grad is not None and p.grad.any() for p in setup.model.parameters())
         setup.task.after_step(setup.model, batches, loss)
+
+    def test_uneven_micro_batches_leave_the_gradient_of_the_batch(self, setup: Setup) -> None:
+        """In evaluation mode: dropout and batch norm see a micro-batch, whatever its weight."""
+        setup.model.eval()
+        batch = _batch(setup)
+        rows = len(_flat(batch)[0])
+        if rows < 3:
+            pytest.skip("one or two rows have no uneven parts")
+        found = []
+        for cuts in ([rows], [rows - 1, rows]):
+            setup.model.zero_grad()
+            parts = [_rows(batch, a, b, rows) for a, b in pairwise([0, *cuts])]
+            loss = setup.task.backward(setup.model, parts, Tensor.backward)
+            slopes = [p.grad.flatten() for p in setup.model.parameters() if p.grad is not None]
+            found.append((float(loss.total), torch.cat(slopes).clone()))
+        (whole, gradient), (total, by_parts) = found
+        assert total == pytest.approx(whole, rel=1e-4, abs=1e-6)
+        assert (by_parts - gradient).norm() <= 1e-3 * gradient.norm()
 
     def test_predictions_are_deterministic_in_evaluation_mode(self, setup: Setup) -> None:
         setup.model.eval()
@@ -127,6 +147,16 @@ def _flat(value: object) -> list[Tensor]:
     if isinstance(value, list | tuple):
         return [tensor for item in value for tensor in _flat(item)]
     return []
+
+
+def _rows(batch: Batch, start: int, stop: int, rows: int) -> Batch:
+    """Some rows of every tensor that has one for each."""
+
+    def some(leaf: object) -> object:
+        by_row = isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == rows
+        return leaf[start:stop] if by_row else leaf  # type: ignore[index]
+
+    return tree_map(some, batch)
 
 
 def _equal(one: object, other: object) -> bool:

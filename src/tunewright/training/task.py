@@ -1,12 +1,13 @@
 """What is trained, never how: the seam between a recipe and the trainer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 Arrays = Mapping[str, Tensor]
 Batch = Any
@@ -114,14 +115,28 @@ class Task(ABC):
     ) -> Loss:
         """Gradients of one step. Default: loss and backward for each micro-batch, averaged.
 
+        Micro-batches count by their `weight`, so that the gradient, and the loss that comes back,
+        are those of the whole batch in however many parts it comes.
         backward: scales for mixed precision; use it in place of `Tensor.backward`.
         """
+        weights = [self.weight(batch) for batch in batches]
+        shares = [weight / sum(weights) for weight in weights]
         losses = []
-        for batch in batches:
+        for batch, share in zip(batches, shares, strict=True):
             loss = self.loss(model, batch)
-            backward(loss.total / len(batches))
+            backward(loss.total * share)
             losses.append(loss)
-        return mean_loss(losses)
+        return mean_loss(losses, shares)
+
+    def weight(self, batch: Batch) -> float | Tensor:
+        """What a micro-batch counts in a mean: what its own mean was divided by.
+
+        Default: its rows, the length of the first tensor in it (1 where there is none). A loss
+        that divides by something else, such as a sum of class weights or the number of tokens,
+        returns that.
+        """
+        rows = [len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim]
+        return float(rows[0]) if rows else 1.0
 
     def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
         """Called only after a real optimiser step."""
@@ -165,11 +180,14 @@ class Setup:
     calibrate: bool = False
 
 
-def mean_loss(losses: Sequence[Loss]) -> Loss:
-    """The mean of micro-batch losses, detached."""
-    total = sum((loss.total.detach() for loss in losses[1:]), losses[0].total.detach())
-    terms = {
-        name: sum((loss.terms[name].detach() for loss in losses[1:]), first.detach()) / len(losses)
-        for name, first in losses[0].terms.items()
-    }
-    return Loss(total / len(losses), terms)
+def mean_loss(losses: Sequence[Loss], shares: Sequence[float | Tensor]) -> Loss:
+    """The mean of micro-batch losses, detached; shares: of each in it, which add up to 1."""
+
+    def mean(values: Iterable[Tensor]) -> Tensor:
+        terms = (value.detach() * share for value, share in zip(values, shares, strict=True))
+        return torch.stack(list(terms)).sum(0)
+
+    return Loss(
+        mean(loss.total for loss in losses),
+        {name: mean(loss.terms[name] for loss in losses) for name in losses[0].terms},
+    )

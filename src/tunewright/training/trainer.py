@@ -15,12 +15,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tunewright.config.schema import RunConfig
 from tunewright.errors import Diverged
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome, Request
+from tunewright.training.averaging import WeightAverage, average_notices
 from tunewright.training.checkpoint import Checkpoints, State
 from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
@@ -104,11 +104,7 @@ class _Run:
         compiled = torch.compile(self.model) if plan.compiled else self.model
         self.stepping = cast(nn.Module, compiled)
         decay = self.training.ema_decay
-        self.average = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay))
-            if decay is not None
-            else None
-        )
+        self.average = WeightAverage(self.model, decay) if decay is not None else None
         self.checkpoints = Checkpoints(
             folder.checkpoints,
             keep_last=self.training.keep_last,
@@ -117,12 +113,15 @@ class _Run:
         )
         self.steps_per_epoch = math.ceil(len(setup.train) / self.training.accumulate)
         self.standing = _Standing()
+        self.notes = average_notices(decay, self._clock.steps) if decay is not None else []
         self._best_pass: Metrics | None = None  # whose interval is not yet computed
 
     def outcome(self) -> Outcome:
         seed_all(self.plan.config.seed)
         self._resume()
         self.report.begin(self.standing.epoch)
+        for note in self.notes:
+            print(note)
         started = time.perf_counter() - self.standing.seconds
         saved = time.perf_counter()
         request: Request | None = None
@@ -153,7 +152,7 @@ class _Run:
         self.task.on_epoch(self.model, self._clock)
         sums: dict[str, Tensor] = {}
         bad_step: Tensor | None = None  # stays on the device: no synchronisation a step
-        steps = 0
+        whole: float | Tensor = 0.0  # what all steps count; their rows, as a rule
         loader = self.setup.train.epoch(self.standing.epoch)
         for batches in _steps(loader, self.training.accumulate):
             with self.accelerator.autocast():  # the loss too: its products can outweigh the model's
@@ -164,19 +163,21 @@ class _Run:
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             self.standing.step += 1
-            steps += 1
             if not self.accelerator.optimizer_step_was_skipped:
                 if self.average is not None:
                     self.average.update_parameters(self.model)
                 self.task.after_step(self.model, batches, loss)
             bad_step = _first_bad(bad_step, loss.total, self.standing.step)
+            weight = sum(self.task.weight(batch) for batch in batches)
+            whole = whole + weight
             for name, value in {"loss": loss.total, **loss.terms}.items():
-                sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+                counted = value.detach() * weight
+                sums[name] = sums[name] + counted if name in sums else counted
             request = self.report.request()
             if request is not None and request.kind != "pause":  # a pause waits for the epoch
                 return {}, request
         self._refuse_divergence(bad_step)
-        return {f"train_{name}": float(value) / steps for name, value in sums.items()}, None
+        return {f"train_{name}": float(value / whole) for name, value in sums.items()}, None
 
     def _backward(self, total: Tensor) -> None:
         with torch.autocast(total.device.type, enabled=False):
@@ -220,6 +221,7 @@ class _Run:
             seconds=standing.seconds,
             interval=self._best_interval() if state == "done" else None,
             costs=self._costs(done=state == "done"),
+            notes=tuple(self.notes),
         )
 
     def _best_interval(self) -> tuple[float, float] | None:

@@ -15,8 +15,8 @@ from tunewright.parts.classify.intervals import (
     bootstrap_differences,
     bootstrap_intervals,
     mcnemar,
-    wilson,
 )
+from tunewright.parts.score_intervals import wilson
 
 ORACLE = json.loads((Path(__file__).parents[2] / "oracles/classification.json").read_text())
 VALUES, INPUTS = ORACLE["values"], ORACLE["inputs"]
@@ -30,30 +30,6 @@ def some(rows: int, classes: int, right: float, seed: int = 0):
     labels = draw.integers(0, classes, rows)
     guesses = draw.integers(0, classes, rows)
     return labels, np.where(draw.random(rows) < right, labels, guesses)
-
-
-# Proportions
-
-
-def test_wilson_is_that_of_scipy():
-    for written, expected in VALUES["wilson"].items():
-        hits, rows = map(int, written.split("/"))
-        assert wilson(hits, rows) == pytest.approx(expected, abs=1e-12)
-
-
-def test_half_a_width_of_the_sheet():
-    low, high = wilson(2919, 2989)  # 97.66 %
-    assert 100 * (high - low) / 2 == pytest.approx(0.54, abs=0.006)
-
-
-@given(rows=st.integers(0, 500), share=st.floats(0, 1), level=st.floats(0.5, 0.999))
-def test_wilson_stays_in_bounds_and_holds_the_share(rows, share, level):
-    hits = round(share * rows)
-    low, high = wilson(hits, rows, level=level)
-    assert 0 <= low <= (hits / rows if rows else 0) <= high <= 1
-    assert low < high
-    mirrored = wilson(rows - hits, rows, level=level)
-    assert mirrored == pytest.approx((1 - high, 1 - low))
 
 
 def test_mcnemar_is_the_exact_binomial_test():
@@ -129,7 +105,21 @@ def test_groups_without_rows_have_no_interval():
 def test_a_group_with_one_row_is_left_out_of_draws_without_it():
     labels, predictions = np.array([0] * 9 + [1]), np.array([0] * 9 + [1])
     found = bootstrap_intervals(labels, predictions, np.array([90, 5]))
-    assert found["tail_accuracy"] == (1.0, 1.0)
+    assert found["tail_accuracy"] == wilson(1, 1)
+
+
+@given(rows=st.integers(1, 400), seed=st.integers(0, 9), right=st.booleans())
+def test_accuracies_at_a_bound_are_wilsons_over_their_rows(rows, seed, right):
+    labels = np.random.default_rng(seed).integers(0, 3, rows)
+    predictions = labels if right else (labels + 1) % 3
+    counts = np.array([300, 50, 5])
+    found = bootstrap_intervals(labels, predictions, counts, resamples=50)
+    assert found["accuracy"] == wilson(right * rows, rows)
+    for name, group in (("many", labels == 0), ("medium", labels == 1), ("few", labels == 2)):
+        assert (f"{name}_accuracy" in found) == bool(group.any())
+        if group.any():
+            assert found[f"{name}_accuracy"] == wilson(right * int(group.sum()), int(group.sum()))
+    assert not {"balanced_accuracy", "macro_f1"} & set(found)
 
 
 def test_rare_pairs_are_drawn_like_the_others():
@@ -155,10 +145,21 @@ def test_pieces_of_the_draws_are_further_draws(monkeypatch):
 # Differences
 
 
-def test_a_model_does_not_differ_from_itself():
+def test_models_that_agree_on_every_row_may_differ_on_others():
     found = bootstrap_differences(LABELS, PREDICTIONS, PREDICTIONS, TRAIN)
-    assert {(d.value, d.low, d.high) for d in found.values()} == {(0.0, 0.0, 0.0)}
-    assert all(difference.tied for difference in found.values())
+    assert {(d.value, d.tied, d.method) for d in found.values()} == {(0.0, True, "wilson")}
+    share = wilson(0, len(LABELS))[1]
+    assert (found["accuracy"].low, found["accuracy"].high) == pytest.approx((-share, share))
+    by_class = np.mean([wilson(0, n)[1] for n in np.bincount(LABELS) if n])
+    assert found["balanced_accuracy"].high == pytest.approx(by_class)
+    assert all(d.low < d.value < d.high for d in found.values())
+
+
+def test_a_model_that_is_right_where_the_other_never_is_has_no_certain_gain():
+    labels = np.arange(50) % 2
+    gain = bootstrap_differences(labels, labels, 1 - labels, np.array([9, 9]))["accuracy"]
+    assert (gain.value, gain.high, gain.method) == (1.0, 1.0, "wilson")
+    assert 0.8 < gain.low < 1.0
 
 
 def test_differences_are_those_of_the_scores_and_change_their_sign():

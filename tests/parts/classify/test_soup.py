@@ -98,6 +98,19 @@ def test_statistics_are_refreshed_as_torch_does(members):
     assert ours.model[1].momentum == 0.1
 
 
+def test_a_short_last_batch_counts_by_its_rows(members):
+    images = torch.randint(0, 256, (23, 3, 16, 16), dtype=torch.uint8)
+    images[20:] //= 4
+    model = members[0].model
+    refresh_norms(model, images.split(10), members[0].logits)
+    means = []
+    hook = model[1].register_forward_pre_hook(lambda _, seen: means.append(seen[0].mean((0, 2, 3))))
+    with torch.no_grad():
+        members[0].logits(images)
+    hook.remove()
+    torch.testing.assert_close(model[1].running_mean, means[0], rtol=1e-4, atol=1e-5)
+
+
 def test_a_soup_has_statistics_of_its_own_activations(members):
     soup = soup_of([members[0], near(members[0], 3)])
     images = soup.sets.train

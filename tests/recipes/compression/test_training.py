@@ -133,6 +133,8 @@ def test_means_and_intervals_are_over_pictures() -> None:
     assert values.mean() - low == pytest.approx(1.96 * error, rel=0.2)
     assert high - values.mean() == pytest.approx(1.96 * error, rel=0.2)
     assert metrics.interval("ms_ssim") is None
+    metrics.update({"ms_ssim": torch.ones(40)})  # all restored exactly: nothing is known of others
+    assert metrics.interval("ms_ssim") is None
 
 
 def test_check_tells_of_data_and_goes_on(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tunewright.parts.classify.metrics import ClassMetrics
 from tunewright.parts.classify.post_hoc import adjusted_logits
 from tunewright.parts.classify.predictions import Told, passed
 from tunewright.parts.images.table import ImageTable
+from tunewright.parts.score_intervals import interval_methods, paired, wilson_notes
 from tunewright.report.classification import write_classes, write_confusion, write_reliability
 from tunewright.report.figures import write_curves
 from tunewright.runs.atomic import write_json
@@ -52,28 +53,30 @@ def evaluate(
     Writes `evaluation.json`, `confusion.html`, `reliability.html`, `classes.html`, `curves.html`
     and `mistakes.png`; for a split other than test that is asked for, `evaluation-train.json` and
     so on. Returns the content of the JSON with the files' names. Intervals are 95 %: bootstrap,
-    of recalls Wilson's. The temperature is fitted on the validation set. logit_adjustment: tau of
-    the post-hoc correction that is shown beside the plain figures. Raises ConfigError for a split
-    that is not there, DataError for pictures that cannot be read.
+    of recalls and of accuracies at 0 or 1 Wilson's. The temperature is fitted on the validation
+    set. logit_adjustment: tau of the post-hoc correction that is shown beside the plain figures.
+    Raises ConfigError for a split that is not there, DataError for pictures that cannot be read.
     """
     table, name = _chosen(classifier, split)
     logits, labels = _logits(classifier, table, name, told)
     metrics = _metrics(classifier, logits, labels)
     counts = classifier.class_counts.cpu().numpy()
+    scores, intervals = metrics.compute(), metrics.intervals()
     result: dict[str, Any] = {
         "split": name,
         "images": len(table),
         "classes": len(classifier.classes),
-        "metrics": metrics.compute(),
-        **{f"{metric}_interval": list(ends) for metric, ends in metrics.intervals().items()},
+        "metrics": scores,
+        **{f"{metric}_interval": list(ends) for metric, ends in intervals.items()},
+        "interval_methods": interval_methods(scores, intervals),
     }
     others = baselines(classifier.sets.train, table)
     found, above = {}, {}
     for other, said in others.items():
         one_hot = torch.nn.functional.one_hot(torch.from_numpy(said), len(counts)).double()
-        scores = _metrics(classifier, one_hot, labels).compute()
+        theirs = _metrics(classifier, one_hot, labels).compute()
         # Of a label alone nothing is known of confidence.
-        found[other] = {k: v for k, v in scores.items() if k not in ("loss", "ece")}
+        found[other] = {k: v for k, v in theirs.items() if k not in ("loss", "ece")}
         gains = bootstrap_differences(labels.numpy(), logits.argmax(1).numpy(), said, counts)
         above[other] = {k: asdict(gains[k]) for k in COMPARED if k in gains}
     result["baselines"] = found
@@ -241,7 +244,7 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
             kind = "worse than" if gain["high"] < 0 else "not distinguishable from"
             notes.append(
                 f"{kind} {other}: accuracy {gain['value']:+.3f} "
-                f"({gain['low']:+.3f} to {gain['high']:+.3f}, paired)"
+                f"({gain['low']:+.3f} to {gain['high']:+.3f}, {paired(gain)})"
             )
     calibration = result["calibration"]
     notes.append(
@@ -258,4 +261,4 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
             f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}, {verdict}), "
             f"accuracy {adjusted['above_plain']['accuracy']['value']:+.3f}"
         )
-    return notes
+    return notes + wilson_notes(result["interval_methods"])

@@ -5,17 +5,25 @@ prediction occurs, so the bootstrap draws these counts, never rows: its cost gro
 that occur, not with the rows.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from tunewright.errors import DataError
 from tunewright.parts.classify.class_groups import class_groups
 from tunewright.parts.classify.class_weights import Counts, Floats
 from tunewright.parts.classify.tally import Ints, Tally
+from tunewright.parts.score_intervals import (
+    LEVEL,
+    RESAMPLES,
+    percentiles,
+    unvaried,
+    wilson,
+    without_width,
+)
 
 CELLS_AT_ONCE = 2_000_000
 """Drawn counts in memory at a time."""
@@ -25,11 +33,16 @@ RARE = 6
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher a score is than another model's on the same rows, with its interval."""
+    """How much higher a score is than another model's on the same rows, with its interval.
+
+    method: `wilson` where every resample has the same difference, mostly 0: two models that agree
+    on all rows seen may still differ on others.
+    """
 
     value: float
     low: float
     high: float
+    method: Literal["bootstrap", "wilson"] = "bootstrap"
 
     @property
     def tied(self) -> bool:
@@ -49,47 +62,39 @@ class McNemar:
     p_value: float
 
 
-def wilson(hits: int, rows: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The score interval (low, high) of a proportion; (0, 1) for no rows.
-
-    Unlike p +- z SE it stays within 0 to 1 and has a width where all or none are hits.
-    Source: Wilson 1927; Brown, Cai and DasGupta 2001.
-    """
-    if rows == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, pull = hits / rows, z * z / rows
-    centre = (share + pull / 2) / (1 + pull)
-    half = z / (1 + pull) * math.sqrt(share * (1 - share) / rows + pull / (4 * rows))
-    # The ends are 0 and 1 exactly where all or none are hits; rounding must not cross them.
-    low = 0.0 if hits == 0 else centre - half
-    high = 1.0 if hits == rows else centre + half
-    return low, high
-
-
 def bootstrap_intervals(
     labels: Ints,
     predictions: Ints,
     class_counts: Counts,
     *,
-    resamples: int = 1000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals (low, high) of all scores of `Tally.scores`, from the same draws.
 
     class_counts: [C] training images, for the groups. Draws without a row of a group say nothing
-    of it. Left out: groups without rows.
+    of it. Where all rows that count are right, or all wrong, every draw is the same: accuracies
+    then have Wilson's interval. Left out: groups without rows, other scores without width.
     Source: Efron and Tibshirani 1993, section 13.3.
     """
     pairs, numbers = _cells(class_counts, labels, predictions)
     draws = _draws(numbers, resamples, seed)
     scores = _joined(_scores(drawn, pairs, 1, class_counts) for drawn in draws)
-    return {
-        name: _percentiles(values, level)
-        for name, values in scores.items()
-        if not np.isnan(values).all()
-    }
+    right = labels == predictions
+    found = {}
+    for name, values in scores.items():
+        known = values[~np.isnan(values)]
+        if not len(known):
+            continue
+        found[name] = percentiles(known, level=level)
+        if without_width(found[name]):
+            del found[name]
+            if _is_of_rows(name) and name.endswith("accuracy"):
+                counted = _counted(name, class_counts)[labels]
+                hits, rows = right[counted].sum(), counted.sum()
+                found[name] = wilson(int(hits), int(rows), level=level)
+    return found
 
 
 def bootstrap_differences(
@@ -98,8 +103,8 @@ def bootstrap_differences(
     others: Ints,
     class_counts: Counts,
     *,
-    resamples: int = 1000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Difference]:
     """How much higher each score is with `predictions` than with `others`, on the same rows.
@@ -115,11 +120,17 @@ def bootstrap_differences(
 
     draws = _draws(numbers, resamples, seed)
     measured, drawn_gains = gain(numbers[None]), _joined(gain(drawn) for drawn in draws)
-    return {
-        name: Difference(float(value[0]), *_percentiles(drawn_gains[name], level))
-        for name, value in measured.items()
-        if not np.isnan(value[0]) and not np.isnan(drawn_gains[name]).all()
-    }
+    found = {}
+    for name, [value] in measured.items():
+        known = drawn_gains[name][~np.isnan(drawn_gains[name])]
+        if np.isnan(value) or not len(known):
+            continue
+        found[name] = Difference(float(value), *percentiles(known, level=level))
+        if without_width((found[name].low, found[name].high)):
+            units = _units(name, labels, class_counts)
+            ends = unvaried(float(value), units, lowest=-1.0, level=level)
+            found[name] = Difference(float(value), *ends, "wilson")
+    return found
 
 
 def mcnemar(labels: Ints, predictions: Ints, others: Ints) -> McNemar:
@@ -212,7 +223,19 @@ def _joined(parts: Iterator[Mapping[str, Floats]]) -> dict[str, Floats]:
     return {name: np.concatenate(values) for name, values in together.items()}
 
 
-def _percentiles(values: Floats, level: float) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _counted(name: str, class_counts: Counts) -> npt.NDArray[np.bool_]:
+    """The classes [C] whose rows a score counts: those of its group, or all."""
+    every = np.ones(len(class_counts), dtype=np.bool_)
+    return class_groups(class_counts).get(name.rpartition("_")[0], every)
+
+
+def _is_of_rows(name: str) -> bool:
+    """Whether each row counts alike in a score; in the others each class does."""
+    of_rows = name == "weighted_f1" or name.endswith("accuracy")
+    return of_rows and name != "balanced_accuracy"
+
+
+def _units(name: str, labels: Ints, class_counts: Counts) -> list[int]:
+    """Rows that a score counts: together, or of each class that has some."""
+    rows = np.bincount(labels, minlength=len(class_counts))[_counted(name, class_counts)]
+    return [int(rows.sum())] if _is_of_rows(name) else rows[rows > 0].tolist()

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,8 +10,9 @@ from tunewright.errors import DataError, Diverged
 from tunewright.parts.classify.calibration import ece_of_bins, reliability_of
 from tunewright.parts.classify.class_groups import class_groups
 from tunewright.parts.classify.class_weights import Counts
-from tunewright.parts.classify.intervals import bootstrap_intervals, wilson
+from tunewright.parts.classify.intervals import bootstrap_intervals
 from tunewright.parts.classify.tally import Ints, Tally, confusion_matrix
+from tunewright.parts.score_intervals import wilson
 from tunewright.training.task import Arrays, Metrics
 
 COLUMNS = ("logits", "labels", "rows")
@@ -70,23 +70,10 @@ class ClassMetrics(Metrics):
         return self.intervals().get(metric)
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Bootstrap intervals (95 %) of the scores of `Tally.scores`, computed once.
-
-        Where all rows that count are right, or all wrong, every draw is the same and the bootstrap
-        would claim certainty: accuracies then have Wilson's interval, the others none.
-        """
+        """Intervals (95 %) of `bootstrap_intervals`, computed once."""
         if self._intervals is None:
             labels, predictions = self.labels().numpy(), self.predictions().numpy()
-            found = bootstrap_intervals(labels, predictions, self._counts)
-            everyone = np.ones(len(self._counts), dtype=np.bool_)
-            groups = {"": everyone, **class_groups(self._counts)}
-            right = labels == predictions
-            for name in [name for name, (low, high) in found.items() if low == high]:
-                del found[name]
-                mask = groups.get(name.removesuffix("accuracy").removesuffix("_"))
-                if name.endswith("accuracy") and mask is not None:
-                    found[name] = wilson(int(right[mask[labels]].sum()), int(mask[labels].sum()))
-            self._intervals = found
+            self._intervals = bootstrap_intervals(labels, predictions, self._counts)
         return dict(self._intervals)
 
     def logits(self) -> Tensor:

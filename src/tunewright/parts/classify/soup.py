@@ -107,18 +107,22 @@ def refresh_norms(
 ) -> None:
     """Set the running statistics of batch normalisation to their means over `batches`.
 
-    forward: what passes a batch through `model`. Source: Izmailov et al. 2018, as
-    `torch.optim.swa_utils.update_bn` does.
+    Each batch [B, ...] counts by its rows: a short last one is no whole one. forward: what passes
+    a batch through `model`. Source: Izmailov et al. 2018; for batches of one size this is
+    `torch.optim.swa_utils.update_bn`.
     """
     norms = _norms(model)
     before = {norm: (norm.momentum, norm.training) for norm in norms}
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches, each counted alike
         norm.train()  # only these: dropout stays off
+    seen = 0
     try:
         with torch.no_grad():
             for images in batches:
+                seen += len(images)
+                for norm in norms:
+                    norm.momentum = len(images) / seen
                 forward(images)
     finally:
         for norm, (momentum, training) in before.items():

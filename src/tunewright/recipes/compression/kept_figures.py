@@ -10,7 +10,7 @@ from tunewright.errors import NotWritten
 from tunewright.recipes.compression.fidelity import Fidelity, Picture
 from tunewright.runs.atomic import read_json, write_json
 
-VERSION = 1
+VERSION = 2
 """Of how pictures are compared; figures of another one are measured again."""
 
 

@@ -80,7 +80,9 @@ def measure(
         rows.append(row)
         notes += picture.notices
         above += [f"{name}: {notice}" for notice in notices]
-        metrics.update({key: torch.tensor([row[key]]) for key in MEANS if key in row})
+        metrics.update(
+            {key: torch.tensor([row[key]], dtype=torch.float64) for key in MEANS if key in row}
+        )
         curves.add(picture.pixels, name)
     reader.close()
     means = metrics.compute()

@@ -6,10 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tunewright.parts.score_intervals import RESAMPLES, percentiles, without_width
 from tunewright.training.task import Arrays, Metrics
-
-RESAMPLES = 1000
-LEVEL = 0.95
 
 
 class CompressionMetrics(Metrics):
@@ -30,7 +28,8 @@ class CompressionMetrics(Metrics):
     def interval(self, metric: str) -> tuple[float, float] | None:
         """The 95 % percentile interval of a mean, by the bootstrap over pictures.
 
-        Source: Efron & Tibshirani 1993, section 13.3. None for fewer than two pictures.
+        Source: Efron & Tibshirani 1993, section 13.3. None for fewer than two pictures, and where
+        all score alike, as they do at a bound: their draws show no spread.
         """
         if metric not in self._passed:
             return None
@@ -39,8 +38,8 @@ class CompressionMetrics(Metrics):
             return None
         rng = np.random.default_rng(0)
         means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
-        low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
+        interval = percentiles(np.asarray(means))
+        return None if without_width(interval) else interval
 
     def _values(self, name: str) -> Tensor:
         return torch.cat(self._passed[name]).double().cpu()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tunewright.recipes.compression.compressor import Coded
 from tunewright.recipes.compression.lambdas import weight_of
-from tunewright.recipes.compression.ms_ssim import ms_ssim as structural_similarity
+from tunewright.recipes.compression.ms_ssim import dissimilarity
 from tunewright.registry import Registry
 from tunewright.training.task import Loss
 
@@ -97,8 +97,8 @@ def ms_ssim(
     """Distortion 1 - MS-SSIM. See `lambdas.weight_of`."""
 
     def measure(pictures: Tensor, others: Tensor, _error: Tensor) -> tuple[Tensor, Tensor]:
-        similarity = structural_similarity(pictures, others)
-        return similarity, 1.0 - similarity
+        distortion = dissimilarity(pictures, others)
+        return 1.0 - distortion, distortion
 
     weight = weight_of("ms_ssim", quality, lmbda, off_table)
     return RateDistortion("ms_ssim", weight.lmbda, measure)

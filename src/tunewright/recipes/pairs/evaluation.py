@@ -17,6 +17,7 @@ from tunewright.parts.retrieval import (
     retrieval_ranks,
     scores_of_ranks,
 )
+from tunewright.parts.score_intervals import interval_methods, wilson_notes
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.recipes.pairs.files import PairSet
 from tunewright.recipes.pairs.gallery import draw_retrieval
@@ -43,7 +44,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     Writes `evaluation.json`, `curves.html` and, when the pictures are known, `retrieval.png`; for
     a split other than test that is asked for, `evaluation-train.json` and so on;
     returns the content of the JSON with the files' names. Recalls are fractions; intervals are
-    95 % bootstrap by image.
+    95 % bootstrap by image, or Wilson's where all images fare alike.
     """
     folder = RunFolder(path)
     config = checked(folder.read_config(), PairsConfig)
@@ -63,12 +64,14 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     ranks = metrics.ranks()
     scores = scores_of_ranks(ranks)
     baselines = _baselines(sets, chosen, config)
+    intervals = {f"recall_{k}": _interval(ranks, k) for k in (1, 10)}
+    means = {f"recall_{k}": (scores[f"i2t_r{k}"] + scores[f"t2i_r{k}"]) / 2 for k in (1, 10)}
     result: dict[str, Any] = {
         "split": name,
         "pairs": chosen.rows,
         "metrics": scores,
-        "recall_1_interval": list(_interval(ranks, 1)),
-        "recall_10_interval": list(_interval(ranks, 10)),
+        **{f"{metric}_interval": list(ends) for metric, ends in intervals.items()},
+        "interval_methods": interval_methods(means, intervals),
         "baselines": {name: scores_of_ranks(found) for name, found in baselines.items()},
         "recall_1_above_ridge_interval": list(bootstrap_difference(ranks, baselines["ridge"])),
         "temperature": float(model.criterion.temperature),
@@ -141,7 +144,9 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
     low, high = result["recall_1_above_ridge_interval"]
     above = f"R@1 {result['metrics']['recall_1'] - ridge:+.3f} ({low:+.3f} to {high:+.3f}, paired)"
     if high < 0:
-        return [f"worse than ridge, a linear map: {above}; train longer, or on more data"]
-    if low <= 0:
-        return [f"not distinguishable from ridge, a linear map: {above}"]
-    return [f"better than ridge, a linear map: {above}"]
+        said = f"worse than ridge, a linear map: {above}; train longer, or on more data"
+    elif low <= 0:
+        said = f"not distinguishable from ridge, a linear map: {above}"
+    else:
+        said = f"better than ridge, a linear map: {above}"
+    return [said, *wilson_notes(result["interval_methods"])]

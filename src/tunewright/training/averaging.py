@@ -1,0 +1,80 @@
+"""The moving average of a training's weights, which is evaluated and kept in their place."""
+
+import math
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+COPIED = "_copied_into_averages"
+"""The attribute of a module that names those of its buffers that are data, and no statistics."""
+
+
+class WeightAverage(AveragedModel):
+    """Exponential averages of all parameters, and of the statistics that belong to them.
+
+    The decay warms up, so that a short training forgets where it began: see `warmed`. Buffers are
+    averaged too, for the running statistics of the last weights do not fit to the average of
+    all; counters, and what a module names under `COPIED`, are those of the model. Its state is
+    that of PyTorch's `AveragedModel`.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model, use_buffers=True)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take in the weights after a step."""
+        averaged: list[Tensor] = []
+        current: list[Tensor] = []
+        kept = _copied(model)
+        own = chain(self.module.named_parameters(), self.module.named_buffers())
+        others = chain(model.parameters(), model.buffers())
+        for (name, mine), theirs in zip(own, others, strict=True):
+            if mine.is_floating_point() and name not in kept:
+                averaged.append(mine)
+                current.append(theirs)
+            else:
+                mine.copy_(theirs)
+        decay = warmed(self.decay, int(self.n_averaged))  # lies on the CPU: nobody waits
+        torch._foreach_lerp_(averaged, current, 1.0 - decay)
+        self.n_averaged += 1
+
+
+def warmed(decay: float, updates: int) -> float:
+    """The decay of the next update after so many: min(decay, (1 + n) / (10 + n)).
+
+    Source: `num_updates` of TensorFlow's `tf.train.ExponentialMovingAverage`.
+    """
+    return min(decay, (1.0 + updates) / (10.0 + updates))
+
+
+def average_notices(decay: float, steps: int) -> list[str]:
+    """What is to be said where a decay reaches back further than a training of so many steps."""
+    steps = max(1, steps)
+    if decay <= 1.0 - 1.0 / steps:
+        return []
+    last = warmed(decay, steps - 1)
+    return [
+        f"training.ema_decay={decay:g} averages over about {1.0 / (1.0 - decay):,.0f} steps, and "
+        f"this run has {steps:,}: alone it could not forget the beginning. It is warmed up, "
+        f"min(decay, (1 + n) / (10 + n)) at step n, and ends at {last:.3g}, an average over about "
+        f"{1.0 / (1.0 - last):,.0f} steps; training.ema_decay={_largest(steps):g} is the largest "
+        "that fits."
+    ]
+
+
+def _largest(steps: int) -> float:
+    """1 - 1 / steps, rounded down so that two digits differ from 1."""
+    unit: int = 10 ** (1 + len(str(steps)))
+    return (unit - math.ceil(unit / steps)) / unit
+
+
+def _copied(model: nn.Module) -> set[str]:
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        for name in getattr(module, COPIED, ())
+    }
