@@ -66,7 +66,8 @@ def explore(
     try:
         lease = Lease(study)
         _write_study_files(prepared, composed, study.sources())
-        begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
+        if recipe.setup:  # others bring their own training
+            begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
         seed = prepared.config.seed
         search = Search(
             folder=prepared.folder,
