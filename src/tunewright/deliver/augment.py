@@ -12,7 +12,7 @@ from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree
 from tunewright.deliver.named_file import named_file
 from tunewright.errors import ConfigError, DataError, UsageError, did_you_mean
-from tunewright.executors.machine import cores
+from tunewright.executors.machine import threads_each
 from tunewright.executors.once import call
 from tunewright.parts.images.augmentation_config import LEVELS, AugmentationLevel
 from tunewright.parts.images.sets import ImageSets
@@ -63,7 +63,7 @@ def augment(
     if config.executor.type == "inline":
         drawn = _drawn(*arguments)
     else:
-        drawn = call(_drawn, *arguments, threads=config.executor.threads or cores())
+        drawn = call(_drawn, *arguments, threads=threads_each(config.executor))
     return {
         "recipe": recipe.name,
         "file": str(file),

@@ -9,7 +9,6 @@ from tunewright.deliver.meant import ENSEMBLE
 from tunewright.deliver.named_run import NamedRun, named_run, newest_run
 from tunewright.deliver.saying import Told, silent
 from tunewright.errors import DataError, UsageError
-from tunewright.executors.machine import share
 from tunewright.recipes.find import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.search.evaluation import evaluated, evaluated_on
@@ -40,9 +39,8 @@ def evaluate(
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
     config = checked(tree, recipe.config)
-    machine = share(config.executor, None)
     if data is None:
-        result = evaluated(recipe, folder, config, machine, split)
+        result = evaluated(recipe, folder, config, split)
         if result is None:
             raise DataError(f"the recipe {recipe.name} has nothing to evaluate")
         return folder, _with_notes(result, named.notes)
@@ -54,7 +52,7 @@ def evaluate(
             + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
         )
     where = Path(data).expanduser().absolute()
-    result = evaluated_on(recipe, folder, config, machine, where, told or silent)
+    result = evaluated_on(recipe, folder, config, where, told or silent)
     return folder, _with_notes(result, named.notes)
 
 

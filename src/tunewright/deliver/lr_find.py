@@ -10,7 +10,7 @@ from tunewright.config.check import checked
 from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, UsageError
-from tunewright.executors.machine import cores
+from tunewright.executors.machine import threads_each
 from tunewright.executors.once import call
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import Recipe, imported
@@ -53,7 +53,7 @@ def lr_find(
     if config.executor.type == "inline":
         curve = _swept(*arguments)
     else:
-        curve = call(_swept, *arguments, threads=config.executor.threads or cores())
+        curve = call(_swept, *arguments, threads=threads_each(config.executor))
     result = {
         "recipe": recipe.name,
         "optimizer": config.optim.type,

@@ -14,7 +14,7 @@ from tunewright.deliver.named_run import (
 )
 from tunewright.deliver.saying import Told, silent
 from tunewright.errors import DataError, UsageError
-from tunewright.executors.machine import cores
+from tunewright.executors.machine import threads_each
 from tunewright.executors.once import call
 from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder, StudyFolder
@@ -132,7 +132,7 @@ def threads(folder: RunFolder) -> int | None:
     """CPU threads for work on a run; None for this process, where its executor is `inline`."""
     tree = folder.read_config()
     config = checked(tree, recipe_of(folder).config)
-    return None if config.executor.type == "inline" else config.executor.threads or cores()
+    return None if config.executor.type == "inline" else threads_each(config.executor)
 
 
 @dataclass(frozen=True)

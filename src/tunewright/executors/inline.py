@@ -1,9 +1,11 @@
 """Runs in this very process, one after another: for debuggers and fast tests."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from tunewright.executors.executor import Handle, Need, Place
+from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 
@@ -86,13 +88,14 @@ class InlineExecutor:
 
         if not handle.killed:
             try:
-                job.run(
-                    handle.folder,
-                    threads=self._threads,
-                    heard=heard,
-                    redirect=False,
-                    bound=self._bound,
-                )
+                with ThreadWaits(os.environ).watched(self._threads):
+                    job.run(
+                        handle.folder,
+                        threads=self._threads,
+                        heard=heard,
+                        redirect=False,
+                        bound=self._bound,
+                    )
             except _Ending as ending:
                 if ending.__cause__ is not None:
                     raise ending.__cause__ from None

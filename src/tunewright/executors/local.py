@@ -14,6 +14,7 @@ from typing import Any
 
 from tunewright.executors.executor import Handle, Need, Place
 from tunewright.executors.process import end_group, follow, start_process
+from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
@@ -237,6 +238,7 @@ def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     from tunewright import job
 
+    waits = ThreadWaits(os.environ)
     gc.freeze()  # what the server imported never becomes garbage: 0.2 s less after every run
     lock = threading.Lock()
 
@@ -249,12 +251,15 @@ def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
 
     while True:
         path, threads, memory_gib = inbox.get()
-        job.run(
-            RunFolder(Path(path)),
-            threads=threads,
-            heard=lambda: say(False),
-            bound=bound,
-            memory_gib=memory_gib,
-        )
+        folder = RunFolder(Path(path))
+        with waits.watched(threads):
+            job.run(
+                folder,
+                threads=threads,
+                heard=lambda: say(False),
+                bound=bound,
+                memory_gib=memory_gib,
+            )
+        waits.note(folder.log)
         job.release_memory()
         say(True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tunewright.config.schema import Executor as ExecutorConfig
 from tunewright.errors import ConfigError
+from tunewright.runs.free_cores import cores
 from tunewright.runs.free_memory import free_mib
 
 WORKER_GIB = 1.5
@@ -38,7 +39,7 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
                 expected="null with executor.type=inline, whose process is yours",
                 remedy="Use executor.type=local.",
             )
-        return Share(1, config.threads or cores(), (), "inline: this process")
+        return Share(1, threads_each(config), (), "inline: this process")
     gpus = visible_gpus()
     free_gib = free_mib() / 1024
     limit = None if gpus else config.memory_gib  # on a GPU the limit is one of its memory
@@ -49,13 +50,24 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
         slots, why = min(len(gpus), by_memory), f"{len(gpus)} GPU(s)"
     else:
         slots, why = min(cores(), by_memory), f"{cores()} cores, {free_gib:.0f} GiB free"
-    threads = config.threads or max(1, cores() // slots)
-    return Share(slots, threads, tuple(gpus), why)
+    return Share(slots, threads_each(config, slots), tuple(gpus), why)
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads_each(config: ExecutorConfig, slots: int = 1) -> int:
+    """CPU threads for each of `slots` processes: as the user has set, else their share of cores.
+
+    `executor.threads` comes before what the environment says.
+    """
+    return config.threads or _environments_threads() or max(1, cores() // slots)
+
+
+def _environments_threads() -> int | None:
+    """What OpenMP, or else MKL, was told in the environment; of a list by level the first."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        first = os.environ.get(name, "").partition(",")[0].strip()
+        if first.isdecimal() and int(first) > 0:
+            return int(first)
+    return None
 
 
 def visible_gpus() -> list[str]:

@@ -1,5 +1,6 @@
 """One function call in a process of its own, for torch work of a torch-free coordinator."""
 
+import os
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -7,6 +8,7 @@ from typing import Any
 
 from tunewright.errors import RunError, TunewrightError
 from tunewright.executors.process import follow, start_process
+from tunewright.executors.thread_waits import ThreadWaits
 
 ON_ITS_WAY = "on its way"
 """Marks what is said before the answer, which is marked with None or with its error."""
@@ -65,7 +67,9 @@ def _answer(
     if tells:
         arguments = (*arguments, lambda message: pipe.send((ON_ITS_WAY, message)))
     try:
-        pipe.send((None, function(*arguments)))
+        with ThreadWaits(os.environ).watched(threads):
+            answer = function(*arguments)
+        pipe.send((None, answer))
     except TunewrightError as error:
         pipe.send((type(error), str(error)))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from tunewright.runs.control_groups import MEMBER, ROOT, groups_of
+
 MIB = 2**20
 UNLIMITED = 2**60
 """Limits at or above this are no limits: version 1 of control groups writes a huge number."""
@@ -68,28 +70,13 @@ def kills() -> int:
     return _figures(Path("/proc/vmstat")).get("oom_kill", 0)
 
 
-def control_groups(
-    root: Path = Path("/sys/fs/cgroup"), member: Path = Path("/proc/self/cgroup")
-) -> list[tuple[Path, Files]]:
+def control_groups(root: Path = ROOT, member: Path = MEMBER) -> list[tuple[Path, Files]]:
     """The groups that this process is in and that count memory, its own first, then above it."""
-    found = []
-    try:
-        lines = member.read_text().splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            top, files = root, VERSION_2
-        elif "memory" in controllers.split(","):
-            top, files = root / "memory", VERSION_1
-        else:
-            continue
-        # Inside a container the path may be that of the host: then only the top is there.
-        own = top / path.lstrip("/")
-        places = [own, *own.parents[: len(own.relative_to(top).parts)]]
-        found += [(place, files) for place in places if (place / files.used).exists()]
-    return found
+    found = [
+        (place, VERSION_2 if version == 2 else VERSION_1)
+        for place, version in groups_of("memory", root, member)
+    ]
+    return [(place, files) for place, files in found if (place / files.used).exists()]
 
 
 def _left(folder: Path, files: Files) -> float:

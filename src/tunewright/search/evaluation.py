@@ -8,7 +8,7 @@ from typing import Any
 
 from tunewright.config.schema import RunConfig
 from tunewright.errors import RunError
-from tunewright.executors.machine import Share
+from tunewright.executors.machine import threads_each
 from tunewright.executors.once import call
 from tunewright.recipes.recipe import Recipe, imported
 from tunewright.runs.folder import RunFolder
@@ -18,7 +18,6 @@ def evaluated(
     recipe: Recipe,
     folder: RunFolder,
     config: RunConfig,
-    machine: Share,
     split: str | None = None,
     seconds: float | None = None,
 ) -> Mapping[str, Any] | None:
@@ -32,7 +31,7 @@ def evaluated(
     if config.executor.type == "inline":
         found: Mapping[str, Any] = function(folder.path, split)
         return found
-    threads = machine.threads * machine.slots
+    threads = threads_each(config.executor)
     try:
         answer: Mapping[str, Any] = call(
             function, folder.path, split, threads=threads, seconds=seconds
@@ -46,7 +45,6 @@ def evaluated_on(
     recipe: Recipe,
     folder: RunFolder,
     config: RunConfig,
-    machine: Share,
     data: Path,
     told: Callable[[str, int, int], None],
 ) -> Mapping[str, Any]:
@@ -59,7 +57,7 @@ def evaluated_on(
     if config.executor.type == "inline":
         found = function(folder.path, data, lambda said: told(*said))
         return found
-    threads = machine.threads * machine.slots
+    threads = threads_each(config.executor)
     try:
         found = call(function, folder.path, data, threads=threads, told=lambda said: told(*said))
     except RunError as error:

@@ -12,13 +12,20 @@ from tunewright.executors.machine import Share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.record import StudyRecord
+from tunewright.runs.shared_choice import begin_sharing, chosen_together
 from tunewright.search.address import without_password
 from tunewright.search.budget import Budget
 from tunewright.search.closing import closing
 from tunewright.search.interrupt import Interrupted, stop_flag
 from tunewright.search.lock import Lease
 from tunewright.search.loop import Ending, Loop
-from tunewright.search.prepare import Prepared, full_configuration, run_tree, trial_values
+from tunewright.search.prepare import (
+    Prepared,
+    full_configuration,
+    run_tree,
+    stage,
+    trial_values,
+)
 from tunewright.search.pruning import pruner
 from tunewright.search.repair import adopt
 from tunewright.search.results import link_foreign_names, write_results
@@ -59,6 +66,8 @@ def explore(
     try:
         lease = Lease(study)
         _write_study_files(prepared, composed, study.sources())
+        if recipe.setup:  # others bring their own training
+            begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
         seed = prepared.config.seed
         search = Search(
             folder=prepared.folder,
@@ -85,6 +94,9 @@ def explore(
                 ending = loop.run(executor, stop)
         except KeyboardInterrupt:
             raise _interrupted(prepared.name, len(loop.standing_by), search.total) from None
+        if (shared := chosen_together(prepared.folder.path)) and shared.values:
+            ways = ", ".join(shared.values.values())
+            watch.notice(f"all runs of this study train in {ways} ({shared.why})")
         record = study.record()
         for row in avoided(record):
             if text := compared(row, record.goal):
@@ -106,6 +118,16 @@ def explore(
         if lease is not None:
             lease.release()
         study.close()
+
+
+def _epochs(recipe: Recipe, composed: Composed, prepared: Prepared) -> int:
+    """Of all trials to their ends, by all their seeds, and of the final training."""
+    config = prepared.config
+    epochs = config.study.trials * config.study.seeds * config.training.epochs
+    if config.study.final:
+        final = stage(recipe, composed, "final")[1]
+        epochs += max(1, len(final.seeds)) * final.training.epochs
+    return epochs
 
 
 def _write_study_files(prepared: Prepared, composed: Composed, sources: Sequence[str]) -> None:

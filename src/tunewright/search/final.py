@@ -10,7 +10,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.executors.configured import make_executor
 from tunewright.executors.inline import InlineExecutor
-from tunewright.executors.machine import Share
+from tunewright.executors.machine import Share, threads_each
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import StudyRecord
@@ -73,7 +73,7 @@ def train_in_full(
     """One configuration, by one seed or several; until: when it is paused at the latest."""
     seeds = max(1, len(tree.get("seeds") or []))
     slots = min(machine.slots, seeds)
-    threads = config.executor.threads or max(1, machine.threads * machine.slots // slots)
+    threads = threads_each(config.executor, slots)
     one = replace(machine, slots=slots, threads=threads)
     executor = make_executor(recipe, config, one, partial(pause_when_due, folder, until))
     try:

@@ -85,7 +85,7 @@ def measure(
         if evaluates and recipe.evaluate:
             began = time.monotonic()
             try:
-                evaluated(recipe, one, prepared.config, machine, seconds=EVALUATION_SECONDS)
+                evaluated(recipe, one, prepared.config, seconds=EVALUATION_SECONDS)
             except TunewrightError:
                 if time.monotonic() - began < EVALUATION_SECONDS:
                     raise

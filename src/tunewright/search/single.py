@@ -16,6 +16,7 @@ from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import Outcome, Request
+from tunewright.runs.shared_choice import begin_sharing, chosen_together
 from tunewright.search.fitting import differences
 from tunewright.search.interrupt import Interrupted, StopFlag, stopping
 from tunewright.search.ladder import as_asked
@@ -87,6 +88,8 @@ def run_seeds(
     trees = [with_values(tree, {"seed": s, "seeds": []}, schema)[0] for s in seeds] or [tree]
     if seeds:  # first of all: it says whose seeds lie below
         folder.write_config(run_part(tree))
+        if chosen_together(folder.path.parent) is None:  # else its seeds do as its study does
+            begin_sharing(folder.path, len(seeds) * tree["training"]["epochs"])
     for place, its_tree in zip(folders, trees, strict=True):
         if not place.config.exists():
             place.write_config(run_part(its_tree))

@@ -1,5 +1,6 @@
 """Explore, then final: a study at a cheap fidelity, then its winner trained in full."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from tunewright.config.compose import Composed
 from tunewright.executors.machine import share
+from tunewright.executors.thread_waits import told_of_waits
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord
@@ -77,7 +79,7 @@ def tune(
         executor_share = share(prepared.config.executor, prepared.config.study.jobs)
         watch.notice(
             f"{executor_share.slots} worker(s) with {executor_share.threads} CPU thread(s) each "
-            f"({executor_share.why})"
+            f"({executor_share.why}){told_of_waits(executor_share.threads, os.environ)}"
         )
         seconds = prepared.config.study.budget
         budget = None if seconds is None else Budget(seconds, began)
@@ -89,7 +91,7 @@ def tune(
             winner = prepared.folder.trial(record.best.number)
             if trained is not None:
                 winner = trained.best(prepared.settings.direction)
-            measured = partial(evaluated, recipe, winner, composed.config, executor_share, None)
+            measured = partial(evaluated, recipe, winner, composed.config, None)
             if trained is not None or winner.checkpoints.exists():
                 evaluation = evaluated_in_time(budget, watch, measured)
             else:

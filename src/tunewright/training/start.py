@@ -10,6 +10,7 @@ from tunewright.config.tree import put
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal, Outcome
+from tunewright.runs.shared_choice import choosing
 from tunewright.training.calibration import settle
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
@@ -27,7 +28,8 @@ def start(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training = config.training
     setup = make_setup(config, device)
-    choice, notices = settle(setup, config, device)
+    with choosing(folder) as together:
+        choice, notices = settle(setup, config, device, together)
     chosen = dict(setup.chosen)
     if "auto" in (training.precision, training.layout, training.compile):
         chosen["training.precision"] = {"no": "fp32"}.get(choice.precision, choice.precision)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from tunewright.runs.cache import cache_folder
 from tunewright.training.layout import Layout
 from tunewright.training.precision import Precision
 from tunewright.training.task import Batch, Setup
+
+STEADY = 1.5
+"""How many times as long as its fastest visit the slowest one may take in times that are kept."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,30 @@ class Choice:
 
 @dataclass(frozen=True)
 class Timed:
-    """What a choice took: seconds a step, the first loss, and seconds until it was compiled."""
+    """What a choice took: seconds a step at each visit, the first loss, seconds of compiling."""
 
-    seconds: float
+    seconds: tuple[float, ...]
     loss: float
     compiling: float = 0.0
+
+    @property
+    def fastest(self) -> float:
+        """Seconds a step at the visit that was least disturbed."""
+        return min(self.seconds)
+
+    @property
+    def slowest(self) -> float:
+        """Seconds a step at the visit that was disturbed most."""
+        return max(self.seconds)
+
+    @property
+    def typical(self) -> float:
+        """The median of the visits."""
+        return median(self.seconds)
+
+    def then(self, later: "Timed") -> "Timed":
+        """Both, as one."""
+        return Timed((*self.seconds, *later.seconds), self.loss, self.compiling)
 
 
 def key_of(
@@ -55,6 +78,7 @@ def key_of(
     ]
     return {
         "machine": _machine(device),
+        "visits": "interleaved",  # times of single visits, as they were kept before, do not count
         "torch": torch.__version__,
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
         "model": hashlib.sha256(json.dumps(built).encode()).hexdigest(),
@@ -93,7 +117,7 @@ def kept_times(key: Mapping[str, Any]) -> Iterator[dict[Choice, Timed]]:
     """The times that are known for `key`, kept with what is added to them.
 
     Under a lock: a second worker waits, since two that measure at once would slow each other, and
-    then finds what the first one wrote.
+    then finds what the first one wrote. Times that something disturbed are not kept.
     """
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     folder = cache_folder() / "calibration"
@@ -102,9 +126,14 @@ def kept_times(key: Mapping[str, Any]) -> Iterator[dict[Choice, Timed]]:
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         stored = (read_json(place) or {}).get("times", [])
-        times = {Choice(**each["choice"]): Timed(**each["timed"]) for each in stored}
+        times = {
+            Choice(**each["choice"]): Timed(
+                **{**each["timed"], "seconds": tuple(each["timed"]["seconds"])}
+            )
+            for each in stored
+        }
         before = dict(times)
         yield times
-        if times != before:
+        if times != before and all(t.slowest <= STEADY * t.fastest for t in times.values()):
             rows = [{"choice": vars(c), "timed": vars(t)} for c, t in times.items()]
             write_json(place, {"key": dict(key), "times": rows})

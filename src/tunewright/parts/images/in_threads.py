@@ -1,12 +1,13 @@
 """Work on many items at once, results in order, memory bounded."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from statistics import median
 from typing import TypeVar
+
+from tunewright.runs.free_cores import cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -81,8 +82,3 @@ def useful_threads(seconds: Sequence[float]) -> int:
     decoded in less than what handing the interpreter from thread to thread costs.
     """
     return 1 if seconds and median(seconds) < SHORT_SECONDS else cores()
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image, features
 from PIL import __version__ as PILLOW
 
-from tunewright.parts.images.in_threads import cores, in_threads
+from tunewright.parts.images.in_threads import in_threads
 from tunewright.recipes.compression.fidelity import Fidelity, Picture, fidelity
 from tunewright.recipes.compression.kept_figures import KeptFigures
+from tunewright.runs.free_cores import cores
 
 
 @dataclass(frozen=True)

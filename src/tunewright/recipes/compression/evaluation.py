@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from tunewright.errors import ConfigError, DataError
-from tunewright.parts.images.in_threads import cores
 from tunewright.parts.images.shelf import is_picture, open_shelf
 from tunewright.parts.images.table import Place
 from tunewright.recipes.compression.beside import baselines, drawn, notes_beside
@@ -29,6 +28,7 @@ from tunewright.report.rate_distortion import (
 from tunewright.runs.atomic import write_json, write_text
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.free_cores import cores
 
 OWN, SIDE = 24, 1024
 """Photographs of the run's own data that are measured, and pixels a side of their middles.
