@@ -53,12 +53,12 @@ def settle(
     as they take together, and it is filled in. Whether compiling pays is each run's own question.
     """
     if together is None or not setup.calibrate or not _shares(config):
-        choice, notices, _ = _settle(setup, config, device, config.training.epochs)
+        choice, notices, _ = _choose(setup, config, device, config.training.epochs)
         return choice, notices
     said: list[str] = []
     if not together.values:
         alone = _with(config, {"training.compile": "never"})
-        choice, said, decided = _settle(setup, alone, device, together.epochs)
+        choice, said, decided = _choose(setup, alone, device, together.epochs)
         if decided:
             found = {
                 "training.precision": {"no": "fp32"}.get(choice.precision, choice.precision),
@@ -68,7 +68,7 @@ def settle(
             together.why = said[-1] if said else "nothing was tried for so little work"
     open_ = {path for path in together.values if _auto(config, path)}
     pinned = _with(config, {path: together.values[path] for path in open_})
-    choice, notices, _ = _settle(setup, pinned, device, config.training.epochs)
+    choice, notices, _ = _choose(setup, pinned, device, config.training.epochs)
     return choice, [*said, *notices]
 
 
@@ -85,7 +85,7 @@ def _with(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
     return config.model_copy(update={"training": config.training.model_copy(update=named)})
 
 
-def _settle(
+def _choose(
     setup: Setup, config: RunConfig, device: torch.device, epochs: int
 ) -> tuple[Choice, list[str], bool]:
     """What `auto` comes to for so many epochs, what to say, and whether it may hold for others."""
@@ -98,7 +98,7 @@ def _settle(
     if not setup.calibrate or not is_open or len(setup.train) == 0:
         return replace(plain, compiled=always), [], True
     steps = epochs * steps_per_epoch(setup, config)
-    best, notices, decided = _settled(setup, config, device, plain, choices, steps)
+    best, notices, decided = _tried(setup, config, device, plain, choices, steps)
     return replace(best, compiled=best.compiled or always), notices, decided
 
 
@@ -150,7 +150,7 @@ def _open(plain: Choice, config: RunConfig, device: torch.device) -> list[Choice
     return [plain, *(choice for choice in every if choice != plain)]
 
 
-def _settled(
+def _tried(
     setup: Setup,
     config: RunConfig,
     device: torch.device,
