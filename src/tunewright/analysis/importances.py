@@ -11,7 +11,7 @@ FEWEST = 11
 
 def completed(record: StudyRecord) -> list[Trial]:
     """The trials that are looked at: with a score, those that broke a constraint too."""
-    return [trial for trial in record.trials if trial.score is not None]
+    return [t for t in record.of_state("done", "infeasible") if t.score is not None]
 
 
 def differing(record: StudyRecord) -> list[str]:

@@ -50,6 +50,11 @@ class Past:
     began: str | None = None
     ended: str | None = None
 
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended with a score or a loss that is not finite."""
+        return self.attributes.get("cause") == "diverged"
+
 
 @dataclass(frozen=True)
 class Stored:

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tunewright.config.schema import RunConfig
 from tunewright.errors import Diverged
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import Outcome, Request
+from tunewright.runs.record import Outcome, Request, is_same
 from tunewright.training.checkpoint import Checkpoints, State
 from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
@@ -198,7 +198,8 @@ class _Run:
             self.standing.best_metrics = dict(scores)
             self._best_pass = measured
         hope = self.standing.hopeful_score
-        if hope is None or sign * (score - hope) > self.training.min_delta:
+        better = hope is not None and not is_same(score, hope)  # else by rounding alone
+        if hope is None or (better and sign * (score - hope) > self.training.min_delta):
             self.standing.hopeful_score = score
             self.standing.hopeful_epoch = self.standing.epoch
         self.checkpoints.offer(
