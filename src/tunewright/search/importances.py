@@ -5,7 +5,6 @@ import warnings
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial
 
 from tunewright.analysis.importances import differing, nothing_to_explain
@@ -31,7 +30,7 @@ def importances(study: optuna.Study, record: StudyRecord) -> dict[str, float]:
         warnings.filterwarnings("ignore", "Argument ``normalize``", ExperimentalWarning)
         warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
         warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
-        shares = get_param_importances(
+        shares = optuna.importance.get_param_importances(
             study,
             params=differing(record),
             target=loss if record.others else None,  # one goal has its direction from the study
