@@ -26,11 +26,11 @@ RANKED = [0.01 * n for n in range(30)]
     ("scores", "why"),
     [
         ([], "no trial has completed"),
-        ([0.25], "1 completed trials are too few"),
+        ([0.25], "1 completed, and with fewer than 11"),
         ([0.5] * 15, "every score is 0.5: nothing to explain"),
         ([0.1 + 0.2, 0.3] * 10, "every score is 0.3: nothing to explain"),
         ([-3.0] * 3, "every score is -3: nothing to explain"),
-        (RANKED[: FEWEST - 1], "10 completed trials are too few"),
+        (RANKED[: FEWEST - 1], "10 completed, and with fewer than 11"),
         ([1.0] * 7 + [0.0] * 13, "every score is 1 or 0: two scores do not rank"),
         ([0.25] * 19 + [0.5], "every score is 0.5 or 0.25: two scores do not rank"),
         ([0.9] * 20 + RANKED, ""),

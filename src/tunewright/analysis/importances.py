@@ -2,7 +2,7 @@
 
 import math
 
-from tunewright.runs.record import Goal, StudyRecord, Trial, places
+from tunewright.runs.record import StudyRecord, Trial, places
 from tunewright.spaces.domain import canonical
 
 FEWEST = 11
@@ -30,19 +30,16 @@ def nothing_to_explain(record: StudyRecord) -> str:
     PED-ANOVA compares the best tenth of the completed trials with all of them (Watanabe et al.
     2023): there must be a best tenth that is not nearly all of them, and something to compare.
     """
-    sign = Goal(record.goal, record.direction).sign
+    sign = record.goals[0].sign
     scores = [trial.score for trial in completed(record) if trial.score is not None]
     placed = sorted((place, score) for (place,), score in _placed(scores, sign))
     count = len(placed)
     if not count:
-        return "no trial has completed with a score"
+        return "no trial has completed with a finite score"
     if count > 1 and placed[0][0] == placed[-1][0]:
         return f"every score is {_text(placed[0][1])}: nothing to explain"
     if count < FEWEST:
-        return (
-            f"{count} completed trials are too few: of fewer than {FEWEST}, the best tenth "
-            "is a single one"
-        )
+        return f"{count} completed, and with fewer than {FEWEST} the best tenth is a single trial"
     if placed[-1][0] == 1:
         return (
             f"every score is {_text(placed[0][1])} or {_text(placed[-1][1])}: two scores do not "

@@ -198,8 +198,9 @@ class _Run:
             self.standing.best_metrics = dict(scores)
             self._best_pass = measured
         hope = self.standing.hopeful_score
-        better = hope is not None and not is_same(score, hope)  # else by rounding alone
-        if hope is None or (better and sign * (score - hope) > self.training.min_delta):
+        if hope is None or (
+            sign * (score - hope) > self.training.min_delta and not is_same(score, hope)
+        ):
             self.standing.hopeful_score = score
             self.standing.hopeful_epoch = self.standing.epoch
         self.checkpoints.offer(
