@@ -37,6 +37,7 @@ DOORS = {
     "optuna": (
         "search/study.py",
         "search/foreign.py",
+        "search/importances.py",
         "search/past.py",
         "search/publish.py",
         "search/samplers.py",

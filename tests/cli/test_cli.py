@@ -8,9 +8,13 @@ import re
 import subprocess
 import sys
 
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import create_trial
 from typer.testing import CliRunner
 
+import tunewright
 from tunewright import api, cli
 from tunewright.errors import ConfigError, UsageError
 from tunewright.request import understand
@@ -349,6 +353,25 @@ study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
     assert "torch" not in loaded_by("analyze", "study.db")
     code, out, _ = typed(monkeypatch, capsys, "analyze", "study.db", "--json")
     assert (code, json.loads(out)["trials"]) == (0, 3)
+
+
+def test_analyze_says_why_there_are_no_importances(files, monkeypatch, capsys):
+    study = optuna.create_study(study_name="s", storage="sqlite:///study.db")
+    study.add_trials(
+        create_trial(
+            params={"x": n / 20, "y": n % 3},
+            distributions={"x": FloatDistribution(0, 1), "y": IntDistribution(0, 2)},
+            value=0.25,
+        )
+        for n in range(20)
+    )
+    why = "no importances: every score is 0.25: nothing to explain"
+    code, out, _ = typed(monkeypatch, capsys, "analyze", "study.db")
+    assert (code, f"note: {why}" in out, "PED-ANOVA" in out) == (0, True, False)
+    code, out, _ = typed(monkeypatch, capsys, "analyze", "study.db", "--json")
+    shown = json.loads(out)
+    assert (shown["importances"], shown["importance_notes"]) == ({}, [why])
+    assert tunewright.analyze("study.db").overview["importance_notes"] == [why]
 
 
 def test_a_file_with_defaults_is_a_top_level_file(tmp_path):

@@ -33,6 +33,15 @@ def test_what_is_written_is_read() -> None:
     assert read[0].excess({}) == 0.0, "what is not known is not broken"
 
 
+def test_a_rounding_breaks_no_constraint() -> None:
+    for text in ("gap <= 0.3", "gap >= 0.3"):
+        [read] = constraints([text], anything)
+        for measured in (0.1 + 0.2, 0.3, 0.6 - 0.3):
+            assert read.excess({"gap": measured}) == 0.0
+    [tight] = constraints(["gap <= 0.3"], anything)
+    assert tight.excess({"gap": 0.300001}) > 0.0
+
+
 @pytest.mark.parametrize(
     "text", ["size_mib < 10", "size_mib <= ten", "<= 3", "a <= nan", "a <= b c"]
 )

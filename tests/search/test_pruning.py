@@ -1,6 +1,7 @@
 """Pruners as arithmetic: when they may act, and whom they stop."""
 
 import itertools
+import math
 from collections import Counter
 from typing import Any
 
@@ -18,7 +19,7 @@ from tunewright.search import pruning
 from tunewright.search.pruning import Hyperband, pruner
 from tunewright.search.storage import quiet
 
-scores = st.floats(-100, 100, allow_nan=False)
+scores = st.floats(-100, 100, allow_nan=False).map(lambda score: round(score, 6))
 ladders = st.builds(
     Asha,
     min_resource=st.integers(1, 5),
@@ -54,6 +55,23 @@ def test_the_defaults_prune_within_the_default_epochs() -> None:
         study_schema.Patient,
     ):
         assert steps(kind(), Training().epochs)[0] <= 5, kind
+
+
+@pytest.mark.parametrize("direction", ["max", "min"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asha(min_resource=3, reduction_factor=2),
+        study_schema.Median(startup_trials=2, warmup_steps=1),
+        Patient(patience=1, min_delta=0.0, wrapped=NoPruner()),
+    ],
+)
+def test_a_rounding_is_no_reason_to_stop(asked: study_schema.Pruner, direction: Any) -> None:
+    value = 0.1 + 0.2
+    for mine in (0.3, math.nextafter(value, 1.0)):
+        curves = {n: dict.fromkeys((1, 2, 3), value) for n in range(4)}
+        curves[4] = {1: value, 2: mine, 3: mine}
+        assert pruner(asked, 1000, direction).keeps(4, 3, curves, range(4))
 
 
 def test_without_a_pruner_everything_goes_on() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tunewright.config.compose import compose
 from tunewright.errors import RunError
 from tunewright.recipes.find import find_recipe
+from tunewright.runs.folder import RunFolder
 from tunewright.search.interrupt import Interrupted
 from tunewright.search.single import Trained
 from tunewright.search.stages import train
@@ -36,6 +37,14 @@ def test_several_seeds_are_trained_and_their_spread_is_reported(tmp_path: Path) 
     for seed, folder in zip((1, 2, 3), found.folders, strict=True):
         assert folder.read_config()["seed"] == seed
         assert (folder.checkpoints / "best.safetensors").exists()
+
+
+def test_of_seeds_that_rounding_tells_apart_the_first_is_the_best(tmp_path: Path) -> None:
+    folders = tuple(RunFolder(tmp_path / name) for name in "abc")
+    for sign, direction in ((1.0, "max"), (-1.0, "min")):
+        scores = (sign * 0.2, sign * (0.1 + 0.2), sign * 0.3)
+        assert Trained("m", folders, (), scores).best(direction) == folders[1]
+        assert Trained("m", folders[::-1], (), scores[::-1]).best(direction) == folders[2]
 
 
 def test_seeds_in_workers_give_what_seeds_in_this_process_give(tmp_path: Path) -> None:

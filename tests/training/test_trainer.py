@@ -304,6 +304,21 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best(tmp_path: Path
     assert len(run.curve) == 4
 
 
+def test_a_rounding_wakes_no_hope(tmp_path: Path) -> None:
+    run = Run(tmp_path, "training.patience=2", "training.epochs=20", "optim.lr=1e-9", EVERY_EPOCH)
+
+    class Told(BlobsMetrics):
+        def compute(self) -> dict[str, float]:
+            return {"loss": 0.3 - 1e-16 * len(run.curve), "accuracy": 0.0}
+
+    class TellsLosses(BlobsTask):
+        def metrics(self) -> BlobsMetrics:
+            return Told()
+
+    run.attempt(task=TellsLosses())
+    assert len(run.curve) == 3
+
+
 @pytest.mark.parametrize(("min_delta", "epochs"), [(0.0, 7), (0.05, 3), (0.5, 3)])
 def test_patience_may_ask_for_more_than_a_little_while_the_best_is_the_best(
     tmp_path: Path, min_delta: float, epochs: int

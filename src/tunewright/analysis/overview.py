@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunewright.analysis.avoided import avoided
+from tunewright.analysis.importances import completed, nothing_to_explain
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
 ENOUGH = 50
@@ -18,7 +19,6 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
     """
     own = replace(record, trials=record.own)
     ranked = record.ranked()
-    done = len(ranked)
     return {
         "study": record.name,
         "recipe": record.recipe,
@@ -32,7 +32,7 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
         "best": _row(ranked[0]) if ranked else None,
         "top": [_row(trial) for trial in ranked[:top]],
         "importances": dict(importances),
-        "importance_notes": _caveats(record, importances, done),
+        "importance_notes": _caveats(record, importances),
         "failures": failures(record),
         "good": [_tried(trial) for trial in record.trials if trial.good],
         "avoided": avoided(record),
@@ -83,16 +83,22 @@ def _tried(trial: Trial) -> dict[str, Any]:
     return {"name": trial.good, "trial": trial.number, "state": trial.state, "score": trial.score}
 
 
-def _caveats(record: StudyRecord, importances: Mapping[str, float], done: int) -> list[str]:
+def _caveats(record: StudyRecord, importances: Mapping[str, float]) -> list[str]:
+    """What to know of the importances; why there are none, where there are none."""
+    if not importances:
+        why = nothing_to_explain(record) or "the best tenth of the trials differs in no parameter"
+        return [f"no importances: {why}"]
     notes = []
-    if done < ENOUGH:
+    if (count := len(completed(record))) < ENOUGH:
         notes.append(
-            f"{done} completed trials: importances are rough below {ENOUGH} "
+            f"{count} completed trials: importances are rough below {ENOUGH} "
             "(pruned trials do not count)"
         )
     left_out = [path for path in searched_paths(record) if path not in importances]
-    if importances and left_out:
-        notes.append(f"not ranked, because not every trial has them: {', '.join(left_out)}")
+    if left_out:
+        notes.append(
+            f"not ranked, because completed trials do not differ in them: {', '.join(left_out)}"
+        )
     return notes
 
 

@@ -16,7 +16,7 @@ from tunewright.cli.tables import (
     pictures_table,
     trials_table,
 )
-from tunewright.cli.wording import figure, quoted, typed, with_interval
+from tunewright.cli.wording import figure, plain, quoted, typed, with_interval
 from tunewright.config.compose import Composed
 from tunewright.config.show import shown
 from tunewright.errors import RunError
@@ -183,7 +183,8 @@ def print_analysis(
 ) -> None:
     """The overview of a study, or its JSON."""
     if as_json:
-        print(json.dumps({**overview, "files": [str(file) for file in files]}, indent=2))
+        told = {**overview, "files": [str(file) for file in files]}
+        print(json.dumps(plain(told), indent=2, allow_nan=False))
         return
     states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
     _line(console, f"study {overview['study']}: {overview['trials']} trials ({states})")

@@ -26,6 +26,9 @@ COSTS: Mapping[str, str] = {
 INFEASIBLE: tuple[Cause, ...] = ("diverged", "out of memory")
 """Causes that lie in the configuration: told to the sampler as violated constraints."""
 
+ROUNDING = 1e-9
+"""Scores that differ by less, relative to the larger one, are one number that was rounded twice."""
+
 NO_MEMORY = (
     "out of memory",
     "not enough memory",
@@ -181,9 +184,8 @@ class StudyRecord:
         With one goal, the best trial alone.
         """
         front: list[Trial] = []
-        beaten_by: list[tuple[float, ...]] = []
-        for trial in self._by_first_goal():
-            own = losses(trial, self.goals)
+        beaten_by: list[tuple[int, ...]] = []
+        for own, trial in self._placed():
             if not any(all(a <= b for a, b in zip(o, own, strict=True)) for o in beaten_by):
                 front.append(trial)
                 beaten_by.append(own)
@@ -195,16 +197,44 @@ class StudyRecord:
         With several goals, the front comes first; both parts are in order of the first goal.
         """
         front = {trial.number for trial in self.front()}
-        return sorted(self._by_first_goal(), key=lambda trial: trial.number not in front)
+        by_first_goal = [trial for _, trial in self._placed()]
+        return sorted(by_first_goal, key=lambda trial: trial.number not in front)
 
     @property
     def best(self) -> Trial | None:
-        """The finished trial with the best score, if any finished."""
-        return next(iter(self._by_first_goal()), None)
+        """The finished trial with the best score, if any finished; of equal ones the first."""
+        return next((trial for _, trial in self._placed()), None)
 
-    def _by_first_goal(self) -> list[Trial]:
+    def _placed(self) -> list[tuple[tuple[int, ...], Trial]]:
+        """The finished trials with their places by goal, in order of the first goal."""
         scored = [trial for trial in self.of_state("done") if trial.score is not None]
-        return sorted(scored, key=lambda trial: (losses(trial, self.goals), trial.number))
+        placed = places([losses(trial, self.goals) for trial in scored])
+        return sorted(zip(placed, scored, strict=True), key=lambda one: (one[0], one[1].number))
+
+
+def is_same(one: float, other: float) -> bool:
+    """Whether two scores are one number, up to rounding."""
+    return math.isclose(one, other, rel_tol=ROUNDING)
+
+
+def places(rows: Sequence[Sequence[float]]) -> list[tuple[int, ...]]:
+    """For each row, its place in every column, 0 for the least; equal up to rounding is equal.
+
+    Places can be compared and sorted, which numbers that are only nearly equal cannot.
+    """
+    columns = [_places(column) for column in zip(*rows, strict=True)]
+    return list(zip(*columns, strict=True))
+
+
+def _places(column: Sequence[float]) -> list[int]:
+    """Of one column; a place reaches from its least number as far as rounding does."""
+    place: dict[float, int] = {}
+    least, count = math.nan, -1
+    for value in sorted(set(column)):
+        if not is_same(least, value):
+            least, count = value, count + 1
+        place[value] = count
+    return [place[value] for value in column]
 
 
 def losses(trial: Trial, goals: Sequence[Goal]) -> tuple[float, ...]:

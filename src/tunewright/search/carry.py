@@ -131,6 +131,13 @@ def carried(
                 remedy=f"See the space with tunewright space {recipe.name}.",
             )
         lines += [f"{fitting} of {count} trials of {source.label} are carried over", *reasons]
+        endless = [
+            past
+            for n, (other, past, one) in enumerate(trials)
+            if other is source and one.foreign and past.diverged and isinstance(verdicts[n], dict)
+        ]
+        if endless:
+            lines.append(f"  {len(endless)} of them as diverged, with a score that is not finite")
     return kept, lines
 
 

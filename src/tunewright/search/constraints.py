@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewright.errors import ConfigError, did_you_mean
-from tunewright.runs.record import COSTS
+from tunewright.runs.record import COSTS, is_same
 
 _WRITTEN = re.compile(r"\s*([\w./@-]+)\s*(<=|>=)\s*(\S+)\s*")
 
@@ -27,6 +27,8 @@ class Constraint:
     def excess(self, measured: Mapping[str, float]) -> float:
         """By how much it is broken: 0 or less when it is kept, or the metric is not known."""
         if self.metric not in measured:
+            return 0.0
+        if is_same(measured[self.metric], self.bound):
             return 0.0
         over = measured[self.metric] - self.bound
         return over if self.at_most else -over

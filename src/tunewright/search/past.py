@@ -25,7 +25,7 @@ from tunewright.search.storage import (
     storage_errors,
     storage_to_read,
 )
-from tunewright.search.translation import DROPPED, distribution, encoded, record_of
+from tunewright.search.translation import DROPPED, as_ours, distribution, encoded, record_of
 from tunewright.spaces.space import Space
 
 WAS = "dropped_trial"
@@ -49,6 +49,11 @@ class Past:
     constraints: Mapping[str, float] = field(default_factory=dict)
     began: str | None = None
     ended: str | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended with a score or a loss that is not finite."""
+        return self.attributes.get("cause") == "diverged"
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,11 @@ def pasts_of(study: optuna.Study, settings: Settings | None) -> list[Past]:
     Points that another program enqueued, and that were never begun, are left out. Without
     settings, parameters are as they stand: who knows what another program meant by them.
     """
+    ours = settings is not None
     known = {trial.number: trial for trial in record_of(study, settings).trials}
     pasts = []
-    for trial in study.get_trials(deepcopy=False):
+    for stored in study.get_trials(deepcopy=False):
+        trial = as_ours(stored, ours=ours)
         if WAS in trial.user_attrs:
             was = dict(trial.user_attrs[WAS])
             was["curve"] = {int(step): value for step, value in was["curve"].items()}
@@ -131,7 +138,7 @@ def pasts_of(study: optuna.Study, settings: Settings | None) -> list[Past]:
                     trial.number,
                     known[trial.number].state,
                     trial.state.name,
-                    known[trial.number].parameters if settings else dict(trial.params),
+                    known[trial.number].parameters if ours else dict(trial.params),
                     None if trial.values is None else tuple(trial.values),
                     dict(trial.intermediate_values),
                     dict(trial.user_attrs),

@@ -14,6 +14,7 @@ import numpy as np
 
 from tunewright.config import study_schema
 from tunewright.errors import ConfigError
+from tunewright.runs.record import is_same
 
 Curve = Mapping[int, float]
 Direction = Literal["max", "min"]
@@ -150,7 +151,7 @@ class Halving:
             value = self._best_at(rung, other, curve)
             if value is not None:
                 reached += 1
-                better += value > mine
+                better += _is_less(mine, value)
         return better < max(1, reached // self.factor)
 
     def _best_at(self, rung: int, number: int, curve: Curve) -> float | None:
@@ -258,7 +259,7 @@ class Percentile:
             return True
         with np.errstate(invalid="ignore"):  # between two infinities lies NaN, which is no bar
             bar = np.percentile(values, 100 - self.kept if self.sign > 0 else self.kept)
-        return not _best(curves[number], step, self.sign) < self.sign * bar
+        return not _is_less(_best(curves[number], step, self.sign), self.sign * bar)
 
     def reason(self, number: int, step: int) -> str:
         """The bar and the step."""
@@ -295,7 +296,7 @@ class Patient:
         if not before:
             return True
         once, lately = (max(self.sign * curves[number][s] for s in t) for t in (before, after))
-        if not once - self.min_delta > lately:
+        if not _is_less(lately, once - self.min_delta):
             return True
         return self.wrapped is not None and self.wrapped.keeps(number, step, curves, done)
 
@@ -307,6 +308,11 @@ class Patient:
 
 def _last_report(curve: Curve, *, before: int) -> int:
     return max((step for step in curve if step < before), default=-1)
+
+
+def _is_less(value: float, bar: float) -> bool:
+    """Whether a value, of which more is better, is worse than a bar by more than rounding."""
+    return value < bar and not is_same(value, bar)
 
 
 def _best(curve: Curve, step: int, sign: float) -> float:

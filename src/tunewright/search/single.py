@@ -15,7 +15,7 @@ from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
-from tunewright.runs.record import Outcome, Request
+from tunewright.runs.record import Outcome, Request, places
 from tunewright.runs.shared_choice import begin_sharing, chosen_together
 from tunewright.search.fitting import differences
 from tunewright.search.interrupt import Interrupted, StopFlag, stopping
@@ -49,9 +49,10 @@ class Trained:
         return float((squares / (len(self.scores) - 1)) ** 0.5)
 
     def best(self, direction: Literal["max", "min"]) -> RunFolder:
-        """The folder of the best seed."""
-        pick = max if direction == "max" else min
-        return self.folders[self.scores.index(pick(self.scores))]
+        """The folder of the best seed, of equal ones the first."""
+        sign = -1.0 if direction == "max" else 1.0
+        placed = places([(sign * score,) for score in self.scores])
+        return self.folders[placed.index(min(placed))]
 
 
 def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:

@@ -11,7 +11,7 @@ from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
-from tunewright.runs.record import TrialState
+from tunewright.runs.record import TrialState, places
 from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.address import absolute_url, url_and_name, without_password
 from tunewright.search.fitting import Candidate, Misfit
@@ -156,7 +156,7 @@ def any_storage(address: str, recipe: Recipe, prepared: Prepared) -> Source:
             continue
         parameters = {renamed[k]: v for k, v in past.parameters.items() if k in renamed}
         own = foreign_past(prepared, past.number, past.state, parameters, past.values)
-        own = replace(own, began=past.began, ended=past.ended)
+        own = replace(own, began=past.began, ended=past.ended, attributes=past.attributes)
         trials.append((own, Candidate(past.number, past.state, parameters, foreign=True)))
     return Source(stored.name, place_name(url, stored.name), tuple(trials), tuple(left), ignored)
 
@@ -244,8 +244,13 @@ def _best(
     scored = [past for past in stored.pasts if past.state == "done" and past.values]
     if not scored:
         return None
-    sign = -1.0 if known.direction == "max" else 1.0
-    best = min(scored, key=lambda past: (sign * (past.values or (0.0,))[0], past.number))
+    placed = places(
+        [
+            [-goal.sign * value for goal, value in zip(known.goals, past.values or (), strict=True)]
+            for past in scored
+        ]
+    )
+    _, _, best = min(zip(placed, (past.number for past in scored), scored, strict=True))
     found = candidate(best, known, folder)
     if found.ran is not None:
         return flatten(found.ran)

@@ -279,14 +279,17 @@ def _verbatim(url: str) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna's notices about experimental parts are for us, not for the user."""
+    """Optuna's notices about experimental parts are for us, not for the user.
+
+    So is that it shortens a range to its grid, on which nothing beyond the last step lies anyway.
+    All else that it or a library below it warns of is heard.
+    """
     logger = logging.getLogger("optuna")
     level = logger.level
     logger.setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.filterwarnings("ignore", "The distribution is specified by", UserWarning)
         try:
             yield
         finally:

@@ -6,6 +6,7 @@ there and never becomes a trial, and sampling does not wait for the database.
 """
 
 import json
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from tunewright.errors import StudyError
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.address import without_password
+from tunewright.search.importances import importances
 from tunewright.search.marks import GOOD, is_good, marks
 from tunewright.search.samplers import optuna_sampler, points_left, sequence
 from tunewright.search.storage import (
@@ -29,7 +31,6 @@ from tunewright.search.storage import (
     chosen_study,
     close_storage,
     open_storage,
-    quiet,
     read_settings,
     storage_errors,
     storage_to_read,
@@ -143,8 +144,8 @@ class Study:
         return min(total, self.count + left)
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Store an intermediate value; one that is already stored at this step stays."""
-        if step in self.curves[number] or value != value:
+        """Store an intermediate value, if it is finite; one that is stored at this step stays."""
+        if step in self.curves[number] or not math.isfinite(value):
             return
         with storage_errors(self.url):
             self._writer.report(self._trial_ids[number], step, value)
@@ -269,8 +270,8 @@ def _counts(trial: FrozenTrial) -> bool:
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:
     """A study at rest and the importance of its parameters for the first goal; takes no lock.
 
-    name: may be None when the storage holds one study. Importances are PED-ANOVA (Watanabe
-    et al. 2023) over the completed trials; empty when there are too few.
+    name: may be None when the storage holds one study. The importances are empty where the
+    trials cannot tell them.
     """
     with storage_to_read(url) as storage:
         chosen = chosen_study(storage, name, without_password(url), "Name it with --name.")
@@ -278,7 +279,8 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
         study = optuna.load_study(study_name=chosen, storage=storage)
         attributes = study.user_attrs
         settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
-        return record_of(study, settings), _importances(study)
+        record = record_of(study, settings)
+        return record, importances(study, record)
 
 
 def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) -> None:
@@ -292,16 +294,3 @@ def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) 
 def _lease(study: optuna.Study) -> Mapping[str, Any]:
     lease: Mapping[str, Any] = study.user_attrs.get(LEASE) or {}
     return lease
-
-
-def _importances(study: optuna.Study) -> dict[str, float]:
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < 2:
-        return {}
-    with quiet():
-        try:
-            return dict(
-                optuna.importance.get_param_importances(study, target=lambda t: t.values[0])
-            )
-        except (ValueError, RuntimeError, ZeroDivisionError):
-            return {}  # too few trials above the evaluator's quantile

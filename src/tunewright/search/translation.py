@@ -1,7 +1,9 @@
 """Our words in Optuna's, and back: domains, values, states, trials."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,8 @@ def direction(goal: Goal) -> StudyDirection:
 
 FAILURE = "failure"
 """Constraint key on every trial: 1 for divergence and lack of memory, 0 otherwise."""
+FAILURE_CONSTRAINT = f"constraints:{FAILURE}"
+"""Where Optuna keeps it among the system attributes."""
 SOURCES = "carried_from"
 """User attribute of a study: what was asked for when its trials were carried over."""
 RUN = "run"
@@ -51,10 +55,34 @@ IMPORTED = "imported_from"
 """User attribute of a trial that ran in another study: `STUDY/17`."""
 
 
-def trials_of(study: optuna.Study) -> list[FrozenTrial]:
+def trials_of(study: optuna.Study, *, ours: bool = True) -> list[FrozenTrial]:
     """The trials that count for anything: not those that only keep their number."""
     trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
-    return [trial for trial in trials if DROPPED not in trial.user_attrs]
+    read = [as_ours(trial, ours=ours) for trial in trials]
+    return [trial for trial in read if DROPPED not in trial.user_attrs]
+
+
+def as_ours(trial: FrozenTrial, *, ours: bool = True) -> FrozenTrial:
+    """A stored trial as we would have stored it: every number in its scores and curve is finite.
+
+    Optuna keeps infinite scores as good ones; here such a trial has diverged, as a run of ours
+    would have. ours: else the attributes that its users gave it say nothing in our words.
+    """
+    scores = trial.values or []
+    curve = {step: v for step, v in trial.intermediate_values.items() if math.isfinite(v)}
+    if ours and len(curve) == len(trial.intermediate_values) and all(map(math.isfinite, scores)):
+        return trial
+    read = copy(trial)
+    read.intermediate_values = curve
+    read.user_attrs = dict(trial.user_attrs) if ours else {}
+    if not all(map(math.isfinite, scores)):
+        read.values = None
+        if trial.state == TrialState.COMPLETE:
+            read.state = TrialState.PRUNED
+            read.system_attrs = {**trial.system_attrs, FAILURE_CONSTRAINT: 1.0}
+            reason = f"its score is {', '.join(f'{score:g}' for score in scores)}"
+            read.user_attrs |= {"cause": "diverged", "reason": reason}
+    return read
 
 
 def suggested(trial: optuna.Trial, parameter: Parameter) -> Any:
@@ -138,7 +166,7 @@ def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> E
 
 def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
     """A stored study as plain values; without settings it is not one of ours."""
-    trials = trials_of(study)
+    trials = trials_of(study, ours=settings is not None)
     goals = settings.goals if settings else _foreign_goals(study)
     return StudyRecord(
         name=study.study_name,
@@ -168,7 +196,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
     constraints = {key: value for key, value in trial.constraints.items() if key != FAILURE}
     failed = trial.constraints.get(FAILURE, 0.0) > 0
     if (state == "pruned" and failed) or (
-        state == "done" and any(value > 0 for value in trial.constraints.values())
+        state == "done" and not all(value <= 0 for value in trial.constraints.values())
     ):
         state = "infeasible"
     attributes = trial.user_attrs
@@ -185,11 +213,15 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         reason=attributes.get("reason", ""),
         seconds=trial.duration.total_seconds() if trial.duration else None,
         others={goal.metric: score for goal, score in zip(goals[1:], scores[1:], strict=False)},
-        seeds=run.get("seeds") or {},
-        costs=run.get("costs") or {},
+        seeds=_finite(run.get("seeds") or {}),
+        costs=_finite(run.get("costs") or {}),
         constraints=constraints,
-        interval=(interval[0], interval[1]) if interval else None,
+        interval=tuple(interval) if interval and all(map(math.isfinite, interval)) else None,
         imported_from=attributes.get(IMPORTED, ""),
         good=attributes.get(GOOD, ""),
         avoided=tuple(attributes.get(AVOIDED, ())),
     )
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: figure for name, figure in figures.items() if math.isfinite(figure)}

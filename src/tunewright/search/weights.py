@@ -1,30 +1,41 @@
 """Which weights of a search stay on the disk: those of its best trial."""
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 
 from tunewright.runs.folder import RunFolder, StudyFolder
-from tunewright.runs.record import StudyRecord, Trial, losses
+from tunewright.runs.record import Goal, StudyRecord, Trial, is_same, losses
 
 
 class BestWeights:
-    """Keeps the checkpoints of the best trial and removes a loser's when it ends."""
+    """Keeps the checkpoints of the best trial and removes a loser's when it ends.
+
+    Trials end in any order, and which of equal ones is the best shows at the end: what may still
+    be it is kept.
+    """
 
     def __init__(self, folder: StudyFolder, record: StudyRecord) -> None:
-        self._folder, self._goals, self.best = folder, record.goals, record.best
+        self._folder, self._contenders = folder, replace(record, trials=())
         for trial in record.trials:
             # A kill may have come between a trial's end and the removal of its weights.
-            if trial.state != "running" and trial != self.best:
-                self._remove(trial)
+            if trial.state != "running":
+                self.judge(trial)
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial so far."""
+        return self._contenders.best
 
     def judge(self, trial: Trial) -> None:
         """Take note of a trial that has ended."""
-        loser: Trial | None = trial
-        if trial.state == "done" and trial.score is not None:
-            best = self.best
-            if best is None or losses(trial, self._goals) < losses(best, self._goals):
-                self.best, loser = trial, best
-        if loser is not None:
-            self._remove(loser)
+        goals, every = self._contenders.goals, [*self._contenders.trials, trial]
+        scored = [one for one in every if one.state == "done" and one.score is not None]
+        kept = [one for one in scored if not any(_outdoes(o, one, goals) for o in scored)]
+        self._contenders = replace(self._contenders, trials=tuple(kept))
+        for loser in every:
+            if loser not in kept:
+                self._remove(loser)
 
     def drop(self, run: RunFolder) -> None:
         """Remove what a run wrote, such as one that was called off after its trial had ended."""
@@ -33,3 +44,13 @@ class BestWeights:
     def _remove(self, trial: Trial) -> None:
         for run in self._folder.trial(trial.number).with_seeds():
             self.drop(run)
+
+
+def _outdoes(one: Trial, other: Trial, goals: Sequence[Goal]) -> bool:
+    """Whether `one` comes before `other` whatever trials are still to end."""
+    for own, its in zip(losses(one, goals), losses(other, goals), strict=True):
+        if own > its:
+            return False
+        if not is_same(own, its):
+            return True
+    return one.number < other.number

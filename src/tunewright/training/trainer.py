@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from tunewright.config.schema import RunConfig
 from tunewright.errors import Diverged
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import Outcome, Request
+from tunewright.runs.record import Outcome, Request, is_same
 from tunewright.training.averaging import WeightAverage, average_notices
 from tunewright.training.checkpoint import Checkpoints, State
 from tunewright.training.costs import latency_ms, size_of
@@ -199,7 +199,9 @@ class _Run:
             self.standing.best_metrics = dict(scores)
             self._best_pass = measured
         hope = self.standing.hopeful_score
-        if hope is None or sign * (score - hope) > self.training.min_delta:
+        if hope is None or (
+            sign * (score - hope) > self.training.min_delta and not is_same(score, hope)
+        ):
             self.standing.hopeful_score = score
             self.standing.hopeful_epoch = self.standing.epoch
         self.checkpoints.offer(

@@ -82,7 +82,7 @@ class Processes:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOAD)
         with warnings.catch_warnings():  # torch advises against more workers than cores
-            warnings.simplefilter("ignore", UserWarning)
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
             self._loader: DataLoader[Tensor] = DataLoader(
                 decoder,
                 batch_sampler=self._tasks,  # of places, not of numbers

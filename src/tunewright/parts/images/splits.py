@@ -77,7 +77,8 @@ def fold_numbers(labels: Indices, units: Indices, folds: int, seed: int) -> Indi
 
         splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of classes smaller than the folds
+            # Of classes smaller than the folds, which go into as many as they can.
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
             for number, (_, chosen) in enumerate(splitter.split(free, labels[free])):
                 parts[free[chosen]] = number
         return parts

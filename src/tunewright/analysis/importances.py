@@ -1,0 +1,66 @@
+"""Whether the trials of a study can tell what mattered, and of which parameters."""
+
+import math
+
+from tunewright.runs.record import StudyRecord, Trial, places
+from tunewright.spaces.domain import canonical
+
+FEWEST = 11
+"""Completed trials below which the best tenth, that PED-ANOVA looks at, is a single one."""
+
+
+def completed(record: StudyRecord) -> list[Trial]:
+    """The trials that are looked at: with a score, those that broke a constraint too."""
+    return [t for t in record.of_state("done", "infeasible") if t.score is not None]
+
+
+def differing(record: StudyRecord) -> list[str]:
+    """The parameters that can be judged: completed trials have them with several values."""
+    values: dict[str, set[str]] = {}
+    for trial in completed(record):
+        for path, value in trial.parameters.items():
+            values.setdefault(path, set()).add(canonical(value))
+    endless = {canonical(math.inf), canonical(-math.inf), canonical(math.nan)}
+    return [path for path, found in values.items() if len(found) > 1 and not found & endless]
+
+
+def nothing_to_explain(record: StudyRecord) -> str:
+    """Why the scores of a study say nothing of its parameters; empty when they may.
+
+    PED-ANOVA compares the best tenth of the completed trials with all of them (Watanabe et al.
+    2023): there must be a best tenth that is not nearly all of them, and something to compare.
+    """
+    sign = record.goals[0].sign
+    scores = [trial.score for trial in completed(record) if trial.score is not None]
+    placed = sorted((place, score) for (place,), score in _placed(scores, sign))
+    count = len(placed)
+    if not count:
+        return "no trial has completed with a finite score"
+    if count > 1 and placed[0][0] == placed[-1][0]:
+        return f"every score is {_text(placed[0][1])}: nothing to explain"
+    if count < FEWEST:
+        return f"{count} completed, and with fewer than {FEWEST} the best tenth is a single trial"
+    if placed[-1][0] == 1:
+        return (
+            f"every score is {_text(placed[0][1])} or {_text(placed[-1][1])}: two scores do not "
+            "rank the trials"
+        )
+    last, worst = placed[math.ceil(count / 10) - 1]
+    best = sum(place <= last for place, _ in placed)
+    if 2 * best > count:
+        return (
+            f"{best} of {count} scores are {_text(worst)} or better: there is no best tenth to "
+            "compare with all"
+        )
+    if len(paths := differing(record)) < 2:
+        only = f"only {paths[0]} differs" if paths else "no parameter differs"
+        return f"{only} between the completed trials: nothing to compare"
+    return ""
+
+
+def _placed(scores: list[float], sign: float) -> list[tuple[tuple[int, ...], float]]:
+    return list(zip(places([(-sign * score,) for score in scores]), scores, strict=True))
+
+
+def _text(score: float) -> str:
+    return f"{score:.6g}"
