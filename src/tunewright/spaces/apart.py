@@ -1,4 +1,4 @@
-"""Names of which one is the beginning of another: of `model` and `model.width` one would be lost."""
+"""Names of which one is the beginning of another: `model` and `model.width` lose one of the two."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

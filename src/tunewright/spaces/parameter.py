@@ -114,7 +114,8 @@ def _domain(path: str, spec: Mapping[str, Any], around: Surroundings) -> Domain:
     if kind == "float" and step is None:
         return Float(float(low), float(high), log)
     if kind == "float":  # a bound of 0.7 + 0.1 is a rounding below the step that it names
-        return Float(*(as_written(float(n)) for n in (low, high)), log, as_written(float(step)))
+        low, high, step = (as_written(float(number)) for number in (low, high, step or 0))
+        return Float(low, high, log, step)
     if any(number != int(number) for number in (low, high, step or 1)):
         raise SpaceError(f"low, high, step = {[low, high, step]}", expected="whole numbers")
     return Int(int(low), int(high), log, int(step or 1))
