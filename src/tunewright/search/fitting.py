@@ -106,6 +106,8 @@ def fitted(recipe: Recipe, prepared: Prepared, candidate: Candidate) -> Verdict:
         differing = differences(ran, wanted, NOT_COMPARED)
     else:
         differing = _told_otherwise(recipe, prepared, candidate, values, wanted)
+    if "goal" in differing and len({_metrics(goal) for goal in differing["goal"]}) == 1:
+        del differing["goal"]  # one of them says its direction; a study has compared those
     if differing:
         path, (was, now) = next(iter(differing.items()))
         return Misfit(f"{path} was {was} and is {now} here", f"{path} was another")
@@ -155,6 +157,11 @@ def differences(
         if not path.startswith(("trackers", *ignored))
         and not (path in kept and path in flat and _alike(kept[path], flat[path]))
     }
+
+
+def _metrics(goal: str | Sequence[str] | None) -> tuple[str, ...]:
+    goals = [goal] if isinstance(goal, str) else goal or ()
+    return tuple(one.partition(":")[0] for one in goals)
 
 
 def _alike(was: Any, now: Any) -> bool:
