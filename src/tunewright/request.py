@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tunewright.config.apply import with_values
 from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
 from tunewright.config.quoting import quoted
@@ -139,7 +140,7 @@ def understand(
         reserving=command in ("tune", "plan", "space"),
     )
     if given is not None:
-        _check_direction(given, recipe, composed)
+        composed = _directed(given, recipe, composed)
         notices = (*given.notices, *notices)
     composed = replace(composed, notices=(*composed.notices, *notices))
     return Request(recipe, composed, given, own.get("runs-dir"))
@@ -288,14 +289,21 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
     return settings
 
 
-def _check_direction(given: SpaceFile, recipe: Recipe, composed: Composed) -> None:
+def _directed(given: SpaceFile, recipe: Recipe, composed: Composed) -> Composed:
     """A study file that names no metric may still say which way it goes."""
-    if given.direction is None or "goal" in composed.typed:
-        return
+    first, *others = composed.config.goals
+    if given.direction is None or ":" in first:
+        return composed
+    if not recipe.metrics:
+        goals = [f"{first}:{given.direction}", *others]
+        written = {"goal": goals if others else goals[0]}
+        tree, config = with_values(composed.tree, written, recipe.config)
+        return replace(composed, tree=tree, config=config)
     goal = recipe.goals(composed.config)[0]
-    if goal.direction != given.direction:
+    if "goal" not in composed.typed and goal.direction != given.direction:
         raise UsageError(
             f"{given.file} asks for the {given.direction} of {goal.metric}",
             expected=f"its {goal.direction}",
             remedy="Name the metric of the file's direction, such as goal=METRIC.",
         )
+    return composed

@@ -49,3 +49,11 @@ def test_a_path_that_is_not_there():
     drop(tree, "a.x.y")
     drop(tree, "a.b")
     assert tree == {"a": {}}
+
+
+def test_what_is_put_stays_as_it_is():
+    tree, value = {}, {"b": {"c": 1}}
+    put(tree, "a", value)
+    put(tree, "a.b.d", 2)
+    assert tree == {"a": {"b": {"c": 1, "d": 2}}}
+    assert value == {"b": {"c": 1}}

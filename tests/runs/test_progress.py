@@ -92,3 +92,28 @@ def test_the_history_is_what_the_last_attempts_stand_on(tmp_path_factory, attemp
     found = read_progress(file)
     assert [p.step for p in found] == sorted(expected)
     assert {p.step: p.attempt for p in found} == expected
+
+
+def test_of_two_reports_of_a_step_in_one_attempt_the_first_stands(tmp_path):
+    file = tmp_path / "progress.jsonl"
+    writer = ProgressWriter(file, 1, 0)
+    for step, value in ((1, 0.1), (2, 0.2), (1, 0.9)):
+        writer.write(report(step, value=value))
+    writer.close()
+    assert [p.metrics["val"] for p in read_progress(file)] == [0.1, 0.2]
+    written(file, 2, 1, [2])  # what it resumed beyond is its own
+    assert [p.metrics["val"] for p in read_progress(file)] == [0.1, 2.02]
+
+
+def test_notices_are_heard_by_the_tail_and_are_no_reports(tmp_path):
+    file = tmp_path / "progress.jsonl"
+    first, second = ProgressWriter(file, 1, 0), ProgressWriter(file, 2, 0)
+    tail = ProgressTail(file, 2)
+    first.notice("late")
+    second.notice("look here")
+    second.write(report(1, attempt=2))
+    assert tail.poll() == [report(1, attempt=2)]
+    assert tail.notices == ["look here"]
+    assert read_progress(file) == [report(1, attempt=2)]
+    first.close()
+    second.close()

@@ -11,6 +11,7 @@ from tunewright.recipes.find import find_recipe
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
+from tunewright.spaces.points import listed
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
 from tunewright.spaces.sample import draw
 from tunewright.spaces.specification import specification
@@ -296,3 +297,17 @@ def test_a_default_that_the_data_do_not_allow_is_forgotten():
     )
     assert space["training.batch_size"].default is None
     assert isinstance(parse_space(specification(space), Path("x"), {}), SpaceFile)
+
+
+def test_a_computed_bound_is_the_step_that_it_names():
+    space, _ = alone({"optim.weight_decay": {"low": 0.1 * 3, "high": 0.7 + 0.1, "step": 0.1}})
+    assert listed("x", space["optim.weight_decay"].domain) == [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+
+
+def test_what_is_derived_is_not_searched_as_well():
+    space, notices = built(
+        {"model.output_dim": {"choices": [256, 512]}},
+        derived={"model.hidden_dim": "4 * model.output_dim"},
+    )
+    assert "model.hidden_dim" not in space
+    assert "model.hidden_dim is not searched: it is derived, 4 * model.output_dim" in notices

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright.errors import SpaceError
-from tunewright.spaces.domain import Categorical, Float, Int, canonical, nearest
+from tunewright.spaces.domain import (
+    Categorical,
+    Float,
+    Int,
+    as_written,
+    canonical,
+    grid_steps,
+    nearest,
+    on_grid,
+    same,
+)
 from tunewright.spaces.sample import uniform
 
 BOUNDS = st.floats(-1e6, 1e6)
@@ -115,3 +125,50 @@ def test_domains_as_they_are_printed():
     assert str(Categorical(("clip", True, 2))) == "clip | true | 2"
     assert str(Float(1e-5, 1e-2, log=True)) == "1e-05 .. 0.01 (log)"
     assert str(Int(1, 9, step=2)) == "1 .. 9 (step 2)"
+
+
+@given(st.integers(-300, 300), st.integers(1, 99), st.integers(0, 60))
+def test_steps_are_the_decimals_that_a_person_writes(low, step, count):
+    """In hundredths: no value is 0.30000000000000004, and none is missing at the end."""
+    whole = [round((low + place * step) / 100, 2) for place in range(count + 1)]
+    domain = Float(low / 100, whole[-1], step=step / 100)
+    assert [on_grid(domain, place) for place in range(grid_steps(domain) + 1)] == whole
+    assert all(domain.contains(value) for value in whole)
+    computed = [low / 100 + place * (step / 100) for place in range(count + 1)]
+    assert [nearest(domain, value) for value in computed] == whole
+
+
+@pytest.mark.parametrize(
+    ("domain", "computed", "written"),
+    [
+        (Float(0.0, 0.3), 0.1 * 3, 0.3),
+        (Float(0.1 * 3, 1.0), 0.3, 0.1 * 3),
+        (Float(0.0, 0.7, step=0.1), 7 * 0.1, 0.7),
+        (Float(-0.3, 0.3, step=0.1), -0.3 + 3 * 0.1, 0.0),
+        (Float(0.0, 1.0, step=1 / 3), 1 / 3 + 1 / 3, 2 / 3),
+        (Categorical((0.3, 0.6)), 0.1 + 0.2, 0.3),
+        (Categorical((1e-4, 3 * 1e-4)), 3e-4, 3 * 1e-4),
+        (Categorical(([0.9, 0.3], [0.8, 0.2])), [0.9, 0.1 + 0.2], [0.9, 0.3]),
+        (Categorical(({"a": 0.3}, {"a": 0.4})), {"a": 0.1 + 0.2}, {"a": 0.3}),
+    ],
+)
+def test_what_differs_by_a_rounding_is_that_value(domain, computed, written):
+    assert domain.contains(computed)
+    assert nearest(domain, computed) == written
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(0.3, 0.3001), (True, 1), (1, "1"), (2**60, 2**60 + 1), ([1, 2], [1]), ({"a": 1}, {"b": 1})],
+)
+def test_what_differs_by_more_is_another(one, other):
+    assert not same(one, other)
+    assert same(one, one)
+
+
+@pytest.mark.parametrize(
+    ("computed", "meant"),
+    [(0.7 + 0.1, 0.8), (0.1 * 3, 0.3), (1 / 3, 1 / 3), (0.5, 0.5), (1e-5 * 3, 3e-5), (3.0, 3.0)],
+)
+def test_the_number_that_was_meant(computed, meant):
+    assert as_written(computed) == meant

@@ -77,3 +77,27 @@ def test_the_names_of_an_expression():
         "a",
     }
     assert names_in("3") == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("x + y == 0.3", True),
+        ("x + y <= 0.3 and not x + y > 0.3", True),
+        ("x + y - 0.3 == 0", True),
+        ("0.6 % y == 0", True),
+        ("0.6 // y", 3),
+        ("3 * third == 1", True),
+        ("x * 3", 0.3),
+        ("1 / 3 * 3 == 1", True),
+        ("7.0 // 2", 3.0),
+        ("2 ** 0.5 < 1.4143", True),
+        ("x < y", True),
+        ("y != 2 * x", False),
+        ("round(2.5 * x, 2)", 0.25),
+    ],
+)
+def test_fractions_are_the_decimals_that_are_written(text, value):
+    found = evaluate(text, {"x": 0.1, "y": 0.2, "third": 1 / 3})
+    assert found == value
+    assert type(found) is type(value) or isinstance(value, int)

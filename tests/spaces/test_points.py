@@ -153,3 +153,21 @@ def test_rounding_makes_no_new_point() -> None:
     space = Space((Parameter("x", Float(0.1, 0.4, step=0.1)),))
     assert identity(space, {"x": 0.30000000000000004}) == identity(space, {"x": 0.3})
     assert identity(space, {"x": 0.3}) != identity(space, {"x": 0.2})
+
+
+def test_rules_know_a_value_whoever_added_its_steps_up() -> None:
+    """Optuna and studies of older versions add in binary."""
+    space = Space(
+        (
+            Parameter("x", Float(-0.3, 0.6, step=0.1)),
+            Parameter("y", Int(1, 2), when=(Condition("x", among=(0.0, 0.3)),)),
+        ),
+        forbid=(Forbidden((Condition("x", bounds={"at_least": 0.6}),)),),
+        derived={"z": "10 * x"},
+    )
+    assert {v["x"] for v in grid(space) if "y" in v} == {0.0, 0.3}
+    assert max(v["x"] for v in grid(space)) == 0.5
+    assert space.contains({"x": -0.3 + 3 * 0.1, "y": 1})
+    assert space.contains({"x": -0.3 + 6 * 0.1, "y": 2})
+    assert not space.contains({"x": -0.3 + 9 * 0.1})
+    assert space.complete({"x": -0.3 + 6 * 0.1, "y": 1})["z"] == 3.0

@@ -91,3 +91,28 @@ def test_a_fit_is_violated_when_it_is_false_and_all_of_its_names_are_there():
     assert not rule.violated({"width": 32, "heads": 8})
     assert not rule.violated({"width": 32})
     assert str(rule) == "not (width % heads == 0)"
+
+
+@given(st.integers(1, 40), st.sampled_from([0.05, 0.1, 0.2, 0.7]))
+def test_conditions_forgive_the_rounding_of_a_computed_number(count, step):
+    computed, meant = sum([step] * count), round(step * 100) * count / 100
+    for value, wanted in ((computed, meant), (meant, computed)):
+        assert only({"x": wanted}).holds(value)
+        assert only({"x": [-1, wanted]}).holds(value)
+        assert only({"x": {"at_most": wanted, "at_least": wanted}}).holds(value)
+        for name in ("above", "below", "not"):
+            assert not only({"x": {name: wanted}}).holds(value)
+    assert only({"x": {"above": meant - step / 2, "below": meant + step / 2}}).holds(computed)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "domain", "possible"),
+    [
+        ({"at_least": 0.1 * 3}, Float(0.0, 0.3), True),
+        ({"above": 0.3}, Float(0.0, 0.1 * 3), False),
+        ({"at_least": 0.1 * 3 * 10}, Int(1, 3), True),
+        ({"above": 0.1 * 3 * 10}, Int(1, 3), False),
+    ],
+)
+def test_possible_forgives_it_too(bounds, domain, possible):
+    assert only({"x": bounds}).possible(domain) == possible

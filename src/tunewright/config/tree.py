@@ -19,7 +19,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def put(tree: Tree, path: str, value: Any) -> None:
-    """Set a leaf, making the mappings on the way to it."""
+    """Set a leaf, making the mappings on the way to it; `value` stays as it is."""
     *parents, leaf = path.split(".")
     for parent in parents:
         child = tree.get(parent)
@@ -30,7 +30,7 @@ def put(tree: Tree, path: str, value: Any) -> None:
         for key, inner in value.items():
             put(tree[leaf], str(key), inner)
     else:
-        tree[leaf] = value
+        tree[leaf] = copied(value) if isinstance(value, Mapping) else value
 
 
 def get(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:

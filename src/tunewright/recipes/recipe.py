@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, did_you_mean
+from tunewright.recipes.direction import says_less
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import COSTS, Direction, Goal, Outcome
 
@@ -130,9 +131,7 @@ class Recipe:
         """
         name, _, direction = written.partition(":")
         if direction in ("", "max", "min") and name and self.measures(name):
-            bare = name.removeprefix("val_")
-            usual = self.metrics.get(bare, "min" if name in COSTS else "max")
-            return Goal(name, direction or usual)  # type: ignore[arg-type]
+            return Goal(name, direction or self.direction(name))  # type: ignore[arg-type]
         known = [f"val_{metric}" for metric in self.metrics] or ["its metrics"]
         raise ConfigError(
             f"goal = {written!r}",
@@ -140,9 +139,19 @@ class Recipe:
             remedy=did_you_mean(name, [*known, *COSTS]),
         )
 
+    def direction(self, name: str) -> Direction:
+        """Which way a metric goes unless the goal says so: as declared, else by its name."""
+        if self.declares(name):
+            return self.metrics[name.removeprefix("val_")]
+        return "min" if name in COSTS or says_less(name) else "max"
+
+    def declares(self, name: str) -> bool:
+        """Whether the recipe says which way a metric goes."""
+        return name.removeprefix("val_") in self.metrics
+
     def measures(self, name: str) -> bool:
         """Whether a run of this recipe can be judged by what is called `name`."""
-        return not self.metrics or name.removeprefix("val_") in self.metrics or name in COSTS
+        return not self.metrics or self.declares(name) or name in COSTS
 
 
 def imported(name: str) -> Callable[..., Any]:

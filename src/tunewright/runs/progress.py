@@ -19,6 +19,7 @@ class ProgressWriter:
     """
 
     def __init__(self, path: Path, attempt: int, resumed_from: int) -> None:
+        self._attempt = attempt
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         size = os.fstat(self._descriptor).st_size
         torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
@@ -31,6 +32,10 @@ class ProgressWriter:
         line["metrics"] = {k: v if math.isfinite(v) else None for k, v in line["metrics"].items()}
         self._append(json.dumps(line, allow_nan=False))
 
+    def notice(self, text: str) -> None:
+        """Append what the user should know of this run."""
+        self._append(json.dumps({"attempt": self._attempt, "notice": text}))
+
     def close(self) -> None:
         """Release the file."""
         os.close(self._descriptor)
@@ -40,10 +45,14 @@ class ProgressWriter:
 
 
 class ProgressTail:
-    """Follows the lines of one attempt while they are written; late lines are dropped."""
+    """Follows the lines of one attempt while they are written; late lines are dropped.
+
+    notices: what the run said of itself, up to the last poll.
+    """
 
     def __init__(self, path: Path, attempt: int) -> None:
         self._path, self._attempt, self._offset = path, attempt, 0
+        self.notices: list[str] = []
 
     def poll(self) -> list[Progress]:
         """The reports that were completed since the last poll."""
@@ -55,12 +64,13 @@ class ProgressTail:
             return []
         whole = fresh.rfind(b"\n") + 1
         self._offset += whole
-        reports = (_parse(line) for line in _json_lines(fresh[:whole]))
-        return [r for r in reports if r is not None and r.attempt == self._attempt]
+        lines = [x for x in _json_lines(fresh[:whole]) if x.get("attempt") == self._attempt]
+        self.notices += [str(line["notice"]) for line in lines if "notice" in line]
+        return [report for line in lines if (report := _parse(line)) is not None]
 
 
 def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Progress]:
-    """The valid history of a run, one report a step.
+    """The valid history of a run, one report a step: of several in one attempt the first.
 
     Lines past the checkpoint that a later attempt started from are dropped, as are lines
     that an earlier attempt wrote after a later one had begun.
@@ -82,7 +92,7 @@ def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Prog
         if "resumed_from" in line:
             valid = {step: p for step, p in valid.items() if step <= line["resumed_from"]}
         elif (report := _parse(line)) is not None:
-            valid[report.step] = report
+            valid.setdefault(report.step, report)
     return [valid[step] for step in sorted(valid)]
 
 

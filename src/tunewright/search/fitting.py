@@ -16,7 +16,7 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import TrialState
 from tunewright.search.prepare import Prepared, run_part, run_tree
 from tunewright.search.same_study import NOT_COMPARED
-from tunewright.spaces.domain import Categorical, Domain, Int, canonical
+from tunewright.spaces.domain import Categorical, Domain, Int, same
 from tunewright.spaces.points import identity
 
 MISSING = object()
@@ -106,6 +106,8 @@ def fitted(recipe: Recipe, prepared: Prepared, candidate: Candidate) -> Verdict:
         differing = differences(ran, wanted, NOT_COMPARED)
     else:
         differing = _told_otherwise(recipe, prepared, candidate, values, wanted)
+    if "goal" in differing and len({_metrics(goal) for goal in differing["goal"]}) == 1:
+        del differing["goal"]  # one of them says its direction; a study has compared those
     if differing:
         path, (was, now) = next(iter(differing.items()))
         return Misfit(f"{path} was {was} and is {now} here", f"{path} was another")
@@ -125,7 +127,7 @@ def spelled(domain: Domain, value: Any, words: Mapping[str, str] | None = None) 
             readings += [_from_json(value), _WORDS.get(value.lower(), value)]
         for reading in readings:
             for choice in domain.choices:
-                if canonical(choice) == canonical(reading):
+                if same(choice, reading):
                     return choice
         as_text = [choice for choice in domain.choices if str(choice) == value]
         return as_text[0] if words is not None and as_text else value
@@ -153,8 +155,17 @@ def differences(
         path: (kept.get(path), flat.get(path))
         for path in {**flat, **kept}
         if not path.startswith(("trackers", *ignored))
-        and not (path in kept and path in flat and flat[path] in ("auto", kept[path]))
+        and not (path in kept and path in flat and _alike(kept[path], flat[path]))
     }
+
+
+def _metrics(goal: str | Sequence[str] | None) -> tuple[str, ...]:
+    goals = [goal] if isinstance(goal, str) else goal or ()
+    return tuple(one.partition(":")[0] for one in goals)
+
+
+def _alike(was: Any, now: Any) -> bool:
+    return now == "auto" or same(was, now)
 
 
 def counted(misfits: Iterable[Misfit]) -> list[str]:
@@ -196,7 +207,7 @@ def _told_otherwise(
         now = flat[path]
         if candidate.foreign:
             was = spelled(Categorical((now,)), was, recipe.words.get(path, {}))
-        if now not in ("auto", was):
+        if not _alike(was, now):
             differing[path] = (was, now)
     return differing
 

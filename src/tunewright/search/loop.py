@@ -45,6 +45,7 @@ class Loop:
                 f"study.trials is {search.total}: each is tried once"
             )
         self._live: list[Live] = []
+        self._said: set[str] = set()
         self._deaths: Counter[RunFolder] = Counter()
         record = study.record()
         self._ended = {t.number: t for t in record.own if t.state != "running"}
@@ -197,6 +198,11 @@ class Loop:
             self.watch.progressed(number, step, last, progress.metrics, self.standing)
             if self._time_is_up():  # in this very process, nobody else looks before its end
                 self._ask_to_pause()
+        for text in live.tail.notices:
+            if text not in self._said:  # another run may have had the same to say
+                self._said.add(text)
+                self.watch.notice(f"{live.run.name}: {text}")
+        live.tail.notices.clear()
 
     def _store(self, run: Run, step: int, metrics: Mapping[str, float]) -> None:
         """A trial's curve is that of its first run."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunewright.spaces.advice import good_points
-from tunewright.spaces.domain import canonical
+from tunewright.spaces.domain import same
 from tunewright.spaces.points import identity
 from tunewright.spaces.space import Space
 
@@ -43,7 +43,7 @@ def is_good(space: Space, values: Mapping[str, Any], name: str | None) -> bool:
     return any(
         good.name == name
         and all(
-            path not in space or canonical(values.get(path)) == canonical(wanted)
+            path not in space or same(values.get(path), wanted)
             for path, wanted in good.values.items()
         )
         for good in space.good

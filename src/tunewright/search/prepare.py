@@ -18,6 +18,7 @@ from tunewright.runs.record import COSTS, Goal
 from tunewright.runs.sqlite_url import is_text, sqlite_url
 from tunewright.search.address import absolute_url, without_password
 from tunewright.search.constraints import Constraint, constraints
+from tunewright.search.goals import study_goals
 from tunewright.search.own_servers import refuse_left
 from tunewright.search.pruning import pruner
 from tunewright.search.same_study import (
@@ -67,16 +68,16 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     folder = StudyFolder(runs / name)
     url = absolute_url(study.storage or sqlite_url(folder.database))
     explore, config = stage(recipe, composed, "explore")
-    first, *others = recipe.goals(config)
+    known = stored_settings(url, name)
+    (first, *others), told = study_goals(recipe, config, known)
     limits = constraints(study.constraints, recipe.measures)
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
     pruner(study.pruner, config.training.epochs, first.direction)
-    notices = [*composed.notices, *recipe.check_data(config)]
+    notices = [*composed.notices, *told, *recipe.check_data(config)]
     full, full_config = stage(recipe, composed, "final")
     if study.final and full.get("data") != explore.get("data"):
         recipe.check_data(full_config)
-    known = stored_settings(url, name)
     if known is None:
         _refuse_stray_trials(folder, url)
     spec = given

@@ -24,7 +24,7 @@ from tunewright.search.storage import Settings, quiet
 from tunewright.search.translation import DROPPED, distribution, encoded, end_of
 from tunewright.search.verdict import verdict
 from tunewright.spaces.advice import read_avoided, read_good
-from tunewright.spaces.domain import Categorical, Domain, Float, Int, canonical
+from tunewright.spaces.domain import Categorical, Domain, Float, Int, nearest
 from tunewright.spaces.rules import conditions
 from tunewright.spaces.space import Parameter, Space
 
@@ -189,9 +189,7 @@ def _value(parameter: Parameter, value: Any) -> Any:
     domain = parameter.domain
     if not domain.contains(value):
         raise ValueError(f"{parameter.path} = {value!r} is not in the space ({domain})")
-    if isinstance(domain, Categorical):
-        return next(choice for choice in domain.choices if canonical(choice) == canonical(value))
-    return float(value) if isinstance(domain, Float) else value
+    return nearest(domain, value)
 
 
 def _frozen(

@@ -84,6 +84,7 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         path
         for path in settings
         if known.configuration.get(path) != wanted.configuration.get(path)
+        and path != "goal"  # it may be written with its direction or without
         and not _searched(path, moved)
     ]
     if differing:

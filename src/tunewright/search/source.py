@@ -11,7 +11,7 @@ from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
-from tunewright.runs.record import TrialState, places
+from tunewright.runs.record import Goal, TrialState, places
 from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.address import absolute_url, url_and_name, without_password
 from tunewright.search.fitting import Candidate, Misfit
@@ -214,7 +214,8 @@ def _of_ours(
         folder = None  # of another study, whose database this one shares
     other_goal = ""
     if known.goals != wanted.goals:
-        other_goal = f"its goal is {known.goal}, and here it is {wanted.goal}"
+        way = f" ({known.direction})" if known.goal == wanted.goal else ""
+        other_goal = f"its goal is {known.goal}{way}, and here it is {wanted.goal}"
     elif known.constraints != wanted.constraints:
         other_goal = f"its constraints are {[*known.constraints]}, here {[*wanted.constraints]}"
     elif known.seeds != wanted.seeds:
@@ -234,19 +235,22 @@ def _of_ours(
         place_name(place.url, stored.name),
         tuple(trials),
         tuple(left),
-        best=_best(stored, known, folder, recipe),
+        best=_best(stored, known, wanted.goals[0], folder, recipe),
     )
 
 
 def _best(
-    stored: Stored, known: Settings, folder: StudyFolder | None, recipe: Recipe
+    stored: Stored, known: Settings, wanted: Goal, folder: StudyFolder | None, recipe: Recipe
 ) -> Mapping[str, Any] | None:
+    """The best configuration by its own goal, or by ours where that is the same metric."""
+    first = wanted if wanted.metric == known.metric else known.goals[0]
+    goals = (first, *known.goals[1:])
     scored = [past for past in stored.pasts if past.state == "done" and past.values]
     if not scored:
         return None
     placed = places(
         [
-            [-goal.sign * value for goal, value in zip(known.goals, past.values or (), strict=True)]
+            [-goal.sign * value for goal, value in zip(goals, past.values or (), strict=True)]
             for past in scored
         ]
     )

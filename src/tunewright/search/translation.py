@@ -21,7 +21,15 @@ from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
 from tunewright.runs.record import TrialState as State
 from tunewright.search.marks import AVOIDED, GOOD
 from tunewright.search.storage import Settings
-from tunewright.spaces.domain import Categorical, Domain, Float, canonical
+from tunewright.spaces.domain import (
+    Categorical,
+    Domain,
+    Float,
+    canonical,
+    grid_steps,
+    nearest,
+    on_grid,
+)
 from tunewright.spaces.space import Parameter
 
 
@@ -30,8 +38,13 @@ def distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Categorical):
         return CategoricalDistribution([encoded(domain, choice) for choice in domain.choices])
     if isinstance(domain, Float):
-        return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+        return FloatDistribution(domain.low, _top(domain), log=domain.log, step=domain.step)
     return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def _top(domain: Float) -> float:
+    """The largest value; Optuna warns of an upper bound that lies beside the grid."""
+    return on_grid(domain, grid_steps(domain)) if domain.step else domain.high
 
 
 def direction(goal: Goal) -> StudyDirection:
@@ -92,7 +105,9 @@ def suggested(trial: optuna.Trial, parameter: Parameter) -> Any:
         choices = [encoded(domain, choice) for choice in domain.choices]
         return domain.choices[choices.index(trial.suggest_categorical(path, choices))]
     if isinstance(domain, Float):
-        return trial.suggest_float(path, domain.low, domain.high, log=domain.log, step=domain.step)
+        top = _top(domain)
+        value = trial.suggest_float(path, domain.low, top, log=domain.log, step=domain.step)
+        return nearest(domain, value)
     return trial.suggest_int(path, domain.low, domain.high, log=domain.log, step=domain.step)
 
 

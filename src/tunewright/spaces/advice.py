@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunewright.errors import SpaceError
-from tunewright.spaces.domain import Categorical, Domain, Float, canonical
+from tunewright.spaces.domain import Domain, same, spelled
 from tunewright.spaces.parameter import Surroundings, check_names, own_words
 from tunewright.spaces.points import identity, listed
 from tunewright.spaces.rules import Avoided, Condition, Forbidden, Good, conditions
@@ -79,7 +79,7 @@ def chosen_good(
             own = own_words(Condition(path, among=(value,)), around)
             check_names(own.path, around.known, f"good {good.name!r}")
             if own.path in space:
-                values[own.path] = _spelled(space[own.path].domain, own.among[0])
+                values[own.path] = spelled(space[own.path].domain, own.among[0])
             elif own.path not in inert:
                 values[own.path] = own.among[0]
         good = Good(good.name, good.because, values)
@@ -104,15 +104,6 @@ def _named(spec: Any, kind: str, key: str) -> tuple[str, str, Any]:
     return str(spec["name"]), str(spec.get("because") or ""), spec[key]
 
 
-def _spelled(domain: Domain, value: Any) -> Any:
-    """A value as the domain spells it, where it has it."""
-    if not domain.contains(value):
-        return value
-    if isinstance(domain, Categorical):
-        return next(choice for choice in domain.choices if canonical(choice) == canonical(value))
-    return float(value) if isinstance(domain, Float) else value
-
-
 def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
     """Why a combination cannot be tried here; empty where it can."""
     for path, value in good.values.items():
@@ -121,7 +112,7 @@ def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
                 return f"{path} = {value} lies outside {space[path].domain}"
         elif path not in space.fixed:
             return f"{path} is not there"
-        elif canonical(space.fixed[path]) != canonical(value):
+        elif not same(space.fixed[path], value):
             return f"{path} is {space.fixed[path]} here, and not searched"
     point = space.point(good.values)
     for path in good.values:
@@ -129,17 +120,17 @@ def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
             return f"{path} needs {' and '.join(map(str, space[path].when))}"
     if (rule := space.broken_rule(point)) is not None:
         return f"forbidden: {rule}"
-    same = {identity(space, space.point(other.values)): f"as {other.name!r}" for other in others}
+    taken = {identity(space, space.point(other.values)): f"as {other.name!r}" for other in others}
     if (default := space.default()) is not None:
-        same[identity(space, default)] = "as the first trial, the defaults"
-    found = same.get(identity(space, point))
+        taken[identity(space, default)] = "as the first trial, the defaults"
+    found = taken.get(identity(space, point))
     return f"the same {found}" if found else ""
 
 
-def _can_sample(space: Space, rule: Avoided) -> bool:
-    """Whether a trial can be a case of the rule, conditions of conditions included."""
+def can_be(space: Space, wanted: Sequence[Condition]) -> bool:
+    """Whether a trial can satisfy all of these, conditions of conditions included."""
     needed: dict[str, list[Condition]] = {}
-    waiting = list(rule.conditions)
+    waiting = list(wanted)
     while waiting:
         condition = waiting.pop()
         if condition.path not in space:
@@ -150,9 +141,12 @@ def _can_sample(space: Space, rule: Avoided) -> bool:
         if condition.path not in needed:
             waiting += space[condition.path].when
         needed.setdefault(condition.path, []).append(condition)
-    return any(c.path in space for c in rule.conditions) and all(
-        _jointly(path, space[path].domain, found) for path, found in needed.items()
-    )
+    return all(_jointly(path, space[path].domain, found) for path, found in needed.items())
+
+
+def _can_sample(space: Space, rule: Avoided) -> bool:
+    """Whether a trial can be a case of the rule by what it chooses."""
+    return any(c.path in space for c in rule.conditions) and can_be(space, rule.conditions)
 
 
 def _jointly(path: str, domain: Domain, found: Sequence[Condition]) -> bool:

@@ -11,7 +11,8 @@ from tunewright.config.leaves import leaves
 from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError, SpaceError, did_you_mean
 from tunewright.spaces.advice import as_forbidden, checked_avoided, chosen_good, heeded
-from tunewright.spaces.domain import canonical
+from tunewright.spaces.apart import check_apart
+from tunewright.spaces.domain import same
 from tunewright.spaces.expression import names_in
 from tunewright.spaces.parameter import Surroundings, check_names, own_words, read_parameter
 from tunewright.spaces.read import SpaceFile
@@ -41,6 +42,10 @@ def build_space(
     for path in [path for path in raw if path in outright]:
         notices.append(f"{path} is not searched: it is set {outright[path]}")
         del raw[path]
+    derived = {**(shipped.derived if _inherits(given) else {}), **(given.derived if given else {})}
+    for path in [path for path in raw if path in derived]:
+        notices.append(f"{path} is not searched: it is derived, {derived[path]}")
+        del raw[path]
     parameters: dict[str, Parameter] = {}
     for path, spec in raw.items():
         try:
@@ -63,7 +68,6 @@ def build_space(
         )
     ordered = in_order(parameters)
     rules = _rules(shipped, given, raw, parameters, around)
-    derived = {**(shipped.derived if _inherits(given) else {}), **(given.derived if given else {})}
     derived = {**{path: text for path, text in inert.items() if text}, **derived}
     _check_derived(derived, around)
     below = shipped if _inherits(given) else SpaceFile({})
@@ -72,6 +76,7 @@ def build_space(
     if around.avoid == "forbid":
         rules = (*rules, *as_forbidden(avoid, parameters))
     space = Space(ordered, rules, derived, around.fixed, avoid)
+    check_apart(space, where)
     _check_ends(space, where, around)
     if draw(space, random.Random(0)) is None:
         raise SpaceError(
@@ -157,7 +162,7 @@ def _take_out_inert(
                 where=where.get(path, ""),
             )
         stands = around.fixed.get(path, leaves(around.schema)[path].default)
-        if default is None or canonical(default) == canonical(stands):
+        if default is None or same(default, stands):
             found[path], default = "", stands
         elif isinstance(default, bool | int | float | str):
             found[path] = repr(default)

@@ -2,8 +2,11 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeGuard
 
 from tunewright.errors import SpaceError
 
@@ -22,8 +25,8 @@ class Categorical:
             raise SpaceError(f"choices {list(self.choices)} repeat a value", expected="each once")
 
     def contains(self, value: Any) -> bool:
-        """Whether `value` is one of the choices; True is not 1, but 2.0 is 2."""
-        return canonical(value) in {canonical(choice) for choice in self.choices}
+        """Whether `value` is one of the choices, as `same` understands it."""
+        return any(same(value, choice) for choice in self.choices)
 
     @property
     def ends(self) -> tuple[Any, ...]:
@@ -50,13 +53,16 @@ class Float:
         _check_bounds(self.low, self.high, self.log, self.step)
 
     def contains(self, value: Any) -> bool:
-        """Whether `value` lies in the domain, and on its grid if it has steps."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        """Whether `value` lies in the domain, and on its grid if it has steps.
+
+        What lies beyond a bound by a rounding lies on the bound.
+        """
+        if not is_number(value) or not math.isfinite(value):
             return False
-        if not self.low <= value <= self.high:
-            return False
-        steps = (value - self.low) / self.step if self.step else 0.0
-        return abs(steps - round(steps)) < 1e-8
+        if self.step is None:
+            return not (below(value, self.low) or below(self.high, value))
+        steps = (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-8 and 0 <= round(steps) <= grid_steps(self)
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -97,6 +103,35 @@ class Int:
 Domain = Categorical | Float | Int
 
 
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether a value is a number; True is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def close(one: float, other: float) -> bool:
+    """Whether two numbers are one but for the rounding of a computation: 0.1 + 0.2 is 0.3."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one == other
+    return math.isclose(one, other)
+
+
+def below(one: float, other: float) -> bool:
+    """Whether a number is smaller than another by more than a rounding."""
+    return one < other and not close(one, other)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are one choice: True is not 1, but 2.0 is 2, and 0.1 + 0.2 is 0.3."""
+    if is_number(one) and is_number(other):
+        return close(one, other)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        ones, others = ({str(k): v for k, v in each.items()} for each in (one, other))
+        return ones.keys() == others.keys() and all(same(ones[k], others[k]) for k in ones)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
 def canonical(value: Any) -> str:
     """A text that is equal for equal choices, and only for them."""
     if isinstance(value, float) and value.is_integer():
@@ -105,32 +140,54 @@ def canonical(value: Any) -> str:
 
 
 def nearest(domain: Domain, value: Any) -> Any:
-    """The value of the domain closest to `value`; the first one if they cannot be compared."""
-    if domain.contains(value):
-        return value
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """The value of the domain closest to `value`; the first one if they cannot be compared.
+
+    One of its values comes back as the domain spells it.
+    """
     if isinstance(domain, Categorical):
+        for choice in domain.choices:
+            if same(choice, value):
+                return choice
         numbers = [c for c in domain.choices if isinstance(c, int | float)]
-        if number is None or len(numbers) < len(domain.choices):
+        if not is_number(value) or len(numbers) < len(domain.choices):
             return domain.choices[0]
-        return min(numbers, key=lambda choice: abs(choice - number))
-    if number is None:
+        return min(numbers, key=lambda choice: abs(choice - value))
+    if not is_number(value):
         return domain.low
-    clipped = min(max(number, domain.low), domain.high)
+    clipped = min(max(value, domain.low), domain.high)
     if domain.step:
         place = min(round((clipped - domain.low) / domain.step), grid_steps(domain))
         clipped = on_grid(domain, place)
-    return round(clipped) if isinstance(domain, Int) else clipped
+    return round(clipped) if isinstance(domain, Int) else float(clipped)
 
 
+def spelled(domain: Domain, value: Any) -> Any:
+    """A value as the domain spells it where it is one of its values, else as it came."""
+    return nearest(domain, value) if domain.contains(value) else value
+
+
+@cache
 def grid_steps(domain: Float | Int) -> int:
-    """How many steps fit between the bounds, rounding of binary fractions forgiven."""
-    return math.floor((domain.high - domain.low) / (domain.step or 1) + 1e-9)
+    """How many steps fit between the bounds, counted in decimals as Optuna does."""
+    low, high, step = (Decimal(str(n)) for n in (domain.low, domain.high, domain.step or 1))
+    return int((high - low) // step)
 
 
 def on_grid(domain: Float | Int, place: int) -> float:
-    """The value `place` steps above the lower bound, never above the upper one."""
-    return min(domain.low + place * (domain.step or 1), domain.high)
+    """The value `place` steps above the lower bound, as a person writes it.
+
+    Steps are added as decimals: in binary three of 0.1 are 0.30000000000000004.
+    """
+    if isinstance(domain, Int):
+        return domain.low + place * domain.step
+    value = Decimal(str(domain.low)) + place * Decimal(str(domain.step or 1))
+    return min(float(value), domain.high)
+
+
+def as_written(number: float) -> float:
+    """The number that a person meant who computed it: 0.8 for 0.7 + 0.1; a third stays one."""
+    short = f"{number:.15g}"
+    return float(short) if len(short) + 1 < len(repr(number)) else number
 
 
 def _check_bounds(low: float, high: float, log: bool, step: float | None) -> None:

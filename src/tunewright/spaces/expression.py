@@ -2,23 +2,42 @@
 
 `image_width / model.tokens % value == 0` is parsed with `ast` and evaluated by hand: numbers,
 names, arithmetic, comparisons, `and`, `or`, `not`, `min`, `max`. Nothing else is allowed.
+Numbers are the decimals that people write, and computed as fractions: 0.6 % 0.2 is 0, and
+0.1 + 0.2 <= 0.3 holds.
 """
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from tunewright.errors import SpaceError
+from tunewright.spaces.domain import close
+
+
+def _divided(one: Any, other: Any) -> Any:
+    return one / (Fraction(other) if isinstance(other, int) else other)
+
+
+def _floored(one: Any, other: Any) -> Any:
+    whole = one // other
+    return Fraction(whole) if isinstance(one, Fraction) or isinstance(other, Fraction) else whole
+
+
+def _power(one: Any, other: Any) -> Any:
+    return operator.pow(_plain(one), _plain(other))  # of fractions it could go on for ever
+
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
+    ast.Div: _divided,
+    ast.FloorDiv: _floored,
     ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+    ast.Pow: _power,
 }
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -37,7 +56,7 @@ def evaluate(text: str, names: Mapping[str, Any]) -> Any:
     Raises SpaceError for anything but arithmetic, and for names that are not there.
     """
     try:
-        return _value(_parsed(text), names)
+        return _plain(_value(_parsed(text), names))
     except (TypeError, ZeroDivisionError, OverflowError) as error:
         raise SpaceError(f"the expression {text!r} cannot be computed: {error}") from None
 
@@ -70,16 +89,17 @@ def _gather(node: ast.AST, found: set[str]) -> None:
 def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=value) if isinstance(value, int | float | str | bool):
-            return value
+            return _exact(value)
         case ast.Name() | ast.Attribute():
             name = _dotted(node)
             if name not in names:
                 raise SpaceError(
                     f"{name!r} in an expression", expected=f"one of {', '.join(sorted(names))}"
                 )
-            return names[name]
+            return _exact(names[name])
         case ast.BinOp() if type(node.op) in _BINARY:
-            return _BINARY[type(node.op)](_value(node.left, names), _value(node.right, names))
+            left, right = _value(node.left, names), _value(node.right, names)
+            return _exact(_BINARY[type(node.op)](left, right))
         case ast.UnaryOp(op=ast.USub()):
             return -_value(node.operand, names)
         case ast.UnaryOp(op=ast.Not()):
@@ -91,13 +111,30 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
             left = _value(node.left, names)
             for comparison, right_node in zip(node.ops, node.comparators, strict=True):
                 right = _value(right_node, names)
-                if not _COMPARE[type(comparison)](left, right):
+                if not _compared(type(comparison), left, right):
                     return False
                 left = right
             return True
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _CALLS:
             return _CALLS[name](*(_value(argument, names) for argument in node.args))
     raise SpaceError(f"{ast.unparse(node)!r} in an expression", expected="arithmetic over names")
+
+
+def _compared(comparison: type[ast.cmpop], left: Any, right: Any) -> bool:
+    """What differs by a rounding is equal: a value may have been computed elsewhere."""
+    numbers = isinstance(left, int | float | Fraction) and isinstance(right, int | float | Fraction)
+    if numbers and close(left, right):
+        return comparison in (ast.Eq, ast.LtE, ast.GtE)
+    return bool(_COMPARE[comparison](left, right))
+
+
+def _exact(value: Any) -> Any:
+    """A number with a fraction as the decimal that it is written as."""
+    return Fraction(str(value)) if isinstance(value, float) and math.isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Fraction) else value
 
 
 def _dotted(node: ast.AST) -> str:

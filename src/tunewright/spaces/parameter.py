@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from tunewright.config.leaves import choices_of, leaves
-from tunewright.config.tree import flatten
+from tunewright.config.tree import copied, flatten
 from tunewright.errors import SpaceError, did_you_mean
-from tunewright.spaces.domain import Categorical, Domain, Float, Int
+from tunewright.spaces.domain import Categorical, Domain, Float, Int, as_written
 from tunewright.spaces.expression import evaluate, names_in
 from tunewright.spaces.rules import Condition, conditions
 from tunewright.spaces.space import Parameter
@@ -111,8 +111,11 @@ def _domain(path: str, spec: Mapping[str, Any], around: Surroundings) -> Domain:
     low, high = (_number(name, spec.get(name)) for name in ("low", "high"))
     step = None if spec.get("step") is None else _number("step", spec["step"])
     log = bool(spec.get("log", False))
-    if kind == "float":
-        return Float(float(low), float(high), log, None if step is None else float(step))
+    if kind == "float" and step is None:
+        return Float(float(low), float(high), log)
+    if kind == "float":  # a bound of 0.7 + 0.1 is a rounding below the step that it names
+        low, high, step = (as_written(float(number)) for number in (low, high, step or 0))
+        return Float(low, high, log, step)
     if any(number != int(number) for number in (low, high, step or 1)):
         raise SpaceError(f"low, high, step = {[low, high, step]}", expected="whole numbers")
     return Int(int(low), int(high), log, int(step or 1))
@@ -180,6 +183,8 @@ def _word(path: str, value: Any, around: Surroundings) -> Any:
     words = (around.words or {}).get(path, {})
     if isinstance(value, list):
         return [_word(path, item, around) for item in value]
+    if isinstance(value, Mapping):
+        return copied(value)  # the caller may go on with it
     return words.get(value, value) if isinstance(value, str) else value
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.sources import Source, lines_of
-from tunewright.config.tree import Tree, put
+from tunewright.config.tree import Tree, copied, put
 from tunewright.errors import SpaceError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.record import Direction
@@ -132,7 +132,7 @@ def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
         if key in ("pruner", "sampler"):
             put(settings, f"study.{key}", _component(str(key), value, file))
         elif key != "search_space" and value is not None:
-            settings[key] = value
+            settings[key] = copied(value) if isinstance(value, Mapping) else value
     return SpaceFile(_parameters(tree["search_space"], file, "search_space"), settings=settings)
 
 
@@ -204,7 +204,7 @@ def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
     section = tree.get(key)
     if section is not None and not isinstance(section, Mapping):
         raise SpaceError(f"{key} = {section!r} in {file}", expected="a mapping (key: value)")
-    return dict(section or {})
+    return copied(section or {})
 
 
 def _list(tree: Mapping[str, Any], key: str, file: Path, of: str) -> tuple[Any, ...]:
@@ -269,8 +269,9 @@ def _by_path(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             and not any(name in FIELDS and name != "type" for name in value)
             and all(isinstance(inner, Mapping) for inner in value.values())
         )
-        if nested:
-            found |= _by_path(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
+        path = f"{prefix}{key}"
+        fresh = _by_path(value, f"{path}.") if nested else {path: value}
+        for twice in found.keys() & fresh.keys():
+            raise SpaceError(f"{twice} is listed twice", expected="one entry a parameter")
+        found |= fresh
     return found

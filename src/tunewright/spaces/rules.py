@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.errors import SpaceError, did_you_mean
-from tunewright.spaces.domain import Categorical, Domain, Int, canonical
+from tunewright.spaces.domain import Categorical, Domain, Int, below, close, is_number, same
 from tunewright.spaces.expression import evaluate, names_in
 
 BOUNDS = ("above", "below", "at_least", "at_most", "not")
@@ -23,7 +23,7 @@ class Condition:
     def holds(self, value: Any) -> bool:
         """Whether `value`, standing at the path, satisfies the condition."""
         if self.bounds is None:
-            return canonical(value) in {canonical(choice) for choice in self.among}
+            return any(same(value, choice) for choice in self.among)
         return all(_within(name, value, bound) for name, bound in self.bounds.items())
 
     def possible(self, domain: Domain) -> bool:
@@ -33,15 +33,18 @@ class Condition:
         if self.bounds is None:
             return any(domain.contains(choice) for choice in self.among)
         # Every bound is monotone but `not`, which excludes one number of many.
-        low = max(domain.low, self.bounds.get("at_least", domain.low))
-        high = min(domain.high, self.bounds.get("at_most", domain.high))
-        above = self.bounds.get("above", domain.low - 1)
-        below = self.bounds.get("below", domain.high + 1)
+        bounds = {name: self.bounds[name] for name in BOUNDS[:-1] if name in self.bounds}
         if isinstance(domain, Int):
-            low = max(low, math.floor(above) + 1)
-            high = min(high, math.ceil(below) - 1)
+            bounds = {n: round(b) if close(b, round(b)) else b for n, b in bounds.items()}
+        low = max(domain.low, bounds.get("at_least", domain.low))
+        high = min(domain.high, bounds.get("at_most", domain.high))
+        over = bounds.get("above", domain.low - 1)
+        under = bounds.get("below", domain.high + 1)
+        if isinstance(domain, Int):
+            low = max(low, math.floor(over) + 1)
+            high = min(high, math.ceil(under) - 1)
             return bool(math.ceil(low) <= math.floor(high))
-        return bool(low <= high and above < min(high, below) and low < below)
+        return not below(high, low) and below(over, min(high, under)) and below(low, under)
 
     def __str__(self) -> str:
         if self.bounds is None:
@@ -124,15 +127,15 @@ def _condition(path: str, wanted: Any, where: str) -> Condition:
 def _within(name: str, value: Any, bound: Any) -> bool:
     if name == "not":
         excluded = bound if isinstance(bound, list) else [bound]
-        return canonical(value) not in {canonical(choice) for choice in excluded}
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        return not any(same(value, choice) for choice in excluded)
+    if not is_number(value):
         return False
     match name:
         case "above":
-            return bool(value > bound)
+            return below(bound, value)
         case "below":
-            return bool(value < bound)
+            return below(value, bound)
         case "at_least":
-            return bool(value >= bound)
+            return not below(value, bound)
         case _:
-            return bool(value <= bound)
+            return not below(bound, value)

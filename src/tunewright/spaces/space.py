@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunewright.errors import SpaceError
-from tunewright.spaces.domain import Domain, nearest
+from tunewright.spaces.domain import Domain, Float, nearest, spelled
 from tunewright.spaces.expression import evaluate, names_in
 from tunewright.spaces.rules import Avoided, Condition, Forbidden, Good
 
@@ -106,9 +106,19 @@ class Space:
         return nearest(parameter.domain, written)
 
     def _around(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """`values` with what is fixed; a searched path that was not drawn is not there."""
+        """`values` with what is fixed; a searched path that was not drawn is not there.
+
+        Steps are spelled as rules speak of them, whoever added them up: Optuna, or an older
+        version, calls the third of 0.1 0.30000000000000004.
+        """
         searched = {p.path for p in self.parameters}
-        return {k: v for k, v in self.fixed.items() if k not in searched} | dict(values)
+        stepped = {
+            p.path: spelled(p.domain, values[p.path])
+            for p in self.parameters
+            if p.path in values and isinstance(p.domain, Float) and p.domain.step
+        }
+        around = {k: v for k, v in self.fixed.items() if k not in searched}
+        return around | dict(values) | stepped
 
     def __getitem__(self, path: str) -> Parameter:
         for parameter in self.parameters:

@@ -53,6 +53,11 @@ class Reporter:
         if self._heard is not None:
             self._heard()
 
+    def notice(self, text: str) -> None:
+        """Tell the user something of this run; `begin` must precede it."""
+        assert self._writer is not None, "begin() must come before notice()"
+        self._writer.notice(text)
+
     def request(self) -> Request | None:
         """What is asked of this attempt; looks at the disk at most every 50 ms."""
         now = time.monotonic()

@@ -40,6 +40,15 @@ def faulty(params, report):
             raise MemoryError
         case "nothing":
             return None
+        case "text as goal":
+            return {"value": "a.pt"}
+        case "list as goal on the way":
+            report(1, 0.5)
+            report(2, [1, 2])
+        case "half a step":
+            report(1.5, 0.5)
+        case "named step":
+            report("first", 0.5)
         case "other name":
             return {"loss": 1.0}
     return 1.0

@@ -1,18 +1,23 @@
 """Any function is searched as a recipe is: executors, pruning, resume, study file."""
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
+import torch
 from practice.functions import curve, faulty, parabola, patient
 
 import tunewright
-from tunewright.errors import SpaceError, UsageError
+from tunewright.errors import SpaceError, StudyError, UsageError
 from tunewright.runs.progress import read_progress
+from tunewright.search.interrupt import Interrupted
 
 X = {"x": {"type": "float", "low": -1.0, "high": 1.0}}
 INLINE = "executor.type=inline"
@@ -104,6 +109,15 @@ def test_the_same_call_goes_on_and_the_total_stays(tmp_path):
         ("not finite on the way", "infeasible", "diverged", "value is inf at step 1"),
         ("memory", "infeasible", "out of memory", "MemoryError"),
         ("nothing", "failed", "error", "returned None: expected a number, or a mapping"),
+        ("text as goal", "failed", "error", "returned value = 'a.pt': expected a number"),
+        (
+            "list as goal on the way",
+            "failed",
+            "error",
+            r"at step 2 with value = \[1, 2\]: expected",
+        ),
+        ("half a step", "failed", "error", "report was called with the step 1.5: expected a whole"),
+        ("named step", "failed", "error", "report was called with the step 'first': expected"),
         ("other name", "failed", "error", "goal value was not measured .* expected one of loss"),
     ],
 )
@@ -200,3 +214,238 @@ def test_a_script_of_its_own(call, where, tmp_path):
     notice = "without `if __name__" in ran.stderr
     assert notice == (where == "same 2")
     assert Path(tmp_path / "runs").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("steps", "curve", "said"),
+    [
+        ([1, 2, 3, 1, 2, 3], {1: 0, 2: 1, 3: 2}, "step 1 was reported before: the first value"),
+        ([1, 1, 2, 2], {1: 0, 2: 2}, "step 1 was reported before: the first value stands"),
+        ([9, 8, 7], {9: 0, 8: 1, 7: 2}, "step 8 was reported after step 9: no pruner looks back"),
+        ([2, 4, 3, 5], {2: 0, 4: 1, 3: 2, 5: 3}, "step 3 was reported after step 4"),
+        ([0, 1, 5], {0: 0, 1: 1, 5: 2}, ""),
+        ([1.0, np.float32(2), np.int64(3), torch.tensor(4), np.array(5.0)], None, ""),
+    ],
+)
+def test_steps_that_do_not_rise_are_told_once(steps, curve, said, tmp_path, capsys):
+    def function(params, report):
+        for place, step in enumerate(steps):
+            report(step, place)
+        return 1.0
+
+    plain = (INLINE, "study.pruner.type=none")
+    tuned = tunewright.tune(function, X, *plain, trials=2, steps=20, runs_dir=tmp_path)
+    wanted = curve or {place + 1: place for place in range(len(steps))}
+    assert [trial.curve for trial in tuned.record.trials] == [wanted, wanted]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "was reported" in line]
+    assert len(lines) == bool(said)
+    assert not said or said in lines[0]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["from its state", "from the beginning"])
+def test_steps_of_a_resumed_attempt_are_no_repeats(kept, tmp_path, capsys):
+    reports = 0
+
+    def function(params, report):
+        nonlocal reports
+        saved = report.folder / "step"
+        first = int(saved.read_text()) if kept and saved.exists() else 1
+        for step in range(first, 6):
+            if step == 4 and reports == 3:
+                reports += 1
+                raise KeyboardInterrupt
+            report(step, step / 10)
+            reports += 1
+            saved.write_text(str(step))
+        return 0.5
+
+    def tune():
+        return tunewright.tune(function, X, INLINE, trials=1, steps=9, runs_dir=tmp_path)
+
+    with contextlib.suppress(KeyboardInterrupt, Interrupted):
+        tune()
+    [trial] = tune().record.trials
+    assert trial.curve == {step: step / 10 for step in range(1, 6)}
+    assert "was reported" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "extra",
+    ["a.pt", None, [1, 2], {"a": 1}, np.zeros(3), np.str_("7"), torch.zeros(2, 2), object()],
+    ids=lambda extra: type(extra).__name__,
+)
+@pytest.mark.parametrize("where", ["result", "report"])
+def test_what_is_no_number_beside_the_goal_is_left_out_and_told(extra, where, tmp_path, capsys):
+    def function(params, report):
+        beside = {"note": extra, "n": 3}
+        if where == "report":
+            report(1, params["x"], metrics=beside)
+            return params["x"]
+        return {"value": params["x"], **beside}
+
+    tuned = tunewright.tune(function, X, INLINE, trials=3, runs_dir=tmp_path)
+    assert [trial.state for trial in tuned.record.trials] == ["done"] * 3
+    folder = tuned.folder.trial(0)
+    [progress] = read_progress(folder.progress) or [folder.read_outcome()]
+    assert progress.metrics == {"value": tuned.record.trials[0].score, "n": 3.0}
+    told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert len(told) == 1
+    assert "trial 0: no number, and left out of the results: note (" in told[0]
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        np.float32(0.5),
+        np.array(0.5),
+        np.array([0.5]),
+        torch.tensor([0.5]),
+        torch.tensor(0.5, requires_grad=True),
+        Fraction(1, 2),
+    ],
+)
+def test_numbers_of_any_library_are_numbers(score, tmp_path, capsys):
+    def function(params, report):
+        report(1, metrics={"accuracy": score, "right": np.bool_(True)})
+        return {"accuracy": score}
+
+    tuned = tunewright.tune(function, X, INLINE, goal="accuracy", trials=1, runs_dir=tmp_path)
+    assert tuned.record.best.score == 0.5
+    assert "left out" not in capsys.readouterr().err
+
+
+def test_a_text_under_a_constraint_fails_the_trial(tmp_path):
+    tuned = tunewright.tune(
+        lambda params, report: {"value": 1.0, "width": "wide"},
+        X,
+        trials=1,
+        constraints=["width <= 4"],
+        runs_dir=tmp_path,
+    )
+    [trial] = tuned.record.trials
+    assert (trial.state, trial.reason) == ("failed", "width was not measured")
+
+
+def least(goal, folder, metric="val_loss", high=1.0, **rest):
+    return tunewright.tune(
+        lambda params, report: {metric: params["x"], "other": -params["x"]},
+        {"x": {"low": -1.0, "high": high}},
+        "study.sampler.type=random",
+        goal=goal,
+        trials=rest.pop("trials", 6),
+        name=rest.pop("name", "least"),
+        runs_dir=folder,
+        **rest,
+    ).record
+
+
+@pytest.mark.parametrize(
+    ("goal", "direction", "said"),
+    [
+        ("val_loss", "min", "the smallest val_loss wins, as its name says (val_loss:min)"),
+        ("val_loss:min", "min", ""),
+        ("val_loss:max", "max", ""),
+        ("other", "max", ""),
+        (["other", "val_loss"], "max", "the smallest val_loss wins"),
+    ],
+)
+def test_a_goal_whose_name_says_that_less_is_better(goal, direction, said, tmp_path, capsys):
+    record = least(goal, tmp_path)
+    assert record.direction == direction
+    assert [g.direction for g in record.others] == (["min"] if isinstance(goal, list) else [])
+    pick = min if direction == "min" else max
+    assert record.best.score == pick(trial.score for trial in record.trials)
+    err = capsys.readouterr().err
+    assert (" wins" in err) == bool(said)
+    assert said in err
+
+
+def test_a_study_of_an_older_version_keeps_its_direction(tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as older:
+        older.setattr("tunewright.recipes.recipe.says_less", lambda name: False)
+        assert least("val_loss", tmp_path).direction == "max"
+    capsys.readouterr()
+    record = least("val_loss", tmp_path, trials=8)
+    assert (record.direction, len(record.trials)) == ("max", 8)
+    assert record.best.score == max(trial.score for trial in record.trials)
+    assert "the largest val_loss wins, as when this study was begun" in capsys.readouterr().err
+    more = least("val_loss:max", tmp_path, trials=8, high=0.9)
+    assert (more.direction, len(more.own)) == ("max", 8)
+    kept = [trial for trial in record.trials if trial.parameters["x"] <= 0.9]
+    assert list(more.trials[: len(kept)]) == kept
+    with pytest.raises(StudyError, match="has the goal"):
+        least("val_loss:min", tmp_path, trials=8)
+
+
+def test_a_new_study_from_one_of_an_older_version_starts_at_the_smallest(tmp_path, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr("tunewright.recipes.recipe.says_less", lambda name: False)
+        former = least("val_loss", tmp_path)
+    record = least("val_loss", tmp_path, name="new", from_="least", trials=1)
+    assert record.direction == "min"
+    assert record.own[0].score == min(trial.score for trial in former.trials)
+
+
+def test_a_study_file_s_direction_is_typed(tmp_path, capsys):
+    file = tmp_path / "space.yaml"
+    file.write_text("study: {direction: minimize}\nhyperparameters: {x: {low: -1.0, high: 1.0}}\n")
+    for goal, direction in ((None, "min"), ("value", "min"), ("value:max", "max")):
+        record = tunewright.tune(
+            parabola, file, INLINE, goal=goal, trials=1, name=direction, runs_dir=tmp_path
+        ).record
+        assert record.direction == direction
+    assert " wins" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "quasi_random"])
+def test_a_function_gets_the_steps_that_a_person_writes(sampler, tmp_path):
+    seen = []
+
+    def function(params, report):
+        seen.append(params)
+        return params["x"]
+
+    space = {
+        "parameters": {
+            "x": {"type": "float", "low": 0.0, "high": 0.7 + 0.1, "step": 0.1},
+            "y": {"choices": [1, 2], "when": {"x": [0.1 * 3, 0.7]}},
+        },
+        "forbid": [{"x": 0.6}],
+        "avoid": [{"name": "edge", "when": {"x": {"at_least": 0.7}}}],
+    }
+    sampling = f"study.sampler.type={sampler}"
+    tuned = tunewright.tune(function, space, INLINE, sampling, trials=60, runs_dir=tmp_path)
+    assert {params["x"] for params in seen} == {0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.8}
+    assert {params["x"] for params in seen if "y" in params} == {0.3, 0.7}
+    assert len(seen) == 10
+    stored = optuna.load_study(
+        study_name=tuned.record.name, storage=f"sqlite:///{tuned.folder.database}"
+    )
+    assert {t.params["x"] for t in stored.trials} == {params["x"] for params in seen}
+    edge = {t.number for t in stored.trials if t.user_attrs.get("avoided") == ["edge"]}
+    assert edge == {n for n, params in enumerate(seen) if params["x"] >= 0.7}
+
+
+def test_steps_of_an_older_version_are_not_tried_again(tmp_path, monkeypatch):
+    seen = []
+
+    def function(params, report):
+        seen.append(params["x"])
+        return params["x"]
+
+    def tune(trials):
+        space = {"x": {"type": "float", "low": 0.0, "high": 1.0, "step": 0.1}}
+        return tunewright.tune(
+            function,
+            space,
+            INLINE,
+            "study.sampler.type=grid",
+            trials=trials,
+            runs_dir=tmp_path,
+        )
+
+    with monkeypatch.context() as older:
+        older.setattr("tunewright.spaces.points.on_grid", lambda d, place: d.low + place * d.step)
+        assert 3 * 0.1 in [trial.parameters["x"] for trial in tune(5).record.trials]
+    assert len(tune(20).record.trials) == 11
+    assert len({round(x, 9) for x in seen}) == len(seen) == 11

@@ -34,11 +34,13 @@ class Call:
         )
         params = copied(config.params)
         try:
-            metrics = measured(self.function(params, report))
+            returned = self.function(params, report)
         except Stopped as stopped:
             return stopped.outcome
         seconds = report.seconds
         report.begin(0)
+        goals = {goal.partition(":")[0] for goal in config.goals}
+        metrics = report.numbers(_named(returned), goals, "the function returned")
         return Outcome(
             "done",
             reporter.attempt,
@@ -48,14 +50,15 @@ class Call:
         )
 
 
-def measured(returned: object) -> dict[str, float]:
-    """The metrics in what a function returned: a mapping as it is, a number as `value`.
+def _named(returned: object) -> dict[str, object]:
+    """What a function returned: a mapping as it is, a number as `value`.
 
     Raises ConfigError for anything else.
     """
-    named = returned if isinstance(returned, Mapping) else {"value": returned}
+    if isinstance(returned, Mapping):
+        return {str(name): value for name, value in returned.items()}
     try:
-        return {str(name): number(value) for name, value in named.items()}
+        return {"value": number(returned)}
     except TypeError:
         raise ConfigError(
             f"the function returned {returned!r:.200}",

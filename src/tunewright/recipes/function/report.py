@@ -1,11 +1,14 @@
 """What a function calls to say how far it is, and through which it is stopped."""
 
-from collections.abc import Mapping
+import contextlib
+import math
+from collections.abc import Collection, Mapping
 from operator import index
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
+from tunewright.errors import ConfigError
 from tunewright.runs.record import Outcome, OutcomeState
 from tunewright.training.goal import score_of
 
@@ -33,25 +36,32 @@ class Report:
         self.step: int | None = None
         self._reporter, self._goal, self._last_step = reporter, goal, last_step
         self._begun = False
+        self._steps: set[int] = set()
+        self._out_of_order = False
+        self._left_out: set[str] = set()
         self._started = perf_counter()
 
     def __call__(
         self,
-        step: int,
+        step: SupportsFloat,
         value: SupportsFloat | None = None,
-        metrics: Mapping[str, SupportsFloat] | None = None,
+        metrics: Mapping[str, Any] | None = None,
     ) -> None:
         """Report the goal after `step` steps, and whatever else was measured.
 
-        value: the metric called `value`. Does not return when the trial is pruned or paused.
-        Raises Diverged for a goal that is not finite, ConfigError when the goal is not among
-        the metrics.
+        step: a whole number of any library, counted over the whole run. value: the metric called
+        `value`. metrics: what is no number among them is left out. Does not return when the trial
+        is pruned or paused. Raises Diverged for a goal that is not finite, ConfigError when the
+        goal is not among the metrics or no number, and for a step that is not whole.
         """
-        step = index(step)  # of any library
-        values = {name: number(metric) for name, metric in (metrics or {}).items()}
+        step = _whole(step)
+        named = {str(name): metric for name, metric in (metrics or {}).items()}
         if value is not None:
-            values["value"] = number(value)
+            named["value"] = value
         self.begin(step - 1)
+        values = self.numbers(named, {self._goal}, f"report was called at step {step} with")
+        self._check_order(step)
+        self._steps.add(step)
         self.step = step
         self._reporter.report(step, values, self.seconds)
         score_of(values, self._goal, when=f"at step {step}")
@@ -92,9 +102,69 @@ class Report:
             self._begun = True
             self._reporter.begin(max(0, resumed_from))
 
+    def numbers(
+        self, named: Mapping[str, object], goals: Collection[str], whence: str
+    ) -> dict[str, float]:
+        """What can be measured among `named`; what is no number is left out, and told once.
+
+        whence: where the values come from, for the error. Raises ConfigError for one of `goals`
+        that is no number.
+        """
+        numbers: dict[str, float] = {}
+        others: dict[str, str] = {}
+        for name, value in named.items():
+            try:
+                numbers[name] = number(value)
+            except TypeError:
+                if name in goals:
+                    raise ConfigError(
+                        f"{whence} {name} = {value!r:.200}", expected="a number, as it is the goal"
+                    ) from None
+                others[name] = type(value).__name__
+        if others.keys() - self._left_out:
+            self._left_out |= others.keys()
+            listed = ", ".join(f"{name} ({kind})" for name, kind in others.items())
+            self._reporter.notice(f"no number, and left out of the results: {listed}")
+        return numbers
+
+    def _check_order(self, step: int) -> None:
+        """Say once that steps begin anew or run down; another attempt is another report."""
+        if self._out_of_order or self.step is None or step > self.step:
+            return
+        self._out_of_order = True
+        if step in self._steps:
+            said = f"step {step} was reported before: the first value stands"
+        else:
+            said = f"step {step} was reported after step {self.step}: no pruner looks back"
+        self._reporter.notice(f"{said}; count steps upwards, over all epochs")
+
 
 def number(value: object) -> float:
     """A number of any library as a float; TypeError for what is none."""
-    if isinstance(value, SupportsFloat):
-        return float(value)
+    plain, item = value, getattr(value, "item", None)  # of NumPy, torch, pandas
+    if callable(item):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # several elements
+            plain = item()
+    if isinstance(plain, SupportsFloat):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
+            return float(plain)
     raise TypeError(f"{value!r} is not a number")
+
+
+def _whole(step: object) -> int:
+    """A step of any library as an int."""
+    try:
+        return index(step)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    try:
+        found = number(step)
+    except TypeError:
+        found = math.nan
+    if found.is_integer():
+        return int(found)
+    raise ConfigError(
+        f"report was called with the step {step!r}",
+        expected="a whole number",
+        remedy="Count epochs or batches, for example report(step, value).",
+    )
