@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tunewright.errors import ConfigError
+from tunewright.errors import ConfigError, DataError
 from tunewright.parts.classify import weights
 from tunewright.parts.classify.backbones import make_image_model
 from tunewright.parts.classify.model_config import ImageModel
 from tunewright.parts.classify.timm_facts import timm_facts
 from tunewright.parts.classify.weights import check_weights, sha256
+from tunewright.training.checkpoint import load_weights
 
 TINY: dict[str, Any] = {"name": "test_efficientnet", "fusion": "none"}
 
@@ -137,6 +138,17 @@ def test_a_pickle_is_refused_unread_under_any_name(tmp_path: Path, suffix: str) 
     for use in (check_weights, lambda section: make_image_model(section, 5)):
         with pytest.raises(ConfigError, match=r"never unpickled.*convert it once"):
             use(section)
+
+
+@pytest.mark.parametrize("at", [2000, -8, None])
+def test_a_file_with_more_bytes_than_it_says_is_refused(tmp_path: Path, at: int | None) -> None:
+    file = saved(tmp_path / "w.safetensors", built())
+    content = file.read_bytes()
+    file.write_bytes(content[:at] + b"\x11" * 4 + (b"" if at is None else content[at:]))
+    with pytest.raises(ConfigError, match=r"w\.safetensors \(Error while deserializing"):
+        check_weights(ImageModel(weights=str(file)))
+    with pytest.raises(DataError, match=r"w\.safetensors cannot be read"):
+        load_weights(file)
 
 
 def test_a_file_that_was_cut_short_or_is_absent_is_refused(tmp_path: Path) -> None:
