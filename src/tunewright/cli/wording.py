@@ -44,9 +44,8 @@ def with_interval(value: Any, interval: Sequence[float] | None) -> str:
 
 def between(value: Any, interval: Sequence[float]) -> str:
     """The ends of a score's interval, and whose it is where it is no bootstrap's."""
-    from tunewright.parts.score_intervals import (
-        is_wilsons,  # brings NumPy, which `show` does not need
-    )
+    # Brings NumPy, which `show` does not need.
+    from tunewright.parts.score_intervals import is_wilsons
 
     whose = ", Wilson's" if is_wilsons(value, interval) else ""
     return f"{figure(interval[0])} .. {figure(interval[1])}{whose}"

@@ -11,9 +11,9 @@ from scipy.interpolate import Akima1DInterpolator, PchipInterpolator, PPoly
 from tunewright.parts.rate_curve import RateCurve
 
 Method = Literal["akima", "pchip", "cubic"]
+METHODS: tuple[Method, ...] = ("akima", "pchip", "cubic")
 Points = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """x and y of `anchor` and `test`."""
-METHODS: tuple[Method, ...] = ("akima", "pchip", "cubic")
 FEW = 4
 """Points below which a curve's form is guessed more than measured."""
 NARROW = 0.5
