@@ -23,7 +23,9 @@ def saved(folder: Path, rows: np.ndarray, dtype: str = "float32", name: str = "x
 
 @pytest.mark.parametrize("dtype", ROUNDING)
 @given(seed=st.integers(0, 10_000), width=st.sampled_from([4, 7, 64]), unit=st.booleans())
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_rows_are_one_up_to_rounding_and_others_are_not(tmp_path, dtype, seed, width, unit):
     rng = np.random.default_rng(seed)
     kinds = rng.standard_normal((30, width)) * rng.uniform(0.01, 100)

@@ -40,6 +40,15 @@ def numbered(texts: Sequence[str]) -> Indices:
     return np.array([numbers.setdefault(text, len(numbers)) for text in plain], dtype=np.int64)
 
 
+def indistinct_texts(pairs: PairSet) -> int:
+    """How many texts of the metadata have the embedding of another one, up to rounding."""
+    if "texts" not in pairs.metadata:
+        return 0
+    both = np.unique(np.stack([equal_rows(pairs.texts), text_numbers(pairs)]), axis=1)
+    _, number, texts = np.unique(both[0], return_inverse=True, return_counts=True)
+    return len(np.unique(both[1][texts[number] > 1]))
+
+
 def image_groups(pairs: PairSet) -> Indices:
     """Number the groups of rows that show one image: [rows].
 
