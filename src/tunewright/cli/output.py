@@ -65,7 +65,8 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         _print_scores(console, tuned.final)
     elif tuned.evaluation is not None:
         ending = ending_of(folder.trial(best.number))
-        _line(console, f"no final training: below is trial {best.number}, which {ending}")
+        how = "" if ending is None else f": {ending}"
+        _line(console, f"no final training; measured below is trial {best.number}{how}")
     if tuned.evaluation is not None:
         _print_evaluated(console, tuned.evaluation)
     console.rule("files")

@@ -71,6 +71,18 @@ def at_frequencies(recalls: Sequence[float], rows: Counts, others: Counts) -> fl
     return float(np.average(np.asarray(recalls)[known], weights=np.asarray(others)[known]))
 
 
+def shift_notices(valid: Counts, test: Counts) -> list[str]:
+    """What should be known before a goal is chosen: classes [C] of the validation and test sets."""
+    shift = frequency_shift(valid, test)
+    if not shift.differs:
+        return []
+    return [
+        "the classes are not as frequent in the test set as in the validation set (total variation "
+        f"{shift.distance:.2f}): their accuracies will not compare, and what is best for one may "
+        "not be for the other; val_balanced_accuracy counts every class alike"
+    ]
+
+
 def shift_note(split: str, found: Mapping[str, Any]) -> str:
     """What must be known before a split's scores are laid beside those of the validation set.
 

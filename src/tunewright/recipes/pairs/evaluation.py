@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from tunewright.parts.retrieval import (
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.recipes.pairs.files import PairSet
 from tunewright.recipes.pairs.gallery import draw_retrieval
-from tunewright.recipes.pairs.groups import indistinct_texts
+from tunewright.recipes.pairs.groups import indistinct_texts, text_numbers
 from tunewright.recipes.pairs.sets import PairSets, open_sets
 from tunewright.recipes.pairs.setup import PairTask, evaluation_batches, make_model
 from tunewright.report.figures import write_curves
@@ -36,6 +37,8 @@ PANELS = {
     "recall on the validation set": ["val_i2t_r1", "val_t2i_r1", "val_i2t_r10", "val_t2i_r10"],
     "temperature": ["train_temperature"],
 }
+ALIKE = 1.1
+"""Up to this ratio of their sizes, galleries of two sets are as hard as each other."""
 BASELINE_ROWS = 100_000
 """Rows that the linear maps are fitted on: more change their recall little, and cost minutes."""
 
@@ -75,7 +78,11 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
         "recall_1_above_ridge_interval": list(bootstrap_difference(ranks, baselines["ridge"])),
         "temperature": float(model.criterion.temperature),
     }
-    result["notes"] = [*_counted(chosen, result), *_notes(result, ending_of(folder))]
+    result["notes"] = [
+        *_counted(chosen, result),
+        *_other_galleries(sets.valid, config, result),
+        *_notes(result, ending_of(folder)),
+    ]
     main = split is None or name == "test"  # other splits leave the test's figures alone
     suffix = "" if main else f"-{'valid' if name == 'val' else name}"
     files = [folder.path / f"evaluation{suffix}.json", folder.path / "curves.html"]
@@ -168,6 +175,22 @@ def _counted(chosen: PairSet, result: Mapping[str, Any]) -> list[str]:
                 f"and {metrics[other]:.4f} over the {other_unit}"
             )
     return notes
+
+
+def _other_galleries(valid: PairSet, config: PairsConfig, result: Mapping[str, Any]) -> list[str]:
+    """Whether the validation set, whose score chose these weights, ranked against other numbers."""
+    texts = len(np.unique(text_numbers(valid))) if config.data.texts_repeat else valid.rows
+    there = {"images": len(np.unique(valid.ids)), "texts": texts}
+    metrics = result["metrics"]
+    here = {"images": int(metrics["t2i_gallery"]), "texts": int(metrics["i2t_gallery"])}
+    ratios = [max(here[name], there[name]) / min(here[name], there[name]) for name in here]
+    if max(ratios) <= ALIKE:
+        return []
+    return [
+        f"ranked among {here['images']:,} images and {here['texts']:,} texts, in the validation "
+        f"set among {there['images']:,} and {there['texts']:,}: recalls over galleries of other "
+        "sizes do not compare"
+    ]
 
 
 def _notes(result: Mapping[str, Any], ending: Ending | None) -> list[str]:
