@@ -57,9 +57,9 @@ class Ending:
         """What may make such a training better, where its score is too low."""
         if self.state != "done":
             return f"the training {self.how}: bring it to its end first"
-        others = "another optim.lr, a search (tunewright tune) or more data may"
+        others = "another optim.lr, a search (tunewright tune) or more data may help"
         if not self.whole:
-            patience = "training.patience, " if self.patience else ""
+            patience = "more training.patience, " if self.patience else ""
             return f"the training {self}: more epochs alone change nothing; {patience}{others}"
         if self.best is not None and self.best <= self.planned * (1 - LAST_SHARE):
             return f"best epoch {self.best} of {self.planned}, so more epochs help little; {others}"
