@@ -185,10 +185,9 @@ def _tensors(
     stamp = (pairs.images.path.stat().st_mtime_ns, pairs.texts.path.stat().st_mtime_ns)
     said = hash((pairs.ids.tobytes(), *map(str, pairs.metadata.get("texts") or ())))
     both = config.data.positives == "image_or_text" and training
-    key = _Key(
-        pairs, (pairs.images.path, pairs.texts.path, stamp, said, both, config.data.texts_repeat)
-    )
-    return _mapped(key, both, config.data.texts_repeat)
+    texts_repeat = config.data.texts_repeat and not training  # a loss asks for positives alone
+    key = _Key(pairs, (pairs.images.path, pairs.texts.path, stamp, said, both, texts_repeat))
+    return _mapped(key, both, texts_repeat)
 
 
 class _Key:
