@@ -16,6 +16,9 @@ from practice.pictures.made import made_run, opened
 import tunewright
 from tunewright.deliver import predict as module
 from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
+from tunewright.parts.classify import held_logits
+from tunewright.parts.classify.held_logits import held_labels
+from tunewright.parts.classify.views import IMAGE
 from tunewright.parts.images.store import as_uint8
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
@@ -134,6 +137,30 @@ def test_views_that_lower_the_accuracy_are_refused_unless_forced(tmp_path):
     assert forced["tta"]["gain"]["high"] < 0
     harmless = tunewright.predict("one", views="vflip,brightness=0.05", **options)
     assert harmless["tta"]["harmful"] == []
+
+
+def test_a_loss_of_one_picture_is_told_and_no_refusal(place, tmp_path, monkeypatch):
+    """The mirror image costs one of the 28 validation pictures, which chance may do as well."""
+
+    def mirrored_wrongly(classifier, views=(IMAGE,), **_):
+        labels = held_labels(classifier)
+        right = torch.nn.functional.one_hot(labels, len(classifier.classes)).float()
+        found = torch.stack([right] * len(views))  # [V, N, C]
+        if len(views) > 1:
+            found[1, 3] = 9.0 * right[3].roll(1)
+        return found
+
+    monkeypatch.setattr(held_logits, "held_logits", mirrored_wrongly)
+    found = predicted(place, tmp_path / "p.csv", tta=True)
+    assert (tmp_path / "p.csv").exists()
+    tta = found["tta"]
+    assert tta["gain"]["value"] == pytest.approx(-1 / 28)
+    assert tta["gain"]["high"] >= 0
+    assert tta["harmful"] == []
+    both = predicted(place, tmp_path / "q.csv", views="hflip,vflip")
+    [notice] = [text for text in both["notices"] if "cannot tell from none" in text]
+    assert "hflip 0.9643" in notice
+    assert "vflip" not in notice
 
 
 def test_without_its_training_data_a_run_still_predicts(place, tmp_path):

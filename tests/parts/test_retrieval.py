@@ -13,6 +13,7 @@ from tunewright.errors import DataError, Diverged
 from tunewright.parts.retrieval import (
     bootstrap_difference,
     bootstrap_interval,
+    other_averages,
     ranks,
     retrieval_ranks,
     retrieval_scores,
@@ -112,6 +113,35 @@ def test_a_text_shared_by_two_images_finds_either():
     assert strict.t2i[0] > merged.t2i[0] == 1
     assert (strict.i2t_gallery, merged.i2t_gallery) == (4, 3)
     assert len(merged.t2i) == 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_averages_over_texts_and_over_rows_are_those_of_plain_loops(data):
+    rows = data.draw(st.integers(2, 14))
+    labels = st.lists(st.integers(0, 4), min_size=rows, max_size=rows)
+    ids, text_ids = (torch.tensor(data.draw(labels)) for _ in range(2))
+    generator = torch.Generator().manual_seed(rows)
+    images, texts = (torch.randn(rows, 3, generator=generator) for _ in range(2))
+    found = retrieval_ranks(images, texts, ids, text_ids=text_ids)
+    averages = other_averages(found, ks=(1, 3))
+
+    by_text = {int(text): int(rank) for text, rank in zip(text_ids, found.t2i, strict=True)}
+    places = {i: n for n, i in enumerate(dict.fromkeys(ids.tolist()))}
+    by_row = [int(found.i2t[places[i]]) for i in ids.tolist()]
+    counts = [[given.tolist().count(i) for i in set(given.tolist())] for given in (ids, text_ids)]
+    expected = {}
+    for k in (1, 3):
+        if len(set(counts[1])) > 1:
+            expected[f"t2i_by_text_r{k}"] = sum(r <= k for r in by_text.values()) / len(by_text)
+        if len(set(counts[0])) > 1:
+            expected[f"i2t_by_row_r{k}"] = sum(r <= k for r in by_row) / rows
+    assert averages == pytest.approx(expected)
+
+
+def test_five_captions_an_image_have_one_average():
+    found = retrieval_ranks(*captioned(20, 5, noise=0.8))
+    assert other_averages(found) == {}
 
 
 def test_unique_rows_are_first_rows_in_order():

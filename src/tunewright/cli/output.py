@@ -21,6 +21,7 @@ from tunewright.config.compose import Composed
 from tunewright.config.show import shown
 from tunewright.errors import RunError
 from tunewright.runs.atomic import dump_yaml, read_yaml
+from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.quantities import duration
 from tunewright.spaces.space import Space
@@ -64,6 +65,10 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         console.print("The time for the search was up; the same command goes on with it.")
     if tuned.final is not None:
         _print_scores(console, tuned.final)
+    elif tuned.evaluation is not None:
+        ending = ending_of(folder.trial(best.number))
+        how = "" if ending is None else f": {ending}"
+        _line(console, f"no final training; measured below is trial {best.number}{how}")
     if tuned.evaluation is not None:
         _print_evaluated(console, tuned.evaluation)
     console.rule("files")
@@ -237,14 +242,19 @@ def _line(console: Console, text: str) -> None:
 
 def _print_scores(console: Console, trained: "Trained") -> None:
     goal = trained.metric
+    early = [ending is not None and not ending.whole for ending in trained.endings]
     for note in dict.fromkeys(note for outcome in trained.outcomes for note in outcome.notes):
         _line(console, f"note: {note}")
     if len(trained.scores) == 1:
         best = trained.outcomes[0]
+        ending = trained.endings[0]
+        how = ending.how if ending is not None and early[0] else "trained in full"
+        of = "" if ending is None else f" of {ending.planned}"
+        tries = f", in {best.attempt} attempts" if best.attempt > 1 else ""
         console.print(
-            f"trained in full: {goal} = {with_interval(trained.scores[0], best.interval)} "
+            f"{how}: {goal} = {with_interval(trained.scores[0], best.interval)} "
             "on the validation set "
-            f"(epoch {best.best_step}, {duration(best.seconds)})"
+            f"(best epoch {best.best_step}{of}, {duration(best.seconds)}{tries})"
         )
         return
     scores = ", ".join(figure(score) for score in trained.scores)
@@ -252,6 +262,9 @@ def _print_scores(console: Console, trained: "Trained") -> None:
         f"trained with {len(trained.scores)} seeds: {goal} = {trained.mean:.4f} "
         f"± {trained.spread:.4f} (standard deviation; {scores})"
     )
+    for folder, ending, is_early in zip(trained.folders, trained.endings, early, strict=True):
+        if is_early:
+            _line(console, f"{folder.path.name}: {ending}")
 
 
 def _print_evaluated(console: Console, result: Mapping[str, Any]) -> None:

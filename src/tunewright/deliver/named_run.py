@@ -9,6 +9,7 @@ from tunewright.errors import DataError, TunewrightError, did_you_mean
 from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_json
+from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
 
 FOREIGN = (".pt", ".pth", ".ckpt", ".pkl", ".bin", ".tar")
@@ -51,14 +52,18 @@ def named_run(name: Path, runs: Path) -> NamedRun:
 
 
 def with_state(folder: RunFolder, notes: tuple[str, ...] = ()) -> NamedRun:
-    """The run, and whether its training has come to its end.
+    """The run, and how its training ended, unless it trained all of its epochs.
 
     Raises DataError where it has not even come to its first weights.
     """
+    ending = ending_of(folder)
     outcome = folder.read_outcome()
     ended = folder.attempt == 0 or (outcome is not None and outcome.state in ENDED)  # 0: a soup
     if ended:
-        return NamedRun(folder, notes)
+        early = ending is not None and not ending.whole and folder.attempt > 0
+        return NamedRun(
+            folder, (*notes, f"the training of {folder.path} {ending}") if early else notes
+        )
     how = "has not ended" if outcome is None else f"ended as {outcome.state}"
     if _written(folder) == 0.0:
         raise DataError(
@@ -66,7 +71,8 @@ def with_state(folder: RunFolder, notes: tuple[str, ...] = ()) -> NamedRun:
             expected="a run that came to its first validation",
             remedy="The command that began it goes on with it.",
         )
-    return NamedRun(folder, (*notes, f"the training of {folder.path} {how}: its best so far"))
+    stands = how if ending is None else f"{ending}"
+    return NamedRun(folder, (*notes, f"the training of {folder.path} {stands}: its best so far"))
 
 
 def newest_run(runs: Path, able: Callable[[Recipe], bool], *, kind: str, expected: str) -> NamedRun:

@@ -18,6 +18,7 @@ from tunewright.runs.atomic import write_json
 if TYPE_CHECKING:
     from tunewright.parts.classify.classifier import Classifier
     from tunewright.parts.classify.ensemble import Blend
+    from tunewright.parts.classify.tta import Judged
     from tunewright.parts.images.table import ImageTable
 
 RECORD = "predicted.json"
@@ -61,8 +62,8 @@ def predict(
     """Predict every picture of `data` and write `image_id,label` to `output`.
 
     run: as `meant.meant` takes it. data: a folder, zip, CSV or manifest; None for the test set of
-    the training data. views: see `parts.classify.views.read_views`; such that lower the accuracy
-    on the validation set are refused unless `force`. logit_adjustment: tau of the post-hoc
+    the training data. views: see `parts.classify.views.read_views`; such that the validation set
+    shows to lower the accuracy are refused unless `force`. logit_adjustment: tau of the post-hoc
     correction for rare classes. category_ids: write the source's category ids, where it has them.
     skip_bad: unreadable pictures get the most frequent class instead of ending the call. Returns
     what was written, the gain of the views with its interval, and the seconds it took. Raises
@@ -128,6 +129,8 @@ def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
         write_probabilities(wanted.probabilities, table.ids, written, rows)
         files.append(str(wanted.probabilities))
     notices = list(table.notices)
+    if gain is not None and "notice" in gain:
+        notices.append(gain.pop("notice"))
     result = {
         "run": str(what.folder),
         "members": len(what.members),
@@ -213,17 +216,16 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
 
 
 def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
-    """What the views do to the accuracy on the validation set, with a paired interval.
+    """What the views do to the accuracy on the validation set, with paired intervals.
 
-    Raises ConfigError for views that lower it, DataError when it cannot be measured; with
-    `force`, the answer says so instead.
+    Raises ConfigError for views whose whole interval lies below 0, DataError when it cannot be
+    measured; with `force`, the answer says so instead.
     """
     from tunewright.parts.classify.held_logits import (
         check_same_pictures,
         held_labels,
         held_logits,
     )
-    from tunewright.parts.classify.intervals import bootstrap_differences
     from tunewright.parts.classify.tta import judge, sets_to_judge
 
     views = blend.views.all()
@@ -245,33 +247,45 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
         name: blend.scores([of_views[chosen] for of_views in logits])
         for name, chosen in sets_to_judge(views).items()
     }
-    judged = judge(scores, labels)
-    gain = bootstrap_differences(
-        labels.numpy(),
-        scores["all"].argmax(1).numpy(),
-        scores["image"].argmax(1).numpy(),
-        blend.members[0].class_counts.cpu().numpy(),
-    )["accuracy"]
+    judged = judge(scores, labels, blend.members[0].class_counts)
+    harmful = [name for name in judged.harmful if name != "all"]
     answer = {
         "pictures": len(labels),
         "plain": judged.plain,
         "with_views": judged.together,
-        "gain": asdict(gain),
+        "gain": asdict(judged.gains["all"]),
         "alone": dict(judged.alone),
-        "harmful": list(judged.harmful),
+        "alone_gain": {name: asdict(judged.gains[name]) for name in judged.alone},
+        "harmful": harmful,
     }
-    worse = list(judged.harmful) or (["all of them together"] if judged.gain < 0 else [])
+    worse = harmful or list(judged.harmful)
     if worse and not force:
-        accuracies = {**judged.alone, "all of them together": judged.together}
-        told_of = ", ".join(f"{name} {accuracies[name]:.4f}" for name in worse)
         raise ConfigError(
             f"views that lower the accuracy on the {len(labels)} validation pictures, "
-            f"{judged.plain:.4f} without them: {told_of}",
-            expected="views that do not",
+            f"{judged.plain:.4f} without them: {_each(judged, worse)}",
+            expected="views that do not, as far as these pictures can tell",
             remedy="Leave them out of --views (an image-and-flip --tta needs classes that look "
             "alike in a mirror), or --force.",
         )
+    lower = [name for name in judged.lower if name in judged.alone]
+    if lower and len(judged.alone) > 1:  # of a lone view the gain of all says it
+        answer["notice"] = (
+            f"views that lower the accuracy on the {len(labels)} validation pictures, "
+            f"{judged.plain:.4f} without them, by as little as these cannot tell from none: "
+            f"{_each(judged, lower)}"
+        )
     return answer
+
+
+def _each(judged: "Judged", names: Sequence[str]) -> str:
+    """`hflip 0.6923 (-0.0577 to 0.0000, paired)` of each view."""
+    accuracies = {**judged.alone, "all": judged.together}
+    shown = {"all": "all of them together"}
+    return ", ".join(
+        f"{shown.get(name, name)} {accuracies[name]:.4f} "
+        f"({judged.gains[name].low:+.4f} to {judged.gains[name].high:+.4f}, paired)"
+        for name in names
+    )
 
 
 def said_labels(labels: Sequence[str]) -> dict[str, int]:

@@ -30,7 +30,6 @@ TORCH_STORAGE = {
     "BFloat16Storage": "bfloat16",
 }
 CHUNK_BYTES = 1 << 26  # 64 MiB: large enough for full disk speed, small beside the machine
-HASH_CHUNK_BYTES = 1 << 18  # the hash passes over each chunk five times, so it stays in cache
 
 
 @dataclass(frozen=True)
@@ -138,30 +137,6 @@ def row_peaks(file: ArrayFile) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bo
     for chunk in row_chunks(file):
         peaks[chunk] = (bits[chunk] & without_sign).max(axis=1)
     return peaks >= infinity, peaks == 0
-
-
-def row_fingerprints(file: ArrayFile) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash of each row's bytes [rows], to find equal rows within and across files.
-
-    Each word is mixed with a constant of its column (two rounds of splitmix64, Steele et al.
-    2014) before the sum, so that permuted columns and flipped signs do not collide by design.
-    Comparable between files of one dtype and width only.
-    """
-    rows = read_rows(file)
-    bits = rows.view(f"<u{rows.itemsize}")
-    words = np.dtype("<u8") if file.row_bytes % 8 == 0 else bits.dtype
-    columns = file.row_bytes // words.itemsize
-    salt = np.random.default_rng(0).integers(1 << 64, size=columns, dtype=np.uint64)
-    found = np.empty(file.rows, dtype=np.uint64)
-    for chunk in row_chunks(file, HASH_CHUNK_BYTES):
-        mixed = np.array(bits[chunk]).view(words).astype(np.uint64)
-        mixed += salt
-        mixed ^= mixed >> np.uint64(30)
-        mixed *= np.uint64(0xBF58476D1CE4E5B9)
-        mixed ^= mixed >> np.uint64(27)
-        mixed *= np.uint64(0x94D049BB133111EB)
-        found[chunk] = mixed.sum(axis=1)
-    return found
 
 
 def content_hash(file: ArrayFile) -> str:

@@ -80,6 +80,7 @@ def best_ridge(
     valid_texts: Tensor,
     valid_ids: Tensor,
     *,
+    valid_text_ids: Tensor | None = None,
     relative_penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     chunk_rows: int = 8192,
 ) -> tuple[LinearMap, float]:
@@ -88,7 +89,8 @@ def best_ridge(
     relative_penalties: multiples of the mean eigenvalue of X^T X, so that one grid fits every
     number of rows and length of vectors. The training rows are read once for the whole grid; each
     penalty costs one solve and one retrieval at the width of the texts, so a validation set of
-    some thousand rows will do. Raises Diverged if an embedding is NaN.
+    some thousand rows will do. valid_text_ids: as `text_ids` of `retrieval_ranks`. Raises Diverged
+    if an embedding is NaN.
     """
     cross, image_mean, text_mean = _centred_product(train_images, train_texts, chunk_rows)
     gram, _, _ = _centred_product(train_images, train_images, chunk_rows)
@@ -99,7 +101,7 @@ def best_ridge(
 
     def recall(fitted: LinearMap) -> float:
         images, texts = fitted.images(valid_images), fitted.texts(valid_texts)
-        return retrieval_scores(images, texts, valid_ids)["recall_1"]
+        return retrieval_scores(images, texts, valid_ids, text_ids=valid_text_ids)["recall_1"]
 
     penalties = sorted((eigenvalue * relative for relative in relative_penalties), reverse=True)
     # `max` keeps the first of equals, and a generator holds one map at a time besides the best.

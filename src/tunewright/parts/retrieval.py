@@ -4,6 +4,10 @@ Ties are pessimistic: everything that scores as high as the best positive ranks 
 model that maps all inputs to one point scores 0, not 1. An image is in the gallery once however
 many captions it has. The recall@k of the CLIP paper, of open_clip (diagonal only) and of
 torchmetrics (the first tied item wins) differ from this on such data.
+
+Averages are the field's: image-to-text over images, text-to-image over caption rows, as on COCO and
+Flickr30k, so that a text which stands on several rows counts as often. Source: Karpathy and
+Fei-Fei, CVPR 2015; Faghri et al., BMVC 2018 (VSE++); CLIP_benchmark.
 """
 
 import math
@@ -24,13 +28,15 @@ class RetrievalRanks:
     """Ranks (from 1) of both directions, from which every score and interval follows.
 
     i2t: [U], one per unique image, in the order of their first rows. t2i: [N], one per row.
-    image_of_text: [N], the index into `i2t` of each row's image. i2t_gallery: how many texts an
-    image was ranked against; t2i_gallery: how many images a text was ranked against.
+    image_of_text: [N], the index into `i2t` of each row's image. text_of_row: [N], equal for rows
+    with the same text. i2t_gallery: how many texts an image was ranked against; t2i_gallery: how
+    many images a text was ranked against.
     """
 
     i2t: Tensor
     t2i: Tensor
     image_of_text: Tensor
+    text_of_row: Tensor
     i2t_gallery: int
     t2i_gallery: int
 
@@ -87,6 +93,7 @@ def retrieval_ranks(
         i2t=i2t,
         t2i=t2i[text_of_row],
         image_of_text=image_of_row,
+        text_of_row=text_of_row,
         i2t_gallery=len(texts),
         t2i_gallery=len(images),
     )
@@ -95,7 +102,7 @@ def retrieval_ranks(
 def scores_of_ranks(
     ranks: RetrievalRanks, *, ks: Sequence[int] = (1, 5, 10, 50)
 ) -> dict[str, float]:
-    """Summarise ranks; recalls are fractions.
+    """Summarise ranks; recalls are fractions, of images for i2t and of caption rows for t2i.
 
     Keys for each direction D in i2t, t2i: `D_r{k}` for each k (the share of queries ranked k or
     better), `D_mrr` (mean reciprocal rank), `D_median_rank`, `D_gallery` (no recall means anything
@@ -112,6 +119,25 @@ def scores_of_ranks(
     recalls = [scores[f"{name}_r{k}"] for name in directions for k in ks]
     scores["mean_recall"] = sum(recalls) / len(recalls)
     return scores
+
+
+def other_averages(
+    ranks: RetrievalRanks, *, ks: Sequence[int] = (1, 5, 10, 50)
+) -> dict[str, float]:
+    """The recalls of `scores_of_ranks` as averages over the other unit, where these may differ.
+
+    `t2i_by_text_r{k}`: over distinct texts, where some stand on more rows than others, so that a
+    common text counts once. `i2t_by_row_r{k}`: over rows, where some images have more than others,
+    so that an image counts as often as it has captions. Empty where all weights are equal.
+    """
+    averages: dict[str, float] = {}
+    if _uneven(ranks.text_of_row):
+        by_text = ranks.t2i[unique_rows(ranks.text_of_row)]
+        averages |= {f"t2i_by_text_r{k}": _recall(by_text, k) for k in ks}
+    if _uneven(ranks.image_of_text):
+        by_row = ranks.i2t[ranks.image_of_text]
+        averages |= {f"i2t_by_row_r{k}": _recall(by_row, k) for k in ks}
+    return averages
 
 
 def bootstrap_interval(
@@ -287,6 +313,12 @@ def _items(ids: Tensor) -> tuple[Tensor, Tensor]:
     position = torch.empty_like(appearance)
     position[appearance] = torch.arange(len(first), device=ids.device)
     return first[appearance], position[by_value]
+
+
+def _uneven(items: Tensor) -> bool:
+    """Whether some of the items [N], numbered from 0, stand on more rows than others."""
+    counts = torch.bincount(items)
+    return int(counts.min()) < int(counts.max())
 
 
 def _recall(ranks: Tensor, k: int) -> float:

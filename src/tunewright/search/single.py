@@ -13,6 +13,7 @@ from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, RunError
 from tunewright.executors.executor import Executor, Handle
 from tunewright.runs.atomic import write_json
+from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import Outcome, Request, places
@@ -47,6 +48,11 @@ class Trained:
             return 0.0
         squares = sum((score - self.mean) ** 2 for score in self.scores)
         return float((squares / (len(self.scores) - 1)) ** 0.5)
+
+    @property
+    def endings(self) -> tuple[Ending | None, ...]:
+        """How each of them ended: with all of its epochs, or stopped by patience before."""
+        return tuple(map(ending_of, self.folders))
 
     def best(self, direction: Literal["max", "min"]) -> RunFolder:
         """The folder of the best seed, of equal ones the first."""

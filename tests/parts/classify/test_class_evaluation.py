@@ -1,8 +1,10 @@
 """What an evaluation of a classifier says, against scikit-learn and against itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from practice.pictures.drawn import draw_set
@@ -109,6 +111,40 @@ def test_logit_adjustment_stands_beside_the_plain_scores(run, result):
     assert "balanced_accuracy" in result["logit_adjusted"]["above_plain"]
     none = evaluate(opened(run), run, logit_adjustment=0.0)["logit_adjusted"]
     assert none["metrics"] == pytest.approx(result["metrics"])
+
+
+@pytest.fixture(scope="module")
+def rare(tmp_path_factory: pytest.TempPathFactory):
+    """A run on a set with a frequent and two rare classes."""
+    place = tmp_path_factory.mktemp("frequencies")
+    draw_set(place / "data", (150, 30, 30))
+    return made_run(place / "run", place / "data", steps=10, test_split=0.3)
+
+
+def test_sets_with_other_class_frequencies_are_told_apart(rare):
+    classifier = opened(rare)
+    alike = evaluate(classifier, rare)
+    assert not alike["class_frequencies"]["differs"]
+    assert not [note for note in alike["notes"] if "not as frequent" in note]
+
+    test = classifier.sets.test
+    rows = np.concatenate([np.flatnonzero(test.labels == label)[:8] for label in range(3)])
+    classifier.__dict__["sets"] = replace(classifier.sets, test=test.take(np.sort(rows)))
+    result = evaluate(classifier, rare)
+    shift = result["class_frequencies"]
+    assert shift["differs"]
+    assert shift["distance"] == pytest.approx(150 / 210 - 1 / 3, abs=0.05)
+    held = held_logits(classifier)[0].argmax(1) == held_labels(classifier)
+    assert shift["accuracy"] == pytest.approx(
+        [result["metrics"]["accuracy"], float(held.double().mean())]
+    )
+    shares = np.bincount(held_labels(classifier).numpy(), minlength=3)
+    recalls = [row["recall"] for row in result["per_class"]]
+    weighted = np.average(recalls, weights=shares)
+    assert shift["accuracy_at_valid_frequencies"] == pytest.approx(weighted)
+    [note] = [note for note in result["notes"] if "not as frequent" in note]
+    assert f"{weighted:.4f} at the frequencies of the validation set" in note
+    assert "class_frequencies" not in evaluate(classifier, rare, "valid")
 
 
 def test_a_split_that_is_none_is_a_slip(run):

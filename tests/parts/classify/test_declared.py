@@ -35,3 +35,19 @@ def test_a_weight_is_missing(tmp_path):
     assert check(configured(folder, "loss=focal", "loss.alpha=[1,2,3]"))
     with pytest.raises(ConfigError, match=r"loss\.alpha has 2 numbers: expected 3, one for each"):
         check(configured(folder, "loss=focal", "loss.alpha=[1,2]"))
+
+
+def test_a_test_set_with_other_class_frequencies_is_told_before_anything_trains(tmp_path):
+    draw_set(tmp_path, (60, 40, 40))
+    lines = ["file,label,split"]
+    counts = {"blue": (20, 30, 8), "green": (20, 6, 8), "red": (20, 6, 8)}
+    for name, parts in counts.items():
+        splits = [s for s, n in zip(("train", "val", "test"), parts, strict=True) for _ in range(n)]
+        lines += [f"{name}/{row:03d}.png,{name},{split}" for row, split in enumerate(splits)]
+    (tmp_path / "index.csv").write_text("\n".join(lines))
+    notices = check(configured(tmp_path / "index.csv"))
+    assert [text for text in notices if "not as frequent in the test set" in text]
+    alike = "\n".join(line for line in lines if "blue/04" not in line and "blue/03" not in line)
+    (tmp_path / "alike.csv").write_text(alike)
+    notices = check(configured(tmp_path / "alike.csv"))
+    assert not [text for text in notices if "not as frequent in the test set" in text]

@@ -76,13 +76,31 @@ def test_the_mean_of_logits_and_of_probabilities():
     assert torch.equal(averaged(logits[:1], "probabilities"), logits[0])
 
 
-def test_a_view_that_lowers_the_accuracy_is_named():
-    labels = torch.tensor([0, 1, 0, 1])
-    good, bad = torch.eye(2)[labels], torch.eye(2)[1 - labels]
-    half = torch.where(torch.arange(4)[:, None] < 2, good, bad)
-    judged = judge({"image": half, "all": good, "hflip": good, "vflip": bad}, labels)
-    assert judged.harmful == ("vflip",)
-    assert (judged.plain, judged.together, judged.gain) == (0.5, 1.0, 0.5)
+def said(labels: torch.Tensor, wrong: int, start: int = 0) -> torch.Tensor:
+    """Scores that have all labels right but `wrong` of them, from `start` on."""
+    rows = torch.arange(len(labels))
+    return torch.eye(2)[torch.where((rows >= start) & (rows < start + wrong), 1 - labels, labels)]
+
+
+def test_a_view_that_is_shown_to_lower_the_accuracy_is_named():
+    labels = torch.arange(60) % 2
+    scores = {"image": said(labels, 20), "all": said(labels, 0)}
+    scores |= {"hflip": said(labels, 10), "vflip": said(labels, 50)}
+    judged = judge(scores, labels, torch.tensor([30, 30]))
+    assert (judged.harmful, judged.lower) == (("vflip",), ())
+    assert (judged.plain, judged.together) == (pytest.approx(2 / 3), 1.0)
+    assert judged.gains["all"].value == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("rows", "lost", "gained"), [(52, 1, 0), (17, 2, 1), (400, 12, 9)])
+def test_a_loss_that_the_pictures_cannot_tell_from_none_is_no_harm(rows, lost, gained):
+    labels = torch.arange(rows) % 2
+    view = said(labels, lost, start=gained)
+    scores = {"image": said(labels, gained), "hflip": view, "all": view}
+    judged = judge(scores, labels, torch.tensor([9, 9]))
+    assert judged.together < judged.plain
+    assert judged.harmful == ()
+    assert judged.lower == ("hflip", "all")
 
 
 def test_each_view_is_judged_beside_the_picture():

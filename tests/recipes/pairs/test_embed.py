@@ -4,6 +4,7 @@ import csv
 import io
 import sys
 import threading
+import types
 import zipfile
 from pathlib import Path
 
@@ -226,6 +227,48 @@ class TestEncoders:
         monkeypatch.setitem(sys.modules, "sentence_transformers", None)
         with pytest.raises(DataError, match=r'pip install "tunewright\[text\]"'):
             embed(folder, text_encoder="sentence_transformers")
+
+    def test_a_text_is_encoded_once_and_is_one_vector(self, folder, monkeypatch):
+        rows = read_table(folder)
+        rows[5]["text"] = f"  {rows[0]['text'].upper()} "
+        write_table(folder, rows)
+        asked = []
+
+        class Noisy:
+            """An encoder whose last bits depend on the place in the batch."""
+
+            def __init__(self, model):
+                pass
+
+            def encode(self, texts, **_):
+                asked.extend(texts)
+                lengths = np.array([[len(text), text.count("r"), 1.0] for text in texts])
+                return lengths * (1 + 1e-7 * np.arange(len(texts))[:, None])
+
+        library = types.SimpleNamespace(SentenceTransformer=Noisy)
+        monkeypatch.setitem(sys.modules, "sentence_transformers", library)
+        embed(folder, text_encoder="sentence_transformers")
+        spelled = [row["text"].strip().casefold() for row in rows]
+        assert sorted(text.casefold() for text in asked) == sorted(set(spelled))
+        found = read_rows(open_pairs(folder / "out", "all").texts)
+        for text in set(spelled):
+            same = [row for row, other in enumerate(spelled) if other == text]
+            assert len(np.unique(found[same], axis=0)) == 1
+
+    @pytest.mark.parametrize("encoder", ["classical", "timm"])
+    def test_equal_pixels_are_one_vector(self, folder, monkeypatch, encoder):
+        import timm
+
+        create = timm.create_model
+        monkeypatch.setattr(
+            timm, "create_model", lambda name, pretrained, **options: create(name, **options)
+        )
+        rows = read_table(folder)
+        write_table(folder, [*rows, *rows[:7]])
+        timms = {"image_model": "test_resnet", "batch_size": 3} if encoder == "timm" else {}
+        embed(folder, image_encoder=encoder, **timms)
+        for file in sides(folder):
+            assert np.array_equal(read_rows(file)[24:], read_rows(file)[:7])
 
     def test_timm_offline_and_unknown(self, folder, monkeypatch):
         import timm

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError
+from tunewright.parts.classify.class_frequencies import shift_notices
 from tunewright.parts.classify.class_groups import unmeasured
 from tunewright.parts.classify.config import ClassifyConfig
 from tunewright.parts.classify.loss_config import check_loss, loss_notices
@@ -62,6 +63,7 @@ def check(config: RunConfig) -> list[str]:
             decoded = build_store(every, size, progress=progress, skip_bad=skip_bad).notices
     return [
         *found.notices,
+        *([] if found.test is None else shift_notices(found.valid.counts, found.test.counts)),
         *decoded,
         kept.why,
         *check_weights(config.model),

@@ -11,6 +11,11 @@ from torch import Tensor
 from tunewright.errors import ConfigError
 from tunewright.parts.classify.baselines import baselines
 from tunewright.parts.classify.calibration import Calibration, calibrated, temperature
+from tunewright.parts.classify.class_frequencies import (
+    at_frequencies,
+    frequency_shift,
+    shift_note,
+)
 from tunewright.parts.classify.class_groups import coverage_notices, unmeasured
 from tunewright.parts.classify.class_pictures import Mistake, draw_mistakes
 from tunewright.parts.classify.held_logits import held_labels, held_logits
@@ -85,6 +90,8 @@ def evaluate(
     result["calibration"] = _calibrated(calibration, fitted_on)
     result["logit_adjusted"] = _adjusted(classifier, logits, labels, logit_adjustment)
     result["per_class"] = _per_class(classifier, metrics)
+    if name != "valid":
+        result["class_frequencies"] = _beside_validation(classifier, table, metrics)
     result["confusion"] = metrics.confusion().tolist()
     result["unmeasured"] = unmeasured(counts, table.counts)
     result["notes"] = _notes(classifier, table, result)
@@ -155,6 +162,24 @@ def _adjusted(
         "tau": tau,
         "metrics": _metrics(classifier, corrected, labels).compute(),
         "above_plain": {name: asdict(gains[name]) for name in COMPARED if name in gains},
+    }
+
+
+def _beside_validation(
+    classifier: "Classifier", table: ImageTable, metrics: ClassMetrics
+) -> dict[str, Any]:
+    """Whether the split's classes are as frequent as the validation set's; scores of both."""
+    held = _metrics(classifier, held_logits(classifier)[0], held_labels(classifier)).compute()
+    ours, valid = metrics.compute(), classifier.sets.valid.counts
+    shift = frequency_shift(table.counts, valid)
+    recalls = [row.recall for row in metrics.per_class()]
+    both = {name: [ours[name], held[name]] for name in ("accuracy", "balanced_accuracy")}
+    return {
+        "compared_with": "valid",
+        **asdict(shift),
+        "differs": shift.differs,
+        "accuracy_at_valid_frequencies": at_frequencies(recalls, table.counts, valid),
+        **both,
     }
 
 
@@ -238,6 +263,8 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
     notes = list(
         coverage_notices(counts, table.counts, classifier.sets.train.names, split=result["split"])
     )
+    if (frequencies := result.get("class_frequencies", {})).get("differs"):
+        notes.append(shift_note(result["split"], frequencies))
     for other, gains in result["above_baselines"].items():
         gain = gains["accuracy"]
         if gain["low"] <= 0:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tunewright.parts.classify.intervals import Difference, bootstrap_differences
 from tunewright.parts.classify.views import Mean, View
 
 
@@ -56,36 +57,44 @@ class Judged:
     """What views do to the accuracy on the validation set, for each alone and for all together.
 
     plain: of the picture itself. alone: of the picture with that one view, by its name.
-    together: of all. right, right_plain: which rows are then right, bool [N].
+    together: of all. gains: how much higher each of `alone` and `all` is than `plain`, in pairs.
     """
 
     plain: float
     alone: Mapping[str, float]
     together: float
-    right: Tensor
-    right_plain: Tensor
+    gains: Mapping[str, Difference]
 
     @property
     def harmful(self) -> tuple[str, ...]:
-        """Views that lower the accuracy, each averaged with the picture alone."""
-        return tuple(name for name, accuracy in self.alone.items() if accuracy < self.plain)
+        """Views whose whole interval lies below 0; `all` where that is so of all together.
+
+        A lower accuracy that the pictures cannot tell from an equal one is no harm.
+        """
+        return tuple(name for name, gain in self.gains.items() if gain.high < 0)
 
     @property
-    def gain(self) -> float:
-        """By how much all together raise the accuracy."""
-        return self.together - self.plain
+    def lower(self) -> tuple[str, ...]:
+        """Views that lower the accuracy, by as little as these pictures cannot tell from none."""
+        return tuple(name for name, gain in self.gains.items() if gain.value < 0 <= gain.high)
 
 
-def judge(scores: Mapping[str, Tensor], labels: Tensor) -> Judged:
+def judge(scores: Mapping[str, Tensor], labels: Tensor, class_counts: Tensor) -> Judged:
     """Compare views by their log-scores.
 
     scores: [N, C] by what was averaged: `image`, each other view (averaged with the image), and
-    `all`. labels: [N].
+    `all`. labels: [N]. class_counts: [C] training pictures.
     """
-    right = {name: found.argmax(1) == labels for name, found in scores.items()}
-    accuracy = {name: float(hits.double().mean()) for name, hits in right.items()}
+    said = {name: found.argmax(1).cpu().numpy() for name, found in scores.items()}
+    truth, counts = labels.cpu().numpy(), class_counts.cpu().numpy()
+    accuracy = {name: float((found == truth).mean()) for name, found in said.items()}
+    gains = {
+        name: bootstrap_differences(truth, found, said["image"], counts)["accuracy"]
+        for name, found in said.items()
+        if name != "image"
+    }
     alone = {name: accuracy[name] for name in scores if name not in ("image", "all")}
-    return Judged(accuracy["image"], alone, accuracy["all"], right["all"], right["image"])
+    return Judged(accuracy["image"], alone, accuracy["all"], gains)
 
 
 def sets_to_judge(views: Sequence[View]) -> dict[str, list[int]]:

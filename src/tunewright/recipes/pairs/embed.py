@@ -1,7 +1,7 @@
 """Embedding a user's own pictures and texts into a set of pairs."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,7 @@ from tunewright.parts.csv_rows import read_csv
 from tunewright.parts.images.pictures import Decoded, PictureSource
 from tunewright.recipes.pairs.classical import Floats
 from tunewright.recipes.pairs.files import save_pairs
+from tunewright.recipes.pairs.groups import numbered
 from tunewright.recipes.pairs.picture_encoders import PICTURE_ENCODERS
 from tunewright.recipes.pairs.text_encoders import TEXT_ENCODERS
 from tunewright.registry import Registry
@@ -87,8 +88,10 @@ def embed_folder(
             "The table has no split column, so the classical encoders chose their axes, without "
             "labels, from all rows."
         )
-    image_rows = pictures.finish(features, fit)
-    text_rows = embed_texts([row[text_column] for row in used], fit)
+    texts = [row[text_column] for row in used]
+    # One picture, and one text, is one vector: an encoder's last bits differ from batch to batch.
+    image_rows = pictures.finish(features, fit)[_first_rows([digest for _, digest in good])]
+    text_rows = embed_texts(texts, fit)[_first_rows(numbered(texts).tolist())]
     column = id_column or (GROUP_COLUMN if GROUP_COLUMN in used[0] else image_column)
     ids = _joined_ids([row[column] for row in used], [digest for _, digest in good])
     metadata = {
@@ -97,7 +100,7 @@ def embed_folder(
         "unique_images": len(set(ids)),
         "image_ids": ids,
         "source": f"{image_model or image_encoder} and {text_model or text_encoder}",
-        "texts": [row[text_column] for row in used],
+        "texts": texts,
         "image_root": os.path.relpath(images, target),
         "image_files": [row[image_column] for row in used],
     }
@@ -190,6 +193,12 @@ def _good(
             progress(number + 1, total)
     if not good:
         raise DataError("no row of the table has a usable picture", expected="at least one")
+
+
+def _first_rows(values: Sequence[Hashable]) -> list[int]:
+    """For each row the first one with the same value."""
+    first: dict[Hashable, int] = {}
+    return [first.setdefault(value, row) for row, value in enumerate(values)]
 
 
 def _joined_ids(given: Sequence[str], digests: Sequence[bytes]) -> list[str]:

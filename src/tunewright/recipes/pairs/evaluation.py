@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from tunewright.parts.retrieval import (
     RetrievalRanks,
     bootstrap_difference,
     bootstrap_interval,
+    other_averages,
     retrieval_ranks,
     scores_of_ranks,
 )
@@ -21,10 +23,12 @@ from tunewright.parts.score_intervals import interval_methods, wilson_notes
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.recipes.pairs.files import PairSet
 from tunewright.recipes.pairs.gallery import draw_retrieval
+from tunewright.recipes.pairs.groups import indistinct_texts, text_numbers
 from tunewright.recipes.pairs.sets import PairSets, open_sets
 from tunewright.recipes.pairs.setup import PairTask, evaluation_batches, make_model
 from tunewright.report.figures import write_curves
 from tunewright.runs.atomic import write_json
+from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.training.checkpoint import load_weights
@@ -34,6 +38,8 @@ PANELS = {
     "recall on the validation set": ["val_i2t_r1", "val_t2i_r1", "val_i2t_r10", "val_t2i_r10"],
     "temperature": ["train_temperature"],
 }
+ALIKE = 1.1
+"""Up to this ratio of their sizes, galleries of two sets are as hard as each other."""
 BASELINE_ROWS = 100_000
 """Rows that the linear maps are fitted on: more change their recall little, and cost minutes."""
 
@@ -62,7 +68,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
             metrics.update(arrays)
             passed.append(arrays)
     ranks = metrics.ranks()
-    scores = scores_of_ranks(ranks)
+    scores = _scores(ranks)
     baselines = _baselines(sets, chosen, config)
     intervals = {f"recall_{k}": _interval(ranks, k) for k in (1, 10)}
     means = {f"recall_{k}": (scores[f"i2t_r{k}"] + scores[f"t2i_r{k}"]) / 2 for k in (1, 10)}
@@ -72,11 +78,15 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
         "metrics": scores,
         **{f"{metric}_interval": list(ends) for metric, ends in intervals.items()},
         "interval_methods": interval_methods(means, intervals),
-        "baselines": {name: scores_of_ranks(found) for name, found in baselines.items()},
+        "baselines": {name: _scores(found) for name, found in baselines.items()},
         "recall_1_above_ridge_interval": list(bootstrap_difference(ranks, baselines["ridge"])),
         "temperature": float(model.criterion.temperature),
     }
-    result["notes"] = _notes(result)
+    result["notes"] = [
+        *_counted(chosen, result),
+        *_other_galleries(sets.valid, config, result),
+        *_notes(result, ending_of(folder)),
+    ]
     main = split is None or name == "test"  # other splits leave the test's figures alone
     suffix = "" if main else f"-{'valid' if name == 'val' else name}"
     files = [folder.path / f"evaluation{suffix}.json", folder.path / "curves.html"]
@@ -103,6 +113,11 @@ def _chosen(sets: PairSets, split: str | None) -> tuple[PairSet, str]:
     return chosen, split
 
 
+def _scores(ranks: RetrievalRanks) -> dict[str, float]:
+    """Scores as the field averages them, then the other averages, where they may differ."""
+    return scores_of_ranks(ranks) | other_averages(ranks)
+
+
 def _interval(ranks: RetrievalRanks, k: int) -> tuple[float, float]:
     return bootstrap_interval(ranks.i2t, ranks.t2i, ranks.image_of_text, k=k)
 
@@ -122,6 +137,7 @@ def _baselines(sets: PairSets, chosen: PairSet, config: PairsConfig) -> dict[str
             valid.images[:5000].float(),
             valid.texts[:5000].float(),
             valid.ids[:5000, 0],
+            valid_text_ids=valid.ids[:5000, 1],
         )[0],
     }
     return {
@@ -138,13 +154,57 @@ def _whole(batches: Any) -> tuple[Tensor, Tensor, Tensor]:
     return images, texts, ids
 
 
-def _notes(result: Mapping[str, Any]) -> list[str]:
-    """What a reader of the figures must know."""
+def _counted(chosen: PairSet, result: Mapping[str, Any]) -> list[str]:
+    """What was averaged, where equal texts or images stand on several rows."""
+    metrics = result["metrics"]
+    images, texts = int(metrics["t2i_gallery"]), int(metrics["i2t_gallery"])
+    notes = []
+    if texts < chosen.rows:
+        by = "captions (case and spaces aside)" if "texts" in chosen.metadata else "embeddings"
+        notes.append(f"{texts:,} distinct texts on {chosen.rows:,} caption rows, by their {by}")
+    if (tied := indistinct_texts(chosen)) > 0:
+        notes.append(
+            f"{tied:,} texts have the embedding of another text: no model can tell them apart, and "
+            "each tie counts as a miss"
+        )
+    averages = (
+        ("text-to-image", "t2i_r1", f"{chosen.rows:,} caption rows"),
+        ("image-to-text", "i2t_r1", f"{images:,} images"),
+    )
+    others = (("t2i_by_text_r1", f"{texts:,} distinct texts"), ("i2t_by_row_r1", "caption rows"))
+    for (way, name, unit), (other, other_unit) in zip(averages, others, strict=True):
+        if other in metrics:
+            notes.append(
+                f"{way} R@1 is {metrics[name]:.4f} over the {unit}, as on COCO and Flickr30k, "
+                f"and {metrics[other]:.4f} over the {other_unit}"
+            )
+    return notes
+
+
+def _other_galleries(valid: PairSet, config: PairsConfig, result: Mapping[str, Any]) -> list[str]:
+    """Whether the validation set, whose score chose these weights, ranked against other numbers."""
+    texts = len(np.unique(text_numbers(valid))) if config.data.texts_repeat else valid.rows
+    there = {"images": len(np.unique(valid.ids)), "texts": texts}
+    metrics = result["metrics"]
+    here = {"images": int(metrics["t2i_gallery"]), "texts": int(metrics["i2t_gallery"])}
+    ratios = [max(here[name], there[name]) / min(here[name], there[name]) for name in here]
+    if max(ratios) <= ALIKE:
+        return []
+    return [
+        f"ranked among {here['images']:,} images and {here['texts']:,} texts, in the validation "
+        f"set among {there['images']:,} and {there['texts']:,}: recalls over galleries of other "
+        "sizes do not compare"
+    ]
+
+
+def _notes(result: Mapping[str, Any], ending: Ending | None) -> list[str]:
+    """How the heads stand beside a linear map, and what may help where they are worse."""
     ridge = result["baselines"]["ridge"]["recall_1"]
     low, high = result["recall_1_above_ridge_interval"]
     above = f"R@1 {result['metrics']['recall_1'] - ridge:+.3f} ({low:+.3f} to {high:+.3f}, paired)"
     if high < 0:
-        said = f"worse than ridge, a linear map: {above}; train longer, or on more data"
+        advice = "train longer, or on more data" if ending is None else ending.advice
+        said = f"worse than ridge, a linear map: {above}; {advice}"
     elif low <= 0:
         said = f"not distinguishable from ridge, a linear map: {above}"
     else:

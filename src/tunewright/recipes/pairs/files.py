@@ -26,9 +26,9 @@ from tunewright.parts.array_files import (
     content_hash,
     create_rows,
     describe,
-    row_fingerprints,
     row_peaks,
 )
+from tunewright.parts.equal_rows import equal_rows
 from tunewright.parts.strict_json import read_strict_json
 from tunewright.runs.stamp import Stamp, file_stamp
 
@@ -138,20 +138,18 @@ def integer_ids(*sets: PairSet) -> tuple[npt.NDArray[np.int64], ...]:
 
 
 def check_leaks(train: PairSet, others: Sequence[PairSet]) -> None:
-    """Refuse sets that share an image with `train`, by its id or by the bytes of its row.
+    """Refuse sets that share an image with `train`, by its id or its embedding up to rounding.
 
     Called before training, because a score on images that were trained on means nothing.
     Raises DataError with counts and examples.
     """
     _same_kind_of_ids((train, *others))
-    known_rows = row_fingerprints(train.images)
     for other in others:
         same_id = np.isin(other.ids, train.ids)
-        comparable = other.images.dtype == train.images.dtype
-        comparable &= other.images.width == train.images.width
         same_row = np.zeros(other.rows, dtype=np.bool_)
-        if comparable:
-            same_row = np.isin(row_fingerprints(other.images), known_rows)
+        if (other.images.dtype, other.images.width) == (train.images.dtype, train.images.width):
+            known, numbers = np.split(equal_rows(train.images, other.images), [train.rows])
+            same_row = np.isin(numbers, known)
         leaked = same_id | same_row
         if leaked.any():
             raise DataError(

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tunewright.config.section import Section
-from tunewright.parts.array_files import row_fingerprints
 from tunewright.parts.contrastive import LOSSES, ContrastiveLoss
 from tunewright.parts.embeddings import PairBatches, open_tensor
 from tunewright.parts.heads import HEADS
@@ -22,7 +21,7 @@ from tunewright.parts.retrieval import (
 )
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.files import PairSet, integer_ids
-from tunewright.recipes.pairs.groups import image_and_text_groups
+from tunewright.recipes.pairs.groups import image_and_text_groups, text_numbers
 from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.recipes.pairs.sets import PairSets, open_sets
 from tunewright.training.device_memory import free_device_bytes
@@ -184,13 +183,14 @@ def _tensors(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mapped embeddings of a set, and its ids [N, 2]."""
     both = config.data.positives == "image_or_text" and training
+    texts_repeat = config.data.texts_repeat and not training  # a loss asks for positives alone
     files = (pairs.images.path, pairs.texts.path, pairs.stamps)
-    key = _Key(pairs, (*files, both, config.data.texts_repeat))
-    return _mapped(key, both, config.data.texts_repeat)
+    key = _Key(pairs, (*files, both, texts_repeat))
+    return _mapped(key, both, texts_repeat)
 
 
 class _Key:
-    """A set that is equal to itself while its files are the same."""
+    """A set that is equal to itself while its files and metadata are the same."""
 
     def __init__(self, pairs: PairSet, identity: tuple[Any, ...]) -> None:
         self.pairs, self.identity = pairs, identity
@@ -207,9 +207,6 @@ def _mapped(key: _Key, both: bool, texts_repeat: bool) -> tuple[Tensor, Tensor, 
     """Kept by a warm worker, so that the next trial on the same data has nothing to read."""
     pairs = key.pairs
     positives = image_and_text_groups(pairs) if both else integer_ids(pairs)[0]
-    if texts_repeat:
-        _, texts = np.unique(row_fingerprints(pairs.texts), return_inverse=True)
-    else:
-        texts = np.arange(pairs.rows)
+    texts = text_numbers(pairs) if texts_repeat else np.arange(pairs.rows)
     ids = torch.from_numpy(np.stack([positives, texts], axis=1).astype(np.int64))
     return open_tensor(pairs.images), open_tensor(pairs.texts), ids

@@ -7,6 +7,7 @@ import numpy as np
 
 from tunewright.errors import DataError
 from tunewright.recipes.pairs.classical import Floats, Mask, embed_texts
+from tunewright.recipes.pairs.groups import numbered
 from tunewright.recipes.pairs.picture_encoders import OFFLINE
 from tunewright.registry import Registry
 
@@ -23,7 +24,7 @@ def classical(*, dimensions: int = 512) -> TextEncoder:
 
 @TEXT_ENCODERS
 def sentence_transformers(*, model: str = "all-MiniLM-L6-v2", batch_size: int = 64) -> TextEncoder:
-    """Any text model of the sentence-transformers library, as unit vectors.
+    """Any text model of the sentence-transformers library, as unit vectors; each text once.
 
     Raises DataError when the library is not installed or the weights cannot be had.
     """
@@ -43,7 +44,9 @@ def sentence_transformers(*, model: str = "all-MiniLM-L6-v2", batch_size: int = 
         ) from error
 
     def encode(texts: Sequence[str], _: Mask) -> Floats:
-        found = network.encode(list(texts), batch_size=batch_size, normalize_embeddings=True)
-        return np.asarray(found, dtype=np.float32)
+        _, first, number = np.unique(numbered(texts), return_index=True, return_inverse=True)
+        distinct = [texts[row] for row in first]
+        found = network.encode(distinct, batch_size=batch_size, normalize_embeddings=True)
+        return np.asarray(found, dtype=np.float32)[number]
 
     return encode
