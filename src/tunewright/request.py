@@ -8,7 +8,8 @@ from typing import Any
 
 from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
-from tunewright.config.tree import Tree, get, put
+from tunewright.config.tree import Tree, put
+from tunewright.config.typed import as_typed
 from tunewright.errors import UsageError
 from tunewright.recipes.find import find_recipe, recipe_names
 from tunewright.recipes.flags import as_override, places
@@ -16,6 +17,7 @@ from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bound
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
+from tunewright.search.around import left_by
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
 
 
@@ -78,10 +80,12 @@ def understand(
             )
         typed.files.append(config)
     trees = [(file, read_yaml(file)) for file in typed.files]
+    stored: set[Path] = set()
     if typed.recipe is None and not trees and otherwise is not None:
         found = otherwise()
         trees = list(found.trees)
-        typed.overrides[:0] = [f"{path}={_quoted(v)}" for path, v in found.settings.items()]
+        stored = {file for file, _ in trees}
+        typed.overrides[:0] = [f"{path}={as_typed(v)}" for path, v in found.settings.items()]
     recipe = _recipe(typed, trees, command)
     own, flags = places(typed.flags, recipe, command, options)
     if "config" in own:
@@ -104,7 +108,7 @@ def understand(
                 )
             config_dir, config_name = config_dir or file.parent, file.stem
         else:
-            layers.append(Layer(file, tree))
+            layers.append(Layer(file, tree, file in stored))
     if space is not None:
         if spaces:
             raise UsageError(f"{spaces[0][0]} and --space {space} together", expected="one space")
@@ -114,21 +118,30 @@ def understand(
             spaces.append((space, read_yaml(space)))
     if len(spaces) > 1 or len(layers) > 1:
         raise UsageError(f"{len(typed.files)} files", expected="one configuration and one space")
+    notices: tuple[str, ...] = ()
+    searches = command in ("tune", "plan", "space")
+    around = next((left for one in trees if (left := left_by(*one))), None) if searches else None
+    if around is not None:
+        notices = (f"this searches around {around.file}",)
+        if around.is_known:
+            layers.insert(0, Layer(*around.settings(), stored=True))
+            typed.overrides[:0] = [f"{p}={as_typed(v)}" for p, v in around.reserved().items()]
+        if not spaces and around.is_known:
+            spaces.append(around.space())
+            notices = (f"{notices[0]}, in the space of the study that left it",)
     given = None
     for file, tree in spaces:
         given = parse_space(tree, file, recipe.aliases)
-        layers.append(Layer(file, _settings(given, recipe)))
+        layers.append(Layer(file, _settings(given, recipe), file in stored))
     overrides = [
         *typed.overrides,
         *(as_override(n, v, recipe, command, options) for n, v in flags),
     ]
-    overrides += [f"{path}={_quoted(v)}" for path, v in (settings or {}).items() if v is not None]
-    notices: tuple[str, ...] = ()
+    overrides += [f"{path}={as_typed(v)}" for path, v in (settings or {}).items() if v is not None]
     named = any(override.startswith("study.name=") for override in overrides)
-    if command in ("tune", "plan") and not named and (around := _around(trees)) is not None:
-        file, name = around
-        overrides.append(f"study.name={_quoted(name)}")
-        notices = (f"the study is called {name}: it searches around {file}; --name says otherwise",)
+    if around is not None and command != "space" and not named:
+        overrides.append(f"study.name={as_typed(around.name)}")
+        notices = (f"{notices[0]}; the study is called {around.name}: --name says otherwise",)
     composed = compose(
         recipe,
         overrides,
@@ -152,19 +165,6 @@ def resuming(words: Sequence[str], config: Path) -> Request:
             expected="overrides alone, since the run has its configuration",
         )
     return understand(words, command="train", config=config)
-
-
-def _around(trees: Sequence[tuple[Path, Tree]]) -> tuple[Path, str] | None:
-    """A configuration that a study left, and what a search around it is called.
-
-    Under the recipe's name it would be the study that the file came from, which is finished.
-    """
-    for file, tree in trees:
-        for folder in (file.parent, file.parent.parent):
-            left = (folder / "study.yaml").exists() and "recipe" in tree
-            if left and get(tree, "study.name") is None:
-                return file, f"{folder.resolve().name}-around-{file.stem.removesuffix('_config')}"
-    return None
 
 
 def function_request(words: Sequence[Any], space: object, settings: Mapping[str, Any]) -> Request:
@@ -298,15 +298,3 @@ def _check_direction(given: SpaceFile, recipe: Recipe, composed: Composed) -> No
             expected=f"its {goal.direction}",
             remedy="Name the metric of the file's direction, such as goal=METRIC.",
         )
-
-
-def _quoted(value: Any) -> str:
-    """A value in the grammar of overrides."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_quoted, value))}]"
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

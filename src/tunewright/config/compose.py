@@ -39,6 +39,7 @@ from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, source_of, sources_in
 from tunewright.config.tree import Tree, flatten, get, merged, put
+from tunewright.config.typed import Typed, held_in_stages, unchanged, without_other_ways
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 
@@ -57,6 +58,10 @@ class Composed:
     """The paths that overrides set, so that a space can leave them alone."""
     reserved: Mapping[str, Any] = field(default_factory=dict)
     """Typed values of other kinds than a section's own, for trials that choose those kinds."""
+    written: Mapping[str, Source] = field(default_factory=dict)
+    """The paths that files of the user's set, and where: at these a search begins."""
+    outweighed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What stages ship for paths that were typed, which therefore does not hold there."""
 
 
 def compose(
@@ -88,11 +93,18 @@ def compose(
     composed = _composed_groups if config_dir else _composed_once
     found = composed(top, tuple(groups.values()), tuple(folders))
     tree, sources = in_our_spelling(*found, recipe)
+    as_left: set[str] = set()
     for part in parts:
-        tree, sources = laid_over(tree, sources, part)
+        as_left = as_left.difference(part.sources).union(unchanged(part, tree))
+        tree, sources = laid_over(*without_other_ways(tree, sources, part), part)
     paths = {path for part in typed for path in part.sources}
     kinds = {f"{group}.type" for group in chosen} & leaves(recipe.config).keys()
-    return _finished(tree, sources, recipe, frozenset(paths | kinds), reserving)
+    users = Typed(
+        (recipe.conf, *recipe.groups, SHARED),
+        frozenset(layer.file for layer in layers if layer.stored),
+        frozenset(as_left),
+    )
+    return _finished(tree, sources, recipe, frozenset(paths | kinds), reserving, users)
 
 
 def _finished(
@@ -101,8 +113,10 @@ def _finished(
     recipe: Configurable,
     typed: frozenset[str],
     reserving: bool,
+    users: Typed,
 ) -> Composed:
-    tree = with_kinds(_resolved(tree), recipe.config)
+    tree, outweighed = held_in_stages(_resolved(tree), sources, users)
+    tree = with_kinds(tree, recipe.config)
     kept, foreign = without_foreign_keys(tree, recipe.config)
     notices, reserved = [], {}
     for path, owners in foreign.items():
@@ -122,7 +136,8 @@ def _finished(
     complete = config.model_dump(mode="json")
     for stage in complete["stages"]:
         _check_stage(stage, complete, sources, recipe)
-    return Composed(config, complete, sources, tuple(notices), typed, reserved)
+    written = {path: source for path, source in sources.items() if users.in_file(source)}
+    return Composed(config, complete, sources, tuple(notices), typed, reserved, written, outweighed)
 
 
 def _check_stage(

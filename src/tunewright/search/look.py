@@ -111,14 +111,14 @@ def locate(
     command: str = "analyze",
 ) -> Place:
     """Where the study lies that is named as for `look`. command: what the remedy shall say."""
-    if study is not None and Path(study).is_file():
+    if study is not None and Path(study).is_file() and not is_study(study, runs):
         storage, study = f"sqlite:///{Path(study).resolve()}", None
     elif study is not None and "://" in study:
         storage, study = study, None
     given = None
     if storage is not None:
         given = absolute_url(storage if "://" in storage else f"sqlite:///{storage}")
-        if study is None or not _is_study(study, runs):
+        if study is None or not is_study(study, runs):
             file = sqlite_file(given)
             if file is not None and not file.exists():
                 raise StudyError(f"{file} does not exist", expected="the database of a study")
@@ -129,7 +129,8 @@ def locate(
     return Place(url, str(settings["name"]), folder)
 
 
-def _is_study(study: str, runs: Path) -> bool:
+def is_study(study: str, runs: Path) -> bool:
+    """Whether there is a study's folder of this name, or in `runs`."""
     return any((path / "study.yaml").exists() for path in (Path(study), runs / study))
 
 

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.leaves import leaves
-from tunewright.config.tree import Tree, copied, drop, flatten
+from tunewright.config.tree import Tree, flatten
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import TrialState
 from tunewright.search.address import absolute_url, without_password
+from tunewright.search.around import stored_configuration
 from tunewright.search.fitting import Candidate, Misfit
 from tunewright.search.foreign import SQLITE, foreign_study
-from tunewright.search.look import Place, locate
+from tunewright.search.look import Place, is_study, locate
 from tunewright.search.past import Past, Stored
 from tunewright.search.prepare import Prepared
 from tunewright.search.rebase import REBASED, candidate
@@ -47,7 +48,7 @@ class Source:
 
 def located(study: str, runs: Path) -> Place:
     """A study by its name under `runs`, its folder, its database file, or `URL#NAME`."""
-    if "://" in study or Path(study).is_file():
+    if "://" in study or (Path(study).is_file() and not is_study(study, runs)):
         return storage_at(study)
     return locate(study, runs=runs, command="tune --from")
 
@@ -90,12 +91,8 @@ def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[s
             f"{without_password(study)} is a database alone",
             expected="a recipe or a configuration beside it, such as tunewright tune pairs --from",
         )
-    stored = read_yaml(folder.settings)
-    tree = copied(stored["configuration"])
-    for path in ("study.name", "study.storage"):  # those are of the old study alone
-        drop(tree, path)
-    files = [(folder.settings, tree), (folder.space, read_yaml(folder.space))]
-    return files, stored.get("reserved") or {}
+    files = [stored_configuration(folder), (folder.space, read_yaml(folder.space))]
+    return files, read_yaml(folder.settings).get("reserved") or {}
 
 
 def own_study(study: str, recipe: Recipe, prepared: Prepared, runs: Path) -> Source:

@@ -17,6 +17,7 @@ from tunewright.search.carry import carry, started_from
 from tunewright.search.evaluation import evaluated
 from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
+from tunewright.search.lengths import long_warmup
 from tunewright.search.lock import FolderLock, refuse_if_alive
 from tunewright.search.loop import Ending
 from tunewright.search.prepare import (
@@ -64,6 +65,7 @@ def tune(
     watch = watch or Watch()
     prepared = prepare(recipe, composed, given=given, runs=runs)
     prepared, sources = started_from(recipe, prepared, from_, imports, runs)
+    composed = prepared.composed
     for notice in prepared.notices:
         watch.notice(notice)
     lock = FolderLock(prepared.folder.path)
@@ -112,7 +114,8 @@ def train(
     """Train one configuration in full, by one seed or several; the same call resumes."""
     watch = watch or Watch()
     require(composed.config.trackers.names)
-    for notice in [*composed.notices, *recipe.check_data(composed.config)]:
+    too_long = long_warmup(composed.config, composed.sources, "the training")
+    for notice in [*composed.notices, *recipe.check_data(composed.config), *too_long]:
         watch.notice(notice)
     metric = recipe.goals(composed.config)[0].metric
     if name is not None:

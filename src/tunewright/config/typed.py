@@ -1,0 +1,102 @@
+"""What a user types outweighs what the product ships: told apart, and held to in every stage.
+
+Typed is what stands on the command line, in a file of the user's, or in a folder of groups of
+theirs. What a run or a study wrote down was not typed, as far as nobody changed it since.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tunewright.config.layers import Part
+from tunewright.config.schema import OF_STUDIES, RunConfig
+from tunewright.config.sources import Source, source_of
+from tunewright.config.tree import Tree, copied, drop, flatten, get
+
+ONE_OF = (("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fraction"),)
+"""Keys that say one thing in several ways: setting one ends what was set of the others before."""
+
+
+class Typed(NamedTuple):
+    """Which sources are a user's.
+
+    shipped: folders of the product and of recipes. stored: files of studies. unchanged: paths
+    that stand in a file as a run left them.
+    """
+
+    shipped: tuple[Path, ...]
+    stored: frozenset[Path] = frozenset()
+    unchanged: frozenset[str] = frozenset()
+
+    def in_file(self, source: Source) -> bool:
+        """Whether a value was set in a file of the user's."""
+        file = source.file
+        return (
+            file is not None
+            and file not in self.stored
+            and not any(file.is_relative_to(folder) for folder in self.shipped)
+        )
+
+    def at(self, path: str, sources: Mapping[str, Source]) -> bool:
+        """Whether the value at a path was typed."""
+        source = source_of(sources, path)
+        return source.override is not None or (self.in_file(source) and path not in self.unchanged)
+
+
+def held_in_stages(
+    tree: Tree, sources: Mapping[str, Source], typed: Typed
+) -> tuple[Tree, dict[str, dict[str, Any]]]:
+    """The tree without what a stage ships for keys that were typed; and that, by stage and path.
+
+    What was typed for the stage itself stays.
+    """
+    held, outweighed = copied(tree), {}
+    for stage, replaced in tree.get("stages", {}).items():
+        if not isinstance(replaced, Mapping):
+            continue
+        gone = {
+            path: value
+            for path, value in flatten(replaced).items()
+            if typed.at(path, sources) and not typed.at(f"stages.{stage}.{path}", sources)
+        }
+        for path in gone:
+            drop(held, f"stages.{stage}.{path}")
+        if gone:
+            outweighed[stage] = gone
+    return held, outweighed
+
+
+def unchanged(part: Part, below: Mapping[str, Any]) -> Iterable[str]:
+    """The paths of a file that a run left which nobody changed: they are as what lies below.
+
+    None of a file that leaves out whole sections, as only people do.
+    """
+    if not (RunConfig.model_fields.keys() - set(OF_STUDIES)) <= part.tree.keys():
+        return ()
+    return [path for path, value in flatten(part.tree).items() if get(below, path) == value]
+
+
+def without_other_ways(
+    tree: Tree, sources: Mapping[str, Source], part: Part
+) -> tuple[Tree, dict[str, Source]]:
+    """What lies below `part`, without other ways in which it says the same."""
+    said = {path for path, value in flatten(part.tree).items() if value is not None}
+    ended = [path for ways in ONE_OF if said.intersection(ways) for path in ways]
+    left = copied(tree)
+    for path in ended:
+        drop(left, path)
+    return left, {path: source for path, source in sources.items() if path not in ended}
+
+
+def as_typed(value: Any) -> str:
+    """A value in the grammar of overrides."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_typed, value))}]"
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
