@@ -40,9 +40,11 @@ def test_by_its_folder_or_by_the_weights_in_it(run: Path, tmp_path: Path) -> Non
     assert named_run(run / "checkpoints" / "best.safetensors", tmp_path).folder.path == run
 
 
-@pytest.mark.parametrize("newest", ["flowers", "train-flowers", "train-flowers-2"])
-def test_a_recipes_name_is_its_newest_run(tmp_path: Path, newest: str) -> None:
-    for name in ("flowers", "train-flowers", "train-flowers-2", "train-flowers-mine"):
+@pytest.mark.parametrize("newest", ["train-flowers", "train-flowers-2", "train-flowers-10"])
+def test_a_recipes_name_is_the_newest_of_its_runs_without_a_name(
+    tmp_path: Path, newest: str
+) -> None:
+    for name in ("train-flowers", "train-flowers-2", "train-flowers-10", "train-flowers-mine"):
         make_run(tmp_path / name, written=2e9 if name == newest else 1e9)
     found = named_run(Path("flowers"), tmp_path)
     assert found.folder.path == tmp_path / newest

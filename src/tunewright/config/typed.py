@@ -69,23 +69,33 @@ def held_in_stages(
 def unchanged(part: Part, below: Mapping[str, Any]) -> Iterable[str]:
     """The paths of a file that a run left which nobody changed: they are as what lies below.
 
-    None of a file that leaves out whole sections, as only people do.
+    None of a file that leaves out whole sections, as only people do; nor what it has for stages,
+    which no run has.
     """
-    if not (RunConfig.model_fields.keys() - set(OF_STUDIES)) <= part.tree.keys():
+    if not _is_whole(part):
         return ()
-    return [path for path, value in flatten(part.tree).items() if get(below, path) == value]
+    left = {path: v for path, v in flatten(part.tree).items() if not path.startswith("stages.")}
+    return [path for path, value in left.items() if get(below, path) == value]
 
 
-def without_other_ways(
+def given_way(
     tree: Tree, sources: Mapping[str, Source], part: Part
 ) -> tuple[Tree, dict[str, Source]]:
-    """What lies below `part`, without other ways in which it says the same."""
+    """What lies below `part`, without what it says in another way, or says the whole of."""
     said = {path for path, value in flatten(part.tree).items() if value is not None}
     ended = [path for ways in ONE_OF if said.intersection(ways) for path in ways]
+    if _is_whole(part) and "stages" in part.tree:
+        ended.append("stages")
     left = copied(tree)
     for path in ended:
         drop(left, path)
-    return left, {path: source for path, source in sources.items() if path not in ended}
+    gone = tuple(f"{path}." for path in ended)
+    return left, {path: s for path, s in sources.items() if not f"{path}.".startswith(gone)}
+
+
+def _is_whole(part: Part) -> bool:
+    """Whether a file has every section of a run, as files do that a run, a study or `show` left."""
+    return part.tree.keys() >= RunConfig.model_fields.keys() - set(OF_STUDIES)
 
 
 def as_typed(value: Any) -> str:

@@ -27,8 +27,8 @@ def as_older(
         for path, value in shipped.items()
     }
     users = {*composed.typed, *composed.written}
-    if not users.intersection(WARMUP) and set(WARMUP) <= begun_with.keys():
-        values |= {path: begun_with[path] for path in WARMUP}
+    if not users.intersection(WARMUP):
+        values |= {path: begun_with[path] for path in WARMUP if path in begun_with}
     told = [f"{p} = {v}" for p, v in values.items() if get(composed.tree, p, ...) != v]
     if not told:
         return composed

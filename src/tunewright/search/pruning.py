@@ -87,7 +87,7 @@ _WAITS = {
 """What makes a pruner wait for its first decision."""
 
 _REMEDIES = {
-    "asha": "study.pruner.min_resource=2 study.pruner.reduction_factor=2 "
+    "asha": "study.pruner.min_resource=1 study.pruner.reduction_factor=2 "
     "study.pruner.min_early_stopping_rate=0",
     "hyperband": "study.pruner.min_resource=1",
     "median": "study.pruner.warmup_steps=0",
