@@ -99,7 +99,7 @@ def compose(
     tree, sources = in_our_spelling(*found, recipe)
     as_left: set[str] = set()
     for part in parts:
-        as_left = as_left.difference(part.sources).union(unchanged(part, tree))
+        as_left = as_left.difference(part.sources).union(unchanged(part, tree, recipe.config))
         tree, sources = laid_over(*given_way(tree, sources, part), part)
     paths = {path for part in typed for path in part.sources}
     kinds = {f"{group}.type" for group in chosen} & leaves(recipe.config).keys()

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunewright.config.layers import Part
+from tunewright.config.leaves import leaves
 from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.sources import Source, source_of
-from tunewright.config.tree import Tree, copied, drop, flatten, get
+from tunewright.config.tree import Tree, copied, drop, flatten, get, put
 
 ONE_OF = (("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fraction"),)
 """Keys that say one thing in several ways: setting one ends what was set of the others before."""
@@ -50,32 +51,34 @@ def held_in_stages(
 
     What was typed for the stage itself stays.
     """
-    held, outweighed = copied(tree), {}
+    held = copied(tree)
+    outweighed: dict[str, dict[str, Any]] = {}
     for stage, replaced in tree.get("stages", {}).items():
         if not isinstance(replaced, Mapping):
             continue
-        gone = {
-            path: value
-            for path, value in flatten(replaced).items()
-            if typed.at(path, sources) and not typed.at(f"stages.{stage}.{path}", sources)
-        }
-        for path in gone:
-            drop(held, f"stages.{stage}.{path}")
+        kept: Tree = {}
+        gone: dict[str, Any] = {}
+        for path, value in flatten(replaced).items():
+            if typed.at(path, sources) and not typed.at(f"stages.{stage}.{path}", sources):
+                gone[path] = value
+            else:
+                put(kept, path, value)
         if gone:
-            outweighed[stage] = gone
+            held["stages"][stage], outweighed[stage] = kept, gone
     return held, outweighed
 
 
-def unchanged(part: Part, below: Mapping[str, Any]) -> Iterable[str]:
-    """The paths of a file that a run left which nobody changed: they are as what lies below.
+def unchanged(part: Part, below: Mapping[str, Any], schema: type[RunConfig]) -> Iterable[str]:
+    """The paths of a file that a run left which nobody changed: they are as below, or default.
 
     None of a file that leaves out whole sections, as only people do; nor what it has for stages,
     which no run has.
     """
     if not _is_whole(part):
         return ()
+    usual = {path: leaf.default for path, leaf in leaves(schema).items()}
     left = {path: v for path, v in flatten(part.tree).items() if not path.startswith("stages.")}
-    return [path for path, value in left.items() if get(below, path) == value]
+    return [path for path, v in left.items() if get(below, path, usual.get(path)) == v]
 
 
 def given_way(
