@@ -10,7 +10,7 @@ from tunewright.config.apply import with_values
 from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
 from tunewright.config.quoting import quoted
-from tunewright.config.tree import Tree, get, put
+from tunewright.config.tree import Tree, put
 from tunewright.errors import UsageError
 from tunewright.recipes.find import find_recipe, recipe_names
 from tunewright.recipes.flags import as_override, places
@@ -18,6 +18,7 @@ from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bound
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
+from tunewright.search.around import left_by
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
 
 
@@ -80,9 +81,11 @@ def understand(
             )
         typed.files.append(config)
     trees = [(file, read_yaml(file)) for file in typed.files]
+    stored: set[Path] = set()
     if typed.recipe is None and not trees and otherwise is not None:
         found = otherwise()
         trees = list(found.trees)
+        stored = {file for file, _ in trees}
         typed.overrides[:0] = [f"{path}={quoted(v)}" for path, v in found.settings.items()]
     recipe = _recipe(typed, trees, command)
     own, flags = places(typed.flags, recipe, command, options)
@@ -106,7 +109,7 @@ def understand(
                 )
             config_dir, config_name = config_dir or file.parent, file.stem
         else:
-            layers.append(Layer(file, tree))
+            layers.append(Layer(file, tree, file in stored))
     if space is not None:
         if spaces:
             raise UsageError(f"{spaces[0][0]} and --space {space} together", expected="one space")
@@ -116,21 +119,30 @@ def understand(
             spaces.append((space, read_yaml(space)))
     if len(spaces) > 1 or len(layers) > 1:
         raise UsageError(f"{len(typed.files)} files", expected="one configuration and one space")
+    notices: tuple[str, ...] = ()
+    searches = command in ("tune", "plan", "space")
+    around = next((left for one in trees if (left := left_by(*one))), None) if searches else None
+    if around is not None:
+        notices = (f"this searches around {around.file}",)
+        if around.is_known:
+            layers.insert(0, Layer(*around.settings(), stored=True))
+            typed.overrides[:0] = [f"{p}={quoted(v)}" for p, v in around.reserved().items()]
+        if not spaces and around.is_known:
+            spaces.append(around.space())
+            notices = (f"{notices[0]}, in the space of the study that left it",)
     given = None
     for file, tree in spaces:
         given = parse_space(tree, file, recipe.aliases)
-        layers.append(Layer(file, _settings(given, recipe)))
+        layers.append(Layer(file, _settings(given, recipe), file in stored))
     overrides = [
         *typed.overrides,
         *(as_override(n, v, recipe, command, options) for n, v in flags),
     ]
     overrides += [f"{path}={quoted(v)}" for path, v in (settings or {}).items() if v is not None]
-    notices: tuple[str, ...] = ()
     named = any(override.startswith("study.name=") for override in overrides)
-    if command in ("tune", "plan") and not named and (around := _around(trees)) is not None:
-        file, name = around
-        overrides.append(f"study.name={quoted(name)}")
-        notices = (f"the study is called {name}: it searches around {file}; --name says otherwise",)
+    if around is not None and command != "space" and not named:
+        overrides.append(f"study.name={quoted(around.name)}")
+        notices = (f"{notices[0]}; the study is called {around.name}: --name says otherwise",)
     composed = compose(
         recipe,
         overrides,
@@ -154,19 +166,6 @@ def resuming(words: Sequence[str], config: Path) -> Request:
             expected="overrides alone, since the run has its configuration",
         )
     return understand(words, command="train", config=config)
-
-
-def _around(trees: Sequence[tuple[Path, Tree]]) -> tuple[Path, str] | None:
-    """A configuration that a study left, and what a search around it is called.
-
-    Under the recipe's name it would be the study that the file came from, which is finished.
-    """
-    for file, tree in trees:
-        for folder in (file.parent, file.parent.parent):
-            left = (folder / "study.yaml").exists() and "recipe" in tree
-            if left and get(tree, "study.name") is None:
-                return file, f"{folder.resolve().name}-around-{file.stem.removesuffix('_config')}"
-    return None
 
 
 def function_request(words: Sequence[Any], space: object, settings: Mapping[str, Any]) -> Request:

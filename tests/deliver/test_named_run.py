@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tunewright.deliver.evaluate import evaluate
-from tunewright.deliver.named_run import named_run
+from tunewright.deliver.meant import meant, of_study
+from tunewright.deliver.named_run import named_run, places
 from tunewright.errors import DataError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome, OutcomeState
@@ -48,9 +49,11 @@ def test_by_its_folder_or_by_the_weights_in_it(run: Path, tmp_path: Path) -> Non
     assert named_run(run / "checkpoints" / "best.safetensors", tmp_path).folder.path == run
 
 
-@pytest.mark.parametrize("newest", ["flowers", "train-flowers", "train-flowers-2"])
-def test_a_recipes_name_is_its_newest_run(tmp_path: Path, newest: str) -> None:
-    for name in ("flowers", "train-flowers", "train-flowers-2", "train-flowers-mine"):
+@pytest.mark.parametrize("newest", ["train-flowers", "train-flowers-2", "train-flowers-10"])
+def test_a_recipes_name_is_the_newest_of_its_runs_without_a_name(
+    tmp_path: Path, newest: str
+) -> None:
+    for name in ("train-flowers", "train-flowers-2", "train-flowers-10", "train-flowers-mine"):
         make_run(tmp_path / name, written=2e9 if name == newest else 1e9)
     found = named_run(Path("flowers"), tmp_path)
     assert found.folder.path == tmp_path / newest
@@ -116,3 +119,51 @@ def test_an_ensemble_is_evaluated_by_its_runs(tmp_path: Path) -> None:
 def test_nothing_to_evaluate_by_itself(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no trained run in .*Train one first"):
         evaluate(runs=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["run", "study", "seeds"])
+def test_an_exact_name_is_that_folder_however_new_the_others_are(tmp_path: Path, kind: str) -> None:
+    exact = tmp_path / "compression"
+    inside = {"run": exact, "study": exact / "final", "seeds": exact / "seed-7"}[kind]
+    make_run(inside, written=1e9)
+    make_run(tmp_path / "train-compression", written=2e9)
+    found = named_run(Path("compression"), tmp_path)
+    assert (found.folder.path, found.notes) == (inside, ())
+
+
+@pytest.mark.parametrize("kind", ["run", "study"])
+def test_an_exact_name_without_weights_is_not_another_run(tmp_path: Path, kind: str) -> None:
+    exact = tmp_path / "flowers"
+    exact.mkdir()
+    (exact / {"run": "config.yaml", "study": "study.yaml"}[kind]).write_text("recipe: flowers\n")
+    make_run(tmp_path / "train-flowers-2")
+    with pytest.raises(DataError, match=r"flowers has no weights yet.*: train-flowers-2\."):
+        named_run(Path("flowers"), tmp_path)
+
+
+def test_a_folder_of_something_else_is_no_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.parent / "flowers").mkdir()
+    (run.parent.parent / "flowers").mkdir()  # data, say
+    monkeypatch.chdir(run.parent.parent)
+    assert named_run(Path("flowers"), Path("runs")).folder.path == Path("runs/train-flowers")
+
+
+def test_a_file_of_the_same_name_is_not_the_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train-flowers").write_text("a note")
+    monkeypatch.chdir(tmp_path)
+    assert named_run(Path("train-flowers"), Path("runs")).folder.path == Path("runs/train-flowers")
+
+
+def test_an_exact_path_hides_what_has_its_name_in_the_folder_of_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path / "mine", written=1e9)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "ensemble.json").write_text("{}")
+    (tmp_path / "runs" / "mine" / "trials").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert places(Path("mine"), Path("runs")) == (Path("mine"),)
+    assert meant("mine", runs=Path("runs")).folder == tmp_path / "mine"
+    assert of_study(Path("mine"), Path("runs")) is None

@@ -1,5 +1,6 @@
 """What a run reported, whatever happened to the processes that reported it."""
 
+import json
 import math
 
 from hypothesis import given
@@ -34,6 +35,18 @@ def test_a_metric_that_is_not_finite_comes_back_as_nan(tmp_path):
     [found] = read_progress(tmp_path / "p")
     assert math.isnan(found.metrics["loss"])
     assert found.metrics["val"] == 1.0
+
+
+def test_the_learning_rate_stands_beside_the_metrics(tmp_path):
+    writer = ProgressWriter(tmp_path / "p", 1, 0)
+    told = [Progress(1, 1, {"val": 0.5}, 1.0, lr=3e-4), Progress(1, 2, {"val": 0.5}, 1.0)]
+    for one in told:
+        writer.write(one)
+    writer.close()
+    assert read_progress(tmp_path / "p") == told
+    lines = [json.loads(line) for line in (tmp_path / "p").read_text().splitlines()]
+    assert ["lr" in line for line in lines] == [False, True, False]
+    assert all("lr" not in line.get("metrics", {}) for line in lines)
 
 
 def test_a_tail_sees_each_whole_line_once(tmp_path):

@@ -338,7 +338,7 @@ def test_a_decision_to_prune_outlives_the_coordinator(
         ("training.epochs=20", StudyError, "begun with another configuration: training.epochs"),
         ("faults.kind=error", StudyError, "begun with another configuration: faults.kind"),
         ("goal=val_scor", ConfigError, "Did you mean 'val_score'"),
-        ("training.epochs=2", ConfigError, "would never prune"),
+        ("study.pruner.min_resource=8", ConfigError, "would never prune"),
         ("study.jobs=2", ConfigError, "executor.type=inline, which has one process"),
     ],
 )

@@ -16,7 +16,7 @@ from tunewright.config.schema import Training
 from tunewright.config.study_schema import Asha, NoPruner, Patient
 from tunewright.errors import ConfigError
 from tunewright.search import pruning
-from tunewright.search.pruning import Hyperband, pruner
+from tunewright.search.pruning import Hyperband, pruner, shrunk
 from tunewright.search.storage import quiet
 
 scores = st.floats(-100, 100, allow_nan=False).map(lambda score: round(score, 6))
@@ -101,6 +101,33 @@ def test_a_pruner_that_could_never_act_is_refused(
         pruner(asked, last, "max")
     if first >= last > 1:
         assert steps(asked, first + 1)[0] == first
+
+
+@given(
+    st.sampled_from([Asha, study_schema.Hyperband, study_schema.Median, study_schema.Percentile]),
+    st.integers(1, 30),
+    st.integers(1, 40),
+)
+def test_a_shrunk_pruner_acts_in_time_and_no_earlier_than_need_be(
+    kind: type[Any], wait: int, last: int
+) -> None:
+    key = "min_resource" if kind in (Asha, study_schema.Hyperband) else "warmup_steps"
+    asked = kind(**{key: wait})
+    found = shrunk(asked, last)
+    pruner(found, last, "max")  # which refuses one that can never prune
+    if wait < last:
+        assert found == asked
+    elif last > 1:
+        assert found == asked.model_copy(update={key: last - 1})
+    else:
+        assert found.type == "none"
+
+
+def test_a_shrunk_pruner_that_waits_for_another_may_be_none() -> None:
+    late = Patient(patience=1, wrapped=Asha(min_resource=4))
+    assert shrunk(late, 4).type == "none"
+    assert shrunk(Patient(patience=6), 6) == Patient(patience=3)
+    assert shrunk(NoPruner(), 1).type == "none"
 
 
 def test_the_refusal_names_the_remedy() -> None:

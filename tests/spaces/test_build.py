@@ -1,6 +1,7 @@
 """A written space meets a configuration and its data: checked, fitted, or refused."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -311,3 +312,50 @@ def test_what_is_derived_is_not_searched_as_well():
     )
     assert "model.hidden_dim" not in space
     assert "model.hidden_dim is not searched: it is derived, 4 * model.output_dim" in notices
+
+
+# --- what a file of the user's sets -----------------------------------------------------------
+
+
+def begun_at(written, parameters=None, **tree):
+    place = replace(around(tree), written=dict.fromkeys(written, "mine.yaml:3"))
+    return built(parameters, place)
+
+
+def test_a_search_begins_at_what_a_file_sets():
+    paths = ["optim.lr", "model.output_dim"]
+    space, notices = begun_at(paths, optim={"lr": 0.002}, model={"output_dim": 768})
+    assert (space["optim.lr"].default, space["model.output_dim"].default) == (0.002, 768)
+    assert space.default()["optim.lr"] == 0.002
+    assert not any("lies outside" in notice for notice in notices)
+
+
+def test_a_default_of_the_users_space_is_where_it_begins():
+    space, _ = begun_at(["optim.lr"], {"optim.lr": {"default": 0.005}}, optim={"lr": 0.002})
+    assert space["optim.lr"].default == 0.005
+
+
+def test_a_value_that_is_not_searched_is_said_with_what_is_tried():
+    space, notices = begun_at(["model.output_dim"], model={"output_dim": 300})
+    [told] = [notice for notice in notices if "lies outside" in notice]
+    assert "model.output_dim = 300 (set in mine.yaml:3)" in told
+    assert told.endswith("the first trial takes 256")
+    assert space.default()["model.output_dim"] == 256
+
+
+def test_what_is_inert_stays_as_a_file_sets_it():
+    fields = {**SHIPPED.parameters["optim.weight_decay"], "default": 0.05, "inert": "for a test"}
+    shipped = given({**SHIPPED.parameters, "optim.weight_decay": fields})
+    place = around({"optim": {"weight_decay": 0.02}})
+    space, _ = build_space(shipped, None, replace(place, written={"optim.weight_decay": "x"}))
+    assert "optim.weight_decay" not in space.derived
+    unset, _ = build_space(shipped, None, place)
+    assert unset.derived["optim.weight_decay"] == "0.05"
+
+
+def test_what_is_set_by_hand_is_not_derived():
+    fields, derived = {"optim.lr": {"low": 0.1, "high": 1.0}}, {"loss.temperature": "optim.lr / 2"}
+    space, notices = alone(fields, around(typed=["loss.temperature"]), derived=derived)
+    assert space.derived == {}
+    assert "loss.temperature is not derived: it is set by hand" in notices
+    assert alone(fields, derived=derived)[0].derived == derived

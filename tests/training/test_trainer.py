@@ -231,6 +231,18 @@ def test_the_learning_rate_follows_the_schedule_of_the_full_horizon(tmp_path: Pa
     assert [group["lr"] for group in groups] == pytest.approx([0.01 * (1 - 11 / 24)] * 2)
 
 
+def test_each_epoch_tells_the_learning_rate_of_its_last_step(tmp_path: Path) -> None:
+    run = Run(tmp_path, "schedule=linear", "schedule.warmup_epochs=2", EVERY_EPOCH)
+    run.attempt(ask=("pause", 3))
+    run.attempt()
+    reports = read_progress(run.folder.progress)
+    after = [1 - 5 / 12, 1 - 11 / 12]  # of the 12 steps of two epochs after the warm-up
+    assert [report.lr for report in reports] == pytest.approx(
+        [0.005, 0.01, *(0.01 * f for f in after)]
+    )
+    assert all("lr" not in report.metrics for report in reports)
+
+
 def test_the_average_of_weights_is_what_is_measured_and_kept(tmp_path: Path) -> None:
     run = Run(tmp_path, "training.ema_decay=0.35", EVERY_EPOCH, "training.epochs=1")
     seen: list[dict[str, Tensor]] = []

@@ -38,8 +38,9 @@ from tunewright.config.layers import (
 from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
 from tunewright.config.quoting import in_quotes
 from tunewright.config.schema import RunConfig
-from tunewright.config.sources import Source, source_of, sources_in
-from tunewright.config.tree import Tree, flatten, get, merged, put
+from tunewright.config.sources import Source, overlaid, source_of, sources_in
+from tunewright.config.tree import Tree, at, flatten, get, merged, put
+from tunewright.config.typed import Typed, given_way, held_in_stages, unchanged
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.stamp import Stamp, file_stamp
@@ -59,6 +60,10 @@ class Composed:
     """The paths that overrides set, so that a space can leave them alone."""
     reserved: Mapping[str, Any] = field(default_factory=dict)
     """Typed values of other kinds than a section's own, for trials that choose those kinds."""
+    written: Mapping[str, Source] = field(default_factory=dict)
+    """The paths that files of the user's set, and where: at these a search begins."""
+    outweighed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What stages ship for paths that were typed, which therefore does not hold there."""
 
 
 def compose(
@@ -87,14 +92,25 @@ def compose(
     parts = [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed]
     groups = _implied_groups(parts, folders) | chosen
     top = (config_name or recipe.name).removesuffix(".yaml")
-    composed = _composed_groups if config_dir else _composed_once
-    found = composed(top, tuple(groups.values()), tuple(folders))
+    chosen_groups = tuple(groups.values())
+    found = (
+        _composed_groups(top, chosen_groups, folders, own=own[0])
+        if own
+        else _composed_once(top, chosen_groups, tuple(folders))
+    )
     tree, sources = in_our_spelling(*found, recipe)
+    as_left: set[str] = set()
     for part in parts:
-        tree, sources = laid_over(tree, sources, part)
+        as_left = as_left.difference(part.sources).union(unchanged(part, tree, recipe.config))
+        tree, sources = laid_over(*given_way(tree, sources, part), part)
     paths = {path for part in typed for path in part.sources}
     kinds = {f"{group}.type" for group in chosen} & leaves(recipe.config).keys()
-    return _finished(tree, sources, recipe, frozenset(paths | kinds), reserving)
+    users = Typed(
+        (recipe.conf, *recipe.groups, SHARED),
+        frozenset(layer.file for layer in layers if layer.stored),
+        frozenset(as_left),
+    )
+    return _finished(tree, sources, recipe, frozenset(paths | kinds), reserving, users)
 
 
 def _finished(
@@ -103,8 +119,10 @@ def _finished(
     recipe: Configurable,
     typed: frozenset[str],
     reserving: bool,
+    users: Typed,
 ) -> Composed:
-    tree = with_kinds(_resolved(tree), recipe.config)
+    tree, outweighed = held_in_stages(_resolved(tree), sources, users)
+    tree = with_kinds(tree, recipe.config)
     kept, foreign = without_foreign_keys(tree, recipe.config)
     notices, reserved = [], {}
     for path, owners in foreign.items():
@@ -124,7 +142,8 @@ def _finished(
     complete = config.model_dump(mode="json")
     for stage in complete["stages"]:
         _check_stage(stage, complete, sources, recipe)
-    return Composed(config, complete, sources, tuple(notices), typed, reserved)
+    written = {path: source for path, source in sources.items() if users.in_file(source)}
+    return Composed(config, complete, sources, tuple(notices), typed, reserved, written, outweighed)
 
 
 def _check_stage(
@@ -238,8 +257,12 @@ def _kept(
 
 
 def _composed_groups(
-    name: str, groups: Sequence[str], folders: Sequence[Path]
+    name: str, groups: Sequence[str], folders: Sequence[Path], own: Path | None = None
 ) -> tuple[Tree, Mapping[str, Source]]:
+    """What Hydra makes of a top-level file and its groups, and where each value stands.
+
+    own: the user's folder, whose groups outweigh shipped ones that a shipped file puts after them.
+    """
     top = next((f for d in folders if (f := d / f"{name}.yaml").is_file()), None)
     if top is None:
         tops = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
@@ -265,15 +288,22 @@ def _composed_groups(
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration {name!r} cannot be merged: {error}") from None
     sources: dict[str, Source] = {}
+    users: list[tuple[Tree, dict[str, Source]]] = []
     for part in parts:
         if part.config_path is None or part.config_path.startswith("hydra"):
             continue
         file = next((f for d in folders if (f := d / f"{part.config_path}.yaml").exists()), None)
         if file is not None:
             content = {k: v for k, v in read_yaml(file).items() if k != "defaults"}
-            sources |= sources_in(file, content, part.package or "")
-    tree = OmegaConf.to_container(config, resolve=False)
-    return {str(key): value for key, value in tree.items()}, sources  # type: ignore[union-attr]
+            placed = sources_in(file, content, part.package or "")
+            sources |= placed
+            if own and file.is_relative_to(own) and not top.is_relative_to(own):
+                users.append((at(part.package or "", content), placed))
+    container = OmegaConf.to_container(config, resolve=False)
+    tree = {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
+    for content, placed in users:
+        tree, sources = merged(tree, content), overlaid(sources, placed)
+    return tree, sources
 
 
 @contextlib.contextmanager

@@ -57,10 +57,14 @@ class Configurable(Protocol):
 
 
 class Layer(NamedTuple):
-    """A file of settings and the mapping that was read from it."""
+    """A file of settings and the mapping that was read from it.
+
+    stored: what a study keeps of itself, which nobody typed now.
+    """
 
     file: Path
     tree: Mapping[str, Any]
+    stored: bool = False
 
 
 class Part(NamedTuple):

@@ -6,6 +6,8 @@ from typing import Any
 
 def quoted(value: Any) -> str:
     """What stands behind the `=` of an override for exactly this value, without interpolations."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, mod
 from tunewright.config.section import Count, Fraction, NotNegative, Positive, Section, distinct
 from tunewright.config.study_schema import Study
 
+OF_STUDIES = ("study", "space", "executor", "stages")
+"""Sections that only a study reads."""
+
 
 class AdamW(Section):
     """Loshchilov & Hutter 2019; decay spares biases, norms and learnable scalars."""

@@ -43,6 +43,14 @@ def get(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
     return node
 
 
+def at(path: str, tree: Mapping[str, Any]) -> Tree:
+    """A new tree with `tree` at a path; at its root where that is empty."""
+    placed = copied(tree)
+    for key in reversed(path.split(".") if path else []):
+        placed = {key: placed}
+    return placed
+
+
 def drop(tree: Tree, path: str) -> None:
     """Remove a leaf or a branch if it is there."""
     *parents, leaf = path.split(".")

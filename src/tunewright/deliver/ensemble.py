@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.deliver.check import INPUT, MAX_LATENCY, MAX_SIZE, exported_bytes
-from tunewright.deliver.meant import ENSEMBLE, Meant, Member, done, member, of_study, threads
-from tunewright.deliver.named_run import NamedRun, named_run
+from tunewright.deliver.meant import Meant, Member, done, member, of_study, threads
+from tunewright.deliver.named_run import ENSEMBLE, NamedRun, named_run
 from tunewright.deliver.opened import open_members
 from tunewright.deliver.saying import Told
 from tunewright.errors import DataError, UsageError, did_you_mean

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.check import checked
-from tunewright.deliver.meant import ENSEMBLE
-from tunewright.deliver.named_run import NamedRun, named_run, newest_run
+from tunewright.deliver.named_run import ENSEMBLE, NamedRun, named_run, newest_run, places
 from tunewright.deliver.saying import Told, silent
 from tunewright.errors import DataError, UsageError
 from tunewright.recipes.find import find_recipe
@@ -65,7 +64,7 @@ def _named(run: Path | str | None, runs: Path) -> NamedRun:
             expected="one that can be measured",
         )
     path = Path(run).expanduser()
-    for place in (path, runs / path):
+    for place in places(path, runs):
         if (place / ENSEMBLE).is_file():
             raise DataError(
                 f"{place} is an ensemble",

@@ -7,9 +7,11 @@ from typing import Any
 
 from tunewright.config.check import checked
 from tunewright.deliver.named_run import (
+    ENSEMBLE,
     NamedRun,
     named_run,
     newest_run,
+    places,
     recipe_of,
 )
 from tunewright.deliver.saying import Told, silent
@@ -18,8 +20,6 @@ from tunewright.executors.machine import threads_each
 from tunewright.executors.once import call
 from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder, StudyFolder
-
-ENSEMBLE = "ensemble.json"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def meant(run: Path | str | None, *, checkpoint: Path | str | None = None, runs:
     if given is None:
         return newest(runs)
     path = Path(given).expanduser()
-    for place in (path, runs / path):
+    for place in places(path, runs):
         file = place if place.is_file() else place / ENSEMBLE
         if file.is_file() and _is_ensemble(file):
             return _ensemble(file)
@@ -95,7 +95,7 @@ def newest(runs: Path) -> Meant:
 
 def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
     """Every run with weights of a study: trials, the final one, their seeds; None if it is none."""
-    for place in (path, runs / path):
+    for place in places(path, runs):
         study = StudyFolder(place)
         if study.settings.exists() or study.trials.is_dir():
             folders = [RunFolder(trial) for trial in sorted(study.trials.glob("*"))]

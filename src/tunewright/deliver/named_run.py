@@ -15,6 +15,8 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 FOREIGN = (".pt", ".pth", ".ckpt", ".pkl", ".bin", ".tar")
 """Ends of names of checkpoints that other programs write: Python pickles, most of them."""
 
+ENSEMBLE = "ensemble.json"
+
 ENDED = ("done", "pruned")
 """Outcomes after which a training does not go on."""
 
@@ -30,15 +32,16 @@ class NamedRun:
 def named_run(name: Path, runs: Path) -> NamedRun:
     """The trained run that is meant; of several seeds or final runs, the one that was named.
 
-    name: the folder, its study's, a name in `runs`, or a file that lies in it. A recipe's name
-    stands for the newest of the folders that get it when nobody chooses another: NAME,
-    train-NAME, train-NAME-2, ... Raises DataError for what has no weights, or several runs.
+    name: the folder, its study's, a name in `runs`, or a file that lies in it. Where `runs` has
+    no run or study of this name, it stands for the newest of train-NAME, train-NAME-2, ...,
+    which a recipe's runs are called when nobody chooses a name. Raises DataError for what has
+    no weights, or several runs.
     """
-    for place in (name, runs / name):
+    for place in places(name, runs):
         if place.is_file():
             return with_state(run_of_file(place))
-    for places in ([name], _places(name, runs)):
-        found = [kept for place in places if (kept := _with_weights(place))]
+    for group in (*([place] for place in places(name, runs)), _by_recipe(name, runs)):
+        found = [kept for place in group if (kept := _with_weights(place))]
         if found:
             newest = max(found, key=lambda kept: max(map(_written, kept)))
             if len(newest) > 1:
@@ -48,7 +51,23 @@ def named_run(name: Path, runs: Path) -> NamedRun:
                 )
             several = f"{name}: the newest of {len(found)} runs, {newest[0].path}"
             return with_state(newest[0], (several,) if len(found) > 1 else ())
+        if any(_is_ours(place) for place in group):  # no other is meant because it has no weights
+            raise DataError(
+                f"{group[0]} has no weights yet",
+                expected="a run, or a trial of the study, that came to its first validation",
+                remedy=_by_recipe_instead(name, runs),
+            )
     raise _nothing(name, runs)
+
+
+def places(name: Path, runs: Path) -> tuple[Path, ...]:
+    """Where what is called `name` may lie: that path itself, and the one in `runs`.
+
+    Only one of them where that is the folder of a run, a study or an ensemble.
+    """
+    if _is_ours(name):
+        return (name,)
+    return (runs / name,) if _is_ours(runs / name) else (name, runs / name)
 
 
 def with_state(folder: RunFolder, notes: tuple[str, ...] = ()) -> NamedRun:
@@ -135,12 +154,22 @@ def run_of_file(file: Path) -> RunFolder:
     return folder
 
 
-def _places(name: Path, runs: Path) -> list[Path]:
-    """Where a run of this name may be, as `train` and `tune` choose names."""
+def _by_recipe(name: Path, runs: Path) -> list[Path]:
+    """Where the runs of a recipe of this name are, as `train` chooses names."""
     if len(name.parts) != 1:
-        return [runs / name]
-    others = runs.glob(f"train-{escape(str(name))}-[0-9]*")
-    return [runs / name, runs / f"train-{name}", *sorted(others)]
+        return []
+    return [runs / f"train-{name}", *sorted(runs.glob(f"train-{escape(str(name))}-[0-9]*"))]
+
+
+def _by_recipe_instead(name: Path, runs: Path) -> str:
+    others = [path.name for path in _by_recipe(name, runs) if _with_weights(path)]
+    return f"Other runs have other names: {', '.join(others)}." if others else ""
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder is that of a run, a study or an ensemble, with weights or without."""
+    files = (RunFolder(path).config, StudyFolder(path).settings, path / ENSEMBLE)
+    return any(file.exists() for file in files)
 
 
 def _with_weights(path: Path) -> list[RunFolder]:

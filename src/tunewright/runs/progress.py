@@ -29,6 +29,8 @@ class ProgressWriter:
     def write(self, progress: Progress) -> None:
         """Append one report; metrics that are not finite are stored as null."""
         line = asdict(progress)
+        if progress.lr is None:
+            del line["lr"]
         line["metrics"] = {k: v if math.isfinite(v) else None for k, v in line["metrics"].items()}
         self._append(json.dumps(line, allow_nan=False))
 
@@ -117,4 +119,5 @@ def _parse(line: dict[str, Any]) -> Progress | None:
         line["seconds"],
         line["memory_mib"],
         line.get("device_mib", 0.0),
+        line.get("lr"),
     )

@@ -46,7 +46,8 @@ class Progress:
 
     seconds: training time since the run began, all attempts together.
     memory_mib, device_mib: the peaks of this attempt until now, in RAM that only its worker
-    holds, and on the GPU.
+    holds, and on the GPU. lr: the learning rate of the epoch's last step, as `optim.lr` times the
+    schedule; groups of weights have a multiple of their own. None where nobody tells.
     """
 
     attempt: int
@@ -55,6 +56,7 @@ class Progress:
     seconds: float
     memory_mib: float = 0.0
     device_mib: float = 0.0
+    lr: float | None = None
 
 
 class Goal(NamedTuple):

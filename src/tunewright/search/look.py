@@ -119,12 +119,13 @@ def locate(
     command: what the remedy shall say. typed: URLs that the user gave for other things, whose
     servers may be asked as well; see `own_servers.own_url`.
     """
-    if (study is not None and Path(study).is_file()) or (study is not None and "://" in study):
+    names_file = study is not None and Path(study).is_file() and not is_study(study, runs)
+    if names_file or (study is not None and "://" in study):
         storage, study = study, None
     given = None
     if storage is not None:
         given = url_of(storage)
-        if study is None or not _is_study(study, runs):
+        if study is None or not is_study(study, runs):
             file = sqlite_file(given)
             if file is not None and not file.exists():
                 raise StudyError(f"{file} does not exist", expected="the database of a study")
@@ -141,7 +142,8 @@ def stored_url(folder: StudyFolder, settings: Tree, typed: Sequence[str] = ()) -
     return own_url(str(settings["storage"]), folder.settings, typed)
 
 
-def _is_study(study: str, runs: Path) -> bool:
+def is_study(study: str, runs: Path) -> bool:
+    """Whether there is a study's folder of this name, or in `runs`."""
     return any((path / "study.yaml").exists() for path in (Path(study), runs / study))
 
 

@@ -111,7 +111,7 @@ def plan(
     first = _first(prepared.space)
     evaluates = prepared.config.study.final
     took = measure(recipe, prepared, machine, first, evaluates=evaluates)
-    made = _made(recipe, composed, prepared, machine, took, record, total)
+    made = _made(recipe, prepared.composed, prepared, machine, took, record, total)
     sizes, points = _points(prepared)
     return replace(
         made,

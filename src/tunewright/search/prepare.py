@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.apply import with_values
+from tunewright.config.apply import set_in, with_values
 from tunewright.config.compose import Composed
 from tunewright.config.leaves import open_section
-from tunewright.config.schema import RunConfig
+from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
@@ -17,10 +17,12 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
 from tunewright.runs.sqlite_url import is_text, sqlite_url
 from tunewright.search.address import absolute_url, without_password
+from tunewright.search.begun import as_older
 from tunewright.search.constraints import Constraint, constraints
 from tunewright.search.goals import study_goals
+from tunewright.search.lengths import STAGES, long_warmup, short_final, typed_in_stages
 from tunewright.search.own_servers import refuse_left
-from tunewright.search.pruning import pruner
+from tunewright.search.pruning import pruner, shrunk
 from tunewright.search.same_study import (
     brought_up,
     changed_space,
@@ -41,12 +43,14 @@ from tunewright.training.trackers.tracker import require
 class Prepared:
     """A study that has passed every check and not yet begun.
 
-    known: what is stored of it, None for a new one. changed: what differs in its space since.
+    composed: the whole configuration, as the study was begun with it. known: what is stored of
+    the study, None for a new one. changed: what differs in its space since.
     """
 
     name: str
     url: str
     folder: StudyFolder
+    composed: Composed
     explore: Tree
     config: RunConfig
     reserved: Mapping[str, Any]
@@ -67,17 +71,27 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     refuse_leading_out(name, runs)
     folder = StudyFolder(runs / name)
     url = absolute_url(study.storage or sqlite_url(folder.database))
-    explore, config = stage(recipe, composed, "explore")
     known = stored_settings(url, name)
+    if known is not None and not known.typed_holds:
+        composed = as_older(composed, known.configuration, recipe.config)
+    explore, config = stage(recipe, composed, "explore")
     (first, *others), told = study_goals(recipe, config, known)
     limits = constraints(study.constraints, recipe.measures)
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
+    notices = [*composed.notices, *typed_in_stages(composed)]
+    if not any(path.startswith("study.pruner") for path in (*composed.typed, *composed.written)):
+        explore, config = _with_fitting_pruner(recipe, explore, config, notices)
+    study = config.study
     pruner(study.pruner, config.training.epochs, first.direction)
-    notices = [*composed.notices, *told, *recipe.check_data(config)]
+    notices += [*told, *recipe.check_data(config)]
     full, full_config = stage(recipe, composed, "final")
     if study.final and full.get("data") != explore.get("data"):
         recipe.check_data(full_config)
+    notices += short_final(composed, config, full_config)
+    notices += long_warmup(config, composed.sources, STAGES["explore"])
+    if study.final:
+        notices += long_warmup(full_config, composed.sources, STAGES["final"])
     if known is None:
         _refuse_stray_trials(folder, url)
     spec = given
@@ -102,6 +116,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         constraints=tuple(limit.text for limit in limits),
         seeds=study.seeds,
         data=dict(recipe.fingerprints(config)),
+        typed_holds=known is None or known.typed_holds,
     )
     changed: tuple[str, ...] = ()
     if known is not None:
@@ -111,6 +126,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         name,
         url,
         folder,
+        composed,
         explore,
         config,
         composed.reserved,
@@ -121,6 +137,22 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
         known,
         changed,
     )
+
+
+def _with_fitting_pruner(
+    recipe: Recipe, explore: Tree, config: RunConfig, notices: list[str]
+) -> tuple[Tree, RunConfig]:
+    """The stage with a pruner that nobody asked for made to fit its epochs."""
+    shipped, epochs = config.study.pruner, config.training.epochs
+    fitting = shrunk(shipped, epochs)
+    if fitting == shipped:
+        return explore, config
+    change = ", ".join(f"study.pruner.{k}={v}" for k, v in set_in(fitting).items())
+    notices.append(
+        f"the shipped pruner {shipped.type} would decide too late for trials of {epochs} epoch(s): "
+        + (f"{change} here" if fitting.type == shipped.type else "no trial is pruned")
+    )
+    return with_values(explore, {"study.pruner": fitting.model_dump()}, recipe.config)
 
 
 def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list[str]:
@@ -152,6 +184,7 @@ def checked_space(
         recipe.words,
         composed.reserved,
         avoid=config.space.avoid,
+        written=composed.written,
     )
     if recipe.searched:
         around = _within(recipe, around, given)
@@ -169,6 +202,7 @@ def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Su
         frozenset(p.removeprefix(prefix) for p in around.typed if p.startswith(prefix)),
         not_searched=(),
         avoid=around.avoid,
+        written={p.removeprefix(prefix): s for p, s in around.written.items()},
     )
 
 
@@ -198,8 +232,7 @@ def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) ->
 
 def run_part(tree: Tree) -> Tree:
     """A configuration without what only a study reads."""
-    of_studies = ("study", "space", "executor", "stages")
-    return {key: value for key, value in tree.items() if key not in of_studies}
+    return {key: value for key, value in tree.items() if key not in OF_STUDIES}
 
 
 def refuse_leading_out(name: str, runs: Path) -> None:

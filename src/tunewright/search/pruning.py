@@ -45,8 +45,8 @@ def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) 
     nothing left to stop.
     """
     made = _made(settings, last_step, 1.0 if direction == "max" else -1.0)
-    first = next(made.steps(), None)
-    if first is not None and first >= last_step:
+    first = _first_too_late(made, last_step)
+    if first is not None:
         raise ConfigError(
             f"the pruner {settings.type} would never prune: its first decision is after {first} "
             f"epochs, and the last epoch is {last_step}",
@@ -56,8 +56,39 @@ def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) 
     return made
 
 
+def shrunk(settings: study_schema.Pruner, last_step: int) -> study_schema.Pruner:
+    """The pruner with a first decision before `last_step`, and no earlier than need be.
+
+    `none` where even the earliest one would come too late.
+    """
+    if _first_too_late(_made(settings, last_step, 1.0), last_step) is None:
+        return settings
+    wait = _WAITS.get(settings.type, "")
+    least = 1 if wait == "min_resource" else 0
+    for shorter in range(getattr(settings, wait, 0) - 1, least - 1, -1):
+        earlier = settings.model_copy(update={wait: shorter})
+        if _first_too_late(_made(earlier, last_step, 1.0), last_step) is None:
+            return earlier
+    return study_schema.NoPruner()
+
+
+def _first_too_late(made: Pruner, last_step: int) -> int | None:
+    """The first decision where it comes when nothing is left to stop."""
+    first = next(made.steps(), None)
+    return first if first is not None and first >= last_step else None
+
+
+_WAITS = {
+    "asha": "min_resource",
+    "hyperband": "min_resource",
+    "median": "warmup_steps",
+    "percentile": "warmup_steps",
+    "patient": "patience",
+}
+"""What makes a pruner wait for its first decision."""
+
 _REMEDIES = {
-    "asha": "study.pruner.min_resource=2 study.pruner.reduction_factor=2 "
+    "asha": "study.pruner.min_resource=1 study.pruner.reduction_factor=2 "
     "study.pruner.min_early_stopping_rate=0",
     "hyperband": "study.pruner.min_resource=1",
     "median": "study.pruner.warmup_steps=0",

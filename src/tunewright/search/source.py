@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.leaves import leaves
-from tunewright.config.tree import Tree, copied, drop, flatten
+from tunewright.config.tree import Tree, flatten
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
@@ -14,9 +14,10 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import Goal, TrialState, places
 from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.address import absolute_url, url_and_name, without_password
+from tunewright.search.around import stored_configuration
 from tunewright.search.fitting import Candidate, Misfit
 from tunewright.search.foreign import SQLITE, foreign_study
-from tunewright.search.look import Place, locate, study_folder
+from tunewright.search.look import Place, is_study, locate, study_folder
 from tunewright.search.past import Past, Stored
 from tunewright.search.prepare import Prepared
 from tunewright.search.rebase import REBASED, candidate
@@ -53,7 +54,7 @@ def located(study: str, runs: Path, typed: Sequence[str] = ()) -> Place:
 
     typed: other URLs that the user gave, whose servers may be asked.
     """
-    if "://" in study or Path(study).is_file():
+    if "://" in study or (Path(study).is_file() and not is_study(study, runs)):
         return storage_at(study)
     return locate(study, runs=runs, command=COMMAND, typed=typed)
 
@@ -106,12 +107,8 @@ def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[s
             f"{without_password(study)} is a database alone",
             expected="a recipe or a configuration beside it, such as tunewright tune pairs --from",
         )
-    stored = read_yaml(folder.settings)
-    tree = copied(stored["configuration"])
-    for path in ("study.name", "study.storage"):  # those are of the old study alone
-        drop(tree, path)
-    files = [(folder.settings, tree), (folder.space, read_yaml(folder.space))]
-    return files, stored.get("reserved") or {}
+    files = [stored_configuration(folder), (folder.space, read_yaml(folder.space))]
+    return files, read_yaml(folder.settings).get("reserved") or {}
 
 
 def own_study(

@@ -19,6 +19,7 @@ from tunewright.search.carry import carry, started_from
 from tunewright.search.evaluation import evaluated
 from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
+from tunewright.search.lengths import long_warmup
 from tunewright.search.lock import FolderLock, refuse_if_alive
 from tunewright.search.loop import Ending
 from tunewright.search.own_servers import refuse_left
@@ -67,6 +68,7 @@ def tune(
     watch = watch or Watch()
     prepared = prepare(recipe, composed, given=given, runs=runs)
     prepared, sources = started_from(recipe, prepared, from_, imports, runs)
+    composed = prepared.composed
     for notice in prepared.notices:
         watch.notice(notice)
     lock = FolderLock(prepared.folder.path)
@@ -116,7 +118,8 @@ def train(
     watch = watch or Watch()
     require(composed.config.trackers.names)
     refuse_left(composed)
-    for notice in [*composed.notices, *recipe.check_data(composed.config)]:
+    too_long = long_warmup(composed.config, composed.sources, "the training")
+    for notice in [*composed.notices, *recipe.check_data(composed.config), *too_long]:
         watch.notice(notice)
     metric = recipe.goals(composed.config)[0].metric
     if name is not None:

@@ -48,6 +48,7 @@ class Settings:
     goal: as it was written. metric, direction: of the first goal; others: the rest.
     data: fingerprints of the sets, by name.
     configuration: the flat explore-stage configuration that all trials share.
+    typed_holds: whether what was typed outweighs what stages ship, as it did not in older versions.
     """
 
     recipe: str
@@ -63,6 +64,7 @@ class Settings:
     constraints: tuple[str, ...] = ()
     seeds: int = 1
     data: Mapping[str, str] = field(default_factory=dict)
+    typed_holds: bool = False
 
     @property
     def goals(self) -> tuple[Goal, ...]:

@@ -12,7 +12,7 @@ from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError, SpaceError, did_you_mean
 from tunewright.spaces.advice import as_forbidden, checked_avoided, chosen_good, heeded
 from tunewright.spaces.apart import check_apart
-from tunewright.spaces.domain import same
+from tunewright.spaces.domain import nearest, same
 from tunewright.spaces.expression import names_in
 from tunewright.spaces.parameter import Surroundings, check_names, own_words, read_parameter
 from tunewright.spaces.read import SpaceFile
@@ -43,6 +43,9 @@ def build_space(
         notices.append(f"{path} is not searched: it is set {outright[path]}")
         del raw[path]
     derived = {**(shipped.derived if _inherits(given) else {}), **(given.derived if given else {})}
+    for path in derived.keys() & around.typed:
+        notices.append(f"{path} is not derived: it is set by hand")
+        del derived[path]
     for path in [path for path in raw if path in derived]:
         notices.append(f"{path} is not searched: it is derived, {derived[path]}")
         del raw[path]
@@ -58,6 +61,7 @@ def build_space(
                 where=where.get(path, ""),
                 remedy=error.remedy,
             ) from None
+    _begin_at_written(parameters, given, around, notices)
     inert = _take_out_inert(parameters, raw, where, around, notices)
     written = {path for path, spec in (given.parameters if given else {}).items() if "when" in spec}
     parameters = _live(parameters, written, around, notices)
@@ -142,6 +146,29 @@ def _check_path(path: str, spec: Mapping[str, Any], where: str, around: Surround
         raise SpaceError(
             f"{path} in the space is empty", expected="choices, or low and high", where=where
         )
+
+
+def _begin_at_written(
+    parameters: dict[str, Parameter],
+    given: SpaceFile | None,
+    around: Surroundings,
+    notices: list[str],
+) -> None:
+    """What a file of the user's sets outweighs the shipped default, and is where it starts."""
+    chosen = {
+        path for path, spec in (given.parameters if given else {}).items() if "default" in spec
+    }
+    for path in [path for path in parameters if path in around.written and path not in chosen]:
+        domain, value = parameters[path].domain, around.fixed.get(path)
+        if value is None:
+            continue
+        start = nearest(domain, value)
+        if not domain.contains(value):
+            notices.append(
+                f"{path} = {value} (set in {around.written[path]}) lies outside of what is "
+                f"searched, {domain}: the first trial takes {start}"
+            )
+        parameters[path] = replace(parameters[path], default=start)
 
 
 def _take_out_inert(

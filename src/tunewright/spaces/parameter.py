@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from tunewright.config.leaves import choices_of, leaves
+from tunewright.config.schema import OF_STUDIES
 from tunewright.config.tree import copied, flatten
 from tunewright.errors import SpaceError, did_you_mean
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, as_written
@@ -14,7 +15,7 @@ from tunewright.spaces.expression import evaluate, names_in
 from tunewright.spaces.rules import Condition, conditions
 from tunewright.spaces.space import Parameter
 
-NOT_TRAINED = ("study", "space", "executor", "stages", "recipe", "goal", "seeds")
+NOT_TRAINED = (*OF_STUDIES, "recipe", "goal", "seeds")
 """Sections of every recipe that a training run does not read."""
 
 
@@ -25,7 +26,8 @@ class Surroundings:
     tree: the complete configuration of the stage. facts: figures of the data. typed: paths
     that the user set by hand, which are therefore not searched. words: foreign values by path.
     reserved: values set by hand for kinds that only some trials choose. not_searched: sections
-    that say how to search, not what is trained. avoid: what `space.avoid` says.
+    that say how to search, not what is trained. avoid: what `space.avoid` says. written: paths
+    that the user's files set, and where: the search begins at their values.
     """
 
     tree: Mapping[str, Any]
@@ -37,6 +39,7 @@ class Surroundings:
     reserved: Mapping[str, Any] = field(default_factory=dict)
     not_searched: Collection[str] = NOT_TRAINED
     avoid: Literal["warn", "forbid"] = "warn"
+    written: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def fixed(self) -> dict[str, Any]:

@@ -36,8 +36,13 @@ class Reporter:
         self._writer = ProgressWriter(self.folder.progress, self.attempt, resumed_from)
         self.tracking.begin()
 
-    def report(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
-        """Report the metrics after `step` epochs; safe on disk when this returns."""
+    def report(
+        self, step: int, metrics: Mapping[str, float], seconds: float, lr: float | None = None
+    ) -> None:
+        """Report the metrics after `step` epochs; safe on disk when this returns.
+
+        lr: the learning rate of the last step before it.
+        """
         assert self._writer is not None, "begin() must come before report()"
         progress = Progress(
             self.attempt,
@@ -46,6 +51,7 @@ class Reporter:
             seconds,
             round(self.memory.mib(), 1),
             round(device_peak_mib(), 1),
+            lr,
         )
         self._writer.write(progress)
         self.tracking.log(progress)

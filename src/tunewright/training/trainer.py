@@ -114,6 +114,7 @@ class _Run:
         self.steps_per_epoch = math.ceil(len(setup.train) / self.training.accumulate)
         self.standing = _Standing()
         self.notes = average_notices(decay, self._clock.steps) if decay is not None else []
+        self.lr = 0.0  # of the last step, before the multiples that groups have
         self._best_pass: Metrics | None = None  # whose interval is not yet computed
 
     def outcome(self) -> Outcome:
@@ -135,7 +136,8 @@ class _Run:
             self._take(measured, scores)
             # The report precedes the checkpoint: a kill between them repeats epochs, while
             # the other order would lose the value of this one.
-            self.report.report(self.standing.epoch, {**terms, **scores}, self.standing.seconds)
+            seconds = self.standing.seconds
+            self.report.report(self.standing.epoch, {**terms, **scores}, seconds, self.lr)
             request = self.report.request()
             due = time.perf_counter() - saved >= self.training.checkpoint_seconds
             if self._goes_on() and (due or request is not None) and not _prunes(request):
@@ -159,7 +161,9 @@ class _Run:
                 loss = self.task.backward(self.stepping, batches, self._backward)
             if self.training.clip_norm is not None:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
-            set_factor(self.optimizer, factor(self.plan.config.schedule, self._clock))
+            scale = factor(self.plan.config.schedule, self._clock)
+            set_factor(self.optimizer, scale)
+            self.lr = self.plan.config.optim.lr * scale
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             self.standing.step += 1

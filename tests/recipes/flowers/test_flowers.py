@@ -35,6 +35,28 @@ def test_drawn_flowers_are_the_same_each_time_and_differ_from_each_other() -> No
     assert (one != np.asarray(draw_flower(KINDS[0], np.random.default_rng(1)))).any()
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "full"),
+    [
+        ((), None, 1.0),
+        (("data.dir=mine",), None, 5.0),
+        (("data.dir=mine", "training=focal"), None, 5.0),
+        ((), "high_performance", 5.0),
+        ((), "swin_v2_anti_overfit", 3.0),
+    ],
+)
+@pytest.mark.parametrize("epochs", [None, 2, 7])
+def test_a_shipped_warmup_is_a_share_of_the_run(
+    words: tuple[str, ...], name: str | None, full: float, epochs: int | None
+) -> None:
+    typed = () if epochs is None else (f"training.epochs={epochs}",)
+    usual, found = config(*words, name=name), config(*words, *typed, name=name)
+    assert found.schedule.warmup_epochs is None
+    share = full * found.training.epochs / usual.training.epochs
+    assert found.schedule.warmup_fraction * found.training.epochs == pytest.approx(share)
+    assert config(*words, "training.warmup_epochs=4", name=name).schedule.warmup_epochs == 4.0
+
+
 def test_the_drawn_set_is_complete(tmp_path: Path) -> None:
     write_flowers(tmp_path)
     lines = (tmp_path / "index.csv").read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,101 @@
+"""What a user types outweighs what the product ships: told apart, and held to in every stage.
+
+Typed is what stands on the command line, in a file of the user's, or in a folder of groups of
+theirs. What a run or a study wrote down was not typed, as far as nobody changed it since.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tunewright.config.layers import Part
+from tunewright.config.leaves import leaves
+from tunewright.config.schema import OF_STUDIES, RunConfig
+from tunewright.config.sources import Source, source_of
+from tunewright.config.tree import Tree, copied, drop, flatten, get, put
+
+ONE_OF = (("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fraction"),)
+"""Keys that say one thing in several ways: setting one ends what was set of the others before."""
+
+
+class Typed(NamedTuple):
+    """Which sources are a user's.
+
+    shipped: folders of the product and of recipes. stored: files of studies. unchanged: paths
+    that stand in a file as a run left them.
+    """
+
+    shipped: tuple[Path, ...]
+    stored: frozenset[Path] = frozenset()
+    unchanged: frozenset[str] = frozenset()
+
+    def in_file(self, source: Source) -> bool:
+        """Whether a value was set in a file of the user's."""
+        file = source.file
+        return (
+            file is not None
+            and file not in self.stored
+            and not any(file.is_relative_to(folder) for folder in self.shipped)
+        )
+
+    def at(self, path: str, sources: Mapping[str, Source]) -> bool:
+        """Whether the value at a path was typed."""
+        source = source_of(sources, path)
+        return source.override is not None or (self.in_file(source) and path not in self.unchanged)
+
+
+def held_in_stages(
+    tree: Tree, sources: Mapping[str, Source], typed: Typed
+) -> tuple[Tree, dict[str, dict[str, Any]]]:
+    """The tree without what a stage ships for keys that were typed; and that, by stage and path.
+
+    What was typed for the stage itself stays.
+    """
+    held = copied(tree)
+    outweighed: dict[str, dict[str, Any]] = {}
+    for stage, replaced in tree.get("stages", {}).items():
+        if not isinstance(replaced, Mapping):
+            continue
+        kept: Tree = {}
+        gone: dict[str, Any] = {}
+        for path, value in flatten(replaced).items():
+            if typed.at(path, sources) and not typed.at(f"stages.{stage}.{path}", sources):
+                gone[path] = value
+            else:
+                put(kept, path, value)
+        if gone:
+            held["stages"][stage], outweighed[stage] = kept, gone
+    return held, outweighed
+
+
+def unchanged(part: Part, below: Mapping[str, Any], schema: type[RunConfig]) -> Iterable[str]:
+    """The paths of a file that a run left which nobody changed: they are as below, or default.
+
+    None of a file that leaves out whole sections, as only people do; nor what it has for stages,
+    which no run has.
+    """
+    if not _is_whole(part):
+        return ()
+    usual = {path: leaf.default for path, leaf in leaves(schema).items()}
+    left = {path: v for path, v in flatten(part.tree).items() if not path.startswith("stages.")}
+    return [path for path, v in left.items() if get(below, path, usual.get(path)) == v]
+
+
+def given_way(
+    tree: Tree, sources: Mapping[str, Source], part: Part
+) -> tuple[Tree, dict[str, Source]]:
+    """What lies below `part`, without what it says in another way, or says the whole of."""
+    said = {path for path, value in flatten(part.tree).items() if value is not None}
+    ended = [path for ways in ONE_OF if said.intersection(ways) for path in ways]
+    if _is_whole(part) and "stages" in part.tree:
+        ended.append("stages")
+    left = copied(tree)
+    for path in ended:
+        drop(left, path)
+    gone = tuple(f"{path}." for path in ended)
+    return left, {path: s for path, s in sources.items() if not f"{path}.".startswith(gone)}
+
+
+def _is_whole(part: Part) -> bool:
+    """Whether a file has every section of a run, as files do that a run, a study or `show` left."""
+    return part.tree.keys() >= RunConfig.model_fields.keys() - set(OF_STUDIES)

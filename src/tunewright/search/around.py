@@ -1,0 +1,77 @@
+"""A configuration that a study left, with the settings and the space of that study.
+
+Imports neither Optuna nor NumPy, so that words can be understood without them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.tree import Tree, copied, drop, flatten, get, merged
+from tunewright.runs.atomic import read_yaml
+from tunewright.runs.folder import StudyFolder
+
+LEVELS = 4
+"""How deep below its study a configuration lies at most: `trials/00007/seed-3/config.yaml`."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """A configuration in a study's folder, which a new search begins at."""
+
+    file: Path
+    tree: Mapping[str, Any]
+    study: StudyFolder
+
+    @property
+    def name(self) -> str:
+        """What a search around it is called.
+
+        Under the recipe's name it would be the study that the file came from, which is finished.
+        """
+        stem = self.file.stem.removesuffix("_config")
+        return f"{self.study.path.resolve().name}-around-{stem}"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the study says what it searched."""
+        has_settings = "configuration" in read_yaml(self.study.settings)
+        return has_settings and self.study.space.exists()
+
+    def settings(self) -> tuple[Path, Tree]:
+        """The file and the configuration of the study, as its final stage left them."""
+        file, tree = stored_configuration(self.study)
+        return file, merged(tree, get(tree, "stages.final") or {})
+
+    def space(self) -> tuple[Path, Tree]:
+        """The file and the space of the study, whose defaults give way to what the file sets."""
+        space, named = read_yaml(self.study.space), flatten(self.tree)
+        parameters = {
+            path: {k: v for k, v in fields.items() if k != "default" or path not in named}
+            for path, fields in space["parameters"].items()
+        }
+        return self.study.space, {**space, "parameters": parameters}
+
+    def reserved(self) -> dict[str, Any]:
+        """What the study has set for kinds that only some trials choose, and the file has not."""
+        stored = read_yaml(self.study.settings).get("reserved") or {}
+        return {path: v for path, v in stored.items() if get(self.tree, path) is None}
+
+
+def left_by(file: Path, tree: Mapping[str, Any]) -> Left | None:
+    """The file as what a study left; None for one that lies elsewhere, or is no configuration."""
+    if "recipe" not in tree or get(tree, "study.name") is not None:
+        return None
+    for folder in list(file.absolute().parents)[:LEVELS]:
+        if (study := StudyFolder(folder)).settings.exists():
+            return Left(file, tree, study)
+    return None
+
+
+def stored_configuration(study: StudyFolder) -> tuple[Path, Tree]:
+    """The file and the configuration of a study, without what is of that study alone."""
+    tree = copied(read_yaml(study.settings)["configuration"])
+    for path in ("study.name", "study.storage"):
+        drop(tree, path)
+    return study.settings, tree

@@ -1,0 +1,59 @@
+"""How long the stages of a study are: beside what was typed, one another, and their warm-up."""
+
+from collections.abc import Iterator, Mapping
+
+from tunewright.config.compose import Composed
+from tunewright.config.quoting import quoted
+from tunewright.config.schema import RunConfig
+from tunewright.config.sources import Source, source_of
+from tunewright.config.tree import get
+
+EPOCHS = "training.epochs"
+STAGES = {"explore": "the trials of the search", "final": "the final training"}
+
+
+def typed_in_stages(composed: Composed) -> Iterator[str]:
+    """What was typed and holds in a stage that ships another value, as notices."""
+    for stage, shipped in composed.outweighed.items():
+        for path, value in shipped.items():
+            now = get(composed.tree, path)
+            if now != value:
+                yield (
+                    f"{path} = {quoted(now)} ({source_of(composed.sources, path)}) holds in "
+                    f"{STAGES[stage]} too, and not the {quoted(value)} that ships for them; "
+                    f"stages.{stage}.{path}={quoted(value)} brings it back"
+                )
+
+
+def short_final(composed: Composed, explore: RunConfig, final: RunConfig) -> Iterator[str]:
+    """That the winner is trained for fewer epochs than it was searched with, as a notice."""
+    searched, trained = explore.training.epochs, final.training.epochs
+    if explore.study.final and trained < searched:
+        yield (
+            f"the final training is shorter than the trials of the search: {trained} epochs "
+            f"({_epochs_from(composed, 'final')}) against {searched} "
+            f"({_epochs_from(composed, 'explore')}), so that its score may be the lower one"
+        )
+
+
+def long_warmup(config: RunConfig, sources: Mapping[str, Source], run: str) -> Iterator[str]:
+    """That a run is warm-up for the most part, as a notice. run: what it is called."""
+    schedule, epochs = config.schedule, config.training.epochs
+    if schedule.warmup_steps is not None:
+        return  # how many steps an epoch has is known only once the data are open
+    key, warmup = "schedule.warmup_epochs", schedule.warmup_epochs
+    if warmup is None:
+        key, warmup = "schedule.warmup_fraction", schedule.warmup_fraction * epochs
+    if warmup > epochs / 2:
+        end = "" if warmup < epochs else ", and it never comes to the end of it"
+        yield (
+            f"{min(warmup, epochs):g} of the {epochs} epochs of {run} are warm-up of the learning "
+            f"rate ({key} = {getattr(schedule, key.partition('.')[2]):g}, "
+            f"{source_of(sources, key)}){end}"
+        )
+
+
+def _epochs_from(composed: Composed, stage: str) -> Source:
+    of_stage = f"stages.{stage}.{EPOCHS}"
+    found = get(composed.tree, of_stage) is not None
+    return source_of(composed.sources, of_stage if found else EPOCHS)
