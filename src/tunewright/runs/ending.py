@@ -55,6 +55,8 @@ class Ending:
     @property
     def advice(self) -> str:
         """What may make such a training better, where its score is too low."""
+        if self.cause == "diverged":
+            return f"the training {self.how}: a lower optim.lr or training.clip_norm may help"
         if self.state != "done":
             return f"the training {self.how}: bring it to its end first"
         others = "another optim.lr, a search (tunewright tune) or more data may help"
