@@ -141,3 +141,11 @@ def test_a_study_that_does_not_say_what_it_was_is_a_name_alone(tmp_path: Path) -
     found = around(file)
     assert found.space.default() == {"point.x": 2.0, "point.y": 4.0, "point.side": "right"}
     assert not any("in the space of the study" in notice for notice in found.notices)
+
+
+def test_a_study_file_of_ones_own_is_no_study(tmp_path: Path) -> None:
+    write_yaml(tmp_path / "study.yaml", {"study": {"name": "x"}, "hyperparameters": {}})
+    (tmp_path / "mine.yaml").write_text("recipe: quadratic\npoint: {x: 2.0}\n")
+    found = around(tmp_path / "mine.yaml")
+    assert found.name == "quadratic"
+    assert not any("searches around" in notice for notice in found.notices)

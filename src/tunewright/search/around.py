@@ -64,7 +64,9 @@ def left_by(file: Path, tree: Mapping[str, Any]) -> Left | None:
     if "recipe" not in tree or get(tree, "study.name") is not None:
         return None
     for folder in list(file.absolute().parents)[:LEVELS]:
-        if (study := StudyFolder(folder)).settings.exists():
+        study = StudyFolder(folder)
+        # A study file of another program may be called `study.yaml`; it has no `name` at its top.
+        if study.settings.exists() and "name" in read_yaml(study.settings):
             return Left(file, tree, study)
     return None
 
