@@ -119,7 +119,7 @@ def locate(
     command: what the remedy shall say. typed: URLs that the user gave for other things, whose
     servers may be asked as well; see `own_servers.own_url`.
     """
-    if (study is not None and Path(study).is_file()) or (study is not None and "://" in study):
+    if study is not None and ("://" in study or Path(study).is_file()):
         storage, study = study, None
     given = None
     if storage is not None:
