@@ -5,8 +5,10 @@ import json
 import os
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import optuna
 import pytest
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 
 import tunewright
 from tunewright import api, cli
+from tunewright.cli import wording
 from tunewright.errors import ConfigError, UsageError
 from tunewright.request import understand
 from tunewright.runs.atomic import read_yaml
@@ -153,6 +156,14 @@ def test_the_guides_flags_reach_their_paths(words, path, value):
     tree = understand(["pairs", *words], command="tune").composed.tree
     section, key = path.split(".")
     assert tree[section][key] == value
+
+
+@pytest.mark.parametrize("folder", ["my runs/a", "~", "-x/y", "it's", "$HOME", "#a", "a*?[1]"])
+def test_a_printed_command_means_the_same_in_a_shell(folder):
+    [program, command, path] = shlex.split(wording.typed("analyze", Path(folder)), comments=True)
+    assert (program, command) == ("tunewright", "analyze")
+    assert Path(path) == Path(folder)
+    assert not path.startswith("-")
 
 
 def test_options_of_ours_are_quoted_as_they_must_be():

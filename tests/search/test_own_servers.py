@@ -223,7 +223,8 @@ class TestConfigurations:
     def files(self, sent: Callable[[str], Path], port: int) -> tuple[Path, Path]:
         left = sent("null") / "best_config.yaml"
         left.write_text(f"{left.read_text()}\nstudy: {{storage: '{URLS[0].format(port=port)}'}}\n")
-        own = Path("own.yaml")
+        own = Path("study.yaml")  # as people call their own files, beside folders of their own
+        Path("checkpoints").mkdir()
         own.write_text(left.read_text())
         return left, own
 
@@ -236,6 +237,7 @@ class TestConfigurations:
     def test_one_of_the_users_own(self, sent: Callable[[str], Path], stranger: Stranger) -> None:
         pytest.importorskip("psycopg")
         left, own = self.files(sent, stranger.port)
+        stranger.heard.clear()
         with pytest.raises(StudyError, match="does not answer"):
             tunewright.tune(str(own), "executor.type=inline", name="new", trials=2)
         typed = URLS[0].format(port=stranger.port)

@@ -65,4 +65,6 @@ def typed(*words: str | Path) -> str:
 def quoted(word: str | Path) -> str:
     """A word as a shell reads it back; `seeds=[1,2,3]` needs no quotes in practice."""
     plain = str(word)
+    if isinstance(word, Path) and plain.startswith("-"):
+        plain = f"./{plain}"  # a folder, and no option
     return plain if "=[" in plain and " " not in plain else shlex.quote(plain)

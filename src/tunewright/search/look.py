@@ -119,8 +119,9 @@ def locate(
     command: what the remedy shall say. typed: URLs that the user gave for other things, whose
     servers may be asked as well; see `own_servers.own_url`.
     """
-    names_file = study is not None and Path(study).is_file() and not is_study(study, runs)
-    if names_file or (study is not None and "://" in study):
+    if study is not None and (
+        "://" in study or (Path(study).is_file() and not is_study(study, runs))
+    ):
         storage, study = study, None
     given = None
     if storage is not None:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from tunewright.config.compose import Composed
 from tunewright.config.sources import source_of
 from tunewright.errors import StudyError
+from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.address import SECRET, absolute_url, without_password
 
@@ -28,8 +29,6 @@ EXPECTED = (
     "a server that you name yourself, since a file may come from anybody and a password must not "
     "go to whatever host it names"
 )
-OF_A_RUN = ("attempt.json", "progress.jsonl", "outcome.json", "checkpoints")
-"""What lies beside the configuration of a run."""
 
 
 def own_url(stored: str, where: Path, given: Iterable[str | None] = ()) -> str:
@@ -81,8 +80,10 @@ def refuse_tracker(uri: str | None, where: Path) -> None:
 def _is_left(file: Path) -> bool:
     """Whether a file lies where studies and runs leave theirs."""
     folder = file.resolve().parent
-    return any((folder / name).exists() for name in OF_A_RUN) or any(
-        (above / "study.yaml").exists() for above in [folder, *list(folder.parents)[:3]]
+    of_a_run = file.name == "config.yaml" and (folder / "checkpoints").exists()
+    return of_a_run or any(
+        StudyFolder(above).settings.exists() and StudyFolder(above).trials.exists()
+        for above in [folder, *list(folder.parents)[:3]]
     )
 
 
