@@ -52,8 +52,8 @@ def tune(
     domains, or a space file. goal: `value` for a number that is returned, else one of the names;
     `:min` or `:max` says which way, else the largest wins, and of costs and of what is called a
     loss or an error the smallest; of several, which are a front, the first prunes and picks the
-    winner. steps: the last step that the
-    function reports, at which none is pruned. See docs/functions.md.
+    winner. steps: the last step that the function reports, at which none is pruned. See
+    docs/functions.md.
 
     from_: another study (its name, folder or database): the search starts at its best
     configuration, and its trials that fit are carried over; alone, without a recipe or file, its
