@@ -336,7 +336,8 @@ class TestElsewhere:
         again = stored_settings(url, "study")
         assert settings is not None
         assert again is not None
-        for name in Settings.__dataclass_fields__:
+        assert again.typed_holds is False, "an earlier version's stages outweighed what was typed"
+        for name in Settings.__dataclass_fields__.keys() - {"typed_holds"}:
             old, new = (json.loads(json.dumps(s.as_stored()[name])) for s in (settings, again))
             assert old == new, name
         tuned(runs, *WORDS[1:], "study.trials=16")
