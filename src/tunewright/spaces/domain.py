@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, TypeGuard
 
 from tunewright.errors import SpaceError
+from tunewright.runs.record import is_same
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def close(one: float, other: float) -> bool:
     """Whether two numbers are one but for the rounding of a computation: 0.1 + 0.2 is 0.3."""
     if isinstance(one, int) and isinstance(other, int):
         return one == other
-    return math.isclose(one, other)
+    return is_same(one, other)
 
 
 def below(one: float, other: float) -> bool:
