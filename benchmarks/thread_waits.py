@@ -56,9 +56,9 @@ BUSY = {"idle": 0, "two": 2, "twelve": 12}
 SAME = ("training.precision=fp32", "training.layout=contiguous", "training.compile=never")
 TRAINED: Mapping[str, Sequence[str]] = {
     "pairs": ("training.epochs=20",),
-    "longtail": ("training.epochs=4",),
+    "longtail": ("training.epochs=2",),
     "flowers": ("training.epochs=2",),
-    "compression": ("training.epochs=1", "data.crops_per_photo=8"),
+    "compression": ("training.epochs=1", "data.crops_per_photo=16"),
 }
 CASES = (*TRAINED, "decode")
 CASES_OF = {"idle": CASES, "two": CASES, "twelve": ("pairs", "decode")}
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--cases", type=_list, default=None, help=f"of {', '.join(CASES)}")
     parser.add_argument("--arms", type=_list, default=list(ARMS), help=f"of {', '.join(ARMS)}")
     parser.add_argument("--rounds", type=int, default=None)
-    parser.add_argument("--limit", type=float, default=60.0)
+    parser.add_argument("--limit", type=float, default=40.0)
     parser.add_argument("--keep", action="store_true", help="write the figures also of a part")
     parser.add_argument("--quick", action="store_true", help="one case, two arms, one round")
     parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)  # what an arm's process does

@@ -37,7 +37,7 @@ SHARE = 0.05
 CLEAR = 1.03
 """How many times as fast a choice must be to be preferred to a plainer one, at its slowest."""
 ROUNDS = 5
-"""Visits of each way; of two that are the same, one is the faster each time once in 126."""
+"""Visits of each way: where two are the same, all of the bolder one are faster once in 252."""
 LOSS_TOLERANCE = 0.05
 """How far the first loss may lie from that of full precision, relative to it."""
 
