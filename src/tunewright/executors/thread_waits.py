@@ -31,7 +31,7 @@ from tunewright.runs.free_cores import cores, missed, pressure, runnable, schedu
 
 TICK_SECONDS = 0.2
 """How often the threads' own waiting is looked at: .3 ms each time."""
-BUSY, CALM = 0.10, 0.04
+BUSY, CALM = 0.10, 0.06
 """Share of the wanted time without a core above which threads sleep, and below which not."""
 CALM_TICKS = 5
 """So many calm looks in a row, until they no longer sleep: a neighbour may only take a breath."""
@@ -68,7 +68,12 @@ def told_of_waits(threads: int, environment: Mapping[str, str]) -> str:
     if variable := set_by_user(environment):
         return f"; threads wait for each other as {variable} says"
     why = crowded()
-    return f"; threads sleep while they wait for each other, since {why}" if why else ""
+    if not why:
+        return ""
+    return (
+        f"; threads sleep while they wait for each other, since {why}; executor.threads=1, with "
+        "which nobody waits, can be faster and changes the last digits"
+    )
 
 
 @dataclass
