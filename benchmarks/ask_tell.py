@@ -31,11 +31,11 @@ from rounds import again, judge, ratio, run_rounds, save
 
 from tunewright.config.study_schema import Asha, Tpe
 from tunewright.runs.record import Trial
-from tunewright.search.pruning import pruner
-from tunewright.search.storage import Settings
-from tunewright.search.study import Study
-from tunewright.search.transactions import writer
-from tunewright.search.translation import FAILURE, End, distribution, suggested
+from tunewright.search.storage.database import Settings
+from tunewright.search.study.optuna_types import FAILURE, End, distribution, suggested
+from tunewright.search.study.pruners import pruner
+from tunewright.search.study.study import Study
+from tunewright.search.study.trial_writer import writer
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.sample import draw as drawn
 from tunewright.spaces.space import Parameter, Space

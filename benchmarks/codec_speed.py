@@ -33,7 +33,7 @@ from sklearn.datasets import load_sample_images
 
 import tunewright
 from tunewright.recipes.compression.codec.codec import compress_picture, decompress_picture
-from tunewright.recipes.compression.opened import Opened, open_compressor
+from tunewright.recipes.compression.codec.trained_compressor import Opened, open_compressor
 from tunewright.runs.folder import RunFolder
 
 HERE = Path(__file__).parent

@@ -27,7 +27,6 @@ from torch import Tensor
 from watched import Watched
 
 from tunewright.config.schema import AdamW, Constant, Training
-from tunewright.recipes.compression.compressor import Compressor
 from tunewright.recipes.compression.config import (
     CompressionConfig,
     Hpcm,
@@ -35,6 +34,7 @@ from tunewright.recipes.compression.config import (
     Mse,
     PhotoData,
 )
+from tunewright.recipes.compression.models.compressor import Compressor
 from tunewright.recipes.compression.setup import make_setup
 from tunewright.runs.folder import RunFolder
 from tunewright.training.reporter import Reporter

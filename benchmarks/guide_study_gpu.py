@@ -28,7 +28,7 @@ from rounds import save
 from synthetic_pairs import write_pairs
 
 from tunewright import tune
-from tunewright.executors.machine import visible_gpus
+from tunewright.executors.resources import visible_gpus
 from tunewright.runs.record import StudyRecord, Trial
 
 SCALES: Mapping[str, Mapping[str, Any]] = {

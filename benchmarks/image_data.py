@@ -30,10 +30,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from tunewright.parts.images.augment import make_augment
-from tunewright.parts.images.augmentation_config import LEVELS
-from tunewright.parts.images.batches import IMAGENET, ImageBatches, mapped
-from tunewright.parts.images.store import Store
+from tunewright.images.augment.augment import make_augment
+from tunewright.images.augment.config import LEVELS
+from tunewright.images.loading.batches import IMAGENET, ImageBatches, mapped
+from tunewright.images.loading.store import Store
 
 BATCH = 128
 WORKERS = 2

@@ -82,9 +82,9 @@ def in_a_fresh_process(folder: Path) -> Mapping[str, float]:
 def set_up_three_times(folder: Path) -> dict[str, float]:
     import torch
 
+    from tunewright.classification.setup import make_setup
     from tunewright.config.compose import compose
-    from tunewright.parts.classify.setup import make_setup
-    from tunewright.recipes.find import find_recipe
+    from tunewright.recipes.registry import find_recipe
 
     words = [f"data.dir={folder}", f"data.image_size={SIZE}", "model.fusion=global_concat"]
     config = compose(find_recipe("longtail"), words).config

@@ -32,14 +32,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from watched import Watched
 
+from tunewright.classification.losses.losses import LOSSES
+from tunewright.classification.models.config import FineTune, ImageModel
+from tunewright.classification.models.image_classifier import make_image_model
+from tunewright.classification.task import ClassifyTask
 from tunewright.config.schema import AdamW, Cosine, RunConfig, Training
-from tunewright.parts.classify.backbones import make_image_model
-from tunewright.parts.classify.losses import LOSSES
-from tunewright.parts.classify.model_config import FineTune, ImageModel
-from tunewright.parts.classify.task import ClassifyTask
-from tunewright.parts.images.batches import IMAGENET, ImageBatches, normalised
+from tunewright.images.loading.batches import IMAGENET, ImageBatches, normalised
 from tunewright.runs.folder import RunFolder
-from tunewright.training.precision import Precision
+from tunewright.training.autotune.precision import Precision
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
 from tunewright.training.trainer import Plan, train

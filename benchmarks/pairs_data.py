@@ -27,7 +27,7 @@ from rounds import Measured, Ratio, judge, ratio, run_rounds, save
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from tunewright.parts.embeddings import PairBatches, open_tensor
+from tunewright.recipes.pairs.data.batches import PairBatches, open_tensor
 
 WIDTHS = {"image": 768, "text": 512}
 LOADER_WORKERS = (0, 2)

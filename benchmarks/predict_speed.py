@@ -26,8 +26,8 @@ from PIL import Image
 from rounds import judge, run_rounds, save, summarise
 
 import tunewright
-from tunewright.parts.classify.predictions import DecodedBatches, usual_batch_size
-from tunewright.parts.images.sources import open_table
+from tunewright.classification.inference.predict import DecodedBatches, usual_batch_size
+from tunewright.images.sources.open_source import open_table
 from tunewright.recipes.longtail.setup import open_classifier
 from tunewright.runs.folder import RunFolder
 

@@ -41,7 +41,7 @@ from rounds import Ratio, judge, ratio, run_rounds, save
 
 import tunewright
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.free_cores import missed, pressure, scheduled
+from tunewright.runs.machine.free_cores import missed, pressure, scheduled
 
 ARMS: Mapping[str, Mapping[str, str]] = {
     "plain": {"GOMP_SPINCOUNT": "300000"},  # what it is without any setting
@@ -127,7 +127,7 @@ def prepare(place: Path) -> None:
 
 def work(place: Path, cases: Sequence[str]) -> None:
     """What an arm's process does: each case, and a line with its seconds after it."""
-    from tunewright.executors.once import call
+    from tunewright.executors.subprocess_call import call
 
     call(time.time)  # the fork server imports torch: not what is measured
     print(json.dumps({"ready": True}), flush=True)

@@ -96,7 +96,7 @@ def main() -> None:
 def tunewright_arm(trials: int, warm: int, jobs: int) -> dict[str, float]:
     """Through the public function, workers warm."""
     import tunewright
-    from tunewright.search.watch import Watch
+    from tunewright.search.callbacks import Watch
 
     class Ends(Watch):
         def __init__(self):

@@ -108,7 +108,7 @@ def main() -> None:
 
 def write(folder: Path, rows: int) -> int:
     """Pairs of random directions that resemble each other; how many bytes they take."""
-    from tunewright.recipes.pairs.files import new_pairs
+    from tunewright.recipes.pairs.data.pair_files import new_pairs
 
     generator = np.random.default_rng(0)
     mixing = generator.standard_normal((32, IMAGE_WIDTH + TEXT_WIDTH), dtype=np.float32)

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 import tunewright
-from tunewright.cli.output import print_tuned
-from tunewright.cli.screen import ScreenWatch
-from tunewright.search.watch import Standing
+from tunewright.cli.output.results import print_tuned
+from tunewright.cli.output.screen import ScreenWatch
+from tunewright.search.callbacks import Standing
 
 PICTURE = Path(__file__).parent / "tune-pairs.svg"
 WIDTH = 100

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tunewright
-from tunewright.parts.classify.intervals import wilson
+from tunewright.classification.metrics.intervals import wilson
 
 NETWORKS = ("resnet10t", "resnet14t", "regnetx_002")
 PIXELS = 80

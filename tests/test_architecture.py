@@ -3,8 +3,10 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,8 @@ FLOORS = (
     ("executors",),
     ("job",),
     ("recipes",),
-    ("parts",),
+    ("classification", "contrastive"),
+    ("images",),
     ("report",),
     ("training",),
     ("analysis",),
@@ -35,18 +38,12 @@ FLOORS = (
 
 DOORS = {
     "optuna": (
-        "search/study.py",
-        "search/foreign.py",
-        "search/importances.py",
-        "search/past.py",
-        "search/publish.py",
-        "search/samplers.py",
-        "search/storage.py",
-        "search/patient.py",
-        "search/rebuild.py",
-        "search/repair.py",
-        "search/transactions.py",
-        "search/translation.py",
+        "search/study/",
+        "search/storage/",
+        "search/recovery/",
+        "search/transfer/external_storage.py",
+        "search/transfer/stored_trials.py",
+        "search/transfer/publish.py",
     ),
     "constriction": ("recipes/compression/codec/coder.py",),
     "hydra": ("config/compose.py",),
@@ -55,6 +52,8 @@ DOORS = {
     "mlflow": ("training/trackers/mlflow.py",),
     "wandb": ("training/trackers/wandb.py",),
 }
+MOST_MODULES = 15
+"""What a folder holds at most; a reader takes in no more names at once."""
 NAMELESS = ("util", "utils", "common", "helper", "helpers", "misc", "base", "manager")
 TORCH_FREE = (
     "tunewright.errors",
@@ -64,30 +63,44 @@ TORCH_FREE = (
     "tunewright.cli",
     "tunewright.config",
     "tunewright.deliver",
-    "tunewright.parts.classify.model_config",
-    "tunewright.parts.classify.timm_facts",
-    "tunewright.parts.classify.weights",
+    "tunewright.classification.models.config",
+    "tunewright.classification.losses.class_weights",
+    "tunewright.classification.losses.config",
+    "tunewright.classification.metrics.class_groups",
+    "tunewright.classification.metrics.confusion_scores",
+    "tunewright.classification.metrics.intervals",
+    "tunewright.classification.models.timm_info",
+    "tunewright.classification.models.timm_query",
+    "tunewright.classification.models.pretrained",
+    "tunewright.images.dataset.config",
+    "tunewright.images.dataset.datasets",
+    "tunewright.images.dataset.splits",
+    "tunewright.images.dataset.unreadable",
+    "tunewright.images.loading.placement",
+    "tunewright.images.loading.store",
+    "tunewright.images.progress",
+    "tunewright.images.sources.open_source",
     "tunewright.report",
     "tunewright.runs",
     "tunewright.spaces",
     "tunewright.training.trackers",
     "tunewright.search",
     "tunewright.recipes.compression.codec.container",
-    "tunewright.recipes.find",
+    "tunewright.recipes.registry",
     "tunewright.recipes.recipe",
     "tunewright.recipes.compression.config",
-    "tunewright.recipes.compression.embedded",
-    "tunewright.recipes.compression.fitting",
+    "tunewright.recipes.compression.data.embedded",
+    "tunewright.recipes.compression.config_checks",
     "tunewright.recipes.compression.lambdas",
-    "tunewright.recipes.compression.photo_sizes",
-    "tunewright.recipes.compression.photo_store",
-    "tunewright.recipes.compression.photos",
+    "tunewright.recipes.compression.data.photo_sizes",
+    "tunewright.recipes.compression.data.photo_store",
+    "tunewright.recipes.compression.data.photos",
     "tunewright.recipes.compression.recipe",
     "tunewright.recipes.function",
     "tunewright.recipes.pairs.commands",
     "tunewright.recipes.pairs.config",
     "tunewright.recipes.pairs.recipe",
-    "tunewright.recipes.pairs.sets",
+    "tunewright.recipes.pairs.data.datasets",
 )
 
 
@@ -169,6 +182,37 @@ def test_a_heavy_dependency_has_one_door(package):
     ]
     assert users
     assert [user for user in users if not user.startswith(DOORS[package])] == []
+
+
+def test_a_folder_can_be_taken_in_at_once():
+    counts = Counter(file.parent for file in files() if file.stem != "__init__")
+    assert {str(folder): n for folder, n in counts.items() if n > MOST_MODULES} == {}
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Also lazily, inside functions: a circle is one idea in several files."""
+    modules = {name_of(file): file for file in files()}
+    graph = {
+        name: {
+            target
+            for target in imported_modules(file, modules)
+            if target not in (name, "tunewright")  # the face imports lazily
+        }
+        for name, file in modules.items()
+    }
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def imported_modules(file: Path, modules: Collection[str]) -> Iterator[str]:
+    """The modules of the package that a file imports from, at the depth of files."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module in modules:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules else str(node.module)
 
 
 def test_a_file_is_named_for_its_idea():

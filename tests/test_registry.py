@@ -3,10 +3,10 @@ from typing import get_args
 import pytest
 
 from tunewright.config.leaves import kinds_of
+from tunewright.contrastive.losses import LOSSES
 from tunewright.errors import ConfigError
-from tunewright.parts.contrastive import LOSSES
-from tunewright.parts.heads import HEADS
 from tunewright.recipes.pairs.config import PairsConfig
+from tunewright.recipes.pairs.heads import HEADS
 from tunewright.registry import Registry
 
 

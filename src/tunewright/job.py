@@ -15,13 +15,13 @@ import torch
 
 from tunewright.config.check import checked
 from tunewright.errors import Diverged, OutOfMemory, TunewrightError
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import Run
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Cause, Outcome, speaks_of_memory
-from tunewright.training.device_memory import device_peak_mib, reset_device_peak
 from tunewright.training.goal import score_of
-from tunewright.training.memory_limit import limited
+from tunewright.training.memory.device import device_peak_mib, reset_device_peak
+from tunewright.training.memory.limit import limited
 from tunewright.training.randomness import seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.trackers.tracking import Tracking, configured

@@ -12,13 +12,13 @@ from tunewright.config.layers import Layer
 from tunewright.config.quoting import quoted
 from tunewright.config.tree import Tree, put
 from tunewright.errors import UsageError
-from tunewright.recipes.find import find_recipe, recipe_names
-from tunewright.recipes.flags import as_override, places
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bound
+from tunewright.recipes.guide_flags import as_override, places
 from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
-from tunewright.search.around import left_by
+from tunewright.search.transfer.study_configuration import left_by
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import tunewright
 from tunewright import api, cli
-from tunewright.cli import wording
+from tunewright.cli.output import formatting
 from tunewright.errors import ConfigError, UsageError
 from tunewright.request import understand
 from tunewright.runs.atomic import read_yaml
@@ -160,7 +160,7 @@ def test_the_guides_flags_reach_their_paths(words, path, value):
 
 @pytest.mark.parametrize("folder", ["my runs/a", "~", "-x/y", "it's", "$HOME", "#a", "a*?[1]"])
 def test_a_printed_command_means_the_same_in_a_shell(folder):
-    [program, command, path] = shlex.split(wording.typed("analyze", Path(folder)), comments=True)
+    [program, command, path] = shlex.split(formatting.typed("analyze", Path(folder)), comments=True)
     assert (program, command) == ("tunewright", "analyze")
     assert Path(path) == Path(folder)
     assert not path.startswith("-")

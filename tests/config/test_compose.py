@@ -12,7 +12,7 @@ from tunewright.config.layers import Layer
 from tunewright.config.show import shown
 from tunewright.config.sources import source_of
 from tunewright.errors import ConfigError, UsageError
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import dump_yaml, read_yaml
 
 PAIRS = find_recipe("pairs")

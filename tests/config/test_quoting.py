@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tunewright.config.compose import compose
 from tunewright.config.quoting import quoted
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.request import understand
 
 QUADRATIC = find_recipe("quadratic")

@@ -9,7 +9,7 @@ from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
 from tunewright.config.quoting import quoted
 from tunewright.config.tree import flatten, get
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import dump_yaml, read_yaml, write_yaml
 
 RECIPES = ("pairs", "longtail", "flowers", "compression")

@@ -7,7 +7,7 @@ from tunewright.config.tree import Tree
 from tunewright.executors.executor import Executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.local import LocalExecutor
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.search.prepare import run_part
 from tunewright.testing.executors import ExecutorContract
 

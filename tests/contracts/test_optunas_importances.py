@@ -6,8 +6,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
-from tunewright.search.importances import importances
-from tunewright.search.translation import record_of
+from tunewright.search.study.importances import importances
+from tunewright.search.study.optuna_types import record_of
 
 DOMAINS = {
     "a": FloatDistribution(0.0, 1.0),

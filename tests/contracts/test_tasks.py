@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tunewright.config.compose import compose
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import imported
+from tunewright.recipes.registry import find_recipe
 from tunewright.testing.tasks import TaskContract
 from tunewright.training.task import Setup
 

@@ -9,7 +9,7 @@ import torch
 from tunewright.config.compose import Composed, compose
 from tunewright.deliver.lr_find import lr_find
 from tunewright.errors import ConfigError, UsageError
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 
 SMALL = ("training.batch_size=32", "executor.threads=1")
 

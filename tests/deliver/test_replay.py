@@ -7,7 +7,7 @@ from tunewright.config.compose import compose
 from tunewright.deliver import replay as module
 from tunewright.deliver.replay import replay
 from tunewright.errors import ConfigError, DataError, RunError, StudyError
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress

@@ -13,8 +13,8 @@ import yaml
 from tunewright.cli import app
 from tunewright.config.leaves import leaves
 from tunewright.config.schema import RunConfig
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.pairs.commands import app as pairs_app
+from tunewright.recipes.registry import find_recipe
 from tunewright.request import Request, understand
 
 ROOT = Path(__file__).parents[2]

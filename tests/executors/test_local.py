@@ -8,7 +8,7 @@ from tunewright.config.compose import compose
 from tunewright.executors import local
 from tunewright.executors.executor import Need
 from tunewright.executors.local import LocalExecutor
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.search.prepare import run_part
 

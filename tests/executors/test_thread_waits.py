@@ -21,7 +21,7 @@ from tunewright.executors.thread_waits import (
     set_by_user,
     told_of_waits,
 )
-from tunewright.runs.free_cores import Scheduled, scheduled
+from tunewright.runs.machine.free_cores import Scheduled, scheduled
 
 
 class Machine:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tunewright.errors import ConfigError
 from tunewright.recipes.direction import says_less
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 
 
 def names(text: str) -> list[str]:

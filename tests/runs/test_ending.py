@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tunewright
-from tunewright.cli.output import print_trained
+from tunewright.cli.output.results import print_trained
 from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome

@@ -11,9 +11,9 @@ import pytest
 import tunewright
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.shared_choice import chosen_together
-from tunewright.search.watch import Watch
-from tunewright.training import calibration
-from tunewright.training.step_times import Choice, Timed
+from tunewright.search.callbacks import Watch
+from tunewright.training.autotune import autotune
+from tunewright.training.autotune.timing_cache import Choice, Timed
 
 SMALL = ("executor.type=inline", "executor.threads=1", "training.epochs=2", "stages.explore={}")
 
@@ -41,11 +41,11 @@ def fickle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         practice.blobs.setup, "make_setup", lambda *a: replace(make(*a), calibrate=True)
     )
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(calibration, "native_bf16", lambda: True)
-    monkeypatch.setattr(calibration, "Trying", Fickle)
-    monkeypatch.setattr(calibration, "SHORT_SECONDS", 0.0)
-    monkeypatch.setattr(calibration, "SHARE", 100.0)
-    monkeypatch.setattr(calibration, "kept_times", Forgetful)
+    monkeypatch.setattr(autotune, "native_bf16", lambda: True)
+    monkeypatch.setattr(autotune, "Trying", Fickle)
+    monkeypatch.setattr(autotune, "SHORT_SECONDS", 0.0)
+    monkeypatch.setattr(autotune, "SHARE", 100.0)
+    monkeypatch.setattr(autotune, "kept_times", Forgetful)
     Fickle.later = False
 
 

@@ -9,9 +9,9 @@ from practice.quadratic.studies import tuned
 
 from tunewright import api
 from tunewright.cli import main
-from tunewright.cli.planned import plan_rows
+from tunewright.cli.output.plan import plan_rows
 from tunewright.errors import RunError
-from tunewright.search.disk import folder_bytes
+from tunewright.search.forecast.disk import folder_bytes
 
 INLINE = ("quadratic", "executor.type=inline")
 

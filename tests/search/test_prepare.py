@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import tunewright
-from tunewright.deliver.named_run import named_run
+from tunewright.deliver.find_run import named_run
 from tunewright.errors import ConfigError, StudyError, UsageError
-from tunewright.search.address import absolute_url
 from tunewright.search.prepare import refuse_leading_out
-from tunewright.search.storage import open_storage
+from tunewright.search.storage.database import open_storage
+from tunewright.search.storage.urls import absolute_url
 
 QUADRATIC = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=3")
 

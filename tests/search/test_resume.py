@@ -12,9 +12,9 @@ from tunewright.errors import RunError, StudyError, UsageError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Request
-from tunewright.search.interrupt import Interrupted
-from tunewright.search.lock import FolderLock
-from tunewright.search.watch import Watch
+from tunewright.search.callbacks import Watch
+from tunewright.search.loop.lease import FolderLock
+from tunewright.search.signals import Interrupted
 from tunewright.training.reporter import Reporter
 
 INLINE = "executor.type=inline"

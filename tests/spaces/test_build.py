@@ -8,8 +8,8 @@ import pytest
 
 from tunewright.config.tree import merged
 from tunewright.errors import SpaceError
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.pairs.config import PairsConfig
+from tunewright.recipes.registry import find_recipe
 from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.points import listed

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tunewright.config.apply import with_values
 from tunewright.config.tree import flatten, get
 from tunewright.errors import SpaceError
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.pairs.config import PairsConfig
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.folder import RunFolder
-from tunewright.search.rebuild import stored_space, told_by
-from tunewright.search.storage import Settings
-from tunewright.search.translation import decoded_params
+from tunewright.search.recovery.trial_from_folder import stored_space, told_by
+from tunewright.search.storage.database import Settings
+from tunewright.search.study.optuna_types import decoded_params
 from tunewright.spaces.build import build_space
 from tunewright.spaces.domain import canonical
 from tunewright.spaces.parameter import Surroundings

@@ -14,8 +14,8 @@ from practice.blobs.setup import BlobsTask
 from tunewright.config.compose import compose
 from tunewright.config.schema import RunConfig
 from tunewright.errors import DataError, Diverged
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import imported
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.training.lr_finder import _longest_descent, _Training, find_lr, read_curve
 from tunewright.training.randomness import random_state, seed_all

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunewright.parts.classify.losses import LOSSES as CLASS_LOSSES
-from tunewright.parts.classify.model_config import FineTune
-from tunewright.parts.classify.task import ClassifyTask
-from tunewright.parts.images.augmentation_config import Mixing
-from tunewright.parts.images.batches import IMAGENET, ImageBatch, ImageBatches
-from tunewright.parts.images.mixing import make_mix
-from tunewright.recipes.compression.compressor import Coded
+from tunewright.classification.losses.losses import LOSSES as CLASS_LOSSES
+from tunewright.classification.models.config import FineTune
+from tunewright.classification.task import ClassifyTask
+from tunewright.images.augment.config import Mixing
+from tunewright.images.augment.mixup import make_mix
+from tunewright.images.loading.batches import IMAGENET, ImageBatch, ImageBatches
+from tunewright.recipes.compression.models.compressor import Coded
 from tunewright.recipes.compression.rate_distortion import LOSSES as CODING_LOSSES
 from tunewright.recipes.compression.task import CompressionTask
 from tunewright.training.task import Batch, Loss, Task

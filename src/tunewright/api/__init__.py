@@ -3,9 +3,8 @@
 Words are what one types: a recipe or a file, then overrides (`"optim.lr=1e-3"`).
 """
 
-from tunewright.api.compression import compress, decompress
+from tunewright.api.compression import bd_rate, compress, decompress
 from tunewright.api.delivery import benchmark, check, ensemble, export, predict, submit
-from tunewright.api.distortion import bd_rate
 from tunewright.api.studies import analyze, dashboard, plan, repair, space, tune
 from tunewright.api.trainings import augment, evaluate, lr_find, models, replay, show, train
 

@@ -1,15 +1,16 @@
 """Pictures to small files and back, by trained compressors."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.api.delivery import telling
-from tunewright.api.words import RUNS
+from tunewright.api.requests import RUNS, path_of
 
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
     from collections.abc import Mapping
 
-    from tunewright.deliver.saying import Told
+    from tunewright.deliver.progress import Told
 
 
 def compress(
@@ -26,7 +27,7 @@ def compress(
     told: called with what is being done, how much is done, how much there is; None shows it on
     standard error. See `deliver.compress.compress`.
     """
-    from tunewright.deliver.compress import compress as compress_files
+    from tunewright.deliver.compression.compress import compress as compress_files
 
     with telling(told) as tell:
         return compress_files(
@@ -49,9 +50,34 @@ def decompress(
     told: "Told | None" = None,
 ) -> "Mapping[str, Any]":
     """Decode `.twc` files by the run that wrote them; see `deliver.compress.decompress`."""
-    from tunewright.deliver.compress import decompress as decompress_files
+    from tunewright.deliver.compression.compress import decompress as decompress_files
 
     with telling(told) as tell:
         return decompress_files(
             files, output=output, run=run, force=force, runs=Path(runs_dir), told=tell
         )
+
+
+if TYPE_CHECKING:  # imported in the function: SciPy takes a moment
+    from tunewright.deliver.compression.bd_rate import BdRate
+
+
+def bd_rate(
+    anchor: Path | str | Mapping[str, Any],
+    test: Path | str | Mapping[str, Any],
+    *,
+    method: str = "akima",
+    metric: str = "psnr",
+    plot: Path | str | None = None,
+    runs_dir: Path | str = RUNS,
+) -> "BdRate":
+    """How many bits a curve saves over its anchor at equal quality; see `deliver.bd_rate`.
+
+    anchor, test: files of lists, folders or patterns of evaluated runs, published curves, or
+    `{"bpp": [...], "psnr": [...]}` itself. plot: an HTML or SVG file to draw both in.
+    """
+    from tunewright.deliver.compression.bd_rate import bd_rate as compare
+
+    return compare(
+        anchor, test, method=method, metric=metric, plot=path_of(plot), runs=Path(runs_dir)
+    )

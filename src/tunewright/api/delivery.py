@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.api.words import RUNS
+from tunewright.api.requests import RUNS
 from tunewright.errors import UsageError
 
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
-    from tunewright.deliver.check import Checked
-    from tunewright.deliver.saying import Told
+    from tunewright.deliver.classification.check import Checked
+    from tunewright.deliver.progress import Told
 
 
 def predict(
@@ -36,7 +36,7 @@ def predict(
     with what is being done, how much is done, how much there is; None shows it on standard error.
     See `deliver.predict.predict`.
     """
-    from tunewright.deliver.predict import predict as predict_pictures
+    from tunewright.deliver.classification.predict import predict as predict_pictures
 
     run, of_views = _run_and_views(run, words)
     with telling(told) as tell:
@@ -70,7 +70,7 @@ def benchmark(
     told: "Told | None" = None,
 ) -> "Mapping[str, Any]":
     """How long one picture takes, from its file to its label; see `deliver.check.benchmark`."""
-    from tunewright.deliver.check import benchmark as time_one
+    from tunewright.deliver.classification.check import benchmark as time_one
 
     run, of_views = _run_and_views(run, words)
     with telling(told) as tell:
@@ -97,7 +97,7 @@ def ensemble(
     told: "Told | None" = None,
 ) -> "Mapping[str, Any]":
     """Several runs, or the trials of a study, as one; see `deliver.ensemble.ensemble`."""
-    from tunewright.deliver.ensemble import ensemble as join
+    from tunewright.deliver.classification.ensemble import ensemble as join
 
     with telling(told) as tell:
         return join(
@@ -128,7 +128,7 @@ def check(
     told: "Told | None" = None,
 ) -> "Checked":
     """Size, latency, parameters and input against limits; see `deliver.check.check`."""
-    from tunewright.deliver.check import check as check_limits
+    from tunewright.deliver.classification.check import check as check_limits
 
     run, of_views = _run_and_views(run, words)
     with telling(told) as tell:
@@ -160,7 +160,7 @@ def export(
     told: "Told | None" = None,
 ) -> "Mapping[str, Any]":
     """A run as a file for other programs, with a parity check; see `deliver.export.export`."""
-    from tunewright.deliver.export import export as export_run
+    from tunewright.deliver.classification.export import export as export_run
 
     with telling(told) as tell:
         return export_run(
@@ -188,7 +188,7 @@ def submit(
     told: "Told | None" = None,
 ) -> "Mapping[str, Any]":
     """Checked predictions, weights and code in one ZIP; see `deliver.submit.submit`."""
-    from tunewright.deliver.submit import submit as pack
+    from tunewright.deliver.classification.submit import submit as pack
 
     with telling(told) as tell:
         return pack(
@@ -212,7 +212,7 @@ def _run_and_views(
 
     `tta.rotate=5`, or `rotate=5` for short.
     """
-    from tunewright.parts.classify.views import NAMES
+    from tunewright.classification.inference.tta_views import NAMES
 
     def of_views(word: str) -> bool:
         name, equals, _ = word.partition("=")
@@ -237,7 +237,7 @@ def telling(told: "Told | None") -> "Iterator[Told]":
     if told is not None:
         yield told
         return
-    from tunewright.deliver.saying import Saying
+    from tunewright.deliver.progress import Saying
 
     with Saying() as saying:
         yield saying

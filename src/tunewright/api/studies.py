@@ -5,17 +5,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.api.words import RUNS, request_of, runs_of
+from tunewright.api.requests import RUNS, request_of, runs_of
 from tunewright.errors import UsageError
 from tunewright.request import Files, Request, function_request
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.recipes.function.call import Function
-    from tunewright.search.look import Looked
+    from tunewright.search.callbacks import Watch
     from tunewright.search.plan import Plan
-    from tunewright.search.repair import Repaired
+    from tunewright.search.read_study import Looked
+    from tunewright.search.recovery.repair import Repaired
     from tunewright.search.stages import Tuned
-    from tunewright.search.watch import Watch
     from tunewright.spaces.space import Space
 
 
@@ -80,7 +80,7 @@ def tune(
     request = _study_request(tune, words, space, configs, settings, goal, steps, files)
     runs = runs_of(request, runs_dir)
     if words and callable(words[0]):
-        from tunewright.search.watch import Notices
+        from tunewright.search.callbacks import Notices
 
         watch = watch or Notices()
     return tune_stages(
@@ -173,7 +173,7 @@ def analyze(
     runs_dir: Path | str = RUNS,
 ) -> "Looked":
     """What a study found; see `search.look.look`."""
-    from tunewright.search.look import look
+    from tunewright.search.read_study import look
 
     return look(
         None if study is None else str(study),
@@ -215,7 +215,7 @@ def repair(
     study: Path | str | None = None, *, storage: str | None = None, runs_dir: Path | str = RUNS
 ) -> "Repaired":
     """Make a study's database agree with its run folders; see `search.repair.repair`."""
-    from tunewright.search.repair import repair as repair_study
+    from tunewright.search.recovery.repair import repair as repair_study
 
     named = None if study is None else str(study)
     return repair_study(named, storage=storage, runs=Path(runs_dir))
@@ -253,7 +253,7 @@ def _files_of(study: str | None, space: Mapping[str, Any] | Path | str | None, r
     """The configuration and the space of a study, as if they had been typed."""
     if study is None:
         return Files()
-    from tunewright.search.source import files_of
+    from tunewright.search.transfer.sources import files_of
 
     trees, reserved = files_of(study, runs)
     return Files(trees if space is None else trees[:1], reserved)

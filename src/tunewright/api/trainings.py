@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.api.delivery import telling
-from tunewright.api.words import RUNS, path_of, request_of, runs_of
+from tunewright.api.requests import RUNS, path_of, request_of, runs_of
 from tunewright.config.compose import Composed
 from tunewright.errors import UsageError
 from tunewright.request import resuming, understand
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
+    from tunewright.deliver.progress import Told
     from tunewright.deliver.replay import Replayed
-    from tunewright.deliver.saying import Told
     from tunewright.runs.folder import RunFolder
-    from tunewright.search.single import Trained
-    from tunewright.search.watch import Watch
+    from tunewright.search.callbacks import Watch
+    from tunewright.search.training_run import Trained
 
 
 def train(
@@ -108,7 +108,7 @@ def augment(
 
     output: a PNG file. See `deliver.augment.augment`.
     """
-    from tunewright.deliver.augment import augment as draw
+    from tunewright.deliver.classification.augment import augment as draw
 
     request = request_of(augment, words, config, config_dir, config_name)
     runs = runs_of(request, runs_dir)
@@ -140,7 +140,7 @@ def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[
 
     See `deliver.models.models`.
     """
-    from tunewright.deliver.models import models as list_models
+    from tunewright.deliver.classification.models import models as list_models
 
     return list_models(wanted, classes=classes, limit=limit)
 

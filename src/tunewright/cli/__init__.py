@@ -41,7 +41,7 @@ def _code_of_a_command() -> int:
     except Passing as passing:
         raise passing.error from None
     except (Exception, SystemExit) as error:
-        from tunewright.search.interrupt import Interrupted
+        from tunewright.search.signals import Interrupted
 
         if not isinstance(error, Interrupted) and _hides_ctrl_c(error):
             raise KeyboardInterrupt from None

@@ -1,27 +1,24 @@
 """All commands together, in the order in which `--help` lists them."""
 
-from tunewright.cli import study
+from tunewright.cli.commands import study
 
 # isort: split
-from tunewright.cli import run
+from tunewright.cli.commands import run
 
 # isort: split
-from tunewright.cli import deliver
+from tunewright.cli.commands import classification
 
 # isort: split
-from tunewright.cli import compress
+from tunewright.cli.commands import compression
 
 # isort: split
-from tunewright.cli import bd_rate
+from tunewright.cli.commands import models
 
 # isort: split
-from tunewright.cli import models
-
-# isort: split
-from tunewright.cli import augment
+from tunewright.cli.commands import augment
 from tunewright.cli.options import app
 from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
 
-__all__ = ["app", "augment", "bd_rate", "compress", "deliver", "models", "run", "study"]
+__all__ = ["app", "augment", "classification", "compression", "models", "run", "study"]
 
 app.add_typer(pairs, name="pairs", help="Data for the recipe pairs: embed, split.")

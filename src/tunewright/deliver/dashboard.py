@@ -14,8 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from tunewright.errors import ConfigError, UsageError
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
-from tunewright.search.look import locate
-from tunewright.search.storage import silence_optuna
+from tunewright.search.read_study import locate
+from tunewright.search.storage.database import silence_optuna
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.check import checked
-from tunewright.deliver.named_run import ENSEMBLE, NamedRun, named_run, newest_run, places
-from tunewright.deliver.saying import Told, silent
+from tunewright.deliver.find_run import ENSEMBLE, NamedRun, named_run, newest_run, places
+from tunewright.deliver.progress import Told, silent
 from tunewright.errors import DataError, UsageError
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
-from tunewright.search.evaluation import evaluated, evaluated_on
+from tunewright.search.evaluate_run import evaluated, evaluated_on
 
 
 def evaluate(

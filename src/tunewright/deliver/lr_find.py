@@ -10,10 +10,10 @@ from tunewright.config.check import checked
 from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, UsageError
-from tunewright.executors.machine import threads_each
-from tunewright.executors.once import call
-from tunewright.recipes.find import find_recipe
+from tunewright.executors.resources import threads_each
+from tunewright.executors.subprocess_call import call
 from tunewright.recipes.recipe import Recipe, imported
+from tunewright.recipes.registry import find_recipe
 from tunewright.report.figures import write_lr_curve
 from tunewright.runs.atomic import write_json
 

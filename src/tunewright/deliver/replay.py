@@ -11,7 +11,7 @@ from tunewright.errors import DataError, RunError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, OutcomeState
-from tunewright.search.own_servers import refuse_tracker
+from tunewright.search.storage.trusted_servers import refuse_tracker
 from tunewright.training.trackers.tracker import TRACKERS, require, run_info
 from tunewright.training.trackers.tracking import configured
 

@@ -13,12 +13,12 @@ from queue import SimpleQueue
 from typing import Any
 
 from tunewright.executors.executor import Handle, Need, Place
-from tunewright.executors.process import end_group, follow, start_process
+from tunewright.executors.forkserver import end_group, follow, start_process
 from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
-from tunewright.training.memory import held
+from tunewright.training.memory.peak import held
 
 EXIT_SECONDS = 5.0
 """How long a worker that is leaving may take before it is killed."""

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.runs.free_cores import cores, missed, pressure, runnable, scheduled
+from tunewright.runs.machine.free_cores import cores, missed, pressure, runnable, scheduled
 
 TICK_SECONDS = 0.2
 """How often the threads' own waiting is looked at: .3 ms each time."""

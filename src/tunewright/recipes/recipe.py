@@ -51,12 +51,12 @@ class Recipe:
     `module:function`, what `tunewright evaluate --data` calls there, with a run's path, what is
     named, and a function of one message, (what is done, how much of it, of how much); none
     without it. classifier:
-    `module:function` from a run folder and a device to a `parts.classify.classifier.Classifier`,
+    `module:function` from a run folder and a device to a `inference.classifier.Classifier`,
     from which predictions, ensembles, exports and submissions are made; none without it. It
     opens what has no more than `config.yaml`, `classes.json` and `checkpoints/best.safetensors`.
     compressor: `module:function` from a run folder and a device to a
     `recipes.compression.opened.Opened`, by which pictures are compressed; none without it.
-    pictures: `module:function` from a configuration to the `parts.images.sets.ImageSets` that
+    pictures: `module:function` from a configuration to the `images.dataset.datasets.ImageSets` that
     it trains on, for those that train on pictures.
     searched: the open section whose keys are the user's own, and by whose plain names spaces
     and studies then go; empty for the whole configuration.

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from tunewright.analysis.avoided import avoided, compared
 from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree
-from tunewright.executors.configured import make_executor
 from tunewright.executors.executor import Executor
+from tunewright.executors.factory import make_executor
 from tunewright.executors.inline import InlineExecutor
-from tunewright.executors.machine import Share
+from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.record import StudyRecord
 from tunewright.runs.shared_choice import begin_sharing, chosen_together
-from tunewright.search.address import without_password
-from tunewright.search.budget import Budget
-from tunewright.search.closing import closing
-from tunewright.search.interrupt import Interrupted, stop_flag
-from tunewright.search.lock import Lease
-from tunewright.search.loop import Ending, Loop
+from tunewright.search.callbacks import Watch
+from tunewright.search.forecast.after_search import closing
+from tunewright.search.forecast.budget import Budget
+from tunewright.search.loop.lease import Lease
+from tunewright.search.loop.loop import Ending, Loop
+from tunewright.search.loop.trial_runs import Search
 from tunewright.search.prepare import (
     Prepared,
     full_configuration,
@@ -26,13 +26,13 @@ from tunewright.search.prepare import (
     stage,
     trial_values,
 )
-from tunewright.search.pruning import pruner
-from tunewright.search.repair import adopt
+from tunewright.search.recovery.repair import adopt
 from tunewright.search.results import link_foreign_names, write_results
-from tunewright.search.search import Search
-from tunewright.search.study import Study
-from tunewright.search.translation import SOURCES
-from tunewright.search.watch import Watch
+from tunewright.search.signals import Interrupted, stop_flag
+from tunewright.search.storage.urls import without_password
+from tunewright.search.study.optuna_types import SOURCES
+from tunewright.search.study.pruners import pruner
+from tunewright.search.study.study import Study
 
 
 def explore(

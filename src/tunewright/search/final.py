@@ -8,17 +8,17 @@ from pathlib import Path
 from tunewright.config.compose import Composed
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
-from tunewright.executors.configured import make_executor
+from tunewright.executors.factory import make_executor
 from tunewright.executors.inline import InlineExecutor
-from tunewright.executors.machine import Share, threads_each
+from tunewright.executors.resources import Share, threads_each
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import StudyRecord
-from tunewright.search.budget import Budget
-from tunewright.search.interrupt import Interrupted, stop_flag
+from tunewright.search.callbacks import Watch
+from tunewright.search.forecast.budget import Budget
 from tunewright.search.prepare import Prepared, full_configuration, trial_values
-from tunewright.search.single import Trained, free_folder, is_done, pause_when_due, run_seeds
-from tunewright.search.watch import Watch
+from tunewright.search.signals import Interrupted, stop_flag
+from tunewright.search.training_run import Trained, free_folder, is_done, pause_when_due, run_seeds
 
 
 def train_winner(

@@ -10,24 +10,30 @@ from typing import Any
 
 from tunewright.config.compose import Composed
 from tunewright.errors import SpaceError
-from tunewright.executors.machine import Share, share
+from tunewright.executors.resources import Share, share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import StudyRecord
-from tunewright.search.carry import carried, started_from
-from tunewright.search.closing import closing
-from tunewright.search.disk import study_bytes
-from tunewright.search.estimate import Pace, assumed_stops, each_seed, pace_of, seconds_left
-from tunewright.search.fitting import judged
-from tunewright.search.ledger import Ledger
-from tunewright.search.measure import Measured, measure
-from tunewright.search.past import stored_study
+from tunewright.search.callbacks import Watch
+from tunewright.search.forecast.after_search import closing
+from tunewright.search.forecast.disk import study_bytes
+from tunewright.search.forecast.time_left import (
+    Pace,
+    assumed_stops,
+    each_seed,
+    pace_of,
+    seconds_left,
+)
+from tunewright.search.forecast.timings import Ledger
+from tunewright.search.measure_cost import Measured, measure
 from tunewright.search.prepare import Prepared, prepare
-from tunewright.search.pruning import pruner
-from tunewright.search.rebase import candidate
-from tunewright.search.samplers import COUNTED, points_left
-from tunewright.search.storage import silence_optuna
-from tunewright.search.study import load_record
-from tunewright.search.watch import Watch
+from tunewright.search.storage.database import silence_optuna
+from tunewright.search.study.pruners import pruner
+from tunewright.search.study.samplers import COUNTED, points_left
+from tunewright.search.study.study import load_record
+from tunewright.search.transfer.change_space import candidate
+from tunewright.search.transfer.stored_trials import stored_study
+from tunewright.search.transfer.trial_matching import judged
+from tunewright.search.transfer.warm_start import carried, started_from
 from tunewright.spaces.points import grid, identity, is_finite, listed
 from tunewright.spaces.read import SpaceFile
 from tunewright.spaces.sample import draw

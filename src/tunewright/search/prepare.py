@@ -16,21 +16,21 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
 from tunewright.runs.sqlite_url import is_text, sqlite_url
-from tunewright.search.address import absolute_url, without_password
-from tunewright.search.begun import as_older
-from tunewright.search.constraints import Constraint, constraints
-from tunewright.search.goals import study_goals
-from tunewright.search.lengths import STAGES, long_warmup, short_final, typed_in_stages
-from tunewright.search.own_servers import refuse_left
-from tunewright.search.pruning import pruner, shrunk
-from tunewright.search.same_study import (
+from tunewright.search.stage_lengths import STAGES, long_warmup, short_final, typed_in_stages
+from tunewright.search.storage.database import Settings, stored_settings
+from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.storage.urls import absolute_url, without_password
+from tunewright.search.study.compatibility import (
     brought_up,
     changed_space,
     refuse_other_study,
     shared_settings,
 )
-from tunewright.search.samplers import check_sampler
-from tunewright.search.storage import Settings, stored_settings
+from tunewright.search.study.constraints import Constraint, constraints
+from tunewright.search.study.goals import study_goals
+from tunewright.search.study.older_studies import as_older
+from tunewright.search.study.pruners import pruner, shrunk
+from tunewright.search.study.samplers import check_sampler
 from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.read import SpaceFile, parse_space, read_space

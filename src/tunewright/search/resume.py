@@ -7,16 +7,16 @@ from typing import Any
 from tunewright.config.compose import Composed
 from tunewright.config.tree import Tree, flatten
 from tunewright.errors import UsageError
-from tunewright.executors.machine import share
+from tunewright.executors.resources import share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.search.callbacks import Watch
 from tunewright.search.final import train_in_full
-from tunewright.search.fitting import differences
-from tunewright.search.lock import FolderLock
-from tunewright.search.own_servers import refuse_left
+from tunewright.search.loop.lease import FolderLock
 from tunewright.search.prepare import run_part
-from tunewright.search.single import Trained, is_done
-from tunewright.search.watch import Watch
+from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.training_run import Trained, is_done
+from tunewright.search.transfer.trial_matching import differences
 
 
 def stopped_run(run: Path, runs: Path) -> RunFolder:

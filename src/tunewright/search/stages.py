@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.compose import Composed
-from tunewright.executors.machine import share
+from tunewright.executors.resources import share
 from tunewright.executors.thread_waits import told_of_waits
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord
-from tunewright.search.budget import Budget, evaluated_in_time, finished_in_time
-from tunewright.search.carry import carry, started_from
-from tunewright.search.evaluation import evaluated
+from tunewright.search.callbacks import Watch
+from tunewright.search.evaluate_run import evaluated
 from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
-from tunewright.search.lengths import long_warmup
-from tunewright.search.lock import FolderLock, refuse_if_alive
-from tunewright.search.loop import Ending
-from tunewright.search.own_servers import refuse_left
+from tunewright.search.forecast.budget import Budget, evaluated_in_time, finished_in_time
+from tunewright.search.loop.lease import FolderLock, refuse_if_alive
+from tunewright.search.loop.loop import Ending
 from tunewright.search.prepare import (
     prepare,
     refuse_leading_out,
 )
-from tunewright.search.rebase import rebase
-from tunewright.search.single import Trained, free_folder
-from tunewright.search.storage import silence_optuna, stored_lease
-from tunewright.search.watch import Watch
+from tunewright.search.stage_lengths import long_warmup
+from tunewright.search.storage.database import silence_optuna, stored_lease
+from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.training_run import Trained, free_folder
+from tunewright.search.transfer.change_space import rebase
+from tunewright.search.transfer.warm_start import carry, started_from
 from tunewright.spaces.read import SpaceFile
 from tunewright.training.trackers.tracker import require
 

@@ -15,15 +15,15 @@ from tunewright.config.check import checked
 from tunewright.config.compose import Composed, compose
 from tunewright.config.layers import Layer
 from tunewright.config.leaves import leaves
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.recipe import Recipe, imported
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.search.prepare import checked_space, stage
 from tunewright.search.stages import train
 
 TORCH_FREE = """
 import sys
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.config.compose import compose
 recipe = find_recipe({name!r})
 recipe.check_data(compose(recipe).config)

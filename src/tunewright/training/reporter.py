@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter
 from tunewright.runs.record import Progress, Request
-from tunewright.training.device_memory import device_peak_mib
-from tunewright.training.memory import MemoryPeak
+from tunewright.training.memory.device import device_peak_mib
+from tunewright.training.memory.peak import MemoryPeak
 from tunewright.training.trackers.tracking import Tracking
 
 POLL_SECONDS = 0.05

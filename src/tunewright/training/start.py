@@ -11,7 +11,7 @@ from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal, Outcome
 from tunewright.runs.shared_choice import choosing
-from tunewright.training.calibration import settle
+from tunewright.training.autotune.autotune import settle
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
 from tunewright.training.trainer import Plan, train

@@ -20,17 +20,17 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import Diverged
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome, Request, is_same
-from tunewright.training.averaging import WeightAverage, average_notices
+from tunewright.training.autotune.memory_format import Layout, lay_out
+from tunewright.training.autotune.precision import Precision
 from tunewright.training.checkpoint import Checkpoints, State
 from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
-from tunewright.training.layout import Layout, lay_out
 from tunewright.training.optim import make_optimizer, set_factor
-from tunewright.training.precision import Precision
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor
 from tunewright.training.task import Batch, Clock, Loader, Metrics, Setup, Task
+from tunewright.training.weight_average import WeightAverage, average_notices
 
 GOAL_PREFIX = "val_"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tunewright.errors import DataError
-from tunewright.recipes.compression.fidelity import fidelity
+from tunewright.recipes.compression.evaluation.fidelity import fidelity
 from tunewright.recipes.compression.ms_ssim import WEIGHTS, dissimilarity, ms_ssim
 
 Floats = npt.NDArray[np.float64]

@@ -9,13 +9,13 @@ import torch
 from tunewright.config.compose import compose
 from tunewright.errors import ConfigError
 from tunewright.recipes.compression import config as schema
-from tunewright.recipes.compression.compressor import Coded
 from tunewright.recipes.compression.config import LAMBDAS, CompressionConfig
-from tunewright.recipes.compression.fitting import check_fit, multiple_of
-from tunewright.recipes.compression.models import make_compressor
+from tunewright.recipes.compression.config_checks import check_fit, multiple_of
+from tunewright.recipes.compression.models.compressor import Coded
+from tunewright.recipes.compression.models.factory import make_compressor
 from tunewright.recipes.compression.ms_ssim import ms_ssim
 from tunewright.recipes.compression.rate_distortion import LOSSES, psnr
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 
 RECIPE = find_recipe("compression")
 

@@ -12,10 +12,10 @@ import tunewright
 from tunewright.config.compose import compose
 from tunewright.config.schema import Milestones
 from tunewright.recipes.compression.config import CompressionConfig
-from tunewright.recipes.compression.metrics import CompressionMetrics
+from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
 from tunewright.recipes.compression.setup import make_setup
 from tunewright.recipes.compression.task import as_written
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.progress import read_progress
 from tunewright.training.randomness import seed_all
 from tunewright.training.task import Setup

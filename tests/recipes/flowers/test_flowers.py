@@ -8,15 +8,15 @@ import torch
 from safetensors.torch import save_file
 
 import tunewright
+from tunewright.classification.losses.config import Focal
+from tunewright.classification.models.config import FLOWER_MODELS, OPTIMIZED_MODELS, ImageModel
+from tunewright.classification.models.image_classifier import make_image_model
+from tunewright.classification.models.pretrained import sha256
 from tunewright.config.apply import with_values
 from tunewright.config.sources import source_of
 from tunewright.errors import ConfigError, DataError
-from tunewright.parts.classify.backbones import make_image_model
-from tunewright.parts.classify.loss_config import Focal
-from tunewright.parts.classify.model_config import FLOWER_MODELS, OPTIMIZED_MODELS, ImageModel
-from tunewright.parts.classify.weights import sha256
-from tunewright.parts.images.augmentation_config import LEVELS
-from tunewright.parts.images.mixing import make_mix
+from tunewright.images.augment.config import LEVELS
+from tunewright.images.augment.mixup import make_mix
 from tunewright.recipes.flowers.config import FlowersConfig
 from tunewright.recipes.flowers.drawn import COUNTS, KINDS, SIDE, draw_flower, write_flowers
 from tunewright.recipes.flowers.setup import open_classifier

@@ -17,7 +17,7 @@ from practice.functions import curve, faulty, parabola, patient
 import tunewright
 from tunewright.errors import SpaceError, StudyError, UsageError
 from tunewright.runs.progress import read_progress
-from tunewright.search.interrupt import Interrupted
+from tunewright.search.signals import Interrupted
 
 X = {"x": {"type": "float", "low": -1.0, "high": 1.0}}
 INLINE = "executor.type=inline"

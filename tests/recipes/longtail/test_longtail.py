@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 import tunewright
+from tunewright.classification.losses.config import LogitAdjustment
 from tunewright.config.apply import with_values
 from tunewright.config.compose import compose
-from tunewright.parts.classify.loss_config import LogitAdjustment
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.longtail.digits import write_digits
-from tunewright.search.watch import Watch
+from tunewright.recipes.registry import find_recipe
+from tunewright.search.callbacks import Watch
 
 GUIDE = """
 study:

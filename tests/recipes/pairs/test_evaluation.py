@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import tunewright
+from tunewright.analysis.score_intervals import wilson
 from tunewright.errors import ConfigError
-from tunewright.parts.score_intervals import wilson
+from tunewright.recipes.pairs.data.pair_files import save_pairs
 from tunewright.recipes.pairs.evaluation import _notes
-from tunewright.recipes.pairs.files import save_pairs
 from tunewright.runs.ending import Ending
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from tunewright.config.compose import compose
-from tunewright.recipes.find import find_recipe
 from tunewright.recipes.pairs.config import PairsConfig
+from tunewright.recipes.pairs.data.datasets import open_sets
 from tunewright.recipes.pairs.micro_batches import Batch, cached_backward
-from tunewright.recipes.pairs.sets import open_sets
 from tunewright.recipes.pairs.setup import PairModel, PairTask, make_model, make_setup
+from tunewright.recipes.registry import find_recipe
 
 CPU = torch.device("cpu")
 ROWS = 24

@@ -7,10 +7,10 @@ import tunewright
 from tunewright.config.compose import compose
 from tunewright.config.leaves import choices_of, leaves
 from tunewright.errors import ConfigError, SpaceError, StudyError
-from tunewright.recipes.find import find_recipe, recipe_names
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
-from tunewright.recipes.pairs.files import save_pairs
+from tunewright.recipes.pairs.data.pair_files import save_pairs
 from tunewright.recipes.pairs.recipe import ALIASES, WORDS, named_sets
+from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.request import understand
 from tunewright.search.prepare import checked_space, stage
 

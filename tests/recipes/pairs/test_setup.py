@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tunewright.recipes.pairs.config import PairsConfig
-from tunewright.recipes.pairs.files import save_pairs
+from tunewright.recipes.pairs.data.pair_files import save_pairs
 from tunewright.recipes.pairs.setup import make_setup
 
 ROWS = 12

@@ -19,7 +19,7 @@ from tunewright import job
 from tunewright.config.compose import compose
 from tunewright.config.schema import Trackers
 from tunewright.errors import ConfigError
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter, read_progress

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tunewright.errors import DataError
-from tunewright.recipes.compression.fitting import MS_SSIM_ABOVE, has_ms_ssim
+from tunewright.recipes.compression.config_checks import MS_SSIM_ABOVE, has_ms_ssim
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales, fine to coarse; they add up to 1."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tunewright.recipes.compression.compressor import Coded
 from tunewright.recipes.compression.lambdas import weight_of
+from tunewright.recipes.compression.models.compressor import Coded
 from tunewright.recipes.compression.ms_ssim import dissimilarity
 from tunewright.registry import Registry
 from tunewright.training.task import Loss

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.compression.config import METRICS, CompressionConfig
-from tunewright.recipes.compression.fitting import check_fit
+from tunewright.recipes.compression.config_checks import check_fit
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -42,14 +42,14 @@ WORDS = {"loss.type": {"ms-ssim": "ms_ssim"}}
 
 
 def _facts(config: RunConfig) -> Mapping[str, float]:
-    from tunewright.recipes.compression.photos import facts  # NumPy; `show` needs none of it
+    from tunewright.recipes.compression.data.photos import facts  # NumPy; `show` needs none of it
 
     assert isinstance(config, CompressionConfig)
     return facts(config.data)
 
 
 def _fingerprints(config: RunConfig) -> Mapping[str, str]:
-    from tunewright.recipes.compression.photos import fingerprints
+    from tunewright.recipes.compression.data.photos import fingerprints
 
     assert isinstance(config, CompressionConfig)
     return fingerprints(config.data)
@@ -57,9 +57,9 @@ def _fingerprints(config: RunConfig) -> Mapping[str, str]:
 
 def _check(config: RunConfig) -> list[str]:
     """Notices, before anything trains; photographs are decoded here, where progress is seen."""
-    from tunewright.parts.images.progress import ShowProgress
-    from tunewright.recipes.compression.photo_store import build_photo_store, choose
-    from tunewright.recipes.compression.photos import open_photos, size_notices
+    from tunewright.images.progress import ShowProgress
+    from tunewright.recipes.compression.data.photo_store import build_photo_store, choose
+    from tunewright.recipes.compression.data.photos import open_photos, size_notices
 
     assert isinstance(config, CompressionConfig)
     notices = check_fit(config)
@@ -87,11 +87,11 @@ RECIPE = Recipe(
     config=CompressionConfig,
     conf=HERE / "conf",
     space=HERE / "space.yaml",
-    compressor="tunewright.recipes.compression.opened:open_compressor",
+    compressor="tunewright.recipes.compression.codec.trained_compressor:open_compressor",
     metrics=METRICS,
     setup="tunewright.recipes.compression.setup:make_setup",
-    evaluate="tunewright.recipes.compression.evaluation:evaluate",
-    evaluate_on="tunewright.recipes.compression.evaluation:evaluate_on",
+    evaluate="tunewright.recipes.compression.evaluation.evaluation:evaluate",
+    evaluate_on="tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
     aliases=ALIASES,
     words=WORDS,
     facts=_facts,

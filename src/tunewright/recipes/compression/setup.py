@@ -7,15 +7,20 @@ from typing import Any
 import torch
 
 from tunewright.config.section import Section
-from tunewright.parts.images.progress import ShowProgress
-from tunewright.parts.images.table import ImageTable
-from tunewright.recipes.compression.compressor import Compressor
+from tunewright.images.image_table import ImageTable
+from tunewright.images.progress import ShowProgress
 from tunewright.recipes.compression.config import CompressionConfig
-from tunewright.recipes.compression.crops import Crops, Photographs, ResidentPhotos, StreamedPhotos
-from tunewright.recipes.compression.fitting import check_fit
-from tunewright.recipes.compression.models import load_first_weights, make_compressor
-from tunewright.recipes.compression.photo_store import build_photo_store, choose
-from tunewright.recipes.compression.photos import open_photos
+from tunewright.recipes.compression.config_checks import check_fit
+from tunewright.recipes.compression.data.crops import (
+    Crops,
+    Photographs,
+    ResidentPhotos,
+    StreamedPhotos,
+)
+from tunewright.recipes.compression.data.photo_store import build_photo_store, choose
+from tunewright.recipes.compression.data.photos import open_photos
+from tunewright.recipes.compression.models.compressor import Compressor
+from tunewright.recipes.compression.models.factory import load_first_weights, make_compressor
 from tunewright.recipes.compression.rate_distortion import LOSSES
 from tunewright.recipes.compression.task import CompressionTask
 from tunewright.training.task import Setup

@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from tunewright.recipes.compression.compressor import Coded
 from tunewright.recipes.compression.config import METRICS
-from tunewright.recipes.compression.fitting import has_ms_ssim
-from tunewright.recipes.compression.metrics import CompressionMetrics
+from tunewright.recipes.compression.config_checks import has_ms_ssim
+from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
+from tunewright.recipes.compression.models.compressor import Coded
 from tunewright.recipes.compression.ms_ssim import ms_ssim
 from tunewright.recipes.compression.rate_distortion import RateDistortion, psnr
 from tunewright.training.task import Arrays, Group, Loss, Task

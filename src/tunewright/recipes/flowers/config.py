@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from tunewright.parts.classify.config import ClassifyConfig
+from tunewright.classification.config import ClassifyConfig
 
 
 class FlowersConfig(ClassifyConfig):

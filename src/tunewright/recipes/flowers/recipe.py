@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tunewright.parts.classify import declared
-from tunewright.parts.classify.loss_config import METRICS
+from tunewright.classification import data_checks
+from tunewright.classification.losses.config import METRICS
 from tunewright.recipes.flowers.config import FlowersConfig
 from tunewright.recipes.recipe import Recipe
 
@@ -71,18 +71,18 @@ RECIPE = Recipe(
     name="flowers",
     config=FlowersConfig,
     conf=HERE / "conf",
-    groups=(declared.GROUPS,),
+    groups=(data_checks.GROUPS,),
     space=HERE / "space.yaml",
     metrics=METRICS,
-    setup="tunewright.parts.classify.setup:make_setup",
+    setup="tunewright.classification.setup:make_setup",
     classifier="tunewright.recipes.flowers.setup:open_classifier",
-    pictures="tunewright.parts.classify.declared:open_sets",
+    pictures="tunewright.classification.data_checks:open_sets",
     evaluate="tunewright.recipes.flowers.setup:evaluate",
     aliases=ALIASES,
     words=WORDS,
     group_names={"dataset": "data"},
     options={"output_dir": "runs-dir"},
-    facts=declared.facts,
-    check_data=declared.check,
-    fingerprints=declared.fingerprints,
+    facts=data_checks.facts,
+    check_data=data_checks.check,
+    fingerprints=data_checks.fingerprints,
 )

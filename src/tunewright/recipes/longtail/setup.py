@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from tunewright.parts.classify import classifier, evaluation
-from tunewright.parts.classify.classifier import Classifier
+from tunewright.classification.evaluation import evaluation
+from tunewright.classification.inference import classifier
+from tunewright.classification.inference.classifier import Classifier
 from tunewright.recipes.longtail.config import LongtailConfig
 from tunewright.runs.folder import RunFolder
 
@@ -17,7 +18,7 @@ def open_classifier(folder: RunFolder, device: torch.device) -> Classifier:
 
 
 def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
-    """Measure the run in `path`; see `parts.classify.evaluation`."""
+    """Measure the run in `path`; see `classification.evaluation.evaluation`."""
     folder = RunFolder(path)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return evaluation.evaluate(open_classifier(folder, device), folder, split)

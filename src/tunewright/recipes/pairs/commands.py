@@ -30,8 +30,8 @@ def split(
     Rows that show one image, or share a text, stay on one side.
     """
     from tunewright.errors import UsageError
-    from tunewright.recipes.pairs.files import open_pairs
-    from tunewright.recipes.pairs.split import split_pairs
+    from tunewright.recipes.pairs.data.pair_files import open_pairs
+    from tunewright.recipes.pairs.data.split import split_pairs
 
     if by not in ("groups", "metadata") or subset_unit not in ("images", "rows"):
         raise UsageError(
@@ -81,7 +81,7 @@ def embed(
     skip_bad: Annotated[bool, typer.Option(help="List unusable rows, go on.")] = False,
 ) -> None:
     """Turn pictures and texts into paired embeddings; the classical encoders need no download."""
-    from tunewright.recipes.pairs.embed import embed_folder
+    from tunewright.recipes.pairs.encoders.embed import embed_folder
 
     with _progress("embed") as progress:
         report = embed_folder(

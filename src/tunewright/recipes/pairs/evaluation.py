@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tunewright.analysis.score_intervals import interval_methods, wilson_notes
 from tunewright.config.check import checked
-from tunewright.errors import ConfigError
-from tunewright.parts.linear_maps import LinearMap, best_ridge, procrustes
-from tunewright.parts.retrieval import (
+from tunewright.contrastive.retrieval import (
     RetrievalRanks,
     bootstrap_difference,
     bootstrap_interval,
@@ -19,12 +18,13 @@ from tunewright.parts.retrieval import (
     retrieval_ranks,
     scores_of_ranks,
 )
-from tunewright.parts.score_intervals import interval_methods, wilson_notes
+from tunewright.errors import ConfigError
+from tunewright.recipes.pairs.baselines import LinearMap, best_ridge, procrustes
 from tunewright.recipes.pairs.config import PairsConfig
-from tunewright.recipes.pairs.files import PairSet
+from tunewright.recipes.pairs.data.datasets import PairSets, open_sets
+from tunewright.recipes.pairs.data.groups import indistinct_texts, text_numbers
+from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.recipes.pairs.gallery import draw_retrieval
-from tunewright.recipes.pairs.groups import indistinct_texts, text_numbers
-from tunewright.recipes.pairs.sets import PairSets, open_sets
 from tunewright.recipes.pairs.setup import PairTask, evaluation_batches, make_model
 from tunewright.report.figures import write_curves
 from tunewright.runs.atomic import write_json

@@ -8,10 +8,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from tunewright.contrastive.retrieval import unique_rows
 from tunewright.errors import DataError
-from tunewright.parts.images.pictures import PictureSource
-from tunewright.parts.retrieval import unique_rows
-from tunewright.recipes.pairs.files import PairSet
+from tunewright.images.sources.decode import PictureSource
+from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.runs.atomic import write_with
 
 TILE, GAP, CAPTION = 96, 10, 300

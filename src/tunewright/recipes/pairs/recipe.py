@@ -93,21 +93,21 @@ def named_sets(data: Tree) -> Tree:
 
 
 def _facts(config: RunConfig) -> Mapping[str, float]:
-    from tunewright.recipes.pairs.sets import pairs_facts  # NumPy; `show` needs none of it
+    from tunewright.recipes.pairs.data.datasets import pairs_facts  # NumPy; `show` needs none of it
 
     assert isinstance(config, PairsConfig)
     return pairs_facts(config.data)
 
 
 def _fingerprints(config: RunConfig) -> Mapping[str, str]:
-    from tunewright.recipes.pairs.sets import fingerprints
+    from tunewright.recipes.pairs.data.datasets import fingerprints
 
     assert isinstance(config, PairsConfig)
     return fingerprints(config.data)
 
 
 def _check(config: RunConfig) -> list[str]:
-    from tunewright.recipes.pairs.sets import check_sets
+    from tunewright.recipes.pairs.data.datasets import check_sets
 
     assert isinstance(config, PairsConfig)
     notices = check_sets(config.data)

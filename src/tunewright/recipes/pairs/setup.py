@@ -10,21 +10,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tunewright.config.section import Section
-from tunewright.parts.contrastive import LOSSES, ContrastiveLoss
-from tunewright.parts.embeddings import PairBatches, open_tensor
-from tunewright.parts.heads import HEADS
-from tunewright.parts.retrieval import (
+from tunewright.contrastive.losses import LOSSES, ContrastiveLoss
+from tunewright.contrastive.retrieval import (
     RetrievalRanks,
     bootstrap_interval,
     retrieval_ranks,
     scores_of_ranks,
 )
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
-from tunewright.recipes.pairs.files import PairSet, integer_ids
-from tunewright.recipes.pairs.groups import image_and_text_groups, text_numbers
+from tunewright.recipes.pairs.data.batches import PairBatches, open_tensor
+from tunewright.recipes.pairs.data.datasets import PairSets, open_sets
+from tunewright.recipes.pairs.data.groups import image_and_text_groups, text_numbers
+from tunewright.recipes.pairs.data.pair_files import PairSet, integer_ids
+from tunewright.recipes.pairs.heads import HEADS
 from tunewright.recipes.pairs.micro_batches import cached_backward
-from tunewright.recipes.pairs.sets import PairSets, open_sets
-from tunewright.training.device_memory import free_device_bytes
+from tunewright.training.memory.device import free_device_bytes
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -113,7 +113,7 @@ class PairMetrics(Metrics):
         return self._ranks
 
     def compute(self) -> dict[str, float]:
-        """Recalls, ranks and gallery sizes, as `parts.retrieval` names them."""
+        """Recalls, ranks and gallery sizes, as `contrastive.retrieval` names them."""
         return scores_of_ranks(self.ranks())
 
     def interval(self, metric: str) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""A classifier with the fields of `parts.classify.classifier.Classifier`, trained in a second."""
+"""A classifier with the fields of `inference.classifier.Classifier`, trained in a second."""
 
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from practice.pictures.recipe import PicturesConfig
+from tunewright.classification.classes_file import KnownClasses, known_classes, write_classes
+from tunewright.classification.evaluation import evaluation
+from tunewright.classification.inference.predict import DecodedBatches
 from tunewright.config.check import checked
-from tunewright.parts.classify import evaluation
-from tunewright.parts.classify.known_classes import KnownClasses, known_classes, write_classes
-from tunewright.parts.classify.predictions import DecodedBatches
-from tunewright.parts.images.batches import Normalisation
-from tunewright.parts.images.sets import ImageSets, open_sets
+from tunewright.images.dataset.datasets import ImageSets, open_sets
+from tunewright.images.loading.batches import Normalisation
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter
 from tunewright.runs.record import Outcome, Progress

@@ -8,7 +8,7 @@ import torch
 from practice.pictures.classifier import Classifier, make_run, open_classifier
 from practice.pictures.recipe import PicturesConfig, PicturesModel
 from tunewright.config.schema import Executor
-from tunewright.parts.images.config import ImagesData
+from tunewright.images.dataset.config import ImagesData
 from tunewright.runs.folder import RunFolder
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunewright.config.schema import Count, Fraction, RunConfig, Section
-from tunewright.parts.images.config import ImagesData
+from tunewright.images.dataset.config import ImagesData
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.compose import compose
-from tunewright.recipes.find import find_recipe
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.record import Cause, Trial, TrialState
+from tunewright.search.callbacks import Watch
 from tunewright.search.stages import Tuned, tune
-from tunewright.search.watch import Watch
 from tunewright.spaces.read import SpaceFile, parse_space
 
 FAST = ("executor.type=inline", "study.name=study", "study.final=false")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tunewright.recipes.compression.compressor import Compressor
-from tunewright.recipes.compression.hpcm import Hpcm, HpcmShape
-from tunewright.recipes.compression.hyperprior import MeanScaleHyperprior
-from tunewright.recipes.compression.opened import Opened, ready
+from tunewright.recipes.compression.codec.trained_compressor import Opened, ready
+from tunewright.recipes.compression.models.compressor import Compressor
+from tunewright.recipes.compression.models.hpcm import Hpcm, HpcmShape
+from tunewright.recipes.compression.models.hyperprior import MeanScaleHyperprior
 
 SHAPE = HpcmShape(
     widths=(8, 8, 16), depths=(1, 1, 1), latent=16, hyper=8, heads=4, windows=(1, 2, 2)

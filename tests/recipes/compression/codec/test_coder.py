@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tunewright.errors import DataError
 from tunewright.recipes.compression.codec.coder import LARGEST, Coder, Reader, Writer
 from tunewright.recipes.compression.codec.tables import TOTAL, make_tables
-from tunewright.recipes.compression.likelihoods import GAUSSIAN
+from tunewright.recipes.compression.models.likelihoods import GAUSSIAN
 
 CODER = Coder(make_tables(GAUSSIAN.scale_table(), GAUSSIAN))
 VALUES = st.one_of(st.integers(-3, 3), st.integers(-2000, 2000), st.integers(-LARGEST, LARGEST))

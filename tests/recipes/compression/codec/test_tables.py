@@ -12,7 +12,7 @@ from tunewright.recipes.compression.codec.tables import (
     boundaries,
     make_tables,
 )
-from tunewright.recipes.compression.likelihoods import GAUSSIAN, GENERALISED_GAUSSIAN
+from tunewright.recipes.compression.models.likelihoods import GAUSSIAN, GENERALISED_GAUSSIAN
 
 FAMILIES = pytest.mark.parametrize("family", [GAUSSIAN, GENERALISED_GAUSSIAN], ids=lambda f: f.name)
 DISTRIBUTIONS = {"gaussian": stats.norm, "generalised_gaussian": stats.gennorm(1.5)}

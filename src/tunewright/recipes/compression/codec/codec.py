@@ -6,6 +6,7 @@ same tables. Writing reads what it has written, unless it is told not to.
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,6 @@ from torch.nn import functional
 from tunewright.errors import DataError, RunError
 from tunewright.recipes.compression.codec.container import MOST_THREADS, Container, pack, unpack
 from tunewright.recipes.compression.codec.memory import CHEAP_PIXELS, check_room
-from tunewright.recipes.compression.codec.pinned import pinned
 from tunewright.recipes.compression.codec.streams import (
     STREAMS,
     Flat,
@@ -25,8 +25,8 @@ from tunewright.recipes.compression.codec.streams import (
     read_streams,
     write_streams,
 )
-from tunewright.recipes.compression.likelihoods import likelihood
-from tunewright.recipes.compression.opened import Opened
+from tunewright.recipes.compression.codec.trained_compressor import Opened
+from tunewright.recipes.compression.models.likelihoods import likelihood
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -226,3 +226,23 @@ def _check_room(opened: Opened, width: int, height: int, name: object) -> None:
 def _padded_sides(opened: Opened, width: int, height: int) -> tuple[int, int]:
     multiple = opened.model.multiple
     return width + -width % multiple, height + -height % multiple
+
+
+@contextmanager
+def pinned(threads: int, device: torch.device) -> Iterator[None]:
+    """Within the block: `threads` on the CPU, float32 in full, one choice of kernels, no gradients.
+
+    Everything is as it was after it.
+    """
+    before = torch.get_num_threads()
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    flags = (cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32)
+    torch.set_num_threads(threads)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_num_threads(before)
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = flags

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from tunewright.errors import DataError
-from tunewright.runs.free_memory import MIB, free_mib
+from tunewright.runs.machine.free_memory import MIB, free_mib
 
 MAGIC = b"\x89TWC"
 VERSION = 1

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from tunewright.errors import DataError
-from tunewright.recipes.compression.compressor import Compressor
-from tunewright.runs.free_memory import MIB, free_mib
+from tunewright.recipes.compression.models.compressor import Compressor
+from tunewright.runs.machine.free_memory import MIB, free_mib
 from tunewright.runs.quantities import size
-from tunewright.training.device_memory import free_device_bytes
+from tunewright.training.memory.device import free_device_bytes
 
 CHEAP_PIXELS = 2**20
 """Up to here nothing is asked."""

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image, TiffTags
 
 from tunewright.errors import DataError, UsageError
-from tunewright.parts.images.broken import reason
-from tunewright.parts.images.pictures import rgb
+from tunewright.images.dataset.unreadable import reason
+from tunewright.images.sources.decode import rgb
 from tunewright.runs.atomic import NAMED, write_with
 
 Pixels = npt.NDArray[np.uint8]

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from tunewright.errors import RunError
 from tunewright.recipes.compression.codec.coder import LARGEST, Reader, Values, Writer
-from tunewright.recipes.compression.compressor import Step
-from tunewright.recipes.compression.opened import Opened
-from tunewright.recipes.compression.places import pick
+from tunewright.recipes.compression.codec.trained_compressor import Opened
+from tunewright.recipes.compression.models.compressor import Step
+from tunewright.recipes.compression.models.gather import pick
 
 STREAMS = ("z", "y")
 """The hyper-latents, then the latents."""

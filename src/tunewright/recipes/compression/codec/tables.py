@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tunewright.recipes.compression.likelihoods import Family
+from tunewright.recipes.compression.models.likelihoods import Family
 
 TOTAL = 2**24
 """What the counts of a table sum to: the precision of the coder."""

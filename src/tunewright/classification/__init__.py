@@ -1,0 +1,1 @@
+"""What recipes that classify share: models, losses, metrics, inference, evaluation."""

@@ -1,0 +1,1 @@
+"""Files made of a classifier: exports, predictions, submissions, measured costs."""

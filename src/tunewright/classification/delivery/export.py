@@ -1,0 +1,249 @@
+"""A classifier as a file for others: ONNX, safetensors, a torch.export program; and its parity.
+
+Every exported graph takes uint8 pictures [B, 3, S, S], RGB, squashed to the model's square, and
+returns float32 logits [B, C]: the normalisation is inside, so that nobody can get it wrong.
+"""
+
+import importlib.util
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tunewright import __version__
+from tunewright.classification.inference.predict import passed
+from tunewright.errors import ConfigError, RunError
+from tunewright.runs.atomic import NAMED, write_with
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.classifier import Classifier
+
+Format = Literal["onnx", "safetensors", "torch-export"]
+SUFFIXES: Mapping[Format, str] = {
+    "onnx": ".onnx",
+    "safetensors": ".safetensors",
+    "torch-export": ".pt2",
+}
+PARITY = 1e-4
+"""The largest difference of float32 logits that still counts as the same model."""
+Logits = Callable[[Tensor], Tensor]
+
+
+class Graph(nn.Module):
+    """Pixels to logits: normalisation, then the model, in one graph."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, classifier: "Classifier", *, half: bool) -> None:
+        super().__init__()
+        self.model = deepcopy(classifier.model).cpu().eval()
+        self.dtype = torch.float16 if half else torch.float32
+        if half:
+            self.model.load_state_dict(halved(self.model.state_dict())[0])
+            self.model.half()
+        normalise = classifier.normalise
+        self.register_buffer("mean", torch.tensor(normalise.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(normalise.std).view(3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 [B, 3, S, S] to float32 [B, C]."""
+        normalised = (images.float() / 255.0 - self.mean) / self.std
+        logits: Tensor = self.model(normalised.to(self.dtype))
+        return logits.float()
+
+
+def halved(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights in float16, and the names of those that stay float32: too large for it."""
+    found, kept = {}, []
+    for name, tensor in state.items():
+        smaller = tensor.half() if tensor.is_floating_point() else tensor
+        if bool(torch.isfinite(tensor).all() & ~torch.isfinite(smaller).all()):
+            smaller = tensor
+            kept.append(name)
+        found[name] = smaller.contiguous()
+    return found, kept
+
+
+def weights_of(classifier: "Classifier", *, half: bool) -> dict[str, Tensor]:
+    """What is delivered: weights and buffers on the CPU, in float32 or float16."""
+    state = {
+        name: tensor.detach().cpu().contiguous().clone()  # no two names may share memory
+        for name, tensor in classifier.model.state_dict().items()
+    }
+    return halved(state)[0] if half else state
+
+
+def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool) -> dict[str, str]:
+    """The header of an exported file: all that is needed to use the weights, as one JSON text.
+
+    One, since the format's writer puts several in an order that differs from call to call.
+    tree: the run's configuration, of which the recipe and its model section are kept.
+    """
+    normalise = classifier.normalise
+    facts = {
+        "format": "tunewright-classifier-1",
+        "version": __version__,
+        "recipe": tree.get("recipe"),
+        "model": tree.get("model"),
+        "classes": list(classifier.classes),
+        "class_counts": [int(count) for count in classifier.class_counts.tolist()],
+        "size": classifier.size,
+        "pixels": "RGB, squashed to size x size, antialiased bilinear, then / 255",
+        "normalisation": {"mean": list(normalise.mean), "std": list(normalise.std)},
+        "precision": "float16" if half else "float32",
+    }
+    return {"tunewright": json.dumps(facts, ensure_ascii=False)}
+
+
+def write_safetensors(
+    classifier: "Classifier", file: Path, tree: Mapping[str, Any], *, half: bool
+) -> None:
+    """Weights and buffers, with everything else in the header; the same bytes every time."""
+    weights = weights_of(classifier, half=half)
+    header = metadata_of(classifier, tree, half=half)
+    write_with(file, lambda place: save_file(weights, place, metadata=header), remedy=NAMED)
+
+
+def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
+    """A program of `torch.export`, for any batch size."""
+    program = _exported(classifier, half=half)
+
+    # Given a name that does not end in .pt2, it would warn; the temporary neighbour has none.
+    def write(place: Path) -> None:
+        with place.open("wb") as stream:
+            torch.export.save(program, stream)
+
+    write_with(file, write, remedy=NAMED)
+
+
+def write_onnx(classifier: "Classifier", file: Path, *, half: bool) -> None:
+    """An ONNX graph, for any batch size; needs the extra `onnx`, as `need_onnx` says."""
+    need_onnx()
+    graph, example = Graph(classifier, half=half), _example(classifier)
+    batch = torch.export.Dim("batch", min=1, max=65_536)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries about each other's versions
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: batch},),
+            input_names=["images"],
+            output_names=["logits"],
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    # The weights are in the file itself as long as it stays under protobuf's 2 GB.
+    write_with(file, lambda place: program.save(str(place), external_data=False), remedy=NAMED)
+
+
+def need_onnx() -> None:
+    """Raise ConfigError, which says what to install, unless ONNX files can be written and run."""
+    needed = ("onnx", "onnxscript", "onnxruntime")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"an ONNX file needs {', '.join(missing)}, not installed here",
+            remedy="pip install 'tunewright[onnx]', or --to torch-export, or --to safetensors.",
+        )
+
+
+def write(
+    classifier: "Classifier", file: Path, to: Format, tree: Mapping[str, Any], *, half: bool
+) -> None:
+    """Write one of the formats; ConfigError when what it needs is not installed."""
+    match to:
+        case "safetensors":
+            write_safetensors(classifier, file, tree, half=half)
+        case "torch-export":
+            write_program(classifier, file, half=half)
+        case "onnx":
+            write_onnx(classifier, file, half=half)
+
+
+def read_back(classifier: "Classifier", file: Path, to: Format) -> Logits:
+    """The exported file as a function from pictures to logits, run as its users will run it.
+
+    Only for files that this program has just written: torch.export's loader can unpickle.
+    """
+    match to:
+        case "safetensors":
+            model = deepcopy(classifier.model)
+            model.load_state_dict(load_file(file))  # float16 goes up to the model's float32
+            return replace(classifier, model=model.eval()).logits
+        case "torch-export":
+            program = torch.export.load(file).module()
+            return lambda images: program(images.cpu())
+        case "onnx":
+            import onnxruntime
+
+            session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+            return lambda images: torch.from_numpy(
+                session.run(["logits"], {"images": images.cpu().numpy()})[0]
+            )
+
+
+def largest_difference(classifier: "Classifier", exported: Logits, images: Tensor) -> float:
+    """Max |delta| between the logits of the classifier and of an exported file."""
+    with torch.no_grad():
+        own = classifier.logits(images.to(classifier.device)).float().cpu()
+        other = exported(images.to(classifier.device)).float().cpu()
+    return float((own - other).abs().max())
+
+
+def check_parity(difference: float, file: Path, *, half: bool) -> None:
+    """Raise RunError when a float32 export is not the model; float16 is re-scored instead."""
+    if half and difference == difference:
+        return
+    if not difference <= PARITY:
+        raise RunError(
+            f"{file} answers otherwise than the model: its logits differ by {difference:.3g}",
+            expected=f"at most {PARITY:g}",
+            remedy="Do not use the file; another format may keep parity: --to safetensors.",
+        )
+
+
+def sample(classifier: "Classifier", count: int = 8) -> Tensor:
+    """Pictures to compare on, uint8 [n, 3, S, S]: noise at several contrasts, always the same."""
+    size = classifier.size
+    drawn = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, size, size), generator=drawn, dtype=torch.uint8)
+    contrast = torch.linspace(0.2, 1.0, count)[:, None, None, None]
+    return (images.float() * contrast).to(torch.uint8)
+
+
+def accuracy(classifier: "Classifier", logits: Logits | None = None) -> float:
+    """On the validation set, of the classifier or of an exported file in its place."""
+    table = classifier.sets.valid
+    labels = torch.from_numpy(table.labels)
+    scored = classifier if logits is None else _Answering(classifier, logits)
+    found = passed([scored], table, lambda views: views[0][0]).scores  # type: ignore[list-item]
+    return float((found.argmax(1) == labels).double().mean())
+
+
+class _Answering:
+    """Stands in for a classifier whose logits come from elsewhere."""
+
+    def __init__(self, classifier: "Classifier", logits: Logits) -> None:
+        self.logits, self.size, self.device = logits, classifier.size, classifier.device
+
+
+def _example(classifier: "Classifier") -> Tensor:
+    """Two pictures: from one, `torch.export` would conclude that there is always one."""
+    return sample(classifier, 2)
+
+
+def _exported(classifier: "Classifier", *, half: bool) -> torch.export.ExportedProgram:
+    batch = torch.export.Dim("batch", min=1, max=65_536)
+    return torch.export.export(
+        Graph(classifier, half=half), (_example(classifier),), dynamic_shapes=({0: batch},)
+    )

@@ -1,0 +1,210 @@
+"""What a delivered model costs: the time of one picture at batch 1, from its file to its label."""
+
+import io
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tunewright.classification.inference.ensemble import Blend
+from tunewright.classification.inference.tta import seen
+from tunewright.images.image_table import Place
+from tunewright.images.loading.store import as_uint8
+from tunewright.images.sources.reader import Reader
+
+WARM_UPS = 10
+RUNS = 100
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds for one picture, the device awaited before and after each run."""
+
+    mean_ms: float
+    p50_ms: float
+    p95_ms: float
+    runs: int
+    warm_ups: int
+
+
+def latency(
+    work: Callable[[], object],
+    device: torch.device,
+    *,
+    runs: int = RUNS,
+    warm_ups: int = WARM_UPS,
+    told: Told | None = None,
+) -> Latency:
+    """How long `work` takes, each run by itself, after warm-ups that are not counted."""
+    times = []
+    for run in range(warm_ups + runs):
+        _await(device)
+        began = time.perf_counter()
+        work()
+        _await(device)
+        if run >= warm_ups:
+            times.append(1000.0 * (time.perf_counter() - began))
+        if told is not None:
+            told(run + 1, warm_ups + runs)
+    p50, p95 = np.percentile(times, [50, 95]).tolist()
+    return Latency(float(np.mean(times)), p50, p95, runs, warm_ups)
+
+
+def _await(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Both ways of measuring one picture: from the file on the disk, and the models alone."""
+
+    whole: Latency
+    models: Latency
+
+
+def measure(
+    blend: Blend,
+    picture: Path,
+    *,
+    runs: int = RUNS,
+    warm_ups: int = WARM_UPS,
+    told: Told | None = None,
+) -> Measured:
+    """Time one picture through all members and all views, from its file and from its pixels."""
+    device = blend.members[0].device
+    reader = Reader()
+    sizes = sorted({member.size for member in blend.members})
+    place = Place(picture)
+
+    def decoded() -> dict[int, Tensor]:
+        opened = reader.picture(place)
+        return {size: torch.from_numpy(as_uint8(opened, size))[None].to(device) for size in sizes}
+
+    def whole() -> Tensor:
+        return answer(blend, decoded())
+
+    held = decoded()
+    total = 2 * (runs + warm_ups)
+    tell = told or (lambda _done, _total: None)
+    options = {"runs": runs, "warm_ups": warm_ups}
+    with torch.no_grad():
+        return Measured(
+            latency(whole, device, **options, told=lambda done, _: tell(done, total)),
+            latency(
+                lambda: answer(blend, held),
+                device,
+                **options,
+                told=lambda done, _: tell(total // 2 + done, total),
+            ),
+        )
+
+
+def answer(blend: Blend, images: dict[int, Tensor]) -> Tensor:
+    """The label of one picture, fetched from the device: what a caller waits for."""
+    views = blend.views.all()
+    logits = [
+        torch.stack([member.logits(seen(images[member.size], view)) for view in views])
+        for member in blend.members
+    ]
+    return blend.scores(logits).argmax(1).cpu()
+
+
+def precisions(
+    blend: Blend,
+    picture: Path,
+    *,
+    runs: int = RUNS,
+    warm_ups: int = WARM_UPS,
+    told: Callable[[str], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The models alone in other precisions and layouts, and whether the label stays the same.
+
+    Plain float32 is what `measure` times: a second figure for it would only contradict the first.
+    Float16 is tried on GPUs only: on most CPUs it is emulated, and slower.
+    """
+    device = blend.members[0].device
+    reader = Reader()
+    opened = reader.picture(Place(picture))
+    images = {
+        size: torch.from_numpy(as_uint8(opened, size))[None].to(device)
+        for size in sorted({member.size for member in blend.members})
+    }
+    kinds: list[tuple[str, torch.dtype | None, bool]] = [
+        ("float32, channels last", None, True),
+        ("bfloat16 autocast", torch.bfloat16, False),
+    ]
+    if device.type == "cuda":
+        kinds.append(("float16 autocast", torch.float16, False))
+    found = {}
+    with torch.no_grad():
+        plain = answer(blend, images)
+    for name, dtype, channels_last in kinds:
+        if told is not None:
+            told(name)
+        tried = _channels_last(blend) if channels_last else blend
+        cast: AbstractContextManager[object] = (
+            nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+        )
+        once = partial(answer, tried, images)
+        with torch.no_grad(), cast:
+            label = once()
+            taken = latency(once, device, runs=runs, warm_ups=warm_ups)
+        found[name] = {**asdict(taken), "same_label": bool(torch.equal(label, plain))}
+    return found
+
+
+def _channels_last(blend: Blend) -> Blend:
+    members = tuple(
+        replace(member, model=deepcopy(member.model).to(memory_format=torch.channels_last))
+        for member in blend.members
+    )
+    return replace(blend, members=members)
+
+
+def parameters(blend: Blend) -> int:
+    """Weights of all members together."""
+    return sum(p.numel() for member in blend.members for p in member.model.parameters())
+
+
+def device_name(device: torch.device) -> str:
+    """What the latency was measured on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} thread(s)"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def draw_picture(pixels: int, *, seed: int = 0) -> bytes:
+    """A JPEG file of `pixels` x `pixels`, about as hard to decode as a photograph."""
+    drawn = np.random.default_rng(seed)
+    layers = [
+        Image.fromarray(drawn.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize(
+            (pixels, pixels), Image.Resampling.BICUBIC
+        )
+        for side in (4, 32, max(1, pixels // 3))
+    ]
+    picture = Image.blend(Image.blend(layers[0], layers[1], 0.35), layers[2], 0.15)
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=90)
+    return content.getvalue()

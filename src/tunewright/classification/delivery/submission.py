@@ -1,0 +1,111 @@
+"""A submission as a ZIP: the same bytes from the same content, checked as read; torch-free."""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunewright.classification.delivery.predictions_csv import check_predictions, read_predictions
+from tunewright.errors import DataError
+from tunewright.images.sources.archive import UNPACKABLE
+from tunewright.runs.atomic import NAMED, write_with
+
+REQUIRED = (
+    "README.md",
+    "code/inference.py",
+    "code/requirements.txt",
+    "code/train.py",
+    "requirements.txt",
+    "result/predictions.csv",
+)
+"""Every submission has these, and at least one file of weights under `model/`."""
+PREDICTIONS = "result/predictions.csv"
+DATE = (1980, 1, 1, 0, 0, 0)
+"""The earliest that a ZIP can hold: no date of its making, so that twice is the same."""
+STORED = (".safetensors", ".onnx", ".pt2")
+"""Weights are kept as they are: compressing them takes minutes and saves a few per cent."""
+Content = bytes | Path
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A file of the ZIP and its bytes before compression."""
+
+    name: str
+    bytes: int
+
+
+def write_zip(file: Path, contents: Mapping[str, Content]) -> list[Packed]:
+    """Write `contents` (bytes, or a file on the disk, by name) sorted by name, with fixed dates.
+
+    Raises DataError when something that a submission needs is missing.
+    """
+    check_names(file, contents)
+
+    def write(place: Path) -> None:
+        with zipfile.ZipFile(place, "w", allowZip64=True) as archive:
+            for name in sorted(contents):
+                _add(archive, name, contents[name])
+
+    write_with(file, write, remedy=NAMED)
+    return verify_zip(file)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: Content) -> None:
+    entry = zipfile.ZipInfo(name, DATE)
+    entry.create_system = 3  # Unix, wherever it is made
+    entry.external_attr = 0o100644 << 16
+    stored = name.endswith(STORED)
+    entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    if isinstance(content, bytes):
+        archive.writestr(entry, content, compresslevel=None if stored else 9)
+        return
+    entry.file_size = content.stat().st_size
+    with content.open("rb") as source, archive.open(entry, "w") as target:
+        while chunk := source.read(2**20):
+            target.write(chunk)
+
+
+def check_names(file: Path, names: Mapping[str, object] | list[str]) -> None:
+    """Raise DataError for what a submission lacks, and for names that leave its folder."""
+    missing = [name for name in REQUIRED if name not in names]
+    if not any(name.startswith("model/") and name.endswith(STORED) for name in names):
+        missing.append("model/best_model.safetensors")
+    if missing:
+        raise DataError(
+            f"{file} lacks {', '.join(missing)}",
+            expected="everything that a submission needs",
+            remedy="Pack it again: tunewright submit RUN",
+        )
+    outside = [name for name in names if name.startswith("/") or ".." in name.split("/")]
+    if outside:
+        raise DataError(f"{file} holds {outside[0]!r}", expected="names inside the archive")
+
+
+def verify_zip(file: Path) -> list[Packed]:
+    """Read a whole submission back: checksums, required files; what it holds, by name.
+
+    Raises DataError for a file that is damaged, incomplete, or no ZIP.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            broken = archive.testzip()
+            entries = archive.infolist()
+    except (OSError, *UNPACKABLE) as error:
+        raise DataError(
+            f"{file} is no readable ZIP ({error})", remedy="Pack it again: tunewright submit RUN"
+        ) from None
+    if broken is not None:
+        raise DataError(f"{file} is damaged: {broken} has a wrong checksum")
+    names = [entry.filename for entry in entries]
+    if len(set(names)) < len(names):
+        raise DataError(f"{file} holds a name twice", expected="each name once")
+    check_names(file, names)
+    return [Packed(entry.filename, entry.file_size) for entry in entries]
+
+
+def verify_predictions(file: Path, *, expected: list[str], classes: list[str]) -> int:
+    """Check a file of predictions against the test set; how many there are. Raises DataError."""
+    ids, labels = read_predictions(file)
+    check_predictions(file, ids, labels, expected=expected, classes=set(classes))
+    return len(ids)

@@ -1,0 +1,291 @@
+"""What a trained classifier is worth: metrics with intervals, baselines, calibration, pictures."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tunewright.analysis.score_intervals import interval_methods, paired, wilson_notes
+from tunewright.classification.evaluation.baselines import baselines
+from tunewright.classification.evaluation.class_frequencies import (
+    at_frequencies,
+    frequency_shift,
+    shift_note,
+)
+from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mistakes
+from tunewright.classification.inference.cached_logits import held_labels, held_logits
+from tunewright.classification.inference.predict import Told, passed
+from tunewright.classification.losses.logit_adjustment import adjusted_logits
+from tunewright.classification.metrics.calibration import Calibration, calibrated, temperature
+from tunewright.classification.metrics.class_groups import coverage_notices, unmeasured
+from tunewright.classification.metrics.intervals import bootstrap_differences
+from tunewright.classification.metrics.metrics import ClassMetrics
+from tunewright.errors import ConfigError
+from tunewright.images.image_table import ImageTable
+from tunewright.report.classification import write_classes, write_confusion, write_reliability
+from tunewright.report.figures import write_curves
+from tunewright.runs.atomic import write_json
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.classifier import Classifier
+
+PANELS = {
+    "loss": ["train_loss", "val_loss"],
+    "accuracy on the validation set": ["val_accuracy", "val_macro_f1", "val_balanced_accuracy"],
+    "frequent and rare classes": ["val_head_accuracy", "val_tail_accuracy"],
+    "many, medium, few": ["val_many_accuracy", "val_medium_accuracy", "val_few_accuracy"],
+}
+WORST = 24
+"""Mistakes that are drawn."""
+COMPARED = ("accuracy", "macro_f1", "balanced_accuracy")
+
+
+def evaluate(
+    classifier: "Classifier",
+    folder: RunFolder,
+    split: str | None = None,
+    *,
+    logit_adjustment: float = 1.0,
+    told: Told | None = None,
+) -> dict[str, Any]:
+    """Measure a classifier on a split (default: test if there is one) and write the files.
+
+    Writes `evaluation.json`, `confusion.html`, `reliability.html`, `classes.html`, `curves.html`
+    and `mistakes.png`; for a split other than test that is asked for, `evaluation-train.json` and
+    so on. Returns the content of the JSON with the files' names. Intervals are 95 %: bootstrap,
+    of recalls and of accuracies at 0 or 1 Wilson's. The temperature is fitted on the validation
+    set. logit_adjustment: tau of the post-hoc correction that is shown beside the plain figures.
+    Raises ConfigError for a split that is not there, DataError for pictures that cannot be read.
+    """
+    table, name = _chosen(classifier, split)
+    logits, labels = _logits(classifier, table, name, told)
+    metrics = _metrics(classifier, logits, labels)
+    counts = classifier.class_counts.cpu().numpy()
+    scores, intervals = metrics.compute(), metrics.intervals()
+    result: dict[str, Any] = {
+        "split": name,
+        "images": len(table),
+        "classes": len(classifier.classes),
+        "metrics": scores,
+        **{f"{metric}_interval": list(ends) for metric, ends in intervals.items()},
+        "interval_methods": interval_methods(scores, intervals),
+    }
+    others = baselines(classifier.sets.train, table)
+    found, above = {}, {}
+    for other, said in others.items():
+        one_hot = torch.nn.functional.one_hot(torch.from_numpy(said), len(counts)).double()
+        theirs = _metrics(classifier, one_hot, labels).compute()
+        # Of a label alone nothing is known of confidence.
+        found[other] = {k: v for k, v in theirs.items() if k not in ("loss", "ece")}
+        gains = bootstrap_differences(labels.numpy(), logits.argmax(1).numpy(), said, counts)
+        above[other] = {k: asdict(gains[k]) for k in COMPARED if k in gains}
+    result["baselines"] = found
+    result["above_baselines"] = above
+    calibration, fitted_on = _calibration(classifier, logits, labels, name)
+    result["calibration"] = _calibrated(calibration, fitted_on)
+    result["logit_adjusted"] = _adjusted(classifier, logits, labels, logit_adjustment)
+    result["per_class"] = _per_class(classifier, metrics)
+    if name != "valid":
+        result["class_frequencies"] = _beside_validation(classifier, table, metrics)
+    result["confusion"] = metrics.confusion().tolist()
+    result["unmeasured"] = unmeasured(counts, table.counts)
+    result["notes"] = _notes(classifier, table, result)
+    main = split is None or name == "test"  # other splits leave the test's figures alone
+    suffix = "" if main else f"-{name}"
+    files = _draw(classifier, folder, table, metrics, calibration, result, suffix)
+    result["files"] = [f"evaluation{suffix}.json", *(file.name for file in files)]
+    write_json(folder.path / f"evaluation{suffix}.json", result)
+    return result
+
+
+def _chosen(classifier: "Classifier", split: str | None) -> tuple[ImageTable, str]:
+    sets = classifier.sets
+    if split is None:
+        return (sets.test, "test") if sets.test is not None else (sets.valid, "valid")
+    name = "valid" if split == "val" else split
+    found = {"train": sets.train, "valid": sets.valid, "test": sets.test}
+    table = found.get(name)
+    if table is None:
+        there = ", ".join(known for known, rows in found.items() if rows is not None)
+        raise ConfigError(f"split {split!r}", expected=f"one of {there}")
+    return table, name
+
+
+def _logits(
+    classifier: "Classifier", table: ImageTable, name: str, told: Told | None
+) -> tuple[Tensor, Tensor]:
+    if name == "valid":
+        return held_logits(classifier, told=told)[0], held_labels(classifier)
+    found = passed([classifier], table, lambda logits: logits[0][0], told=told).scores
+    return found, torch.from_numpy(table.labels)
+
+
+def _metrics(classifier: "Classifier", logits: Tensor, labels: Tensor) -> ClassMetrics:
+    metrics = ClassMetrics(classifier.class_counts)
+    rows = torch.arange(len(labels))
+    metrics.update({"logits": logits, "labels": labels, "rows": rows})
+    return metrics
+
+
+def _calibration(
+    classifier: "Classifier", logits: Tensor, labels: Tensor, name: str
+) -> tuple[Calibration, str]:
+    if name == "valid":
+        return calibrated(logits, labels), "valid, where it is also measured: optimistic"
+    held = held_logits(classifier)[0]
+    return calibrated(logits, labels, at=temperature(held, held_labels(classifier))), "valid"
+
+
+def _calibrated(calibration: Calibration, fitted_on: str) -> dict[str, Any]:
+    return {
+        "temperature": calibration.temperature,
+        "fitted_on": fitted_on,
+        "before": {"ece": calibration.ece_before, "loss": calibration.nll_before},
+        "after": {"ece": calibration.ece_after, "loss": calibration.nll_after},
+    }
+
+
+def _adjusted(
+    classifier: "Classifier", logits: Tensor, labels: Tensor, tau: float
+) -> dict[str, Any]:
+    """Scores after the post-hoc correction for rare classes, and how much higher they are."""
+    counts = classifier.class_counts
+    corrected = adjusted_logits(logits, counts, tau=tau)
+    predictions = (labels.numpy(), corrected.argmax(1).numpy(), logits.argmax(1).numpy())
+    gains = bootstrap_differences(*predictions, counts.cpu().numpy())
+    return {
+        "tau": tau,
+        "metrics": _metrics(classifier, corrected, labels).compute(),
+        "above_plain": {name: asdict(gains[name]) for name in COMPARED if name in gains},
+    }
+
+
+def _beside_validation(
+    classifier: "Classifier", table: ImageTable, metrics: ClassMetrics
+) -> dict[str, Any]:
+    """Whether the split's classes are as frequent as the validation set's; scores of both."""
+    held = _metrics(classifier, held_logits(classifier)[0], held_labels(classifier)).compute()
+    ours, valid = metrics.compute(), classifier.sets.valid.counts
+    shift = frequency_shift(table.counts, valid)
+    recalls = [row.recall for row in metrics.per_class()]
+    both = {name: [ours[name], held[name]] for name in ("accuracy", "balanced_accuracy")}
+    return {
+        "compared_with": "valid",
+        **asdict(shift),
+        "differs": shift.differs,
+        "accuracy_at_valid_frequencies": at_frequencies(recalls, table.counts, valid),
+        **both,
+    }
+
+
+def _per_class(classifier: "Classifier", metrics: ClassMetrics) -> list[dict[str, Any]]:
+    names = classifier.sets.train.names
+    return [
+        {
+            "class": classifier.classes[row.label],
+            "name": names[row.label],
+            "pictures": row.rows,
+            "train_pictures": row.train_images,
+            "said": row.predicted,
+            "recall": row.recall if row.rows else None,
+            "recall_interval": list(row.interval) if row.interval else None,
+            "precision": row.precision if row.predicted else None,
+            "f1": row.f1 if row.rows or row.predicted else None,
+        }
+        for row in metrics.per_class()
+    ]
+
+
+def _draw(
+    classifier: "Classifier",
+    folder: RunFolder,
+    table: ImageTable,
+    metrics: ClassMetrics,
+    calibration: Calibration,
+    result: Mapping[str, Any],
+    suffix: str,
+) -> list[Path]:
+    """The figures and the picture; names of those that were written."""
+
+    def place(name: str, kind: str) -> Path:
+        return folder.path / f"{name}{suffix}.{kind}"
+
+    split = f"{result['split']} split, {result['images']} pictures"
+    names = classifier.sets.train.names
+    files = [place("confusion", "html"), place("reliability", "html"), place("classes", "html")]
+    write_confusion(result["confusion"], names, files[0], title=split)
+    bins = {
+        "before": [asdict(entry) for entry in calibration.before],
+        f"at temperature {calibration.temperature:.2f}": [asdict(b) for b in calibration.after],
+    }
+    write_reliability(bins, files[1], title=split)
+    write_classes(result["per_class"], files[2], title=f"{split}: recall with 95 % intervals")
+    curves = folder.path / "curves.html"
+    write_curves(read_progress(folder.progress), PANELS, curves)
+    if curves.exists():
+        files.append(curves)
+    picture = place("mistakes", "png")
+    worst = _worst(metrics, table)
+    share = 1.0 - result["metrics"]["accuracy"]
+    if draw_mistakes(
+        table, worst, picture, title=f"{split}: the surest of its mistakes ({share:.1%} are wrong)"
+    ):
+        files.append(picture)
+    return files
+
+
+def _worst(metrics: ClassMetrics, table: ImageTable) -> list[Mistake]:
+    """The mistakes that the model was surest of."""
+    probabilities, labels = metrics.logits().softmax(1), metrics.labels()
+    confidence, said = probabilities.max(1)
+    wrong = torch.nonzero(said != labels).flatten()
+    order = wrong[confidence[wrong].argsort(descending=True, stable=True)][:WORST]
+    return [
+        Mistake(
+            row,
+            table.names[int(labels[row])],
+            table.names[int(said[row])],
+            float(confidence[row]),
+            float(probabilities[row, labels[row]]),
+        )
+        for row in order.tolist()
+    ]
+
+
+def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any]) -> list[str]:
+    """What a reader of the figures must know."""
+    counts = classifier.class_counts.cpu().numpy()
+    notes = list(
+        coverage_notices(counts, table.counts, classifier.sets.train.names, split=result["split"])
+    )
+    if (frequencies := result.get("class_frequencies", {})).get("differs"):
+        notes.append(shift_note(result["split"], frequencies))
+    for other, gains in result["above_baselines"].items():
+        gain = gains["accuracy"]
+        if gain["low"] <= 0:
+            kind = "worse than" if gain["high"] < 0 else "not distinguishable from"
+            notes.append(
+                f"{kind} {other}: accuracy {gain['value']:+.3f} "
+                f"({gain['low']:+.3f} to {gain['high']:+.3f}, {paired(gain)})"
+            )
+    calibration = result["calibration"]
+    notes.append(
+        f"calibration error {calibration['before']['ece']:.3f}, "
+        f"{calibration['after']['ece']:.3f} at temperature {calibration['temperature']:.2f} "
+        f"(fitted on {calibration['fitted_on']})"
+    )
+    adjusted = result["logit_adjusted"]
+    gain = adjusted["above_plain"].get("balanced_accuracy")
+    if gain is not None:
+        verdict = "a tie" if gain["low"] <= 0 <= gain["high"] else "not a tie"
+        notes.append(
+            f"logit adjustment after training (tau {adjusted['tau']:g}): balanced accuracy "
+            f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}, {verdict}), "
+            f"accuracy {adjusted['above_plain']['accuracy']['value']:+.3f}"
+        )
+    return notes + wilson_notes(result["interval_methods"])

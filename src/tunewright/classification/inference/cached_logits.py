@@ -1,0 +1,93 @@
+"""What a classifier says of its validation pictures, computed once and kept beside its weights."""
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tunewright.classification.inference.predict import Told, passed
+from tunewright.classification.inference.tta_views import IMAGE, View
+from tunewright.errors import DataError, NotWritten
+from tunewright.images.dataset.content_hash import content_keys, joined_digest
+from tunewright.images.image_table import ImageTable
+from tunewright.runs.atomic import write_with
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.classifier import Classifier
+
+FILE = "validation_logits.safetensors"
+
+
+def held_logits(
+    classifier: "Classifier", views: Sequence[View] = (IMAGE,), *, told: Told | None = None
+) -> Tensor:
+    """The logits of its validation set in every view: [V, N, C] float32, on the CPU.
+
+    They are kept in the run folder, if it may be written, and computed anew when weights or
+    pictures have changed. Raises DataError when the validation set is not there, or a picture
+    of it cannot be read.
+    """
+    table = classifier.sets.valid
+    file = classifier.folder.path / FILE
+    digest = _digest(classifier, table)
+    kept = _kept(file, digest)
+    missing = [view for view in views if view.name not in kept]
+    if missing:
+        found = passed(
+            [classifier], table, lambda logits: logits[0].transpose(0, 1), views=missing, told=told
+        ).scores
+        kept |= {view.name: found[:, i].contiguous() for i, view in enumerate(missing)}
+        header = {"digest": digest}
+        with contextlib.suppress(NotWritten):  # a folder that may only be read stays as it is
+            write_with(file, lambda place: save_file(kept, place, metadata=header))
+    return torch.stack([kept[view.name] for view in views])
+
+
+def held_labels(classifier: "Classifier") -> Tensor:
+    """The labels of the validation set, [N] int64."""
+    return torch.from_numpy(classifier.sets.valid.labels)
+
+
+def check_same_pictures(members: Sequence["Classifier"]) -> None:
+    """Raise DataError unless all members are validated on the same pictures in the same order."""
+    first = members[0].sets.valid
+    for other in members[1:]:
+        table = other.sets.valid
+        if table.ids == first.ids and (table.labels == first.labels).all():
+            continue
+        raise DataError(
+            f"{members[0].folder.path} and {other.folder.path} are validated on different pictures",
+            expected="the same validation set, on which they can be compared",
+            remedy="Train them with the same data, val_split, split_seed and fold.",
+        )
+
+
+def _kept(file: Path, digest: str) -> dict[str, Tensor]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            if (opened.metadata() or {}).get("digest") != digest:
+                return {}
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return {}
+
+
+def _digest(classifier: "Classifier", table: ImageTable) -> str:
+    """What tells these weights, these pictures and these labels: their content."""
+    found = hashlib.blake2b(digest_size=16)
+    weights = classifier.folder.checkpoints / "best.safetensors"
+    try:
+        with weights.open("rb") as stream:
+            found.update(hashlib.file_digest(stream, "blake2b").digest())
+    except OSError as error:
+        raise DataError(f"{weights} cannot be read ({error.strerror})") from None
+    found.update(repr((classifier.size, classifier.classes, classifier.normalise)).encode())
+    found.update(joined_digest(content_keys(table)).encode())
+    found.update(table.labels.tobytes())
+    return found.hexdigest()

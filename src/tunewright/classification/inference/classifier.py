@@ -1,0 +1,99 @@
+"""A trained classifier of pictures, as its run folder holds it."""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tunewright.classification.classes_file import check_same, data_dir_of, known_classes
+from tunewright.classification.config import ClassifyConfig
+from tunewright.classification.data_checks import open_sets
+from tunewright.classification.models.image_classifier import input_size
+from tunewright.classification.setup import make_model, normalisation
+from tunewright.config.check import checked
+from tunewright.errors import DataError
+from tunewright.images.dataset.datasets import ImageSets
+from tunewright.images.loading.batches import Normalisation, normalised
+from tunewright.runs.folder import RunFolder
+from tunewright.training.checkpoint import load_weights
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The best weights of a run, with all that is needed to use them as they were trained.
+
+    model: in evaluation mode, on `device`. classes: as the source writes them; the index is
+    the label. size: pixels on a side of what the model takes. class_counts: [C] int64, of the
+    training set.
+    """
+
+    folder: RunFolder
+    config: ClassifyConfig
+    model: nn.Module
+    classes: tuple[str, ...]
+    size: int
+    normalise: Normalisation
+    class_counts: Tensor
+    device: torch.device
+
+    @cached_property
+    def sets(self) -> ImageSets:
+        """The pictures that it was trained and validated on, opened when they are asked for.
+
+        A prediction does not need them. Raises DataError where they are gone, or are others now.
+        """
+        place = self.config.data.dir
+        if place is not None and not Path(place).expanduser().exists():
+            raise DataError(
+                f"the pictures that {self.folder.path} was trained on are no longer in {place}",
+                expected="them, for figures of the training, validation or test set",
+                remedy=f"Put them back, or write their new place as data.dir into "
+                f"{self.folder.config}.",
+            )
+        return check_same(self.folder, self.classes, open_sets(self.config))
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Logits [B, C] in float32 of pictures [B, 3, size, size], uint8 on any device."""
+        with torch.no_grad():
+            logits: Tensor = self.model(self.prepared(pictures))
+            return logits.float()
+
+    def prepared(self, pictures: Tensor) -> Tensor:
+        """What the model takes: [B, 3, size, size] float32, normalised, on its device.
+
+        pictures: uint8, or float in [0, 1].
+        """
+        moved = pictures.to(self.device)
+        if moved is pictures and moved.is_floating_point():
+            moved = moved.clone()  # they are normalised in place
+        return normalised(moved, self.normalise)
+
+
+def open_classifier(
+    folder: RunFolder, schema: type[ClassifyConfig], device: torch.device
+) -> Classifier:
+    """The classifier of a run; DataError when it has no weights.
+
+    Its classes are read from the run; the first call, where the data is, writes them there.
+    """
+    config = checked(folder.read_config(), schema)
+    known = known_classes(folder, partial(open_sets, config), config.data.dir)
+    data = config.data.model_copy(update={"dir": data_dir_of(known, config.data.dir)})
+    config = config.model_copy(update={"data": data})
+    nothing = {"pretrained": False, "weights": None, "sha256": None}  # its own are in the run
+    fresh = config.model_copy(update={"model": config.model.model_copy(update=nothing)})
+    model = make_model(fresh, len(known.classes))
+    model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
+    model.to(device).eval()
+    return Classifier(
+        folder,
+        config,
+        model,
+        known.classes,
+        input_size(config.model, config.data.image_size),
+        normalisation(model),
+        torch.tensor(known.counts),
+        device,
+    )

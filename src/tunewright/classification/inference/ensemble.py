@@ -1,0 +1,203 @@
+"""Several classifiers as one: averaged, weighted on validation, chosen greedily; and the gain."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from tunewright.classification.inference.tta import averaged
+from tunewright.classification.inference.tta_views import ALONE, Views
+from tunewright.classification.losses.logit_adjustment import adjusted_logits
+from tunewright.errors import DataError
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.classifier import Classifier
+
+Average = Literal["probabilities", "geometric"]
+"""Of probabilities; or of logits, which is their geometric mean once it is normalised."""
+
+ROUNDS = 50
+"""Of greedy selection: weights are then multiples of 1 / ROUNDS at the finest."""
+EM_STEPS = 500
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Classifiers with the same classes and how they are averaged; one alone is the usual case.
+
+    weights: [M], sum 1. views: what each looks at. logit_adjustment: tau of `adjusted_logits`.
+    """
+
+    members: tuple["Classifier", ...]
+    weights: tuple[float, ...] = (1.0,)
+    average: Average = "probabilities"
+    views: Views = ALONE
+    logit_adjustment: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_classes(self.members)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As the source of the training data writes them."""
+        return self.members[0].classes
+
+    def scores(self, logits: Sequence[Tensor]) -> Tensor:
+        """Log-probabilities [B, C] from the logits of each member's views, [V, B, C] each."""
+        found = []
+        for member, of_views in zip(self.members, logits, strict=True):
+            scores = averaged(of_views, self.views.mean)
+            if self.logit_adjustment:
+                scores = adjusted_logits(scores, member.class_counts, tau=self.logit_adjustment)
+            found.append(scores)
+        weights = torch.tensor(self.weights, device=found[0].device)
+        return blended(torch.stack(found), weights, self.average)
+
+
+def check_classes(members: Sequence["Classifier"]) -> None:
+    """Raise DataError unless all members have the same classes in the same order."""
+    first = members[0]
+    for other in members[1:]:
+        if other.classes == first.classes:
+            continue
+        places = zip(first.classes, other.classes, strict=False)
+        where = next((i for i, (a, b) in enumerate(places) if a != b), None)
+        came = (
+            f"{len(first.classes)} and {len(other.classes)} classes"
+            if where is None
+            else f"class {where} is {first.classes[where]!r} and {other.classes[where]!r}"
+        )
+        raise DataError(
+            f"{first.folder.path} and {other.folder.path} do not have the same classes: {came}",
+            expected="the same classes in the same order",
+            remedy="Average only models that were trained on the same labels.",
+        )
+
+
+def blended(logits: Tensor, weights: Tensor, average: Average) -> Tensor:
+    """Log-probabilities [N, C] of a weighted average of M members, from logits [M, N, C].
+
+    weights: [M], sum 1. `geometric` averages log-probabilities, which differ from logits only by
+    a number for each row, and normalises: softmax(sum of w x), the geometric mean.
+    """
+    logs = logits.log_softmax(2)
+    weights = weights.to(logs)[:, None, None]
+    if average == "geometric":
+        return (weights * logs).sum(0).log_softmax(1)
+    return torch.logsumexp(logs + weights.log(), 0)
+
+
+def uniform_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
+    """The same weight for all: [M]."""
+    return torch.full((len(logits),), 1.0 / len(logits), dtype=torch.float64)
+
+
+def fitted_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
+    """The weights [M] that make the labels [N] most likely, from logits [M, N, C].
+
+    The likelihood is concave in the weights of either average. Of probabilities it is that of a
+    mixture, which expectation-maximisation climbs (Dempster et al. 1977); the geometric mean is
+    climbed by exponentiated gradients (Kivinen and Warmuth 1997).
+    """
+    logs = logits.double().log_softmax(2)
+    members, rows = logs.shape[:2]
+    weights = torch.full((members,), 1.0 / members, dtype=torch.float64)
+    true = logs[:, torch.arange(rows), labels]  # [M, N]
+    for step in range(EM_STEPS):
+        if average == "probabilities":
+            likely = true + weights.clamp(min=1e-300).log()[:, None]
+            new = likely.softmax(0).mean(1)
+        else:
+            mixed = torch.einsum("m,mnc->nc", weights, logs).softmax(1)
+            slope = true.mean(1) - torch.einsum("nc,mnc->m", mixed, logs) / rows
+            new = (weights * torch.exp(slope / math.sqrt(step + 1.0))).clamp(min=1e-300)
+            new = new / new.sum()
+        moved = float((new - weights).abs().max())
+        weights = new
+        if moved < 1e-6:
+            break
+    weights = torch.where(weights < 1e-3, 0.0, weights)  # a member that only costs time
+    return weights / weights.sum()
+
+
+def greedy_weights(
+    logits: Tensor, labels: Tensor, average: Average, *, rounds: int = ROUNDS
+) -> Tensor:
+    """The weights [M] of greedy selection with replacement (Caruana et al. 2004, section 2).
+
+    It starts with the best member, adds in each round the one that makes the average best (by
+    accuracy; equal ones by likelihood), and keeps the best of all rounds, the earliest of equals.
+    """
+    logs = logits.double().log_softmax(2)
+    parts = logs if average == "geometric" else logs.exp()
+    members = len(parts)
+    counts = torch.zeros(members, dtype=torch.float64)
+    total = torch.zeros_like(parts[0])
+    best, best_counts = (-1.0, -math.inf), counts
+    for size in range(1, rounds + 1):
+        scores = [_score((total + part) / size, labels, average) for part in parts]
+        chosen = max(range(members), key=lambda member: scores[member])
+        total = total + parts[chosen]
+        counts[chosen] += 1
+        if scores[chosen] > best:
+            best, best_counts = scores[chosen], counts.clone()
+    return best_counts / best_counts.sum()
+
+
+def _score(mean: Tensor, labels: Tensor, average: Average) -> tuple[float, float]:
+    """Accuracy and mean log-likelihood of an average that is not normalised yet."""
+    logs = mean.log_softmax(1) if average == "geometric" else mean.clamp(min=1e-300).log()
+    right = float((logs.argmax(1) == labels).double().mean())
+    return right, float(logs[torch.arange(len(labels)), labels].mean())
+
+
+Weigh = Callable[[Tensor, Tensor, Average], Tensor]
+METHODS: dict[str, Weigh] = {
+    "mean": uniform_weights,
+    "weighted": fitted_weights,
+    "greedy": greedy_weights,
+}
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """What an ensemble and its best member predict, int64 [N] each.
+
+    Each row is predicted by weights, and by a choice of the best member, that were made without it.
+    """
+
+    ensemble: Tensor
+    single: Tensor
+
+
+def cross_fitted(
+    logits: Tensor, labels: Tensor, weigh: Weigh, average: Average, *, folds: int = FOLDS
+) -> CrossFitted:
+    """Judge an ensemble fairly on the rows that also choose it.
+
+    Rows are dealt to folds class by class; what is judged on a fold was made on the others.
+    """
+    fold = stratified_folds(labels, folds)
+    ensemble, single = torch.zeros_like(labels), torch.zeros_like(labels)
+    said = logits.argmax(2)
+    right = said == labels
+    for number in range(int(fold.max()) + 1):
+        there = fold == number
+        weights = weigh(logits[:, ~there], labels[~there], average)
+        scores = blended(logits[:, there].double(), weights, average)
+        ensemble[there] = scores.argmax(1)
+        best = int(right[:, ~there].double().mean(1).argmax())
+        single[there] = said[best, there]
+    return CrossFitted(ensemble, single)
+
+
+def stratified_folds(labels: Tensor, folds: int) -> Tensor:
+    """The fold of each row, [N]: the rows of each class in turn, from one class to the next."""
+    order = torch.argsort(labels, stable=True)
+    fold = torch.empty_like(labels)
+    fold[order] = torch.arange(len(labels)) % min(folds, len(labels))
+    return fold

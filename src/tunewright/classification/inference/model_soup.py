@@ -1,0 +1,160 @@
+"""Model soups: one network with the mean of the weights of several (Wortsman et al., ICML 2022)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tunewright.classification.inference.ensemble import check_classes
+from tunewright.classification.inference.predict import DecodedBatches, usual_batch_size
+from tunewright.errors import DataError
+from tunewright.images.image_table import ImageTable
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.classifier import Classifier
+
+State = Mapping[str, Tensor]
+REFRESH_PICTURES = 4096
+"""Training pictures from which the statistics of batch normalisation are measured again."""
+
+
+def check_architectures(members: Sequence["Classifier"]) -> None:
+    """Raise DataError unless all members have equal classes, sizes and weights of equal shapes."""
+    check_classes(members)
+    first = members[0]
+    shapes = _shapes(first.model)
+    for other in members[1:]:
+        found = _shapes(other.model)
+        if found == shapes and other.size == first.size and other.normalise == first.normalise:
+            continue
+        names = sorted(set(shapes.items()) ^ set(found.items()))
+        came = f"for example {names[0][0]}" if names else "the pictures they are shown differ"
+        raise DataError(
+            f"{first.folder.path} and {other.folder.path} are not of one architecture ({came})",
+            expected="the same model section, size and normalisation",
+            remedy="Average their predictions instead: --method mean.",
+        )
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def mean_weights(states: Sequence[State]) -> dict[str, Tensor]:
+    """The mean of each floating-point tensor; counters and the like are those of the first.
+
+    Equal tensors stay what they are, bit for bit.
+    """
+    mean = {}
+    for name, first in states[0].items():
+        all_equal = all(torch.equal(state[name], first) for state in states[1:])
+        if all_equal or not first.is_floating_point():
+            mean[name] = first.clone()
+        else:
+            stacked = torch.stack([state[name].to(first.device, torch.float64) for state in states])
+            mean[name] = stacked.mean(0).to(first.dtype)
+    return mean
+
+
+def soup_of(members: Sequence["Classifier"]) -> "Classifier":
+    """The first member with the mean of all weights; batch normalisation measured again.
+
+    A soup of equal models is the model: then nothing is measured.
+    """
+    check_architectures(members)
+    states = [member.model.state_dict() for member in members]
+    weights = mean_weights(states)
+    model = deepcopy(members[0].model)
+    model.load_state_dict(weights)
+    soup = replace(members[0], model=model.eval())
+    trained = [name for name, _ in model.named_parameters()]
+    if any(not torch.equal(weights[name], states[0][name]) for name in trained):
+        refresh(soup)
+    return soup
+
+
+def refresh(classifier: "Classifier", *, pictures: int = REFRESH_PICTURES, seed: int = 0) -> None:
+    """Measure running means and variances of batch normalisation anew, on training pictures.
+
+    pictures: at most so many, drawn at random, as they are shown in evaluation. Averaged weights
+    make other activations than any of the models had. Without such layers nothing is done.
+    """
+    if not _norms(classifier.model):
+        return
+    table = classifier.sets.train
+    if len(table) > pictures:
+        order = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
+        table = table.take(order[:pictures].sort().values.numpy())
+    refresh_norms(classifier.model, _batches(classifier, table), classifier.logits)
+
+
+def _batches(classifier: "Classifier", table: ImageTable) -> Iterable[Tensor]:
+    size = max(32, usual_batch_size(classifier.size, classifier.device))
+    with DecodedBatches(table, [classifier.size], size) as batches:
+        for batch in batches:
+            rows = range(batch.start, batch.stop)
+            keep = torch.tensor([row not in batch.bad for row in rows])
+            if int(keep.sum()) > 1:  # one picture has no variance where the map is 1 x 1
+                yield batch.images[classifier.size][keep].to(classifier.device)
+
+
+def refresh_norms(
+    model: nn.Module, batches: Iterable[Tensor], forward: Callable[[Tensor], object]
+) -> None:
+    """Set the running statistics of batch normalisation to their means over `batches`.
+
+    Each batch [B, ...] counts by its rows: a short last one is no whole one. forward: what passes
+    a batch through `model`. Source: Izmailov et al. 2018; for batches of one size this is
+    `torch.optim.swa_utils.update_bn`.
+    """
+    norms = _norms(model)
+    before = {norm: (norm.momentum, norm.training) for norm in norms}
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()  # only these: dropout stays off
+    seen = 0
+    try:
+        with torch.no_grad():
+            for images in batches:
+                seen += len(images)
+                for norm in norms:
+                    norm.momentum = len(images) / seen
+                forward(images)
+    finally:
+        for norm, (momentum, training) in before.items():
+            norm.momentum = momentum
+            norm.train(training)
+
+
+def _norms(model: nn.Module) -> list[_BatchNorm]:
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats
+    ]
+
+
+def greedy_soup(
+    members: Sequence["Classifier"],
+    score: Callable[["Classifier"], float],
+    *,
+    mix: Callable[[Sequence["Classifier"]], "Classifier"] = soup_of,
+) -> tuple["Classifier", list[int]]:
+    """The soup that greedy selection finds, and which members are in it, best first.
+
+    From the best member on, each other in order of its own score is added when the soup's score
+    does not fall. score: more is better. Source: Wortsman et al. 2022, recipe 1.
+    """
+    own = [score(member) for member in members]
+    order = sorted(range(len(members)), key=lambda index: -own[index])
+    chosen, soup, best = order[:1], members[order[0]], own[order[0]]
+    for index in order[1:]:
+        tried = mix([members[i] for i in (*chosen, index)])
+        found = score(tried)
+        if found >= best:
+            chosen, soup, best = [*chosen, index], tried, found
+    return soup, chosen

@@ -1,0 +1,237 @@
+"""What classifiers say of pictures: decoded on all cores while the models work on earlier ones."""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tunewright.classification.inference.tta import seen
+from tunewright.classification.inference.tta_views import IMAGE, View
+from tunewright.errors import DataError
+from tunewright.images.image_table import ImageTable
+from tunewright.images.loading.store import as_uint8
+from tunewright.images.sources.reader import Reader
+from tunewright.images.thread_map import tried, useful_threads
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.classifier import Classifier
+
+Told = Callable[[int, int], None]
+"""Called with how many pictures are done, and how many there are."""
+
+PIXELS_AT_ONCE = 2**20
+"""Of a batch on the CPU, where larger ones are no faster; a GPU takes eight times as many."""
+BATCHES_AHEAD = 4
+NAMED = 10
+"""How many unreadable files an error names."""
+SAID_SECONDS = 0.2
+
+
+class Decoded(NamedTuple):
+    """Pictures `start` to `stop` of a table; bad ones are black in `images`.
+
+    images: uint8 [B, 3, S, S] by S. bad: why, by row.
+    """
+
+    start: int
+    stop: int
+    images: Mapping[int, Tensor]
+    bad: Mapping[int, str]
+
+
+Begun = tuple[int, int, Mapping[int, Tensor], Sequence[Callable[[], dict[int, str]]]]
+"""A batch under way: `Decoded` but for `bad`, of which each of the last tells a part at its end."""
+
+
+class DecodedBatches(AbstractContextManager["DecodedBatches"]):
+    """The pictures of a table in order, in batches, decoded ahead; to be used in a `with` block.
+
+    sizes: every side that is needed; a file is decoded once for all. pin: in memory from which
+    a GPU copies while it works. ahead: batches that are decoded while one is used; may be changed
+    on the way. waited: seconds that the last batch had to be waited for.
+    """
+
+    def __init__(
+        self,
+        table: ImageTable,
+        sizes: Sequence[int],
+        batch_size: int,
+        *,
+        pin: bool = False,
+        ahead: int = BATCHES_AHEAD,
+    ) -> None:
+        self.table, self.sizes, self.batch_size, self.pin = table, sizes, batch_size, pin
+        self.ahead, self.waited = ahead, 0.0
+        self._files = Reader()
+        self._threads = useful_threads(tried(self._try, len(table)))
+        self._pool = ThreadPoolExecutor(self._threads)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __iter__(self) -> Iterator[Decoded]:
+        ahead: deque[Begun] = deque()
+        for start in range(0, len(self.table), self.batch_size):
+            ahead.append(self._begun(start, min(start + self.batch_size, len(self.table))))
+            if len(ahead) > self.ahead:  # bounds the memory of pictures in waiting
+                began = time.perf_counter()
+                batch = _whole(ahead.popleft())
+                self.waited = time.perf_counter() - began
+                yield batch
+        while ahead:
+            yield _whole(ahead.popleft())
+
+    def _begun(self, start: int, stop: int) -> Begun:
+        images = {
+            size: torch.empty((stop - start, 3, size, size), dtype=torch.uint8, pin_memory=self.pin)
+            for size in self.sizes
+        }
+        pixels = {size: tensor.numpy() for size, tensor in images.items()}
+        if self._threads == 1 and self.ahead == 0:  # when it is asked for, in this thread
+            return start, stop, images, [partial(self._decode, start, range(start, stop), pixels)]
+        # Some pictures a task: of small ones, a task each would cost more than its picture.
+        step = max(1, min(32, (stop - start) // self._threads))
+        tasks = [
+            self._pool.submit(self._decode, start, range(row, min(row + step, stop)), pixels).result
+            for row in range(start, stop, step)
+        ]
+        return start, stop, images, tasks
+
+    def _try(self, row: int) -> None:
+        with contextlib.suppress(DataError):
+            picture = self._files.picture(self.table.places[row])
+            for size in self.sizes:
+                as_uint8(picture, size)
+
+    def _decode(
+        self, start: int, rows: range, pixels: Mapping[int, npt.NDArray[np.uint8]]
+    ) -> dict[int, str]:
+        bad = {}
+        for row in rows:
+            try:
+                picture = self._files.picture(self.table.places[row])
+            except DataError as error:
+                bad[row] = str(error)
+                for place in pixels.values():
+                    place[row - start] = 0
+                continue
+            for size, place in pixels.items():
+                place[row - start] = as_uint8(picture, size)
+        return bad
+
+
+def _whole(begun: Begun) -> Decoded:
+    start, stop, images, tasks = begun
+    bad: dict[int, str] = {}
+    for task in tasks:
+        bad |= task()
+    return Decoded(start, stop, images, bad)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What `reduce` made of each picture, [N, ...] on the CPU, and which could not be read."""
+
+    scores: Tensor
+    bad: Mapping[int, str]
+
+
+def passed(
+    members: Sequence["Classifier"],
+    table: ImageTable,
+    reduce: Callable[[list[Tensor]], Tensor],
+    *,
+    views: Sequence[View] = (IMAGE,),
+    batch_size: int | None = None,
+    skip_bad: bool = False,
+    told: Told | None = None,
+) -> Passed:
+    """Show every picture of a table to every classifier, in every view.
+
+    reduce: gets the logits of a batch, [V, B, C] for each member, and returns [B, ...].
+    skip_bad: let unreadable pictures pass; their rows in `scores` mean nothing. Raises DataError,
+    which names the unreadable ones, otherwise.
+    """
+    if not len(table):
+        raise DataError(f"no pictures in {table.origin}", expected="at least one")
+    device = members[0].device
+    sizes = sorted({member.size for member in members})
+    size = batch_size or usual_batch_size(sizes[-1], device)
+    told = told or _silent
+    on_gpu = device.type == "cuda"
+    ahead = BATCHES_AHEAD if on_gpu else 0
+    scores: list[Tensor] = []
+    bad: dict[int, str] = {}
+    said = 0.0
+    with (
+        torch.no_grad(),
+        DecodedBatches(table, sizes, size, pin=on_gpu, ahead=ahead) as batches,
+    ):
+        for number, batch in enumerate(batches):
+            bad |= batch.bad
+            began = time.perf_counter()
+            if skip_bad or not bad:  # else only the rest of the bad ones is looked for
+                here = {
+                    side: images.to(device, non_blocking=True)
+                    for side, images in batch.images.items()
+                }
+                scores.append(
+                    reduce([_logits(member, here[member.size], views) for member in members])
+                )
+            if number == 1 and not on_gpu:  # the first one warms up
+                # Where the model wants the cores for long, decoding beside it makes its threads
+                # wait for each other; where it does not, it should not wait for decoding.
+                model_seconds = time.perf_counter() - began
+                batches.ahead = BATCHES_AHEAD if batches.waited > model_seconds / 4 else 0
+            if time.monotonic() - said > SAID_SECONDS or batch.stop == len(table):
+                said = time.monotonic()
+                told(batch.stop, len(table))
+    if bad and not skip_bad:
+        raise _unreadable(table, bad)
+    return Passed(torch.cat(scores).cpu(), bad)
+
+
+def _logits(member: "Classifier", images: Tensor, views: Sequence[View]) -> Tensor:
+    """The logits of all views of a batch: [V, B, C]."""
+    return torch.stack([member.logits(seen(images, view)).float() for view in views])
+
+
+def usual_batch_size(size: int, device: torch.device) -> int:
+    """How many pictures of a side of `size` are shown at once."""
+    pixels = PIXELS_AT_ONCE * (8 if device.type == "cuda" else 1)
+    return max(8, min(1024 if device.type == "cuda" else 256, pixels // size**2))
+
+
+def _unreadable(table: ImageTable, bad: Mapping[int, str]) -> DataError:
+    rows = sorted(bad)
+    reasons = "; ".join(bad[row] for row in rows[:NAMED])
+    more = f"; and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    return DataError(
+        f"{len(rows)} of {len(table)} pictures cannot be read: {reasons}{more}",
+        remedy="Replace the files; or --skip-bad lists them and answers with the most frequent "
+        "class, so that no id is missing.",
+    )
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Nobody listens."""

@@ -1,0 +1,103 @@
+"""Test-time augmentation: other views of the same pictures, averaged, and whether they help."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tunewright.classification.inference.tta_views import Mean, View
+from tunewright.classification.metrics.intervals import Difference, bootstrap_differences
+
+
+def seen(images: Tensor, view: View) -> Tensor:
+    """The pictures, uint8 [B, 3, S, S], as `view` shows them; uint8 again.
+
+    A turned picture is sampled bilinearly, and what it uncovers is reflected, as in training.
+    """
+    if view.hflip:
+        images = images.flip(3)
+    if view.vflip:
+        images = images.flip(2)
+    if view.degrees:
+        images = _turned(images, view.degrees)
+    if view.brightness != 1.0:
+        images = (images.float() * view.brightness).round_().clamp_(0.0, 255.0).to(torch.uint8)
+    return images
+
+
+def _turned(images: Tensor, degrees: float) -> Tensor:
+    angle = math.radians(degrees)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    # From where in the source each target pixel comes; the y axis points down.
+    matrix = torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0]], device=images.device)
+    grid = F.affine_grid(matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False)
+    turned = F.grid_sample(
+        images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    return turned.round_().clamp_(0.0, 255.0).to(torch.uint8)
+
+
+def averaged(logits: Tensor, mean: Mean = "logits") -> Tensor:
+    """One prediction from those of all views: [V, N, C] to log-scores [N, C].
+
+    The mean of logits, or the logarithm of the mean of probabilities. One view stays as it is.
+    """
+    if len(logits) == 1:
+        return logits[0]
+    if mean == "logits":
+        return logits.mean(0)
+    return torch.logsumexp(logits.log_softmax(2), 0) - math.log(len(logits))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What views do to the accuracy on the validation set, for each alone and for all together.
+
+    plain: of the picture itself. alone: of the picture with that one view, by its name.
+    together: of all. gains: how much higher each of `alone` and `all` is than `plain`, in pairs.
+    """
+
+    plain: float
+    alone: Mapping[str, float]
+    together: float
+    gains: Mapping[str, Difference]
+
+    @property
+    def harmful(self) -> tuple[str, ...]:
+        """Views whose whole interval lies below 0; `all` where that is so of all together.
+
+        A lower accuracy that the pictures cannot tell from an equal one is no harm.
+        """
+        return tuple(name for name, gain in self.gains.items() if gain.high < 0)
+
+    @property
+    def lower(self) -> tuple[str, ...]:
+        """Views that lower the accuracy, by as little as these pictures cannot tell from none."""
+        return tuple(name for name, gain in self.gains.items() if gain.value < 0 <= gain.high)
+
+
+def judge(scores: Mapping[str, Tensor], labels: Tensor, class_counts: Tensor) -> Judged:
+    """Compare views by their log-scores.
+
+    scores: [N, C] by what was averaged: `image`, each other view (averaged with the image), and
+    `all`. labels: [N]. class_counts: [C] training pictures.
+    """
+    said = {name: found.argmax(1).cpu().numpy() for name, found in scores.items()}
+    truth, counts = labels.cpu().numpy(), class_counts.cpu().numpy()
+    accuracy = {name: float((found == truth).mean()) for name, found in said.items()}
+    gains = {
+        name: bootstrap_differences(truth, found, said["image"], counts)["accuracy"]
+        for name, found in said.items()
+        if name != "image"
+    }
+    alone = {name: accuracy[name] for name in scores if name not in ("image", "all")}
+    return Judged(accuracy["image"], alone, accuracy["all"], gains)
+
+
+def sets_to_judge(views: Sequence[View]) -> dict[str, list[int]]:
+    """Which views (by index, the picture itself is 0) are averaged for each name of `judge`."""
+    sets = {"image": [0], "all": list(range(len(views)))}
+    return sets | {view.name: [0, index] for index, view in enumerate(views) if index}

@@ -1,0 +1,230 @@
+"""What can be set of classification losses, what is measured, and what is worth saying of it.
+
+Imports without torch. `Loss` is what a recipe's `loss` section is; every kind has the options of
+the function of its name in `classification.losses.losses.LOSSES`, with the same defaults.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, PlainSerializer, PlainValidator
+
+from tunewright.classification.losses.class_weights import (
+    check_each_class,
+    class_balanced,
+    double_correction,
+    inverse_power,
+)
+from tunewright.config.section import Fraction, NotNegative, Positive, Section
+
+METRICS: dict[str, Literal["max", "min"]] = {
+    "accuracy": "max",
+    "macro_f1": "max",
+    "weighted_f1": "max",
+    "balanced_accuracy": "max",
+    "macro_precision": "max",
+    "macro_recall": "max",
+    "head_accuracy": "max",
+    "tail_accuracy": "max",
+    "head_f1": "max",
+    "tail_f1": "max",
+    "many_accuracy": "max",
+    "medium_accuracy": "max",
+    "few_accuracy": "max",
+    "many_f1": "max",
+    "medium_f1": "max",
+    "few_f1": "max",
+    "ece": "min",
+    "loss": "min",
+}
+"""What `ClassMetrics` computes; groups without a row are left out. `loss` is the plain
+cross-entropy of the logits, whatever loss was trained with."""
+
+STARVING_GAMMA = 3.0
+INERT = {
+    "alpha": "one number for all classes only scales the loss, and AdamW takes the scale out "
+    "again; give a list with one number for each class, or loss.alpha=from_counts",
+    "modulation_type": "with loss.tau=0 all classes weigh the same",
+    "drw_beta": "with loss.drw_fraction=1 no class weights ever set in",
+}
+"""Why a setting changes nothing, where `inert_settings` names it."""
+
+Smoothing = Annotated[float, Field(ge=0.0, lt=1.0)]
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+def _alpha(written: Any) -> float | tuple[float, ...] | Literal["from_counts"] | None:
+    if written is None or written == "from_counts":
+        return written  # type: ignore[no-any-return]
+    if _weight(written):
+        return float(written)
+    if isinstance(written, list | tuple) and written and all(_weight(w) for w in written):
+        return tuple(float(w) for w in written)
+    raise ValueError("null, from_counts, a positive number, or a list with one for each class")
+
+
+def _weight(written: Any) -> bool:
+    is_number = isinstance(written, int | float) and not isinstance(written, bool)
+    return is_number and 0 < written < float("inf")
+
+
+def _plain(alpha: Any) -> Any:
+    return list(alpha) if isinstance(alpha, tuple) else alpha
+
+
+Alpha = Annotated[
+    float | tuple[float, ...] | Literal["from_counts"] | None,
+    PlainValidator(_alpha),
+    PlainSerializer(_plain),
+]
+
+
+class CrossEntropy(Section):
+    """Every image counts the same."""
+
+    type: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: Smoothing = 0.0
+
+
+class SmoothModulation(Section):
+    """Class weights that go from 1 to n^-tau in the course of training (after Hu et al. 2023)."""
+
+    type: Literal["smooth_modulation"] = "smooth_modulation"
+    tau: NotNegative = 0.5
+    modulation_type: Literal["linear", "cosine", "step"] = "cosine"
+    label_smoothing: Smoothing = 0.0
+
+
+class Focal(Section):
+    """Less weight for what the model is sure of (Lin et al. 2017), in its softmax form.
+
+    alpha: null, a list with a weight for each class, `from_counts` (1 / n, scaled to mean 1), or
+    one number for all classes, which changes nothing but the scale of the loss.
+    """
+
+    type: Literal["focal"] = "focal"
+    gamma: NotNegative = 2.0
+    alpha: Alpha = None
+    label_smoothing: Smoothing = 0.0
+
+
+class ClassBalanced(Section):
+    """Weights by the effective number of images (Cui et al. 2019)."""
+
+    type: Literal["class_balanced"] = "class_balanced"
+    beta: Beta = 0.999
+
+
+class BalancedSoftmax(Section):
+    """`logit_adjustment` with tau 1 (Ren et al. 2020)."""
+
+    type: Literal["balanced_softmax"] = "balanced_softmax"
+
+
+class LogitAdjustment(Section):
+    """Logits plus tau ln(share of the class) while training (Menon et al. 2021)."""
+
+    type: Literal["logit_adjustment"] = "logit_adjustment"
+    tau: NotNegative = 1.0
+
+
+class Ldam(Section):
+    """Larger margins for rarer classes, class weights late in training (Cao et al. 2019).
+
+    max_margin: of the rarest class, as a cosine. scale: what cosines are multiplied by.
+    drw_fraction: of all epochs, those before the class weights of `class_balanced` with
+    `drw_beta` set in; 1 for never.
+    """
+
+    type: Literal["ldam"] = "ldam"
+    max_margin: Fraction = 0.5
+    scale: Positive = 30.0
+    drw_fraction: Fraction = 0.8
+    drw_beta: Beta = 0.9999
+
+
+LossSection = (
+    CrossEntropy
+    | SmoothModulation
+    | Focal
+    | ClassBalanced
+    | BalancedSoftmax
+    | LogitAdjustment
+    | Ldam
+)
+Loss = Annotated[LossSection, Field(discriminator="type")]
+
+
+def classifier_scale(section: LossSection) -> float | None:
+    """The scale of the cosine classifier that a loss asks for; None where a linear one does.
+
+    A recipe then calls `normalised_linear.normalise_classifier` on its model.
+    """
+    return section.scale if isinstance(section, Ldam) else None
+
+
+def inert_settings(section: LossSection) -> list[str]:
+    """The keys of a loss section that change nothing as it is, such as `alpha`."""
+    if isinstance(section, Focal) and isinstance(section.alpha, float):
+        return ["alpha"]
+    if isinstance(section, SmoothModulation) and section.tau == 0:
+        return ["modulation_type"]
+    if isinstance(section, Ldam) and section.drw_fraction == 1:
+        return ["drw_beta"]
+    return []
+
+
+def check_loss(section: LossSection, classes: int) -> None:
+    """Raise ConfigError for a loss that has not a number for each class where it should."""
+    if isinstance(section, Focal) and isinstance(section.alpha, tuple):
+        check_each_class(section.alpha, classes)
+
+
+def final_weights(
+    section: LossSection, class_counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The class weights [C], mean 1, that a loss ends with; as `ClassLoss.weights` then gives."""
+    match section:
+        case SmoothModulation():
+            return inverse_power(class_counts, section.tau)
+        case Focal(alpha="from_counts"):
+            return inverse_power(class_counts, 1.0)
+        case Focal(alpha=tuple(alpha)) if len(alpha) == len(class_counts):
+            return np.asarray(np.asarray(alpha) / np.mean(alpha))
+        case ClassBalanced():
+            return class_balanced(class_counts, section.beta)
+        case BalancedSoftmax():
+            return inverse_power(class_counts, 1.0)
+        case LogitAdjustment():
+            return inverse_power(class_counts, section.tau)
+        case Ldam() if section.drw_fraction < 1:
+            return class_balanced(class_counts, section.drw_beta)
+    return np.ones(len(class_counts))
+
+
+def loss_notices(
+    section: LossSection,
+    class_counts: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    weighted_sampler: bool,
+) -> list[str]:
+    """Sentences on settings that do nothing, too much, or the same as another one.
+
+    class_counts: [C] training images of each class, named in `classes`.
+    """
+    said = [
+        f"loss.{key}={getattr(section, key)} is inert: {INERT[key]}"
+        for key in inert_settings(section)
+    ]
+    if isinstance(section, Focal) and section.gamma > STARVING_GAMMA:
+        said.append(
+            f"loss.gamma={section.gamma:g} starves the gradient: with an image that the model "
+            f"gives 0.7 to, {0.3**section.gamma:.2g} of its loss is left; 1 to 3 is usual"
+        )
+    if weighted_sampler:
+        weights = final_weights(section, class_counts)
+        said += double_correction(section.type, weights, class_counts, classes)
+    return said

@@ -1,0 +1,1 @@
+"""Accuracy, recall by class and group, calibration, intervals."""

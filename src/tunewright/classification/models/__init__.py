@@ -1,0 +1,1 @@
+"""ColorNet-V1 and timm backbones, their heads and pretrained weights."""

@@ -1,0 +1,127 @@
+"""Any backbone with any fusion, or timm's own model, from one section of the configuration."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from torch import Tensor, nn
+
+from tunewright.classification.models.batch_norm_checkpointing import count_batches_once
+from tunewright.classification.models.colornet import ColorNet
+from tunewright.classification.models.config import COLORNET, ImageModel, check_model
+from tunewright.classification.models.fusion import FUSIONS
+from tunewright.classification.models.pretrained import (
+    load_file_weights,
+    no_weights,
+    pretrained_file,
+)
+from tunewright.classification.models.timm_query import input_size as input_size
+from tunewright.classification.models.timm_query import timm_facts
+from tunewright.errors import ConfigError
+
+
+class ImageClassifier(nn.Module):
+    """A backbone of four levels, a fusion, and a head of dropout and one linear map.
+
+    pretrained_cfg: what timm says of the backbone's weights, such as how pictures are normalised.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, fusion: nn.Module, classes: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.backbone, self.fusion = backbone, fusion
+        self.pretrained_cfg = getattr(backbone, "pretrained_cfg", None)
+        width = cast(int, fusion.width)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, S, S] -> [B, classes]."""
+        return cast(Tensor, self.head(self.fusion(self.backbone(images))))
+
+
+def make_image_model(
+    section: ImageModel,
+    classes: int,
+    *,
+    image_size: int = 224,
+    told: Callable[[str], None] = print,
+) -> nn.Module:
+    """Pictures [B, 3, S, S] to logits [B, classes], with the weights that the section asks for.
+
+    image_size: side of the data's pictures, for models that are built for one size. told: gets
+    what happened to the weights, a sentence each. Raises ConfigError.
+    """
+    check_model(section)
+    # A file takes the place of the hub's weights.
+    asked = section.model_copy(update={"pretrained": False}) if section.weights else section
+    model = _built(asked, classes, input_size(section, image_size))
+    if section.weights:
+        load_file_weights(model, head_names(model), section, told, _conversion(model))
+    elif section.pretrained:
+        told(f"first weights: {timm_facts(section.name).name}; the head starts afresh")
+    if section.gradient_checkpointing:
+        count_batches_once(model)
+    return model
+
+
+def head_modules(model: nn.Module) -> list[nn.Module]:
+    """What is new to a pretrained network: the last layer, with a fusion also that."""
+    if isinstance(model, ImageClassifier):
+        return [model.fusion, model.head]
+    from tunewright.classification.models.timm_models import classifier_of
+
+    return classifier_of(model)
+
+
+def head_names(model: nn.Module) -> list[str]:
+    """The names of the parameters whose shape follows from the number of classes."""
+    heads = [model.head] if isinstance(model, ImageClassifier) else head_modules(model)
+    own = {id(parameter) for head in heads for parameter in head.parameters()}
+    return [name for name, parameter in model.named_parameters() if id(parameter) in own]
+
+
+def _built(section: ImageModel, classes: int, size: int) -> nn.Module:
+    if section.name == COLORNET:
+        colornet = ColorNet()
+        colornet.checkpointing = section.gradient_checkpointing
+        return _fused(colornet, colornet.channels, section, classes)
+    from tunewright.classification.models.timm_models import make_timm_levels, make_timm_model
+
+    overlay = None
+    if section.pretrained and (file := pretrained_file(section)) is not None:
+        overlay = {"file": str(file)}
+    try:
+        if section.fusion == "none":
+            return make_timm_model(section, classes, size, overlay=overlay)
+        backbone = make_timm_levels(section, size, overlay=overlay)
+    except ConfigError:
+        raise
+    except AssertionError as error:  # what timm says of a size that its patches do not divide
+        raise ConfigError(
+            f"{section.name} cannot be built for pictures of {size} x {size}: {error}",
+            remedy="Set model.input_size to a size that it takes.",
+        ) from None
+    except (OSError, RuntimeError) as error:
+        if not section.pretrained:
+            raise
+        reason = " ".join(str(error).split())
+        raise no_weights(timm_facts(section.name), f"cannot be loaded ({reason})") from None
+    return _fused(backbone, backbone.feature_info.channels(), section, classes)  # type: ignore[operator,union-attr]
+
+
+def _fused(
+    backbone: nn.Module, channels: "tuple[int, ...] | list[int]", section: ImageModel, classes: int
+) -> nn.Module:
+    options = {"fusion_size": section.fusion_size} if section.fusion == "msff" else {}
+    fusion = FUSIONS[section.fusion](channels, **options)
+    return ImageClassifier(backbone, fusion, classes, section.dropout)
+
+
+def _conversion(model: nn.Module) -> Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]:
+    """The function by which timm reads the files of those who published this architecture."""
+    module = sys.modules[type(model).__module__]
+    convert = getattr(module, "checkpoint_filter_fn", None)
+    if isinstance(model, ImageClassifier) or convert is None:
+        return lambda found: found
+    return lambda found: cast(Mapping[str, Tensor], convert(dict(found), model))

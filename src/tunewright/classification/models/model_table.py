@@ -1,0 +1,141 @@
+"""The models that can be trained, with their sizes: built on no device, and so without weights."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tunewright.classification.models.config import (
+    COLORNET,
+    FLOWER_MODELS,
+    OPTIMIZED_MODELS,
+    ImageModel,
+)
+from tunewright.classification.models.image_classifier import input_size, make_image_model
+from tunewright.classification.models.timm_models import names
+from tunewright.classification.models.timm_query import timm_facts
+
+FUSED = ("msff", "global_concat", "simple_concat")
+DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+ALIGNED = ("I64", "F32", "BF16", "F16")
+"""The order of dtypes in a safetensors file, the widest first."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model for `classes` classes.
+
+    name: to look it up by; settings: what to type for it. bytes_fp32, bytes_fp16: of the exported
+    safetensors file. input_size: the side of the pictures; fixed: it takes no other. licence: of
+    the published weights, `unknown` where timm does not say, `none` where there are none.
+    """
+
+    name: str
+    settings: str
+    parameters: int
+    bytes_fp32: int
+    bytes_fp16: int
+    input_size: int
+    fixed: bool
+    licence: str
+
+
+def table(wanted: str, classes: int, limit: int) -> dict[str, Any]:
+    """The rows that match `wanted` as plain values: short names first, then timm's in its order.
+
+    wanted: part of a name, or a pattern with `*`; empty for the short names alone. `left_out`
+    counts what matched past `limit`, `failed` names what timm could not build, and `near` are
+    known names like `wanted` where nothing matched.
+    """
+    found = list(_matching(wanted))
+    rows, failed = [], []
+    for name, section in found[:limit]:
+        try:
+            rows.append(asdict(row_of(name, section, classes)))
+        except Exception as error:  # a model that needs a package, or cannot be built on no device
+            failed.append(f"{name} ({' '.join(str(error).split())[:100]})")
+    known = names()
+    every = dict.fromkeys([*_short(), *known])
+    near = [] if found else get_close_matches(wanted, list(every), n=3, cutoff=0.5)
+    return {
+        "rows": rows,
+        "left_out": max(0, len(found) - limit),
+        "failed": failed,
+        "near": near,
+        "known": len(known),
+    }
+
+
+def row_of(name: str, section: ImageModel, classes: int) -> ModelRow:
+    """Build one model on no device, and count."""
+    bare = section.model_copy(update={"pretrained": False})
+    size, fixed, licence = input_size(bare, 224), False, "none"
+    if section.name != COLORNET:
+        facts = timm_facts(section.name)
+        size, fixed = section.input_size or facts.size, facts.rigid
+        if facts.has_weights:
+            licence = facts.licence or "unknown"
+    with torch.device("meta"):
+        model = make_image_model(bare, classes, image_size=size)
+    state = model.state_dict()
+    return ModelRow(
+        name,
+        _settings(section),
+        sum(parameter.numel() for parameter in model.parameters()),
+        safetensors_bytes(state),
+        safetensors_bytes(state, half=True),
+        size,
+        fixed,
+        licence,
+    )
+
+
+def safetensors_bytes(state: Mapping[str, Tensor], *, half: bool = False) -> int:
+    """The size of the file that these tensors would fill, its header included.
+
+    half: with floating-point tensors in 16 bits. Source: the format's own description; tensors
+    lie by dtype, then by name, behind a JSON header that is padded to 8 bytes.
+    """
+    entries = []
+    for name, tensor in state.items():
+        dtype = torch.float16 if half and tensor.is_floating_point() else tensor.dtype
+        entries.append((ALIGNED.index(DTYPES[dtype]), name, dtype, list(tensor.shape)))
+    header, at = {}, 0
+    for _, name, dtype, shape in sorted(entries, key=lambda entry: entry[:2]):
+        end = at + torch.Size(shape).numel() * dtype.itemsize
+        header[name] = {"dtype": DTYPES[dtype], "shape": shape, "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return 8 + -(-len(text) // 8) * 8 + at
+
+
+def _matching(wanted: str) -> Iterator[tuple[str, ImageModel]]:
+    """Names and sections, each model once."""
+    pattern = wanted if any(sign in wanted for sign in "*?[") else f"*{wanted}*"
+    shown = set()
+    for name, section in _short().items():
+        if any(fnmatchcase(each, pattern) for each in (name, section.name)):
+            shown.add(section.name)
+            yield name, section
+    if wanted:
+        for name in names(tags="." in wanted):
+            if fnmatchcase(name, pattern) and name not in shown:
+                yield name, ImageModel(name=name, fusion="none")
+
+
+def _short() -> dict[str, ImageModel]:
+    """The flowers' models, then ColorNet-V1 with each of its fusions."""
+    fused = {f"{COLORNET} {fusion}": ImageModel(fusion=fusion) for fusion in FUSED}  # type: ignore[arg-type]
+    return {**FLOWER_MODELS, **OPTIMIZED_MODELS, **fused}
+
+
+def _settings(section: ImageModel) -> str:
+    words = [f"model.name={section.name}", f"model.fusion={section.fusion}"]
+    if section.input_size is not None:
+        words.append(f"model.input_size={section.input_size}")
+    return " ".join(words)

@@ -1,0 +1,124 @@
+"""Fine-tuning a network gently: learning rates by depth, and a head that trains first."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from typing import cast
+
+from torch import nn
+
+from tunewright.classification.models.colornet import ColorNet
+from tunewright.classification.models.config import FineTune
+from tunewright.classification.models.image_classifier import ImageClassifier, head_modules
+from tunewright.training.task import Clock, Group
+
+HELD = "_held_for_now"
+"""The attribute of a model that names what `freeze` has frozen, and will set free again."""
+
+
+def groups(model: nn.Module, tuning: FineTune) -> list[Group]:
+    """Every parameter that is ever trained in one group, with a learning rate by its depth.
+
+    A layer learns `tuning.layer_decay` times as fast as the one above it, the head by
+    `tuning.head_lr_scale`; biases, norms and what the model names itself do not decay. Depths are
+    counted over all layers, frozen ones too, so that they do not move when some are frozen, and
+    what `freeze` holds is in its group before it trains. Source: Bao et al., ICLR 2022 (BEiT).
+    """
+    depth = _depths(model)
+    top = max(depth.values())
+    head = _ids(head_modules(model))
+    exempt = _undecayed(model)
+    held: frozenset[str] = getattr(model, HELD, frozenset())
+    found: dict[tuple[int, bool, bool], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad or name in held:
+            decays = parameter.ndim >= 2 and not any(fnmatch(name, each) for each in exempt)
+            in_head = id(parameter) in head
+            layer = top if in_head or tuning.layer_decay is None else depth[name]
+            found[layer, in_head, decays].append(parameter)
+    decay = tuning.layer_decay if tuning.layer_decay is not None else 1.0
+    return [
+        Group(
+            ("head" if in_head else f"layer {layer}") + ("" if decays else " without decay"),
+            found[layer, in_head, decays],
+            decay ** (top - layer) * (tuning.head_lr_scale if in_head else 1.0),
+            decays,
+        )
+        for layer, in_head, decays in sorted(found)
+    ]
+
+
+def freeze(model: nn.Module, tuning: FineTune, clock: Clock) -> None:
+    """For `Task.on_epoch`: only the head trains in the first `freeze_epochs`, then everything.
+
+    What is frozen stands still altogether: no dropout, no paths dropped, and its batch norms keep
+    the statistics that it came with. A function of the clock alone, so that a resume is exact;
+    what was frozen by somebody else stays frozen.
+    """
+    if not tuning.freeze_epochs:
+        return
+    heads = head_modules(model)
+    head = _ids(heads)
+    held: frozenset[str] = getattr(model, HELD, frozenset())
+    body = {name: p for name, p in model.named_parameters() if id(p) not in head}
+    if clock.epoch < tuning.freeze_epochs:
+        held |= {name for name, parameter in body.items() if parameter.requires_grad}
+        for module in _modules_without(model, head):
+            module.eval()
+    elif held:
+        for module in _modules_without(model, head):
+            module.train(model.training)
+    for name in held:
+        body[name].requires_grad_(clock.epoch >= tuning.freeze_epochs)
+    setattr(model, HELD, held if clock.epoch < tuning.freeze_epochs else frozenset())
+
+
+def _depths(model: nn.Module) -> dict[str, int]:
+    """How deep each parameter lies, from 0 at the pictures; the head lies deepest."""
+    if not isinstance(model, ImageClassifier):
+        from tunewright.classification.models.timm_models import depths
+
+        return depths(model)
+    if isinstance(model.backbone, ColorNet):
+        found = {f"backbone.{name}": depth for name, depth in _stages(model.backbone)}
+    else:
+        from tunewright.classification.models.timm_models import depths
+
+        inner = depths(cast(nn.Module, model.backbone.model))
+        found = {f"backbone.model.{name}": depth for name, depth in inner.items()}
+    top = 1 + max(found.values())
+    return {name: found.get(name, top) for name, _ in model.named_parameters()}
+
+
+def _stages(backbone: ColorNet) -> Iterator[tuple[str, int]]:
+    """The stem is 0, the stages are 1 to 4."""
+    for name, _ in backbone.named_parameters():
+        part, _, rest = name.partition(".")
+        yield name, 0 if part == "stem" else 1 + int(rest.partition(".")[0])
+
+
+def _undecayed(model: nn.Module) -> set[str]:
+    """Names, or patterns of them, that the model exempts from weight decay."""
+    prefix = ""
+    if isinstance(model, ImageClassifier):
+        if isinstance(model.backbone, ColorNet):
+            return set()
+        model, prefix = cast(nn.Module, model.backbone.model), "backbone.model."
+    from tunewright.classification.models.timm_models import undecayed
+
+    return {prefix + name for name in undecayed(model)}
+
+
+def _modules_without(model: nn.Module, head: set[int]) -> Iterator[nn.Module]:
+    """The largest parts of the model that hold weights or statistics, and nothing of the head."""
+    for child in model.children():
+        own = _ids([child])
+        if not own & head:
+            if own or any(True for _ in child.buffers()):
+                yield child
+        elif own - head:
+            yield from _modules_without(child, head)
+
+
+def _ids(modules: list[nn.Module]) -> set[int]:
+    return {id(parameter) for module in modules for parameter in module.parameters()}

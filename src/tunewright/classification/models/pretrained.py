@@ -1,0 +1,218 @@
+"""Where the first weights of a model come from: the hub, a file, or nowhere.
+
+Imports neither torch nor timm, so that a coordinator can refuse what cannot be had before any
+worker starts; `load_file_weights` takes the torch modules that it fills.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from safetensors import SafetensorError, safe_open
+
+from tunewright.classification.models.config import COLORNET, ImageModel, check_model
+from tunewright.classification.models.timm_info import TimmFacts
+from tunewright.classification.models.timm_query import timm_facts
+from tunewright.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+CONNECT_SECONDS = 3.0
+"""How long a hub may take to answer before it counts as out of reach."""
+WRAPPERS = ("module.", "_orig_mod.", "backbone.model.", "backbone.")
+"""What other programs, and our own models of four levels, put before the names of weights."""
+SHOWN = 5
+
+
+def check_weights(section: ImageModel) -> list[str]:
+    """Notices on where the weights will come from.
+
+    Raises ConfigError before anything starts: for a model that does not exist, for weights of the
+    hub that are neither on this machine nor in reach, and for a file that is not safetensors.
+    """
+    check_model(section)
+    if section.weights is not None:
+        _check_file(section)
+        return [f"first weights: {section.weights}"]
+    if section.name == COLORNET:
+        return []
+    facts = timm_facts(section.name)
+    if not section.pretrained:
+        return [f"model.pretrained = false: {facts.name} starts from random weights"]
+    if (file := cached_file(facts)) is not None:
+        return [f"first weights: {facts.name}, kept at {file}"]
+    _check_reachable(facts)
+    return [f"first weights: {facts.name}, from {facts.repository or facts.url}"]
+
+
+def pretrained_file(section: ImageModel) -> Path | None:
+    """The file of the hub's weights on this machine; None when timm has to fetch it.
+
+    Raises ConfigError when it cannot.
+    """
+    facts = timm_facts(section.name)
+    file = cached_file(facts)
+    if file is None:
+        _check_reachable(facts)
+    return file
+
+
+def cached_file(facts: TimmFacts) -> Path | None:
+    """Where an earlier download of these weights lies, if there was one."""
+    if not facts.repository:
+        return None  # torch keeps these, and timm finds them by itself
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in facts.files:
+        found = try_to_load_from_cache(facts.repository, name)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def no_weights(facts: TimmFacts, why: str) -> ConfigError:
+    """The one sentence for weights that cannot be had."""
+    return ConfigError(
+        f"model.pretrained = true, but the weights of {facts.name} {why}",
+        remedy="Set model.pretrained=false to start from random weights, or model.weights=FILE "
+        "(safetensors) to bring them.",
+    )
+
+
+def _check_reachable(facts: TimmFacts) -> None:
+    if not facts.has_weights:
+        raise no_weights(facts, "were never published")
+    from huggingface_hub import constants, get_session
+
+    place = facts.url
+    if facts.repository:
+        place = f"{constants.ENDPOINT}/{facts.repository}/resolve/main/{facts.files[0]}"
+    reasons: list[str] = []
+
+    def ask() -> None:
+        try:
+            get_session().head(place, timeout=CONNECT_SECONDS, follow_redirects=False)
+            reasons.append("")
+        except Exception as error:  # of whichever kind the installed client raises
+            reasons.append(type(error).__name__)
+
+    # In a thread, since a name may take a resolver longer than any time that a client allows.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(2 * CONNECT_SECONDS)
+    reason = reasons[0] if reasons else f"no answer in {2 * CONNECT_SECONDS:g} s"
+    if reason:
+        host = urlsplit(place).hostname
+        raise no_weights(facts, f"are not on this machine, and {host} cannot be reached ({reason})")
+
+
+def _check_file(section: ImageModel) -> None:
+    """Refuse what is not a whole safetensors file, or not the one that was meant."""
+    assert section.weights is not None
+    file = Path(section.weights).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"model.weights = {file}", expected="a file that exists")
+    if why := _unreadable(file):
+        raise ConfigError(
+            f"model.weights = {file} ({why})",
+            expected="a safetensors file: others may hold code, and are never unpickled",
+            remedy='If you trust it, convert it once: python -c "import torch, safetensors.torch '
+            f"as s; s.save_file(torch.load('{file.name}', weights_only=True), "
+            f"'{file.stem}.safetensors')\"",
+        )
+    if section.sha256 is not None and (found := sha256(file)) != section.sha256.lower():
+        raise ConfigError(
+            f"model.weights = {file} has the SHA-256 {found}",
+            expected=f"model.sha256 = {section.sha256.lower()}",
+            remedy="Fetch the file again, or correct model.sha256.",
+        )
+
+
+def sha256(file: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _unreadable(file: Path) -> str:
+    """What safetensors itself says against a file; nothing where it is whole."""
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return "" if opened.keys() else "it holds no tensor"
+    except (OSError, SafetensorError) as error:
+        return str(error)
+
+
+def load_file_weights(
+    model: "nn.Module",
+    head: "list[str]",
+    section: ImageModel,
+    told: Callable[[str], None],
+    converted: "Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]" = lambda found: found,
+) -> None:
+    """Fill `model` from `section.weights`, and tell what fitted and what did not.
+
+    head: names of the last layer's parameters, which stay as they are where the file has them for
+    another number of classes. converted: from the names that a publisher used. Raises ConfigError
+    for a file that belongs to another model, and where `check_weights` would.
+    """
+    from safetensors.torch import load_file
+
+    _check_file(section)
+    try:
+        stored = load_file(Path(str(section.weights)).expanduser())
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{section.weights} cannot be read ({error})") from None
+    wanted = model.state_dict()
+    found = dict(_named_as(converted(_named_as(stored, wanted)), wanted))
+    fitting = {
+        name: tensor
+        for name, tensor in found.items()
+        if name in wanted and tensor.shape == wanted[name].shape
+    }
+    clashing = [name for name in found if name in wanted and name not in fitting]
+    other_head = [name for name in clashing if name in head]
+    if wrong := [name for name in clashing if name not in head]:
+        came = f"{wrong[0]} {list(found[wrong[0]].shape)}"
+        raise ConfigError(
+            f"model.weights = {section.weights} holds {came}",
+            expected=f"{list(wanted[wrong[0]].shape)}, as in {section.name}",
+            remedy="These are the weights of another model.",
+        )
+    if not fitting:
+        raise ConfigError(
+            f"model.weights = {section.weights} holds {_some(list(stored))}",
+            expected=f"weights of {section.name}, such as {next(iter(wanted))}",
+        )
+    model.load_state_dict(fitting, strict=False)
+    told(f"{len(fitting)} of {len(wanted)} tensors come from {section.weights}")
+    if other_head:
+        classes = len(found[other_head[0]])
+        told(f"its head is left out, and starts afresh: it is for {classes} classes")
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        told(f"not in the file, and start afresh: {_some(missing)}")
+    unknown = [name for name in found if name not in wanted]
+    if unknown:
+        told(f"in the file, and not in the model: {_some(unknown)}")
+
+
+def _named_as(
+    stored: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]"
+) -> "Mapping[str, Tensor]":
+    """The tensors under the names of `wanted`, whatever was put before them, or is to be."""
+    best = stored
+    for prefix in WRAPPERS:
+        without = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
+        with_it = {prefix + name: tensor for name, tensor in stored.items()}
+        best = max(best, without, with_it, key=lambda names: len(names.keys() & wanted.keys()))
+    return best
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

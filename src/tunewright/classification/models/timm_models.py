@@ -1,0 +1,198 @@
+"""Models of timm: built from a section of the configuration, as they are or as four levels."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import timm
+import torch
+from timm.layers.drop import DropPath
+from timm.models import (
+    get_arch_name,
+    get_pretrained_cfg,
+    group_parameters,
+    is_model,
+    list_models,
+    model_entrypoint,
+)
+from timm.optim._param_groups import auto_group_layers
+from torch import nn
+
+from tunewright.classification.models.config import ImageModel
+from tunewright.classification.models.timm_info import TimmFacts
+from tunewright.errors import ConfigError
+
+STRIDES = (4, 8, 16, 32)
+"""Of the levels c2 to c5."""
+
+
+def facts(name: str) -> dict[str, Any]:
+    """The `TimmFacts` of a name as plain values; `near`, a name like it, if there is none."""
+    cfg = _pretrained(name)
+    if cfg is None:
+        return {"near": nearest(name)}
+    tag = f".{cfg.tag}" if cfg.tag else ""
+    files = (cfg.hf_hub_filename,) if cfg.hf_hub_filename else HUB_FILES
+    module = model_entrypoint(name).__module__.rpartition(".")[2]
+    return asdict(
+        TimmFacts(
+            name=f"{get_arch_name(name)}{tag}",
+            repository=cfg.hf_hub_id or "",
+            files=files,
+            url=cfg.url if isinstance(cfg.url, str) else "",
+            licence=cfg.license,
+            size=cfg.input_size[-1],
+            fixed=cfg.fixed_input_size,
+            rigid=cfg.fixed_input_size and module.startswith("swin"),
+        )
+    )
+
+
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+"""What timm looks for in a repository of the hub, in its order."""
+
+
+def names(tags: bool = False) -> list[str]:
+    """All models of timm, with a name for each set of weights if `tags`."""
+    found: list[str] = list_models(include_tags=tags)
+    return found
+
+
+def _pretrained(name: str) -> Any:
+    """What timm says of a set of weights; None for a name that it does not know."""
+    try:
+        return get_pretrained_cfg(name) if is_model(name) else None
+    except RuntimeError:  # the architecture is known, the tag is not
+        return None
+
+
+def nearest(name: str) -> str:
+    """The known name that is most like `name`, or an empty string."""
+    known = names(tags="." in name)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return close[0] if close else ""
+
+
+def make_timm_model(
+    section: ImageModel, classes: int, size: int, *, overlay: Mapping[str, str] | None = None
+) -> nn.Module:
+    """A model of timm with its own head: [B, 3, size, size] -> [B, classes].
+
+    overlay: where to read the pretrained weights in place of timm's own source. Raises
+    ConfigError for settings that this model does not have.
+    """
+    model = _created(section, size, overlay, num_classes=classes, drop_rate=section.dropout or None)
+    if section.dropout and not _drops(model, section.dropout):
+        raise _no_dropout(section)
+    return model
+
+
+def make_timm_levels(
+    section: ImageModel, size: int, *, overlay: Mapping[str, str] | None = None
+) -> nn.Module:
+    """A model of timm as a backbone: [B, 3, size, size] -> c2 to c5, each [B, C, H, W].
+
+    Its `feature_info.channels()` are those of the levels. Raises ConfigError for a model without
+    levels at strides 4, 8, 16 and 32.
+    """
+    with torch.device("meta"):
+        whole = timm.create_model(section.name, **_sized(section, size))
+    strides = [level["reduction"] for level in getattr(whole, "feature_info", ())]
+    if not set(STRIDES) <= set(strides) or not hasattr(whole, "forward_intermediates"):
+        raise ConfigError(
+            f"model.fusion = {section.fusion} with model.name = {section.name}",
+            expected="a backbone with levels at strides 4, 8, 16 and 32, not "
+            + (", ".join(map(str, strides)) or "none"),
+            remedy="model.fusion=none takes the model with its own head.",
+        )
+    chosen = [len(strides) - 1 - strides[::-1].index(stride) for stride in STRIDES]
+    return _created(
+        section, size, overlay, features_only=True, feature_cls="getter", out_indices=chosen
+    )
+
+
+def depths(model: Any) -> dict[str, int]:
+    """Parameters by name and how deep they lie, from 0 at the pictures; the head lies deepest.
+
+    Through the model's own group matcher where it has one.
+    """
+    if hasattr(model, "group_matcher"):
+        matcher = model.group_matcher(coarse=False)
+        found: dict[str, int] = group_parameters(model, matcher, reverse=True)
+    else:
+        found = auto_group_layers(model)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _created(
+    section: ImageModel, size: int, overlay: Mapping[str, str] | None, **options: Any
+) -> nn.Module:
+    options |= {"drop_path_rate": section.drop_path_rate, **_sized(section, size)}
+    try:
+        model: nn.Module = timm.create_model(
+            section.name,
+            pretrained=section.pretrained,
+            pretrained_cfg_overlay=dict(overlay) if overlay else None,
+            **options,
+        )
+    except TypeError as error:
+        if "'drop_path_rate'" in str(error):
+            raise _no_drop_path(section) from None
+        if "'drop_rate'" in str(error):
+            raise _no_dropout(section) from None
+        raise
+    if section.drop_path_rate and not any(isinstance(m, DropPath) for m in model.modules()):
+        raise _no_drop_path(section)
+    if section.gradient_checkpointing:
+        _checkpoint(model, section)
+    return model
+
+
+def _sized(section: ImageModel, size: int) -> dict[str, Any]:
+    """Told to the models alone that are built for one size."""
+    return {"img_size": size} if _pretrained(section.name).fixed_input_size else {}
+
+
+def _no_drop_path(section: ImageModel) -> ConfigError:
+    return ConfigError(
+        f"model.drop_path_rate = {section.drop_path_rate} with model.name = {section.name}",
+        expected="null: this model drops no paths",
+    )
+
+
+def _no_dropout(section: ImageModel) -> ConfigError:
+    return ConfigError(
+        f"model.dropout = {section.dropout} with model.name = {section.name}",
+        expected="0: this model has no dropout before its head",
+    )
+
+
+def _drops(model: nn.Module, rate: float) -> bool:
+    """Whether the model took up the rate that it was given for its head."""
+    return getattr(model, "drop_rate", None) == rate or any(
+        isinstance(module, nn.Dropout) and module.p == rate for module in model.modules()
+    )
+
+
+def _checkpoint(model: Any, section: ImageModel) -> None:
+    whole = getattr(model, "model", model)  # inside the wrapper of levels
+    try:
+        whole.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError):
+        raise ConfigError(
+            f"model.gradient_checkpointing = true with model.name = {section.name}",
+            expected="false: timm cannot recompute the activations of this model",
+        ) from None
+
+
+def classifier_of(model: Any) -> list[nn.Module]:
+    """The last layers of timm's model: one, or several for models that are distilled."""
+    head = model.get_classifier()
+    heads = head if isinstance(head, tuple | list) else (head,)
+    return [module for module in heads if isinstance(module, nn.Module)]
+
+
+def undecayed(model: Any) -> set[str]:
+    """Names of parameters that the model itself exempts from weight decay."""
+    return set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()

@@ -1,0 +1,63 @@
+"""What is trained when pictures are sorted into classes, and what it is judged by."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tunewright.classification.losses.config import METRICS
+from tunewright.classification.losses.losses import ClassLoss
+from tunewright.classification.metrics.metrics import ClassMetrics
+from tunewright.classification.models.config import FineTune
+from tunewright.classification.models.param_groups import freeze, groups
+from tunewright.images.loading.batches import ImageBatch
+from tunewright.training.task import Arrays, Clock, Group, Loss, Task
+
+
+class ClassifyTask(Task):
+    """Classification with any loss of `losses.losses`, mixed pictures and fine-tuning.
+
+    class_counts: [C] int64, rows of the training set; they weigh losses and tell head from tail.
+    """
+
+    metrics_directions: Mapping[str, Literal["max", "min"]] = METRICS
+
+    def __init__(self, criterion: ClassLoss, class_counts: Tensor, tuning: FineTune) -> None:
+        self.criterion, self.class_counts, self.tuning = criterion, class_counts, tuning
+
+    def loss(self, model: nn.Module, batch: ImageBatch) -> Loss:
+        """The mean over rows; a mixed picture counts for both of its labels by their share.
+
+        The accuracy among the terms is that of training pictures as they are fed: augmented, and
+        mixed ones judged by the label with the larger share.
+        """
+        logits = model(batch.images)
+        by_row = self.criterion(logits, batch.labels)
+        if batch.others.data_ptr() != batch.labels.data_ptr():  # to ask `share` is to wait
+            others = self.criterion(logits, batch.others)
+            by_row = batch.share * by_row + (1.0 - batch.share) * others
+        main = torch.where(batch.share >= 0.5, batch.labels, batch.others)
+        hits = (logits.detach().argmax(dim=1) == main).float().mean()
+        return Loss(by_row.mean(), {"accuracy": hits})
+
+    def predict(self, model: nn.Module, batch: ImageBatch) -> Arrays:
+        """Logits [B, C] in float32, labels [B], and the rows [B] of the set that they are."""
+        return {
+            "logits": model(batch.images).float(),
+            "labels": batch.labels,
+            "rows": batch.rows,
+        }
+
+    def metrics(self) -> ClassMetrics:
+        """A collector of logits; see `classification.metrics.metrics`."""
+        return ClassMetrics(self.class_counts)
+
+    def param_groups(self, model: nn.Module) -> list[Group]:
+        """With layer-wise decay of the learning rate, where it is asked for."""
+        return groups(model, self.tuning)
+
+    def on_epoch(self, model: nn.Module, clock: Clock) -> None:
+        """Class weights and frozen layers are functions of the epoch."""
+        self.criterion.at(clock.epoch, clock.epochs)
+        freeze(model, self.tuning, clock)

@@ -1,0 +1,1 @@
+"""The commands: parse, call, hand the result to `output`."""

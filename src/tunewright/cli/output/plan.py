@@ -1,0 +1,120 @@
+"""What `tunewright plan` prints: the parts of a study, and what each will take."""
+
+import json
+from dataclasses import asdict
+from math import prod
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tunewright.runs.quantities import duration, size
+
+if TYPE_CHECKING:
+    from tunewright.search.plan import Plan
+
+
+def print_plan(console: Console, plan: "Plan", *, as_json: bool) -> None:
+    """What a study will take, part by part, or the JSON."""
+    if as_json:
+        print(json.dumps(asdict(plan), indent=2))
+        return
+    for notice in plan.notices:
+        console.print(f"note: {notice}", soft_wrap=True, markup=False)
+    console.rule(f"plan of the study {plan.study}")
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True, style="bold")
+    rows.add_column()
+    for name, text in plan_rows(plan):
+        rows.add_row(name, Text(text))
+        if not console.is_terminal:
+            console.print(f"{name:<11} {text}", soft_wrap=True, markup=False)
+    if console.is_terminal:
+        console.print(rows)
+
+
+def plan_rows(plan: "Plan") -> list[tuple[str, str]]:
+    """The lines of a plan: what it is about, and in words how much."""
+    trials = f"{plan.trials} trials"
+    if plan.grid:
+        sizes = " x ".join(str(size) for size in plan.grid)
+        counted = "" if plan.points == prod(plan.grid) else f", {plan.points} of them allowed"
+        trials = f"a grid of {sizes} = {prod(plan.grid)} points{counted}: {trials}"
+    elif plan.points is not None:
+        trials = f"a space of {plan.points} points: {trials}"
+    trials += f" of {plan.epochs} epochs" if plan.step_seconds else ""
+    trials += f", {plan.begun} of them begun" if plan.begun else ""
+    trials += f", beside {plan.carried} carried over" if plan.carried else ""
+    whole = plan.startup_seconds + plan.step_seconds * plan.epochs
+    epoch = f"{duration(plan.step_seconds)} an epoch, " if plan.step_seconds else ""
+    at_once = f"{plan.slots} at once, {plan.threads} CPU thread(s) each"
+    rows = [
+        ("trials", trials),
+        (
+            "measured",
+            f"{epoch}{duration(plan.startup_seconds)} around them, "
+            f"{duration(whole)} a whole trial ({at_once})",
+        ),
+    ]
+    pruned = ""
+    if plan.trained_share < 0.999:
+        pruned = (
+            f", if {plan.pruner} stops trials after {100 * plan.trained_share:.0f} % of their "
+            f"epochs on average; {duration(plan.unpruned_seconds)} if it stops none"
+        )
+    rows.append(("search", f"about {duration(plan.search_seconds)}{pruned}"))
+    if plan.final_epochs:
+        rows.append(("final", f"{plan.final_epochs} epochs: about {duration(plan.final_seconds)}"))
+    if plan.evaluation_seconds:
+        rows.append(("evaluation", f"about {duration(plan.evaluation_seconds)}"))
+    rows.append(("in all", f"about {duration(plan.seconds)}"))
+    if plan.budget_seconds is not None:
+        rows.append(("budget", f"{duration(plan.budget_seconds)}: {_fitting(plan)}"))
+    rows.append(("disk", f"about {size(plan.disk_bytes)}"))
+    if plan.memory_mib:
+        rows.append(("memory", f"{plan.slots} x {plan.memory_mib:.0f} MiB at the most measured"))
+    return rows
+
+
+def _fitting(plan: "Plan") -> str:
+    left = plan.trials - plan.begun
+    if not plan.final_fits:
+        return (
+            f"not enough for a trial and the final training; about {plan.fitting} of {left} "
+            "trials fit, the best one's own weights are the result"
+        )
+    if plan.fitting is not None and plan.fitting < left:
+        return f"about {plan.fitting} of {left} trials fit before the final training"
+    return "everything fits"
+
+
+if TYPE_CHECKING:  # `--help` starts without the engine
+    from tunewright.search.recovery.repair import Repaired
+
+
+def print_repaired(found: "Repaired", *, as_json: bool) -> None:
+    """A line a fact, or the JSON."""
+    if as_json:
+        from tunewright.search.recovery.repair import as_json as plain
+
+        print(json.dumps(plain(found), indent=2))
+        return
+    if found.rebuilt:
+        print(f"the database was made anew from the run folders: {found.rebuilt}")
+    else:
+        print("the database is whole; it was compared with the run folders")
+    if found.kept is not None:
+        print(f"the old file is {found.kept}")
+    if found.added and not found.rebuilt:
+        print(f"added: trial {', '.join(map(str, found.added))}")
+    for title, lines in (
+        ("filled in", found.filled),
+        ("differs, and was left alone", found.differing),
+        ("could not be rebuilt", found.lost),
+    ):
+        for line in lines:
+            print(f"{title}: {line}")
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(found.by_state.items()))
+    print(f"{sum(found.by_state.values())} trials: {counts or 'none'}")
+    print("next: the same tune command resumes")

@@ -1,0 +1,273 @@
+"""What commands print when they are done: results, files, and what to type next."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tunewright.analysis.avoided import compared, counted
+from tunewright.cli.output.formatting import figure, plain, quoted, typed, with_interval
+from tunewright.cli.output.tables import (
+    evaluation_table,
+    front_table,
+    importance_table,
+    pictures_table,
+    trials_table,
+)
+from tunewright.config.compose import Composed
+from tunewright.config.show import shown
+from tunewright.errors import RunError
+from tunewright.runs.atomic import dump_yaml, read_yaml
+from tunewright.runs.ending import ending_of
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.quantities import duration
+from tunewright.spaces.space import Space
+from tunewright.spaces.specification import specification
+
+if TYPE_CHECKING:  # `show` and `space` start without the engine
+    from tunewright.deliver.replay import Replayed
+    from tunewright.search.stages import Tuned
+    from tunewright.search.training_run import Trained
+
+PICTURES = 24
+"""Of an evaluation, as many are printed one by one."""
+
+
+def print_tuned(console: Console, tuned: "Tuned") -> None:
+    """The best configuration, its score with an interval, the files, the next commands."""
+    best, folder = tuned.record.best, tuned.folder
+    if best is None:
+        counts = {s: len(tuned.record.of_state(s)) for s in ("pruned", "infeasible", "failed")}
+        raise RunError(
+            f"no trial of {tuned.record.name!r} finished: "
+            + ", ".join(f"{count} {state}" for state, count in counts.items()),
+            remedy=f"See why: {typed('analyze', folder.path)}",
+        )
+    console.rule("best configuration")
+    _line(
+        console,
+        f"trial {best.number} of {len(tuned.record.trials)}, "
+        f"{tuned.record.goal} = {with_interval(best.score, best.interval)} in the search"
+        + (f", the mean of {len(best.seeds)} seeds" if best.seeds else "")
+        + (f", carried from {best.imported_from}" if best.imported_from else "")
+        + (f", the good combination {best.good!r}" if best.good else "")
+        + (f", advised against: {', '.join(best.avoided)}" if best.avoided else ""),
+    )
+    for path, value in best.parameters.items():
+        _line(console, f"  {path:<24} {figure(value)}")
+    if tuned.record.others:
+        console.print(front_table(tuned.record))
+    timed_out = tuned.ending == "timed out"
+    if timed_out:
+        console.print("The time for the search was up; the same command goes on with it.")
+    if tuned.final is not None:
+        _print_scores(console, tuned.final)
+    elif tuned.evaluation is not None:
+        ending = ending_of(folder.trial(best.number))
+        how = "" if ending is None else f": {ending}"
+        _line(console, f"no final training; measured below is trial {best.number}{how}")
+    if tuned.evaluation is not None:
+        _print_evaluated(console, tuned.evaluation)
+    console.rule("files")
+    final = tuned.final.best(tuned.record.direction).path if tuned.final else None
+    winner = final or folder.trial(best.number).path  # the best trial keeps its weights
+    files = [folder.best_config, folder.best_results, folder.summary, folder.database]
+    files += [winner / name for name in (tuned.evaluation or {}).get("files", [])]
+    files += [winner / "checkpoints" / "best.safetensors"]
+    for file in files:
+        if file.exists():
+            _line(console, f"  {file}")
+    console.rule("next")
+    _line(console, f"  {typed('analyze', folder.path)}")
+    if final:
+        _line(console, f"  {typed('evaluate', final)}")
+    if "params" not in read_yaml(folder.best_config):  # a function has no training of its own
+        _line(console, f"  {typed('train', folder.best_config)} seeds=[1,2,3]")
+    if timed_out:
+        _line(console, "  the same command   # goes on with the search")
+    else:
+        _line(
+            console,
+            f"  the same command with --trials {2 * len(tuned.record.own)}   # search on",
+        )
+
+
+def print_trained(console: Console, trained: "Trained") -> None:
+    """Scores of a training and where it lies."""
+    _print_scores(console, trained)
+    for folder in trained.folders:
+        _line(console, f"  {folder.path}")
+    _line(console, f"next: {typed('evaluate', trained.folders[0].path)}")
+
+
+def print_evaluation(
+    console: Console, folder: RunFolder, result: Mapping[str, Any], *, as_json: bool
+) -> None:
+    """Metrics beside baselines, or the JSON."""
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    pictures = result.get("per_image", [])
+    if pictures:
+        console.print(pictures_table(pictures[:PICTURES]))
+    if len(pictures) > PICTURES:
+        _line(console, f"and {len(pictures) - PICTURES} more in {result['files'][0]}")
+    _print_evaluated(console, result)
+    for name in result.get("files", []):
+        _line(console, f"  {folder.path / name}")
+
+
+def print_sweep(
+    console: Console, result: Mapping[str, Any], words: Sequence[str], *, as_json: bool
+) -> None:
+    """The suggested learning rates, or why there are none, and the picture."""
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    for notice in result["notices"]:
+        console.print(f"note: {notice}", soft_wrap=True, markup=False)
+    suggestions = result["suggestions"]
+    if suggestions is None:
+        console.print(f"no suggestion: {result['reason']}", soft_wrap=True, markup=False)
+    else:
+        for name, rate in suggestions.items():
+            console.print(f"{name:<9} {rate:.1e}")
+        console.print(f"optim.lr is {result['lr']:.1e}")
+    for name in result["files"]:
+        _line(console, f"  {Path(result['folder']) / name}")
+    if suggestions is not None:
+        lr = f"optim.lr={suggestions['valley']:.1e}"
+        _line(console, f"next: {typed('train', *words, lr)}")
+
+
+def print_replayed(replayed: Sequence["Replayed"], to: str) -> None:
+    """What a tracker was given, one line a run."""
+    for one in replayed:
+        print(f"{one.folder.path}  {one.steps} epochs  {one.state}")
+    print(f"{len(replayed)} run(s) in {to}")
+
+
+def print_configuration(composed: Composed) -> None:
+    """Each line of the configuration with its source."""
+    here = Path.cwd()
+    for line, source in shown(composed):
+        place = source.replace(f"{here}/", "") if source != "default" else "default"
+        print(f"{line:<44} # {place}" if source else line)
+    for notice in composed.notices:
+        print(f"# note: {notice}")
+
+
+def print_space(console: Console, space: Space, notices: Sequence[str], *, as_yaml: bool) -> None:
+    """The checked space: domains, conditions, the first point, rules."""
+    if as_yaml:
+        print(dump_yaml(specification(space)), end="")
+        return
+    first = space.default() or {}
+    width = max(len(p.path) for p in space.parameters)
+    for parameter in space.parameters:
+        when = " and ".join(str(condition) for condition in parameter.when)
+        start = f"first {figure(first[parameter.path])}" if parameter.path in first else ""
+        line = f"{parameter.path:<{width}}  {parameter.domain!s:<36} {start:<20}"
+        console.print(line + (f" when {when}" if when else ""), soft_wrap=True, markup=False)
+    for rule in space.forbid:
+        _line(console, f"forbidden: {rule}")
+    for good in space.good:
+        values = ", ".join(f"{path} = {figure(value)}" for path, value in good.values.items())
+        _line(console, f"tried first: {good.name} ({values})")
+    for path, text in space.derived.items():
+        console.print(f"derived: {path} = {text}", soft_wrap=True, markup=False)
+    for notice in notices:
+        console.print(f"note: {notice}", soft_wrap=True, markup=False)
+
+
+def print_analysis(
+    console: Console, overview: Mapping[str, Any], files: Sequence[Path], *, as_json: bool
+) -> None:
+    """The overview of a study, or its JSON."""
+    if as_json:
+        told = {**overview, "files": [str(file) for file in files]}
+        print(json.dumps(plain(told), indent=2, allow_nan=False))
+        return
+    states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
+    _line(console, f"study {overview['study']}: {overview['trials']} trials ({states})")
+    if overview.get("carried"):
+        console.print(f"beside them {overview['carried']} carried over from elsewhere")
+    console.print(
+        f"goal {overview['goal']} ({overview['direction']}), {overview['epochs']} epochs, "
+        f"{duration(overview['seconds'])} of trials"
+    )
+    if overview.get("storage"):
+        _line(console, f"optuna-dashboard {quoted(overview['storage'])}")
+    best = overview["best"]
+    if best is None:
+        console.print("no trial has finished yet")
+    else:
+        shown = with_interval(best["score"], best["interval"])
+        ran = f", carried from {best['carried']}" if best.get("carried") else ""
+        _line(console, f"best: trial {best['trial']} with {shown}{ran}")
+        if overview["front"]:
+            others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview["others"])
+            front = ", ".join(map(str, overview["front"]))
+            console.print(f"beside {others} the front is trial {front}", soft_wrap=True)
+        paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
+        console.print(trials_table(overview["top"], paths, console.width))
+    for one in overview["good"]:
+        score = "" if one["score"] is None else f" with {figure(one['score'])}"
+        end = f"trial {one['trial']} {one['state']}{score}"
+        _line(console, f"good combination {one['name']}: {end}")
+    for row in overview["avoided"]:
+        _line(console, f"note: {compared(row, overview['goal']) or counted(row)}")
+    if overview["importances"]:
+        console.print(importance_table(overview["importances"]))
+    for note in overview["importance_notes"]:
+        _line(console, f"note: {note}")
+    for failure in overview["failures"]:
+        numbers = ", ".join(map(str, failure["trials"][:8]))
+        console.print(
+            f"{failure['count']} x {failure['cause']}: {failure['reason']} (trials {numbers})",
+            soft_wrap=True,
+            markup=False,
+        )
+    for file in files:
+        _line(console, f"  {file}   # {typed('train', file)}")
+
+
+def _line(console: Console, text: str) -> None:
+    """A line that a shell or a pipe may read: whole, without markup."""
+    console.print(text, soft_wrap=True, markup=False)
+
+
+def _print_scores(console: Console, trained: "Trained") -> None:
+    goal = trained.metric
+    early = [ending is not None and not ending.whole for ending in trained.endings]
+    for note in dict.fromkeys(note for outcome in trained.outcomes for note in outcome.notes):
+        _line(console, f"note: {note}")
+    if len(trained.scores) == 1:
+        best = trained.outcomes[0]
+        ending = trained.endings[0]
+        how = ending.how if ending is not None and early[0] else "trained in full"
+        of = "" if ending is None else f" of {ending.planned}"
+        tries = f", in {best.attempt} attempts" if best.attempt > 1 else ""
+        console.print(
+            f"{how}: {goal} = {with_interval(trained.scores[0], best.interval)} "
+            "on the validation set "
+            f"(best epoch {best.best_step}{of}, {duration(best.seconds)}{tries})"
+        )
+        return
+    scores = ", ".join(figure(score) for score in trained.scores)
+    console.print(
+        f"trained with {len(trained.scores)} seeds: {goal} = {trained.mean:.4f} "
+        f"± {trained.spread:.4f} (standard deviation; {scores})"
+    )
+    for folder, ending, is_early in zip(trained.folders, trained.endings, early, strict=True):
+        if is_early:
+            _line(console, f"{folder.path.name}: {ending}")
+
+
+def _print_evaluated(console: Console, result: Mapping[str, Any]) -> None:
+    console.print(evaluation_table(result))
+    for note in result.get("notes", []):
+        console.print(Text.assemble(("note", "yellow"), f" {note}"), soft_wrap=True)

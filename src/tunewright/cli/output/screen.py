@@ -1,0 +1,154 @@
+"""What is seen while a study or a training runs: a live region in a terminal, lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tunewright.cli.output.formatting import remaining, short
+from tunewright.cli.output.live_view import LiveView, Working, because, metrics_in_words, scored
+from tunewright.runs.record import Trial
+from tunewright.search.callbacks import Standing, Watch
+
+PLAIN_SECONDS = 5.0
+"""How often a long single run says where it stands when the output is not a terminal."""
+STANDING_SECONDS = 30.0
+"""How often a study says so there; each trial that ends has its own line."""
+ESTIMATE_SECONDS = 1.0
+"""How often the time left is estimated anew between two trials."""
+MARKS = {"done": "green", "pruned": "yellow", "infeasible": "red", "failed": "red"}
+
+
+class ScreenWatch(Watch):
+    """Draws a study or a run; leave its `with` block, or call `close`, to end the drawing."""
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        self.console, self.verbose = console, verbose
+        self.view = LiveView()
+        self._draws = console.is_terminal and not console.is_dumb_terminal
+        self._live: Live | None = None
+        self._said = time.monotonic()
+
+    def __enter__(self) -> "ScreenWatch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the live region; what was printed above it stays."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def notice(self, text: str) -> None:
+        """A decision, marked as such."""
+        line = Text.assemble(("note", "cyan"), " ", text)
+        self.console.print(line, soft_wrap=not self._draws)
+
+    def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
+        """A row in the live region; a line of its own only when asked to say more."""
+        self.view.working[number] = Working(values, where, self.view.clock())
+        if self.verbose:
+            self._line(Text(f"trial {number} on {where}: {short(values)}"))
+
+    def progressed(
+        self,
+        number: int,
+        step: int,
+        last_step: int,
+        metrics: Mapping[str, float],
+        standing: Callable[[], Standing],
+    ) -> None:
+        """How far a trial has come."""
+        if not self._draws:
+            return
+        if (working := self.view.working.get(number)) is not None:
+            metric = self.view.standing.metric if self.view.standing else ""
+            working.step, working.last_step = step, last_step
+            working.score = scored(metrics, metric)
+        if self.view.clock() - self.view.estimated > ESTIMATE_SECONDS:
+            self.moved(standing())
+
+    def ended(self, trial: Trial, standing: Standing) -> None:
+        """One line a trial."""
+        self.view.working.pop(trial.number, None)
+        if trial.state != "done":
+            self.view.recent.append(trial)
+        score = f"{trial.score:.4f}" if trial.score is not None else "      "
+        epochs = f"{max(trial.curve, default=0):>3} epochs {trial.seconds or 0:6.1f} s"
+        best = standing.best is not None and standing.best.number == trial.number
+        text = (
+            because(trial) if trial.state in ("infeasible", "failed") else short(trial.parameters)
+        )
+        self._line(
+            Text.assemble(
+                (f"{standing.ended:>4}", "bold"),
+                f"/{standing.total} trial {trial.number:<4} ",
+                (f"{trial.state:<10}", MARKS[trial.state]),
+                f" {score} {epochs}  ",
+                ("best so far", "bold") if best else "",
+                f"  {text}" if best else text,
+            )
+        )
+        self.moved(standing)
+
+    def moved(self, standing: Standing) -> None:
+        """Where the study stands: drawn in a terminal, now and then a line elsewhere."""
+        self.view.standing, self.view.estimated = standing, self.view.clock()
+        self.view.epoch = None
+        for number in set(self.view.working) - set(standing.live):
+            del self.view.working[number]  # paused, or its worker died
+        self._draw()
+        if not self._draws and self._due(STANDING_SECONDS) and standing.ended < standing.total:
+            best = standing.best
+            figure = f"best {best.score:.4f}, " if best and best.score is not None else ""
+            left = remaining(standing.left_seconds) or "no estimate yet"
+            self._line(
+                Text(
+                    f"{standing.ended}/{standing.total} trials, {standing.running} running, "
+                    f"{figure}{left}"
+                )
+            )
+
+    def trained(
+        self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
+    ) -> None:
+        """Epochs of a single run."""
+        view = self.view
+        view.epoch, view.estimated = (epoch, epochs), view.clock()
+        view.trained = metrics_in_words(metrics, view.standing.metric if view.standing else "")
+        view.trained_left = seconds / epoch * (epochs - epoch) if epoch else None
+        self._draw()
+        if not self._draws and (self._due(PLAIN_SECONDS) or epoch == epochs):
+            left = remaining(view.trained_left)
+            self._line(Text(f"epoch {epoch}/{epochs}  {view.trained}  {left}"))
+
+    def _line(self, text: Text) -> None:
+        """One line of the terminal, cut to its width; whole where there is no terminal."""
+        if self._draws:
+            self.console.print(text, no_wrap=True, overflow="ellipsis")
+        else:
+            self.console.print(text, soft_wrap=True)
+
+    def _due(self, seconds: float) -> bool:
+        if time.monotonic() - self._said < seconds:
+            return False
+        self._said = time.monotonic()
+        return True
+
+    def _draw(self) -> None:
+        if self._draws and self._live is None:
+            self._live = Live(
+                self.view,
+                console=self.console,
+                transient=True,
+                refresh_per_second=4,
+                # What others write to a terminal goes above the region, and to a file as it is.
+                redirect_stderr=sys.stderr.isatty(),
+            )
+            self._live.start()

@@ -1,0 +1,95 @@
+"""The tables that commands print."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from tunewright.cli.output.formatting import between, figure
+from tunewright.runs.quantities import duration
+from tunewright.runs.record import StudyRecord
+
+
+def evaluation_table(result: Mapping[str, Any]) -> Table:
+    """Metrics of a run beside those of its baselines."""
+    baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
+    counts = [f"{result[unit]:,} {unit}" for unit in ("pairs", "images") if unit in result]
+    where = str(result["split"]) + ("" if result.get("data") else " split")
+    table = Table(title=", ".join([where, *counts]), min_width=60)
+    table.add_column("metric")
+    for name in ("this run", "95 % interval", *baselines):
+        table.add_column(name, justify="right")
+    for name, value in result["metrics"].items():
+        interval = result.get(f"{name}_interval")
+        within = between(value, interval) if interval else ""
+        others = [figure(scores.get(name, "")) for scores in baselines.values()]
+        table.add_row(name, figure(value), within, *others)
+    return table
+
+
+def pictures_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What each picture costs and keeps, of those that a compressor was measured on."""
+    table = Table(title="by picture")
+    table.add_column("picture", overflow="fold")
+    for name in ("pixels", "bpp", "estimated", "PSNR dB", "MS-SSIM", "encode", "decode"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        near = row.get("ms_ssim")
+        table.add_row(
+            row["name"],
+            f"{row['width']} x {row['height']}",
+            f"{row['bpp']:.4f}",
+            f"{row['bpp_estimated']:.4f}",
+            f"{row['psnr']:.2f}",
+            "" if near is None else f"{near:.4f}",
+            duration(row["encode_seconds"]),
+            duration(row["decode_seconds"]),
+        )
+    return table
+
+
+def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width: int) -> Table:
+    """The top trials, one a column, as many as `width` characters hold."""
+    shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]
+    table = Table(title="best trials")
+    table.add_column("trial")
+    for row in shown:
+        table.add_column(str(row["trial"]), justify="right", no_wrap=True)
+    table.add_row("score", *(figure(row["score"]) for row in shown), style="bold")
+    if any("good" in row or "avoided" in row for row in shown):
+        table.add_row("marked", *(_mark(row) for row in shown))
+    for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):
+        table.add_row(metric, *(figure(row["others"].get(metric, "-")) for row in shown))
+    table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
+    for path in paths:
+        table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))
+    return table
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    """Whether a space calls the combination good, or advises against it."""
+    return "avoid" if "avoided" in row else "good" if "good" in row else ""
+
+
+def front_table(record: StudyRecord) -> Table:
+    """The Pareto front of several goals, best first goal first."""
+    table = Table(title="front: no trial is better in every goal")
+    table.add_column("trial")
+    for goal in record.goals:
+        more = "more" if goal.direction == "max" else "less"
+        table.add_column(f"{goal.metric} ({more} is better)", justify="right")
+    for trial in record.front():
+        scores = [trial.score, *(trial.others.get(goal.metric) for goal in record.others)]
+        table.add_row(str(trial.number), *map(figure, scores))
+    return table
+
+
+def importance_table(importances: Mapping[str, float]) -> Table:
+    """What mattered, as bars."""
+    table = Table(title="importance (PED-ANOVA)")
+    table.add_column("parameter")
+    table.add_column("share", justify="right")
+    table.add_column("")
+    for path, value in sorted(importances.items(), key=lambda item: -item[1]):
+        table.add_row(path, f"{value:.2f}", "█" * round(30 * value))
+    return table

@@ -1,0 +1,1 @@
+"""What recipes that align two kinds of embeddings share: losses and retrieval metrics."""

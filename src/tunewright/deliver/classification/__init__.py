@@ -1,0 +1,1 @@
+"""What is made of trained classifiers: predictions, ensembles, checks, submissions."""

@@ -1,0 +1,186 @@
+"""`tunewright augment`: a contact sheet of training pictures as they are and as they are varied."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tunewright.config.apply import set_in
+from tunewright.config.check import checked
+from tunewright.config.compose import Composed
+from tunewright.config.tree import Tree
+from tunewright.deliver.find_run import named_file
+from tunewright.errors import ConfigError, DataError, UsageError, did_you_mean
+from tunewright.executors.resources import threads_each
+from tunewright.executors.subprocess_call import call
+from tunewright.images.augment.config import LEVELS, AugmentationLevel
+from tunewright.images.dataset.datasets import ImageSets
+from tunewright.recipes.recipe import Recipe, imported
+from tunewright.recipes.registry import find_recipe
+
+if TYPE_CHECKING:
+    from tunewright.images.augment.contact_sheet import Column
+
+PICTURES = 8
+"""Rows of a sheet."""
+DRAWS_OF_ONE, DRAWS_OF_EACH = 6, 2
+"""Of one level alone, and of each of several side by side."""
+
+
+def augment(
+    recipe: Recipe,
+    composed: Composed,
+    *,
+    level: str | None = None,
+    output: Path | None = None,
+    runs: Path = Path("runs"),
+) -> Mapping[str, Any]:
+    """Draw training pictures, one of each class as far as they go, and random variations of each.
+
+    level: the one to show, with whatever else the configuration says of the augmentation; None
+    shows all levels side by side, and what the configured mixing would add. output: a PNG file;
+    None is `runs/augment-<recipe>/<level>.png`. Returns the `file`, the `levels`, the `pictures`
+    (their ids), their `size` in pixels, and `notices`. Raises UsageError for an unknown level,
+    ConfigError for a recipe without pictures, DataError for pictures that cannot be read.
+    """
+    if not recipe.pictures:
+        raise ConfigError(
+            f"the recipe {recipe.name} trains on no pictures", expected="one that does"
+        )
+    if level is not None:
+        level = level.replace("-", "_")
+        if level not in LEVELS:
+            raise UsageError(
+                f"--level {level}",
+                expected=f"one of {', '.join(LEVELS)}",
+                remedy=did_you_mean(level, LEVELS),
+            )
+    config = composed.config
+    usual = runs / f"augment-{recipe.name}" / f"{level or 'levels'}.png"
+    file = usual if output is None else named_file(output)
+    arguments = (recipe.name, composed.tree, level, file)
+    if config.executor.type == "inline":
+        drawn = _drawn(*arguments)
+    else:
+        drawn = call(_drawn, *arguments, threads=threads_each(config.executor))
+    return {
+        "recipe": recipe.name,
+        "file": str(file),
+        **drawn,
+        "notices": [*composed.notices, *drawn["notices"]],
+    }
+
+
+def _drawn(name: str, tree: Tree, level: str | None, file: Path) -> dict[str, Any]:
+    """The sheet, written; imports torch, in whichever process it is called."""
+    import torch
+
+    from tunewright.classification.models.image_classifier import input_size
+    from tunewright.images.augment.contact_sheet import contact_sheet, legible, write_contact_sheet
+
+    recipe = find_recipe(name)
+    config: Any = checked(tree, recipe.config)
+    sets: ImageSets = imported(recipe.pictures)(config)
+    size = input_size(config.model, config.data.image_size)
+    rows, images = _pictures(sets, size, config.seed, skip_bad=config.data.skip_bad)
+    table, (columns, contradictions) = sets.train, _columns(config, level)
+    labels = [table.labels[row] for row in rows]
+    sheet = contact_sheet(
+        torch.from_numpy(images),
+        [
+            table.names[label] if legible(table.names[label]) else f"class {table.classes[label]}"
+            for label in labels
+        ],
+        columns,
+        title=f"{name}: {len(rows)} of {len(table):,} training pictures, at {size} px",
+        seed=config.seed,
+    )
+    write_contact_sheet(sheet, file)
+    return {
+        "levels": [column.name for column in columns],
+        "pictures": [table.ids[row] for row in rows],
+        "size": size,
+        "notices": [*sets.notices, *contradictions],
+    }
+
+
+def _pictures(
+    sets: ImageSets, size: int, seed: int, *, skip_bad: bool
+) -> tuple[Sequence[int], "np.ndarray[Any, np.dtype[np.uint8]]"]:
+    """Rows of the training table, of classes from the largest to the smallest; their pixels."""
+    from tunewright.images.loading.store import as_uint8
+    from tunewright.images.sources.reader import Reader
+
+    table, draw = sets.train, np.random.default_rng(seed)
+    reader, shown = Reader(), []
+    try:
+        for row in _rows_by_class(table.labels, draw):
+            try:
+                shown.append((row, as_uint8(reader.picture(table.places[row]), size)))
+            except DataError:
+                if not skip_bad:
+                    raise
+            if len(shown) == PICTURES:
+                break
+    finally:
+        reader.close()
+    if not shown:
+        raise DataError(f"no picture of {table.origin} can be read")
+    return [row for row, _ in shown], np.stack([pixels for _, pixels in shown])
+
+
+def _rows_by_class(
+    labels: "np.ndarray[Any, np.dtype[np.int64]]", draw: np.random.Generator
+) -> list[int]:
+    """All rows: one of each class, the classes spread from head to tail, then another of each."""
+    shuffled = draw.permutation(len(labels))
+    counts = np.bincount(labels[labels >= 0])
+    classes = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    if len(classes) > PICTURES:
+        spread = np.linspace(0, len(classes) - 1, PICTURES).round().astype(int)
+        classes = classes[spread]
+    waiting = [shuffled[labels[shuffled] == label].tolist() for label in classes]
+    rows: list[int] = []
+    while any(waiting):
+        rows += [rest.pop() for rest in waiting if rest]
+    return rows
+
+
+def _columns(config: Any, level: str | None) -> "tuple[list[Column], list[str]]":
+    """What is shown: one level, or all of them and the mixing, each with the settings given.
+
+    And why a level is not among all of them: a setting may contradict its own ones.
+    """
+    import torch
+    from torch import Tensor
+
+    from tunewright.images.augment.augment import make_augment
+    from tunewright.images.augment.contact_sheet import Column
+    from tunewright.images.augment.mixup import make_mix
+
+    own: AugmentationLevel = config.augmentation
+    given = set_in(own)  # holds at every level; what belongs to the configured one does not
+
+    def column(name: str, draws: int) -> Column:
+        section = {"augmentation": {"type": name, **given}}
+        varied = checked({**config.model_dump(mode="json"), **section}, type(config))
+        return Column(name, make_augment(varied.augmentation), draws)
+
+    if level is not None:
+        return [column(level, DRAWS_OF_ONE)], []
+    columns, notices = [], []
+    for name in LEVELS:
+        try:
+            columns += [column(name, DRAWS_OF_EACH)] if name != "none" else []
+        except ConfigError as error:
+            notices.append(f"{name} is left out: {error}")
+    mix = make_mix(config.mixing)
+    if mix is not None:
+        vary = make_augment(own)
+
+        def mixed(images: Tensor, generator: torch.Generator) -> Tensor:
+            return mix(vary(images, generator), torch.arange(len(images)), generator)[0]
+
+        columns.append(Column("as configured, mixed", mixed, DRAWS_OF_EACH))
+    return columns, notices

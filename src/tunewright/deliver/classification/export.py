@@ -1,0 +1,81 @@
+"""`tunewright export`: a run as ONNX, safetensors or a torch.export program, and its parity."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from tunewright.deliver.classification.open_members import open_members
+from tunewright.deliver.find_run import named_file
+from tunewright.deliver.progress import Told
+from tunewright.deliver.select_runs import Meant, done, meant
+from tunewright.errors import DataError, UsageError, did_you_mean
+
+FORMATS = ("onnx", "safetensors", "torch-export")
+
+
+def export(
+    run: Path | str | None = None,
+    *,
+    to: str = "safetensors",
+    half: bool = False,
+    output: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    runs: Path = Path("runs"),
+    told: Told | None = None,
+) -> Mapping[str, Any]:
+    """Write the model for others, read it back, and compare its answers with the run's.
+
+    output: by default `export/model.onnx` and so on in the run folder. half: weights in float16;
+    the file is then scored on the validation set beside the original. Returns the file, its bytes,
+    max |delta| of the logits, and both accuracies where they were measured. Raises ConfigError
+    when ONNX is not installed, RunError when the file is not the model.
+    """
+    if to not in FORMATS:
+        raise UsageError(
+            f"--to {to}", expected=f"one of {', '.join(FORMATS)}", remedy=did_you_mean(to, FORMATS)
+        )
+    place = None if output is None else named_file(output)
+    what = meant(run, checkpoint=checkpoint, runs=runs)
+    what.single()  # an ensemble has no one graph
+    result: Mapping[str, Any] = done(what, _exported, to, half, place, told=told)
+    return {**result, "notes": list(what.notes)}
+
+
+def _exported(what: Meant, to: Any, half: bool, output: Path | None, told: Told) -> dict[str, Any]:
+    from tunewright.classification.delivery import export as parts
+
+    assert to in get_args(parts.Format)
+    if to == "onnx":
+        parts.need_onnx()
+    (classifier,) = open_members(what)
+    name = "model-half" if half else "model"
+    file = output or what.folder / "export" / f"{name}{parts.SUFFIXES[to]}"
+    told("writing", 0, 1)
+    parts.write(classifier, file, to, what.single().read_config(), half=half)
+    told("comparing", 0, 1)
+    exported = parts.read_back(classifier, file, to)
+    difference = parts.largest_difference(classifier, exported, parts.sample(classifier))
+    parts.check_parity(difference, file, half=half)
+    result: dict[str, Any] = {
+        "run": str(what.folder),
+        "file": str(file),
+        "to": to,
+        "half": half,
+        "bytes": file.stat().st_size,
+        "largest_difference": difference,
+        "limit": None if half else parts.PARITY,
+        "size": classifier.size,
+        "classes": len(classifier.classes),
+    }
+    if half:
+        told("scoring on the validation set", 0, 1)
+        try:
+            before, after = parts.accuracy(classifier), parts.accuracy(classifier, exported)
+            result["accuracy"] = {
+                "float32": before,
+                "float16": after,
+                "pictures": len(classifier.sets.valid),
+            }
+        except DataError as error:  # exported where the data is not
+            result["accuracy"] = {"unknown": str(error)}
+    return result

@@ -1,0 +1,49 @@
+"""`tunewright models`: what can be trained, how large it is, and under which licence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.errors import UsageError
+from tunewright.executors.subprocess_call import call
+
+
+def models(
+    wanted: str = "", *, classes: int = 100, limit: int = 40, inline: bool = False
+) -> Mapping[str, Any]:
+    """Models whose names hold `wanted`, or match it if it has a `*`; without it the short names.
+
+    The short names (ColorNet-V1 with each fusion, the six of the flower guide) stand before
+    timm's. Nothing is loaded or fetched: sizes are those of the safetensors file that an export
+    for `classes` classes writes, without its notes. inline: in this process, which then imports
+    torch. Returns `rows` (see `models.model_table.ModelRow`), `classes` and `notices`.
+    Raises UsageError when nothing matches.
+    """
+    if classes < 1 or limit < 1:
+        raise UsageError(f"{classes} classes, {limit} rows", expected="at least one of each")
+    found = (
+        _table(wanted, classes, limit)
+        if inline
+        else call(_table, wanted, classes, limit, threads=1)
+    )
+    if not found["rows"] and not found["failed"]:
+        near = found["near"]
+        raise UsageError(
+            f"no model's name holds {wanted!r}",
+            remedy=f"Did you mean {', '.join(near)}?" if near else "tunewright models lists some.",
+        )
+    notices = [f"could not be built: {name}" for name in found["failed"]]
+    if found["left_out"]:
+        notices.append(
+            f"{found['left_out']} more match: a longer filter, or --limit "
+            f"{len(found['rows']) + len(found['failed']) + found['left_out']}"
+        )
+    if not wanted:
+        notices.append(f"timm knows {found['known']} more: tunewright models FILTER")
+    return {"classes": classes, "rows": found["rows"], "notices": notices}
+
+
+def _table(wanted: str, classes: int, limit: int) -> dict[str, Any]:
+    """The rows as plain values; imports torch and timm, in whichever process it is called."""
+    from tunewright.classification.models.model_table import table
+
+    return table(wanted, classes, limit)

@@ -1,0 +1,264 @@
+"""`tunewright submit`: checked predictions, weights and code in one ZIP, always the same bytes."""
+
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunewright.classification.classes_file import FILE as CLASSES
+from tunewright.classification.classes_file import KnownClasses, read_classes
+from tunewright.classification.delivery.predictions_csv import read_predictions
+from tunewright.classification.delivery.submission import (
+    PREDICTIONS,
+    Content,
+    Packed,
+    verify_predictions,
+    verify_zip,
+    write_zip,
+)
+from tunewright.config.tree import put
+from tunewright.deliver.classification.check import in_megabytes
+from tunewright.deliver.classification.open_members import open_members
+from tunewright.deliver.classification.predict import (
+    RECORD,
+    content_digest,
+    ids_digest,
+    label_names,
+    test_table,
+)
+from tunewright.deliver.classification.submission_files import (
+    INFERENCE,
+    TRAIN,
+    names_of_models,
+    readme,
+    requirements,
+    sources,
+)
+from tunewright.deliver.find_run import named_file
+from tunewright.deliver.progress import Told
+from tunewright.deliver.select_runs import Meant, done, meant
+from tunewright.errors import DataError
+from tunewright.runs.atomic import dump_yaml, read_json
+from tunewright.runs.folder import RunFolder
+
+PLAIN = {
+    "view_words": [],
+    "views": ["image"],
+    "logit_adjustment": 0.0,
+    "category_ids": False,
+    "tta": None,
+}
+"""Of predictions that are not ours: as if made without views."""
+PLACE = re.compile(r"(\w+://)?[~/]")
+"""How a path of this machine begins, also as a URL; it means nothing on another one."""
+
+
+def submit(
+    run: Path | str | None = None,
+    *,
+    predictions: Path | str = "predictions.csv",
+    output: Path | str = "submission.zip",
+    data: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    half: bool = False,
+    category_ids: bool | None = None,
+    verify_only: bool = False,
+    runs: Path = Path("runs"),
+    told: Told | None = None,
+) -> Mapping[str, Any]:
+    """Check predictions against the test set and pack them with weights and code.
+
+    data: the test set; by default what `predict` last predicted with this run, else the test set
+    of the training data. half: weights in float16. category_ids: whether labels are category ids;
+    by default as `predict` wrote them. verify_only: check the predictions, and the ZIP if there is
+    one, and write nothing. Returns the files of the ZIP and their sizes. Raises DataError for
+    predictions that a contest would refuse, and for a ZIP that lacks a required file; UsageError
+    where a folder is named for either file.
+    """
+    archive = named_file(output)
+    file = named_file(predictions, "--predictions")
+    what = meant(run, checkpoint=checkpoint, runs=runs)
+    if not file.exists():
+        raise DataError(
+            f"{predictions} does not exist",
+            expected="the predictions to submit",
+            remedy=f"tunewright predict {what.folder} --data DIR --output {predictions}",
+        )
+    read_predictions(file)  # what nobody can read is refused before the seconds of the weights
+    record = read_json(what.folder / RECORD) or {}
+    named = data if data is not None else record.get("data")
+    place = None if named is None else Path(str(named)).expanduser().absolute()
+    ids = bool(record.get("category_ids")) if category_ids is None else category_ids
+    with tempfile.TemporaryDirectory(prefix="tunewright-submit-") as temporary:
+        found = done(
+            what, _weighed, place, ids, half, None if verify_only else Path(temporary), told=told
+        )
+        made_here = (
+            record.get("content") == content_digest(file) and record.get("ids") == found["digest"]
+        )
+        count = verify_predictions(file, expected=found["ids"], classes=found["labels"])
+        if verify_only:
+            packed = verify_zip(archive) if archive.exists() else []
+            if packed:
+                _same_predictions(archive, file)
+        else:
+            used = {**PLAIN, "category_ids": ids} | (record if made_here else {})
+            contents = _contents(what, file, used, found, Path(temporary), half)
+            packed = write_zip(archive, contents)
+    return {
+        "run": str(what.folder),
+        "notes": list(what.notes),
+        "predictions": str(file),
+        "rows": count,
+        "made_here": made_here,
+        "output": str(archive) if packed else None,
+        "bytes": archive.stat().st_size if packed else 0,
+        "files": [(one.name, one.bytes) for one in packed],
+        "parts": _parts(packed),
+        "model": in_megabytes(sum(one.bytes for one in packed if one.name.startswith("model/"))),
+        "verified_only": verify_only,
+    }
+
+
+def _weighed(
+    what: Meant, data: Path | None, category_ids: bool, half: bool, place: Path | None, told: Told
+) -> dict[str, Any]:
+    """The test set's ids, the labels that may be given, and the weights, written into `place`."""
+    from tunewright.classification.delivery.export import write_safetensors
+    from tunewright.classification.inference.ensemble import Blend
+
+    told("opening", 0, 1)
+    members = open_members(what)
+    blend = Blend(members, what.weights)
+    table = test_table(members[0], data)
+    models = []
+    if place is not None:
+        names = names_of_models(len(members))
+        for number, (one, found, name) in enumerate(zip(what.members, members, names, strict=True)):
+            told("writing weights", number, len(members))
+            tree = RunFolder(one.path).read_config()
+            write_safetensors(found, place / name, tree, half=half)
+            model = tree.get("model")
+            models.append(
+                {
+                    "weights": name,
+                    "recipe": tree.get("recipe"),
+                    "model": model.get("name", "-") if isinstance(model, dict) else "-",
+                    "parameters": sum(p.numel() for p in found.model.parameters()),
+                    "bytes": (place / name).stat().st_size,
+                    "size": found.size,
+                }
+            )
+    return {
+        "ids": list(table.ids),
+        "digest": ids_digest(table.ids),
+        "labels": list(label_names(blend, category_ids)),
+        "models": models,
+    }
+
+
+def _contents(
+    what: Meant,
+    predictions: Path,
+    used: Mapping[str, Any],
+    found: Mapping[str, Any],
+    weights: Path,
+    half: bool,
+) -> dict[str, Content]:
+    """Every file of the submission by its name."""
+    needed = requirements().encode()
+    contents: dict[str, Content] = {
+        PREDICTIONS: predictions.read_bytes(),
+        "requirements.txt": needed,
+        "code/requirements.txt": needed,
+        "code/train.py": TRAIN.encode(),
+        "code/inference.py": INFERENCE.encode(),
+        **sources(),
+    }
+    for number, (one, model) in enumerate(zip(what.members, found["models"], strict=True), start=1):
+        contents[f"model/{model['weights']}"] = weights / model["weights"]
+        contents |= _run_files(RunFolder(one.path), f"code/configs/runs/{number}", model["weights"])
+    contents["code/configs/config.yaml"] = contents["code/configs/runs/1/config.yaml"]
+    if len(what.members) > 1:
+        numbers = [str(number) for number in range(1, len(what.members) + 1)]
+        ensemble = {"runs": numbers, "weights": list(what.weights), "average": what.average}
+        contents["code/configs/ensemble.json"] = _json(ensemble)
+    shown = ("view_words", "views", "logit_adjustment", "category_ids")
+    kept = {name: used[name] for name in shown}
+    contents["code/configs/predicted.json"] = _json(kept)
+    flags = "" if len(used["views"]) == 1 else " --tta"
+    contents["README.md"] = readme(
+        {
+            **found,
+            "predictions": len(found["ids"]),
+            "classes": len(found["labels"]),
+            "precision": "float16" if half else "float32",
+            "views": used["views"],
+            "flags": flags,
+            "again": "up to float16" if half else "up to the rounding of another machine",
+            "adjustment": used["logit_adjustment"],
+            "tta": used["tta"],
+        }
+    ).encode()
+    return contents
+
+
+def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content]:
+    """The small files of a run, from which its recipe opens it where the data is not."""
+    tree = _without_places(folder.read_config())
+    put(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
+    if isinstance(tree.get("data"), dict) and "dir" in tree["data"]:
+        put(tree, "data.dir", "DIR")  # and never the embedded set, whose classes are others
+    return {
+        f"{place}/config.yaml": dump_yaml(tree).encode(),
+        f"{place}/weights.json": _json({"file": weights}),
+        f"{place}/{CLASSES}": _json(_classes(folder).as_json()),
+    }
+
+
+def _classes(folder: RunFolder) -> KnownClasses:
+    """What the run says of its classes; it has been opened, which wrote them if need be."""
+    known = read_classes(folder)
+    if known is None:
+        raise DataError(
+            f"{folder.path / CLASSES} does not exist",
+            expected="the classes of the run, without which it cannot be opened elsewhere",
+        )
+    return replace(known, data_dir=None)
+
+
+def _without_places(value: Any) -> Any:
+    """A configuration in which every path of this machine is a bare name."""
+    if isinstance(value, dict):
+        return {key: _without_places(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_places(entry) for entry in value]
+    if isinstance(value, str) and PLACE.match(value):
+        return value.rstrip("/").rpartition("/")[2]
+    return value
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _parts(packed: list[Packed]) -> dict[str, int]:
+    """Bytes of `code`, `model`, `result` and the rest, before compression."""
+    parts: dict[str, int] = {}
+    for one in packed:
+        top = one.name.partition("/")[0]
+        parts[top] = parts.get(top, 0) + one.bytes
+    return parts
+
+
+def _same_predictions(archive: Path, file: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        if opened.read(PREDICTIONS) != file.read_bytes():
+            raise DataError(
+                f"{archive} holds other predictions than {file}",
+                remedy="Pack it again: tunewright submit RUN",
+            )

@@ -1,0 +1,1 @@
+"""What is made of trained compressors: coded files and rate-distortion curves."""

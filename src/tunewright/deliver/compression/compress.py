@@ -1,0 +1,200 @@
+"""`tunewright compress` and `decompress`: pictures to small files and back, by a trained run."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunewright.deliver.compression.input_output_files import Pair, file_pairs
+from tunewright.deliver.compression.select_compressor import meant_compressor
+from tunewright.deliver.progress import Told
+from tunewright.deliver.select_runs import Meant, done
+from tunewright.errors import DataError, NotWritten, RunError
+from tunewright.recipes.compression.codec.container import SUFFIX, read_compressed, unpack
+from tunewright.recipes.recipe import imported
+from tunewright.runs.atomic import NAMED, write_with
+from tunewright.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from tunewright.recipes.compression.codec.trained_compressor import Opened
+
+DECODED = ".png"
+
+
+def compress(
+    pictures: Iterable[Path | str],
+    *,
+    output: Path | str,
+    run: Path | str | None = None,
+    verify: bool = True,
+    force: bool = False,
+    runs: Path = Path("runs"),
+    told: Told | None = None,
+) -> Mapping[str, Any]:
+    """Code pictures, or folders of them, into `.twc` files by a trained run.
+
+    output: a file for one picture, else a folder. run: None for the newest one. verify: decode
+    what was coded and compare every value. Returns bytes, bits and seconds of each file, in total,
+    and why files `failed`. Raises DataError, UsageError as `file_pairs` does, and what is wrong
+    with a picture when it is the only one.
+    """
+    from tunewright.recipes.compression.codec.picture_files import PICTURES
+
+    what = meant_compressor(run, runs)
+    pairs = file_pairs(pictures, output, taken=PICTURES, made=SUFFIX, single=(SUFFIX,), force=force)
+    found: Mapping[str, Any] = done(what, _compressed, pairs, verify, told=told)
+    return {**found, "notes": list(what.notes)}
+
+
+def decompress(
+    files: Iterable[Path | str],
+    *,
+    output: Path | str,
+    run: Path | str | None = None,
+    force: bool = False,
+    runs: Path = Path("runs"),
+    told: Told | None = None,
+) -> Mapping[str, Any]:
+    """Decode `.twc` files, or folders of them, by the run that wrote them.
+
+    output: a picture file in a format that keeps every pixel, else a folder, for PNG files. See
+    `compress`.
+    """
+    from tunewright.recipes.compression.codec.picture_files import LOSSLESS
+
+    what = meant_compressor(run, runs)
+    pairs = file_pairs(
+        files, output, taken=(SUFFIX,), made=DECODED, single=tuple(LOSSLESS), force=force
+    )
+    found: Mapping[str, Any] = done(what, _decompressed, pairs, told=told)
+    return {**found, "notes": list(what.notes)}
+
+
+def _compressed(what: Meant, pairs: Sequence[Pair], verify: bool, told: Told) -> dict[str, Any]:
+    """Code every picture; in whichever process may import torch."""
+    import torch
+
+    from tunewright.recipes.compression.codec.codec import compress_picture
+    from tunewright.recipes.compression.codec.picture_files import read_picture
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    opened = _open(what, device)
+
+    def one(pair: Pair) -> dict[str, Any]:
+        picture = read_picture(pair.source)
+        found = compress_picture(
+            opened, picture.pixels, grey=picture.grey, verify=verify, name=pair.source
+        )
+        write_with(pair.target, lambda place: place.write_bytes(found.data), remedy=NAMED)
+        height, width, _ = picture.pixels.shape
+        return {
+            "width": width,
+            "height": height,
+            "bytes": len(found.data),
+            "bpp": 8 * len(found.data) / (width * height),
+            "real_bits": dict(found.real_bits),
+            "estimated_bits": dict(found.estimated_bits),
+            "seconds": found.seconds,
+            "coder_seconds": found.coder_seconds,
+            "verify_seconds": found.verify_seconds,
+            "notices": [*picture.notices, *(f"{pair.source}: {n}" for n in found.notices)],
+        }
+
+    files, failed, seconds = _each(pairs, one, "compressing", told)
+    pixels = sum(entry["width"] * entry["height"] for entry in files)
+    count = sum(entry["bytes"] for entry in files)
+    return {
+        "run": str(what.folder),
+        "fingerprint": opened.fingerprint.hex(),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "verified": verify,
+        "files": files,
+        "failed": failed,
+        "pixels": pixels,
+        "bytes": count,
+        "bpp": 8 * count / pixels,
+        "seconds": seconds,
+    }
+
+
+def _decompressed(what: Meant, pairs: Sequence[Pair], told: Told) -> dict[str, Any]:
+    """Decode every file; in whichever process may import torch."""
+    import torch
+
+    from tunewright.recipes.compression.codec.codec import decompress_picture
+    from tunewright.recipes.compression.codec.picture_files import write_picture
+
+    models: dict[str, Opened] = {}
+
+    def model_on(device: str) -> "Opened":
+        """The model where the file was written, or on the CPU, whose result is then checked."""
+        here = device if torch.cuda.is_available() else "cpu"
+        if here not in models:
+            models[here] = _open(what, here)
+        return models[here]
+
+    def one(pair: Pair) -> dict[str, Any]:
+        data = read_compressed(pair.source)
+        held = unpack(data, pair.source)
+        found = decompress_picture(model_on(held.device), data, name=pair.source)
+        write_picture(pair.target, found.picture, grey=found.grey)
+        return {
+            "width": held.width,
+            "height": held.height,
+            "bytes": len(data),
+            "seconds": found.seconds,
+            "network_seconds": found.network_seconds,
+            "coder_seconds": found.coder_seconds,
+            "notices": [],
+        }
+
+    files, failed, seconds = _each(pairs, one, "decompressing", told)
+    return {
+        "run": str(what.folder),
+        "files": files,
+        "failed": failed,
+        "pixels": sum(entry["width"] * entry["height"] for entry in files),
+        "bytes": sum(entry["bytes"] for entry in files),
+        "seconds": seconds,
+    }
+
+
+def _each(
+    pairs: Sequence[Pair],
+    one: Callable[[Pair], dict[str, Any]],
+    doing: Literal["compressing", "decompressing"],
+    told: Told,
+) -> tuple[list[dict[str, Any]], dict[str, str], float]:
+    """What came of each file, why others failed, and the seconds.
+
+    A file that cannot be used ends the call only when there is no other; a full disk always does.
+    """
+    began = time.perf_counter()
+    files: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    for count, pair in enumerate(pairs):
+        told(doing, count, len(pairs))
+        names = {"input": str(pair.source), "output": str(pair.target)}
+        try:
+            files.append({**names, **one(pair)})
+        except NotWritten:
+            raise
+        except (DataError, RunError) as error:
+            if len(pairs) == 1:
+                raise
+            failed[str(pair.source)] = str(error)
+    told(doing, len(pairs), len(pairs))
+    if not files:
+        raise DataError(
+            f"none of {len(pairs)} files can be used; the first: {next(iter(failed.values()))}"
+        )
+    return files, failed, time.perf_counter() - began
+
+
+def _open(what: Meant, device: str) -> "Opened":
+    import torch
+
+    one = what.members[0]
+    opened: Opened = imported(one.opener)(RunFolder(one.path), torch.device(device))
+    return opened

@@ -1,0 +1,245 @@
+"""The run folder that a path, a name or a file inside it stands for."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path
+
+from tunewright.errors import DataError, TunewrightError, UsageError, did_you_mean
+from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.registry import find_recipe
+from tunewright.runs.atomic import read_json
+from tunewright.runs.ending import ending_of
+from tunewright.runs.folder import RunFolder, StudyFolder
+
+FOREIGN = (".pt", ".pth", ".ckpt", ".pkl", ".bin", ".tar")
+"""Ends of names of checkpoints that other programs write: Python pickles, most of them."""
+
+ENSEMBLE = "ensemble.json"
+
+ENDED = ("done", "pruned")
+"""Outcomes after which a training does not go on."""
+
+
+@dataclass(frozen=True)
+class NamedRun:
+    """A run with weights. notes: what whoever named it may not know of it."""
+
+    folder: RunFolder
+    notes: tuple[str, ...] = ()
+
+
+def named_run(name: Path, runs: Path) -> NamedRun:
+    """The trained run that is meant; of several seeds or final runs, the one that was named.
+
+    name: the folder, its study's, a name in `runs`, or a file that lies in it. Where `runs` has
+    no run or study of this name, it stands for the newest of train-NAME, train-NAME-2, ...,
+    which a recipe's runs are called when nobody chooses a name. Raises DataError for what has
+    no weights, or several runs.
+    """
+    for place in places(name, runs):
+        if place.is_file():
+            return with_state(run_of_file(place))
+    for group in (*([place] for place in places(name, runs)), _by_recipe(name, runs)):
+        found = [kept for place in group if (kept := _with_weights(place))]
+        if found:
+            newest = max(found, key=lambda kept: max(map(_written, kept)))
+            if len(newest) > 1:
+                raise DataError(
+                    f"{newest[0].path.parent} holds {len(newest)} runs",
+                    expected=f"one of them, for example {newest[0].path}",
+                )
+            several = f"{name}: the newest of {len(found)} runs, {newest[0].path}"
+            return with_state(newest[0], (several,) if len(found) > 1 else ())
+        if any(_is_ours(place) for place in group):  # no other is meant because it has no weights
+            raise DataError(
+                f"{group[0]} has no weights yet",
+                expected="a run, or a trial of the study, that came to its first validation",
+                remedy=_by_recipe_instead(name, runs),
+            )
+    raise _nothing(name, runs)
+
+
+def places(name: Path, runs: Path) -> tuple[Path, ...]:
+    """Where what is called `name` may lie: that path itself, and the one in `runs`.
+
+    Only one of them where that is the folder of a run, a study or an ensemble.
+    """
+    if _is_ours(name):
+        return (name,)
+    return (runs / name,) if _is_ours(runs / name) else (name, runs / name)
+
+
+def with_state(folder: RunFolder, notes: tuple[str, ...] = ()) -> NamedRun:
+    """The run, and how its training ended, unless it trained all of its epochs.
+
+    Raises DataError where it has not even come to its first weights.
+    """
+    ending = ending_of(folder)
+    outcome = folder.read_outcome()
+    ended = folder.attempt == 0 or (outcome is not None and outcome.state in ENDED)  # 0: a soup
+    if ended:
+        early = ending is not None and not ending.whole and folder.attempt > 0
+        return NamedRun(
+            folder, (*notes, f"the training of {folder.path} {ending}") if early else notes
+        )
+    how = "has not ended" if outcome is None else f"ended as {outcome.state}"
+    if _written(folder) == 0.0:
+        raise DataError(
+            f"the training of {folder.path} {how}, before it had weights",
+            expected="a run that came to its first validation",
+            remedy="The command that began it goes on with it.",
+        )
+    stands = how if ending is None else f"{ending}"
+    return NamedRun(folder, (*notes, f"the training of {folder.path} {stands}: its best so far"))
+
+
+def newest_run(runs: Path, able: Callable[[Recipe], bool], *, kind: str, expected: str) -> NamedRun:
+    """The newest run in `runs` of a recipe that is `able`, with a note that nobody named it.
+
+    kind, expected: what it would be, for the DataError where there is none.
+    """
+    folder = newest_folder(runs, able)
+    if folder is None:
+        raise DataError(
+            f"no trained {kind} in {runs}",
+            expected=expected,
+            remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
+        )
+    return with_state(folder, (f"nobody named it: this is the newest run, {folder.path}",))
+
+
+def newest_folder(runs: Path, able: Callable[[Recipe], bool]) -> RunFolder | None:
+    """The run in `runs` whose weights were written last, of those whose recipe is `able`."""
+    found: list[tuple[float, RunFolder]] = []
+    for folder in _run_folders(runs):
+        weights = folder.checkpoints / "best.safetensors"
+        if weights.exists() and _is_able(folder, able):
+            found.append((weights.stat().st_mtime, folder))
+    return max(found, key=lambda entry: entry[0])[1] if found else None
+
+
+def recipe_of(folder: RunFolder) -> Recipe:
+    """The recipe that a run is of."""
+    return find_recipe(str(folder.read_config().get("recipe")), where=str(folder.config))
+
+
+def run_of_file(file: Path) -> RunFolder:
+    """The run that a file inside it stands for, as far as that is what is delivered of it."""
+    folder = next(
+        (
+            RunFolder(parent)
+            for parent in list(file.resolve().parents)[:2]
+            if (parent / "config.yaml").exists() and (parent / "checkpoints").is_dir()
+        ),
+        None,
+    )
+    if folder is None:
+        foreign = file.suffix in FOREIGN
+        raise DataError(
+            f"{file} is not part of a run folder of ours"
+            + (
+                ": checkpoints of other programs are pickles, and none is opened" if foreign else ""
+            ),
+            expected="a run folder, or checkpoints/best.safetensors inside one",
+            remedy="Weights of others come in as safetensors, when a training begins: "
+            "model.weights=FILE.",
+        )
+    if file.parent.name == "checkpoints" and file.name not in ("best.safetensors", "best.json"):
+        raise DataError(
+            f"{file} is not what its run delivers",
+            expected=f"{file.with_name('best.safetensors')}",
+            remedy=f"Name that, or the run folder {folder.path}.",
+        )
+    return folder
+
+
+def _by_recipe(name: Path, runs: Path) -> list[Path]:
+    """Where the runs of a recipe of this name are, as `train` chooses names."""
+    if len(name.parts) != 1:
+        return []
+    return [runs / f"train-{name}", *sorted(runs.glob(f"train-{escape(str(name))}-[0-9]*"))]
+
+
+def _by_recipe_instead(name: Path, runs: Path) -> str:
+    others = [path.name for path in _by_recipe(name, runs) if _with_weights(path)]
+    return f"Other runs have other names: {', '.join(others)}." if others else ""
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder is that of a run, a study or an ensemble, with weights or without."""
+    files = (RunFolder(path).config, StudyFolder(path).settings, path / ENSEMBLE)
+    return any(file.exists() for file in files)
+
+
+def _with_weights(path: Path) -> list[RunFolder]:
+    """The run in a folder, or its seeds; of a study, its final run, else its best trial."""
+    best = read_json(StudyFolder(path).best_results)
+    if best is not None and not (path / "final").exists():  # its best trial keeps its weights
+        path = StudyFolder(path).trial(int(best["trial"])).path
+    for place in (path, path / "final"):
+        if (place / "config.yaml").exists() and (place / "checkpoints").exists():
+            return [RunFolder(place)]
+    return list(map(RunFolder, sorted(path.glob("seed-*")) or sorted(path.glob("final/seed-*"))))
+
+
+def _written(folder: RunFolder) -> float:
+    """When its weights were; 0 where there are none."""
+    weights = folder.checkpoints / "best.safetensors"
+    return weights.stat().st_mtime if weights.exists() else 0.0
+
+
+def _nothing(name: Path, runs: Path) -> DataError:
+    if name.suffix in (*FOREIGN, ".safetensors"):
+        newest = newest_folder(runs, able=lambda _: True)
+        return DataError(
+            f"{name} does not exist",
+            expected="a run folder, or checkpoints/best.safetensors inside one",
+            remedy=f"Leave it out for the newest run, {newest.path}."
+            if newest
+            else f"The best weights of a run are {runs}/NAME/checkpoints/best.safetensors.",
+        )
+    loser = "trials" in name.parts
+    return DataError(
+        f"no trained run in {name}",
+        expected="a folder with config.yaml and checkpoints, or a study with a final run",
+        remedy="A study's losers keep no weights: name its `final`."
+        if loser
+        else did_you_mean(str(name), list(_names(runs)))
+        or f"Train first, or say where runs are with --runs-dir (now {runs}).",
+    )
+
+
+def _names(runs: Path) -> Iterator[str]:
+    """What stands for the runs that there are, as it is usually typed."""
+    for path in sorted(runs.glob("*/")):
+        yield path.name
+        if path.name.startswith("train-"):
+            yield path.name.removeprefix("train-")
+
+
+def _is_able(folder: RunFolder, able: Callable[[Recipe], bool]) -> bool:
+    try:
+        return able(recipe_of(folder))
+    except TunewrightError:  # of a recipe that is not installed here
+        return False
+
+
+def _run_folders(runs: Path) -> Iterator[RunFolder]:
+    """Runs and seeds in a folder of runs; of each study, the ones that it is evaluated by."""
+    for path in sorted(runs.glob("*/")):
+        best = read_json(StudyFolder(path).best_results)
+        final = StudyFolder(path).final
+        candidates = [RunFolder(path), final]
+        if best is not None and not final.path.exists() and isinstance(best.get("trial"), int):
+            candidates.append(StudyFolder(path).trial(best["trial"]))
+        for candidate in candidates:
+            yield from (run for run in candidate.with_seeds() if run.config.exists())
+
+
+def named_file(given: Path | str, option: str = "--output") -> Path:
+    """Where it is, absolute; UsageError where a folder stands."""
+    file = Path(given).expanduser().absolute()
+    if file.is_dir():
+        raise UsageError(f"{option} {given} is a folder", expected="the name of a file")
+    return file

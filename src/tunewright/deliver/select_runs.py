@@ -1,0 +1,176 @@
+"""Which trained run is meant: a classifier, an ensemble, a file inside one, or the newest run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.check import checked
+from tunewright.deliver.find_run import (
+    ENSEMBLE,
+    NamedRun,
+    named_run,
+    newest_run,
+    places,
+    recipe_of,
+)
+from tunewright.deliver.progress import Told, silent
+from tunewright.errors import DataError, UsageError
+from tunewright.executors.resources import threads_each
+from tunewright.executors.subprocess_call import call
+from tunewright.runs.atomic import read_json
+from tunewright.runs.folder import RunFolder, StudyFolder
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run folder, and the `module:function` that opens what it has trained."""
+
+    path: Path
+    opener: str
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What is to be delivered: one run, or several that are averaged.
+
+    folder: of the run or of the ensemble, where results are written. threads: for torch; None is
+    this process, with as many as it has. notes: what whoever named it may not know of it.
+    """
+
+    folder: Path
+    members: tuple[Member, ...]
+    weights: tuple[float, ...] = (1.0,)
+    average: str = "probabilities"
+    threads: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def single(self) -> RunFolder:
+        """The run, where it is one; DataError for an ensemble."""
+        if len(self.members) == 1:
+            return RunFolder(self.members[0].path)
+        raise DataError(
+            f"{self.folder} is an ensemble of {len(self.members)} runs",
+            expected="one run",
+            remedy=f"Name one of them, for example {self.members[0].path}.",
+        )
+
+
+def meant(run: Path | str | None, *, checkpoint: Path | str | None = None, runs: Path) -> Meant:
+    """Find what is meant by RUN or --checkpoint; without both, the newest run in `runs`.
+
+    RUN: a run or study folder, an ensemble, a name in `runs`, or a file inside one of them.
+    Raises DataError for what is no trained classifier, UsageError for both at once.
+    """
+    if run is not None and checkpoint is not None:
+        raise UsageError(
+            f"the run {run} and --checkpoint {checkpoint}",
+            expected="one of them: they mean the same",
+        )
+    given = run if run is not None else checkpoint
+    if given is None:
+        return newest(runs)
+    path = Path(given).expanduser()
+    for place in places(path, runs):
+        file = place if place.is_file() else place / ENSEMBLE
+        if file.is_file() and _is_ensemble(file):
+            return _ensemble(file)
+    return _of_run(named_run(path, runs))
+
+
+def newest(runs: Path) -> Meant:
+    """The run in `runs` whose weights were written last, among those that can predict.
+
+    Of a study, its final run, else its best trial. Raises DataError when there is none.
+    """
+    return _of_run(
+        newest_run(
+            runs,
+            lambda recipe: bool(recipe.classifier),
+            kind="classifier",
+            expected="a run of a recipe that classifies",
+        )
+    )
+
+
+def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
+    """Every run with weights of a study: trials, the final one, their seeds; None if it is none."""
+    for place in places(path, runs):
+        study = StudyFolder(place)
+        if study.settings.exists() or study.trials.is_dir():
+            folders = [RunFolder(trial) for trial in sorted(study.trials.glob("*"))]
+            every = [run for folder in [*folders, study.final] for run in folder.with_seeds()]
+            return [run for run in every if (run.checkpoints / "best.safetensors").exists()]
+    return None
+
+
+def member(folder: RunFolder) -> Member:
+    """The run as a member; DataError when its recipe has no classifier."""
+    recipe = recipe_of(folder)
+    if not recipe.classifier:
+        raise DataError(
+            f"the recipe {recipe.name} has nothing to predict with",
+            expected="a run of a recipe that classifies pictures",
+            where=str(folder.path),
+        )
+    return Member(folder.path.resolve(), recipe.classifier)
+
+
+def done(what: Meant, work: Callable[..., Any], *arguments: Any, told: Told | None = None) -> Any:
+    """`work(what, *arguments, told)` where torch may be: in a process of its own.
+
+    In this one for runs whose executor is `inline`.
+    """
+    tell = told or silent
+    if what.threads is None:
+        return work(what, *arguments, tell)
+    relay = _Relay(work)
+    return call(relay, what, *arguments, threads=what.threads, told=lambda said: tell(*said))
+
+
+def threads(folder: RunFolder) -> int | None:
+    """CPU threads for work on a run; None for this process, where its executor is `inline`."""
+    tree = folder.read_config()
+    config = checked(tree, recipe_of(folder).config)
+    return None if config.executor.type == "inline" else threads_each(config.executor)
+
+
+@dataclass(frozen=True)
+class _Relay:
+    """Hands on what the work says as one message."""
+
+    work: Callable[..., Any]
+
+    def __call__(self, *arguments: Any) -> Any:
+        *given, send = arguments
+        return self.work(*given, lambda *said: send(said))
+
+
+def _of_run(run: NamedRun) -> Meant:
+    one = member(run.folder)
+    return Meant(one.path, (one,), threads=threads(run.folder), notes=run.notes)
+
+
+def _is_ensemble(file: Path) -> bool:
+    return file.name == ENSEMBLE or (file.suffix == ".json" and "runs" in (read_json(file) or {}))
+
+
+def _ensemble(file: Path) -> Meant:
+    stored = read_json(file)
+    try:
+        assert stored is not None
+        names = [str(name) for name in stored["runs"]]
+        weights = tuple(float(weight) for weight in stored["weights"])
+        average = str(stored["average"])
+        if not names or len(names) != len(weights) or abs(sum(weights) - 1.0) > 1e-6:
+            raise ValueError
+    except (AssertionError, KeyError, TypeError, ValueError):
+        raise DataError(
+            f"{file} is no ensemble",
+            expected="runs, their weights (sum 1), average, as tunewright ensemble writes them",
+        ) from None
+    # Runs are named from the file's own place, so that a folder of runs can be moved as a whole.
+    found = [named_run(file.parent / name, file.parent) for name in names]
+    members = tuple(member(run.folder) for run in found)
+    notes = tuple(note for run in found for note in run.notes)
+    return Meant(file.parent.resolve(), members, weights, average, threads(found[0].folder), notes)

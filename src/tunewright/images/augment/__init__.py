@@ -1,0 +1,1 @@
+"""Random transforms of whole batches, and MixUp and CutMix."""

@@ -1,0 +1,1 @@
+"""Tables of pictures split into train, validation and test, checked for leaks."""

@@ -1,0 +1,184 @@
+"""What tells one picture file from another: hashes of their bytes, kept between runs."""
+
+import contextlib
+import json
+import time
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from tunewright.errors import DataError, NotWritten
+from tunewright.images.image_table import ImageTable, Place
+from tunewright.images.sources.reader import Reader
+from tunewright.images.thread_map import in_threads
+from tunewright.runs.atomic import read_json, write_text
+from tunewright.runs.cache import cache_folder
+from tunewright.runs.stamp import file_stamp
+
+VERSION = 2
+SETTLED_SECONDS = 2.0
+"""A file changed so lately may change again within one tick of its time stamp: not kept."""
+UNREADABLE = "unreadable "
+Progress = Callable[[int, int], None]
+Key = tuple[str, str | None]
+Mark = list[int]
+
+
+def content_keys(table: ImageTable, progress: Progress | None = None) -> tuple[str, ...]:
+    """For each row a text that is equal for pictures of equal bytes and equal boxes."""
+    found = digests(table, progress)
+    return tuple(
+        digest if place.box is None else f"{digest} {place.box}"
+        for digest, place in zip(found, table.places, strict=True)
+    )
+
+
+def digests(table: ImageTable, progress: Progress | None = None) -> tuple[str, ...]:
+    """BLAKE2b (16 bytes, hexadecimal) of each row's file, hashed on all cores.
+
+    Kept by path and stamp (`runs.stamp`); members of a zip by CRC and size, and by the zip's own
+    stamp, so that an unchanged one is not even opened. A file that cannot be read
+    has a text that says so in place of a digest. progress: files hashed, files to hash. For one
+    table the files are looked at once, and never again for its parts.
+    """
+    if table.whole is not None and table.whole_rows is not None:
+        every = digests(table.whole, progress)
+        return tuple(every[row] for row in table.whole_rows.tolist())
+    if (known := _KNOWN.get(table)) is None:
+        known = _KNOWN[table] = _looked_up(table, progress)
+    return known
+
+
+_KNOWN: MutableMapping[ImageTable, tuple[str, ...]] = WeakKeyDictionary()
+"""By table, for as long as it lives; a later one of the same files looks at them anew."""
+
+
+def _looked_up(table: ImageTable, progress: Progress | None) -> tuple[str, ...]:
+    kept = Kept(table.origin)
+    keys: list[Key] = [(str(place.file), place.member) for place in table.places]
+    found = kept.known(dict.fromkeys(keys))
+    missing = {
+        key: place for key, place in zip(keys, table.places, strict=True) if key not in found
+    }
+    if missing:
+        fresh = _hashed(list(missing.values()), progress)
+        found |= dict(zip(missing, fresh, strict=True))
+        kept.add({key: found[key] for key in missing})
+    return tuple(found[key] for key in keys)
+
+
+def joined_digest(parts: Iterable[str]) -> str:
+    """One hash of many texts, in their order: 16 bytes, hexadecimal."""
+    return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+class Kept:
+    """The digests of one source that an earlier run left, as far as its files are unchanged."""
+
+    def __init__(self, origin: Path) -> None:
+        name = joined_digest([str(origin.resolve())])
+        self.file = cache_folder() / "images" / "digests" / f"{name}.json"
+        stored: dict[str, Any] = {}
+        with contextlib.suppress(OSError):
+            stored = read_json(self.file) or {}
+        if stored.get("version") != VERSION:
+            stored = {"version": VERSION, "files": {}, "archives": {}}
+        self._stored = stored
+        self._marks: dict[Key, Mark] = {}
+        self._stamps: dict[str, Mark] = {}
+
+    def known(self, keys: Iterable[Key]) -> dict[Key, str]:
+        """The digests that still hold."""
+        found: dict[Key, str] = {}
+        members = defaultdict(list)
+        files = self._stored["files"]
+        for file, member in keys:
+            if member is not None:
+                members[file].append(member)
+                continue
+            mark = self._marks[file, None] = _stamp(file)
+            entry = files.get(file)
+            if entry is not None and entry[:-1] == mark:
+                found[file, None] = entry[-1]
+        for file, names in members.items():
+            self._known_members(file, names, found)
+        return found
+
+    def add(self, fresh: dict[Key, str]) -> None:
+        """Keep what was hashed now, but for what changed a moment ago or cannot be read."""
+        latest = (time.time() - SETTLED_SECONDS) * 1e9
+        for (file, member), digest in fresh.items():
+            mark = self._marks.get((file, member), [])
+            if digest.startswith(UNREADABLE) or not mark:
+                continue
+            if member is not None:
+                self._archive(file)["members"][member] = [*mark, digest]
+            elif _changed(mark) < latest:
+                self._stored["files"][file] = [*mark, digest]
+        for file, stamp in self._stamps.items():
+            self._archive(file)["stamp"] = stamp if stamp and _changed(stamp) < latest else []
+        with contextlib.suppress(NotWritten):  # kept to save time, needed by nobody
+            write_text(self.file, json.dumps(self._stored))
+
+    def _archive(self, file: str) -> dict[str, Any]:
+        entry: dict[str, Any] = self._stored["archives"].setdefault(
+            file, {"stamp": [], "members": {}}
+        )
+        return entry
+
+    def _known_members(self, file: str, names: Sequence[str], found: dict[Key, str]) -> None:
+        entry = self._archive(file)
+        stamp = self._stamps[file] = _stamp(file)
+        stored = entry["members"]
+        if stamp and entry["stamp"] == stamp and all(name in stored for name in names):
+            found.update(((file, name), stored[name][-1]) for name in names)
+            return
+        for name, mark in _directory(file).items():
+            self._marks[file, name] = mark
+        for name in names:
+            mark = self._marks.get((file, name), [])
+            if mark and name in stored and stored[name][:-1] == mark:
+                found[file, name] = stored[name][-1]
+
+
+def _stamp(file: str) -> Mark:
+    """As JSON has it; nothing for a file that is not there."""
+    return list(file_stamp(file) or ())
+
+
+def _changed(stamp: Mark) -> int:
+    """When content or file were last changed, in nanoseconds."""
+    return max(stamp[1:3])
+
+
+def _directory(file: str) -> dict[str, Mark]:
+    """CRC and size of every member of a zip."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return {info.filename: [info.CRC, info.file_size] for info in archive.infolist()}
+    except (OSError, zipfile.BadZipFile):
+        return {}
+
+
+def _hashed(places: Sequence[Place], progress: Progress | None) -> list[str]:
+    done: list[str] = []
+    reader = Reader()
+
+    def digest(place: Place) -> str:
+        try:
+            return blake2b(reader.content(place), digest_size=16).hexdigest()
+        except DataError:
+            return f"{UNREADABLE}{place}"
+
+    def take(_: int, hashed: str) -> None:
+        done.append(hashed)
+        if progress is not None:
+            progress(len(done), len(places))
+
+    with contextlib.closing(reader):
+        in_threads(digest, places, take)
+    return done

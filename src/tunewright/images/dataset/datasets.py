@@ -1,0 +1,244 @@
+"""The sets of a configuration: found, split, checked and measured without torch."""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tunewright.errors import ConfigError, DataError
+from tunewright.images.dataset.config import ImagesData
+from tunewright.images.dataset.content_hash import content_keys, joined_digest
+from tunewright.images.dataset.leaks import check_leaks, copies_of, leaks_of
+from tunewright.images.dataset.splits import ROUNDING, fold_numbers, held_out, units_of
+from tunewright.images.dataset.unreadable import without_broken
+from tunewright.images.image_table import ImageTable, Indices
+from tunewright.images.sources.build_table import some
+from tunewright.images.sources.open_source import open_table
+from tunewright.images.sources.reader import Reader
+from tunewright.runs.cache import cache_folder, made_once
+
+MakeDefault = Callable[[Path], None]
+"""Draws a recipe's embedded set (picture files and an index.csv) into an empty folder."""
+Progress = Callable[[int, int], None]
+
+SAMPLED = 12
+"""Pictures that are opened to learn how large they are."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSets:
+    """Train, validation and, where there is one, test; what to tell the user.
+
+    All are parts of one whole table, so that one store holds the pictures of every split and fold.
+    """
+
+    train: ImageTable
+    valid: ImageTable
+    test: ImageTable | None
+    notices: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As the source writes them; the index is the label."""
+        return self.train.classes
+
+    @property
+    def class_counts(self) -> Indices:
+        """Pictures of each class in train: int64 [C], which may hold 0."""
+        return self.train.counts
+
+
+def open_sets(
+    data: ImagesData,
+    *,
+    make_default: MakeDefault | None = None,
+    progress: Progress | None = None,
+) -> ImageSets:
+    """Find, split and check the pictures of a configuration; nothing is decoded.
+
+    Splits that the source gives are used as they are; what lacks is taken from train, whole
+    groups and copies together: valid always (`val_split`, or one of `folds`), test only where
+    `test_split` asks for it. With `skip_bad` every picture is decoded once, to leave out those
+    that cannot be. make_default: draws the embedded set, which is used when `data.dir` is null,
+    and kept until a file beside the one that defines this function changes. progress: called
+    while pictures are hashed or checked.
+    Raises DataError for what cannot be used, ConfigError for a split that cannot be made.
+    """
+    _check_shares(data)
+    origin = _embedded(make_default) if data.dir is None else Path(data.dir)
+    table = open_table(origin, group_by=data.group_by)
+    notices = list(table.notices)
+    if data.skip_bad:
+        table, skipped = without_broken(table, progress)
+        notices += skipped
+    keys = content_keys(table, progress)
+    given = table.splits or ("train",) * len(table)
+    notices += copies_of(table, keys)
+    if data.leaks == "refuse":
+        check_leaks(table, keys, given)
+    elif (found := leaks_of(table, keys, given)) is not None:
+        notices.append(f"{found}: scores on what train has seen are too good (data.leaks=warn)")
+    splits = _completed(data, table, keys, given, notices)
+    parts = {name: table.take(splits == name) for name in ("train", "valid", "test")}
+    train, valid, test = parts["train"], parts["valid"], parts["test"]
+    if not len(train) or not len(valid):
+        raise DataError(
+            f"{origin} leaves {len(train):,} pictures to train on and {len(valid):,} to validate",
+            expected="some of each",
+            remedy="Set data.val_split, or add pictures or groups.",
+        )
+    notices += _told(data, train, valid, test if len(test) else None)
+    return ImageSets(train, valid, test if len(test) else None, tuple(notices))
+
+
+def facts(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, float]:
+    """What spaces may refer to: rows, classes, the smallest and the largest of them, and side.
+
+    side: the shorter side of a usual training picture, in pixels: the median of a few.
+    """
+    sets = open_sets(data, make_default=make_default)
+    counts = sets.class_counts
+    return {
+        "rows": len(sets.train),
+        "valid_rows": len(sets.valid),
+        "classes": len(sets.classes),
+        "smallest_class": int(counts.min()),
+        "largest_class": int(counts.max()),
+        "side": _usual_side(sets.train),
+    }
+
+
+def _usual_side(table: ImageTable) -> float:
+    sides = []
+    reader = Reader()
+    for row in np.linspace(0, len(table) - 1, min(SAMPLED, len(table))).astype(int).tolist():
+        with suppress(DataError):  # refused, or skipped, where all are read
+            sides.append(min(reader.picture(table.places[row]).size))
+    reader.close()
+    return float(np.median(sides)) if sides else 0.0
+
+
+def fingerprints(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, str]:
+    """What tells the content of train and valid: their pictures, boxes and classes."""
+    sets = open_sets(data, make_default=make_default)
+    return {"train": table_hash(sets.train), "valid": table_hash(sets.valid)}
+
+
+def table_hash(table: ImageTable) -> str:
+    """The same for tables of equal pictures, boxes and classes in the same order."""
+    labels = (table.classes[label] for label in table.labels.tolist())
+    pairs = zip(content_keys(table), labels, strict=True)
+    return joined_digest((*table.classes, *(f"{key} {label}" for key, label in pairs)))[:16]
+
+
+def _check_shares(data: ImagesData) -> None:
+    if data.val_split + data.test_split >= 1:
+        raise ConfigError(
+            f"data.val_split = {data.val_split:g} and data.test_split = {data.test_split:g}",
+            expected="a sum below 1, so that something is left to train on",
+        )
+    if data.fold >= (data.folds or 1):
+        raise ConfigError(
+            f"data.fold = {data.fold} with data.folds = {data.folds or 'null'}",
+            expected=f"0 to {data.folds - 1}" if data.folds else "data.folds, or data.fold=0",
+        )
+
+
+def _completed(
+    data: ImagesData,
+    table: ImageTable,
+    keys: Sequence[str],
+    given: Sequence[str],
+    notices: list[str],
+) -> np.ndarray:
+    """The split of each row: as given, and what lacks taken from train."""
+    splits = np.array(given, dtype=object)
+    val_share = data.val_split
+    if data.test_split and not (splits == "test").any():
+        rows, units = _free(table, keys, splits, ["train", "valid"] if data.folds else ["train"])
+        out = held_out(table.labels[rows], units, data.test_split, data.split_seed)
+        splits[rows[out]] = "test"
+        # Of all pictures: .15 / .85 of the 340 that are left of 400 are 60, not 60.00000001.
+        val_share = val_share / (1 - data.test_split) - ROUNDING
+    if data.folds is not None:
+        if (splits == "valid").any():
+            notices.append("data.folds is set: the source's validation pictures join the folds")
+        rows, units = _free(table, keys, splits, ["train", "valid"])
+        folds = fold_numbers(table.labels[rows], units, data.folds, data.split_seed)
+        splits[rows] = np.where(folds == data.fold, "valid", "train")
+    elif not (splits == "valid").any():
+        if data.val_split <= 0:
+            raise ConfigError(
+                "data.val_split = 0, and the source has no validation pictures",
+                expected="a share above 0, or a source with such a split",
+            )
+        rows, units = _free(table, keys, splits, ["train"])
+        out = held_out(table.labels[rows], units, val_share, data.split_seed)
+        splits[rows[out]] = "valid"
+    return splits
+
+
+def _free(
+    table: ImageTable, keys: Sequence[str], splits: np.ndarray, names: Sequence[str]
+) -> tuple[Indices, Indices]:
+    """The rows of some splits, and which of them belong together."""
+    rows = np.flatnonzero(np.isin(splits, names))
+    groups = None if table.groups is None else [table.groups[row] for row in rows.tolist()]
+    return rows, units_of(groups, [keys[row] for row in rows.tolist()])
+
+
+def _told(
+    data: ImagesData, train: ImageTable, valid: ImageTable, test: ImageTable | None
+) -> list[str]:
+    """What a user should know of the sets."""
+    notices = []
+    if data.dir is None:
+        notices.append(
+            f"data.dir is not set: the embedded default set is used ({len(train):,} pictures to "
+            "train on)"
+        )
+    names = np.array(train.names, dtype=object)
+    counts, checked = train.counts, valid.counts
+    alone = names[(counts == 1) & (checked == 0)].tolist()
+    if alone:
+        notices.append(
+            f"{len(alone):,} classes have one picture, which is in train ({some(alone)})"
+        )
+    empty = names[(counts == 0) & (checked == 0)].tolist()
+    if empty:
+        notices.append(f"{len(empty):,} classes have no picture to train on ({some(empty)})")
+    unlearnt = names[(counts == 0) & (checked > 0)].tolist()
+    if unlearnt:
+        notices.append(
+            f"{len(unlearnt):,} classes are validated and never trained on ({some(unlearnt)})"
+        )
+    unseen = np.flatnonzero((counts > 0) & (checked == 0))
+    if unseen.size:
+        listed = some(f"{names[label]} (n = {counts[label]:,} in train)" for label in unseen)
+        trained = np.count_nonzero(counts)
+        notices.append(
+            f"validation has {trained - len(unseen):,} of {trained:,} classes of train: nothing "
+            f"is measured of {listed}"
+        )
+    if test is None:
+        notices.append("there is no test set: results are those of validation")
+    return notices
+
+
+def _embedded(make_default: MakeDefault | None) -> Path:
+    """The folder of a recipe's own set, drawn once for each version of the recipe's code."""
+    if make_default is None:
+        raise ConfigError(
+            "data.dir = null",
+            expected="a folder, zip, CSV or manifest of pictures",
+            remedy="Set data.dir=FOLDER.",
+        )
+    module = make_default.__module__
+    folder = Path(inspect.getfile(sys.modules[module])).parent
+    code = (file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
+    name = f"{module.split('.')[-2:][0]}-{joined_digest(code)[:8]}"
+    return made_once(cache_folder() / "images" / "embedded" / name, make_default)

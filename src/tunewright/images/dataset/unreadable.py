@@ -1,0 +1,138 @@
+"""Pictures that cannot be decoded: found by trying, remembered by their content, left out."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tunewright.errors import DataError
+from tunewright.images.dataset.content_hash import content_keys, joined_digest
+from tunewright.images.image_table import ImageTable, Place
+from tunewright.images.sources.build_table import some
+from tunewright.images.sources.reader import Reader
+from tunewright.images.thread_map import in_threads
+from tunewright.runs.atomic import read_json, write_json, write_text
+from tunewright.runs.cache import cache_folder
+
+SHARE = 0.05
+"""More broken pictures than this are no accident: then even skip_bad stops."""
+VERSION = "2"
+"""Of folders that are named by content: those of before may hold what another file showed."""
+VERDICTS = "broken.json"
+LISTED = "skipped.txt"
+Progress = Callable[[int, int], None]
+Broken = Mapping[int, str]
+"""Row of a table -> why it cannot be used."""
+
+
+def without_broken(
+    table: ImageTable, progress: Progress | None = None
+) -> tuple[ImageTable, list[str]]:
+    """The table without pictures that cannot be decoded, and what to tell of them.
+
+    Decodes every picture, once for each content: the verdicts are kept. Raises DataError when
+    more than 5 % are broken.
+    """
+    folder = content_folder(table)
+    broken = read_verdicts(folder, table)
+    if broken is None:
+        broken = _tried(table, progress)
+        write_verdicts(folder, table, broken)
+    if not broken:
+        return table, []
+    check_share(table, broken)
+    good = np.setdiff1d(np.arange(len(table)), np.array(sorted(broken)))
+    return table.take(good), [told(folder, table, broken)]
+
+
+def content_folder(table: ImageTable, folder: Path | None = None) -> Path:
+    """Where what is made of these pictures is kept: named for their content, not their place."""
+    name = joined_digest((VERSION, *content_keys(table)))
+    return (folder or cache_folder() / "images") / name
+
+
+def read_verdicts(folder: Path, table: ImageTable) -> Broken | None:
+    """Which rows are broken, as far as that was found out before; None if it was not."""
+    stored = read_json(folder / VERDICTS)
+    if stored is None:
+        return None
+    return {int(row): why.format(table.places[int(row)]) for row, why in stored.items()}
+
+
+def write_verdicts(folder: Path, table: ImageTable, broken: Broken) -> None:
+    """Keep the verdicts, and list the broken pictures for the user in `skipped.txt`."""
+    plain = {
+        str(row): why.replace("{", "{{").replace("}", "}}").replace(str(table.places[row]), "{}")
+        for row, why in broken.items()
+    }
+    if broken:
+        listed = [f"{table.ids[row]}\t{broken[row]}\n" for row in sorted(broken)]
+        write_text(folder / LISTED, "".join(listed))
+    write_json(folder / VERDICTS, plain)
+
+
+def check_share(table: ImageTable, broken: Broken) -> None:
+    """DataError when so many pictures are broken that skipping them would hide something."""
+    if len(broken) > allowed(len(table)):
+        raise DataError(
+            f"{len(broken):,} of {len(table):,} pictures of {table.origin} cannot be used "
+            f"({_reasons(broken)})",
+            expected=f"at most {SHARE:.0%} to be skipped",
+            remedy="Something happened to the whole set: copy or download it again.",
+        )
+
+
+def allowed(rows: int) -> int:
+    """How many broken pictures skip_bad passes over."""
+    return max(1, int(SHARE * rows))
+
+
+def refuse(table: ImageTable, broken: Broken) -> None:
+    """DataError that names broken pictures and what to do, unless there are none."""
+    if broken:
+        raise DataError(
+            f"{len(broken):,} of {len(table):,} pictures of {table.origin} cannot be used "
+            f"({_reasons(broken)})",
+            remedy="Replace the files, or leave them out with data.skip_bad=true.",
+        )
+
+
+def told(folder: Path, table: ImageTable, broken: Broken) -> str:
+    """One sentence on what was skipped."""
+    named = some(table.ids[row] for row in sorted(broken))
+    return (
+        f"{len(broken):,} of {len(table):,} pictures are skipped as unreadable ({named}); the "
+        f"reasons are in {folder / LISTED}"
+    )
+
+
+def reason(error: DataError) -> str:
+    """What a DataError of a picture says, without the advice that all of them share."""
+    return error.came + (f" (expected {error.expected})" if error.expected else "")
+
+
+def _reasons(broken: Broken) -> str:
+    return some(broken[row] for row in sorted(broken))
+
+
+def _tried(table: ImageTable, progress: Progress | None) -> dict[int, str]:
+    broken: dict[int, str] = {}
+    reader = Reader()
+
+    def why(place: Place) -> str | None:
+        try:
+            reader.picture(place)
+        except DataError as error:
+            return reason(error)
+        return None
+
+    def take(row: int, found: str | None) -> None:
+        if found is not None:
+            broken[row] = found
+        if progress is not None:
+            progress(row + 1, len(table))
+
+    with contextlib.closing(reader):
+        in_threads(why, table.places, take)
+    return broken

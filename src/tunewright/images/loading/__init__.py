@@ -1,0 +1,1 @@
+"""From files to batches: the store of decoded pixels, streaming, the sampler."""

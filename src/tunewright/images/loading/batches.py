@@ -1,0 +1,219 @@
+"""Pictures in batches: gathered, augmented, normalised and mixed a batch at a time."""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunewright.errors import DataError
+from tunewright.images.augment.augment import Augment
+from tunewright.images.augment.mixup import Mix
+from tunewright.images.loading.cpu_chunks import in_parts
+from tunewright.images.loading.sampler import Order, generator_of
+from tunewright.images.loading.store import Store, open_store
+from tunewright.training.device_copies import copies_on
+
+
+class ImageBatch(NamedTuple):
+    """What a step trains on.
+
+    images [B, 3, S, S] float32, normalised; labels [B] int64; others [B] int64, the second label
+    of a mixed picture; share [B] float32, the weight of `labels`, 1 where nothing is mixed;
+    rows [B] int64, in the set's table.
+    """
+
+    images: Tensor
+    labels: Tensor
+    others: Tensor
+    share: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What is subtracted from each channel of a picture in [0, 1], then divided by."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+Take = Callable[[slice], Tensor]
+"""A part of a batch to its pictures: fresh uint8 [b, 3, S, S], which may be changed."""
+Finish = Callable[[Take, Tensor, Tensor], Iterator[ImageBatch]]
+"""What gives the pictures of a batch, its labels [B] and rows [B] to its micro-batches."""
+
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class ImageBatches:
+    """Batches of a set of pictures; for training and evaluation loops (a `training.task.Loader`).
+
+    images: uint8 [R, 3, S, S], mapped (`mapped`) or on a device. labels: int64 [N], a row each of
+    the set's table. rows_of: int64 [N], the row of `images` that shows it, below 0 where none
+    does (it is left out); None: images and labels have the same rows. weights: [N]; as many rows
+    as take part are then drawn with replacement, in proportion. Batches come on `device`.
+    A last batch shorter than `batch_size` is left out with `drop_last`, unless it is the only one.
+    micro_batches: each batch comes in so many parts, which differ by one row at most. It is
+    augmented and mixed before it is cut, so that its pictures are the same however it comes.
+    Raises DataError when lengths differ, a part would have no row, or weights are unusable.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        normalise: Normalisation,
+        augment: Augment | None = None,
+        mix: Mix | None = None,
+        weights: Tensor | None = None,
+        rows_of: Tensor | None = None,
+        micro_batches: int = 1,
+        device: torch.device | str = "cpu",
+        shuffle: bool = True,
+        drop_last: bool = True,
+    ) -> None:
+        rows = len(images) if rows_of is None else len(rows_of)
+        if len(labels) != rows:
+            raise DataError(
+                f"{rows:,} pictures and {len(labels):,} labels", expected="the same number of each"
+            )
+        shown = torch.arange(rows) if rows_of is None else (rows_of >= 0).nonzero().squeeze(1)
+        self.order = Order(
+            shown,
+            batch_size=batch_size,
+            seed=seed,
+            weights=weights if weights is None or len(weights) != rows else weights[shown],
+            shuffle=shuffle,
+            drop_last=drop_last,
+        )
+        self.finishing = Finishing(normalise, augment, mix, micro_batches, torch.device(device))
+        self.finishing.check(self.order.batch_size)
+        self.images, self.labels, self.rows_of = images, labels, rows_of
+
+    def __len__(self) -> int:
+        """Micro-batches in an epoch."""
+        return len(self.order) * self.finishing.micro_batches
+
+    def epoch(self, epoch: int) -> Iterator[ImageBatch]:
+        """The batches of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
+        finish = self.finishing.epoch(self.order.seed, epoch)
+        for rows in self.order.epoch(epoch):
+            places = rows if self.rows_of is None else self.rows_of[rows]
+            yield from finish(self._taking(places), self.labels[rows], rows)
+
+    def resident(self, device: torch.device | str, budget_bytes: int) -> Self:
+        """The same batches with all pictures moved to `device`, if they fit into the budget.
+
+        Moving once costs less than copying every batch. Where they do not fit, or are there
+        already, batches keep coming from where they are and only they go to `device`.
+        """
+        device = torch.device(device)
+        moved = copy(self)
+        moved.finishing = replace(self.finishing, device=device)
+        (moved.images,) = copies_on(device, (self.images,), budget_bytes) or (self.images,)
+        return moved
+
+    def _taking(self, places: Tensor) -> Take:
+        images, device = self.images, self.finishing.device
+        if device.type == "cuda" and images.device.type == "cpu":
+            return lambda part: _pinned(images, places[part])
+        there = places.to(images.device, non_blocking=True)
+        return lambda part: images.index_select(0, there[part])
+
+
+def _pinned(images: Tensor, places: Tensor) -> Tensor:
+    """Pictures in memory that a GPU copies from while other work goes on."""
+    # torch keeps such memory, and gives it out again only when the copy is done
+    shape = (len(places), *images.shape[1:])
+    pinned = torch.empty(shape, dtype=images.dtype, pin_memory=True)
+    return torch.index_select(images, 0, places, out=pinned)
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """From gathered pictures to what a step trains on, the same for every kind of batches."""
+
+    normalise: Normalisation
+    augment: Augment | None
+    mix: Mix | None
+    micro_batches: int
+    device: torch.device
+
+    def check(self, batch_size: int) -> None:
+        """Raise DataError when a micro-batch would have no row."""
+        if not 1 <= self.micro_batches <= batch_size:
+            raise DataError(
+                f"batches of {batch_size:,} rows in {self.micro_batches:,} micro-batches",
+                expected="at least one row in each",
+                remedy="Lower training.accumulate.",
+            )
+
+    def epoch(self, seed: int, epoch: int) -> Finish:
+        """What finishes the batches of an epoch, one after the other."""
+        augmenting, mixing = (generator_of(seed, epoch, use) for use in ("augment", "mix"))
+
+        def finish(take: Take, labels: Tensor, rows: Tensor) -> Iterator[ImageBatch]:
+            images = self._varied(take, len(rows), augmenting)
+            labels, rows = (tensor.to(self.device, non_blocking=True) for tensor in (labels, rows))
+            if self.mix is None:
+                others, share = labels, torch.ones(len(rows), device=self.device)
+            else:
+                images, others, share = self.mix(images, labels, mixing)
+            parts = (
+                tensor.tensor_split(self.micro_batches)
+                for tensor in (images, labels, others, share, rows)
+            )
+            for part in zip(*parts, strict=True):
+                yield ImageBatch(*part)
+
+        return finish
+
+    def _varied(self, take: Take, count: int, generator: torch.Generator) -> Tensor:
+        """The pictures of a batch, augmented and normalised: float32 [count, 3, S, S]."""
+        uniform = None if self.augment is None else self.augment.draw(count, generator)
+
+        def varied(part: slice) -> Tensor:
+            images = take(part).to(self.device, non_blocking=True)
+            if self.augment is None or uniform is None:
+                return images
+            return self.augment.by_numbers(images, uniform[part])
+
+        if self.device.type != "cpu":
+            return normalised(varied(slice(0, count)), self.normalise)
+        shape = take(slice(0, 1)).shape[1:]
+        whole = torch.empty(count, *shape)
+
+        def work(part: slice) -> None:
+            normalised(varied(part), self.normalise, out=whole[part])
+
+        in_parts(work, count, 4 * shape.numel())
+        return whole
+
+
+def normalised(images: Tensor, normalise: Normalisation, out: Tensor | None = None) -> Tensor:
+    """Float32 pictures of mean 0 and deviation 1 a channel, from uint8, or from floats in [0, 1].
+
+    out: where to put them; without it, floats given are changed in place.
+    """
+    white = 1.0 if images.is_floating_point() else 255.0
+    mean, std = (
+        torch.tensor(numbers).to(images.device, non_blocking=True).view(1, 3, 1, 1)
+        for numbers in (normalise.mean, normalise.std)
+    )
+    floats = images.float() if out is None else out.copy_(images)
+    return floats.mul_(1 / (white * std)).sub_(mean / std)
+
+
+def mapped(store: Store) -> Tensor:
+    """The pictures of a store, uint8 [rows, 3, size, size]; none is read before it is used.
+
+    All processes on a machine share the pages. Writing would change a private copy.
+    """
+    return torch.from_numpy(np.asarray(open_store(store, private=True)))

@@ -1,0 +1,184 @@
+"""Whole batches of pictures, decoded ahead in threads or in processes of their own."""
+
+import multiprocessing
+import signal
+import sys
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from types import ModuleType
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tunewright.errors import DataError, RunError
+from tunewright.images.image_table import Place
+from tunewright.images.loading.store import Pixels, as_uint8
+from tunewright.images.sources.reader import Reader
+
+T = TypeVar("T")
+AHEAD = 2
+"""Batches that are kept ready, by each worker."""
+PRELOAD = ["tunewright.images.loading.decode_workers"]
+"""What the server of the workers imports once for all of them."""
+
+
+class Decoder(Dataset[Tensor]):
+    """Decodes the pictures of a batch: what a worker holds, which is no picture and no table.
+
+    in_shared_memory: batches are handed over as tensors there, else as arrays through a pipe.
+    """
+
+    def __init__(self, size: int, *, in_shared_memory: bool) -> None:
+        self.size, self.in_shared_memory = size, in_shared_memory
+        self.reader = Reader()
+
+    def __getitem__(self, _index: int) -> Tensor:
+        """Never called: batches are asked for whole."""
+        raise NotImplementedError
+
+    def __getitems__(self, places: Sequence[Place]) -> "Tensor | Pixels | str":
+        """The pictures of a batch, uint8 [B, 3, size, size]; or what is wrong with one of them.
+
+        An exception would come out of the worker wrapped in the stack of both processes.
+        """
+        images = np.empty((len(places), 3, self.size, self.size), np.uint8)
+        try:
+            for row, place in enumerate(places):
+                images[row] = self.one(place)
+        except DataError as error:
+            return str(error)
+        return torch.from_numpy(images) if self.in_shared_memory else images
+
+    def one(self, place: Place) -> Pixels:
+        """One picture, uint8 [3, size, size]; raises DataError."""
+        return as_uint8(self.reader.picture(place), self.size)
+
+
+class Tasks(Sampler[list[Place]]):
+    """The places of each batch of the epoch that is under way."""
+
+    def __init__(self) -> None:
+        self.batches: Iterable[list[Place]] = ()
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        return iter(self.batches)
+
+
+class Processes:
+    """Workers that decode batches, from the first epoch until they are let go of.
+
+    pinned: batches come in memory that a GPU can read from while other work goes on.
+    """
+
+    def __init__(self, decoder: Decoder, workers: int, *, pinned: bool) -> None:
+        self._tasks = Tasks()
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOAD)
+        with warnings.catch_warnings():  # torch advises against more workers than cores
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+            self._loader: DataLoader[Tensor] = DataLoader(
+                decoder,
+                batch_sampler=self._tasks,  # of places, not of numbers
+                num_workers=workers,
+                collate_fn=_as_it_is,
+                multiprocessing_context=context,
+                persistent_workers=True,
+                prefetch_factor=AHEAD,
+                pin_memory=pinned,
+                generator=torch.Generator(),  # else every epoch would draw from the global one
+            )
+
+    def start(self) -> None:
+        """Start the workers; raises OSError or EOFError where none can be had."""
+        # The tasks are still none, so that they wait.
+        with _nothing_of_the_script():
+            iter(self._loader)
+
+    def close(self) -> None:
+        """End the workers, once nothing iterates over them any more."""
+        del self._loader
+
+    def batches(self, tasks: Iterable[list[Place]]) -> Iterator["Tensor | Pixels | str"]:
+        """What `Decoder.__getitems__` returns for each, in their order; one epoch at a time.
+
+        Raises RunError when a worker dies.
+        """
+        self._tasks.batches = tasks
+        try:
+            yield from self._loader
+        except RuntimeError as error:
+            if "worker" not in str(error):
+                raise
+            raise RunError(
+                f"a process that decodes pictures died ({error})",
+                remedy="The machine may lack memory: lower data.workers or training.batch_size.",
+            ) from None
+
+
+class Threads:
+    """The same in threads of this process, where there can be no other ones."""
+
+    def __init__(self, decoder: Decoder, threads: int, *, pinned: bool) -> None:
+        self._decoder, self._pinned = decoder, pinned
+        # Owned by this object, not by the generator below: dropped after an error, that one is
+        # closed whenever Python collects it, and joining threads there can deadlock.
+        self._pool = ThreadPoolExecutor(threads)
+
+    def batches(self, tasks: Iterable[list[Place]]) -> Iterator["Tensor | Pixels | str"]:
+        """As `Processes.batches`."""
+        ahead: deque[list[Future[Pixels]]] = deque()
+        try:
+            for places in tasks:
+                ahead.append([self._pool.submit(self._decoder.one, place) for place in places])
+                if len(ahead) > AHEAD:
+                    yield self._gathered(ahead.popleft())
+            while ahead:
+                yield self._gathered(ahead.popleft())
+        finally:  # an epoch that was broken off
+            for future in (future for futures in ahead for future in futures):
+                future.cancel()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _gathered(self, futures: list[Future[Pixels]]) -> "Tensor | str":
+        size = self._decoder.size
+        images = torch.empty(
+            (len(futures), 3, size, size), dtype=torch.uint8, pin_memory=self._pinned
+        )
+        into = images.numpy()
+        try:
+            for row, future in enumerate(futures):
+                into[row] = future.result()
+        except DataError as error:
+            return str(error)
+        return images
+
+
+def _as_it_is(batch: T) -> T:
+    return batch
+
+
+@contextmanager
+def _nothing_of_the_script() -> Iterator[None]:
+    """Start processes that neither import the main script nor take its Ctrl-C for theirs.
+
+    One without a main guard would begin its work again in each of them.
+    """
+    script = sys.modules["__main__"]
+    resource_tracker.ensure_running()  # starting it later would unblock SIGINT again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

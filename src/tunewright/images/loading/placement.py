@@ -1,0 +1,72 @@
+"""Where decoded pictures are kept during a training: on the device, mapped, or nowhere."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tunewright.images.image_table import ImageTable
+from tunewright.images.loading.store import is_built, store_bytes
+from tunewright.runs.cache import cache_folder
+from tunewright.runs.machine.free_memory import MIB, free_mib
+from tunewright.runs.quantities import size as said
+
+Kept = Literal["memory", "device", "stream"]
+RAM_SHARE = 0.5
+"""Of the free RAM: the rest is for the workers; the pages of a store can be taken back."""
+DISK_SHARE = 0.5
+"""Of the free disk, for each store that is not there yet."""
+DEVICE_SHARE = 0.25
+"""Of what is free on a GPU: activations of the training need the most of it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where the pictures are kept during a training, and why, in one sentence."""
+
+    store: Kept
+    why: str
+
+
+def choose(
+    table: ImageTable,
+    size: int,
+    device_free_bytes: int | None = None,
+    wanted: Literal["auto", "memory", "device", "stream"] = "auto",
+) -> Choice:
+    """Decide where decoded pictures are kept: the device, a mapped file, or nowhere.
+
+    device_free_bytes: of a GPU; None without one. wanted: anything but `auto` is taken as it is.
+    """
+    if wanted != "auto":
+        return Choice(wanted, f"data.store={wanted}, as asked")
+    needed = store_bytes(len(table.whole or table), size)
+    takes = f"{len(table.whole or table):,} pictures at {size} px take {said(needed)}"
+    obstacle = _obstacle(table, size)
+    if obstacle is not None:
+        return Choice("stream", f"{takes}, {obstacle}: they are decoded for each epoch")
+    if device_free_bytes is None:
+        return Choice("memory", f"{takes}: decoded once, mapped by every worker")
+    if needed <= DEVICE_SHARE * device_free_bytes:
+        return Choice("device", f"{takes} of {said(device_free_bytes)} free on the device")
+    return Choice(
+        "memory",
+        f"{takes}, more than {DEVICE_SHARE:.0%} of the {said(device_free_bytes)} free on the "
+        "device: decoded once, mapped by every worker",
+    )
+
+
+def _obstacle(table: ImageTable, size: int) -> str | None:
+    needed = store_bytes(len(table.whole or table), size)
+    ram = free_mib() * MIB
+    if needed > RAM_SHARE * ram:
+        return f"more than {RAM_SHARE:.0%} of the {said(ram)} of free RAM"
+    disk = shutil.disk_usage(cache_folder()).free
+    if needed > DISK_SHARE * disk and not is_built(table, size):
+        return f"more than {DISK_SHARE:.0%} of the {said(disk)} free on the disk of {_short()}"
+    return None
+
+
+def _short() -> str:
+    home, folder = Path.home(), cache_folder()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)

@@ -1,0 +1,278 @@
+"""Decoded pictures in one memory-mapped file, which every process of the machine shares."""
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+from PIL import Image
+
+from tunewright.errors import DataError, NotWritten
+from tunewright.images.dataset.unreadable import (
+    Broken,
+    allowed,
+    check_share,
+    content_folder,
+    read_verdicts,
+    reason,
+    refuse,
+    told,
+    write_verdicts,
+)
+from tunewright.images.image_table import ImageTable, Indices, Place
+from tunewright.images.sources.reader import Reader
+from tunewright.images.thread_map import in_threads
+from tunewright.training.memory.limit import make_room_to_map
+
+Pixels = npt.NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+"""Called with how many pictures are done, and how many there are."""
+SKIPPED = -1
+VERSION = f"2-{PIL.__version__}"  # another Pillow may decode and scale a little differently
+UNUSED_DAYS = 30
+"""Stores that nobody asked for in so long are removed when another one is built."""
+SPARE_BYTES = 1 << 28  # 256 MiB stay free on the disk
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """A file of pictures: uint8 [rows, 3, size, size], C order, `.npy`.
+
+    rows: of the file, which holds the whole source. rows_of: int64 [N], the row of the file
+    that shows picture i of the table that was asked for; -1 where it was skipped as unreadable.
+    built: whether this call decoded, or found the file ready. notices: what was skipped.
+    """
+
+    file: Path
+    rows: int
+    size: int
+    rows_of: Indices
+    built: bool = False
+    notices: tuple[str, ...] = ()
+
+
+def build_store(
+    table: ImageTable,
+    size: int,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    skip_bad: bool = False,
+) -> Store:
+    """Decode the whole source of `table`, unless that was done before, and tell where it lies.
+
+    A part of a source shares the file of the whole, so that splits, folds and seeds need one
+    file. The file is named for the content of the pictures, made by all cores, and either whole
+    or absent; of several processes that ask at once one makes it and the others wait.
+    folder: instead of the cache. Raises DataError that lists pictures that cannot be used
+    (skip_bad leaves them out, up to 5 % of the source), NotWritten when the disk has no room.
+    """
+    whole = table.whole or table
+    inside = content_folder(whole, folder)
+    file = inside / f"{size}-{VERSION}.npy"
+    broken = _ready(file, whole, size)
+    built = False
+    if broken is None:
+        tidy(inside.parent)
+        check_room(store_bytes(len(whole), size), inside, "lower data.image_size")
+        with alone(inside / f"{size}.lock"):
+            broken = _ready(file, whole, size)  # whoever had the lock before may have made it
+            if broken is None:
+                broken, built = _build(whole, size, file, progress), True
+    with contextlib.suppress(OSError):
+        os.utime(file)
+    rows_of = np.full(len(whole), SKIPPED, dtype=np.int64)
+    good = np.setdiff1d(np.arange(len(whole)), np.array(sorted(broken), dtype=np.int64))
+    rows_of[good] = np.arange(len(good))
+    wanted = rows_of if table.whole_rows is None else rows_of[table.whole_rows]
+    notices: tuple[str, ...] = ()
+    if (wanted == SKIPPED).any():
+        if not skip_bad:
+            refuse(whole, broken)
+        notices = (told(inside, whole, broken),)
+    return Store(file, len(good), size, wanted, built, notices)
+
+
+def is_built(table: ImageTable, size: int, *, folder: Path | None = None) -> bool:
+    """Whether `build_store` would find its file ready."""
+    whole = table.whole or table
+    file = content_folder(whole, folder) / f"{size}-{VERSION}.npy"
+    return _ready(file, whole, size) is not None
+
+
+def open_store(store: Store, *, private: bool = False) -> "np.memmap[Any, np.dtype[np.uint8]]":
+    """Map the file: [rows, 3, size, size] uint8; take `store.rows_of` of it.
+
+    Read-only; private: writable for those who insist, such as torch, without changing the file.
+    """
+    if private:
+        make_room_to_map(store.file.stat().st_size)
+    mapped: np.memmap[Any, np.dtype[np.uint8]] = np.load(
+        store.file, mmap_mode="c" if private else "r"
+    )
+    return mapped
+
+
+def as_uint8(image: Image.Image, size: int) -> Pixels:
+    """The pixels that every path gives to a model: [3, size, size], from an upright RGB picture.
+
+    Squashed to a square with antialiased bilinear resampling (Pillow's, as timm and torchvision
+    do on pictures); a picture of that size already is not touched.
+    """
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def store_bytes(rows: int, size: int) -> int:
+    """What the pictures of a store take, in memory or on disk."""
+    return rows * 3 * size * size
+
+
+def _ready(file: Path, table: ImageTable, size: int) -> Broken | None:
+    """The pictures that a whole store leaves out; None where there is no such store."""
+    try:
+        found = file.stat().st_size
+    except OSError:
+        return None
+    broken = read_verdicts(file.parent, table)
+    rows = len(table) - len(broken or {})
+    whole = broken is not None and found == len(_header(0, size)) + store_bytes(rows, size)
+    return broken if whole else None
+
+
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a lock that the system releases however the process dies; waits for it."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise NotWritten(
+            f"{lock.parent} cannot be written: {error.strerror}",
+            remedy="Use data.store=stream, which keeps nothing.",
+        ) from error
+    try:
+        with contextlib.suppress(OSError):  # no locks on this disk: then two may work in vain
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def tidy(folder: Path) -> None:
+    """Remove stores of other data or sizes that nobody uses; who has one mapped keeps it."""
+    for file in folder.glob("*/*.npy"):
+        with contextlib.suppress(OSError):
+            if time.time() - file.stat().st_mtime > UNUSED_DAYS * 86_400:
+                file.unlink()
+
+
+def check_room(needed: int, folder: Path, or_else: str) -> None:
+    """Raise NotWritten where the disk of `folder` has no room for so many bytes."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed + SPARE_BYTES > free:
+        raise NotWritten(
+            f"the decoded pictures take {needed / 2**30:,.1f} GiB, and {there} has "
+            f"{free / 2**30:,.1f} GiB free",
+            remedy=f"Free space, {or_else}, or use data.store=stream, which keeps nothing.",
+        )
+
+
+def _build(table: ImageTable, size: int, file: Path, progress: Progress | None) -> Broken:
+    broken: dict[int, str] = {}
+    with filled(file) as out:
+        _write(table, size, out, broken, progress)
+        write_verdicts(file.parent, table, broken)
+    return broken
+
+
+@contextlib.contextmanager
+def filled(file: Path) -> Iterator[int]:
+    """A descriptor to fill, which becomes `file` at the end of the block; for who holds its lock.
+
+    Raises NotWritten for what the operating system refuses.
+    """
+    temporary = file.with_name(f".{file.name}.part")  # the lock is ours: so is what a kill left
+    try:
+        with temporary.open("wb") as out:
+            yield out.fileno()
+            os.fsync(out.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        raise NotWritten(
+            f"{file} cannot be written: {error.strerror or error}",
+            remedy="Free space, or use data.store=stream, which keeps nothing.",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _write(
+    table: ImageTable, size: int, out: int, broken: dict[int, str], progress: Progress | None
+) -> None:
+    """Fill the file in order of the rows; broken ones leave no gap, the header comes last."""
+    start = len(_header(0, size))
+    step = store_bytes(1, size)
+    reserve(out, start + step * len(table))
+    good = 0
+    reader = Reader()
+
+    def decoded(place: Place) -> Pixels | str:
+        try:
+            return as_uint8(reader.picture(place), size)
+        except DataError as error:
+            return reason(error)
+
+    def take(row: int, made: Pixels | str) -> None:
+        nonlocal good
+        if isinstance(made, str):
+            broken[row] = made
+            if len(broken) > 2 * allowed(len(table)):
+                check_share(table, broken)
+        else:
+            os.pwrite(out, made.data, start + step * good)
+            good += 1
+        if progress is not None:
+            progress(row + 1, len(table))
+
+    with contextlib.closing(reader):
+        in_threads(decoded, table.places, take)
+    check_share(table, broken)
+    header = _header(good, size)
+    os.pwrite(out, header, 0)
+    os.ftruncate(out, start + step * good)
+
+
+def reserve(out: int, size: int) -> None:
+    """Have a full disk found out now, where the disk can tell."""
+    try:
+        os.posix_fallocate(out, 0, size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+
+
+def _header(rows: int, size: int) -> bytes:
+    return npy_header((rows, 3, size, size))
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """Of a `.npy` file of bytes, padded by the format to one length whatever its first axis is."""
+    made = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        made, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    return made.getvalue()

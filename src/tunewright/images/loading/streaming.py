@@ -1,0 +1,115 @@
+"""Pictures that are too many to keep: decoded while the model trains, batch by batch.
+
+torch's `DataLoader` decodes; the order, the augmentation and the mixing are those of
+`ImageBatches`, done in this process on whole batches.
+"""
+
+import logging
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tunewright.errors import DataError
+from tunewright.images.augment.augment import Augment
+from tunewright.images.augment.mixup import Mix
+from tunewright.images.image_table import ImageTable
+from tunewright.images.loading.batches import Finishing, ImageBatch, Normalisation
+from tunewright.images.loading.decode_workers import AHEAD, Decoder, Processes, Threads
+from tunewright.images.loading.sampler import Order
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+class StreamedBatches:
+    """`ImageBatches` from the files of a table, scaled to `size`; the same order and randomness.
+
+    workers: processes that decode, kept across epochs, ended with this object or by `close`;
+    None: as many as this process may use threads; 0: threads of this process, which also take
+    over where processes cannot be had. The other arguments are those of `ImageBatches`. A
+    picture that cannot be read raises DataError with its file; one epoch at a time.
+    """
+
+    def __init__(
+        self,
+        table: ImageTable,
+        *,
+        size: int,
+        batch_size: int,
+        seed: int,
+        normalise: Normalisation,
+        augment: Augment | None = None,
+        mix: Mix | None = None,
+        weights: Tensor | None = None,
+        micro_batches: int = 1,
+        device: torch.device | str = "cpu",
+        shuffle: bool = True,
+        drop_last: bool = True,
+        workers: int | None = None,
+    ) -> None:
+        self.order = Order(
+            torch.arange(len(table)),
+            batch_size=batch_size,
+            seed=seed,
+            weights=weights,
+            shuffle=shuffle,
+            drop_last=drop_last,
+        )
+        self.finishing = Finishing(normalise, augment, mix, micro_batches, torch.device(device))
+        self.finishing.check(self.order.batch_size)
+        self.labels, self.places = torch.tensor(table.labels), table.places
+        wanted = torch.get_num_threads() if workers is None else workers
+        # A daemon may have no children.
+        self.workers = 0 if multiprocessing.current_process().daemon else wanted
+        self.size = size
+        self._decoding: Processes | Threads | None = None
+
+    def __len__(self) -> int:
+        """Micro-batches in an epoch."""
+        return len(self.order) * self.finishing.micro_batches
+
+    def epoch(self, epoch: int) -> Iterator[ImageBatch]:
+        """The batches of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
+        if self._decoding is None:
+            self._decoding = self._started()
+        finish = self.finishing.epoch(self.order.seed, epoch)
+        batches = self.order.epoch(epoch)
+        places = self.places  # not of `self`: that would be a circle, and outlive its last user
+        tasks = ([places[row] for row in rows.tolist()] for rows in batches)
+        for images, rows in zip(self._decoding.batches(tasks), batches, strict=True):
+            if isinstance(images, str):
+                raise DataError(images)
+            yield from finish(torch.as_tensor(images).__getitem__, self.labels[rows], rows)
+
+    def close(self) -> None:
+        """End the workers; another epoch would start new ones."""
+        if self._decoding is not None:
+            self._decoding.close()
+        self._decoding = None
+
+    def _started(self) -> Processes | Threads:
+        batch_bytes = self.order.batch_size * 3 * self.size**2
+        decoder = Decoder(
+            self.size, in_shared_memory=_shared_bytes() > 2 * batch_bytes * AHEAD * self.workers
+        )
+        pinned = self.finishing.device.type == "cuda"
+        if self.workers:
+            processes = Processes(decoder, self.workers, pinned=pinned)
+            try:
+                processes.start()
+            except (OSError, EOFError) as error:
+                logging.getLogger(__name__).warning(
+                    "no processes to decode pictures (%s): threads do it", error
+                )
+                self.workers = 0
+            else:
+                return processes
+        return Threads(decoder, torch.get_num_threads(), pinned=pinned)
+
+
+def _shared_bytes() -> int:
+    """What may still be put into shared memory, of which containers often have little."""
+    return shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0

@@ -1,0 +1,1 @@
+"""Folders, archives, tables and manifests, read into one table of pictures."""

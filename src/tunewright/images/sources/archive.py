@@ -1,0 +1,176 @@
+"""What lies in a folder or a zip: names of files, whichever of the two it is."""
+
+import lzma
+import os
+import re
+import stat
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from tunewright.errors import DataError
+from tunewright.images.image_table import Place
+from tunewright.runs.stamp import Stamp, file_stamp
+
+PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".avif"}
+PICTURES |= {".jp2", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
+"""Suffixes of files that are taken for pictures."""
+CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "__pycache__", "@eadir"})
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder or zip, listed once.
+
+    names: of all files, relative, with forward slashes, in natural order; hidden ones and what
+    file managers leave behind are left out. folders: likewise. prefix: what stands before the
+    names at the place. circles: links to a folder that they lie in, which are not followed.
+    """
+
+    place: Path
+    archive: bool
+    names: tuple[str, ...]
+    folders: tuple[str, ...]
+    prefix: str = ""
+    circles: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The names that end like a picture's."""
+        return tuple(name for name in self.names if is_picture(name))
+
+    def at(self, name: str) -> Place:
+        """Where the file of that name is."""
+        name = self.prefix + name
+        return Place(self.place, name) if self.archive else Place(self.place / name)
+
+    def below(self, folder: str) -> "Shelf":
+        """What lies in one of the folders, named from there."""
+        inside = f"{folder}/"
+        return replace(
+            self,
+            names=tuple(n.removeprefix(inside) for n in self.names if n.startswith(inside)),
+            folders=tuple(n.removeprefix(inside) for n in self.folders if n.startswith(inside)),
+            prefix=self.prefix + inside,
+        )
+
+    def unwrapped(self) -> "Shelf":
+        """What lies in the one folder that holds everything, as many zips are made."""
+        tops = {name.partition("/")[0] for name in self.names}
+        if len(tops) != 1 or any("/" not in name for name in self.names):
+            return self
+        return self.below(tops.pop())
+
+    def content(self, name: str) -> bytes:
+        """The bytes of a small file."""
+        if not self.archive:
+            return (self.place / (self.prefix + name)).read_bytes()
+        with zipfile.ZipFile(self.place) as archive:
+            return archive.read(self.prefix + name)
+
+
+def open_shelf(place: Path) -> Shelf:
+    """List a folder, with all below it, or a zip; DataError for anything else."""
+    try:
+        found = place.stat()
+    except OSError as error:
+        raise DataError(
+            f"{place} cannot be opened ({error.strerror})", expected="a folder or zip of pictures"
+        ) from None
+    if stat.S_ISDIR(found.st_mode):
+        return _walk(place)
+    return _zip(place, file_stamp(place))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is called like a picture."""
+    return suffix_of(name) in PICTURES
+
+
+def suffix_of(name: str) -> str:
+    """`.jpg` of `a/b.JPG`; far faster than a Path for each of a million names."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > name.rfind("/") else ""
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """A key that sorts 9.jpg before 10.jpg."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
+
+
+def _walk(top: Path) -> Shelf:
+    """All below a folder; what has several names, by links, is listed by each of them."""
+    names: list[str] = []
+    folders: list[str] = []
+    circles: list[str] = []
+    waiting = [("", tuple(_key(folder) for folder in top.resolve().parents))]
+    while waiting:
+        inside, above = waiting.pop()
+        here = top / inside
+        key = _key(here)
+        if key in above:
+            circles.append(inside)
+            continue
+        if inside:
+            folders.append(inside)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if _clutter(entry.name):
+                    continue
+                name = f"{inside}/{entry.name}" if inside else entry.name
+                if entry.is_dir():
+                    waiting.append((name, (*above, key)))
+                else:
+                    names.append(name)
+    every, below, back = (tuple(sorted(each, key=natural)) for each in (names, folders, circles))
+    return Shelf(top, False, every, below, circles=back)
+
+
+def _key(folder: Path) -> tuple[int, int]:
+    """What a folder is by whichever of its names."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+@lru_cache(maxsize=8)  # parsing the directory of a zip takes longer than all else at a source
+def _zip(place: Path, _stamp: Stamp | None) -> Shelf:
+    try:
+        with zipfile.ZipFile(place) as archive:
+            listed = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        raise DataError(
+            f"{place} is no zip, or cut short",
+            expected="a folder or zip of pictures",
+            remedy="Copy or download it again.",
+        ) from None
+    kept = [name for name in listed if not any(_clutter(part) for part in name.split("/") if part)]
+    names = [name for name in kept if not name.endswith("/")]
+    folders = {name.rstrip("/") for name in kept if name.endswith("/")}
+    for name in names:
+        parts = name.split("/")[:-1]
+        folders.update("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+    return Shelf(
+        place,
+        True,
+        tuple(sorted(names, key=natural)),
+        tuple(sorted(folders, key=natural)),
+    )
+
+
+def _clutter(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in CLUTTER
+
+
+UNPACKABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""Besides OSError, which a file that cannot be read raises too."""

@@ -1,0 +1,213 @@
+"""Rows of any source become a table: ids once, labels known, splits whole."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tunewright.errors import DataError, did_you_mean
+from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, Place
+
+EXAMPLES = 5  # how many offenders a message names
+SPLIT_WORDS: Mapping[str, str] = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+INTEGER = re.compile(r"[+-]?\d+")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+NO_VALUE = frozenset({"nan", "nat", "none", "null", "na", "n/a", "<na>", "nil"})
+"""What programs write, in some case, where they have no value."""
+
+
+class Row(NamedTuple):
+    """One picture as its source lists it; `line` of `file`, where it was written."""
+
+    id: str
+    place: Place
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
+    file: Path | None = None
+    line: int = 0
+
+    @property
+    def where(self) -> str:
+        """Where the source says so."""
+        return f"line {self.line:,} of {self.file}" if self.file else str(self.place)
+
+
+class Naming(NamedTuple):
+    """What a source says of its classes besides the rows.
+
+    classes: in the order of their labels; without it they are sorted, and those of `known`
+    exist even where no picture shows them. names, category_ids: as in ImageTable.
+    """
+
+    classes: tuple[str, ...] | None = None
+    known: tuple[str, ...] = ()
+    names: Mapping[str, str] = {}
+    category_ids: Mapping[str, str] = {}
+
+
+def table_of(
+    origin: Path,
+    rows: Sequence[Row],
+    *,
+    labelled: bool,
+    naming: Naming | None = None,
+    notices: Iterable[str] = (),
+) -> ImageTable:
+    """Check the rows of a source and put them into columns.
+
+    Raises DataError for no row, an id that stands twice, a missing or unknown label, a group or
+    a split that only some rows have.
+    """
+    naming = naming or Naming()
+    if not rows:
+        raise DataError(f"{origin} lists no picture", expected="at least one")
+    _each_id_once(rows)
+    ids, places = tuple(row.id for row in rows), tuple(row.place for row in rows)
+    if not labelled:
+        nothing = np.full(len(rows), UNLABELLED, dtype=np.int64)
+        return ImageTable(origin, ids, places, nothing, (), notices=tuple(notices))
+    missing = [row.where for row in rows if not row.label]
+    if missing:
+        raise DataError(
+            f"{len(missing):,} of {len(rows):,} pictures of {origin} have no label "
+            f"({some(missing)})",
+            expected="a label for each",
+            remedy="Complete them, or leave them out and predict them with --data.",
+        )
+    written = [row.label or "" for row in rows]
+    groups = _column(origin, rows, [row.group for row in rows], "group")
+    doubts = [] if naming.classes else _no_values(origin, rows, written, "label")
+    doubts += _no_values(origin, rows, groups or (), "group")
+    classes = naming.classes or in_order({*written, *naming.known})
+    number = {name: at for at, name in enumerate(classes)}
+    for row, label in zip(rows, written, strict=True):
+        if label not in number:
+            raise DataError(
+                f"the label {label!r} in {row.where}",
+                expected=f"one of {some(classes)}",
+                remedy=did_you_mean(label, classes),
+            )
+    return ImageTable(
+        origin,
+        ids,
+        places,
+        np.array([number[label] for label in written], dtype=np.int64),
+        classes,
+        _column(origin, rows, [_split(row) for row in rows], "split"),
+        groups,
+        dict(naming.names),
+        dict(naming.category_ids),
+        (*notices, *doubts, *_alike(classes)),
+    )
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Sorted as integers where all are, else as text."""
+    distinct = sorted(set(names))
+    if all(INTEGER.fullmatch(name) for name in distinct):
+        distinct.sort(key=int)
+    return tuple(distinct)
+
+
+def some(items: Iterable[object]) -> str:
+    """The first few, and how many more."""
+    listed = [str(item) for item in items]
+    more = len(listed) - EXAMPLES
+    return ", ".join(listed[:EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _no_values(origin: Path, rows: Sequence[Row], values: Sequence[str], what: str) -> list[str]:
+    """Notices of names that may stand for a missing value: they are text, and stay what they are.
+
+    Raises DataError for NaN and infinity among numbers, where they are no names.
+    """
+    distinct = set(values)
+    odd = {value for value in distinct if NOT_FINITE.fullmatch(value)}
+    if odd and all(NUMBER.fullmatch(value) for value in distinct - odd):
+        bare = [row.where for row, value in zip(rows, values, strict=True) if value in odd]
+        raise DataError(
+            f"{len(bare):,} of {len(rows):,} pictures of {origin} have the {what} "
+            f"{some(sorted(odd))} among numbers ({some(bare)})",
+            expected="a number for each",
+            remedy="Complete them, or leave them out.",
+        )
+    doubtful = sorted(value for value in distinct if value.casefold() in NO_VALUE)
+    first = {value: rows[values.index(value)].where for value in doubtful}
+    return [
+        f"{value!r} is taken for a {what} ({values.count(value):,} pictures, the first in "
+        f"{first[value]}): if it stands for a missing one, complete these rows or leave them out"
+        for value in doubtful
+    ]
+
+
+def _each_id_once(rows: Sequence[Row]) -> None:
+    seen: dict[str, Row] = {}
+    again = [(seen[row.id], row) for row in rows if seen.setdefault(row.id, row) is not row]
+    if not again:
+        return
+    first, second = again[0]
+    equal = first[:5] == second[:5]
+    raise DataError(
+        f"the id {first.id!r} stands twice, in {first.where} and {second.where}"
+        + (" (equal rows)" if equal else "")
+        + (f"; so do {len(again) - 1:,} other rows" if len(again) > 1 else ""),
+        expected="each id once",
+        remedy="Remove one of the rows."
+        if equal
+        else "Remove the wrong row, or give the second picture an id of its own.",
+    )
+
+
+def _split(row: Row) -> str | None:
+    if not row.split:
+        return None
+    known = SPLIT_WORDS.get(row.split.casefold())
+    if known is None:
+        raise DataError(
+            f"the split {row.split!r} in {row.where}",
+            expected=f"one of {', '.join(SPLITS)}",
+            remedy=did_you_mean(row.split, SPLIT_WORDS),
+        )
+    return known
+
+
+def _column(
+    origin: Path, rows: Sequence[Row], values: list[str | None], what: str
+) -> tuple[str, ...] | None:
+    given = [value for value in values if value is not None]
+    if len(given) == len(values):
+        return tuple(given)
+    if given:
+        bare = [row.where for row, value in zip(rows, values, strict=True) if value is None]
+        raise DataError(
+            f"{len(bare):,} of {len(rows):,} pictures of {origin} have no {what} ({some(bare)})",
+            expected=f"a {what} for each picture, or for none",
+            remedy="Complete the column."
+            + (" data.group_by=null ignores it." if what == "group" else ""),
+        )
+    return None
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    folded: dict[object, list[str]] = defaultdict(list)
+    for name in classes:
+        number = NUMBER.fullmatch(name)
+        folded[float(name) if number else " ".join(name.casefold().split())].append(name)
+    twins = [" and ".join(map(repr, names)) for names in folded.values() if len(names) > 1]
+    if not twins:
+        return []
+    return [f"classes that differ only in case, spaces or the form of a number: {some(twins)}"]

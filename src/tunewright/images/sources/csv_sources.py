@@ -1,0 +1,178 @@
+"""Sources that a CSV file describes: competitions, index.csv beside pictures or in a zip."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tunewright.errors import DataError, did_you_mean
+from tunewright.images.image_table import ImageTable
+from tunewright.images.sources.archive import Shelf, open_shelf
+from tunewright.images.sources.build_table import Naming, Row, some, table_of
+from tunewright.images.sources.csv_rows import CsvRows, read_csv
+from tunewright.images.sources.file_matching import places_of, shelves_beside
+
+INDEX = "index.csv"
+TRAIN = ("train.csv", "train_labels.csv")
+OTHERS = {"valid": ("valid", "val", "validation", "dev"), "test": ("test", "testing")}
+"""What the tables of other splits may be called; `_labels` may follow, as for train."""
+MAPPING = "category_mapping.csv"
+FILE = ("image_id", "filename", "file")
+LABEL = ("label", "category_id")
+AUTO_GROUP = ("group", "camera_id", "track_id")
+READABLE = ("english_name", "name", "class", "chinese_name")
+
+
+def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
+    """`train.csv` (image_id, label) or `train_labels.csv` (filename, category_id) with `train/`.
+
+    A valid.csv (val, validation, dev) or test.csv that has labels too gives these splits, with or
+    without `_labels` in its name. `category_mapping.csv` names the classes.
+    """
+    name = next(name for name in TRAIN if (folder / name).is_file())
+    files = {"train": folder / name}
+    for split, names in OTHERS.items():
+        every = (folder / f"{name}{end}.csv" for name in names for end in ("", "_labels"))
+        there = [file for file in every if file.is_file() and read_csv(file).one_of(LABEL)]
+        if len(there) > 1:
+            raise DataError(
+                f"{folder} has {' and '.join(file.name for file in there)}",
+                expected=f"one table of {split}",
+                remedy="Move or rename the other.",
+            )
+        if there:
+            files[split] = there[0]
+    rows: list[Row] = []
+    readable: dict[str, str] = {}
+    for split, file in files.items():
+        table = read_csv(file)
+        shelves = shelves_beside(file, _beside(file, labelled))
+        alone = len(files) == 1
+        rows += _rows(table, shelves, labelled, group_by, None if alone else split)
+        readable |= _readable(table)
+    naming = _naming(folder / MAPPING, [row.label for row in rows], readable)
+    return table_of(folder, rows, labelled=labelled, naming=naming)
+
+
+def read_index(place: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
+    """`index.csv` (file, label, and maybe class and split) of a folder or a zip.
+
+    The pictures lie in the folder, in a zip beside the table, or in the zip itself.
+    """
+    if place.is_dir():
+        table = read_csv(place / INDEX)
+        rows = _rows(table, shelves_beside(place / INDEX, ("images",)), labelled, group_by)
+        return _indexed(place, table, rows, labelled)
+    inside = [shelf for shelf in _with_wrapped(open_shelf(place)) if INDEX in shelf.names]
+    if inside:
+        table = read_csv(place / (inside[0].prefix + INDEX), inside[0].content(INDEX))
+    else:
+        table = read_csv(place.parent / INDEX)
+    shelves = inside or _with_wrapped(open_shelf(place))
+    return _indexed(place, table, _rows(table, shelves, labelled, group_by), labelled)
+
+
+def read_listed(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
+    """Any CSV file with a column of pictures; the ids are the cells of that column, in order."""
+    table = read_csv(file)
+    rows = _rows(table, shelves_beside(file, _beside(file, labelled)), labelled, group_by)
+    naming = _naming(file.parent / MAPPING, [row.label for row in rows], _readable(table))
+    return table_of(file, rows, labelled=labelled, naming=naming)
+
+
+def _beside(table: Path, labelled: bool) -> tuple[str, ...]:
+    """Folders where the pictures of a table may lie: train_labels.csv means those of train."""
+    stem = table.stem.removesuffix("_labels")
+    return (stem, f"{stem}_images", "train" if labelled else "test", "images")
+
+
+def _with_wrapped(shelf: Shelf) -> Iterator[Shelf]:
+    yield shelf
+    if (inner := shelf.unwrapped()) is not shelf:
+        yield inner
+
+
+def _indexed(place: Path, table: CsvRows, rows: Sequence[Row], labelled: bool) -> ImageTable:
+    return table_of(place, rows, labelled=labelled, naming=Naming(names=_readable(table)))
+
+
+def _rows(
+    table: CsvRows,
+    shelves: Iterable[Shelf],
+    labelled: bool,
+    group_by: str | None,
+    split: str | None = None,
+) -> list[Row]:
+    ids = table.raw(table.need(FILE, "pictures"))
+    empty = [line for name, line in zip(ids, table.lines, strict=True) if not name.strip()]
+    if empty:
+        raise DataError(
+            f"{len(empty):,} rows of {table.file} name no picture (lines {some(empty)})",
+            expected="an id in each row",
+        )
+    labels = table.column(table.need(LABEL, "labels") if labelled else None)
+    splits = table.column("split" if labelled and "split" in table.columns else None)
+    groups = table.column(_group_column(table, group_by) if labelled else None)
+    places = places_of(ids, table.file, shelves)
+    if split is not None:
+        splits = [split] * len(ids)
+    columns = zip(ids, places, labels, splits, groups, table.lines, strict=True)
+    return [
+        Row(name, place, label, part, group, table.file, line)
+        for name, place, label, part, group, line in columns
+    ]
+
+
+def _group_column(table: CsvRows, group_by: str | None) -> str | None:
+    if group_by == "auto":
+        return table.one_of(AUTO_GROUP)
+    if group_by is not None and group_by not in table.columns:
+        raise DataError(
+            f"data.group_by = {group_by!r}, and {table.file} has no such column",
+            expected=f"one of {', '.join(table.columns)}, or null",
+            remedy=did_you_mean(group_by, table.columns),
+        )
+    return group_by
+
+
+def _readable(table: CsvRows) -> dict[str, str]:
+    """Label -> class, where a table has both; two names for one label are refused."""
+    label = table.one_of(LABEL)
+    if "class" not in table.columns or label is None:
+        return {}
+    names: dict[str, str] = {}
+    pairs = zip(table.column(label), table.column("class"), table.lines, strict=True)
+    for key, name, line in pairs:
+        if key and name and names.setdefault(key, name) != name:
+            raise DataError(
+                f"line {line:,} of {table.file} calls the label {key!r} {name!r}",
+                expected=f"{names[key]!r}, as an earlier line does",
+                remedy="Correct the label or the class.",
+            )
+    return names
+
+
+def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str]) -> Naming:
+    """What category_mapping.csv says, by whichever of its columns the labels are of."""
+    if not file.is_file():
+        return Naming(names=readable)
+    mapping = read_csv(file)
+    by_label = mapping.column(mapping.need(("label",), "labels"))
+    by_category = mapping.column(mapping.need(("category_id",), "category ids"))
+    name = mapping.one_of(READABLE)
+    given = {label for label in labels if label}
+    raw = not given <= set(by_label) and given <= set(by_category)
+    keys = [key or "" for key in (by_category if raw else by_label)]
+    unknown = sorted(given - set(keys))
+    if unknown:
+        raise DataError(
+            f"{file} does not know the label {unknown[0]!r}",
+            expected=f"each of {len(given)} labels in its column 'label' or 'category_id'",
+            remedy="Complete the mapping, or remove it.",
+        )
+    titles = zip(keys, mapping.column(name), strict=True)
+    return Naming(
+        known=tuple(filter(None, keys)),
+        names=dict(readable) | {key: title for key, title in titles if title},
+        category_ids={}
+        if raw
+        else {key: other for key, other in zip(keys, by_category, strict=True) if other},
+    )

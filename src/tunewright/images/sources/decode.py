@@ -1,0 +1,200 @@
+"""Pictures in a folder or a zip: read, decoded ahead in threads, and named when broken.
+
+What is stored in the wrong way is put right where that loses nothing: rotation by EXIF, grey,
+palettes, CMYK, transparency (over white). What would have to be guessed is refused.
+"""
+
+import hashlib
+import io
+import os
+import struct
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from PIL import ExifTags, Image
+
+from tunewright.errors import DataError, did_you_mean
+from tunewright.images.sources.archive import UNPACKABLE
+
+T = TypeVar("T")
+DEEP_MODES = ("I", "F")  # 16- and 32-bit grey, which Pillow would clip instead of scaling
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, struct.error)
+"""What Pillow raises for files that it cannot read, depending on their format."""
+Turn = Image.Transpose
+UPRIGHT = {
+    2: Turn.FLIP_LEFT_RIGHT,
+    3: Turn.ROTATE_180,
+    4: Turn.FLIP_TOP_BOTTOM,
+    5: Turn.TRANSPOSE,
+    6: Turn.ROTATE_270,
+    7: Turn.TRANSVERSE,
+    8: Turn.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+
+
+@dataclass(frozen=True)
+class Decoded(Generic[T]):
+    """One file's outcome: a value and the digest of its pixels, or why there is none."""
+
+    name: str
+    digest: bytes = b""
+    value: T | None = None
+    error: DataError | None = None
+
+
+class PictureSource(AbstractContextManager["PictureSource"]):
+    """Pictures by name from a folder or a `.zip`, to be used in a `with` block.
+
+    The block, not the generator of `decode`, owns archive and threads: a generator dropped
+    after an error is closed whenever Python collects it, and joining threads there can deadlock.
+    Raises DataError when the place is missing or no zip.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self.place = Path(place)
+        self._archive: zipfile.ZipFile | None = None
+        self._threads = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._threads)  # starts a thread when one is needed
+        if self.place.is_dir():
+            return
+        try:
+            self._archive = zipfile.ZipFile(self.place)
+        except FileNotFoundError:
+            raise DataError(
+                f"{self.place} does not exist", expected="a folder or a zip of pictures"
+            ) from None
+        except zipfile.BadZipFile:
+            raise DataError(
+                f"{self.place} is no zip, or cut short",
+                expected="a folder or a zip of pictures",
+                remedy="Copy or download it again.",
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        if self._archive is not None:
+            self._archive.close()
+
+    def open(self, name: str) -> Image.Image:
+        """Decode one picture to RGB, upright, with transparency over white.
+
+        Raises DataError, naming the file, for what is missing, empty, broken or too deep.
+        """
+        return rgb(self._read(name), self.place / name)
+
+    def decode(
+        self, names: Sequence[str], prepare: Callable[[Image.Image], T]
+    ) -> Iterator[Decoded[T]]:
+        """Yield every picture's `prepare(picture)` in order, decoded ahead on all cores.
+
+        A file that cannot be used yields its error instead; the caller decides.
+        """
+
+        def one(name: str) -> Decoded[T]:
+            try:
+                picture = self.open(name)
+            except DataError as error:
+                return Decoded(name, error=error)
+            digest = hashlib.blake2b(picture.tobytes(), digest_size=16)
+            digest.update(repr(picture.size).encode())
+            return Decoded(name, digest.digest(), prepare(picture))
+
+        ahead: deque[Future[Decoded[T]]] = deque()
+        for name in names:
+            ahead.append(self._pool.submit(one, name))
+            if len(ahead) > 4 * self._threads:  # bounds the memory of pictures in waiting
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+    def _read(self, name: str) -> bytes:
+        try:
+            if self._archive is not None:
+                return self._archive.read(str(PurePosixPath(name)))
+            return (self.place / name).read_bytes()
+        except (KeyError, OSError):
+            raise DataError(
+                f"{self.place} has no readable {name!r}",
+                expected="every file of the table",
+                remedy=did_you_mean(name, self._names())
+                or "Check the path, or skip such files with skip_bad=true.",
+            ) from None
+        except UNPACKABLE as error:
+            raise DataError(
+                f"{name!r} in {self.place} cannot be unpacked ({error})",
+                remedy="Copy the archive again, or skip such files with skip_bad=true.",
+            ) from None
+
+    def _names(self) -> list[str]:
+        if self._archive is not None:
+            return self._archive.namelist()
+        return [path.name for path in self.place.iterdir()]
+
+
+def rgb(content: bytes, name: object) -> Image.Image:
+    """Decode the bytes of a picture file to RGB, upright, with transparency over white.
+
+    name: of the file, for messages. Raises DataError for what is empty, cut short, no picture,
+    deeper than 8 bits in a single channel, or so large that it may be a decompression bomb.
+    """
+    if not content:
+        raise DataError(
+            f"{name} is empty",
+            remedy="Copy the file again, or skip such files with skip_bad=true.",
+        )
+    try:
+        picture = Image.open(io.BytesIO(content))
+        deep = picture.mode.partition(";")[0] in DEEP_MODES
+        if not deep:
+            return _plain(_upright(picture))
+    except BROKEN as error:
+        raise DataError(
+            f"{name} is no readable picture ({error or type(error).__name__})",
+            remedy="Replace the file, or skip such files with skip_bad=true.",
+        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(
+            f"{name} is too large ({error})",
+            expected=f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels",
+            remedy="Scale it down, or skip such files with skip_bad=true.",
+        ) from None
+    raise DataError(
+        f"{name} has {picture.mode} pixels",
+        expected="8 bits a channel",
+        remedy="Convert it, choosing which values become black and white, or skip such "
+        "files with skip_bad=true.",
+    )
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; Pillow's own `exif_transpose` copies also what is upright."""
+    picture.load()  # turns a TIFF, and then its EXIF no longer asks for it
+    try:
+        turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*BROKEN, TypeError):
+        return picture  # EXIF beyond repair turns nothing, as in every viewer
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    if "transparency" not in picture.info and "A" not in picture.getbands():
+        return picture.convert("RGB")
+    over = picture.convert("RGBA")
+    white = Image.new("RGBA", over.size, "white")
+    return Image.alpha_composite(white, over).convert("RGB")

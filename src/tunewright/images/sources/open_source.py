@@ -1,0 +1,189 @@
+"""Opening a source of pictures, whatever it is: class folders, CSV, manifest, zip, index."""
+
+from collections import Counter
+from pathlib import Path
+
+from tunewright.errors import DataError
+from tunewright.images.image_table import ImageTable
+from tunewright.images.sources.archive import Shelf, is_picture, open_shelf, suffix_of
+from tunewright.images.sources.build_table import SPLIT_WORDS, Naming, Row, some, table_of
+from tunewright.images.sources.csv_sources import (
+    INDEX,
+    TRAIN,
+    read_competition,
+    read_index,
+    read_listed,
+)
+from tunewright.images.sources.jsonl_manifest import manifest_in, read_manifest
+from tunewright.images.sources.split_folders import Layout, layout_of
+
+RECOGNISED = (
+    "class folders (train/CLASS/*.jpg with valid/ and test/, CLASS/train/*.jpg, or CLASS/*.jpg); "
+    "index.csv (file, label, and maybe class and split) with pictures or a zip beside it, or in a "
+    "zip; train.csv (image_id, label) or train_labels.csv (filename, category_id) with train/; "
+    "manifest*.jsonl"
+)
+BESIDE = (".csv", ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
+"""Suffixes that nobody takes for a picture; others are told when they are left out."""
+
+
+def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "auto") -> ImageTable:
+    """Find out what lies at `place` and list its pictures; nothing is decoded.
+
+    labelled: false for pictures to predict: those that a CSV file or a manifest lists, in its
+    order, or all in a folder or zip in natural order; of a competition's folder, those in test/.
+    group_by: the column, or key of `meta`, that says which pictures belong together; `auto` or
+    None. Raises DataError with what is recognised and what was found.
+    """
+    place = place.expanduser().absolute()
+    if not place.exists():
+        raise DataError(f"{place} does not exist", expected=RECOGNISED, remedy="Check the path.")
+    table = _open(place, labelled, group_by)
+    if labelled and len(table.classes) < 2:
+        raise DataError(
+            f"{place} has one class only ({table.classes[0]!r})",
+            expected="at least two",
+            remedy=f"If the classes lie one level below, use data.dir={place / table.classes[0]}.",
+        )
+    return table
+
+
+def _open(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
+    if place.is_file():
+        return _open_file(place, labelled, group_by)
+    if (manifest := manifest_in(place)) is not None:
+        return read_manifest(manifest, labelled=labelled, group_by=group_by)
+    if not labelled and (place / "test.csv").is_file():
+        return read_listed(place / "test.csv", labelled=False, group_by=group_by)
+    if (place / INDEX).is_file():
+        return read_index(place, labelled=labelled, group_by=group_by)
+    if any((place / name).is_file() for name in TRAIN):
+        if not labelled and (place / "test").is_dir():
+            return _all_pictures(open_shelf(place / "test"))
+        return read_competition(place, labelled=labelled, group_by=group_by)
+    shelf = open_shelf(place)
+    if not labelled:
+        return _all_pictures(shelf)
+    only_zips = [name for name in shelf.names if suffix_of(name) == ".zip"]
+    if len(only_zips) == 1 and not shelf.pictures:
+        return _open_file(place / only_zips[0], labelled, group_by)
+    return _class_folders(shelf, group_by)
+
+
+def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
+    kind = suffix_of(place.name)
+    if kind == ".jsonl":
+        return read_manifest(place, labelled=labelled, group_by=group_by)
+    if kind == ".csv" and place.name == INDEX:
+        return read_index(place.parent, labelled=labelled, group_by=group_by)
+    if kind == ".csv":
+        return read_listed(place, labelled=labelled, group_by=group_by)
+    if kind != ".zip":
+        raise DataError(f"{place} is a {kind or 'nameless'} file", expected=RECOGNISED)
+    shelf = open_shelf(place)
+    if INDEX in shelf.names or INDEX in shelf.unwrapped().names:
+        return read_index(place, labelled=labelled, group_by=group_by)
+    if not labelled:
+        return _all_pictures(shelf)
+    if (place.parent / INDEX).is_file():
+        return read_index(place, labelled=labelled, group_by=group_by)
+    inner = shelf.unwrapped()
+    if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # no wrapping: train/ and nothing else
+        inner = shelf
+    return _class_folders(inner, group_by)
+
+
+def _all_pictures(shelf: Shelf) -> ImageTable:
+    rows = [Row(name, shelf.at(name)) for name in shelf.pictures]
+    if not rows:
+        raise DataError(
+            f"{shelf.place} holds no pictures, but {_contents(shelf)}",
+            expected="files such as .jpg or .png, a CSV file with a column image_id, or a manifest",
+        )
+    return table_of(shelf.place, rows, labelled=False, notices=_left_out(shelf))
+
+
+def _class_folders(shelf: Shelf, group_by: str | None) -> ImageTable:
+    if group_by not in (None, "auto"):
+        raise DataError(
+            f"data.group_by = {group_by!r}",
+            expected="null: class folders say nothing of groups",
+            where=str(shelf.place),
+            remedy="Describe the pictures by an index.csv with such a column.",
+        )
+    for name in shelf.names:
+        if name.casefold() in SPLIT_WORDS:
+            raise DataError(
+                f"{shelf.at(name)} is no folder, or a link to nothing",
+                expected="class folders in it, as in train",
+                remedy="Mend the link, or remove it.",
+            )
+    layout = layout_of(shelf)
+    inside = layout.shelf.prefix.removeprefix(shelf.prefix)
+    rows, bare = [], []
+    for name in shelf.pictures:
+        folders = name.removeprefix(inside).split("/")[:-1]
+        found = layout.read(folders) if name.startswith(inside) else None
+        if found is None:
+            bare.append(name)
+        else:
+            rows.append(Row(name, shelf.at(name), *found))
+    if not rows or (layout.splits and not any(row.split == "train" for row in rows)):
+        raise _unrecognised(shelf)
+    notices = [*_left_out(shelf), *layout.notices]
+    if bare:
+        notices.append(
+            f"{len(bare):,} pictures lie outside the class folders and are left out ({some(bare)})"
+        )
+    split_of = {row.split for row in rows}
+    idle = [name for name, split in layout.splits.items() if split not in split_of]
+    if idle:
+        notices.append(f"no pictures in class folders: {some(f'{name}/' for name in idle)}")
+    naming = Naming(known=tuple(_empty_folders(layout)))
+    return table_of(shelf.place, rows, labelled=True, naming=naming, notices=notices)
+
+
+def _empty_folders(layout: Layout) -> set[str]:
+    """Class folders without any file: classes that somebody has thought of."""
+    filled: set[str] = set()
+    for folder in {name.rpartition("/")[0] for name in layout.shelf.names}:
+        parts = folder.split("/")
+        filled |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+    empty = (folder.split("/") for folder in layout.shelf.folders if folder not in filled)
+    found = ((layout.read(parts), layout.read(parts[:-1])) for parts in empty)
+    return {here[0] for here, above in found if here is not None and above is None}
+
+
+def _left_out(shelf: Shelf) -> list[str]:
+    """Files that may have been meant as pictures, and links that were not followed."""
+    others = [name for name in shelf.names if not is_picture(name)]
+    strange = [name for name in others if suffix_of(name) not in BESIDE]
+    notices = []
+    if strange:
+        notices.append(
+            f"{len(strange):,} files that are no known kind of picture are left out "
+            f"({some(strange)})"
+        )
+    if shelf.circles:
+        notices.append(
+            f"{len(shelf.circles):,} links to a folder that they lie in are left out "
+            f"({some(shelf.circles)})"
+        )
+    return notices
+
+
+def _unrecognised(shelf: Shelf) -> DataError:
+    return DataError(
+        f"{shelf.place} is no source of labelled pictures: found {_contents(shelf)}",
+        expected=RECOGNISED,
+    )
+
+
+def _contents(shelf: Shelf) -> str:
+    """What lies at the top, and how many files of which kinds."""
+    if not shelf.names:
+        return "nothing"
+    tops = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in shelf.names)
+    kinds = Counter(suffix_of(name) or "no suffix" for name in shelf.names)
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4))
+    return f"{some(tops)} ({counted})"

@@ -1,0 +1,98 @@
+"""Reading pictures by their place, from files and from as many zips as there are."""
+
+import os
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tunewright.errors import DataError
+from tunewright.images.image_table import Place
+from tunewright.images.sources.archive import UNPACKABLE
+from tunewright.images.sources.decode import rgb
+
+SKIP = "or skip such files with skip_bad=true"
+
+
+class Reader:
+    """Bytes and pictures of places, for any number of threads and processes.
+
+    Each process opens each zip once: a descriptor that two share has one position for both.
+    It may be pickled, and travels without what is open.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._archives: dict[Path, zipfile.ZipFile] = {}
+        self._process = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Reader.__init__(self)
+
+    def content(self, place: Place) -> bytes:
+        """The bytes of a picture's file; DataError for what is missing or cannot be unpacked."""
+        try:
+            if place.member is None:
+                return place.file.read_bytes()
+            return self._archive(place.file).read(place.member)
+        except (KeyError, OSError) as error:
+            if isinstance(error, KeyError):
+                why = "there is no such file in it"
+            else:
+                why = error.strerror or str(error)
+            raise DataError(
+                f"{place} cannot be read ({why})", remedy=f"Check the path, {SKIP}."
+            ) from None
+        except UNPACKABLE as error:
+            raise DataError(
+                f"{place} cannot be unpacked ({error})", remedy=f"Copy the archive again, {SKIP}."
+            ) from None
+
+    def picture(self, place: Place) -> Image.Image:
+        """The picture as RGB, upright, cut to its box; DataError as `pictures.rgb` raises."""
+        return cut(rgb(self.content(place), place), place)
+
+    def close(self) -> None:
+        """Close the zips that this process opened; a later read opens them again."""
+        with self._lock:
+            if self._process == os.getpid():
+                for archive in self._archives.values():
+                    archive.close()
+            self._archives.clear()
+
+    def _archive(self, file: Path) -> zipfile.ZipFile:
+        with self._lock:
+            if self._process != os.getpid():  # forked: what is open belongs to the parent
+                self._process, self._archives = os.getpid(), {}
+            if file not in self._archives:
+                self._archives[file] = zipfile.ZipFile(file)
+            return self._archives[file]
+
+
+def cut(picture: Image.Image, place: Place) -> Image.Image:
+    """The part of an upright picture that its place names, rounded outwards to whole pixels.
+
+    Raises DataError when nothing of the box lies on the picture.
+    """
+    if place.box is None:
+        return picture
+    left, top, right, bottom = place.box
+    width, height = picture.size
+    box = (
+        max(0, int(left)),
+        max(0, int(top)),
+        min(width, -int(-right // 1)),
+        min(height, -int(-bottom // 1)),
+    )
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise DataError(
+            f"the box {list(place.box)} of {place} lies outside the picture",
+            expected=f"left, top, right, bottom within {width} x {height} pixels",
+            remedy=f"Correct it, {SKIP}.",
+        )
+    return picture.crop(box)

@@ -1,0 +1,84 @@
+"""Work on many items at once, results in order, memory bounded."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from statistics import median
+from typing import TypeVar
+
+from tunewright.runs.machine.free_cores import cores
+
+T = TypeVar("T")
+R = TypeVar("R")
+CHUNK = 16  # items a thread takes at once: handing over costs as much as decoding a thumbnail
+AHEAD = 4  # chunks in waiting for each thread
+TRIED = 8
+SHORT_SECONDS = 2.5e-4
+"""Below it, two threads wait for the interpreter longer than they work side by side."""
+ENOUGH_SECONDS = 0.05
+
+
+def in_threads(
+    work: Callable[[T], R],
+    items: Sequence[T],
+    take: Callable[[int, R], object],
+    *,
+    threads: int | None = None,
+    chunk: int = CHUNK,
+) -> None:
+    """Call `take(i, work(items[i]))` in order of i; `work` runs in threads, `take` in this one.
+
+    threads: as many as are useful unless given; one is this thread. chunk: items a thread takes
+    at once; 1 where each is large, for AHEAD chunks a thread are in memory. An exception of
+    either ends the rest. Threads, since Pillow, zlib and hashlib let go of the interpreter while
+    they work.
+    """
+
+    def one(number: int) -> None:
+        take(number, work(items[number]))
+
+    begun = 0
+    if threads is None:
+        seconds = tried(one, len(items))
+        begun, threads = len(seconds), useful_threads(seconds)
+    if threads == 1:
+        for number in range(begun, len(items)):
+            one(number)
+        return
+    chunks = deque(range(begun, len(items), chunk))
+    waiting: deque[tuple[int, Future[list[R]]]] = deque()
+
+    def some(at: int) -> list[R]:
+        return [work(item) for item in items[at : at + chunk]]
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        while chunks or waiting:
+            while chunks and len(waiting) < AHEAD * threads:
+                at = chunks.popleft()
+                waiting.append((at, pool.submit(some, at)))
+            at, future = waiting.popleft()
+            for number, result in enumerate(future.result(), start=at):
+                take(number, result)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def tried(work: Callable[[int], object], items: int) -> list[float]:
+    """The seconds that `work` takes for the first few items, one by one, done in this thread."""
+    seconds: list[float] = []
+    while len(seconds) < min(TRIED, items) and sum(seconds) < ENOUGH_SECONDS:
+        began = time.perf_counter()
+        work(len(seconds))
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def useful_threads(seconds: Sequence[float]) -> int:
+    """All cores, or one thread where an item takes so little that several are slower.
+
+    seconds: of some items, as `tried` says them. Pictures of up to about 100 pixels a side are
+    decoded in less than what handing the interpreter from thread to thread costs.
+    """
+    return 1 if seconds and median(seconds) < SHORT_SECONDS else cores()

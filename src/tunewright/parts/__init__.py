@@ -1,1 +1,0 @@
-"""Models, losses, metrics and data handling that recipes share."""

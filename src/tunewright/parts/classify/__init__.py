@@ -1,1 +1,0 @@
-"""Batches of pictures to a measured classifier."""

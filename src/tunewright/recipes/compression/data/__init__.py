@@ -1,0 +1,1 @@
+"""Photos, their sizes, the store of their pixels, crops for training."""

@@ -1,0 +1,184 @@
+"""Crops of photographs in batches: which, where and how turned is a pure function of the epoch."""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunewright.errors import DataError
+from tunewright.images.image_table import ImageTable
+from tunewright.images.loading.sampler import Order, generator_of
+from tunewright.images.loading.store import Pixels
+from tunewright.images.sources.reader import Reader
+from tunewright.recipes.compression.data.photo_store import PhotoStore, planes
+
+AHEAD = 2
+"""Batches that are decoded in advance when streaming."""
+CENTRE = 0.5
+
+
+class Photographs(Protocol):
+    """Decoded photographs by their row."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Pixels:
+        """One of them, uint8 [3, height, width], not to be changed."""
+        ...
+
+
+class Cut(NamedTuple):
+    """Which part of which photograph: shares in 0 to 1 of the room that the crop has in it."""
+
+    row: int
+    down: float = CENTRE
+    right: float = CENTRE
+    hflip: bool = False
+    vflip: bool = False
+
+
+class ResidentPhotos:
+    """The photographs of a store; none is read before it is used."""
+
+    def __init__(self, store: PhotoStore) -> None:
+        self._pixels: Pixels = np.load(store.file, mmap_mode="r")
+        self._at = store.at.tolist()
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def __getitem__(self, row: int) -> Pixels:
+        """A view of the mapped file."""
+        start, height, width = self._at[row]
+        flat = self._pixels[start : start + 3 * height * width]
+        return flat.reshape(3, height, width)
+
+
+class StreamedPhotos:
+    """The photographs of a table, decoded each time; DataError for one that cannot be."""
+
+    def __init__(self, table: ImageTable) -> None:
+        self._places, self._reader = table.places, Reader()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, row: int) -> Pixels:
+        """Decoded now."""
+        return planes(self._reader.picture(self._places[row]))
+
+
+class Crops:
+    """Batches of crops [B, 3, crop, crop], float32 in 0 to 1 (a `training.task.Loader`).
+
+    hflip, vflip: how often a crop is mirrored. shuffle: false for the centre of each photograph,
+    as it is, in order, a shorter last batch included. micro_batches: each batch comes in so many
+    parts, which differ by one crop at most. threads: that decode ahead; 0 for photographs that
+    are there already. Raises DataError when a part would have no crop.
+    """
+
+    def __init__(
+        self,
+        photos: Photographs,
+        *,
+        crop: int,
+        batch_size: int,
+        seed: int = 0,
+        crops_per_photo: int = 1,
+        hflip: float = 0.0,
+        vflip: float = 0.0,
+        micro_batches: int = 1,
+        device: torch.device | str = "cpu",
+        shuffle: bool = True,
+        threads: int = 0,
+    ) -> None:
+        rows = torch.arange(len(photos)).repeat(crops_per_photo)
+        self.order = Order(
+            rows, batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=shuffle
+        )
+        if not 1 <= micro_batches <= self.order.batch_size:
+            raise DataError(
+                f"batches of {self.order.batch_size:,} crops in {micro_batches:,} micro-batches",
+                expected="at least one crop in each",
+                remedy="Lower training.accumulate, or raise data.crops_per_photo.",
+            )
+        self.photos, self.crop, self.shuffle = photos, crop, shuffle
+        self.hflip, self.vflip, self.micro_batches = hflip, vflip, micro_batches
+        self.device, self.threads = torch.device(device), threads
+        # Owned by this object, not by a generator: dropped after an error, that one is closed
+        # whenever Python collects it, and joining threads there can deadlock.
+        self._pool = ThreadPoolExecutor(threads) if threads else None
+
+    def __len__(self) -> int:
+        """Micro-batches in an epoch."""
+        return len(self.order) * self.micro_batches
+
+    def epoch(self, epoch: int) -> Iterator[Tensor]:
+        """The crops of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
+        for crops in self._gathered(self._cuts(epoch)):
+            for part in crops.tensor_split(self.micro_batches):
+                yield part.to(self.device, non_blocking=True).div(255.0)  # float32, in one pass
+
+    def _cuts(self, epoch: int) -> Iterator[list[Cut]]:
+        generator = generator_of(self.order.seed, epoch, "augment")
+        for batch in self.order.epoch(epoch):
+            rows = batch.tolist()
+            if not self.shuffle:
+                yield [Cut(row) for row in rows]
+                continue
+            drawn = torch.rand(len(rows), 4, generator=generator, dtype=torch.float64).tolist()
+            yield [
+                Cut(row, down, right, across < self.hflip, over < self.vflip)
+                for row, (down, right, across, over) in zip(rows, drawn, strict=True)
+            ]
+
+    def _gathered(self, batches: Iterator[list[Cut]]) -> Iterator[Tensor]:
+        """The crops of each batch: uint8 [B, 3, crop, crop], in memory that a GPU copies from."""
+        if self._pool is None:
+            for cuts in batches:
+                yield self._together([self._one(at) for at in cuts])
+            return
+        ahead: deque[list[Future[Pixels]]] = deque()
+        try:
+            for cuts in batches:
+                ahead.append([self._pool.submit(self._one, at) for at in cuts])
+                if len(ahead) > AHEAD:
+                    yield self._together([future.result() for future in ahead.popleft()])
+            while ahead:
+                yield self._together([future.result() for future in ahead.popleft()])
+        finally:  # an epoch that was broken off
+            for future in (future for futures in ahead for future in futures):
+                future.cancel()
+
+    def _one(self, at: Cut) -> Pixels:
+        part = cut(self.photos[at.row], at, self.crop)
+        return part if self._pool is None else part.copy()  # lets go of the photograph
+
+    def _together(self, crops: Sequence[Pixels]) -> Tensor:
+        shape = (len(crops), 3, self.crop, self.crop)
+        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        into = batch.numpy()
+        for row, pixels in enumerate(crops):
+            into[row] = pixels
+        return batch
+
+
+def cut(photo: Pixels, at: Cut, crop: int) -> Pixels:
+    """A part of a photograph [3, H, W]: uint8 [3, crop, crop], mostly a view.
+
+    What is smaller than the crop is mirrored at its edges first, as often as need be.
+    """
+    _, height, width = photo.shape
+    top = math.floor(at.down * (max(height - crop, 0) + 1))
+    left = math.floor(at.right * (max(width - crop, 0) + 1))
+    part = photo[:, top : top + crop, left : left + crop]
+    if min(height, width) < crop:
+        missing = [crop - side for side in part.shape[1:]]
+        edges = [(0, 0), *((gap // 2, gap - gap // 2) for gap in missing)]
+        part = np.pad(part, edges, mode="symmetric")
+    return part[:, :: -1 if at.vflip else 1, :: -1 if at.hflip else 1]

@@ -1,0 +1,62 @@
+"""How large photographs are, from their headers; read once for each content."""
+
+import contextlib
+import io
+from collections.abc import MutableMapping
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from PIL import Image
+
+from tunewright.errors import DataError, NotWritten
+from tunewright.images.dataset.unreadable import content_folder
+from tunewright.images.image_table import ImageTable, Indices, Place
+from tunewright.images.sources.decode import BROKEN
+from tunewright.images.sources.reader import Reader
+from tunewright.images.thread_map import in_threads
+from tunewright.runs.atomic import read_json, write_json
+
+FILE = "sizes.json"
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+def photo_sizes(table: ImageTable) -> Indices:
+    """Width and height in pixels as stored, before EXIF turns them: int64 [N, 2].
+
+    0 for what has no readable header: decoding says why.
+    """
+    whole = table.whole or table
+    if (found := _KNOWN.get(whole)) is None:
+        found = _KNOWN[whole] = _looked_up(whole)
+    return found if table.whole_rows is None else found[table.whole_rows]
+
+
+_KNOWN: MutableMapping[ImageTable, Indices] = WeakKeyDictionary()
+"""By table, for as long as it lives."""
+
+
+def _looked_up(table: ImageTable) -> Indices:
+    file = content_folder(table) / FILE
+    stored = read_json(file)
+    if stored is not None and len(stored["sizes"]) == len(table):
+        return np.array(stored["sizes"], dtype=np.int64)
+    sizes = np.zeros((len(table), 2), dtype=np.int64)
+    reader = Reader()
+
+    def take(row: int, size: tuple[int, int]) -> None:
+        sizes[row] = size
+
+    with contextlib.closing(reader):
+        in_threads(lambda place: _size(reader, place), table.places, take)
+    with contextlib.suppress(NotWritten):  # kept to save time, needed by nobody
+        write_json(file, {"sizes": sizes.tolist()})
+    return sizes
+
+
+def _size(reader: Reader, place: Place) -> tuple[int, int]:
+    try:
+        content = place.file if place.member is None else io.BytesIO(reader.content(place))
+        with Image.open(content) as picture:
+            return picture.size
+    except (*BROKEN, *BOMBS, DataError):
+        return 0, 0

@@ -1,0 +1,1 @@
+"""Rate and distortion through real files, beside classical codecs and published curves."""

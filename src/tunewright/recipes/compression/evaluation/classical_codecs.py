@@ -1,0 +1,209 @@
+"""JPEG, WebP and AVIF on the same pictures: what a learned codec must beat."""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from PIL import Image, features
+from PIL import __version__ as PILLOW
+
+from tunewright.errors import NotWritten
+from tunewright.images.thread_map import in_threads
+from tunewright.recipes.compression.evaluation.fidelity import Fidelity, Picture, fidelity
+from tunewright.runs.atomic import read_json, write_json
+from tunewright.runs.machine.free_cores import cores
+
+
+@dataclass(frozen=True)
+class Classical:
+    """A codec of Pillow's and the qualities at which it is measured, rising.
+
+    feature: what Pillow must have been built with. options: beside the quality. All three halve
+    the resolution of colours (4:2:0), as they do unless they are told otherwise.
+    """
+
+    name: str
+    feature: str
+    qualities: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def settings(self) -> str:
+        """As it is told beside the figures."""
+        said = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"Pillow {PILLOW}, 4:2:0, {said}"
+
+
+CLASSICAL = (
+    Classical(
+        "jpeg",
+        "jpg",
+        (2, 5, 10, 20, 35, 55, 75, 88),
+        {"optimize": True, "progressive": True},
+    ),
+    Classical("webp", "webp", (1, 15, 40, 65, 85, 95), {"method": 6}),
+    Classical("avif", "avif", (5, 15, 30, 45, 60, 75, 88), {"speed": 6}),
+)
+
+
+def available() -> tuple[Classical, ...]:
+    """Those that this Pillow can write."""
+    return tuple(codec for codec in CLASSICAL if features.check(codec.feature))
+
+
+@dataclass(frozen=True)
+class Coded:
+    """One picture by one codec at one quality: bits per pixel and how near it is."""
+
+    bpp: float
+    fidelity: Fidelity
+
+
+def code(picture: Picture, codec: Classical, quality: int) -> Coded:
+    """Write a picture into memory and read it back; OSError where the codec cannot."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, codec.name, quality=quality, **codec.options)
+    height, width = picture.shape[:2]
+    with Image.open(io.BytesIO(file.getvalue())) as image:
+        decoded = np.asarray(image.convert("RGB"))
+    return Coded(8.0 * len(file.getvalue()) / (height * width), fidelity(picture, decoded))
+
+
+class Curves:
+    """The curves of the classical codecs over pictures that come one after the other.
+
+    A codec that cannot write one of the pictures is left out, with a notice in `notes`. keep: a
+    folder where figures of pictures are kept for the next evaluation; None keeps none.
+    """
+
+    def __init__(
+        self, codecs: Sequence[Classical] | None = None, *, keep: Path | None = None
+    ) -> None:
+        chosen = available() if codecs is None else codecs
+        self._keep = keep
+        self._codecs = {codec.name: codec for codec in chosen}
+        self._coded: dict[str, dict[int, list[Coded]]] = {
+            name: {quality: [] for quality in codec.qualities}
+            for name, codec in self._codecs.items()
+        }
+        self.notes: list[str] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The codecs that are measured."""
+        return tuple(self._codecs)
+
+    def add(self, picture: Picture, name: str = "a picture") -> None:
+        """Measure one more picture, in threads."""
+        kept = KeptFigures(picture, self._keep)
+        jobs: list[tuple[Classical, int]] = []
+        for wanted in self._codecs.values():
+            for quality in wanted.qualities:
+                known = kept.get(_named(wanted, quality))
+                if known is None:
+                    jobs.append((wanted, quality))
+                else:
+                    self._coded[wanted.name][quality].append(Coded(*known))
+        failed: dict[str, str] = {}
+        made: dict[str, tuple[float, Fidelity]] = {}
+
+        def one(job: tuple[Classical, int]) -> Coded | Exception:
+            try:
+                return code(picture, *job)
+            except (OSError, ValueError) as error:  # sides over the format's own limits
+                return error
+
+        def take(index: int, coded: Coded | Exception) -> None:
+            codec, quality = jobs[index]
+            if isinstance(coded, Coded):
+                self._coded[codec.name][quality].append(coded)
+                made[_named(codec, quality)] = (coded.bpp, coded.fidelity)
+            else:
+                failed[codec.name] = str(coded)
+
+        in_threads(one, jobs, take, threads=cores(), chunk=1)
+        kept.add(made)
+        for codec, why in failed.items():
+            del self._codecs[codec]
+            self.notes.append(f"{codec} is left out: it cannot write {name} ({why})")
+
+    def curves(self) -> dict[str, dict[str, Any]]:
+        """Of each codec `quality`, `bpp`, `psnr` and `ms_ssim`: means over pictures, rate rising.
+
+        `ms_ssim` only where every picture has one. Of two qualities with the same figures the
+        first stays, since tiny pictures hardly differ.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for name, codec in self._codecs.items():
+            rows = [_mean(quality, coded) for quality, coded in self._coded[name].items() if coded]
+            kept: list[dict[str, float]] = []
+            for row in sorted(rows, key=lambda row: row["bpp"]):
+                if all(row["bpp"] != old["bpp"] and row["psnr"] != old["psnr"] for old in kept):
+                    kept.append(row)
+            keys = set.intersection(*map(set, kept)) if kept else set()
+            lists = {key: [row[key] for row in kept] for key in MEASURED if key in keys}
+            if lists:
+                found[name] = {**lists, "settings": codec.settings}
+        return found
+
+
+def _named(codec: Classical, quality: int) -> str:
+    """What was done to a picture: the library and all that it was told."""
+    return f"{codec.name} {features.version(codec.feature)}, quality {quality}, {codec.settings}"
+
+
+MEASURED = ("quality", "bpp", "psnr", "ms_ssim")
+
+
+def _mean(quality: int, coded: Sequence[Coded]) -> dict[str, float]:
+    row = {
+        "quality": quality,
+        "bpp": fmean(one.bpp for one in coded),
+        "psnr": fmean(one.fidelity.psnr for one in coded),
+    }
+    near = [one.fidelity.ms_ssim for one in coded]
+    known = [value for value in near if value is not None]
+    if len(known) == len(near):
+        row["ms_ssim"] = fmean(known)
+    return row
+
+
+VERSION = 2
+"""Of how pictures are compared; figures of another one are measured again."""
+
+
+class KeptFigures:
+    """Bits per pixel and fidelity of one picture, by what was done to it.
+
+    folder: where files lie, one a picture, named for its pixels; None keeps nothing.
+    """
+
+    def __init__(self, picture: Picture, folder: Path | None) -> None:
+        self._file: Path | None = None
+        self._known: dict[str, tuple[float, Fidelity]] = {}
+        if folder is not None:
+            digest = hashlib.blake2b(f"{VERSION} {picture.shape}".encode(), digest_size=16)
+            digest.update(picture.tobytes())
+            self._file = folder / f"{digest.hexdigest()}.json"
+            with contextlib.suppress(OSError):
+                for name, (bpp, psnr, ms_ssim) in (read_json(self._file) or {}).items():
+                    self._known[name] = (bpp, Fidelity(psnr, ms_ssim))
+
+    def get(self, name: str) -> tuple[float, Fidelity] | None:
+        """What is known of it, if anything."""
+        return self._known.get(name)
+
+    def add(self, figures: Mapping[str, tuple[float, Fidelity]]) -> None:
+        """Keep these too; a folder that cannot be written costs time later, and nothing else."""
+        if self._file is None or not figures:
+            return
+        self._known |= figures
+        plain = {name: [bpp, *astuple(near)] for name, (bpp, near) in self._known.items()}
+        with contextlib.suppress(NotWritten):
+            write_json(self._file, plain)

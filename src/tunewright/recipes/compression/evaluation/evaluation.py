@@ -1,0 +1,174 @@
+"""What a trained compressor is worth: real files, decoded again, beside codecs that all know."""
+
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tunewright.errors import ConfigError, DataError
+from tunewright.images.image_table import Place
+from tunewright.images.sources.archive import is_picture, open_shelf
+from tunewright.recipes.compression.codec.trained_compressor import Opened, open_compressor
+from tunewright.recipes.compression.config import CompressionConfig
+from tunewright.recipes.compression.data.photos import open_photos
+from tunewright.recipes.compression.evaluation.classical_codecs import Curves, available
+from tunewright.recipes.compression.evaluation.comparison import baselines, drawn, notes_beside
+from tunewright.recipes.compression.evaluation.measure import Measured, measure
+from tunewright.recipes.compression.lambdas import weight_of
+from tunewright.report.rate_distortion import (
+    MS_SSIM,
+    PSNR,
+    rate_distortion_svg,
+    write_rate_distortion,
+)
+from tunewright.runs.atomic import write_json, write_text
+from tunewright.runs.cache import cache_folder
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.machine.free_cores import cores
+
+OWN, SIDE = 24, 1024
+"""Photographs of the run's own data that are measured, and pixels a side of their middles.
+
+Every training ends with it: it must neither take long nor need more memory than there is.
+"""
+KODAK = re.compile(r"kodim(0[1-9]|1\d|2[0-4])", re.IGNORECASE)
+HEADLINES = ("bpp", "psnr", "ms_ssim")
+"""What stands on top of the JSON, where `bd-rate` reads it, and has intervals."""
+
+
+def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
+    """Measure the run in `path` on its validation photographs; see `evaluate_on`.
+
+    split: valid, or train. Of more than 24 photographs, 24 evenly spaced ones are measured, of
+    large ones the middle, and of classical codecs JPEG alone.
+    """
+    opened = _open(path)
+    name = "valid" if split in (None, "val") else split
+    assert opened.config is not None
+    photos = open_photos(opened.config.data)
+    found = {"train": photos.train, "valid": photos.valid}.get(str(name))
+    if found is None:
+        raise ConfigError(
+            f"split {split!r}",
+            expected="one of train, valid",
+            remedy="tunewright evaluate RUN --data DIR measures it on other pictures.",
+        )
+    rows = sorted({round(row) for row in np.linspace(0, len(found) - 1, min(OWN, len(found)))})
+    pictures = [(found.ids[row], found.places[row]) for row in rows]
+    notes = [f"{len(rows)} of {len(found):,} photographs"] if len(rows) < len(found) else []
+    suffix = "" if split is None else f"-{name}"
+    curves = Curves([codec for codec in available() if codec.name == "jpeg"], keep=_kept())
+    measured = measure(opened, pictures, curves, side=SIDE)
+    return _evaluated(opened, str(name), measured, suffix=suffix, notes=notes)
+
+
+def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str, Any]:
+    """Measure the run in `path` on a folder or zip of pictures, or one picture, in whole files.
+
+    Each is compressed into the bytes of a file, which are decompressed again; PSNR and MS-SSIM
+    are of what comes out, bits per pixel of all bytes. Writes `evaluation.json`,
+    `rate-distortion.html` and `rate-distortion.svg`, with JPEG, WebP and AVIF measured on the same
+    pictures; returns the content of the JSON. Raises DataError for pictures that cannot be coded.
+    """
+    opened = _open(path)
+    curves = Curves(keep=_kept())
+    measured = measure(opened, _listed(data), curves, told=lambda *said: told(said))
+    return _evaluated(opened, data.name, measured, data=data)
+
+
+def _kept() -> Path:
+    """Where figures of classical codecs are kept: they are the same for every run."""
+    return cache_folder() / "classical"
+
+
+def _open(path: Path) -> Opened:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return open_compressor(RunFolder(path), device)
+
+
+def _listed(data: Path) -> list[tuple[str, Place]]:
+    if data.is_file() and is_picture(data.name):
+        return [(data.name, Place(data))]
+    shelf = open_shelf(data)
+    if not shelf.pictures:
+        raise DataError(
+            f"{data} holds no pictures",
+            expected="files such as .png or .jpg, in it or in the folders inside it",
+        )
+    return [(name, shelf.at(name)) for name in shelf.pictures]
+
+
+def _evaluated(
+    opened: Opened,
+    split: str,
+    measured: Measured,
+    *,
+    suffix: str = "",
+    notes: Sequence[str] = (),
+    data: Path | None = None,
+) -> dict[str, Any]:
+    """What was measured as one mapping, written into the run's folder."""
+    folder, config = opened.folder, opened.config
+    assert folder is not None
+    assert config is not None
+    names, means = [row["name"] for row in measured.rows], measured.means
+    result: dict[str, Any] = {
+        "split": split,
+        "images": len(names),
+        "data": None if data is None else str(data),
+        "digest": measured.digest,
+        "model": model_name(config),
+        "lmbda": _lambda(config),
+        "loss": config.loss.type,
+        **{key: means[key] for key in HEADLINES if key in means},
+        "metrics": means,
+        **{
+            f"{key}_interval": list(measured.intervals[key])
+            for key in HEADLINES
+            if key in measured.intervals
+        },
+        "baselines": baselines(means, measured.classical),
+        "device": _device(opened.device),
+        "threads": torch.get_num_threads(),
+        "per_image": measured.rows,
+        "classical": measured.classical,
+        "published": "kodak" if all(KODAK.fullmatch(Path(name).stem) for name in names) else None,
+    }
+    result["notes"] = [*notes, *measured.notes, *notes_beside(result)]
+    result["files"] = [f"evaluation{suffix}.json", *_draw(folder, result, suffix)]
+    write_json(folder.path / f"evaluation{suffix}.json", result)
+    return result
+
+
+def model_name(config: CompressionConfig) -> str:
+    """As it stands in figures: `HPCM-tiny`, `hyperprior-128-192`."""
+    model = config.model
+    if model.type == "hpcm":
+        return f"HPCM-{model.size}"
+    return f"hyperprior-{model.channels}-{model.latent}"
+
+
+def _lambda(config: CompressionConfig) -> float:
+    loss = config.loss
+    return weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).lmbda
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({platform.machine()}, {cores()} cores)"
+
+
+def _draw(folder: RunFolder, result: Mapping[str, Any], suffix: str) -> list[str]:
+    """The plot as a page and as a picture; their names."""
+    page, picture = (folder.path / f"rate-distortion{suffix}.{end}" for end in ("html", "svg"))
+    title = f"{result['split']}, {result['images']} pictures, {result['model']}"
+    curves = drawn(result, "psnr")
+    panels = [(PSNR, curves), (MS_SSIM, drawn(result, "ms_ssim"))]
+    write_rate_distortion(panels, page, title=title)
+    write_text(picture, rate_distortion_svg(curves, axis=PSNR, title=title))
+    return [page.name, picture.name]

@@ -1,0 +1,150 @@
+"""Pictures through whole files and back: what each costs, and what is left of it."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from tunewright.images.image_table import Place
+from tunewright.images.sources.reader import Reader
+from tunewright.recipes.compression.codec.codec import compress_picture, decompress_picture
+from tunewright.recipes.compression.codec.picture_files import Picture, read_picture
+from tunewright.recipes.compression.codec.trained_compressor import Opened
+from tunewright.recipes.compression.evaluation.classical_codecs import Curves
+from tunewright.recipes.compression.evaluation.fidelity import fidelity
+from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
+
+Told = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+TOLD = 5
+"""Streams above their estimates that are named; there may be two for each picture."""
+MEANS = (
+    "bpp",
+    "bpp_estimated",
+    "psnr",
+    "ms_ssim",
+    "ms_ssim_db",
+    "encode_seconds",
+    "decode_seconds",
+)
+WARMING = 512
+"""Pixels a side of what is coded once before anything is timed, at most."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a compressor does to pictures.
+
+    rows: a picture each. means: over pictures, of what each of them has. intervals: of means,
+    95 %, by the bootstrap over pictures. digest: of all pixels. classical: see `Curves.curves`.
+    """
+
+    rows: list[dict[str, Any]]
+    means: dict[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    digest: str
+    classical: dict[str, dict[str, Any]]
+    notes: list[str]
+
+
+def measure(
+    opened: Opened,
+    pictures: Sequence[tuple[str, Place]],
+    curves: Curves,
+    *,
+    side: int | None = None,
+    told: Told | None = None,
+) -> Measured:
+    """Compress, decompress and compare each picture, and let `curves` code it too.
+
+    pictures: names and places. side: of photographs of a training, pixels a side of their
+    middles. Raises DataError for pictures that cannot be read or coded.
+    """
+    reader, digest, metrics = Reader(), hashlib.blake2b(digest_size=16), CompressionMetrics()
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    above: list[str] = []
+    for number, (name, place) in enumerate(pictures):
+        if told is not None:
+            told("compressing, decompressing, comparing", number, len(pictures))
+        picture = _read(reader, place, side)
+        digest.update(np.array(picture.pixels.shape, dtype="<i8").tobytes())
+        digest.update(picture.pixels.tobytes())
+        if number == 0:
+            _warm(opened, picture)
+        row, notices = _measured(opened, name, picture)
+        rows.append(row)
+        notes += picture.notices
+        above += [f"{name}: {notice}" for notice in notices]
+        metrics.update(
+            {key: torch.tensor([row[key]], dtype=torch.float64) for key in MEANS if key in row}
+        )
+        curves.add(picture.pixels, name)
+    reader.close()
+    means = metrics.compute()
+    for key in ("ms_ssim", "ms_ssim_db"):
+        if sum(key in row for row in rows) < len(rows):  # a mean of some would mislead
+            means.pop(key, None)
+    intervals = {key: ends for key in means if (ends := metrics.interval(key)) is not None}
+    classical = curves.curves()
+    notes += above[:TOLD]
+    if len(above) > TOLD:
+        notes.append(f"and {len(above) - TOLD} more streams are above their estimates as much")
+    lossy = sum(name.lower().endswith(JPEG) for name, _ in pictures)
+    if lossy and "jpeg" in classical:
+        notes.append(
+            f"{lossy} of {len(rows)} pictures are JPEG files: written again, they cost JPEG less "
+            "than others would"
+        )
+    return Measured(rows, means, intervals, digest.hexdigest(), classical, notes + curves.notes)
+
+
+def _read(reader: Reader, place: Place, side: int | None) -> Picture:
+    """A picture as it is compressed; with `side` the middle of one as it is trained on."""
+    if side is None and place.member is None:
+        return read_picture(place.file)
+    pixels = np.array(reader.picture(place))
+    if side is not None:
+        down, right = (max(0, length - side) // 2 for length in pixels.shape[:2])
+        pixels = pixels[down : down + side, right : right + side]
+    return Picture(pixels, False, ())
+
+
+def _warm(opened: Opened, picture: Picture) -> None:
+    """Code something once: what is made at the first use is no part of a picture's time."""
+    decompress_picture(
+        opened, compress_picture(opened, picture.pixels[:WARMING, :WARMING], verify=False).data
+    )
+
+
+def _measured(
+    opened: Opened, name: str, picture: Picture
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """One picture's figures, and what is to be said of its file."""
+    pixels = picture.pixels
+    written = compress_picture(opened, pixels, grey=picture.grey, verify=False, name=name)
+    read = decompress_picture(opened, written.data, name=name)  # checks every value it decodes
+    near = fidelity(pixels, read.picture)
+    height, width = pixels.shape[:2]
+    count = height * width
+    row: dict[str, Any] = {
+        "name": name,
+        "width": width,
+        "height": height,
+        "bytes": len(written.data),
+        "bpp": 8 * len(written.data) / count,
+        "bpp_estimated": sum(written.estimated_bits.values()) / count,
+        "psnr": near.psnr,
+        "encode_seconds": written.seconds,
+        "decode_seconds": read.seconds,
+        "decode_coder_seconds": read.coder_seconds,
+        "real_bits": dict(written.real_bits),
+        "estimated_bits": dict(written.estimated_bits),
+    }
+    if near.ms_ssim is not None:
+        row |= {"ms_ssim": near.ms_ssim, "ms_ssim_db": near.ms_ssim_db}
+    return row, written.notices

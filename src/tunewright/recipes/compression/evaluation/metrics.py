@@ -1,0 +1,45 @@
+"""What a compressor scores on a set of pictures: means of what each picture scores."""
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunewright.analysis.score_intervals import RESAMPLES, percentiles, without_width
+from tunewright.training.task import Arrays, Metrics
+
+
+class CompressionMetrics(Metrics):
+    """Scores of single pictures, collected by name; see `CompressionTask.predict`."""
+
+    def __init__(self) -> None:
+        self._passed: dict[str, list[Tensor]] = defaultdict(list)
+
+    def update(self, arrays: Arrays) -> None:
+        """Keep the scores [B] of a batch, where they are."""
+        for name, values in arrays.items():
+            self._passed[name].append(values)
+
+    def compute(self) -> dict[str, float]:
+        """The mean of each score over pictures."""
+        return {name: float(self._values(name).mean()) for name in self._passed}
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The 95 % percentile interval of a mean, by the bootstrap over pictures.
+
+        Source: Efron & Tibshirani 1993, section 13.3. None for fewer than two pictures, and where
+        all score alike, as they do at a bound: their draws show no spread.
+        """
+        if metric not in self._passed:
+            return None
+        values = self._values(metric).numpy()
+        if len(values) < 2:
+            return None
+        rng = np.random.default_rng(0)
+        means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
+        interval = percentiles(np.asarray(means))
+        return None if without_width(interval) else interval
+
+    def _values(self, name: str) -> Tensor:
+        return torch.cat(self._passed[name]).double().cpu()

@@ -1,0 +1,1 @@
+"""HPCM and the mean-scale hyperprior, block by block."""

@@ -1,0 +1,169 @@
+"""What every compressor is: two transforms, a prior, and one walk through its latents.
+
+The walk is the same when a model is trained, when a file is written and when it is read: at each
+step the model predicts scales and means of some latents from what is known so far, and `take`
+gives it their values. Trained, they are rounded with noise; written, rounded and coded; read,
+decoded. So writer and reader compute the same numbers by the same operations.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tunewright.recipes.compression.models.gather import pick
+from tunewright.recipes.compression.models.likelihoods import Family, likelihood
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Latents that are coded at once.
+
+    number: of the step, from 0. grid: which of `Compressor.grids` they lie on. index: int64 [n],
+    their places in that grid, [C, h, w] flattened.
+    """
+
+    number: int
+    grid: int
+    index: Tensor
+
+
+Take = Callable[[Step, Tensor, Tensor], Tensor]
+"""From a step, scales [B, n] and means [B, n] to the values of its latents [B, n]."""
+
+
+class Coded(NamedTuple):
+    """What a compressor makes of pictures.
+
+    pictures: [B, 3, H, W], not clamped. likelihoods: [B, n] of each part of the bits: those of the
+    latents by grid (`s1`, `s2`, `s3`, or `y` where there is one), and `z`.
+    """
+
+    pictures: Tensor
+    likelihoods: Mapping[str, Tensor]
+
+
+class Compressor(nn.Module, ABC):
+    """Pictures [B, 3, H, W] in 0 to 1, H and W multiples of `multiple`.
+
+    family: of the latents and hyper-latents. grids: names of the grids on which latents are
+    coded, coarse to fine. stride: pixels a latent spans in each direction.
+    """
+
+    family: Family
+    grids: tuple[str, ...]
+    multiple: int
+    stride: int
+    means_hyper: nn.Parameter  # [1, N, 1, 1]
+    scales_hyper: nn.Parameter  # [1, N, 1, 1]
+
+    @property
+    def hyper_stride(self) -> int:
+        """Pixels a hyper-latent spans in each direction: the hyper transforms halve twice."""
+        return 4 * self.stride
+
+    @abstractmethod
+    def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents y [B, M, H / stride, W / stride] and hyper-latents z [B, N, h, w]."""
+
+    @abstractmethod
+    def predict(self, z: Tensor) -> Tensor:
+        """What the prior begins from, of the quantised hyper-latents: [B, 2 M, ...]."""
+
+    @abstractmethod
+    def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
+        """The latents [B, M, h, w] as they lie on each of `grids`."""
+
+    @abstractmethod
+    def walk(self, prior: Tensor, take: Take) -> Tensor:
+        """Every step of coding the latents; returns them, quantised: [B, M, h, w]."""
+
+    @abstractmethod
+    def synthesise(self, y: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] of quantised latents, not clamped."""
+
+    def forward(self, pictures: Tensor) -> Coded:
+        """Code without writing: with noise and straight-through rounding in training.
+
+        In evaluation, with the rounding of real files; bits are estimated from likelihoods. What
+        is rounded and counted is never in half precision, whatever the layers compute in.
+        """
+        y, z = self.analyse(pictures)
+        exact = torch.promote_types(z.dtype, torch.float32)
+        residual = z.to(exact) - self.means_hyper
+        grids = [plane.to(exact).flatten(1) for plane in self.on_grids(y)]
+        names, abouts = ["z"], [residual.flatten(1)]
+        every_scale = [self.scales_hyper.to(exact).expand_as(residual).flatten(1)]
+
+        def take(step: Step, scales: Tensor, means: Tensor) -> Tensor:
+            means = means.to(exact)
+            about = pick(grids[step.grid], step.index) - means
+            names.append(self.grids[step.grid])
+            abouts.append(about)
+            every_scale.append(scales.to(exact))
+            return straight_round(about) + means
+
+        known = self.walk(self.predict(straight_round(residual) + self.means_hyper), take)
+        # At once: eleven small computations cost more than one.
+        found = self._likelihood(torch.cat(abouts, 1), torch.cat(every_scale, 1))
+        parts: dict[str, list[Tensor]] = {}
+        for name, part in zip(names, found.split([a.shape[1] for a in abouts], 1), strict=True):
+            parts.setdefault(name, []).append(part)
+        return Coded(
+            self.synthesise(known), {name: torch.cat(part, 1) for name, part in parts.items()}
+        )
+
+    def _likelihood(self, about: Tensor, scales: Tensor) -> Tensor:
+        if self.training:
+            values = about + torch.empty_like(about).uniform_(-0.5, 0.5)
+        else:
+            values = about.round()
+        return likelihood(values, scales, self.family)
+
+
+def laid_out(x: Tensor) -> Tensor:
+    """The same values, channels last on a CPU: a quarter to a half less time in the transforms."""
+    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+
+
+def channel_priors(channels: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """Means 0 and scales 1 of the hyper-latents: [1, channels, 1, 1] each."""
+    shape = (1, channels, 1, 1)
+    return nn.Parameter(torch.zeros(shape)), nn.Parameter(torch.ones(shape))
+
+
+@torch.no_grad()
+def wake(analysis: nn.Sequential, synthesis: nn.Sequential) -> None:
+    """Widen the first weights of both, so that latents of photographs are about 1 wide.
+
+    PyTorch's own divide the variance by 3 in each layer; so narrowed, every latent is rounded to 0
+    for the first hundreds of steps. The last layer of the analysis widens 4 times more.
+    """
+    layers = [
+        layer
+        for layer in (*analysis, *synthesis)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    for layer in layers:
+        layer.weight.mul_(3**0.5)
+    last = analysis[-1]
+    assert isinstance(last, nn.Conv2d)
+    last.weight.mul_(4.0)
+
+
+def straight_round(x: Tensor) -> Tensor:
+    """Rounded to whole numbers, exactly, with the gradient of what was not rounded."""
+    return _StraightRound.apply(x)  # type: ignore[no-any-return]
+
+
+class _StraightRound(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
+        return grads[0]

@@ -1,0 +1,1 @@
+"""Embeddings and their metadata: files, datasets, splits, groups, batches."""

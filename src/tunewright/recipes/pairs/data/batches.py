@@ -1,0 +1,144 @@
+"""Embeddings as tensors: mapped from their files and handed out in batches, without a loader."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunewright.errors import DataError
+from tunewright.recipes.pairs.data.array_files import ArrayFile, describe, map_rows
+from tunewright.training.device_copies import copies_on
+
+
+def open_tensor(path: Path | str | ArrayFile) -> Tensor:
+    """Map a `.npy`, `.safetensors` or `.pt` matrix as a tensor [rows, width], in its own dtype.
+
+    No byte is read before it is used, and all processes on a machine share the pages; writing
+    to the tensor changes a private copy, never the file. A `.pt` is mapped at the place of its
+    numbers, so nothing is unpickled. Raises DataError as `array_files.describe` does.
+    """
+    file = path if isinstance(path, ArrayFile) else describe(path)
+    tensor = torch.from_numpy(np.asarray(map_rows(file, "c")))
+    return tensor.view(torch.bfloat16) if file.dtype == "bfloat16" else tensor
+
+
+class PairBatches:
+    """Batches of pairs, each gathered with one index operation a side; for training loops.
+
+    images: [N, width of images], texts: [N, width of texts], ids: [N] int64; equal ids are
+    positives of each other. Batches come as `dtype` on `device`. A last batch shorter than
+    `batch_size` is left out with `drop_last`, unless it is the only one.
+    micro_batches: each batch comes in so many parts, which differ by one row at most, so that
+    the batches of an epoch are the same however many parts they come in.
+    Raises DataError when the lengths differ, or a part would have no row.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        texts: Tensor,
+        ids: Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        micro_batches: int = 1,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        shuffle: bool = True,
+        drop_last: bool = True,
+    ) -> None:
+        if not len(images) == len(texts) == len(ids) > 0:
+            raise DataError(
+                f"{len(images):,} images, {len(texts):,} texts and {len(ids):,} ids",
+                expected="the same number of each, at least one",
+            )
+        if batch_size < 1:
+            raise DataError(f"batch_size = {batch_size}", expected="at least 1")
+        self.images, self.texts, self.ids = images, texts, ids
+        self.batch_size = min(batch_size, len(ids))
+        if not 1 <= micro_batches <= self.batch_size:
+            raise DataError(
+                f"batches of {self.batch_size:,} rows in {micro_batches:,} micro-batches",
+                expected="at least one row in each",
+                remedy="Lower training.accumulate.",
+            )
+        self.micro_batches = micro_batches
+        self.seed, self.device, self.dtype = seed, torch.device(device), dtype
+        self.shuffle, self.drop_last = shuffle, drop_last
+
+    def __len__(self) -> int:
+        """Micro-batches in an epoch."""
+        return self._batches * self.micro_batches
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The batches of one epoch; which rows are in which depends on seed and epoch alone.
+
+        Yields images [B, width], texts [B, width], ids [B], a micro-batch at a time.
+        """
+        if not self.shuffle:
+            yield from self._in_order()
+            return
+        # Moved whole: a GPU would be waited for at every batch that sends its own few rows.
+        order = self._order(epoch).to(self.ids.device)
+        for batch in torch.split(order, self.batch_size)[: self._batches]:
+            for rows in batch.tensor_split(self.micro_batches):
+                yield self._gather(rows)  # sorting them first measured no faster from a warm file
+
+    def resident(self, device: torch.device | str, budget_bytes: int) -> "PairBatches":
+        """The same batches with all tensors moved to `device`, if they fit into the budget.
+
+        Moving once costs less than copying every batch, and a tensor that was moved before is
+        taken from there while it lives here: the next trial of a warm worker has nothing to copy.
+        Where they do not fit, batches keep coming from the mapped files and only they go to
+        `device`.
+        """
+        device = torch.device(device)
+        tensors = (self.images, self.texts, self.ids)
+        images, texts, ids = copies_on(device, tensors, budget_bytes) or tensors
+        return PairBatches(
+            images,
+            texts,
+            ids,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            micro_batches=self.micro_batches,
+            device=device,
+            dtype=self.dtype,
+            shuffle=self.shuffle,
+            drop_last=self.drop_last,
+        )
+
+    @property
+    def _batches(self) -> int:
+        rows = len(self.ids)
+        return rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
+
+    def _order(self, epoch: int) -> Tensor:
+        # a sequence, so that (seed 1, epoch 2) and (seed 2, epoch 1) are different orders
+        state = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+        return torch.randperm(len(self.ids), generator=torch.Generator().manual_seed(state))
+
+    def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        images, texts = (
+            side.index_select(0, rows).to(self.device, self.dtype)
+            for side in (self.images, self.texts)
+        )
+        return images, texts, self.ids.index_select(0, rows).to(self.device)
+
+    def _in_order(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows as they lie: views of the tensors, where these have the device and the dtype."""
+        for at in range(0, self._batches * self.batch_size, self.batch_size):
+            sides = (
+                side[at : at + self.batch_size] for side in (self.images, self.texts, self.ids)
+            )
+            for images, texts, ids in zip(
+                *(side.tensor_split(self.micro_batches) for side in sides), strict=True
+            ):
+                yield (
+                    images.to(self.device, self.dtype),
+                    texts.to(self.device, self.dtype),
+                    ids.to(self.device),
+                )

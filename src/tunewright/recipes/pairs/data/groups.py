@@ -1,0 +1,108 @@
+"""Rows that belong together (equal images, equal texts), and dealing them out to splits."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tunewright.errors import DataError
+from tunewright.recipes.pairs.data.equal_rows import equal_rows
+from tunewright.recipes.pairs.data.pair_files import PairSet
+from tunewright.runs.connected_groups import connected
+
+Indices = npt.NDArray[np.int64]
+
+
+def text_numbers(pairs: PairSet) -> Indices:
+    """Number the distinct texts of a set, from 0 by first row: [rows].
+
+    Where the metadata have a text for a row, that text decides, as `numbered` compares texts, and
+    never the last bits of its embedding, which differ from batch to batch of an encoder. Of rows
+    without one the embeddings are all that is known: equal ones, up to rounding, are one text.
+    """
+    given: Sequence[object] = pairs.metadata.get("texts") or [None] * pairs.rows
+    texts = ["" if text is None else str(text) for text in given]
+    numbers = numbered(texts)
+    unknown = np.array([not text.strip() for text in texts])
+    if unknown.any():
+        # Numbers past those of the texts that are known, so that the two kinds never meet.
+        numbers = np.where(unknown, equal_rows(pairs.texts) + len(texts), numbers)
+        numbers = connected([numbers])
+    return numbers
+
+
+def numbered(texts: Sequence[str]) -> Indices:
+    """Number texts so that those that differ in case and spaces alone are one: [texts], from 0."""
+    numbers: dict[str, int] = {}  # an array of texts would pad each to the longest
+    plain = (" ".join(unicodedata.normalize("NFC", text).casefold().split()) for text in texts)
+    return np.array([numbers.setdefault(text, len(numbers)) for text in plain], dtype=np.int64)
+
+
+def indistinct_texts(pairs: PairSet) -> int:
+    """How many texts of the metadata have the embedding of another one, up to rounding."""
+    if "texts" not in pairs.metadata:
+        return 0
+    both = np.unique(np.stack([equal_rows(pairs.texts), text_numbers(pairs)]), axis=1)
+    _, number, texts = np.unique(both[0], return_inverse=True, return_counts=True)
+    return len(np.unique(both[1][texts[number] > 1]))
+
+
+def image_groups(pairs: PairSet) -> Indices:
+    """Number the groups of rows that show one image: [rows].
+
+    By id, or by embeddings that are equal up to rounding.
+    """
+    return connected(_image_keys(pairs))
+
+
+def image_and_text_groups(pairs: PairSet) -> Indices:
+    """Number the groups of rows that equal images or equal texts connect, in chains too: [rows].
+
+    Texts are equal when `text_numbers` says so, or their embeddings are up to rounding: what is
+    dealt out to splits, and what counts as a pair in a loss, is rather joined than torn apart.
+    """
+    return connected([*_image_keys(pairs), text_numbers(pairs), equal_rows(pairs.texts)])
+
+
+def straddling(groups: Indices, parts: Indices) -> Indices:
+    """The groups whose rows stand in more than one part."""
+    pairs = np.unique(np.stack([groups, parts]), axis=1)
+    seen, counts = np.unique(pairs[0], return_counts=True)
+    return seen[counts > 1]
+
+
+def deal(
+    groups: Indices, fractions: tuple[float, float, float], rng: np.random.Generator
+) -> Indices:
+    """Deal whole groups out by `fractions` of the rows: the part number of every row.
+
+    Groups are laid end to end in random order, those that do not fit the smallest split
+    first, where train begins; each goes to the part that holds its middle.
+    """
+    sizes = np.bincount(groups)
+    wanted = [number for number, fraction in enumerate(fractions) if fraction > 0]
+    if len(sizes) < len(wanted):
+        raise DataError(
+            f"{len(sizes)} groups of equal images or texts",
+            expected=f"at least {len(wanted)}, one for each split",
+            remedy="Add data, set a fraction to 0, or turn text_groups off.",
+        )
+    order = rng.permutation(len(sizes))
+    smallest = min(fractions[number] for number in wanted) * sizes.sum()
+    order = order[np.argsort(sizes[order] <= smallest, kind="stable")]
+    middles = np.cumsum(sizes[order]) - sizes[order] / 2
+    part_of = np.empty(len(sizes), dtype=np.int64)
+    ends = np.cumsum(fractions)[:-1] * sizes.sum()
+    part_of[order] = np.searchsorted(ends, middles, side="right")
+    for number in wanted:  # in tiny sets a part can stay empty
+        if not (part_of == number).any():
+            counts = np.bincount(part_of, minlength=len(fractions))
+            givers = np.flatnonzero(part_of == counts.argmax())
+            part_of[givers[sizes[givers].argmin()]] = number
+    return part_of[groups]
+
+
+def _image_keys(pairs: PairSet) -> list[npt.NDArray[Any]]:
+    return [pairs.ids, equal_rows(pairs.images)]

@@ -1,0 +1,334 @@
+"""A set of embedding pairs in a folder: opened, checked and saved without reading it whole.
+
+A set NAME is three files: `NAME_image_embeddings.*` [N, width], `NAME_text_embeddings.*`
+[N, width] and `NAME_metadata.json`. One row is one pair; an image with five captions has five
+rows. The metadata say which image each row shows (`image_ids`), and may add one value a row
+for `texts`, `image_files`, `text_files` and `split`.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tunewright.errors import DataError, did_you_mean
+from tunewright.recipes.pairs.data.array_files import (
+    SUFFIXES,
+    ArrayFile,
+    content_hash,
+    create_rows,
+    describe,
+    row_peaks,
+)
+from tunewright.recipes.pairs.data.equal_rows import equal_rows
+from tunewright.runs.stamp import Stamp, file_stamp
+from tunewright.runs.strict_json import read_strict_json
+
+Array = npt.NDArray[Any]
+SIDES = ("image", "text")
+PER_ROW = ("image_ids", "texts", "image_files", "text_files", "split")
+EXAMPLES = 5  # how many offenders an error names
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """One opened set: two described matrices, the image id of every row, and the metadata.
+
+    ids: int64 or text, shape [N]. metadata: the whole JSON object. stamps: of the three files,
+    as they were opened.
+    """
+
+    name: str
+    images: ArrayFile
+    texts: ArrayFile
+    ids: Array
+    metadata: Mapping[str, Any]
+    stamps: tuple[Stamp | None, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many pairs there are."""
+        return self.images.rows
+
+    @property
+    def folder(self) -> Path:
+        """Where the set lies; `image_root` and `text_root` are relative to it."""
+        return self.images.path.parent
+
+
+def open_pairs(folder: Path | str, name: str, metadata_name: str | None = None) -> PairSet:
+    """Open the set `name` of a data folder: headers and metadata only.
+
+    metadata_name: the metadata file, where it is not `NAME_metadata.json`; a single
+    `NAME…_metadata.json` such as val2017_metadata.json for `val` is found by itself.
+    Raises DataError when a file is missing, ambiguous or broken, or the rows do not match.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(
+            f"the data folder {folder} does not exist",
+            expected="a folder of embeddings",
+            remedy="Set data.dir, or make the folder with `tunewright pairs embed`.",
+        )
+    images, texts = (describe(_find_embeddings(folder, name, side)) for side in SIDES)
+    path = folder / metadata_name if metadata_name else _find_metadata(folder, name)
+    stamps = tuple(map(file_stamp, (images.path, texts.path, path)))
+    metadata = _read_metadata(path)
+    ids = _read_ids(path, metadata)
+    counts = {images.rows, texts.rows, len(ids)}
+    if len(counts) > 1:
+        raise DataError(
+            f"{name!r} has {images.rows:,} image rows, {texts.rows:,} text rows and "
+            f"{len(ids):,} image_ids in {path.name}",
+            expected="three equal counts",
+            remedy="Files of different sets are mixed, or one was cut: make them again together.",
+        )
+    for key in PER_ROW:
+        if key in metadata and not _is_list(metadata[key], len(ids)):
+            raise DataError(f"{key!r} in {path}", expected=f"a list of {len(ids):,} values")
+    return PairSet(name, images, texts, ids, metadata, stamps)
+
+
+def check_pairs(pairs: PairSet) -> None:
+    """Read both matrices once and refuse rows that cannot be normalised.
+
+    Raises DataError with counts and row numbers for NaN, infinity and all-zero rows: a zero
+    vector has no direction, so every similarity with it would be made up.
+    """
+    problems = []
+    for file in (pairs.images, pairs.texts):
+        for bad, what in zip(row_peaks(file), ("NaN or infinite", "all-zero"), strict=True):
+            if bad.any():
+                where = _some(np.flatnonzero(bad))
+                problems.append(f"{file.path} has {bad.sum():,} {what} rows (rows {where})")
+    if problems:
+        raise DataError(
+            "; ".join(problems),
+            expected="finite, non-zero embeddings",
+            remedy="Embed these rows again or drop them from all three files.",
+        )
+
+
+def pairs_hash(pairs: PairSet) -> str:
+    """The same for sets with equal embeddings and ids."""
+    parts = (content_hash(pairs.images), content_hash(pairs.texts), *map(str, pairs.ids.tolist()))
+    return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def integer_ids(*sets: PairSet) -> tuple[npt.NDArray[np.int64], ...]:
+    """The image ids of several sets as int64, equal if and only if the ids are equal.
+
+    Integers stay as they are; text is numbered over all sets together. Raises DataError when
+    some sets use integers and others text, because 7 and "007" cannot be compared.
+    """
+    _same_kind_of_ids(sets)
+    if not sets or sets[0].ids.dtype.kind == "i":
+        return tuple(pairs.ids.astype(np.int64) for pairs in sets)
+    _, numbers = np.unique(np.concatenate([pairs.ids for pairs in sets]), return_inverse=True)
+    ends = np.cumsum([pairs.rows for pairs in sets])[:-1]
+    return tuple(part.astype(np.int64) for part in np.split(numbers, ends))
+
+
+def check_leaks(train: PairSet, others: Sequence[PairSet]) -> None:
+    """Refuse sets that share an image with `train`, by its id or its embedding up to rounding.
+
+    Called before training, because a score on images that were trained on means nothing.
+    Raises DataError with counts and examples.
+    """
+    _same_kind_of_ids((train, *others))
+    for other in others:
+        same_id = np.isin(other.ids, train.ids)
+        same_row = np.zeros(other.rows, dtype=np.bool_)
+        if (other.images.dtype, other.images.width) == (train.images.dtype, train.images.width):
+            known, numbers = np.split(equal_rows(train.images, other.images), [train.rows])
+            same_row = np.isin(numbers, known)
+        leaked = same_id | same_row
+        if leaked.any():
+            raise DataError(
+                f"{leaked.sum():,} of {other.rows:,} rows of {other.name!r} show an image that "
+                f"{train.name!r} also holds ({same_id.sum():,} by id, {same_row.sum():,} by equal "
+                f"embedding; image ids {_some(np.unique(other.ids[leaked]))})",
+                expected="no image in two splits",
+                remedy="Split again by image with `tunewright pairs split`.",
+            )
+
+
+def save_pairs(
+    folder: Path | str, name: str, images: Array, texts: Array, metadata: Mapping[str, Any]
+) -> None:
+    """Save two float16 or float32 matrices [N, width] and their metadata as the set `name`."""
+    (n_images, image_width), (n_texts, text_width) = images.shape, texts.shape
+    image_rows_as = (images.dtype.name, (n_images, image_width))
+    text_rows_as = (texts.dtype.name, (n_texts, text_width))
+    with new_pairs(folder, name, metadata, image_rows_as, text_rows_as) as (image_rows, text_rows):
+        image_rows[:] = images
+        text_rows[:] = texts
+
+
+@contextmanager
+def new_pairs(
+    folder: Path | str,
+    name: str,
+    metadata: Mapping[str, Any],
+    images: tuple[str, tuple[int, int]],
+    texts: tuple[str, tuple[int, int]],
+) -> Iterator[tuple[Array, Array]]:
+    """Make a set by filling two mapped matrices, given as (dtype, shape); for any size.
+
+    The files take their places when the block ends well, the metadata last, so that metadata
+    mean a whole set; after an exception nothing remains. bfloat16 becomes `.safetensors`, the
+    rest `.npy`. An older set of the same name and format is replaced; raises DataError for one
+    in another format, which would make the set ambiguous.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}_metadata.json"
+    formats = [_suffix_for(dtype) for dtype, _ in (images, texts)]
+    for side, suffix in zip(SIDES, formats, strict=True):
+        for old in _candidates(folder, name, side):
+            if old.suffix != suffix:
+                raise DataError(
+                    f"{old} is in the way of a new {name}_{side}_embeddings{suffix}",
+                    remedy="Move or delete it, or choose another folder.",
+                )
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as temporary:
+        mapped: list[np.memmap[Any, np.dtype[Any]]] = []
+        paths = []
+        for side, (dtype, (rows, width)) in zip(SIDES, (images, texts), strict=True):
+            paths.append(Path(temporary) / f"{name}_{side}_embeddings{_suffix_for(dtype)}")
+            mapped.append(create_rows(paths[-1], dtype, (rows, width)))
+        yield mapped[0], mapped[1]
+        for rows_written in mapped:
+            rows_written.flush()
+        described = Path(temporary) / target.name
+        described.write_text(json.dumps(metadata, allow_nan=False), encoding="utf-8")
+        target.unlink(missing_ok=True)
+        for path in paths:
+            path.replace(folder / path.name)
+        described.replace(target)
+
+
+def set_names(folder: Path) -> list[str]:
+    """The sets that a folder holds image embeddings for."""
+    found = {path.name.partition("_image_embeddings.")[0] for path in _embedding_files(folder)}
+    return sorted(found)
+
+
+def _suffix_for(dtype: str) -> str:
+    return ".safetensors" if dtype == "bfloat16" else ".npy"
+
+
+def _embedding_files(folder: Path) -> list[Path]:
+    found = (folder.glob(f"*_image_embeddings{suffix}") for suffix in SUFFIXES)
+    return [path for paths in found for path in paths]
+
+
+def _candidates(folder: Path, name: str, side: str) -> list[Path]:
+    paths = [folder / f"{name}_{side}_embeddings{suffix}" for suffix in SUFFIXES]
+    return [path for path in paths if path.exists()]
+
+
+def _find_embeddings(folder: Path, name: str, side: str) -> Path:
+    paths = _candidates(folder, name, side)
+    if len(paths) > 1:
+        raise DataError(
+            f"{folder} holds {' and '.join(path.name for path in paths)}",
+            expected="one of them",
+            remedy="Delete or rename the one that is out of date.",
+        )
+    if paths:
+        return paths[0]
+    names = set_names(folder)
+    remedy = did_you_mean(name, names)
+    if name.endswith("_tuning"):
+        remedy = (
+            "Make the tuning subset with `tunewright pairs split`, or search on another set: "
+            f"stages.explore.data.train={name.removesuffix('_tuning')}."
+        )
+    raise DataError(
+        f"{folder} has no {name}_{side}_embeddings{{{','.join(SUFFIXES)}}}",
+        expected=f"one of the sets there: {', '.join(names)}" if names else "embeddings",
+        remedy=remedy or "Make them with `tunewright pairs embed`, or correct data.dir.",
+    )
+
+
+def _find_metadata(folder: Path, name: str) -> Path:
+    path = folder / f"{name}_metadata.json"
+    if path.exists():
+        return path
+    # val2017_metadata.json describes `val`, train_tuning_metadata.json is another set
+    pattern = re.compile(re.escape(name) + r"[^_]+_metadata\.json")
+    others = sorted(other for other in folder.iterdir() if pattern.fullmatch(other.name))
+    if len(others) == 1:
+        return others[0]
+    came = f"{path} is missing"
+    if others:
+        came += f" and {', '.join(other.name for other in others)} are there"
+    raise DataError(
+        came,
+        expected="metadata with the image id of every row (image_ids)",
+        remedy="Row numbers are never taken instead: they would call captions of one image "
+        "negatives. Write image_ids, or name the file with data.train_metadata (valid_, test_).",
+    )
+
+
+def _read_metadata(path: Path) -> Mapping[str, Any]:
+    try:
+        metadata = read_strict_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing", expected="the metadata of the set") from None
+    except ValueError as error:
+        raise DataError(
+            f"{path} is not JSON ({error})",
+            remedy="Copy the file again, or repair it; null stands for no value.",
+        ) from None
+    if not isinstance(metadata, dict) or "image_ids" not in metadata:
+        raise DataError(
+            f"{path} lacks image_ids",
+            expected="a JSON object with the image id of every row",
+            remedy="Without ids, captions of one image would count as negatives of each other.",
+        )
+    return metadata
+
+
+def _read_ids(path: Path, metadata: Mapping[str, Any]) -> Array:
+    values = metadata["image_ids"]
+    kinds = {type(value) for value in values} if isinstance(values, list) else set()
+    if len(kinds) != 1 or not kinds <= {int, str}:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds)) or "no list of values"
+        raise DataError(
+            f"image_ids in {path} hold {names}", expected="a list, all integers or all text"
+        )
+    if kinds == {int} and max(map(abs, values)) >= 1 << 63:
+        raise DataError(
+            f"image_ids in {path} do not fit into 64 bits", remedy="Write them as text."
+        )
+    return np.array(values, dtype=np.int64 if kinds == {int} else np.str_)
+
+
+def _same_kind_of_ids(sets: Sequence[PairSet]) -> None:
+    if len({pairs.ids.dtype.kind for pairs in sets}) > 1:
+        kinds = {"i": "integers", "U": "text"}
+        found = ", ".join(f"{pairs.name}: {kinds[pairs.ids.dtype.kind]}" for pairs in sets)
+        raise DataError(
+            f"image ids of different types ({found})",
+            expected="one type in all sets of a folder",
+            remedy="Write all image_ids as integers, or all as text.",
+        )
+
+
+def _is_list(value: object, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length
+
+
+def _some(values: Array) -> str:
+    more = ", …" if len(values) > EXAMPLES else ""
+    return ", ".join(str(value) for value in values[:EXAMPLES]) + more

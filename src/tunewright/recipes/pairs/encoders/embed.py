@@ -1,0 +1,218 @@
+"""Embedding a user's own pictures and texts into a set of pairs."""
+
+import os
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tunewright.errors import DataError, did_you_mean
+from tunewright.images.sources.csv_rows import read_csv
+from tunewright.images.sources.decode import Decoded, PictureSource
+from tunewright.recipes.pairs.data.groups import numbered
+from tunewright.recipes.pairs.data.pair_files import save_pairs
+from tunewright.recipes.pairs.encoders.classical import Floats
+from tunewright.recipes.pairs.encoders.image_encoders import PICTURE_ENCODERS
+from tunewright.recipes.pairs.encoders.text_encoders import TEXT_ENCODERS
+from tunewright.registry import Registry
+
+T = TypeVar("T")
+Row = dict[str, str]
+GROUP_COLUMN = "image_group"
+SPLIT_COLUMN = "split"
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What was embedded: counts, widths, what was left out and what to know.
+
+    skipped: (file, reason) of every row left out. notices: sentences for the user.
+    """
+
+    rows: int
+    images: int
+    widths: tuple[int, int]
+    skipped: tuple[tuple[str, str], ...]
+    notices: tuple[str, ...]
+
+
+def embed_folder(
+    images: Path | str,
+    table_csv: Path | str,
+    target_folder: Path | str,
+    name: str,
+    *,
+    image_encoder: str = "classical",
+    text_encoder: str = "classical",
+    image_model: str | None = None,
+    text_model: str | None = None,
+    dimensions: int | None = None,
+    batch_size: int | None = None,
+    image_column: str = "file",
+    text_column: str = "text",
+    id_column: str | None = None,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> EmbedReport:
+    """Embed the rows of a CSV table and save them as the set `name`, before splitting.
+
+    images: a folder or a zip. table_csv: UTF-8, one pair a row. image_model, text_model,
+    dimensions, batch_size: passed to the encoders that know them. id_column: which rows show
+    one image (`image_group` if the table has it, else the file); equal pixels join ids anyway.
+    A `split` column is copied, and encoders that learn do so from its train rows alone.
+    skip_bad: leave out rows without a usable picture or text instead of stopping at the first.
+    Raises DataError for a table, a picture or an encoder that cannot be used.
+    """
+    table_csv, target = Path(table_csv), Path(target_folder)
+    rows = _read_table(table_csv, [image_column, text_column, *([id_column] if id_column else [])])
+    given = {"dimensions": dimensions, "batch_size": batch_size}
+    pictures = _build(PICTURE_ENCODERS, image_encoder, given | {"model": image_model})
+    embed_texts = _build(TEXT_ENCODERS, text_encoder, given | {"model": text_model})
+    skipped: list[tuple[str, str]] = []
+    rows = _with_text(rows, text_column, image_column, table_csv, skip_bad, skipped)
+    _train_rows(rows, table_csv)  # refused before the hours that encoding may take
+    with PictureSource(images) as source:
+        found = source.decode([row[image_column] for row in rows], pictures.prepare)
+        good: list[tuple[int, bytes]] = []
+        features = pictures.encode(
+            _good(found, good, None if not skip_bad else skipped, len(rows), progress)
+        )
+    used = [rows[number] for number, _ in good]
+    fit = _train_rows(used, table_csv)
+    notices = []
+    if SPLIT_COLUMN not in used[0] and "classical" in (image_encoder, text_encoder):
+        notices.append(
+            "The table has no split column, so the classical encoders chose their axes, without "
+            "labels, from all rows."
+        )
+    texts = [row[text_column] for row in used]
+    # One picture, and one text, is one vector: an encoder's last bits differ from batch to batch.
+    image_rows = pictures.finish(features, fit)[_first_rows([digest for _, digest in good])]
+    text_rows = embed_texts(texts, fit)[_first_rows(numbered(texts).tolist())]
+    column = id_column or (GROUP_COLUMN if GROUP_COLUMN in used[0] else image_column)
+    ids = _joined_ids([row[column] for row in used], [digest for _, digest in good])
+    metadata = {
+        "dataset_name": name,
+        "total_pairs": len(used),
+        "unique_images": len(set(ids)),
+        "image_ids": ids,
+        "source": f"{image_model or image_encoder} and {text_model or text_encoder}",
+        "texts": texts,
+        "image_root": os.path.relpath(images, target),
+        "image_files": [row[image_column] for row in used],
+    }
+    if SPLIT_COLUMN in used[0]:
+        metadata["split"] = [row[SPLIT_COLUMN] for row in used]
+    save_pairs(target, name, image_rows, text_rows, metadata)
+    widths = (image_rows.shape[1], text_rows.shape[1])
+    return EmbedReport(len(used), len(set(ids)), widths, tuple(skipped), tuple(notices))
+
+
+def _build(
+    encoders: Registry[Callable[..., T]], name: str, given: Mapping[str, str | int | None]
+) -> T:
+    """An encoder with those of the given options that it knows; an idle model is refused."""
+    build, known = encoders[name], encoders.options(name)
+    if given["model"] is not None and "model" not in known:
+        with_models = [other for other in encoders if "model" in encoders.options(other)]
+        raise DataError(
+            f"the model {given['model']!r} for the {encoders.what} {name!r}",
+            expected="no model, for there is none to choose",
+            remedy=f"Name the encoder that it belongs to: {', '.join(with_models)}.",
+        )
+    return build(**{key: value for key, value in given.items() if value and key in known})
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
+    """The rows of a CSV file as text."""
+    table = read_csv(path)
+    for column in columns:
+        if column not in table.columns:
+            raise DataError(
+                f"{path} has no column {column!r}",
+                expected=f"one of {', '.join(table.columns)}",
+                remedy=did_you_mean(column, table.columns),
+            )
+    return [dict(zip(table.columns, cells, strict=True)) for cells in table.cells]
+
+
+def _with_text(
+    rows: list[Row],
+    text_column: str,
+    image_column: str,
+    path: Path,
+    skip_bad: bool,
+    skipped: list[tuple[str, str]],
+) -> list[Row]:
+    empty = [row[image_column] for row in rows if not row[text_column].strip()]
+    if empty and not skip_bad:
+        raise DataError(
+            f"{len(empty):,} rows of {path} have no {text_column} ({', '.join(empty[:5])})",
+            expected="a text in every row",
+            remedy="Complete the table, or leave such rows out with skip_bad=true.",
+        )
+    skipped.extend((file, "no text") for file in empty)
+    return [row for row in rows if row[text_column].strip()]
+
+
+def _train_rows(rows: Sequence[Row], path: Path) -> npt.NDArray[np.bool_]:
+    """Which rows an encoder may learn from: those of train, or all without a split column."""
+    fit = np.array([row.get(SPLIT_COLUMN, "train") == "train" for row in rows], dtype=np.bool_)
+    if rows and not fit.any():
+        raise DataError(
+            f"the column {SPLIT_COLUMN!r} of {path} has no usable row 'train'",
+            expected="train, val and test",
+            remedy="Correct the column, or remove it to split later.",
+        )
+    return fit
+
+
+def _good(
+    found: Iterator[Decoded[Floats]],
+    good: list[tuple[int, bytes]],
+    skipped: list[tuple[str, str]] | None,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[Floats]:
+    """The usable pictures' values, while `good` takes their row numbers and pixel digests.
+
+    The others go to `skipped`; without such a list the first of them is raised.
+    """
+    for number, one in enumerate(found):
+        if one.value is not None:
+            good.append((number, one.digest))
+            yield one.value
+        elif one.error is not None and skipped is None:
+            raise one.error
+        elif skipped is not None:
+            skipped.append((one.name, str(one.error)))
+        if progress is not None:
+            progress(number + 1, total)
+    if not good:
+        raise DataError("no row of the table has a usable picture", expected="at least one")
+
+
+def _first_rows(values: Sequence[Hashable]) -> list[int]:
+    """For each row the first one with the same value."""
+    first: dict[Hashable, int] = {}
+    return [first.setdefault(value, row) for row, value in enumerate(values)]
+
+
+def _joined_ids(given: Sequence[str], digests: Sequence[bytes]) -> list[str]:
+    """The given ids, with one id for all whose rows show equal pixels, directly or in a chain."""
+    joined: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while name in joined:
+            name = joined[name]
+        return name
+
+    first: dict[bytes, str] = {}
+    for name, digest in zip(given, digests, strict=True):
+        here, there = root(name), root(first.setdefault(digest, name))
+        if here != there:
+            joined[here] = there
+    return [root(name) for name in given]

@@ -1,0 +1,1 @@
+"""What this machine has free: cores and memory, within its control groups."""

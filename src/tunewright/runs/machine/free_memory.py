@@ -1,0 +1,101 @@
+"""What memory is free on this machine now, and whether the kernel killed for lack of it."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tunewright.runs.machine.control_groups import MEMBER, ROOT, groups_of
+
+MIB = 2**20
+UNLIMITED = 2**60
+"""Limits at or above this are no limits: version 1 of control groups writes a huge number."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What version 1 or 2 of the kernel's control groups calls the same figures."""
+
+    limit: str
+    used: str
+    kills: str
+    cache: tuple[str, str]
+
+
+VERSION_1 = Files(
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "memory.oom_control",
+    ("total_inactive_file", "total_active_file"),
+)
+VERSION_2 = Files("memory.max", "memory.current", "memory.events", ("inactive_file", "active_file"))
+
+
+def free_mib() -> float:
+    """RAM that can be had: what the machine has, or less where a control group allows less."""
+    free = float(psutil.virtual_memory().available)
+    for folder, files in control_groups():
+        free = min(free, _left(folder, files))
+    return max(0.0, free) / MIB
+
+
+def free_device_mib(gpu: str) -> float | None:
+    """Memory of a GPU that no process holds; None where the driver does not say."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    try:
+        told = subprocess.run(
+            ["nvidia-smi", "-i", gpu, "--query-gpu=memory.free", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        ).stdout.strip()
+    except (subprocess.SubprocessError, OSError):
+        return None
+    return float(told) if told.isdecimal() else None
+
+
+def kills() -> int:
+    """Processes that the kernel has killed for lack of memory, in our control group.
+
+    Where there is none, on the whole machine. 0 where nobody counts.
+    """
+    for folder, files in control_groups():
+        counted = _figures(folder / files.kills).get("oom_kill")
+        if counted is not None:
+            return counted
+    return _figures(Path("/proc/vmstat")).get("oom_kill", 0)
+
+
+def control_groups(root: Path = ROOT, member: Path = MEMBER) -> list[tuple[Path, Files]]:
+    """The groups that this process is in and that count memory, its own first, then above it."""
+    found = [
+        (place, VERSION_2 if version == 2 else VERSION_1)
+        for place, version in groups_of("memory", root, member)
+    ]
+    return [(place, files) for place, files in found if (place / files.used).exists()]
+
+
+def _left(folder: Path, files: Files) -> float:
+    """The limit less what is used, but for the cache of files, which makes room when asked."""
+    try:
+        limit = int((folder / files.limit).read_text())
+        used = int((folder / files.used).read_text())
+    except (OSError, ValueError):  # "max"
+        return float("inf")
+    if limit >= UNLIMITED:
+        return float("inf")
+    figures = _figures(folder / "memory.stat")
+    return limit - used + sum(figures.get(name, 0) for name in files.cache)
+
+
+def _figures(file: Path) -> dict[str, int]:
+    """The lines `name number` of a file of the kernel's."""
+    try:
+        pairs = [line.split() for line in file.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}

@@ -1,0 +1,1 @@
+"""How long a study takes: timings, time left, budget, disk."""

@@ -1,0 +1,123 @@
+"""`--budget 8h`: the whole job ends in time, with a winner that is trained in full if that fits.
+
+The search is what gives way. It stops while the final training and the evaluation, as they are
+predicted, still fit; running trials are paused, and the next call goes on with them.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tunewright.config.schema import Executor
+from tunewright.errors import RunError
+from tunewright.runs.quantities import duration
+from tunewright.search.callbacks import Watch
+from tunewright.search.forecast.timings import Ledger
+from tunewright.search.signals import Interrupted
+
+Result = TypeVar("Result")
+
+MARGIN = 0.1
+"""Share of what is predicted that is kept in reserve."""
+TURN_SECONDS = 1.0
+"""From the end of the search to the start of the final training."""
+CLOSING_SECONDS = 1.0
+"""For ending workers and writing files."""
+
+
+@dataclass
+class Budget:
+    """Seconds for one call that began at `began`, by the clock.
+
+    final_fits: whether the final training has ever fitted behind the first finished trial.
+    predicted: what it and the evaluation take, as far as the search could tell. pause: how
+    long a training needs to save itself.
+    """
+
+    seconds: float
+    began: float
+    clock: Callable[[], float] = time.monotonic
+    final_fits: bool = False
+    predicted: float | None = None
+    pause: float = 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end."""
+        return self.began + self.seconds - self.clock()
+
+    @property
+    def until(self) -> float:
+        """When work must end, by the monotonic clock, so that files can still be written."""
+        return self.began + self.seconds - CLOSING_SECONDS
+
+    def fits(self, seconds: float) -> bool:
+        """Whether something that is predicted to take `seconds` ends in time."""
+        return seconds * (1.0 + MARGIN) + TURN_SECONDS + CLOSING_SECONDS <= self.left
+
+    def ends_search(self, ledger: Ledger, best: int | None, executor: Executor) -> bool:
+        """Whether the search has to stop now.
+
+        best: the best trial so far; without one there is nothing to train in full, and the
+        search goes on to the end. So it does when the final training never fitted.
+        """
+        pace = ledger.pace()
+        self.pause = ledger.pause_seconds(executor.grace_seconds)
+        if pace is not None and ledger.closing.steps:
+            self.predicted = ledger.closing_seconds(pace, best)
+        if self.left <= self.pause + CLOSING_SECONDS:
+            return True
+        if best is None or self.predicted is None:
+            return False
+        fits = self.fits(self.pause + self.predicted)
+        self.final_fits = self.final_fits or fits
+        return self.final_fits and not fits
+
+    def allows(self, watch: Watch) -> bool:
+        """Whether the final training may begin; if it does not fit, that is said."""
+        if self.predicted is None or self.predicted <= self.left:
+            return True
+        watch.notice(
+            f"the final training and the evaluation are predicted to take "
+            f"{duration(self.predicted)}, and {duration(max(0.0, self.left))} of the budget are "
+            "left: the result is the best trial's own weights and best_config.yaml; the same "
+            "command with more time trains it in full"
+        )
+        return False
+
+
+def finished_in_time(
+    budget: Budget | None, watch: Watch, train: Callable[[float | None], Result | None]
+) -> Result | None:
+    """What `train` returns, given when to stop; None, and said so, when the budget stopped it."""
+    if budget is None:
+        return train(None)
+    until = budget.until - budget.pause
+    try:
+        return train(until)
+    except Interrupted:
+        if budget.clock() < until:
+            raise  # a signal, not the budget
+        watch.notice(
+            "the final training was paused at the end of the budget: the same command goes on "
+            "with it; until then the best trial's own weights are the result"
+        )
+        return None
+
+
+def evaluated_in_time(
+    budget: Budget | None, watch: Watch, evaluate: Callable[[float | None], Result | None]
+) -> Result | None:
+    """What `evaluate` returns, given how long it may take; None, and said so, without time."""
+    if budget is None:
+        return evaluate(None)
+    seconds = budget.left - CLOSING_SECONDS
+    if seconds > 0.0:
+        try:
+            return evaluate(seconds)
+        except RunError:
+            if budget.left > 2.0 * CLOSING_SECONDS:
+                raise
+    watch.notice("the budget has no time for the evaluation: tunewright evaluate measures it")
+    return None

@@ -1,0 +1,180 @@
+"""What the trials of a study have taken so far, kept up to date while they run."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.progress import read_progress
+from tunewright.runs.quantities import duration, size
+from tunewright.runs.record import StudyRecord, TrialState
+from tunewright.search.forecast.disk import EVALUATION_BYTES, run_bytes, study_bytes
+from tunewright.search.forecast.time_left import (
+    NOTHING_AFTER,
+    Closing,
+    Pace,
+    Spent,
+    Work,
+    each_seed,
+    pace_of,
+    seconds_left,
+)
+
+FRESH_SECONDS = 0.25
+"""How long an estimate stands before it is made anew: it goes through all trials."""
+
+
+@dataclass
+class _Running:
+    """A trial in a slot. began, heard: by the clock."""
+
+    began: float
+    heard: float
+    steps: int
+    seconds: float
+
+
+@dataclass
+class Ledger:
+    """Steps and seconds of each trial; estimates from them.
+
+    total: trials of the study when it is finished. assumed: see `Work`. slots: of the executor.
+    seeds: runs a trial, of which the first one is timed here.
+    """
+
+    last_step: int
+    total: int
+    assumed: Mapping[int, float] = field(default_factory=dict)
+    closing: Closing = NOTHING_AFTER
+    slots: int = 1
+    seeds: int = 1
+    clock: Callable[[], float] = time.monotonic
+    states: Counter[str] = field(default_factory=Counter)
+    _ended: dict[int, Spent] = field(default_factory=dict)
+    _running: dict[int, _Running] = field(default_factory=dict)
+    _waiting: dict[int, Spent] = field(default_factory=dict)
+    _foretold: bool = False
+    _estimated: tuple[float, float | None, Pace | None] | None = None
+
+    def recall(self, record: StudyRecord, folder: StudyFolder) -> None:
+        """Take in the trials of earlier sessions, with what their folders say they took."""
+        self._foretold = bool(record.own)
+        for trial in record.own:
+            place = folder.trial(trial.number)
+            outcome = place.read_outcome()
+            steps = max(trial.curve, default=0)
+            seconds = outcome.seconds if outcome is not None else 0.0
+            if not seconds and (reports := read_progress(place.progress)):
+                steps, seconds = reports[-1].step, reports[-1].seconds
+            if trial.state == "running":
+                self._waiting[trial.number] = Spent(steps, seconds)
+            else:
+                self.states[trial.state] += 1
+                self._ended[trial.number] = Spent(steps, seconds)
+
+    def started(self, number: int) -> None:
+        """A trial was given a slot, for the first time or again."""
+        before = self._waiting.pop(number, Spent(0, 0.0))
+        now = self.clock()
+        self._running[number] = _Running(now, now, before.steps, before.training_seconds)
+        self._estimated = None
+
+    def progressed(self, number: int, step: int, seconds: float) -> None:
+        """A trial reported `step`, after so many seconds of training in all."""
+        if (running := self._running.get(number)) is not None:
+            if not running.steps:
+                self._estimated = None  # the first figure of all may be this one
+            running.heard, running.steps, running.seconds = self.clock(), step, seconds
+
+    def ended(self, number: int, state: TrialState, seconds: float) -> None:
+        """A trial ended; `seconds` is what its outcome says, 0 for one that was killed."""
+        self.states[state] += 1
+        self._estimated = None
+        running = self._running.pop(number, None)
+        if running is None:  # settled without a slot: it ended while nobody listened
+            before = self._waiting.pop(number, Spent(0, 0.0))
+            self._ended[number] = Spent(before.steps, max(seconds, before.training_seconds))
+            return
+        spent = max(seconds, running.seconds)
+        self._ended[number] = Spent(running.steps, spent, self.clock() - running.began)
+
+    def released(self, number: int) -> None:
+        """A trial lost its slot and waits to be taken up again."""
+        if (running := self._running.pop(number, None)) is not None:
+            self._waiting[number] = Spent(running.steps, running.seconds)
+        self._estimated = None
+
+    def work(self) -> Work:
+        """What is left, and what is known."""
+        now = self.clock()
+        running = [
+            Spent(r.steps, r.seconds, now - r.began, now - r.heard) for r in self._running.values()
+        ]
+        begun = len(self._ended) + len(running) + len(self._waiting)
+        return Work(
+            self.last_step,
+            self.slots,
+            max(0, self.total - begun),
+            tuple(self._ended.values()),
+            running,
+            tuple(self._waiting.values()),
+            self.assumed,
+        )
+
+    def seconds_left(self, best: int | None = None) -> float | None:
+        """Until the whole job is done, the final training of trial `best` included."""
+        left, pace = self._estimates()
+        return None if left is None or pace is None else left + self.closing_seconds(pace, best)
+
+    def closing_seconds(self, pace: Pace, best: int | None = None) -> float:
+        """What comes after the search: the final training and the evaluation."""
+        winner = None if best is None else self._ended.get(best)
+        return self.closing.training_seconds(pace, winner) + self.closing.evaluation
+
+    def pace(self) -> Pace | None:
+        """What trials take, as far as it is known."""
+        return self._estimates()[1]
+
+    def outlook(self, run: RunFolder, gone: float) -> str | None:
+        """What the whole study will take, once, after the first trial that ran to its end.
+
+        run: its folder. gone: seconds that the study has taken.
+        """
+        left = self.seconds_left()
+        if self._foretold or left is None or self.states["done"] == 0 or self.total == 1:
+            return None
+        self._foretold = True
+        own, weights = run_bytes(run)
+        final = self.closing.steps > 0
+        disk = study_bytes(
+            own * self.seeds,
+            weights,
+            trials=self.total,
+            epochs=self.last_step,
+            slots=self.slots,
+            final=final,
+            evaluation=EVALUATION_BYTES if self.closing.evaluation else 0,
+        )
+        stepped = any(spent.steps for spent in self._ended.values())
+        epochs = f" of {self.last_step} epochs" if stepped else ""
+        return (
+            f"{self.total} trials{epochs}: about {duration(gone + left)} in all"
+            f"{', the final training included' if final else ''}, about {size(disk)}"
+        )
+
+    def pause_seconds(self, grace: float) -> float:
+        """How long the running trials need to save themselves: an epoch, at most the grace."""
+        pace = self.pace()
+        usual = pace.seconds_a_step if pace is not None else 0.0
+        paces = [r.seconds / r.steps if r.steps else usual for r in self._running.values()]
+        return min(grace, max(paces, default=usual))  # none: runs by other seeds
+
+    def _estimates(self) -> tuple[float | None, Pace | None]:
+        now = self.clock()
+        if self._estimated is None or now - self._estimated[0] > FRESH_SECONDS:
+            work = self.work()
+            pace = pace_of(work)
+            left = seconds_left(work, None if pace is None else each_seed(pace, self.seeds))
+            self._estimated = (now, left, pace)
+        return self._estimated[1:]

@@ -1,0 +1,1 @@
+"""Ask, start, listen, prune, tell: trials while they run."""

@@ -1,0 +1,337 @@
+"""The search: ask, start, listen, prune, tell, until the trials are spent.
+
+The coordinator reads only run folders and writes only the study. Whatever it had not yet read
+when it died is still in the folders, and is read when the same command is typed again.
+"""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+
+from tunewright.errors import NotWritten, StorageLost
+from tunewright.executors.executor import Executor
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import ProgressTail, read_progress
+from tunewright.runs.record import Outcome, Request
+from tunewright.search.callbacks import Standing, Watch
+from tunewright.search.forecast.time_left import assumed_stops
+from tunewright.search.forecast.timings import Ledger
+from tunewright.search.loop.best_checkpoint import BestWeights
+from tunewright.search.loop.lease import Lease
+from tunewright.search.loop.seeds import Replicates
+from tunewright.search.loop.trial_runs import Live, Run, Search
+from tunewright.search.memory.admission import Memory
+from tunewright.search.memory.prediction import REMEMBERED
+from tunewright.search.signals import StopFlag, stopping
+from tunewright.search.study.study import Study
+
+WAIT_SECONDS = 0.2
+"""How long the coordinator sleeps at most; a report wakes it earlier."""
+
+Ending = Literal["finished", "interrupted", "timed out"]
+
+
+class Loop:
+    """One session of a search; `run` returns when it ends, and can be called once."""
+
+    def __init__(self, study: Study, search: Search, watch: Watch, lease: Lease) -> None:
+        self.study, self.search, self.watch, self._lease = study, search, watch, lease
+        self._total = study.reachable(search.total)
+        if self._total < search.total:
+            watch.notice(
+                f"for trials of this study the space has no more points than {self._total}, and "
+                f"study.trials is {search.total}: each is tried once"
+            )
+        self._live: list[Live] = []
+        self._said: set[str] = set()
+        self._deaths: Counter[RunFolder] = Counter()
+        record = study.record()
+        self._ended = {t.number: t for t in record.own if t.state != "running"}
+        self._done = {t.number for t in record.of_state("done") if t.curve}
+        self._memory = Memory(search.executor, watch.notice)
+        for trial in list(self._ended.values())[-REMEMBERED:]:
+            self._memory.learn(search.folder.trial(trial.number), trial.parameters)
+        self._replicates = Replicates(search, study, self._memory)
+        self._weights = BestWeights(search.folder, record)
+        self._waiting = [search.runs(*begun)[0] for begun in study.running()]
+        self._began = time.monotonic()
+        assumed = assumed_stops(search.pruner, search.last_step)
+        self._ledger = Ledger(
+            search.last_step, self._total, assumed, search.closing, seeds=len(search.seeds)
+        )
+        self._ledger.recall(record, search.folder)
+
+    def run(self, executor: Executor, stop: StopFlag) -> Ending:
+        """Work until the trials are spent, the time is up, or a stop is asked for."""
+        self._ledger.slots = executor.slots
+        self._memory.executor = executor
+        try:
+            return self._search(executor, stop)
+        except (StorageLost, NotWritten):
+            self._save(executor)
+            raise
+
+    def _search(self, executor: Executor, stop: StopFlag) -> Ending:
+        self._take_up()
+        while True:
+            self._lease.renew()
+            if stop.set or self._time_is_up():
+                if self._live:
+                    grace = self.search.executor.grace_seconds
+                    self.watch.notice(stopping(grace, signalled=stop.set))
+                self._pause(executor)
+                return "interrupted" if stop.set else "timed out"
+            self._fill(executor)
+            if not self._live:
+                return "finished"
+            executor.wait(WAIT_SECONDS)
+            self.hear()
+
+    def hear(self) -> None:
+        """Read what the runs wrote: store values, prune, and settle those that ended."""
+        for live in list(self._live):
+            self._read(live)
+            if live.deadline is not None and time.monotonic() > live.deadline:
+                live.handle.kill()
+        for live in list(self._live):
+            if live.handle.ended and live in self._live:
+                self._read(live)
+                self._settle(live)
+
+    def standing(self) -> Standing:
+        """Where the search stands."""
+        states = self._ledger.states
+        left = self._ledger.seconds_left(self._best)
+        if left is not None and self.search.budget is not None:
+            left = min(left, max(0.0, self.search.budget.left))
+        return Standing(
+            stage=self.search.stage,
+            total=self._total,
+            ended=len(self._ended),
+            running=len(self._live),
+            pruned=states["pruned"],
+            failed=states["failed"] + states["infeasible"],
+            best=self._weights.best,
+            left_seconds=left,
+            done=states["done"],
+            live=tuple(sorted({live.run.number for live in self._live})),
+            metric=self.search.metric,
+        )
+
+    @property
+    def _best(self) -> int | None:
+        best = self._weights.best
+        return None if best is None else best.number
+
+    @property
+    def standing_by(self) -> list[int]:
+        """Trials that were begun and wait to be taken up again."""
+        return sorted({run.number for run in [*self._waiting, *(live.run for live in self._live)]})
+
+    def _take_up(self) -> None:
+        """Settle what ended, and bring in what was reported, while nobody listened."""
+        begun, self._waiting = self._waiting, []
+        for run in begun:
+            for progress in read_progress(run.folder.progress):
+                self._store(run, progress.step, progress.metrics)
+            outcome = run.folder.read_outcome()
+            if outcome is None or outcome.state == "paused":
+                outcome = _pruned_before(run.folder)
+            if outcome is not None and not self._memory.takes_up(run.name, run.folder, outcome):
+                self._finish(run, outcome)
+            else:
+                self._waiting.append(run)
+        if self._waiting:
+            numbers = ", ".join(dict.fromkeys(str(run.number) for run in self._waiting))
+            self.watch.notice(f"taking up trial {numbers} where it stopped")
+
+    def _fill(self, executor: Executor) -> None:
+        while len(self._live) < executor.slots:
+            if self._waiting:
+                run = self._waiting.pop(0)
+            elif self.study.count < self._total:
+                run = self.search.runs(*self.study.ask())[0]
+            else:
+                return
+            if not self._start(executor, run):
+                self._waiting.insert(0, run)
+                return
+
+    def _start(self, executor: Executor, run: Run) -> bool:
+        """Give a run to the executor, if there is memory for it now."""
+        beside = [live.handle for live in self._live]
+        if not self._memory.admits(run.name, run.folder, run.values, beside):
+            return False
+        if not run.folder.config.exists():
+            if run.first:
+                run.folder.write_parameters(run.values)
+            tree = self.search.configure(run.values)
+            run.folder.write_config(tree if run.first else {**tree, "seed": run.seed})
+        attempt = run.folder.begin_attempt()
+        [handle] = executor.start([run.folder], self._memory.need(run.folder))
+        passed = max(self.study.curves[run.number], default=0)
+        limit = self.search.executor.trial_timeout
+        self._live.append(
+            Live(
+                run,
+                handle,
+                ProgressTail(run.folder.progress, attempt),
+                attempt,
+                deadline=None if limit is None else time.monotonic() + limit,
+                judged=passed - 1,  # what was reported last may not have been judged
+            )
+        )
+        if run.first:
+            self._ledger.started(run.number)
+        self.watch.started(run.number, run.values, handle.status())
+        self.watch.moved(self.standing())
+        return True
+
+    def _read(self, live: Live) -> None:
+        for progress in live.tail.poll():
+            self._store(live.run, progress.step, progress.metrics)
+            self._maybe_prune(live)
+            number, step, last = live.run.number, progress.step, self.search.last_step
+            self._ledger.progressed(number, step, progress.seconds)
+            self.watch.progressed(number, step, last, progress.metrics, self.standing)
+            if self._time_is_up():  # in this very process, nobody else looks before its end
+                self._ask_to_pause()
+        for text in live.tail.notices:
+            if text not in self._said:  # another run may have had the same to say
+                self._said.add(text)
+                self.watch.notice(f"{live.run.name}: {text}")
+        live.tail.notices.clear()
+
+    def _store(self, run: Run, step: int, metrics: Mapping[str, float]) -> None:
+        """A trial's curve is that of its first run."""
+        if run.first and self.search.metric in metrics:
+            self.study.report(run.number, step, metrics[self.search.metric])
+
+    def _maybe_prune(self, live: Live) -> None:
+        """Ask the pruner about each new value; after the last step nothing is left to stop."""
+        curves, number = self.study.curves, live.run.number
+        if not live.run.first:
+            return
+        for step in sorted(s for s in curves[number] if s > live.judged):
+            live.judged = step
+            if step >= self.search.last_step:
+                return
+            if not self.search.pruner.keeps(number, step, curves, self._done):
+                reason = self.search.pruner.reason(number, step)
+                live.run.folder.write_request(Request("prune", live.attempt, reason))
+                live.judged = self.search.last_step  # one request is enough
+                return
+
+    def _settle(self, live: Live) -> None:
+        self._live.remove(live)
+        if live.run.number in self._ended:
+            self._weights.drop(live.run.folder)  # another run of the trial has decided it
+            return
+        outcome = live.run.folder.read_outcome()
+        if outcome is None:
+            outcome = self._after_death(live)
+        if outcome is None or outcome.state == "paused":
+            self._ledger.released(live.run.number)
+        if outcome is not None:
+            self._memory.learn(live.run.folder, live.run.values, outcome)
+            if self._memory.takes_up(live.run.name, live.run.folder, outcome):
+                self._ledger.released(live.run.number)
+                self._waiting.append(live.run)
+            else:
+                self._finish(live.run, outcome)
+
+    def _after_death(self, live: Live) -> Outcome | None:
+        """The outcome of a run whose worker died, or None when it is taken up again."""
+        run = live.run
+        if (outcome := _pruned_before(run.folder)) is not None:
+            return outcome
+        if live.deadline is not None and time.monotonic() > live.deadline:
+            limit = self.search.executor.trial_timeout
+            return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
+        if (outcome := self._memory.killed(live.handle)) is not None:
+            return outcome
+        self._deaths[run.folder] += 1
+        if self._deaths[run.folder] <= self.search.executor.retries:
+            self.watch.notice(f"{run.name}: {live.handle.death}; taken up from its last checkpoint")
+            self._waiting.append(run)
+            return None
+        return Outcome("failed", live.attempt, "killed", live.handle.death)
+
+    def _finish(self, run: Run, outcome: Outcome) -> None:
+        """A run ended; with the last of its runs the trial does, and the study is told."""
+        if outcome.state == "paused":
+            self._waiting.append(run)
+            return
+        stored = run.folder.read_outcome()
+        if stored is None or stored.state == "paused":  # it answered, and was pruned nevertheless
+            run.folder.write_outcome(outcome)
+        taken = self._replicates.take(run, outcome)
+        self._waiting = [*taken.to_come, *self._waiting]
+        if (trial := taken.trial) is None:
+            self._ledger.released(run.number)
+            return
+        self._call_off(run.number)
+        self.study.tell(trial)
+        self._ended[run.number] = trial
+        if trial.state == "done":
+            self._done.add(run.number)
+        each = (trial.seconds or 0.0) / max(1, len(trial.seeds))
+        self._ledger.ended(run.number, trial.state, each)
+        self._weights.judge(trial)
+        self.watch.ended(trial, self.standing())
+        if (text := self._ledger.outlook(run.folder, time.monotonic() - self._began)) is not None:
+            self.watch.notice(text)
+
+    def _call_off(self, number: int) -> None:
+        """What is left of a trial that one of its runs has decided."""
+        self._waiting = [run for run in self._waiting if run.number != number]
+        for live in self._live:
+            if live.run.number == number:
+                live.run.folder.write_request(Request("cancel", live.attempt))
+
+    def _pause(self, executor: Executor) -> None:
+        """Ask all runs to save themselves, and wait for the grace; `close` kills what is left."""
+        self._ask_to_pause()
+        grace, budget = self.search.executor.grace_seconds, self.search.budget
+        if budget is not None:
+            grace = min(grace, max(0.0, budget.left))
+        deadline = time.monotonic() + grace
+        while self._live and time.monotonic() < deadline:
+            executor.wait(WAIT_SECONDS)
+            self.hear()
+
+    def _save(self, executor: Executor) -> None:
+        """Without a storage the runs are still asked to save themselves, and nothing is read."""
+        with contextlib.suppress(NotWritten):
+            self._ask_to_pause()
+        deadline = time.monotonic() + self.search.executor.grace_seconds
+        while time.monotonic() < deadline and not all(live.handle.ended for live in self._live):
+            executor.wait(WAIT_SECONDS)
+
+    def _ask_to_pause(self) -> None:
+        for live in self._live:
+            folder = live.run.folder
+            if folder.read_request(live.attempt) is None:  # to prune outweighs to pause
+                folder.write_request(Request("pause", live.attempt))
+
+    def _time_is_up(self) -> bool:
+        timeout, budget = self.search.timeout, self.search.budget
+        if budget is not None and budget.ends_search(
+            self._ledger, self._best, self.search.executor
+        ):
+            return True
+        return timeout is not None and time.monotonic() - self._began > timeout
+
+
+def _pruned_before(folder: RunFolder) -> Outcome | None:
+    """How a run ends that was asked to, and whose worker was gone before it could answer.
+
+    The decision stands: asked again later, among more trials, it might fall otherwise.
+    """
+    attempt = folder.attempt
+    request = folder.read_request(attempt)
+    if request is None or request.kind != "prune":
+        return None
+    return Outcome("pruned", attempt, reason=request.reason)

@@ -1,0 +1,64 @@
+"""The runs of a trial by several seeds: which are to come, and what they make together."""
+
+from dataclasses import dataclass
+
+from tunewright.runs.record import Outcome, Trial
+from tunewright.search.loop.trial_result import verdict
+from tunewright.search.loop.trial_runs import Run, Search
+from tunewright.search.memory.admission import Memory, with_memory
+from tunewright.search.study.study import Study
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What came of a run's end. trial: when it decided the trial. to_come: further runs of it."""
+
+    trial: Trial | None
+    to_come: tuple[Run, ...] = ()
+
+
+class Replicates:
+    """Outcomes by trial and seed, until the trial has ended."""
+
+    def __init__(self, search: Search, study: Study, memory: Memory) -> None:
+        self._search, self._study, self._memory = search, study, memory
+        self._outcomes: dict[int, dict[int, Outcome]] = {}
+
+    def take(self, run: Run, outcome: Outcome) -> Taken:
+        """A run has ended.
+
+        The others follow the first only when it reached its end; one that fails decides for all.
+        """
+        outcomes = self._outcomes.setdefault(run.number, {})
+        outcomes[run.seed] = outcome
+        trial, to_come = self._trial(run), []
+        if run.first and trial.state == "done":
+            to_come = self._others(run)
+            trial = self._trial(run)
+        if trial.state == "done" and len(outcomes) < len(self._search.seeds):
+            return Taken(None, tuple(to_come))
+        del self._outcomes[run.number]
+        return Taken(trial)
+
+    def _trial(self, run: Run) -> Trial:
+        outcomes, search = self._outcomes[run.number], self._search
+        curve = self._study.curves[run.number]
+        trial = verdict(run.number, run.values, curve, outcomes, search.goals, search.constraints)
+        return with_memory(trial, search.folder.trial(run.number), outcomes.values())
+
+    def _others(self, first: Run) -> list[Run]:
+        """The runs by the other seeds, without those that ended before this session."""
+        to_come = []
+        for run in self._search.runs(first.number, first.values)[1:]:
+            outcome = run.folder.read_outcome()
+            if outcome is None or not self._ended(run, outcome):
+                to_come.append(run)
+            else:
+                self._outcomes[first.number][run.seed] = outcome
+        return to_come
+
+    def _ended(self, run: Run, outcome: Outcome) -> bool:
+        """Whether a run need not begin again: not after a pause, a call off, or without memory."""
+        if outcome.state == "paused" or outcome.cause == "interrupted":
+            return False
+        return not self._memory.takes_up(run.name, run.folder, outcome)

@@ -1,0 +1,89 @@
+"""What a search is, and the runs that it is made of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.tree import Tree
+from tunewright.executors.executor import Handle
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.progress import ProgressTail
+from tunewright.runs.record import Goal
+from tunewright.search.forecast.budget import Budget
+from tunewright.search.forecast.time_left import NOTHING_AFTER, Closing
+from tunewright.search.study.constraints import Constraint
+from tunewright.search.study.pruners import Pruner
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search needs besides its study.
+
+    configure: the complete configuration tree of a trial from its values. seeds: of the runs of
+    each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
+    total: trials in the study when it is finished, earlier sessions included. closing: what
+    comes after the search. budget: of the whole call.
+    """
+
+    folder: StudyFolder
+    goals: Sequence[Goal]
+    constraints: Sequence[Constraint]
+    configure: Callable[[Mapping[str, Any]], Tree]
+    seeds: Sequence[int]
+    last_step: int
+    total: int
+    pruner: Pruner
+    executor: ExecutorConfig
+    timeout: float | None = None
+    stage: str = "explore"
+    closing: Closing = NOTHING_AFTER
+    budget: Budget | None = None
+
+    def runs(self, number: int, values: Mapping[str, Any]) -> list["Run"]:
+        """All runs of a trial, the first one first."""
+        first, *others = self.seeds
+        folder = self.folder.trial(number)
+        return [
+            Run(number, first, dict(values), folder, True),
+            *(Run(number, seed, dict(values), folder.by_seed(seed), False) for seed in others),
+        ]
+
+    @property
+    def metric(self) -> str:
+        """The metric of the first goal, which prunes."""
+        return self.goals[0].metric
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a trial; a trial has as many as the search has seeds.
+
+    first: the one that goes through the pruner, and has the others follow when it is done.
+    """
+
+    number: int
+    seed: int
+    values: Mapping[str, Any]
+    folder: RunFolder
+    first: bool
+
+    @property
+    def name(self) -> str:
+        """As it is called in notices."""
+        return f"trial {self.number}" + ("" if self.first else f", seed {self.seed}")
+
+
+@dataclass
+class Live:
+    """A run in the hands of an executor.
+
+    judged: the last step after which the pruner was asked about it.
+    """
+
+    run: Run
+    handle: Handle
+    tail: ProgressTail
+    attempt: int
+    deadline: float | None
+    judged: int

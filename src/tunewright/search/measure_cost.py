@@ -1,0 +1,166 @@
+"""What a training costs on this machine, from two epochs of it in a folder that goes again.
+
+As many copies train at once as a study would have trials at once, so that what they take from
+each other is in the figures. Each copy stops after one epoch and goes on for another: the first
+start pays for the process, the second one only for what every trial pays.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import RunError, TunewrightError
+from tunewright.executors.executor import Executor, Need
+from tunewright.executors.factory import make_executor
+from tunewright.executors.resources import Share
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
+from tunewright.runs.record import Outcome, Request
+from tunewright.search.evaluate_run import evaluated
+from tunewright.search.forecast.disk import run_bytes
+from tunewright.search.loop.loop import WAIT_SECONDS
+from tunewright.search.prepare import Prepared, run_tree
+
+ONCE_SECONDS = 60.0
+"""A first epoch that takes longer is not followed by a second one."""
+EVALUATION_SECONDS = 120.0
+"""After which a measured evaluation is ended: it takes at least so long."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One training of the first configuration, beside others like it.
+
+    step_seconds: an epoch. startup_seconds: of a trial in a warm worker, before and after its
+    epochs. worker_seconds: until a new worker is warm. evaluation_seconds: None when there is
+    none. run_bytes: a run folder without its checkpoints, which have checkpoint_bytes;
+    evaluation_bytes are what the evaluation adds. memory_mib: peak of a worker.
+    """
+
+    step_seconds: float
+    startup_seconds: float
+    worker_seconds: float
+    evaluation_seconds: float | None
+    run_bytes: int
+    checkpoint_bytes: int
+    evaluation_bytes: int
+    memory_mib: float
+
+
+def measure(
+    recipe: Recipe,
+    prepared: Prepared,
+    machine: Share,
+    values: Mapping[str, Any],
+    *,
+    evaluates: bool,
+) -> Measured:
+    """Train the configuration with `values` for two epochs and evaluate it, then forget it.
+
+    A run that reports nothing runs to its end. Raises RunError when the training fails, as it
+    would in the study.
+    """
+    tree = {**run_tree(recipe, prepared, values), "trackers": {}}
+    with tempfile.TemporaryDirectory(prefix="tunewright-plan-") as temporary:
+        folders = [RunFolder(Path(temporary) / str(copy)) for copy in range(machine.slots)]
+        for folder in folders:
+            folder.write_config(tree)
+        executor = make_executor(recipe, prepared.config, machine, lambda: None)
+        try:
+            first = _attempt(executor, folders)
+            again = all(outcome.state == "paused" for outcome in first.outcomes)
+            second = first
+            if again and first.slot_seconds < ONCE_SECONDS:
+                second = _attempt(executor, folders)
+        finally:
+            executor.close()
+        one = folders[0]
+        own, weights = run_bytes(one)
+        took = None
+        if evaluates and recipe.evaluate:
+            began = time.monotonic()
+            try:
+                evaluated(recipe, one, prepared.config, seconds=EVALUATION_SECONDS)
+            except TunewrightError:
+                if time.monotonic() - began < EVALUATION_SECONDS:
+                    raise
+            took = time.monotonic() - began
+        reports = [report for folder in folders for report in read_progress(folder.progress)]
+        startup = second.slot_seconds - second.training_seconds
+        return Measured(
+            second.training_seconds / max(1, second.steps),
+            startup if second.steps else second.slot_seconds,
+            max(0.0, first.slot_seconds - first.training_seconds - startup),
+            took,
+            own,
+            weights,
+            run_bytes(one)[0] - own,
+            max((report.memory_mib for report in reports), default=0.0),
+        )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Means over the copies of an attempt."""
+
+    outcomes: Sequence[Outcome]
+    steps: float
+    training_seconds: float
+    slot_seconds: float
+
+
+def _attempt(executor: Executor, folders: Sequence[RunFolder]) -> _Attempt:
+    """Start each folder's run and have it pause at the end of its next epoch."""
+    handles, began = [], {}
+    for folder in folders:
+        folder.write_request(Request("pause", folder.begin_attempt()))
+        began[folder.path] = time.monotonic()
+        handles += executor.start([folder], Need())
+    ended: dict[Path, float] = {}
+    while len(ended) < len(folders):
+        executor.wait(WAIT_SECONDS)
+        for handle in handles:
+            if handle.ended and handle.folder.path not in ended:
+                ended[handle.folder.path] = time.monotonic() - began[handle.folder.path]
+    outcomes = []
+    for handle in handles:
+        outcome = handle.folder.read_outcome()
+        if outcome is None or outcome.state == "failed":
+            why = handle.death if outcome is None else f"{outcome.cause}: {outcome.reason}"
+            lacked = outcome is not None and outcome.cause == "out of memory"
+            raise RunError(
+                f"the first configuration does not train ({why})",
+                remedy="A study would go on in smaller micro-batches, then alone: plan with fewer "
+                "--jobs or a larger training.accumulate."
+                if lacked
+                else "Nothing was stored. tunewright train with the same words shows its log.",
+            )
+        outcomes.append(outcome)
+    rows = [_last_attempt(folder) for folder in folders]
+    count = len(folders)
+    return _Attempt(
+        outcomes,
+        sum(steps for steps, _ in rows) / count,
+        sum(seconds for _, seconds in rows) / count,
+        sum(ended.values()) / count,
+    )
+
+
+def _last_attempt(folder: RunFolder) -> tuple[int, float]:
+    """Steps and seconds of training that the last attempt added."""
+    start, before, step, seconds = 0, 0.0, 0, 0.0
+    try:
+        lines = folder.progress.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return 0, 0.0
+    for line in map(json.loads, lines):
+        if "resumed_from" in line:
+            start, before = line["resumed_from"], seconds if line["resumed_from"] else 0.0
+        elif "step" in line:
+            step, seconds = line["step"], line["seconds"]
+    return max(0, step - start), max(0.0, seconds - before)

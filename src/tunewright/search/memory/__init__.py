@@ -1,0 +1,1 @@
+"""Which trials may run at once, and what happens when memory runs out."""

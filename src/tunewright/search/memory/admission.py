@@ -1,0 +1,215 @@
+"""Which run may start with the memory that is free, and what becomes of one that lacked it."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.executors.resources import WORKER_GIB
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.machine.free_memory import free_device_mib, free_mib, kills
+from tunewright.runs.progress import read_progress
+from tunewright.runs.record import Outcome, Trial, speaks_of_memory
+from tunewright.search.memory.oom_retry import in_words, rung_of, step_down
+from tunewright.search.memory.prediction import Expected, Peaks
+
+RESERVE_MIB = 256.0
+"""Left to the coordinator and to everyone else."""
+DEVICE_SECONDS = 5.0
+"""How long an answer of the GPU's driver is believed; to ask takes up to a second."""
+LAST_WORDS = 1000
+"""Bytes at the end of a log in which a dead worker may have said why."""
+
+
+@dataclass
+class _Running:
+    """A run that was let in, and what it is expected to need."""
+
+    expected: Expected
+    alone: bool
+
+
+class Memory:
+    """The memory of one session: learned from its trials, and asked before each start.
+
+    limits: `memory_gib` bounds what a trial can need. notice: what the user should know of.
+    executor: where runs will start, set before the first is asked for.
+    """
+
+    executor: Executor
+
+    def __init__(self, limits: ExecutorConfig, notice: Callable[[str], None]) -> None:
+        limit, assumed = limits.memory_gib, WORKER_GIB * 1024
+        self._limit_mib = math.inf if limit is None else limit * 1024
+        self._peaks = Peaks(Expected(min(assumed, self._limit_mib), assumed))
+        self._notice = notice
+        self._kills = kills()
+        self._running: dict[Path, _Running] = {}
+        self._told: set[Path] = set()
+        self._devices: dict[str, tuple[float, float | None]] = {}
+
+    def learn(
+        self, folder: RunFolder, parameters: Mapping[str, Any], outcome: Outcome | None = None
+    ) -> None:
+        """Take in how much a run took; what failed may not have come to its peak.
+
+        outcome: by default the stored one. A paused run has a peak too.
+        """
+        self._running.pop(folder.path, None)
+        outcome = outcome or folder.read_outcome()
+        if outcome is None or outcome.state == "failed" or not outcome.memory_mib:
+            return
+        rung = rung_of(folder)
+        peak = Expected(outcome.memory_mib, outcome.device_mib)
+        self._peaks.learn(parameters, rung.parts if rung else 1.0, outcome.idle_mib, peak)
+
+    def admits(
+        self,
+        name: str,
+        folder: RunFolder,
+        parameters: Mapping[str, Any],
+        running: Sequence[Handle],
+    ) -> bool:
+        """Whether a run may start beside those that run; alone it always may.
+
+        name: what it is called in the notice that it waits, which is told once.
+        """
+        rung = rung_of(folder)
+        expected = self._peaks.expected(parameters, rung.parts if rung else 1.0)
+        alone = rung is not None and rung.alone
+        beside = [self._running[h.folder.path] for h in running if h.folder.path in self._running]
+        if running:
+            if alone or any(other.alone for other in beside):
+                return False
+            if lack := self._lack(expected, running):
+                if folder.path not in self._told:
+                    self._told.add(folder.path)
+                    self._notice(f"{name} waits: {lack}")
+                return False
+        self._running[folder.path] = _Running(expected, alone)
+        return True
+
+    def need(self, folder: RunFolder) -> Need:
+        """What a run that was let in asks of its place."""
+        running = self._running.get(folder.path)
+        return Need(alone=self._one_slot or (running is not None and running.alone))
+
+    def takes_up(self, name: str, folder: RunFolder, outcome: Outcome) -> bool:
+        """Whether a run that lacked memory is to be tried again, for which it is then prepared."""
+        if outcome.state != "failed" or outcome.cause != "out of memory":
+            return False
+        before = rung_of(folder)
+        alone = self._one_slot or (before is not None and before.alone)
+        rung = step_down(folder, outcome, alone=alone)
+        if rung is None:
+            return False
+        batch_size = int(folder.read_config()["training"]["batch_size"])
+        self._notice(f"{name} had no room ({outcome.reason}); {in_words(rung, before, batch_size)}")
+        return True
+
+    def killed(self, handle: Handle) -> Outcome | None:
+        """The outcome of a run whose worker died for lack of memory; None for other deaths.
+
+        The kernel counts whom it kills for it. A library that cannot go on without memory aborts
+        the process, and says so last.
+        """
+        folder = handle.folder
+        counted = kills()
+        if handle.death == "killed by signal 9":
+            if counted <= self._kills:
+                return None
+            self._kills += 1
+            reason = "killed by the kernel for lack of memory"
+        elif speaks_of_memory(_last_words(folder)):
+            reason = f"no memory was left ({handle.death})"
+        else:
+            return None
+        return Outcome("failed", folder.attempt, "out of memory", reason)
+
+    @property
+    def _one_slot(self) -> bool:
+        return self.executor.slots == 1
+
+    def _lack(self, wanted: Expected, running: Sequence[Handle]) -> str:
+        """What is missing for a run beside others; empty when it fits."""
+        place = self.executor.next_place()
+        places = [(handle, handle.place()) for handle in running]
+        bound = self._limit_mib if place.gpu is None else math.inf
+        growing = sum(
+            max(0.0, min(self._expected(handle).memory_mib, bound) - where.held_mib)
+            for handle, where in places
+        )
+        needed = max(0.0, min(wanted.memory_mib, bound) - place.held_mib)
+        left = free_mib() - RESERVE_MIB - growing
+        if needed > left:
+            return _in_gib(needed, left)
+        on_device = [handle for handle, where in places if where.gpu == place.gpu]
+        if place.gpu is None or not on_device:
+            return ""
+        free = self._device_mib(place.gpu)
+        if free is None:
+            return ""
+        needed = min(wanted.device_mib, self._limit_mib)
+        growing = sum(
+            max(
+                0.0,
+                min(self._expected(handle).device_mib, self._limit_mib)
+                - _reported_device(handle.folder),
+            )
+            for handle in on_device
+        )
+        left = free - growing
+        return _in_gib(needed, left) if needed > left else ""
+
+    def _expected(self, handle: Handle) -> Expected:
+        running = self._running.get(handle.folder.path)
+        return running.expected if running else Expected(0.0, 0.0)
+
+    def _device_mib(self, gpu: str) -> float | None:
+        asked, free = self._devices.get(gpu, (-DEVICE_SECONDS, None))
+        if time.monotonic() - asked >= DEVICE_SECONDS:
+            free = free_device_mib(gpu)
+            self._devices[gpu] = time.monotonic(), free
+        return free
+
+
+def with_memory(trial: Trial, folder: RunFolder, outcomes: Iterable[Outcome]) -> Trial:
+    """A trial that has ended, with what it took of the machine among its costs.
+
+    The peaks are the highest of its runs; `micro_batches` and `alone` stand there only when the
+    run in `folder` had no room at first.
+    """
+    rung = rung_of(folder)
+    runs = list(outcomes)
+    costs = {
+        "memory_mib": max(run.memory_mib for run in runs),
+        "device_mib": max(run.device_mib for run in runs),
+    }
+    if rung is not None:
+        costs |= {"micro_batches": float(rung.accumulate), "alone": float(rung.alone)}
+    return replace(trial, costs={**trial.costs, **{k: v for k, v in costs.items() if v}})
+
+
+def _reported_device(folder: RunFolder) -> float:
+    """What a run has been seen to take of its GPU; 0 before it has said anything."""
+    reports = read_progress(folder.progress)
+    return reports[-1].device_mib if reports and reports[-1].attempt == folder.attempt else 0.0
+
+
+def _last_words(folder: RunFolder) -> str:
+    try:
+        with folder.log.open("rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_WORDS))
+            return log.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _in_gib(needed_mib: float, left_mib: float) -> str:
+    needed, left = needed_mib / 1024, max(0.0, left_mib) / 1024
+    return f"about {needed:.1f} GiB needed, {left:.1f} free"

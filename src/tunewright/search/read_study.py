@@ -1,0 +1,171 @@
+"""A look at a study from outside: no lock, no torch, while it runs or long after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.analysis.overview import overview
+from tunewright.config.apply import with_values
+from tunewright.config.tree import Tree, flatten, get
+from tunewright.errors import StudyError, did_you_mean
+from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.registry import find_recipe
+from tunewright.runs.atomic import read_yaml
+from tunewright.runs.folder import StudyFolder
+from tunewright.runs.record import StudyRecord, Trial
+from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.search.prepare import full_configuration
+from tunewright.search.results import write_top_configs
+from tunewright.search.storage.database import silence_optuna
+from tunewright.search.storage.trusted_servers import own_url
+from tunewright.search.storage.urls import url_of, without_password
+from tunewright.search.study.study import load_record
+from tunewright.spaces.space import Space
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A study's record and what it shows. folder: None when only a database was named."""
+
+    record: StudyRecord
+    overview: dict[str, Any]
+    folder: StudyFolder | None
+    configuration: Tree | None
+    replaced: tuple[str, ...] = ()
+    """Paths that trials replaced besides their parameters: derived ones and reserved ones."""
+
+    def save_configs(self, count: int) -> list[Path]:
+        """Write `top_configs/01.yaml` ...; StudyError when the study has no folder."""
+        if self.folder is None or self.configuration is None:
+            raise StudyError(
+                f"the study {self.record.name!r} was read from a database alone",
+                expected="its folder, which holds the configuration around the parameters",
+                remedy="Name the folder: tunewright analyze runs/STUDY --save-configs.",
+            )
+        recipe, tree, folder = find_recipe(self.record.recipe), self.configuration, self.folder
+
+        def configure(trial: Trial) -> Tree:
+            if trial.imported_from:
+                return full_configuration(
+                    recipe, tree, _without_folder(recipe, folder, tree, trial)
+                )
+            ran = folder.trial(trial.number).read_config()
+            beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
+            chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
+            return full_configuration(recipe, tree, {**beside, **chosen})
+
+        return write_top_configs(folder, self.record, configure, count)
+
+
+def _without_folder(
+    recipe: Recipe, folder: StudyFolder, tree: Tree, trial: Trial
+) -> dict[str, Any]:
+    """What a trial that ran in another study replaces here: its values, derived, reserved."""
+    reserved = read_yaml(folder.settings).get("reserved") or {}
+    derived = read_yaml(folder.space).get("derived") or {}
+    explore, config = with_values(tree, flatten(tree["stages"]["explore"]), recipe.config)
+    around = flatten(get(explore, recipe.searched, {}) if recipe.searched else explore)
+    facts = recipe.facts(config) if derived else {}
+    complete = Space((), (), derived, {**around, **reserved, **facts}).complete(trial.parameters)
+    return {**reserved, **{recipe.path(name): value for name, value in complete.items()}}
+
+
+def look(
+    study: str | None,
+    *,
+    storage: str | None = None,
+    name: str | None = None,
+    runs: Path = Path("runs"),
+    top: int = 10,
+) -> Looked:
+    """Read a study by name, by folder, or straight from a database.
+
+    study: a name under `runs`, a folder, or a SQLite file; None when there is only one.
+    storage: where the study is, also in place of what its folder says (with a password).
+    """
+    silence_optuna()
+    place = locate(study or name, storage=storage, runs=runs)
+    if place.folder is None:
+        record, importances = load_record(place.url, name or place.name)
+        return Looked(record, overview(record, importances, top=top), None, None)
+    settings = read_yaml(place.folder.settings)
+    record, importances = load_record(place.url, place.name)
+    shown = overview(record, importances, top=top)
+    shown["storage"] = without_password(place.url)
+    replaced = tuple(settings.get("replaced", ()))
+    return Looked(record, shown, place.folder, settings["configuration"], replaced)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study lies. name: None when its database does not say it. folder: if there is one."""
+
+    url: str
+    name: str | None
+    folder: StudyFolder | None
+
+
+def locate(
+    study: str | None,
+    *,
+    storage: str | None = None,
+    runs: Path = Path("runs"),
+    command: str = "analyze",
+    typed: Sequence[str] = (),
+) -> Place:
+    """Where the study lies that is named as for `look`.
+
+    command: what the remedy shall say. typed: URLs that the user gave for other things, whose
+    servers may be asked as well; see `own_servers.own_url`.
+    """
+    if study is not None and (
+        "://" in study or (Path(study).is_file() and not is_study(study, runs))
+    ):
+        storage, study = study, None
+    given = None
+    if storage is not None:
+        given = url_of(storage)
+        if study is None or not is_study(study, runs):
+            file = sqlite_file(given)
+            if file is not None and not file.exists():
+                raise StudyError(f"{file} does not exist", expected="the database of a study")
+            return Place(given, study, None)
+    folder = study_folder(study, runs, command)
+    settings = read_yaml(folder.settings)
+    return Place(given or stored_url(folder, settings, typed), str(settings["name"]), folder)
+
+
+def stored_url(folder: StudyFolder, settings: Tree, typed: Sequence[str] = ()) -> str:
+    """The URL of a study's database, as its folder says; for servers see `own_servers.own_url`."""
+    if not settings.get("storage"):
+        return sqlite_url(folder.database.resolve())
+    return own_url(str(settings["storage"]), folder.settings, typed)
+
+
+def is_study(study: str, runs: Path) -> bool:
+    """Whether there is a study's folder of this name, or in `runs`."""
+    return any((path / "study.yaml").exists() for path in (Path(study), runs / study))
+
+
+def study_folder(study: str | None, runs: Path, command: str = "analyze") -> StudyFolder:
+    """The folder of a study by name or by path; the only one when none is named."""
+    known = sorted(file.parent.name for file in runs.glob("*/study.yaml"))
+    if study is None:
+        if len(known) == 1:
+            return StudyFolder(runs / known[0])
+        raise StudyError(
+            f"{len(known)} studies in {runs}",
+            expected=f"one of {', '.join(known)}" if known else "a study that was begun",
+            remedy=f"Name it: tunewright {command} STUDY."
+            if known
+            else "Begin one: tunewright tune.",
+        )
+    for path in (Path(study), runs / study):
+        if (path / "study.yaml").exists():
+            return StudyFolder(path)
+    raise StudyError(
+        f"no study {study!r} in {runs}",
+        expected=f"one of {', '.join(known)}" if known else "a study that was begun",
+        remedy=did_you_mean(study, known),
+    )

@@ -1,0 +1,1 @@
+"""A study rebuilt from its run folders."""

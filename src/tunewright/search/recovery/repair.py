@@ -1,0 +1,345 @@
+"""The database of a study made again from its run folders, or compared with them."""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
+
+from tunewright.config.apply import with_values
+from tunewright.config.tree import flatten, get
+from tunewright.errors import ConfigError, DataError, StudyError, TunewrightError
+from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.registry import find_recipe
+from tunewright.runs.atomic import read_yaml
+from tunewright.runs.folder import StudyFolder
+from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.search.loop.lease import FolderLock, refuse_if_alive
+from tunewright.search.read_study import stored_url, study_folder
+from tunewright.search.recovery.trial_from_folder import (
+    Told,
+    mend_attempt,
+    placeholder,
+    stored_space,
+    told_by,
+)
+from tunewright.search.storage.database import (
+    OURS,
+    Settings,
+    close_storage,
+    open_storage,
+    read_settings,
+    silence_optuna,
+    storage_errors,
+    storage_to_read,
+    stored_lease,
+    stored_settings,
+)
+from tunewright.search.storage.retrying_storage import PatientStorage
+from tunewright.search.storage.sqlite import SIDES, broken
+from tunewright.search.storage.urls import url_of
+from tunewright.search.study.compatibility import shared_settings
+from tunewright.search.study.constraints import constraints
+from tunewright.search.study.optuna_types import DROPPED, IMPORTED, SOURCES, direction
+from tunewright.spaces.space import Space
+
+
+@dataclass
+class Repaired:
+    """What a repair found and did.
+
+    rebuilt: why the database was made anew; empty when it was whole. kept: where the old file
+    lies. added: trials that it did not know. filled: what was brought in for trials that it
+    knew. differing: where it and the folders disagree, which is left alone. lost: what no
+    folder tells any more.
+    """
+
+    folder: StudyFolder
+    rebuilt: str = ""
+    kept: Path | None = None
+    added: list[int] = field(default_factory=list)
+    filled: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    by_state: dict[str, int] = field(default_factory=dict)
+
+
+def repair(study: str | None, *, storage: str | None = None, runs: Path = Path("runs")) -> Repaired:
+    """Make the database agree with the run folders; the same tune command then resumes.
+
+    A file that is missing or cannot be read is made anew and swapped in whole; the old one is
+    kept. A database that is whole is compared, and only what it lacks is filled in.
+    storage: where the study is, in place of what its folder says. Raises StudyError while a
+    coordinator is at work, and when the folder does not say what the study was.
+    """
+    silence_optuna()
+    folder = study_folder(study, runs, "repair")
+    stored = read_yaml(folder.settings)
+    url = url_of(storage) if storage else stored_url(folder, stored)
+    name = str(stored["name"])
+    found = Repaired(folder)
+    lock = FolderLock(folder.path)
+    try:
+        file = sqlite_file(url)
+        found.rebuilt = broken(file) if file is not None else ""
+        known = None
+        if not found.rebuilt:
+            refuse_if_alive(name, stored_lease(url, name))
+            known = stored_settings(url, name)
+        settings = known or settings_of(folder, stored)
+        if file is not None and found.rebuilt:
+            fresh = file.with_name(f".{file.name}.rebuilt")
+            _remove(fresh)
+            bring_in(sqlite_url(fresh), name, settings, folder, found)
+            _remember(sqlite_url(fresh), name, stored.get(SOURCES) or [], found)
+            found.kept = _swap(fresh, file)
+        else:
+            bring_in(url, name, settings, folder, found)
+            _remember(url, name, stored.get(SOURCES) or [], found)
+    finally:
+        lock.release()
+    return found
+
+
+def _remember(url: str, name: str, sources: Sequence[str], found: Repaired) -> None:
+    """What the study was begun with; trials that came from there have no folder to come back."""
+    storage = open_storage(url)
+    try:
+        with storage_errors(url):
+            study = optuna.load_study(study_name=name, storage=storage)
+            if sources and SOURCES not in study.user_attrs:
+                study.set_user_attr(SOURCES, list(sources))
+                found.lost.append(
+                    f"the trials carried over from {sources[0]} have no folders here; a new study "
+                    "takes them again"
+                )
+    finally:
+        close_storage(url, storage)
+
+
+def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[int]:
+    """Bring in trials that only their folders know, as a crash of the machine leaves them.
+
+    Returns their numbers. Cheap when there are none, and called before a study goes on.
+    """
+    numbers = _numbers(folder)
+    if not numbers:
+        return []
+    with storage_to_read(url) as storage:
+        if storage is None:
+            return []
+        with storage.engine.connect() as connection:
+            query = text(
+                "SELECT COUNT(trials.trial_id) FROM studies LEFT JOIN trials "
+                "ON trials.study_id = studies.study_id "
+                "WHERE studies.study_name = :name GROUP BY studies.study_id"
+            )
+            row = connection.execute(query, {"name": name}).fetchone()
+    if row is None or max(numbers) < row[0]:
+        return []
+    found = Repaired(folder)
+    bring_in(url, name, settings, folder, found)
+    return [number for number in found.added if number in numbers]
+
+
+def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
+    """What the study was, as its folder has it; of older studies, worked out anew."""
+    if isinstance(stored.get("settings"), Mapping):
+        return read_settings(stored["settings"])
+    try:
+        recipe = find_recipe(str(stored["configuration"]["recipe"]))
+        tree = stored["configuration"]
+        explore, config = with_values(tree, flatten(tree["stages"]["explore"]), recipe.config)
+        specification = read_yaml(folder.space)
+        space = stored_space(specification)
+    except (KeyError, TypeError, ConfigError) as error:
+        raise StudyError(
+            f"{folder.settings} and {folder.space} do not say what the study was: {error}",
+            expected="the files that `tunewright tune` writes when it begins",
+        ) from None
+    first, *others = recipe.goals(config)
+    limits = constraints(config.study.constraints, recipe.measures)
+    return Settings(
+        recipe=recipe.name,
+        goal=", ".join(config.goals),
+        metric=first.metric,
+        direction=first.direction,
+        sampler=config.study.sampler.model_dump(),
+        pruner=config.study.pruner.model_dump(),
+        space=specification,
+        configuration=shared_settings(recipe, explore, space) | _reserved(folder, stored, space),
+        seed=config.study.seed,
+        others=tuple(others),
+        constraints=tuple(limit.text for limit in limits),
+        seeds=config.study.seeds,
+    )
+
+
+def bring_in(url: str, name: str, settings: Settings, folder: StudyFolder, found: Repaired) -> None:
+    """Fill a database with what the folders tell and it does not know."""
+    recipe = find_recipe(settings.recipe)
+    space = stored_space(settings.space, _around(folder, recipe, stored_space(settings.space)))
+    numbers = _numbers(folder)
+    storage = open_storage(url)
+    try:
+        with storage_errors(url):
+            study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                directions=[direction(goal) for goal in settings.goals],
+                load_if_exists=True,
+            )
+            if OURS not in study.user_attrs:
+                study.set_user_attr(OURS, json.dumps(settings.as_stored()))
+            stored = {t.number: t for t in study.get_trials(deepcopy=False)}
+            study_id = storage.get_study_id_from_name(name)
+            for number in range(max([*numbers, *stored], default=-1) + 1):
+                told = _told(folder, number, number in numbers, recipe, settings, space)
+                if number not in stored:
+                    storage.create_new_trial(study_id, told.trial)
+                    found.added.append(number)
+                    found.lost += [f"trial {number}: {reason}" for reason in told.lost]
+                elif stored[number].state != TrialState.WAITING:
+                    _compare(storage, stored[number], told, number in numbers, found)
+                if number in numbers:
+                    mend_attempt(folder.trial(number))
+            for trial in study.get_trials(deepcopy=False):
+                state = trial.state.name.lower()
+                found.by_state[state] = found.by_state.get(state, 0) + 1
+    finally:
+        close_storage(url, storage)
+
+
+def _told(
+    folder: StudyFolder, number: int, there: bool, recipe: Recipe, settings: Settings, space: Space
+) -> Told:
+    if there:
+        return told_by(folder.trial(number), recipe, settings, space)
+    reason = "it has no folder"
+    return Told(placeholder(reason), (reason,))
+
+
+def _compare(
+    storage: PatientStorage, stored: FrozenTrial, told: Told, there: bool, found: Repaired
+) -> None:
+    """Fill in what a stored trial lacks; where it says otherwise, it stands."""
+    at = f"trial {stored.number}"
+    if DROPPED in stored.user_attrs or IMPORTED in stored.user_attrs:  # which ran elsewhere
+        return
+    if DROPPED in told.trial.user_attrs:
+        found.differing.append(f"{at}: {told.lost[0]}" if there else f"{at} has no folder")
+        return
+    trial_id, trial = stored._trial_id, told.trial
+    found.differing += [f"{at}: {reason}" for reason in told.lost]
+    if stored.params != trial.params:
+        found.differing.append(f"{at}: its parameters are {stored.params}, in its folder not")
+    curve, known = trial.intermediate_values, stored.intermediate_values
+    missing = sorted(curve.keys() - known.keys())
+    for step in missing:
+        _add_value(storage, stored, step, curve[step])
+    if missing:
+        found.filled.append(f"{at}: {len(missing)} reported value(s)")
+    other = sorted(step for step in curve.keys() & known.keys() if curve[step] != known[step])
+    if other:
+        found.differing.append(f"{at}: its value(s) at step {', '.join(map(str, other))}")
+    if not stored.state.is_finished() and trial.state.is_finished():
+        for key, value in trial.user_attrs.items():
+            storage.set_trial_user_attr(trial_id, key, value)
+        for key, value in trial.system_attrs.items():
+            storage.set_trial_system_attr(trial_id, key, value)
+        storage.set_trial_state_values(trial_id, trial.state, trial.values)
+        found.filled.append(f"{at}: its end ({trial.state.name.lower()})")
+    elif not trial.state.is_finished():
+        if stored.state.is_finished():
+            found.differing.append(f"{at}: it has ended, and its folder has no outcome")
+    elif (stored.state, stored.values) != (trial.state, trial.values):
+        found.differing.append(
+            f"{at}: {stored.state.name.lower()} with {stored.values}, and by its folder "
+            f"{trial.state.name.lower()} with {trial.values}"
+        )
+
+
+def _add_value(storage: PatientStorage, stored: FrozenTrial, step: int, value: float) -> None:
+    """Also to a trial that has ended, which Optuna's own call refuses."""
+    if not stored.state.is_finished():
+        storage.set_trial_intermediate_value(stored._trial_id, step, value)
+        return
+    with storage.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO trial_intermediate_values "
+                "(trial_id, step, intermediate_value, intermediate_value_type) "
+                "VALUES (:trial, :step, :value, 'FINITE')"
+            ),
+            {"trial": stored._trial_id, "step": step, "value": value},
+        )
+
+
+def _numbers(folder: StudyFolder) -> set[int]:
+    """The trials that have a folder of their own."""
+    names = [path.name for path in folder.trials.glob("*") if path.is_dir()]
+    return {int(name) for name in names if name.isdigit() and name == f"{int(name):05d}"}
+
+
+def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]:
+    """What stood around the space: it says which parameters a trial without `trial.json` had."""
+    try:
+        stored = read_yaml(folder.settings)
+        tree = stored["configuration"]
+        explore, config = with_values(tree, flatten(tree["stages"]["explore"]), recipe.config)
+    except (KeyError, TypeError, ConfigError):
+        return {}
+    prefix = recipe.path("")
+    around = flatten(explore) | _reserved(folder, stored, space)
+    around = {path.removeprefix(prefix): value for path, value in around.items()}
+    if not {c.path for p in space.parameters for c in p.when} <= around.keys():
+        with contextlib.suppress(TunewrightError, OSError):  # figures of data that are gone
+            around |= recipe.facts(config)
+    return around
+
+
+def _reserved(folder: StudyFolder, stored: Mapping[str, Any], space: Space) -> dict[str, Any]:
+    """Values set by hand for kinds that only some trials choose: as the trials have them."""
+    wanted = set(stored.get("replaced", ())) - set(space.derived)
+    reserved: dict[str, Any] = {}
+    for number in sorted(_numbers(folder)):
+        if wanted <= reserved.keys():
+            break
+        with contextlib.suppress(ConfigError, DataError):
+            tree = folder.trial(number).read_config()
+            reserved |= {p: get(tree, p) for p in wanted if get(tree, p) is not None}
+    return reserved
+
+
+def _swap(fresh: Path, file: Path) -> Path | None:
+    """Put the new file in its place in one step; the old one, with its sides, gets a free name."""
+    count = 1
+    while (aside := file.with_name(f"{file.stem}.broken-{count}{file.suffix}")).exists():
+        count += 1
+    kept = aside if file.exists() else None
+    if kept is not None:
+        os.link(file, kept)
+    # Before the swap: what was written ahead of the old file must not be read into the new one.
+    for side in SIDES:
+        left = file.with_name(f"{file.name}{side}")
+        if left.exists():
+            left.replace(aside.with_name(f"{aside.name}{side}"))
+    fresh.replace(file)
+    return kept
+
+
+def _remove(file: Path) -> None:
+    for side in ("", *SIDES):
+        file.with_name(f"{file.name}{side}").unlink(missing_ok=True)
+
+
+def as_json(found: Repaired) -> dict[str, Any]:
+    """What a repair found, for a machine."""
+    kept = str(found.kept) if found.kept else None
+    return {**asdict(found), "folder": str(found.folder.path), "kept": kept}

@@ -1,0 +1,218 @@
+"""A trial as its run folder tells it, in the words of the database."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tunewright.config.tree import get
+from tunewright.errors import TunewrightError
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.atomic import read_json, write_json
+from tunewright.runs.folder import RunFolder, outcome_of
+from tunewright.runs.progress import read_progress
+from tunewright.runs.record import Outcome, Trial
+from tunewright.search.loop.trial_result import verdict
+from tunewright.search.memory.admission import with_memory
+from tunewright.search.memory.oom_retry import has_ended
+from tunewright.search.storage.database import Settings, quiet
+from tunewright.search.study.constraints import constraints
+from tunewright.search.study.optuna_types import DROPPED, distribution, encoded, end_of
+from tunewright.search.study.trial_tags import marks
+from tunewright.spaces.advice import read_avoided, read_good
+from tunewright.spaces.domain import Categorical, Domain, Float, Int, nearest
+from tunewright.spaces.rules import conditions
+from tunewright.spaces.space import Parameter, Space
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a folder tells of a trial. trial: as it would be stored. lost: what it cannot tell."""
+
+    trial: FrozenTrial
+    lost: tuple[str, ...] = ()
+
+
+def placeholder(reason: str) -> FrozenTrial:
+    """A failed trial without parameters: numbers and folders go on to agree."""
+    return create_trial(state=TrialState.FAIL, user_attrs={DROPPED: reason})
+
+
+def told_by(folder: RunFolder, recipe: Recipe, settings: Settings, space: Space) -> Told:
+    """The trial of a folder; a placeholder, with the reason, where its parameters are lost."""
+    try:
+        parameters, started = _parameters(folder, recipe, space)
+    except (TunewrightError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        return Told(placeholder(reason), (reason,))
+    lost = []
+    try:
+        metric = settings.metric
+        progress = [p for p in read_progress(folder.progress) if metric in p.metrics]
+        values = {p.step: p.metrics[metric] for p in progress}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        lost.append("progress.jsonl is not readable: its curve is lost")
+        values = {}
+    curve = {step: value for step, value in values.items() if value == value}
+    outcome = read_end(folder)
+    if outcome is None and folder.outcome.exists() and read_json(folder.outcome) is None:
+        lost.append("outcome.json is not readable: it is taken up again")
+    trial = _ended(folder, outcome, parameters, curve, recipe, settings) if outcome else None
+    seconds = (trial.seconds if trial else None) or 0.0
+    if trial is not None and seconds <= 0.0:  # a run that does not measure itself
+        seconds = max(0.0, folder.outcome.stat().st_mtime - started)
+    frozen = _frozen(parameters, space, curve, trial, settings, started, seconds)
+    return Told(frozen, tuple(lost))
+
+
+def _ended(
+    folder: RunFolder,
+    outcome: Outcome,
+    parameters: Mapping[str, Any],
+    curve: Mapping[int, float],
+    recipe: Recipe,
+    settings: Settings,
+) -> Trial | None:
+    """The trial by the outcomes of its runs; None while one by another seed is to come."""
+    limits = constraints(settings.constraints, recipe.measures)
+    outcomes = {_seed(folder): outcome}
+    if not has_ended(folder, outcome):
+        return None
+    for run in folder.with_seeds()[1:]:
+        other = read_end(run)
+        if other is not None and other.cause != "interrupted" and has_ended(run, other):
+            outcomes[_seed(run)] = other
+    number = int(folder.path.name)
+    trial = verdict(number, parameters, curve, outcomes, settings.goals, limits)
+    trial = with_memory(trial, folder, outcomes.values())
+    return None if trial.state == "done" and len(outcomes) < settings.seeds else trial
+
+
+def _seed(folder: RunFolder) -> int:
+    name = folder.path.name
+    if name.startswith("seed-"):
+        return int(name.removeprefix("seed-"))
+    with contextlib.suppress(TunewrightError):
+        return int(folder.read_config().get("seed", 0))
+    return 0
+
+
+def read_end(folder: RunFolder) -> Outcome | None:
+    """How the trial ended; None for one that is to go on.
+
+    An outcome counts for the attempt that wrote it; where no file says which is the current
+    one, it is the last one.
+    """
+    stored = read_json(folder.outcome)
+    known = read_json(folder.path / "attempt.json") is not None
+    if stored is None or (known and stored.get("attempt") != folder.attempt):
+        return None
+    try:
+        outcome = outcome_of(stored)
+    except TypeError:
+        return None
+    return None if outcome.state == "paused" else outcome
+
+
+def mend_attempt(folder: RunFolder) -> None:
+    """Count the attempts again from what they wrote, where the count is lost.
+
+    Else the next attempt would bear the number of an earlier one.
+    """
+    counter = folder.path / "attempt.json"
+    if not folder.path.is_dir() or read_json(counter) is not None:
+        return
+    attempts = [0]
+    with contextlib.suppress(OSError):
+        for line in folder.progress.read_text(errors="replace").splitlines():
+            with contextlib.suppress(json.JSONDecodeError, TypeError, ValueError, KeyError):
+                attempts.append(int(json.loads(line)["attempt"]))
+    stored = read_json(folder.outcome)
+    if stored is not None and isinstance(stored.get("attempt"), int):
+        attempts.append(stored["attempt"])
+    if max(attempts) > 0:
+        write_json(counter, {"attempt": max(attempts)})
+
+
+def stored_space(specification: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> Space:
+    """The space of a checked specification. fixed: see `Space`; to read older trials by."""
+    return Space(
+        tuple(
+            Parameter(
+                path,
+                _domain(fields),
+                fields.get("default"),
+                conditions(fields["when"], f"when of {path}") if fields.get("when") else (),
+            )
+            for path, fields in specification["parameters"].items()
+        ),
+        derived=dict(specification.get("derived", {})),
+        fixed=fixed or {},
+        avoid=read_avoided(specification.get("avoid", ())),
+        good=read_good(specification.get("good", ())),
+    )
+
+
+def _domain(fields: Mapping[str, Any]) -> Domain:
+    if fields["type"] == "categorical":
+        return Categorical(tuple(fields["choices"]))
+    log, step = bool(fields.get("log", False)), fields.get("step")
+    if fields["type"] == "int":
+        return Int(int(fields["low"]), int(fields["high"]), log, int(step or 1))
+    return Float(
+        float(fields["low"]), float(fields["high"]), log, None if step is None else float(step)
+    )
+
+
+def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[str, Any], float]:
+    """What was sampled, and when it began; of older trials, as their configuration has it."""
+    stored = folder.read_parameters()
+    if stored is not None:
+        values, started = stored
+        known = {p: _value(space[p], value) for p, value in values.items() if p in space}
+        if known.keys() == values.keys() == space.draw(lambda p: known.get(p.path)).keys():
+            return known, started
+        # Of another space, as a kill in the middle of a rebase may leave it.
+    if not folder.config.exists():
+        raise ValueError("it has neither trial.json nor config.yaml")
+    tree = folder.read_config()
+    drawn = space.draw(lambda p: _value(p, get(tree, recipe.path(p.path))))
+    return drawn, folder.config.stat().st_mtime
+
+
+def _value(parameter: Parameter, value: Any) -> Any:
+    """A value as the domain spells it; ValueError when it is none of its values."""
+    domain = parameter.domain
+    if not domain.contains(value):
+        raise ValueError(f"{parameter.path} = {value!r} is not in the space ({domain})")
+    return nearest(domain, value)
+
+
+def _frozen(
+    parameters: Mapping[str, Any],
+    space: Space,
+    curve: Mapping[int, float],
+    trial: Trial | None,
+    settings: Settings,
+    started: float,
+    seconds: float,
+) -> FrozenTrial:
+    end = end_of(trial, settings.goals, settings.constraints) if trial is not None else None
+    with quiet():  # Optuna remarks on steps that do not end at the upper bound
+        frozen = create_trial(
+            state=end.state if end else TrialState.RUNNING,
+            values=end.values if end else None,
+            params={path: encoded(space[path].domain, v) for path, v in parameters.items()},
+            distributions={path: distribution(space[path].domain) for path in parameters},
+            user_attrs=marks(space, parameters) | (dict(end.attributes) if end else {}),
+            intermediate_values=dict(curve),
+            constraints=dict(end.constraints) if end else None,
+        )
+    frozen.datetime_start = datetime.fromtimestamp(started)
+    if end is not None:
+        frozen.datetime_complete = frozen.datetime_start + timedelta(seconds=seconds)
+    return frozen

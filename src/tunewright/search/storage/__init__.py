@@ -1,0 +1,1 @@
+"""Where a study is stored: addresses, SQLite files, databases that go away."""

@@ -1,0 +1,133 @@
+"""Whether what is asked for is the study that is stored under its name, and what has changed."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tunewright.config.tree import Tree, flatten
+from tunewright.errors import StudyError
+from tunewright.recipes.recipe import Recipe
+from tunewright.search.storage.database import Settings
+from tunewright.spaces.space import Space
+
+NOT_COMPARED = (
+    "study",
+    "space.",
+    "executor",
+    "stages",
+    "trackers",
+    "training.checkpoint_seconds",
+    "training.keep_",
+)
+"""Settings that may change between two sessions of a study without spoiling comparisons."""
+
+
+def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
+    """What differs between two spaces besides defaults: parameters, then kinds of rules."""
+    old, new = (json.loads(json.dumps(s.space)) for s in (known, wanted))
+    changed = [
+        path
+        for path in {**old["parameters"], **new["parameters"]}
+        if _domain(old["parameters"].get(path)) != _domain(new["parameters"].get(path))
+    ]
+    changed += [rules for rules in ("forbid", "derived") if old.get(rules) != new.get(rules)]
+    changed += ["avoid"] if _advice(old) != _advice(new) else []
+    changed += ["space.avoid"] if old.get("settings") != new.get("settings") else []
+    return tuple(changed)
+
+
+def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Recipe) -> None:
+    """StudyError when what is stored under `name` is another search than the wanted one.
+
+    Another space is none: it is rebased. Settings that only one of the two spaces leaves alone
+    are judged there, trial by trial.
+    """
+    if known.recipe != wanted.recipe:
+        raise StudyError(
+            f"the study {name!r} belongs to the recipe {known.recipe!r}",
+            expected=f"a study of {wanted.recipe!r}",
+            remedy="Choose another --name.",
+        )
+    if known.goals != wanted.goals:
+        raise StudyError(
+            f"the study {name!r} has the goal {known.goal!r}, and now {wanted.goal!r} is asked for",
+            remedy="Choose another --name, since scores of different goals do not compare.",
+        )
+    replaced = [n for n in wanted.data if known.data.get(n, wanted.data[n]) != wanted.data[n]]
+    if replaced:
+        raise StudyError(
+            f"the study {name!r} was begun on other data: {', '.join(replaced)} has changed since",
+            expected="the same, since scores would not compare",
+            remedy="Choose another --name, or bring the data of before back.",
+        )
+    if known.seeds != wanted.seeds:
+        raise StudyError(
+            f"the study {name!r} has {known.seeds} seed(s) a configuration, and now "
+            f"{wanted.seeds} are asked for",
+            expected="the same, since a mean over seeds and a single run do not compare",
+            remedy="Choose another --name.",
+        )
+    if tuple(known.constraints) != tuple(wanted.constraints):
+        raise StudyError(
+            f"the study {name!r} has the constraints {list(known.constraints)}, and now "
+            f"{list(wanted.constraints)} are asked for",
+            expected="the same, since they were judged when each trial ended",
+            remedy="Choose another --name.",
+        )
+    settings = {**known.configuration, **wanted.configuration}
+    moved: set[str] = set()
+    if changed_space(known, wanted):
+        names = [*known.space["parameters"], *wanted.space["parameters"]]
+        moved = {recipe.path(name) for name in names}
+    differing = [
+        path
+        for path in settings
+        if known.configuration.get(path) != wanted.configuration.get(path)
+        and path != "goal"  # it may be written with its direction or without
+        and not _searched(path, moved)
+    ]
+    if differing:
+        shown = "; ".join(
+            f"{p} was {known.configuration.get(p)} and is now {wanted.configuration.get(p)}"
+            for p in differing[:5]
+        )
+        raise StudyError(
+            f"the study {name!r} was begun with another configuration: {shown}",
+            expected="the same, since scores would not compare",
+            remedy="Choose another --name.",
+        )
+
+
+def brought_up(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:
+    """What an older version stored, with the defaults of settings that it did not know."""
+    defaults = flatten(recipe.config.model_construct().model_dump())
+    new = {path: v for path, v in defaults.items() if path in wanted.configuration}
+    return replace(known, configuration=new | dict(known.configuration))
+
+
+def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
+    """The settings that all trials share, as they are compared on a resume."""
+    searched = {recipe.path(p.path) for p in space.parameters}
+    return {
+        path: value
+        for path, value in flatten(explore).items()
+        if not path.startswith(NOT_COMPARED) and not _searched(path, searched)
+    }
+
+
+def _searched(path: str, searched: Collection[str]) -> bool:
+    """Whether a setting is searched, or lies in a section whose kind is."""
+    kinds = (other.removesuffix("type") for other in searched if other.endswith(".type"))
+    return path in searched or any(path.startswith(kind) for kind in kinds)
+
+
+def _advice(space: Mapping[str, Any]) -> dict[str, Any]:
+    """What is advised against, by which trials are marked; the reasons change nothing."""
+    return {rule["name"]: rule["when"] for rule in space.get("avoid", ())}
+
+
+def _domain(fields: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if fields is None:
+        return None
+    return {k: v for k, v in fields.items() if k != "default"}

@@ -1,0 +1,242 @@
+"""Our words in Optuna's, and back: domains, values, states, trials."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
+from tunewright.runs.record import TrialState as State
+from tunewright.search.storage.database import Settings
+from tunewright.search.study.trial_tags import AVOIDED, GOOD
+from tunewright.spaces.domain import (
+    Categorical,
+    Domain,
+    Float,
+    canonical,
+    grid_steps,
+    nearest,
+    on_grid,
+)
+from tunewright.spaces.space import Parameter
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """Optuna's word for a domain."""
+    if isinstance(domain, Categorical):
+        return CategoricalDistribution([encoded(domain, choice) for choice in domain.choices])
+    if isinstance(domain, Float):
+        return FloatDistribution(domain.low, _top(domain), log=domain.log, step=domain.step)
+    return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def _top(domain: Float) -> float:
+    """The largest value; Optuna warns of an upper bound that lies beside the grid."""
+    return on_grid(domain, grid_steps(domain)) if domain.step else domain.high
+
+
+def direction(goal: Goal) -> StudyDirection:
+    """Optuna's word for the direction of a goal."""
+    return StudyDirection.MAXIMIZE if goal.direction == "max" else StudyDirection.MINIMIZE
+
+
+FAILURE = "failure"
+"""Constraint key on every trial: 1 for divergence and lack of memory, 0 otherwise."""
+FAILURE_CONSTRAINT = f"constraints:{FAILURE}"
+"""Where Optuna keeps it among the system attributes."""
+SOURCES = "carried_from"
+"""User attribute of a study: what was asked for when its trials were carried over."""
+RUN = "run"
+"""User attribute with what the runs of a trial told besides their scores."""
+OURS_TO_RUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+"""Not WAITING: a point that another program enqueued is no trial of ours."""
+DROPPED = "dropped"
+"""User attribute of a trial that only keeps its number: why it is no more than that."""
+IMPORTED = "imported_from"
+"""User attribute of a trial that ran in another study: `STUDY/17`."""
+
+
+def trials_of(study: optuna.Study, *, ours: bool = True) -> list[FrozenTrial]:
+    """The trials that count for anything: not those that only keep their number."""
+    trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
+    read = [as_ours(trial, ours=ours) for trial in trials]
+    return [trial for trial in read if DROPPED not in trial.user_attrs]
+
+
+def as_ours(trial: FrozenTrial, *, ours: bool = True) -> FrozenTrial:
+    """A stored trial as we would have stored it: every number in its scores and curve is finite.
+
+    Optuna keeps infinite scores as good ones; here such a trial has diverged, as a run of ours
+    would have. ours: else the attributes that its users gave it say nothing in our words.
+    """
+    scores = trial.values or []
+    curve = {step: v for step, v in trial.intermediate_values.items() if math.isfinite(v)}
+    if ours and len(curve) == len(trial.intermediate_values) and all(map(math.isfinite, scores)):
+        return trial
+    read = copy(trial)
+    read.intermediate_values = curve
+    read.user_attrs = dict(trial.user_attrs) if ours else {}
+    if not all(map(math.isfinite, scores)):
+        read.values = None
+        if trial.state == TrialState.COMPLETE:
+            read.state = TrialState.PRUNED
+            read.system_attrs = {**trial.system_attrs, FAILURE_CONSTRAINT: 1.0}
+            reason = f"its score is {', '.join(f'{score:g}' for score in scores)}"
+            read.user_attrs |= {"cause": "diverged", "reason": reason}
+    return read
+
+
+def suggested(trial: optuna.Trial, parameter: Parameter) -> Any:
+    """What the view's sampler proposes for a parameter, in our spelling."""
+    path, domain = parameter.path, parameter.domain
+    if isinstance(domain, Categorical):
+        choices = [encoded(domain, choice) for choice in domain.choices]
+        return domain.choices[choices.index(trial.suggest_categorical(path, choices))]
+    if isinstance(domain, Float):
+        top = _top(domain)
+        value = trial.suggest_float(path, domain.low, top, log=domain.log, step=domain.step)
+        return nearest(domain, value)
+    return trial.suggest_int(path, domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def encoded(domain: Domain, value: Any) -> Any:
+    """Choices that Optuna cannot store, or would take for equal, become JSON texts."""
+    if not isinstance(domain, Categorical) or _plain(domain):
+        return value
+    return canonical(value)
+
+
+def _plain(domain: Categorical) -> bool:
+    scalar = all(isinstance(c, str | int | float | None) for c in domain.choices)
+    return scalar and len(set(domain.choices)) == len(domain.choices)
+
+
+def decoded_params(trial: FrozenTrial) -> dict[str, Any]:
+    """A stored trial's parameters, in our spelling."""
+    return {path: _decoded(trial.distributions[path], v) for path, v in trial.params.items()}
+
+
+def _decoded(stored: BaseDistribution, value: Any) -> Any:
+    if isinstance(stored, CategoricalDistribution) and all(
+        isinstance(choice, str) for choice in stored.choices
+    ):
+        try:
+            decoded = [json.loads(str(choice)) for choice in stored.choices]
+        except json.JSONDecodeError:
+            return value
+        if [canonical(choice) for choice in decoded] == list(stored.choices):
+            return json.loads(value)
+    return value
+
+
+@dataclass(frozen=True)
+class End:
+    """How Optuna is told that a trial ended. constraints: the same keys on every trial."""
+
+    state: TrialState
+    values: list[float] | None
+    constraints: Mapping[str, float]
+    attributes: Mapping[str, Any]
+
+
+def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> End:
+    """The end of one of our trials in Optuna's words.
+
+    A trial that ran to its end and broke a constraint is complete, with the constraint beside
+    it. A pruned one has the last value of its curve, which is of the first goal alone.
+    """
+    _first, *others = goals
+    scored = trial.score is not None and trial.state in ("done", "infeasible")
+    values: list[float] | None = None
+    if trial.score is not None and scored:
+        state = TrialState.COMPLETE
+        values = [trial.score, *(trial.others[goal.metric] for goal in others)]
+    elif trial.state in ("pruned", "infeasible"):
+        state, curve = TrialState.PRUNED, trial.curve
+        values = [curve[max(curve)]] if curve and not others else None
+    else:
+        state = TrialState.FAIL
+    failed = trial.state == "infeasible" and not scored
+    excess = {text: trial.constraints.get(text, 0.0) for text in constraints}
+    attributes: dict[str, Any] = {}
+    if trial.cause or trial.reason:
+        attributes = {"cause": trial.cause, "reason": trial.reason}
+    run = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
+    if run := {key: value for key, value in run.items() if value}:
+        attributes[RUN] = run
+    return End(state, values, {FAILURE: float(failed), **excess}, attributes)
+
+
+def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
+    """A stored study as plain values; without settings it is not one of ours."""
+    trials = trials_of(study, ours=settings is not None)
+    goals = settings.goals if settings else _foreign_goals(study)
+    return StudyRecord(
+        name=study.study_name,
+        recipe=settings.recipe if settings else "",
+        goal=goals[0].metric,
+        direction=goals[0].direction,
+        trials=tuple(_trial(trial, goals) for trial in trials),
+        others=goals[1:],
+    )
+
+
+def _foreign_goals(study: optuna.Study) -> tuple[Goal, ...]:
+    maximize = [d == StudyDirection.MAXIMIZE for d in study.directions]
+    names = ["value"] if len(maximize) == 1 else [f"value_{n}" for n in range(len(maximize))]
+    directions: list[Direction] = ["max" if more else "min" for more in maximize]
+    return tuple(Goal(*goal) for goal in zip(names, directions, strict=True))
+
+
+def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
+    states: dict[TrialState, State] = {
+        TrialState.COMPLETE: "done",
+        TrialState.PRUNED: "pruned",
+        TrialState.FAIL: "failed",
+        TrialState.RUNNING: "running",
+    }
+    state = states[trial.state]
+    constraints = {key: value for key, value in trial.constraints.items() if key != FAILURE}
+    failed = trial.constraints.get(FAILURE, 0.0) > 0
+    if (state == "pruned" and failed) or (
+        state == "done" and not all(value <= 0 for value in trial.constraints.values())
+    ):
+        state = "infeasible"
+    attributes = trial.user_attrs
+    run: Mapping[str, Any] = attributes.get(RUN) or {}
+    interval = run.get("interval")
+    scores = trial.values if trial.state == TrialState.COMPLETE else []
+    return Trial(
+        number=trial.number,
+        state=state,
+        parameters=decoded_params(trial),
+        score=scores[0] if scores else None,
+        curve=dict(sorted(trial.intermediate_values.items())),
+        cause=attributes.get("cause", ""),
+        reason=attributes.get("reason", ""),
+        seconds=trial.duration.total_seconds() if trial.duration else None,
+        others={goal.metric: score for goal, score in zip(goals[1:], scores[1:], strict=False)},
+        seeds=_finite(run.get("seeds") or {}),
+        costs=_finite(run.get("costs") or {}),
+        constraints=constraints,
+        interval=tuple(interval) if interval and all(map(math.isfinite, interval)) else None,
+        imported_from=attributes.get(IMPORTED, ""),
+        good=attributes.get(GOOD, ""),
+        avoided=tuple(attributes.get(AVOIDED, ())),
+    )
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: figure for name, figure in figures.items() if math.isfinite(figure)}

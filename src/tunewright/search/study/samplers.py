@@ -1,0 +1,160 @@
+"""Where the next point comes from: a sequence that is fixed beforehand, or a sampler of Optuna.
+
+A sequence knows its place from the trials that are stored: its next point is the first that no
+trial has, so that a resumed study goes on exactly. Optuna's samplers learn from the scores.
+"""
+
+import itertools
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from tunewright.config import study_schema
+from tunewright.errors import ConfigError
+from tunewright.search.storage.database import Settings, quiet
+from tunewright.spaces.domain import Categorical, Int
+from tunewright.spaces.points import grid, identity, is_finite, quasi_random
+from tunewright.spaces.space import Space
+
+WARM_START = 10
+"""Finished trials from which CMA-ES starts: it takes the best tenth of them."""
+COUNTED = 10_000
+"""Points of a grid that are counted before a study begins."""
+
+
+def check_sampler(study: study_schema.Study, space: Space, goals: int = 1) -> list[str]:
+    """What the user should know of the study's sampler on this space.
+
+    Raises ConfigError or SpaceError where it cannot work.
+    """
+    conditional = [p.path for p in space.parameters if p.when]
+    match study.sampler:
+        case study_schema.Grid():
+            count = sum(1 for _ in itertools.islice(grid(space), COUNTED + 1))
+            shown = str(count) if count <= COUNTED else f"more than {COUNTED}"
+            part = f", and study.trials={study.trials} tries the first of them"
+            return [f"the grid has {shown} points{part if study.trials < count else ''}"]
+        case study_schema.Gp():
+            notices = [
+                "the sampler gp learns only from trials that run to their end; "
+                "study.pruner.type=none gives it all of them"
+            ]
+            if conditional:
+                notices.append(
+                    f"the sampler gp draws {', '.join(conditional)} at random, since not every "
+                    "trial has them; tpe models conditional parameters"
+                )
+            return notices
+        case study_schema.CmaEs():
+            if goals > 1:
+                raise ConfigError(
+                    f"the sampler cma_es with {goals} goals",
+                    expected="one",
+                    remedy="Use study.sampler.type=tpe, which learns a front.",
+                )
+            _refuse_cma_es(space, conditional)
+            return [
+                "the sampler cma_es learns only from trials that run to their end; "
+                "study.pruner.type=none gives it all of them"
+            ]
+    return []
+
+
+def sequence(
+    settings: Mapping[str, Any], space: Space, seed: int
+) -> Iterator[dict[str, Any]] | None:
+    """The points of a sampler that does not learn from scores; None for one that does."""
+    match settings["type"]:
+        case "grid":
+            return grid(space)
+        case "quasi_random":
+            return quasi_random(space, seed)
+    return None
+
+
+def points_left(settings: Settings, space: Space, tried: Collection[Hashable], *, most: int) -> int:
+    """How many points are left to try, counted up to `most`; a finite space comes to an end.
+
+    tried: the identities of the points that trials have.
+    """
+    points = sequence(settings.sampler, space, settings.seed)
+    if points is None and is_finite(space):
+        points = grid(space)
+    if points is None:
+        return max(0, most)
+    new = (values for values in points if identity(space, values) not in tried)
+    return sum(1 for _ in itertools.islice(new, max(0, most)))
+
+
+def optuna_sampler(
+    settings: Mapping[str, Any], space: Space, seed: int, stored: Sequence[FrozenTrial]
+) -> BaseSampler:
+    """Optuna's sampler of that name.
+
+    stored: the trials of earlier sessions. CMA-ES starts from the best of them (Nomura et al.
+    2021); Optuna's own way to go on, a pickle in the database, might run a stranger's code.
+    """
+    with quiet():
+        match settings["type"]:
+            case "tpe":
+                return TPESampler(
+                    n_startup_trials=settings["startup_trials"],
+                    multivariate=True,
+                    group=True,  # keeps the joint model inside conditional branches
+                    constant_liar=True,
+                    seed=seed,
+                )
+            case "gp":
+                import torch
+
+                torch.set_num_threads(1)  # its products are tiny, and the cores are the workers'
+                return GPSampler(
+                    n_startup_trials=settings["startup_trials"],
+                    seed=seed,
+                    warn_independent_sampling=False,
+                )
+            case "cma_es":
+                done = [trial for trial in stored if trial.state == TrialState.COMPLETE]
+                stepped = any(_has_steps(p.domain) for p in space.parameters)
+                return CmaEsSampler(
+                    seed=seed,
+                    with_margin=stepped,  # else it gets stuck on one value (Hamano et al. 2022)
+                    source_trials=done if len(done) >= WARM_START else None,
+                    warn_independent_sampling=False,
+                )
+        return RandomSampler(seed=seed)  # for a sequence, what it draws is never asked for
+
+
+def _refuse_cma_es(space: Space, conditional: list[str]) -> None:
+    remedy = "Take them out of the space (set them by hand), or use study.sampler.type=tpe."
+    if choices := [p.path for p in space.parameters if isinstance(p.domain, Categorical)]:
+        raise ConfigError(
+            f"the sampler cma_es cannot choose among the values of {', '.join(choices)}",
+            expected="numbers only, since it adapts a normal distribution",
+            remedy=remedy,
+        )
+    if conditional:
+        raise ConfigError(
+            f"the sampler cma_es cannot leave out {', '.join(conditional)}, which only some "
+            "trials have",
+            expected="parameters without conditions",
+            remedy=remedy,
+        )
+    if len(free := [p for p in space.parameters if p.domain.ends[0] != p.domain.ends[-1]]) < 2:
+        raise ConfigError(
+            f"the sampler cma_es with {len(free)} parameter to adapt",
+            expected="two or more",
+            remedy="Use study.sampler.type=quasi_random or tpe.",
+        )
+    if find_spec("cmaes") is None:
+        raise ConfigError(
+            "the sampler cma_es needs the package cmaes",
+            remedy="pip install 'tunewright[cmaes]', or study.sampler.type=tpe.",
+        )
+
+
+def _has_steps(domain: Any) -> bool:
+    return isinstance(domain, Int) or domain.step is not None

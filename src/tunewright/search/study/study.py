@@ -1,0 +1,296 @@
+"""A stored Optuna study, and an in-memory view of it that samples.
+
+The stored study is what users open with `optuna.load_study` and the dashboard. Points are
+drawn from the view, which holds the same trials: a point that breaks a rule is thrown away
+there and never becomes a trial, and sampling does not wait for the database.
+"""
+
+import json
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import optuna
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tunewright.errors import StudyError
+from tunewright.runs.record import StudyRecord, Trial
+from tunewright.search.storage.database import (
+    LEASE,
+    OURS,
+    Settings,
+    chosen_study,
+    close_storage,
+    open_storage,
+    read_settings,
+    storage_errors,
+    storage_to_read,
+)
+from tunewright.search.storage.urls import without_password
+from tunewright.search.study.importances import importances
+from tunewright.search.study.optuna_types import (
+    IMPORTED,
+    SOURCES,
+    decoded_params,
+    direction,
+    distribution,
+    encoded,
+    end_of,
+    record_of,
+    suggested,
+    trials_of,
+)
+from tunewright.search.study.samplers import optuna_sampler, points_left, sequence
+from tunewright.search.study.trial_tags import GOOD, is_good, marks
+from tunewright.search.study.trial_writer import writer
+from tunewright.spaces.advice import good_points
+from tunewright.spaces.points import grid, identity, is_finite
+from tunewright.spaces.sample import draw
+from tunewright.spaces.space import Space
+
+REJECTIONS = 100
+"""Points that may break a rule before one is drawn uniformly instead of by the sampler."""
+REPEATS = 3
+"""Points that were tried before, after which the sampler has nothing new to say."""
+
+
+class Study:
+    """One search. Only the coordinator that holds it writes to its storage.
+
+    outage_seconds: how long a database server that goes away is waited for. told: hears of it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        settings: Settings,
+        space: Space,
+        *,
+        outage_seconds: float = 0.0,
+        told: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.url, self.name, self.settings, self.space = url, name, settings, space
+        self._storage = open_storage(url, seconds=outage_seconds, told=told)
+        directions = [direction(goal) for goal in settings.goals]
+        with storage_errors(url):
+            self._study = optuna.create_study(
+                storage=self._storage,
+                study_name=name,
+                directions=directions,
+                load_if_exists=True,
+            )
+            self._id = self._storage.get_study_id_from_name(name)
+            self._writer = writer(self._study, self._storage, self._id)
+            self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
+            stored = trials_of(self._study)
+        self._trial_ids = {t.number: t._trial_id for t in stored}
+        self.count = sum(_counts(trial) for trial in stored)
+        self._memory = InMemoryStorage()
+        self._view = optuna.create_study(
+            storage=self._memory,
+            # A seed used again after a resume would propose the first points again.
+            sampler=optuna_sampler(
+                settings.sampler,
+                space,
+                (settings.seed + 1_000_003 * len(stored)) % 2**32,  # what NumPy takes
+                stored,
+            ),
+            directions=directions,
+        )
+        self._view_id = self._memory.get_study_id_from_name(self._view.study_name)
+        self._view_trials: dict[int, int] = {}
+        self.curves: dict[int, dict[int, float]] = {}
+        for trial in stored:
+            self._mirror(trial)
+        self._sequence = sequence(settings.sampler, space, settings.seed)
+        self._tried = {identity(space, decoded_params(trial)) for trial in stored}
+        begun = self._begun(stored) if space.good else set()
+        points = good_points(space).items()
+        self._good = deque(values for name, values in points if name not in begun)
+
+    def ask(self) -> tuple[int, dict[str, Any]]:
+        """A new trial: its number and its parameters; stored as running before this returns.
+
+        Raises StudyError when no point is left to try.
+        """
+        values, view_trial = self._early(), None
+        if values is None:
+            values, view_trial = self._sampled()
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params={path: encoded(self.space[path].domain, v) for path, v in values.items()},
+            distributions={path: distribution(self.space[path].domain) for path in values},
+            user_attrs=marks(self.space, values),
+        )
+        if view_trial is None:
+            view_trial = self._memory.create_new_trial(self._view_id, template)
+        with storage_errors(self.url):
+            trial_id, number = self._writer.begin(template)
+        self._trial_ids[number], self._view_trials[number] = trial_id, view_trial
+        self.curves[number] = {}
+        self._tried.add(identity(self.space, values))
+        self.count += 1
+        return number, values
+
+    def reachable(self, total: int) -> int:
+        """How many trials the study can have, up to `total`: a finite space comes to an end."""
+        left = points_left(self.settings, self.space, self._tried, most=total - self.count)
+        return min(total, self.count + left)
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Store an intermediate value, if it is finite; one that is stored at this step stays."""
+        if step in self.curves[number] or not math.isfinite(value):
+            return
+        with storage_errors(self.url):
+            self._writer.report(self._trial_ids[number], step, value)
+        if len(self.settings.goals) == 1:  # with several, Optuna's samplers know no curves
+            self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
+        self.curves[number][step] = value
+
+    def tell(self, trial: Trial) -> None:
+        """End a trial. `infeasible` violates a constraint, so that the sampler learns from it.
+
+        Telling twice is harmless: the first stands.
+        """
+        number = trial.number
+        trial = replace(trial, curve=self.curves[number])
+        end = end_of(trial, self.settings.goals, self.settings.constraints)
+        with storage_errors(self.url):
+            trial_id = self._trial_ids[number]
+            if not self._writer.end(trial_id, end):
+                return
+        view_id = self._view_trials[number]
+        _constrain(self._view, view_id, end.constraints)
+        self._memory.set_trial_state_values(view_id, end.state, end.values)
+
+    def running(self) -> list[tuple[int, dict[str, Any]]]:
+        """Trials that were begun and not ended: their numbers and parameters."""
+        with storage_errors(self.url):
+            trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [(t.number, decoded_params(t)) for t in trials]
+
+    def record(self) -> StudyRecord:
+        """The study as plain values."""
+        return record_of(self._study, self.settings)
+
+    def sources(self) -> Sequence[str]:
+        """From where trials were carried over before the first one; empty for most studies."""
+        with storage_errors(self.url):
+            found: Sequence[str] = self._study.user_attrs.get(SOURCES) or ()
+        return found
+
+    def lease(self) -> Mapping[str, Any]:
+        """The last sign of life of a coordinator; empty when none is at work."""
+        with storage_errors(self.url):
+            return _lease(self._study)
+
+    def set_lease(self, lease: Mapping[str, Any]) -> None:
+        """Store a sign of life."""
+        with storage_errors(self.url):
+            self._study.set_user_attr(LEASE, dict(lease))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        close_storage(self.url, self._storage)
+
+    def _begun(self, stored: Sequence[FrozenTrial]) -> set[str]:
+        """The names of the good combinations that trials of this study are."""
+        marked = [(t, t.user_attrs[GOOD]) for t in stored if GOOD in t.user_attrs and _counts(t)]
+        return {n for t, n in marked if is_good(self.space, decoded_params(t), n)}
+
+    def _early(self) -> dict[str, Any] | None:
+        """The next of the points that no sampler chooses: the defaults, then what is good.
+
+        Left out where another study's trial, which was carried over, has tried it.
+        """
+        default = self.space.default() if self.count == 0 else None
+        if default is not None and identity(self.space, default) not in self._tried:
+            return default
+        while self._good:
+            values = self._good.popleft()
+            if identity(self.space, values) not in self._tried:
+                return values
+        return None
+
+    def _sampled(self) -> tuple[dict[str, Any], int | None]:
+        if self._sequence is not None:
+            for values in self._sequence:
+                if identity(self.space, values) not in self._tried:
+                    return values, None
+            raise StudyError("every point of the space has been tried, or is forbidden")
+        repeats = 0
+        for _ in range(REJECTIONS):
+            trial = self._view.ask()
+            values = self.space.draw(lambda p, trial=trial: suggested(trial, p))  # type: ignore[misc]
+            if self.space.broken_rule(values) is None:
+                if identity(self.space, values) not in self._tried:
+                    return values, trial._trial_id
+                repeats += 1
+            self._view.tell(trial, state=TrialState.FAIL)
+            if repeats == REPEATS:
+                break
+        return self._new_draw(), None
+
+    def _new_draw(self) -> dict[str, Any]:
+        """A uniform draw that was not tried; a small space is searched through for one."""
+        rng = random.Random(self.settings.seed + self.count)
+        for _ in range(REJECTIONS):
+            values = draw(self.space, rng)
+            if values is None:
+                raise StudyError("the forbid rules leave no combination that a draw could find")
+            if identity(self.space, values) not in self._tried:
+                return values
+        for values in grid(self.space) if is_finite(self.space) else ():
+            if identity(self.space, values) not in self._tried:
+                return values
+        raise StudyError("every point of the space has been tried, or is forbidden")
+
+    def _mirror(self, trial: FrozenTrial) -> None:
+        self.curves[trial.number] = dict(trial.intermediate_values)
+        for key in [key for key in trial.system_attrs if key.startswith("cma")]:
+            del trial.system_attrs[key]  # a pickle, which a stranger may have put there
+        if len(self.settings.goals) > 1:
+            trial = copy(trial)
+            trial.intermediate_values = {}
+        view_id = self._memory.create_new_trial(self._view_id, trial)
+        self._view_trials[trial.number] = view_id
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    """Whether a trial was asked for here: `study.trials` counts those, and no others."""
+    return IMPORTED not in trial.user_attrs
+
+
+def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:
+    """A study at rest and the importance of its parameters for the first goal; takes no lock.
+
+    name: may be None when the storage holds one study. The importances are empty where the
+    trials cannot tell them.
+    """
+    with storage_to_read(url) as storage:
+        chosen = chosen_study(storage, name, without_password(url), "Name it with --name.")
+        assert storage is not None  # it holds the chosen one
+        study = optuna.load_study(study_name=chosen, storage=storage)
+        attributes = study.user_attrs
+        settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
+        record = record_of(study, settings)
+        return record, importances(study, record)
+
+
+def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) -> None:
+    """The same keys on every trial; a kill may have come between them and the trial's state."""
+    trial = optuna.trial.Trial(study, trial_id)
+    for key, value in excess.items():
+        if key not in trial.constraints:
+            trial.set_constraint(key, value)
+
+
+def _lease(study: optuna.Study) -> Mapping[str, Any]:
+    lease: Mapping[str, Any] = study.user_attrs.get(LEASE) or {}
+    return lease

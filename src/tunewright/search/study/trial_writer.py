@@ -1,0 +1,214 @@
+"""What a coordinator stores of its trials: begun, reported, ended, each in one transaction.
+
+Optuna's methods load a trial again before every change and change one thing at a time; most of
+what a short trial costs is then spent there. For a SQLite file of the layout known here the
+same rows are written straight; any other storage goes through Optuna's methods.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
+)
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import Connection
+
+from tunewright.search.study.optuna_types import End
+
+LAYOUTS = ("v3.2.0.a",)
+"""Versions of Optuna's tables whose rows are known here; it stores the one of each file."""
+
+
+class Writer(Protocol):
+    """Writes trials of one study. Only one coordinator does so at a time."""
+
+    def begin(self, template: FrozenTrial) -> tuple[int, int]:
+        """Store a new trial: its id in the storage and its number in the study."""
+        ...
+
+    def report(self, trial_id: int, step: int, value: float) -> None:
+        """Store an intermediate value."""
+        ...
+
+    def end(self, trial_id: int, end: End) -> bool:
+        """Store how a trial ended; False, and nothing is written, when it has ended before.
+
+        Of each constraint the first value stands, as in Optuna.
+        """
+        ...
+
+
+def writer(study: optuna.Study, storage: RDBStorage, study_id: int) -> Writer:
+    """The fastest writer that is right for the storage."""
+    if storage.engine.name == "sqlite" and _layout(storage) in LAYOUTS:
+        return RowWriter(storage, study_id)
+    return MethodWriter(study, storage, study_id)
+
+
+class MethodWriter:
+    """Through Optuna's methods: right for every database, a transaction for each call."""
+
+    def __init__(self, study: optuna.Study, storage: RDBStorage, study_id: int) -> None:
+        self._study, self._storage, self._study_id = study, storage, study_id
+
+    def begin(self, template: FrozenTrial) -> tuple[int, int]:
+        """See `Writer`."""
+        trial_id = self._storage.create_new_trial(self._study_id, template)
+        return trial_id, self._storage.get_trial_number_from_id(trial_id)
+
+    def report(self, trial_id: int, step: int, value: float) -> None:
+        """See `Writer`."""
+        self._storage.set_trial_intermediate_value(trial_id, step, value)
+
+    def end(self, trial_id: int, end: End) -> bool:
+        """See `Writer`; a kill in between leaves attributes without an end, told again later."""
+        if self._storage.get_trial(trial_id).state.is_finished():
+            return False
+        for key, value in end.attributes.items():
+            self._storage.set_trial_user_attr(trial_id, key, value)
+        trial = optuna.trial.Trial(self._study, trial_id)
+        stored = trial.constraints
+        for key, amount in end.constraints.items():
+            if key not in stored:
+                trial.set_constraint(key, amount)
+        self._storage.set_trial_state_values(trial_id, end.state, end.values)
+        return True
+
+
+class RowWriter:
+    """Straight into the tables of a SQLite file, one transaction for each call."""
+
+    def __init__(self, storage: RDBStorage, study_id: int) -> None:
+        self._engine, self._study_id = storage.engine, study_id
+        self._texts: dict[tuple[str, BaseDistribution], str] = {}
+
+    def begin(self, template: FrozenTrial) -> tuple[int, int]:
+        """See `Writer`. Raises ValueError for a domain that contradicts the stored one."""
+        assert template.state == TrialState.RUNNING, "a trial begins by running"
+        with self._engine.begin() as connection:
+            # The first statement takes the lock, so that the number counted below is ours.
+            added = connection.exec_driver_sql(
+                "INSERT INTO trials (study_id, state, datetime_start) VALUES (?, 'RUNNING', ?)",
+                (self._study_id, _utc(template.datetime_start)),
+            )
+            trial_id = int(added.lastrowid)
+            number = connection.exec_driver_sql(
+                "SELECT COUNT(*) FROM trials WHERE study_id = ? AND trial_id < ?",
+                (self._study_id, trial_id),
+            ).scalar_one()
+            connection.exec_driver_sql(
+                "UPDATE trials SET number = ? WHERE trial_id = ?", (number, trial_id)
+            )
+            rows = []
+            for name, value in template.params.items():
+                domain = template.distributions[name]
+                text = self._text(connection, name, domain)
+                rows.append((trial_id, name, domain.to_internal_repr(value), text))
+            _add(
+                connection,
+                "trial_params (trial_id, param_name, param_value, distribution_json)",
+                rows,
+            )
+            for table in ("user", "system"):
+                given = getattr(template, f"{table}_attrs")
+                _attributes(connection, table, trial_id, given)
+        return trial_id, int(number)
+
+    def report(self, trial_id: int, step: int, value: float) -> None:
+        """See `Writer`."""
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(
+                "INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, "
+                "intermediate_value, intermediate_value_type) VALUES (?, ?, ?, ?)",
+                (trial_id, step, *_number(value)),
+            )
+
+    def end(self, trial_id: int, end: End) -> bool:
+        """See `Writer`."""
+        with self._engine.begin() as connection:
+            ended = connection.exec_driver_sql(
+                "UPDATE trials SET state = ?, datetime_complete = ? "
+                "WHERE trial_id = ? AND state = 'RUNNING'",
+                (end.state.name, _utc(datetime.now()), trial_id),
+            )
+            if ended.rowcount == 0:
+                return False
+            rows = [(trial_id, i, *_number(value)) for i, value in enumerate(end.values or ())]
+            _add(connection, "trial_values (trial_id, objective, value, value_type)", rows)
+            _attributes(connection, "user", trial_id, end.attributes)
+            _constraints(connection, trial_id, end.constraints)
+        return True
+
+    def _text(self, connection: Connection, name: str, domain: BaseDistribution) -> str:
+        """A domain as it is stored, checked against the stored ones once a session."""
+        known = self._texts.get((name, domain))
+        if known is not None:
+            return known
+        stored = connection.exec_driver_sql(
+            "SELECT distribution_json FROM trial_params JOIN trials USING (trial_id) "
+            "WHERE study_id = ? AND param_name = ? LIMIT 1",
+            (self._study_id, name),
+        ).scalar_one_or_none()
+        if stored is not None:
+            check_distribution_compatibility(json_to_distribution(stored), domain)
+        return self._texts.setdefault((name, domain), distribution_to_json(domain))
+
+
+def _layout(storage: RDBStorage) -> str | None:
+    with storage.engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+        ).scalar_one_or_none()
+        if found is None:
+            return None
+        version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if version is None else str(version)
+
+
+def _add(connection: Connection, where: str, rows: list[tuple[Any, ...]]) -> None:
+    if rows:
+        marks = ", ".join("?" * len(rows[0]))
+        connection.exec_driver_sql(f"INSERT INTO {where} VALUES ({marks})", rows)
+
+
+def _attributes(
+    connection: Connection, table: str, trial_id: int, attributes: Mapping[str, Any]
+) -> None:
+    for key, value in attributes.items():
+        connection.exec_driver_sql(
+            f"INSERT OR REPLACE INTO trial_{table}_attributes (trial_id, key, value_json) "
+            "VALUES (?, ?, ?)",
+            (trial_id, key, json.dumps(value)),
+        )
+
+
+def _constraints(connection: Connection, trial_id: int, constraints: Mapping[str, float]) -> None:
+    for key, value in constraints.items():
+        connection.exec_driver_sql(
+            "INSERT OR IGNORE INTO trial_system_attributes (trial_id, key, value_json) "
+            "VALUES (?, ?, ?)",
+            (trial_id, f"constraints:{key}", json.dumps(float(value))),
+        )
+
+
+def _number(value: float) -> tuple[float | None, str]:
+    """A number and its kind; SQLite keeps no NaN, and Optuna no infinity, in the column."""
+    if math.isfinite(value):
+        return float(value), "FINITE"
+    return None, "NAN" if value != value else "INF_POS" if value > 0 else "INF_NEG"
+
+
+def _utc(moment: datetime | None) -> str | None:
+    """Local time, as Optuna hands it about, in the words of the column."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -1,0 +1,207 @@
+"""One configuration trained in full, by one seed or several: `train`, and the final stage."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tunewright.config.apply import with_values
+from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import Tree
+from tunewright.errors import ConfigError, RunError
+from tunewright.executors.executor import Executor, Handle
+from tunewright.runs.atomic import write_json
+from tunewright.runs.ending import Ending, ending_of
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.progress import ProgressTail
+from tunewright.runs.record import Outcome, Request, places
+from tunewright.runs.shared_choice import begin_sharing, chosen_together
+from tunewright.search.callbacks import Watch
+from tunewright.search.loop.loop import WAIT_SECONDS
+from tunewright.search.memory.admission import Memory
+from tunewright.search.memory.oom_retry import as_asked
+from tunewright.search.prepare import run_part
+from tunewright.search.signals import Interrupted, StopFlag, stopping
+from tunewright.search.transfer.trial_matching import differences
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Runs that reached their end, and their scores; several when `seeds` were given."""
+
+    metric: str
+    folders: tuple[RunFolder, ...]
+    outcomes: tuple[Outcome, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean score over seeds."""
+        return sum(self.scores) / len(self.scores)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation over seeds (n - 1); 0 for one seed."""
+        if len(self.scores) < 2:
+            return 0.0
+        squares = sum((score - self.mean) ** 2 for score in self.scores)
+        return float((squares / (len(self.scores) - 1)) ** 0.5)
+
+    @property
+    def endings(self) -> tuple[Ending | None, ...]:
+        """How each of them ended: with all of its epochs, or stopped by patience before."""
+        return tuple(map(ending_of, self.folders))
+
+    def best(self, direction: Literal["max", "min"]) -> RunFolder:
+        """The folder of the best seed, of equal ones the first."""
+        sign = -1.0 if direction == "max" else 1.0
+        placed = places([(sign * score,) for score in self.scores])
+        return self.folders[placed.index(min(placed))]
+
+
+def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
+    """`wanted`, or `wanted-2`, ...: the first that is empty or holds this configuration."""
+    for count in range(1, 10_000):
+        path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
+        folder = RunFolder(path)
+        try:
+            if StudyFolder(path).settings.exists():
+                continue  # a study's folder is no place for a run
+            if not folder.config.exists() or not differences(as_asked(folder), tree):
+                return folder
+        except ConfigError:
+            continue  # not readable: leave it alone
+    raise ConfigError(f"{wanted} and 10,000 like it are taken", remedy="Choose another --name.")
+
+
+def run_seeds(
+    folder: RunFolder,
+    tree: Tree,
+    schema: type[RunConfig],
+    metric: str,
+    executor: Executor,
+    limits: ExecutorConfig,
+    watch: Watch,
+    stop: StopFlag,
+) -> Trained:
+    """Train `tree` in `folder`, or each of its `seeds` in a folder below; resumes by itself.
+
+    Raises RunError with the reason when a run fails, Interrupted when a stop was asked for.
+    """
+    seeds: Sequence[int] = tree.get("seeds") or []
+    folders = [folder.by_seed(seed) for seed in seeds] or [folder]
+    trees = [with_values(tree, {"seed": s, "seeds": []}, schema)[0] for s in seeds] or [tree]
+    if seeds:  # first of all: it says whose seeds lie below
+        folder.write_config(run_part(tree))
+        if chosen_together(folder.path.parent) is None:  # else its seeds do as its study does
+            begin_sharing(folder.path, len(seeds) * tree["training"]["epochs"])
+    for place, its_tree in zip(folders, trees, strict=True):
+        if not place.config.exists():
+            place.write_config(run_part(its_tree))
+    todo = [place for place in folders if not is_done(place)]
+    _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
+    outcomes = [place.read_outcome() for place in folders]
+    done = tuple(outcome for outcome in outcomes if outcome is not None)
+    trained = Trained(metric, tuple(folders), done, tuple(o.measured[metric] for o in done))
+    if seeds:
+        write_json(
+            folder.path / "seeds.json",
+            {
+                "metric": metric,
+                "scores": dict(zip(map(str, seeds), trained.scores, strict=True)),
+                "mean": trained.mean,
+                "standard_deviation": trained.spread,
+            },
+        )
+    return trained
+
+
+def pause_when_due(folder: RunFolder, until: float | None) -> None:
+    """Ask what trains in `folder`, or in its seeds' folders, for a pause once the time is up."""
+    if until is not None and time.monotonic() >= until:
+        for place in folder.with_seeds():
+            if place.attempt and place.read_outcome() is None:
+                place.write_request(Request("pause", place.attempt))
+
+
+def is_done(folder: RunFolder) -> bool:
+    """Whether a run reached its end."""
+    outcome = folder.read_outcome()
+    return outcome is not None and outcome.state == "done"
+
+
+def _train_all(
+    folders: Sequence[RunFolder],
+    executor: Executor,
+    limits: ExecutorConfig,
+    watch: Watch,
+    stop: StopFlag,
+    *,
+    epochs: int,
+) -> None:
+    waiting = list(folders)
+    running: dict[Path, tuple[Handle, ProgressTail]] = {}
+    deaths: dict[Path, int] = {}
+    memory = Memory(limits, watch.notice)
+    memory.executor = executor
+    while waiting or running:
+        while waiting and len(running) < executor.slots and not stop.set:
+            beside = [handle for handle, _ in running.values()]
+            if not memory.admits(str(waiting[0].path), waiting[0], {}, beside):
+                break
+            folder = waiting.pop(0)
+            attempt = folder.begin_attempt()
+            [handle] = executor.start([folder], memory.need(folder))
+            running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
+        if stop.set:
+            if stop.signalled and running:
+                watch.notice(stopping(limits.grace_seconds))
+            _pause(running, executor, limits.grace_seconds)
+            raise _paused()
+        executor.wait(WAIT_SECONDS)
+        for path, (handle, tail) in list(running.items()):
+            for progress in tail.poll():
+                watch.trained(progress.step, epochs, progress.metrics, progress.seconds)
+            if not handle.ended:
+                continue
+            del running[path]
+            folder, outcome = RunFolder(path), RunFolder(path).read_outcome()
+            outcome = outcome or memory.killed(handle)
+            if outcome is not None:
+                memory.learn(folder, {}, outcome)
+            if outcome is None:
+                deaths[path] = deaths.get(path, 0) + 1
+                if deaths[path] > limits.retries:
+                    raise RunError(f"the training in {path} ended: {handle.death}")
+                watch.notice(f"{handle.death}; taken up from its last checkpoint")
+                waiting.append(folder)
+            elif outcome.state == "paused":
+                raise _paused()
+            elif memory.takes_up(str(path), folder, outcome):
+                waiting.insert(0, folder)
+            elif outcome.state != "done":
+                raise RunError(
+                    f"the training in {path} failed ({outcome.cause}): {outcome.reason}",
+                    remedy=f"The whole story is in {folder.log}.",
+                )
+
+
+def _paused() -> Interrupted:
+    return Interrupted(
+        "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
+    )
+
+
+def _pause(
+    running: dict[Path, tuple[Handle, ProgressTail]], executor: Executor, grace_seconds: float
+) -> None:
+    for path in running:
+        folder = RunFolder(path)
+        folder.write_request(Request("pause", folder.attempt))
+    deadline = time.monotonic() + grace_seconds
+    while any(not handle.ended for handle, _ in running.values()):
+        if time.monotonic() > deadline:
+            return
+        executor.wait(WAIT_SECONDS)

@@ -1,0 +1,1 @@
+"""Trials of other studies, tables and earlier spaces."""

@@ -1,0 +1,149 @@
+"""A study whose space has changed goes on under the new one, with the trials that fit it.
+
+Trials keep their numbers, and so their folders. One that does not fit leaves a placeholder,
+which remembers it: when its space comes back, so does the trial.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import ConfigError
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.atomic import write_yaml
+from tunewright.runs.folder import StudyFolder
+from tunewright.runs.sqlite_url import sqlite_file
+from tunewright.search.callbacks import Watch
+from tunewright.search.memory.oom_retry import as_asked
+from tunewright.search.prepare import Prepared
+from tunewright.search.recovery.trial_from_folder import placeholder
+from tunewright.search.storage.database import LEASE, OURS, Settings
+from tunewright.search.transfer.publish import keep_copy, publish
+from tunewright.search.transfer.stored_trials import Past, dropped, note, stored_study, taken_over
+from tunewright.search.transfer.trial_matching import Candidate, Misfit, counted, judged
+
+REBASED = "rebased_from"
+"""User attribute of a trial that was drawn from an earlier space: its number there."""
+KEPT_AS = "kept_as"
+"""User attribute of a study that is about to be rebased: the number under which it is kept, so
+that a command that was killed and is typed again does not keep it twice."""
+
+
+@dataclass(frozen=True)
+class _Former:
+    """A stored study before it is rebased.
+
+    gaps: numbers that no trial stands for, and why. count: of all numbers. kept: the number
+    under which it is kept. copy: the file that it is copied to; None where it stays in the
+    database, under the name `kept_name`.
+    """
+
+    pasts: Sequence[Past]
+    gaps: Mapping[int, str]
+    count: int
+    attributes: Mapping[str, Any]
+    kept: int
+    kept_name: str
+    copy: Path | None
+
+
+def rebase(recipe: Recipe, prepared: Prepared, watch: Watch) -> None:
+    """Put a study with the new space in the place of the stored one, which is kept.
+
+    Keeps `study-1.db`, or the next free number; in a database that holds other studies too,
+    the study `NAME-1`. Its space lies in `space-1.yaml`. Killed at any moment, the storage holds
+    either study whole, and the same command goes on.
+    """
+    known = prepared.known
+    assert known is not None
+    former = _former(prepared)
+    watch.notice(
+        f"the space has changed ({', '.join(prepared.changed)}): the study is rebased, with "
+        f"those of its {len(former.pasts)} trials that fit"
+    )
+    candidates = [candidate(past, known, prepared.folder) for past in former.pasts]
+    verdicts = judged(recipe, prepared, candidates)
+    trials = {number: placeholder(why) for number, why in former.gaps.items()}
+    for past in former.pasts:
+        verdict = verdicts[past.number]
+        trials[past.number] = (
+            dropped(past, verdict.text)
+            if isinstance(verdict, Misfit)
+            else taken_over(past, prepared.space, verdict, {REBASED: past.number})
+        )
+    space = prepared.folder.space.with_name(f"space-{former.kept}.yaml")
+    write_yaml(space, known.space, header=f"The space of {former.kept_name}.")
+    if former.copy is not None:
+        file = sqlite_file(prepared.url)
+        assert file is not None
+        keep_copy(file, former.copy)
+    publish(
+        prepared.url,
+        prepared.name,
+        prepared.settings,
+        [trials[number] for number in range(former.count)],
+        former.attributes,
+        former="" if former.copy is not None else former.kept_name,
+    )
+    for number, verdict in verdicts.items():  # from which a lost database is made again
+        folder = prepared.folder.trial(number)
+        stored = folder.read_parameters()
+        if stored is not None and not isinstance(verdict, Misfit) and stored[0] != verdict:
+            folder.write_parameters(verdict, started=stored[1])
+    misfits = [verdict for verdict in verdicts.values() if isinstance(verdict, Misfit)]
+    watch.notice(
+        f"{len(verdicts) - len(misfits)} of {len(verdicts)} trials fit and are kept, "
+        f"{len(misfits)} do not"
+    )
+    for line in counted(misfits):
+        watch.notice(f"  not kept, {line}")
+    where = former.copy or f"the study {former.kept_name!r} of the same database"
+    watch.notice(f"the study as it was: {where}, with {space.name}")
+
+
+def candidate(past: Past, known: Settings, folder: StudyFolder | None) -> Candidate:
+    """A trial of one of our studies, with the configuration that it ran where it still lies."""
+    ran = None
+    if folder is not None and folder.trial(past.number).config.exists():
+        with contextlib.suppress(ConfigError):  # what nobody can read says nothing
+            ran = as_asked(folder.trial(past.number))
+    return Candidate(
+        past.number,
+        past.state,
+        past.parameters,
+        ran,
+        known.configuration,
+        known.space.get("derived", {}),
+    )
+
+
+def _former(prepared: Prepared) -> _Former:
+    """The stored study, with the number under which it is kept written down in it."""
+    name, folder = prepared.name, prepared.folder.path
+    stored = stored_study(prepared.url, name)
+    names = stored.neighbours
+    file = sqlite_file(prepared.url) if names == (name,) else None
+    number = stored.attributes.get(KEPT_AS)
+    if not isinstance(number, int):
+        number = 1
+        while (
+            (folder / f"space-{number}.yaml").exists()
+            or (file is not None and _numbered(file, number).exists())
+            or f"{name}-{number}" in names
+        ):
+            number += 1
+        note(prepared.url, name, KEPT_AS, number)
+    kept = {k: v for k, v in stored.attributes.items() if k not in (OURS, LEASE, KEPT_AS)}
+    if file is not None:
+        copy = _numbered(file, number)
+        return _Former(stored.pasts, stored.gaps, stored.count, kept, number, copy.name, copy)
+    free = number
+    while f"{name}-{free}" in names:
+        free += 1
+    return _Former(stored.pasts, stored.gaps, stored.count, kept, number, f"{name}-{free}", None)
+
+
+def _numbered(file: Path, number: int) -> Path:
+    return file.with_name(f"{file.stem}-{number}{file.suffix}")

@@ -1,0 +1,86 @@
+"""Storages of others, which are read and never written: databases, their files, journals."""
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import SQLAlchemyError
+
+from tunewright.errors import StudyError
+from tunewright.runs.sqlite_url import sqlite_file
+from tunewright.search.storage.database import chosen_study, quiet, storage_to_read
+from tunewright.search.storage.urls import without_password
+from tunewright.search.transfer.stored_trials import Stored, study_in
+
+SQLITE = b"SQLite format 3"
+"""How a SQLite file begins."""
+
+
+def foreign_study(url: str, name: str | None) -> Stored:
+    """A study in any Optuna storage; None: the only one that it holds.
+
+    url: of a database, or the path of a journal file. Nothing is written, not even a table or a
+    lock beside the file. Raises StudyError for what is no such storage, and for
+    a name that it does not hold.
+    """
+    with _read_only(url) as storage:
+        shown = without_password(url)
+        remedy = f"Name it behind the address: {shown}#NAME"
+        return study_in(storage, chosen_study(storage, name, shown, remedy))
+
+
+@contextmanager
+def _read_only(url: str) -> Iterator[BaseStorage]:
+    file = sqlite_file(url) if "://" in url else Path(url)
+    shown = without_password(url)
+    if file is not None and not file.is_file():
+        raise StudyError(f"{file} does not exist", expected="a database or journal of Optuna")
+    with quiet(), _told(shown):
+        if "://" in url:
+            with storage_to_read(url) as storage:
+                if storage is None:
+                    raise StudyError(f"{shown} holds no study", expected="a storage of Optuna")
+                yield storage
+            return
+        assert file is not None
+        with file.open("rb") as stream:
+            if not stream.read(1) == b"{":
+                raise StudyError(
+                    f"{file}",
+                    expected="a SQLite database or a journal of Optuna, or a file named .csv",
+                )
+        with tempfile.TemporaryDirectory(prefix="tunewright-") as folder:
+            copy = Path(folder) / "journal"
+            copy.write_bytes(file.read_bytes())
+            yield JournalStorage(JournalFileBackend(str(copy)))
+
+
+@contextmanager
+def _told(shown: str) -> Iterator[None]:
+    """What Optuna says of a storage that it cannot read, as one of our errors."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        cause = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise StudyError(
+            f"{shown} cannot be read: {cause or type(error).__name__}",
+            expected="a storage of Optuna 5",
+        ) from error
+
+
+_UNREADABLE = (
+    StorageInternalError,
+    SQLAlchemyError,
+    sqlite3.Error,
+    RuntimeError,
+    AssertionError,
+    LookupError,
+    ValueError,
+    TypeError,
+)
+"""What a torn, older or foreign file makes Optuna raise."""

@@ -1,0 +1,259 @@
+"""Where trials come from that ran elsewhere: another study, any Optuna storage, a CSV file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tunewright.config.leaves import leaves
+from tunewright.config.tree import Tree, flatten
+from tunewright.errors import StudyError
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.atomic import read_yaml
+from tunewright.runs.folder import StudyFolder
+from tunewright.runs.record import Goal, TrialState, places
+from tunewright.runs.sqlite_url import sqlite_url
+from tunewright.search.prepare import Prepared
+from tunewright.search.read_study import Place, is_study, locate, study_folder
+from tunewright.search.storage.database import Settings
+from tunewright.search.storage.urls import absolute_url, url_and_name, without_password
+from tunewright.search.study.optuna_types import FAILURE
+from tunewright.search.transfer.change_space import REBASED, candidate
+from tunewright.search.transfer.external_storage import SQLITE, foreign_study
+from tunewright.search.transfer.stored_trials import Past, Stored
+from tunewright.search.transfer.study_configuration import stored_configuration
+from tunewright.search.transfer.trial_matching import Candidate, Misfit
+
+COMMAND = "tune --from"
+"""What a study is looked for by, as remedies name it."""
+STORED_STATES = {"done": "COMPLETE", "pruned": "PRUNED", "infeasible": "PRUNED", "failed": "FAIL"}
+"""Our states as Optuna calls them in trials that we did not run."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Trials that ran elsewhere.
+
+    label: what stands in their marks. place: the file or `URL#NAME`, the same however it was
+    typed. left: why others were not even looked at. ignored: names that mean nothing here. best:
+    the best trial's configuration, flat, as far as it is known; None where nothing finished.
+    is_start: the study begins at the best of these.
+    """
+
+    label: str
+    place: str
+    trials: tuple[tuple[Past, Candidate], ...]
+    left: tuple[Misfit, ...] = ()
+    ignored: tuple[str, ...] = ()
+    best: Mapping[str, Any] | None = None
+    is_start: bool = False
+
+
+def located(study: str, runs: Path, typed: Sequence[str] = ()) -> Place:
+    """A study by its name under `runs`, its folder, its database file, or `URL#NAME`.
+
+    typed: other URLs that the user gave, whose servers may be asked.
+    """
+    if "://" in study or (Path(study).is_file() and not is_study(study, runs)):
+        return storage_at(study)
+    return locate(study, runs=runs, command=COMMAND, typed=typed)
+
+
+def storage_at(address: str) -> Place:
+    """A storage by its URL or its file, with or without `#NAME`."""
+    if "://" in address:
+        url, name = url_and_name(address)
+        return Place(absolute_url(url), name, None)
+    path, name = _file_and_name(address)
+    file = path.resolve()
+    if not file.is_file():
+        raise StudyError(
+            f"{path} does not exist", expected="a CSV file, an Optuna storage, or a database URL"
+        )
+    with file.open("rb") as stream:
+        is_sqlite = stream.read(16).startswith(SQLITE)
+    beside = StudyFolder(file.parent)
+    return Place(
+        sqlite_url(file) if is_sqlite else str(file),
+        name,
+        beside if beside.settings.exists() else None,
+    )
+
+
+def _file_and_name(address: str) -> tuple[Path, str | None]:
+    """A file and what `#NAME` behind it names; folders and files may have a `#` of their own."""
+    parts = address.split("#")
+    for count in range(len(parts), 0, -1):
+        if (file := Path("#".join(parts[:count]))).is_file():
+            return file, "#".join(parts[count:]) or None
+    return Path(parts[0]), "#".join(parts[1:]) or None
+
+
+def place_name(url: str, name: str) -> str:
+    """What is kept and shown of where a study lies; no password is."""
+    return f"{without_password(url)}#{name}"
+
+
+def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[str, Any]]:
+    """The configuration of one of our studies and its space, as files that could be typed.
+
+    Beside them what was set for kinds that only some trials choose. Raises StudyError for a
+    study of which only the database is known.
+    """
+    is_database = "://" in study or Path(study).is_file()
+    folder = storage_at(study).folder if is_database else study_folder(study, runs, COMMAND)
+    if folder is None:
+        raise StudyError(
+            f"{without_password(study)} is a database alone",
+            expected="a recipe or a configuration beside it, such as tunewright tune pairs --from",
+        )
+    files = [stored_configuration(folder), (folder.space, read_yaml(folder.space))]
+    return files, read_yaml(folder.settings).get("reserved") or {}
+
+
+def own_study(
+    study: str, recipe: Recipe, prepared: Prepared, runs: Path, typed: Sequence[str] = ()
+) -> Source:
+    """The finished trials of one of our studies; StudyError for another recipe's.
+
+    typed: as for `located`.
+    """
+    place = located(study, runs, typed)
+    stored = foreign_study(place.url, place.name)
+    if stored.settings is None:
+        raise StudyError(
+            f"the study {stored.name!r} was made by another program",
+            expected="one of tunewright, whose configuration is known",
+            remedy=f"Take its trials alone: --import {without_password(study)}.",
+        )
+    return _of_ours(stored, stored.settings, place, recipe, prepared)
+
+
+def any_storage(address: str, recipe: Recipe, prepared: Prepared) -> Source:
+    """The trials of a study in any Optuna storage. address: a URL or a file, with `#NAME`."""
+    place = storage_at(address)
+    url, stored = place.url, foreign_study(place.url, place.name)
+    wanted = tuple(goal.direction for goal in prepared.settings.goals)
+    if stored.directions != wanted:
+        raise StudyError(
+            f"the study {stored.name!r} has the direction {', '.join(stored.directions)}",
+            expected=f"{', '.join(wanted)}, as the goal {prepared.settings.goal} has",
+            remedy=f"Turn the goal round with goal={prepared.settings.metric}:"
+            f"{stored.directions[0]} if it means the same.",
+        )
+    if stored.settings is not None:
+        return _of_ours(stored, stored.settings, place, recipe, prepared)
+    trials, left = [], []
+    renamed, ignored = parameter_names(
+        recipe, prepared, [name for past in stored.pasts for name in past.parameters]
+    )
+    for past in stored.pasts:
+        if past.state == "running":
+            left.append(Misfit("it has not ended"))
+            continue
+        parameters = {renamed[k]: v for k, v in past.parameters.items() if k in renamed}
+        own = foreign_past(prepared, past.number, past.state, parameters, past.values)
+        own = replace(own, began=past.began, ended=past.ended, attributes=past.attributes)
+        trials.append((own, Candidate(past.number, past.state, parameters, foreign=True)))
+    return Source(stored.name, place_name(url, stored.name), tuple(trials), tuple(left), ignored)
+
+
+def foreign_past(
+    prepared: Prepared,
+    number: int,
+    state: TrialState,
+    parameters: Mapping[str, Any],
+    scores: tuple[float, ...] | None,
+) -> Past:
+    """A trial of which no more is known than its parameters, its state and its scores.
+
+    No curve, since nobody knows what its steps were, so that no trial of ours is pruned by it;
+    and no more of constraints than whether it was feasible.
+    """
+    several = len(prepared.settings.goals) > 1
+    told = scores if state == "done" or (state == "pruned" and not several) else None
+    kept = dict.fromkeys(prepared.settings.constraints, 0.0)
+    excess = {FAILURE: float(state == "infeasible")} | kept
+    return Past(number, state, STORED_STATES[state], parameters, told, constraints=excess)
+
+
+def parameter_names(
+    recipe: Recipe, prepared: Prepared, names: Sequence[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Foreign names of parameters in our spelling, and those that mean nothing here.
+
+    Settings that are not searched here are known as well: a trial must have had their values.
+    """
+    known = {*flatten(prepared.explore), *leaves(recipe.config)}
+    renamed: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        own = recipe.aliases.get(name, name)
+        own = own.removeprefix(recipe.path("")) if recipe.searched else own
+        if own in prepared.space or recipe.path(own) in known:
+            renamed[name] = own
+    twice = [name for name, own in renamed.items() if list(renamed.values()).count(own) > 1]
+    if twice:
+        raise StudyError(f"{' and '.join(twice)} are the same parameter", expected="one of them")
+    return renamed, tuple(name for name in dict.fromkeys(names) if name not in renamed)
+
+
+def _of_ours(
+    stored: Stored, known: Settings, place: Place, recipe: Recipe, prepared: Prepared
+) -> Source:
+    wanted = prepared.settings
+    if known.recipe != wanted.recipe:
+        raise StudyError(
+            f"the study {stored.name!r} belongs to the recipe {known.recipe!r}",
+            expected=f"a study of {wanted.recipe!r}",
+        )
+    folder = place.folder
+    if folder is not None and read_yaml(folder.settings).get("name") != stored.name:
+        folder = None  # of another study, whose database this one shares
+    other_goal = ""
+    if known.goals != wanted.goals:
+        way = f" ({known.direction})" if known.goal == wanted.goal else ""
+        other_goal = f"its goal is {known.goal}{way}, and here it is {wanted.goal}"
+    elif known.constraints != wanted.constraints:
+        other_goal = f"its constraints are {[*known.constraints]}, here {[*wanted.constraints]}"
+    elif known.seeds != wanted.seeds:
+        other_goal = f"its scores are of {known.seeds} seed(s), and here of {wanted.seeds}"
+    trials, left = [], []
+    for past in stored.pasts:
+        if other_goal:
+            left.append(Misfit(other_goal))
+        elif past.state in ("running", "failed"):
+            left.append(Misfit("it has not ended" if past.state == "running" else "it failed"))
+        else:
+            attributes = {k: v for k, v in past.attributes.items() if k != REBASED}
+            own = candidate(past, known, folder)
+            trials.append((replace(past, attributes=attributes), own))
+    return Source(
+        stored.name,
+        place_name(place.url, stored.name),
+        tuple(trials),
+        tuple(left),
+        best=_best(stored, known, wanted.goals[0], folder, recipe),
+    )
+
+
+def _best(
+    stored: Stored, known: Settings, wanted: Goal, folder: StudyFolder | None, recipe: Recipe
+) -> Mapping[str, Any] | None:
+    """The best configuration by its own goal, or by ours where that is the same metric."""
+    first = wanted if wanted.metric == known.metric else known.goals[0]
+    goals = (first, *known.goals[1:])
+    scored = [past for past in stored.pasts if past.state == "done" and past.values]
+    if not scored:
+        return None
+    placed = places(
+        [
+            [-goal.sign * value for goal, value in zip(goals, past.values or (), strict=True)]
+            for past in scored
+        ]
+    )
+    _, _, best = min(zip(placed, (past.number for past in scored), scored, strict=True))
+    found = candidate(best, known, folder)
+    if found.ran is not None:
+        return flatten(found.ran)
+    own = {recipe.path(name): value for name, value in found.parameters.items()}
+    return {**found.stored, **own}

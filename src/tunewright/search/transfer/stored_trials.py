@@ -1,0 +1,206 @@
+"""Trials of earlier studies as plain values, and as trials of a new one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tunewright.runs.record import TrialState as State
+from tunewright.search.recovery.trial_from_folder import placeholder
+from tunewright.search.storage.database import (
+    OURS,
+    Settings,
+    close_storage,
+    open_storage,
+    quiet,
+    read_settings,
+    storage_errors,
+    storage_to_read,
+)
+from tunewright.search.study.optuna_types import DROPPED, as_ours, distribution, encoded, record_of
+from tunewright.search.study.trial_tags import remarked
+from tunewright.spaces.space import Space
+
+WAS = "dropped_trial"
+"""User attribute beside `dropped`: the trial as it was, in case its space comes back."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A trial as it stands in a storage, without the space that it was drawn from.
+
+    stored_state: Optuna's name for it. began, ended: in ISO 8601.
+    """
+
+    number: int
+    state: State
+    stored_state: str
+    parameters: Mapping[str, Any]
+    values: tuple[float, ...] | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    began: str | None = None
+    ended: str | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended with a score or a loss that is not finite."""
+        return self.attributes.get("cause") == "diverged"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A study as it stands in a storage.
+
+    settings: None for one of another program. directions: `max` or `min`, for each goal. gaps:
+    numbers that no trial stands for, and why. count: of all numbers. neighbours: all studies of
+    the storage, this one too.
+    """
+
+    name: str
+    settings: Settings | None
+    directions: tuple[str, ...]
+    pasts: tuple[Past, ...]
+    gaps: Mapping[int, str]
+    count: int
+    attributes: Mapping[str, Any]
+    neighbours: tuple[str, ...]
+
+
+def stored_study(url: str, name: str) -> Stored:
+    """The study of that name in a storage of ours; StudyError when it does not answer."""
+    with storage_to_read(url) as storage:
+        assert storage is not None, "it was read a moment ago"
+        return study_in(storage, name)
+
+
+def study_in(storage: BaseStorage, name: str) -> Stored:
+    """The study of that name in an open storage."""
+    study = optuna.load_study(study_name=name, storage=storage)
+    attributes = study.user_attrs
+    settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
+    return Stored(
+        name,
+        settings,
+        tuple("max" if d == StudyDirection.MAXIMIZE else "min" for d in study.directions),
+        tuple(pasts_of(study, settings)),
+        _gaps(study),
+        len(study.get_trials(deepcopy=False)),
+        attributes,
+        tuple(optuna.get_all_study_names(storage)),
+    )
+
+
+def attributes_of(url: str, name: str) -> Mapping[str, Any]:
+    """The user attributes of a study in a storage of ours."""
+    with storage_to_read(url) as storage:
+        assert storage is not None, "it was read a moment ago"
+        return dict(optuna.load_study(study_name=name, storage=storage).user_attrs)
+
+
+def note(url: str, name: str, key: str, value: Any) -> None:
+    """Write an attribute into a stored study."""
+    storage = open_storage(url)
+    try:
+        with storage_errors(url):
+            optuna.load_study(study_name=name, storage=storage).set_user_attr(key, value)
+    finally:
+        close_storage(url, storage)
+
+
+def pasts_of(study: optuna.Study, settings: Settings | None) -> list[Past]:
+    """The trials of a study by number, also those that an earlier change of space dropped.
+
+    Points that another program enqueued, and that were never begun, are left out. Without
+    settings, parameters are as they stand: who knows what another program meant by them.
+    """
+    ours = settings is not None
+    known = {trial.number: trial for trial in record_of(study, settings).trials}
+    pasts = []
+    for stored in study.get_trials(deepcopy=False):
+        trial = as_ours(stored, ours=ours)
+        if WAS in trial.user_attrs:
+            was = dict(trial.user_attrs[WAS])
+            was["curve"] = {int(step): value for step, value in was["curve"].items()}
+            was["values"] = None if was["values"] is None else tuple(was["values"])
+            pasts.append(Past(**was))
+        elif trial.number in known:
+            pasts.append(
+                Past(
+                    trial.number,
+                    known[trial.number].state,
+                    trial.state.name,
+                    known[trial.number].parameters if ours else dict(trial.params),
+                    None if trial.values is None else tuple(trial.values),
+                    dict(trial.intermediate_values),
+                    dict(trial.user_attrs),
+                    dict(trial.constraints),
+                    _text(trial.datetime_start),
+                    _text(trial.datetime_complete),
+                )
+            )
+    return pasts
+
+
+def _gaps(study: optuna.Study) -> dict[int, str]:
+    """Numbers whose trial was lost, or never begun."""
+    gaps = {}
+    for trial in study.get_trials(deepcopy=False):
+        if DROPPED in trial.user_attrs and WAS not in trial.user_attrs:
+            gaps[trial.number] = str(trial.user_attrs[DROPPED])
+        elif trial.state == TrialState.WAITING:
+            gaps[trial.number] = "enqueued by another program, and never begun"
+    return gaps
+
+
+def taken_over(
+    past: Past, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
+) -> FrozenTrial:
+    """The trial in a new study, with its parameters there and `attributes` beside its own."""
+    with quiet():  # Optuna warns of bounds that lie beside the grid of their step
+        drawn = {path: distribution(space[path].domain) for path in values}
+        params = {path: encoded(space[path].domain, value) for path, value in values.items()}
+        trial = create_trial(
+            state=TrialState[past.stored_state],
+            values=past.values,
+            params={path: _inside(drawn[path], value) for path, value in params.items()},
+            distributions=drawn,
+            intermediate_values=dict(past.curve),
+            constraints=dict(past.constraints),
+            user_attrs={**remarked(space, values, past.attributes), **attributes},
+        )
+    return _dated(trial, past)
+
+
+def _inside(drawn: BaseDistribution, value: Any) -> Any:
+    """A number that lies on our grid may lie beyond Optuna's by a rounding of the last digit."""
+    return min(max(value, drawn.low), drawn.high) if isinstance(drawn, FloatDistribution) else value
+
+
+def dropped(past: Past, why: str) -> FrozenTrial:
+    """What keeps the number of a trial that has no place in the new study, and remembers it."""
+    trial = placeholder(why)
+    trial.set_user_attr(WAS, asdict(past))
+    return _dated(trial, past)
+
+
+def _dated(trial: FrozenTrial, past: Past) -> FrozenTrial:
+    if past.began is not None:
+        trial.datetime_start = datetime.fromisoformat(past.began)
+    if trial.state.is_finished():
+        ended = past.ended or past.began
+        trial.datetime_complete = None if ended is None else datetime.fromisoformat(ended)
+        trial.datetime_complete = trial.datetime_complete or trial.datetime_start
+    return trial
+
+
+def _text(date: datetime | None) -> str | None:
+    return None if date is None else date.isoformat()

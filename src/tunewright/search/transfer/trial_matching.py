@@ -1,0 +1,219 @@
+"""Whether a trial of another space, or of another study, could be one of this study.
+
+It could when the configuration that it ran is the one that its values give here. That one rule
+covers domains, conditions, derived values, defaults, parameters that came and those that went.
+"""
+
+import json
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright.config.apply import with_values
+from tunewright.config.tree import Tree, flatten, get
+from tunewright.errors import ConfigError, SpaceError
+from tunewright.recipes.recipe import Recipe
+from tunewright.runs.record import TrialState
+from tunewright.search.prepare import Prepared, run_part, run_tree
+from tunewright.search.study.compatibility import NOT_COMPARED
+from tunewright.spaces.domain import Categorical, Domain, Int, same
+from tunewright.spaces.points import identity
+
+MISSING = object()
+REPEATED = "the same point again"
+_WORDS = {"true": True, "false": False, "none": None}
+ORDER: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "running", "failed")
+"""Of several trials at one point, the one that says most about it stands for it."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial that ran elsewhere.
+
+    parameters: what was searched. ran: its whole configuration, None when it is not known.
+    stored: in place of that, the flat settings that its study kept, where they are known.
+    derived: the expressions of its space. foreign: its values may be spelled in other words.
+    """
+
+    number: int
+    state: TrialState
+    parameters: Mapping[str, Any]
+    ran: Tree | None = None
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    derived: Mapping[str, str] = field(default_factory=dict)
+    foreign: bool = False
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why a trial cannot be one of this study. alike: what it says where others say the same."""
+
+    text: str
+    alike: str = ""
+
+
+Verdict = dict[str, Any] | Misfit
+"""The parameters of a trial in this study, or why it cannot be one."""
+
+
+def judged(
+    recipe: Recipe, prepared: Prepared, candidates: Sequence[Candidate]
+) -> dict[int, Verdict]:
+    """For each number, what the trial is here; of several at one point, only one fits."""
+    verdicts: dict[int, Verdict] = {}
+    taken: dict[Hashable, int] = {}
+    for candidate in sorted(candidates, key=lambda c: (ORDER.index(c.state), c.number)):
+        verdict = fitted(recipe, prepared, candidate)
+        if isinstance(verdict, dict):
+            point = identity(prepared.space, verdict)
+            if point in taken:
+                verdict = Misfit(f"the same point as trial {taken[point]}", REPEATED)
+            else:
+                taken[point] = candidate.number
+        verdicts[candidate.number] = verdict
+    return verdicts
+
+
+def fitted(recipe: Recipe, prepared: Prepared, candidate: Candidate) -> Verdict:
+    """What a trial is in the space of `prepared`, whatever other trials there are."""
+    space = prepared.space
+    ran = candidate.ran
+    if ran is not None:
+        try:  # what an older version wrote lacks the settings that came since
+            ran = run_part(with_values(ran, {}, recipe.config)[0])
+        except ConfigError as error:
+            return Misfit(f"its configuration cannot be read: {error.came}")
+    values: dict[str, Any] = {}
+    for parameter in space.parameters:
+        path = parameter.path
+        if not space.exists(parameter, values):
+            continue
+        found = _used(recipe.path(path), path, candidate, ran)
+        if found is MISSING:
+            return Misfit(f"{path} is not known")
+        words = recipe.words.get(recipe.path(path), {}) if candidate.foreign else None
+        found = spelled(parameter.domain, found, words)
+        if not parameter.domain.contains(found):
+            return Misfit(f"{path} outside {parameter.domain}")
+        values[path] = found
+    if (rule := space.broken_rule(values)) is not None:
+        return Misfit(f"forbidden: {rule}")
+    try:
+        wanted = run_tree(recipe, prepared, values)
+    except (ConfigError, SpaceError) as error:
+        return Misfit(error.came)
+    if ran is not None:
+        differing = differences(ran, wanted, NOT_COMPARED)
+    else:
+        differing = _told_otherwise(recipe, prepared, candidate, values, wanted)
+    if "goal" in differing and len({_metrics(goal) for goal in differing["goal"]}) == 1:
+        del differing["goal"]  # one of them says its direction; a study has compared those
+    if differing:
+        path, (was, now) = next(iter(differing.items()))
+        return Misfit(f"{path} was {was} and is {now} here", f"{path} was another")
+    return values
+
+
+def spelled(domain: Domain, value: Any, words: Mapping[str, str] | None = None) -> Any:
+    """A value in the spelling of the domain where it means one of its values, else as it came.
+
+    words: other names of choices; with them, texts are read as well, such as `1e-3` or `True`.
+    """
+    if words is not None and isinstance(value, str):
+        value = words.get(value, value)
+    if isinstance(domain, Categorical):
+        readings = [value]
+        if words is not None and isinstance(value, str):
+            readings += [_from_json(value), _WORDS.get(value.lower(), value)]
+        for reading in readings:
+            for choice in domain.choices:
+                if same(choice, reading):
+                    return choice
+        as_text = [choice for choice in domain.choices if str(choice) == value]
+        return as_text[0] if words is not None and as_text else value
+    if words is not None and isinstance(value, str):
+        try:
+            value = float(value) if not value.strip().lstrip("+-").isdigit() else int(value)
+        except ValueError:
+            return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if isinstance(domain, Int):
+        return int(value) if float(value).is_integer() else value
+    return float(value)
+
+
+def differences(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any], ignored: tuple[str, ...] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """The paths at which a stored configuration is another training than the wanted one.
+
+    `auto` in the wanted one is whatever was decided. ignored: beginnings of paths.
+    """
+    kept, flat = flatten(stored), flatten(run_part(dict(wanted)))
+    return {
+        path: (kept.get(path), flat.get(path))
+        for path in {**flat, **kept}
+        if not path.startswith(("trackers", *ignored))
+        and not (path in kept and path in flat and _alike(kept[path], flat[path]))
+    }
+
+
+def _metrics(goal: str | Sequence[str] | None) -> tuple[str, ...]:
+    goals = [goal] if isinstance(goal, str) else goal or ()
+    return tuple(one.partition(":")[0] for one in goals)
+
+
+def _alike(was: Any, now: Any) -> bool:
+    return now == "auto" or same(was, now)
+
+
+def counted(misfits: Iterable[Misfit]) -> list[str]:
+    """`3: optim.lr outside 0.0001 .. 0.01`, the most frequent first."""
+    groups: dict[str, list[str]] = {}
+    for misfit in misfits:
+        groups.setdefault(misfit.alike or misfit.text, []).append(misfit.text)
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return [
+        f"{len(texts)}: {texts[0] if len(set(texts)) == 1 else alike}" for alike, texts in ordered
+    ]
+
+
+def _used(path: str, name: str, candidate: Candidate, ran: Tree | None) -> Any:
+    """The value that the trial ran with."""
+    if ran is not None:
+        return get(ran, path, MISSING)
+    return candidate.parameters.get(name, candidate.stored.get(path, MISSING))
+
+
+def _told_otherwise(
+    recipe: Recipe,
+    prepared: Prepared,
+    candidate: Candidate,
+    values: Mapping[str, Any],
+    wanted: Tree,
+) -> dict[str, tuple[Any, Any]]:
+    """What is known of a trial without a configuration of its own, and is not so here."""
+    flat = {k: v for k, v in flatten(wanted).items() if not k.startswith(NOT_COMPARED)}
+    differing: dict[str, tuple[Any, Any]] = {}
+    if candidate.derived != prepared.space.derived and not candidate.foreign:
+        return {"derived": (dict(candidate.derived), dict(prepared.space.derived))}
+    searched = {recipe.path(name): value for name, value in candidate.parameters.items()}
+    drawn = {recipe.path(name) for name in values}
+    derived = {recipe.path(name) for name in prepared.space.derived}
+    for path, was in {**candidate.stored, **searched}.items():
+        if path not in flat or path in drawn or (path in derived and path not in searched):
+            continue
+        now = flat[path]
+        if candidate.foreign:
+            was = spelled(Categorical((now,)), was, recipe.words.get(path, {}))
+        if not _alike(was, now):
+            differing[path] = (was, now)
+    return differing
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,197 @@
+"""A new study that starts from what others found: their best configuration, their trials."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import StudyError
+from tunewright.recipes.recipe import Recipe
+from tunewright.search.callbacks import Watch
+from tunewright.search.prepare import Prepared
+from tunewright.search.storage.urls import absolute_url, url_and_name, without_password
+from tunewright.search.study.optuna_types import IMPORTED, SOURCES
+from tunewright.search.transfer.csv_trials import csv_trials
+from tunewright.search.transfer.publish import publish
+from tunewright.search.transfer.sources import Source, any_storage, located, own_study, place_name
+from tunewright.search.transfer.stored_trials import Past, attributes_of, taken_over
+from tunewright.search.transfer.trial_matching import REPEATED, Misfit, counted, judged
+from tunewright.spaces.domain import nearest
+from tunewright.spaces.specification import specification
+
+
+def started_from(
+    recipe: Recipe, prepared: Prepared, study: str | None, files: Sequence[str], runs: Path
+) -> tuple[Prepared, tuple[Source, ...]]:
+    """The study with the best configuration of `study` as its first trial; where trials come from.
+
+    A study that was begun with the same sources goes on, and takes nothing twice. Raises
+    StudyError for a study that was begun without them, and for sources of another recipe or
+    direction.
+    """
+    asked = [*([study] if study else []), *files]
+    if not asked:
+        return prepared, ()
+    typed = [prepared.url, *(url_and_name(file)[0] for file in files if "://" in file)]
+    taken = () if prepared.known is None else _taken(prepared)
+    shown = {one: without_password(one) for one in asked}
+    new = [
+        one for one in asked if shown[one] not in taken and place_of(one, runs, typed) not in taken
+    ]
+    if study in new and place_of(study, runs, typed) == place_name(prepared.url, prepared.name):
+        raise StudyError(
+            f"the study {prepared.name!r} cannot start from itself",
+            remedy="Choose another --name for the new one.",
+        )
+    if prepared.known is not None:
+        if new:
+            without = ", ".join(shown[one] for one in new)
+            raise StudyError(
+                f"the study {prepared.name!r} was begun without {without}",
+                expected="a new study, which takes trials over before its first one",
+                remedy="Choose another --name.",
+            )
+        stored = prepared.known.space["parameters"]
+        defaults = {p: f["default"] for p, f in stored.items() if f.get("default") is not None}
+        return _with_defaults(prepared, defaults), ()
+    sources = []
+    if study:
+        source = replace(own_study(study, recipe, prepared, runs, typed), is_start=True)
+        prepared = _started_at(recipe, prepared, source)
+        sources.append(source)
+    for file in files:
+        if is_table(file):
+            sources.append(csv_trials(Path(file), recipe, prepared))
+        else:
+            sources.append(any_storage(file, recipe, prepared))
+    places = [source.place for source in sources]
+    if len(set(places)) < len(places):
+        raise StudyError(
+            f"{', '.join(map(without_password, asked))} name one source twice", expected="each once"
+        )
+    return prepared, tuple(sources)
+
+
+def carry(
+    recipe: Recipe,
+    prepared: Prepared,
+    sources: Sequence[Source],
+    asked: Sequence[str],
+    watch: Watch,
+) -> None:
+    """Begin the study with those trials of the sources that fit, numbered from 0.
+
+    asked: the sources as they were typed. Raises StudyError when a file has none that fits.
+    """
+    kept, lines = carried(recipe, prepared, sources)
+    publish(
+        prepared.url,
+        prepared.name,
+        prepared.settings,
+        [
+            taken_over(past, prepared.space, values, {IMPORTED: f"{source.label}/{past.number}"})
+            for source, past, values in kept
+        ],
+        {SOURCES: [*map(without_password, asked), *(source.place for source in sources)]},
+    )
+    for line in lines:
+        watch.notice(line)
+
+
+def carried(
+    recipe: Recipe, prepared: Prepared, sources: Sequence[Source]
+) -> tuple[list[tuple[Source, Past, dict[str, Any]]], list[str]]:
+    """The trials that fit, each with its values here; and in words how many, and why not others.
+
+    Raises StudyError when a file has none that fits.
+    """
+    trials = [(source, past, one) for source in sources for past, one in source.trials]
+    verdicts = judged(
+        recipe, prepared, [replace(one, number=n) for n, (_, _, one) in enumerate(trials)]
+    )
+    kept = [
+        (source, past, verdict)
+        for number, (source, past, _) in enumerate(trials)
+        if not isinstance(verdict := verdicts[number], Misfit)
+    ]
+    lines = []
+    for source in sources:
+        own = [verdicts[n] for n, (other, _, _) in enumerate(trials) if other is source]
+        misfits = [*source.left, *(v for v in own if isinstance(v, Misfit))]
+        fitting, count = len(own) + len(source.left) - len(misfits), len(own) + len(source.left)
+        reasons = [f"  not carried over, {line}" for line in counted(misfits)]
+        if source.ignored:
+            reasons.append(f"  ignored: {', '.join(source.ignored)}, unknown to {recipe.name}")
+        repeated = any(misfit.alike == REPEATED for misfit in misfits)
+        if not fitting and not repeated and not source.is_start:
+            said = "; ".join(line.strip() for line in reasons) or "it holds none"
+            raise StudyError(
+                f"no trial of {source.place} fits this study: {said}",
+                expected="values in the space, and a score",
+                remedy=f"See the space with tunewright space {recipe.name}.",
+            )
+        lines += [f"{fitting} of {count} trials of {source.label} are carried over", *reasons]
+        endless = [
+            past
+            for n, (other, past, one) in enumerate(trials)
+            if other is source and one.foreign and past.diverged and isinstance(verdicts[n], dict)
+        ]
+        if endless:
+            lines.append(f"  {len(endless)} of them as diverged, with a score that is not finite")
+    return kept, lines
+
+
+def is_table(file: str) -> bool:
+    """Whether a file is read as rows of text."""
+    return Path(file).suffix.lower() in (".csv", ".tsv")
+
+
+def place_of(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
+    """A source however it was typed; empty where it cannot be told without opening it.
+
+    typed: as for `source.located`.
+    """
+    if is_table(source):
+        return str(Path(source).resolve())
+    try:
+        place = located(source, runs, typed)
+    except StudyError:
+        return ""
+    return place_name(place.url, place.name) if place.name else ""
+
+
+def _taken(prepared: Prepared) -> Sequence[str]:
+    taken: Sequence[str] = attributes_of(prepared.url, prepared.name).get(SOURCES) or ()
+    # An earlier version spelled signs such as a % in the name of a folder as they are.
+    places = [url_and_name(one) for one in taken if "://" in one]
+    return [*taken, *(place_name(absolute_url(url), name) for url, name in places if name)]
+
+
+def _started_at(recipe: Recipe, prepared: Prepared, source: Source) -> Prepared:
+    """The study with the source's best values as its defaults."""
+    if source.best is None:
+        text = f"no trial of {source.label} has finished: the first trial is the default one"
+        return replace(prepared, notices=(*prepared.notices, text))
+    values = {p.path: source.best.get(recipe.path(p.path)) for p in prepared.space.parameters}
+    started = _with_defaults(prepared, {k: v for k, v in values.items() if v is not None})
+    text = f"starts at the best configuration of {source.label}"
+    outside = [
+        f"{path} = {value}"
+        for path, value in values.items()
+        if value is not None and not prepared.space[path].domain.contains(value)
+    ]
+    if outside:
+        text += f", as near as the space allows ({', '.join(outside)} lies outside)"
+    if started.space.default() is None:
+        text = f"the best configuration of {source.label} is forbidden here, and not tried"
+    return replace(started, notices=(*started.notices, text))
+
+
+def _with_defaults(prepared: Prepared, values: Mapping[str, Any]) -> Prepared:
+    parameters = tuple(
+        replace(p, default=nearest(p.domain, values[p.path])) if p.path in values else p
+        for p in prepared.space.parameters
+    )
+    space = replace(prepared.space, parameters=parameters)
+    settings = replace(prepared.settings, space=specification(space))
+    return replace(prepared, space=space, settings=settings)

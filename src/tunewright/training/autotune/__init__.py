@@ -1,0 +1,1 @@
+"""Precision, memory format and compilation, chosen from timed steps."""

@@ -1,0 +1,1 @@
+"""Memory of a training: its peak, its limit, the device's."""

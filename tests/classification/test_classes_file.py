@@ -1,0 +1,73 @@
+"""What a run folder says of its classes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from practice.pictures.drawn import draw_set
+
+from tunewright.classification.classes_file import (
+    FILE,
+    KnownClasses,
+    check_same,
+    data_dir_of,
+    known_classes,
+    read_classes,
+    write_classes,
+)
+from tunewright.errors import DataError
+from tunewright.images.dataset.config import ImagesData
+from tunewright.images.dataset.datasets import ImageSets, open_sets
+from tunewright.runs.folder import RunFolder
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> ImageSets:
+    folder = draw_set(tmp_path / "data", (6, 5, 4))
+    return open_sets(ImagesData(dir=str(folder), val_split=0.3))
+
+
+def test_the_first_time_they_come_from_the_sets_and_stay(sets, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    first = known_classes(folder, lambda: sets, "data")
+    assert first.classes == ("blue", "green", "red")
+    assert sum(first.counts) == len(sets.train)
+
+    def gone() -> ImageSets:
+        raise DataError("the data is gone")
+
+    assert known_classes(folder, gone, "data") == first
+    with pytest.raises(DataError, match="gone"):
+        known_classes(RunFolder(tmp_path / "other"), gone, "data")
+
+
+def test_everything_is_read_back(tmp_path):
+    known = KnownClasses(("164", "165"), (3, 0), {"164": "rose"}, {"164": "1"}, "/data")
+    folder = RunFolder(tmp_path / "run")
+    write_classes(folder, known)
+    assert read_classes(folder) == known
+
+
+@pytest.mark.parametrize(
+    "stored", [{}, {"classes": ["a"]}, {"classes": ["a"], "class_counts": [1, 2]}]
+)
+def test_half_a_file_is_refused(tmp_path, stored):
+    (tmp_path / FILE).write_text(json.dumps(stored))
+    with pytest.raises(DataError, match="does not say which classes"):
+        read_classes(RunFolder(tmp_path))
+
+
+def test_data_that_has_other_classes_now_is_refused(sets, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    assert check_same(folder, sets.classes, sets) is sets
+    with pytest.raises(DataError, match="other classes now than in its training: 3 and 2"):
+        check_same(folder, ("blue", "green"), sets)
+
+
+def test_relative_data_is_found_from_anywhere(sets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = KnownClasses.of(sets, "data")
+    assert known.data_dir == str(tmp_path / "data")
+    assert data_dir_of(known, "data") == str(tmp_path / "data")
+    assert data_dir_of(known, "/elsewhere") == "/elsewhere"
+    assert data_dir_of(KnownClasses.of(sets, None), None) is None

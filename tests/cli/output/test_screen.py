@@ -1,0 +1,195 @@
+"""What is seen while a study runs: never wider or higher than the terminal, plain elsewhere."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from tunewright.cli.options import console
+from tunewright.cli.output.live_view import LiveView, Working
+from tunewright.cli.output.results import print_evaluation
+from tunewright.cli.output.screen import ScreenWatch
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.record import Trial
+from tunewright.search.callbacks import Standing
+
+PARAMETERS = {"model.type": "siglip", "optim.lr": 0.000312, "training.batch_size": 512}
+BEST = Trial(7, "done", PARAMETERS, 0.4321, {1: 0.4, 12: 0.4321}, seconds=3.2)
+STANDING = Standing(
+    stage="explore",
+    total=40,
+    ended=12,
+    running=2,
+    pruned=5,
+    failed=1,
+    best=BEST,
+    left_seconds=200.0,
+    done=6,
+    live=(13, 14),
+    metric="val_score",
+)
+PRUNED = Trial(11, "pruned", PARAMETERS, None, {2: 0.1}, reason="not among the best 1/2 at rung 2")
+FAILED = Trial(
+    9, "infeasible", PARAMETERS, None, {}, "out of memory", "CUDA out of memory", seconds=1.0
+)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def drawn(view: LiveView, width: int, height: int) -> list[str]:
+    console = Console(
+        file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None
+    )
+    with console.capture() as capture:
+        console.print(view)
+    return capture.get().splitlines()
+
+
+def busy(workers: int = 2, standing: Standing = STANDING) -> LiveView:
+    view = LiveView(clock=Clock(), standing=standing, estimated=1000.0)
+    for number in range(13, 13 + workers):
+        view.working[number] = Working(PARAMETERS, "worker 0", 988.0, 3, 8, 0.3456)
+    view.recent.extend([FAILED, PRUNED])
+    return view
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_all_of_a_study_is_in_view(width: int) -> None:
+    text = "\n".join(drawn(busy(), width, 24))
+    for part in (
+        "explore", "12/40 trials", "about 3 min left", "6 done", "5 pruned", "1 failed",
+        "2 running", "0.4321", "trial 7", "13", "3/8", "12 s", "0.3456", "model=siglip",
+        "pruned 11  not among the best 1/2 at rung 2",
+        "infeasible 9  out of memory: CUDA out of memory",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+@given(
+    width=st.integers(20, 200),
+    height=st.integers(2, 60),
+    workers=st.integers(0, 40),
+    total=st.integers(1, 100_000),
+    left=st.none() | st.floats(0.0, 1e6),
+    name=st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=300),
+)
+def test_no_line_wraps_and_no_row_too_many(width, height, workers, total, left, name) -> None:
+    best = replace(BEST, parameters={name or "x": name}, interval=(0.41, 0.45))
+    standing = replace(STANDING, total=total, left_seconds=left, best=best)
+    lines = drawn(busy(workers, standing), width, height)
+    assert 1 <= len(lines) <= max(1, height - 1)
+    console = Console(width=width)
+    assert all(console.measure(line).maximum <= width for line in lines)
+
+
+def test_the_bar_keeps_its_width_at_80_columns() -> None:
+    [bar, *_] = drawn(busy(), 80, 24)
+    assert bar.count("━") + bar.count("─") >= 20
+    assert bar.endswith("about 3 min left")
+
+
+def test_more_workers_than_rows_are_counted() -> None:
+    lines = drawn(busy(workers=30), 80, 12)
+    assert len(lines) <= 11
+    assert any("more" in line for line in lines)
+
+
+def test_an_interval_stands_beside_the_best_score() -> None:
+    best = replace(BEST, interval=(0.41, 0.4567))
+    assert any(
+        "0.4321 (0.41 to 0.4567)" in line
+        for line in drawn(busy(standing=replace(STANDING, best=best)), 80, 24)
+    )
+
+
+def test_the_time_left_goes_down_between_two_estimates() -> None:
+    view = busy()
+    view.clock.now = 1120.0  # type: ignore[attr-defined]
+    assert any("about 80 s left" in line for line in drawn(view, 80, 24))
+
+
+def watched(*, terminal: bool) -> tuple[ScreenWatch, io.StringIO]:
+    out = io.StringIO()
+    console = Console(
+        file=out, width=80, force_terminal=terminal, highlight=False, color_system=None
+    )
+    return ScreenWatch(console), out
+
+
+def play(watch: ScreenWatch) -> None:
+    with watch:
+        watch.notice("2 workers [as asked]")
+        watch.started(7, PARAMETERS, "worker 0")
+        watch.progressed(7, 1, 12, {"val_score": 0.3}, lambda: STANDING)
+        watch.ended(BEST, STANDING)
+        watch.ended(PRUNED, STANDING)
+        watch.ended(FAILED, STANDING)
+        watch.trained(3, 50, {"val_score": 0.5, "train_loss": 1.0}, 6.0)
+
+
+def test_elsewhere_there_are_plain_whole_lines() -> None:
+    watch, out = watched(terminal=False)
+    play(watch)
+    assert "\x1b" not in out.getvalue()
+    lines = out.getvalue().splitlines()
+    assert "note 2 workers [as asked]" in lines
+    assert any("best so far  model=siglip  lr=0.000312  batch_size=512" in line for line in lines)
+    assert any("out of memory: CUDA out of memory" in line for line in lines)
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    watch, out = watched(terminal=True)
+    play(watch)
+    assert "\x1b" not in out.getvalue()
+
+
+def test_colour_is_left_out_on_request(monkeypatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = io.StringIO()
+    play(ScreenWatch(Console(file=out, force_terminal=True, width=80, highlight=False)))
+    assert "\x1b[3" not in out.getvalue(), "a colour"
+
+
+def test_the_region_is_gone_at_the_end_also_after_an_error() -> None:
+    watch, out = watched(terminal=True)
+
+    def fail() -> None:
+        with watch:
+            watch.started(7, PARAMETERS, "worker 0")
+            watch.ended(BEST, STANDING)
+            assert watch._live is not None
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert watch._live is None
+    assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("explore"), "cursor is back"
+    erased = out.getvalue().rpartition("explore")[2].count("\x1b[2K")
+    assert erased >= 3, "each line of the region is erased"
+
+
+@pytest.mark.parametrize("text", ["runs/[red]/x", "[/]", "\\[b]x[/b]", "a:smile:b", "ends with \\"])
+def test_a_text_is_printed_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    screen = console()
+    with ScreenWatch(screen) as watch:
+        watch.notice(text)
+        watch.ended(replace(BEST, parameters={"x": text}), STANDING)
+    print_evaluation(screen, RunFolder(Path(text)), {**EVALUATED, "notes": [text]}, as_json=False)
+    printed = capsys.readouterr().out
+    assert printed.count(text) == 4, printed
+
+
+EVALUATED = {"split": "test", "metrics": {"score": 0.5}, "files": ["predictions.csv"]}

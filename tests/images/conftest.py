@@ -1,0 +1,1 @@
+"""Makes `drawn_pictures` importable from the folders below."""

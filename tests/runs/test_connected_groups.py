@@ -1,0 +1,13 @@
+"""Rows that share a value are one group, however long the chain."""
+
+import numpy as np
+
+from tunewright.runs.connected_groups import connected
+
+
+def test_chains():
+    first = np.array(["x", "x", "y", "z", "w"])
+    second = np.array([1, 2, 2, 3, 4])
+    assert connected([first, second]).tolist() == [0, 0, 0, 1, 2]
+    assert connected([second]).tolist() == [0, 1, 1, 2, 3]
+    assert connected([first]).dtype == np.int64

@@ -1,0 +1,357 @@
+"""Memory in whole studies: real workers with a limit, and what a coordinator lets in."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from practice.quadratic.studies import tuned
+
+from tunewright.config.compose import compose
+from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.errors import ConfigError, RunError
+from tunewright.executors.executor import Handle, Need, Place
+from tunewright.executors.local import LocalExecutor
+from tunewright.recipes.registry import find_recipe
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.progress import read_progress
+from tunewright.runs.record import Outcome
+from tunewright.search.callbacks import Watch
+from tunewright.search.memory import admission
+from tunewright.search.memory.admission import Memory
+from tunewright.search.memory.oom_retry import Rung, rung_of, step_down
+from tunewright.search.prepare import run_part
+from tunewright.search.stages import Tuned, train, tune
+from tunewright.spaces.read import parse_space
+
+HUNGRY = find_recipe("hungry")
+WORKERS = ("executor.type=local", "executor.threads=1")
+ROOM_MIB = 120
+"""Beyond an idle worker; what the tests take is far from it, on either side."""
+TOO_MUCH_MIB = 1e7
+
+
+class Recorder(Watch):
+    """Keeps what a study said."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def studied(runs: Path, choices: Mapping[str, list[float]], *words: str) -> tuple[Tuned, Recorder]:
+    """A study of `hungry` over a grid, in two workers."""
+    space = {
+        f"appetite.{name}": {"type": "categorical", "choices": values}
+        for name, values in choices.items()
+    }
+    given = parse_space({"parameters": space}, Path("space.yaml"), {})
+    all_words = [
+        *WORKERS, "study.name=study", "study.jobs=2", "study.final=false", "study.pruner.type=none",
+        "study.sampler.type=grid", *words,
+    ]  # fmt: skip
+    watch = Recorder()
+    return tune(HUNGRY, compose(HUNGRY, all_words), given=given, runs=runs, watch=watch), watch
+
+
+def limit(idle_mib: float) -> str:
+    return f"executor.memory_gib={(idle_mib + ROOM_MIB) / 1024}"
+
+
+@pytest.fixture(scope="module")
+def idle_mib(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """What a worker holds before it does anything, which differs from torch to torch."""
+    folder = RunFolder(tmp_path_factory.mktemp("idle") / "run")
+    folder.write_config(run_part(compose(HUNGRY, []).tree))
+    executor = LocalExecutor(1, threads=1)
+    for _ in range(2):
+        folder.begin_attempt()
+        [handle] = executor.start([folder], Need())
+        while not handle.ended:
+            executor.wait(1.0)
+    executor.close()
+    outcome = folder.read_outcome()
+    assert outcome is not None
+    assert 50 < outcome.idle_mib <= outcome.memory_mib
+    return outcome.idle_mib
+
+
+class TestALimitOfTheWorkersOwn:
+    def test_what_does_not_fit_is_trained_in_micro_batches(
+        self, tmp_path: Path, idle_mib: float
+    ) -> None:
+        found, watch = studied(tmp_path, {"row_mib": [0.0, 10.0]}, limit(idle_mib))
+        assert [trial.state for trial in found.record.trials] == ["done"] * 2
+        [number] = [t.number for t in found.record.trials if t.parameters["appetite.row_mib"]]
+        folder = found.folder.trial(number)
+        assert rung_of(folder) == Rung(1, 4, False)
+        assert folder.read_config()["training"]["accumulate"] == 4
+        assert "no room" in folder.config.read_text()
+        told = [text for text in watch.notices if text.startswith(f"trial {number} had no room")]
+        assert len(told) == 2
+        assert "not enough memory" in told[0] or "can't allocate memory" in told[0]
+        assert told[1].endswith("in 4 micro-batches of 8 rows, which make the same batch of 32")
+        scores = {trial.score for trial in found.record.trials}
+        assert max(scores) - min(scores) < 1e-6, "the same batch is the same training"
+        costs = found.record.trials[number].costs
+        assert costs["micro_batches"] == 4
+        assert "alone" not in costs
+        assert costs["memory_mib"] == _peak(found, number)
+        assert "micro_batches" not in found.record.trials[1 - number].costs
+
+    @pytest.mark.slow
+    def test_what_fits_only_alone_and_what_never_fits(
+        self, tmp_path: Path, idle_mib: float
+    ) -> None:
+        found, watch = studied(
+            tmp_path, {"fixed_mib": [0.0, 200.0, TOO_MUCH_MIB, 1.0]}, limit(idle_mib)
+        )
+        by_need = {trial.parameters["appetite.fixed_mib"]: trial for trial in found.record.trials}
+        assert {need: trial.state for need, trial in by_need.items()} == {
+            0.0: "done", 200.0: "done", TOO_MUCH_MIB: "infeasible", 1.0: "done",
+        }  # fmt: skip
+        assert by_need[TOO_MUCH_MIB].cause == "out of memory"
+        for need in (200.0, TOO_MUCH_MIB):
+            number = by_need[need].number
+            assert rung_of(found.folder.trial(number)) == Rung(1, 4, True)
+            assert by_need[need].costs["alone"] == 1.0
+            told = [text for text in watch.notices if text.startswith(f"trial {number} had no")]
+            assert [text.endswith("alone") for text in told] == [False, False, True]
+        workers = {trial.number: _peak(found, trial.number) for trial in by_need.values()}
+        assert workers[by_need[200.0].number] > idle_mib + 180
+        assert workers[by_need[1.0].number] < idle_mib + 100, "nothing of the others has stayed"
+
+    def test_it_goes_on_from_its_checkpoint(self, tmp_path: Path, idle_mib: float) -> None:
+        found, _ = studied(tmp_path, {"row_mib": [10.0]}, limit(idle_mib), "appetite.from_epoch=2")
+        [trial] = found.record.trials
+        assert trial.state == "done"
+        lines = found.folder.trial(0).progress.read_text().splitlines()
+        starts = [json.loads(line)["resumed_from"] for line in lines if "resumed_from" in line]
+        assert starts == [0, 2, 2]
+        assert trial.curve.keys() == {1, 2, 3}
+
+    def test_a_single_training_goes_down_the_same_ladder(
+        self, tmp_path: Path, idle_mib: float
+    ) -> None:
+        watch = Recorder()
+        words = [*WORKERS, limit(idle_mib), "appetite.row_mib=10"]
+        found = train(HUNGRY, compose(HUNGRY, words), name="run", runs=tmp_path, watch=watch)
+        assert found.folders[0].read_config()["training"]["accumulate"] == 4
+        told = [text for text in watch.notices if "had no room" in text]
+        assert [text.endswith("which make the same batch of 32") for text in told] == [True, True]
+        again = train(HUNGRY, compose(HUNGRY, words), name="run", runs=tmp_path)
+        assert again == found, "the same command finds it, though its configuration has changed"
+        words[-1] = f"appetite.fixed_mib={TOO_MUCH_MIB}"
+        with pytest.raises(RunError, match=r"failed \(out of memory\)"):
+            train(HUNGRY, compose(HUNGRY, words), name="never", runs=tmp_path)
+
+    def test_the_process_of_the_user_has_none(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"memory_gib = 2.*whose process is yours"):
+            tuned(tmp_path, "executor.memory_gib=2")
+
+
+def _peak(found: Tuned, number: int) -> float:
+    outcome = found.folder.trial(number).read_outcome()
+    assert outcome is not None
+    reports = read_progress(found.folder.trial(number).progress)
+    assert not reports or reports[-1].memory_mib <= outcome.memory_mib
+    return outcome.memory_mib
+
+
+class TestAWorkerThatIsKilled:
+    def test_for_lack_of_memory_it_is_tried_alone_and_costs_no_retry(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counted = iter([0, *range(1, 100)])
+        monkeypatch.setattr(admission, "kills", lambda: next(counted))
+        watch = Recorder()
+        found = tuned(
+            tmp_path, "executor.type=local", "study.jobs=2", "study.trials=2", "faults.epoch=3",
+            "faults.kind='signal 9'", "faults.first_attempts=1", "executor.retries=0",
+            "study.pruner.type=none", watch=watch,
+        )  # fmt: skip
+        assert [trial.state for trial in found.record.trials] == ["done"] * 2
+        for number in (0, 1):
+            assert rung_of(found.folder.trial(number)) == Rung(1, 1, True)
+            assert (
+                f"trial {number} had no room (killed by the kernel for lack of memory); "
+                "taken up again, alone"
+            ) in watch.notices
+
+    def test_for_something_else_it_is_not(self, tmp_path: Path) -> None:
+        found = tuned(
+            tmp_path, "executor.type=local", "study.jobs=1", "study.trials=1",
+            "faults.kind='signal 9'", "executor.retries=0",
+        )  # fmt: skip
+        assert [trial.cause for trial in found.record.trials] == ["killed"]
+
+    def test_an_abort_that_speaks_of_memory(self, tmp_path: Path) -> None:
+        folder = RunFolder(tmp_path)
+        folder.begin_attempt()
+        handle = Died(folder, "killed by signal 6")
+        ours = Memory(ExecutorConfig(), lambda text: None)
+        folder.log.write_text("what went before: bad_alloc\n" + "x" * 2000)
+        assert ours.killed(handle) is None
+        with folder.log.open("a") as log:
+            log.write("terminate called after throwing an instance of 'std::bad_alloc'\n")
+        outcome = ours.killed(handle)
+        assert outcome is not None
+        assert (outcome.cause, outcome.attempt) == ("out of memory", 1)
+        assert outcome.reason == "no memory was left (killed by signal 6)"
+
+
+class Died(Handle):
+    """A handle of a worker that has died, or holds some memory."""
+
+    ended = True
+
+    def __init__(self, folder: RunFolder, death: str = "", place: Place | None = None) -> None:
+        self.folder, self._death, self._place = folder, death, place or Place()
+
+    @property
+    def death(self) -> str:
+        return self._death
+
+    def place(self) -> Place:
+        return self._place
+
+
+class Slots:
+    """An executor as far as admission looks at it."""
+
+    def __init__(self, slots: int = 4, next_place: Place | None = None) -> None:
+        self.slots, self._next = slots, next_place or Place()
+
+    def next_place(self) -> Place:
+        return self._next
+
+
+class TestAdmission:
+    """Four slots, 4 GiB free, and trials of 300 MiB idle and 1,300 at their peak."""
+
+    @pytest.fixture
+    def told(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def ours(self, monkeypatch: pytest.MonkeyPatch, told: list[str], tmp_path: Path) -> Memory:
+        monkeypatch.setattr(admission, "free_mib", lambda: 4096.0)
+        made = Memory(ExecutorConfig(), told.append)
+        made.executor = Slots()  # type: ignore[assignment]
+        made.learn(folder_of(tmp_path, 99), {"width": 8}, outcome(1300.0))
+        return made
+
+    def test_as_many_as_fit_and_the_rest_wait(
+        self, ours: Memory, told: list[str], tmp_path: Path
+    ) -> None:
+        running: list[Handle] = []
+        for number in range(4):
+            folder = folder_of(tmp_path, number)
+            for _ in range(3):
+                let_in = ours.admits(f"trial {number}", folder, {"width": 8}, running)
+            if let_in:
+                running.append(Died(folder, place=Place(300.0)))
+        # each needs 300 + 1.1 * 1000 MiB; those that run still grow by 1,100 of them
+        assert [handle.folder.path.name for handle in running] == ["00000", "00001", "00002"]
+        assert told == ["trial 3 waits: about 1.4 GiB needed, 0.5 free"]
+
+    def test_an_idle_worker_has_part_of_it_already(self, ours: Memory, tmp_path: Path) -> None:
+        ours.executor = Slots(next_place=Place(900.0))  # type: ignore[assignment]
+        running = self.three(ours, tmp_path)
+        assert ours.admits("trial 3", folder_of(tmp_path, 3), {"width": 8}, running)
+
+    def test_a_smaller_one_passes(self, ours: Memory, tmp_path: Path) -> None:
+        running = self.three(ours, tmp_path)
+        ours.learn(folder_of(tmp_path, 98), {"width": 2}, outcome(350.0))
+        assert ours.admits("trial 3", folder_of(tmp_path, 3), {"width": 2}, running)
+
+    def test_alone_everything_may_run(
+        self, ours: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(admission, "free_mib", lambda: 0.0)
+        assert ours.admits("trial 0", folder_of(tmp_path, 0), {"width": 8}, [])
+
+    def test_one_that_must_be_alone_waits_and_lets_nobody_in(
+        self, ours: Memory, told: list[str], tmp_path: Path
+    ) -> None:
+        lone, other = folder_of(tmp_path, 0), folder_of(tmp_path, 1)
+        step_down(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
+        for _ in range(3):
+            step_down(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
+        rung = rung_of(lone)
+        assert rung is not None
+        assert rung.alone
+        assert ours.admits("trial 1", other, {"width": 1}, [])
+        assert not ours.admits("trial 0", lone, {"width": 1}, [Died(other)])
+        assert ours.admits("trial 0", lone, {"width": 1}, [])
+        assert ours.need(lone).alone
+        assert not ours.admits("trial 1", other, {"width": 1}, [Died(lone)])
+        assert not ours.need(folder_of(tmp_path, 2)).alone
+
+    def test_what_failed_teaches_nothing(self, ours: Memory, tmp_path: Path) -> None:
+        failed = Outcome("failed", 1, "error", memory_mib=10.0, idle_mib=5.0)
+        ours.learn(folder_of(tmp_path, 97), {"width": 8}, failed)
+        running = self.three(ours, tmp_path)
+        assert not ours.admits("trial 3", folder_of(tmp_path, 3), {"width": 8}, running)
+
+    def test_a_gpu_that_is_shared_is_asked_for(
+        self, ours: Memory, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+
+        def free(gpu: str) -> float:
+            asked.append(gpu)
+            return 3000.0
+
+        monkeypatch.setattr(admission, "free_device_mib", free)
+        ours.learn(folder_of(tmp_path, 96), {"width": 8}, outcome(400.0, device_mib=1500.0))
+        ours.executor = Slots(next_place=Place(300.0, "0"))  # type: ignore[assignment]
+        first = folder_of(tmp_path, 0)
+        assert ours.admits("trial 0", first, {"width": 8}, [])
+        elsewhere = Died(first, place=Place(300.0, "1"))
+        here = Died(first, place=Place(300.0, "0"))
+        assert ours.admits("trial 1", folder_of(tmp_path, 1), {"width": 8}, [elsewhere])
+        assert asked == [], "its GPU has nobody"
+        assert not ours.admits("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
+        assert told == ["trial 2 waits: about 1.6 GiB needed, 1.4 free"]
+        assert not ours.admits("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
+        assert asked == ["0"], "the driver is slow to answer"
+
+    def three(self, ours: Memory, tmp_path: Path) -> list[Handle]:
+        running: list[Handle] = []
+        for number in range(3):
+            folder = folder_of(tmp_path, number)
+            assert ours.admits(f"trial {number}", folder, {"width": 8}, running)
+            running.append(Died(folder, place=Place(300.0)))
+        return running
+
+
+def folder_of(study: Path, number: int) -> RunFolder:
+    folder = StudyFolder(study).trial(number)
+    if not folder.config.exists():
+        folder.write_config(run_part(compose(HUNGRY, []).tree))
+    return folder
+
+
+def outcome(memory_mib: float, *, device_mib: float = 0.0) -> Outcome:
+    return Outcome("done", 1, memory_mib=memory_mib, device_mib=device_mib, idle_mib=300.0)
+
+
+def test_what_was_learned_is_there_after_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[Any] = []
+    original = Memory.learn
+
+    def learn(self: Memory, folder: RunFolder, parameters: Any, *rest: Any) -> None:
+        original(self, folder, parameters, *rest)
+        learned.append((folder.path.name, self._peaks.expected(parameters).memory_mib))
+
+    tuned(tmp_path, "study.trials=2")
+    monkeypatch.setattr(Memory, "learn", learn)
+    tuned(tmp_path, "study.trials=2")
+    assert [name for name, _ in learned] == ["00000", "00001"]
+    assert all(0 < mib < 1.2 * admission.WORKER_GIB * 1024 * 4 for _, mib in learned)
