@@ -29,10 +29,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from rounds import again, judge, ratio, run_rounds, save
 
-from tunewright.config.study_schema import Asha, Tpe
+from tunewright.config.study_schema import AshaConfig, TpeConfig
 from tunewright.runs.record import Trial
 from tunewright.search.storage.database import Settings
-from tunewright.search.study.optuna_types import FAILURE, End, distribution, suggested
+from tunewright.search.study.optuna_types import FAILURE, End, distribution, suggest
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.study import Study
 from tunewright.search.study.trial_writer import writer
@@ -51,14 +51,14 @@ SPACE = Space(
     )
 )
 EPOCHS = 8
-ASHA = Asha(min_resource=1, reduction_factor=4)
+ASHA = AshaConfig(min_resource=1, reduction_factor=4)
 NAME = "stored"
 SETTINGS = Settings(
     recipe="benchmark",
     goal="val_score",
     metric="val_score",
     direction="max",
-    sampler=Tpe().model_dump(),
+    sampler=TpeConfig().model_dump(),
     pruner=ASHA.model_dump(),
     space={"parameters": {}},
     configuration={},
@@ -213,7 +213,7 @@ def plain(place: Path, trials: int, *, ahead: bool) -> dict[str, float]:
         clock = Clock()
         for _ in range(trials + 1):
             trial = study.ask()
-            values = {parameter.path: suggested(trial, parameter) for parameter in SPACE.parameters}
+            values = {parameter.path: suggest(trial, parameter) for parameter in SPACE.parameters}
             clock.asked()
             value = score(values, 1)
             trial.report(value, 1)

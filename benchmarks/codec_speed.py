@@ -33,7 +33,10 @@ from sklearn.datasets import load_sample_images
 
 import tunewright
 from tunewright.recipes.compression.codec.codec import compress_picture, decompress_picture
-from tunewright.recipes.compression.codec.trained_compressor import Opened, open_compressor
+from tunewright.recipes.compression.codec.trained_compressor import (
+    TrainedCompressor,
+    open_compressor,
+)
 from tunewright.runs.folder import RunFolder
 
 HERE = Path(__file__).parent
@@ -83,7 +86,7 @@ def pictures(folder: Path | None, *, small: bool) -> list[np.ndarray]:
     return [found[0][:192, :256]] if small else found
 
 
-def trained(folder: Path, name: str, *words: str) -> Opened:
+def trained(folder: Path, name: str, *words: str) -> TrainedCompressor:
     """A compressor after a moment of training: enough for latents that are worth coding."""
     tunewright.train(
         "compression",
@@ -156,7 +159,7 @@ def against(
 
 
 def coded(
-    opened: Opened, arrays: Sequence[np.ndarray], megapixels: float, *, verify: bool
+    opened: TrainedCompressor, arrays: Sequence[np.ndarray], megapixels: float, *, verify: bool
 ) -> Mapping[str, float]:
     """Write all pictures, read all of them."""
     began = time.perf_counter()
@@ -187,7 +190,7 @@ def asked(other: "subprocess.Popen[str]", megapixels: float) -> Callable[[], Map
     return once
 
 
-def as_compressai(opened: Opened) -> dict[str, torch.Tensor]:
+def as_compressai(opened: TrainedCompressor) -> dict[str, torch.Tensor]:
     """Our hyperprior's transforms; CompressAI calls them the same, and stores them alike."""
     state = opened.model.state_dict()
     return {

@@ -26,23 +26,26 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 from watched import Watched
 
-from tunewright.config.schema import AdamW, Constant, Training
+from tunewright.config.schema import AdamWConfig, ConstantSchedule, TrainingConfig
 from tunewright.recipes.compression.config import (
     CompressionConfig,
-    Hpcm,
-    Hyperprior,
-    Mse,
-    PhotoData,
+    HpcmConfig,
+    HyperpriorConfig,
+    MseConfig,
+    PhotosConfig,
 )
 from tunewright.recipes.compression.models.compressor import Compressor
 from tunewright.recipes.compression.setup import make_setup
 from tunewright.runs.folder import RunFolder
 from tunewright.training.reporter import Reporter
-from tunewright.training.trainer import Plan, train
+from tunewright.training.trainer import TrainingPlan, train
 
 BATCH, CROP, CLIP, LR, LAMBDA, EPOCHS, THREADS = 8, 128, 1.0, 1e-4, 0.013, 2, 2
 PHOTOS = 8
-MODELS = {"hpcm tiny": Hpcm(size="tiny"), "hyperprior 48/72": Hyperprior(channels=48, latent=72)}
+MODELS = {
+    "hpcm tiny": HpcmConfig(size="tiny"),
+    "hyperprior 48/72": HyperpriorConfig(channels=48, latent=72),
+}
 
 
 def main() -> None:
@@ -77,11 +80,11 @@ def draw(folder: Path) -> Path:
 
 
 def compare(
-    name: str, section: Hpcm | Hyperprior, photos: Path, steps: int, rounds: int
+    name: str, section: HpcmConfig | HyperpriorConfig, photos: Path, steps: int, rounds: int
 ) -> dict[str, object]:
     print(f"-- {name}: {steps} steps of {BATCH} crops of {CROP} pixels")
 
-    def arm(run: Callable[[Hpcm | Hyperprior, Path, int], float]) -> object:
+    def arm(run: Callable[[HpcmConfig | HyperpriorConfig, Path, int], float]) -> object:
         def once() -> dict[str, float]:
             return {"pictures_per_s": steps * BATCH / run(section, photos, steps)}
 
@@ -102,23 +105,25 @@ def compare(
     }
 
 
-def configured(section: Hpcm | Hyperprior, photos: Path, steps: int) -> CompressionConfig:
+def configured(
+    section: HpcmConfig | HyperpriorConfig, photos: Path, steps: int
+) -> CompressionConfig:
     return CompressionConfig(
-        data=PhotoData(
+        data=PhotosConfig(
             dir=str(photos / "train"),
             valid_dir=str(photos / "valid"),
             crop=CROP,
             crops_per_photo=steps * BATCH // PHOTOS,
         ),
         model=section,
-        loss=Mse(lmbda=LAMBDA),
-        optim=AdamW(lr=LR, weight_decay=0.0),
-        schedule=Constant(),
-        training=Training(epochs=EPOCHS, batch_size=BATCH, clip_norm=CLIP, precision="fp32"),
+        loss=MseConfig(lmbda=LAMBDA),
+        optim=AdamWConfig(lr=LR, weight_decay=0.0),
+        schedule=ConstantSchedule(),
+        training=TrainingConfig(epochs=EPOCHS, batch_size=BATCH, clip_norm=CLIP, precision="fp32"),
     )
 
 
-def ours(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
+def ours(section: HpcmConfig | HyperpriorConfig, photos: Path, steps: int) -> float:
     """Seconds of the second epoch of a run."""
     config = configured(section, photos, steps)
     torch.manual_seed(0)
@@ -129,13 +134,13 @@ def ours(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
         reporter = Reporter(folder, folder.begin_attempt())
         try:
             watched = replace(setup, train=loader)
-            train(watched, Plan(config, "val_loss", "min"), reporter, folder)
+            train(watched, TrainingPlan(config, "val_loss", "min"), reporter, folder)
         finally:
             reporter.close()
     return loader.seconds
 
 
-def plain(section: Hpcm | Hyperprior, photos: Path, steps: int) -> float:
+def plain(section: HpcmConfig | HyperpriorConfig, photos: Path, steps: int) -> float:
     """Seconds of the second epoch of the shortest loop."""
     torch.manual_seed(0)
     setup = make_setup(configured(section, photos, steps), torch.device("cpu"))

@@ -32,7 +32,7 @@ from torchvision.transforms import v2
 
 from tunewright.images.augment.augment import make_augment
 from tunewright.images.augment.config import LEVELS
-from tunewright.images.loading.batches import IMAGENET, ImageBatches, mapped
+from tunewright.images.loading.batches import IMAGENET, ImageBatches, map_store
 from tunewright.images.loading.store import Store
 
 BATCH = 128
@@ -148,7 +148,7 @@ def compare(
         file = Path(temporary) / "pictures.npy"
         np.save(file, pixels)
         batches = ImageBatches(
-            mapped(Store(file, rows, size, np.arange(rows))),
+            map_store(Store(file, rows, size, np.arange(rows))),
             torch.zeros(rows, dtype=torch.int64),
             batch_size=BATCH,
             seed=0,

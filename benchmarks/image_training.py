@@ -33,16 +33,16 @@ from torch.nn import functional as F
 from watched import Watched
 
 from tunewright.classification.losses.losses import LOSSES
-from tunewright.classification.models.config import FineTune, ImageModel
+from tunewright.classification.models.config import FineTuneConfig, ImageModelConfig
 from tunewright.classification.models.image_classifier import make_image_model
 from tunewright.classification.task import ClassifyTask
-from tunewright.config.schema import AdamW, Cosine, RunConfig, Training
-from tunewright.images.loading.batches import IMAGENET, ImageBatches, normalised
+from tunewright.config.schema import AdamWConfig, CosineSchedule, RunConfig, TrainingConfig
+from tunewright.images.loading.batches import IMAGENET, ImageBatches, normalise
 from tunewright.runs.folder import RunFolder
 from tunewright.training.autotune.precision import Precision
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
-from tunewright.training.trainer import Plan, train
+from tunewright.training.trainer import TrainingPlan, train
 
 SIZE, CLASSES, BATCH, CLIP, LR, DECAY, EPOCHS = 144, 17, 32, 1.0, 1e-3, 0.05, 2
 THREADS = 2
@@ -53,14 +53,14 @@ class Case:
     """A network and a precision."""
 
     name: str
-    model: ImageModel
+    model: ImageModelConfig
     precision: Precision
 
 
 CASES = (
-    Case("colornet_v1 fp32", ImageModel(fusion="global_concat"), "no"),
-    Case("resnet18 fp32", ImageModel(name="resnet18", fusion="none"), "no"),
-    Case("resnet18 bf16", ImageModel(name="resnet18", fusion="none"), "bf16"),
+    Case("colornet_v1 fp32", ImageModelConfig(fusion="global_concat"), "no"),
+    Case("resnet18 fp32", ImageModelConfig(name="resnet18", fusion="none"), "no"),
+    Case("resnet18 bf16", ImageModelConfig(name="resnet18", fusion="none"), "bf16"),
 )
 
 
@@ -103,7 +103,7 @@ def drawn(rows: int) -> Data:
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(256, (rows, 3, SIZE, SIZE), dtype=torch.uint8, generator=draw)
     labels = torch.randint(CLASSES, (rows,), generator=draw)
-    return Data(images, normalised(images, IMAGENET), labels)
+    return Data(images, normalise(images, IMAGENET), labels)
 
 
 def compare(case: Case, data: Data, rounds: int) -> dict[str, object]:
@@ -149,13 +149,13 @@ def ours(model: nn.Module, case: Case, data: Data) -> tuple[float, float]:
     config = RunConfig(
         recipe="benchmark",
         goal="val_loss",
-        optim=AdamW(lr=LR, weight_decay=DECAY),
-        schedule=Cosine(),
-        training=Training(epochs=EPOCHS, batch_size=BATCH, clip_norm=CLIP),
+        optim=AdamWConfig(lr=LR, weight_decay=DECAY),
+        schedule=CosineSchedule(),
+        training=TrainingConfig(epochs=EPOCHS, batch_size=BATCH, clip_norm=CLIP),
     )
     counts = data.labels.bincount(minlength=CLASSES)
     loader = Watched(data.batches())
-    task = Listening(LOSSES["cross_entropy"](counts), counts, FineTune())
+    task = Listening(LOSSES["cross_entropy"](counts), counts, FineTuneConfig())
     few = ImageBatches(
         data.images[:4], data.labels[:4], batch_size=4, seed=0, normalise=IMAGENET, shuffle=False
     )
@@ -163,7 +163,7 @@ def ours(model: nn.Module, case: Case, data: Data) -> tuple[float, float]:
         folder = RunFolder(Path(place))
         reporter = Reporter(folder, folder.begin_attempt())
         try:
-            plan = Plan(config, "val_loss", "min", case.precision)
+            plan = TrainingPlan(config, "val_loss", "min", case.precision)
             train(Setup(model, task, loader, few), plan, reporter, folder)
         finally:
             reporter.close()

@@ -41,7 +41,7 @@ from rounds import Ratio, judge, ratio, run_rounds, save
 
 import tunewright
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.machine.free_cores import missed, pressure, scheduled
+from tunewright.runs.machine.free_cores import missed_share, pressure, scheduler_times
 
 ARMS: Mapping[str, Mapping[str, str]] = {
     "plain": {"GOMP_SPINCOUNT": "300000"},  # what it is without any setting
@@ -204,10 +204,10 @@ def compare(
 
 def watched_alone(seconds: float = 3.0) -> tuple[str, str]:
     """What the kernel says of the machine, and what a loop of this thread's misses meanwhile."""
-    before, began = scheduled(), time.monotonic()
+    before, began = scheduler_times(), time.monotonic()
     while time.monotonic() - began < seconds:
         pass
-    lacked = missed(before, scheduled(), seconds)
+    lacked = missed_share(before, scheduler_times(), seconds)
     told = pressure()
     return "?" if told is None else f"{told:.2f}", "?" if lacked is None else f"{lacked:.3f}"
 

@@ -96,9 +96,9 @@ def main() -> None:
 def tunewright_arm(trials: int, warm: int, jobs: int) -> dict[str, float]:
     """Through the public function, workers warm."""
     import tunewright
-    from tunewright.search.callbacks import Watch
+    from tunewright.search.callbacks import StudyCallback
 
-    class Ends(Watch):
+    class Ends(StudyCallback):
         def __init__(self):
             self.times: list[float] = []
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 import tunewright
 from tunewright.cli.output.results import print_tuned
-from tunewright.cli.output.screen import ScreenWatch
-from tunewright.search.callbacks import Standing
+from tunewright.cli.output.screen import ScreenCallback
+from tunewright.search.callbacks import StudyProgress
 
 PICTURE = Path(__file__).parent / "tune-pairs.svg"
 WIDTH = 100
@@ -20,7 +20,7 @@ FRAME = 22
 """Trials that have ended when the live region is copied."""
 
 
-class Copying(ScreenWatch):
+class Copying(ScreenCallback):
     """Draws nowhere, and keeps what it said and how the live region looked in the middle."""
 
     def __init__(self, console: Console) -> None:
@@ -39,7 +39,7 @@ class Copying(ScreenWatch):
         step: int,
         last_step: int,
         metrics: Mapping[str, float],
-        standing: Callable[[], Standing],
+        standing: Callable[[], StudyProgress],
     ) -> None:
         """The frame is copied when all workers have something to show."""
         super().progressed(number, step, last_step, metrics, standing)

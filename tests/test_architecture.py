@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -204,6 +204,15 @@ def test_no_files_import_each_other_in_a_circle():
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_a_class_name_stands_for_one_thing():
+    modules = defaultdict(list)
+    for file in files():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules[node.name].append(name_of(file))
+    assert {name: where for name, where in modules.items() if len(where) > 1} == {}
 
 
 def imported_modules(file: Path, modules: Collection[str]) -> Iterator[str]:

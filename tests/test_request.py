@@ -8,7 +8,7 @@ import pytest
 import tunewright
 from tunewright.cli import main
 from tunewright.errors import SpaceError, UsageError
-from tunewright.request import Request, understand
+from tunewright.request import ParsedRequest, parse_request
 from tunewright.runs.atomic import write_yaml
 
 GUIDES_FILE = """\
@@ -47,13 +47,13 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("hyperparameters.yaml")
 
 
-def study_block(tmp_path: Path, fixed: dict[str, Any] | None = None, **study: Any) -> Request:
+def study_block(tmp_path: Path, fixed: dict[str, Any] | None = None, **study: Any) -> ParsedRequest:
     tree = {"study": study, "hyperparameters": {"lr": {"low": 1e-4, "high": 1e-2}}}
     write_yaml(tmp_path / "study.yaml", {**tree, **({"fixed": fixed} if fixed else {})})
-    return understand(["tailed", str(tmp_path / "study.yaml")], command="tune")
+    return parse_request(["tailed", str(tmp_path / "study.yaml")], command="tune")
 
 
-def told(request: Request, word: str) -> list[str]:
+def told(request: ParsedRequest, word: str) -> list[str]:
     return [notice for notice in request.composed.notices if word in notice]
 
 
@@ -61,7 +61,7 @@ def told(request: Request, word: str) -> list[str]:
 
 
 def test_the_guides_file_is_a_study_as_it_stands(file: Path) -> None:
-    request = understand(["tailed", str(file)], command="tune")
+    request = parse_request(["tailed", str(file)], command="tune")
     config = request.composed.config
     assert (config.study.name, config.study.trials) == ("colornet_study", 40)
     assert config.study.sampler.type == "tpe"
@@ -146,7 +146,7 @@ def test_a_direction_that_the_goal_does_not_have_is_refused(tmp_path: Path) -> N
     request = study_block(tmp_path, direction="minimize", metric="val_loss")
     assert request.composed.config.goals == ("val_loss:min",)
     words = ["tailed", str(tmp_path / "study.yaml"), "goal=val_tail_f1:max"]
-    assert understand(words, command="tune").composed.config.goals == ("val_tail_f1:max",)
+    assert parse_request(words, command="tune").composed.config.goals == ("val_tail_f1:max",)
 
 
 # --- the guide's own command ------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_the_guides_command_runs_as_it_is_typed(
 
 def test_a_flag_names_the_space(file: Path) -> None:
     for words in (["--hp-config", str(file)], [f"--hp_config={file}"]):
-        request = understand(["tailed", *words], command="tune", options=["space", "trials"])
+        request = parse_request(["tailed", *words], command="tune", options=["space", "trials"])
         assert request.space is not None
         assert "loss.tau" in request.space.parameters
         assert request.runs is None
@@ -187,7 +187,7 @@ def test_the_command_space_takes_the_flag_too(file: Path) -> None:
 
 def test_a_flag_names_the_configuration(file: Path) -> None:
     Path("base.yaml").write_text("training: {epochs: 11}\n", encoding="utf-8")
-    request = understand(["tailed", "--base-config", "base.yaml"], command="train")
+    request = parse_request(["tailed", "--base-config", "base.yaml"], command="train")
     assert request.composed.config.training.epochs == 11
 
 
@@ -204,7 +204,7 @@ def test_flags_that_cannot_be_meant(file: Path, words: list[str], message: str) 
     for name in ("mine.yaml", "b.yaml"):
         Path(name).write_text("seed: 3\n", encoding="utf-8")
     with pytest.raises(UsageError, match=message):
-        understand(["tailed", *words], command="tune")
+        parse_request(["tailed", *words], command="tune")
 
 
 def test_a_command_without_the_option_has_no_flag_for_it(file: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import torch
 
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.errors import Diverged, OutOfMemory, TunewrightError
 from tunewright.recipes.recipe import Run
 from tunewright.recipes.registry import find_recipe
@@ -21,10 +21,10 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Cause, Outcome, speaks_of_memory
 from tunewright.training.goal import score_of
 from tunewright.training.memory.device import device_peak_mib, reset_device_peak
-from tunewright.training.memory.limit import limited
+from tunewright.training.memory.limit import limit_memory
 from tunewright.training.randomness import seed_all
 from tunewright.training.reporter import Reporter
-from tunewright.training.trackers.tracking import Tracking, configured
+from tunewright.training.trackers.tracking import Tracking, make_trackers
 
 
 def run(
@@ -51,7 +51,7 @@ def run(
         try:
             with _log(folder, redirect):
                 try:
-                    with limited(memory_gib):
+                    with limit_memory(memory_gib):
                         outcome = _train(folder, reporter, threads, bound)
                 except (Exception, SystemExit):
                     traceback.print_exc()
@@ -103,8 +103,8 @@ def _train(
     recipe = find_recipe(str(tree.get("recipe")))
     if bound is not None:
         recipe = replace(recipe, run=bound)
-    config = checked(tree, recipe.config)
-    reporter.tracking = Tracking(folder, configured(config.trackers))
+    config = validate(tree, recipe.config)
+    reporter.tracking = Tracking(folder, make_trackers(config.trackers))
     _fresh_flags(threads)
     seed_all(config.seed)
     outcome = _with_memory(recipe.start(folder, config, reporter), reporter)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.apply import with_values
-from tunewright.config.compose import Composed, compose
+from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
-from tunewright.config.quoting import quoted
-from tunewright.config.tree import Tree, put
+from tunewright.config.quoting import quote_override
+from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bound
@@ -18,25 +18,25 @@ from tunewright.recipes.guide_flags import as_override, places
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
-from tunewright.search.transfer.study_configuration import left_by
+from tunewright.search.transfer.study_configuration import find_study_of
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
 
 
 @dataclass(frozen=True)
-class Request:
+class ParsedRequest:
     """A recipe with its composed configuration and, for studies, the space file.
 
     runs: the folder of all runs, where a foreign flag names it.
     """
 
     recipe: Recipe
-    composed: Composed
+    composed: Composition
     space: SpaceFile | None = None
     runs: Path | None = None
 
 
 @dataclass(frozen=True)
-class Files:
+class FileArguments:
     """What stands in for typed files: their trees, and settings by path as if they were typed."""
 
     trees: Sequence[tuple[Path, Tree]] = ()
@@ -44,14 +44,14 @@ class Files:
 
 
 @dataclass
-class _Typed:
+class _Arguments:
     recipe: str | None = None
     files: list[Path] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
     flags: list[tuple[str, str]] = field(default_factory=list)
 
 
-def understand(
+def parse_request(
     words: Sequence[str],
     *,
     command: str,
@@ -61,8 +61,8 @@ def understand(
     space: Mapping[str, Any] | Path | None = None,
     config_dir: Path | None = None,
     config_name: str | None = None,
-    otherwise: Callable[[], Files] | None = None,
-) -> Request:
+    otherwise: Callable[[], FileArguments] | None = None,
+) -> ParsedRequest:
     """Sort the words of `command`: `RECIPE|FILE [FILE] [key=value ...] [--foreign-flag value]`.
 
     options: the command's own, to suggest. settings: config paths that options of ours
@@ -71,7 +71,7 @@ def understand(
 
     Raises UsageError for what cannot be meant.
     """
-    typed = _sorted(words)
+    typed = _classify_arguments(words)
     if config is not None:
         if typed.files:
             raise UsageError(
@@ -86,7 +86,7 @@ def understand(
         found = otherwise()
         trees = list(found.trees)
         stored = {file for file, _ in trees}
-        typed.overrides[:0] = [f"{path}={quoted(v)}" for path, v in found.settings.items()]
+        typed.overrides[:0] = [f"{path}={quote_override(v)}" for path, v in found.settings.items()]
     recipe = _recipe(typed, trees, command)
     own, flags = places(typed.flags, recipe, command, options)
     if "config" in own:
@@ -121,12 +121,14 @@ def understand(
         raise UsageError(f"{len(typed.files)} files", expected="one configuration and one space")
     notices: tuple[str, ...] = ()
     searches = command in ("tune", "plan", "space")
-    around = next((left for one in trees if (left := left_by(*one))), None) if searches else None
+    around = (
+        next((left for one in trees if (left := find_study_of(*one))), None) if searches else None
+    )
     if around is not None:
         notices = (f"this searches around {around.file}",)
         if around.is_known:
             layers.insert(0, Layer(*around.settings(), stored=True))
-            typed.overrides[:0] = [f"{p}={quoted(v)}" for p, v in around.reserved().items()]
+            typed.overrides[:0] = [f"{p}={quote_override(v)}" for p, v in around.reserved().items()]
         if not spaces and around.is_known:
             spaces.append(around.space())
             notices = (f"{notices[0]}, in the space of the study that left it",)
@@ -138,10 +140,12 @@ def understand(
         *typed.overrides,
         *(as_override(n, v, recipe, command, options) for n, v in flags),
     ]
-    overrides += [f"{path}={quoted(v)}" for path, v in (settings or {}).items() if v is not None]
+    overrides += [
+        f"{path}={quote_override(v)}" for path, v in (settings or {}).items() if v is not None
+    ]
     named = any(override.startswith("study.name=") for override in overrides)
     if around is not None and command != "space" and not named:
-        overrides.append(f"study.name={quoted(around.name)}")
+        overrides.append(f"study.name={quote_override(around.name)}")
         notices = (f"{notices[0]}; the study is called {around.name}: --name says otherwise",)
     composed = compose(
         recipe,
@@ -152,23 +156,25 @@ def understand(
         reserving=command in ("tune", "plan", "space"),
     )
     if given is not None:
-        composed = _directed(given, recipe, composed)
+        composed = _apply_direction(given, recipe, composed)
         notices = (*given.notices, *notices)
     composed = replace(composed, notices=(*composed.notices, *notices))
-    return Request(recipe, composed, given, own.get("runs-dir"))
+    return ParsedRequest(recipe, composed, given, own.get("runs-dir"))
 
 
-def resuming(words: Sequence[str], config: Path) -> Request:
+def resuming(words: Sequence[str], config: Path) -> ParsedRequest:
     """What `train --resume` means: the stored configuration, with what was typed beside it."""
-    if files := _sorted(words).files:
+    if files := _classify_arguments(words).files:
         raise UsageError(
             f"{files[0]} and --resume together",
             expected="overrides alone, since the run has its configuration",
         )
-    return understand(words, command="train", config=config)
+    return parse_request(words, command="train", config=config)
 
 
-def function_request(words: Sequence[Any], space: object, settings: Mapping[str, Any]) -> Request:
+def function_request(
+    words: Sequence[Any], space: object, settings: Mapping[str, Any]
+) -> ParsedRequest:
     """What `tune(function, space, *overrides)` means: the recipe `function`, bound to it.
 
     space: by keyword, in place of the second of `words`. Raises UsageError for a function that
@@ -193,9 +199,9 @@ def function_request(words: Sequence[Any], space: object, settings: Mapping[str,
             expected="a mapping from names to domains, or a file",
             remedy='For example {"x": {"type": "float", "low": -1.0, "high": 1.0}}.',
         )
-    request = understand(("function", *rest), command="tune", settings=settings, space=searched)
+    request = parse_request(("function", *rest), command="tune", settings=settings, space=searched)
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
-    return Request(bound(function), composed, request.space)
+    return ParsedRequest(bound(function), composed, request.space)
 
 
 def _whole(space: Mapping[str, Any]) -> Tree:
@@ -221,8 +227,8 @@ def _check_signature(function: Any) -> None:
         return  # a builtin that does not tell
 
 
-def _sorted(words: Sequence[str]) -> _Typed:
-    typed = _Typed()
+def _classify_arguments(words: Sequence[str]) -> _Arguments:
+    typed = _Arguments()
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)
@@ -259,7 +265,7 @@ def _folder(folder: Path) -> UsageError:
     )
 
 
-def _recipe(typed: _Typed, trees: Sequence[tuple[Path, Tree]], command: str) -> Recipe:
+def _recipe(typed: _Arguments, trees: Sequence[tuple[Path, Tree]], command: str) -> Recipe:
     if typed.recipe is not None:
         return find_recipe(typed.recipe)
     for file, tree in trees:
@@ -284,11 +290,11 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
     data = settings.pop("data", None)
     if isinstance(data, Mapping):
         for key, value in recipe.study_file(dict(data)).items():
-            put(settings, key, value)
+            set_leaf(settings, key, value)
     return settings
 
 
-def _directed(given: SpaceFile, recipe: Recipe, composed: Composed) -> Composed:
+def _apply_direction(given: SpaceFile, recipe: Recipe, composed: Composition) -> Composition:
     """A study file that names no metric may still say which way it goes."""
     first, *others = composed.config.goals
     if given.direction is None or ":" in first:

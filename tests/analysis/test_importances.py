@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.analysis.importances import FEWEST, differing, nothing_to_explain
+from tunewright.analysis.importances import FEWEST, nothing_to_explain, varying_parameters
 from tunewright.analysis.overview import overview
 from tunewright.runs.record import StudyRecord, Trial
 
@@ -52,7 +52,7 @@ def test_a_parameter_that_never_varied_is_not_judged():
         )
 
     found = record(RANKED, parameters=constant)
-    assert differing(found) == ["x"]
+    assert varying_parameters(found) == ["x"]
     assert nothing_to_explain(found).startswith("only x differs")
     none = record(RANKED, parameters=lambda n: {"y": 0.5})
     assert nothing_to_explain(none).startswith("no parameter differs")
@@ -60,7 +60,7 @@ def test_a_parameter_that_never_varied_is_not_judged():
 
 def test_a_parameter_without_end_is_not_judged():
     found = record(RANKED, parameters=lambda n: {"x": n, "y": n % 3, "clip": n or math.inf})
-    assert differing(found) == ["x", "y"]
+    assert varying_parameters(found) == ["x", "y"]
     assert nothing_to_explain(found) == ""
 
 

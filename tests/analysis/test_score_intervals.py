@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from tunewright.analysis.score_intervals import (
+    describe_paired,
     interval_methods,
     is_wilsons,
-    paired,
     percentiles,
-    unvaried,
     wilson,
     wilson_notes,
+    wilson_without_spread,
     without_width,
 )
 from tunewright.cli.output.formatting import between
@@ -47,7 +47,7 @@ def test_wilson_stays_in_bounds_and_holds_the_share(rows, share, level):
 
 @given(units=st.integers(1, 5000), right=st.booleans(), level=st.floats(0.5, 0.999))
 def test_units_that_all_scored_alike_have_wilsons_interval(units, right, level):
-    found = unvaried(float(right), [units], level=level)
+    found = wilson_without_spread(float(right), [units], level=level)
     assert found == pytest.approx(wilson(right * units, units, level=level), abs=1e-12)
     assert is_wilsons(float(right), found)
 
@@ -55,12 +55,12 @@ def test_units_that_all_scored_alike_have_wilsons_interval(units, right, level):
 @pytest.mark.parametrize("units", [10, 52, 2000])
 def test_it_is_about_as_wide_as_the_exact_one(units):
     exact = binomtest(units, units).proportion_ci(method="exact")
-    assert 1 - unvaried(1.0, [units])[0] == pytest.approx(1 - exact.low, rel=0.12)
+    assert 1 - wilson_without_spread(1.0, [units])[0] == pytest.approx(1 - exact.low, rel=0.12)
 
 
 @given(value=st.floats(-1, 1), units=st.lists(st.integers(1, 99), min_size=1, max_size=4))
 def test_an_interval_of_a_difference_stays_in_bounds_and_holds_it(value, units):
-    low, high = unvaried(value, units, lowest=-1.0)
+    low, high = wilson_without_spread(value, units, lowest=-1.0)
     assert -1 <= low <= value <= high <= 1
     assert low < high
 
@@ -77,8 +77,8 @@ def test_what_is_no_bootstrap_is_said():
     assert methods == {"accuracy": "wilson", "few_accuracy": "wilson", "macro_f1": "bootstrap"}
     [note] = wilson_notes(methods)
     assert note.startswith("the interval of accuracy, few_accuracy is Wilson's")
-    assert paired({"method": "wilson"}) == "paired, Wilson's"
-    assert paired({"method": "bootstrap"}) == paired({}) == "paired"
+    assert describe_paired({"method": "wilson"}) == "paired, Wilson's"
+    assert describe_paired({"method": "bootstrap"}) == describe_paired({}) == "paired"
     assert wilson_notes({"macro_f1": "bootstrap"}) == []
     assert between(1.0, [0.9, 1.0]) == "0.9 .. 1, Wilson's"
     assert between(0.5, [0.4, 0.6]) == "0.4 .. 0.6"

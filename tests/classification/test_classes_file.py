@@ -8,7 +8,7 @@ from practice.pictures.drawn import draw_set
 
 from tunewright.classification.classes_file import (
     FILE,
-    KnownClasses,
+    ClassIndex,
     check_same,
     data_dir_of,
     known_classes,
@@ -16,7 +16,7 @@ from tunewright.classification.classes_file import (
     write_classes,
 )
 from tunewright.errors import DataError
-from tunewright.images.dataset.config import ImagesData
+from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.datasets import ImageSets, open_sets
 from tunewright.runs.folder import RunFolder
 
@@ -24,7 +24,7 @@ from tunewright.runs.folder import RunFolder
 @pytest.fixture
 def sets(tmp_path: Path) -> ImageSets:
     folder = draw_set(tmp_path / "data", (6, 5, 4))
-    return open_sets(ImagesData(dir=str(folder), val_split=0.3))
+    return open_sets(ImagesConfig(dir=str(folder), val_split=0.3))
 
 
 def test_the_first_time_they_come_from_the_sets_and_stay(sets, tmp_path):
@@ -42,7 +42,7 @@ def test_the_first_time_they_come_from_the_sets_and_stay(sets, tmp_path):
 
 
 def test_everything_is_read_back(tmp_path):
-    known = KnownClasses(("164", "165"), (3, 0), {"164": "rose"}, {"164": "1"}, "/data")
+    known = ClassIndex(("164", "165"), (3, 0), {"164": "rose"}, {"164": "1"}, "/data")
     folder = RunFolder(tmp_path / "run")
     write_classes(folder, known)
     assert read_classes(folder) == known
@@ -66,8 +66,8 @@ def test_data_that_has_other_classes_now_is_refused(sets, tmp_path):
 
 def test_relative_data_is_found_from_anywhere(sets, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    known = KnownClasses.of(sets, "data")
+    known = ClassIndex.of(sets, "data")
     assert known.data_dir == str(tmp_path / "data")
     assert data_dir_of(known, "data") == str(tmp_path / "data")
     assert data_dir_of(known, "/elsewhere") == "/elsewhere"
-    assert data_dir_of(KnownClasses.of(sets, None), None) is None
+    assert data_dir_of(ClassIndex.of(sets, None), None) is None

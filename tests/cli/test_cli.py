@@ -20,7 +20,7 @@ import tunewright
 from tunewright import api, cli
 from tunewright.cli.output import formatting
 from tunewright.errors import ConfigError, UsageError
-from tunewright.request import understand
+from tunewright.request import parse_request
 from tunewright.runs.atomic import read_yaml
 
 HEAVY = ("torch", "optuna", "hydra", "pydantic", "numpy", "sklearn", "plotly", "rich")
@@ -105,37 +105,39 @@ def test_no_module_hides_a_builtin_of_the_package():
 
 
 def test_a_recipe_or_a_file_that_names_it(files):
-    by_name = understand(["pairs", "seed=5"], command="train")
-    by_file = understand(["mine.yaml"], command="train")
-    by_option = understand([], command="train", config=files / "mine.yaml")
-    both = understand(["pairs", "mine.yaml"], command="train")
+    by_name = parse_request(["pairs", "seed=5"], command="train")
+    by_file = parse_request(["mine.yaml"], command="train")
+    by_option = parse_request([], command="train", config=files / "mine.yaml")
+    both = parse_request(["pairs", "mine.yaml"], command="train")
     assert by_name.composed.config == by_file.composed.config
     assert by_file.composed.config == by_option.composed.config == both.composed.config
     assert {r.recipe.name for r in (by_name, by_file, by_option, both)} == {"pairs"}
 
 
 def test_a_partial_file_stands_behind_its_recipe(files):
-    assert understand(["pairs", "partial.yaml"], command="train").composed.config.seed == 6
-    found = understand(["pairs"], command="train", config=files / "partial.yaml")
+    assert parse_request(["pairs", "partial.yaml"], command="train").composed.config.seed == 6
+    found = parse_request(["pairs"], command="train", config=files / "partial.yaml")
     assert found.composed.config.seed == 6
 
 
 def test_a_space_file_is_one_wherever_it_stands(files):
     for found in (
-        understand(["pairs", "space.yaml"], command="tune"),
-        understand(["pairs"], command="tune", config=files / "space.yaml"),
-        understand(["pairs"], command="tune", space=files / "space.yaml"),
-        understand(["mine.yaml"], command="tune", space=files / "space.yaml"),
+        parse_request(["pairs", "space.yaml"], command="tune"),
+        parse_request(["pairs"], command="tune", config=files / "space.yaml"),
+        parse_request(["pairs"], command="tune", space=files / "space.yaml"),
+        parse_request(["mine.yaml"], command="tune", space=files / "space.yaml"),
     ):
         assert list(found.space.parameters) == ["optim.lr"]
-    assert understand(["pairs"], command="tune").space is None
+    assert parse_request(["pairs"], command="tune").space is None
 
 
 def test_a_study_file_sets_what_stands_beside_its_space(files):
-    config = understand(["pairs", "study.yaml"], command="tune").composed.config
+    config = parse_request(["pairs", "study.yaml"], command="tune").composed.config
     assert (config.study.name, config.study.trials) == ("x", 9)
     settings = {"study.trials": 3, "study.name": None}
-    config = understand(["pairs", "study.yaml"], command="tune", settings=settings).composed.config
+    config = parse_request(
+        ["pairs", "study.yaml"], command="tune", settings=settings
+    ).composed.config
     assert (config.study.name, config.study.trials) == ("x", 3)
 
 
@@ -153,14 +155,16 @@ def test_a_study_file_sets_what_stands_beside_its_space(files):
     ],
 )
 def test_the_guides_flags_reach_their_paths(words, path, value):
-    tree = understand(["pairs", *words], command="tune").composed.tree
+    tree = parse_request(["pairs", *words], command="tune").composed.tree
     section, key = path.split(".")
     assert tree[section][key] == value
 
 
 @pytest.mark.parametrize("folder", ["my runs/a", "~", "-x/y", "it's", "$HOME", "#a", "a*?[1]"])
 def test_a_printed_command_means_the_same_in_a_shell(folder):
-    [program, command, path] = shlex.split(formatting.typed("analyze", Path(folder)), comments=True)
+    [program, command, path] = shlex.split(
+        formatting.format_command("analyze", Path(folder)), comments=True
+    )
     assert (program, command) == ("tunewright", "analyze")
     assert Path(path) == Path(folder)
     assert not path.startswith("-")
@@ -168,7 +172,7 @@ def test_a_printed_command_means_the_same_in_a_shell(folder):
 
 def test_options_of_ours_are_quoted_as_they_must_be():
     settings = {"study.name": "it's, a {name}", "study.storage": "sqlite:///a b.db"}
-    study = understand(["pairs"], command="tune", settings=settings).composed.config.study
+    study = parse_request(["pairs"], command="tune", settings=settings).composed.config.study
     assert (study.name, study.storage) == ("it's, a {name}", "sqlite:///a b.db")
 
 
@@ -206,15 +210,15 @@ def test_options_of_ours_are_quoted_as_they_must_be():
 )
 def test_what_cannot_be_meant(files, words, complaint):
     with pytest.raises((UsageError, ConfigError), match=complaint):
-        understand(words, command="show", options=["space", "config"])
+        parse_request(words, command="show", options=["space", "config"])
 
 
 def test_one_file_is_named_once(files):
     for words in (["mine.yaml"], ["pairs", "mine.yaml"]):
         with pytest.raises(UsageError, match=r"mine\.yaml and --config mine.yaml together"):
-            understand(words, command="train", config=(files / "mine.yaml").relative_to(files))
+            parse_request(words, command="train", config=(files / "mine.yaml").relative_to(files))
     with pytest.raises(UsageError, match=r"expected one space"):
-        understand(["pairs", "space.yaml"], command="tune", space=files / "study.yaml")
+        parse_request(["pairs", "space.yaml"], command="tune", space=files / "study.yaml")
 
 
 def test_show_prints_each_value_with_its_origin(files, monkeypatch, capsys):
@@ -225,8 +229,8 @@ def test_show_prints_each_value_with_its_origin(files, monkeypatch, capsys):
     assert lines["lr: 0.0008"] == "override 'lr=8e-4'"
     assert lines["eps: 1.0e-08"] == "default"
     (files / "again.yaml").write_text(out)
-    again = understand(["again.yaml"], command="show").composed.config
-    assert again == understand(["mine.yaml", "lr=8e-4"], command="show").composed.config
+    again = parse_request(["again.yaml"], command="show").composed.config
+    assert again == parse_request(["mine.yaml", "lr=8e-4"], command="show").composed.config
 
 
 def test_space_prints_what_is_searched(files, monkeypatch, capsys):
@@ -328,17 +332,19 @@ def test_a_configuration_that_a_study_left_begins_a_study_of_its_own(files):
     (files / "run/top_configs").mkdir()
     (files / "run/top_configs/02.yaml").write_text("recipe: pairs\n")
     for file, name in (("best_config", "run-around-best"), ("top_configs/02", "run-around-02")):
-        found = understand([f"run/{file}.yaml"], command="tune")
+        found = parse_request([f"run/{file}.yaml"], command="tune")
         assert found.composed.config.study.name == name
         assert any(name in notice for notice in found.composed.notices)
-    found = understand(["run/best_config.yaml", "study.name=mine"], command="tune")
+    found = parse_request(["run/best_config.yaml", "study.name=mine"], command="tune")
     assert found.composed.config.study.name == "mine"
-    assert understand(["run/best_config.yaml"], command="train").composed.config.study.name is None
+    assert (
+        parse_request(["run/best_config.yaml"], command="train").composed.config.study.name is None
+    )
 
 
 def test_a_space_of_rules_alone_lies_over_the_recipes_space(files):
     (files / "rules.yaml").write_text("forbid:\n  - {model.type: mlp}\n")
-    assert understand(["pairs", "rules.yaml"], command="tune").space.forbid == (
+    assert parse_request(["pairs", "rules.yaml"], command="tune").space.forbid == (
         {"model.type": "mlp"},
     )
 
@@ -347,7 +353,7 @@ def test_a_notebook_may_write_paths_as_text_and_a_space_as_a_mapping(files):
     found, _ = api.space("quadratic")
     assert "point.x" in {p.path for p in found.parameters}
     assert api.show(config="mine.yaml").config.seed == 5
-    request = understand(
+    request = parse_request(
         ["quadratic"], command="tune", space={"point.x": {"low": 0.0, "high": 1.0}}
     )
     assert list(request.space.parameters) == ["point.x"]
@@ -390,12 +396,12 @@ def test_a_file_with_defaults_is_a_top_level_file(tmp_path):
     (tmp_path / "optim" / "mine.yaml").write_text("type: sgd\nlr: 0.5\n")
     file = tmp_path / "top.yaml"
     file.write_text("defaults: [pairs, override optim: mine, _self_]\nrecipe: pairs\nseed: 7\n")
-    composed = understand([str(file)], command="train").composed
+    composed = parse_request([str(file)], command="train").composed
     assert composed.tree["optim"]["type"] == "sgd"
     assert composed.tree["optim"]["lr"] == 0.5
     assert composed.tree["seed"] == 7
     with pytest.raises(UsageError, match="one top-level file"):
-        understand([str(file)], command="train", config_name="other")
+        parse_request([str(file)], command="train", config_name="other")
 
 
 def test_ctrl_c_while_pydantic_builds_a_schema_is_one(

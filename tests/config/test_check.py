@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.config.sources import Source
-from tunewright.config.tree import merged
+from tunewright.config.tree import merge
 from tunewright.errors import ConfigError
 from tunewright.recipes.pairs.config import PairsConfig
 
@@ -15,12 +15,12 @@ FILE = Path("a.yaml")
 
 def complaint(tree, **options):
     with pytest.raises(ConfigError) as caught:
-        checked(tree, PairsConfig, **options)
+        validate(tree, PairsConfig, **options)
     return str(caught.value)
 
 
 def test_a_checked_configuration_is_frozen():
-    config = checked({"optim": {"type": "adamw", "lr": 1}}, PairsConfig)
+    config = validate({"optim": {"type": "adamw", "lr": 1}}, PairsConfig)
     assert config.optim.lr == 1.0
     with pytest.raises(ValidationError, match="frozen"):
         config.optim.lr = 2.0
@@ -86,7 +86,7 @@ def test_a_wrong_value_is_shown_with_what_was_expected(path, value, expected):
 
 
 def test_a_section_without_its_kind():
-    tree = merged(PairsConfig().model_dump(mode="json"), {})
+    tree = merge(PairsConfig().model_dump(mode="json"), {})
     del tree["loss"]["type"]
     assert "loss.type" in complaint(tree)
     assert "expected one of sigmoid, softmax, queue" in complaint(tree)
@@ -100,7 +100,7 @@ def test_all_mistakes_are_told_at_once():
 
 def test_the_refused_key_is_not_what_is_suggested():
     with pytest.raises(ConfigError) as refused:
-        checked(
+        validate(
             {"training": {"learning_rate": 0.1}},
             PairsConfig,
             aliases={"training.learning_rate": "optim.lr"},

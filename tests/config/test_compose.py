@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from tunewright.config.compose import compose
 from tunewright.config.layers import Layer
-from tunewright.config.show import shown
+from tunewright.config.show import yaml_lines
 from tunewright.config.sources import source_of
 from tunewright.errors import ConfigError, UsageError
 from tunewright.recipes.registry import find_recipe
@@ -246,7 +246,7 @@ def test_a_configuration_that_is_stored_composes_to_itself(tmp_path):
 
 def test_what_is_shown_reads_back_as_the_configuration(tmp_path):
     found = composed("lr=8e-4")
-    lines = list(shown(found))
+    lines = list(yaml_lines(found))
     again = composed(layers=[layer(tmp_path, "\n".join(line for line, _ in lines))])
     assert again.config == found.config
     assert ("  lr: 0.0008", "override 'lr=8e-4'") in lines

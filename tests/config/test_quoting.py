@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tunewright.config.compose import compose
-from tunewright.config.quoting import quoted
+from tunewright.config.quoting import quote_override
 from tunewright.recipes.registry import find_recipe
-from tunewright.request import understand
+from tunewright.request import parse_request
 
 QUADRATIC = find_recipe("quadratic")
 TEXTS = st.text(
@@ -27,13 +27,15 @@ TEXTS = st.text(
 @example("\\${x}")
 @example("null")
 def test_a_text_comes_back(text: str) -> None:
-    composed = compose(QUADRATIC, [f"study.name={quoted(text)}"])
+    composed = compose(QUADRATIC, [f"study.name={quote_override(text)}"])
     assert composed.config.study.name == text
 
 
 def test_lists_and_numbers_too() -> None:
     values = ["it's", "${x}", "a,b"]
-    composed = compose(QUADRATIC, [f"study.constraints={quoted(values)}", f"seed={quoted(3)}"])
+    composed = compose(
+        QUADRATIC, [f"study.constraints={quote_override(values)}", f"seed={quote_override(3)}"]
+    )
     assert [*composed.config.study.constraints] == values
     assert composed.config.seed == 3
 
@@ -41,7 +43,7 @@ def test_lists_and_numbers_too() -> None:
 def test_options_of_commands_are_no_interpolations() -> None:
     url = "sqlite:///runs/${x}/50%25.db"
     settings = {"study.name": "${HOME}\\", "study.storage": url}
-    study = understand(["quadratic"], command="tune", settings=settings).composed.config.study
+    study = parse_request(["quadratic"], command="tune", settings=settings).composed.config.study
     assert (study.name, study.storage) == ("${HOME}\\", url)
 
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.config.tree import copied, drop, flatten, get, merged, put
+from tunewright.config.tree import copy_tree, drop, flatten, get, merge, set_leaf
 
 KEYS = st.sampled_from("abcd")
 LEAVES = st.one_of(st.none(), st.integers(), st.lists(st.integers(), max_size=2))
@@ -23,8 +23,8 @@ def test_every_leaf_is_found_under_its_path(tree):
 
 @given(TREES, TREES)
 def test_what_is_merged_above_wins_and_nothing_given_is_changed(below, above):
-    before = copied(below), copied(above)
-    tree = merged(below, above)
+    before = copy_tree(below), copy_tree(above)
+    tree = merge(below, above)
     assert (below, above) == before
     assert all(get(tree, p) == v for p, v in flatten(above).items() if v != {})
     kept = {p: v for p, v in flatten(below).items() if v != {} and get(above, p, tree) is tree}
@@ -36,9 +36,9 @@ def test_what_is_merged_above_wins_and_nothing_given_is_changed(below, above):
 
 def test_put_makes_its_way_and_replaces_what_is_no_mapping():
     tree = {"a": 1}
-    put(tree, "a.b.c", 2)
+    set_leaf(tree, "a.b.c", 2)
     assert tree == {"a": {"b": {"c": 2}}}
-    put(tree, "a.b", {"d": 3})
+    set_leaf(tree, "a.b", {"d": 3})
     assert tree == {"a": {"b": {"c": 2, "d": 3}}}
 
 
@@ -53,7 +53,7 @@ def test_a_path_that_is_not_there():
 
 def test_what_is_put_stays_as_it_is():
     tree, value = {}, {"b": {"c": 1}}
-    put(tree, "a", value)
-    put(tree, "a.b.d", 2)
+    set_leaf(tree, "a", value)
+    set_leaf(tree, "a.b.d", 2)
     assert tree == {"a": {"b": {"c": 1, "d": 2}}}
     assert value == {"b": {"c": 1}}

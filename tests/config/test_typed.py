@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tunewright.config.compose import Composed, compose
+from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
-from tunewright.config.quoting import quoted
+from tunewright.config.quoting import quote_override
 from tunewright.config.tree import flatten, get
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import dump_yaml, read_yaml, write_yaml
@@ -15,7 +15,7 @@ from tunewright.runs.atomic import dump_yaml, read_yaml, write_yaml
 RECIPES = ("pairs", "longtail", "flowers", "compression")
 
 
-def shipped(recipe: str, *words: str) -> Composed:
+def shipped(recipe: str, *words: str) -> Composition:
     return compose(find_recipe(recipe), words)
 
 
@@ -72,7 +72,7 @@ def test_what_is_typed_holds_in_each_stage(
 def test_what_is_typed_for_the_stage_holds_there(
     tmp_path: Path, recipe: str, words: tuple[str, ...], path: str, value: Any
 ) -> None:
-    both = [f"stages.explore.{path}={quoted(value)}", f"{path}={OTHER[path]}"]
+    both = [f"stages.explore.{path}={quote_override(value)}", f"{path}={OTHER[path]}"]
     section, _, key = path.partition(".")
     file = layer(tmp_path, {"stages": {"explore": {section: {key: value}}}})
     for found in (
@@ -182,4 +182,4 @@ def test_the_last_way_to_say_a_warmup_holds(
     ("value", "text"), [(None, "null"), (True, "true"), (0.1, "0.1"), ([1, "a"], "[1,'a']")]
 )
 def test_values_as_they_are_typed(value: Any, text: str) -> None:
-    assert quoted(value) == text
+    assert quote_override(value) == text

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tunewright.config.compose import compose
-from tunewright.recipes.recipe import imported
+from tunewright.recipes.recipe import import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.testing.tasks import TaskContract
 from tunewright.training.task import Setup
@@ -63,5 +63,7 @@ class TestBlobs(TaskContract):
 
 def default_setup(name: str, *overrides: str) -> Setup:
     recipe = find_recipe(name)
-    setup: Setup = imported(recipe.setup)(compose(recipe, overrides).config, torch.device("cpu"))
+    setup: Setup = import_object(recipe.setup)(
+        compose(recipe, overrides).config, torch.device("cpu")
+    )
     return setup

@@ -7,7 +7,7 @@ import pytest
 
 from tunewright.deliver.evaluate import evaluate
 from tunewright.deliver.find_run import named_run, places
-from tunewright.deliver.select_runs import meant, of_study
+from tunewright.deliver.select_runs import of_study, resolve_runs
 from tunewright.errors import DataError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome, OutcomeState
@@ -165,5 +165,5 @@ def test_an_exact_path_hides_what_has_its_name_in_the_folder_of_runs(
     (tmp_path / "runs" / "mine" / "trials").mkdir()
     monkeypatch.chdir(tmp_path)
     assert places(Path("mine"), Path("runs")) == (Path("mine"),)
-    assert meant("mine", runs=Path("runs")).folder == tmp_path / "mine"
+    assert resolve_runs("mine", runs=Path("runs")).folder == tmp_path / "mine"
     assert of_study(Path("mine"), Path("runs")) is None

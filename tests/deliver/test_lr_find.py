@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tunewright.config.compose import Composed, compose
+from tunewright.config.compose import Composition, compose
 from tunewright.deliver.lr_find import lr_find
 from tunewright.errors import ConfigError, UsageError
 from tunewright.recipes.registry import find_recipe
@@ -23,7 +23,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def composed(*overrides: str) -> Composed:
+def composed(*overrides: str) -> Composition:
     return compose(find_recipe("blobs"), [*SMALL, *overrides])
 
 

@@ -10,7 +10,7 @@ from practice.pictures.drawn import draw_set
 from practice.pictures.made import made_run
 
 import tunewright
-from tunewright.deliver.select_runs import meant, newest, of_study
+from tunewright.deliver.select_runs import newest, of_study, resolve_runs
 from tunewright.errors import DataError, UsageError
 from tunewright.runs.atomic import write_json
 
@@ -29,15 +29,15 @@ def runs(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("named", ["old", "{}/old", "{}/old/checkpoints/best.safetensors"])
 def test_a_run_by_name_by_folder_or_by_a_file_inside(runs, named):
     named = named.format(runs)
-    found = meant(named, runs=runs)
+    found = resolve_runs(named, runs=runs)
     assert found.folder == runs / "old"
-    assert meant(None, checkpoint=named, runs=runs) == found
+    assert resolve_runs(None, checkpoint=named, runs=runs) == found
     assert found.notes == ()
     assert found.threads is None  # its executor is inline
 
 
 def test_without_a_name_it_is_the_newest(runs):
-    found = meant(None, runs=runs)
+    found = resolve_runs(None, runs=runs)
     assert found.folder == runs / "new"
     assert "nobody named it" in found.notes[0]
 
@@ -47,9 +47,9 @@ def test_a_study_stands_for_its_final_run(runs):
     (study / "trials").mkdir(parents=True)
     shutil.copytree(runs / "new", study / "trials" / "00001")
     write_json(study / "best_results.json", {"trial": 1})
-    assert meant("study", runs=runs).folder == study / "trials" / "00001"
+    assert resolve_runs("study", runs=runs).folder == study / "trials" / "00001"
     shutil.copytree(runs / "old", study / "final")
-    assert meant("study", runs=runs).folder == study / "final"
+    assert resolve_runs("study", runs=runs).folder == study / "final"
     weights = study / "final" / "checkpoints" / "best.safetensors"
     os.utime(weights, (2e9, 2e9))
     assert newest(runs).folder == study / "final"
@@ -69,31 +69,31 @@ def test_every_run_of_a_study_with_weights(runs):
 
 def test_both_names_at_once_are_a_slip(runs):
     with pytest.raises(UsageError, match="one of them"):
-        meant("old", checkpoint=runs / "new", runs=runs)
+        resolve_runs("old", checkpoint=runs / "new", runs=runs)
 
 
 def test_nothing_there_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match="Train one first"):
-        meant(None, runs=tmp_path / "runs")
+        resolve_runs(None, runs=tmp_path / "runs")
 
 
 def test_the_guides_checkpoint_that_is_not_there_leads_to_the_newest(runs):
     with pytest.raises(DataError, match=f"the newest run, {runs / 'new'}"):
-        meant(None, checkpoint="results/checkpoints/best_model.pt", runs=runs)
+        resolve_runs(None, checkpoint="results/checkpoints/best_model.pt", runs=runs)
 
 
 def test_checkpoints_of_others_are_not_opened(runs, tmp_path):
     file = tmp_path / "best_model.pt"
     file.write_bytes(b"a pickle that nobody opens")
     with pytest.raises(DataError, match="pickles, and none is opened"):
-        meant(None, checkpoint=file, runs=runs)
+        resolve_runs(None, checkpoint=file, runs=runs)
 
 
 def test_what_a_run_does_not_deliver_is_named(runs):
     last = runs / "old" / "checkpoints" / "last.pt"
     last.write_bytes(b"state")
     with pytest.raises(DataError, match=r"best\.safetensors"):
-        meant(last, runs=runs)
+        resolve_runs(last, runs=runs)
 
 
 def test_a_recipe_without_a_classifier_has_nothing_to_predict_with(runs):
@@ -101,22 +101,22 @@ def test_a_recipe_without_a_classifier_has_nothing_to_predict_with(runs):
         "blobs", "executor.type=inline", "training.epochs=1", name="points", runs_dir=runs
     )
     with pytest.raises(DataError, match="the recipe blobs has nothing to predict with"):
-        meant(trained.folders[0].path, runs=runs)
-    assert meant(None, runs=runs).folder == runs / "new"  # though the other one is newer
+        resolve_runs(trained.folders[0].path, runs=runs)
+    assert resolve_runs(None, runs=runs).folder == runs / "new"  # though the other one is newer
 
 
 def test_an_ensemble_names_its_runs_from_its_own_place(runs, tmp_path):
     stored = {"runs": ["../old", "../new"], "weights": [0.25, 0.75], "average": "geometric"}
     write_json(runs / "both" / "ensemble.json", stored)
     for named in ("both", runs / "both", runs / "both" / "ensemble.json"):
-        found = meant(named, runs=runs)
+        found = resolve_runs(named, runs=runs)
         assert [one.path for one in found.members] == [runs / "old", runs / "new"]
         assert (found.weights, found.average) == ((0.25, 0.75), "geometric")
         assert found.folder == runs / "both"
     with pytest.raises(DataError, match="is an ensemble of 2 runs"):
         found.single()
     moved = runs.rename(tmp_path / "moved")
-    assert meant("both", runs=moved).members[0].path == moved / "old"
+    assert resolve_runs("both", runs=moved).members[0].path == moved / "old"
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_half_an_ensemble_is_none(runs, stored):
     (runs / "both").mkdir()
     (runs / "both" / "ensemble.json").write_text(json.dumps(stored))
     with pytest.raises(DataError, match="is no ensemble"):
-        meant("both", runs=runs)
+        resolve_runs("both", runs=runs)
 
 
 def test_a_name_that_is_nothing(runs):
     with pytest.raises(DataError, match="no trained run in nobody"):
-        meant("nobody", runs=runs)
+        resolve_runs("nobody", runs=runs)

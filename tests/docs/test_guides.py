@@ -15,7 +15,7 @@ from tunewright.config.leaves import leaves
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.pairs.commands import app as pairs_app
 from tunewright.recipes.registry import find_recipe
-from tunewright.request import Request, understand
+from tunewright.request import ParsedRequest, parse_request
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "coming-from-the-guides.md"
@@ -85,7 +85,7 @@ def quoted_here() -> list[str]:
     return sorted({c for cell in cells for c in code(cell) if c.startswith("tunewright ")})
 
 
-def parsed(command: str) -> Request | None:
+def parsed(command: str) -> ParsedRequest | None:
     """Parse a command as the command line does, up to the point where work would begin."""
     words = shlex.split(command)[1:]
     own = words[0] == "pairs"
@@ -97,7 +97,7 @@ def parsed(command: str) -> Request | None:
     if given.get("resume"):
         return None  # the recipe is that of the run
     settings = {f"study.{key}": given.get(key) for key in ("trials", "jobs", "timeout", "storage")}
-    return understand(
+    return parse_request(
         [*filter(None, [given.get("recipe")]), *(given["words"] or [])],
         command=name,
         settings=settings if name == "tune" else {},
@@ -191,19 +191,19 @@ def test_yaml_of_the_pairs_guide_is_understood(tmp_path: Path) -> None:
     *study, focused, best = blocks(guide("pairs"), "yaml")
     file = tmp_path / "file.yaml"
     file.write_text("\n".join(study), encoding="utf-8")
-    request = understand(["pairs", str(file)], command="tune")
+    request = parse_request(["pairs", str(file)], command="tune")
     assert request.space is not None
     typed = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert request.composed.config.study.trials == typed["n_trials"]
     assert request.space.parameters.keys() <= leaves(request.recipe.config).keys()
     assert len(request.space.parameters) == len(typed["search_space"])
     file.write_text(focused, encoding="utf-8")
-    request = understand(["pairs", str(file)], command="tune")
+    request = parse_request(["pairs", str(file)], command="tune")
     assert request.space is not None
     assert set(request.space.parameters) >= {"model.type", "model.num_heads"}
     file.write_text(best, encoding="utf-8")
     values = yaml.safe_load(best)
-    config = understand(["pairs", str(file)], command="train").composed.config
+    config = parse_request(["pairs", str(file)], command="train").composed.config
     assert config.optim.lr == values["training"]["learning_rate"]
     assert config.training.epochs == values["training"]["num_epochs"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright.config.schema import Executor
+from tunewright.config.schema import ExecutorConfig
 from tunewright.executors import resources
 from tunewright.executors.resources import share, threads_each
 
@@ -18,8 +18,8 @@ def six_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cores_are_shared_among_the_workers() -> None:
-    assert [share(Executor(), jobs).threads for jobs in (1, 2, 6, 20)] == [6, 3, 1, 1]
-    assert threads_each(Executor()) == 6
+    assert [share(ExecutorConfig(), jobs).threads for jobs in (1, 2, 6, 20)] == [6, 3, 1, 1]
+    assert threads_each(ExecutorConfig()) == 6
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_what_the_environment_says_is_kept(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, threads: int
 ) -> None:
     monkeypatch.setenv(name, value)
-    assert threads_each(Executor()) == threads
-    assert share(Executor(type="inline"), None).threads == threads
+    assert threads_each(ExecutorConfig()) == threads
+    assert share(ExecutorConfig(type="inline"), None).threads == threads
 
 
 def test_the_configuration_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("MKL_NUM_THREADS", "3")
-    assert threads_each(Executor()) == 2
-    assert share(Executor(threads=4), 3).threads == 4
+    assert threads_each(ExecutorConfig()) == 2
+    assert share(ExecutorConfig(threads=4), 3).threads == 4

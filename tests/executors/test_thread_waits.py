@@ -17,11 +17,11 @@ from tunewright.executors.thread_waits import (
     WAITING,
     Rule,
     ThreadWaits,
-    crowded,
+    describe_waits,
     set_by_user,
-    told_of_waits,
+    why_crowded,
 )
-from tunewright.runs.machine.free_cores import Scheduled, scheduled
+from tunewright.runs.machine.free_cores import SchedulerTimes, scheduler_times
 
 
 class Machine:
@@ -61,7 +61,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(thread_waits, "cores", lambda: 4)
     monkeypatch.setattr(thread_waits, "pressure", lambda: made.share)
     monkeypatch.setattr(thread_waits, "runnable", lambda: made.others)
-    monkeypatch.setattr(thread_waits, "scheduled", lambda: {"1": Scheduled(0, 0)})
+    monkeypatch.setattr(thread_waits, "scheduled", lambda: {"1": SchedulerTimes(0, 0)})
     monkeypatch.setattr(thread_waits, "missed", lambda *_: made.missed)
     return made
 
@@ -80,9 +80,9 @@ def test_a_crowd_is_seen_before_the_first_step(
     machine: Machine, share: float | None, others: int | None, expected: str
 ) -> None:
     machine.share, machine.others = share, others
-    assert crowded() == expected
-    assert told_of_waits(3, {}).endswith(expected)
-    assert told_of_waits(1, {}) == "", "one thread waits for nobody"
+    assert why_crowded() == expected
+    assert describe_waits(3, {}).endswith(expected)
+    assert describe_waits(1, {}) == "", "one thread waits for nobody"
 
 
 @given(st.lists(st.none() | st.floats(0.0, 1.0)))
@@ -106,7 +106,7 @@ def test_threads_sleep_at_once_and_wake_after_lasting_calm(shares: list[float | 
 
 def test_load_that_comes_and_goes_is_followed(machine: Machine, tmp_path: Path) -> None:
     waits = ThreadWaits({}, machine.sleep)
-    with waits.watched(2):
+    with waits.watch(2):
         assert machine.asleep == []
         machine.missed = 0.5
         machine.wait_for_change()
@@ -117,7 +117,7 @@ def test_load_that_comes_and_goes_is_followed(machine: Machine, tmp_path: Path) 
     waits.note(tmp_path / "log.txt")
     said = (tmp_path / "log.txt").read_text()
     assert "they slept while they waited for each other" in said
-    with waits.watched(2):
+    with waits.watch(2):
         time.sleep(0.005)
     assert machine.changes == 2
     waits.note(tmp_path / "log.txt")
@@ -127,11 +127,11 @@ def test_load_that_comes_and_goes_is_followed(machine: Machine, tmp_path: Path) 
 def test_a_process_that_begins_in_a_crowd_begins_asleep(machine: Machine) -> None:
     machine.share, machine.missed = 0.9, 0.5
     waits = ThreadWaits({}, machine.sleep)
-    with waits.watched(None):
+    with waits.watch(None):
         assert machine.asleep == [4], "all cores"
     assert machine.asleep == []
     machine.share = 0.0
-    with waits.watched(2):  # a warm worker remembers how its last run ended
+    with waits.watch(2):  # a warm worker remembers how its last run ended
         assert machine.asleep == [2]
 
 
@@ -140,15 +140,15 @@ def test_what_the_user_has_set_is_left_alone(machine: Machine, variable: str) ->
     machine.share, machine.missed = 0.9, 0.9
     environment = {variable: "active"}
     assert set_by_user(environment) == f"{variable}=active"
-    assert f"as {variable}=active says" in told_of_waits(2, environment)
-    with ThreadWaits(environment, machine.sleep).watched(2):
+    assert f"as {variable}=active says" in describe_waits(2, environment)
+    with ThreadWaits(environment, machine.sleep).watch(2):
         time.sleep(0.005)
         assert machine.changes == 0
 
 
 def test_one_thread_waits_for_nobody(machine: Machine) -> None:
     machine.share, machine.missed = 0.9, 0.9
-    with ThreadWaits({}, machine.sleep).watched(1):
+    with ThreadWaits({}, machine.sleep).watch(1):
         time.sleep(0.005)
         assert machine.changes == 0
 
@@ -157,7 +157,7 @@ def test_what_fails_inside_leaves_no_thread_asleep(machine: Machine) -> None:
     machine.share = 0.9
 
     def fail() -> None:
-        with ThreadWaits({}, machine.sleep).watched(2):
+        with ThreadWaits({}, machine.sleep).watch(2):
             assert machine.asleep == [2]
             raise ZeroDivisionError
 
@@ -170,11 +170,11 @@ def test_torchs_own_runtime_is_given_an_idle_team_that_ends() -> None:
     import torch  # the runtime that torch has loaded is the one that must be found
 
     known = thread_waits._gnu_openmp() is not None
-    before = scheduled()
+    before = scheduler_times()
     wake = thread_waits._openmp_sleep(2)
     if known and before:
         assert "idle-team" in {thread.name for thread in threading.enumerate()}
-        assert len(scheduled().keys() - before.keys()) >= 2, "one of them is no Python thread"
+        assert len(scheduler_times().keys() - before.keys()) >= 2, "one of them is no Python thread"
     product = torch.ones(64, 64) @ torch.ones(64, 64)
     wake()
     assert "idle-team" not in {thread.name for thread in threading.enumerate()}

@@ -9,7 +9,7 @@ import pytest
 from tunewright.images import progress as module
 from tunewright.images import thread_map as threads_module
 from tunewright.images.progress import ShowProgress
-from tunewright.images.thread_map import in_threads, tried, useful_threads
+from tunewright.images.thread_map import thread_map, time_items, useful_threads
 
 
 class Screen(io.StringIO):
@@ -70,7 +70,7 @@ def test_the_next_piece_of_work_has_its_own_time(clock):
 class TestThreads:
     def test_in_order(self):
         taken = []
-        in_threads(lambda n: n * n, range(100), lambda at, n: taken.append((at, n)), threads=3)
+        thread_map(lambda n: n * n, range(100), lambda at, n: taken.append((at, n)), threads=3)
         assert taken == [(n, n * n) for n in range(100)]
 
     @pytest.mark.parametrize("where", ["work", "take"])
@@ -88,12 +88,12 @@ class TestThreads:
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            in_threads(work, range(100_000), take, threads=2)
+            thread_map(work, range(100_000), take, threads=2)
         assert threading.active_count() == before
         assert len(worked) < 1000
 
     def test_nothing(self):
-        in_threads(lambda n: n, [], lambda *_: pytest.fail("nothing to take"))
+        thread_map(lambda n: n, [], lambda *_: pytest.fail("nothing to take"))
 
     @pytest.mark.parametrize(("seconds", "threads"), [(1e-5, 1), (0.001, 7), (1.0, 7)])
     def test_what_takes_next_to_nothing_gets_one_thread(self, monkeypatch, seconds, threads):
@@ -104,10 +104,10 @@ class TestThreads:
 
         monkeypatch.setattr(threads_module, "cores", lambda: 7)
         monkeypatch.setattr(threads_module.time, "perf_counter", lambda: clock[0])
-        taken = tried(work, 100)
+        taken = time_items(work, 100)
         assert len(taken) == (2 if seconds == 1.0 else 8)
         assert useful_threads(taken) == threads
-        assert useful_threads(tried(work, 0)) == 7
+        assert useful_threads(time_items(work, 0)) == 7
 
     @pytest.mark.parametrize(("seconds", "here"), [(0.0, 100), (0.06, 1)])
     def test_each_is_done_once_wherever(self, monkeypatch, seconds, here):
@@ -119,7 +119,7 @@ class TestThreads:
             time.sleep(seconds if number == 0 else 0)
             return number
 
-        in_threads(work, range(100), lambda at, n: taken.append((at, n)))
+        thread_map(work, range(100), lambda at, n: taken.append((at, n)))
         assert taken == [(n, n) for n in range(100)]
         assert done.count(threading.get_ident()) == here
         assert len(done) == 100

@@ -8,15 +8,15 @@ import pytest
 from tunewright.report.rate_distortion import (
     MS_SSIM,
     PSNR,
-    Drawn,
+    PlotCurve,
     rate_distortion_svg,
     write_rate_distortion,
 )
 
 CURVES = [
-    Drawn("ours & theirs", (0.2, 0.4, 0.8), (28.0, 30.5, 33.0)),
-    Drawn("JPEG", (0.3, 0.6, 4.0), (27.0, 30.0, 45.0), "classical", "Pillow"),
-    Drawn("HPCM", (0.1, 0.5), (29.0, 35.0), "published", "a paper"),
+    PlotCurve("ours & theirs", (0.2, 0.4, 0.8), (28.0, 30.5, 33.0)),
+    PlotCurve("JPEG", (0.3, 0.6, 4.0), (27.0, 30.0, 45.0), "classical", "Pillow"),
+    PlotCurve("HPCM", (0.1, 0.5), (29.0, 35.0), "published", "a paper"),
 ]
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -36,7 +36,7 @@ def test_the_picture_shows_what_lies_around_the_run() -> None:
 
 
 def test_a_single_point_has_room_around_it() -> None:
-    root = ET.fromstring(rate_distortion_svg([Drawn("one", (0.05,), (25.0,))]))
+    root = ET.fromstring(rate_distortion_svg([PlotCurve("one", (0.05,), (25.0,))]))
     assert len(root.findall(f".//{SVG}circle")) == 1
 
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from tunewright.runs.connected_groups import connected
+from tunewright.runs.connected_groups import connected_groups
 
 
 def test_chains():
     first = np.array(["x", "x", "y", "z", "w"])
     second = np.array([1, 2, 2, 3, 4])
-    assert connected([first, second]).tolist() == [0, 0, 0, 1, 2]
-    assert connected([second]).tolist() == [0, 1, 1, 2, 3]
-    assert connected([first]).dtype == np.int64
+    assert connected_groups([first, second]).tolist() == [0, 0, 0, 1, 2]
+    assert connected_groups([second]).tolist() == [0, 1, 1, 2, 3]
+    assert connected_groups([first]).dtype == np.int64

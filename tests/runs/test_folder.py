@@ -4,7 +4,7 @@ import pytest
 
 from tunewright.errors import DataError
 from tunewright.runs.folder import RunFolder, StudyFolder
-from tunewright.runs.record import Outcome, Request
+from tunewright.runs.record import EndRequest, Outcome
 
 
 def test_a_configuration_is_stored_and_read(tmp_path):
@@ -45,7 +45,7 @@ def test_a_request_is_for_one_attempt(tmp_path):
     folder = RunFolder(tmp_path)
     attempt = folder.begin_attempt()
     assert folder.read_request(attempt) is None
-    request = Request("prune", attempt, "below the others")
+    request = EndRequest("prune", attempt, "below the others")
     folder.write_request(request)
     assert folder.read_request(attempt) == request
     assert folder.read_request(attempt + 1) is None

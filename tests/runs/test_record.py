@@ -6,7 +6,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.runs.record import Goal, StudyRecord, Trial, is_same, places
+from tunewright.runs.record import Goal, StudyRecord, Trial, is_same, rank_with_ties
 
 
 def finished(rows, first="max", second="min"):
@@ -37,7 +37,7 @@ def test_rounding_changes_neither_front_nor_order(rows, first, second):
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=30))
 def test_places_follow_the_numbers_and_tell_apart_what_is_apart(column):
-    found = [place for (place,) in places([(value,) for value in column])]
+    found = [place for (place,) in rank_with_ties([(value,) for value in column])]
     for value, own in zip(column, found, strict=True):
         for other, its in zip(column, found, strict=True):
             assert (own <= its) or value >= other
@@ -47,7 +47,7 @@ def test_places_follow_the_numbers_and_tell_apart_what_is_apart(column):
 
 def test_small_numbers_are_not_all_alike():
     """Losses of 1e-20 and 1e-19 are far apart."""
-    assert places([(1e-20,), (1e-19,), (0.0,), (-1e-20,)]) == [(2,), (3,), (1,), (0,)]
+    assert rank_with_ties([(1e-20,), (1e-19,), (0.0,), (-1e-20,)]) == [(2,), (3,), (1,), (0,)]
 
 
 def test_two_roundings_of_one_number_do_not_both_stand_on_the_front():

@@ -10,10 +10,10 @@ import pytest
 
 import tunewright
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.shared_choice import chosen_together
-from tunewright.search.callbacks import Watch
+from tunewright.runs.shared_choice import read_shared_choice
+from tunewright.search.callbacks import StudyCallback
 from tunewright.training.autotune import autotune
-from tunewright.training.autotune.timing_cache import Choice, Timed
+from tunewright.training.autotune.timing_cache import StepSettings, StepTime
 
 SMALL = ("executor.type=inline", "executor.threads=1", "training.epochs=2", "stages.explore={}")
 
@@ -25,9 +25,9 @@ class Fickle:
 
     def __init__(self, *_: object) -> None: ...
 
-    def timed(self, choice: Choice) -> Timed:
+    def time_steps(self, choice: StepSettings) -> StepTime:
         bold = choice.precision == "bf16"
-        return Timed((0.1 if bold != self.later else 1.0,), 1.0)
+        return StepTime((0.1 if bold != self.later else 1.0,), 1.0)
 
     def close(self) -> None:
         Fickle.later = True
@@ -53,9 +53,9 @@ class Forgetful:
     """Nothing is kept from one training to the next."""
 
     def __init__(self, _key: Any) -> None:
-        self.times: dict[Choice, Timed] = {}
+        self.times: dict[StepSettings, StepTime] = {}
 
-    def __enter__(self) -> dict[Choice, Timed]:
+    def __enter__(self) -> dict[StepSettings, StepTime]:
         return self.times
 
     def __exit__(self, *_: object) -> None:
@@ -70,7 +70,7 @@ def precisions(runs: Path) -> Counter[str]:
     )
 
 
-class Notices(Watch):
+class Notices(StudyCallback):
     """Keeps what a study said."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ def test_trials_their_seeds_and_the_final_share_one_choice(tmp_path: Path) -> No
     said = tuned(tmp_path, "study.seeds=2", "seeds=[3,4]")
     assert any("all runs of this study train in bf16, contiguous (cal" in text for text in said)
     assert precisions(tmp_path) == {"bf16": 2 * 2 + 2}
-    kept = chosen_together(tmp_path / "one")
+    kept = read_shared_choice(tmp_path / "one")
     assert kept is not None
     assert kept.epochs == 2 * 2 * 2 + 2 * 2
     assert kept.values == {"training.precision": "bf16", "training.layout": "contiguous"}

@@ -11,8 +11,8 @@ from tunewright.cli import main
 from tunewright.errors import RunError, StudyError, UsageError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
-from tunewright.runs.record import Request
-from tunewright.search.callbacks import Watch
+from tunewright.runs.record import EndRequest
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.loop.lease import FolderLock
 from tunewright.search.signals import Interrupted
 from tunewright.training.reporter import Reporter
@@ -20,7 +20,7 @@ from tunewright.training.reporter import Reporter
 INLINE = "executor.type=inline"
 
 
-class Heard(Watch):
+class Heard(StudyCallback):
     """Keeps the notices."""
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class Heard(Watch):
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunFolder]:
     """Trains a run that is asked for a pause after two epochs."""
 
-    def asked(self: Reporter) -> Request | None:
+    def asked(self: Reporter) -> EndRequest | None:
         steps = [progress.step for progress in read_progress(self.folder.progress)]
-        return Request("pause", self.attempt) if max(steps, default=0) >= 2 else None
+        return EndRequest("pause", self.attempt) if max(steps, default=0) >= 2 else None
 
     def train(recipe: str, *words: str) -> RunFolder:
         often = "training.checkpoint_seconds=0.0"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tunewright.errors import ConfigError
-from tunewright.request import understand
-from tunewright.search.prepare import Prepared, prepare, stage
+from tunewright.request import parse_request
+from tunewright.search.prepare import PreparedStudy, prepare, stage
 
 GUIDES_FILE = """\
 study:
@@ -18,17 +18,17 @@ fixed:
 """
 
 
-def prepared(folder: Path, *words: str) -> Prepared:
-    request = understand(words, command="tune")
+def prepared(folder: Path, *words: str) -> PreparedStudy:
+    request = parse_request(words, command="tune")
     return prepare(request.recipe, request.composed, given=request.space, runs=folder)
 
 
-def told(found: Prepared, *parts: str) -> list[str]:
+def told(found: PreparedStudy, *parts: str) -> list[str]:
     return [notice for notice in found.notices if all(part in notice for part in parts)]
 
 
-def final_epochs(found: Prepared, recipe: str) -> int:
-    request = understand([recipe], command="tune")
+def final_epochs(found: PreparedStudy, recipe: str) -> int:
+    request = parse_request([recipe], command="tune")
     return stage(request.recipe, found.composed, "final")[1].training.epochs
 
 

@@ -10,13 +10,15 @@ from tunewright.config.compose import compose
 from tunewright.errors import RunError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.signals import Interrupted
 from tunewright.search.stages import train
-from tunewright.search.training_run import Trained
+from tunewright.search.training_run import TrainResult
 
 
-def trained(runs: Path, recipe: str, *overrides: str, watch: Watch | None = None) -> Trained:
+def trained(
+    runs: Path, recipe: str, *overrides: str, watch: StudyCallback | None = None
+) -> TrainResult:
     found = find_recipe(recipe)
     composed = compose(found, ["executor.type=inline", *overrides])
     return train(found, composed, name="run", runs=runs, watch=watch)
@@ -43,8 +45,8 @@ def test_of_seeds_that_rounding_tells_apart_the_first_is_the_best(tmp_path: Path
     folders = tuple(RunFolder(tmp_path / name) for name in "abc")
     for sign, direction in ((1.0, "max"), (-1.0, "min")):
         scores = (sign * 0.2, sign * (0.1 + 0.2), sign * 0.3)
-        assert Trained("m", folders, (), scores).best(direction) == folders[1]
-        assert Trained("m", folders[::-1], (), scores[::-1]).best(direction) == folders[2]
+        assert TrainResult("m", folders, (), scores).best(direction) == folders[1]
+        assert TrainResult("m", folders[::-1], (), scores[::-1]).best(direction) == folders[2]
 
 
 def test_seeds_in_workers_give_what_seeds_in_this_process_give(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_another_configuration_takes_another_folder(tmp_path: Path) -> None:
 
 
 def test_seeds_that_were_interrupted_belong_to_their_configuration(tmp_path: Path) -> None:
-    class Presses(Watch):
+    class Presses(StudyCallback):
         def trained(self, *_arguments: object) -> None:
             raise KeyboardInterrupt
 
@@ -91,7 +93,7 @@ def test_seeds_that_were_interrupted_belong_to_their_configuration(tmp_path: Pat
 
 
 def test_an_interrupted_training_is_taken_up(tmp_path: Path) -> None:
-    class Presses(Watch):
+    class Presses(StudyCallback):
         def trained(self, *_arguments: object) -> None:
             raise KeyboardInterrupt
 

@@ -65,7 +65,7 @@ def test_what_is_set_for_the_whole_study_counts_as_it_stands(
     space, notices = spaced(tmp_path, *words)
     assert bool(told(told(notices, "advised against"), "small batches")) == sampled
     small = full(space, training__batch_size=16)
-    assert ("small batches of large pictures" in space.avoided(small)) == sampled
+    assert ("small batches of large pictures" in space.avoid_rules_of(small)) == sampled
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_conditions_of_conditions_are_looked_at(tmp_path: Path) -> None:
 
 def test_marks_are_the_names_of_all_rules_that_hold(tmp_path: Path) -> None:
     space, _ = spaced(tmp_path)
-    assert space.avoided(full(space)) == ()
+    assert space.avoid_rules_of(full(space)) == ()
     bad = full(
         space,
         training__batch_size=16, data__image_size=288, model__dropout=0.45,
         optim__weight_decay=2e-3, optim__lr=1e-4,
     )  # fmt: skip
     names = ("small batches of large pictures", "regularised three times")
-    assert space.avoided(bad) == names
+    assert space.avoid_rules_of(bad) == names
     assert space.broken_rule(bad) is None
 
 
@@ -119,7 +119,7 @@ def test_forbidden_they_are_never_drawn(tmp_path: Path) -> None:
     for _ in range(300):
         values = draw(space, rng)
         assert values is not None
-        assert space.avoided(values) == ()
+        assert space.avoid_rules_of(values) == ()
     rule = space.broken_rule(full(space, training__batch_size=16, data__image_size=288))
     assert str(rule).startswith("small batches of large pictures (training.batch_size = 16")
 
@@ -146,7 +146,10 @@ def test_a_file_lays_its_rules_over_the_recipes_by_name(tmp_path: Path) -> None:
     space, _ = spaced(tmp_path, avoid=[mine, {"name": "own", "when": {"fusion": "msff"}}])
     names = [rule.name for rule in space.avoid]
     assert len(names) == 4
-    assert space.avoided(full(space, model__dropout=0.3)) == ("regularised three times", "own")
+    assert space.avoid_rules_of(full(space, model__dropout=0.3)) == (
+        "regularised three times",
+        "own",
+    )
     space, _ = spaced(tmp_path, avoid=[mine], parameters={"lr": {"low": 1e-3, "high": 1e-2}},
                       inherit=False)  # fmt: skip
     assert [rule.name for rule in space.avoid] == ["regularised three times"]

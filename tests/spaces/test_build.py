@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.config.tree import merged
+from tunewright.config.tree import merge
 from tunewright.errors import SpaceError
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.recipes.registry import find_recipe
 from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
-from tunewright.spaces.points import listed
+from tunewright.spaces.points import list_values
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
 from tunewright.spaces.sample import draw
 from tunewright.spaces.specification import specification
@@ -25,7 +25,7 @@ TOKENS = {"model": {"type": "attention", "tokens": 4}}
 
 def around(tree=None, facts=COCO, typed=()):
     default = PairsConfig().model_dump(mode="json")
-    whole = PairsConfig.model_validate(merged(default, tree)) if tree else PairsConfig()
+    whole = PairsConfig.model_validate(merge(default, tree)) if tree else PairsConfig()
     return Surroundings(
         whole.model_dump(mode="json"),
         PairsConfig,
@@ -302,7 +302,7 @@ def test_a_default_that_the_data_do_not_allow_is_forgotten():
 
 def test_a_computed_bound_is_the_step_that_it_names():
     space, _ = alone({"optim.weight_decay": {"low": 0.1 * 3, "high": 0.7 + 0.1, "step": 0.1}})
-    assert listed("x", space["optim.weight_decay"].domain) == [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+    assert list_values("x", space["optim.weight_decay"].domain) == [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
 
 def test_what_is_derived_is_not_searched_as_well():

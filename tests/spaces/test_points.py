@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tunewright.errors import SpaceError
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
-from tunewright.spaces.points import at, grid, identity, listed, quasi_random
-from tunewright.spaces.rules import Condition, Forbidden
+from tunewright.spaces.points import at, grid, identity, list_values, quasi_random
+from tunewright.spaces.rules import Condition, ForbidRule
 from tunewright.spaces.space import Parameter, Space
 
 finite = st.one_of(
@@ -52,7 +52,9 @@ def spaces(draw, of=finite) -> Space:
     if draw(st.booleans()):
         named = draw(st.sampled_from(parameters)).path
         forbid = (
-            Forbidden((Condition("a", bounds={"above": 2}), Condition(named, bounds={"above": 1}))),
+            ForbidRule(
+                (Condition("a", bounds={"above": 2}), Condition(named, bounds={"above": 1}))
+            ),
         )
     return Space(tuple(parameters), forbid)
 
@@ -63,7 +65,7 @@ def test_a_grid_is_every_allowed_point_once(space: Space) -> None:
     found = list(grid(space))
     assert all(space.contains(values) for values in found)
     wanted = set()
-    columns = [listed(p.path, p.domain) for p in space.parameters]
+    columns = [list_values(p.path, p.domain) for p in space.parameters]
     for row in itertools.product(*columns):
         chosen = dict(zip((p.path for p in space.parameters), row, strict=True))
         values = space.draw(lambda p, chosen=chosen: chosen[p.path])  # type: ignore[misc]
@@ -116,7 +118,7 @@ def test_a_fraction_of_a_domain_lies_in_it(domain: Domain, fraction: float) -> N
 
 @given(finite)
 def test_equal_parts_lead_to_each_value_alike(domain: Domain) -> None:
-    values = listed("x", domain)
+    values = list_values("x", domain)
     found = [at(domain, (place + 0.5) / len(values)) for place in range(len(values))]
     assert found == values
 
@@ -145,7 +147,7 @@ def test_a_sequence_fills_the_space_more_evenly_than_chance() -> None:
 def test_a_small_space_is_spent_and_a_forbidden_one_empty() -> None:
     small = Space((Parameter("x", Int(1, 3)), Parameter("y", Categorical(("a", "b")))))
     assert len(list(quasi_random(small, 0))) == 6
-    empty = Space((Parameter("x", Float(0.0, 1.0)),), forbid=(Forbidden(fits="x > 2"),))
+    empty = Space((Parameter("x", Float(0.0, 1.0)),), forbid=(ForbidRule(fits="x > 2"),))
     assert list(quasi_random(empty, 0)) == []
 
 
@@ -162,7 +164,7 @@ def test_rules_know_a_value_whoever_added_its_steps_up() -> None:
             Parameter("x", Float(-0.3, 0.6, step=0.1)),
             Parameter("y", Int(1, 2), when=(Condition("x", among=(0.0, 0.3)),)),
         ),
-        forbid=(Forbidden((Condition("x", bounds={"at_least": 0.6}),)),),
+        forbid=(ForbidRule((Condition("x", bounds={"at_least": 0.6}),)),),
         derived={"z": "10 * x"},
     )
     assert {v["x"] for v in grid(space) if "y" in v} == {0.0, 0.3}

@@ -13,7 +13,7 @@ from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.folder import RunFolder
-from tunewright.search.recovery.trial_from_folder import stored_space, told_by
+from tunewright.search.recovery.trial_from_folder import read_trial_folder, stored_space
 from tunewright.search.storage.database import Settings
 from tunewright.search.study.optuna_types import decoded_params
 from tunewright.spaces.build import build_space
@@ -139,7 +139,7 @@ def test_all_that_is_drawn_is_a_valid_configuration(tree, around, seed):
         if holds:
             assert parameter.domain.contains(values[parameter.path])
             assert get(configured, parameter.path) == values[parameter.path]
-    assert not any(rule.violated(known) for rule in space.forbid)
+    assert not any(rule.is_violated_by(known) for rule in space.forbid)
 
 
 @THOROUGH
@@ -174,6 +174,6 @@ def test_a_run_s_configuration_gives_back_what_was_sampled(tmp_path_factory, tre
     file.write_text(dump_yaml(specification(space)))
     again = stored_space(read_yaml(file), around.fixed)
     assert again.parameters == space.parameters
-    told = told_by(folder, find_recipe("pairs"), SETTINGS, again)
+    told = read_trial_folder(folder, find_recipe("pairs"), SETTINGS, again)
     assert told.lost == ()
     assert decoded_params(told.trial) == values

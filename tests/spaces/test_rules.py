@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tunewright.errors import SpaceError
 from tunewright.spaces.domain import Categorical, Float, Int
-from tunewright.spaces.rules import Condition, Forbidden, conditions
+from tunewright.spaces.rules import Condition, ForbidRule, conditions
 
 NUMBERS = st.integers(-4, 12)
 BOUNDS = st.dictionaries(
@@ -78,18 +78,18 @@ def test_conditions_that_cannot_be_read(raw, complaint):
 
 
 def test_a_rule_is_violated_when_all_of_it_holds():
-    rule = Forbidden(conditions({"a": 1, "b": {"above": 2}}, "forbid"))
-    assert rule.violated({"a": 1, "b": 3})
-    assert not rule.violated({"a": 1, "b": 2})
-    assert not rule.violated({"a": 1})
+    rule = ForbidRule(conditions({"a": 1, "b": {"above": 2}}, "forbid"))
+    assert rule.is_violated_by({"a": 1, "b": 3})
+    assert not rule.is_violated_by({"a": 1, "b": 2})
+    assert not rule.is_violated_by({"a": 1})
     assert str(rule) == "a = 1, b above 2"
 
 
 def test_a_fit_is_violated_when_it_is_false_and_all_of_its_names_are_there():
-    rule = Forbidden(fits="width % heads == 0")
-    assert rule.violated({"width": 32, "heads": 12})
-    assert not rule.violated({"width": 32, "heads": 8})
-    assert not rule.violated({"width": 32})
+    rule = ForbidRule(fits="width % heads == 0")
+    assert rule.is_violated_by({"width": 32, "heads": 12})
+    assert not rule.is_violated_by({"width": 32, "heads": 8})
+    assert not rule.is_violated_by({"width": 32})
     assert str(rule) == "not (width % heads == 0)"
 
 

@@ -14,14 +14,14 @@ from practice.blobs.setup import BlobsTask
 from tunewright.config.compose import compose
 from tunewright.config.schema import RunConfig
 from tunewright.errors import DataError, Diverged
-from tunewright.recipes.recipe import imported
+from tunewright.recipes.recipe import import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.training.lr_finder import _longest_descent, _Training, find_lr, read_curve
 from tunewright.training.randomness import random_state, seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Group, Loader, Loss, Setup
-from tunewright.training.trainer import Plan, train
+from tunewright.training.trainer import TrainingPlan, train
 
 RATES = np.geomspace(1e-7, 10.0, 100).tolist()
 
@@ -39,7 +39,7 @@ def blobs(*overrides: str) -> tuple[Setup, RunConfig]:
     recipe = find_recipe("blobs")
     config = compose(recipe, ["training.batch_size=32", *overrides]).config
     seed_all(config.seed)
-    return imported(recipe.setup)(config, torch.device("cpu")), config
+    return import_object(recipe.setup)(config, torch.device("cpu")), config
 
 
 def plain_blobs(*overrides: str) -> tuple[Setup, RunConfig]:
@@ -173,7 +173,7 @@ class TestSweep:
             training.step(config.optim.lr)
         folder = RunFolder(tmp_path)
         reporter = Reporter(folder, folder.begin_attempt())
-        train(setup, Plan(config, "val_loss", "min"), reporter, folder)
+        train(setup, TrainingPlan(config, "val_loss", "min"), reporter, folder)
         reporter.close()
         stepped = training.model.state_dict()
         assert all(torch.equal(stepped[n], value) for n, value in setup.model.state_dict().items())

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tunewright.classification.losses.losses import LOSSES as CLASS_LOSSES
-from tunewright.classification.models.config import FineTune
+from tunewright.classification.models.config import FineTuneConfig
 from tunewright.classification.task import ClassifyTask
-from tunewright.images.augment.config import Mixing
+from tunewright.images.augment.config import MixingConfig
 from tunewright.images.augment.mixup import make_mix
 from tunewright.images.loading.batches import IMAGENET, ImageBatch, ImageBatches
-from tunewright.recipes.compression.models.compressor import Coded
+from tunewright.recipes.compression.models.compressor import CodedLatents
 from tunewright.recipes.compression.rate_distortion import LOSSES as CODING_LOSSES
 from tunewright.recipes.compression.task import CompressionTask
 from tunewright.training.task import Batch, Loss, Task
@@ -47,9 +47,9 @@ def test_of_pictures_in_classes(loss: str, rows: int, data: st.DataObject, mixed
     generator = torch.Generator().manual_seed(rows)
     pictures = torch.randint(0, 256, (rows, 3, 4, 4), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 3, (rows,), generator=generator)
-    mix = make_mix(Mixing(mixup_alpha=0.4, cutmix_alpha=1.0, mix_prob=0.5)) if mixed else None
+    mix = make_mix(MixingConfig(mixup_alpha=0.4, cutmix_alpha=1.0, mix_prob=0.5)) if mixed else None
     model = nn.Sequential(nn.Flatten(), nn.Linear(48, 3))
-    task = ClassifyTask(CLASS_LOSSES[loss](COUNTS), COUNTS, FineTune())
+    task = ClassifyTask(CLASS_LOSSES[loss](COUNTS), COUNTS, FineTuneConfig())
 
     def batches(micro_batches: int) -> list[ImageBatch]:
         made = ImageBatches(
@@ -68,9 +68,9 @@ class Fades(nn.Module):
         super().__init__()
         self.pale = nn.Parameter(torch.tensor([0.9, 0.8, 0.7]))
 
-    def forward(self, pictures: Tensor) -> Coded:
+    def forward(self, pictures: Tensor) -> CodedLatents:
         faded = self.pale.view(3, 1, 1) * pictures
-        return Coded(faded, {"y": 0.1 + 0.5 * faded.mean((1, 2)), "z": 0.9 * faded[:, 0, 0]})
+        return CodedLatents(faded, {"y": 0.1 + 0.5 * faded.mean((1, 2)), "z": 0.9 * faded[:, 0, 0]})
 
 
 @pytest.mark.parametrize(("loss", "side"), [("mse", 8), ("ms_ssim", 161)])

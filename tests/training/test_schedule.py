@@ -16,8 +16,15 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from tunewright.config.check import checked
-from tunewright.config.schema import Constant, Cosine, Linear, Milestones, RunConfig, Step
+from tunewright.config.check import validate
+from tunewright.config.schema import (
+    ConstantSchedule,
+    CosineSchedule,
+    LinearSchedule,
+    MilestoneSchedule,
+    RunConfig,
+    StepSchedule,
+)
 from tunewright.errors import ConfigError
 from tunewright.training.schedule import factor
 from tunewright.training.task import Clock
@@ -25,7 +32,9 @@ from tunewright.training.task import Clock
 STEPS = 40
 
 
-def factors(schedule: Constant | Cosine | Linear | Step | Milestones) -> list[float]:
+def factors(
+    schedule: ConstantSchedule | CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
+) -> list[float]:
     """The factor before each of 4 epochs of 10 steps."""
     return [factor(schedule, Clock(step // 10, step, 4, 10)) for step in range(STEPS)]
 
@@ -33,19 +42,19 @@ def factors(schedule: Constant | Cosine | Linear | Step | Milestones) -> list[fl
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (Cosine(), lambda o: CosineAnnealingLR(o, STEPS)),
-        (Cosine(final_fraction=0.1), lambda o: CosineAnnealingLR(o, STEPS, eta_min=0.1)),
-        (Linear(), lambda o: LinearLR(o, 1.0, 0.0, STEPS)),
-        (Linear(final_fraction=0.25), lambda o: LinearLR(o, 1.0, 0.25, STEPS)),
-        (Step(every_fraction=0.25, decay=0.5), lambda o: StepLR(o, 10, gamma=0.5)),
+        (CosineSchedule(), lambda o: CosineAnnealingLR(o, STEPS)),
+        (CosineSchedule(final_fraction=0.1), lambda o: CosineAnnealingLR(o, STEPS, eta_min=0.1)),
+        (LinearSchedule(), lambda o: LinearLR(o, 1.0, 0.0, STEPS)),
+        (LinearSchedule(final_fraction=0.25), lambda o: LinearLR(o, 1.0, 0.25, STEPS)),
+        (StepSchedule(every_fraction=0.25, decay=0.5), lambda o: StepLR(o, 10, gamma=0.5)),
         (
-            Milestones(fractions=(0.25, 0.8), factors=(0.5, 0.25)),
+            MilestoneSchedule(fractions=(0.25, 0.8), factors=(0.5, 0.25)),
             lambda o: MultiStepLR(o, [10, 32], gamma=0.5),
         ),
     ],
 )
 def test_as_torch_schedules(
-    ours: Cosine | Linear | Step | Milestones,
+    ours: CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
     theirs: Callable[[torch.optim.Optimizer], LRScheduler],
 ) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
@@ -61,29 +70,33 @@ def test_as_torch_schedules(
 
 
 def test_warm_up_reaches_one_in_its_last_step_and_never_is_zero() -> None:
-    found = factors(Constant(warmup_steps=5))
+    found = factors(ConstantSchedule(warmup_steps=5))
     assert found[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
-    assert factors(Constant(warmup_fraction=0.25))[9] == 1.0
-    assert factors(Constant(warmup_fraction=0.25, warmup_steps=0)) == [1.0] * STEPS
+    assert factors(ConstantSchedule(warmup_fraction=0.25))[9] == 1.0
+    assert factors(ConstantSchedule(warmup_fraction=0.25, warmup_steps=0)) == [1.0] * STEPS
 
 
 def test_a_warm_up_may_be_given_in_epochs_and_steps_win() -> None:
-    assert factors(Cosine(warmup_epochs=1.5)) == factors(Cosine(warmup_steps=15))
-    assert factors(Cosine(warmup_epochs=1, warmup_fraction=0.5)) == factors(Cosine(warmup_steps=10))
-    both = Cosine(warmup_steps=3, warmup_epochs=2, warmup_fraction=0.5)
-    assert factors(both) == factors(Cosine(warmup_steps=3))
-    assert factors(Constant(warmup_fraction=0.25, warmup_epochs=0)) == [1.0] * STEPS
+    assert factors(CosineSchedule(warmup_epochs=1.5)) == factors(CosineSchedule(warmup_steps=15))
+    assert factors(CosineSchedule(warmup_epochs=1, warmup_fraction=0.5)) == factors(
+        CosineSchedule(warmup_steps=10)
+    )
+    both = CosineSchedule(warmup_steps=3, warmup_epochs=2, warmup_fraction=0.5)
+    assert factors(both) == factors(CosineSchedule(warmup_steps=3))
+    assert factors(ConstantSchedule(warmup_fraction=0.25, warmup_epochs=0)) == [1.0] * STEPS
 
 
 def test_what_follows_the_warm_up_runs_over_the_rest() -> None:
-    found = factors(Cosine(warmup_steps=10))
+    found = factors(CosineSchedule(warmup_steps=10))
     assert found[10] == 1.0
     assert found[25] == pytest.approx(0.5)
     assert found[39] == pytest.approx(0.5 * (1 + math.cos(math.pi * 29 / 30)))
 
 
 @given(
-    st.sampled_from([Constant, Cosine, Linear, Step, Milestones]),
+    st.sampled_from(
+        [ConstantSchedule, CosineSchedule, LinearSchedule, StepSchedule, MilestoneSchedule]
+    ),
     st.floats(0, 1),
     st.integers(1, 50),
     st.integers(1, 20),
@@ -98,7 +111,7 @@ def test_always_between_zero_and_one(kind, warmup: float, epochs: int, steps: in
 
 
 def test_milestones_are_fractions_of_the_whole_and_each_factor_counts_from_the_start() -> None:
-    published = Milestones(
+    published = MilestoneSchedule(
         fractions=(2750 / 3000, 2850 / 3000, 2950 / 3000), factors=(0.3, 0.1, 0.01)
     )
     rates = {epoch: factor(published, Clock(epoch, 7 * epoch, 3000, 7)) for epoch in range(3000)}
@@ -120,4 +133,4 @@ def test_milestones_are_fractions_of_the_whole_and_each_factor_counts_from_the_s
 def test_milestones_that_cannot_be_used(fractions, factors, message: str) -> None:
     schedule = {"type": "milestones", "fractions": fractions, "factors": factors}
     with pytest.raises(ConfigError, match=message):
-        checked({"recipe": "any", "goal": "val_loss", "schedule": schedule}, RunConfig)
+        validate({"recipe": "any", "goal": "val_loss", "schedule": schedule}, RunConfig)

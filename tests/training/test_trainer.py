@@ -22,13 +22,13 @@ from tunewright.errors import ConfigError, Diverged
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
-from tunewright.runs.record import Outcome, Request
+from tunewright.runs.record import EndRequest, Outcome
 from tunewright.search.prepare import run_part
 from tunewright.training.checkpoint import load_weights, read_best
 from tunewright.training.randomness import seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Batch, Clock, Loss, Setup
-from tunewright.training.trainer import Plan, train
+from tunewright.training.trainer import TrainingPlan, train
 
 CPU = torch.device("cpu")
 EVERY_EPOCH = "training.checkpoint_seconds=0"
@@ -50,14 +50,14 @@ class Run:
 
         def heard() -> None:
             if ask and read_progress(self.folder.progress)[-1].step == ask[1]:
-                self.folder.write_request(Request(ask[0], attempt))  # type: ignore[arg-type]
+                self.folder.write_request(EndRequest(ask[0], attempt))  # type: ignore[arg-type]
 
         reporter = Reporter(self.folder, attempt, heard)
         torch.set_num_threads(1)
         seed_all(self.config.seed)
         setup = replace(make_setup(self.config, CPU), **replaced)  # type: ignore[arg-type]
         self.setups.append(setup)
-        plan = Plan(self.config, *find_recipe("blobs").goal(self.config.goal))
+        plan = TrainingPlan(self.config, *find_recipe("blobs").goal(self.config.goal))
         try:
             return train(setup, plan, reporter, self.folder)
         finally:
@@ -381,7 +381,7 @@ def test_a_request_to_an_earlier_attempt_is_not_obeyed(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.folder.path.mkdir(exist_ok=True)
     attempt = run.folder.begin_attempt()
-    run.folder.write_request(Request("prune", attempt))
+    run.folder.write_request(EndRequest("prune", attempt))
     written = (run.folder.path / "request.json").read_text()
     attempt = run.folder.begin_attempt()
     (run.folder.path / "request.json").write_text(written)  # arrived late
@@ -397,7 +397,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path: Path) -> Non
 
 def test_a_goal_that_is_not_measured_is_named_with_what_is(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    plan = Plan(run.config, "val_acuracy", "max")
+    plan = TrainingPlan(run.config, "val_acuracy", "max")
     attempt = run.folder.begin_attempt()
     reporter = Reporter(run.folder, attempt)
     with pytest.raises(ConfigError, match=r"val_acuracy was not measured.*'val_accuracy'"):
@@ -440,7 +440,7 @@ def test_the_loss_is_computed_in_the_precision_of_the_run_and_backward_outside_o
     goal = find_recipe("blobs").goal(run.config.goal)
     reporter = Reporter(run.folder, run.folder.begin_attempt())
     setup = replace(make_setup(run.config, CPU), task=Watching())  # type: ignore[arg-type]
-    train(setup, Plan(run.config, *goal, precision=precision), reporter, run.folder)
+    train(setup, TrainingPlan(run.config, *goal, precision=precision), reporter, run.folder)
     reporter.close()
     assert seen
     assert set(seen) == {(low, False)}

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tunewright.contrastive.losses import LOSSES
-from tunewright.training.weight_average import WeightAverage, average_notices, warmed
+from tunewright.training.weight_average import WeightAverage, average_notices, warmed_up_decay
 
 
 @given(decay=st.floats(0, 0.99999), steps=st.integers(1, 5000))
 def test_less_than_the_inverse_of_the_steps_is_left_of_the_beginning(decay: float, steps: int):
     left = 1.0
     for n in range(steps):
-        left *= warmed(decay, n)
+        left *= warmed_up_decay(decay, n)
     assert left <= max(1.0 / (1 + steps), 1e-300)
-    assert warmed(decay, steps) <= decay
+    assert warmed_up_decay(decay, steps) <= decay
 
 
 @settings(max_examples=50)

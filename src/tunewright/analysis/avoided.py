@@ -9,7 +9,7 @@ ENOUGH = 3
 """Finished trials on either side, below which two medians say nothing."""
 
 
-def avoided(record: StudyRecord) -> list[dict[str, Any]]:
+def summarise_avoid_rules(record: StudyRecord) -> list[dict[str, Any]]:
     """For each rule that a trial is marked with: counts, and scores of these and the others.
 
     Scores are of trials that ran to their end, which pruning spares the better ones for.
@@ -24,20 +24,20 @@ def avoided(record: StudyRecord) -> list[dict[str, Any]]:
     return rows
 
 
-def compared(row: dict[str, Any], goal: str) -> str:
+def comparison_line(row: dict[str, Any], goal: str) -> str:
     """A row in words; empty where too few trials have ended to compare them."""
     cases, others = row["cases"], row["others"]
     if min(cases["finished"], others["finished"]) < ENOUGH:
         return ""
     return (
-        f"{row['name']}, advised against: {_ended(cases)}, with {goal} {_scores(cases)}; "
-        f"of the others {_ended(others)}, with {_scores(others)}"
+        f"{row['name']}, advised against: {_format_counts(cases)}, with {goal} {_scores(cases)}; "
+        f"of the others {_format_counts(others)}, with {_scores(others)}"
     )
 
 
-def counted(row: dict[str, Any]) -> str:
+def count_line(row: dict[str, Any]) -> str:
     """A row in words where it cannot be compared."""
-    return f"{row['name']}, advised against: {_ended(row['cases'])}"
+    return f"{row['name']}, advised against: {_format_counts(row['cases'])}"
 
 
 def _figures(trials: list[Trial], record: StudyRecord) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _figures(trials: list[Trial], record: StudyRecord) -> dict[str, Any]:
     }
 
 
-def _ended(figures: dict[str, Any]) -> str:
+def _format_counts(figures: dict[str, Any]) -> str:
     return f"{figures['finished']} of {figures['trials']} ran to their end"
 
 

@@ -2,22 +2,22 @@
 
 import math
 
-from tunewright.runs.record import StudyRecord, Trial, places
+from tunewright.runs.record import StudyRecord, Trial, rank_with_ties
 from tunewright.spaces.domain import canonical
 
 FEWEST = 11
 """Completed trials below which the best tenth, that PED-ANOVA looks at, is a single one."""
 
 
-def completed(record: StudyRecord) -> list[Trial]:
+def completed_trials(record: StudyRecord) -> list[Trial]:
     """The trials that are looked at: with a score, those that broke a constraint too."""
     return [t for t in record.of_state("done", "infeasible") if t.score is not None]
 
 
-def differing(record: StudyRecord) -> list[str]:
+def varying_parameters(record: StudyRecord) -> list[str]:
     """The parameters that can be judged: completed trials have them with several values."""
     values: dict[str, set[str]] = {}
-    for trial in completed(record):
+    for trial in completed_trials(record):
         for path, value in trial.parameters.items():
             values.setdefault(path, set()).add(canonical(value))
     endless = {canonical(math.inf), canonical(-math.inf), canonical(math.nan)}
@@ -31,8 +31,8 @@ def nothing_to_explain(record: StudyRecord) -> str:
     2023): there must be a best tenth that is not nearly all of them, and something to compare.
     """
     sign = record.goals[0].sign
-    scores = [trial.score for trial in completed(record) if trial.score is not None]
-    placed = sorted((place, score) for (place,), score in _placed(scores, sign))
+    scores = [trial.score for trial in completed_trials(record) if trial.score is not None]
+    placed = sorted((place, score) for (place,), score in _rank_scores(scores, sign))
     count = len(placed)
     if not count:
         return "no trial has completed with a finite score"
@@ -52,14 +52,14 @@ def nothing_to_explain(record: StudyRecord) -> str:
             f"{best} of {count} scores are {_text(worst)} or better: there is no best tenth to "
             "compare with all"
         )
-    if len(paths := differing(record)) < 2:
+    if len(paths := varying_parameters(record)) < 2:
         only = f"only {paths[0]} differs" if paths else "no parameter differs"
         return f"{only} between the completed trials: nothing to compare"
     return ""
 
 
-def _placed(scores: list[float], sign: float) -> list[tuple[tuple[int, ...], float]]:
-    return list(zip(places([(-sign * score,) for score in scores]), scores, strict=True))
+def _rank_scores(scores: list[float], sign: float) -> list[tuple[tuple[int, ...], float]]:
+    return list(zip(rank_with_ties([(-sign * score,) for score in scores]), scores, strict=True))
 
 
 def _text(score: float) -> str:

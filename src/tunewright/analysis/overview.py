@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunewright.analysis.avoided import avoided
-from tunewright.analysis.importances import completed, nothing_to_explain
+from tunewright.analysis.avoided import summarise_avoid_rules
+from tunewright.analysis.importances import completed_trials, nothing_to_explain
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
 ENOUGH = 50
@@ -34,8 +34,8 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
         "importances": dict(importances),
         "importance_notes": _caveats(record, importances),
         "failures": failures(record),
-        "good": [_tried(trial) for trial in record.trials if trial.good],
-        "avoided": avoided(record),
+        "good": [_good_row(trial) for trial in record.trials if trial.good],
+        "avoided": summarise_avoid_rules(record),
         "seconds": sum(trial.seconds or 0.0 for trial in own.trials),
         "epochs": sum(max(trial.curve, default=0) for trial in own.trials),
     }
@@ -78,7 +78,7 @@ def _row(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _tried(trial: Trial) -> dict[str, Any]:
+def _good_row(trial: Trial) -> dict[str, Any]:
     """What came of a good combination."""
     return {"name": trial.good, "trial": trial.number, "state": trial.state, "score": trial.score}
 
@@ -89,7 +89,7 @@ def _caveats(record: StudyRecord, importances: Mapping[str, float]) -> list[str]
         why = nothing_to_explain(record) or "the best tenth of the trials differs in no parameter"
         return [f"no importances: {why}"]
     notes = []
-    if (count := len(completed(record))) < ENOUGH:
+    if (count := len(completed_trials(record))) < ENOUGH:
         notes.append(
             f"{count} completed trials: importances are rough below {ENOUGH} "
             "(pruned trials do not count)"

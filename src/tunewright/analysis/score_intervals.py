@@ -55,7 +55,7 @@ def without_width(interval: Interval) -> bool:
     return interval[1] - interval[0] <= ROUNDING
 
 
-def unvaried(
+def wilson_without_spread(
     value: float,
     units: Iterable[int],
     *,
@@ -103,6 +103,6 @@ def wilson_notes(methods: Mapping[str, str]) -> list[str]:
     ]
 
 
-def paired(gain: Mapping[str, Any]) -> str:
+def describe_paired(gain: Mapping[str, Any]) -> str:
     """How the interval of a difference with a `method` is told."""
     return "paired, Wilson's" if gain.get("method") == "wilson" else "paired"

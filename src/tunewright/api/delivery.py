@@ -9,7 +9,7 @@ from tunewright.api.requests import RUNS
 from tunewright.errors import UsageError
 
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
-    from tunewright.deliver.classification.check import Checked
+    from tunewright.deliver.classification.check import CheckReport
     from tunewright.deliver.progress import Told
 
 
@@ -126,7 +126,7 @@ def check(
     benchmark: bool = False,
     runs_dir: Path | str = RUNS,
     told: "Told | None" = None,
-) -> "Checked":
+) -> "CheckReport":
     """Size, latency, parameters and input against limits; see `deliver.check.check`."""
     from tunewright.deliver.classification.check import check as check_limits
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import UsageError
-from tunewright.request import Files, Request, understand
+from tunewright.request import FileArguments, ParsedRequest, parse_request
 
 RUNS = Path("runs")
 NOT_TYPED = ("watch", "goal", "steps", "constraints")
 """Keywords for which the command line has no option, but an override or nothing."""
 
 
-def runs_of(request: Request, given: Path | str) -> Path:
+def runs_of(request: ParsedRequest, given: Path | str) -> Path:
     """The folder of all runs, which a guide's own flag may name."""
     if request.runs is not None and Path(given) != RUNS:
         raise UsageError(f"{request.runs} and --runs-dir {given}", expected="one folder of runs")
@@ -28,16 +28,16 @@ def request_of(
     config_name: str | None,
     space: Mapping[str, Any] | Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
-    otherwise: Callable[[], Files] | None = None,
-) -> Request:
+    otherwise: Callable[[], FileArguments] | None = None,
+) -> ParsedRequest:
     """The request that `command`, a function of this package, was called with.
 
-    Raises as `request.understand` does, with the keywords of `command` as what was expected.
+    Raises as `request.parse_request` does, with the keywords of `command` as what was expected.
     """
     parameters = inspect.signature(command).parameters.values()
     named = [p.name.rstrip("_").replace("_", "-") for p in parameters if p.kind is p.KEYWORD_ONLY]
     options = ["import" if name == "imports" else name for name in named]
-    return understand(
+    return parse_request(
         words,
         command=command.__name__.replace("_", "-"),
         options=[option for option in options if option not in NOT_TYPED],

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.api.requests import RUNS, request_of, runs_of
 from tunewright.errors import UsageError
-from tunewright.request import Files, Request, function_request
+from tunewright.request import FileArguments, ParsedRequest, function_request
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.recipes.function.call import Function
-    from tunewright.search.callbacks import Watch
-    from tunewright.search.plan import Plan
-    from tunewright.search.read_study import Looked
-    from tunewright.search.recovery.repair import Repaired
-    from tunewright.search.stages import Tuned
+    from tunewright.search.callbacks import StudyCallback
+    from tunewright.search.plan import StudyPlan
+    from tunewright.search.read_study import StudyView
+    from tunewright.search.recovery.repair import RepairReport
+    from tunewright.search.stages import TuneResult
     from tunewright.spaces.space import Space
 
 
@@ -38,8 +38,8 @@ def tune(
     config_dir: Path | str | None = None,
     config_name: str | None = None,
     runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Tuned":
+    watch: "StudyCallback | None" = None,
+) -> "TuneResult":
     """Search for the best configuration, then train it in full; the same call resumes.
 
     trials: in all, also after a resume. jobs: at once. seeds: runs a configuration, of which
@@ -113,8 +113,8 @@ def plan(
     config_dir: Path | str | None = None,
     config_name: str | None = None,
     runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Plan":
+    watch: "StudyCallback | None" = None,
+) -> "StudyPlan":
     """How many trials, how long, how much disk `tune` with the same words would take.
 
     Trains the first configuration for two epochs and stores nothing; see `search.plan.plan`.
@@ -171,11 +171,11 @@ def analyze(
     name: str | None = None,
     top: int = 10,
     runs_dir: Path | str = RUNS,
-) -> "Looked":
+) -> "StudyView":
     """What a study found; see `search.look.look`."""
-    from tunewright.search.read_study import look
+    from tunewright.search.read_study import read_study
 
-    return look(
+    return read_study(
         None if study is None else str(study),
         storage=storage,
         name=name,
@@ -213,7 +213,7 @@ def dashboard(
 
 def repair(
     study: Path | str | None = None, *, storage: str | None = None, runs_dir: Path | str = RUNS
-) -> "Repaired":
+) -> "RepairReport":
     """Make a study's database agree with its run folders; see `search.repair.repair`."""
     from tunewright.search.recovery.repair import repair as repair_study
 
@@ -234,8 +234,8 @@ def _study_request(
     settings: Mapping[str, Any],
     goal: str | Sequence[str] | None,
     steps: int | None,
-    otherwise: Callable[[], Files] | None = None,
-) -> Request:
+    otherwise: Callable[[], FileArguments] | None = None,
+) -> ParsedRequest:
     """Words or a function, with a space; UsageError for keywords that only the other one has."""
     settings = {**settings, "goal": goal}
     if words and callable(words[0]):
@@ -249,11 +249,13 @@ def _study_request(
     return request_of(command, words, *configs, space, settings, otherwise)
 
 
-def _files_of(study: str | None, space: Mapping[str, Any] | Path | str | None, runs: Path) -> Files:
+def _files_of(
+    study: str | None, space: Mapping[str, Any] | Path | str | None, runs: Path
+) -> FileArguments:
     """The configuration and the space of a study, as if they had been typed."""
     if study is None:
-        return Files()
+        return FileArguments()
     from tunewright.search.transfer.sources import files_of
 
     trees, reserved = files_of(study, runs)
-    return Files(trees if space is None else trees[:1], reserved)
+    return FileArguments(trees if space is None else trees[:1], reserved)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.api.delivery import telling
 from tunewright.api.requests import RUNS, path_of, request_of, runs_of
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.errors import UsageError
-from tunewright.request import resuming, understand
+from tunewright.request import parse_request, resuming
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.deliver.progress import Told
-    from tunewright.deliver.replay import Replayed
+    from tunewright.deliver.replay import ReplayedRun
     from tunewright.runs.folder import RunFolder
-    from tunewright.search.callbacks import Watch
-    from tunewright.search.training_run import Trained
+    from tunewright.search.callbacks import StudyCallback
+    from tunewright.search.training_run import TrainResult
 
 
 def train(
@@ -26,8 +26,8 @@ def train(
     config_dir: Path | str | None = None,
     config_name: str | None = None,
     runs_dir: Path | str = RUNS,
-    watch: "Watch | None" = None,
-) -> "Trained":
+    watch: "StudyCallback | None" = None,
+) -> "TrainResult":
     """Train one configuration in full, by one seed or several; the same call resumes.
 
     resume: a run that was stopped, by its folder or its name; it goes on with the configuration
@@ -39,7 +39,7 @@ def train(
                 f"--resume {resume} with another option that names a run or a configuration",
                 expected="the run alone, which has both",
             )
-        return _resumed(Path(resume), words, Path(runs_dir), watch)
+        return _resume(Path(resume), words, Path(runs_dir), watch)
     from tunewright.search.stages import train as train_stage
 
     request = request_of(train, words, config, config_dir, config_name)
@@ -72,7 +72,7 @@ def show(
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
     config_name: str | None = None,
-) -> Composed:
+) -> Composition:
     """The composed configuration, and where each value came from."""
     return request_of(show, words, config, config_dir, config_name).composed
 
@@ -120,8 +120,8 @@ def replay(
     *options: str,
     to: str = "mlflow",
     runs_dir: Path | str = RUNS,
-    told: "Callable[[Replayed], None] | None" = None,
-) -> "list[Replayed]":
+    told: "Callable[[ReplayedRun], None] | None" = None,
+) -> "list[ReplayedRun]":
     """Push a stored run, or all runs of a study, to a tracker; twice is the same as once.
 
     options: the tracker's own, as `key=value`. told: called after each run.
@@ -145,10 +145,12 @@ def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[
     return list_models(wanted, classes=classes, limit=limit)
 
 
-def _resumed(run: Path, words: tuple[str, ...], runs: Path, watch: "Watch | None") -> "Trained":
+def _resume(
+    run: Path, words: tuple[str, ...], runs: Path, watch: "StudyCallback | None"
+) -> "TrainResult":
     from tunewright.search.resume import resume, stopped_run
 
     folder = stopped_run(run, runs)
-    before = understand((), command="train", config=folder.config)
+    before = parse_request((), command="train", config=folder.config)
     wanted = resuming(words, folder.config)
     return resume(before.recipe, wanted.composed, folder, before=before.composed.tree, watch=watch)

@@ -18,7 +18,7 @@ FILE = "classes.json"
 
 
 @dataclass(frozen=True)
-class KnownClasses:
+class ClassIndex:
     """As `ImageTable` has them: classes as written, their training counts, names, category ids.
 
     data_dir: where the pictures lay, absolute, so that a run can be used from any directory;
@@ -32,7 +32,7 @@ class KnownClasses:
     data_dir: str | None = None
 
     @classmethod
-    def of(cls, sets: ImageSets, data_dir: str | None) -> "KnownClasses":
+    def of(cls, sets: ImageSets, data_dir: str | None) -> "ClassIndex":
         """Those of the training set. data_dir: as it was configured."""
         table = sets.train
         return cls(
@@ -56,20 +56,20 @@ class KnownClasses:
 
 def known_classes(
     folder: RunFolder, sets: Callable[[], ImageSets], data_dir: str | None
-) -> KnownClasses:
+) -> ClassIndex:
     """The classes of a run: from its folder, else from its sets, which are then written there.
 
     sets: opens them; raises DataError where the data is gone. data_dir: as it is configured.
     """
     stored = read_classes(folder)
     if stored is None:
-        stored = KnownClasses.of(sets(), data_dir)
+        stored = ClassIndex.of(sets(), data_dir)
         with contextlib.suppress(NotWritten):  # a folder that may only be read stays as it is
             write_classes(folder, stored)
     return stored
 
 
-def read_classes(folder: RunFolder) -> KnownClasses | None:
+def read_classes(folder: RunFolder) -> ClassIndex | None:
     """What the folder says; None when it says nothing. DataError for what is not whole."""
     stored = read_json(folder.path / FILE)
     if stored is None:
@@ -86,15 +86,15 @@ def read_classes(folder: RunFolder) -> KnownClasses | None:
             remedy="Delete it where the training data is: it is then written again.",
         ) from None
     names, ids = stored.get("names", {}), stored.get("category_ids", {})
-    return KnownClasses(classes, counts, names, ids, stored.get("data_dir"))
+    return ClassIndex(classes, counts, names, ids, stored.get("data_dir"))
 
 
-def write_classes(folder: RunFolder, known: KnownClasses) -> None:
+def write_classes(folder: RunFolder, known: ClassIndex) -> None:
     """Keep the classes in the folder."""
     write_json(folder.path / FILE, known.as_json())
 
 
-def data_dir_of(known: KnownClasses, configured: str | None) -> str | None:
+def data_dir_of(known: ClassIndex, configured: str | None) -> str | None:
     """Where the pictures of a run are, from any directory: as configured, else where they lay."""
     relative = configured is not None and not Path(configured).expanduser().is_absolute()
     return known.data_dir if relative and known.data_dir is not None else configured

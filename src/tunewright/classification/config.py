@@ -3,11 +3,11 @@
 from abc import abstractmethod
 from pathlib import Path
 
-from tunewright.classification.losses.config import CrossEntropy, Loss
-from tunewright.classification.models.config import FineTune, ImageModel
-from tunewright.config.schema import Cosine, Goals, RunConfig, Schedule
-from tunewright.images.augment.config import Augmentation, Mixing, NoAugmentation
-from tunewright.images.dataset.config import ImagesData
+from tunewright.classification.losses.config import CrossEntropyConfig, Loss
+from tunewright.classification.models.config import FineTuneConfig, ImageModelConfig
+from tunewright.config.schema import CosineSchedule, Goals, RunConfig, Schedule
+from tunewright.images.augment.config import Augmentation, MixingConfig, NoAugmentation
+from tunewright.images.dataset.config import ImagesConfig
 
 
 class ClassifyConfig(RunConfig):
@@ -17,13 +17,13 @@ class ClassifyConfig(RunConfig):
     """
 
     goal: Goals = "val_accuracy"
-    data: ImagesData = ImagesData()
-    model: ImageModel = ImageModel()
-    loss: Loss = CrossEntropy()
+    data: ImagesConfig = ImagesConfig()
+    model: ImageModelConfig = ImageModelConfig()
+    loss: Loss = CrossEntropyConfig()
     augmentation: Augmentation = NoAugmentation()
-    mixing: Mixing = Mixing()
-    finetune: FineTune = FineTune()
-    schedule: Schedule = Cosine()
+    mixing: MixingConfig = MixingConfig()
+    finetune: FineTuneConfig = FineTuneConfig()
+    schedule: Schedule = CosineSchedule()
 
     @staticmethod
     @abstractmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 from tunewright.classification.config import ClassifyConfig
 from tunewright.classification.evaluation.class_frequencies import shift_notices
 from tunewright.classification.losses.config import check_loss, loss_notices
-from tunewright.classification.metrics.class_groups import unmeasured
+from tunewright.classification.metrics.class_groups import missing_metrics
 from tunewright.classification.models.config import check_model
 from tunewright.classification.models.pretrained import check_weights
 from tunewright.classification.models.timm_query import input_size
@@ -81,7 +81,7 @@ def check(config: RunConfig) -> list[str]:
 
 def _check_goals(config: ClassifyConfig, found: ImageSets) -> None:
     """Refuse a goal that the validation set cannot measure."""
-    missing = unmeasured(found.class_counts, found.valid.counts)
+    missing = missing_metrics(found.class_counts, found.valid.counts)
     for goal in config.goals:
         metric = goal.partition(":")[0].removeprefix("val_")
         if metric in missing:

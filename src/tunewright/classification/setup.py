@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tunewright.classification.classes_file import FILE, KnownClasses
+from tunewright.classification.classes_file import FILE, ClassIndex
 from tunewright.classification.config import ClassifyConfig
 from tunewright.classification.data_checks import open_sets
 from tunewright.classification.losses.config import classifier_scale
@@ -20,7 +20,7 @@ from tunewright.config.section import Section
 from tunewright.images.augment.augment import make_augment
 from tunewright.images.augment.mixup import make_mix
 from tunewright.images.image_table import ImageTable
-from tunewright.images.loading.batches import IMAGENET, ImageBatches, Normalisation, mapped
+from tunewright.images.loading.batches import IMAGENET, ImageBatches, Normalisation, map_store
 from tunewright.images.loading.placement import choose
 from tunewright.images.loading.store import Store, build_store
 from tunewright.images.loading.streaming import StreamedBatches
@@ -68,7 +68,7 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         pictures.in_order(sets.test) if sets.test is not None else None,
         notices=tuple(said),
         chosen={"data.store": pictures.kept},
-        keeps={FILE: KnownClasses.of(sets, config.data.dir).as_json()},
+        keeps={FILE: ClassIndex.of(sets, config.data.dir).as_json()},
         calibrate=True,
     )
 
@@ -138,7 +138,7 @@ class Pictures:
             skip_bad = self.config.data.skip_bad
             store = build_store(table, self.size, progress=progress, skip_bad=skip_bad)
         found = ImageBatches(
-            _mapped(store),
+            _map_store(store),
             torch.from_numpy(table.labels),
             rows_of=torch.from_numpy(store.rows_of),
             **options,
@@ -148,10 +148,10 @@ class Pictures:
         return found.resident(self.device, int(free_device_bytes(self.device) * RESIDENT_SHARE))
 
 
-def _mapped(store: Store) -> Tensor:
+def _map_store(store: Store) -> Tensor:
     """The pictures of a store [rows, 3, size, size]: one tensor for all trials of a worker."""
     if (known := _TENSORS.get(store.file)) is None:
-        known = _TENSORS[store.file] = mapped(store)
+        known = _TENSORS[store.file] = map_store(store)
     return known
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tunewright.classification.losses.config import METRICS
 from tunewright.classification.losses.losses import ClassLoss
 from tunewright.classification.metrics.metrics import ClassMetrics
-from tunewright.classification.models.config import FineTune
+from tunewright.classification.models.config import FineTuneConfig
 from tunewright.classification.models.param_groups import freeze, groups
 from tunewright.images.loading.batches import ImageBatch
 from tunewright.training.task import Arrays, Clock, Group, Loss, Task
@@ -23,7 +23,7 @@ class ClassifyTask(Task):
 
     metrics_directions: Mapping[str, Literal["max", "min"]] = METRICS
 
-    def __init__(self, criterion: ClassLoss, class_counts: Tensor, tuning: FineTune) -> None:
+    def __init__(self, criterion: ClassLoss, class_counts: Tensor, tuning: FineTuneConfig) -> None:
         self.criterion, self.class_counts, self.tuning = criterion, class_counts, tuning
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> Loss:

@@ -73,12 +73,12 @@ def verbose_logs(verbose: bool) -> None:
     """Let libraries say more with --verbose."""
     import logging
 
-    class Shown(logging.Handler):
+    class StderrHandler(logging.Handler):
         """Writes to whatever standard error is by then: above a live region, if there is one."""
 
         def emit(self, record: logging.LogRecord) -> None:
             print(self.format(record), file=sys.stderr)
 
-    shown = Shown()
+    shown = StderrHandler()
     shown.setFormatter(logging.Formatter("%(levelname)s:%(name)s:%(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[shown])

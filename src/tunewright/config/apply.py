@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.config.leaves import kind_at, without_foreign_keys
-from tunewright.config.tree import Tree, copied, drop, get, put
+from tunewright.config.tree import Tree, copy_tree, drop, get, set_leaf
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -21,15 +21,15 @@ def with_values(
     the old kind had by default, or the new kind does not have, gives way to the new defaults.
     Raises ConfigError for what does not fit.
     """
-    changed = copied(tree)
+    changed = copy_tree(tree)
     for path, value in values.items():
         section, _, last = path.rpartition(".")
         if last == "type" and value != get(tree, path):
             _drop_defaults(changed, section, schema)
     for path, value in values.items():
-        put(changed, path, value)
+        set_leaf(changed, path, value)
     kept, _ = without_foreign_keys(changed, schema)
-    config = checked(kept, schema)
+    config = validate(kept, schema)
     return config.model_dump(mode="json"), config
 
 

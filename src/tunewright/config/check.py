@@ -14,7 +14,7 @@ from tunewright.errors import ConfigError, did_you_mean
 C = TypeVar("C", bound=BaseModel)
 
 
-def checked(
+def validate(
     tree: Mapping[str, Any],
     schema: type[C],
     sources: Mapping[str, Source] | None = None,
@@ -68,7 +68,7 @@ def _problem(item: Any, around: _Around) -> ConfigError:
     else:
         expected = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         remedy = ""
-    came = f"{path} = {_shown(value)}"
+    came = f"{path} = {_format_value(value)}"
     return ConfigError(came, expected=expected, where=around.where(path), remedy=remedy)
 
 
@@ -77,7 +77,7 @@ def _unknown(path: str, around: _Around) -> ConfigError:
     if path in known:
         section, kinds = next(iter(known[path].kinds.items()))
         return ConfigError(
-            f"{path} = {_shown(get(around.tree, path))}",
+            f"{path} = {_format_value(get(around.tree, path))}",
             expected=f"{section}.type to be {' or '.join(kinds)}, since no other kind has this "
             f"key (it is {get(around.tree, section + '.type')})",
             where=where,
@@ -120,7 +120,7 @@ def _path(location: Sequence[int | str], schema: type[BaseModel]) -> str:
     return ".".join(keys)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):

@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.config.layers import (
     Configurable,
     Layer,
@@ -33,14 +33,14 @@ from tunewright.config.layers import (
     in_our_spelling,
     laid_over,
     part_of_file,
-    translated,
+    translate,
 )
 from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
 from tunewright.config.quoting import in_quotes
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, overlaid, source_of, sources_in
-from tunewright.config.tree import Tree, at, flatten, get, merged, put
-from tunewright.config.typed import Typed, given_way, held_in_stages, unchanged
+from tunewright.config.tree import Tree, at, flatten, get, merge, set_leaf
+from tunewright.config.typed import TypedSources, drop_outweighed, drop_overridden, unchanged_paths
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.stamp import Stamp, file_stamp
@@ -49,7 +49,7 @@ SHARED = Path(__file__).parent / "conf"
 
 
 @dataclass(frozen=True)
-class Composed:
+class Composition:
     """A checked configuration, its tree, and where each leaf came from."""
 
     config: RunConfig
@@ -74,7 +74,7 @@ def compose(
     config_dir: Path | None = None,
     config_name: str | None = None,
     reserving: bool = False,
-) -> Composed:
+) -> Composition:
     """The configuration of `recipe`.
 
     layers: files laid over the groups in turn, complete or partial. config_dir: the user's folder
@@ -101,27 +101,27 @@ def compose(
     tree, sources = in_our_spelling(*found, recipe)
     as_left: set[str] = set()
     for part in parts:
-        as_left = as_left.difference(part.sources).union(unchanged(part, tree, recipe.config))
-        tree, sources = laid_over(*given_way(tree, sources, part), part)
+        as_left = as_left.difference(part.sources).union(unchanged_paths(part, tree, recipe.config))
+        tree, sources = laid_over(*drop_overridden(tree, sources, part), part)
     paths = {path for part in typed for path in part.sources}
     kinds = {f"{group}.type" for group in chosen} & leaves(recipe.config).keys()
-    users = Typed(
+    users = TypedSources(
         (recipe.conf, *recipe.groups, SHARED),
         frozenset(layer.file for layer in layers if layer.stored),
         frozenset(as_left),
     )
-    return _finished(tree, sources, recipe, frozenset(paths | kinds), reserving, users)
+    return _finish(tree, sources, recipe, frozenset(paths | kinds), reserving, users)
 
 
-def _finished(
+def _finish(
     tree: Tree,
     sources: Mapping[str, Source],
     recipe: Configurable,
     typed: frozenset[str],
     reserving: bool,
-    users: Typed,
-) -> Composed:
-    tree, outweighed = held_in_stages(_resolved(tree), sources, users)
+    users: TypedSources,
+) -> Composition:
+    tree, outweighed = drop_outweighed(_resolve(tree), sources, users)
     tree = with_kinds(tree, recipe.config)
     kept, foreign = without_foreign_keys(tree, recipe.config)
     notices, reserved = [], {}
@@ -131,19 +131,21 @@ def _finished(
             reserved[path] = get(tree, path)
             continue
         if path in typed:
-            put(kept, path, get(tree, path))  # typed on purpose: let the check refuse it
+            set_leaf(kept, path, get(tree, path))  # typed on purpose: let the check refuse it
             continue
         if source_of(sources, f"{section}.type").override is None:
             notices.append(
                 f"{path} (set in {source_of(sources, path)}) is ignored: only {owners} has it, "
                 f"and {section}.type is {get(tree, section + '.type')}"
             )
-    config = checked(kept, recipe.config, sources, recipe.aliases)
+    config = validate(kept, recipe.config, sources, recipe.aliases)
     complete = config.model_dump(mode="json")
     for stage in complete["stages"]:
         _check_stage(stage, complete, sources, recipe)
     written = {path: source for path, source in sources.items() if users.in_file(source)}
-    return Composed(config, complete, sources, tuple(notices), typed, reserved, written, outweighed)
+    return Composition(
+        config, complete, sources, tuple(notices), typed, reserved, written, outweighed
+    )
 
 
 def _check_stage(
@@ -152,13 +154,13 @@ def _check_stage(
     """What a stage replaces must fit as well; a misspelt key stops here, not after the search."""
     prefix = f"stages.{stage}."
     placed = {p.removeprefix(prefix): s for p, s in sources.items() if p.startswith(prefix)}
-    replaced, _ = without_foreign_keys(merged(tree, tree["stages"][stage]), recipe.config)
-    checked(replaced, recipe.config, {**sources, **placed}, recipe.aliases)
+    replaced, _ = without_foreign_keys(merge(tree, tree["stages"][stage]), recipe.config)
+    validate(replaced, recipe.config, {**sources, **placed}, recipe.aliases)
 
 
 def _part_of_override(override: Override, recipe: Configurable) -> Part:
     value = None if override.is_delete() else _plain(override)
-    tree = translated({override.key_or_group: value}, recipe)
+    tree = translate({override.key_or_group: value}, recipe)
     sources = dict.fromkeys(flatten(tree), Source(override=override.input_line))
     return Part(tree, sources, takes_out=override.is_delete())
 
@@ -169,7 +171,7 @@ def _sorted_overrides(
     """Overrides that choose a group's file, by group; and those that set a value."""
     groups: dict[str, str] = {}
     values: list[Part] = []
-    for override in map(_parsed, overrides):
+    for override in map(_parse_override, overrides):
         if override.is_sweep_override():
             raise UsageError(
                 f"override {override.input_line!r} lists several values",
@@ -179,7 +181,7 @@ def _sorted_overrides(
         name = override.key_or_group
         if not isinstance(override.value(), dict) and name in recipe.group_names:
             name = recipe.group_names[name]
-            override = _parsed(f"{name}={override.value()}")
+            override = _parse_override(f"{name}={override.value()}")
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
         if chooses and any((folder / name).is_dir() for folder in folders):
             _check_option(override, folders)
@@ -189,7 +191,7 @@ def _sorted_overrides(
     return groups, values
 
 
-def _parsed(text: str) -> Override:
+def _parse_override(text: str) -> Override:
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
@@ -243,11 +245,11 @@ def _composed_once(
 ) -> tuple[Tree, Mapping[str, Source]]:
     """Hydra takes a tenth of a second, so what it made of a recipe's own files is kept."""
     files = [file for folder in folders for file in folder.rglob("*.yaml")]
-    return _kept(name, groups, folders, tuple((f, file_stamp(f)) for f in files))
+    return _compose_cached(name, groups, folders, tuple((f, file_stamp(f)) for f in files))
 
 
 @cache
-def _kept(
+def _compose_cached(
     name: str,
     groups: tuple[str, ...],
     folders: tuple[Path, ...],
@@ -302,7 +304,7 @@ def _composed_groups(
     container = OmegaConf.to_container(config, resolve=False)
     tree = {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
     for content, placed in users:
-        tree, sources = merged(tree, content), overlaid(sources, placed)
+        tree, sources = merge(tree, content), overlaid(sources, placed)
     return tree, sources
 
 
@@ -320,7 +322,7 @@ def _hydra_with(top: Path) -> Iterator[None]:
             yield
 
 
-def _resolved(tree: Tree) -> Tree:
+def _resolve(tree: Tree) -> Tree:
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
     except OmegaConfBaseException as error:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from tunewright.config import optuna_names
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, overlaid, sources_in
-from tunewright.config.tree import Tree, copied, drop, flatten, get, merged, put
+from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, merge, set_leaf
 from tunewright.errors import ConfigError, did_you_mean
 
 
@@ -77,7 +77,7 @@ class Part(NamedTuple):
 
 def part_of_file(layer: Layer, chosen: Mapping[str, str], recipe: Configurable) -> Part:
     """A file's settings, but for the groups typed by hand: those outweigh it."""
-    tree = translated(layer.tree, recipe)
+    tree = translate(layer.tree, recipe)
     for group in chosen.keys() - {"data"}:  # a data group says more than where the data lie
         drop(tree, group)
     sources = {_own(path, recipe): s for path, s in sources_in(layer.file, layer.tree).items()}
@@ -92,8 +92,8 @@ def laid_over(
     Raises ConfigError for a path to take out that is not there.
     """
     if not part.takes_out:
-        return merged(tree, part.tree), overlaid(sources, part.sources)
-    left = copied(tree)
+        return merge(tree, part.tree), overlaid(sources, part.sources)
+    left = copy_tree(tree)
     for path, source in part.sources.items():
         if get(tree, path, left) is left:
             raise ConfigError(
@@ -116,20 +116,20 @@ def in_our_spelling(
     """
     flat = flatten(tree)
     foreign = {path: _own(path, recipe) for path in flat if _own(path, recipe) != path}
-    ours, theirs = copied(tree), {path: flat[path] for path in foreign}
+    ours, theirs = copy_tree(tree), {path: flat[path] for path in foreign}
     for path in foreign:
         drop(ours, path)
     placed = {own: sources[path] for path, own in foreign.items() if path in sources}
     left = {path: source for path, source in sources.items() if path not in foreign}
-    return laid_over(translated(ours, recipe), left, Part(translated(theirs, recipe), placed))
+    return laid_over(translate(ours, recipe), left, Part(translate(theirs, recipe), placed))
 
 
-def translated(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
+def translate(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
     """A tree with foreign keys and values replaced by ours."""
     flat = {_own(path, recipe): value for path, value in flatten(tree).items()}
     result: Tree = {}
     for path, value in flat.items():
-        put(result, path, _word(path, value, recipe))
+        set_leaf(result, path, _word(path, value, recipe))
     return result
 
 

@@ -43,12 +43,12 @@ class OpenSection(BaseModel):
 def open_section(paths: Iterable[str]) -> type[OpenSection]:
     """An open section in which these paths are leaves, of any type and without a default."""
 
-    class Named(OpenSection):
+    class UserKeys(OpenSection):
         """Keys that one user chose."""
 
         named: ClassVar[tuple[str, ...]] = tuple(paths)
 
-    return Named
+    return UserKeys
 
 
 def kinds_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
@@ -126,10 +126,10 @@ def _walk(
         elif path not in found:
             found[path] = Leaf(path, field.get_default(call_default_factory=True), dict(kinds))
         elif name != "type":
-            found[path] = _shared(found[path], kinds)
+            found[path] = _share_kinds(found[path], kinds)
 
 
-def _shared(leaf: Leaf, kinds: Mapping[str, tuple[str, ...]]) -> Leaf:
+def _share_kinds(leaf: Leaf, kinds: Mapping[str, tuple[str, ...]]) -> Leaf:
     joined = {
         section: (*names, *(k for k in kinds.get(section, ()) if k not in names))
         for section, names in leaf.kinds.items()

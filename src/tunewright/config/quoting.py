@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 
-def quoted(value: Any) -> str:
+def quote_override(value: Any) -> str:
     """What stands behind the `=` of an override for exactly this value, without interpolations."""
     if value is None:
         return "null"
@@ -13,7 +13,7 @@ def quoted(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(quoted, value))}]"
+        return f"[{','.join(map(quote_override, value))}]"
     return in_quotes(re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", str(value)))
 
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from tunewright.config.section import Count, Fraction, NotNegative, Positive, Section, distinct
-from tunewright.config.study_schema import Study
+from tunewright.config.study_schema import StudyConfig
 
 OF_STUDIES = ("study", "space", "executor", "stages")
 """Sections that only a study reads."""
 
 
-class AdamW(Section):
+class AdamWConfig(Section):
     """Loshchilov & Hutter 2019; decay spares biases, norms and learnable scalars."""
 
     type: Literal["adamw"] = "adamw"
@@ -26,7 +26,7 @@ class AdamW(Section):
     eps: Positive = 1e-8
 
 
-class Sgd(Section):
+class SgdConfig(Section):
     """Stochastic gradient descent with (Nesterov) momentum."""
 
     type: Literal["sgd"] = "sgd"
@@ -36,10 +36,10 @@ class Sgd(Section):
     nesterov: bool = True
 
 
-Optim = Annotated[AdamW | Sgd, Field(discriminator="type")]
+Optim = Annotated[AdamWConfig | SgdConfig, Field(discriminator="type")]
 
 
-class Warmup(Section):
+class WarmupConfig(Section):
     """Linear warm-up from zero, over so many steps, else epochs, else a fraction of all steps."""
 
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
@@ -47,27 +47,27 @@ class Warmup(Section):
     warmup_fraction: Fraction = 0.0
 
 
-class Constant(Warmup):
+class ConstantSchedule(WarmupConfig):
     """The learning rate stays as it is after the warm-up."""
 
     type: Literal["constant"] = "constant"
 
 
-class Cosine(Warmup):
+class CosineSchedule(WarmupConfig):
     """Half a cosine down to `final_fraction` of the learning rate."""
 
     type: Literal["cosine"] = "cosine"
     final_fraction: Fraction = 0.0
 
 
-class Linear(Warmup):
+class LinearSchedule(WarmupConfig):
     """A straight line down to `final_fraction` of the learning rate."""
 
     type: Literal["linear"] = "linear"
     final_fraction: Fraction = 0.0
 
 
-class Step(Warmup):
+class StepSchedule(WarmupConfig):
     """Multiplied by `decay` after every `every_fraction` of the training."""
 
     type: Literal["step"] = "step"
@@ -81,7 +81,7 @@ def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
     return fractions
 
 
-class Milestones(Warmup):
+class MilestoneSchedule(WarmupConfig):
     """Multiplied by each of `factors` from that fraction of the training on; by 1 before.
 
     factors: of the full learning rate, not of the one before.
@@ -103,10 +103,13 @@ class Milestones(Warmup):
         return self
 
 
-Schedule = Annotated[Constant | Cosine | Linear | Step | Milestones, Field(discriminator="type")]
+Schedule = Annotated[
+    ConstantSchedule | CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
+    Field(discriminator="type"),
+]
 
 
-class Training(Section):
+class TrainingConfig(Section):
     """How long and how to train; the same for every recipe.
 
     batch_size: rows a step, all micro-batches together. accumulate: micro-batches a step.
@@ -136,7 +139,7 @@ class Training(Section):
     latency: bool = False
 
 
-class Space(Section):
+class SpaceConfig(Section):
     """What is done about the rules of a search space.
 
     avoid: whether combinations that it advises against are tried and marked, or left out.
@@ -145,7 +148,7 @@ class Space(Section):
     avoid: Literal["warn", "forbid"] = "warn"
 
 
-class Executor(Section):
+class ExecutorConfig(Section):
     """Where trials run. isolation: warm workers that live across trials, or one a trial.
 
     threads: CPU threads a worker (null = its share of the cores). retries: how often a trial
@@ -163,25 +166,25 @@ class Executor(Section):
     memory_gib: Positive | None = None
 
 
-class Stages(Section):
+class StagesConfig(Section):
     """What a stage replaces in the configuration: nested like the configuration itself."""
 
     explore: dict[str, Any] = Field(default_factory=dict)
     final: dict[str, Any] = Field(default_factory=dict)
 
 
-class TensorBoard(Section):
+class TensorBoardConfig(Section):
     """Event files in the run folders: `tensorboard --logdir runs`."""
 
 
-class MLflow(Section):
+class MLflowConfig(Section):
     """uri: null is `mlflow.db` in the folder of all runs. experiment: null is the study."""
 
     uri: str | None = None
     experiment: str | None = None
 
 
-class WandB(Section):
+class WandbConfig(Section):
     """Weights & Biases; offline, it stays in the run folders until `wandb sync` is typed."""
 
     mode: Literal["offline", "online"] = "offline"
@@ -189,15 +192,15 @@ class WandB(Section):
     entity: str | None = None
 
 
-class Trackers(Section):
+class TrackersConfig(Section):
     """Copies of each run for other tools; `{}` takes one with its defaults, null leaves it out.
 
     The run folder is complete without any of them.
     """
 
-    tensorboard: TensorBoard | None = None
-    mlflow: MLflow | None = None
-    wandb: WandB | None = None
+    tensorboard: TensorBoardConfig | None = None
+    mlflow: MLflowConfig | None = None
+    wandb: WandbConfig | None = None
 
     @property
     def names(self) -> list[str]:
@@ -232,14 +235,14 @@ class RunConfig(Section):
     goal: Goals
     seed: int = 42
     seeds: Annotated[tuple[int, ...], Field(strict=False), AfterValidator(distinct)] = ()
-    optim: Optim = AdamW()
-    schedule: Schedule = Constant()
-    training: Training = Training()
-    study: Study = Study()
-    space: Space = Space()
-    executor: Executor = Executor()
-    stages: Stages = Stages()
-    trackers: Trackers = Trackers()
+    optim: Optim = AdamWConfig()
+    schedule: Schedule = ConstantSchedule()
+    training: TrainingConfig = TrainingConfig()
+    study: StudyConfig = StudyConfig()
+    space: SpaceConfig = SpaceConfig()
+    executor: ExecutorConfig = ExecutorConfig()
+    stages: StagesConfig = StagesConfig()
+    trackers: TrackersConfig = TrackersConfig()
 
     @property
     def goals(self) -> tuple[str, ...]:

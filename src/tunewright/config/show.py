@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.config.sources import source_of
 from tunewright.runs.atomic import dump_yaml
 
 
-def shown(composed: Composed) -> Iterator[tuple[str, str]]:
+def yaml_lines(composed: Composition) -> Iterator[tuple[str, str]]:
     """Pairs of a YAML line and its source; branches have an empty source."""
     yield from _lines(composed.tree, "", 0, composed)
 
 
 def _lines(
-    tree: Mapping[str, Any], prefix: str, depth: int, composed: Composed
+    tree: Mapping[str, Any], prefix: str, depth: int, composed: Composition
 ) -> Iterator[tuple[str, str]]:
     indent = "  " * depth
     for key, value in sorted(tree.items(), key=lambda item: item[0] != "type"):

@@ -8,48 +8,51 @@ from tunewright.config.section import Count, NotNegative, Positive, Section, dis
 from tunewright.runs.quantities import seconds_of
 
 
-class Tpe(Section):
+class TpeConfig(Section):
     """Tree-structured Parzen estimator, multivariate, grouped by branch (Watanabe 2023)."""
 
     type: Literal["tpe"] = "tpe"
     startup_trials: Count = 10
 
 
-class Random(Section):
+class RandomConfig(Section):
     """Independent uniform draws."""
 
     type: Literal["random"] = "random"
 
 
-class Grid(Section):
+class GridConfig(Section):
     """Every point of a finite space, in order, each once."""
 
     type: Literal["grid"] = "grid"
 
 
-class QuasiRandom(Section):
+class QuasiRandomConfig(Section):
     """A scrambled Sobol sequence (Owen 1998), which fills the space more evenly than chance."""
 
     type: Literal["quasi_random"] = "quasi_random"
 
 
-class Gp(Section):
+class GpConfig(Section):
     """Gaussian process with log expected improvement; learns from trials that were not stopped."""
 
     type: Literal["gp"] = "gp"
     startup_trials: Count = 10
 
 
-class CmaEs(Section):
+class CmaEsConfig(Section):
     """Covariance matrix adaptation (Hansen 2016), for two or more numbers without conditions."""
 
     type: Literal["cma_es"] = "cma_es"
 
 
-Sampler = Annotated[Tpe | Random | Grid | QuasiRandom | Gp | CmaEs, Field(discriminator="type")]
+Sampler = Annotated[
+    TpeConfig | RandomConfig | GridConfig | QuasiRandomConfig | GpConfig | CmaEsConfig,
+    Field(discriminator="type"),
+]
 
 
-class Asha(Section):
+class AshaConfig(Section):
     """Asynchronous successive halving (Li et al. 2020), rungs counted in epochs completed.
 
     The rungs are `min_resource * reduction_factor ** (k + min_early_stopping_rate)`.
@@ -61,7 +64,7 @@ class Asha(Section):
     min_early_stopping_rate: Annotated[int, Field(ge=0)] = 0
 
 
-class Hyperband(Section):
+class HyperbandConfig(Section):
     """Brackets of successive halving that start later and later (Li et al. 2018).
 
     The brackets are `asha` with `min_early_stopping_rate` 0, 1, ..., as many as fit.
@@ -72,7 +75,7 @@ class Hyperband(Section):
     reduction_factor: Annotated[int, Field(ge=2)] = 3
 
 
-class Median(Section):
+class MedianConfig(Section):
     """Stop what is worse, at its best, than the median of finished trials at the same epoch.
 
     startup_trials: trials that must have run to their end before. warmup_steps: epochs
@@ -85,7 +88,7 @@ class Median(Section):
     interval_steps: Count = 1
 
 
-class Percentile(Section):
+class PercentileConfig(Section):
     """As `median`, but only the best `percentile` per cent go on."""
 
     type: Literal["percentile"] = "percentile"
@@ -95,13 +98,13 @@ class Percentile(Section):
     interval_steps: Count = 1
 
 
-class NoPruner(Section):
+class NoPrunerConfig(Section):
     """Every trial runs to its end."""
 
     type: Literal["none"] = "none"
 
 
-class Patient(Section):
+class PatientConfig(Section):
     """Let `wrapped` decide only on trials without a better score for `patience` epochs.
 
     min_delta: how much worse the latest epochs must be than what came before. wrapped: the
@@ -112,16 +115,18 @@ class Patient(Section):
     patience: Annotated[int, Field(ge=0)] = 3
     min_delta: NotNegative = 0.0
     wrapped: Annotated[
-        Asha | Hyperband | Median | Percentile | NoPruner, Field(discriminator="type")
-    ] = Median()
+        AshaConfig | HyperbandConfig | MedianConfig | PercentileConfig | NoPrunerConfig,
+        Field(discriminator="type"),
+    ] = MedianConfig()
 
 
 Pruner = Annotated[
-    Asha | Hyperband | Median | Percentile | Patient | NoPruner, Field(discriminator="type")
+    AshaConfig | HyperbandConfig | MedianConfig | PercentileConfig | PatientConfig | NoPrunerConfig,
+    Field(discriminator="type"),
 ]
 
 
-class Study(Section):
+class StudyConfig(Section):
     """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
 
     seeds: runs a configuration, each with a seed of its own; the sampler is told their mean.
@@ -145,5 +150,5 @@ class Study(Section):
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()
     final: bool = True
-    sampler: Sampler = Tpe()
-    pruner: Pruner = Asha()
+    sampler: Sampler = TpeConfig()
+    pruner: Pruner = AshaConfig()

@@ -18,7 +18,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def put(tree: Tree, path: str, value: Any) -> None:
+def set_leaf(tree: Tree, path: str, value: Any) -> None:
     """Set a leaf, making the mappings on the way to it; `value` stays as it is."""
     *parents, leaf = path.split(".")
     for parent in parents:
@@ -28,9 +28,9 @@ def put(tree: Tree, path: str, value: Any) -> None:
         tree = child
     if isinstance(value, Mapping) and isinstance(tree.get(leaf), dict):
         for key, inner in value.items():
-            put(tree[leaf], str(key), inner)
+            set_leaf(tree[leaf], str(key), inner)
     else:
-        tree[leaf] = copied(value) if isinstance(value, Mapping) else value
+        tree[leaf] = copy_tree(value) if isinstance(value, Mapping) else value
 
 
 def get(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
@@ -45,7 +45,7 @@ def get(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
 
 def at(path: str, tree: Mapping[str, Any]) -> Tree:
     """A new tree with `tree` at a path; at its root where that is empty."""
-    placed = copied(tree)
+    placed = copy_tree(tree)
     for key in reversed(path.split(".") if path else []):
         placed = {key: placed}
     return placed
@@ -62,16 +62,17 @@ def drop(tree: Tree, path: str) -> None:
     node.pop(leaf, None)
 
 
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
     """A new tree: `below` with the leaves of `above` on it."""
-    tree = copied(below)
+    tree = copy_tree(below)
     for path, value in flatten(above).items():
-        put(tree, path, value)
+        set_leaf(tree, path, value)
     return tree
 
 
-def copied(tree: Mapping[str, Any]) -> Tree:
+def copy_tree(tree: Mapping[str, Any]) -> Tree:
     """The mappings copied all the way down; leaves shared."""
     return {
-        key: copied(value) if isinstance(value, Mapping) else value for key, value in tree.items()
+        key: copy_tree(value) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
     }

@@ -12,13 +12,13 @@ from tunewright.config.layers import Part
 from tunewright.config.leaves import leaves
 from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.sources import Source, source_of
-from tunewright.config.tree import Tree, copied, drop, flatten, get, put
+from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, set_leaf
 
 ONE_OF = (("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fraction"),)
 """Keys that say one thing in several ways: setting one ends what was set of the others before."""
 
 
-class Typed(NamedTuple):
+class TypedSources(NamedTuple):
     """Which sources are a user's.
 
     shipped: folders of the product and of recipes. stored: files of studies. unchanged: paths
@@ -44,14 +44,14 @@ class Typed(NamedTuple):
         return source.override is not None or (self.in_file(source) and path not in self.unchanged)
 
 
-def held_in_stages(
-    tree: Tree, sources: Mapping[str, Source], typed: Typed
+def drop_outweighed(
+    tree: Tree, sources: Mapping[str, Source], typed: TypedSources
 ) -> tuple[Tree, dict[str, dict[str, Any]]]:
     """The tree without what a stage ships for keys that were typed; and that, by stage and path.
 
     What was typed for the stage itself stays.
     """
-    held = copied(tree)
+    held = copy_tree(tree)
     outweighed: dict[str, dict[str, Any]] = {}
     for stage, replaced in tree.get("stages", {}).items():
         if not isinstance(replaced, Mapping):
@@ -62,13 +62,13 @@ def held_in_stages(
             if typed.at(path, sources) and not typed.at(f"stages.{stage}.{path}", sources):
                 gone[path] = value
             else:
-                put(kept, path, value)
+                set_leaf(kept, path, value)
         if gone:
             held["stages"][stage], outweighed[stage] = kept, gone
     return held, outweighed
 
 
-def unchanged(part: Part, below: Mapping[str, Any], schema: type[RunConfig]) -> Iterable[str]:
+def unchanged_paths(part: Part, below: Mapping[str, Any], schema: type[RunConfig]) -> Iterable[str]:
     """The paths of a file that a run left which nobody changed: they are as below, or default.
 
     None of a file that leaves out whole sections, as only people do; nor what it has for stages,
@@ -81,7 +81,7 @@ def unchanged(part: Part, below: Mapping[str, Any], schema: type[RunConfig]) -> 
     return [path for path, v in left.items() if get(below, path, usual.get(path)) == v]
 
 
-def given_way(
+def drop_overridden(
     tree: Tree, sources: Mapping[str, Source], part: Part
 ) -> tuple[Tree, dict[str, Source]]:
     """What lies below `part`, without what it says in another way, or says the whole of."""
@@ -89,7 +89,7 @@ def given_way(
     ended = [path for ways in ONE_OF if said.intersection(ways) for path in ways]
     if _is_whole(part) and "stages" in part.tree:
         ended.append("stages")
-    left = copied(tree)
+    left = copy_tree(tree)
     for path in ended:
         drop(left, path)
     gone = tuple(f"{path}." for path in ended)

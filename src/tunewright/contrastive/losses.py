@@ -190,7 +190,7 @@ class QueueLoss(ContrastiveLoss):
         images, texts = self.scale * _wide(images), _wide(texts)
         # The copy also keeps the queue of this step for backward while `enqueue` overwrites it.
         gallery = torch.cat([texts, self.queue.to(texts.dtype)])  # [B + queue_size, d]
-        logits = _wide(images @ gallery.T).masked_fill_(self._excluded(ids), -math.inf)
+        logits = _wide(images @ gallery.T).masked_fill_(self._exclusion_mask(ids), -math.inf)
         loss = (logits.logsumexp(1) - (images * texts).sum(1)).mean()
         if self.training:
             self.enqueue(texts, ids)
@@ -206,7 +206,7 @@ class QueueLoss(ContrastiveLoss):
         self.queue_ids[slots] = ids
         self.enqueued += len(ids)
 
-    def _excluded(self, ids: Tensor) -> Tensor:
+    def _exclusion_mask(self, ids: Tensor) -> Tensor:
         """Which logits [B, B + queue_size] are no negatives and not the target."""
         batch, size = len(ids), len(self.queue)
         excluded = ids[:, None] == torch.cat([ids, self.queue_ids])

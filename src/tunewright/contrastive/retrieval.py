@@ -23,7 +23,7 @@ from tunewright.analysis.score_intervals import (
     LEVEL,
     RESAMPLES,
     percentiles,
-    unvaried,
+    wilson_without_spread,
     without_width,
 )
 from tunewright.errors import DataError, Diverged
@@ -165,7 +165,7 @@ def bootstrap_interval(
     Source: Efron and Tibshirani 1993, section 13.3; Field and Welsh 2007 (clusters).
     """
     image_of_text = t2i_image_of_text.cpu().numpy()
-    found = _found(i2t_ranks, t2i_ranks, image_of_text, k)
+    found = _found_at(i2t_ranks, t2i_ranks, image_of_text, k)
     return _interval(found, image_of_text, resamples, level, seed)
 
 
@@ -185,13 +185,13 @@ def bootstrap_difference(
     that find the same may still differ elsewhere: the interval is then Wilson's, over images.
     """
     image_of_text = ranks.image_of_text.cpu().numpy()
-    found = _found(ranks.i2t, ranks.t2i, image_of_text, k)
-    found_by_other = _found(others.i2t, others.t2i, image_of_text, k)
+    found = _found_at(ranks.i2t, ranks.t2i, image_of_text, k)
+    found_by_other = _found_at(others.i2t, others.t2i, image_of_text, k)
     difference = found - found_by_other
     return _interval(difference, image_of_text, resamples, level, seed, lowest=-1.0)
 
 
-def _found(
+def _found_at(
     i2t_ranks: Tensor, t2i_ranks: Tensor, image_of_text: npt.NDArray[np.int64], k: int
 ) -> npt.NDArray[np.float64]:
     """For each image, whether its own query and how many of its texts succeed: [2, images]."""
@@ -222,7 +222,7 @@ def _interval(
     recall = (images_found / unique_images + texts_found / texts_drawn) / 2
     interval = percentiles(recall, level=level)
     if without_width(interval):
-        return unvaried(float(recall[0]), [unique_images], lowest=lowest, level=level)
+        return wilson_without_spread(float(recall[0]), [unique_images], lowest=lowest, level=level)
     return interval
 
 

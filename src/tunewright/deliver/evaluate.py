@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.deliver.find_run import ENSEMBLE, NamedRun, named_run, newest_run, places
 from tunewright.deliver.progress import Told, silent
 from tunewright.errors import DataError, UsageError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
-from tunewright.search.evaluate_run import evaluated, evaluated_on
+from tunewright.search.evaluate_run import evaluate_run, evaluate_run_on
 
 
 def evaluate(
@@ -33,13 +33,13 @@ def evaluate(
             f"--split {split} and --data {data}",
             expected="one of them: a split of the run's own data, or other data",
         )
-    named = _named(run, runs)
+    named = _find_run(run, runs)
     folder = named.folder
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
-    config = checked(tree, recipe.config)
+    config = validate(tree, recipe.config)
     if data is None:
-        result = evaluated(recipe, folder, config, split)
+        result = evaluate_run(recipe, folder, config, split)
         if result is None:
             raise DataError(f"the recipe {recipe.name} has nothing to evaluate")
         return folder, _with_notes(result, named.notes)
@@ -51,11 +51,11 @@ def evaluate(
             + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
         )
     where = Path(data).expanduser().absolute()
-    result = evaluated_on(recipe, folder, config, where, told or silent)
+    result = evaluate_run_on(recipe, folder, config, where, told or silent)
     return folder, _with_notes(result, named.notes)
 
 
-def _named(run: Path | str | None, runs: Path) -> NamedRun:
+def _find_run(run: Path | str | None, runs: Path) -> NamedRun:
     if run is None:
         return newest_run(
             runs,

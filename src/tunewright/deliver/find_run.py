@@ -43,7 +43,7 @@ def named_run(name: Path, runs: Path) -> NamedRun:
     for group in (*([place] for place in places(name, runs)), _by_recipe(name, runs)):
         found = [kept for place in group if (kept := _with_weights(place))]
         if found:
-            newest = max(found, key=lambda kept: max(map(_written, kept)))
+            newest = max(found, key=lambda kept: max(map(_weights_time, kept)))
             if len(newest) > 1:
                 raise DataError(
                     f"{newest[0].path.parent} holds {len(newest)} runs",
@@ -84,7 +84,7 @@ def with_state(folder: RunFolder, notes: tuple[str, ...] = ()) -> NamedRun:
             folder, (*notes, f"the training of {folder.path} {ending}") if early else notes
         )
     how = "has not ended" if outcome is None else f"ended as {outcome.state}"
-    if _written(folder) == 0.0:
+    if _weights_time(folder) == 0.0:
         raise DataError(
             f"the training of {folder.path} {how}, before it had weights",
             expected="a run that came to its first validation",
@@ -183,7 +183,7 @@ def _with_weights(path: Path) -> list[RunFolder]:
     return list(map(RunFolder, sorted(path.glob("seed-*")) or sorted(path.glob("final/seed-*"))))
 
 
-def _written(folder: RunFolder) -> float:
+def _weights_time(folder: RunFolder) -> float:
     """When its weights were; 0 where there are none."""
     weights = folder.checkpoints / "best.safetensors"
     return weights.stat().st_mtime if weights.exists() else 0.0

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.check import checked
-from tunewright.config.compose import Composed
+from tunewright.config.check import validate
+from tunewright.config.compose import Composition
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, UsageError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
-from tunewright.recipes.recipe import Recipe, imported
+from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.report.figures import write_lr_curve
 from tunewright.runs.atomic import write_json
@@ -22,7 +22,7 @@ FEWEST_STEPS = 20
 
 def lr_find(
     recipe: Recipe,
-    composed: Composed,
+    composed: Composition,
     *,
     runs: Path = Path("runs"),
     low: float = 1e-7,
@@ -86,12 +86,12 @@ def _swept(name: str, tree: Tree, low: float, high: float, steps: int) -> dict[s
     from tunewright.training.randomness import random_state, restore_random_state, seed_all
 
     recipe = find_recipe(name)
-    config = checked(tree, recipe.config)
+    config = validate(tree, recipe.config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before = random_state()
     try:
         seed_all(config.seed)  # as a run does, so that the first weights are those of the run
-        setup = imported(recipe.setup)(config, device)
+        setup = import_object(recipe.setup)(config, device)
         return asdict(find_lr(setup, config, low=low, high=high, steps=steps))
     finally:
         restore_random_state(before)

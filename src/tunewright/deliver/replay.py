@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.check import checked
-from tunewright.config.schema import Trackers
+from tunewright.config.check import validate
+from tunewright.config.schema import TrackersConfig
 from tunewright.errors import DataError, RunError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, OutcomeState
 from tunewright.search.storage.trusted_servers import refuse_tracker
 from tunewright.training.trackers.tracker import TRACKERS, require, run_info
-from tunewright.training.trackers.tracking import configured
+from tunewright.training.trackers.tracking import make_trackers
 
 UNENDED = "no outcome in the run folder: it was killed, or is still running"
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayedRun:
     """A run that was copied. steps: how many epochs its history has."""
 
     folder: RunFolder
@@ -35,8 +35,8 @@ def replay(
     to: str,
     options: Mapping[str, Any] | None = None,
     runs: Path = Path("runs"),
-    told: Callable[[Replayed], None] | None = None,
-) -> list[Replayed]:
+    told: Callable[[ReplayedRun], None] | None = None,
+) -> list[ReplayedRun]:
     """Copy a run, all seeds of one, or every trial of a study; once more changes nothing.
 
     run: a folder, or a name under `runs`. to: a tracker. options: its settings (`uri`, ...) over
@@ -49,7 +49,7 @@ def replay(
     require([to])
     replayed = []
     for folder in find_runs(Path(run), runs):
-        replayed.append(_replayed(folder, to, options or {}))
+        replayed.append(_replay_run(folder, to, options or {}))
         if told is not None:
             told(replayed[-1])
     return replayed
@@ -67,17 +67,17 @@ def find_runs(run: Path, runs: Path) -> list[RunFolder]:
     )
 
 
-def _replayed(folder: RunFolder, to: str, options: Mapping[str, Any]) -> Replayed:
+def _replay_run(folder: RunFolder, to: str, options: Mapping[str, Any]) -> ReplayedRun:
     stored = (folder.read_config().get("trackers") or {}).get(to) or {}
     if "uri" not in options:
         refuse_tracker(stored.get("uri"), folder.config)
-    trackers = checked({to: {**stored, **options}}, Trackers)
+    trackers = validate({to: {**stored, **options}}, TrackersConfig)
     info, history = run_info(folder), read_progress(folder.progress)
     outcome = folder.read_outcome()
     if outcome is None:
         seconds = history[-1].seconds if history else 0.0
         outcome = Outcome("failed", folder.attempt, "killed", UNENDED, seconds=seconds)
-    tracker = configured(trackers)[to]
+    tracker = make_trackers(trackers)[to]
     try:
         tracker.start(info)
         if history:
@@ -89,4 +89,4 @@ def _replayed(folder: RunFolder, to: str, options: Mapping[str, Any]) -> Replaye
             f"{folder.path} could not be copied to {to} ({type(error).__name__}: {reason})",
             remedy="The same command goes on; what was copied is not doubled.",
         ) from error
-    return Replayed(folder, info.study, info.name, len(history), outcome.state)
+    return ReplayedRun(folder, info.study, info.name, len(history), outcome.state)

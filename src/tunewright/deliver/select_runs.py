@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.deliver.find_run import (
     ENSEMBLE,
     NamedRun,
@@ -31,7 +31,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Meant:
+class RunSelection:
     """What is to be delivered: one run, or several that are averaged.
 
     folder: of the run or of the ensemble, where results are written. threads: for torch; None is
@@ -56,7 +56,9 @@ class Meant:
         )
 
 
-def meant(run: Path | str | None, *, checkpoint: Path | str | None = None, runs: Path) -> Meant:
+def resolve_runs(
+    run: Path | str | None, *, checkpoint: Path | str | None = None, runs: Path
+) -> RunSelection:
     """Find what is meant by RUN or --checkpoint; without both, the newest run in `runs`.
 
     RUN: a run or study folder, an ensemble, a name in `runs`, or a file inside one of them.
@@ -78,7 +80,7 @@ def meant(run: Path | str | None, *, checkpoint: Path | str | None = None, runs:
     return _of_run(named_run(path, runs))
 
 
-def newest(runs: Path) -> Meant:
+def newest(runs: Path) -> RunSelection:
     """The run in `runs` whose weights were written last, among those that can predict.
 
     Of a study, its final run, else its best trial. Raises DataError when there is none.
@@ -116,7 +118,9 @@ def member(folder: RunFolder) -> Member:
     return Member(folder.path.resolve(), recipe.classifier)
 
 
-def done(what: Meant, work: Callable[..., Any], *arguments: Any, told: Told | None = None) -> Any:
+def run_in_subprocess(
+    what: RunSelection, work: Callable[..., Any], *arguments: Any, told: Told | None = None
+) -> Any:
     """`work(what, *arguments, told)` where torch may be: in a process of its own.
 
     In this one for runs whose executor is `inline`.
@@ -124,19 +128,19 @@ def done(what: Meant, work: Callable[..., Any], *arguments: Any, told: Told | No
     tell = told or silent
     if what.threads is None:
         return work(what, *arguments, tell)
-    relay = _Relay(work)
+    relay = _ProgressAdapter(work)
     return call(relay, what, *arguments, threads=what.threads, told=lambda said: tell(*said))
 
 
 def threads(folder: RunFolder) -> int | None:
     """CPU threads for work on a run; None for this process, where its executor is `inline`."""
     tree = folder.read_config()
-    config = checked(tree, recipe_of(folder).config)
+    config = validate(tree, recipe_of(folder).config)
     return None if config.executor.type == "inline" else threads_each(config.executor)
 
 
 @dataclass(frozen=True)
-class _Relay:
+class _ProgressAdapter:
     """Hands on what the work says as one message."""
 
     work: Callable[..., Any]
@@ -146,16 +150,16 @@ class _Relay:
         return self.work(*given, lambda *said: send(said))
 
 
-def _of_run(run: NamedRun) -> Meant:
+def _of_run(run: NamedRun) -> RunSelection:
     one = member(run.folder)
-    return Meant(one.path, (one,), threads=threads(run.folder), notes=run.notes)
+    return RunSelection(one.path, (one,), threads=threads(run.folder), notes=run.notes)
 
 
 def _is_ensemble(file: Path) -> bool:
     return file.name == ENSEMBLE or (file.suffix == ".json" and "runs" in (read_json(file) or {}))
 
 
-def _ensemble(file: Path) -> Meant:
+def _ensemble(file: Path) -> RunSelection:
     stored = read_json(file)
     try:
         assert stored is not None
@@ -173,4 +177,6 @@ def _ensemble(file: Path) -> Meant:
     found = [named_run(file.parent / name, file.parent) for name in names]
     members = tuple(member(run.folder) for run in found)
     notes = tuple(note for run in found for note in run.notes)
-    return Meant(file.parent.resolve(), members, weights, average, threads(found[0].folder), notes)
+    return RunSelection(
+        file.parent.resolve(), members, weights, average, threads(found[0].folder), notes
+    )

@@ -18,7 +18,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Place:
+class RunPlace:
     """Where a run is or would be: RAM that its process holds already, and its GPU if any."""
 
     held_mib: float = 0.0
@@ -48,7 +48,7 @@ class Handle(Protocol):
         """Where it runs, for people."""
         ...
 
-    def place(self) -> Place:
+    def place(self) -> RunPlace:
         """Where it runs, and what it holds there now."""
         ...
 
@@ -62,7 +62,7 @@ class Executor(Protocol):
         """Start the current attempt of each folder; the caller keeps within `slots`."""
         ...
 
-    def next_place(self) -> Place:
+    def next_place(self) -> RunPlace:
         """Where the next start would run."""
         ...
 

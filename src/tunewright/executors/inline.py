@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from tunewright.executors.executor import Handle, Need, Place
+from tunewright.executors.executor import Handle, Need, RunPlace
 from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
@@ -27,9 +27,9 @@ class InlineHandle:
         """Where it runs."""
         return "this process"
 
-    def place(self) -> Place:
+    def place(self) -> RunPlace:
         """Where it runs; without neighbours there is nothing to measure."""
-        return Place()
+        return RunPlace()
 
 
 class _Ending(BaseException):
@@ -57,9 +57,9 @@ class InlineExecutor:
         self._queue.extend(handles)
         return list(handles)
 
-    def next_place(self) -> Place:
+    def next_place(self) -> RunPlace:
         """Where the next start would run."""
-        return Place()
+        return RunPlace()
 
     def wait(self, seconds: float) -> None:
         """Run the next queued folder to its end."""
@@ -78,7 +78,7 @@ class InlineExecutor:
     def _run(self, handle: InlineHandle) -> None:
         from tunewright import job  # imports torch, which the coordinator otherwise never does
 
-        def heard() -> None:
+        def on_report() -> None:
             try:
                 self._heard()
             except Exception as error:
@@ -88,11 +88,11 @@ class InlineExecutor:
 
         if not handle.killed:
             try:
-                with ThreadWaits(os.environ).watched(self._threads):
+                with ThreadWaits(os.environ).watch(self._threads):
                     job.run(
                         handle.folder,
                         threads=self._threads,
-                        heard=heard,
+                        heard=on_report,
                         redirect=False,
                         bound=self._bound,
                     )

@@ -12,13 +12,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from tunewright.executors.executor import Handle, Need, Place
+from tunewright.executors.executor import Handle, Need, RunPlace
 from tunewright.executors.forkserver import end_group, follow, start_process
 from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
-from tunewright.training.memory.peak import held
+from tunewright.training.memory.peak import held_memory
 
 EXIT_SECONDS = 5.0
 """How long a worker that is leaving may take before it is killed."""
@@ -44,7 +44,7 @@ class LocalHandle:
         """Where it runs."""
         return f"worker {self._worker.index} (pid {self._worker.process.pid})"
 
-    def place(self) -> Place:
+    def place(self) -> RunPlace:
         """The worker, and what it holds now."""
         return self._worker.place()
 
@@ -68,7 +68,7 @@ class LocalExecutor:
     ):
         self.slots, self._memory_gib = slots, memory_gib
         self._threads, self._gpus, self._fresh = threads, list(gpus), fresh
-        self._bound = None if bound is None else _Pickled(pickle.dumps(bound))
+        self._bound = None if bound is None else _PickledRun(pickle.dumps(bound))
         self._idle: list[_Worker] = []
         self._busy: dict[_Worker, LocalHandle] = {}
         self._leaving: list[_Worker] = []
@@ -77,9 +77,9 @@ class LocalExecutor:
         """Give each folder to an idle worker, or to a new one."""
         return [self._start(folder, need) for folder in folders]
 
-    def next_place(self) -> Place:
+    def next_place(self) -> RunPlace:
         """The idle worker that would take the next run, or the GPU of a new one."""
-        return self._idle[-1].place() if self._idle else Place(gpu=self._gpu(self._free_index()))
+        return self._idle[-1].place() if self._idle else RunPlace(gpu=self._gpu(self._free_index()))
 
     def wait(self, seconds: float) -> None:
         """Sleep until a worker reports, finishes or dies, or until `seconds` have passed."""
@@ -155,7 +155,7 @@ class LocalExecutor:
 
 
 @dataclass(frozen=True)
-class _Pickled:
+class _PickledRun:
     """A `Run` that is unpickled where it is called, so that what it fails to import fails a run."""
 
     data: bytes
@@ -172,7 +172,7 @@ class _Pickled:
 class _Worker:
     """A process and the pipe to it; the worker ends when the pipe closes."""
 
-    def __init__(self, index: int, gpu: str | None, bound: _Pickled | None) -> None:
+    def __init__(self, index: int, gpu: str | None, bound: _PickledRun | None) -> None:
         self.index, self.gpu = index, gpu
         self._idle_mib: float | None = None
         self.process, self.pipe = start_process(
@@ -194,10 +194,10 @@ class _Worker:
             alive = False
         return finished, alive
 
-    def place(self) -> Place:
+    def place(self) -> RunPlace:
         """Where a run on it is, and what it holds now."""
-        now = held(self.process.pid)
-        return Place(now.private_mib if now else 0.0, self.gpu)
+        now = held_memory(self.process.pid)
+        return RunPlace(now.private_mib if now else 0.0, self.gpu)
 
     def has_grown(self) -> bool:
         """Whether it idles, after a run, with far more memory than after its first one."""
@@ -252,7 +252,7 @@ def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
     while True:
         path, threads, memory_gib = inbox.get()
         folder = RunFolder(Path(path))
-        with waits.watched(threads):
+        with waits.watch(threads):
             job.run(
                 folder,
                 threads=threads,

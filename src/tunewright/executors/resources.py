@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import ConfigError
 from tunewright.runs.machine.free_cores import cores
 from tunewright.runs.machine.free_memory import free_mib

@@ -67,7 +67,7 @@ def _answer(
     if tells:
         arguments = (*arguments, lambda message: pipe.send((ON_ITS_WAY, message)))
     try:
-        with ThreadWaits(os.environ).watched(None):  # a codec has the threads that its file names
+        with ThreadWaits(os.environ).watch(None):  # a codec has the threads that its file names
             answer = function(*arguments)
         pipe.send((None, answer))
     except TunewrightError as error:

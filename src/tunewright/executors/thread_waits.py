@@ -27,7 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.runs.machine.free_cores import cores, missed, pressure, runnable, scheduled
+from tunewright.runs.machine.free_cores import (
+    cores,
+    missed_share,
+    pressure,
+    runnable,
+    scheduler_times,
+)
 
 TICK_SECONDS = 0.2
 """How often the threads' own waiting is looked at: .3 ms each time."""
@@ -48,7 +54,7 @@ def set_by_user(environment: Mapping[str, str]) -> str:
     return next((f"{name}={environment[name]}" for name in WAITING if environment.get(name)), "")
 
 
-def crowded() -> str:
+def why_crowded() -> str:
     """Why a process that begins now should have its threads sleep; empty while cores are free.
 
     By the kernel's measure of pressure; where that is not told, by what runs in this moment.
@@ -61,13 +67,13 @@ def crowded() -> str:
     return ""
 
 
-def told_of_waits(threads: int, environment: Mapping[str, str]) -> str:
+def describe_waits(threads: int, environment: Mapping[str, str]) -> str:
     """How the threads of a worker wait, for the line that says how many it has; or nothing."""
     if threads == 1:
         return ""
     if variable := set_by_user(environment):
         return f"; threads wait for each other as {variable} says"
-    why = crowded()
+    why = why_crowded()
     if not why:
         return ""
     return (
@@ -117,7 +123,7 @@ class ThreadWaits:
         self._slept_seconds = self._seconds = 0.0
 
     @contextmanager
-    def watched(self, threads: int | None) -> Iterator[None]:
+    def watch(self, threads: int | None) -> Iterator[None]:
         """Within the block, have the threads sleep or not, as fits what else the machine does.
 
         threads: of torch; one waits for nobody, None are all cores.
@@ -127,7 +133,7 @@ class ThreadWaits:
         if threads == 1 or not self._free:
             yield
             return
-        if crowded():
+        if why_crowded():
             self._rule = Rule(asleep=True)
         end = threading.Event()
         watcher = threading.Thread(
@@ -153,12 +159,12 @@ class ThreadWaits:
             )
 
     def _watch(self, threads: int, end: threading.Event) -> None:
-        before, then = scheduled(), time.monotonic()
+        before, then = scheduler_times(), time.monotonic()
         while not end.wait(TICK_SECONDS):
-            after, now = scheduled(), time.monotonic()
+            after, now = scheduler_times(), time.monotonic()
             self._seconds += now - then
             self._slept_seconds += (now - then) * self._rule.asleep
-            self._rule.look(missed(before, after, now - then))
+            self._rule.look(missed_share(before, after, now - then))
             self._act(threads)
             before, then = after, now
 

@@ -14,7 +14,7 @@ SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
-class Place:
+class PicturePlace:
     """Where one picture is: a file, a member of a zip, and what part of the picture counts.
 
     box: left, top, right, bottom in pixels, after the rotation that EXIF asks for; None: all.
@@ -43,7 +43,7 @@ class ImageTable:
 
     origin: Path
     ids: tuple[str, ...]
-    places: tuple[Place, ...]
+    places: tuple[PicturePlace, ...]
     labels: Indices
     classes: tuple[str, ...]
     splits: tuple[str, ...] | None = None

@@ -19,7 +19,7 @@ SHORT_SECONDS = 2.5e-4
 ENOUGH_SECONDS = 0.05
 
 
-def in_threads(
+def thread_map(
     work: Callable[[T], R],
     items: Sequence[T],
     take: Callable[[int, R], object],
@@ -40,7 +40,7 @@ def in_threads(
 
     begun = 0
     if threads is None:
-        seconds = tried(one, len(items))
+        seconds = time_items(one, len(items))
         begun, threads = len(seconds), useful_threads(seconds)
     if threads == 1:
         for number in range(begun, len(items)):
@@ -65,7 +65,7 @@ def in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def tried(work: Callable[[int], object], items: int) -> list[float]:
+def time_items(work: Callable[[int], object], items: int) -> list[float]:
     """The seconds that `work` takes for the first few items, one by one, done in this thread."""
     seconds: list[float] = []
     while len(seconds) < min(TRIED, items) and sum(seconds) < ENOUGH_SECONDS:
@@ -78,7 +78,7 @@ def tried(work: Callable[[int], object], items: int) -> list[float]:
 def useful_threads(seconds: Sequence[float]) -> int:
     """All cores, or one thread where an item takes so little that several are slower.
 
-    seconds: of some items, as `tried` says them. Pictures of up to about 100 pixels a side are
+    seconds: of some items, as `time_items` says them. Pictures of up to about 100 pixels a side are
     decoded in less than what handing the interpreter from thread to thread costs.
     """
     return 1 if seconds and median(seconds) < SHORT_SECONDS else cores()

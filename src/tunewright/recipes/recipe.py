@@ -97,11 +97,11 @@ class Recipe:
     def start(self, folder: RunFolder, config: RunConfig, reporter: "Reporter") -> Outcome:
         """Train in this process; imports the torch wing."""
         if self.run:
-            run: Run = imported(self.run) if isinstance(self.run, str) else self.run
+            run: Run = import_object(self.run) if isinstance(self.run, str) else self.run
             return run(folder, config, reporter)
         from tunewright.training.start import start
 
-        return start(imported(self.setup), config, self.goals(config)[0], folder, reporter)
+        return start(import_object(self.setup), config, self.goals(config)[0], folder, reporter)
 
     def path(self, name: str) -> str:
         """The config path of what spaces and studies call `name`."""
@@ -154,7 +154,7 @@ class Recipe:
         return not self.metrics or self.declares(name) or name in COSTS
 
 
-def imported(name: str) -> Callable[..., Any]:
+def import_object(name: str) -> Callable[..., Any]:
     """The function behind `module:function`."""
     module, _, function = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)

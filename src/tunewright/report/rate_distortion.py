@@ -19,7 +19,7 @@ ROOM = 1.35
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PlotCurve:
     """A curve by rising rate; of a single run it is one point.
 
     quality: decibels. kind: a run of ours is drawn full, a classical codec thin, what others
@@ -34,7 +34,7 @@ class Drawn:
 
 
 def write_rate_distortion(
-    panels: Sequence[tuple[str, Sequence[Drawn]]], file: Path, *, title: str = ""
+    panels: Sequence[tuple[str, Sequence[PlotCurve]]], file: Path, *, title: str = ""
 ) -> None:
     """Curves as HTML, a panel for each axis of quality that has any, beside `plotly.min.js`.
 
@@ -90,7 +90,7 @@ def write_rate_distortion(
     figure.write_html(file, include_plotlyjs="directory")
 
 
-def rate_distortion_svg(curves: Sequence[Drawn], *, axis: str = PSNR, title: str = "") -> str:
+def rate_distortion_svg(curves: Sequence[PlotCurve], *, axis: str = PSNR, title: str = "") -> str:
     """The same curves as an SVG picture, for documents."""
     (left, right), (low, high) = _frame(curves)
     bottom, legend = HEIGHT - BOTTOM, HEIGHT - 4
@@ -158,7 +158,7 @@ def _colour(names: Sequence[str], name: str) -> str:
     return COLOURS[place] if place < len(COLOURS) else PALE
 
 
-def _frame(curves: Sequence[Drawn]) -> tuple[tuple[float, float], tuple[float, float]]:
+def _frame(curves: Sequence[PlotCurve]) -> tuple[tuple[float, float], tuple[float, float]]:
     """What of rate and quality is in view: around the runs, or all of it where there are none."""
     runs = [curve for curve in curves if curve.kind == "run"] or list(curves)
     right = ROOM * max(rate for curve in runs for rate in curve.bpp)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def connected(keys: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+def connected_groups(keys: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
     """Number the groups of rows that share a value of any key: [rows], from 0, by first row.
 
     keys: arrays of [rows]. These are the connected components of the graph that joins each row

@@ -9,7 +9,7 @@ from typing import Any
 
 from tunewright.errors import DataError
 from tunewright.runs.atomic import read_json, write_json, write_yaml
-from tunewright.runs.record import Outcome, Request
+from tunewright.runs.record import EndRequest, Outcome
 from tunewright.runs.stored_yaml import read_stored
 
 
@@ -103,16 +103,16 @@ class RunFolder:
         self.outcome.unlink(missing_ok=True)
         return attempt
 
-    def write_request(self, request: Request) -> None:
+    def write_request(self, request: EndRequest) -> None:
         """Ask the running attempt for an end."""
         write_json(self.path / "request.json", asdict(request))
 
-    def read_request(self, attempt: int) -> Request | None:
+    def read_request(self, attempt: int) -> EndRequest | None:
         """What is asked of `attempt`, if anything; requests to earlier ones are ignored."""
         stored = read_json(self.path / "request.json")
         if stored is None or stored["attempt"] != attempt:
             return None
-        return Request(**stored)
+        return EndRequest(**stored)
 
     def write_outcome(self, outcome: Outcome) -> None:
         """Say how this attempt ended; the last write of a worker."""

@@ -114,7 +114,7 @@ def speaks_of_memory(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Request:
+class EndRequest:
     """What the coordinator asks of a running attempt: pause, prune or cancel."""
 
     kind: Literal["pause", "prune", "cancel"]
@@ -187,7 +187,7 @@ class StudyRecord:
         """
         front: list[Trial] = []
         beaten_by: list[tuple[int, ...]] = []
-        for own, trial in self._placed():
+        for own, trial in self._rank():
             if not any(all(a <= b for a, b in zip(o, own, strict=True)) for o in beaten_by):
                 front.append(trial)
                 beaten_by.append(own)
@@ -199,18 +199,18 @@ class StudyRecord:
         With several goals, the front comes first; both parts are in order of the first goal.
         """
         front = {trial.number for trial in self.front()}
-        by_first_goal = [trial for _, trial in self._placed()]
+        by_first_goal = [trial for _, trial in self._rank()]
         return sorted(by_first_goal, key=lambda trial: trial.number not in front)
 
     @property
     def best(self) -> Trial | None:
         """The finished trial with the best score, if any finished; of equal ones the first."""
-        return next((trial for _, trial in self._placed()), None)
+        return next((trial for _, trial in self._rank()), None)
 
-    def _placed(self) -> list[tuple[tuple[int, ...], Trial]]:
+    def _rank(self) -> list[tuple[tuple[int, ...], Trial]]:
         """The finished trials with their places by goal, in order of the first goal."""
         scored = [trial for trial in self.of_state("done") if trial.score is not None]
-        placed = places([losses(trial, self.goals) for trial in scored])
+        placed = rank_with_ties([losses(trial, self.goals) for trial in scored])
         return sorted(zip(placed, scored, strict=True), key=lambda one: (one[0], one[1].number))
 
 
@@ -219,16 +219,16 @@ def is_same(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=ROUNDING)
 
 
-def places(rows: Sequence[Sequence[float]]) -> list[tuple[int, ...]]:
+def rank_with_ties(rows: Sequence[Sequence[float]]) -> list[tuple[int, ...]]:
     """For each row, its place in every column, 0 for the least; equal up to rounding is equal.
 
     Places can be compared and sorted, which numbers that are only nearly equal cannot.
     """
-    columns = [_places(column) for column in zip(*rows, strict=True)]
+    columns = [_rank_column(column) for column in zip(*rows, strict=True)]
     return list(zip(*columns, strict=True))
 
 
-def _places(column: Sequence[float]) -> list[int]:
+def _rank_column(column: Sequence[float]) -> list[int]:
     """Of one column; a place reaches from its least number as far as rounding does."""
     place: dict[float, int] = {}
     least, count = math.nan, -1

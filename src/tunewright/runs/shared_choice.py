@@ -19,7 +19,7 @@ DEPTH = 3
 
 
 @dataclass
-class Together:
+class SharedChoice:
     """What is shared: the epochs of all the runs, and config paths with their values.
 
     values: empty until a run has decided; why: in its words.
@@ -36,26 +36,28 @@ def begin_sharing(place: Path, epochs: int) -> None:
         write_json(place / NAME, {"epochs": epochs, "values": {}, "why": ""})
 
 
-def chosen_together(place: Path) -> Together | None:
+def read_shared_choice(place: Path) -> SharedChoice | None:
     """What the runs below `place` have agreed on so far; None where each is by itself."""
     stored = read_json(place / NAME)
-    return None if stored is None else Together(stored["epochs"], stored["values"], stored["why"])
+    return (
+        None if stored is None else SharedChoice(stored["epochs"], stored["values"], stored["why"])
+    )
 
 
 @contextmanager
-def choosing(run: RunFolder) -> Iterator[Together | None]:
+def share_choice(run: RunFolder) -> Iterator[SharedChoice | None]:
     """What `run` shares with others, stored when the block ends; None where it is by itself.
 
     While nothing is chosen others wait, so that one decides for all and nobody slows its clock.
     """
     place = next((p for p in run.path.absolute().parents[:DEPTH] if (p / NAME).exists()), None)
-    known = None if place is None else chosen_together(place)
+    known = None if place is None else read_shared_choice(place)
     if place is None or known is None or known.values:
         yield known
         return
     with (place / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = chosen_together(place)
+        known = read_shared_choice(place)
         assert known is not None
         before = dict(known.values)
         yield known

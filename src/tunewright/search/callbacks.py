@@ -9,7 +9,7 @@ from tunewright.runs.record import Trial
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudyProgress:
     """Where a stage stands.
 
     failed: infeasible ones included. left_seconds: until the whole job is done, the final
@@ -30,7 +30,7 @@ class Standing:
     metric: str = ""
 
 
-class Watch:
+class StudyCallback:
     """Watches nothing; a subclass watches what it overrides.
 
     Called by the coordinator, in its own thread; must return quickly.
@@ -39,32 +39,32 @@ class Watch:
     def notice(self, text: str) -> None:
         """A decision that the user should know of."""
 
-    def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
+    def on_trial_start(self, number: int, values: Mapping[str, Any], where: str) -> None:
         """A trial was given to a worker."""
 
-    def progressed(
+    def on_report(
         self,
         number: int,
         step: int,
         last_step: int,
         metrics: Mapping[str, float],
-        standing: Callable[[], Standing],
+        standing: Callable[[], StudyProgress],
     ) -> None:
         """A trial finished an epoch. standing: makes an estimate anew, for who wants it."""
 
-    def ended(self, trial: Trial, standing: Standing) -> None:
+    def on_trial_end(self, trial: Trial, standing: StudyProgress) -> None:
         """A trial ended, whichever way."""
 
-    def moved(self, standing: Standing) -> None:
+    def on_progress(self, standing: StudyProgress) -> None:
         """Something changed that a progress bar shows."""
 
-    def trained(
+    def on_epoch(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:
         """A single run (the final one, or `train`) finished an epoch."""
 
 
-class Notices(Watch):
+class Notices(StudyCallback):
     """Prints the notices and nothing else: what a script or a notebook should not miss."""
 
     def notice(self, text: str) -> None:

@@ -10,11 +10,11 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import RunError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
-from tunewright.recipes.recipe import Recipe, imported
+from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.runs.folder import RunFolder
 
 
-def evaluated(
+def evaluate_run(
     recipe: Recipe,
     folder: RunFolder,
     config: RunConfig,
@@ -27,7 +27,7 @@ def evaluated(
     """
     if not recipe.evaluate:
         return None
-    function = _Late(recipe.evaluate)
+    function = _LazyImport(recipe.evaluate)
     if config.executor.type == "inline":
         found: Mapping[str, Any] = function(folder.path, split)
         return found
@@ -37,11 +37,11 @@ def evaluated(
             function, folder.path, split, threads=threads, seconds=seconds
         )
     except RunError as error:
-        raise _failed(folder, error) from None
+        raise _evaluation_error(folder, error) from None
     return answer
 
 
-def evaluated_on(
+def evaluate_run_on(
     recipe: Recipe,
     folder: RunFolder,
     config: RunConfig,
@@ -52,7 +52,7 @@ def evaluated_on(
 
     told: called with what is being done, how much is done, and how much there is.
     """
-    function = _Late(recipe.evaluate_on)
+    function = _LazyImport(recipe.evaluate_on)
     found: Mapping[str, Any]
     if config.executor.type == "inline":
         found = function(folder.path, data, lambda said: told(*said))
@@ -61,11 +61,11 @@ def evaluated_on(
     try:
         found = call(function, folder.path, data, threads=threads, told=lambda said: told(*said))
     except RunError as error:
-        raise _failed(folder, error, "--data", str(data)) from None
+        raise _evaluation_error(folder, error, "--data", str(data)) from None
     return found
 
 
-def _failed(folder: RunFolder, error: RunError, *options: str) -> RunError:
+def _evaluation_error(folder: RunFolder, error: RunError, *options: str) -> RunError:
     again = " ".join(quote(word) for word in (str(folder.path), *options))
     return RunError(
         f"the evaluation of {folder.path} failed: {error}",
@@ -74,10 +74,10 @@ def _failed(folder: RunFolder, error: RunError, *options: str) -> RunError:
 
 
 @dataclass(frozen=True)
-class _Late:
+class _LazyImport:
     """A function by `module:function`, imported where it is called: in another process."""
 
     name: str
 
     def __call__(self, *arguments: Any) -> Any:
-        return imported(self.name)(*arguments)
+        return import_object(self.name)(*arguments)

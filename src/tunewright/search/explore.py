@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tunewright.analysis.avoided import avoided, compared
-from tunewright.config.compose import Composed
+from tunewright.analysis.avoided import comparison_line, summarise_avoid_rules
+from tunewright.config.compose import Composition
 from tunewright.config.tree import Tree
 from tunewright.executors.executor import Executor
 from tunewright.executors.factory import make_executor
@@ -12,15 +12,15 @@ from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.record import StudyRecord
-from tunewright.runs.shared_choice import begin_sharing, chosen_together
-from tunewright.search.callbacks import Watch
-from tunewright.search.forecast.after_search import closing
+from tunewright.runs.shared_choice import begin_sharing, read_shared_choice
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.forecast.after_search import final_stage_cost
 from tunewright.search.forecast.budget import Budget
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.loop import Ending, Loop
 from tunewright.search.loop.trial_runs import Search
 from tunewright.search.prepare import (
-    Prepared,
+    PreparedStudy,
     full_configuration,
     run_tree,
     stage,
@@ -37,10 +37,10 @@ from tunewright.search.study.study import Study
 
 def explore(
     recipe: Recipe,
-    composed: Composed,
-    prepared: Prepared,
+    composed: Composition,
+    prepared: PreparedStudy,
     machine: Share,
-    watch: Watch,
+    watch: StudyCallback,
     budget: Budget | None,
 ) -> tuple[StudyRecord, Ending]:
     """Search until the trials are spent, or the time is up, and write what people read.
@@ -84,22 +84,24 @@ def explore(
             ),
             executor=prepared.config.executor,
             timeout=prepared.config.study.timeout,
-            closing=closing(recipe, composed, prepared, machine),
+            closing=final_stage_cost(recipe, composed, prepared, machine),
             budget=budget,
         )
         loop = Loop(study, search, watch, lease)
-        executor = make_executor(recipe, prepared.config, machine, loop.hear)
+        executor = make_executor(recipe, prepared.config, machine, loop.poll)
         try:
             with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
                 ending = loop.run(executor, stop)
         except KeyboardInterrupt:
-            raise _interrupted(prepared.name, len(loop.standing_by), search.total) from None
-        if (shared := chosen_together(prepared.folder.path)) and shared.values:
+            raise _interrupted_study(
+                prepared.name, len(loop.unfinished_trials), search.total
+            ) from None
+        if (shared := read_shared_choice(prepared.folder.path)) and shared.values:
             ways = ", ".join(shared.values.values())
             watch.notice(f"all runs of this study train in {ways} ({shared.why})")
         record = study.record()
-        for row in avoided(record):
-            if text := compared(row, record.goal):
+        for row in summarise_avoid_rules(record):
+            if text := comparison_line(row, record.goal):
                 watch.notice(text)
         write_results(
             prepared.folder,
@@ -110,7 +112,7 @@ def explore(
         )
         link_foreign_names(prepared.folder, recipe.study_names)
         if ending == "interrupted":
-            raise _interrupted(prepared.name, len(loop.standing_by), search.total)
+            raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
         return record, ending
     finally:
         if executor is not None:
@@ -120,7 +122,7 @@ def explore(
         study.close()
 
 
-def _epochs(recipe: Recipe, composed: Composed, prepared: Prepared) -> int:
+def _epochs(recipe: Recipe, composed: Composition, prepared: PreparedStudy) -> int:
     """Of all trials to their ends, by all their seeds, and of the final training."""
     config = prepared.config
     epochs = config.study.trials * config.study.seeds * config.training.epochs
@@ -130,7 +132,9 @@ def _epochs(recipe: Recipe, composed: Composed, prepared: Prepared) -> int:
     return epochs
 
 
-def _write_study_files(prepared: Prepared, composed: Composed, sources: Sequence[str]) -> None:
+def _write_study_files(
+    prepared: PreparedStudy, composed: Composition, sources: Sequence[str]
+) -> None:
     write_yaml(
         prepared.folder.space,
         prepared.settings.space,
@@ -141,7 +145,7 @@ def _write_study_files(prepared: Prepared, composed: Composed, sources: Sequence
         {
             "name": prepared.name,
             "storage": without_password(prepared.url) if composed.config.study.storage else None,
-            "configuration": _shown(composed.tree),
+            "configuration": _without_secrets(composed.tree),
             "replaced": sorted({*prepared.reserved, *prepared.space.derived}),
             "settings": prepared.settings.as_stored(),
             "reserved": dict(prepared.reserved),
@@ -151,13 +155,13 @@ def _write_study_files(prepared: Prepared, composed: Composed, sources: Sequence
     )
 
 
-def _shown(tree: Tree) -> Tree:
+def _without_secrets(tree: Tree) -> Tree:
     """The configuration as it may lie in a file that others read."""
     storage = tree["study"]["storage"]
     return {**tree, "study": {**tree["study"], "storage": storage and without_password(storage)}}
 
 
-def _interrupted(name: str, waiting: int, total: int) -> Interrupted:
+def _interrupted_study(name: str, waiting: int, total: int) -> Interrupted:
     return Interrupted(
         f"stopped: every finished trial of {name!r} is stored; {waiting} running one(s) "
         "go on from their last checkpoints",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.executors.factory import make_executor
@@ -14,23 +14,29 @@ from tunewright.executors.resources import Share, threads_each
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import StudyRecord
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.forecast.budget import Budget
-from tunewright.search.prepare import Prepared, full_configuration, trial_values
+from tunewright.search.prepare import PreparedStudy, full_configuration, trial_values
 from tunewright.search.signals import Interrupted, stop_flag
-from tunewright.search.training_run import Trained, free_folder, is_done, pause_when_due, run_seeds
+from tunewright.search.training_run import (
+    TrainResult,
+    free_folder,
+    is_done,
+    pause_when_due,
+    run_seeds,
+)
 
 
 def train_winner(
     recipe: Recipe,
-    composed: Composed,
-    prepared: Prepared,
+    composed: Composition,
+    prepared: PreparedStudy,
     record: StudyRecord,
     machine: Share,
-    watch: Watch,
+    watch: StudyCallback,
     budget: Budget | None,
     until: float | None,
-) -> Trained | None:
+) -> TrainResult | None:
     """The best trial's configuration, trained in full; None when the budget has no room for it."""
     best = record.best
     assert best is not None
@@ -67,9 +73,9 @@ def train_in_full(
     metric: str,
     config: RunConfig,
     machine: Share,
-    watch: Watch,
+    watch: StudyCallback,
     until: float | None = None,
-) -> Trained:
+) -> TrainResult:
     """One configuration, by one seed or several; until: when it is paused at the latest."""
     seeds = max(1, len(tree.get("seeds") or []))
     slots = min(machine.slots, seeds)

@@ -20,11 +20,11 @@ from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
-from tunewright.runs.record import Outcome, Request
-from tunewright.search.evaluate_run import evaluated
+from tunewright.runs.record import EndRequest, Outcome
+from tunewright.search.evaluate_run import evaluate_run
 from tunewright.search.forecast.disk import run_bytes
 from tunewright.search.loop.loop import WAIT_SECONDS
-from tunewright.search.prepare import Prepared, run_tree
+from tunewright.search.prepare import PreparedStudy, run_tree
 
 ONCE_SECONDS = 60.0
 """A first epoch that takes longer is not followed by a second one."""
@@ -33,7 +33,7 @@ EVALUATION_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredCost:
     """One training of the first configuration, beside others like it.
 
     step_seconds: an epoch. startup_seconds: of a trial in a warm worker, before and after its
@@ -54,12 +54,12 @@ class Measured:
 
 def measure(
     recipe: Recipe,
-    prepared: Prepared,
+    prepared: PreparedStudy,
     machine: Share,
     values: Mapping[str, Any],
     *,
     evaluates: bool,
-) -> Measured:
+) -> MeasuredCost:
     """Train the configuration with `values` for two epochs and evaluate it, then forget it.
 
     A run that reports nothing runs to its end. Raises RunError when the training fails, as it
@@ -85,14 +85,14 @@ def measure(
         if evaluates and recipe.evaluate:
             began = time.monotonic()
             try:
-                evaluated(recipe, one, prepared.config, seconds=EVALUATION_SECONDS)
+                evaluate_run(recipe, one, prepared.config, seconds=EVALUATION_SECONDS)
             except TunewrightError:
                 if time.monotonic() - began < EVALUATION_SECONDS:
                     raise
             took = time.monotonic() - began
         reports = [report for folder in folders for report in read_progress(folder.progress)]
         startup = second.slot_seconds - second.training_seconds
-        return Measured(
+        return MeasuredCost(
             second.training_seconds / max(1, second.steps),
             startup if second.steps else second.slot_seconds,
             max(0.0, first.slot_seconds - first.training_seconds - startup),
@@ -118,7 +118,7 @@ def _attempt(executor: Executor, folders: Sequence[RunFolder]) -> _Attempt:
     """Start each folder's run and have it pause at the end of its next epoch."""
     handles, began = [], {}
     for folder in folders:
-        folder.write_request(Request("pause", folder.begin_attempt()))
+        folder.write_request(EndRequest("pause", folder.begin_attempt()))
         began[folder.path] = time.monotonic()
         handles += executor.start([folder], Need())
     ended: dict[Path, float] = {}

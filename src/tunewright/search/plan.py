@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.errors import SpaceError
 from tunewright.executors.resources import Share, share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import StudyRecord
-from tunewright.search.callbacks import Watch
-from tunewright.search.forecast.after_search import closing
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.forecast.after_search import final_stage_cost
 from tunewright.search.forecast.disk import study_bytes
 from tunewright.search.forecast.time_left import (
     Pace,
@@ -23,25 +23,25 @@ from tunewright.search.forecast.time_left import (
     pace_of,
     seconds_left,
 )
-from tunewright.search.forecast.timings import Ledger
-from tunewright.search.measure_cost import Measured, measure
-from tunewright.search.prepare import Prepared, prepare
+from tunewright.search.forecast.timings import Timings
+from tunewright.search.measure_cost import MeasuredCost, measure
+from tunewright.search.prepare import PreparedStudy, prepare
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.samplers import COUNTED, points_left
 from tunewright.search.study.study import load_record
 from tunewright.search.transfer.change_space import candidate
 from tunewright.search.transfer.stored_trials import stored_study
-from tunewright.search.transfer.trial_matching import judged
-from tunewright.search.transfer.warm_start import carried, started_from
-from tunewright.spaces.points import grid, identity, is_finite, listed
+from tunewright.search.transfer.trial_matching import match_trials
+from tunewright.search.transfer.warm_start import start_from, trials_to_import
+from tunewright.spaces.points import grid, identity, is_finite, list_values
 from tunewright.spaces.read import SpaceFile
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Space
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """What a study will take. Seconds are wall time; mebibytes are of one worker.
 
     trials: in all; begun: of these, in earlier sessions. grid: the sizes of a grid's
@@ -83,14 +83,14 @@ class Plan:
 
 def plan(
     recipe: Recipe,
-    composed: Composed,
+    composed: Composition,
     *,
     given: SpaceFile | None = None,
     runs: Path = Path("runs"),
-    watch: Watch | None = None,
+    watch: StudyCallback | None = None,
     from_: str | None = None,
     imports: Sequence[str] = (),
-) -> Plan:
+) -> StudyPlan:
     """Check the study, train its first configuration for two epochs, and work out the rest.
 
     Nothing is stored: `tune` with the same words, or others, begins as if this had not been
@@ -98,10 +98,10 @@ def plan(
     configuration does not train.
     """
     silence_optuna()
-    watch = watch or Watch()
+    watch = watch or StudyCallback()
     prepared = prepare(recipe, composed, given=given, runs=runs)
-    prepared, sources = started_from(recipe, prepared, from_, imports, runs)
-    carried_over, lines = carried(recipe, prepared, sources)
+    prepared, sources = start_from(recipe, prepared, from_, imports, runs)
+    carried_over, lines = trials_to_import(recipe, prepared, sources)
     machine = share(prepared.config.executor, prepared.config.study.jobs)
     record = _record(recipe, prepared)
     tried = [trial.parameters for trial in record.trials] if record is not None else []
@@ -117,7 +117,7 @@ def plan(
     first = _first(prepared.space)
     evaluates = prepared.config.study.final
     took = measure(recipe, prepared, machine, first, evaluates=evaluates)
-    made = _made(recipe, prepared.composed, prepared, machine, took, record, total)
+    made = _make_plan(recipe, prepared.composed, prepared, machine, took, record, total)
     sizes, points = _points(prepared)
     return replace(
         made,
@@ -128,20 +128,20 @@ def plan(
     )
 
 
-def _made(
+def _make_plan(
     recipe: Recipe,
-    composed: Composed,
-    prepared: Prepared,
+    composed: Composition,
+    prepared: PreparedStudy,
     machine: Share,
-    took: Measured,
+    took: MeasuredCost,
     record: StudyRecord | None,
     total: int,
-) -> Plan:
+) -> StudyPlan:
     study, epochs = prepared.config.study, prepared.config.training.epochs
     stops = assumed_stops(pruner(study.pruner, epochs, prepared.settings.direction), epochs)
-    ledger = Ledger(epochs, total, stops, slots=machine.slots)
+    ledger = Timings(epochs, total, stops, slots=machine.slots)
     if record is not None:
-        ledger.recall(record, prepared.folder)
+        ledger.load(record, prepared.folder)
     work = ledger.work()
     known = pace_of(work)
     pace = Pace(
@@ -152,13 +152,13 @@ def _made(
     )
     unpruned = each_seed(replace(pace, going_on={}), prepared.settings.seeds)
     every = each_seed(pace, prepared.settings.seeds)
-    after = closing(recipe, composed, prepared, machine)
+    after = final_stage_cost(recipe, composed, prepared, machine)
     after = replace(after, evaluation=took.evaluation_seconds or 0.0)
     warm = took.worker_seconds if work.new or work.waiting else 0.0
     search = warm + (seconds_left(work, every) or 0.0)
     final = after.training_seconds(pace)
     begun = len(record.own) if record is not None else 0
-    made = Plan(
+    made = StudyPlan(
         study=prepared.name,
         trials=total,
         begun=begun,
@@ -192,7 +192,7 @@ def _made(
     return within(made, every, study.budget) if study.budget is not None else made
 
 
-def within(made: Plan, pace: Pace, budget: float) -> Plan:
+def within(made: StudyPlan, pace: Pace, budget: float) -> StudyPlan:
     """The plan with what its budget has time for."""
     each = pace.startup + pace.seconds_a_step * pace.steps_from(0)
     whole = pace.startup + pace.seconds_a_step * pace.last_step
@@ -207,7 +207,7 @@ def within(made: Plan, pace: Pace, budget: float) -> Plan:
     )
 
 
-def _points(prepared: Prepared) -> tuple[tuple[int, ...], int | None]:
+def _points(prepared: PreparedStudy) -> tuple[tuple[int, ...], int | None]:
     """Sizes of a grid's dimensions, and the allowed points of a space that comes to an end."""
     space = prepared.space
     if not is_finite(space):
@@ -215,7 +215,7 @@ def _points(prepared: Prepared) -> tuple[tuple[int, ...], int | None]:
     count = sum(1 for _ in itertools.islice(grid(space), COUNTED + 1))
     if prepared.settings.sampler["type"] != "grid":
         return (), count if count <= COUNTED else None
-    return tuple(len(listed(p.path, p.domain)) for p in space.parameters), count
+    return tuple(len(list_values(p.path, p.domain)) for p in space.parameters), count
 
 
 def _first(space: Space) -> Mapping[str, Any]:
@@ -226,7 +226,7 @@ def _first(space: Space) -> Mapping[str, Any]:
     return values
 
 
-def _record(recipe: Recipe, prepared: Prepared) -> StudyRecord | None:
+def _record(recipe: Recipe, prepared: PreparedStudy) -> StudyRecord | None:
     """What is stored of the study; where its space has changed, with the trials that fit."""
     known = prepared.known
     if known is None:
@@ -236,7 +236,7 @@ def _record(recipe: Recipe, prepared: Prepared) -> StudyRecord | None:
         return record
     pasts = stored_study(prepared.url, prepared.name).pasts
     candidates = [candidate(past, known, prepared.folder) for past in pasts]
-    verdicts = judged(recipe, prepared, candidates)
+    verdicts = match_trials(recipe, prepared, candidates)
     fitting = []
     for trial in record.trials:
         verdict = verdicts.get(trial.number)

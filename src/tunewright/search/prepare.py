@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.apply import set_in, with_values
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.config.leaves import open_section
 from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.tree import Tree, flatten, get
@@ -16,7 +16,12 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
 from tunewright.runs.sqlite_url import is_text, sqlite_url
-from tunewright.search.stage_lengths import STAGES, long_warmup, short_final, typed_in_stages
+from tunewright.search.stage_lengths import (
+    STAGES,
+    long_warmup_notices,
+    outweighed_notices,
+    short_final_notices,
+)
 from tunewright.search.storage.database import Settings, stored_settings
 from tunewright.search.storage.trusted_servers import refuse_left
 from tunewright.search.storage.urls import absolute_url, without_password
@@ -28,7 +33,7 @@ from tunewright.search.study.compatibility import (
 )
 from tunewright.search.study.constraints import Constraint, constraints
 from tunewright.search.study.goals import study_goals
-from tunewright.search.study.older_studies import as_older
+from tunewright.search.study.older_studies import apply_older_rules
 from tunewright.search.study.pruners import pruner, shrunk
 from tunewright.search.study.samplers import check_sampler
 from tunewright.spaces.build import build_space
@@ -40,7 +45,7 @@ from tunewright.training.trackers.tracker import require
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedStudy:
     """A study that has passed every check and not yet begun.
 
     composed: the whole configuration, as the study was begun with it. known: what is stored of
@@ -50,7 +55,7 @@ class Prepared:
     name: str
     url: str
     folder: StudyFolder
-    composed: Composed
+    composed: Composition
     explore: Tree
     config: RunConfig
     reserved: Mapping[str, Any]
@@ -62,7 +67,9 @@ class Prepared:
     changed: tuple[str, ...] = ()
 
 
-def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs: Path) -> Prepared:
+def prepare(
+    recipe: Recipe, composed: Composition, *, given: SpaceFile | None, runs: Path
+) -> PreparedStudy:
     """Everything that can be checked before a study begins."""
     require(composed.config.trackers.names)
     refuse_left(composed)
@@ -73,13 +80,13 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     url = absolute_url(study.storage or sqlite_url(folder.database))
     known = stored_settings(url, name)
     if known is not None and not known.typed_holds:
-        composed = as_older(composed, known.configuration, recipe.config)
+        composed = apply_older_rules(composed, known.configuration, recipe.config)
     explore, config = stage(recipe, composed, "explore")
     (first, *others), told = study_goals(recipe, config, known)
     limits = constraints(study.constraints, recipe.measures)
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
-    notices = [*composed.notices, *typed_in_stages(composed)]
+    notices = [*composed.notices, *outweighed_notices(composed)]
     if not any(path.startswith("study.pruner") for path in (*composed.typed, *composed.written)):
         explore, config = _with_fitting_pruner(recipe, explore, config, notices)
     study = config.study
@@ -88,10 +95,10 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     full, full_config = stage(recipe, composed, "final")
     if study.final and full.get("data") != explore.get("data"):
         recipe.check_data(full_config)
-    notices += short_final(composed, config, full_config)
-    notices += long_warmup(config, composed.sources, STAGES["explore"])
+    notices += short_final_notices(composed, config, full_config)
+    notices += long_warmup_notices(config, composed.sources, STAGES["explore"])
     if study.final:
-        notices += long_warmup(full_config, composed.sources, STAGES["final"])
+        notices += long_warmup_notices(full_config, composed.sources, STAGES["final"])
     if known is None:
         _refuse_stray_trials(folder, url)
     spec = given
@@ -122,7 +129,7 @@ def prepare(recipe: Recipe, composed: Composed, *, given: SpaceFile | None, runs
     if known is not None:
         changed = changed_space(known, settings)
         refuse_other_study(name, brought_up(known, settings, recipe), settings, recipe)
-    return Prepared(
+    return PreparedStudy(
         name,
         url,
         folder,
@@ -171,7 +178,7 @@ def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list
 
 
 def checked_space(
-    recipe: Recipe, composed: Composed, tree: Tree, config: RunConfig, given: SpaceFile | None
+    recipe: Recipe, composed: Composition, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
     """The recipe's space, with `given` over it, checked against a stage's configuration."""
     shipped = read_space(recipe.space) if recipe.space is not None else SpaceFile({})
@@ -206,19 +213,21 @@ def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Su
     )
 
 
-def stage(recipe: Recipe, composed: Composed, name: str) -> tuple[Tree, RunConfig]:
+def stage(recipe: Recipe, composed: Composition, name: str) -> tuple[Tree, RunConfig]:
     """The configuration of a stage: the whole one with what the stage replaces."""
     replaced: Mapping[str, Any] = getattr(composed.config.stages, name)
     return with_values(composed.tree, flatten(replaced), recipe.config)
 
 
-def trial_values(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> dict[str, Any]:
+def trial_values(
+    recipe: Recipe, prepared: PreparedStudy, values: Mapping[str, Any]
+) -> dict[str, Any]:
     """All that a trial replaces: what was sampled, what follows from it, what is reserved."""
     complete = prepared.space.complete(values)
     return {**prepared.reserved, **{recipe.path(name): v for name, v in complete.items()}}
 
 
-def run_tree(recipe: Recipe, prepared: Prepared, values: Mapping[str, Any]) -> Tree:
+def run_tree(recipe: Recipe, prepared: PreparedStudy, values: Mapping[str, Any]) -> Tree:
     """The whole configuration of a trial of the study."""
     values = trial_values(recipe, prepared, values)
     return run_part(with_values(prepared.explore, values, recipe.config)[0])

@@ -25,7 +25,7 @@ from tunewright.spaces.space import Space
 
 
 @dataclass(frozen=True)
-class Looked:
+class StudyView:
     """A study's record and what it shows. folder: None when only a database was named."""
 
     record: StudyRecord
@@ -71,14 +71,14 @@ def _without_folder(
     return {**reserved, **{recipe.path(name): value for name, value in complete.items()}}
 
 
-def look(
+def read_study(
     study: str | None,
     *,
     storage: str | None = None,
     name: str | None = None,
     runs: Path = Path("runs"),
     top: int = 10,
-) -> Looked:
+) -> StudyView:
     """Read a study by name, by folder, or straight from a database.
 
     study: a name under `runs`, a folder, or a SQLite file; None when there is only one.
@@ -88,17 +88,17 @@ def look(
     place = locate(study or name, storage=storage, runs=runs)
     if place.folder is None:
         record, importances = load_record(place.url, name or place.name)
-        return Looked(record, overview(record, importances, top=top), None, None)
+        return StudyView(record, overview(record, importances, top=top), None, None)
     settings = read_yaml(place.folder.settings)
     record, importances = load_record(place.url, place.name)
     shown = overview(record, importances, top=top)
     shown["storage"] = without_password(place.url)
     replaced = tuple(settings.get("replaced", ()))
-    return Looked(record, shown, place.folder, settings["configuration"], replaced)
+    return StudyView(record, shown, place.folder, settings["configuration"], replaced)
 
 
 @dataclass(frozen=True)
-class Place:
+class StudyLocation:
     """Where a study lies. name: None when its database does not say it. folder: if there is one."""
 
     url: str
@@ -113,8 +113,8 @@ def locate(
     runs: Path = Path("runs"),
     command: str = "analyze",
     typed: Sequence[str] = (),
-) -> Place:
-    """Where the study lies that is named as for `look`.
+) -> StudyLocation:
+    """Where the study lies that is named as for `read_study`.
 
     command: what the remedy shall say. typed: URLs that the user gave for other things, whose
     servers may be asked as well; see `own_servers.own_url`.
@@ -130,10 +130,12 @@ def locate(
             file = sqlite_file(given)
             if file is not None and not file.exists():
                 raise StudyError(f"{file} does not exist", expected="the database of a study")
-            return Place(given, study, None)
+            return StudyLocation(given, study, None)
     folder = study_folder(study, runs, command)
     settings = read_yaml(folder.settings)
-    return Place(given or stored_url(folder, settings, typed), str(settings["name"]), folder)
+    return StudyLocation(
+        given or stored_url(folder, settings, typed), str(settings["name"]), folder
+    )
 
 
 def stored_url(folder: StudyFolder, settings: Tree, typed: Sequence[str] = ()) -> str:

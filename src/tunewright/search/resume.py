@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.config.tree import Tree, flatten
 from tunewright.errors import UsageError
 from tunewright.executors.resources import share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder, StudyFolder
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.final import train_in_full
 from tunewright.search.loop.lease import FolderLock
 from tunewright.search.prepare import run_part
 from tunewright.search.storage.trusted_servers import refuse_left
-from tunewright.search.training_run import Trained, is_done
+from tunewright.search.training_run import TrainResult, is_done
 from tunewright.search.transfer.trial_matching import differences
 
 
@@ -50,19 +50,19 @@ def stopped_run(run: Path, runs: Path) -> RunFolder:
 
 def resume(
     recipe: Recipe,
-    composed: Composed,
+    composed: Composition,
     folder: RunFolder,
     *,
     before: Tree,
-    watch: Watch | None = None,
-) -> Trained:
+    watch: StudyCallback | None = None,
+) -> TrainResult:
     """Train on in `folder` from its last checkpoint; what has ended is only told again.
 
     before: the configuration as it lies there. composed: the same with what was typed beside
     it, which may say where to train (`executor`) and no more. Raises UsageError with the keys
     that differ, StudyError while another process trains there.
     """
-    watch = watch or Watch()
+    watch = watch or StudyCallback()
     refuse_left(composed)
     _refuse_changes(folder, before, composed.tree)
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
@@ -92,11 +92,11 @@ def _refuse_changes(folder: RunFolder, before: Tree, wanted: Tree) -> None:
     changed |= {p: (old.get(p), new.get(p)) for p in {**old, **new} if old.get(p) != new.get(p)}
     if changed:
         raise UsageError(
-            f"--resume {folder.path} with another configuration: {_listed(changed)}",
+            f"--resume {folder.path} with another configuration: {_list_changes(changed)}",
             expected="the one that it was begun with",
             remedy=f"Train it anew: tunewright train {folder.config} with the same words.",
         )
 
 
-def _listed(changed: Mapping[str, tuple[Any, Any]]) -> str:
+def _list_changes(changed: Mapping[str, tuple[Any, Any]]) -> str:
     return "; ".join(f"{path} was {was} and is now {now}" for path, (was, now) in changed.items())

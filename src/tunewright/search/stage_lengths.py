@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from tunewright.config.compose import Composed
-from tunewright.config.quoting import quoted
+from tunewright.config.compose import Composition
+from tunewright.config.quoting import quote_override
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
@@ -12,20 +12,23 @@ EPOCHS = "training.epochs"
 STAGES = {"explore": "the trials of the search", "final": "the final training"}
 
 
-def typed_in_stages(composed: Composed) -> Iterator[str]:
+def outweighed_notices(composed: Composition) -> Iterator[str]:
     """What was typed and holds in a stage that ships another value, as notices."""
     for stage, shipped in composed.outweighed.items():
         for path, value in shipped.items():
             now = get(composed.tree, path)
             if now != value:
+                typed, replaced = quote_override(now), quote_override(value)
                 yield (
-                    f"{path} = {quoted(now)} ({source_of(composed.sources, path)}) holds in "
-                    f"{STAGES[stage]} too, and not the {quoted(value)} that ships for them; "
-                    f"stages.{stage}.{path}={quoted(value)} brings it back"
+                    f"{path} = {typed} ({source_of(composed.sources, path)}) holds in "
+                    f"{STAGES[stage]} too, and not the {replaced} that ships for them; "
+                    f"stages.{stage}.{path}={replaced} brings it back"
                 )
 
 
-def short_final(composed: Composed, explore: RunConfig, final: RunConfig) -> Iterator[str]:
+def short_final_notices(
+    composed: Composition, explore: RunConfig, final: RunConfig
+) -> Iterator[str]:
     """That the winner is trained for fewer epochs than it was searched with, as a notice."""
     searched, trained = explore.training.epochs, final.training.epochs
     if explore.study.final and trained < searched:
@@ -36,7 +39,9 @@ def short_final(composed: Composed, explore: RunConfig, final: RunConfig) -> Ite
         )
 
 
-def long_warmup(config: RunConfig, sources: Mapping[str, Source], run: str) -> Iterator[str]:
+def long_warmup_notices(
+    config: RunConfig, sources: Mapping[str, Source], run: str
+) -> Iterator[str]:
     """That a run is warm-up for the most part, as a notice. run: what it is called."""
     schedule, epochs = config.schedule, config.training.epochs
     if schedule.warmup_steps is not None:
@@ -53,7 +58,7 @@ def long_warmup(config: RunConfig, sources: Mapping[str, Source], run: str) -> I
         )
 
 
-def _epochs_from(composed: Composed, stage: str) -> Source:
+def _epochs_from(composed: Composition, stage: str) -> Source:
     of_stage = f"stages.{stage}.{EPOCHS}"
     found = get(composed.tree, of_stage) is not None
     return source_of(composed.sources, of_stage if found else EPOCHS)

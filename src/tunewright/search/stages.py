@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.executors.resources import share
-from tunewright.executors.thread_waits import told_of_waits
+from tunewright.executors.thread_waits import describe_waits
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord
-from tunewright.search.callbacks import Watch
-from tunewright.search.evaluate_run import evaluated
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.evaluate_run import evaluate_run
 from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
 from tunewright.search.forecast.budget import Budget, evaluated_in_time, finished_in_time
@@ -25,37 +25,37 @@ from tunewright.search.prepare import (
     prepare,
     refuse_leading_out,
 )
-from tunewright.search.stage_lengths import long_warmup
+from tunewright.search.stage_lengths import long_warmup_notices
 from tunewright.search.storage.database import silence_optuna, stored_lease
 from tunewright.search.storage.trusted_servers import refuse_left
-from tunewright.search.training_run import Trained, free_folder
+from tunewright.search.training_run import TrainResult, free_folder
 from tunewright.search.transfer.change_space import rebase
-from tunewright.search.transfer.warm_start import carry, started_from
+from tunewright.search.transfer.warm_start import import_trials, start_from
 from tunewright.spaces.read import SpaceFile
 from tunewright.training.trackers.tracker import require
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuneResult:
     """What `tune` made. final: None when it was not asked for, or nothing finished."""
 
     folder: StudyFolder
     record: StudyRecord
     ending: Ending
-    final: Trained | None
+    final: TrainResult | None
     evaluation: Mapping[str, Any] | None
 
 
 def tune(
     recipe: Recipe,
-    composed: Composed,
+    composed: Composition,
     *,
     given: SpaceFile | None = None,
     runs: Path = Path("runs"),
-    watch: Watch | None = None,
+    watch: StudyCallback | None = None,
     from_: str | None = None,
     imports: Sequence[str] = (),
-) -> Tuned:
+) -> TuneResult:
     """Search, resume if the study was begun before, then train and evaluate the winner.
 
     given: a space file, laid over the recipe's own. from_, imports: see `api.tune`. Raises a
@@ -65,9 +65,9 @@ def tune(
     """
     began = time.monotonic()
     silence_optuna()
-    watch = watch or Watch()
+    watch = watch or StudyCallback()
     prepared = prepare(recipe, composed, given=given, runs=runs)
-    prepared, sources = started_from(recipe, prepared, from_, imports, runs)
+    prepared, sources = start_from(recipe, prepared, from_, imports, runs)
     composed = prepared.composed
     for notice in prepared.notices:
         watch.notice(notice)
@@ -77,11 +77,11 @@ def tune(
         if prepared.changed:
             rebase(recipe, prepared, watch)
         elif sources:
-            carry(recipe, prepared, sources, [*([from_] if from_ else []), *imports], watch)
+            import_trials(recipe, prepared, sources, [*([from_] if from_ else []), *imports], watch)
         executor_share = share(prepared.config.executor, prepared.config.study.jobs)
         watch.notice(
             f"{executor_share.slots} worker(s) with {executor_share.threads} CPU thread(s) each "
-            f"({executor_share.why}){told_of_waits(executor_share.threads, os.environ)}"
+            f"({executor_share.why}){describe_waits(executor_share.threads, os.environ)}"
         )
         seconds = prepared.config.study.budget
         budget = None if seconds is None else Budget(seconds, began)
@@ -93,7 +93,7 @@ def tune(
             winner = prepared.folder.trial(record.best.number)
             if trained is not None:
                 winner = trained.best(prepared.settings.direction)
-            measured = partial(evaluated, recipe, winner, composed.config, None)
+            measured = partial(evaluate_run, recipe, winner, composed.config, None)
             if trained is not None or winner.checkpoints.exists():
                 evaluation = evaluated_in_time(budget, watch, measured)
             else:
@@ -101,24 +101,24 @@ def tune(
                     "the best trial ran elsewhere, and its weights are not here: "
                     "best_config.yaml is the result"
                 )
-        return Tuned(prepared.folder, record, ending, trained, evaluation)
+        return TuneResult(prepared.folder, record, ending, trained, evaluation)
     finally:
         lock.release()
 
 
 def train(
     recipe: Recipe,
-    composed: Composed,
+    composed: Composition,
     *,
     name: str | None = None,
     runs: Path = Path("runs"),
-    watch: Watch | None = None,
-) -> Trained:
+    watch: StudyCallback | None = None,
+) -> TrainResult:
     """Train one configuration in full, by one seed or several; the same call resumes."""
-    watch = watch or Watch()
+    watch = watch or StudyCallback()
     require(composed.config.trackers.names)
     refuse_left(composed)
-    too_long = long_warmup(composed.config, composed.sources, "the training")
+    too_long = long_warmup_notices(composed.config, composed.sources, "the training")
     for notice in [*composed.notices, *recipe.check_data(composed.config), *too_long]:
         watch.notice(notice)
     metric = recipe.goals(composed.config)[0].metric

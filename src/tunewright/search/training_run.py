@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.config.apply import with_values
-from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, RunError
@@ -16,9 +16,9 @@ from tunewright.runs.atomic import write_json
 from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
-from tunewright.runs.record import Outcome, Request, places
-from tunewright.runs.shared_choice import begin_sharing, chosen_together
-from tunewright.search.callbacks import Watch
+from tunewright.runs.record import EndRequest, Outcome, rank_with_ties
+from tunewright.runs.shared_choice import begin_sharing, read_shared_choice
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.loop.loop import WAIT_SECONDS
 from tunewright.search.memory.admission import Memory
 from tunewright.search.memory.oom_retry import as_asked
@@ -28,7 +28,7 @@ from tunewright.search.transfer.trial_matching import differences
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainResult:
     """Runs that reached their end, and their scores; several when `seeds` were given."""
 
     metric: str
@@ -57,7 +57,7 @@ class Trained:
     def best(self, direction: Literal["max", "min"]) -> RunFolder:
         """The folder of the best seed, of equal ones the first."""
         sign = -1.0 if direction == "max" else 1.0
-        placed = places([(sign * score,) for score in self.scores])
+        placed = rank_with_ties([(sign * score,) for score in self.scores])
         return self.folders[placed.index(min(placed))]
 
 
@@ -83,9 +83,9 @@ def run_seeds(
     metric: str,
     executor: Executor,
     limits: ExecutorConfig,
-    watch: Watch,
+    watch: StudyCallback,
     stop: StopFlag,
-) -> Trained:
+) -> TrainResult:
     """Train `tree` in `folder`, or each of its `seeds` in a folder below; resumes by itself.
 
     Raises RunError with the reason when a run fails, Interrupted when a stop was asked for.
@@ -95,7 +95,7 @@ def run_seeds(
     trees = [with_values(tree, {"seed": s, "seeds": []}, schema)[0] for s in seeds] or [tree]
     if seeds:  # first of all: it says whose seeds lie below
         folder.write_config(run_part(tree))
-        if chosen_together(folder.path.parent) is None:  # else its seeds do as its study does
+        if read_shared_choice(folder.path.parent) is None:  # else its seeds do as its study does
             begin_sharing(folder.path, len(seeds) * tree["training"]["epochs"])
     for place, its_tree in zip(folders, trees, strict=True):
         if not place.config.exists():
@@ -104,7 +104,7 @@ def run_seeds(
     _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
     outcomes = [place.read_outcome() for place in folders]
     done = tuple(outcome for outcome in outcomes if outcome is not None)
-    trained = Trained(metric, tuple(folders), done, tuple(o.measured[metric] for o in done))
+    trained = TrainResult(metric, tuple(folders), done, tuple(o.measured[metric] for o in done))
     if seeds:
         write_json(
             folder.path / "seeds.json",
@@ -123,7 +123,7 @@ def pause_when_due(folder: RunFolder, until: float | None) -> None:
     if until is not None and time.monotonic() >= until:
         for place in folder.with_seeds():
             if place.attempt and place.read_outcome() is None:
-                place.write_request(Request("pause", place.attempt))
+                place.write_request(EndRequest("pause", place.attempt))
 
 
 def is_done(folder: RunFolder) -> bool:
@@ -136,7 +136,7 @@ def _train_all(
     folders: Sequence[RunFolder],
     executor: Executor,
     limits: ExecutorConfig,
-    watch: Watch,
+    watch: StudyCallback,
     stop: StopFlag,
     *,
     epochs: int,
@@ -149,26 +149,26 @@ def _train_all(
     while waiting or running:
         while waiting and len(running) < executor.slots and not stop.set:
             beside = [handle for handle, _ in running.values()]
-            if not memory.admits(str(waiting[0].path), waiting[0], {}, beside):
+            if not memory.can_start(str(waiting[0].path), waiting[0], {}, beside):
                 break
             folder = waiting.pop(0)
             attempt = folder.begin_attempt()
-            [handle] = executor.start([folder], memory.need(folder))
+            [handle] = executor.start([folder], memory.resources_for(folder))
             running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
         if stop.set:
             if stop.signalled and running:
                 watch.notice(stopping(limits.grace_seconds))
             _pause(running, executor, limits.grace_seconds)
-            raise _paused()
+            raise _interrupted_training()
         executor.wait(WAIT_SECONDS)
         for path, (handle, tail) in list(running.items()):
             for progress in tail.poll():
-                watch.trained(progress.step, epochs, progress.metrics, progress.seconds)
+                watch.on_epoch(progress.step, epochs, progress.metrics, progress.seconds)
             if not handle.ended:
                 continue
             del running[path]
             folder, outcome = RunFolder(path), RunFolder(path).read_outcome()
-            outcome = outcome or memory.killed(handle)
+            outcome = outcome or memory.oom_outcome(handle)
             if outcome is not None:
                 memory.learn(folder, {}, outcome)
             if outcome is None:
@@ -178,8 +178,8 @@ def _train_all(
                 watch.notice(f"{handle.death}; taken up from its last checkpoint")
                 waiting.append(folder)
             elif outcome.state == "paused":
-                raise _paused()
-            elif memory.takes_up(str(path), folder, outcome):
+                raise _interrupted_training()
+            elif memory.retry_after_oom(str(path), folder, outcome):
                 waiting.insert(0, folder)
             elif outcome.state != "done":
                 raise RunError(
@@ -188,7 +188,7 @@ def _train_all(
                 )
 
 
-def _paused() -> Interrupted:
+def _interrupted_training() -> Interrupted:
     return Interrupted(
         "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
     )
@@ -199,7 +199,7 @@ def _pause(
 ) -> None:
     for path in running:
         folder = RunFolder(path)
-        folder.write_request(Request("pause", folder.attempt))
+        folder.write_request(EndRequest("pause", folder.attempt))
     deadline = time.monotonic() + grace_seconds
     while any(not handle.ended for handle, _ in running.values()):
         if time.monotonic() > deadline:

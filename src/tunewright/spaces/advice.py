@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunewright.errors import SpaceError
-from tunewright.spaces.domain import Domain, same, spelled
+from tunewright.spaces.domain import Domain, coerce, same
 from tunewright.spaces.parameter import Surroundings, check_names, own_words
-from tunewright.spaces.points import identity, listed
-from tunewright.spaces.rules import Avoided, Condition, Forbidden, Good, conditions
+from tunewright.spaces.points import identity, list_values
+from tunewright.spaces.rules import AvoidRule, Condition, ForbidRule, Good, conditions
 from tunewright.spaces.space import Space
 
 
-def read_avoided(raw: Sequence[Any]) -> tuple[Avoided, ...]:
+def read_avoided(raw: Sequence[Any]) -> tuple[AvoidRule, ...]:
     """Rules from YAML: `{name: .., because: .., when: {path: condition}}`; of a name the last."""
     rules = {}
     for spec in raw:
-        name, because, when = _named(spec, "avoid", "when")
-        rules[name] = Avoided(name, because, conditions(when, f"when of {name!r}"))
+        name, because, when = _read_entry(spec, "avoid", "when")
+        rules[name] = AvoidRule(name, because, conditions(when, f"when of {name!r}"))
     return tuple(rules.values())
 
 
@@ -24,34 +24,34 @@ def read_good(raw: Sequence[Any]) -> tuple[Good, ...]:
     """Combinations from YAML: `{name: .., because: .., set: {path: value}}`; of a name the last."""
     found = {}
     for spec in raw:
-        name, because, values = _named(spec, "good", "set")
+        name, because, values = _read_entry(spec, "good", "set")
         if not isinstance(values, Mapping) or not values:
             raise SpaceError(f"set of {name!r}: {values!r}", expected="a mapping, path: value")
         found[name] = Good(name, because, dict(values))
     return tuple(found.values())
 
 
-def checked_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[Avoided, ...]:
+def checked_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRule, ...]:
     """The rules in our spelling; SpaceError for names that are no keys."""
     rules = []
     for rule in read_avoided(raw):
         found = tuple(own_words(condition, around) for condition in rule.conditions)
         for condition in found:
             check_names(condition.path, around.known, f"avoid {rule.name!r}")
-        rules.append(Avoided(rule.name, rule.because, found))
+        rules.append(AvoidRule(rule.name, rule.because, found))
     return tuple(rules)
 
 
-def as_forbidden(rules: Sequence[Avoided], searched: Mapping[str, Any]) -> tuple[Forbidden, ...]:
+def as_forbidden(rules: Sequence[AvoidRule], searched: Mapping[str, Any]) -> tuple[ForbidRule, ...]:
     """The rules as ones that are kept; not those whose paths are all set for the whole study."""
     return tuple(
-        Forbidden(rule.conditions, name=rule.name)
+        ForbidRule(rule.conditions, name=rule.name)
         for rule in rules
         if any(c.path in searched for c in rule.conditions)
     )
 
 
-def heeded(space: Space) -> list[str]:
+def advice_notices(space: Space) -> list[str]:
     """A notice of the `avoid` rules that matter here; none where no trial could be a case."""
     met = [str(rule) for rule in space.avoid if _can_sample(space, rule)]
     if not met:
@@ -79,7 +79,7 @@ def chosen_good(
             own = own_words(Condition(path, among=(value,)), around)
             check_names(own.path, around.known, f"good {good.name!r}")
             if own.path in space:
-                values[own.path] = spelled(space[own.path].domain, own.among[0])
+                values[own.path] = coerce(space[own.path].domain, own.among[0])
             elif own.path not in inert:
                 values[own.path] = own.among[0]
         good = Good(good.name, good.because, values)
@@ -96,7 +96,7 @@ def good_points(space: Space) -> dict[str, dict[str, Any]]:
     return {name: point for name, point in points.items() if space.broken_rule(point) is None}
 
 
-def _named(spec: Any, kind: str, key: str) -> tuple[str, str, Any]:
+def _read_entry(spec: Any, kind: str, key: str) -> tuple[str, str, Any]:
     if not isinstance(spec, Mapping) or not {"name", key} <= set(spec) <= {"name", "because", key}:
         raise SpaceError(
             f"{kind}: {spec!r}", expected=f"a mapping with name, because and {key}, each once"
@@ -144,7 +144,7 @@ def can_be(space: Space, wanted: Sequence[Condition]) -> bool:
     return all(_jointly(path, space[path].domain, found) for path, found in needed.items())
 
 
-def _can_sample(space: Space, rule: Avoided) -> bool:
+def _can_sample(space: Space, rule: AvoidRule) -> bool:
     """Whether a trial can be a case of the rule by what it chooses."""
     return any(c.path in space for c in rule.conditions) and can_be(space, rule.conditions)
 
@@ -153,15 +153,15 @@ def _jointly(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
     """Whether one value of a domain can satisfy all the conditions on it."""
     among = [value for condition in found for value in condition.among]
     try:
-        values = listed(path, domain)
+        values = list_values(path, domain)
     except SpaceError:
         if not among:
-            return Condition(path, bounds=_merged(found)).possible(domain)
+            return Condition(path, bounds=_merge(found)).possible(domain)
         values = [value for value in among if domain.contains(value)]
     return any(all(condition.holds(value) for condition in found) for value in values)
 
 
-def _merged(found: Sequence[Condition]) -> dict[str, Any]:
+def _merge(found: Sequence[Condition]) -> dict[str, Any]:
     """The narrowest of the bounds; `not`, which takes out one number of many, is let be."""
     narrowest = {"above": max, "at_least": max, "below": min, "at_most": min}
     merged: dict[str, Any] = {}

@@ -10,13 +10,13 @@ from tunewright.config.apply import with_values
 from tunewright.config.leaves import leaves
 from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError, SpaceError, did_you_mean
-from tunewright.spaces.advice import as_forbidden, checked_avoided, chosen_good, heeded
+from tunewright.spaces.advice import advice_notices, as_forbidden, checked_avoided, chosen_good
 from tunewright.spaces.apart import check_apart
 from tunewright.spaces.domain import nearest, same
 from tunewright.spaces.expression import names_in
 from tunewright.spaces.parameter import Surroundings, check_names, own_words, read_parameter
 from tunewright.spaces.read import SpaceFile
-from tunewright.spaces.rules import Condition, Forbidden, conditions
+from tunewright.spaces.rules import Condition, ForbidRule, conditions
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Parameter, Space, in_order
 
@@ -90,7 +90,7 @@ def build_space(
         )
     good, left_out = chosen_good([*below.good, *above.good], space, list(inert), around)
     space = replace(space, good=good)
-    return space, [*notices, *heeded(space), *left_out]
+    return space, [*notices, *advice_notices(space), *left_out]
 
 
 def _inherits(given: SpaceFile | None) -> bool:
@@ -255,22 +255,22 @@ def _rules(
     raw: Mapping[str, Mapping[str, Any]],
     parameters: Mapping[str, Parameter],
     around: Surroundings,
-) -> tuple[Forbidden, ...]:
-    rules: list[Forbidden] = []
+) -> tuple[ForbidRule, ...]:
+    rules: list[ForbidRule] = []
     specs = [*(shipped.forbid if _inherits(given) else ()), *(given.forbid if given else ())]
     for spec in specs:
         if isinstance(spec, Mapping) and set(spec) == {"fits"}:
             check_names(spec["fits"], around.known, "forbid")
-            rules.append(Forbidden(fits=str(spec["fits"])))
+            rules.append(ForbidRule(fits=str(spec["fits"])))
             continue
         found = tuple(own_words(c, around) for c in conditions(spec, "forbid"))
         for condition in found:
             check_names(condition.path, around.known, "forbid")
-        rules.append(Forbidden(found))
+        rules.append(ForbidRule(found))
     for path in parameters:
         fits = str(raw[path].get("fits") or "")
         if names_in(fits) & raw.keys() if fits else False:
-            rules.append(Forbidden(fits=re.sub(r"\bvalue\b", path, fits)))
+            rules.append(ForbidRule(fits=re.sub(r"\bvalue\b", path, fits)))
     return tuple(rules)
 
 

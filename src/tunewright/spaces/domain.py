@@ -162,7 +162,7 @@ def nearest(domain: Domain, value: Any) -> Any:
     return round(clipped) if isinstance(domain, Int) else float(clipped)
 
 
-def spelled(domain: Domain, value: Any) -> Any:
+def coerce(domain: Domain, value: Any) -> Any:
     """A value as the domain spells it where it is one of its values, else as it came."""
     return nearest(domain, value) if domain.contains(value) else value
 

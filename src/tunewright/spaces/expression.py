@@ -17,11 +17,11 @@ from tunewright.errors import SpaceError
 from tunewright.spaces.domain import close
 
 
-def _divided(one: Any, other: Any) -> Any:
+def _divide(one: Any, other: Any) -> Any:
     return one / (Fraction(other) if isinstance(other, int) else other)
 
 
-def _floored(one: Any, other: Any) -> Any:
+def _floor_divide(one: Any, other: Any) -> Any:
     whole = one // other
     return Fraction(whole) if isinstance(one, Fraction) or isinstance(other, Fraction) else whole
 
@@ -34,8 +34,8 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: _divided,
-    ast.FloorDiv: _floored,
+    ast.Div: _divide,
+    ast.FloorDiv: _floor_divide,
     ast.Mod: operator.mod,
     ast.Pow: _power,
 }
@@ -56,7 +56,7 @@ def evaluate(text: str, names: Mapping[str, Any]) -> Any:
     Raises SpaceError for anything but arithmetic, and for names that are not there.
     """
     try:
-        return _plain(_value(_parsed(text), names))
+        return _plain(_value(_parse(text), names))
     except (TypeError, ZeroDivisionError, OverflowError) as error:
         raise SpaceError(f"the expression {text!r} cannot be computed: {error}") from None
 
@@ -64,11 +64,11 @@ def evaluate(text: str, names: Mapping[str, Any]) -> Any:
 def names_in(text: str) -> set[str]:
     """The dotted names that an expression refers to."""
     found: set[str] = set()
-    _gather(_parsed(text), found)
+    _gather(_parse(text), found)
     return found
 
 
-def _parsed(text: str) -> ast.expr:
+def _parse(text: str) -> ast.expr:
     try:
         return ast.parse(str(text), mode="eval").body
     except SyntaxError as error:
@@ -79,7 +79,7 @@ def _parsed(text: str) -> ast.expr:
 
 def _gather(node: ast.AST, found: set[str]) -> None:
     if isinstance(node, ast.Name | ast.Attribute):
-        found.add(_dotted(node))
+        found.add(_dotted_name(node))
         return
     inner = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
     for child in inner:
@@ -91,7 +91,7 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
         case ast.Constant(value=value) if isinstance(value, int | float | str | bool):
             return _exact(value)
         case ast.Name() | ast.Attribute():
-            name = _dotted(node)
+            name = _dotted_name(node)
             if name not in names:
                 raise SpaceError(
                     f"{name!r} in an expression", expected=f"one of {', '.join(sorted(names))}"
@@ -111,7 +111,7 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
             left = _value(node.left, names)
             for comparison, right_node in zip(node.ops, node.comparators, strict=True):
                 right = _value(right_node, names)
-                if not _compared(type(comparison), left, right):
+                if not _compare(type(comparison), left, right):
                     return False
                 left = right
             return True
@@ -120,7 +120,7 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
     raise SpaceError(f"{ast.unparse(node)!r} in an expression", expected="arithmetic over names")
 
 
-def _compared(comparison: type[ast.cmpop], left: Any, right: Any) -> bool:
+def _compare(comparison: type[ast.cmpop], left: Any, right: Any) -> bool:
     """What differs by a rounding is equal: a value may have been computed elsewhere."""
     numbers = isinstance(left, int | float | Fraction) and isinstance(right, int | float | Fraction)
     if numbers and close(left, right):
@@ -137,9 +137,9 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Fraction) else value
 
 
-def _dotted(node: ast.AST) -> str:
+def _dotted_name(node: ast.AST) -> str:
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
-        return f"{_dotted(node.value)}.{node.attr}"
+        return f"{_dotted_name(node.value)}.{node.attr}"
     raise SpaceError(f"{ast.unparse(node)!r} in an expression", expected="a dotted name")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from tunewright.config.leaves import choices_of, leaves
 from tunewright.config.schema import OF_STUDIES
-from tunewright.config.tree import copied, flatten
+from tunewright.config.tree import copy_tree, flatten
 from tunewright.errors import SpaceError, did_you_mean
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, as_written
 from tunewright.spaces.expression import evaluate, names_in
@@ -69,7 +69,7 @@ def read_parameter(
         raise SpaceError(f"default = {default!r}", expected=f"a value of {domain}")
     check_names(spec.get("fits"), {*around.known, "value"}, f"fits of {path}")
     check_names(spec.get("shrink_to"), around.known, f"shrink_to of {path}")
-    domain = _fitted(path, domain, spec, raw, around, notices)
+    domain = _fit_to_data(path, domain, spec, raw, around, notices)
     default = default if default is not None and domain.contains(default) else None
     explicit = conditions(spec["when"], f"when of {path}") if spec.get("when") else ()
     explicit = tuple(own_words(condition, around) for condition in explicit)
@@ -89,11 +89,11 @@ def read_parameter(
                 f"{path} is not searched where {condition.path} is "
                 f"{' or '.join(map(str, foreign))}, which has no such key"
             )
-    explicit = tuple(_narrowed(c, sections[c.path]) if c.path in sections else c for c in explicit)
+    explicit = tuple(_narrow(c, sections[c.path]) if c.path in sections else c for c in explicit)
     return Parameter(path, domain, default, (*implied, *explicit))
 
 
-def _narrowed(condition: Condition, kinds: tuple[str, ...]) -> Condition:
+def _narrow(condition: Condition, kinds: tuple[str, ...]) -> Condition:
     """The condition on a section's `type`, for the kinds that have the key."""
     return Condition(condition.path, among=tuple(kind for kind in kinds if condition.holds(kind)))
 
@@ -130,7 +130,7 @@ def _number(name: str, value: Any) -> int | float:
     return value
 
 
-def _fitted(
+def _fit_to_data(
     path: str,
     domain: Domain,
     spec: Mapping[str, Any],
@@ -144,14 +144,16 @@ def _fitted(
     fixed = {k: v for k, v in around.fixed.items() if k not in raw}
     if (bound := spec.get("shrink_to")) and names_in(bound) <= fixed.keys():
         if not all(isinstance(choice, int) for choice in domain.choices):
-            raise SpaceError(f"shrink_to with {_listed(domain.choices)}", expected="whole numbers")
+            raise SpaceError(
+                f"shrink_to with {_list_values(domain.choices)}", expected="whole numbers"
+            )
         limit = evaluate(bound, fixed)
         choices = list(domain.choices)
         while max(choices) > limit and max(choices) > 1:
             choices = sorted({max(1, choice // 2) for choice in choices})
         if choices != list(domain.choices):
             notices.append(
-                f"{path}: {_listed(domain.choices)} shrunk to {_listed(choices)}, "
+                f"{path}: {_list_values(domain.choices)} shrunk to {_list_values(choices)}, "
                 f"at most {bound} = {limit:g}"
             )
             domain = Categorical(tuple(choices))
@@ -162,12 +164,12 @@ def _fitted(
         figures = ", ".join(f"{n} = {fixed[n]:g}" for n in sorted(names_in(fits) - {"value"}))
         if not good:
             raise SpaceError(
-                f"no choice of {path} works on this data: {_listed(bad)}",
+                f"no choice of {path} works on this data: {_list_values(bad)}",
                 expected=f"{fits} ({figures})",
                 remedy="Add a choice that fits.",
             )
         if bad:
-            notices.append(f"{path}: dropped {_listed(bad)}, which fail {fits} ({figures})")
+            notices.append(f"{path}: dropped {_list_values(bad)}, which fail {fits} ({figures})")
             domain = Categorical(tuple(good))
     return domain
 
@@ -187,7 +189,7 @@ def _word(path: str, value: Any, around: Surroundings) -> Any:
     if isinstance(value, list):
         return [_word(path, item, around) for item in value]
     if isinstance(value, Mapping):
-        return copied(value)  # the caller may go on with it
+        return copy_tree(value)  # the caller may go on with it
     return words.get(value, value) if isinstance(value, str) else value
 
 
@@ -199,5 +201,5 @@ def check_names(text: Any, known: Collection[str], where: str) -> None:
         )
 
 
-def _listed(values: Any) -> str:
+def _list_values(values: Any) -> str:
     return f"[{', '.join(str(value) for value in values)}]"

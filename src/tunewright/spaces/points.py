@@ -19,7 +19,7 @@ def grid(space: Space) -> Iterator[dict[str, Any]]:
 
     Raises SpaceError, before the first point, for a domain that cannot be listed.
     """
-    values = {p.path: listed(p.path, p.domain) for p in space.parameters}
+    values = {p.path: list_values(p.path, p.domain) for p in space.parameters}
     return _completions(space, values, {}, 0)
 
 
@@ -27,7 +27,7 @@ def is_finite(space: Space) -> bool:
     """Whether `grid` can list the space."""
     try:
         for parameter in space.parameters:
-            listed(parameter.path, parameter.domain)
+            list_values(parameter.path, parameter.domain)
     except SpaceError:
         return False
     return True
@@ -50,7 +50,7 @@ def _completions(
         yield from _completions(space, values, {**begun, parameter.path: value}, place + 1)
 
 
-def listed(path: str, domain: Domain) -> list[Any]:
+def list_values(path: str, domain: Domain) -> list[Any]:
     """All values of a domain, rising; SpaceError when they are too many for a grid."""
     if isinstance(domain, Categorical):
         return list(domain.choices)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.sources import Source, lines_of
-from tunewright.config.tree import Tree, copied, put
+from tunewright.config.tree import Tree, copy_tree, set_leaf
 from tunewright.errors import SpaceError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.record import Direction
@@ -130,9 +130,9 @@ def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
     settings: Tree = {}
     for key, value in tree.items():
         if key in ("pruner", "sampler"):
-            put(settings, f"study.{key}", _component(str(key), value, file))
+            set_leaf(settings, f"study.{key}", _component(str(key), value, file))
         elif key != "search_space" and value is not None:
-            settings[key] = copied(value) if isinstance(value, Mapping) else value
+            settings[key] = copy_tree(value) if isinstance(value, Mapping) else value
     return SpaceFile(_parameters(tree["search_space"], file, "search_space"), settings=settings)
 
 
@@ -151,13 +151,13 @@ def _study_blocks(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str
                 remedy=did_you_mean(str(key), STUDY_BLOCK),
             )
         if key in ("pruner", "sampler"):
-            put(settings, f"study.{key}", _component(str(key), value, file))
+            set_leaf(settings, f"study.{key}", _component(str(key), value, file))
         elif key == "metric":
             settings["goal"] = str(value)
         elif (key, value) == ("n_jobs", -1):  # Optuna's word for as many as there are cores
             continue
         elif key != "direction" and value is not None:
-            put(settings, f"study.{_STUDY_KEYS.get(str(key), str(key))}", value)
+            set_leaf(settings, f"study.{_STUDY_KEYS.get(str(key), str(key))}", value)
     direction = None
     if study.get("direction") is not None:
         direction = _DIRECTIONS.get(str(study["direction"]))
@@ -191,7 +191,7 @@ def _unread(
         )
     name = fixed.pop("experiment_name", None)
     if name is not None and study.get("name") is None:
-        put(fixed, "study.name", str(name))
+        set_leaf(fixed, "study.name", str(name))
     elif name is not None and name != study["name"]:
         notices.append(
             f"experiment_name = {name} in {file} is not read: the study is called {study['name']}"
@@ -204,7 +204,7 @@ def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
     section = tree.get(key)
     if section is not None and not isinstance(section, Mapping):
         raise SpaceError(f"{key} = {section!r} in {file}", expected="a mapping (key: value)")
-    return copied(section or {})
+    return copy_tree(section or {})
 
 
 def _list(tree: Mapping[str, Any], key: str, file: Path, of: str) -> tuple[Any, ...]:

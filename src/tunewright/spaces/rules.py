@@ -55,7 +55,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Forbidden:
+class ForbidRule:
     """A combination that is never sampled: all of `conditions`, or `fits` not satisfied.
 
     name: of the rule that advises against it, where `space.avoid` makes it forbidden.
@@ -65,7 +65,7 @@ class Forbidden:
     fits: str = ""
     name: str = ""
 
-    def violated(self, values: Mapping[str, Any]) -> bool:
+    def is_violated_by(self, values: Mapping[str, Any]) -> bool:
         """Whether `values` are such a combination; rules over absent paths do not apply."""
         if self.fits:
             if not names_in(self.fits) <= values.keys():
@@ -79,7 +79,7 @@ class Forbidden:
 
 
 @dataclass(frozen=True)
-class Avoided:
+class AvoidRule:
     """A combination that may be tried, and is advised against: all of `conditions`."""
 
     name: str

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunewright.errors import SpaceError
-from tunewright.spaces.domain import Domain, Float, nearest, spelled
+from tunewright.spaces.domain import Domain, Float, coerce, nearest
 from tunewright.spaces.expression import evaluate, names_in
-from tunewright.spaces.rules import Avoided, Condition, Forbidden, Good
+from tunewright.spaces.rules import AvoidRule, Condition, ForbidRule, Good
 
 TRIES = 1000
 """Draws after which a space is taken to forbid everything."""
@@ -33,10 +33,10 @@ class Space:
     """
 
     parameters: tuple[Parameter, ...]
-    forbid: tuple[Forbidden, ...] = ()
+    forbid: tuple[ForbidRule, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    avoid: tuple[Avoided, ...] = ()
+    avoid: tuple[AvoidRule, ...] = ()
     good: tuple[Good, ...] = ()
 
     def draw(self, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
@@ -55,12 +55,12 @@ class Space:
         known = self._around(values)
         return all(c.path in known and c.holds(known[c.path]) for c in parameter.when)
 
-    def broken_rule(self, values: Mapping[str, Any]) -> Forbidden | None:
+    def broken_rule(self, values: Mapping[str, Any]) -> ForbidRule | None:
         """The first `forbid` rule that `values` violate, if any."""
         known = self._around(values)
-        return next((rule for rule in self.forbid if rule.violated(known)), None)
+        return next((rule for rule in self.forbid if rule.is_violated_by(known)), None)
 
-    def avoided(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+    def avoid_rules_of(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """The names of the `avoid` rules of which `values` are a case.
 
         A rule whose paths are all set for the whole study names no choice of a trial.
@@ -113,7 +113,7 @@ class Space:
         """
         searched = {p.path for p in self.parameters}
         stepped = {
-            p.path: spelled(p.domain, values[p.path])
+            p.path: coerce(p.domain, values[p.path])
             for p in self.parameters
             if p.path in values and isinstance(p.domain, Float) and p.domain.step
         }

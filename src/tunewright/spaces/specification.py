@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunewright.spaces.domain import Categorical, Int
-from tunewright.spaces.rules import Avoided, Condition, Forbidden, Good
+from tunewright.spaces.rules import AvoidRule, Condition, ForbidRule, Good
 from tunewright.spaces.space import Parameter, Space
 
 
@@ -39,13 +39,13 @@ def _fields(parameter: Parameter) -> dict[str, Any]:
     return fields
 
 
-def _forbidden_fields(rule: Forbidden) -> dict[str, Any]:
+def _forbidden_fields(rule: ForbidRule) -> dict[str, Any]:
     if rule.fits:
         return {"fits": rule.fits}
     return _conditions(rule.conditions)
 
 
-def _avoided_fields(rule: Avoided) -> dict[str, Any]:
+def _avoided_fields(rule: AvoidRule) -> dict[str, Any]:
     return {"name": rule.name, "because": rule.because, "when": _conditions(rule.conditions)}
 
 

@@ -13,7 +13,7 @@ from tunewright.config.tree import Tree
 from tunewright.executors.executor import Executor, Handle, Need
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
-from tunewright.runs.record import Request
+from tunewright.runs.record import EndRequest
 
 PATIENCE_SECONDS = 60.0
 
@@ -116,7 +116,7 @@ class ExecutorContract(ABC):
         handles = executor.start([folder], Need())
         while not read_progress(folder.progress):
             executor.wait(0.2)
-        folder.write_request(Request("pause", folder.attempt))
+        folder.write_request(EndRequest("pause", folder.attempt))
         _wait_for_end(executor, handles)
         outcome = folder.read_outcome()
         assert outcome is not None

@@ -11,11 +11,11 @@ from typing import ClassVar
 import pytest
 
 from tunewright.config.apply import with_values
-from tunewright.config.check import checked
-from tunewright.config.compose import Composed, compose
+from tunewright.config.check import validate
+from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
 from tunewright.config.leaves import leaves
-from tunewright.recipes.recipe import Recipe, imported
+from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.search.prepare import checked_space, stage
@@ -46,7 +46,7 @@ class RecipeContract(ABC):
         return find_recipe(self.name)
 
     @pytest.fixture
-    def composed(self, recipe: Recipe) -> Composed:
+    def composed(self, recipe: Recipe) -> Composition:
         """Its default configuration, made small, for two epochs in this process."""
         overrides = [*self.small, "training.epochs=2", "executor.type=inline"]
         return compose(recipe, overrides)
@@ -72,7 +72,7 @@ class RecipeContract(ABC):
                 tree = compose(recipe, [f"{path}='{word}'"]).tree
                 assert str(_get(tree, path)) == own
 
-    def test_the_goal_is_measured(self, recipe: Recipe, composed: Composed) -> None:
+    def test_the_goal_is_measured(self, recipe: Recipe, composed: Composition) -> None:
         metric, direction = recipe.goals(composed.config)[0]
         assert metric.startswith("val_")
         assert direction in ("max", "min")
@@ -87,7 +87,7 @@ class RecipeContract(ABC):
         assert default is not None, "the default is forbidden"
         assert space.contains(default)
         changed, config = with_values(tree, space.complete(default), recipe.config)
-        assert checked(changed, recipe.config) == config
+        assert validate(changed, recipe.config) == config
 
     def test_micro_batches_make_as_many_steps(self, recipe: Recipe) -> None:
         """A run that had no room is taken up again in smaller ones, as the same training."""
@@ -98,13 +98,13 @@ class RecipeContract(ABC):
         steps = []
         for parts in (1, 2):
             config = compose(recipe, [*self.small, f"training.accumulate={parts}"]).config
-            batches = len(imported(recipe.setup)(config, torch.device("cpu")).train)
+            batches = len(import_object(recipe.setup)(config, torch.device("cpu")).train)
             steps.append(math.ceil(batches / parts))
             assert batches % parts == 0, "the last step of an epoch would be a smaller one"
         assert steps[0] == steps[1]
 
     def test_training_runs_and_its_config_alone_gives_the_same_score(
-        self, recipe: Recipe, composed: Composed, tmp_path: Path
+        self, recipe: Recipe, composed: Composition, tmp_path: Path
     ) -> None:
         metric, _ = recipe.goals(composed.config)[0]
         first = train(recipe, composed, name="first", runs=tmp_path)

@@ -55,7 +55,7 @@ class TrackerContract(ABC):
         return folder
 
     def test_a_whole_run_is_copied(self, folder: RunFolder) -> None:
-        run = self._copied(folder, DONE)
+        run = self._copy(folder, DONE)
         assert (run.study, run.name) == ("study", "00007")
         assert self.points(run, "val_score") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
         assert self.copies(run) == 1
@@ -64,15 +64,15 @@ class TrackerContract(ABC):
         assert not [path for path in stored if path.startswith("trackers")]
 
     def test_a_copy_made_again_is_not_doubled(self, folder: RunFolder) -> None:
-        self._copied(folder, DONE)
-        run = self._copied(folder, DONE)
+        self._copy(folder, DONE)
+        run = self._copy(folder, DONE)
         assert self.points(run, "val_score") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
         assert self.copies(run) == 1
 
     def test_a_paused_run_goes_on_in_the_same_copy(self, folder: RunFolder) -> None:
-        self._copied(folder, Outcome("paused", 1, best_step=4, metrics={"val_score": 4.0}))
+        self._copy(folder, Outcome("paused", 1, best_step=4, metrics={"val_score": 4.0}))
         _attempt(folder, 4, 6)
-        run = self._copied(folder, DONE)
+        run = self._copy(folder, DONE)
         assert [step for step, _ in self.points(run, "val_score")] == [1, 2, 3, 4, 5, 6]
         assert self.copies(run) == 1
 
@@ -82,7 +82,7 @@ class TrackerContract(ABC):
         process.join()
         assert process.exitcode == -signal.SIGKILL
         _attempt(folder, 2, 5)
-        run = self._copied(folder, DONE)
+        run = self._copy(folder, DONE)
         assert [step for step, _ in self.points(run, "val_score")] == [1, 2, 3, 4, 5]
         assert self.copies(run) == 1
 
@@ -96,7 +96,7 @@ class TrackerContract(ABC):
 
     def test_a_run_that_failed_before_its_first_epoch(self, folder: RunFolder) -> None:
         folder.progress.unlink()
-        run = self._copied(folder, Outcome("failed", 1, "error", "no such file"))
+        run = self._copy(folder, Outcome("failed", 1, "error", "no such file"))
         assert self.points(run, "val_score") == []
         assert self.copies(run) == 1
 
@@ -113,7 +113,7 @@ class TrackerContract(ABC):
             tracker.finish(DONE)
         assert [len(self.points(run, "val_score")) for _, run in trackers] == [4, 2]
 
-    def _copied(self, folder: RunFolder, outcome: Outcome) -> RunInfo:
+    def _copy(self, folder: RunFolder, outcome: Outcome) -> RunInfo:
         tracker, run = self.make(), run_info(folder)
         tracker.start(run)
         tracker.log(read_progress(folder.progress))

@@ -60,7 +60,7 @@ class Checkpoints:
         weights: Callable[[], Mapping[str, Tensor]],
     ) -> None:
         """Remember weights if they are among the best so far; `weights` is called only then."""
-        known = [*(best for _, best in self._kept()), *self._waiting]
+        known = [*(best for _, best in self._list_kept()), *self._waiting]
         if any(best.epoch == epoch for best in known):
             return  # computed again after a kill
         better = [best for best in known if self._sign * best.score >= self._sign * score]
@@ -95,7 +95,7 @@ class Checkpoints:
 
     def _write_best(self, best: Best) -> None:
         main = self.folder / "best.safetensors"
-        kept = dict(self._kept())
+        kept = dict(self._list_kept())
         is_best = all(self._sign * best.score > self._sign * old.score for old in kept.values())
         if is_best and main in kept and self.keep_best > 1:
             _link(main, self._place(kept[main]))
@@ -109,7 +109,7 @@ class Checkpoints:
             main if is_best else self._place(best),
             lambda file: save_file(tensors, file, metadata=header),
         )
-        others = {file: other for file, other in self._kept() if file != main}
+        others = {file: other for file, other in self._list_kept() if file != main}
         ranked = sorted(others, key=lambda file: self._sign * others[file].score, reverse=True)
         for file in ranked[self.keep_best - 1 :]:
             file.unlink(missing_ok=True)
@@ -119,7 +119,7 @@ class Checkpoints:
 
     def _describe_best(self) -> None:
         """Keep `best.json` true, also when a kill fell between it and the weights."""
-        best = dict(self._kept()).get(self.folder / "best.safetensors")
+        best = dict(self._list_kept()).get(self.folder / "best.safetensors")
         described = read_json(self.folder / "best.json")
         if best is not None and (described or {}).get("epoch") != best.epoch:
             write_json(
@@ -135,7 +135,7 @@ class Checkpoints:
         for file in sorted(self.folder.glob("last-*.pt"))[::-1][max(0, self.keep_last - 1) :]:
             file.unlink(missing_ok=True)
 
-    def _kept(self) -> list[tuple[Path, Best]]:
+    def _list_kept(self) -> list[tuple[Path, Best]]:
         kept = []
         for file in self.folder.glob("best*.safetensors"):
             try:

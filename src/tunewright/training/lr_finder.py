@@ -95,7 +95,7 @@ def find_lr(
             if not math.isfinite(loss):
                 break
             losses.append(loss)
-            level = float(_smoothed(losses, decay)[-1])
+            level = float(_smooth(losses, decay)[-1])
             best = min(best, level)
             # A loss may be zero or negative, where a multiple means nothing: it must also have
             # climbed back to where it began.
@@ -122,7 +122,7 @@ def read_curve(
     as this much, lest the explosion at the end bury the curve before it.
     """
     rates = list(rates[: len(losses)])
-    smoothed = _smoothed(np.minimum(losses, ceiling), decay)
+    smoothed = _smooth(np.minimum(losses, ceiling), decay)
     reason = _refusal(np.asarray(losses), smoothed, rates, diverged)
     suggestions = None if reason else _suggestions(np.log10(rates), smoothed)
     return LrCurve(rates, list(losses), smoothed.tolist(), diverged, suggestions, reason)
@@ -202,7 +202,7 @@ def _steps(loader: Loader, accumulate: int) -> Iterator[list[Batch]]:
             yield step
 
 
-def _smoothed(losses: Sequence[float] | Numbers, decay: float) -> Numbers:
+def _smooth(losses: Sequence[float] | Numbers, decay: float) -> Numbers:
     """Exponential averages that look both ways, and so do not lag behind the rate.
 
     The last one has only a past: it is the running average, with its bias corrected.

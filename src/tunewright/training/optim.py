@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch.optim import Optimizer
 
-from tunewright.config.schema import AdamW, Sgd
+from tunewright.config.schema import AdamWConfig, SgdConfig
 from tunewright.training.task import Group
 
 
-def make_optimizer(config: AdamW | Sgd, groups: Sequence[Group]) -> Optimizer:
+def make_optimizer(config: AdamWConfig | SgdConfig, groups: Sequence[Group]) -> Optimizer:
     """The optimiser over a task's groups; a group that does not decay has weight decay 0."""
     parameters = [
         {
@@ -21,7 +21,7 @@ def make_optimizer(config: AdamW | Sgd, groups: Sequence[Group]) -> Optimizer:
         }
         for group in groups
     ]
-    if isinstance(config, AdamW):
+    if isinstance(config, AdamWConfig):
         return torch.optim.AdamW(
             parameters, betas=(config.beta1, config.beta2), eps=config.eps, fused=True
         )

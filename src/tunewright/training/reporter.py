@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter
-from tunewright.runs.record import Progress, Request
+from tunewright.runs.record import EndRequest, Progress
 from tunewright.training.memory.device import device_peak_mib
 from tunewright.training.memory.peak import MemoryPeak
 from tunewright.training.trackers.tracking import Tracking
@@ -64,7 +64,7 @@ class Reporter:
         assert self._writer is not None, "begin() must come before notice()"
         self._writer.notice(text)
 
-    def request(self) -> Request | None:
+    def request(self) -> EndRequest | None:
         """What is asked of this attempt; looks at the disk at most every 50 ms."""
         now = time.monotonic()
         if now - self._polled < POLL_SECONDS:

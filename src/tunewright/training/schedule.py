@@ -3,11 +3,21 @@
 import math
 from bisect import bisect_right
 
-from tunewright.config.schema import Constant, Cosine, Linear, Milestones, Step, Warmup
+from tunewright.config.schema import (
+    ConstantSchedule,
+    CosineSchedule,
+    LinearSchedule,
+    MilestoneSchedule,
+    StepSchedule,
+    WarmupConfig,
+)
 from tunewright.training.task import Clock
 
 
-def factor(schedule: Constant | Cosine | Linear | Step | Milestones, clock: Clock) -> float:
+def factor(
+    schedule: ConstantSchedule | CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
+    clock: Clock,
+) -> float:
     """What the learning rate is multiplied by in the step that the clock stands before.
 
     Warm-up rises linearly and reaches 1 in its last step; the rest runs over the steps that
@@ -18,20 +28,20 @@ def factor(schedule: Constant | Cosine | Linear | Step | Milestones, clock: Cloc
         return (clock.step + 1) / warmup
     done = min((clock.step - warmup) / max(1, clock.steps - warmup), 1.0)
     match schedule:
-        case Constant():
+        case ConstantSchedule():
             return 1.0
-        case Cosine(final_fraction=final):
+        case CosineSchedule(final_fraction=final):
             return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
-        case Linear(final_fraction=final):
+        case LinearSchedule(final_fraction=final):
             return final + (1.0 - final) * (1.0 - done)
-        case Step(every_fraction=every, decay=decay):
+        case StepSchedule(every_fraction=every, decay=decay):
             return float(decay ** math.floor(done / every + 1e-9))
-        case Milestones(fractions=fractions, factors=factors):
+        case MilestoneSchedule(fractions=fractions, factors=factors):
             passed = bisect_right(fractions, done + 1e-9)
             return factors[passed - 1] if passed else 1.0
 
 
-def _warmup(schedule: Warmup, clock: Clock) -> int:
+def _warmup(schedule: WarmupConfig, clock: Clock) -> int:
     """Steps of the warm-up, whichever way they were given."""
     if schedule.warmup_steps is not None:
         return schedule.warmup_steps

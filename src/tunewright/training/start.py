@@ -6,15 +6,15 @@ from typing import Any
 import torch
 
 from tunewright.config.schema import RunConfig
-from tunewright.config.tree import put
+from tunewright.config.tree import set_leaf
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal, Outcome
-from tunewright.runs.shared_choice import choosing
-from tunewright.training.autotune.autotune import settle
+from tunewright.runs.shared_choice import share_choice
+from tunewright.training.autotune.autotune import choose_settings
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
-from tunewright.training.trainer import Plan, train
+from tunewright.training.trainer import TrainingPlan, train
 
 
 def start(
@@ -28,8 +28,8 @@ def start(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training = config.training
     setup = make_setup(config, device)
-    with choosing(folder) as together:
-        choice, notices = settle(setup, config, device, together)
+    with share_choice(folder) as together:
+        choice, notices = choose_settings(setup, config, device, together)
     chosen = dict(setup.chosen)
     if "auto" in (training.precision, training.layout, training.compile):
         chosen["training.precision"] = {"no": "fp32"}.get(choice.precision, choice.precision)
@@ -38,11 +38,11 @@ def start(
     if chosen:
         tree = folder.read_config()
         for path, value in chosen.items():
-            put(tree, path, value)
+            set_leaf(tree, path, value)
         folder.write_config(tree)
     for name, content in setup.keeps.items():
         write_json(folder.path / name, content)
     for notice in [*setup.notices, *notices]:
         print(notice)
-    plan = Plan(config, *goal, choice.precision, choice.layout, choice.compiled)
+    plan = TrainingPlan(config, *goal, choice.precision, choice.layout, choice.compiled)
     return train(setup, plan, report, folder)

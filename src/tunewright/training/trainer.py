@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from tunewright.config.schema import RunConfig
 from tunewright.errors import Diverged
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import Outcome, Request, is_same
+from tunewright.runs.record import EndRequest, Outcome, is_same
 from tunewright.training.autotune.memory_format import Layout, lay_out
 from tunewright.training.autotune.precision import Precision
 from tunewright.training.checkpoint import Checkpoints, State
@@ -36,7 +36,7 @@ GOAL_PREFIX = "val_"
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How a run is trained, and which validation metric decides what is best.
 
     precision, layout, compiled: what the configuration's `auto` came to.
@@ -51,7 +51,7 @@ class Plan:
 
 
 @dataclass
-class _Standing:
+class TrainState:
     """What changes while a run trains, besides weights."""
 
     epoch: int = 0
@@ -65,7 +65,7 @@ class _Standing:
     hopeful_epoch: int = 0
 
 
-def train(setup: Setup, plan: Plan, report: Reporter, folder: RunFolder) -> Outcome:
+def train(setup: Setup, plan: TrainingPlan, report: Reporter, folder: RunFolder) -> Outcome:
     """Train until the horizon, early stopping, or a request; resume if there is a checkpoint.
 
     The model keeps the best weights afterwards only on disk. Raises Diverged when the loss or
@@ -89,7 +89,9 @@ def resolve_precision(wanted: str, *, cpu: bool) -> Precision:
 class _Run:
     """One attempt at a run: the objects that live through its epochs."""
 
-    def __init__(self, setup: Setup, plan: Plan, report: Reporter, folder: RunFolder) -> None:
+    def __init__(
+        self, setup: Setup, plan: TrainingPlan, report: Reporter, folder: RunFolder
+    ) -> None:
         self.setup, self.task, self.report = setup, setup.task, report
         self.plan, self.training = plan, plan.config.training
         self.accelerator = Accelerator(
@@ -112,7 +114,7 @@ class _Run:
             direction=plan.direction,
         )
         self.steps_per_epoch = math.ceil(len(setup.train) / self.training.accumulate)
-        self.standing = _Standing()
+        self.standing = TrainState()
         self.notes = average_notices(decay, self._clock.steps) if decay is not None else []
         self.lr = 0.0  # of the last step, before the multiples that groups have
         self._best_pass: Metrics | None = None  # whose interval is not yet computed
@@ -125,7 +127,7 @@ class _Run:
             print(note)
         started = time.perf_counter() - self.standing.seconds
         saved = time.perf_counter()
-        request: Request | None = None
+        request: EndRequest | None = None
         while self._goes_on() and request is None:
             terms, request = self._train_epoch()
             if request is not None:
@@ -146,9 +148,9 @@ class _Run:
         if request is None or not self._goes_on():
             self.checkpoints.finish(self.standing.epoch, self._state)
             request = None
-        return self._ended(request)
+        return self._end(request)
 
-    def _train_epoch(self) -> tuple[dict[str, float], Request | None]:
+    def _train_epoch(self) -> tuple[dict[str, float], EndRequest | None]:
         """One pass over the training data: the order of a step is the order of these lines."""
         self.model.train()
         self.task.on_epoch(self.model, self._clock)
@@ -188,7 +190,7 @@ class _Run:
             self.accelerator.backward(total)
 
     def _valid(self) -> tuple[Metrics, dict[str, float]]:
-        measured = passed(self.task, self._best_model, self.setup.valid)
+        measured = run_evaluation(self.task, self._best_model, self.setup.valid)
         scores = {f"{GOAL_PREFIX}{name}": value for name, value in measured.compute().items()}
         self.task.on_valid(scores, self._clock)
         return measured, scores
@@ -212,7 +214,7 @@ class _Run:
             self.standing.epoch, score, scores, lambda: self._best_model.state_dict()
         )
 
-    def _ended(self, request: Request | None) -> Outcome:
+    def _end(self, request: EndRequest | None) -> Outcome:
         standing = self.standing
         state = {None: "done", "pause": "paused", "prune": "pruned", "cancel": "failed"}[
             request.kind if request else None
@@ -293,15 +295,15 @@ class _Run:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.task.load_state_dict(state["task"])
         restore_random_state(state["random"])
-        self.standing = _Standing(**state["standing"])
+        self.standing = TrainState(**state["standing"])
 
 
 def evaluate(task: Task, model: nn.Module, loader: Loader) -> dict[str, float]:
     """The task's metrics of `model` over one pass of `loader`, in evaluation mode."""
-    return passed(task, model, loader).compute()
+    return run_evaluation(task, model, loader).compute()
 
 
-def passed(task: Task, model: nn.Module, loader: Loader) -> Metrics:
+def run_evaluation(task: Task, model: nn.Module, loader: Loader) -> Metrics:
     """The task's collector after one pass of `loader`, in evaluation mode."""
     metrics = task.metrics()
     was_training = model.training
@@ -319,7 +321,7 @@ def _first_bad(known: Tensor | None, loss: Tensor, step: int) -> Tensor:
     return bad if known is None else torch.where(known > 0, known, bad)
 
 
-def _prunes(request: Request | None) -> bool:
+def _prunes(request: EndRequest | None) -> bool:
     return request is not None and request.kind == "prune"
 
 

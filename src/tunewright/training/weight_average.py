@@ -14,10 +14,10 @@ COPIED = "_copied_into_averages"
 class WeightAverage(AveragedModel):
     """Exponential averages of all parameters, and of the statistics that belong to them.
 
-    The decay warms up, so that a short training forgets where it began: see `warmed`. Buffers are
-    averaged too, for the running statistics of the last weights do not fit to the average of
-    all; counters, and what a module names under `COPIED`, are those of the model. Its state is
-    that of PyTorch's `AveragedModel`.
+    The decay warms up, so that a short training forgets where it began: see `warmed_up_decay`.
+    Buffers are averaged too, for the running statistics of the last weights do not fit the
+    average of all; counters, and what a module names under `COPIED`, are those of the model. Its
+    state is that of PyTorch's `AveragedModel`.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -29,7 +29,7 @@ class WeightAverage(AveragedModel):
         """Take in the weights after a step."""
         averaged: list[Tensor] = []
         current: list[Tensor] = []
-        kept = _copied(model)
+        kept = _names_to_copy(model)
         own = chain(self.module.named_parameters(), self.module.named_buffers())
         others = chain(model.parameters(), model.buffers())
         for (name, mine), theirs in zip(own, others, strict=True):
@@ -38,12 +38,12 @@ class WeightAverage(AveragedModel):
                 current.append(theirs)
             else:
                 mine.copy_(theirs)
-        decay = warmed(self.decay, int(self.n_averaged))  # lies on the CPU: nobody waits
+        decay = warmed_up_decay(self.decay, int(self.n_averaged))  # lies on the CPU: nobody waits
         torch._foreach_lerp_(averaged, current, 1.0 - decay)
         self.n_averaged += 1
 
 
-def warmed(decay: float, updates: int) -> float:
+def warmed_up_decay(decay: float, updates: int) -> float:
     """The decay of the next update after so many: min(decay, (1 + n) / (10 + n)).
 
     Source: `num_updates` of TensorFlow's `tf.train.ExponentialMovingAverage`.
@@ -56,7 +56,7 @@ def average_notices(decay: float, steps: int) -> list[str]:
     steps = max(1, steps)
     if decay <= 1.0 - 1.0 / steps:
         return []
-    last = warmed(decay, steps - 1)
+    last = warmed_up_decay(decay, steps - 1)
     return [
         f"training.ema_decay={decay:g} averages over about {1.0 / (1.0 - decay):,.0f} steps, and "
         f"this run has {steps:,}: alone it could not forget the beginning. It is warmed up, "
@@ -72,7 +72,7 @@ def _largest(steps: int) -> float:
     return (unit - math.ceil(unit / steps)) / unit
 
 
-def _copied(model: nn.Module) -> set[str]:
+def _names_to_copy(model: nn.Module) -> set[str]:
     return {
         f"{prefix}.{name}" if prefix else name
         for prefix, module in model.named_modules()

@@ -99,7 +99,7 @@ def test_half_is_half_the_bytes_of_the_weights(run, tmp_path):
 
 def test_what_float16_cannot_hold_stays_float32():
     state = {"large": torch.tensor([1.0, 1e6]), "small": torch.tensor([1.0]), "n": torch.tensor(3)}
-    found, kept = export.halved(state)
+    found, kept = export.to_half(state)
     assert kept == ["large"]
     assert found["large"].dtype == torch.float32
     assert found["small"].dtype == torch.float16

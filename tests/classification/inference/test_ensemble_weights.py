@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tunewright.classification.inference.ensemble import (
     Blend,
-    blended,
+    blend,
     check_classes,
     cross_fitted,
     fitted_weights,
@@ -31,7 +31,7 @@ def said(members: int = 4, rows: int = 200, classes: int = 3) -> tuple[Tensor, T
 
 
 def likelihood(logits: Tensor, labels: Tensor, weights: Tensor, average: str) -> float:
-    scores = blended(logits, weights, average)
+    scores = blend(logits, weights, average)
     return float(scores[torch.arange(len(labels)), labels].mean())
 
 
@@ -39,7 +39,7 @@ def test_the_mean_of_probabilities():
     logits, _ = said()
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
     expected = (weights[:, None, None] * logits.softmax(2)).sum(0)
-    torch.testing.assert_close(blended(logits, weights, "probabilities").exp(), expected)
+    torch.testing.assert_close(blend(logits, weights, "probabilities").exp(), expected)
 
 
 def test_the_geometric_mean_is_that_of_logits_normalised():
@@ -47,14 +47,14 @@ def test_the_geometric_mean_is_that_of_logits_normalised():
     weights = torch.tensor([0.25] * 4, dtype=torch.float64)
     product = logits.softmax(2).prod(0) ** 0.25
     expected = product / product.sum(1, keepdim=True)
-    torch.testing.assert_close(blended(logits, weights, "geometric").exp(), expected)
+    torch.testing.assert_close(blend(logits, weights, "geometric").exp(), expected)
     torch.testing.assert_close(expected, logits.mean(0).softmax(1))
 
 
 @pytest.mark.parametrize("average", ["probabilities", "geometric"])
 def test_one_member_is_itself(average):
     logits, labels = said(members=1)
-    alone = blended(logits, torch.ones(1), average)
+    alone = blend(logits, torch.ones(1), average)
     torch.testing.assert_close(alone, logits[0].log_softmax(1))
     assert torch.equal(greedy_weights(logits, labels, average), torch.ones(1).double())
 
@@ -62,7 +62,7 @@ def test_one_member_is_itself(average):
 def test_a_member_without_weight_says_nothing():
     logits, _ = said(members=2)
     weights = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    torch.testing.assert_close(blended(logits, weights, "probabilities"), logits[0].log_softmax(1))
+    torch.testing.assert_close(blend(logits, weights, "probabilities"), logits[0].log_softmax(1))
 
 
 @pytest.mark.parametrize("average", ["probabilities", "geometric"])
@@ -105,7 +105,7 @@ def test_greedy_selection_is_caruanas(average):
 def test_greedy_selection_is_never_worse_where_it_chose():
     logits, labels = said()
     weights = greedy_weights(logits, labels, "probabilities")
-    together = (blended(logits, weights, "probabilities").argmax(1) == labels).double().mean()
+    together = (blend(logits, weights, "probabilities").argmax(1) == labels).double().mean()
     assert together >= (logits.argmax(2) == labels).double().mean(1).max()
 
 
@@ -119,7 +119,7 @@ def test_an_ensemble_is_judged_on_rows_that_did_not_weigh_it():
 
     fitted = cross_fitted(logits, labels, weigh, "probabilities", folds=5)
     assert seen == [120] * 5
-    whole = blended(logits, torch.full((4,), 0.25), "probabilities").argmax(1)
+    whole = blend(logits, torch.full((4,), 0.25), "probabilities").argmax(1)
     assert torch.equal(fitted.ensemble, whole)  # uniform weights are the same everywhere
     assert torch.equal(fitted.single, logits[0].argmax(1))  # the best by far in every fold
 

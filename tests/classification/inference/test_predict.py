@@ -14,10 +14,10 @@ from tunewright.classification.inference import predict
 from tunewright.classification.inference.predict import (
     BATCHES_AHEAD,
     DecodedBatches,
-    passed,
+    predict_table,
     usual_batch_size,
 )
-from tunewright.classification.inference.tta import averaged
+from tunewright.classification.inference.tta import average_views
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError
 from tunewright.images.loading.store import as_uint8
@@ -52,7 +52,7 @@ def test_every_picture_once_in_order_at_every_size(place):
 def test_the_batch_size_changes_nothing(place):
     classifier, table = opened(RunFolder(place / "run")), open_table(place / "test", labelled=False)
     whole, parts = (
-        passed([classifier], table, lambda logits: logits[0][0], batch_size=size).scores
+        predict_table([classifier], table, lambda logits: logits[0][0], batch_size=size).scores
         for size in (50, 9)
     )
     torch.testing.assert_close(whole, parts)
@@ -79,7 +79,7 @@ def test_on_a_cpu_decoding_runs_beside_a_model_that_does_not_need_it(
 
     monkeypatch.setattr(predict, "DecodedBatches", Noted)
     classifier, table = opened(RunFolder(place / "run")), open_table(place / "test", labelled=False)
-    found = passed([classifier], table, reduce, batch_size=20)
+    found = predict_table([classifier], table, reduce, batch_size=20)
     assert found.scores.shape[0] == 50
     assert [batches.ahead for batches in made] == [ahead]
 
@@ -90,9 +90,9 @@ def test_all_members_and_views_reach_the_reduction(place):
 
     def reduce(logits: list[torch.Tensor]) -> torch.Tensor:
         assert [tuple(of_member.shape[::2]) for of_member in logits] == [(2, 3), (2, 3)]
-        return averaged(logits[1])
+        return average_views(logits[1])
 
-    found = passed([classifier, classifier], table, reduce, views=views).scores
+    found = predict_table([classifier, classifier], table, reduce, views=views).scores
     assert found.shape == (50, 3)
     assert found.dtype == torch.float32
 
@@ -100,7 +100,7 @@ def test_all_members_and_views_reach_the_reduction(place):
 def test_progress_ends_at_the_total(place):
     said = []
     table = open_table(place / "test", labelled=False)
-    passed(
+    predict_table(
         [opened(RunFolder(place / "run"))],
         table,
         lambda logits: logits[0][0],
@@ -117,12 +117,14 @@ def test_unreadable_pictures_are_all_named(place, tmp_path):
     table = open_table(folder, labelled=False)
     classifier = opened(RunFolder(place / "run"))
     with pytest.raises(DataError) as caught:
-        passed([classifier], table, lambda logits: logits[0][0], batch_size=4)
+        predict_table([classifier], table, lambda logits: logits[0][0], batch_size=4)
     assert "2 of 12" in str(caught.value)
     assert "img_3.png" in str(caught.value)
     assert "img_9.png" in str(caught.value)
     assert "--skip-bad" in str(caught.value)
-    found = passed([classifier], table, lambda logits: logits[0][0], batch_size=4, skip_bad=True)
+    found = predict_table(
+        [classifier], table, lambda logits: logits[0][0], batch_size=4, skip_bad=True
+    )
     assert sorted(table.ids[row] for row in found.bad) == ["img_3.png", "img_9.png"]
     assert found.scores.shape == (12, 3)
 
@@ -130,7 +132,7 @@ def test_unreadable_pictures_are_all_named(place, tmp_path):
 def test_no_pictures_are_no_answer(place):
     table = open_table(place / "test", labelled=False).take(np.array([], dtype=int))
     with pytest.raises(DataError, match="no pictures"):
-        passed([opened(RunFolder(place / "run"))], table, lambda logits: logits[0][0])
+        predict_table([opened(RunFolder(place / "run"))], table, lambda logits: logits[0][0])
 
 
 def test_batches_are_smaller_for_larger_pictures():

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tunewright.classification.inference.tta import averaged, judge, seen, sets_to_judge
+from tunewright.classification.inference.tta import apply_view, average_views, judge, sets_to_judge
 from tunewright.classification.inference.tta_views import IMAGE, View, read_views
 
 PICTURES = torch.randint(
@@ -22,12 +22,12 @@ def smooth() -> torch.Tensor:
 
 
 def test_the_picture_itself_is_not_touched():
-    assert seen(PICTURES, IMAGE) is PICTURES
+    assert apply_view(PICTURES, IMAGE) is PICTURES
 
 
 def test_mirrors():
-    mirrored = seen(PICTURES, View("hflip", hflip=True))
-    upside_down = seen(PICTURES, View("vflip", vflip=True))
+    mirrored = apply_view(PICTURES, View("hflip", hflip=True))
+    upside_down = apply_view(PICTURES, View("vflip", vflip=True))
     assert torch.equal(mirrored[0, 0, 3], PICTURES[0, 0, 3].flip(0))
     assert torch.equal(upside_down[1, 2, :, 5], PICTURES[1, 2, :, 5].flip(0))
 
@@ -35,7 +35,7 @@ def test_mirrors():
 @pytest.mark.parametrize("degrees", [5.0, -5.0, 30.0])
 def test_turned_as_pillow_turns_away_from_the_corners(degrees):
     picture = smooth()
-    ours = seen(picture[None], View("turned", degrees=degrees))[0]
+    ours = apply_view(picture[None], View("turned", degrees=degrees))[0]
     image = Image.fromarray(picture.permute(1, 2, 0).numpy())
     theirs = np.asarray(image.rotate(degrees, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
     inner = slice(16, 48)
@@ -48,11 +48,11 @@ def test_turned_as_pillow_turns_away_from_the_corners(degrees):
 
 def test_what_a_turn_uncovers_is_reflected_and_not_black():
     white = torch.full((1, 3, 16, 16), 200, dtype=torch.uint8)
-    assert torch.equal(seen(white, View("turned", degrees=20.0)), white)
+    assert torch.equal(apply_view(white, View("turned", degrees=20.0)), white)
 
 
 def test_brightness_is_a_factor_within_the_range():
-    brighter = seen(PICTURES, View("brighter", brightness=1.1))
+    brighter = apply_view(PICTURES, View("brighter", brightness=1.1))
     expected = (PICTURES.double() * 1.1).round().clamp(max=255)
     assert (brighter.double() - expected).abs().max() <= 1
     assert brighter.dtype == torch.uint8
@@ -63,17 +63,17 @@ def test_the_flip_of_a_net_that_flips_cannot_tell_is_no_tta():
     net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
     with torch.no_grad():
         logits = torch.stack(
-            [net(seen(PICTURES, view).float()) for view in read_views(tta=True).all()]
+            [net(apply_view(PICTURES, view).float()) for view in read_views(tta=True).all()]
         )
-    torch.testing.assert_close(averaged(logits), logits[0], rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(average_views(logits), logits[0], rtol=1e-5, atol=1e-4)
 
 
 def test_the_mean_of_logits_and_of_probabilities():
     logits = torch.tensor([[[2.0, 0.0, -1.0]], [[0.0, 3.0, 1.0]]], dtype=torch.float64)
-    torch.testing.assert_close(averaged(logits)[0], logits[:, 0].mean(0))
-    probabilities = averaged(logits, "probabilities").exp()[0]
+    torch.testing.assert_close(average_views(logits)[0], logits[:, 0].mean(0))
+    probabilities = average_views(logits, "probabilities").exp()[0]
     torch.testing.assert_close(probabilities, logits[:, 0].softmax(1).mean(0))
-    assert torch.equal(averaged(logits[:1], "probabilities"), logits[0])
+    assert torch.equal(average_views(logits[:1], "probabilities"), logits[0])
 
 
 def said(labels: torch.Tensor, wrong: int, start: int = 0) -> torch.Tensor:

@@ -245,7 +245,7 @@ def test_weights_are_finite_have_mean_1_and_never_favour_a_larger_class(counts, 
     for weights in (
         class_weights.inverse_power(array, tau),
         class_weights.class_balanced(array, beta),
-        class_weights.modulated(array, tau, kind, t),
+        class_weights.modulate(array, tau, kind, t),
     ):
         assert np.isfinite(weights).all()
         assert (weights >= 0).all()

@@ -7,15 +7,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tunewright.classification.losses.class_weights import sampled_weights
 from tunewright.classification.losses.config import (
-    BalancedSoftmax,
-    ClassBalanced,
-    CrossEntropy,
-    Focal,
-    Ldam,
-    LogitAdjustment,
+    BalancedSoftmaxConfig,
+    ClassBalancedConfig,
+    CrossEntropyConfig,
+    FocalConfig,
+    LdamConfig,
+    LogitAdjustmentConfig,
     Loss,
     LossSection,
-    SmoothModulation,
+    SmoothModulationConfig,
     classifier_scale,
     final_weights,
     inert_settings,
@@ -23,7 +23,7 @@ from tunewright.classification.losses.config import (
 )
 from tunewright.classification.losses.losses import LOSSES
 from tunewright.config.apply import with_values
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.config.schema import Section
 from tunewright.errors import ConfigError
 
@@ -35,7 +35,7 @@ CLASSES = ("airplane", "cat", "truck")
 
 
 class Whole(BaseModel):
-    loss: Loss = SmoothModulation()
+    loss: Loss = SmoothModulationConfig()
 
 
 def notices(section, *, weighted_sampler=False, counts=COUNTS):
@@ -60,15 +60,15 @@ def test_sections_are_the_signatures_of_the_losses():
     ],
 )
 def test_alpha_can_be_written_in_four_ways(written, kept):
-    config = checked({"loss": {"type": "focal", "alpha": written}}, Whole)
-    assert config.loss == Focal(alpha=kept)
-    assert checked(config.model_dump(mode="json"), Whole) == config
+    config = validate({"loss": {"type": "focal", "alpha": written}}, Whole)
+    assert config.loss == FocalConfig(alpha=kept)
+    assert validate(config.model_dump(mode="json"), Whole) == config
 
 
 @pytest.mark.parametrize("written", [True, "auto", [], [1, "a"], -1, 0, [0.5, 0.0], float("nan")])
 def test_another_alpha_is_refused_with_what_is_possible(written):
     with pytest.raises(ConfigError, match="null, from_counts, a positive number, or a list"):
-        checked({"loss": {"type": "focal", "alpha": written}}, Whole)
+        validate({"loss": {"type": "focal", "alpha": written}}, Whole)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_what_no_loss_could_use_is_refused(wrong):
 
 
 def test_another_loss_keeps_none_of_the_settings_it_does_not_have():
-    tree = Whole(loss=Focal(gamma=1.5)).model_dump(mode="json")
+    tree = Whole(loss=FocalConfig(gamma=1.5)).model_dump(mode="json")
     _, config = with_values(tree, {"loss.type": "ldam"}, Whole)
-    assert config.loss == Ldam()
+    assert config.loss == LdamConfig()
 
 
 def test_only_margins_on_angles_ask_for_a_cosine_classifier():
-    assert classifier_scale(Ldam(scale=20.0)) == 20
+    assert classifier_scale(LdamConfig(scale=20.0)) == 20
     assert [classifier_scale(kind()) for name, kind in KINDS.items() if name != "ldam"] == [
         None
     ] * 6
@@ -105,24 +105,24 @@ def test_only_margins_on_angles_ask_for_a_cosine_classifier():
 
 
 def test_settings_that_do_nothing():
-    assert inert_settings(Focal(alpha=0.25)) == ["alpha"]
-    assert inert_settings(Focal(alpha=(0.1, 1.0))) == []
-    assert inert_settings(Focal(alpha="from_counts")) == []
-    assert inert_settings(Focal()) == []
-    assert inert_settings(SmoothModulation(tau=0.0)) == ["modulation_type"]
-    assert inert_settings(Ldam(drw_fraction=1.0)) == ["drw_beta"]
+    assert inert_settings(FocalConfig(alpha=0.25)) == ["alpha"]
+    assert inert_settings(FocalConfig(alpha=(0.1, 1.0))) == []
+    assert inert_settings(FocalConfig(alpha="from_counts")) == []
+    assert inert_settings(FocalConfig()) == []
+    assert inert_settings(SmoothModulationConfig(tau=0.0)) == ["modulation_type"]
+    assert inert_settings(LdamConfig(drw_fraction=1.0)) == ["drw_beta"]
     assert [inert_settings(kind()) for kind in KINDS.values()] == [[]] * len(KINDS)
 
 
 def test_one_alpha_for_all_is_reported():
-    (said,) = notices(Focal(alpha=0.25))
+    (said,) = notices(FocalConfig(alpha=0.25))
     assert said.startswith("loss.alpha=0.25 is inert")
     assert "from_counts" in said
 
 
 def test_a_gamma_that_starves_gradients_is_reported():
-    assert notices(Focal(gamma=3.0)) == []
-    (said,) = notices(Focal(gamma=5.0))
+    assert notices(FocalConfig(gamma=3.0)) == []
+    (said,) = notices(FocalConfig(gamma=5.0))
     assert "loss.gamma=5 starves the gradient" in said
     assert "0.0024 of its loss" in said
 
@@ -132,30 +132,32 @@ def test_defaults_are_not_worth_a_word():
 
 
 def test_a_sampler_and_weights_are_reported_with_what_a_class_counts():
-    (said,) = notices(SmoothModulation(), weighted_sampler=True)
+    (said,) = notices(SmoothModulationConfig(), weighted_sampler=True)
     assert "class 'truck' counts 10 times as much as 'airplane'" in said
     assert "one image of it 1,000 times as much" in said
     assert "(50 and 5000 images)" in said
     assert "where the mean over classes is 1: airplane 0.0029, cat 0.092, truck 2.9" in said
-    assert notices(CrossEntropy(), weighted_sampler=True) == []
-    assert notices(Focal(), weighted_sampler=True) == []
-    assert notices(SmoothModulation(tau=0.0), weighted_sampler=True) != []  # inert, not double
+    assert notices(CrossEntropyConfig(), weighted_sampler=True) == []
+    assert notices(FocalConfig(), weighted_sampler=True) == []
+    assert (
+        notices(SmoothModulationConfig(tau=0.0), weighted_sampler=True) != []
+    )  # inert, not double
     equal = np.array([7, 7, 0])
-    assert notices(SmoothModulation(), weighted_sampler=True, counts=equal) == []
-    assert notices(SmoothModulation(), weighted_sampler=True, counts=np.zeros(3, int)) == []
+    assert notices(SmoothModulationConfig(), weighted_sampler=True, counts=equal) == []
+    assert notices(SmoothModulationConfig(), weighted_sampler=True, counts=np.zeros(3, int)) == []
 
 
 @pytest.mark.parametrize(
     "section",
     [
-        SmoothModulation(tau=0.7),
-        Focal(alpha="from_counts"),
-        Focal(alpha=(0.1, 0.5, 3.0)),
-        ClassBalanced(beta=0.99),
-        BalancedSoftmax(),
-        LogitAdjustment(tau=0.5),
-        Ldam(),
-        Ldam(drw_fraction=1.0),
+        SmoothModulationConfig(tau=0.7),
+        FocalConfig(alpha="from_counts"),
+        FocalConfig(alpha=(0.1, 0.5, 3.0)),
+        ClassBalancedConfig(beta=0.99),
+        BalancedSoftmaxConfig(),
+        LogitAdjustmentConfig(tau=0.5),
+        LdamConfig(),
+        LdamConfig(drw_fraction=1.0),
         *(kind() for kind in KINDS.values()),
     ],
     ids=str,

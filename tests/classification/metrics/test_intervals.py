@@ -147,7 +147,7 @@ def test_pieces_of_the_draws_are_further_draws(monkeypatch):
 
 def test_models_that_agree_on_every_row_may_differ_on_others():
     found = bootstrap_differences(LABELS, PREDICTIONS, PREDICTIONS, TRAIN)
-    assert {(d.value, d.tied, d.method) for d in found.values()} == {(0.0, True, "wilson")}
+    assert {(d.value, d.is_tied, d.method) for d in found.values()} == {(0.0, True, "wilson")}
     share = wilson(0, len(LABELS))[1]
     assert (found["accuracy"].low, found["accuracy"].high) == pytest.approx((-share, share))
     by_class = np.mean([wilson(0, n)[1] for n in np.bincount(LABELS) if n])
@@ -170,7 +170,7 @@ def test_differences_are_those_of_the_scores_and_change_their_sign():
     for name, difference in there.items():
         assert difference.low <= difference.value <= difference.high
         assert back[name].value == pytest.approx(-difference.value)
-        assert back[name].tied == difference.tied
+        assert back[name].is_tied == difference.is_tied
 
 
 def test_rows_that_are_hard_for_both_do_not_widen_a_difference():
@@ -182,7 +182,7 @@ def test_rows_that_are_hard_for_both_do_not_widen_a_difference():
     difference = bootstrap_differences(labels, better, predictions, counts)["accuracy"]
     low, high = bootstrap_intervals(labels, predictions, counts)["accuracy"]
     assert difference.value == pytest.approx(0.04)
-    assert not difference.tied
+    assert not difference.is_tied
     assert difference.high - difference.low < (high - low) / 2
     assert mcnemar(labels, better, predictions).p_value < 1e-9
 

@@ -10,12 +10,12 @@ from hypothesis.extra import numpy as arrays
 from torch.nn.functional import cross_entropy
 
 from tunewright.classification.metrics.calibration import (
-    calibrated,
+    calibrate,
     ece,
     ece_of_bins,
     reliability,
     reliability_of,
-    scaled,
+    scale_logits,
     temperature,
 )
 from tunewright.errors import DataError
@@ -104,10 +104,10 @@ def test_no_temperature_near_it_has_a_smaller_loss(rows, classes, seed):
     if (logits.argmax(1) == labels).all():
         assert best == 1
         return
-    least = cross_entropy(scaled(logits, best), labels).item()
+    least = cross_entropy(scale_logits(logits, best), labels).item()
     for factor in (0.5, 0.99, 1.01, 2.0):
         nearby = min(max(best * factor, 1e-3), 1e3)
-        assert least <= cross_entropy(scaled(logits, nearby), labels).item() + 1e-9
+        assert least <= cross_entropy(scale_logits(logits, nearby), labels).item() + 1e-9
 
 
 def test_a_model_without_a_mistake_stays_as_it_is():
@@ -133,19 +133,19 @@ def test_what_has_no_temperature_is_refused():
 )
 def test_a_temperature_never_changes_a_prediction_and_1_changes_nothing(logits, by):
     tensor = torch.from_numpy(logits)
-    assert scaled(tensor, by).argmax(1).tolist() == tensor.argmax(1).tolist()
-    assert scaled(tensor, 1.0).tolist() == tensor.double().tolist()
+    assert scale_logits(tensor, by).argmax(1).tolist() == tensor.argmax(1).tolist()
+    assert scale_logits(tensor, 1.0).tolist() == tensor.double().tolist()
 
 
 def test_before_and_after():
     logits, labels = honest(3000, 4)
-    found = calibrated(3 * logits, labels)
+    found = calibrate(3 * logits, labels)
     assert found.temperature == pytest.approx(3, rel=0.1)
     assert found.ece_after < 0.03 < 0.1 < found.ece_before
     assert found.nll_after < found.nll_before
     assert found.ece_before == ece(3 * logits, labels)
     assert ece_of_bins(found.after) == found.ece_after
     assert sum(bar.rows for bar in found.before) == 3000
-    given_one = calibrated(3 * logits, labels, at=1.0)
+    given_one = calibrate(3 * logits, labels, at=1.0)
     assert given_one.before == given_one.after
     assert given_one.ece_after == given_one.ece_before

@@ -13,9 +13,9 @@ from tunewright.classification.losses.config import METRICS
 from tunewright.classification.metrics.class_groups import (
     class_groups,
     coverage_notices,
-    unmeasured,
+    missing_metrics,
 )
-from tunewright.classification.metrics.confusion_scores import Tally, confusion_matrix
+from tunewright.classification.metrics.confusion_scores import ConfusionCounts, confusion_matrix
 from tunewright.classification.metrics.intervals import wilson
 from tunewright.classification.metrics.metrics import ClassMetrics
 from tunewright.errors import DataError, Diverged
@@ -61,7 +61,7 @@ def test_everything_that_is_measured_has_a_direction():
 def test_macro_scores_equal_scikit_learn_whatever_classes_are_absent(classes, rows, seed):
     draw = np.random.default_rng(seed)
     labels, predictions = draw.integers(0, classes, (2, rows))
-    tally = Tally.of(confusion_matrix(labels, predictions, classes))
+    tally = ConfusionCounts.of(confusion_matrix(labels, predictions, classes))
     scores = tally.scores({})
     for name, score in (
         ("f1", f1_score),
@@ -99,7 +99,7 @@ def test_no_score_is_ever_nan_or_out_of_bounds(counts, rows, scale, seed):
     assert all(0 <= value <= 1 for name, value in scores.items() if name != "loss")
     assert np.isfinite(scores["loss"])
     split = np.bincount(labels.numpy(), minlength=len(counts))
-    assert set(METRICS) - set(scores) == set(unmeasured(np.array(counts), split))
+    assert set(METRICS) - set(scores) == set(missing_metrics(np.array(counts), split))
     for name, interval in metrics.intervals().items():
         assert 0 <= interval[0] <= interval[1] <= 1, name
 
@@ -209,10 +209,10 @@ def test_groups_by_the_median_of_counts_that_are_not_zero_and_by_fixed_bounds():
 
 
 def test_a_balanced_set_has_no_tail_and_says_so():
-    reasons = unmeasured(np.array([40, 40]), np.array([4, 4]))
+    reasons = missing_metrics(np.array([40, 40]), np.array([4, 4]))
     assert reasons["tail_f1"] == "no class is in the group 'tail'"
     assert set(reasons) == {f"{g}_{s}" for g in ("tail", "many", "few") for s in ("accuracy", "f1")}
-    missing = unmeasured(np.array([200, 5]), np.array([9, 0]))
+    missing = missing_metrics(np.array([200, 5]), np.array([9, 0]))
     assert missing["few_f1"] == "no image of the 1 few classes"
     nothing = class_groups(np.zeros(3, dtype=np.int64))
     assert nothing["head"].all()

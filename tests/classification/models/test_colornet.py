@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tunewright.classification.models.colornet import STAGES, ColorNet, MBConv, SqueezeExcite
-from tunewright.classification.models.config import ImageModel
+from tunewright.classification.models.config import ImageModelConfig
 from tunewright.classification.models.fusion import FUSIONS
 from tunewright.classification.models.image_classifier import make_image_model
 
@@ -40,7 +40,7 @@ def test_whole_models_have_the_counts_of_the_table(
     with torch.device("meta"):
         assert weights(FUSIONS[fusion](ColorNet.channels)) == own
         for classes, expected in ((12, twelve), (24, twenty_four)):
-            section = ImageModel(fusion=fusion)  # type: ignore[arg-type]
+            section = ImageModelConfig(fusion=fusion)  # type: ignore[arg-type]
             assert weights(make_image_model(section, classes)) == expected
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tunewright.classification.models.config import ImageModel
+from tunewright.classification.models.config import ImageModelConfig
 from tunewright.classification.models.fusion import FUSIONS
 
 CHANNELS = (6, 8, 10, 12)
@@ -50,7 +50,7 @@ def test_msff_brings_every_level_to_the_size_that_is_asked_for() -> None:
 
 
 def test_names_and_options_are_those_of_the_schema() -> None:
-    fields = ImageModel.model_fields
+    fields = ImageModelConfig.model_fields
     assert {*FUSIONS, "none"} == set(fields["fusion"].annotation.__args__)  # type: ignore[union-attr]
     assert FUSIONS.options("msff") == {"fusion_size": fields["fusion_size"].default}
     assert not FUSIONS.options("global_concat")

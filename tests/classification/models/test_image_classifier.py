@@ -9,7 +9,7 @@ from torch import nn
 from tunewright.classification.models.config import (
     FLOWER_MODELS,
     OPTIMIZED_MODELS,
-    ImageModel,
+    ImageModelConfig,
     check_model,
 )
 from tunewright.classification.models.image_classifier import (
@@ -31,7 +31,7 @@ TINY = {"name": "test_efficientnet", "input_size": 64}
 
 
 def made(classes: int = 5, **settings: Any) -> nn.Module:
-    return make_image_model(ImageModel(**settings), classes, image_size=64)
+    return make_image_model(ImageModelConfig(**settings), classes, image_size=64)
 
 
 def weights(module: nn.Module) -> int:
@@ -103,8 +103,8 @@ def test_a_swin_takes_one_size_and_no_other() -> None:
     assert input_size(section.model_copy(update={"input_size": None}), 600) == 256
     with pytest.raises(ConfigError, match=r"input_size = 384.*256"):
         input_size(section.model_copy(update={"input_size": 384}), 600)
-    assert input_size(ImageModel(), 96) == 96
-    assert input_size(ImageModel(name="resnet18", input_size=128), 96) == 128
+    assert input_size(ImageModelConfig(), 96) == 96
+    assert input_size(ImageModelConfig(name="resnet18", input_size=128), 96) == 128
 
 
 def test_rates_reach_the_model() -> None:
@@ -184,5 +184,5 @@ def test_the_head_is_what_depends_on_the_classes() -> None:
 
 
 def test_sections_are_checked_before_anything_is_built() -> None:
-    check_model(ImageModel())
-    check_model(ImageModel(name="no_such_model", fusion="none"))  # timm is asked later
+    check_model(ImageModelConfig())
+    check_model(ImageModelConfig(name="no_such_model", fusion="none"))  # timm is asked later

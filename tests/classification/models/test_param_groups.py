@@ -7,10 +7,10 @@ import torch
 from timm.optim import param_groups_layer_decay
 from torch import nn
 
-from tunewright.classification.models.config import FineTune, ImageModel
+from tunewright.classification.models.config import FineTuneConfig, ImageModelConfig
 from tunewright.classification.models.image_classifier import head_modules, make_image_model
 from tunewright.classification.models.param_groups import freeze, groups
-from tunewright.config.schema import AdamW
+from tunewright.config.schema import AdamWConfig
 from tunewright.training.optim import make_optimizer
 from tunewright.training.task import Clock
 
@@ -24,7 +24,7 @@ KINDS: tuple[dict[str, Any], ...] = (
 
 
 def made(**settings: Any) -> nn.Module:
-    return make_image_model(ImageModel(**settings), 5, image_size=64)
+    return make_image_model(ImageModelConfig(**settings), 5, image_size=64)
 
 
 def names_of(model: nn.Module, wanted: list[nn.Parameter]) -> set[str]:
@@ -32,7 +32,7 @@ def names_of(model: nn.Module, wanted: list[nn.Parameter]) -> set[str]:
     return {name for name, parameter in model.named_parameters() if id(parameter) in ids}
 
 
-def rates(model: nn.Module, tuning: FineTune) -> dict[str, tuple[float, bool]]:
+def rates(model: nn.Module, tuning: FineTuneConfig) -> dict[str, tuple[float, bool]]:
     """Scale and decay of every parameter, which must be in one group."""
     found: dict[str, tuple[float, bool]] = {}
     for group in groups(model, tuning):
@@ -53,11 +53,11 @@ def test_rates_are_those_of_timms_own_layer_decay(name: str) -> None:
         )
         for name in names_of(model, group["params"])
     }
-    assert rates(model, FineTune(layer_decay=0.7)) == expected
+    assert rates(model, FineTuneConfig(layer_decay=0.7)) == expected
 
 
 def test_colornet_decays_by_stages() -> None:
-    found = rates(made(), FineTune(layer_decay=0.5, head_lr_scale=3.0))
+    found = rates(made(), FineTuneConfig(layer_decay=0.5, head_lr_scale=3.0))
     assert found["backbone.stem.0.weight"] == (0.5**5, True)
     for stage in range(4):
         scale = 0.5 ** (4 - stage)
@@ -68,7 +68,7 @@ def test_colornet_decays_by_stages() -> None:
 
 
 def test_a_fused_backbone_decays_by_its_own_blocks() -> None:
-    found = rates(made(**FUSED), FineTune(layer_decay=0.5))
+    found = rates(made(**FUSED), FineTuneConfig(layer_decay=0.5))
     stem, head = found["backbone.model.conv_stem.weight"][0], found["head.1.weight"][0]
     blocks = [scale for name, (scale, _) in found.items() if ".blocks." in name]
     assert stem < min(blocks) < max(blocks) == 0.5
@@ -81,7 +81,7 @@ def test_every_parameter_is_in_one_group_whatever_is_frozen(
     settings: dict[str, Any], decay: float | None
 ) -> None:
     model = made(**settings)
-    tuning = FineTune(layer_decay=decay, freeze_epochs=2, head_lr_scale=2.0)
+    tuning = FineTuneConfig(layer_decay=decay, freeze_epochs=2, head_lr_scale=2.0)
     before = rates(model, tuning)
     assert set(before) == {name for name, _ in model.named_parameters()}
     freeze(model, tuning, Clock(0, 0, 5, 10))
@@ -92,7 +92,7 @@ def test_every_parameter_is_in_one_group_whatever_is_frozen(
 def test_what_somebody_else_froze_stays_frozen_and_moves_no_rate(settings: dict[str, Any]) -> None:
     """Scales count from the whole model's depth, also when its first layers do not train."""
     model = made(**settings)
-    tuning = FineTune(layer_decay=0.5, freeze_epochs=1)
+    tuning = FineTuneConfig(layer_decay=0.5, freeze_epochs=1)
     before = rates(model, tuning)
     first = next(iter(model.parameters())).requires_grad_(False)
     name = names_of(model, [first]).pop()
@@ -110,8 +110,8 @@ def test_only_the_head_moves_until_the_rest_is_set_free(settings: dict[str, Any]
     model = made(**settings)
     for parameter in model.parameters():  # some begin at zero, and hold up the gradient
         nn.init.normal_(parameter, std=0.1)
-    tuning = FineTune(layer_decay=0.9, freeze_epochs=1)
-    optimizer = make_optimizer(AdamW(lr=0.01, weight_decay=0.1), groups(model, tuning))
+    tuning = FineTuneConfig(layer_decay=0.9, freeze_epochs=1)
+    optimizer = make_optimizer(AdamWConfig(lr=0.01, weight_decay=0.1), groups(model, tuning))
     head = names_of(model, [p for module in head_modules(model) for p in module.parameters()])
     heads = {id(m) for module in head_modules(model) for m in module.modules()}
     norms = {
@@ -136,7 +136,7 @@ def test_only_the_head_moves_until_the_rest_is_set_free(settings: dict[str, Any]
 
 def test_freezing_is_a_function_of_the_clock() -> None:
     """A run that resumes in the third epoch finds what one that began at the first has."""
-    tuning = FineTune(freeze_epochs=2)
+    tuning = FineTuneConfig(freeze_epochs=2)
     whole, resumed = made(), made()
     for epoch in range(4):
         whole.train()
@@ -152,6 +152,6 @@ def test_freezing_is_a_function_of_the_clock() -> None:
 
 
 def test_without_a_wish_all_learn_alike() -> None:
-    made_groups = groups(made(), FineTune())
+    made_groups = groups(made(), FineTuneConfig())
     assert {group.lr_scale for group in made_groups} == {1.0}
     assert len(made_groups) == 4

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunewright.classification.models.config import FineTune, ImageModel
+from tunewright.classification.models.config import FineTuneConfig, ImageModelConfig
 from tunewright.classification.models.image_classifier import make_image_model
 from tunewright.classification.models.param_groups import freeze, groups
-from tunewright.config.schema import RunConfig, Training
+from tunewright.config.schema import RunConfig, TrainingConfig
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import Outcome, Request
+from tunewright.runs.record import EndRequest, Outcome
 from tunewright.training.randomness import seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Arrays, Clock, Group, Loss, Metrics, Setup, Task
-from tunewright.training.trainer import Plan, train
+from tunewright.training.trainer import TrainingPlan, train
 
-TUNING = FineTune(freeze_epochs=2, layer_decay=0.8)
+TUNING = FineTuneConfig(freeze_epochs=2, layer_decay=0.8)
 Batch = tuple[Tensor, Tensor]
 
 
@@ -74,17 +74,19 @@ def attempt(folder: RunFolder, precision: Any, *, pause_at: int | None = None) -
     def heard() -> None:
         reported.append(None)
         if len(reported) == pause_at:
-            folder.write_request(Request("pause", number))
+            folder.write_request(EndRequest("pause", number))
 
     reporter = Reporter(folder, number, heard)
-    training = Training(epochs=4, ema_decay=0.5, checkpoint_seconds=0.0)
+    training = TrainingConfig(epochs=4, ema_decay=0.5, checkpoint_seconds=0.0)
     config = RunConfig(recipe="none", goal="val_loss", training=training)
     seed_all(3)
     model = make_image_model(
-        ImageModel(name="test_efficientnet", fusion="none", dropout=0.3), 4, told=lambda _: None
+        ImageModelConfig(name="test_efficientnet", fusion="none", dropout=0.3),
+        4,
+        told=lambda _: None,
     )
     try:
-        plan = Plan(config, "val_loss", "min", precision)
+        plan = TrainingPlan(config, "val_loss", "min", precision)
         return train(Setup(model, Tuning(), Pictures(), Pictures()), plan, reporter, folder)
     finally:
         reporter.close()

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tunewright.classification.models import pretrained
-from tunewright.classification.models.config import ImageModel
+from tunewright.classification.models.config import ImageModelConfig
 from tunewright.classification.models.image_classifier import make_image_model
 from tunewright.classification.models.pretrained import check_weights, sha256
 from tunewright.classification.models.timm_query import timm_facts
@@ -34,7 +34,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def built(classes: int = 5, seed: int = 0, **settings: Any) -> nn.Module:
     torch.manual_seed(seed)
-    return make_image_model(ImageModel(**settings), classes, told=lambda _: None)
+    return make_image_model(ImageModelConfig(**settings), classes, told=lambda _: None)
 
 
 def saved(file: Path, model: nn.Module, prefix: str = "") -> Path:
@@ -43,7 +43,7 @@ def saved(file: Path, model: nn.Module, prefix: str = "") -> Path:
 
 
 def test_offline_is_one_sentence_with_two_remedies_and_soon(offline: Path) -> None:
-    section = ImageModel(name="test_efficientnet", fusion="none", pretrained=True)
+    section = ImageModelConfig(name="test_efficientnet", fusion="none", pretrained=True)
     timm_facts(section.name)
     began = time.perf_counter()
     with pytest.raises(ConfigError) as refused:
@@ -67,7 +67,7 @@ def test_weights_of_an_earlier_download_are_taken_offline(offline: Path) -> None
     (repository / "refs" / "main").write_text("abc")
     (repository / "snapshots" / "abc").mkdir(parents=True)
     saved(repository / "snapshots" / "abc" / "model.safetensors", source)
-    section = ImageModel(pretrained=True, **TINY)
+    section = ImageModelConfig(pretrained=True, **TINY)
     assert "kept at" in check_weights(section)[0]
     for settings in ({}, {"fusion": "global_concat"}):
         said: list[str] = []
@@ -98,7 +98,7 @@ print(check_weights(ImageModel(name="test_resnet", fusion="none")))
 def test_a_file_of_the_same_model_is_taken_whole(tmp_path: Path, settings: dict[str, Any]) -> None:
     source = built(seed=1, **settings)
     said: list[str] = []
-    section = ImageModel(weights=str(saved(tmp_path / "w.safetensors", source)), **settings)
+    section = ImageModelConfig(weights=str(saved(tmp_path / "w.safetensors", source)), **settings)
     model = make_image_model(section, 5, told=said.append)
     for name, tensor in source.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name
@@ -110,7 +110,7 @@ def test_a_head_for_other_classes_is_left_out_and_told(tmp_path: Path, prefix: s
     source = built(7, seed=1, **TINY)
     file = saved(tmp_path / "w.safetensors", source, prefix)
     said: list[str] = []
-    model = make_image_model(ImageModel(weights=str(file), **TINY), 5, told=said.append)
+    model = make_image_model(ImageModelConfig(weights=str(file), **TINY), 5, told=said.append)
     assert torch.equal(model.conv_stem.weight, source.conv_stem.weight)  # type: ignore[arg-type,union-attr]
     assert model.classifier.weight.shape[0] == 5  # type: ignore[union-attr]
     assert any("head is left out" in text and "7 classes" in text for text in said)
@@ -121,7 +121,7 @@ def test_a_plain_timm_file_fills_a_backbone_of_levels_and_what_is_new_is_told(
 ) -> None:
     source = built(7, seed=1, **TINY)
     said: list[str] = []
-    section = ImageModel(
+    section = ImageModelConfig(
         name="test_efficientnet", weights=str(saved(tmp_path / "w.safetensors", source))
     )
     model = make_image_model(section, 5, told=said.append)
@@ -134,7 +134,7 @@ def test_a_plain_timm_file_fills_a_backbone_of_levels_and_what_is_new_is_told(
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors"])
 def test_a_pickle_is_refused_unread_under_any_name(tmp_path: Path, suffix: str) -> None:
     torch.save(built().state_dict(), tmp_path / f"w{suffix}")
-    section = ImageModel(weights=str(tmp_path / f"w{suffix}"))
+    section = ImageModelConfig(weights=str(tmp_path / f"w{suffix}"))
     for use in (check_weights, lambda section: make_image_model(section, 5)):
         with pytest.raises(ConfigError, match=r"never unpickled.*convert it once"):
             use(section)
@@ -146,7 +146,7 @@ def test_a_file_with_more_bytes_than_it_says_is_refused(tmp_path: Path, at: int 
     content = file.read_bytes()
     file.write_bytes(content[:at] + b"\x11" * 4 + (b"" if at is None else content[at:]))
     with pytest.raises(ConfigError, match=r"w\.safetensors \(Error while deserializing"):
-        check_weights(ImageModel(weights=str(file)))
+        check_weights(ImageModelConfig(weights=str(file)))
     with pytest.raises(DataError, match=r"w\.safetensors cannot be read"):
         load_weights(file)
 
@@ -155,16 +155,16 @@ def test_a_file_that_was_cut_short_or_is_absent_is_refused(tmp_path: Path) -> No
     file = saved(tmp_path / "w.safetensors", built())
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ConfigError, match="a safetensors file"):
-        check_weights(ImageModel(weights=str(file)))
+        check_weights(ImageModelConfig(weights=str(file)))
     with pytest.raises(ConfigError, match="a file that exists"):
-        check_weights(ImageModel(weights=str(tmp_path / "none.safetensors")))
+        check_weights(ImageModelConfig(weights=str(tmp_path / "none.safetensors")))
 
 
 def test_the_digest_is_checked_when_it_is_given(tmp_path: Path) -> None:
     file = saved(tmp_path / "w.safetensors", built())
     digest = sha256(file)
-    check_weights(ImageModel(weights=str(file), sha256=digest.upper()))
-    wrong = ImageModel(weights=str(file), sha256="0" * 64)
+    check_weights(ImageModelConfig(weights=str(file), sha256=digest.upper()))
+    wrong = ImageModelConfig(weights=str(file), sha256="0" * 64)
     for use in (check_weights, lambda section: make_image_model(section, 5)):
         with pytest.raises(ConfigError, match=f"has the SHA-256 {digest}"):
             use(wrong)
@@ -189,7 +189,7 @@ def test_a_model_that_was_never_published_says_so(monkeypatch: pytest.MonkeyPatc
     facts = timm_facts("efficientnet_b8")
     assert not facts.has_weights
     with pytest.raises(ConfigError, match="were never published"):
-        check_weights(ImageModel(name="efficientnet_b8", fusion="none", pretrained=True))
+        check_weights(ImageModelConfig(name="efficientnet_b8", fusion="none", pretrained=True))
 
 
 def test_a_slow_hub_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch, offline: Path) -> None:
@@ -204,5 +204,5 @@ def test_a_slow_hub_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch, offline
     monkeypatch.setattr(pretrained, "CONNECT_SECONDS", 0.2)
     began = time.perf_counter()
     with pytest.raises(ConfigError, match="cannot be reached"):
-        check_weights(ImageModel(pretrained=True, **TINY))
+        check_weights(ImageModelConfig(pretrained=True, **TINY))
     assert time.perf_counter() - began < 2.0

@@ -12,14 +12,14 @@ from rich.console import Console
 from tunewright.cli.options import console
 from tunewright.cli.output.live_view import LiveView, Working
 from tunewright.cli.output.results import print_evaluation
-from tunewright.cli.output.screen import ScreenWatch
+from tunewright.cli.output.screen import ScreenCallback
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Trial
-from tunewright.search.callbacks import Standing
+from tunewright.search.callbacks import StudyProgress
 
 PARAMETERS = {"model.type": "siglip", "optim.lr": 0.000312, "training.batch_size": 512}
 BEST = Trial(7, "done", PARAMETERS, 0.4321, {1: 0.4, 12: 0.4321}, seconds=3.2)
-STANDING = Standing(
+STANDING = StudyProgress(
     stage="explore",
     total=40,
     ended=12,
@@ -54,7 +54,7 @@ def drawn(view: LiveView, width: int, height: int) -> list[str]:
     return capture.get().splitlines()
 
 
-def busy(workers: int = 2, standing: Standing = STANDING) -> LiveView:
+def busy(workers: int = 2, standing: StudyProgress = STANDING) -> LiveView:
     view = LiveView(clock=Clock(), standing=standing, estimated=1000.0)
     for number in range(13, 13 + workers):
         view.working[number] = Working(PARAMETERS, "worker 0", 988.0, 3, 8, 0.3456)
@@ -117,23 +117,23 @@ def test_the_time_left_goes_down_between_two_estimates() -> None:
     assert any("about 80 s left" in line for line in drawn(view, 80, 24))
 
 
-def watched(*, terminal: bool) -> tuple[ScreenWatch, io.StringIO]:
+def watched(*, terminal: bool) -> tuple[ScreenCallback, io.StringIO]:
     out = io.StringIO()
     console = Console(
         file=out, width=80, force_terminal=terminal, highlight=False, color_system=None
     )
-    return ScreenWatch(console), out
+    return ScreenCallback(console), out
 
 
-def play(watch: ScreenWatch) -> None:
+def play(watch: ScreenCallback) -> None:
     with watch:
         watch.notice("2 workers [as asked]")
-        watch.started(7, PARAMETERS, "worker 0")
-        watch.progressed(7, 1, 12, {"val_score": 0.3}, lambda: STANDING)
-        watch.ended(BEST, STANDING)
-        watch.ended(PRUNED, STANDING)
-        watch.ended(FAILED, STANDING)
-        watch.trained(3, 50, {"val_score": 0.5, "train_loss": 1.0}, 6.0)
+        watch.on_trial_start(7, PARAMETERS, "worker 0")
+        watch.on_report(7, 1, 12, {"val_score": 0.3}, lambda: STANDING)
+        watch.on_trial_end(BEST, STANDING)
+        watch.on_trial_end(PRUNED, STANDING)
+        watch.on_trial_end(FAILED, STANDING)
+        watch.on_epoch(3, 50, {"val_score": 0.5, "train_loss": 1.0}, 6.0)
 
 
 def test_elsewhere_there_are_plain_whole_lines() -> None:
@@ -156,7 +156,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch) -> None:
 def test_colour_is_left_out_on_request(monkeypatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     out = io.StringIO()
-    play(ScreenWatch(Console(file=out, force_terminal=True, width=80, highlight=False)))
+    play(ScreenCallback(Console(file=out, force_terminal=True, width=80, highlight=False)))
     assert "\x1b[3" not in out.getvalue(), "a colour"
 
 
@@ -165,8 +165,8 @@ def test_the_region_is_gone_at_the_end_also_after_an_error() -> None:
 
     def fail() -> None:
         with watch:
-            watch.started(7, PARAMETERS, "worker 0")
-            watch.ended(BEST, STANDING)
+            watch.on_trial_start(7, PARAMETERS, "worker 0")
+            watch.on_trial_end(BEST, STANDING)
             assert watch._live is not None
             raise RuntimeError
 
@@ -184,9 +184,9 @@ def test_a_text_is_printed_as_it_is(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     screen = console()
-    with ScreenWatch(screen) as watch:
+    with ScreenCallback(screen) as watch:
         watch.notice(text)
-        watch.ended(replace(BEST, parameters={"x": text}), STANDING)
+        watch.on_trial_end(replace(BEST, parameters={"x": text}), STANDING)
     print_evaluation(screen, RunFolder(Path(text)), {**EVALUATED, "notes": [text]}, as_json=False)
     printed = capsys.readouterr().out
     assert printed.count(text) == 4, printed

@@ -14,7 +14,7 @@ from practice.pictures.recipe import PicturesModel
 
 import tunewright
 from tunewright.classification.inference.cached_logits import held_labels, held_logits
-from tunewright.classification.inference.ensemble import blended
+from tunewright.classification.inference.ensemble import blend
 from tunewright.errors import DataError, UsageError
 from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder
@@ -54,7 +54,7 @@ def test_the_mean_of_three(runs, average):
     found = joined(runs, "run1", "run2", "run3", average=average)
     logits, labels = held(runs)
     kind = "probabilities" if average == "probabilities" else "geometric"
-    said = blended(logits, torch.full((3,), 1 / 3), kind).argmax(1)
+    said = blend(logits, torch.full((3,), 1 / 3), kind).argmax(1)
     assert found["accuracy"] == pytest.approx(float((said == labels).double().mean()))
     assert found["runs"] == ["../run1", "../run2", "../run3"]
     assert found["weights"] == pytest.approx([1 / 3] * 3)

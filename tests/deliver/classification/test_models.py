@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 import tunewright
-from tunewright.classification.models.config import FLOWER_MODELS, ImageModel
+from tunewright.classification.models.config import FLOWER_MODELS, ImageModelConfig
 from tunewright.classification.models.image_classifier import make_image_model
 from tunewright.classification.models.model_table import safetensors_bytes
 from tunewright.cli.commands.models import models as command
@@ -64,16 +64,16 @@ def test_nothing_found_suggests_what_is_near() -> None:
 @pytest.mark.parametrize(
     "section",
     [
-        ImageModel(),
-        ImageModel(fusion="simple_concat"),
-        ImageModel(name="test_efficientnet", fusion="none"),
-        ImageModel(name="test_convnext", fusion="global_concat"),
-        ImageModel(name="test_vit", fusion="none"),
+        ImageModelConfig(),
+        ImageModelConfig(fusion="simple_concat"),
+        ImageModelConfig(name="test_efficientnet", fusion="none"),
+        ImageModelConfig(name="test_convnext", fusion="global_concat"),
+        ImageModelConfig(name="test_vit", fusion="none"),
     ],
 )
 @pytest.mark.parametrize("half", [False, True])
 def test_sizes_are_those_of_the_file_to_the_byte(
-    tmp_path: Path, section: ImageModel, half: bool
+    tmp_path: Path, section: ImageModelConfig, half: bool
 ) -> None:
     state = make_image_model(section, 17).state_dict()
     stored = {

@@ -15,7 +15,7 @@ import tunewright
 from tunewright.cli.application import app
 from tunewright.deliver.compression.select_compressor import meant_compressor
 from tunewright.errors import DataError, UsageError
-from tunewright.recipes.compression.config import Hyperprior
+from tunewright.recipes.compression.config import HyperpriorConfig
 from tunewright.recipes.compression.models.factory import make_compressor
 from tunewright.runs.folder import RunFolder
 
@@ -26,7 +26,7 @@ def quiet(_what: str, _done: int, _total: int) -> None:
 
 def made_run(path: Path, *, seed: int = 0, executor: str = "inline") -> RunFolder:
     """A run whose compressor was not trained; it codes all the same."""
-    section = Hyperprior(channels=8, latent=12)
+    section = HyperpriorConfig(channels=8, latent=12)
     torch.manual_seed(seed)
     model = make_compressor(section)
     for transform in (model.g_a, model.h_a):

@@ -9,7 +9,7 @@ from tunewright.images.augment.config import (
     LEVELS,
     Augmentation,
     AugmentationLevel,
-    Mixing,
+    MixingConfig,
 )
 
 PROBABILITIES = [
@@ -211,7 +211,7 @@ class TestLevels:
             READ.validate_python({"type": "light", **wrong})
 
     def test_nothing_is_mixed_unless_asked_for(self):
-        assert Mixing() == Mixing(mixup_alpha=0.0, cutmix_alpha=0.0)
+        assert MixingConfig() == MixingConfig(mixup_alpha=0.0, cutmix_alpha=0.0)
 
 
 class TestAugment:

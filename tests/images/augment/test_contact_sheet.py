@@ -12,7 +12,7 @@ from tunewright.images.augment.contact_sheet import (
     Column,
     contact_sheet,
     legible,
-    shortened,
+    shorten,
     shown_side,
     write_contact_sheet,
 )
@@ -78,8 +78,8 @@ class TestSheet:
 class TestLabels:
     def test_long_ones_are_shortened(self):
         font = ImageFont.load_default(16)
-        assert shortened("daisy", 100, font) == "daisy"
-        short = shortened("a very long name of a flower", 100, font)
+        assert shorten("daisy", 100, font) == "daisy"
+        short = shorten("a very long name of a flower", 100, font)
         assert short.endswith("...")
         assert font.getlength(short) <= 100
 

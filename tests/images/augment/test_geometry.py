@@ -21,7 +21,7 @@ from tunewright.images.augment.geometry import (
     turn_maps,
     turns,
 )
-from tunewright.images.augment.warps import elastic_shifts, stretched
+from tunewright.images.augment.warps import elastic_shifts, stretch
 
 
 def smooth(count=5, size=33, seed=0):
@@ -172,7 +172,7 @@ class TestCrop:
 class TestDistortion:
     def test_cells_are_stretched_as_interpolation_says(self):
         numbers, size = uniform(4, 5), 37
-        found = stretched(numbers, size, limit=0.3)
+        found = stretch(numbers, size, limit=0.3)
         for row, values in zip(found, numbers.double().numpy(), strict=True):
             widths = 0.7 + 0.6 * values
             knots = np.concatenate([[0], np.cumsum(widths) / widths.sum()])
@@ -183,7 +183,7 @@ class TestDistortion:
     def test_no_limit_is_the_identity(self):
         expected = (torch.arange(9) * 2 + 1) / 9 - 1
         assert torch.allclose(
-            stretched(uniform(3, 5), 9, limit=0.0), expected.expand(3, 9), atol=1e-6
+            stretch(uniform(3, 5), 9, limit=0.0), expected.expand(3, 9), atol=1e-6
         )
 
     def test_elastic_shifts_are_those_of_smoothed_noise(self):

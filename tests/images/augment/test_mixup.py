@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tunewright.images.augment.config import Mixing
+from tunewright.images.augment.config import MixingConfig
 from tunewright.images.augment.mixup import (
     cutmix,
     cutmix_boxes,
@@ -23,7 +23,7 @@ def batch(count=COUNT):
 
 def mixed(seed=0, count=COUNT, **options):
     images, labels = batch(count)
-    mix = make_mix(Mixing(**options))
+    mix = make_mix(MixingConfig(**options))
     return mix(images, labels, torch.Generator().manual_seed(seed))
 
 
@@ -65,8 +65,8 @@ class TestParts:
 
 class TestMix:
     def test_nothing_to_mix_is_no_mix(self):
-        assert make_mix(Mixing()) is None
-        assert make_mix(Mixing(mixup_alpha=0.2, mix_prob=0.0)) is None
+        assert make_mix(MixingConfig()) is None
+        assert make_mix(MixingConfig(mixup_alpha=0.2, mix_prob=0.0)) is None
 
     @pytest.mark.parametrize("options", [{"mixup_alpha": 0.8}, {"cutmix_alpha": 1.0}])
     def test_shares_are_those_of_the_pixels(self, options):

@@ -13,7 +13,7 @@ from drawn_pictures import class_folders, draw, encoded, picture, write_jsonl, w
 from tunewright.images.dataset import content_hash as module
 from tunewright.images.dataset.content_hash import content_keys
 from tunewright.images.sources.open_source import open_table
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 
 
 def digests(table, progress=None):
@@ -41,13 +41,13 @@ def dated(*paths, ns=1577836800 * 10**9):
 def read(monkeypatch):
     """The places whose bytes were read."""
     places = []
-    content = Reader.content
+    content = PictureReader.content
 
     def counted(self, place):
         places.append(place)
         return content(self, place)
 
-    monkeypatch.setattr(Reader, "content", counted)
+    monkeypatch.setattr(PictureReader, "content", counted)
     return places
 
 
@@ -84,7 +84,7 @@ class TestFiles:
 
     def test_rubbish_in_the_cache_is_no_harm(self, tmp_path):
         table = open_table(class_folders(tmp_path, {"a": 1, "b": 1}))
-        kept = module.Kept(table.origin)
+        kept = module.CachedDigests(table.origin)
         for rubbish in ("{", "[]", json.dumps({"version": 0})):
             kept.file.parent.mkdir(parents=True, exist_ok=True)
             kept.file.write_text(rubbish)
@@ -215,7 +215,7 @@ class TestFilesThatChangePlaces:
 
     def test_digests_of_an_older_version_are_taken_anew(self, tmp_path, table, read):
         first = digests(table)
-        kept = module.Kept(table.origin)
+        kept = module.CachedDigests(table.origin)
         stored = json.loads(kept.file.read_text())
         for entry in stored["files"].values():
             entry[2:4] = []

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from drawn_pictures import class_folders, draw, encoded, write_csv, write_jsonl
 
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.errors import ConfigError, DataError
-from tunewright.images.dataset.config import ImagesData
+from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.datasets import facts, fingerprints, open_sets
 from tunewright.images.sources.open_source import open_table
 
@@ -17,7 +17,7 @@ SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def opened(folder, **settings):
-    return open_sets(ImagesData(dir=str(folder), **settings))
+    return open_sets(ImagesConfig(dir=str(folder), **settings))
 
 
 def indexed(folder, rows, header=("file", "label", "split")):
@@ -216,7 +216,7 @@ class TestClasses:
         )
         assert "(d)" in notice(sets, "never trained on")
         assert "1 of 2 classes" in notice(sets, "nothing is measured of b (n = 3 in train)")
-        assert facts(ImagesData(dir=str(tmp_path))) == {
+        assert facts(ImagesConfig(dir=str(tmp_path))) == {
             "rows": 6,
             "valid_rows": 3,
             "classes": 4,
@@ -270,10 +270,10 @@ class TestDefault:
             drawn.append(folder)
             indexed(folder, [(f"{n}.png", 500 + n, "ab"[n % 2], "train") for n in range(20)])
 
-        first = open_sets(ImagesData(), make_default=make)
+        first = open_sets(ImagesConfig(), make_default=make)
         assert len(first.train) == 17
         assert notice(first, "embedded default set")
-        again = open_sets(ImagesData(), make_default=make)
+        again = open_sets(ImagesConfig(), make_default=make)
         assert len(drawn) == 1
         assert again.train.ids == first.train.ids
         assert [*again.train.origin.parent.glob(".*")] == []
@@ -285,29 +285,29 @@ class TestDefault:
 
         fail.__module__ = "drawn_pictures"  # whose code names the folder
         with pytest.raises(KeyboardInterrupt):
-            open_sets(ImagesData(), make_default=fail)
+            open_sets(ImagesConfig(), make_default=fail)
         embedded = Path.home() / ".cache/tunewright/images/embedded"
         assert [path for path in embedded.iterdir() if "drawn_pictures" in path.name] == []
 
     def test_none(self):
         with pytest.raises(ConfigError, match=r"data\.dir = null: expected a folder"):
-            open_sets(ImagesData())
+            open_sets(ImagesConfig())
 
 
 class TestFingerprints:
     def test_content_and_classes_tell(self, tmp_path):
         one = class_folders(tmp_path / "x", {"train/a": 3, "train/b": 3, "val/a": 1, "val/b": 1})
-        data = ImagesData(dir=str(one))
+        data = ImagesConfig(dir=str(one))
         first = fingerprints(data)
         assert set(first) == {"train", "valid"}
         one.rename(tmp_path / "y")
-        assert fingerprints(ImagesData(dir=str(tmp_path / "y"))) == first
+        assert fingerprints(ImagesConfig(dir=str(tmp_path / "y"))) == first
         draw(tmp_path / "y" / "train" / "a" / "0.png", 99)
-        changed = fingerprints(ImagesData(dir=str(tmp_path / "y")))
+        changed = fingerprints(ImagesConfig(dir=str(tmp_path / "y")))
         assert changed["train"] != first["train"]
         assert changed["valid"] == first["valid"]
         (tmp_path / "y/val/b").rename(tmp_path / "y/val/c")
-        assert fingerprints(ImagesData(dir=str(tmp_path / "y")))["valid"] != first["valid"]
+        assert fingerprints(ImagesConfig(dir=str(tmp_path / "y")))["valid"] != first["valid"]
 
 
 class TestRealData:
@@ -320,7 +320,7 @@ class TestRealData:
         assert np.abs(sets.valid.counts - 0.15 * np.array(counts)).max() <= 1
         assert sets.test.counts.tolist() == [100] * 10
         assert sets.notices == ()
-        assert facts(ImagesData(dir=str(SHARED / "cifar10_lt")))["smallest_class"] == 43
+        assert facts(ImagesConfig(dir=str(SHARED / "cifar10_lt")))["smallest_class"] == 43
 
     def test_flowers17(self):
         if not (SHARED / "flowers17").is_dir():
@@ -332,8 +332,8 @@ class TestRealData:
 
 
 def test_configuration_is_checked():
-    assert checked({"dir": "x", "folds": 5, "fold": 4}, ImagesData).fold == 4
+    assert validate({"dir": "x", "folds": 5, "fold": 4}, ImagesConfig).fold == 4
     for wrong in ({"folds": 1}, {"leaks": "allow"}, {"store": "disk"}, {"image_sise": 3}):
         with pytest.raises(ConfigError):
-            checked(wrong, ImagesData)
-    assert json.loads(ImagesData().model_dump_json())["val_split"] == 0.15
+            validate(wrong, ImagesConfig)
+    assert json.loads(ImagesConfig().model_dump_json())["val_split"] == 0.15

@@ -7,9 +7,9 @@ from torchvision.transforms.v2 import functional as tv
 
 from tunewright.errors import DataError
 from tunewright.images.augment.augment import make_augment
-from tunewright.images.augment.config import LEVELS, Mixing
+from tunewright.images.augment.config import LEVELS, MixingConfig
 from tunewright.images.augment.mixup import make_mix
-from tunewright.images.loading.batches import IMAGENET, ImageBatches, mapped, normalised
+from tunewright.images.loading.batches import IMAGENET, ImageBatches, map_store, normalise
 from tunewright.images.loading.store import Store
 
 ROWS, SIZE = 23, 8
@@ -33,7 +33,7 @@ def batches(images=None, labels=None, **options):
 def varied(**options):
     return batches(
         augment=make_augment(LEVELS["strong"]()),
-        mix=make_mix(Mixing(mixup_alpha=0.4, cutmix_alpha=1.0, mix_prob=0.7)),
+        mix=make_mix(MixingConfig(mixup_alpha=0.4, cutmix_alpha=1.0, mix_prob=0.7)),
         **options,
     )
 
@@ -113,8 +113,8 @@ class TestPictures:
     def test_normalised_as_torchvision_does(self):
         images = pictures()
         expected = tv.normalize(images / 255, IMAGENET.mean, IMAGENET.std)
-        assert torch.allclose(normalised(images, IMAGENET), expected, atol=1e-5)
-        assert torch.allclose(normalised(images / 255, IMAGENET), expected, atol=1e-5)
+        assert torch.allclose(normalise(images, IMAGENET), expected, atol=1e-5)
+        assert torch.allclose(normalise(images / 255, IMAGENET), expected, atol=1e-5)
 
     def test_rows_of_a_store_that_holds_more(self):
         """Rows below 0 show nothing, and are left out; weights and labels are the table's."""
@@ -124,7 +124,7 @@ class TestPictures:
         )
         images, labels, _, _, rows = joined(loader, 0)
         assert rows.tolist() == labels.tolist() == [0, 2, 3, 5]
-        assert torch.equal(images, normalised(pictures()[[7, 2, 20, 11]], IMAGENET))
+        assert torch.equal(images, normalise(pictures()[[7, 2, 20, 11]], IMAGENET))
         weights = torch.tensor([0.0, 9.0, 1.0, 0.0, 9.0, 0.0])
         drawn = batches(labels=torch.arange(6), rows_of=places, weights=weights)
         assert rows_of(drawn, 0) == [[2, 2, 2, 2]]
@@ -132,7 +132,7 @@ class TestPictures:
     def test_mapped_from_a_store(self, tmp_path):
         file = tmp_path / "8.npy"
         np.save(file, pictures().numpy())
-        images = mapped(Store(file, ROWS, SIZE, np.arange(ROWS)))
+        images = map_store(Store(file, ROWS, SIZE, np.arange(ROWS)))
         assert torch.equal(images, pictures())
         np.load(file, mmap_mode="r+")[3] = 9  # a copy would not see it
         assert (images[3] == 9).all()

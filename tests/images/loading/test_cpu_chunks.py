@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from tunewright.images.loading.cpu_chunks import LARGEST, SMALLEST, cut, in_parts
+from tunewright.images.loading.cpu_chunks import LARGEST, SMALLEST, chunked_on_cpu, cut
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ class TestCut:
 @pytest.mark.parametrize("size", [1, SMALLEST])
 def test_torch_has_one_thread_within_and_all_afterwards(two_threads, size):
     seen = []
-    in_parts(lambda part: seen.append((part.start, torch.get_num_threads())), 8, size)
+    chunked_on_cpu(lambda part: seen.append((part.start, torch.get_num_threads())), 8, size)
     assert {threads for _, threads in seen} == {1}
     assert torch.get_num_threads() == 2
     found = []
@@ -55,5 +55,5 @@ def test_errors_come_out(two_threads, size):
         raise ValueError(part.start)
 
     with pytest.raises(ValueError, match="0"):
-        in_parts(fail, 8, size)
+        chunked_on_cpu(fail, 8, size)
     assert torch.get_num_threads() == 2

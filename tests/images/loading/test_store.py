@@ -15,14 +15,14 @@ import pytest
 from drawn_pictures import class_folders, draw, encoded, write_jsonl, write_zip
 
 from tunewright.errors import DataError, NotWritten
-from tunewright.images.dataset.config import ImagesData
+from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.datasets import open_sets
 from tunewright.images.loading import placement
 from tunewright.images.loading import store as module
 from tunewright.images.loading.placement import choose
 from tunewright.images.loading.store import as_uint8, build_store, is_built, open_store
 from tunewright.images.sources.open_source import open_table
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 Usage = namedtuple("Usage", "total used free")
@@ -37,7 +37,7 @@ def table(tmp_path):
 
 
 def decoded(table, size):
-    reader = Reader()
+    reader = PictureReader()
     return np.stack([as_uint8(reader.picture(place), size) for place in table.places])
 
 
@@ -71,14 +71,14 @@ class TestBuild:
             build_store(table, 9, folder=tmp_path)
 
     def test_parts_share_the_file_of_the_whole(self, table, tmp_path):
-        sets = open_sets(ImagesData(dir=str(table.origin)))
+        sets = open_sets(ImagesConfig(dir=str(table.origin)))
         stores = [build_store(part, 8, folder=tmp_path) for part in (sets.train, sets.valid)]
         assert stores[0].file == stores[1].file
         assert [store.built for store in stores] == [True, False]
         mapped = open_store(stores[1])
         assert len(mapped) == 50
         assert np.array_equal(mapped[stores[1].rows_of], decoded(sets.valid, 8))
-        fold = open_sets(ImagesData(dir=str(table.origin), folds=3, fold=1))
+        fold = open_sets(ImagesConfig(dir=str(table.origin), folds=3, fold=1))
         assert build_store(fold.valid, 8, folder=tmp_path).file == stores[0].file
 
     def test_named_for_its_content(self, table, tmp_path):
@@ -136,7 +136,7 @@ class TestBroken:
 
     def test_sets_without_them_need_no_permission(self, table):
         (table.origin / "a/3.png").write_bytes(b"")
-        sets = open_sets(ImagesData(dir=str(table.origin), skip_bad=True))
+        sets = open_sets(ImagesConfig(dir=str(table.origin), skip_bad=True))
         store = build_store(sets.train, 8)
         assert (store.rows_of >= 0).all()
         assert np.array_equal(open_store(store)[store.rows_of], decoded(sets.train, 8))
@@ -322,7 +322,7 @@ class TestRealData:
     def test_flowers17(self, tmp_path):
         if not (SHARED / "flowers17").is_dir():
             pytest.skip("../shared/data/flowers17 is not there")
-        sets = open_sets(ImagesData(dir=str(SHARED / "flowers17")))
+        sets = open_sets(ImagesConfig(dir=str(SHARED / "flowers17")))
         store = build_store(sets.test, 32, folder=tmp_path)
         assert open_store(store).shape == (850, 3, 32, 32)
         some = sets.test.take(np.arange(5))

@@ -11,14 +11,14 @@ from drawn_pictures import class_folders
 
 from tunewright.errors import DataError, RunError
 from tunewright.images.augment.augment import make_augment
-from tunewright.images.augment.config import LEVELS, Mixing
+from tunewright.images.augment.config import LEVELS, MixingConfig
 from tunewright.images.augment.mixup import make_mix
 from tunewright.images.loading import decode_workers, streaming
 from tunewright.images.loading.batches import IMAGENET, ImageBatches
 from tunewright.images.loading.store import as_uint8
 from tunewright.images.loading.streaming import StreamedBatches
 from tunewright.images.sources.open_source import open_table
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 
 ROWS, SIZE = 14, 16
 
@@ -34,14 +34,14 @@ def options(**given):
         "seed": 1,
         "normalise": IMAGENET,
         "augment": make_augment(LEVELS["strong"]()),
-        "mix": make_mix(Mixing(mixup_alpha=0.4, cutmix_alpha=1.0)),
+        "mix": make_mix(MixingConfig(mixup_alpha=0.4, cutmix_alpha=1.0)),
         **given,
     }
 
 
 def kept(table, **given):
     """The same pictures from memory."""
-    reader = Reader()
+    reader = PictureReader()
     images = np.stack([as_uint8(reader.picture(place), SIZE) for place in table.places])
     return ImageBatches(
         torch.from_numpy(images), torch.from_numpy(table.labels), **options(**given)

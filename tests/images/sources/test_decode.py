@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from tunewright.errors import DataError
-from tunewright.images.image_table import Place
+from tunewright.images.image_table import PicturePlace
 from tunewright.images.loading.store import as_uint8
 from tunewright.images.sources.decode import PictureSource, rgb
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 
 
 def saved(image, kind="PNG", **options):
@@ -156,26 +156,26 @@ class TestReader:
     def test_files_and_zips(self, tmp_path):
         draw(tmp_path / "1.png", 1)
         write_zip(tmp_path / "p.zip", {"a/2.png": 2})
-        reader = Reader()
-        first = reader.picture(Place(tmp_path / "1.png"))
-        second = reader.picture(Place(tmp_path / "p.zip", "a/2.png"))
+        reader = PictureReader()
+        first = reader.picture(PicturePlace(tmp_path / "1.png"))
+        second = reader.picture(PicturePlace(tmp_path / "p.zip", "a/2.png"))
         assert np.array_equal(np.asarray(first), np.asarray(picture(1)))
         assert np.array_equal(np.asarray(second), np.asarray(picture(2)))
         reader.close()
 
     def test_missing_and_broken(self, tmp_path):
         write_zip(tmp_path / "p.zip", {"a/2.png": 2})
-        reader = Reader()
+        reader = PictureReader()
         with pytest.raises(DataError, match=r"1\.png cannot be read \(No such file"):
-            reader.content(Place(tmp_path / "1.png"))
+            reader.content(PicturePlace(tmp_path / "1.png"))
         with pytest.raises(DataError, match=r"p\.zip/b\.png cannot be read"):
-            reader.content(Place(tmp_path / "p.zip", "b.png"))
+            reader.content(PicturePlace(tmp_path / "p.zip", "b.png"))
         reader.close()
         broken = bytearray((tmp_path / "p.zip").read_bytes())
         broken[60] ^= 255
         (tmp_path / "q.zip").write_bytes(broken)
         with pytest.raises(DataError, match=r"q\.zip/a/2\.png cannot be unpacked.*CRC"):
-            reader.content(Place(tmp_path / "q.zip", "a/2.png"))
+            reader.content(PicturePlace(tmp_path / "q.zip", "a/2.png"))
         reader.close()
 
     @pytest.mark.parametrize("kind", [ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA])
@@ -186,7 +186,7 @@ class TestReader:
         content[45:60] = b"\xff" * 15
         file.write_bytes(content)
         with pytest.raises(DataError, match=r"p\.zip/a/2\.png cannot be.*skip_bad=true") as refused:
-            Reader().content(Place(file, "a/2.png"))
+            PictureReader().content(PicturePlace(file, "a/2.png"))
         assert "no such file" not in refused.value.came
         with PictureSource(file) as source, pytest.raises(DataError, match=r"a/2\.png"):
             source.open("a/2.png")
@@ -196,13 +196,15 @@ class TestReader:
         exif[ExifTags.Base.Orientation] = 6
         image = picture(3, size=(30, 60))
         image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "x.png", exif=exif)
-        found = Reader().picture(Place(tmp_path / "x.png", box=(0.0, 40.2, 15.0, 99.0)))
+        found = PictureReader().picture(
+            PicturePlace(tmp_path / "x.png", box=(0.0, 40.2, 15.0, 99.0))
+        )
         assert np.array_equal(np.asarray(found), np.asarray(image)[40:60, :15])
 
     def test_a_box_beside_the_picture(self, tmp_path):
         draw(tmp_path / "x.png", 1)
         with pytest.raises(DataError, match=r"the box .* of .*x\.png lies outside.*12 x 10 pixels"):
-            Reader().picture(Place(tmp_path / "x.png", box=(50.0, 0.0, 60.0, 5.0)))
+            PictureReader().picture(PicturePlace(tmp_path / "x.png", box=(50.0, 0.0, 60.0, 5.0)))
 
 
 class TestPixels:

@@ -9,9 +9,9 @@ import pytest
 from drawn_pictures import class_folders, draw, encoded, write_csv, write_jsonl, write_zip
 
 from tunewright.errors import DataError
-from tunewright.images.image_table import Place
+from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.open_source import open_table
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -34,7 +34,7 @@ class TestClassFolders:
         assert labels(table) == ["lily", "rose", "rose"]
         assert table.splits is None
         assert table.groups is None
-        assert table.places[1] == Place(tmp_path / "rose/0.png")
+        assert table.places[1] == PicturePlace(tmp_path / "rose/0.png")
         assert table.counts.tolist() == [1, 2]
 
     @pytest.mark.parametrize("valid", ["valid", "val", "Validation"])
@@ -145,8 +145,8 @@ class TestClassFolders:
             table = open_table(place)
             assert labels(table) == ["a", "a", "b", "b"]
             assert table.ids[0] == "train/a/0.png"
-            assert table.places[0] == Place(place, f"{prefix}train/a/0.png")
-            assert Reader().content(table.places[1]) == encoded(1)
+            assert table.places[0] == PicturePlace(place, f"{prefix}train/a/0.png")
+            assert PictureReader().content(table.places[1]) == encoded(1)
 
 
 def splits(table):
@@ -290,7 +290,7 @@ class TestCompetition:
             assert table.ids == tuple(f"p{n}{suffix}" for n in range(4))
             assert table.classes == ("0", "1")
             assert table.labels.tolist() == [0, 1, 0, 1]
-            assert table.places[3] == Place(tmp_path / "train" / "p3.png")
+            assert table.places[3] == PicturePlace(tmp_path / "train" / "p3.png")
             assert table.splits is None
 
     @pytest.mark.parametrize("name", ["valid", "val_labels", "validation", "dev"])
@@ -348,7 +348,7 @@ class TestCompetition:
         write_zip(tmp_path / "train.zip", {f"train/p{n}.png": n for n in range(4)})
         write_csv(tmp_path / "train.csv", self.rows())
         table = open_table(tmp_path)
-        assert table.places[2] == Place(tmp_path / "train.zip", "train/p2.png")
+        assert table.places[2] == PicturePlace(tmp_path / "train.zip", "train/p2.png")
 
     def test_wrong_columns(self, tmp_path):
         draw(tmp_path / "train" / "a.png", 0)
@@ -445,7 +445,9 @@ class TestIndex:
         assert table.classes == ("0", "1")
         assert table.names == ("lily", "rose")
         assert table.splits == ("train", "train", "train", "valid")
-        assert [Reader().content(place) for place in table.places] == [encoded(n) for n in range(4)]
+        assert [PictureReader().content(place) for place in table.places] == [
+            encoded(n) for n in range(4)
+        ]
 
     def test_folder(self, tmp_path):
         self.index(tmp_path)
@@ -554,7 +556,7 @@ class TestManifest:
         for at in (place, place.parent):
             table = open_table(at)
             assert table.ids == ("veh_0_0", "veh_0_1", "veh_1_2", "veh_1_3")
-            assert table.places[0] == Place(tmp_path / "crops" / "0.png")
+            assert table.places[0] == PicturePlace(tmp_path / "crops" / "0.png")
             assert table.classes == ("a", "b")
             assert labels(table) == ["b", "a", "b", "a"]
             assert table.splits == ("train", "train", "train", "valid")
@@ -563,8 +565,10 @@ class TestManifest:
     def test_frames_are_cut(self, tmp_path):
         records = self.records(tmp_path, crop_path=None, image_path="crops/1.png")
         table = open_table(write_jsonl(tmp_path / "manifest.jsonl", records))
-        assert table.places[0] == Place(tmp_path / "crops" / "1.png", box=(0.0, 0.0, 5.0, 5.0))
-        assert Reader().picture(table.places[0]).size == (5, 5)
+        assert table.places[0] == PicturePlace(
+            tmp_path / "crops" / "1.png", box=(0.0, 0.0, 5.0, 5.0)
+        )
+        assert PictureReader().picture(table.places[0]).size == (5, 5)
 
     @pytest.mark.parametrize(
         ("meta", "split", "groups"),
@@ -779,4 +783,4 @@ class TestUnrecognised:
         monkeypatch.chdir(tmp_path)
         table = open_table(Path("set"))
         monkeypatch.chdir("/")
-        assert Reader().content(table.places[0]) == encoded(0)
+        assert PictureReader().content(table.places[0]) == encoded(0)

@@ -11,7 +11,7 @@ from tunewright.errors import ConfigError
 from tunewright.recipes.compression import config as schema
 from tunewright.recipes.compression.config import LAMBDAS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit, multiple_of
-from tunewright.recipes.compression.models.compressor import Coded
+from tunewright.recipes.compression.models.compressor import CodedLatents
 from tunewright.recipes.compression.models.factory import make_compressor
 from tunewright.recipes.compression.ms_ssim import ms_ssim
 from tunewright.recipes.compression.rate_distortion import LOSSES, psnr
@@ -26,11 +26,11 @@ def configured(*overrides: str) -> CompressionConfig:
     return config
 
 
-def coded(side: int = 8) -> tuple[Coded, torch.Tensor]:
+def coded(side: int = 8) -> tuple[CodedLatents, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     pictures, others = (torch.rand(2, 3, side, side, generator=generator) for _ in range(2))
     likelihoods = {"z": torch.full((2, 5), 0.5), "s1": torch.tensor([[0.25] * 4, [0.125] * 4])}
-    return Coded(others, likelihoods), pictures
+    return CodedLatents(others, likelihoods), pictures
 
 
 def test_mse() -> None:
@@ -74,7 +74,7 @@ def test_psnr_of_equal_pictures_is_capped() -> None:
 
 @pytest.mark.parametrize("kind", LAMBDAS)
 def test_the_schema_has_what_the_components_take(kind: str) -> None:
-    section: Any = {"mse": schema.Mse, "ms_ssim": schema.MsSsim}[kind]
+    section: Any = {"mse": schema.MseConfig, "ms_ssim": schema.MsSsimConfig}[kind]
     fields = {n: f.default for n, f in section.model_fields.items() if n != "type"}
     assert dict(LOSSES.options(kind)) == fields
     assert list(LOSSES) == list(LAMBDAS)
@@ -87,20 +87,20 @@ def test_levels_are_the_tables() -> None:
 
 
 def test_lambda_is_the_guides_default_and_may_be_typed_in_several_ways() -> None:
-    assert configured().loss == schema.Mse()
+    assert configured().loss == schema.MseConfig()
     assert {RECIPE.aliases[word] for word in ("lambda", "lmbda", "loss.lambda")} == {"loss.lmbda"}
-    assert configured("lambda=0.0067").loss == schema.Mse(lmbda=0.0067)
-    assert configured("metric=ms-ssim", "quality=2").loss == schema.MsSsim(quality=2)
+    assert configured("lambda=0.0067").loss == schema.MseConfig(lmbda=0.0067)
+    assert configured("metric=ms-ssim", "quality=2").loss == schema.MsSsimConfig(quality=2)
 
 
 def set_to(**options: Any) -> CompressionConfig:
     """What composing makes of settings, in less time: crops of 128 pixels unless they say so."""
-    data = schema.PhotoData(crop=options.pop("crop", 128))
+    data = schema.PhotosConfig(crop=options.pop("crop", 128))
     return CompressionConfig(data=data, **options)
 
 
 def mse(lmbda: float, **options: Any) -> CompressionConfig:
-    return set_to(loss=schema.Mse(lmbda=lmbda, **options))
+    return set_to(loss=schema.MseConfig(lmbda=lmbda, **options))
 
 
 def test_a_lambda_beside_the_levels_is_told_and_one_outside_refused() -> None:
@@ -119,24 +119,29 @@ def test_a_lambda_beside_the_levels_is_told_and_one_outside_refused() -> None:
 
 
 def test_crops_fit_model_loss_and_goal() -> None:
-    structure = schema.MsSsim()
+    structure = schema.MsSsimConfig()
     with pytest.raises(ConfigError, match=r"a multiple of 256 pixels for the model base.*=256"):
-        check_fit(set_to(model=schema.Hpcm(size="base")))
+        check_fit(set_to(model=schema.HpcmConfig(size="base")))
     with pytest.raises(ConfigError, match=r"crops above 160 pixels.*data\.crop=256"):
         check_fit(set_to(loss=structure))
     with pytest.raises(ConfigError, match=r"data\.crop=192, or loss=mse"):
-        check_fit(set_to(loss=structure, model=schema.Hyperprior()))
+        check_fit(set_to(loss=structure, model=schema.HyperpriorConfig()))
     with pytest.raises(ConfigError, match="on which MS-SSIM can be measured"):
         check_fit(set_to(goal="val_ms_ssim"))
     assert check_fit(set_to(loss=structure, goal="val_ms_ssim", crop=256)) == []
     with pytest.raises(ConfigError, match=r"nowhere: expected a run folder, or a safetensors"):
-        check_fit(set_to(model=schema.Hpcm(weights="nowhere")))
+        check_fit(set_to(model=schema.HpcmConfig(weights="nowhere")))
 
 
-MODELS = [*(schema.Hpcm(size=size) for size in ("tiny", "base", "large")), schema.Hyperprior()]
+MODELS = [
+    *(schema.HpcmConfig(size=size) for size in ("tiny", "base", "large")),
+    schema.HyperpriorConfig(),
+]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
-def test_multiples_are_those_of_the_models(model: schema.Hpcm | schema.Hyperprior) -> None:
+def test_multiples_are_those_of_the_models(
+    model: schema.HpcmConfig | schema.HyperpriorConfig,
+) -> None:
     with torch.device("meta"):
         assert make_compressor(model).multiple == multiple_of(set_to(model=model))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import tunewright
 from tunewright.config.compose import compose
-from tunewright.config.schema import Milestones
+from tunewright.config.schema import MilestoneSchedule
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
 from tunewright.recipes.compression.setup import make_setup
@@ -67,7 +67,7 @@ def test_a_folder_is_trained_as_the_paper_trains(tmp_path: Path) -> None:
     assert config.training.clip_norm == 1.0
     assert config.training.precision == "fp32"
     assert config.data.crop == 256
-    assert isinstance(config.schedule, Milestones)
+    assert isinstance(config.schedule, MilestoneSchedule)
     assert config.schedule.factors == (0.3, 0.1, 0.01)
     starts = [round(3000 * fraction, 3) for fraction in config.schedule.fractions]
     assert starts == [2750, 2850, 2950]

@@ -8,8 +8,12 @@ import torch
 from safetensors.torch import save_file
 
 import tunewright
-from tunewright.classification.losses.config import Focal
-from tunewright.classification.models.config import FLOWER_MODELS, OPTIMIZED_MODELS, ImageModel
+from tunewright.classification.losses.config import FocalConfig
+from tunewright.classification.models.config import (
+    FLOWER_MODELS,
+    OPTIMIZED_MODELS,
+    ImageModelConfig,
+)
 from tunewright.classification.models.image_classifier import make_image_model
 from tunewright.classification.models.pretrained import sha256
 from tunewright.config.apply import with_values
@@ -140,7 +144,7 @@ def test_a_small_network_learns_the_drawn_flowers(tmp_path: Path) -> None:
 
 
 def test_a_run_from_a_checked_file_of_weights_opens_without_it(tmp_path: Path) -> None:
-    first = make_image_model(ImageModel(name="test_resnet", fusion="none"), len(KINDS))
+    first = make_image_model(ImageModelConfig(name="test_resnet", fusion="none"), len(KINDS))
     file = tmp_path / "first.safetensors"
     save_file(first.state_dict(), file)
     trained = tunewright.train(
@@ -162,7 +166,7 @@ def test_the_guides_own_training_file_is_read(tmp_path: Path) -> None:
     composed = tunewright.show("flowers", "training=focal", config_dir=tmp_path)
     found = composed.config
     assert isinstance(found, FlowersConfig)
-    assert found.loss == Focal(gamma=3.0, alpha=0.25, label_smoothing=0.1)
+    assert found.loss == FocalConfig(gamma=3.0, alpha=0.25, label_smoothing=0.1)
     assert (found.optim.lr, found.training.precision) == (0.0003, "auto")
     assert str(source_of(composed.sources, "loss.gamma")).endswith("training/focal.yaml:3")
     over = tunewright.show("flowers", "training=focal", "loss.gamma=4", config_dir=tmp_path)

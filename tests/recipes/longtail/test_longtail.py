@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 import tunewright
-from tunewright.classification.losses.config import LogitAdjustment
+from tunewright.classification.losses.config import LogitAdjustmentConfig
 from tunewright.config.apply import with_values
 from tunewright.config.compose import compose
 from tunewright.recipes.longtail.digits import write_digits
 from tunewright.recipes.registry import find_recipe
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 
 GUIDE = """
 study:
@@ -51,7 +51,7 @@ SMALL = (
 """A network of a few layers in this process, on one thread: other tests run beside."""
 
 
-class Heard(Watch):
+class Heard(StudyCallback):
     """Keeps the notices."""
 
     def __init__(self) -> None:
@@ -128,4 +128,4 @@ def test_a_loss_that_is_searched_has_its_own_strength():
     recipe = find_recipe("longtail")
     tree = compose(recipe).tree
     _, config = with_values(tree, {"loss.type": "logit_adjustment"}, recipe.config)
-    assert config.loss == LogitAdjustment()
+    assert config.loss == LogitAdjustmentConfig()

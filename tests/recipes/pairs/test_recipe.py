@@ -11,7 +11,7 @@ from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.data.pair_files import save_pairs
 from tunewright.recipes.pairs.recipe import ALIASES, WORDS, named_sets
 from tunewright.recipes.registry import find_recipe, recipe_names
-from tunewright.request import understand
+from tunewright.request import parse_request
 from tunewright.search.prepare import checked_space, stage
 
 PAIRS = find_recipe("pairs")
@@ -120,7 +120,7 @@ def searched(tmp_path, text, *words):
     """What `tunewright space pairs FILE WORDS` finds: request, space, notices."""
     file = tmp_path / "study.yaml"
     file.write_text(text)
-    request = understand(["pairs", str(file), *words], command="space")
+    request = parse_request(["pairs", str(file), *words], command="space")
     tree, config = stage(request.recipe, request.composed, "explore")
     return request, *checked_space(request.recipe, request.composed, tree, config, request.space)
 

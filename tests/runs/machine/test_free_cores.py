@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tunewright.runs.machine.free_cores import (
-    Scheduled,
+    SchedulerTimes,
     cores,
-    missed,
+    missed_share,
     pressure,
     runnable,
-    scheduled,
+    scheduler_times,
 )
 
 STALLED = "some avg10={} avg60=1.00 avg300=0.00 total=77\nfull avg10=0.00 avg60=0.00 total=0\n"
@@ -87,16 +87,19 @@ def test_what_runs_now_without_the_one_that_asks(tmp_path: Path) -> None:
 
 
 def test_threads_that_end_meanwhile_are_passed_over(tmp_path: Path) -> None:
-    assert scheduled(tmp_path / "task") == {}
+    assert scheduler_times(tmp_path / "task") == {}
     written(tmp_path / "task/7/schedstat", "400 100 3\n")
     written(tmp_path / "task/8/schedstat", "gone")
     (tmp_path / "task/9").mkdir()
-    assert scheduled(tmp_path / "task") == {"7": Scheduled(400, 100)}
+    assert scheduler_times(tmp_path / "task") == {"7": SchedulerTimes(400, 100)}
 
 
 def test_the_share_of_wanted_time_without_a_core() -> None:
-    before = {"1": Scheduled(10**9, 10**9), "2": Scheduled(5 * 10**9, 0)}  # the second one ends
-    after = {"1": Scheduled(10**9 + 10**8, 10**9 + 2 * 10**8), "3": Scheduled(10**8, 0)}
-    assert missed(before, after, 0.2) == pytest.approx(0.5)
-    assert missed(before, before, 0.2) is None
-    assert missed({}, {}, 0.2) is None
+    before = {
+        "1": SchedulerTimes(10**9, 10**9),
+        "2": SchedulerTimes(5 * 10**9, 0),
+    }  # the second one ends
+    after = {"1": SchedulerTimes(10**9 + 10**8, 10**9 + 2 * 10**8), "3": SchedulerTimes(10**8, 0)}
+    assert missed_share(before, after, 0.2) == pytest.approx(0.5)
+    assert missed_share(before, before, 0.2) is None
+    assert missed_share({}, {}, 0.2) is None

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from practice.quadratic.studies import tuned
 
-from tunewright.config.schema import Executor
+from tunewright.config.schema import ExecutorConfig
 from tunewright.errors import ConfigError
 from tunewright.runs.folder import RunFolder
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.forecast.budget import Budget
-from tunewright.search.forecast.time_left import Closing
-from tunewright.search.forecast.timings import Ledger
+from tunewright.search.forecast.time_left import FinalStageCost
+from tunewright.search.forecast.timings import Timings
 
 SLOW = ("study.final=true", "study.pruner.type=none", "study.trials=1000", "epoch_seconds=0.05")
 
@@ -21,7 +21,7 @@ SLACK = 4.0
 """Seconds that a busy machine may take for what is no work of ours."""
 
 
-class Notices(Watch):
+class Notices(StudyCallback):
     """Keeps what a study said."""
 
     def __init__(self) -> None:
@@ -37,25 +37,25 @@ class Desk:
     def __init__(self, *, budget: float, final_epochs: int = 20) -> None:
         self.now = 0.0
         clock = lambda: self.now  # noqa: E731
-        self.ledger = Ledger(10, 100, closing=Closing(final_epochs), clock=clock)
+        self.ledger = Timings(10, 100, closing=FinalStageCost(final_epochs), clock=clock)
         self.budget = Budget(budget, 0.0, clock)
         self.number = 0
 
     def trial(self) -> bool:
         """Whether it ran to its end; else the search was over at one of its epochs."""
         best = self.number - 1 if self.number else None
-        self.ledger.started(self.number)
+        self.ledger.start_trial(self.number)
         for step in range(1, 11):
             self.now += 1.0
-            self.ledger.progressed(self.number, step, float(step))
+            self.ledger.record_report(self.number, step, float(step))
             if self.ends(best):
                 return False
-        self.ledger.ended(self.number, "done", 10.0)
+        self.ledger.end_trial(self.number, "done", 10.0)
         self.number += 1
         return True
 
     def ends(self, best: int | None = 0) -> bool:
-        return self.budget.ends_search(self.ledger, best, Executor())
+        return self.budget.ends_search(self.ledger, best, ExecutorConfig())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,7 +71,7 @@ def test_the_search_leaves_time_for_the_final_training() -> None:
     # 20 epochs of a second and one to pause, a tenth in reserve, two for workers and files: 25.1
     assert desk.now == 35.0
     desk.now = 37.0  # paused
-    assert desk.budget.allows(Watch())
+    assert desk.budget.allows(StudyCallback())
 
 
 def test_without_a_finished_trial_there_is_nothing_to_leave_time_for() -> None:

@@ -10,19 +10,19 @@ from tunewright.config import study_schema
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.forecast.time_left import (
-    Closing,
+    FinalStageCost,
     Pace,
-    Spent,
-    Work,
+    RemainingWork,
+    TrialTime,
     assumed_stops,
     each_seed,
     pace_of,
     seconds_left,
 )
-from tunewright.search.forecast.timings import Ledger
+from tunewright.search.forecast.timings import Timings
 from tunewright.search.study.pruners import pruner
 
-FULL = Spent(steps=10, training_seconds=20.0, slot_seconds=21.0)
+FULL = TrialTime(steps=10, training_seconds=20.0, slot_seconds=21.0)
 
 
 class Clock:
@@ -36,49 +36,51 @@ class Clock:
 
 
 def test_nothing_is_known_before_anything_was_measured() -> None:
-    assert seconds_left(Work(10, 2, 40)) is None
-    assert seconds_left(Work(10, 2, 40, running=[Spent(0, 0.0, 3.0)])) is None
-    assert seconds_left(Work(10, 2, 0, ended=[FULL])) == 0.0
+    assert seconds_left(RemainingWork(10, 2, 40)) is None
+    assert seconds_left(RemainingWork(10, 2, 40, running=[TrialTime(0, 0.0, 3.0)])) is None
+    assert seconds_left(RemainingWork(10, 2, 0, ended=[FULL])) == 0.0
 
 
 def test_equal_trials_take_their_turns_on_the_slots() -> None:
     # 21 s each: 20 of training and one of start-up; 5 trials on 2 slots are 3 rounds
-    assert seconds_left(Work(10, 2, 5, ended=[FULL] * 5)) == pytest.approx(63.0)
-    assert seconds_left(Work(10, 4, 5, ended=[FULL] * 5)) == pytest.approx(42.0)
+    assert seconds_left(RemainingWork(10, 2, 5, ended=[FULL] * 5)) == pytest.approx(63.0)
+    assert seconds_left(RemainingWork(10, 4, 5, ended=[FULL] * 5)) == pytest.approx(42.0)
 
 
 def test_thousands_of_trials_are_estimated_like_hundreds() -> None:
-    few = seconds_left(Work(10, 2, 400, ended=[FULL]))
-    many = seconds_left(Work(10, 2, 4_000, ended=[FULL]))
+    few = seconds_left(RemainingWork(10, 2, 400, ended=[FULL]))
+    many = seconds_left(RemainingWork(10, 2, 4_000, ended=[FULL]))
     assert few is not None
     assert many == pytest.approx(10 * few)
 
 
 def test_a_running_trial_counts_with_what_it_has_done() -> None:
-    half = Spent(steps=5, training_seconds=10.0, slot_seconds=11.0)
-    assert seconds_left(Work(10, 1, 0, running=[half])) == pytest.approx(10.0)
+    half = TrialTime(steps=5, training_seconds=10.0, slot_seconds=11.0)
+    assert seconds_left(RemainingWork(10, 1, 0, running=[half])) == pytest.approx(10.0)
     waited = replace(half, idle_seconds=1.5)  # in the middle of its sixth epoch
-    assert seconds_left(Work(10, 1, 0, running=[waited])) == pytest.approx(8.5)
-    slow = Spent(steps=5, training_seconds=50.0, slot_seconds=51.0)
-    assert seconds_left(Work(10, 2, 0, running=[half, slow])) == pytest.approx(50.0), "its own pace"
+    assert seconds_left(RemainingWork(10, 1, 0, running=[waited])) == pytest.approx(8.5)
+    slow = TrialTime(steps=5, training_seconds=50.0, slot_seconds=51.0)
+    assert seconds_left(RemainingWork(10, 2, 0, running=[half, slow])) == pytest.approx(50.0), (
+        "its own pace"
+    )
 
 
 def test_the_end_of_a_trial_makes_no_jump() -> None:
     """The estimate goes down with the clock while equal trials run and end."""
     clock = Clock()
-    ledger = Ledger(last_step=10, total=6, slots=2, clock=clock)
+    ledger = Timings(last_step=10, total=6, slots=2, clock=clock)
     said = []
     for number in range(6):
-        ledger.started(number)
+        ledger.start_trial(number)
         if number % 2:
             for step in range(1, 11):
                 clock.now += 2.0
-                ledger.progressed(number - 1, step, 2.0 * step)
-                ledger.progressed(number, step, 2.0 * step)
+                ledger.record_report(number - 1, step, 2.0 * step)
+                ledger.record_report(number, step, 2.0 * step)
                 said.append((clock.now, ledger.seconds_left()))
-            ledger.ended(number - 1, "done", 20.0)
+            ledger.end_trial(number - 1, "done", 20.0)
             said.append((clock.now, ledger.seconds_left()))
-            ledger.ended(number, "done", 20.0)
+            ledger.end_trial(number, "done", 20.0)
             said.append((clock.now, ledger.seconds_left()))
     assert clock.now == 160.0
     for now, left in said:
@@ -86,9 +88,9 @@ def test_the_end_of_a_trial_makes_no_jump() -> None:
 
 
 def test_pruned_shares_are_learned() -> None:
-    pruned = Spent(steps=2, training_seconds=4.0, slot_seconds=4.0)
-    done = Spent(steps=10, training_seconds=20.0, slot_seconds=20.0)
-    work = Work(10, 1, 10, ended=[done] * 5 + [pruned] * 15)
+    pruned = TrialTime(steps=2, training_seconds=4.0, slot_seconds=4.0)
+    done = TrialTime(steps=10, training_seconds=20.0, slot_seconds=20.0)
+    work = RemainingWork(10, 1, 10, ended=[done] * 5 + [pruned] * 15)
     pace = pace_of(work)
     assert pace is not None
     # a quarter goes on after epoch 2: 2 + 8 / 4 epochs a trial
@@ -98,19 +100,19 @@ def test_pruned_shares_are_learned() -> None:
 
 
 def test_a_running_trial_past_a_rung_says_that_trials_pass_it() -> None:
-    early, late = Spent(2, 4.0, 4.0), Spent(6, 12.0, 12.0)
-    pace = pace_of(Work(10, 4, 10, ended=[early], running=[late] * 3))
+    early, late = TrialTime(2, 4.0, 4.0), TrialTime(6, 12.0, 12.0)
+    pace = pace_of(RemainingWork(10, 4, 10, ended=[early], running=[late] * 3))
     assert pace is not None
     assert pace.steps_from(0) == pytest.approx(2 + 8 * 3 / 4)
 
 
 def test_what_a_pruner_is_believed_to_stop_gives_way_to_what_it_stops() -> None:
     assumed = {2: 0.5}
-    spent = Spent(10, 20.0, 20.0)
-    believed = pace_of(Work(10, 1, 10, running=[Spent(1, 2.0, 2.0)], assumed=assumed))
+    spent = TrialTime(10, 20.0, 20.0)
+    believed = pace_of(RemainingWork(10, 1, 10, running=[TrialTime(1, 2.0, 2.0)], assumed=assumed))
     assert believed is not None
     assert believed.steps_from(0) == pytest.approx(6.0)
-    seen = pace_of(Work(10, 1, 10, ended=[spent] * 396, assumed=assumed))
+    seen = pace_of(RemainingWork(10, 1, 10, ended=[spent] * 396, assumed=assumed))
     assert seen is not None
     assert seen.steps_from(0) == pytest.approx(10.0, abs=0.1)
 
@@ -118,34 +120,38 @@ def test_what_a_pruner_is_believed_to_stop_gives_way_to_what_it_stops() -> None:
 def test_killed_trials_are_not_taken_for_free_ones() -> None:
     """A trial whose worker died has an outcome without seconds; its reports have them."""
     clock = Clock()
-    ledger = Ledger(last_step=10, total=4, clock=clock)
-    ledger.started(0)
+    ledger = Timings(last_step=10, total=4, clock=clock)
+    ledger.start_trial(0)
     for step in range(1, 6):
         clock.now += 2.0
-        ledger.progressed(0, step, 2.0 * step)
-    ledger.ended(0, "failed", 0.0)
+        ledger.record_report(0, step, 2.0 * step)
+    ledger.end_trial(0, "failed", 0.0)
     pace = ledger.pace()
     assert pace is not None
     assert pace.seconds_a_step == 2.0
 
 
 def test_trials_that_report_nothing_take_the_mean_of_the_whole() -> None:
-    ended = [Spent(0, 0.0, 4.0), Spent(0, 0.0, 8.0)]
-    assert seconds_left(Work(50, 1, 10, ended=ended)) == pytest.approx(80.0), "the first is warmer"
-    running = [Spent(0, 0.0, slot_seconds=2.0)]
-    assert seconds_left(Work(50, 1, 0, ended=ended, running=running)) == pytest.approx(6.0)
+    ended = [TrialTime(0, 0.0, 4.0), TrialTime(0, 0.0, 8.0)]
+    assert seconds_left(RemainingWork(50, 1, 10, ended=ended)) == pytest.approx(80.0), (
+        "the first is warmer"
+    )
+    running = [TrialTime(0, 0.0, slot_seconds=2.0)]
+    assert seconds_left(RemainingWork(50, 1, 0, ended=ended, running=running)) == pytest.approx(6.0)
 
 
 def test_the_start_of_a_worker_is_paid_once() -> None:
-    cold, warm = Spent(10, 20.0, 30.0), Spent(10, 20.0, 20.5)
-    pace = pace_of(Work(10, 2, 10, ended=[cold, cold, warm, warm]))
+    cold, warm = TrialTime(10, 20.0, 30.0), TrialTime(10, 20.0, 20.5)
+    pace = pace_of(RemainingWork(10, 2, 10, ended=[cold, cold, warm, warm]))
     assert pace is not None
     assert pace.startup == pytest.approx(0.5)
-    alone = pace_of(Work(10, 2, 10, ended=[cold]))
+    alone = pace_of(RemainingWork(10, 2, 10, ended=[cold]))
     assert alone is not None
     assert alone.startup == 0.0, "how much of it the worker took is not known yet"
-    second = Spent(2, 4.0, slot_seconds=5.2, idle_seconds=1.0)
-    seen = pace_of(Work(10, 2, 10, ended=[cold], running=[Spent(9, 18.0, 27.0), second]))
+    second = TrialTime(2, 4.0, slot_seconds=5.2, idle_seconds=1.0)
+    seen = pace_of(
+        RemainingWork(10, 2, 10, ended=[cold], running=[TrialTime(9, 18.0, 27.0), second])
+    )
     assert seen is not None
     assert seen.startup == pytest.approx(0.2)
 
@@ -172,8 +178,8 @@ def test_a_resumed_study_knows_what_earlier_trials_took(tmp_path) -> None:
         Trial(1, "failed", {}, None, dict.fromkeys(range(1, 6), 0.5)),
         Trial(2, "running", {}, None, dict.fromkeys(range(1, 5), 0.5)),
     )
-    ledger = Ledger(last_step=10, total=3, clock=Clock())
-    ledger.recall(StudyRecord("s", "quadratic", "val_score", "max", trials), folder)
+    ledger = Timings(last_step=10, total=3, clock=Clock())
+    ledger.load(StudyRecord("s", "quadratic", "val_score", "max", trials), folder)
     work = ledger.work()
     assert [(s.steps, s.training_seconds) for s in work.ended] == [(10, 20.0), (5, 10.0)]
     assert [(s.steps, s.training_seconds) for s in work.waiting] == [(4, 8.0)]
@@ -184,25 +190,30 @@ def test_a_resumed_study_knows_what_earlier_trials_took(tmp_path) -> None:
 
 def test_the_final_training_is_in_the_time_left() -> None:
     clock = Clock()
-    after = Closing(steps=50, cost=3.0, evaluation=7.0)
-    ledger = Ledger(last_step=10, total=1, closing=after, clock=clock)
-    ledger.started(0)
+    after = FinalStageCost(steps=50, cost=3.0, evaluation=7.0)
+    ledger = Timings(last_step=10, total=1, closing=after, clock=clock)
+    ledger.start_trial(0)
     for step in range(1, 11):
         clock.now += 2.0
-        ledger.progressed(0, step, 2.0 * step)
-    ledger.ended(0, "done", 20.0)
+        ledger.record_report(0, step, 2.0 * step)
+    ledger.end_trial(0, "done", 20.0)
     assert ledger.seconds_left(best=0) == pytest.approx(50 * 3.0 * 2.0 + 7.0)
-    assert Closing(50, rounds=2).training_seconds(Pace(10, 1.0, 0.5, {})) == pytest.approx(101.0)
+    assert FinalStageCost(50, rounds=2).training_seconds(Pace(10, 1.0, 0.5, {})) == pytest.approx(
+        101.0
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "stops"),
     [
-        (study_schema.Asha(min_resource=2, reduction_factor=4), {2: 0.75, 8: 0.75}),
-        (study_schema.Median(warmup_steps=3), {3: 0.5}),
-        (study_schema.Percentile(percentile=20.0), {1: 0.8}),
-        (study_schema.Patient(patience=2, wrapped=study_schema.Asha()), {4: 0.5, 8: 0.5, 16: 0.5}),
-        (study_schema.NoPruner(), {}),
+        (study_schema.AshaConfig(min_resource=2, reduction_factor=4), {2: 0.75, 8: 0.75}),
+        (study_schema.MedianConfig(warmup_steps=3), {3: 0.5}),
+        (study_schema.PercentileConfig(percentile=20.0), {1: 0.8}),
+        (
+            study_schema.PatientConfig(patience=2, wrapped=study_schema.AshaConfig()),
+            {4: 0.5, 8: 0.5, 16: 0.5},
+        ),
+        (study_schema.NoPrunerConfig(), {}),
     ],
 )
 def test_what_each_pruner_is_believed_to_stop(settings, stops) -> None:
@@ -210,7 +221,7 @@ def test_what_each_pruner_is_believed_to_stop(settings, stops) -> None:
 
 
 def test_hyperband_stops_less_than_its_first_bracket() -> None:
-    stops = assumed_stops(pruner(study_schema.Hyperband(), 20, "max"), 20)
+    stops = assumed_stops(pruner(study_schema.HyperbandConfig(), 20, "max"), 20)
     assert set(stops) == {1, 3, 9}
     assert all(0.0 < share < 2 / 3 for share in list(stops.values())[:1])
     assert stops[9] == pytest.approx(2 / 3), "the last bracket's rung is everybody's"
@@ -224,23 +235,23 @@ def test_the_estimate_is_honest_on_random_histories() -> None:
         clock, slots = Clock(), draw.choice([1, 2, 4])
         lengths = [draw.choice([2, 2, 4, 10, 10]) for _ in range(60)]
         paces = [draw.uniform(0.5, 2.0) for _ in lengths]
-        ledger = Ledger(10, 60, {2: 0.5, 4: 0.5}, slots=slots, clock=clock)
+        ledger = Timings(10, 60, {2: 0.5, 4: 0.5}, slots=slots, clock=clock)
         busy: dict[int, tuple[int, float]] = {}
         begun, halfway, left = 0, None, None
         while begun < 60 or busy:
             while begun < 60 and len(busy) < slots:
-                ledger.started(begun)
+                ledger.start_trial(begun)
                 busy[begun] = (0, clock.now)
                 begun += 1
             number = min(busy, key=lambda n: busy[n][1] + paces[n])
             steps, since = busy[number]
             clock.now = since + paces[number]
-            ledger.progressed(number, steps + 1, (steps + 1) * paces[number])
+            ledger.record_report(number, steps + 1, (steps + 1) * paces[number])
             busy[number] = (steps + 1, clock.now)
             if steps + 1 == lengths[number]:
                 del busy[number]
                 state = "done" if lengths[number] == 10 else "pruned"
-                ledger.ended(number, state, lengths[number] * paces[number])
+                ledger.end_trial(number, state, lengths[number] * paces[number])
             if halfway is None and begun == 30:
                 halfway, left = clock.now, ledger.seconds_left()
         took = clock.now - (halfway or 0.0)
@@ -252,15 +263,15 @@ def test_trials_that_ran_elsewhere_are_no_trials_of_this_study(tmp_path: Path) -
     trials = tuple(
         Trial(n, "done", {}, 0.5, {}, imported_from=f"old/{n}" if n < 30 else "") for n in range(31)
     )
-    ledger = Ledger(10, total=40)
-    ledger.recall(StudyRecord("s", "r", "v", "max", trials), StudyFolder(tmp_path))
+    ledger = Timings(10, total=40)
+    ledger.load(StudyRecord("s", "r", "v", "max", trials), StudyFolder(tmp_path))
     assert ledger.work().new == 39
     assert ledger.states == {"done": 1}
 
 
 def test_a_trial_of_several_seeds_runs_on_when_it_reaches_its_end() -> None:
     pace = Pace(10, seconds_a_step=1.0, startup=0.0, going_on={5: 0.5})
-    assert seconds_left(Work(10, 1, 4), pace) == pytest.approx(4 * 7.5)
-    assert seconds_left(Work(10, 1, 4), each_seed(pace, 3)) == pytest.approx(
+    assert seconds_left(RemainingWork(10, 1, 4), pace) == pytest.approx(4 * 7.5)
+    assert seconds_left(RemainingWork(10, 1, 4), each_seed(pace, 3)) == pytest.approx(
         4 * (7.5 + 2 * 0.5 * 10)
     )

@@ -16,31 +16,31 @@ from tunewright.errors import ConfigError, StudyError
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Trial
-from tunewright.search.callbacks import Standing, Watch
+from tunewright.search.callbacks import StudyCallback, StudyProgress
 from tunewright.search.signals import Interrupted
-from tunewright.search.stages import Tuned
+from tunewright.search.stages import TuneResult
 from tunewright.search.study.study import Study
 
 NO_PRUNING = "study.pruner.type=none"
 
 
-class Recorder(Watch):
+class Recorder(StudyCallback):
     """Keeps what a study said."""
 
     def __init__(self) -> None:
         self.notices: list[str] = []
         self.trials: list[Trial] = []
-        self.standings: list[Standing] = []
+        self.standings: list[StudyProgress] = []
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
 
-    def ended(self, trial: Trial, standing: Standing) -> None:
+    def ended(self, trial: Trial, standing: StudyProgress) -> None:
         self.trials.append(trial)
         self.standings.append(standing)
 
 
-def states(found: Tuned) -> list[str]:
+def states(found: TuneResult) -> list[str]:
     return [trial.state for trial in found.record.trials]
 
 
@@ -284,7 +284,7 @@ def test_late_lines_of_an_earlier_attempt_are_not_taken_for_the_new_one(tmp_path
     folder = StudyFolder(tmp_path / "study").trial(0)
     assert folder.attempt == 1
 
-    class Late(Watch):
+    class Late(StudyCallback):
         """Writes as an old worker would, when the new attempt has begun."""
 
         def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
@@ -298,7 +298,7 @@ def test_late_lines_of_an_earlier_attempt_are_not_taken_for_the_new_one(tmp_path
     assert 99.0 not in trial.curve.values()
 
 
-class PressesCtrlC(Watch):
+class PressesCtrlC(StudyCallback):
     """Presses Ctrl-C when the first trial starts."""
 
     def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
@@ -309,11 +309,11 @@ def test_a_decision_to_prune_outlives_the_coordinator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tunewright.runs.folder import RunFolder
-    from tunewright.runs.record import Request
+    from tunewright.runs.record import EndRequest
 
     original = RunFolder.write_request
 
-    def cutting(self: RunFolder, request: Request) -> None:
+    def cutting(self: RunFolder, request: EndRequest) -> None:
         original(self, request)
         raise Unplugged
 

@@ -14,7 +14,7 @@ import tunewright
 from tunewright.errors import StudyError
 from tunewright.runs.record import Goal, Outcome
 from tunewright.search.loop.trial_result import verdict
-from tunewright.search.read_study import look
+from tunewright.search.read_study import read_study
 
 SPACE = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
 GOAL = (Goal("value", "max"),)
@@ -66,7 +66,7 @@ def test_the_mean_over_seeds_is_the_score(tmp_path: Path) -> None:
         folder = found.folder.trial(trial.number)
         assert folder.by_seed(43).read_config()["seed"] == 43
         assert folder.by_seed(44).read_outcome().state == "done"
-    top = look("noise", runs=tmp_path).overview["top"][0]
+    top = read_study("noise", runs=tmp_path).overview["top"][0]
     assert set(top["seeds"]) == {"42", "43", "44"}
 
 

@@ -14,13 +14,13 @@ from practice.quadratic.studies import tuned
 from tunewright.errors import DataError
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
-from tunewright.search.callbacks import Watch
-from tunewright.search.stages import Tuned
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.stages import TuneResult
 
 LOCAL = ("executor.type=local", "study.jobs=2", "study.pruner.type=none")
 
 
-def folder_of(found: Tuned, number: int) -> RunFolder:
+def folder_of(found: TuneResult, number: int) -> RunFolder:
     return found.folder.trial(number)
 
 
@@ -35,7 +35,7 @@ def steps_of(folder: RunFolder) -> list[int]:
     return [json.loads(line)["step"] for line in lines if '"step"' in line]
 
 
-class Notices(Watch):
+class Notices(StudyCallback):
     """Keeps what a study said."""
 
     def __init__(self) -> None:

@@ -9,20 +9,20 @@ import pytest
 from practice.quadratic.studies import tuned
 
 from tunewright.config.compose import compose
-from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import ConfigError, RunError
-from tunewright.executors.executor import Handle, Need, Place
+from tunewright.executors.executor import Handle, Need, RunPlace
 from tunewright.executors.local import LocalExecutor
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.memory import admission
 from tunewright.search.memory.admission import Memory
-from tunewright.search.memory.oom_retry import Rung, rung_of, step_down
+from tunewright.search.memory.oom_retry import RetryLevel, next_retry, rung_of
 from tunewright.search.prepare import run_part
-from tunewright.search.stages import Tuned, train, tune
+from tunewright.search.stages import TuneResult, train, tune
 from tunewright.spaces.read import parse_space
 
 HUNGRY = find_recipe("hungry")
@@ -32,7 +32,7 @@ ROOM_MIB = 120
 TOO_MUCH_MIB = 1e7
 
 
-class Recorder(Watch):
+class Recorder(StudyCallback):
     """Keeps what a study said."""
 
     def __init__(self) -> None:
@@ -42,7 +42,9 @@ class Recorder(Watch):
         self.notices.append(text)
 
 
-def studied(runs: Path, choices: Mapping[str, list[float]], *words: str) -> tuple[Tuned, Recorder]:
+def studied(
+    runs: Path, choices: Mapping[str, list[float]], *words: str
+) -> tuple[TuneResult, Recorder]:
     """A study of `hungry` over a grid, in two workers."""
     space = {
         f"appetite.{name}": {"type": "categorical", "choices": values}
@@ -87,7 +89,7 @@ class TestALimitOfTheWorkersOwn:
         assert [trial.state for trial in found.record.trials] == ["done"] * 2
         [number] = [t.number for t in found.record.trials if t.parameters["appetite.row_mib"]]
         folder = found.folder.trial(number)
-        assert rung_of(folder) == Rung(1, 4, False)
+        assert rung_of(folder) == RetryLevel(1, 4, False)
         assert folder.read_config()["training"]["accumulate"] == 4
         assert "no room" in folder.config.read_text()
         told = [text for text in watch.notices if text.startswith(f"trial {number} had no room")]
@@ -116,7 +118,7 @@ class TestALimitOfTheWorkersOwn:
         assert by_need[TOO_MUCH_MIB].cause == "out of memory"
         for need in (200.0, TOO_MUCH_MIB):
             number = by_need[need].number
-            assert rung_of(found.folder.trial(number)) == Rung(1, 4, True)
+            assert rung_of(found.folder.trial(number)) == RetryLevel(1, 4, True)
             assert by_need[need].costs["alone"] == 1.0
             told = [text for text in watch.notices if text.startswith(f"trial {number} had no")]
             assert [text.endswith("alone") for text in told] == [False, False, True]
@@ -153,7 +155,7 @@ class TestALimitOfTheWorkersOwn:
             tuned(tmp_path, "executor.memory_gib=2")
 
 
-def _peak(found: Tuned, number: int) -> float:
+def _peak(found: TuneResult, number: int) -> float:
     outcome = found.folder.trial(number).read_outcome()
     assert outcome is not None
     reports = read_progress(found.folder.trial(number).progress)
@@ -175,7 +177,7 @@ class TestAWorkerThatIsKilled:
         )  # fmt: skip
         assert [trial.state for trial in found.record.trials] == ["done"] * 2
         for number in (0, 1):
-            assert rung_of(found.folder.trial(number)) == Rung(1, 1, True)
+            assert rung_of(found.folder.trial(number)) == RetryLevel(1, 1, True)
             assert (
                 f"trial {number} had no room (killed by the kernel for lack of memory); "
                 "taken up again, alone"
@@ -208,24 +210,24 @@ class Died(Handle):
 
     ended = True
 
-    def __init__(self, folder: RunFolder, death: str = "", place: Place | None = None) -> None:
-        self.folder, self._death, self._place = folder, death, place or Place()
+    def __init__(self, folder: RunFolder, death: str = "", place: RunPlace | None = None) -> None:
+        self.folder, self._death, self._place = folder, death, place or RunPlace()
 
     @property
     def death(self) -> str:
         return self._death
 
-    def place(self) -> Place:
+    def place(self) -> RunPlace:
         return self._place
 
 
 class Slots:
     """An executor as far as admission looks at it."""
 
-    def __init__(self, slots: int = 4, next_place: Place | None = None) -> None:
-        self.slots, self._next = slots, next_place or Place()
+    def __init__(self, slots: int = 4, next_place: RunPlace | None = None) -> None:
+        self.slots, self._next = slots, next_place or RunPlace()
 
-    def next_place(self) -> Place:
+    def next_place(self) -> RunPlace:
         return self._next
 
 
@@ -251,51 +253,51 @@ class TestAdmission:
         for number in range(4):
             folder = folder_of(tmp_path, number)
             for _ in range(3):
-                let_in = ours.admits(f"trial {number}", folder, {"width": 8}, running)
+                let_in = ours.can_start(f"trial {number}", folder, {"width": 8}, running)
             if let_in:
-                running.append(Died(folder, place=Place(300.0)))
+                running.append(Died(folder, place=RunPlace(300.0)))
         # each needs 300 + 1.1 * 1000 MiB; those that run still grow by 1,100 of them
         assert [handle.folder.path.name for handle in running] == ["00000", "00001", "00002"]
         assert told == ["trial 3 waits: about 1.4 GiB needed, 0.5 free"]
 
     def test_an_idle_worker_has_part_of_it_already(self, ours: Memory, tmp_path: Path) -> None:
-        ours.executor = Slots(next_place=Place(900.0))  # type: ignore[assignment]
+        ours.executor = Slots(next_place=RunPlace(900.0))  # type: ignore[assignment]
         running = self.three(ours, tmp_path)
-        assert ours.admits("trial 3", folder_of(tmp_path, 3), {"width": 8}, running)
+        assert ours.can_start("trial 3", folder_of(tmp_path, 3), {"width": 8}, running)
 
     def test_a_smaller_one_passes(self, ours: Memory, tmp_path: Path) -> None:
         running = self.three(ours, tmp_path)
         ours.learn(folder_of(tmp_path, 98), {"width": 2}, outcome(350.0))
-        assert ours.admits("trial 3", folder_of(tmp_path, 3), {"width": 2}, running)
+        assert ours.can_start("trial 3", folder_of(tmp_path, 3), {"width": 2}, running)
 
     def test_alone_everything_may_run(
         self, ours: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(admission, "free_mib", lambda: 0.0)
-        assert ours.admits("trial 0", folder_of(tmp_path, 0), {"width": 8}, [])
+        assert ours.can_start("trial 0", folder_of(tmp_path, 0), {"width": 8}, [])
 
     def test_one_that_must_be_alone_waits_and_lets_nobody_in(
         self, ours: Memory, told: list[str], tmp_path: Path
     ) -> None:
         lone, other = folder_of(tmp_path, 0), folder_of(tmp_path, 1)
-        step_down(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
+        next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
         for _ in range(3):
-            step_down(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
+            next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
         rung = rung_of(lone)
         assert rung is not None
         assert rung.alone
-        assert ours.admits("trial 1", other, {"width": 1}, [])
-        assert not ours.admits("trial 0", lone, {"width": 1}, [Died(other)])
-        assert ours.admits("trial 0", lone, {"width": 1}, [])
-        assert ours.need(lone).alone
-        assert not ours.admits("trial 1", other, {"width": 1}, [Died(lone)])
-        assert not ours.need(folder_of(tmp_path, 2)).alone
+        assert ours.can_start("trial 1", other, {"width": 1}, [])
+        assert not ours.can_start("trial 0", lone, {"width": 1}, [Died(other)])
+        assert ours.can_start("trial 0", lone, {"width": 1}, [])
+        assert ours.require_column(lone).alone
+        assert not ours.can_start("trial 1", other, {"width": 1}, [Died(lone)])
+        assert not ours.require_column(folder_of(tmp_path, 2)).alone
 
     def test_what_failed_teaches_nothing(self, ours: Memory, tmp_path: Path) -> None:
         failed = Outcome("failed", 1, "error", memory_mib=10.0, idle_mib=5.0)
         ours.learn(folder_of(tmp_path, 97), {"width": 8}, failed)
         running = self.three(ours, tmp_path)
-        assert not ours.admits("trial 3", folder_of(tmp_path, 3), {"width": 8}, running)
+        assert not ours.can_start("trial 3", folder_of(tmp_path, 3), {"width": 8}, running)
 
     def test_a_gpu_that_is_shared_is_asked_for(
         self, ours: Memory, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -308,24 +310,24 @@ class TestAdmission:
 
         monkeypatch.setattr(admission, "free_device_mib", free)
         ours.learn(folder_of(tmp_path, 96), {"width": 8}, outcome(400.0, device_mib=1500.0))
-        ours.executor = Slots(next_place=Place(300.0, "0"))  # type: ignore[assignment]
+        ours.executor = Slots(next_place=RunPlace(300.0, "0"))  # type: ignore[assignment]
         first = folder_of(tmp_path, 0)
-        assert ours.admits("trial 0", first, {"width": 8}, [])
-        elsewhere = Died(first, place=Place(300.0, "1"))
-        here = Died(first, place=Place(300.0, "0"))
-        assert ours.admits("trial 1", folder_of(tmp_path, 1), {"width": 8}, [elsewhere])
+        assert ours.can_start("trial 0", first, {"width": 8}, [])
+        elsewhere = Died(first, place=RunPlace(300.0, "1"))
+        here = Died(first, place=RunPlace(300.0, "0"))
+        assert ours.can_start("trial 1", folder_of(tmp_path, 1), {"width": 8}, [elsewhere])
         assert asked == [], "its GPU has nobody"
-        assert not ours.admits("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
+        assert not ours.can_start("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
         assert told == ["trial 2 waits: about 1.6 GiB needed, 1.4 free"]
-        assert not ours.admits("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
+        assert not ours.can_start("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
         assert asked == ["0"], "the driver is slow to answer"
 
     def three(self, ours: Memory, tmp_path: Path) -> list[Handle]:
         running: list[Handle] = []
         for number in range(3):
             folder = folder_of(tmp_path, number)
-            assert ours.admits(f"trial {number}", folder, {"width": 8}, running)
-            running.append(Died(folder, place=Place(300.0)))
+            assert ours.can_start(f"trial {number}", folder, {"width": 8}, running)
+            running.append(Died(folder, place=RunPlace(300.0)))
         return running
 
 
@@ -348,7 +350,7 @@ def test_what_was_learned_is_there_after_a_resume(
 
     def learn(self: Memory, folder: RunFolder, parameters: Any, *rest: Any) -> None:
         original(self, folder, parameters, *rest)
-        learned.append((folder.path.name, self._peaks.expected(parameters).memory_mib))
+        learned.append((folder.path.name, self._peaks.predict(parameters).memory_mib))
 
     tuned(tmp_path, "study.trials=2")
     monkeypatch.setattr(Memory, "learn", learn)

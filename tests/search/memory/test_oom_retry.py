@@ -14,24 +14,26 @@ from tunewright.runs.record import Outcome
 from tunewright.search.memory.oom_retry import (
     MIN_ROWS,
     MOST_PARTS,
-    Lack,
-    Rung,
+    OomAttempt,
+    RetryLevel,
     as_asked,
     in_words,
+    next_retry,
     next_rung,
     rung_of,
-    step_down,
 )
 from tunewright.search.prepare import run_part
 
 
-def rungs(batch_size: int, asked: int = 1, *, splits: bool = True, one: bool = False) -> list[Rung]:
+def rungs(
+    batch_size: int, asked: int = 1, *, splits: bool = True, one: bool = False
+) -> list[RetryLevel]:
     """All that is tried, when nothing ever helps. one: there is one slot only."""
-    lacks = [Lack(1, asked, one)]
+    lacks = [OomAttempt(1, asked, one)]
     found = []
     while (rung := next_rung(asked, lacks, batch_size, splits=splits)) is not None:
         found.append(rung)
-        lacks.append(Lack(len(lacks) + 1, rung.accumulate, rung.alone))
+        lacks.append(OomAttempt(len(lacks) + 1, rung.accumulate, rung.alone))
     return found
 
 
@@ -60,7 +62,7 @@ def test_micro_batches_are_doubled_and_divide_the_batch(
 
 
 def test_what_knows_no_micro_batches_is_only_given_room() -> None:
-    assert rungs(512, splits=False) == [Rung(1, 1, True)]
+    assert rungs(512, splits=False) == [RetryLevel(1, 1, True)]
 
 
 def test_with_one_slot_it_was_alone_all_along() -> None:
@@ -96,8 +98,8 @@ class TestInAFolder:
     def test_the_configuration_repeats_the_run_and_says_why(self, folder: RunFolder) -> None:
         asked = folder.read_config()
         assert rung_of(folder) is None
-        rung = step_down(folder, self.lack(folder), alone=False)
-        assert rung == rung_of(folder) == Rung(1, 2, False)
+        rung = next_retry(folder, self.lack(folder), alone=False)
+        assert rung == rung_of(folder) == RetryLevel(1, 2, False)
         assert folder.read_config()["training"]["accumulate"] == 2
         text = folder.config.read_text()
         assert text.startswith("# 1 attempt(s) had no room: training.accumulate is 2, and was 1.")
@@ -109,7 +111,7 @@ class TestInAFolder:
         for _ in range(4):
             outcome = self.lack(folder)
             folder.write_outcome(outcome)
-            rung = step_down(folder, outcome, alone=alone)
+            rung = next_retry(folder, outcome, alone=alone)
             alone = rung is not None and rung.alone
             ends.append(folder.read_outcome() is not None)
         assert ends == [False, False, False, True]
@@ -117,35 +119,37 @@ class TestInAFolder:
     def test_the_same_attempt_counts_once(self, folder: RunFolder) -> None:
         """A kill may come before the next attempt begins."""
         outcome = self.lack(folder)
-        once = step_down(folder, outcome, alone=False)
+        once = next_retry(folder, outcome, alone=False)
         stored = (folder.path / "memory.json").read_text()
         asked = as_asked(folder)
         folder.write_config(asked)  # as if the kill had come between the two files
-        assert step_down(folder, outcome, alone=False) == once
+        assert next_retry(folder, outcome, alone=False) == once
         assert (folder.path / "memory.json").read_text() == stored
         assert folder.read_config()["training"]["accumulate"] == 2
 
     def test_down_to_the_last_rung_which_stays_on_record(self, folder: RunFolder) -> None:
         alone, seen = False, []
-        while (rung := step_down(folder, self.lack(folder), alone=alone)) is not None:
+        while (rung := next_retry(folder, self.lack(folder), alone=alone)) is not None:
             seen.append((rung.accumulate, rung.alone))
             alone = rung.alone
         assert seen == [(2, False), (4, False), (4, True)]
-        assert rung_of(folder) == Rung(1, 4, True)
+        assert rung_of(folder) == RetryLevel(1, 4, True)
         lacks = json.loads((folder.path / "memory.json").read_text())["lacks"]
         assert [lack["accumulate"] for lack in lacks] == [1, 2, 4, 4]
 
     def test_a_recipe_with_a_training_of_its_own_is_not_split(self, tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / "other")
         folder.write_config(run_part(compose(find_recipe("quadratic"), []).tree))
-        assert step_down(folder, self.lack(folder), alone=False) == Rung(1, 1, True)
-        assert step_down(folder, self.lack(folder), alone=True) is None
+        assert next_retry(folder, self.lack(folder), alone=False) == RetryLevel(1, 1, True)
+        assert next_retry(folder, self.lack(folder), alone=True) is None
 
 
 def test_the_words_name_the_batch() -> None:
     finer = "taken up again in 4 micro-batches of 1,024 rows, which make the same batch of 4,096"
     for alone in (False, True):  # with one slot it always is
-        assert in_words(Rung(1, 4, alone), Rung(1, 2, alone), 4096) == finer
-        assert in_words(Rung(1, 4, alone), None, 4096) == finer
-    assert in_words(Rung(1, 4, True), Rung(1, 4, False), 4096) == "taken up again, alone"
-    assert in_words(Rung(1, 1, True), None, 4096) == "taken up again, alone"
+        assert in_words(RetryLevel(1, 4, alone), RetryLevel(1, 2, alone), 4096) == finer
+        assert in_words(RetryLevel(1, 4, alone), None, 4096) == finer
+    assert (
+        in_words(RetryLevel(1, 4, True), RetryLevel(1, 4, False), 4096) == "taken up again, alone"
+    )
+    assert in_words(RetryLevel(1, 1, True), None, 4096) == "taken up again, alone"

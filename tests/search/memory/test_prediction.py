@@ -4,10 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.search.memory.prediction import CEILING, KNOWN, MARGIN, REMEMBERED, Expected, Peaks
+from tunewright.search.memory.prediction import (
+    CEILING,
+    KNOWN,
+    MARGIN,
+    REMEMBERED,
+    ExpectedPeak,
+    Peaks,
+)
 
 IDLE = 300.0
-ASSUMED = Expected(1500.0, 1500.0)
+ASSUMED = ExpectedPeak(1500.0, 1500.0)
 SMALL = {"model.type": "mlp", "model.hidden_dim": 512, "training.batch_size": 1024, "optim.lr": 0.1}
 
 
@@ -15,7 +22,7 @@ def peaks(*seen: tuple[dict[str, object], float]) -> Peaks:
     """After trials that took so many MiB beyond their worker."""
     found = Peaks(ASSUMED)
     for parameters, excess in seen:
-        found.learn(parameters, 1.0, IDLE, Expected(IDLE + excess, 0.0))
+        found.learn(parameters, 1.0, IDLE, ExpectedPeak(IDLE + excess, 0.0))
     return found
 
 
@@ -49,7 +56,7 @@ def test_a_larger_one_needs_more_by_its_two_largest_ratios(
 def test_smaller_micro_batches_are_no_reason_to_expect_less_until_they_ran() -> None:
     found = peaks((SMALL, 800.0))
     assert found.expected(SMALL, 4.0) == found.expected(SMALL)
-    found.learn(SMALL, 4.0, IDLE, Expected(IDLE + 250.0, 0.0))
+    found.learn(SMALL, 4.0, IDLE, ExpectedPeak(IDLE + 250.0, 0.0))
     assert found.expected(SMALL, 4.0).memory_mib == pytest.approx(IDLE + MARGIN * 250.0)
     assert found.expected(SMALL).memory_mib == pytest.approx(IDLE + MARGIN * 800.0)
 
@@ -67,7 +74,7 @@ def test_a_size_that_does_not_matter_loses_its_weight_with_experience() -> None:
     wild = SMALL | {"count": 1_000_000}
     assert found.expected(wild).memory_mib > 1e6
     for count in range(2, KNOWN + 1):
-        found.learn(SMALL | {"count": count}, 1.0, IDLE, Expected(IDLE + 100.0, 0.0))
+        found.learn(SMALL | {"count": count}, 1.0, IDLE, ExpectedPeak(IDLE + 100.0, 0.0))
     assert found.expected(wild).memory_mib <= CEILING * (IDLE + 100.0)
 
 
@@ -83,7 +90,7 @@ def test_only_the_latest_are_remembered() -> None:
 
 def test_of_a_device_the_context_does_not_grow() -> None:
     found = Peaks(ASSUMED)
-    found.learn(SMALL, 1.0, IDLE, Expected(IDLE, 2500.0))
+    found.learn(SMALL, 1.0, IDLE, ExpectedPeak(IDLE, 2500.0))
     doubled = found.expected(SMALL | {"model.hidden_dim": 1024})
     assert doubled.device_mib == pytest.approx(500.0 + MARGIN * 2 * 2000.0)
 
@@ -104,7 +111,7 @@ def test_a_need_of_products_of_two_sizes_is_never_underestimated(
     def learned(many: list[dict[str, int]]) -> Peaks:
         found = Peaks(ASSUMED)
         for size in many:
-            found.learn(size, 1.0, IDLE, Expected(IDLE + excess(size), 0.0))
+            found.learn(size, 1.0, IDLE, ExpectedPeak(IDLE + excess(size), 0.0))
         return found
 
     few = [size for number, size in enumerate(seen) if number < KNOWN - 1]

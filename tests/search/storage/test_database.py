@@ -22,11 +22,11 @@ from sqlalchemy import event
 from test_kill import Shell, epochs_reported, until
 
 import tunewright
-from tunewright.config.study_schema import Asha, Tpe
+from tunewright.config.study_schema import AshaConfig, TpeConfig
 from tunewright.errors import StorageLost, StudyError
 from tunewright.search.storage import sqlite
 from tunewright.search.storage.database import Settings, stored_settings
-from tunewright.search.storage.retrying_storage import PatientStorage, _renamed
+from tunewright.search.storage.retrying_storage import RetryingStorage, _rename_error
 from tunewright.search.study.study import Study, load_record
 from tunewright.search.study.trial_writer import MethodWriter
 from tunewright.spaces.domain import Float
@@ -38,8 +38,8 @@ SETTINGS = Settings(
     goal="val_score",
     metric="val_score",
     direction="max",
-    sampler=Tpe().model_dump(),
-    pruner=Asha().model_dump(),
+    sampler=TpeConfig().model_dump(),
+    pruner=AshaConfig().model_dump(),
     space={"parameters": {"x": {"type": "float"}}},
     configuration={},
     seed=7,
@@ -336,10 +336,10 @@ class TestServerAway:
         self.notices: list[str] = []
         made = opened(database, self.notices.append)
         storage = made._storage
-        assert isinstance(storage, PatientStorage)
+        assert isinstance(storage, RetryingStorage)
         storage._seconds = 5.0  # as for a server
         made._writer = MethodWriter(made._study, storage, made._id)
-        event.listen(storage.engine, "handle_error", _renamed)
+        event.listen(storage.engine, "handle_error", _rename_error)
         yield made
         made.close()
 

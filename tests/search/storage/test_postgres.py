@@ -21,7 +21,7 @@ import pytest
 from practice.quadratic.studies import ended
 
 import tunewright
-from tunewright.config.study_schema import Asha, Tpe
+from tunewright.config.study_schema import AshaConfig, TpeConfig
 from tunewright.errors import StudyError
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.progress import read_progress
@@ -49,8 +49,8 @@ SETTINGS = Settings(
     goal="val_score",
     metric="val_score",
     direction="max",
-    sampler=Tpe().model_dump(),
-    pruner=Asha().model_dump(),
+    sampler=TpeConfig().model_dump(),
+    pruner=AshaConfig().model_dump(),
     space={"parameters": {"x": {"type": "float"}}},
     configuration={},
     seed=7,

@@ -12,8 +12,8 @@ from practice.quadratic.studies import tuned
 import tunewright
 from tunewright.errors import ConfigError, StudyError
 from tunewright.runs.record import Goal, StudyRecord, Trial, losses
-from tunewright.search.read_study import look
-from tunewright.search.stages import Tuned
+from tunewright.search.read_study import read_study
+from tunewright.search.stages import TuneResult
 
 SPACE = {
     "x": {"type": "float", "low": 0.0, "high": 2.0},
@@ -29,7 +29,7 @@ def two(params, report):
     return {"near": params["x"] ** 2 + params["y"], "far": (params["x"] - 1) ** 2 + params["y"]}
 
 
-def search(folder: Path, *overrides: str, sampler: str = "tpe", trials: int = 40) -> Tuned:
+def search(folder: Path, *overrides: str, sampler: str = "tpe", trials: int = 40) -> TuneResult:
     return tunewright.tune(
         two,
         SPACE,
@@ -80,7 +80,7 @@ def test_optuna_and_the_files_have_the_front(tmp_path: Path) -> None:
     summary = json.loads(found.folder.summary.read_text())
     assert [row["trial"] for row in summary["front"]] == front
     assert set(summary["front"][0]) == {"trial", "near", "far"}
-    shown = look("two", runs=tmp_path).overview
+    shown = read_study("two", runs=tmp_path).overview
     assert shown["front"] == front
     assert shown["top"][0]["others"].keys() == {"far"}
     assert set(shown["importances"]) <= {"x", "y"}

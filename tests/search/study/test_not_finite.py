@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 import tunewright
 from tunewright.cli import main
 from tunewright.runs.record import StudyRecord
-from tunewright.search.callbacks import Watch
-from tunewright.search.stages import Tuned
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.stages import TuneResult
 from tunewright.search.study.optuna_types import FAILURE, IMPORTED, record_of, trials_of
 
 X = FloatDistribution(0.0, 1.0)
@@ -27,7 +27,7 @@ SPACE = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
 INF = math.inf
 
 
-class Heard(Watch):
+class Heard(StudyCallback):
     """Keeps the notices."""
 
     def __init__(self) -> None:
@@ -43,14 +43,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def tuned(direction: str, heard: Watch | None = None, **options: Any) -> Tuned:
+def tuned(direction: str, heard: StudyCallback | None = None, **options: Any) -> TuneResult:
     return tunewright.tune(
         lambda params, report: params["x"],
         SPACE,
         "executor.type=inline",
         goal=f"value:{direction}",
         name="new",
-        watch=heard or Watch(),
+        watch=heard or StudyCallback(),
         **options,
     )
 

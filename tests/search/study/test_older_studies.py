@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from tunewright.errors import StudyError
-from tunewright.request import understand
-from tunewright.search.prepare import Prepared, prepare
+from tunewright.request import parse_request
+from tunewright.search.prepare import PreparedStudy, prepare
 from tunewright.search.storage.database import OURS
-from tunewright.search.study.older_studies import as_older
+from tunewright.search.study.older_studies import apply_older_rules
 from tunewright.search.study.study import Study
 
 
-def prepared(folder: Path, *words: str) -> Prepared:
-    request = understand(words, command="tune")
+def prepared(folder: Path, *words: str) -> PreparedStudy:
+    request = parse_request(words, command="tune")
     return prepare(request.recipe, request.composed, given=None, runs=folder)
 
 
@@ -64,6 +64,9 @@ def test_an_older_study_goes_on_with_its_warmup_in_every_stage(tmp_path: Path) -
 
 
 def test_nothing_is_said_where_nothing_differs() -> None:
-    request = understand(["pairs"], command="tune")
+    request = parse_request(["pairs"], command="tune")
     schema = request.recipe.config
-    assert as_older(request.composed, {"schedule.warmup_fraction": 0.0}, schema) is request.composed
+    assert (
+        apply_older_rules(request.composed, {"schedule.warmup_fraction": 0.0}, schema)
+        is request.composed
+    )

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from tunewright.config import study_schema
-from tunewright.config.schema import Training
-from tunewright.config.study_schema import Asha, NoPruner, Patient
+from tunewright.config.schema import TrainingConfig
+from tunewright.config.study_schema import AshaConfig, NoPrunerConfig, PatientConfig
 from tunewright.errors import ConfigError
 from tunewright.search.storage.database import quiet
 from tunewright.search.study import pruners
@@ -21,7 +21,7 @@ from tunewright.search.study.pruners import Hyperband, pruner, shrunk
 
 scores = st.floats(-100, 100, allow_nan=False).map(lambda score: round(score, 6))
 ladders = st.builds(
-    Asha,
+    AshaConfig,
     min_resource=st.integers(1, 5),
     reduction_factor=st.integers(2, 5),
     min_early_stopping_rate=st.integers(0, 2),
@@ -36,34 +36,37 @@ def steps(asked: study_schema.Pruner, last: int) -> list[int]:
 
 def passes(number: int, rung: int, curves, *, factor: int = 2, direction: Any = "max") -> bool:
     """What ASHA with one rung says."""
-    asked = Asha(min_resource=rung, reduction_factor=factor)
+    asked = AshaConfig(min_resource=rung, reduction_factor=factor)
     return pruner(asked, 1000, direction).keeps(number, rung, curves, ())
 
 
 def test_rungs_are_counted_in_epochs_and_never_the_last() -> None:
-    assert steps(Asha(min_resource=1, reduction_factor=2), 8) == [1, 2, 4]
-    assert steps(Asha(min_resource=2, reduction_factor=3), 19) == [2, 6, 18]
-    assert steps(Asha(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 40) == [8, 32]
+    assert steps(AshaConfig(min_resource=1, reduction_factor=2), 8) == [1, 2, 4]
+    assert steps(AshaConfig(min_resource=2, reduction_factor=3), 19) == [2, 6, 18]
+    assert steps(AshaConfig(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 40) == [
+        8,
+        32,
+    ]
 
 
 def test_the_defaults_prune_within_the_default_epochs() -> None:
     for kind in (
-        study_schema.Asha,
-        study_schema.Hyperband,
-        study_schema.Median,
-        study_schema.Percentile,
-        study_schema.Patient,
+        study_schema.AshaConfig,
+        study_schema.HyperbandConfig,
+        study_schema.MedianConfig,
+        study_schema.PercentileConfig,
+        study_schema.PatientConfig,
     ):
-        assert steps(kind(), Training().epochs)[0] <= 5, kind
+        assert steps(kind(), TrainingConfig().epochs)[0] <= 5, kind
 
 
 @pytest.mark.parametrize("direction", ["max", "min"])
 @pytest.mark.parametrize(
     "asked",
     [
-        Asha(min_resource=3, reduction_factor=2),
-        study_schema.Median(startup_trials=2, warmup_steps=1),
-        Patient(patience=1, min_delta=0.0, wrapped=NoPruner()),
+        AshaConfig(min_resource=3, reduction_factor=2),
+        study_schema.MedianConfig(startup_trials=2, warmup_steps=1),
+        PatientConfig(patience=1, min_delta=0.0, wrapped=NoPrunerConfig()),
     ],
 )
 def test_a_rounding_is_no_reason_to_stop(asked: study_schema.Pruner, direction: Any) -> None:
@@ -75,22 +78,22 @@ def test_a_rounding_is_no_reason_to_stop(asked: study_schema.Pruner, direction: 
 
 
 def test_without_a_pruner_everything_goes_on() -> None:
-    assert steps(NoPruner(), 50) == []
-    assert pruner(NoPruner(), 1, "max").keeps(0, 1, {0: {1: -1.0}, 1: {1: 1.0}}, {1})
+    assert steps(NoPrunerConfig(), 50) == []
+    assert pruner(NoPrunerConfig(), 1, "max").keeps(0, 1, {0: {1: -1.0}, 1: {1: 1.0}}, {1})
 
 
 @pytest.mark.parametrize(
     ("asked", "last", "first"),
     [
         # A known trap: reduction 4, resource 2, rate 1 never prunes eight epochs.
-        (Asha(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 8, 8),
-        (study_schema.Hyperband(min_resource=8), 8, 8),
-        (study_schema.Median(warmup_steps=9), 8, 9),
-        (study_schema.Percentile(warmup_steps=8), 8, 8),
-        (study_schema.Median(), 1, 1),
-        (Patient(patience=6), 8, 8),
-        (Patient(patience=1, wrapped=Asha(min_resource=2, reduction_factor=4)), 8, 8),
-        (Patient(patience=6, wrapped=NoPruner()), 8, 8),
+        (AshaConfig(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 8, 8),
+        (study_schema.HyperbandConfig(min_resource=8), 8, 8),
+        (study_schema.MedianConfig(warmup_steps=9), 8, 9),
+        (study_schema.PercentileConfig(warmup_steps=8), 8, 8),
+        (study_schema.MedianConfig(), 1, 1),
+        (PatientConfig(patience=6), 8, 8),
+        (PatientConfig(patience=1, wrapped=AshaConfig(min_resource=2, reduction_factor=4)), 8, 8),
+        (PatientConfig(patience=6, wrapped=NoPrunerConfig()), 8, 8),
     ],
 )
 def test_a_pruner_that_could_never_act_is_refused(
@@ -104,14 +107,21 @@ def test_a_pruner_that_could_never_act_is_refused(
 
 
 @given(
-    st.sampled_from([Asha, study_schema.Hyperband, study_schema.Median, study_schema.Percentile]),
+    st.sampled_from(
+        [
+            AshaConfig,
+            study_schema.HyperbandConfig,
+            study_schema.MedianConfig,
+            study_schema.PercentileConfig,
+        ]
+    ),
     st.integers(1, 30),
     st.integers(1, 40),
 )
 def test_a_shrunk_pruner_acts_in_time_and_no_earlier_than_need_be(
     kind: type[Any], wait: int, last: int
 ) -> None:
-    key = "min_resource" if kind in (Asha, study_schema.Hyperband) else "warmup_steps"
+    key = "min_resource" if kind in (AshaConfig, study_schema.HyperbandConfig) else "warmup_steps"
     asked = kind(**{key: wait})
     found = shrunk(asked, last)
     pruner(found, last, "max")  # which refuses one that can never prune
@@ -124,20 +134,23 @@ def test_a_shrunk_pruner_acts_in_time_and_no_earlier_than_need_be(
 
 
 def test_a_shrunk_pruner_that_waits_for_another_may_be_none() -> None:
-    late = Patient(patience=1, wrapped=Asha(min_resource=4))
+    late = PatientConfig(patience=1, wrapped=AshaConfig(min_resource=4))
     assert shrunk(late, 4).type == "none"
-    assert shrunk(Patient(patience=6), 6) == Patient(patience=3)
-    assert shrunk(NoPruner(), 1).type == "none"
+    assert shrunk(PatientConfig(patience=6), 6) == PatientConfig(patience=3)
+    assert shrunk(NoPrunerConfig(), 1).type == "none"
 
 
 def test_the_refusal_names_the_remedy() -> None:
     with pytest.raises(ConfigError, match=r"study\.pruner\.min_early_stopping_rate=0"):
-        pruner(Asha(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 8, "max")
-    assert steps(Asha(min_resource=2, reduction_factor=2, min_early_stopping_rate=0), 8) == [2, 4]
+        pruner(AshaConfig(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 8, "max")
+    assert steps(AshaConfig(min_resource=2, reduction_factor=2, min_early_stopping_rate=0), 8) == [
+        2,
+        4,
+    ]
 
 
 @given(ladders, st.integers(1, 200))
-def test_rungs_rise_by_the_factor_and_stay_below_the_end(asked: Asha, last: int) -> None:
+def test_rungs_rise_by_the_factor_and_stay_below_the_end(asked: AshaConfig, last: int) -> None:
     try:
         found = steps(asked, last)
     except ConfigError:
@@ -201,7 +214,7 @@ def test_trials_that_have_not_reached_the_rung_are_no_rivals() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9), scores), max_size=40), ladders)
-def test_what_is_remembered_changes_no_decision(reports, asked: Asha) -> None:
+def test_what_is_remembered_changes_no_decision(reports, asked: AshaConfig) -> None:
     """One pruner over a whole study decides as one that sees the curves for the first time."""
     used = pruner(asked, 10**6, "max")
     curves: dict[int, dict[int, float]] = {}
@@ -219,7 +232,7 @@ def test_equals_go_on_together() -> None:
 
 
 def test_a_rung_without_a_value_is_decided_at_the_next_one_and_others_not_again() -> None:
-    asha = pruner(Asha(min_resource=2, reduction_factor=2), 9, "max")
+    asha = pruner(AshaConfig(min_resource=2, reduction_factor=2), 9, "max")
     curves = {0: {1: 0.1, 3: 0.2, 5: 0.3}, 1: {1: 0.9, 2: 0.9, 3: 0.9}}
     assert asha.keeps(0, 1, curves, ())
     assert not asha.keeps(0, 3, curves, ())
@@ -310,10 +323,10 @@ def test_median_and_percentile_decide_as_optuna(
         kept, startup, warmup, interval
     )
     fields = {"startup_trials": startup, "warmup_steps": warmup, "interval_steps": interval}
-    asked: study_schema.Pruner = study_schema.Percentile(percentile=kept, **fields)
+    asked: study_schema.Pruner = study_schema.PercentileConfig(percentile=kept, **fields)
     assert ours_prunes(asked, history, direction) == theirs_prunes(theirs, history, direction)
     theirs = optuna.pruners.MedianPruner(startup, warmup, interval)
-    asked = study_schema.Median(**fields)
+    asked = study_schema.MedianConfig(**fields)
     assert ours_prunes(asked, history, direction) == theirs_prunes(theirs, history, direction)
 
 
@@ -323,36 +336,39 @@ def test_median_and_percentile_decide_as_optuna(
     directions,
     st.integers(0, 4),
     st.sampled_from([0.0, 0.5]),
-    st.sampled_from([NoPruner(), study_schema.Median(startup_trials=1)]),
+    st.sampled_from([NoPrunerConfig(), study_schema.MedianConfig(startup_trials=1)]),
 )
 def test_patience_decides_as_optuna(
     history: Any, direction: Any, patience: int, min_delta: float, wrapped: Any
 ) -> None:
-    inner = None if isinstance(wrapped, NoPruner) else optuna.pruners.MedianPruner(1)
+    inner = None if isinstance(wrapped, NoPrunerConfig) else optuna.pruners.MedianPruner(1)
     with quiet():
         theirs = optuna.pruners.PatientPruner(inner, patience, min_delta)
-    asked = Patient(patience=patience, min_delta=min_delta, wrapped=wrapped)
+    asked = PatientConfig(patience=patience, min_delta=min_delta, wrapped=wrapped)
     assert ours_prunes(asked, history, direction) == theirs_prunes(theirs, history, direction)
 
 
 def test_what_comes_later_changes_no_decision_about_a_step() -> None:
     curves = {0: {1: 0.1, 2: 0.2, 3: 0.9}, 1: {1: 0.5, 2: 0.5, 3: 0.5}}
-    for asked in (study_schema.Median(startup_trials=1), Patient(patience=0, wrapped=NoPruner())):
+    for asked in (
+        study_schema.MedianConfig(startup_trials=1),
+        PatientConfig(patience=0, wrapped=NoPrunerConfig()),
+    ):
         made = pruner(asked, 9, "max")
         sooner = {0: {1: 0.1, 2: 0.2}, 1: curves[1]}
         assert made.keeps(0, 2, curves, {1}) == made.keeps(0, 2, sooner, {1})
 
 
 def test_reasons_say_what_was_compared() -> None:
-    assert pruner(study_schema.Median(), 9, "max").reason(0, 4) == (
+    assert pruner(study_schema.MedianConfig(), 9, "max").reason(0, 4) == (
         "not in the best half of the finished trials at step 4"
     )
-    assert pruner(study_schema.Percentile(percentile=10.0), 9, "max").reason(0, 4) == (
+    assert pruner(study_schema.PercentileConfig(percentile=10.0), 9, "max").reason(0, 4) == (
         "not in the best 10 % of the finished trials at step 4"
     )
-    assert pruner(Patient(patience=2, wrapped=NoPruner()), 9, "max").reason(0, 4) == (
+    assert pruner(PatientConfig(patience=2, wrapped=NoPrunerConfig()), 9, "max").reason(0, 4) == (
         "no better for 3 steps"
     )
-    wrapped = pruner(Patient(patience=1, wrapped=Asha()), 9, "max")
+    wrapped = pruner(PatientConfig(patience=1, wrapped=AshaConfig()), 9, "max")
     assert wrapped.reason(0, 4) == "no better for 2 steps, not among the best 1/2 at rung 4"
     assert pruners.NoPruner().reason(0, 4) == ""

@@ -6,12 +6,12 @@ import pytest
 from practice.quadratic.studies import ended
 
 import tunewright
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.storage.database import Settings
 from tunewright.search.study.study import Study
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.points import identity
-from tunewright.spaces.rules import Condition, Forbidden
+from tunewright.spaces.rules import Condition, ForbidRule
 from tunewright.spaces.space import Parameter, Space
 
 SMALL = Space(
@@ -20,12 +20,12 @@ SMALL = Space(
         Parameter("depth", Int(1, 4), 2, when=(Condition("kind", ("a", "b")),)),
         Parameter("rate", Float(0.0, 0.4, step=0.1), 0.1),
     ),
-    forbid=(Forbidden((Condition("kind", ("c",)), Condition("rate", (0.4,)))),),
+    forbid=(ForbidRule((Condition("kind", ("c",)), Condition("rate", (0.4,)))),),
 )
 POINTS = 2 * 4 * 5 + 5 - 1
 
 
-class Recorder(Watch):
+class Recorder(StudyCallback):
     def __init__(self) -> None:
         self.notices: list[str] = []
 

@@ -10,14 +10,14 @@ from practice.quadratic.studies import ended, tuned
 
 from tunewright.config import study_schema
 from tunewright.errors import ConfigError, SpaceError, StudyError
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.storage.database import Settings
 from tunewright.search.study import samplers
 from tunewright.search.study.samplers import check_sampler
 from tunewright.search.study.study import Study
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.points import grid, identity
-from tunewright.spaces.rules import Condition, Forbidden
+from tunewright.spaces.rules import Condition, ForbidRule
 from tunewright.spaces.space import Parameter, Space
 
 FINITE = Space(
@@ -26,7 +26,7 @@ FINITE = Space(
         Parameter("depth", Int(1, 3), 2, when=(Condition("kind", ("a",)),)),
         Parameter("rate", Float(0.1, 0.4, step=0.1), 0.2),
     ),
-    forbid=(Forbidden((Condition("kind", ("b",)), Condition("rate", bounds={"above": 0.35}))),),
+    forbid=(ForbidRule((Condition("kind", ("b",)), Condition("rate", bounds={"above": 0.35}))),),
 )
 NUMBERS = Space(
     (
@@ -45,7 +45,7 @@ def opened(database: Path, space: Space, sampler: study_schema.Sampler, seed: in
         metric="val_score",
         direction="max",
         sampler=sampler.model_dump(),
-        pruner=study_schema.NoPruner().model_dump(),
+        pruner=study_schema.NoPrunerConfig().model_dump(),
         space={},
         configuration={},
         seed=seed,
@@ -79,10 +79,10 @@ def in_sessions(
 def test_a_grid_tries_every_point_once_across_sessions(tmp_path: Path) -> None:
     everything = list(grid(FINITE))
     assert len(everything) == 19
-    points = in_sessions(tmp_path / "study.db", FINITE, study_schema.Grid(), [5, 0, 7, 7])
+    points = in_sessions(tmp_path / "study.db", FINITE, study_schema.GridConfig(), [5, 0, 7, 7])
     assert points[0] == FINITE.default()
     assert points[1:] == [values for values in everything if values != points[0]]
-    study = opened(tmp_path / "study.db", FINITE, study_schema.Grid())
+    study = opened(tmp_path / "study.db", FINITE, study_schema.GridConfig())
     assert study.reachable(40) == study.count == 19
     with pytest.raises(StudyError, match="every point of the space has been tried"):
         study.ask()
@@ -90,9 +90,9 @@ def test_a_grid_tries_every_point_once_across_sessions(tmp_path: Path) -> None:
 
 
 def test_a_grid_leaves_out_what_another_sampler_tried(tmp_path: Path) -> None:
-    before = in_sessions(tmp_path / "study.db", FINITE, study_schema.Random(), [6])
+    before = in_sessions(tmp_path / "study.db", FINITE, study_schema.RandomConfig(), [6])
     tried = {identity(FINITE, values) for values in before}
-    study = opened(tmp_path / "study.db", FINITE, study_schema.Grid())
+    study = opened(tmp_path / "study.db", FINITE, study_schema.GridConfig())
     total = study.reachable(100)
     assert total == 6 + 19 - len(tried)
     points = asked(study, total - 6)
@@ -100,7 +100,7 @@ def test_a_grid_leaves_out_what_another_sampler_tried(tmp_path: Path) -> None:
     study.close()
 
 
-@pytest.mark.parametrize("sampler", [study_schema.Grid(), study_schema.QuasiRandom()])
+@pytest.mark.parametrize("sampler", [study_schema.GridConfig(), study_schema.QuasiRandomConfig()])
 def test_a_sequence_cut_into_sessions_is_the_same_sequence(
     tmp_path: Path, sampler: study_schema.Sampler
 ) -> None:
@@ -109,10 +109,10 @@ def test_a_sequence_cut_into_sessions_is_the_same_sequence(
 
 
 def test_a_point_whose_trial_was_running_is_not_tried_again(tmp_path: Path) -> None:
-    study = opened(tmp_path / "study.db", FINITE, study_schema.Grid())
+    study = opened(tmp_path / "study.db", FINITE, study_schema.GridConfig())
     points = [study.ask()[1] for _ in range(3)]
     study.close()
-    study = opened(tmp_path / "study.db", FINITE, study_schema.Grid())
+    study = opened(tmp_path / "study.db", FINITE, study_schema.GridConfig())
     assert study.ask()[1] not in points
     study.close()
 
@@ -120,10 +120,10 @@ def test_a_point_whose_trial_was_running_is_not_tried_again(tmp_path: Path) -> N
 def test_quasi_random_points_differ_with_the_seed_and_cover_conditional_branches(
     tmp_path: Path,
 ) -> None:
-    study = opened(tmp_path / "study.db", FINITE, study_schema.QuasiRandom(), seed=1)
+    study = opened(tmp_path / "study.db", FINITE, study_schema.QuasiRandomConfig(), seed=1)
     points = asked(study, 10)
     study.close()
-    other = opened(tmp_path / "other.db", FINITE, study_schema.QuasiRandom(), seed=2)
+    other = opened(tmp_path / "other.db", FINITE, study_schema.QuasiRandomConfig(), seed=2)
     assert asked(other, 10) != points
     other.close()
     assert {"depth" in values for values in points} == {True, False}
@@ -134,7 +134,7 @@ def test_quasi_random_points_differ_with_the_seed_and_cover_conditional_branches
 
 @pytest.mark.parametrize(
     ("sampler", "sessions"),
-    [(study_schema.Gp(startup_trials=6), [6, 1, 1]), (study_schema.CmaEs(), [6, 6, 8])],
+    [(study_schema.GpConfig(startup_trials=6), [6, 1, 1]), (study_schema.CmaEsConfig(), [6, 6, 8])],
 )
 def test_what_learns_goes_on_in_another_session(
     tmp_path: Path, sampler: study_schema.Sampler, sessions: list[int]
@@ -151,13 +151,13 @@ def test_what_learns_goes_on_in_another_session(
 def test_no_pickle_of_a_stranger_is_loaded(tmp_path: Path) -> None:
     pytest.importorskip("cmaes")
     database = tmp_path / "study.db"
-    in_sessions(database, NUMBERS, study_schema.CmaEs(), [4])
+    in_sessions(database, NUMBERS, study_schema.CmaEsConfig(), [4])
     storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
     theirs = optuna.load_study(study_name="study", storage=storage)
     assert not any(key.startswith("cma") for t in theirs.trials for key in t.system_attrs)
     storage.remove_session()
     storage.engine.dispose()
-    study = opened(database, NUMBERS, study_schema.CmaEs())
+    study = opened(database, NUMBERS, study_schema.CmaEsConfig())
     frozen = study._study.trials[2]
     frozen._system_attrs["cma:optimizer:0"] = "not a pickle"
     study._mirror(frozen)
@@ -166,7 +166,7 @@ def test_no_pickle_of_a_stranger_is_loaded(tmp_path: Path) -> None:
 
 
 def test_gp_lives_with_infeasible_and_pruned_trials(tmp_path: Path) -> None:
-    study = opened(tmp_path / "study.db", NUMBERS, study_schema.Gp(startup_trials=2))
+    study = opened(tmp_path / "study.db", NUMBERS, study_schema.GpConfig(startup_trials=2))
     for state in ("infeasible", "done", "pruned", "done", "failed", "done"):
         number, values = study.ask()
         study.report(number, 1, values["x"])
@@ -179,16 +179,20 @@ def test_gp_lives_with_infeasible_and_pruned_trials(tmp_path: Path) -> None:
 
 
 def checked(sampler: study_schema.Sampler, space: Space, trials: int = 40) -> list[str]:
-    return check_sampler(study_schema.Study(sampler=sampler, trials=trials), space)
+    return check_sampler(study_schema.StudyConfig(sampler=sampler, trials=trials), space)
 
 
 @pytest.mark.parametrize(
     ("sampler", "space", "message"),
     [
-        (study_schema.Grid(), NUMBERS, r"x is any number in -4 .. 4"),
-        (study_schema.CmaEs(), FINITE, r"cannot choose among the values of kind.*sampler.type=tpe"),
+        (study_schema.GridConfig(), NUMBERS, r"x is any number in -4 .. 4"),
         (
-            study_schema.CmaEs(),
+            study_schema.CmaEsConfig(),
+            FINITE,
+            r"cannot choose among the values of kind.*sampler.type=tpe",
+        ),
+        (
+            study_schema.CmaEsConfig(),
             Space(
                 (
                     *NUMBERS.parameters,
@@ -197,7 +201,7 @@ def checked(sampler: study_schema.Sampler, space: Space, trials: int = 40) -> li
             ),
             "cannot leave out z, which only some trials have",
         ),
-        (study_schema.CmaEs(), Space(NUMBERS.parameters[:1]), "with 1 parameter to adapt"),
+        (study_schema.CmaEsConfig(), Space(NUMBERS.parameters[:1]), "with 1 parameter to adapt"),
     ],
 )
 def test_where_a_sampler_cannot_work_it_is_refused_by_name(
@@ -212,32 +216,33 @@ def test_cma_es_without_its_package_is_refused_with_the_remedy(
 ) -> None:
     monkeypatch.setattr(samplers, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'tunewright\[cmaes\]'"):
-        checked(study_schema.CmaEs(), NUMBERS)
+        checked(study_schema.CmaEsConfig(), NUMBERS)
 
 
 @pytest.mark.parametrize(
-    "sampler", [study_schema.Tpe(), study_schema.Random(), study_schema.QuasiRandom()]
+    "sampler",
+    [study_schema.TpeConfig(), study_schema.RandomConfig(), study_schema.QuasiRandomConfig()],
 )
 def test_what_works_on_every_space_needs_no_notice(sampler: study_schema.Sampler) -> None:
     assert checked(sampler, FINITE) == checked(sampler, NUMBERS) == []
 
 
 def test_a_grid_counts_its_points_before_it_starts() -> None:
-    assert checked(study_schema.Grid(), FINITE) == ["the grid has 19 points"]
-    assert checked(study_schema.Grid(), FINITE, trials=8) == [
+    assert checked(study_schema.GridConfig(), FINITE) == ["the grid has 19 points"]
+    assert checked(study_schema.GridConfig(), FINITE, trials=8) == [
         "the grid has 19 points, and study.trials=8 tries the first of them"
     ]
     wide = Space(tuple(Parameter(f"p{n}", Int(1, 100)) for n in range(9)))
-    assert checked(study_schema.Grid(), wide)[0].startswith(
+    assert checked(study_schema.GridConfig(), wide)[0].startswith(
         "the grid has more than 10000 points, and"
     )
 
 
 def test_gp_says_what_it_does_not_model() -> None:
-    [first, second] = checked(study_schema.Gp(), FINITE)
+    [first, second] = checked(study_schema.GpConfig(), FINITE)
     assert "trials that run to their end" in first
     assert "draws depth at random" in second
-    assert len(checked(study_schema.Gp(), NUMBERS)) == 1
+    assert len(checked(study_schema.GpConfig(), NUMBERS)) == 1
 
 
 # --- whole studies ----------------------------------------------------------------------------
@@ -251,7 +256,7 @@ GRID = {
 }
 
 
-class Recorder(Watch):
+class Recorder(StudyCallback):
     def __init__(self) -> None:
         self.notices: list[str] = []
 

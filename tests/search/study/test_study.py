@@ -9,13 +9,13 @@ import optuna
 import pytest
 from practice.quadratic.studies import ended, rows
 
-from tunewright.config.study_schema import Asha, Random, Tpe
+from tunewright.config.study_schema import AshaConfig, RandomConfig, TpeConfig
 from tunewright.errors import StudyError
 from tunewright.search.storage.database import Settings, open_storage, stored_lease, stored_settings
 from tunewright.search.study.optuna_types import FAILURE
 from tunewright.search.study.study import Study, load_record
 from tunewright.spaces.domain import Categorical, Float, Int
-from tunewright.spaces.rules import Condition, Forbidden
+from tunewright.spaces.rules import Condition, ForbidRule
 from tunewright.spaces.space import Parameter, Space
 
 SPACE = Space(
@@ -27,7 +27,7 @@ SPACE = Space(
         Parameter("model.sizes", Categorical(([8, 8], [16])), [8, 8]),
     ),
     forbid=(
-        Forbidden(
+        ForbidRule(
             (Condition("model.type", ("large",)), Condition("optim.lr", bounds={"above": 1e-3}))
         ),
     ),
@@ -40,8 +40,8 @@ def settings(**changes: Any) -> Settings:
         "goal": "val_score",
         "metric": "val_score",
         "direction": "max",
-        "sampler": Tpe(startup_trials=5).model_dump(),
-        "pruner": Asha().model_dump(),
+        "sampler": TpeConfig(startup_trials=5).model_dump(),
+        "pruner": AshaConfig().model_dump(),
         "space": {"parameters": {"optim.lr": {"type": "float"}}},
         "configuration": {"training.epochs": 8},
         "seed": 7,
@@ -87,9 +87,9 @@ def test_every_point_asked_for_keeps_the_rules(database: Path) -> None:
 def test_rules_hold_where_the_sampler_never_finds_the_allowed_corner(database: Path) -> None:
     corner = Space(
         (Parameter("x", Float(0.0, 1.0), 0.5), Parameter("y", Float(0.0, 1.0), 0.5)),
-        forbid=(Forbidden(fits="x < 0.06 and y < 0.06"),),
+        forbid=(ForbidRule(fits="x < 0.06 and y < 0.06"),),
     )
-    study = opened(database, corner, sampler=Random().model_dump())
+    study = opened(database, corner, sampler=RandomConfig().model_dump())
     for _ in range(3):
         _, values = study.ask()
         assert values["x"] < 0.06
@@ -98,7 +98,7 @@ def test_rules_hold_where_the_sampler_never_finds_the_allowed_corner(database: P
 
 
 def test_rules_that_leave_nothing_are_an_error(database: Path) -> None:
-    nothing = Space((Parameter("x", Float(0.0, 1.0), 0.5),), forbid=(Forbidden(fits="x > 2"),))
+    nothing = Space((Parameter("x", Float(0.0, 1.0), 0.5),), forbid=(ForbidRule(fits="x > 2"),))
     study = opened(database, nothing)
     with pytest.raises(StudyError, match="forbid rules leave no combination"):
         study.ask()
@@ -106,9 +106,9 @@ def test_rules_that_leave_nothing_are_an_error(database: Path) -> None:
     study.close()
 
 
-@pytest.mark.parametrize("sampler", [Tpe(startup_trials=5), Random()])
+@pytest.mark.parametrize("sampler", [TpeConfig(startup_trials=5), RandomConfig()])
 def test_a_resumed_sampler_does_not_repeat_its_points(
-    database: Path, sampler: Tpe | Random
+    database: Path, sampler: TpeConfig | RandomConfig
 ) -> None:
     points = []
     for _ in range(4):  # four sessions with the same seed

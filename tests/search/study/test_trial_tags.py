@@ -9,11 +9,11 @@ import optuna
 import pytest
 
 import tunewright
-from tunewright.analysis.avoided import avoided, compared
+from tunewright.analysis.avoided import comparison_line, summarise_avoid_rules
 from tunewright.cli import main
 from tunewright.runs.record import StudyRecord, Trial
-from tunewright.search.callbacks import Watch
-from tunewright.search.stages import Tuned
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.stages import TuneResult
 from tunewright.search.study.study import Study
 
 TRIPLE = "data.weighted_sampler=true"
@@ -26,7 +26,7 @@ GOOD = (
 SMALL = "small batches of large pictures"
 
 
-class Heard(Watch):
+class Heard(StudyCallback):
     """Keeps the notices."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Heard(Watch):
         self.notices.append(text)
 
 
-def tuned(runs: Path, *words: str, trials: int = 8, **options: Any) -> tuple[Tuned, list[str]]:
+def tuned(runs: Path, *words: str, trials: int = 8, **options: Any) -> tuple[TuneResult, list[str]]:
     heard = Heard()
     found = tunewright.tune(
         "tailed", "executor.type=inline", "study.final=false", TRIPLE, *words,
@@ -45,7 +45,7 @@ def tuned(runs: Path, *words: str, trials: int = 8, **options: Any) -> tuple[Tun
     return found, heard.notices
 
 
-def names(found: Tuned) -> list[str]:
+def names(found: TuneResult) -> list[str]:
     return [trial.good for trial in found.record.trials]
 
 
@@ -300,8 +300,8 @@ def record(*trials: tuple[str, float | None, bool]) -> StudyRecord:
 
 def test_few_trials_are_counted_and_not_compared() -> None:
     few = record(("done", 1.0, True), ("done", 2.0, True), *[("done", 3.0, False)] * 5)
-    [row] = avoided(few)
-    assert compared(row, "val_loss") == ""
+    [row] = summarise_avoid_rules(few)
+    assert comparison_line(row, "val_loss") == ""
     assert row["cases"] == {"trials": 2, "finished": 2, "median": 1.5, "best": 1.0}
 
 
@@ -312,12 +312,12 @@ def test_pruned_trials_are_counted_beside_the_scores() -> None:
         *[("done", score, False) for score in (0.5, 0.25, 3.0)],
         ("failed", None, False),
     )  # fmt: skip
-    [row] = avoided(enough)
-    assert compared(row, "val_loss") == (
+    [row] = summarise_avoid_rules(enough)
+    assert comparison_line(row, "val_loss") == (
         "no, advised against: 3 of 5 ran to their end, with val_loss 2 in the median and 1 at "
         "best; of the others 3 of 4 ran to their end, with 0.5 in the median and 0.25 at best"
     )
-    assert avoided(record(("done", 1.0, False))) == []
+    assert summarise_avoid_rules(record(("done", 1.0, False))) == []
 
 
 def test_a_space_file_of_a_study_says_what_it_advises(tmp_path: Path) -> None:

@@ -12,7 +12,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.search.storage.database import open_storage
 from tunewright.search.study.optuna_types import End
-from tunewright.search.study.trial_writer import LAYOUTS, MethodWriter, RowWriter, Writer, writer
+from tunewright.search.study.trial_writer import (
+    LAYOUTS,
+    MethodWriter,
+    RowWriter,
+    TrialWriter,
+    writer,
+)
 
 DOMAINS = {
     "lr": FloatDistribution(1e-5, 1.0, log=True),
@@ -37,7 +43,7 @@ def study(tmp_path: Path) -> optuna.Study:
     return optuna.create_study(study_name="s", storage=open_storage(url), load_if_exists=True)
 
 
-def made(study: optuna.Study, way: str) -> Writer:
+def made(study: optuna.Study, way: str) -> TrialWriter:
     storage, study_id = study._storage._backend, study._study_id
     if way == "rows":
         chosen = writer(study, storage, study_id)

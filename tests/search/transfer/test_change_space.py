@@ -23,9 +23,9 @@ from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import Trial
 from tunewright.search import explore, prepare
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.loop.loop import Loop
-from tunewright.search.stages import Tuned
+from tunewright.search.stages import TuneResult
 from tunewright.search.study.optuna_types import DROPPED
 from tunewright.search.study.study import Study, load_record
 from tunewright.search.transfer import change_space, publish
@@ -33,7 +33,7 @@ from tunewright.search.transfer.change_space import rebase as rebased
 from tunewright.search.transfer.stored_trials import stored_study
 from tunewright.search.transfer.trial_matching import spelled
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
-from tunewright.spaces.rules import Condition, Forbidden
+from tunewright.spaces.rules import Condition, ForbidRule
 from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Parameter, Space
 from tunewright.spaces.specification import specification
@@ -44,7 +44,7 @@ Y = {"type": "float", "low": -5.0, "high": 5.0}
 SIDE = {"choices": ["left", "right"]}
 
 
-class Heard(Watch):
+class Heard(StudyCallback):
     """Keeps the notices."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ def space(**rest: Any) -> dict[str, Any]:
 
 def searched(
     runs: Path, wanted: Mapping[str, Any], *overrides: str, trials: int = 8
-) -> tuple[Tuned, list[str]]:
+) -> tuple[TuneResult, list[str]]:
     heard, count = Heard(), f"study.trials={trials}"
     found = tuned(
         runs, count, NO_PRUNING, "training.epochs=2", *overrides, space=wanted, watch=heard
@@ -74,11 +74,11 @@ def searched(
     return found, heard.notices
 
 
-def params(found: Tuned) -> dict[int, dict[str, Any]]:
+def params(found: TuneResult) -> dict[int, dict[str, Any]]:
     return {trial.number: dict(trial.parameters) for trial in found.record.trials}
 
 
-def assert_folders_agree(found: Tuned) -> None:
+def assert_folders_agree(found: TuneResult) -> None:
     """Each trial's folder holds the configuration that its stored parameters say."""
     for trial in found.record.trials:
         point = found.folder.trial(trial.number).read_config()["point"]
@@ -472,17 +472,17 @@ def spaces(draw_: Any) -> Space:
             ends = other.domain.ends
             when = (Condition(other.path, among=(ends[0],)),)
         parameters.append(Parameter(name, draw_(domains(name)), None, when))
-    forbid: tuple[Forbidden, ...] = ()
+    forbid: tuple[ForbidRule, ...] = ()
     if draw_(st.booleans()):
         path = draw_(st.sampled_from(names))
         bad = {"point.side": Condition("point.side", among=("left",))}
-        forbid = (Forbidden((bad.get(path, Condition(path, bounds={"above": 0.9})),)),)
+        forbid = (ForbidRule((bad.get(path, Condition(path, bounds={"above": 0.9})),)),)
     derived = {"point.y": "point.x / 2"} if names == ["point.x"] and draw_(st.booleans()) else {}
     fixed = {"point.x": -4.0, "point.y": 4.0, "point.side": "right"}
     return Space(tuple(parameters), forbid, derived, fixed)
 
 
-def prepared_with(folder: Path, wanted: Space, known: Any = None) -> prepare.Prepared:
+def prepared_with(folder: Path, wanted: Space, known: Any = None) -> prepare.PreparedStudy:
     recipe = find_recipe("quadratic")
     if not PREPARED:
         composed = compose(recipe, ["study.name=study", "executor.type=inline"])
@@ -501,7 +501,7 @@ def prepared_with(folder: Path, wanted: Space, known: Any = None) -> prepare.Pre
     )
 
 
-PREPARED: list[prepare.Prepared] = []
+PREPARED: list[prepare.PreparedStudy] = []
 
 
 @pytest.mark.slow
@@ -531,7 +531,7 @@ def test_any_space_into_any_other(data: st.DataObject, tmp_path_factory: Any) ->
     before = {trial.number: trial for trial in study.record().trials}
     study.close()
     two = prepared_with(folder, new, known=one.settings)
-    rebased(recipe, two, Watch())
+    rebased(recipe, two, StudyCallback())
     study = Study(two.url, "study", two.settings, new)
     try:
         after = {trial.number: trial for trial in study.record().trials}
@@ -565,12 +565,12 @@ def _tell(study: Study, number: int, state: str) -> None:
     study.tell(Trial(number, state, {}, score, {}))  # type: ignore[arg-type]
 
 
-def _point_of(prepared: prepare.Prepared, recipe: Any, values: Mapping[str, Any]) -> str:
+def _point_of(prepared: prepare.PreparedStudy, recipe: Any, values: Mapping[str, Any]) -> str:
     return str(prepare.run_tree(recipe, prepared, values)["point"])
 
 
 def _reachable(
-    new: prepare.Prepared, recipe: Any, old: prepare.Prepared, values: Mapping[str, Any]
+    new: prepare.PreparedStudy, recipe: Any, old: prepare.PreparedStudy, values: Mapping[str, Any]
 ) -> list[str]:
     """The one point that a run can be in the new space, by brute force over its values."""
     point = prepare.run_tree(recipe, old, values)["point"]
@@ -579,8 +579,8 @@ def _reachable(
 
 
 def _repeats(
-    old: prepare.Prepared,
-    new: prepare.Prepared,
+    old: prepare.PreparedStudy,
+    new: prepare.PreparedStudy,
     recipe: Any,
     began: Mapping[int, Mapping[str, Any]],
     after: Mapping[int, Trial],

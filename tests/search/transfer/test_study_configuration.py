@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 import tunewright
-from tunewright.request import understand
+from tunewright.request import parse_request
 from tunewright.runs.atomic import read_yaml, write_yaml
-from tunewright.search.prepare import Prepared, prepare, run_tree
-from tunewright.search.stages import Tuned
+from tunewright.search.prepare import PreparedStudy, prepare, run_tree
+from tunewright.search.stages import TuneResult
 
 SPACE = {
     "inherit": False,
@@ -22,7 +22,7 @@ TYPED = ("executor.type=inline", "training.epochs=5", "stages.explore.training.e
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+def study(tmp_path_factory: pytest.TempPathFactory) -> TuneResult:
     """Of `quadratic`, in a space of its own, with a y that was typed."""
     runs = tmp_path_factory.mktemp("runs")
     typed = (*TYPED, "point.y=-3", "study.pruner.type=median", "study.sampler.type=random")
@@ -31,17 +31,19 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     return made
 
 
-def around(file: Path, *words: str) -> Prepared:
-    request = understand([str(file), *words], command="tune")
+def around(file: Path, *words: str) -> PreparedStudy:
+    request = parse_request([str(file), *words], command="tune")
     return prepare(request.recipe, request.composed, given=request.space, runs=file.parent / "new")
 
 
-def run_of(found: Prepared, file: Path, values: dict[str, Any]) -> Any:
-    return run_tree(understand([str(file)], command="tune").recipe, found, values)
+def run_of(found: PreparedStudy, file: Path, values: dict[str, Any]) -> Any:
+    return run_tree(parse_request([str(file)], command="tune").recipe, found, values)
 
 
 @pytest.mark.parametrize("name", ["best_config.yaml", "top_configs/02.yaml"])
-def test_the_space_is_the_studys_and_the_first_trial_the_files(study: Tuned, name: str) -> None:
+def test_the_space_is_the_studys_and_the_first_trial_the_files(
+    study: TuneResult, name: str
+) -> None:
     file = study.folder.path / name
     found, written = around(file), read_yaml(file)
     assert {p.path: str(p.domain) for p in found.space.parameters} == {
@@ -58,14 +60,14 @@ def test_the_space_is_the_studys_and_the_first_trial_the_files(study: Tuned, nam
     assert any("in the space of the study that left it" in notice for notice in found.notices)
 
 
-def test_the_stages_and_the_pruner_are_the_studys(study: Tuned) -> None:
+def test_the_stages_and_the_pruner_are_the_studys(study: TuneResult) -> None:
     found = around(study.folder.path / "best_config.yaml", "study.name=mine")
     assert (found.name, found.config.training.epochs) == ("mine", 3)
     assert found.composed.config.training.epochs == 5
     assert found.config.study.pruner.type == "median"
 
 
-def test_what_is_typed_now_outweighs_the_study(study: Tuned) -> None:
+def test_what_is_typed_now_outweighs_the_study(study: TuneResult) -> None:
     file = study.folder.path / "best_config.yaml"
     found = around(file, "training.epochs=4", "point.x=3.25", "study.pruner.type=none")
     assert (found.config.training.epochs, found.composed.config.training.epochs) == (4, 4)
@@ -73,7 +75,7 @@ def test_what_is_typed_now_outweighs_the_study(study: Tuned) -> None:
     assert run_of(found, file, {"point.side": "left"})["point"]["x"] == 3.25
 
 
-def test_what_was_changed_in_the_file_holds(study: Tuned) -> None:
+def test_what_was_changed_in_the_file_holds(study: TuneResult) -> None:
     file = study.folder.path / "best_config.yaml"
     changed = read_yaml(file)
     changed["point"] |= {"x": 4.5, "y": 1.25}
@@ -89,7 +91,7 @@ def test_what_was_changed_in_the_file_holds(study: Tuned) -> None:
     assert run_of(found, edited, {"point.x": 4.0, "point.side": "left"})["point"]["y"] == 1.25
 
 
-def test_a_trials_own_configuration_is_of_the_study_too(study: Tuned) -> None:
+def test_a_trials_own_configuration_is_of_the_study_too(study: TuneResult) -> None:
     assert study.record.best is not None
     file = study.folder.trial(study.record.best.number).config
     found = around(file)
@@ -98,7 +100,7 @@ def test_a_trials_own_configuration_is_of_the_study_too(study: Tuned) -> None:
     assert found.name == "own-around-config"
 
 
-def test_a_space_of_ones_own_is_the_space(study: Tuned, tmp_path: Path) -> None:
+def test_a_space_of_ones_own_is_the_space(study: TuneResult, tmp_path: Path) -> None:
     file, mine = study.folder.path / "best_config.yaml", tmp_path / "mine.yaml"
     parameters = {"point.y": {"type": "float", "low": -5.0, "high": 0.0}}
     write_yaml(mine, {"inherit": False, "parameters": parameters})
@@ -107,13 +109,13 @@ def test_a_space_of_ones_own_is_the_space(study: Tuned, tmp_path: Path) -> None:
     assert found.space.default() == {"point.y": -3.0}
 
 
-def test_the_command_space_shows_what_would_be_searched(study: Tuned) -> None:
+def test_the_command_space_shows_what_would_be_searched(study: TuneResult) -> None:
     space, notices = tunewright.space(str(study.folder.path / "best_config.yaml"))
     assert {p.path for p in space.parameters} == {"point.x", "point.side"}
     assert any("searches around" in notice for notice in notices)
 
 
-def test_it_runs_and_is_resumed(study: Tuned, tmp_path: Path) -> None:
+def test_it_runs_and_is_resumed(study: TuneResult, tmp_path: Path) -> None:
     words = (str(study.folder.path / "best_config.yaml"), "executor.type=inline")
     assert study.record.best is not None
     for trials in (1, 2):
@@ -124,7 +126,7 @@ def test_it_runs_and_is_resumed(study: Tuned, tmp_path: Path) -> None:
 
 
 def test_a_copy_elsewhere_begins_at_its_values_in_the_recipes_space(
-    study: Tuned, tmp_path: Path
+    study: TuneResult, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.yaml"
     copy.write_text((study.folder.path / "best_config.yaml").read_text())

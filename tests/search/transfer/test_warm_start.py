@@ -21,15 +21,15 @@ from practice.quadratic.studies import rows
 import tunewright
 from tunewright.cli import main
 from tunewright.errors import DataError, StudyError, TunewrightError
-from tunewright.request import understand
+from tunewright.request import parse_request
 from tunewright.runs.atomic import read_yaml
 from tunewright.search import stages
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.prepare import prepare
-from tunewright.search.stages import Tuned
+from tunewright.search.stages import TuneResult
 from tunewright.search.storage.urls import without_password
 from tunewright.search.transfer.sources import any_storage, place_name
-from tunewright.search.transfer.trial_matching import Misfit, judged
+from tunewright.search.transfer.trial_matching import Mismatch, match_trials
 
 FAST = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=2")
 SPACE = """
@@ -40,7 +40,7 @@ parameters:
 """
 
 
-class Heard(Watch):
+class Heard(StudyCallback):
     """Keeps the notices."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def tuned(
     name: str, *overrides: str, space: str | None = "space.yaml", **options: Any
-) -> tuple[Tuned, str]:
+) -> tuple[TuneResult, str]:
     heard = Heard()
     options = {"trials": 2, **options}
     words = () if options.pop("alone", False) else FAST
@@ -76,7 +76,7 @@ def tuned(
     return found, "\n".join(heard.notices)
 
 
-def carried(found: Tuned) -> dict[str, Mapping[str, Any]]:
+def carried(found: TuneResult) -> dict[str, Mapping[str, Any]]:
     return {t.imported_from: t.parameters for t in found.record.trials if t.imported_from}
 
 
@@ -136,7 +136,7 @@ def test_a_carried_best_is_the_winner_of_the_new_study(here: Path) -> None:
     assert one.record.best is not None
     Path("far.yaml").write_text(SPACE.replace("low: -5.0", "low: -6.0").replace("-6.0", "-5.0"))
     two = tunewright.tune(
-        *FAST, space=Path("space.yaml"), name="two", from_="one", trials=1, watch=Watch()
+        *FAST, space=Path("space.yaml"), name="two", from_="one", trials=1, watch=StudyCallback()
     )
     best = two.record.best
     assert best is not None
@@ -212,18 +212,18 @@ def test_another_recipe_is_refused(here: Path) -> None:
         "executor.type=inline",
         trials=1,
         name="f",
-        watch=Watch(),
+        watch=StudyCallback(),
     )
     with pytest.raises(StudyError, match="belongs to the recipe 'function'"):
         tuned("two", from_="f")
 
 
 def test_functions_start_from_functions(here: Path) -> None:
-    def tune(name: str, **options: Any) -> Tuned:
+    def tune(name: str, **options: Any) -> TuneResult:
         space = {"x": {"low": 0.0, "high": 1.0}}
         inline = "executor.type=inline"
         return tunewright.tune(
-            parabola, space, inline, goal="value:min", name=name, watch=Watch(), **options
+            parabola, space, inline, goal="value:min", name=name, watch=StudyCallback(), **options
         )
 
     one = tune("one", trials=4)
@@ -273,7 +273,7 @@ def test_a_rebase_keeps_what_was_carried(here: Path) -> None:
 # --- from a CSV file --------------------------------------------------------------------------
 
 
-def imported(text: str, **options: Any) -> tuple[Tuned, str]:
+def imported(text: str, **options: Any) -> tuple[TuneResult, str]:
     Path("past.csv").write_text(text)
     return tuned("new", imports=["past.csv"], **options)
 
@@ -502,10 +502,10 @@ def test_a_guides_names_and_words_are_understood(here: Path) -> None:
     lines += ["  learning_rate: {low: 1e-5, high: 1e-2, log: true}", "inherit: false", ""]
     own = "parameters:\n" + "\n".join(lines).replace("[128, 256, 4096]", "[128, 256]")
     Path("space.yaml").write_text(own)
-    request = understand(("pairs", "space.yaml"), command="tune", settings={"study.name": "new"})
+    request = parse_request(("pairs", "space.yaml"), command="tune", settings={"study.name": "new"})
     prepared = prepare(request.recipe, request.composed, given=request.space, runs=here)
     source = any_storage("optuna_study.db", request.recipe, prepared)
-    verdicts = judged(request.recipe, prepared, [candidate for _, candidate in source.trials])
+    verdicts = match_trials(request.recipe, prepared, [candidate for _, candidate in source.trials])
     assert verdicts[0] == {
         "model.type": "clip",
         "model.hidden_dim": 256,
@@ -513,7 +513,7 @@ def test_a_guides_names_and_words_are_understood(here: Path) -> None:
         "training.batch_size": 128,
         "optim.lr": 1e-3,
     }
-    assert verdicts[1] == Misfit("training.batch_size outside 128 | 256")
+    assert verdicts[1] == Mismatch("training.batch_size outside 128 | 256")
     assert source.ignored == ()
 
 

@@ -19,12 +19,12 @@ from tunewright.config.schema import RunConfig
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal
-from tunewright.runs.shared_choice import begin_sharing, choosing, chosen_together
+from tunewright.runs.shared_choice import begin_sharing, read_shared_choice, share_choice
 from tunewright.search.prepare import run_part
 from tunewright.training.autotune import autotune, timing_cache
-from tunewright.training.autotune.autotune import CLEAR, ROUNDS, best_of, settle
+from tunewright.training.autotune.autotune import CLEAR, ROUNDS, choose_settings, fastest
 from tunewright.training.autotune.memory_format import lay_out
-from tunewright.training.autotune.timing_cache import Choice, Timed
+from tunewright.training.autotune.timing_cache import StepSettings, StepTime
 from tunewright.training.checkpoint import load_weights
 from tunewright.training.randomness import random_state
 from tunewright.training.reporter import Reporter
@@ -32,10 +32,10 @@ from tunewright.training.start import start
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
 CPU = torch.device("cpu")
-FP32, BF16 = Choice(), Choice("bf16")
-LAST, BOTH = Choice(layout="channels_last"), Choice("bf16", "channels_last")
+FP32, BF16 = StepSettings(), StepSettings("bf16")
+LAST, BOTH = StepSettings(layout="channels_last"), StepSettings("bf16", "channels_last")
 Batch = tuple[Tensor, Tensor]
-Seconds = Mapping[Choice, float | tuple[float, ...]]
+Seconds = Mapping[StepSettings, float | tuple[float, ...]]
 """Of each visit the same, or in turn."""
 
 
@@ -127,17 +127,17 @@ def config(*overrides: str) -> RunConfig:
 class Told:
     """Times as if they had been measured."""
 
-    def __init__(self, seconds: Seconds, losses: Mapping[Choice, float]) -> None:
-        self.seconds, self.losses, self.visits = seconds, losses, list[Choice]()
+    def __init__(self, seconds: Seconds, losses: Mapping[StepSettings, float]) -> None:
+        self.seconds, self.losses, self.visits = seconds, losses, list[StepSettings]()
 
-    def timed(self, choice: Choice) -> Timed:
+    def time_steps(self, choice: StepSettings) -> StepTime:
         self.visits.append(choice)
         if choice not in self.seconds:
             raise RuntimeError("no kernel")
         seconds = self.seconds[choice]
         if not isinstance(seconds, float):
             seconds = seconds[(self.visits.count(choice) - 1) % len(seconds)]
-        return Timed((seconds,), self.losses.get(choice, 1.0), 40.0 * choice.compiled)
+        return StepTime((seconds,), self.losses.get(choice, 1.0), 40.0 * choice.compiled)
 
     def close(self) -> None:
         pass
@@ -145,7 +145,7 @@ class Told:
 
 @pytest.fixture
 def times(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def told(seconds: Seconds, losses: Mapping[Choice, float] | None = None) -> Told:
+    def told(seconds: Seconds, losses: Mapping[StepSettings, float] | None = None) -> Told:
         answers = Told(seconds, losses or {})
         monkeypatch.setattr(autotune, "Trying", lambda *_: answers)
         return answers
@@ -179,7 +179,7 @@ def test_the_run_is_left_bit_for_bit_as_it_was(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(autotune, "SHORT_SECONDS", 0.0)
     made = setup()
     before = everything_of(made)
-    _, notices = settle(made, config("training.epochs=160"), CPU)
+    _, notices = choose_settings(made, config("training.epochs=160"), CPU)
     assert "calibration: " in notices[0]
     assert same(everything_of(made), before)
 
@@ -187,7 +187,7 @@ def test_the_run_is_left_bit_for_bit_as_it_was(monkeypatch: pytest.MonkeyPatch) 
 def test_every_way_is_tried_and_kept(monkeypatch: pytest.MonkeyPatch, alone: Path) -> None:
     monkeypatch.setattr(autotune, "SHORT_SECONDS", 0.0)
     monkeypatch.setattr(timing_cache, "STEADY", float("inf"))
-    _, [notice] = settle(setup(), config("training.epochs=160"), CPU)
+    _, [notice] = choose_settings(setup(), config("training.epochs=160"), CPU)
     for words in ("fp32, contiguous", "bf16, contiguous", "fp32, channels_last"):
         assert words in notice
     [stored] = [json.loads(file.read_text()) for file in alone.glob("*.json")]
@@ -198,32 +198,32 @@ def test_every_way_is_tried_and_kept(monkeypatch: pytest.MonkeyPatch, alone: Pat
 
 def test_a_short_training_tries_nothing_but_one_way(times: Any) -> None:
     answers = times({FP32: 0.001})
-    choice, notices = settle(setup(), config("training.epochs=50"), CPU)
+    choice, notices = choose_settings(setup(), config("training.epochs=50"), CPU)
     assert (choice, notices) == (FP32, [])
     assert answers.visits == [FP32]
-    settle(setup(), config("training.epochs=50"), CPU)
+    choose_settings(setup(), config("training.epochs=50"), CPU)
     assert answers.visits == [FP32]  # not even that a second time
 
 
 def test_a_setup_that_does_not_ask_is_left_alone(times: Any) -> None:
     answers = times({})
     quiet = replace(setup(), calibrate=False)
-    assert settle(quiet, config("training.epochs=10000"), CPU) == (FP32, [])
+    assert choose_settings(quiet, config("training.epochs=10000"), CPU) == (FP32, [])
     always = config("training.compile=always", "training.layout=channels_last")
-    assert settle(quiet, always, CPU) == (replace(LAST, compiled=True), [])
+    assert choose_settings(quiet, always, CPU) == (replace(LAST, compiled=True), [])
     assert answers.visits == []
 
 
 def test_the_fastest_is_chosen_and_reused(times: Any) -> None:
     answers = times({FP32: 0.2, BF16: 0.18, LAST: 0.15, BOTH: 0.1})
-    choice, [notice] = settle(setup(), config("training.epochs=160"), CPU)  # 1280 steps
+    choice, [notice] = choose_settings(setup(), config("training.epochs=160"), CPU)  # 1280 steps
     assert choice == BOTH
     assert notice.startswith("calibration: bf16, channels_last, 0.1 s a step (")
     assert "fp32, contiguous 0.2 s" in notice
     assert "in all" in notice
     there = [FP32, BOTH, BF16, LAST]
     assert answers.visits == [*there, *there[::-1], *there, *there[::-1], *there]
-    again, [notice] = settle(setup(), config("training.epochs=150", "seed=7"), CPU)
+    again, [notice] = choose_settings(setup(), config("training.epochs=150", "seed=7"), CPU)
     assert again == BOTH
     assert "as measured before" in notice
     assert len(answers.visits) == 4 * ROUNDS
@@ -231,21 +231,23 @@ def test_the_fastest_is_chosen_and_reused(times: Any) -> None:
 
 def test_other_shapes_are_measured_anew(times: Any) -> None:
     answers = times({FP32: 0.2, BOTH: 0.1, LAST: 0.3, BF16: 0.3})
-    settle(setup(), config("training.epochs=160"), CPU)
+    choose_settings(setup(), config("training.epochs=160"), CPU)
     seen = len(answers.visits)
-    settle(setup(), config("training.epochs=160", "training.accumulate=2"), CPU)
+    choose_settings(setup(), config("training.epochs=160", "training.accumulate=2"), CPU)
     assert len(answers.visits) > seen
     seen = len(answers.visits)
     torch.set_num_threads(2)
-    settle(setup(), config("training.epochs=160"), CPU)
+    choose_settings(setup(), config("training.epochs=160"), CPU)
     assert len(answers.visits) > seen
 
 
 def test_trying_costs_a_share_of_the_training_at_most(times: Any) -> None:
     answers = times({FP32: 2.0, BF16: 1.0, LAST: 1.0, BOTH: 1.5})
-    choice, _ = settle(setup(), config("training.epochs=5"), CPU)  # 40 steps, 80 seconds
+    choice, _ = choose_settings(setup(), config("training.epochs=5"), CPU)  # 40 steps, 80 seconds
     assert (choice, answers.visits) == (FP32, [FP32])
-    choice, _ = settle(setup(), config("training.epochs=80"), CPU)  # 640 steps, two ways of 15
+    choice, _ = choose_settings(
+        setup(), config("training.epochs=80"), CPU
+    )  # 640 steps, two ways of 15
     assert set(answers.visits) == {FP32, BOTH}
     assert choice == BOTH
 
@@ -259,9 +261,11 @@ def test_trying_costs_a_share_of_the_training_at_most(times: Any) -> None:
         (["training.precision=bf16", "training.layout=channels_last"], {BOTH}),
     ],
 )
-def test_what_is_set_stays_as_it_is(times: Any, overrides: list[str], visits: set[Choice]) -> None:
+def test_what_is_set_stays_as_it_is(
+    times: Any, overrides: list[str], visits: set[StepSettings]
+) -> None:
     answers = times({FP32: 0.2, BF16: 0.3, LAST: 0.3, BOTH: 0.1})
-    choice, _ = settle(setup(), config("training.epochs=160", *overrides), CPU)
+    choice, _ = choose_settings(setup(), config("training.epochs=160", *overrides), CPU)
     assert set(answers.visits) == visits
     assert choice == min(visits, key=lambda c: answers.seconds[c])
 
@@ -269,23 +273,25 @@ def test_what_is_set_stays_as_it_is(times: Any, overrides: list[str], visits: se
 def test_all_settled_by_hand_asks_nothing(times: Any) -> None:
     answers = times({})
     by_hand = ["training.precision=fp32", "training.layout=contiguous", "training.compile=never"]
-    assert settle(setup(), config(*by_hand), CPU) == (FP32, [])
+    assert choose_settings(setup(), config(*by_hand), CPU) == (FP32, [])
     assert answers.visits == []
 
 
 def test_a_plainer_way_wins_where_it_is_as_good() -> None:
-    assert best_of({FP32: Timed((1.0,), 1.0), BOTH: Timed((0.98,), 1.0)}, 1000) == FP32
-    assert best_of({LAST: Timed((1.0,), 1.0), BF16: Timed((0.99,), 1.0)}, 1000) == LAST
-    assert best_of({FP32: Timed((1.0,), 1.0), BOTH: Timed((0.9,), 1.0)}, 1000) == BOTH
+    assert fastest({FP32: StepTime((1.0,), 1.0), BOTH: StepTime((0.98,), 1.0)}, 1000) == FP32
+    assert fastest({LAST: StepTime((1.0,), 1.0), BF16: StepTime((0.99,), 1.0)}, 1000) == LAST
+    assert fastest({FP32: StepTime((1.0,), 1.0), BOTH: StepTime((0.9,), 1.0)}, 1000) == BOTH
 
 
 def test_no_choice_hangs_on_a_neighbour() -> None:
     """One that looks 20 times as fast, since threads of the other one were waiting."""
     waiting = (4.44, 0.21, 4.1, 0.2, 3.9)
-    assert best_of({FP32: Timed(waiting, 1.0), BF16: Timed((0.207,) * 5, 1.0)}, 1000) == FP32
+    assert fastest({FP32: StepTime(waiting, 1.0), BF16: StepTime((0.207,) * 5, 1.0)}, 1000) == FP32
     slow = tuple(30 * second for second in waiting)
-    assert best_of({FP32: Timed((4.44,) * 5, 1.0), BF16: Timed(slow, 1.0)}, 1000) == FP32
-    assert best_of({FP32: Timed((0.3, 0.35), 1.0), BF16: Timed((0.2, 0.28), 1.0)}, 1000) == BF16
+    assert fastest({FP32: StepTime((4.44,) * 5, 1.0), BF16: StepTime(slow, 1.0)}, 1000) == FP32
+    assert (
+        fastest({FP32: StepTime((0.3, 0.35), 1.0), BF16: StepTime((0.2, 0.28), 1.0)}, 1000) == BF16
+    )
 
 
 @given(
@@ -295,25 +301,25 @@ def test_no_choice_hangs_on_a_neighbour() -> None:
 def test_another_way_must_be_faster_beyond_the_spread(
     plain: list[float], other: list[float]
 ) -> None:
-    chosen = best_of({FP32: Timed(tuple(plain), 1.0), LAST: Timed(tuple(other), 1.0)}, 100)
+    chosen = fastest({FP32: StepTime(tuple(plain), 1.0), LAST: StepTime(tuple(other), 1.0)}, 100)
     assert (chosen == LAST) == (100 * max(other) * CLEAR <= 100 * min(plain))
 
 
 def test_a_busy_machine_gets_the_plain_way_and_is_measured_again(times: Any, alone: Path) -> None:
     answers = times({FP32: (0.2, 4.4, 0.2, 4.1, 0.2), BF16: 0.2, LAST: 0.2, BOTH: (0.1, 3.0)})
-    choice, [notice] = settle(setup(), config("training.epochs=160"), CPU)
+    choice, [notice] = choose_settings(setup(), config("training.epochs=160"), CPU)
     assert choice == FP32
     assert "fp32, contiguous, 0.2 to 4.4 s a step" in notice
     assert list(alone.glob("*.json")) == []
     seen = len(answers.visits)
-    _, [notice] = settle(setup(), config("training.epochs=160"), CPU)
+    _, [notice] = choose_settings(setup(), config("training.epochs=160"), CPU)
     assert len(answers.visits) > seen
     assert "as measured before" not in notice
 
 
 def test_what_was_faster_but_not_surely_is_said(times: Any) -> None:
     times({FP32: (0.2, 0.21), BF16: (0.15, 0.2), LAST: 0.3, BOTH: 0.3})
-    choice, [notice] = settle(setup(), config("training.epochs=160"), CPU)
+    choice, [notice] = choose_settings(setup(), config("training.epochs=160"), CPU)
     assert choice == FP32
     assert notice.endswith("; bf16, contiguous was faster, but not surely enough to pay")
 
@@ -327,11 +333,11 @@ def test_runs_of_a_study_choose_together(times: Any, tmp_path: Path) -> None:
         if number == 1:  # whatever this machine would say now
             answers.seconds = {FP32: 0.1, BF16: 0.3, LAST: 0.3, BOTH: 0.3}
             torch.set_num_threads(2)
-        with choosing(RunFolder(place)) as together:
-            choice, _ = settle(setup(), short, CPU, together)
+        with share_choice(RunFolder(place)) as together:
+            choice, _ = choose_settings(setup(), short, CPU, together)
         assert choice == BOTH
     begin_sharing(tmp_path, 7)  # as when the study is resumed
-    kept = chosen_together(tmp_path)
+    kept = read_shared_choice(tmp_path)
     assert kept is not None
     assert kept.values == {"training.precision": "bf16", "training.layout": "channels_last"}
     assert kept.why.startswith("calibration: bf16, channels_last")
@@ -340,7 +346,7 @@ def test_runs_of_a_study_choose_together(times: Any, tmp_path: Path) -> None:
 
 def choosing_is_free(place: Path) -> bool:
     """Whether nobody waits where the choice has been made."""
-    with choosing(RunFolder(place)) as one, choosing(RunFolder(place)) as other:
+    with share_choice(RunFolder(place)) as one, share_choice(RunFolder(place)) as other:
         return one is not None and other is not None and one.values == other.values
 
 
@@ -348,43 +354,43 @@ def test_what_is_typed_is_neither_shared_nor_replaced(times: Any, tmp_path: Path
     times({FP32: 0.2, BF16: 0.1, LAST: 0.1, BOTH: 0.05})
     begin_sharing(tmp_path, 160)
     typed = config("training.epochs=160", "training.precision=fp32")
-    with choosing(RunFolder(tmp_path / "trials/00000")) as together:
-        assert settle(setup(), typed, CPU, together)[0] == LAST
-    kept = chosen_together(tmp_path)
+    with share_choice(RunFolder(tmp_path / "trials/00000")) as together:
+        assert choose_settings(setup(), typed, CPU, together)[0] == LAST
+    kept = read_shared_choice(tmp_path)
     assert kept is not None
     assert kept.values == {"training.layout": "channels_last"}
     by_hand = config("training.epochs=160", "training.layout=contiguous")
-    with choosing(RunFolder(tmp_path / "trials/00001")) as together:
-        assert settle(setup(), by_hand, CPU, together)[0] == BF16
+    with share_choice(RunFolder(tmp_path / "trials/00001")) as together:
+        assert choose_settings(setup(), by_hand, CPU, together)[0] == BF16
 
 
 def test_a_run_that_cannot_train_decides_for_nobody(times: Any, tmp_path: Path) -> None:
     times({})
     begin_sharing(tmp_path, 160)
-    with choosing(RunFolder(tmp_path / "trials/00000")) as together:
-        choice, notices = settle(setup(), config("training.epochs=160"), CPU, together)
+    with share_choice(RunFolder(tmp_path / "trials/00000")) as together:
+        choice, notices = choose_settings(setup(), config("training.epochs=160"), CPU, together)
     assert choice == FP32
     assert "does not work here" in notices[0]
-    kept = chosen_together(tmp_path)
+    kept = read_shared_choice(tmp_path)
     assert kept is not None
     assert kept.values == {}
 
 
 def test_a_run_by_itself_shares_nothing(tmp_path: Path) -> None:
-    with choosing(RunFolder(tmp_path / "train-blobs")) as together:
+    with share_choice(RunFolder(tmp_path / "train-blobs")) as together:
         assert together is None
 
 
 def test_what_changes_the_loss_is_not_chosen() -> None:
-    times = {FP32: Timed((1.0,), 2.0), BF16: Timed((0.1,), 2.2), LAST: Timed((0.9,), 2.01)}
-    assert best_of(times, 1000) == LAST
+    times = {FP32: StepTime((1.0,), 2.0), BF16: StepTime((0.1,), 2.2), LAST: StepTime((0.9,), 2.01)}
+    assert fastest(times, 1000) == LAST
 
 
 def test_a_compiler_must_give_back_what_it_takes() -> None:
     compiled = replace(BOTH, compiled=True)
-    times = {BOTH: Timed((1.0,), 1.0), compiled: Timed((0.8,), 1.0, 40.0)}
-    assert best_of(times, 150) == BOTH
-    assert best_of(times, 10_000) == compiled
+    times = {BOTH: StepTime((1.0,), 1.0), compiled: StepTime((0.8,), 1.0, 40.0)}
+    assert fastest(times, 150) == BOTH
+    assert fastest(times, 10_000) == compiled
 
 
 @pytest.mark.parametrize(
@@ -398,25 +404,25 @@ def test_compiling_is_tried_for_long_trainings_only(
     every = {FP32: 2.0, BF16: 1.5, LAST: 1.5, BOTH: 1.0, compiled: 0.5}
     answers = times({choice: seconds * value for choice, value in every.items()})
     overrides = ["training.epochs=160", f"training.compile={setting}"]
-    choice, _ = settle(setup(), config(*overrides), CPU)
+    choice, _ = choose_settings(setup(), config(*overrides), CPU)
     assert (compiled in answers.visits) == tried
     assert choice == (compiled if tried else BOTH)
 
 
 def test_what_does_not_work_here_is_told_and_left(times: Any) -> None:
     times({FP32: 0.2, LAST: 0.1})
-    choice, notices = settle(setup(), config("training.epochs=160"), CPU)
+    choice, notices = choose_settings(setup(), config("training.epochs=160"), CPU)
     assert choice == LAST
     assert notices[0] == "calibration: bf16, channels_last does not work here (no kernel)"
     times({})
     other = config("training.epochs=160", "training.accumulate=2")
-    choice, notices = settle(setup(), other, CPU)
+    choice, notices = choose_settings(setup(), other, CPU)
     assert (choice, len(notices)) == (FP32, 4)
 
 
 def test_where_the_plain_way_does_not_fit_another_may(times: Any) -> None:
     times({BF16: 0.2, BOTH: 0.1})
-    choice, notices = settle(setup(), config("training.epochs=160"), CPU)
+    choice, notices = choose_settings(setup(), config("training.epochs=160"), CPU)
     assert choice == BOTH
     assert "fp32, contiguous does not work here" in notices[0]
 
@@ -425,7 +431,7 @@ def test_a_loss_that_is_not_finite_is_left_to_the_trainer(monkeypatch: pytest.Mo
     monkeypatch.setattr(autotune, "SHORT_SECONDS", 0.0)
     made = setup()
     made.train.images.fill_(float("nan"))  # type: ignore[attr-defined]
-    choice, [notice] = settle(made, config("training.epochs=160"), CPU)
+    choice, [notice] = choose_settings(made, config("training.epochs=160"), CPU)
     assert choice == FP32
     assert "not a finite number" in notice
 

@@ -9,7 +9,7 @@ from tunewright.training.memory.device import (
     free_device_bytes,
     reset_device_peak,
 )
-from tunewright.training.memory.limit import limited
+from tunewright.training.memory.limit import limit_memory
 
 pytestmark = pytest.mark.gpu
 MIB = 2**20
@@ -27,7 +27,7 @@ def test_the_peak_is_that_of_the_run() -> None:
 
 def test_a_limit_of_the_device_is_out_of_memory_and_lifted() -> None:
     torch.cuda.empty_cache()
-    with limited(0.5):
+    with limit_memory(0.5):
         assert free_device_bytes(torch.device("cuda", 0)) <= 512 * MIB
         with pytest.raises(torch.OutOfMemoryError) as caught:
             torch.ones(700 * MIB, dtype=torch.uint8, device="cuda")

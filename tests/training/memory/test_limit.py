@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunewright.training.memory.limit import limited
+from tunewright.training.memory.limit import limit_memory
 
 HEAD = """
 import resource
@@ -92,5 +92,5 @@ def test_without_a_limit_nothing_is_touched() -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with limited(None):
+    with limit_memory(None):
         assert resource.getrlimit(resource.RLIMIT_DATA) == before

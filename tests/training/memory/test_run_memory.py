@@ -9,7 +9,7 @@ import pytest
 
 from tunewright.training.memory import peak as memory
 from tunewright.training.memory.device import CONTEXT_MIB, context_of
-from tunewright.training.memory.peak import MemoryPeak, children_mib, held
+from tunewright.training.memory.peak import MemoryPeak, children_mib, held_memory
 
 MIB = 2**20
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
@@ -55,7 +55,7 @@ class TestPeak:
         peak = MemoryPeak()
         mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
         assert mapped.sum() == 200 * MIB
-        now = held()
+        now = held_memory()
         assert now is not None
         assert now.mapped_mib > 190
         assert peak.mib() - peak.idle_mib < 40
@@ -80,7 +80,7 @@ class TestPeak:
         child.start()
         child.join()
         assert child.pid is not None
-        assert held(child.pid) is None
+        assert held_memory(child.pid) is None
 
 
 def _hold(pipe: object, mib: int) -> None:

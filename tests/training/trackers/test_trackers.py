@@ -96,7 +96,7 @@ class TestMLflow(TrackerContract):
     def test_how_it_ended_and_the_best_metrics_are_there(self, folder):
         from tunewright.testing.trackers import DONE
 
-        [stored] = self.stored(self._copied(folder, DONE))
+        [stored] = self.stored(self._copy(folder, DONE))
         assert (stored.info.status, stored.info.run_name) == ("FINISHED", "00007")
         assert stored.data.metrics["best_val_score"] == 3.0
         assert stored.data.tags["tunewright.state"] == "done"
@@ -105,10 +105,10 @@ class TestMLflow(TrackerContract):
     def test_a_run_that_was_deleted_there_is_made_anew(self, folder):
         from tunewright.testing.trackers import DONE
 
-        run = self._copied(folder, DONE)
+        run = self._copy(folder, DONE)
         [stored] = self.stored(run)
         self.client(run).delete_run(stored.info.run_id)
-        self._copied(folder, DONE)
+        self._copy(folder, DONE)
         assert len(self.points(run, "val_score")) == 4
 
 

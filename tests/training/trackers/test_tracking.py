@@ -17,7 +17,7 @@ import pytest
 
 from tunewright import job
 from tunewright.config.compose import compose
-from tunewright.config.schema import Trackers
+from tunewright.config.schema import TrackersConfig
 from tunewright.errors import ConfigError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import read_json, write_json
@@ -26,7 +26,7 @@ from tunewright.runs.progress import ProgressWriter, read_progress
 from tunewright.runs.record import Outcome, Progress
 from tunewright.testing.trackers import TrackerContract
 from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker, require, run_info
-from tunewright.training.trackers.tracking import Tracking, configured
+from tunewright.training.trackers.tracking import Tracking, make_trackers
 
 
 class FileTracker:
@@ -256,12 +256,12 @@ def test_a_mere_folder_of_the_same_name_is_not_the_package(monkeypatch, tmp_path
 def test_no_tracker_is_the_default_and_one_option_asks_for_one():
     quadratic = find_recipe("quadratic")
     assert compose(quadratic).config.trackers.names == []
-    assert configured(Trackers()) == {}
+    assert make_trackers(TrackersConfig()) == {}
     chosen = compose(quadratic, ["trackers.mlflow.uri=http://host", "trackers.wandb={}"]).config
     assert chosen.trackers.names == ["mlflow", "wandb"]
     assert chosen.trackers.mlflow.uri == "http://host"
     assert chosen.trackers.wandb.mode == "offline"
-    assert configured(chosen.trackers).keys() == {"mlflow", "wandb"}
+    assert make_trackers(chosen.trackers).keys() == {"mlflow", "wandb"}
 
 
 def test_an_unknown_option_is_refused():
@@ -270,9 +270,9 @@ def test_an_unknown_option_is_refused():
 
 
 def test_the_schema_has_the_options_of_the_trackers():
-    assert set(Trackers.model_fields) == set(TRACKERS)
+    assert set(TrackersConfig.model_fields) == set(TRACKERS)
     for name in TRACKERS:
-        section = Trackers.model_validate({name: {}})
+        section = TrackersConfig.model_validate({name: {}})
         assert getattr(section, name).model_dump() == dict(TRACKERS.options(name))
 
 

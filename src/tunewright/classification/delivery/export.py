@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tunewright import __version__
-from tunewright.classification.inference.predict import passed
+from tunewright.classification.inference.predict import predict_table
 from tunewright.errors import ConfigError, RunError
 from tunewright.runs.atomic import NAMED, write_with
 
@@ -47,7 +47,7 @@ class Graph(nn.Module):
         self.model = deepcopy(classifier.model).cpu().eval()
         self.dtype = torch.float16 if half else torch.float32
         if half:
-            self.model.load_state_dict(halved(self.model.state_dict())[0])
+            self.model.load_state_dict(to_half(self.model.state_dict())[0])
             self.model.half()
         normalise = classifier.normalise
         self.register_buffer("mean", torch.tensor(normalise.mean).view(3, 1, 1))
@@ -60,7 +60,7 @@ class Graph(nn.Module):
         return logits.float()
 
 
-def halved(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+def to_half(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """The weights in float16, and the names of those that stay float32: too large for it."""
     found, kept = {}, []
     for name, tensor in state.items():
@@ -78,7 +78,7 @@ def weights_of(classifier: "Classifier", *, half: bool) -> dict[str, Tensor]:
         name: tensor.detach().cpu().contiguous().clone()  # no two names may share memory
         for name, tensor in classifier.model.state_dict().items()
     }
-    return halved(state)[0] if half else state
+    return to_half(state)[0] if half else state
 
 
 def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool) -> dict[str, str]:
@@ -114,7 +114,7 @@ def write_safetensors(
 
 def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
     """A program of `torch.export`, for any batch size."""
-    program = _exported(classifier, half=half)
+    program = _export_program(classifier, half=half)
 
     # Given a name that does not end in .pt2, it would warn; the temporary neighbour has none.
     def write(place: Path) -> None:
@@ -226,7 +226,7 @@ def accuracy(classifier: "Classifier", logits: Logits | None = None) -> float:
     table = classifier.sets.valid
     labels = torch.from_numpy(table.labels)
     scored = classifier if logits is None else _Answering(classifier, logits)
-    found = passed([scored], table, lambda views: views[0][0]).scores  # type: ignore[list-item]
+    found = predict_table([scored], table, lambda views: views[0][0]).scores  # type: ignore[list-item]
     return float((found.argmax(1) == labels).double().mean())
 
 
@@ -242,7 +242,7 @@ def _example(classifier: "Classifier") -> Tensor:
     return sample(classifier, 2)
 
 
-def _exported(classifier: "Classifier", *, half: bool) -> torch.export.ExportedProgram:
+def _export_program(classifier: "Classifier", *, half: bool) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1, max=65_536)
     return torch.export.export(
         Graph(classifier, half=half), (_example(classifier),), dynamic_shapes=({0: batch},)

@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from tunewright.classification.inference.ensemble import Blend
-from tunewright.classification.inference.tta import seen
-from tunewright.images.image_table import Place
+from tunewright.classification.inference.tta import apply_view
+from tunewright.images.image_table import PicturePlace
 from tunewright.images.loading.store import as_uint8
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 
 WARM_UPS = 10
 RUNS = 100
@@ -67,7 +67,7 @@ def _await(device: torch.device) -> None:
 
 
 @dataclass(frozen=True)
-class Measured:
+class PictureCosts:
     """Both ways of measuring one picture: from the file on the disk, and the models alone."""
 
     whole: Latency
@@ -81,26 +81,26 @@ def measure(
     runs: int = RUNS,
     warm_ups: int = WARM_UPS,
     told: Told | None = None,
-) -> Measured:
+) -> PictureCosts:
     """Time one picture through all members and all views, from its file and from its pixels."""
     device = blend.members[0].device
-    reader = Reader()
+    reader = PictureReader()
     sizes = sorted({member.size for member in blend.members})
-    place = Place(picture)
+    place = PicturePlace(picture)
 
-    def decoded() -> dict[int, Tensor]:
+    def decode_all() -> dict[int, Tensor]:
         opened = reader.picture(place)
         return {size: torch.from_numpy(as_uint8(opened, size))[None].to(device) for size in sizes}
 
     def whole() -> Tensor:
-        return answer(blend, decoded())
+        return answer(blend, decode_all())
 
-    held = decoded()
+    held = decode_all()
     total = 2 * (runs + warm_ups)
     tell = told or (lambda _done, _total: None)
     options = {"runs": runs, "warm_ups": warm_ups}
     with torch.no_grad():
-        return Measured(
+        return PictureCosts(
             latency(whole, device, **options, told=lambda done, _: tell(done, total)),
             latency(
                 lambda: answer(blend, held),
@@ -115,7 +115,7 @@ def answer(blend: Blend, images: dict[int, Tensor]) -> Tensor:
     """The label of one picture, fetched from the device: what a caller waits for."""
     views = blend.views.all()
     logits = [
-        torch.stack([member.logits(seen(images[member.size], view)) for view in views])
+        torch.stack([member.logits(apply_view(images[member.size], view)) for view in views])
         for member in blend.members
     ]
     return blend.scores(logits).argmax(1).cpu()
@@ -135,8 +135,8 @@ def precisions(
     Float16 is tried on GPUs only: on most CPUs it is emulated, and slower.
     """
     device = blend.members[0].device
-    reader = Reader()
-    opened = reader.picture(Place(picture))
+    reader = PictureReader()
+    opened = reader.picture(PicturePlace(picture))
     images = {
         size: torch.from_numpy(as_uint8(opened, size))[None].to(device)
         for size in sorted({member.size for member in blend.members})

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError
-from tunewright.images.sources.csv_rows import csv_rows, shortened
+from tunewright.images.sources.csv_rows import csv_rows, shorten
 from tunewright.runs.atomic import NAMED, write_with
 
 HEADER = ("image_id", "label")
@@ -25,7 +25,7 @@ def check_ids(origin: Path, ids: Sequence[str]) -> None:
     except UnicodeEncodeError:
         wrong = [name for name in ids if name != name.encode("utf-8", "ignore").decode("utf-8")]
         raise DataError(
-            _listed(f"of {len(ids)} names in {origin} cannot be written", wrong),
+            _list_names(f"of {len(ids)} names in {origin} cannot be written", wrong),
             expected="names in UTF-8",
             remedy="Rename these files.",
         ) from None
@@ -83,20 +83,20 @@ def read_predictions(file: Path) -> tuple[list[str], list[str]]:
     if not rows or tuple(rows[0][1]) != HEADER:
         came = ",".join(rows[0][1]) if rows else "nothing"
         raise DataError(
-            f"{file} begins with {_quoted(came)}", expected=f"the header {','.join(HEADER)}"
+            f"{file} begins with {_quote(came)}", expected=f"the header {','.join(HEADER)}"
         )
     for line, row in rows[1:]:
         if len(row) != 2 or not all(row):
             raise DataError(
-                f"{file}, line {line}: {_quoted(','.join(row))}", expected="an id and a label"
+                f"{file}, line {line}: {_quote(','.join(row))}", expected="an id and a label"
             )
     if len(rows) == 1:
         raise DataError(f"{file} holds no predictions", expected="one for each picture")
     return [row[0] for _, row in rows[1:]], [row[1] for _, row in rows[1:]]
 
 
-def _quoted(field: str) -> str:
-    return repr(shortened(field))
+def _quote(field: str) -> str:
+    return repr(shorten(field))
 
 
 def check_predictions(
@@ -113,12 +113,12 @@ def check_predictions(
     """
     counts = Counter(ids)
     problems = [
-        _listed("more than once", [name for name, count in counts.items() if count > 1]),
-        _listed("not in the test set", sorted(set(ids) - set(expected))),
-        _listed("without a prediction", [name for name in expected if name not in counts]),
+        _list_names("more than once", [name for name, count in counts.items() if count > 1]),
+        _list_names("not in the test set", sorted(set(ids) - set(expected))),
+        _list_names("without a prediction", [name for name in expected if name not in counts]),
     ]
     wrong = sorted({label for label in labels if label not in classes})
-    problems.append(_listed("no label of the model", wrong))
+    problems.append(_list_names("no label of the model", wrong))
     found = [problem for problem in problems if problem]
     if not found and list(ids) != list(expected):
         row = next(i for i, (a, b) in enumerate(zip(ids, expected, strict=True)) if a != b)
@@ -135,9 +135,9 @@ def check_predictions(
         )
 
 
-def _listed(what: str, names: Sequence[str]) -> str:
+def _list_names(what: str, names: Sequence[str]) -> str:
     if not names:
         return ""
-    shown = ", ".join(_quoted(name) for name in names[:SHOWN])
+    shown = ", ".join(_quote(name) for name in names[:SHOWN])
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{len(names)} {what} ({shown}{more})"

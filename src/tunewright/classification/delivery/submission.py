@@ -28,14 +28,14 @@ Content = bytes | Path
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedFile:
     """A file of the ZIP and its bytes before compression."""
 
     name: str
     bytes: int
 
 
-def write_zip(file: Path, contents: Mapping[str, Content]) -> list[Packed]:
+def write_zip(file: Path, contents: Mapping[str, Content]) -> list[PackedFile]:
     """Write `contents` (bytes, or a file on the disk, by name) sorted by name, with fixed dates.
 
     Raises DataError when something that a submission needs is missing.
@@ -82,7 +82,7 @@ def check_names(file: Path, names: Mapping[str, object] | list[str]) -> None:
         raise DataError(f"{file} holds {outside[0]!r}", expected="names inside the archive")
 
 
-def verify_zip(file: Path) -> list[Packed]:
+def verify_zip(file: Path) -> list[PackedFile]:
     """Read a whole submission back: checksums, required files; what it holds, by name.
 
     Raises DataError for a file that is damaged, incomplete, or no ZIP.
@@ -101,7 +101,7 @@ def verify_zip(file: Path) -> list[Packed]:
     if len(set(names)) < len(names):
         raise DataError(f"{file} holds a name twice", expected="each name once")
     check_names(file, names)
-    return [Packed(entry.filename, entry.file_size) for entry in entries]
+    return [PackedFile(entry.filename, entry.file_size) for entry in entries]
 
 
 def verify_predictions(file: Path, *, expected: list[str], classes: list[str]) -> int:

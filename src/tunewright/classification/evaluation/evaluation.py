@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tunewright.analysis.score_intervals import interval_methods, paired, wilson_notes
+from tunewright.analysis.score_intervals import describe_paired, interval_methods, wilson_notes
 from tunewright.classification.evaluation.baselines import baselines
 from tunewright.classification.evaluation.class_frequencies import (
     at_frequencies,
@@ -17,10 +17,10 @@ from tunewright.classification.evaluation.class_frequencies import (
 )
 from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mistakes
 from tunewright.classification.inference.cached_logits import held_labels, held_logits
-from tunewright.classification.inference.predict import Told, passed
+from tunewright.classification.inference.predict import Told, predict_table
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
-from tunewright.classification.metrics.calibration import Calibration, calibrated, temperature
-from tunewright.classification.metrics.class_groups import coverage_notices, unmeasured
+from tunewright.classification.metrics.calibration import Calibration, calibrate, temperature
+from tunewright.classification.metrics.class_groups import coverage_notices, missing_metrics
 from tunewright.classification.metrics.intervals import bootstrap_differences
 from tunewright.classification.metrics.metrics import ClassMetrics
 from tunewright.errors import ConfigError
@@ -62,7 +62,7 @@ def evaluate(
     set. logit_adjustment: tau of the post-hoc correction that is shown beside the plain figures.
     Raises ConfigError for a split that is not there, DataError for pictures that cannot be read.
     """
-    table, name = _chosen(classifier, split)
+    table, name = _select_split(classifier, split)
     logits, labels = _logits(classifier, table, name, told)
     metrics = _metrics(classifier, logits, labels)
     counts = classifier.class_counts.cpu().numpy()
@@ -87,13 +87,13 @@ def evaluate(
     result["baselines"] = found
     result["above_baselines"] = above
     calibration, fitted_on = _calibration(classifier, logits, labels, name)
-    result["calibration"] = _calibrated(calibration, fitted_on)
-    result["logit_adjusted"] = _adjusted(classifier, logits, labels, logit_adjustment)
+    result["calibration"] = _calibration_row(calibration, fitted_on)
+    result["logit_adjusted"] = _evaluate_adjusted(classifier, logits, labels, logit_adjustment)
     result["per_class"] = _per_class(classifier, metrics)
     if name != "valid":
         result["class_frequencies"] = _beside_validation(classifier, table, metrics)
     result["confusion"] = metrics.confusion().tolist()
-    result["unmeasured"] = unmeasured(counts, table.counts)
+    result["unmeasured"] = missing_metrics(counts, table.counts)
     result["notes"] = _notes(classifier, table, result)
     main = split is None or name == "test"  # other splits leave the test's figures alone
     suffix = "" if main else f"-{name}"
@@ -103,7 +103,7 @@ def evaluate(
     return result
 
 
-def _chosen(classifier: "Classifier", split: str | None) -> tuple[ImageTable, str]:
+def _select_split(classifier: "Classifier", split: str | None) -> tuple[ImageTable, str]:
     sets = classifier.sets
     if split is None:
         return (sets.test, "test") if sets.test is not None else (sets.valid, "valid")
@@ -121,7 +121,7 @@ def _logits(
 ) -> tuple[Tensor, Tensor]:
     if name == "valid":
         return held_logits(classifier, told=told)[0], held_labels(classifier)
-    found = passed([classifier], table, lambda logits: logits[0][0], told=told).scores
+    found = predict_table([classifier], table, lambda logits: logits[0][0], told=told).scores
     return found, torch.from_numpy(table.labels)
 
 
@@ -136,12 +136,12 @@ def _calibration(
     classifier: "Classifier", logits: Tensor, labels: Tensor, name: str
 ) -> tuple[Calibration, str]:
     if name == "valid":
-        return calibrated(logits, labels), "valid, where it is also measured: optimistic"
+        return calibrate(logits, labels), "valid, where it is also measured: optimistic"
     held = held_logits(classifier)[0]
-    return calibrated(logits, labels, at=temperature(held, held_labels(classifier))), "valid"
+    return calibrate(logits, labels, at=temperature(held, held_labels(classifier))), "valid"
 
 
-def _calibrated(calibration: Calibration, fitted_on: str) -> dict[str, Any]:
+def _calibration_row(calibration: Calibration, fitted_on: str) -> dict[str, Any]:
     return {
         "temperature": calibration.temperature,
         "fitted_on": fitted_on,
@@ -150,7 +150,7 @@ def _calibrated(calibration: Calibration, fitted_on: str) -> dict[str, Any]:
     }
 
 
-def _adjusted(
+def _evaluate_adjusted(
     classifier: "Classifier", logits: Tensor, labels: Tensor, tau: float
 ) -> dict[str, Any]:
     """Scores after the post-hoc correction for rare classes, and how much higher they are."""
@@ -271,7 +271,7 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
             kind = "worse than" if gain["high"] < 0 else "not distinguishable from"
             notes.append(
                 f"{kind} {other}: accuracy {gain['value']:+.3f} "
-                f"({gain['low']:+.3f} to {gain['high']:+.3f}, {paired(gain)})"
+                f"({gain['low']:+.3f} to {gain['high']:+.3f}, {describe_paired(gain)})"
             )
     calibration = result["calibration"]
     notes.append(

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 from tunewright.runs.atomic import write_with
 
 TILE, GAP, LINE, COLUMNS = 144, 14, 17, 6
@@ -34,7 +34,7 @@ def draw_mistakes(
     """Draw mistakes in their order as a PNG; False where there is none, or no picture is left."""
     if not mistakes:
         return False
-    reader = Reader()
+    reader = PictureReader()
     tiles = [_tile(reader, table, mistake.row) for mistake in mistakes]
     reader.close()
     if all(tile is None for tile in tiles):
@@ -67,7 +67,7 @@ def draw_mistakes(
     return True
 
 
-def _tile(reader: Reader, table: ImageTable, row: int) -> Image.Image | None:
+def _tile(reader: PictureReader, table: ImageTable, row: int) -> Image.Image | None:
     try:
         picture = reader.picture(table.places[row])
     except DataError:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tunewright.classification.inference.predict import Told, passed
+from tunewright.classification.inference.predict import Told, predict_table
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
@@ -36,10 +36,10 @@ def held_logits(
     table = classifier.sets.valid
     file = classifier.folder.path / FILE
     digest = _digest(classifier, table)
-    kept = _kept(file, digest)
+    kept = _read_cached(file, digest)
     missing = [view for view in views if view.name not in kept]
     if missing:
-        found = passed(
+        found = predict_table(
             [classifier], table, lambda logits: logits[0].transpose(0, 1), views=missing, told=told
         ).scores
         kept |= {view.name: found[:, i].contiguous() for i, view in enumerate(missing)}
@@ -68,7 +68,7 @@ def check_same_pictures(members: Sequence["Classifier"]) -> None:
         )
 
 
-def _kept(file: Path, digest: str) -> dict[str, Tensor]:
+def _read_cached(file: Path, digest: str) -> dict[str, Tensor]:
     try:
         with safe_open(file, framework="pt") as opened:
             if (opened.metadata() or {}).get("digest") != digest:

@@ -12,10 +12,10 @@ from tunewright.classification.config import ClassifyConfig
 from tunewright.classification.data_checks import open_sets
 from tunewright.classification.models.image_classifier import input_size
 from tunewright.classification.setup import make_model, normalisation
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.errors import DataError
 from tunewright.images.dataset.datasets import ImageSets
-from tunewright.images.loading.batches import Normalisation, normalised
+from tunewright.images.loading.batches import Normalisation, normalise
 from tunewright.runs.folder import RunFolder
 from tunewright.training.checkpoint import load_weights
 
@@ -57,10 +57,10 @@ class Classifier:
     def logits(self, pictures: Tensor) -> Tensor:
         """Logits [B, C] in float32 of pictures [B, 3, size, size], uint8 on any device."""
         with torch.no_grad():
-            logits: Tensor = self.model(self.prepared(pictures))
+            logits: Tensor = self.model(self.prepare(pictures))
             return logits.float()
 
-    def prepared(self, pictures: Tensor) -> Tensor:
+    def prepare(self, pictures: Tensor) -> Tensor:
         """What the model takes: [B, 3, size, size] float32, normalised, on its device.
 
         pictures: uint8, or float in [0, 1].
@@ -68,7 +68,7 @@ class Classifier:
         moved = pictures.to(self.device)
         if moved is pictures and moved.is_floating_point():
             moved = moved.clone()  # they are normalised in place
-        return normalised(moved, self.normalise)
+        return normalise(moved, self.normalise)
 
 
 def open_classifier(
@@ -78,7 +78,7 @@ def open_classifier(
 
     Its classes are read from the run; the first call, where the data is, writes them there.
     """
-    config = checked(folder.read_config(), schema)
+    config = validate(folder.read_config(), schema)
     known = known_classes(folder, partial(open_sets, config), config.data.dir)
     data = config.data.model_copy(update={"dir": data_dir_of(known, config.data.dir)})
     config = config.model_copy(update={"data": data})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from tunewright.classification.inference.tta import averaged
+from tunewright.classification.inference.tta import average_views
 from tunewright.classification.inference.tta_views import ALONE, Views
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
 from tunewright.errors import DataError
@@ -50,12 +50,12 @@ class Blend:
         """Log-probabilities [B, C] from the logits of each member's views, [V, B, C] each."""
         found = []
         for member, of_views in zip(self.members, logits, strict=True):
-            scores = averaged(of_views, self.views.mean)
+            scores = average_views(of_views, self.views.mean)
             if self.logit_adjustment:
                 scores = adjusted_logits(scores, member.class_counts, tau=self.logit_adjustment)
             found.append(scores)
         weights = torch.tensor(self.weights, device=found[0].device)
-        return blended(torch.stack(found), weights, self.average)
+        return blend(torch.stack(found), weights, self.average)
 
 
 def check_classes(members: Sequence["Classifier"]) -> None:
@@ -78,7 +78,7 @@ def check_classes(members: Sequence["Classifier"]) -> None:
         )
 
 
-def blended(logits: Tensor, weights: Tensor, average: Average) -> Tensor:
+def blend(logits: Tensor, weights: Tensor, average: Average) -> Tensor:
     """Log-probabilities [N, C] of a weighted average of M members, from logits [M, N, C].
 
     weights: [M], sum 1. `geometric` averages log-probabilities, which differ from logits only by
@@ -164,7 +164,7 @@ METHODS: dict[str, Weigh] = {
 
 
 @dataclass(frozen=True)
-class CrossFitted:
+class CrossFit:
     """What an ensemble and its best member predict, int64 [N] each.
 
     Each row is predicted by weights, and by a choice of the best member, that were made without it.
@@ -176,7 +176,7 @@ class CrossFitted:
 
 def cross_fitted(
     logits: Tensor, labels: Tensor, weigh: Weigh, average: Average, *, folds: int = FOLDS
-) -> CrossFitted:
+) -> CrossFit:
     """Judge an ensemble fairly on the rows that also choose it.
 
     Rows are dealt to folds class by class; what is judged on a fold was made on the others.
@@ -188,11 +188,11 @@ def cross_fitted(
     for number in range(int(fold.max()) + 1):
         there = fold == number
         weights = weigh(logits[:, ~there], labels[~there], average)
-        scores = blended(logits[:, there].double(), weights, average)
+        scores = blend(logits[:, there].double(), weights, average)
         ensemble[there] = scores.argmax(1)
         best = int(right[:, ~there].double().mean(1).argmax())
         single[there] = said[best, there]
-    return CrossFitted(ensemble, single)
+    return CrossFit(ensemble, single)
 
 
 def stratified_folds(labels: Tensor, folds: int) -> Tensor:

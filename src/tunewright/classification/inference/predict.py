@@ -16,13 +16,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tunewright.classification.inference.tta import seen
+from tunewright.classification.inference.tta import apply_view
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.store import as_uint8
-from tunewright.images.sources.reader import Reader
-from tunewright.images.thread_map import tried, useful_threads
+from tunewright.images.sources.reader import PictureReader
+from tunewright.images.thread_map import time_items, useful_threads
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
@@ -38,7 +38,7 @@ NAMED = 10
 SAID_SECONDS = 0.2
 
 
-class Decoded(NamedTuple):
+class DecodedChunk(NamedTuple):
     """Pictures `start` to `stop` of a table; bad ones are black in `images`.
 
     images: uint8 [B, 3, S, S] by S. bad: why, by row.
@@ -51,7 +51,7 @@ class Decoded(NamedTuple):
 
 
 Begun = tuple[int, int, Mapping[int, Tensor], Sequence[Callable[[], dict[int, str]]]]
-"""A batch under way: `Decoded` but for `bad`, of which each of the last tells a part at its end."""
+"""A batch under way: a `DecodedChunk` whose `bad` its parts tell when they are done."""
 
 
 class DecodedBatches(AbstractContextManager["DecodedBatches"]):
@@ -73,8 +73,8 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     ) -> None:
         self.table, self.sizes, self.batch_size, self.pin = table, sizes, batch_size, pin
         self.ahead, self.waited = ahead, 0.0
-        self._files = Reader()
-        self._threads = useful_threads(tried(self._try, len(table)))
+        self._files = PictureReader()
+        self._threads = useful_threads(time_items(self._try, len(table)))
         self._pool = ThreadPoolExecutor(self._threads)
 
     def __exit__(
@@ -89,7 +89,7 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     def __enter__(self) -> Self:
         return self
 
-    def __iter__(self) -> Iterator[Decoded]:
+    def __iter__(self) -> Iterator[DecodedChunk]:
         ahead: deque[Begun] = deque()
         for start in range(0, len(self.table), self.batch_size):
             ahead.append(self._begun(start, min(start + self.batch_size, len(self.table))))
@@ -140,23 +140,23 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         return bad
 
 
-def _whole(begun: Begun) -> Decoded:
+def _whole(begun: Begun) -> DecodedChunk:
     start, stop, images, tasks = begun
     bad: dict[int, str] = {}
     for task in tasks:
         bad |= task()
-    return Decoded(start, stop, images, bad)
+    return DecodedChunk(start, stop, images, bad)
 
 
 @dataclass(frozen=True)
-class Passed:
+class TablePredictions:
     """What `reduce` made of each picture, [N, ...] on the CPU, and which could not be read."""
 
     scores: Tensor
     bad: Mapping[int, str]
 
 
-def passed(
+def predict_table(
     members: Sequence["Classifier"],
     table: ImageTable,
     reduce: Callable[[list[Tensor]], Tensor],
@@ -165,7 +165,7 @@ def passed(
     batch_size: int | None = None,
     skip_bad: bool = False,
     told: Told | None = None,
-) -> Passed:
+) -> TablePredictions:
     """Show every picture of a table to every classifier, in every view.
 
     reduce: gets the logits of a batch, [V, B, C] for each member, and returns [B, ...].
@@ -208,12 +208,12 @@ def passed(
                 told(batch.stop, len(table))
     if bad and not skip_bad:
         raise _unreadable(table, bad)
-    return Passed(torch.cat(scores).cpu(), bad)
+    return TablePredictions(torch.cat(scores).cpu(), bad)
 
 
 def _logits(member: "Classifier", images: Tensor, views: Sequence[View]) -> Tensor:
     """The logits of all views of a batch: [V, B, C]."""
-    return torch.stack([member.logits(seen(images, view)).float() for view in views])
+    return torch.stack([member.logits(apply_view(images, view)).float() for view in views])
 
 
 def usual_batch_size(size: int, device: torch.device) -> int:

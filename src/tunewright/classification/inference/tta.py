@@ -12,7 +12,7 @@ from tunewright.classification.inference.tta_views import Mean, View
 from tunewright.classification.metrics.intervals import Difference, bootstrap_differences
 
 
-def seen(images: Tensor, view: View) -> Tensor:
+def apply_view(images: Tensor, view: View) -> Tensor:
     """The pictures, uint8 [B, 3, S, S], as `view` shows them; uint8 again.
 
     A turned picture is sampled bilinearly, and what it uncovers is reflected, as in training.
@@ -22,13 +22,13 @@ def seen(images: Tensor, view: View) -> Tensor:
     if view.vflip:
         images = images.flip(2)
     if view.degrees:
-        images = _turned(images, view.degrees)
+        images = _rotate(images, view.degrees)
     if view.brightness != 1.0:
         images = (images.float() * view.brightness).round_().clamp_(0.0, 255.0).to(torch.uint8)
     return images
 
 
-def _turned(images: Tensor, degrees: float) -> Tensor:
+def _rotate(images: Tensor, degrees: float) -> Tensor:
     angle = math.radians(degrees)
     cosine, sine = math.cos(angle), math.sin(angle)
     # From where in the source each target pixel comes; the y axis points down.
@@ -40,7 +40,7 @@ def _turned(images: Tensor, degrees: float) -> Tensor:
     return turned.round_().clamp_(0.0, 255.0).to(torch.uint8)
 
 
-def averaged(logits: Tensor, mean: Mean = "logits") -> Tensor:
+def average_views(logits: Tensor, mean: Mean = "logits") -> Tensor:
     """One prediction from those of all views: [V, N, C] to log-scores [N, C].
 
     The mean of logits, or the logarithm of the mean of probabilities. One view stays as it is.
@@ -53,7 +53,7 @@ def averaged(logits: Tensor, mean: Mean = "logits") -> Tensor:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ViewGains:
     """What views do to the accuracy on the validation set, for each alone and for all together.
 
     plain: of the picture itself. alone: of the picture with that one view, by its name.
@@ -79,7 +79,7 @@ class Judged:
         return tuple(name for name, gain in self.gains.items() if gain.value < 0 <= gain.high)
 
 
-def judge(scores: Mapping[str, Tensor], labels: Tensor, class_counts: Tensor) -> Judged:
+def judge(scores: Mapping[str, Tensor], labels: Tensor, class_counts: Tensor) -> ViewGains:
     """Compare views by their log-scores.
 
     scores: [N, C] by what was averaged: `image`, each other view (averaged with the image), and
@@ -94,7 +94,7 @@ def judge(scores: Mapping[str, Tensor], labels: Tensor, class_counts: Tensor) ->
         if name != "image"
     }
     alone = {name: accuracy[name] for name in scores if name not in ("image", "all")}
-    return Judged(accuracy["image"], alone, accuracy["all"], gains)
+    return ViewGains(accuracy["image"], alone, accuracy["all"], gains)
 
 
 def sets_to_judge(views: Sequence[View]) -> dict[str, list[int]]:

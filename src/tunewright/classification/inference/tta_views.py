@@ -72,7 +72,7 @@ class Views:
         """These views as words that can be typed."""
         usual = Views(hflip=True)
         words = [
-            f"tta.{name}={_typed(getattr(self, name))}"
+            f"tta.{name}={_format_value(getattr(self, name))}"
             for name in NAMES
             if getattr(self, name) != getattr(usual, name)
         ]
@@ -98,13 +98,13 @@ def read_views(
     views = MIRRORED if (tta or words) and not listed else ALONE
     for entry in listed:
         name, _, value = entry.partition("=")
-        views = _changed(views, name, value or None, where="--views")
+        views = _set_view(views, name, value or None, where="--views")
     for path, value in (words or {}).items():
-        views = _changed(views, path.removeprefix("tta."), value, where=f"{path}={value}")
+        views = _set_view(views, path.removeprefix("tta."), value, where=f"{path}={value}")
     return views
 
 
-def _changed(views: Views, name: str, written: str | None, *, where: str) -> Views:
+def _set_view(views: Views, name: str, written: str | None, *, where: str) -> Views:
     if name not in NAMES:
         raise ConfigError(
             f"view {name!r}",
@@ -141,5 +141,5 @@ def _value(written: str) -> Any:
         return written
 
 
-def _typed(value: object) -> str:
+def _format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value}"

@@ -49,7 +49,7 @@ def inverse_power(class_counts: Counts, tau: float) -> Floats:
     return _mean_one((counts / counts.min()) ** -tau)
 
 
-def modulated(class_counts: Counts, tau: float, modulation_type: Modulation, t: float) -> Floats:
+def modulate(class_counts: Counts, tau: float, modulation_type: Modulation, t: float) -> Floats:
     """(1 - m) / C + m n_c^-tau / sum n^-tau, scaled to mean 1; t in 0 to 1 is time, m follows it.
 
     m = t (linear), (1 - cos pi t) / 2 (cosine), or 1 from the middle on (step).

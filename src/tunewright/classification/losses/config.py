@@ -81,14 +81,14 @@ Alpha = Annotated[
 ]
 
 
-class CrossEntropy(Section):
+class CrossEntropyConfig(Section):
     """Every image counts the same."""
 
     type: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: Smoothing = 0.0
 
 
-class SmoothModulation(Section):
+class SmoothModulationConfig(Section):
     """Class weights that go from 1 to n^-tau in the course of training (after Hu et al. 2023)."""
 
     type: Literal["smooth_modulation"] = "smooth_modulation"
@@ -97,7 +97,7 @@ class SmoothModulation(Section):
     label_smoothing: Smoothing = 0.0
 
 
-class Focal(Section):
+class FocalConfig(Section):
     """Less weight for what the model is sure of (Lin et al. 2017), in its softmax form.
 
     alpha: null, a list with a weight for each class, `from_counts` (1 / n, scaled to mean 1), or
@@ -110,27 +110,27 @@ class Focal(Section):
     label_smoothing: Smoothing = 0.0
 
 
-class ClassBalanced(Section):
+class ClassBalancedConfig(Section):
     """Weights by the effective number of images (Cui et al. 2019)."""
 
     type: Literal["class_balanced"] = "class_balanced"
     beta: Beta = 0.999
 
 
-class BalancedSoftmax(Section):
+class BalancedSoftmaxConfig(Section):
     """`logit_adjustment` with tau 1 (Ren et al. 2020)."""
 
     type: Literal["balanced_softmax"] = "balanced_softmax"
 
 
-class LogitAdjustment(Section):
+class LogitAdjustmentConfig(Section):
     """Logits plus tau ln(share of the class) while training (Menon et al. 2021)."""
 
     type: Literal["logit_adjustment"] = "logit_adjustment"
     tau: NotNegative = 1.0
 
 
-class Ldam(Section):
+class LdamConfig(Section):
     """Larger margins for rarer classes, class weights late in training (Cao et al. 2019).
 
     max_margin: of the rarest class, as a cosine. scale: what cosines are multiplied by.
@@ -146,13 +146,13 @@ class Ldam(Section):
 
 
 LossSection = (
-    CrossEntropy
-    | SmoothModulation
-    | Focal
-    | ClassBalanced
-    | BalancedSoftmax
-    | LogitAdjustment
-    | Ldam
+    CrossEntropyConfig
+    | SmoothModulationConfig
+    | FocalConfig
+    | ClassBalancedConfig
+    | BalancedSoftmaxConfig
+    | LogitAdjustmentConfig
+    | LdamConfig
 )
 Loss = Annotated[LossSection, Field(discriminator="type")]
 
@@ -162,23 +162,23 @@ def classifier_scale(section: LossSection) -> float | None:
 
     A recipe then calls `normalised_linear.normalise_classifier` on its model.
     """
-    return section.scale if isinstance(section, Ldam) else None
+    return section.scale if isinstance(section, LdamConfig) else None
 
 
 def inert_settings(section: LossSection) -> list[str]:
     """The keys of a loss section that change nothing as it is, such as `alpha`."""
-    if isinstance(section, Focal) and isinstance(section.alpha, float):
+    if isinstance(section, FocalConfig) and isinstance(section.alpha, float):
         return ["alpha"]
-    if isinstance(section, SmoothModulation) and section.tau == 0:
+    if isinstance(section, SmoothModulationConfig) and section.tau == 0:
         return ["modulation_type"]
-    if isinstance(section, Ldam) and section.drw_fraction == 1:
+    if isinstance(section, LdamConfig) and section.drw_fraction == 1:
         return ["drw_beta"]
     return []
 
 
 def check_loss(section: LossSection, classes: int) -> None:
     """Raise ConfigError for a loss that has not a number for each class where it should."""
-    if isinstance(section, Focal) and isinstance(section.alpha, tuple):
+    if isinstance(section, FocalConfig) and isinstance(section.alpha, tuple):
         check_each_class(section.alpha, classes)
 
 
@@ -187,19 +187,19 @@ def final_weights(
 ) -> npt.NDArray[np.float64]:
     """The class weights [C], mean 1, that a loss ends with; as `ClassLoss.weights` then gives."""
     match section:
-        case SmoothModulation():
+        case SmoothModulationConfig():
             return inverse_power(class_counts, section.tau)
-        case Focal(alpha="from_counts"):
+        case FocalConfig(alpha="from_counts"):
             return inverse_power(class_counts, 1.0)
-        case Focal(alpha=tuple(alpha)) if len(alpha) == len(class_counts):
+        case FocalConfig(alpha=tuple(alpha)) if len(alpha) == len(class_counts):
             return np.asarray(np.asarray(alpha) / np.mean(alpha))
-        case ClassBalanced():
+        case ClassBalancedConfig():
             return class_balanced(class_counts, section.beta)
-        case BalancedSoftmax():
+        case BalancedSoftmaxConfig():
             return inverse_power(class_counts, 1.0)
-        case LogitAdjustment():
+        case LogitAdjustmentConfig():
             return inverse_power(class_counts, section.tau)
-        case Ldam() if section.drw_fraction < 1:
+        case LdamConfig() if section.drw_fraction < 1:
             return class_balanced(class_counts, section.drw_beta)
     return np.ones(len(class_counts))
 
@@ -219,7 +219,7 @@ def loss_notices(
         f"loss.{key}={getattr(section, key)} is inert: {INERT[key]}"
         for key in inert_settings(section)
     ]
-    if isinstance(section, Focal) and section.gamma > STARVING_GAMMA:
+    if isinstance(section, FocalConfig) and section.gamma > STARVING_GAMMA:
         said.append(
             f"loss.gamma={section.gamma:g} starves the gradient: with an image that the model "
             f"gives 0.7 to, {0.3**section.gamma:.2g} of its loss is left; 1 to 3 is usual"

@@ -86,7 +86,7 @@ def smooth_modulation(
     """
 
     def weights(counts: Counts, time: float) -> Floats:
-        return formulas.modulated(counts, tau, modulation_type, min(time, 1.0))
+        return formulas.modulate(counts, tau, modulation_type, min(time, 1.0))
 
     return WeightedLoss(class_counts, weights, label_smoothing=label_smoothing)
 
@@ -228,11 +228,11 @@ class LdamLoss(ClassLoss):
         drw_fraction: float,
         drw_beta: float,
     ) -> None:
-        def deferred(counts: Counts, time: float) -> Floats:
+        def defer(counts: Counts, time: float) -> Floats:
             late = drw_fraction < 1 and time >= drw_fraction
             return formulas.class_balanced(counts, drw_beta) if late else _uniform(counts, time)
 
-        super().__init__(class_counts, deferred)
+        super().__init__(class_counts, defer)
         self._keep("margins", class_counts, formulas.margins(_numbers(class_counts), max_margin))
         self.scale = scale
 

@@ -47,18 +47,18 @@ class Calibration:
     after: tuple[Bin, ...]
 
 
-def calibrated(logits: Tensor, labels: Tensor, *, at: float | None = None) -> Calibration:
+def calibrate(logits: Tensor, labels: Tensor, *, at: float | None = None) -> Calibration:
     """What a temperature changes: the fitted one, or `at`, which was fitted on other rows.
 
     logits: [N, C], labels: [N] int64. Raises DataError as `temperature` does.
     """
     found = temperature(logits, labels) if at is None else at
-    after = scaled(logits, found)
+    after = scale_logits(logits, found)
     return Calibration(
         temperature=found,
         ece_before=ece(logits, labels),
         ece_after=ece(after, labels),
-        nll_before=_nll(scaled(logits, 1.0), labels.cpu()),
+        nll_before=_nll(scale_logits(logits, 1.0), labels.cpu()),
         nll_after=_nll(after, labels.cpu()),
         before=reliability(logits, labels),
         after=reliability(after, labels),
@@ -72,7 +72,7 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     nothing of how sure the model should be, so the answer is then 1. Raises DataError for no rows
     and for logits that are not finite. Source: Guo et al., ICML 2017, section 4.2.
     """
-    wide = scaled(logits, 1.0)
+    wide = scale_logits(logits, 1.0)
     labels = labels.cpu()
     if not len(wide) or not bool(wide.isfinite().all()):
         raise DataError(
@@ -100,7 +100,7 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     return 1 / following
 
 
-def scaled(logits: Tensor, temperature: float) -> Tensor:
+def scale_logits(logits: Tensor, temperature: float) -> Tensor:
     """Logits / T [N, C] in float64 on the CPU, where the order of float32 logits survives."""
     return logits.detach().cpu().double() / temperature
 

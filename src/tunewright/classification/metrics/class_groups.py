@@ -34,7 +34,7 @@ def class_groups(class_counts: Counts) -> Mapping[str, npt.NDArray[np.bool_]]:
     }
 
 
-def unmeasured(class_counts: Counts, split_counts: Counts) -> dict[str, str]:
+def missing_metrics(class_counts: Counts, split_counts: Counts) -> dict[str, str]:
     """Metrics that a split cannot give, each with the reason, such as `tail_f1`.
 
     class_counts, split_counts: [C] images of each class in training and in the split.

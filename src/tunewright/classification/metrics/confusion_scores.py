@@ -14,7 +14,7 @@ Groups = Mapping[str, npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Tally:
+class ConfusionCounts:
     """For each class: rows predicted right, rows of it, rows predicted as it; each [..., C].
 
     The axes before the last one are draws of a bootstrap, or nothing.
@@ -25,7 +25,7 @@ class Tally:
     predicted: Ints
 
     @classmethod
-    def of(cls, confusion: Ints) -> "Tally":
+    def of(cls, confusion: Ints) -> "ConfusionCounts":
         """From a confusion matrix [C, C], truth by prediction."""
         return cls(confusion.diagonal(), confusion.sum(1), confusion.sum(0))
 

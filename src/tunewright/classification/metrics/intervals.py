@@ -16,13 +16,13 @@ from tunewright.analysis.score_intervals import (
     LEVEL,
     RESAMPLES,
     percentiles,
-    unvaried,
     wilson,
+    wilson_without_spread,
     without_width,
 )
 from tunewright.classification.losses.class_weights import Counts, Floats
 from tunewright.classification.metrics.class_groups import class_groups
-from tunewright.classification.metrics.confusion_scores import Ints, Tally
+from tunewright.classification.metrics.confusion_scores import ConfusionCounts, Ints
 from tunewright.errors import DataError
 
 CELLS_AT_ONCE = 2_000_000
@@ -45,7 +45,7 @@ class Difference:
     method: Literal["bootstrap", "wilson"] = "bootstrap"
 
     @property
-    def tied(self) -> bool:
+    def is_tied(self) -> bool:
         """Whether the interval holds 0, so that neither model can be called better."""
         return self.low <= 0 <= self.high
 
@@ -80,7 +80,7 @@ def bootstrap_intervals(
     """
     pairs, numbers = _cells(class_counts, labels, predictions)
     draws = _draws(numbers, resamples, seed)
-    scores = _joined(_scores(drawn, pairs, 1, class_counts) for drawn in draws)
+    scores = _join(_scores(drawn, pairs, 1, class_counts) for drawn in draws)
     right = labels == predictions
     found = {}
     for name, values in scores.items():
@@ -91,7 +91,7 @@ def bootstrap_intervals(
         if without_width(found[name]):
             del found[name]
             if _is_of_rows(name) and name.endswith("accuracy"):
-                counted = _counted(name, class_counts)[labels]
+                counted = _class_mask(name, class_counts)[labels]
                 hits, rows = right[counted].sum(), counted.sum()
                 found[name] = wilson(int(hits), int(rows), level=level)
     return found
@@ -119,7 +119,7 @@ def bootstrap_differences(
         return {name: mine[name] - theirs[name] for name in mine}
 
     draws = _draws(numbers, resamples, seed)
-    measured, drawn_gains = gain(numbers[None]), _joined(gain(drawn) for drawn in draws)
+    measured, drawn_gains = gain(numbers[None]), _join(gain(drawn) for drawn in draws)
     found = {}
     for name, [value] in measured.items():
         known = drawn_gains[name][~np.isnan(drawn_gains[name])]
@@ -128,7 +128,7 @@ def bootstrap_differences(
         found[name] = Difference(float(value), *percentiles(known, level=level))
         if without_width((found[name].low, found[name].high)):
             units = _units(name, labels, class_counts)
-            ends = unvaried(float(value), units, lowest=-1.0, level=level)
+            ends = wilson_without_spread(float(value), units, lowest=-1.0, level=level)
             found[name] = Difference(float(value), *ends, "wilson")
     return found
 
@@ -197,7 +197,7 @@ def _scores(drawn: Ints, cells: Ints, column: int, class_counts: Counts) -> dict
     """Scores [draws] of the predictions in a column of the cells."""
     labels, predictions = cells[:, 0], cells[:, column]
     hit, classes = labels == predictions, len(class_counts)
-    tally = Tally(
+    tally = ConfusionCounts(
         _by_class(drawn[:, hit], labels[hit], classes),
         _by_class(drawn, labels, classes),
         _by_class(drawn, predictions, classes),
@@ -215,7 +215,7 @@ def _by_class(drawn: Ints, cell_classes: Ints, classes: int) -> Ints:
     return sums
 
 
-def _joined(parts: Iterator[Mapping[str, Floats]]) -> dict[str, Floats]:
+def _join(parts: Iterator[Mapping[str, Floats]]) -> dict[str, Floats]:
     together: dict[str, list[Floats]] = {}
     for part in parts:
         for name, values in part.items():
@@ -223,7 +223,7 @@ def _joined(parts: Iterator[Mapping[str, Floats]]) -> dict[str, Floats]:
     return {name: np.concatenate(values) for name, values in together.items()}
 
 
-def _counted(name: str, class_counts: Counts) -> npt.NDArray[np.bool_]:
+def _class_mask(name: str, class_counts: Counts) -> npt.NDArray[np.bool_]:
     """The classes [C] whose rows a score counts: those of its group, or all."""
     every = np.ones(len(class_counts), dtype=np.bool_)
     return class_groups(class_counts).get(name.rpartition("_")[0], every)
@@ -237,5 +237,5 @@ def _is_of_rows(name: str) -> bool:
 
 def _units(name: str, labels: Ints, class_counts: Counts) -> list[int]:
     """Rows that a score counts: together, or of each class that has some."""
-    rows = np.bincount(labels, minlength=len(class_counts))[_counted(name, class_counts)]
+    rows = np.bincount(labels, minlength=len(class_counts))[_class_mask(name, class_counts)]
     return [int(rows.sum())] if _is_of_rows(name) else rows[rows > 0].tolist()

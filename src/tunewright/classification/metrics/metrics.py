@@ -10,7 +10,11 @@ from tunewright.analysis.score_intervals import wilson
 from tunewright.classification.losses.class_weights import Counts
 from tunewright.classification.metrics.calibration import ece_of_bins, reliability_of
 from tunewright.classification.metrics.class_groups import class_groups
-from tunewright.classification.metrics.confusion_scores import Ints, Tally, confusion_matrix
+from tunewright.classification.metrics.confusion_scores import (
+    ConfusionCounts,
+    Ints,
+    confusion_matrix,
+)
 from tunewright.classification.metrics.intervals import bootstrap_intervals
 from tunewright.errors import DataError, Diverged
 from tunewright.training.task import Arrays, Metrics
@@ -99,7 +103,7 @@ class ClassMetrics(Metrics):
 
     def per_class(self) -> list[ClassRow]:
         """One row for each class, in their order."""
-        tally = Tally.of(self.confusion())
+        tally = ConfusionCounts.of(self.confusion())
         precision, recall, f1 = tally.precision, tally.recall, tally.f1
         return [
             ClassRow(
@@ -139,7 +143,9 @@ class ClassMetrics(Metrics):
         predictions = logits.argmax(1)
         classes = len(self._counts)
         # Before the labels index anything: on a GPU a foreign one would end the process.
-        tally = Tally.of(confusion_matrix(labels.cpu().numpy(), predictions.cpu().numpy(), classes))
+        tally = ConfusionCounts.of(
+            confusion_matrix(labels.cpu().numpy(), predictions.cpu().numpy(), classes)
+        )
         scores = tally.scores(class_groups(self._counts))
         log_p = logits.log_softmax(1)
         diagram = reliability_of(log_p.amax(1).exp(), predictions == labels)

@@ -28,13 +28,13 @@ def _lend_copies(module: nn.Module, _inputs: object) -> None:
     if torch._C._current_graph_task_id() != -1:
         kept = dict(module.named_buffers(recurse=False))
         module.__dict__[KEPT] = kept
-        _put(module, {name: buffer.clone() for name, buffer in kept.items()})
+        _restore(module, {name: buffer.clone() for name, buffer in kept.items()})
 
 
 def _take_back(module: nn.Module, _inputs: object, _output: object) -> None:
-    _put(module, module.__dict__.pop(KEPT, {}))
+    _restore(module, module.__dict__.pop(KEPT, {}))
 
 
-def _put(module: Any, buffers: dict[str, Tensor]) -> None:
+def _restore(module: Any, buffers: dict[str, Tensor]) -> None:
     for name, buffer in buffers.items():
         setattr(module, name, buffer)

@@ -14,7 +14,7 @@ COLORNET = "colornet_v1"
 Fusion = Literal["msff", "global_concat", "simple_concat", "none"]
 
 
-class ImageModel(Section):
+class ImageModelConfig(Section):
     """A network from pictures to logits: a backbone, how its levels are joined, a head.
 
     name: `colornet_v1` or any model that timm registers (`tunewright models` lists them).
@@ -39,7 +39,7 @@ class ImageModel(Section):
     input_size: Count | None = None
 
 
-class FineTune(Section):
+class FineTuneConfig(Section):
     """How gently a pretrained network is changed.
 
     layer_decay: each layer learns this much slower than the one above it (null = all alike).
@@ -52,13 +52,13 @@ class FineTune(Section):
     head_lr_scale: Positive = 1.0
 
 
-def _timm(name: str, **settings: float | int) -> ImageModel:
-    return ImageModel(name=name, fusion="none", pretrained=True, **settings)  # type: ignore[arg-type]
+def _timm(name: str, **settings: float | int) -> ImageModelConfig:
+    return ImageModelConfig(name=name, fusion="none", pretrained=True, **settings)  # type: ignore[arg-type]
 
 
 SWIN = "swinv2_base_window12to16_192to256.ms_in22k_ft_in1k"
 
-FLOWER_MODELS: Mapping[str, ImageModel] = MappingProxyType(
+FLOWER_MODELS: Mapping[str, ImageModelConfig] = MappingProxyType(
     {
         "convnext_tiny": _timm("convnext_tiny", drop_path_rate=0.1),
         "convnext_base": _timm("convnext_base", drop_path_rate=0.1),
@@ -70,7 +70,7 @@ FLOWER_MODELS: Mapping[str, ImageModel] = MappingProxyType(
 )
 """The six models of the flower guide by their short names, as its sheet lists them."""
 
-OPTIMIZED_MODELS: Mapping[str, ImageModel] = MappingProxyType(
+OPTIMIZED_MODELS: Mapping[str, ImageModelConfig] = MappingProxyType(
     {
         "efficientnet_v2_l_optimized": _timm(
             "tf_efficientnetv2_l", drop_path_rate=0.25, dropout=0.3
@@ -81,7 +81,7 @@ OPTIMIZED_MODELS: Mapping[str, ImageModel] = MappingProxyType(
 """The same networks with more regularisation."""
 
 
-def check_model(section: ImageModel) -> None:
+def check_model(section: ImageModelConfig) -> None:
     """Refuse what contradicts itself, without building anything. Raises ConfigError."""
     if section.name == COLORNET:
         if section.fusion == "none":

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tunewright.classification.models.batch_norm_checkpointing import count_batches_once
 from tunewright.classification.models.colornet import ColorNet
-from tunewright.classification.models.config import COLORNET, ImageModel, check_model
+from tunewright.classification.models.config import COLORNET, ImageModelConfig, check_model
 from tunewright.classification.models.fusion import FUSIONS
 from tunewright.classification.models.pretrained import (
     load_file_weights,
@@ -41,7 +41,7 @@ class ImageClassifier(nn.Module):
 
 
 def make_image_model(
-    section: ImageModel,
+    section: ImageModelConfig,
     classes: int,
     *,
     image_size: int = 224,
@@ -55,7 +55,7 @@ def make_image_model(
     check_model(section)
     # A file takes the place of the hub's weights.
     asked = section.model_copy(update={"pretrained": False}) if section.weights else section
-    model = _built(asked, classes, input_size(section, image_size))
+    model = _build(asked, classes, input_size(section, image_size))
     if section.weights:
         load_file_weights(model, head_names(model), section, told, _conversion(model))
     elif section.pretrained:
@@ -81,11 +81,11 @@ def head_names(model: nn.Module) -> list[str]:
     return [name for name, parameter in model.named_parameters() if id(parameter) in own]
 
 
-def _built(section: ImageModel, classes: int, size: int) -> nn.Module:
+def _build(section: ImageModelConfig, classes: int, size: int) -> nn.Module:
     if section.name == COLORNET:
         colornet = ColorNet()
         colornet.checkpointing = section.gradient_checkpointing
-        return _fused(colornet, colornet.channels, section, classes)
+        return _fuse(colornet, colornet.channels, section, classes)
     from tunewright.classification.models.timm_models import make_timm_levels, make_timm_model
 
     overlay = None
@@ -107,11 +107,14 @@ def _built(section: ImageModel, classes: int, size: int) -> nn.Module:
             raise
         reason = " ".join(str(error).split())
         raise no_weights(timm_facts(section.name), f"cannot be loaded ({reason})") from None
-    return _fused(backbone, backbone.feature_info.channels(), section, classes)  # type: ignore[operator,union-attr]
+    return _fuse(backbone, backbone.feature_info.channels(), section, classes)  # type: ignore[operator,union-attr]
 
 
-def _fused(
-    backbone: nn.Module, channels: "tuple[int, ...] | list[int]", section: ImageModel, classes: int
+def _fuse(
+    backbone: nn.Module,
+    channels: "tuple[int, ...] | list[int]",
+    section: ImageModelConfig,
+    classes: int,
 ) -> nn.Module:
     options = {"fusion_size": section.fusion_size} if section.fusion == "msff" else {}
     fusion = FUSIONS[section.fusion](channels, **options)

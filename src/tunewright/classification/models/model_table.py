@@ -14,7 +14,7 @@ from tunewright.classification.models.config import (
     COLORNET,
     FLOWER_MODELS,
     OPTIMIZED_MODELS,
-    ImageModel,
+    ImageModelConfig,
 )
 from tunewright.classification.models.image_classifier import input_size, make_image_model
 from tunewright.classification.models.timm_models import names
@@ -71,7 +71,7 @@ def table(wanted: str, classes: int, limit: int) -> dict[str, Any]:
     }
 
 
-def row_of(name: str, section: ImageModel, classes: int) -> ModelRow:
+def row_of(name: str, section: ImageModelConfig, classes: int) -> ModelRow:
     """Build one model on no device, and count."""
     bare = section.model_copy(update={"pretrained": False})
     size, fixed, licence = input_size(bare, 224), False, "none"
@@ -114,7 +114,7 @@ def safetensors_bytes(state: Mapping[str, Tensor], *, half: bool = False) -> int
     return 8 + -(-len(text) // 8) * 8 + at
 
 
-def _matching(wanted: str) -> Iterator[tuple[str, ImageModel]]:
+def _matching(wanted: str) -> Iterator[tuple[str, ImageModelConfig]]:
     """Names and sections, each model once."""
     pattern = wanted if any(sign in wanted for sign in "*?[") else f"*{wanted}*"
     shown = set()
@@ -125,16 +125,16 @@ def _matching(wanted: str) -> Iterator[tuple[str, ImageModel]]:
     if wanted:
         for name in names(tags="." in wanted):
             if fnmatchcase(name, pattern) and name not in shown:
-                yield name, ImageModel(name=name, fusion="none")
+                yield name, ImageModelConfig(name=name, fusion="none")
 
 
-def _short() -> dict[str, ImageModel]:
+def _short() -> dict[str, ImageModelConfig]:
     """The flowers' models, then ColorNet-V1 with each of its fusions."""
-    fused = {f"{COLORNET} {fusion}": ImageModel(fusion=fusion) for fusion in FUSED}  # type: ignore[arg-type]
+    fused = {f"{COLORNET} {fusion}": ImageModelConfig(fusion=fusion) for fusion in FUSED}  # type: ignore[arg-type]
     return {**FLOWER_MODELS, **OPTIMIZED_MODELS, **fused}
 
 
-def _settings(section: ImageModel) -> str:
+def _settings(section: ImageModelConfig) -> str:
     words = [f"model.name={section.name}", f"model.fusion={section.fusion}"]
     if section.input_size is not None:
         words.append(f"model.input_size={section.input_size}")

@@ -8,7 +8,7 @@ from typing import cast
 from torch import nn
 
 from tunewright.classification.models.colornet import ColorNet
-from tunewright.classification.models.config import FineTune
+from tunewright.classification.models.config import FineTuneConfig
 from tunewright.classification.models.image_classifier import ImageClassifier, head_modules
 from tunewright.training.task import Clock, Group
 
@@ -16,7 +16,7 @@ HELD = "_held_for_now"
 """The attribute of a model that names what `freeze` has frozen, and will set free again."""
 
 
-def groups(model: nn.Module, tuning: FineTune) -> list[Group]:
+def groups(model: nn.Module, tuning: FineTuneConfig) -> list[Group]:
     """Every parameter that is ever trained in one group, with a learning rate by its depth.
 
     A layer learns `tuning.layer_decay` times as fast as the one above it, the head by
@@ -27,7 +27,7 @@ def groups(model: nn.Module, tuning: FineTune) -> list[Group]:
     depth = _depths(model)
     top = max(depth.values())
     head = _ids(head_modules(model))
-    exempt = _undecayed(model)
+    exempt = _no_decay_names(model)
     held: frozenset[str] = getattr(model, HELD, frozenset())
     found: dict[tuple[int, bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
@@ -48,7 +48,7 @@ def groups(model: nn.Module, tuning: FineTune) -> list[Group]:
     ]
 
 
-def freeze(model: nn.Module, tuning: FineTune, clock: Clock) -> None:
+def freeze(model: nn.Module, tuning: FineTuneConfig, clock: Clock) -> None:
     """For `Task.on_epoch`: only the head trains in the first `freeze_epochs`, then everything.
 
     What is frozen stands still altogether: no dropout, no paths dropped, and its batch norms keep
@@ -97,16 +97,16 @@ def _stages(backbone: ColorNet) -> Iterator[tuple[str, int]]:
         yield name, 0 if part == "stem" else 1 + int(rest.partition(".")[0])
 
 
-def _undecayed(model: nn.Module) -> set[str]:
+def _no_decay_names(model: nn.Module) -> set[str]:
     """Names, or patterns of them, that the model exempts from weight decay."""
     prefix = ""
     if isinstance(model, ImageClassifier):
         if isinstance(model.backbone, ColorNet):
             return set()
         model, prefix = cast(nn.Module, model.backbone.model), "backbone.model."
-    from tunewright.classification.models.timm_models import undecayed
+    from tunewright.classification.models.timm_models import no_decay_names
 
-    return {prefix + name for name in undecayed(model)}
+    return {prefix + name for name in no_decay_names(model)}
 
 
 def _modules_without(model: nn.Module, head: set[int]) -> Iterator[nn.Module]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from safetensors import SafetensorError, safe_open
 
-from tunewright.classification.models.config import COLORNET, ImageModel, check_model
+from tunewright.classification.models.config import COLORNET, ImageModelConfig, check_model
 from tunewright.classification.models.timm_info import TimmFacts
 from tunewright.classification.models.timm_query import timm_facts
 from tunewright.errors import ConfigError, DataError
@@ -28,7 +28,7 @@ WRAPPERS = ("module.", "_orig_mod.", "backbone.model.", "backbone.")
 SHOWN = 5
 
 
-def check_weights(section: ImageModel) -> list[str]:
+def check_weights(section: ImageModelConfig) -> list[str]:
     """Notices on where the weights will come from.
 
     Raises ConfigError before anything starts: for a model that does not exist, for weights of the
@@ -49,7 +49,7 @@ def check_weights(section: ImageModel) -> list[str]:
     return [f"first weights: {facts.name}, from {facts.repository or facts.url}"]
 
 
-def pretrained_file(section: ImageModel) -> Path | None:
+def pretrained_file(section: ImageModelConfig) -> Path | None:
     """The file of the hub's weights on this machine; None when timm has to fetch it.
 
     Raises ConfigError when it cannot.
@@ -110,7 +110,7 @@ def _check_reachable(facts: TimmFacts) -> None:
         raise no_weights(facts, f"are not on this machine, and {host} cannot be reached ({reason})")
 
 
-def _check_file(section: ImageModel) -> None:
+def _check_file(section: ImageModelConfig) -> None:
     """Refuse what is not a whole safetensors file, or not the one that was meant."""
     assert section.weights is not None
     file = Path(section.weights).expanduser()
@@ -150,7 +150,7 @@ def _unreadable(file: Path) -> str:
 def load_file_weights(
     model: "nn.Module",
     head: "list[str]",
-    section: ImageModel,
+    section: ImageModelConfig,
     told: Callable[[str], None],
     converted: "Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]" = lambda found: found,
 ) -> None:

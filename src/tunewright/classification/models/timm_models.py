@@ -19,7 +19,7 @@ from timm.models import (
 from timm.optim._param_groups import auto_group_layers
 from torch import nn
 
-from tunewright.classification.models.config import ImageModel
+from tunewright.classification.models.config import ImageModelConfig
 from tunewright.classification.models.timm_info import TimmFacts
 from tunewright.errors import ConfigError
 
@@ -29,7 +29,7 @@ STRIDES = (4, 8, 16, 32)
 
 def facts(name: str) -> dict[str, Any]:
     """The `TimmFacts` of a name as plain values; `near`, a name like it, if there is none."""
-    cfg = _pretrained(name)
+    cfg = _pretrained_config(name)
     if cfg is None:
         return {"near": nearest(name)}
     tag = f".{cfg.tag}" if cfg.tag else ""
@@ -59,7 +59,7 @@ def names(tags: bool = False) -> list[str]:
     return found
 
 
-def _pretrained(name: str) -> Any:
+def _pretrained_config(name: str) -> Any:
     """What timm says of a set of weights; None for a name that it does not know."""
     try:
         return get_pretrained_cfg(name) if is_model(name) else None
@@ -75,21 +75,21 @@ def nearest(name: str) -> str:
 
 
 def make_timm_model(
-    section: ImageModel, classes: int, size: int, *, overlay: Mapping[str, str] | None = None
+    section: ImageModelConfig, classes: int, size: int, *, overlay: Mapping[str, str] | None = None
 ) -> nn.Module:
     """A model of timm with its own head: [B, 3, size, size] -> [B, classes].
 
     overlay: where to read the pretrained weights in place of timm's own source. Raises
     ConfigError for settings that this model does not have.
     """
-    model = _created(section, size, overlay, num_classes=classes, drop_rate=section.dropout or None)
+    model = _create(section, size, overlay, num_classes=classes, drop_rate=section.dropout or None)
     if section.dropout and not _drops(model, section.dropout):
         raise _no_dropout(section)
     return model
 
 
 def make_timm_levels(
-    section: ImageModel, size: int, *, overlay: Mapping[str, str] | None = None
+    section: ImageModelConfig, size: int, *, overlay: Mapping[str, str] | None = None
 ) -> nn.Module:
     """A model of timm as a backbone: [B, 3, size, size] -> c2 to c5, each [B, C, H, W].
 
@@ -97,7 +97,7 @@ def make_timm_levels(
     levels at strides 4, 8, 16 and 32.
     """
     with torch.device("meta"):
-        whole = timm.create_model(section.name, **_sized(section, size))
+        whole = timm.create_model(section.name, **_size_options(section, size))
     strides = [level["reduction"] for level in getattr(whole, "feature_info", ())]
     if not set(STRIDES) <= set(strides) or not hasattr(whole, "forward_intermediates"):
         raise ConfigError(
@@ -107,7 +107,7 @@ def make_timm_levels(
             remedy="model.fusion=none takes the model with its own head.",
         )
     chosen = [len(strides) - 1 - strides[::-1].index(stride) for stride in STRIDES]
-    return _created(
+    return _create(
         section, size, overlay, features_only=True, feature_cls="getter", out_indices=chosen
     )
 
@@ -125,10 +125,10 @@ def depths(model: Any) -> dict[str, int]:
     return found
 
 
-def _created(
-    section: ImageModel, size: int, overlay: Mapping[str, str] | None, **options: Any
+def _create(
+    section: ImageModelConfig, size: int, overlay: Mapping[str, str] | None, **options: Any
 ) -> nn.Module:
-    options |= {"drop_path_rate": section.drop_path_rate, **_sized(section, size)}
+    options |= {"drop_path_rate": section.drop_path_rate, **_size_options(section, size)}
     try:
         model: nn.Module = timm.create_model(
             section.name,
@@ -149,19 +149,19 @@ def _created(
     return model
 
 
-def _sized(section: ImageModel, size: int) -> dict[str, Any]:
+def _size_options(section: ImageModelConfig, size: int) -> dict[str, Any]:
     """Told to the models alone that are built for one size."""
-    return {"img_size": size} if _pretrained(section.name).fixed_input_size else {}
+    return {"img_size": size} if _pretrained_config(section.name).fixed_input_size else {}
 
 
-def _no_drop_path(section: ImageModel) -> ConfigError:
+def _no_drop_path(section: ImageModelConfig) -> ConfigError:
     return ConfigError(
         f"model.drop_path_rate = {section.drop_path_rate} with model.name = {section.name}",
         expected="null: this model drops no paths",
     )
 
 
-def _no_dropout(section: ImageModel) -> ConfigError:
+def _no_dropout(section: ImageModelConfig) -> ConfigError:
     return ConfigError(
         f"model.dropout = {section.dropout} with model.name = {section.name}",
         expected="0: this model has no dropout before its head",
@@ -175,7 +175,7 @@ def _drops(model: nn.Module, rate: float) -> bool:
     )
 
 
-def _checkpoint(model: Any, section: ImageModel) -> None:
+def _checkpoint(model: Any, section: ImageModelConfig) -> None:
     whole = getattr(model, "model", model)  # inside the wrapper of levels
     try:
         whole.set_grad_checkpointing(True)
@@ -193,6 +193,6 @@ def classifier_of(model: Any) -> list[nn.Module]:
     return [module for module in heads if isinstance(module, nn.Module)]
 
 
-def undecayed(model: Any) -> set[str]:
+def no_decay_names(model: Any) -> set[str]:
     """Names of parameters that the model itself exempts from weight decay."""
     return set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()

@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
-from tunewright.classification.models.config import COLORNET, ImageModel
+from tunewright.classification.models.config import COLORNET, ImageModelConfig
 from tunewright.classification.models.timm_info import TimmFacts
 from tunewright.errors import ConfigError, RunError
 from tunewright.runs.atomic import read_json, write_json
@@ -39,7 +39,7 @@ def timm_facts(name: str) -> TimmFacts:
     return TimmFacts(**found | {"files": tuple(found["files"])})
 
 
-def input_size(section: ImageModel, image_size: int) -> int:
+def input_size(section: ImageModelConfig, image_size: int) -> int:
     """The side of the pictures that the model is run at.
 
     `section.input_size`, else the only size of a model that takes no other, else `image_size`,

@@ -35,11 +35,11 @@ def train(
     """Train one configuration in full; the same command resumes an interrupted run."""
     from tunewright import api
     from tunewright.cli.output.results import print_trained
-    from tunewright.cli.output.screen import ScreenWatch
+    from tunewright.cli.output.screen import ScreenCallback
 
     verbose_logs(verbose)
     screen = console()
-    with ScreenWatch(screen, verbose=verbose) as watch:
+    with ScreenCallback(screen, verbose=verbose) as watch:
         trained = api.train(
             *(words or []),
             resume=resume,

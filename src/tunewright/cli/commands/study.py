@@ -55,11 +55,11 @@ def tune(
     """
     from tunewright import api
     from tunewright.cli.output.results import print_tuned
-    from tunewright.cli.output.screen import ScreenWatch
+    from tunewright.cli.output.screen import ScreenCallback
 
     verbose_logs(verbose)
     screen = console()
-    with ScreenWatch(screen, verbose=verbose) as watch:
+    with ScreenCallback(screen, verbose=verbose) as watch:
         tuned = api.tune(
             *(words or []),
             space=space,
@@ -106,11 +106,11 @@ def plan(
     """Say how long tune with the same words would take, from two epochs of a first trial."""
     from tunewright import api
     from tunewright.cli.output.plan import print_plan
-    from tunewright.cli.output.screen import ScreenWatch
+    from tunewright.cli.output.screen import ScreenCallback
 
     verbose_logs(verbose)
     screen = console(to_stderr=as_json)
-    with ScreenWatch(screen, verbose=verbose) as watch:
+    with ScreenCallback(screen, verbose=verbose) as watch:
         made = api.plan(
             *(words or []),
             space=space,
@@ -192,7 +192,7 @@ def dashboard(
 
     addresses: list[str] = []
 
-    def told(address: str) -> None:
+    def show_address(address: str) -> None:
         addresses.append(address)
         print(f"optuna-dashboard: {address}  (Ctrl-C ends it)", flush=True)
 
@@ -205,7 +205,7 @@ def dashboard(
             port=port,
             open_browser=open_browser,
             runs_dir=runs_dir,
-            told=told,
+            told=show_address,
         )
     except KeyboardInterrupt:
         if not addresses:

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunewright.cli.output.formatting import typed
+from tunewright.cli.output.formatting import format_command
 from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
-    from tunewright.deliver.classification.check import Checked
+    from tunewright.deliver.classification.check import CheckReport
 
 
 def print_predicted(
@@ -47,12 +47,12 @@ def print_predicted(
             _line(console, f"  and {len(found['skipped']) - 10} more: --json lists them")
     for file in found["files"]:
         _line(console, f"  {file}")
-    _line(console, f"next: {typed('submit', found['run'])} --predictions {output}")
+    _line(console, f"next: {format_command('submit', found['run'])} --predictions {output}")
 
 
 def _tta(found: Mapping[str, Any]) -> str:
     """What the views changed on the validation set, in a sentence."""
-    from tunewright.analysis.score_intervals import paired
+    from tunewright.analysis.score_intervals import describe_paired
 
     views = ", ".join(found["views"])
     tta = found["tta"]
@@ -67,7 +67,7 @@ def _tta(found: Mapping[str, Any]) -> str:
     return (
         f"views {views}: validation accuracy {tta['plain']:.4f} without, {tta['with_views']:.4f} "
         f"with them, {gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}, "
-        f"{paired(gain)}, n = {tta['pictures']}){verdict}"
+        f"{describe_paired(gain)}, n = {tta['pictures']}){verdict}"
     )
 
 
@@ -122,10 +122,10 @@ def print_ensemble(console: Console, found: Mapping[str, Any], *, as_json: bool)
         f"{costs['device']} ({passed['latency']})",
     )
     _line(console, f"  {found['folder']}")
-    _line(console, f"next: {typed('predict', found['folder'])} --data DIR")
+    _line(console, f"next: {format_command('predict', found['folder'])} --data DIR")
 
 
-def print_checked(console: Console, report: "Checked", *, as_json: bool) -> None:
+def print_checked(console: Console, report: "CheckReport", *, as_json: bool) -> None:
     """One table of limits, and what it must be read with."""
     if as_json:
         rows = [asdict(row) for row in report.rows]
@@ -206,7 +206,7 @@ def print_submitted(console: Console, found: Mapping[str, Any], *, as_json: bool
     table = Table(title="submission")
     table.add_column("file")
     table.add_column("bytes", justify="right")
-    for name, count in _shown(found["files"]):
+    for name, count in _summarise_files(found["files"]):
         table.add_row(name, f"{count:,}")
     console.print(table)
     state = "is whole, nothing was written" if found["verified_only"] else "written and read back"
@@ -217,7 +217,7 @@ def print_submitted(console: Console, found: Mapping[str, Any], *, as_json: bool
     _line(console, f"  {found['output']}")
 
 
-def _shown(files: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+def _summarise_files(files: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
     """The files of a submission, the sources as one."""
     sources = [count for name, count in files if name.startswith("code/tunewright/")]
     shown = [(name, count) for name, count in files if not name.startswith("code/tunewright/")]

@@ -41,7 +41,7 @@ def print_compressed(console: Console, found: Mapping[str, Any], *, as_json: boo
         f"{found['bpp']:.4f} bits a pixel, in {duration(found['seconds'])} on "
         f"{found['device']} with {_count(found['threads'], 'thread')}; {verified}",
     )
-    _failed(console, found)
+    _print_failures(console, found)
 
 
 def print_decompressed(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def print_decompressed(console: Console, found: Mapping[str, Any], *, as_json: b
         f"{len(found['files'])} decompressed, {_count(found['pixels'], 'pixel')}, in "
         f"{duration(found['seconds'])}",
     )
-    _failed(console, found)
+    _print_failures(console, found)
 
 
 def _notes(console: Console, found: Mapping[str, Any]) -> None:
@@ -75,7 +75,7 @@ def _more(console: Console, found: Mapping[str, Any]) -> None:
         _line(console, f"  and {len(found['files']) - SHOWN:,} more: --json lists them")
 
 
-def _failed(console: Console, found: Mapping[str, Any]) -> None:
+def _print_failures(console: Console, found: Mapping[str, Any]) -> None:
     if found["failed"]:
         _line(console, f"{len(found['failed']):,} could not be used:")
     for name, why in found["failed"].items():

@@ -57,12 +57,12 @@ def last_part(path: str) -> str:
     return f"{parts[-2]}" if parts[-1] == "type" and len(parts) > 1 else parts[-1]
 
 
-def typed(*words: str | Path) -> str:
+def format_command(*words: str | Path) -> str:
     """A command as it can be typed: `tunewright train 'my runs/best_config.yaml'`."""
-    return " ".join(["tunewright", *(quoted(word) for word in words)])
+    return " ".join(["tunewright", *(quote(word) for word in words)])
 
 
-def quoted(word: str | Path) -> str:
+def quote(word: str | Path) -> str:
     """A word as a shell reads it back; `seeds=[1,2,3]` needs no quotes in practice."""
     plain = str(word)
     if isinstance(word, Path) and plain.startswith("-"):

@@ -16,7 +16,7 @@ from rich.text import Text
 from tunewright.cli.output.formatting import figure, remaining, short
 from tunewright.runs.quantities import duration
 from tunewright.runs.record import Trial
-from tunewright.search.callbacks import Standing
+from tunewright.search.callbacks import StudyProgress
 
 RECENT = 3
 """Prunes and failures that stay in view."""
@@ -45,7 +45,7 @@ class LiveView:
     """
 
     clock: Callable[[], float] = time.monotonic
-    standing: Standing | None = None
+    standing: StudyProgress | None = None
     estimated: float = 0.0
     working: dict[int, Working] = field(default_factory=dict)
     recent: deque[Trial] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -77,7 +77,7 @@ class LiveView:
         workers = self._workers(width, max(0, room - min(len(past), 1)))
         return [*head, *workers, *past][: max(1, height)]
 
-    def _bar(self, standing: Standing, width: int) -> Text:
+    def _bar(self, standing: StudyProgress, width: int) -> Text:
         left = standing.left_seconds
         if left is not None:
             left = max(0.0, left - (self.clock() - self.estimated))
@@ -91,7 +91,7 @@ class LiveView:
             left = max(0.0, left - (self.clock() - self.estimated))
         return _progress(name, done, total, remaining(left), width, unit="epochs")
 
-    def _counts(self, standing: Standing) -> Text:
+    def _counts(self, standing: StudyProgress) -> Text:
         parts = [
             (standing.done, "done", "green"),
             (standing.pruned, "pruned", "yellow"),
@@ -104,7 +104,7 @@ class LiveView:
             text.append("   ")
         return text
 
-    def _best(self, standing: Standing) -> Text:
+    def _best(self, standing: StudyProgress) -> Text:
         best = standing.best
         if best is None or best.score is None:
             return Text("  best   none finished yet", style="dim")
@@ -154,7 +154,7 @@ def because(trial: Trial) -> str:
     return f"{trial.cause}: {trial.reason}" if trial.reason else trial.cause
 
 
-def scored(metrics: Mapping[str, float], metric: str) -> float | None:
+def goal_value(metrics: Mapping[str, float], metric: str) -> float | None:
     """The goal among the metrics of an epoch."""
     value = metrics.get(metric)
     return None if value is None or value != value else value

@@ -12,10 +12,10 @@ from rich.text import Text
 from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
-    from tunewright.search.plan import Plan
+    from tunewright.search.plan import StudyPlan
 
 
-def print_plan(console: Console, plan: "Plan", *, as_json: bool) -> None:
+def print_plan(console: Console, plan: "StudyPlan", *, as_json: bool) -> None:
     """What a study will take, part by part, or the JSON."""
     if as_json:
         print(json.dumps(asdict(plan), indent=2))
@@ -34,7 +34,7 @@ def print_plan(console: Console, plan: "Plan", *, as_json: bool) -> None:
         console.print(rows)
 
 
-def plan_rows(plan: "Plan") -> list[tuple[str, str]]:
+def plan_rows(plan: "StudyPlan") -> list[tuple[str, str]]:
     """The lines of a plan: what it is about, and in words how much."""
     trials = f"{plan.trials} trials"
     if plan.grid:
@@ -77,7 +77,7 @@ def plan_rows(plan: "Plan") -> list[tuple[str, str]]:
     return rows
 
 
-def _fitting(plan: "Plan") -> str:
+def _fitting(plan: "StudyPlan") -> str:
     left = plan.trials - plan.begun
     if not plan.final_fits:
         return (
@@ -90,10 +90,10 @@ def _fitting(plan: "Plan") -> str:
 
 
 if TYPE_CHECKING:  # `--help` starts without the engine
-    from tunewright.search.recovery.repair import Repaired
+    from tunewright.search.recovery.repair import RepairReport
 
 
-def print_repaired(found: "Repaired", *, as_json: bool) -> None:
+def print_repaired(found: "RepairReport", *, as_json: bool) -> None:
     """A line a fact, or the JSON."""
     if as_json:
         from tunewright.search.recovery.repair import as_json as plain

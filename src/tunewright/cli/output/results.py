@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from tunewright.analysis.avoided import compared, counted
-from tunewright.cli.output.formatting import figure, plain, quoted, typed, with_interval
+from tunewright.analysis.avoided import comparison_line, count_line
+from tunewright.cli.output.formatting import figure, format_command, plain, quote, with_interval
 from tunewright.cli.output.tables import (
     evaluation_table,
     front_table,
@@ -17,8 +17,8 @@ from tunewright.cli.output.tables import (
     pictures_table,
     trials_table,
 )
-from tunewright.config.compose import Composed
-from tunewright.config.show import shown
+from tunewright.config.compose import Composition
+from tunewright.config.show import yaml_lines
 from tunewright.errors import RunError
 from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.ending import ending_of
@@ -28,15 +28,15 @@ from tunewright.spaces.space import Space
 from tunewright.spaces.specification import specification
 
 if TYPE_CHECKING:  # `show` and `space` start without the engine
-    from tunewright.deliver.replay import Replayed
-    from tunewright.search.stages import Tuned
-    from tunewright.search.training_run import Trained
+    from tunewright.deliver.replay import ReplayedRun
+    from tunewright.search.stages import TuneResult
+    from tunewright.search.training_run import TrainResult
 
 PICTURES = 24
 """Of an evaluation, as many are printed one by one."""
 
 
-def print_tuned(console: Console, tuned: "Tuned") -> None:
+def print_tuned(console: Console, tuned: "TuneResult") -> None:
     """The best configuration, its score with an interval, the files, the next commands."""
     best, folder = tuned.record.best, tuned.folder
     if best is None:
@@ -44,7 +44,7 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         raise RunError(
             f"no trial of {tuned.record.name!r} finished: "
             + ", ".join(f"{count} {state}" for state, count in counts.items()),
-            remedy=f"See why: {typed('analyze', folder.path)}",
+            remedy=f"See why: {format_command('analyze', folder.path)}",
         )
     console.rule("best configuration")
     _line(
@@ -81,11 +81,11 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         if file.exists():
             _line(console, f"  {file}")
     console.rule("next")
-    _line(console, f"  {typed('analyze', folder.path)}")
+    _line(console, f"  {format_command('analyze', folder.path)}")
     if final:
-        _line(console, f"  {typed('evaluate', final)}")
+        _line(console, f"  {format_command('evaluate', final)}")
     if "params" not in read_yaml(folder.best_config):  # a function has no training of its own
-        _line(console, f"  {typed('train', folder.best_config)} seeds=[1,2,3]")
+        _line(console, f"  {format_command('train', folder.best_config)} seeds=[1,2,3]")
     if timed_out:
         _line(console, "  the same command   # goes on with the search")
     else:
@@ -95,12 +95,12 @@ def print_tuned(console: Console, tuned: "Tuned") -> None:
         )
 
 
-def print_trained(console: Console, trained: "Trained") -> None:
+def print_trained(console: Console, trained: "TrainResult") -> None:
     """Scores of a training and where it lies."""
     _print_scores(console, trained)
     for folder in trained.folders:
         _line(console, f"  {folder.path}")
-    _line(console, f"next: {typed('evaluate', trained.folders[0].path)}")
+    _line(console, f"next: {format_command('evaluate', trained.folders[0].path)}")
 
 
 def print_evaluation(
@@ -140,20 +140,20 @@ def print_sweep(
         _line(console, f"  {Path(result['folder']) / name}")
     if suggestions is not None:
         lr = f"optim.lr={suggestions['valley']:.1e}"
-        _line(console, f"next: {typed('train', *words, lr)}")
+        _line(console, f"next: {format_command('train', *words, lr)}")
 
 
-def print_replayed(replayed: Sequence["Replayed"], to: str) -> None:
+def print_replayed(replayed: Sequence["ReplayedRun"], to: str) -> None:
     """What a tracker was given, one line a run."""
     for one in replayed:
         print(f"{one.folder.path}  {one.steps} epochs  {one.state}")
     print(f"{len(replayed)} run(s) in {to}")
 
 
-def print_configuration(composed: Composed) -> None:
+def print_configuration(composed: Composition) -> None:
     """Each line of the configuration with its source."""
     here = Path.cwd()
-    for line, source in shown(composed):
+    for line, source in yaml_lines(composed):
         place = source.replace(f"{here}/", "") if source != "default" else "default"
         print(f"{line:<44} # {place}" if source else line)
     for notice in composed.notices:
@@ -200,7 +200,7 @@ def print_analysis(
         f"{duration(overview['seconds'])} of trials"
     )
     if overview.get("storage"):
-        _line(console, f"optuna-dashboard {quoted(overview['storage'])}")
+        _line(console, f"optuna-dashboard {quote(overview['storage'])}")
     best = overview["best"]
     if best is None:
         console.print("no trial has finished yet")
@@ -219,7 +219,7 @@ def print_analysis(
         end = f"trial {one['trial']} {one['state']}{score}"
         _line(console, f"good combination {one['name']}: {end}")
     for row in overview["avoided"]:
-        _line(console, f"note: {compared(row, overview['goal']) or counted(row)}")
+        _line(console, f"note: {comparison_line(row, overview['goal']) or count_line(row)}")
     if overview["importances"]:
         console.print(importance_table(overview["importances"]))
     for note in overview["importance_notes"]:
@@ -232,7 +232,7 @@ def print_analysis(
             markup=False,
         )
     for file in files:
-        _line(console, f"  {file}   # {typed('train', file)}")
+        _line(console, f"  {file}   # {format_command('train', file)}")
 
 
 def _line(console: Console, text: str) -> None:
@@ -240,7 +240,7 @@ def _line(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, markup=False)
 
 
-def _print_scores(console: Console, trained: "Trained") -> None:
+def _print_scores(console: Console, trained: "TrainResult") -> None:
     goal = trained.metric
     early = [ending is not None and not ending.whole for ending in trained.endings]
     for note in dict.fromkeys(note for outcome in trained.outcomes for note in outcome.notes):

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.text import Text
 
 from tunewright.cli.output.formatting import remaining, short
-from tunewright.cli.output.live_view import LiveView, Working, because, metrics_in_words, scored
+from tunewright.cli.output.live_view import LiveView, Working, because, goal_value, metrics_in_words
 from tunewright.runs.record import Trial
-from tunewright.search.callbacks import Standing, Watch
+from tunewright.search.callbacks import StudyCallback, StudyProgress
 
 PLAIN_SECONDS = 5.0
 """How often a long single run says where it stands when the output is not a terminal."""
@@ -23,7 +23,7 @@ ESTIMATE_SECONDS = 1.0
 MARKS = {"done": "green", "pruned": "yellow", "infeasible": "red", "failed": "red"}
 
 
-class ScreenWatch(Watch):
+class ScreenCallback(StudyCallback):
     """Draws a study or a run; leave its `with` block, or call `close`, to end the drawing."""
 
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
@@ -33,7 +33,7 @@ class ScreenWatch(Watch):
         self._live: Live | None = None
         self._said = time.monotonic()
 
-    def __enter__(self) -> "ScreenWatch":
+    def __enter__(self) -> "ScreenCallback":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,19 +50,19 @@ class ScreenWatch(Watch):
         line = Text.assemble(("note", "cyan"), " ", text)
         self.console.print(line, soft_wrap=not self._draws)
 
-    def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
+    def on_trial_start(self, number: int, values: Mapping[str, Any], where: str) -> None:
         """A row in the live region; a line of its own only when asked to say more."""
         self.view.working[number] = Working(values, where, self.view.clock())
         if self.verbose:
             self._line(Text(f"trial {number} on {where}: {short(values)}"))
 
-    def progressed(
+    def on_report(
         self,
         number: int,
         step: int,
         last_step: int,
         metrics: Mapping[str, float],
-        standing: Callable[[], Standing],
+        standing: Callable[[], StudyProgress],
     ) -> None:
         """How far a trial has come."""
         if not self._draws:
@@ -70,11 +70,11 @@ class ScreenWatch(Watch):
         if (working := self.view.working.get(number)) is not None:
             metric = self.view.standing.metric if self.view.standing else ""
             working.step, working.last_step = step, last_step
-            working.score = scored(metrics, metric)
+            working.score = goal_value(metrics, metric)
         if self.view.clock() - self.view.estimated > ESTIMATE_SECONDS:
-            self.moved(standing())
+            self.on_progress(standing())
 
-    def ended(self, trial: Trial, standing: Standing) -> None:
+    def on_trial_end(self, trial: Trial, standing: StudyProgress) -> None:
         """One line a trial."""
         self.view.working.pop(trial.number, None)
         if trial.state != "done":
@@ -95,9 +95,9 @@ class ScreenWatch(Watch):
                 f"  {text}" if best else text,
             )
         )
-        self.moved(standing)
+        self.on_progress(standing)
 
-    def moved(self, standing: Standing) -> None:
+    def on_progress(self, standing: StudyProgress) -> None:
         """Where the study stands: drawn in a terminal, now and then a line elsewhere."""
         self.view.standing, self.view.estimated = standing, self.view.clock()
         self.view.epoch = None
@@ -115,7 +115,7 @@ class ScreenWatch(Watch):
                 )
             )
 
-    def trained(
+    def on_epoch(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:
         """Epochs of a single run."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunewright.config.apply import set_in
-from tunewright.config.check import checked
-from tunewright.config.compose import Composed
+from tunewright.config.check import validate
+from tunewright.config.compose import Composition
 from tunewright.config.tree import Tree
 from tunewright.deliver.find_run import named_file
 from tunewright.errors import ConfigError, DataError, UsageError, did_you_mean
@@ -16,7 +16,7 @@ from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
 from tunewright.images.augment.config import LEVELS, AugmentationLevel
 from tunewright.images.dataset.datasets import ImageSets
-from tunewright.recipes.recipe import Recipe, imported
+from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ DRAWS_OF_ONE, DRAWS_OF_EACH = 6, 2
 
 def augment(
     recipe: Recipe,
-    composed: Composed,
+    composed: Composition,
     *,
     level: str | None = None,
     output: Path | None = None,
@@ -61,9 +61,9 @@ def augment(
     file = usual if output is None else named_file(output)
     arguments = (recipe.name, composed.tree, level, file)
     if config.executor.type == "inline":
-        drawn = _drawn(*arguments)
+        drawn = _draw_sheet(*arguments)
     else:
-        drawn = call(_drawn, *arguments, threads=threads_each(config.executor))
+        drawn = call(_draw_sheet, *arguments, threads=threads_each(config.executor))
     return {
         "recipe": recipe.name,
         "file": str(file),
@@ -72,7 +72,7 @@ def augment(
     }
 
 
-def _drawn(name: str, tree: Tree, level: str | None, file: Path) -> dict[str, Any]:
+def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> dict[str, Any]:
     """The sheet, written; imports torch, in whichever process it is called."""
     import torch
 
@@ -80,8 +80,8 @@ def _drawn(name: str, tree: Tree, level: str | None, file: Path) -> dict[str, An
     from tunewright.images.augment.contact_sheet import contact_sheet, legible, write_contact_sheet
 
     recipe = find_recipe(name)
-    config: Any = checked(tree, recipe.config)
-    sets: ImageSets = imported(recipe.pictures)(config)
+    config: Any = validate(tree, recipe.config)
+    sets: ImageSets = import_object(recipe.pictures)(config)
     size = input_size(config.model, config.data.image_size)
     rows, images = _pictures(sets, size, config.seed, skip_bad=config.data.skip_bad)
     table, (columns, contradictions) = sets.train, _columns(config, level)
@@ -110,10 +110,10 @@ def _pictures(
 ) -> tuple[Sequence[int], "np.ndarray[Any, np.dtype[np.uint8]]"]:
     """Rows of the training table, of classes from the largest to the smallest; their pixels."""
     from tunewright.images.loading.store import as_uint8
-    from tunewright.images.sources.reader import Reader
+    from tunewright.images.sources.reader import PictureReader
 
     table, draw = sets.train, np.random.default_rng(seed)
-    reader, shown = Reader(), []
+    reader, shown = PictureReader(), []
     try:
         for row in _rows_by_class(table.labels, draw):
             try:
@@ -164,7 +164,7 @@ def _columns(config: Any, level: str | None) -> "tuple[list[Column], list[str]]"
 
     def column(name: str, draws: int) -> Column:
         section = {"augmentation": {"type": name, **given}}
-        varied = checked({**config.model_dump(mode="json"), **section}, type(config))
+        varied = validate({**config.model_dump(mode="json"), **section}, type(config))
         return Column(name, make_augment(varied.augmentation), draws)
 
     if level is not None:
@@ -179,8 +179,8 @@ def _columns(config: Any, level: str | None) -> "tuple[list[Column], list[str]]"
     if mix is not None:
         vary = make_augment(own)
 
-        def mixed(images: Tensor, generator: torch.Generator) -> Tensor:
+        def mix_batch(images: Tensor, generator: torch.Generator) -> Tensor:
             return mix(vary(images, generator), torch.arange(len(images)), generator)[0]
 
-        columns.append(Column("as configured, mixed", mixed, DRAWS_OF_EACH))
+        columns.append(Column("as configured, mixed", mix_batch, DRAWS_OF_EACH))
     return columns, notices

@@ -9,7 +9,7 @@ from typing import Any
 from tunewright.classification.inference.tta_views import Views, read_views
 from tunewright.deliver.classification.open_members import open_blend
 from tunewright.deliver.progress import Told
-from tunewright.deliver.select_runs import Meant, done, meant
+from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import NotWritten, UsageError
 from tunewright.runs.atomic import write_json
 from tunewright.runs.quantities import bytes_of, count_of, milliseconds_of
@@ -20,7 +20,7 @@ FILE = "check.json"
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckRow:
     """A line of the report. passed: None for what is only told."""
 
     name: str
@@ -30,10 +30,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckReport:
     """The report: its lines, what it must be read with, and every figure by name."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CheckRow, ...]
     notes: tuple[str, ...]
     figures: Mapping[str, Any] = field(default_factory=dict)
 
@@ -59,7 +59,7 @@ def check(
     measurements: int = 100,
     runs: Path = Path("runs"),
     told: Told | None = None,
-) -> Checked:
+) -> CheckReport:
     """Measure what would be submitted, and compare it with limits; writes `check.json`.
 
     The size is that of the exported safetensors files, float16 with `half`; the latency that of
@@ -78,8 +78,10 @@ def check(
     if measurements < 100:
         raise UsageError(f"{measurements} measurements", expected="100 or more")
     chosen = read_views(tta=tta, named=views, words=words)
-    what = meant(run, checkpoint=checkpoint, runs=runs)
-    figures = done(what, _measured, chosen, input_size, measurements, benchmark, told=told)
+    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    figures = run_in_subprocess(
+        what, _measure, chosen, input_size, measurements, benchmark, told=told
+    )
     report = _report(figures, *limits, half=half, notes=what.notes)
     stored = {
         "passed": report.passed,
@@ -108,9 +110,9 @@ def benchmark(
 ) -> Mapping[str, Any]:
     """The latencies of `check` alone, with other precisions and layouts beside them."""
     chosen = read_views(tta=tta, named=views, words=words)
-    what = meant(run, checkpoint=checkpoint, runs=runs)
-    found: Mapping[str, Any] = done(
-        what, _measured, chosen, input_size, measurements, True, told=told
+    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    found: Mapping[str, Any] = run_in_subprocess(
+        what, _measure, chosen, input_size, measurements, True, told=told
     )
     return found
 
@@ -122,8 +124,13 @@ def _limit(option: str, read: Callable[[str | float], float], written: str | flo
         raise UsageError(f"{option} {written}", expected=str(error)) from None
 
 
-def _measured(
-    what: Meant, views: Views, input_size: int, measurements: int, precisions: bool, told: Told
+def _measure(
+    what: RunSelection,
+    views: Views,
+    input_size: int,
+    measurements: int,
+    precisions: bool,
+    told: Told,
 ) -> dict[str, Any]:
     """Every figure, in whichever process may import torch."""
     from tunewright.classification.delivery import latency as costs
@@ -159,7 +166,7 @@ def _measured(
     }
 
 
-def exported_bytes(blend: Any, what: Meant) -> dict[str, list[int]]:
+def exported_bytes(blend: Any, what: RunSelection) -> dict[str, list[int]]:
     """The bytes of each member's exported safetensors file, in both precisions."""
     from tunewright.classification.delivery.export import write_safetensors
     from tunewright.runs.folder import RunFolder
@@ -183,7 +190,7 @@ def _report(
     *,
     half: bool,
     notes: Sequence[str],
-) -> Checked:
+) -> CheckReport:
     submitted = "float16" if half else "float32"
     rows = []
     fits = {}
@@ -197,12 +204,14 @@ def _report(
         would = "" if own else f" (it would {'pass' if fits[precision] else 'fail'})"
         limit = f"<= {in_megabytes(max_bytes)}"
         name = "size" if own else "size, if exported so"
-        rows.append(Row(name, text + would, limit if own else "", fits[precision] if own else None))
+        rows.append(
+            CheckRow(name, text + would, limit if own else "", fits[precision] if own else None)
+        )
     for name, key in (("latency, file to label", "whole"), ("latency, models alone", "models")):
         taken = figures[key]
         judged = key == "whole"
         rows.append(
-            Row(
+            CheckRow(
                 name,
                 f"p95 {taken['p95_ms']:.1f} ms, p50 {taken['p50_ms']:.1f} ms, "
                 f"mean {taken['mean_ms']:.1f} ms",
@@ -211,11 +220,13 @@ def _report(
             )
         )
     count = figures["parameters"]
-    rows.append(Row("parameters", f"{count:,}", f"< {max_parameters:,.0f}", count < max_parameters))
+    rows.append(
+        CheckRow("parameters", f"{count:,}", f"< {max_parameters:,.0f}", count < max_parameters)
+    )
     native = " and ".join(f"{size} x {size}" for size in figures["native"])
     declared = f"{figures['input']} x {figures['input']}"
-    rows.append(Row("input", f"{declared} is taken, the model sees {native}", declared, True))
-    return Checked(
+    rows.append(CheckRow("input", f"{declared} is taken, the model sees {native}", declared, True))
+    return CheckReport(
         tuple(rows), tuple(_notes(figures, fits, max_bytes, max_ms, half, notes)), figures
     )
 

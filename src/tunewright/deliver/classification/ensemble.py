@@ -12,7 +12,14 @@ from tunewright.deliver.classification.check import INPUT, MAX_LATENCY, MAX_SIZE
 from tunewright.deliver.classification.open_members import open_members
 from tunewright.deliver.find_run import ENSEMBLE, NamedRun, named_run
 from tunewright.deliver.progress import Told
-from tunewright.deliver.select_runs import Meant, Member, done, member, of_study, threads
+from tunewright.deliver.select_runs import (
+    Member,
+    RunSelection,
+    member,
+    of_study,
+    run_in_subprocess,
+    threads,
+)
 from tunewright.errors import DataError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
@@ -31,7 +38,7 @@ AVERAGES = {"probabilities": "probabilities", "logits": "geometric", "geometric"
 
 
 @dataclass(frozen=True)
-class Asked:
+class EnsembleOptions:
     """What to make; plain values that travel to the process that does it."""
 
     method: str
@@ -72,8 +79,8 @@ def ensemble(
         limits = bytes_of(max_size), milliseconds_of(max_latency)
     except ValueError as error:
         raise UsageError(f"limits {max_size}, {max_latency}", expected=str(error)) from None
-    found = _named(named, runs)
-    what = Meant(
+    found = _find_runs(named, runs)
+    what = RunSelection(
         runs,
         tuple(member(run.folder) for run in found),
         (1.0 / len(found),) * len(found),
@@ -83,13 +90,13 @@ def ensemble(
     )
     kind = "soup" if method in SOUPS else "ensemble"
     folder = _free(runs / (name or kind), _made_of(what, method), given=name is not None)
-    asked = Asked(method, AVERAGES[average], folder, *limits)
-    work = _souped if method in SOUPS else _averaged
-    joined: Mapping[str, Any] = done(what, work, asked, told=told)
+    asked = EnsembleOptions(method, AVERAGES[average], folder, *limits)
+    work = _average_weights if method in SOUPS else _average_predictions
+    joined: Mapping[str, Any] = run_in_subprocess(what, work, asked, told=told)
     return {**joined, "notes": list(what.notes)}
 
 
-def _named(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
+def _find_runs(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
     """The runs that are meant, each once, in the order in which they were named."""
     found: list[NamedRun] = []
     for given in named:
@@ -107,7 +114,7 @@ def _named(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
     return distinct
 
 
-def _made_of(what: Meant, method: str) -> dict[str, Any]:
+def _made_of(what: RunSelection, method: str) -> dict[str, Any]:
     """What `MADE_OF` holds."""
     runs = [str(one.path) for one in what.members]
     return {"runs": runs, "method": method, "average": what.average}
@@ -127,7 +134,7 @@ def _free(wanted: Path, made_of: Mapping[str, Any], *, given: bool) -> Path:
     raise DataError(f"{wanted} and its successors are taken", remedy="Choose another --name.")
 
 
-def _opened(what: Meant, told: Told) -> "tuple[tuple[Classifier, ...], Any, Any]":
+def _open_members(what: RunSelection, told: Told) -> "tuple[tuple[Classifier, ...], Any, Any]":
     """The members, their validation logits [M, N, C], and the labels [N]."""
     import torch
 
@@ -149,13 +156,13 @@ def _opened(what: Meant, told: Told) -> "tuple[tuple[Classifier, ...], Any, Any]
     return members, torch.stack(logits), held_labels(members[0])
 
 
-def _averaged(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
+def _average_predictions(what: RunSelection, asked: EnsembleOptions, told: Told) -> dict[str, Any]:
     """Weigh the members, judge them, write `ensemble.json`."""
     import torch
 
     from tunewright.classification.inference import ensemble as parts
 
-    members, logits, labels = _opened(what, told)
+    members, logits, labels = _open_members(what, told)
     average: Any = asked.average
     weigh = parts.METHODS[asked.method]
     weights = weigh(logits, labels, average)
@@ -163,7 +170,7 @@ def _averaged(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
     counts = members[0].class_counts.cpu().numpy()
     gain = _gain(labels, fitted.ensemble, fitted.single, counts)
     kept = [index for index, weight in enumerate(weights.tolist()) if weight > 0]
-    chosen = Meant(
+    chosen = RunSelection(
         asked.folder,
         tuple(what.members[index] for index in kept),
         tuple(float(weights[index]) for index in kept),
@@ -171,7 +178,7 @@ def _averaged(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
         what.threads,
     )
     blend = parts.Blend(tuple(members[index] for index in kept), chosen.weights, average)
-    scores = parts.blended(logits[kept].double(), torch.tensor(chosen.weights), average)
+    scores = parts.blend(logits[kept].double(), torch.tensor(chosen.weights), average)
     result = {
         "runs": [os.path.relpath(one.path, asked.folder.resolve()) for one in chosen.members],
         "weights": list(chosen.weights),
@@ -191,7 +198,7 @@ def _averaged(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
 
 
 def _members(
-    what: Meant, logits: Any, labels: Any, weights: Sequence[float]
+    what: RunSelection, logits: Any, labels: Any, weights: Sequence[float]
 ) -> list[dict[str, Any]]:
     right = (logits.argmax(2) == labels).double().mean(1).tolist()
     return [
@@ -217,21 +224,21 @@ def _gain(labels: Any, ours: Any, others: Any, counts: Any) -> dict[str, Any]:
     }
 
 
-def _souped(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
+def _average_weights(what: RunSelection, asked: EnsembleOptions, told: Told) -> dict[str, Any]:
     """Average the weights, judge the soup, write it as a run folder."""
     import torch
 
     from tunewright.classification.inference import model_soup as parts
     from tunewright.classification.inference.ensemble import Blend, stratified_folds
-    from tunewright.classification.inference.predict import passed
+    from tunewright.classification.inference.predict import predict_table
 
-    members, logits, labels = _opened(what, told)
+    members, logits, labels = _open_members(what, told)
     parts.check_architectures(members)
     table = members[0].sets.valid
 
-    def shown(one: "Classifier", rows: Any) -> Any:
+    def predict(one: "Classifier", rows: Any) -> Any:
         part = table.take(rows.numpy())
-        return passed([one], part, lambda views: views[0][0]).scores
+        return predict_table([one], part, lambda views: views[0][0]).scores
 
     every = torch.arange(len(labels))
     if asked.method == "soup":
@@ -244,7 +251,7 @@ def _souped(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
 
         def score(one: "Classifier") -> float:
             told("tasting soups", next(tried), 2 * len(members) - 1)
-            found = shown(one, choosing).argmax(1) == labels[choosing]
+            found = predict(one, choosing).argmax(1) == labels[choosing]
             return float(found.double().mean())
 
         soup, chosen = parts.greedy_soup(members, score)
@@ -252,12 +259,12 @@ def _souped(what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
     chooses = every if asked.method == "soup" else choosing
     best = int(right[:, chooses].mean(1).argmax())
     told("judging the soup", 0, 1)
-    scores = shown(soup, every)
+    scores = predict(soup, every)
     counts = members[0].class_counts.cpu().numpy()
     gain = _gain(labels[judged], scores[judged].argmax(1), logits[best, judged].argmax(1), counts)
     accuracy = float((scores.argmax(1) == labels).double().mean())
     _write_soup(soup, RunFolder(what.members[chosen[0]].path), asked.folder, accuracy)
-    one = Meant(asked.folder, (Member(asked.folder.resolve(), what.members[0].opener),))
+    one = RunSelection(asked.folder, (Member(asked.folder.resolve(), what.members[0].opener),))
     weights = [1.0 / len(chosen) if i in chosen else 0.0 for i in range(len(members))]
     result: dict[str, Any] = {
         "folder": str(asked.folder),
@@ -297,7 +304,7 @@ def _write_soup(soup: "Classifier", first: RunFolder, folder: Path, accuracy: fl
     )
 
 
-def _costs(blend: Any, what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
+def _costs(blend: Any, what: RunSelection, asked: EnsembleOptions, told: Told) -> dict[str, Any]:
     """Size and latency of all members together, beside the limits."""
     from tunewright.classification.delivery import latency as costs
 
@@ -324,12 +331,12 @@ def _costs(blend: Any, what: Meant, asked: Asked, told: Told) -> dict[str, Any]:
 
 def _verdict(result: Mapping[str, Any]) -> str:
     """In words: a gain, no gain, or a loss."""
-    from tunewright.analysis.score_intervals import paired
+    from tunewright.analysis.score_intervals import describe_paired
 
     gain = result["gain"]
     figures = (
         f"{gain['value']:+.4f} accuracy ({gain['low']:+.4f} to {gain['high']:+.4f}, "
-        f"{paired(gain)}, n = {gain['pictures']})"
+        f"{describe_paired(gain)}, n = {gain['pictures']})"
     )
     if sum(1 for one in result["members"] if one["weight"] > 0) == 1:
         return f"no gain: the best single run was chosen alone; {figures}"

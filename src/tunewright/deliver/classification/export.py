@@ -7,7 +7,7 @@ from typing import Any, get_args
 from tunewright.deliver.classification.open_members import open_members
 from tunewright.deliver.find_run import named_file
 from tunewright.deliver.progress import Told
-from tunewright.deliver.select_runs import Meant, done, meant
+from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError, UsageError, did_you_mean
 
 FORMATS = ("onnx", "safetensors", "torch-export")
@@ -35,13 +35,15 @@ def export(
             f"--to {to}", expected=f"one of {', '.join(FORMATS)}", remedy=did_you_mean(to, FORMATS)
         )
     place = None if output is None else named_file(output)
-    what = meant(run, checkpoint=checkpoint, runs=runs)
+    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     what.single()  # an ensemble has no one graph
-    result: Mapping[str, Any] = done(what, _exported, to, half, place, told=told)
+    result: Mapping[str, Any] = run_in_subprocess(what, _export, to, half, place, told=told)
     return {**result, "notes": list(what.notes)}
 
 
-def _exported(what: Meant, to: Any, half: bool, output: Path | None, told: Told) -> dict[str, Any]:
+def _export(
+    what: RunSelection, to: Any, half: bool, output: Path | None, told: Told
+) -> dict[str, Any]:
     from tunewright.classification.delivery import export as parts
 
     assert to in get_args(parts.Format)

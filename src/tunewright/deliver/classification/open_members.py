@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.inference.tta_views import ALONE, Views
-from tunewright.deliver.select_runs import Meant
-from tunewright.recipes.recipe import imported
+from tunewright.deliver.select_runs import RunSelection
+from tunewright.recipes.recipe import import_object
 from tunewright.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from tunewright.classification.inference.ensemble import Blend
 
 
-def open_members(what: Meant) -> "tuple[Classifier, ...]":
+def open_members(what: RunSelection) -> "tuple[Classifier, ...]":
     """The classifiers, on the GPU if there is one."""
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return tuple(imported(one.opener)(RunFolder(one.path), device) for one in what.members)
+    return tuple(import_object(one.opener)(RunFolder(one.path), device) for one in what.members)
 
 
-def open_blend(what: Meant, views: Views = ALONE, logit_adjustment: float = 0.0) -> "Blend":
+def open_blend(what: RunSelection, views: Views = ALONE, logit_adjustment: float = 0.0) -> "Blend":
     """The classifiers and how they are averaged; DataError unless their classes are the same."""
     from tunewright.classification.inference.ensemble import Blend
 

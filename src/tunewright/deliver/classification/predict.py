@@ -11,14 +11,14 @@ from tunewright.classification.inference.tta_views import Views, read_views
 from tunewright.deliver.classification.open_members import open_blend
 from tunewright.deliver.find_run import named_file
 from tunewright.deliver.progress import Told
-from tunewright.deliver.select_runs import Meant, done, meant
+from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
 from tunewright.runs.atomic import write_json
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
     from tunewright.classification.inference.ensemble import Blend
-    from tunewright.classification.inference.tta import Judged
+    from tunewright.classification.inference.tta import ViewGains
     from tunewright.images.image_table import ImageTable
 
 RECORD = "predicted.json"
@@ -27,7 +27,7 @@ OUTPUT = Path("predictions.csv")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PredictOptions:
     """What to predict and how; plain values that travel to the process that does it."""
 
     data: Path | None
@@ -79,8 +79,8 @@ def predict(
         raise DataError(f"{data} does not exist", expected="a folder, zip or table of pictures")
     file = named_file(output)
     shares = None if probabilities is None else named_file(probabilities, "--probabilities")
-    what = meant(run, checkpoint=checkpoint, runs=runs)
-    wanted = Wanted(
+    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    wanted = PredictOptions(
         None if data is None else Path(data).expanduser().absolute(),
         file,
         chosen,
@@ -91,17 +91,17 @@ def predict(
         category_ids,
         batch_size,
     )
-    result: Mapping[str, Any] = done(what, _predicted, wanted, told=told)
+    result: Mapping[str, Any] = run_in_subprocess(what, _predict, wanted, told=told)
     return {**result, "notes": list(what.notes)}
 
 
-def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
+def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str, Any]:
     """Judge the views, predict, write; in whichever process may import torch."""
     from tunewright.classification.delivery.predictions_csv import (
         write_predictions,
         write_probabilities,
     )
-    from tunewright.classification.inference.predict import passed
+    from tunewright.classification.inference.predict import predict_table
 
     began = time.perf_counter()
     blend = open_blend(what, wanted.views, wanted.logit_adjustment)
@@ -109,7 +109,7 @@ def _predicted(what: Meant, wanted: Wanted, told: Told) -> dict[str, Any]:
     written = label_names(blend, wanted.category_ids)
     gain = None if wanted.views.plain else views_gain(blend, wanted.force, told)
     opened = time.perf_counter()
-    found = passed(
+    found = predict_table(
         blend.members,
         table,
         blend.scores,
@@ -280,7 +280,7 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
     return answer
 
 
-def _each(judged: "Judged", names: Sequence[str]) -> str:
+def _each(judged: "ViewGains", names: Sequence[str]) -> str:
     """`hflip 0.6923 (-0.0577 to 0.0000, paired)` of each view."""
     accuracies = {**judged.alone, "all": judged.together}
     shown = {"all": "all of them together"}

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.classification.classes_file import FILE as CLASSES
-from tunewright.classification.classes_file import KnownClasses, read_classes
+from tunewright.classification.classes_file import ClassIndex, read_classes
 from tunewright.classification.delivery.predictions_csv import read_predictions
 from tunewright.classification.delivery.submission import (
     PREDICTIONS,
     Content,
-    Packed,
+    PackedFile,
     verify_predictions,
     verify_zip,
     write_zip,
 )
-from tunewright.config.tree import put
+from tunewright.config.tree import set_leaf
 from tunewright.deliver.classification.check import in_megabytes
 from tunewright.deliver.classification.open_members import open_members
 from tunewright.deliver.classification.predict import (
@@ -40,7 +40,7 @@ from tunewright.deliver.classification.submission_files import (
 )
 from tunewright.deliver.find_run import named_file
 from tunewright.deliver.progress import Told
-from tunewright.deliver.select_runs import Meant, done, meant
+from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError
 from tunewright.runs.atomic import dump_yaml, read_json
 from tunewright.runs.folder import RunFolder
@@ -81,7 +81,7 @@ def submit(
     """
     archive = named_file(output)
     file = named_file(predictions, "--predictions")
-    what = meant(run, checkpoint=checkpoint, runs=runs)
+    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     if not file.exists():
         raise DataError(
             f"{predictions} does not exist",
@@ -94,8 +94,14 @@ def submit(
     place = None if named is None else Path(str(named)).expanduser().absolute()
     ids = bool(record.get("category_ids")) if category_ids is None else category_ids
     with tempfile.TemporaryDirectory(prefix="tunewright-submit-") as temporary:
-        found = done(
-            what, _weighed, place, ids, half, None if verify_only else Path(temporary), told=told
+        found = run_in_subprocess(
+            what,
+            _collect_weights,
+            place,
+            ids,
+            half,
+            None if verify_only else Path(temporary),
+            told=told,
         )
         made_here = (
             record.get("content") == content_digest(file) and record.get("ids") == found["digest"]
@@ -124,8 +130,13 @@ def submit(
     }
 
 
-def _weighed(
-    what: Meant, data: Path | None, category_ids: bool, half: bool, place: Path | None, told: Told
+def _collect_weights(
+    what: RunSelection,
+    data: Path | None,
+    category_ids: bool,
+    half: bool,
+    place: Path | None,
+    told: Told,
 ) -> dict[str, Any]:
     """The test set's ids, the labels that may be given, and the weights, written into `place`."""
     from tunewright.classification.delivery.export import write_safetensors
@@ -162,7 +173,7 @@ def _weighed(
 
 
 def _contents(
-    what: Meant,
+    what: RunSelection,
     predictions: Path,
     used: Mapping[str, Any],
     found: Mapping[str, Any],
@@ -210,9 +221,9 @@ def _contents(
 def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content]:
     """The small files of a run, from which its recipe opens it where the data is not."""
     tree = _without_places(folder.read_config())
-    put(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
+    set_leaf(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
     if isinstance(tree.get("data"), dict) and "dir" in tree["data"]:
-        put(tree, "data.dir", "DIR")  # and never the embedded set, whose classes are others
+        set_leaf(tree, "data.dir", "DIR")  # and never the embedded set, whose classes are others
     return {
         f"{place}/config.yaml": dump_yaml(tree).encode(),
         f"{place}/weights.json": _json({"file": weights}),
@@ -220,7 +231,7 @@ def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content
     }
 
 
-def _classes(folder: RunFolder) -> KnownClasses:
+def _classes(folder: RunFolder) -> ClassIndex:
     """What the run says of its classes; it has been opened, which wrote them if need be."""
     known = read_classes(folder)
     if known is None:
@@ -246,7 +257,7 @@ def _json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _parts(packed: list[Packed]) -> dict[str, int]:
+def _parts(packed: list[PackedFile]) -> dict[str, int]:
     """Bytes of `code`, `model`, `result` and the rest, before compression."""
     parts: dict[str, int] = {}
     for one in packed:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.deliver.compression.rate_curves import METRICS, Metric, Named, named_curve
+from tunewright.deliver.compression.rate_curves import METRICS, Metric, NamedCurve, named_curve
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.compression.evaluation.bd_rate import METHODS, Method, Overlap, bjontegaard
 from tunewright.report.rate_distortion import (
     MS_SSIM,
     PSNR,
-    Drawn,
+    PlotCurve,
     rate_distortion_svg,
     write_rate_distortion,
 )
@@ -27,8 +27,8 @@ class BdRate:
     metric: what was compared, MS-SSIM in decibels. bd_psnr: of that metric, whatever it is.
     """
 
-    anchor: Named
-    test: Named
+    anchor: NamedCurve
+    test: NamedCurve
     metric: Metric
     method: Method
     bd_rate: float
@@ -89,8 +89,8 @@ def bd_rate(
     )
 
 
-def _draw(anchor: Named, test: Named, metric: Metric, file: Path) -> None:
-    own = [Drawn(named.label, named.curve.bpp, named.curve.quality) for named in (test, anchor)]
+def _draw(anchor: NamedCurve, test: NamedCurve, metric: Metric, file: Path) -> None:
+    own = [PlotCurve(named.label, named.curve.bpp, named.curve.quality) for named in (test, anchor)]
     beside = {line.name: line for named in (anchor, test) for line in named.beside}
     lines = [
         *own,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from tunewright.deliver.compression.input_output_files import Pair, file_pairs
 from tunewright.deliver.compression.select_compressor import meant_compressor
 from tunewright.deliver.progress import Told
-from tunewright.deliver.select_runs import Meant, done
+from tunewright.deliver.select_runs import RunSelection, run_in_subprocess
 from tunewright.errors import DataError, NotWritten, RunError
 from tunewright.recipes.compression.codec.container import SUFFIX, read_compressed, unpack
-from tunewright.recipes.recipe import imported
+from tunewright.recipes.recipe import import_object
 from tunewright.runs.atomic import NAMED, write_with
 from tunewright.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from tunewright.recipes.compression.codec.trained_compressor import Opened
+    from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor
 
 DECODED = ".png"
 
@@ -42,7 +42,7 @@ def compress(
 
     what = meant_compressor(run, runs)
     pairs = file_pairs(pictures, output, taken=PICTURES, made=SUFFIX, single=(SUFFIX,), force=force)
-    found: Mapping[str, Any] = done(what, _compressed, pairs, verify, told=told)
+    found: Mapping[str, Any] = run_in_subprocess(what, _compress, pairs, verify, told=told)
     return {**found, "notes": list(what.notes)}
 
 
@@ -66,11 +66,13 @@ def decompress(
     pairs = file_pairs(
         files, output, taken=(SUFFIX,), made=DECODED, single=tuple(LOSSLESS), force=force
     )
-    found: Mapping[str, Any] = done(what, _decompressed, pairs, told=told)
+    found: Mapping[str, Any] = run_in_subprocess(what, _decompress, pairs, told=told)
     return {**found, "notes": list(what.notes)}
 
 
-def _compressed(what: Meant, pairs: Sequence[Pair], verify: bool, told: Told) -> dict[str, Any]:
+def _compress(
+    what: RunSelection, pairs: Sequence[Pair], verify: bool, told: Told
+) -> dict[str, Any]:
     """Code every picture; in whichever process may import torch."""
     import torch
 
@@ -118,16 +120,16 @@ def _compressed(what: Meant, pairs: Sequence[Pair], verify: bool, told: Told) ->
     }
 
 
-def _decompressed(what: Meant, pairs: Sequence[Pair], told: Told) -> dict[str, Any]:
+def _decompress(what: RunSelection, pairs: Sequence[Pair], told: Told) -> dict[str, Any]:
     """Decode every file; in whichever process may import torch."""
     import torch
 
     from tunewright.recipes.compression.codec.codec import decompress_picture
     from tunewright.recipes.compression.codec.picture_files import write_picture
 
-    models: dict[str, Opened] = {}
+    models: dict[str, TrainedCompressor] = {}
 
-    def model_on(device: str) -> "Opened":
+    def model_on(device: str) -> "TrainedCompressor":
         """The model where the file was written, or on the CPU, whose result is then checked."""
         here = device if torch.cuda.is_available() else "cpu"
         if here not in models:
@@ -192,9 +194,9 @@ def _each(
     return files, failed, time.perf_counter() - began
 
 
-def _open(what: Meant, device: str) -> "Opened":
+def _open(what: RunSelection, device: str) -> "TrainedCompressor":
     import torch
 
     one = what.members[0]
-    opened: Opened = imported(one.opener)(RunFolder(one.path), torch.device(device))
+    opened: TrainedCompressor = import_object(one.opener)(RunFolder(one.path), torch.device(device))
     return opened

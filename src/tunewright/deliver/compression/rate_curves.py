@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from tunewright.errors import DataError, UsageError
 from tunewright.recipes.compression.evaluation.comparison import SHOWN, lines_beside
-from tunewright.recipes.compression.evaluation.published_curves import PREFIX, published
+from tunewright.recipes.compression.evaluation.published_curves import PREFIX, find_published
 from tunewright.recipes.compression.evaluation.rate_curve import RateCurve, decibels, rate_curve
-from tunewright.report.rate_distortion import Drawn
+from tunewright.report.rate_distortion import PlotCurve
 from tunewright.runs.strict_json import read_strict_json
 
 Metric = Literal["psnr", "ms_ssim"]
@@ -22,7 +22,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedCurve:
     """A curve and what it was read from.
 
     digest: of the pictures that it was measured on, where that is known. notices: what was made
@@ -35,12 +35,12 @@ class Named:
     digest: str = ""
     notices: tuple[str, ...] = ()
     label: str = ""
-    beside: tuple[Drawn, ...] = ()
+    beside: tuple[PlotCurve, ...] = ()
 
 
 def named_curve(
     source: Path | str | Mapping[str, Any], *, metric: Metric = "psnr", runs: Path = Path("runs")
-) -> Named:
+) -> NamedCurve:
     """The curve that is meant, of PSNR or of MS-SSIM in decibels.
 
     source: a file of lists; a folder or a pattern (`runs/hpcm-*`) of runs that were evaluated,
@@ -52,7 +52,7 @@ def named_curve(
         return _of_lists(source, "the mapping", metric)
     text = str(source)
     if text.startswith(PREFIX):
-        return _published(text, metric)
+        return _published_curve(text, metric)
     for path in (Path(text).expanduser(), runs / text):
         if path.is_dir():
             return _of_runs(_evaluations(path), str(path), metric)
@@ -67,22 +67,22 @@ def named_curve(
     raise DataError(f"{text} does not exist", expected=EXPECTED)
 
 
-def _published(text: str, metric: Metric) -> Named:
-    found = published(text.removeprefix(PREFIX))
+def _published_curve(text: str, metric: Metric) -> NamedCurve:
+    found = find_published(text.removeprefix(PREFIX))
     if metric != "psnr":
         raise UsageError(f"{text} by {metric}", expected="--metric psnr: no other was published")
     curve = rate_curve(found.bpp, found.psnr, where=text)
-    return Named(text, curve, notices=(found.source,), label=f"{found.codec} (published)")
+    return NamedCurve(text, curve, notices=(found.source,), label=f"{found.codec} (published)")
 
 
-def _of_file(file: Path, metric: Metric) -> Named:
+def _of_file(file: Path, metric: Metric) -> NamedCurve:
     stored = _json(file)
     if not isinstance(stored.get("bpp"), list):
         return _of_runs([file], str(file), metric)
     return _of_lists(stored, str(file), metric)
 
 
-def _of_lists(stored: Mapping[str, Any], where: str, metric: Metric) -> Named:
+def _of_lists(stored: Mapping[str, Any], where: str, metric: Metric) -> NamedCurve:
     lists: dict[str, Any] = {
         key: stored[key].tolist() if hasattr(stored[key], "tolist") else stored[key]
         for key in ("bpp", metric)
@@ -107,7 +107,7 @@ def _curve(
     *,
     digest: object = None,
     ordered: bool = True,
-) -> Named:
+) -> NamedCurve:
     curve = rate_curve(bpp, values, where=where, key=metric, ordered=ordered)
     notices: tuple[str, ...] = ()
     if metric == "ms_ssim":
@@ -123,10 +123,10 @@ def _curve(
                 where=where,
             )
     known = digest if isinstance(digest, str) else ""
-    return Named(where, curve, known, notices, label=Path(where).stem)
+    return NamedCurve(where, curve, known, notices, label=Path(where).stem)
 
 
-def _of_runs(files: Sequence[Path], where: str, metric: Metric) -> Named:
+def _of_runs(files: Sequence[Path], where: str, metric: Metric) -> NamedCurve:
     """A point of each evaluation, in the order of their rates."""
     bpp, values, digests = [], [], {}
     every = [_json(file) for file in files]
@@ -183,7 +183,7 @@ def _evaluations(path: Path) -> list[Path]:
     return sorted({*path.glob(f"*/{EVALUATION}"), *path.glob(f"*/final/{EVALUATION}")})
 
 
-def _classical(file: Path, codec: str, metric: Metric) -> Named:
+def _classical(file: Path, codec: str, metric: Metric) -> NamedCurve:
     stored = _json(file)
     there = stored.get("classical")
     found = there.get(codec) if isinstance(there, Mapping) else None

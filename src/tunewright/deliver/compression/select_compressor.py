@@ -8,13 +8,13 @@ from tunewright.deliver.find_run import (
     newest_run,
     recipe_of,
 )
-from tunewright.deliver.select_runs import Meant, Member, threads
+from tunewright.deliver.select_runs import Member, RunSelection, threads
 from tunewright.errors import DataError
 
 EXPECTED = "a run of a recipe that compresses pictures"
 
 
-def meant_compressor(run: Path | str | None, runs: Path) -> Meant:
+def meant_compressor(run: Path | str | None, runs: Path) -> RunSelection:
     """Find what is meant by --run; without it, the newest run in `runs` that compresses.
 
     run: a run or study folder, a name in `runs`, or the weights inside one. Raises DataError for
@@ -29,7 +29,7 @@ def meant_compressor(run: Path | str | None, runs: Path) -> Meant:
     )
 
 
-def _of(run: NamedRun) -> Meant:
+def _of(run: NamedRun) -> RunSelection:
     folder, recipe = run.folder, recipe_of(run.folder)
     if not recipe.compressor:
         raise DataError(
@@ -38,4 +38,4 @@ def _of(run: NamedRun) -> Meant:
             where=str(folder.path),
         )
     one = Member(folder.path.resolve(), recipe.compressor)
-    return Meant(one.path, (one,), threads=threads(folder), notes=run.notes)
+    return RunSelection(one.path, (one,), threads=threads(folder), notes=run.notes)

@@ -244,7 +244,7 @@ LEVELS: Mapping[str, type[AugmentationLevel]] = {
 """Every level by its `type`, from the least to the most."""
 
 
-class Mixing(Section):
+class MixingConfig(Section):
     """Two pictures made one: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019).
 
     mixup_alpha, cutmix_alpha: of the Beta distribution of the shares; 0 leaves that mix out.

@@ -46,7 +46,7 @@ def contact_sheet(
     that their pixels are seen; large ones are reduced.
     """
     side = shown_side(images.shape[-1])
-    cells = [("as it is", [images])] + [(c.name, _drawn(images, c, seed)) for c in columns]
+    cells = [("as it is", [images])] + [(c.name, _draw(images, c, seed)) for c in columns]
     font, bold = (ImageFont.load_default(size) for size in (FONT, TITLE_FONT))
     wide = max(min(LABEL_WIDTH, _width(label, font)) for label in labels)
     # A heading may be wider than the pictures under it.
@@ -65,13 +65,13 @@ def contact_sheet(
     draw.text((MARGIN, MARGIN), title, INK, bold)
     for row, label in enumerate(labels):
         middle = top + row * (side + GAP) + side // 2
-        draw.text((MARGIN, middle), shortened(label, LABEL_WIDTH, font), INK, font, "lm")
+        draw.text((MARGIN, middle), shorten(label, LABEL_WIDTH, font), INK, font, "lm")
     for (name, drawn), width in zip(cells, widths, strict=True):
         draw.text((left, top - FONT - 2 * GAP), name, FAINT if drawn[0] is images else INK, font)
         for at, varied in enumerate(drawn):
             for row, picture in enumerate(varied):
                 place = (left + at * (side + GAP), top + row * (side + GAP))
-                sheet.paste(_shown(picture, side), place)
+                sheet.paste(_resize(picture, side), place)
         left += width + GROUP_GAP
     return sheet
 
@@ -93,7 +93,7 @@ def legible(label: str) -> bool:
     return label.isprintable() and all(ord(letter) < END_OF_LATIN for letter in label)
 
 
-def shortened(label: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
+def shorten(label: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
     """The label, cut where it would be wider than `width` pixels."""
     if _width(label, font) <= width:
         return label
@@ -102,7 +102,7 @@ def shortened(label: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.
     return label + "..."
 
 
-def _drawn(images: Tensor, column: Column, seed: int) -> list[Tensor]:
+def _draw(images: Tensor, column: Column, seed: int) -> list[Tensor]:
     """The draws of a column, uint8 [N, 3, S, S] each."""
     generator = torch.Generator().manual_seed(seed)
     return [
@@ -110,7 +110,7 @@ def _drawn(images: Tensor, column: Column, seed: int) -> list[Tensor]:
     ]
 
 
-def _shown(picture: Tensor, side: int) -> Image.Image:
+def _resize(picture: Tensor, side: int) -> Image.Image:
     """uint8 [3, S, S] at the size of the sheet."""
     pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
     whole = side >= picture.shape[-1]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from tunewright.images.augment.config import AugmentationLevel
 from tunewright.images.augment.transforms import around, between, on_rows, whole
-from tunewright.images.augment.warps import elastic_shifts, stretched
+from tunewright.images.augment.warps import elastic_shifts, stretch
 
 TRIES = 10
 """Random crops drawn for one picture; the first that fits is taken, as torchvision does."""
@@ -103,7 +103,7 @@ class Resampling:
         middles = ((torch.arange(size) * 2 + 1) / size - 1).expand(1, 2, size)
         if not self.level.grid_distortion:
             return middles
-        bent = stretched(
+        bent = stretch(
             uniform[:, 1:].reshape(2 * len(uniform), self._steps),
             size,
             limit=self.level.grid_distortion_limit,

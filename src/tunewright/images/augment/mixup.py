@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunewright.images.augment.config import Mixing
+from tunewright.images.augment.config import MixingConfig
 from tunewright.images.augment.transforms import put_rows
 
 
@@ -14,7 +14,7 @@ from tunewright.images.augment.transforms import put_rows
 class Mix:
     """Mixes some pictures of a batch, each with a share of its own; made by `make_mix`."""
 
-    config: Mixing
+    config: MixingConfig
 
     def __call__(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -60,7 +60,7 @@ class Mix:
         return torch.full_like(switched, bool(self.config.cutmix_alpha), dtype=torch.bool)
 
 
-def make_mix(config: Mixing) -> Mix | None:
+def make_mix(config: MixingConfig) -> Mix | None:
     """What mixes as configured; None where nothing would be."""
     on = config.mix_prob and (config.mixup_alpha or config.cutmix_alpha)
     return Mix(config) if on else None

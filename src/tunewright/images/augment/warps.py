@@ -29,7 +29,7 @@ def elastic_shifts(
     return fields * (deviation * 2 / REFERENCE_PIXELS)
 
 
-def stretched(uniform: Tensor, size: int, *, limit: float) -> Tensor:
+def stretch(uniform: Tensor, size: int, *, limit: float) -> Tensor:
     """Where each pixel of an axis [K, size] looks, when its cells are stretched unevenly.
 
     uniform: [K, steps], one number a cell; its width is multiplied by 1 +- `limit`, and all are

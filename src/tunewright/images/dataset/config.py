@@ -7,7 +7,7 @@ from pydantic import Field
 from tunewright.config.section import Count, Fraction, Section
 
 
-class ImagesData(Section):
+class ImagesConfig(Section):
     """Where the pictures lie, how they are split, and how they reach the training.
 
     dir: a folder, zip, CSV or JSONL manifest; null for the embedded default set. image_size:

@@ -12,9 +12,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from tunewright.errors import DataError, NotWritten
-from tunewright.images.image_table import ImageTable, Place
-from tunewright.images.sources.reader import Reader
-from tunewright.images.thread_map import in_threads
+from tunewright.images.image_table import ImageTable, PicturePlace
+from tunewright.images.sources.reader import PictureReader
+from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_text
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.stamp import file_stamp
@@ -58,14 +58,14 @@ _KNOWN: MutableMapping[ImageTable, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def _looked_up(table: ImageTable, progress: Progress | None) -> tuple[str, ...]:
-    kept = Kept(table.origin)
+    kept = CachedDigests(table.origin)
     keys: list[Key] = [(str(place.file), place.member) for place in table.places]
-    found = kept.known(dict.fromkeys(keys))
+    found = kept.find(dict.fromkeys(keys))
     missing = {
         key: place for key, place in zip(keys, table.places, strict=True) if key not in found
     }
     if missing:
-        fresh = _hashed(list(missing.values()), progress)
+        fresh = _hash_files(list(missing.values()), progress)
         found |= dict(zip(missing, fresh, strict=True))
         kept.add({key: found[key] for key in missing})
     return tuple(found[key] for key in keys)
@@ -76,7 +76,7 @@ def joined_digest(parts: Iterable[str]) -> str:
     return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
-class Kept:
+class CachedDigests:
     """The digests of one source that an earlier run left, as far as its files are unchanged."""
 
     def __init__(self, origin: Path) -> None:
@@ -91,7 +91,7 @@ class Kept:
         self._marks: dict[Key, Mark] = {}
         self._stamps: dict[str, Mark] = {}
 
-    def known(self, keys: Iterable[Key]) -> dict[Key, str]:
+    def find(self, keys: Iterable[Key]) -> dict[Key, str]:
         """The digests that still hold."""
         found: dict[Key, str] = {}
         members = defaultdict(list)
@@ -117,10 +117,10 @@ class Kept:
                 continue
             if member is not None:
                 self._archive(file)["members"][member] = [*mark, digest]
-            elif _changed(mark) < latest:
+            elif _last_change(mark) < latest:
                 self._stored["files"][file] = [*mark, digest]
         for file, stamp in self._stamps.items():
-            self._archive(file)["stamp"] = stamp if stamp and _changed(stamp) < latest else []
+            self._archive(file)["stamp"] = stamp if stamp and _last_change(stamp) < latest else []
         with contextlib.suppress(NotWritten):  # kept to save time, needed by nobody
             write_text(self.file, json.dumps(self._stored))
 
@@ -150,7 +150,7 @@ def _stamp(file: str) -> Mark:
     return list(file_stamp(file) or ())
 
 
-def _changed(stamp: Mark) -> int:
+def _last_change(stamp: Mark) -> int:
     """When content or file were last changed, in nanoseconds."""
     return max(stamp[1:3])
 
@@ -164,11 +164,11 @@ def _directory(file: str) -> dict[str, Mark]:
         return {}
 
 
-def _hashed(places: Sequence[Place], progress: Progress | None) -> list[str]:
+def _hash_files(places: Sequence[PicturePlace], progress: Progress | None) -> list[str]:
     done: list[str] = []
-    reader = Reader()
+    reader = PictureReader()
 
-    def digest(place: Place) -> str:
+    def digest(place: PicturePlace) -> str:
         try:
             return blake2b(reader.content(place), digest_size=16).hexdigest()
         except DataError:
@@ -180,5 +180,5 @@ def _hashed(places: Sequence[Place], progress: Progress | None) -> list[str]:
             progress(len(done), len(places))
 
     with contextlib.closing(reader):
-        in_threads(digest, places, take)
+        thread_map(digest, places, take)
     return done

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tunewright.errors import ConfigError, DataError
-from tunewright.images.dataset.config import ImagesData
+from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.leaks import check_leaks, copies_of, leaks_of
 from tunewright.images.dataset.splits import ROUNDING, fold_numbers, held_out, units_of
@@ -18,7 +18,7 @@ from tunewright.images.dataset.unreadable import without_broken
 from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.open_source import open_table
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 from tunewright.runs.cache import cache_folder, made_once
 
 MakeDefault = Callable[[Path], None]
@@ -53,7 +53,7 @@ class ImageSets:
 
 
 def open_sets(
-    data: ImagesData,
+    data: ImagesConfig,
     *,
     make_default: MakeDefault | None = None,
     progress: Progress | None = None,
@@ -69,7 +69,7 @@ def open_sets(
     Raises DataError for what cannot be used, ConfigError for a split that cannot be made.
     """
     _check_shares(data)
-    origin = _embedded(make_default) if data.dir is None else Path(data.dir)
+    origin = _embedded_folder(make_default) if data.dir is None else Path(data.dir)
     table = open_table(origin, group_by=data.group_by)
     notices = list(table.notices)
     if data.skip_bad:
@@ -82,7 +82,7 @@ def open_sets(
         check_leaks(table, keys, given)
     elif (found := leaks_of(table, keys, given)) is not None:
         notices.append(f"{found}: scores on what train has seen are too good (data.leaks=warn)")
-    splits = _completed(data, table, keys, given, notices)
+    splits = _complete_splits(data, table, keys, given, notices)
     parts = {name: table.take(splits == name) for name in ("train", "valid", "test")}
     train, valid, test = parts["train"], parts["valid"], parts["test"]
     if not len(train) or not len(valid):
@@ -91,11 +91,11 @@ def open_sets(
             expected="some of each",
             remedy="Set data.val_split, or add pictures or groups.",
         )
-    notices += _told(data, train, valid, test if len(test) else None)
+    notices += _notices(data, train, valid, test if len(test) else None)
     return ImageSets(train, valid, test if len(test) else None, tuple(notices))
 
 
-def facts(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, float]:
+def facts(data: ImagesConfig, *, make_default: MakeDefault | None = None) -> Mapping[str, float]:
     """What spaces may refer to: rows, classes, the smallest and the largest of them, and side.
 
     side: the shorter side of a usual training picture, in pixels: the median of a few.
@@ -114,7 +114,7 @@ def facts(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mappi
 
 def _usual_side(table: ImageTable) -> float:
     sides = []
-    reader = Reader()
+    reader = PictureReader()
     for row in np.linspace(0, len(table) - 1, min(SAMPLED, len(table))).astype(int).tolist():
         with suppress(DataError):  # refused, or skipped, where all are read
             sides.append(min(reader.picture(table.places[row]).size))
@@ -122,7 +122,9 @@ def _usual_side(table: ImageTable) -> float:
     return float(np.median(sides)) if sides else 0.0
 
 
-def fingerprints(data: ImagesData, *, make_default: MakeDefault | None = None) -> Mapping[str, str]:
+def fingerprints(
+    data: ImagesConfig, *, make_default: MakeDefault | None = None
+) -> Mapping[str, str]:
     """What tells the content of train and valid: their pictures, boxes and classes."""
     sets = open_sets(data, make_default=make_default)
     return {"train": table_hash(sets.train), "valid": table_hash(sets.valid)}
@@ -135,7 +137,7 @@ def table_hash(table: ImageTable) -> str:
     return joined_digest((*table.classes, *(f"{key} {label}" for key, label in pairs)))[:16]
 
 
-def _check_shares(data: ImagesData) -> None:
+def _check_shares(data: ImagesConfig) -> None:
     if data.val_split + data.test_split >= 1:
         raise ConfigError(
             f"data.val_split = {data.val_split:g} and data.test_split = {data.test_split:g}",
@@ -148,8 +150,8 @@ def _check_shares(data: ImagesData) -> None:
         )
 
 
-def _completed(
-    data: ImagesData,
+def _complete_splits(
+    data: ImagesConfig,
     table: ImageTable,
     keys: Sequence[str],
     given: Sequence[str],
@@ -191,8 +193,8 @@ def _free(
     return rows, units_of(groups, [keys[row] for row in rows.tolist()])
 
 
-def _told(
-    data: ImagesData, train: ImageTable, valid: ImageTable, test: ImageTable | None
+def _notices(
+    data: ImagesConfig, train: ImageTable, valid: ImageTable, test: ImageTable | None
 ) -> list[str]:
     """What a user should know of the sets."""
     notices = []
@@ -229,7 +231,7 @@ def _told(
     return notices
 
 
-def _embedded(make_default: MakeDefault | None) -> Path:
+def _embedded_folder(make_default: MakeDefault | None) -> Path:
     """The folder of a recipe's own set, drawn once for each version of the recipe's code."""
     if make_default is None:
         raise ConfigError(

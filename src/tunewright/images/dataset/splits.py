@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.images.image_table import Indices
-from tunewright.runs.connected_groups import connected
+from tunewright.runs.connected_groups import connected_groups
 
 Mask = npt.NDArray[np.bool_]
 NEVER = -1
@@ -20,10 +20,10 @@ def units_of(*columns: Sequence[str] | None) -> Indices:
 
     columns: equal values in any of them join two rows (groups, bytes); None joins none.
     """
-    return connected([_numbered(column) for column in columns if column is not None])
+    return connected_groups([_encode_labels(column) for column in columns if column is not None])
 
 
-def _numbered(column: Sequence[str]) -> Indices:
+def _encode_labels(column: Sequence[str]) -> Indices:
     """Equal numbers for equal texts; an array of texts would pad each to the longest."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(text, len(numbers)) for text in column], dtype=np.int64)

@@ -8,10 +8,10 @@ import numpy as np
 
 from tunewright.errors import DataError
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
-from tunewright.images.image_table import ImageTable, Place
+from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.build_table import some
-from tunewright.images.sources.reader import Reader
-from tunewright.images.thread_map import in_threads
+from tunewright.images.sources.reader import PictureReader
+from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_json, write_text
 from tunewright.runs.cache import cache_folder
 
@@ -37,13 +37,13 @@ def without_broken(
     folder = content_folder(table)
     broken = read_verdicts(folder, table)
     if broken is None:
-        broken = _tried(table, progress)
+        broken = _decode_all(table, progress)
         write_verdicts(folder, table, broken)
     if not broken:
         return table, []
     check_share(table, broken)
     good = np.setdiff1d(np.arange(len(table)), np.array(sorted(broken)))
-    return table.take(good), [told(folder, table, broken)]
+    return table.take(good), [describe_skipped(folder, table, broken)]
 
 
 def content_folder(table: ImageTable, folder: Path | None = None) -> Path:
@@ -74,7 +74,7 @@ def write_verdicts(folder: Path, table: ImageTable, broken: Broken) -> None:
 
 def check_share(table: ImageTable, broken: Broken) -> None:
     """DataError when so many pictures are broken that skipping them would hide something."""
-    if len(broken) > allowed(len(table)):
+    if len(broken) > max_unreadable(len(table)):
         raise DataError(
             f"{len(broken):,} of {len(table):,} pictures of {table.origin} cannot be used "
             f"({_reasons(broken)})",
@@ -83,7 +83,7 @@ def check_share(table: ImageTable, broken: Broken) -> None:
         )
 
 
-def allowed(rows: int) -> int:
+def max_unreadable(rows: int) -> int:
     """How many broken pictures skip_bad passes over."""
     return max(1, int(SHARE * rows))
 
@@ -98,7 +98,7 @@ def refuse(table: ImageTable, broken: Broken) -> None:
         )
 
 
-def told(folder: Path, table: ImageTable, broken: Broken) -> str:
+def describe_skipped(folder: Path, table: ImageTable, broken: Broken) -> str:
     """One sentence on what was skipped."""
     named = some(table.ids[row] for row in sorted(broken))
     return (
@@ -116,11 +116,11 @@ def _reasons(broken: Broken) -> str:
     return some(broken[row] for row in sorted(broken))
 
 
-def _tried(table: ImageTable, progress: Progress | None) -> dict[int, str]:
+def _decode_all(table: ImageTable, progress: Progress | None) -> dict[int, str]:
     broken: dict[int, str] = {}
-    reader = Reader()
+    reader = PictureReader()
 
-    def why(place: Place) -> str | None:
+    def why(place: PicturePlace) -> str | None:
         try:
             reader.picture(place)
         except DataError as error:
@@ -134,5 +134,5 @@ def _tried(table: ImageTable, progress: Progress | None) -> dict[int, str]:
             progress(row + 1, len(table))
 
     with contextlib.closing(reader):
-        in_threads(why, table.places, take)
+        thread_map(why, table.places, take)
     return broken

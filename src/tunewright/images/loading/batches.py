@@ -12,7 +12,7 @@ from torch import Tensor
 from tunewright.errors import DataError
 from tunewright.images.augment.augment import Augment
 from tunewright.images.augment.mixup import Mix
-from tunewright.images.loading.cpu_chunks import in_parts
+from tunewright.images.loading.cpu_chunks import chunked_on_cpu
 from tunewright.images.loading.sampler import Order, generator_of
 from tunewright.images.loading.store import Store, open_store
 from tunewright.training.device_copies import copies_on
@@ -52,8 +52,8 @@ IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class ImageBatches:
     """Batches of a set of pictures; for training and evaluation loops (a `training.task.Loader`).
 
-    images: uint8 [R, 3, S, S], mapped (`mapped`) or on a device. labels: int64 [N], a row each of
-    the set's table. rows_of: int64 [N], the row of `images` that shows it, below 0 where none
+    images: uint8 [R, 3, S, S], mapped (`map_store`) or on a device. labels: int64 [N], one for each
+    row of the table. rows_of: int64 [N], the row of `images` that shows it, below 0 where none
     does (it is left out); None: images and labels have the same rows. weights: [N]; as many rows
     as take part are then drawn with replacement, in proportion. Batches come on `device`.
     A last batch shorter than `batch_size` is left out with `drop_last`, unless it is the only one.
@@ -123,12 +123,12 @@ class ImageBatches:
     def _taking(self, places: Tensor) -> Take:
         images, device = self.images, self.finishing.device
         if device.type == "cuda" and images.device.type == "cpu":
-            return lambda part: _pinned(images, places[part])
+            return lambda part: _pin(images, places[part])
         there = places.to(images.device, non_blocking=True)
         return lambda part: images.index_select(0, there[part])
 
 
-def _pinned(images: Tensor, places: Tensor) -> Tensor:
+def _pin(images: Tensor, places: Tensor) -> Tensor:
     """Pictures in memory that a GPU copies from while other work goes on."""
     # torch keeps such memory, and gives it out again only when the copy is done
     shape = (len(places), *images.shape[1:])
@@ -160,7 +160,7 @@ class Finishing:
         augmenting, mixing = (generator_of(seed, epoch, use) for use in ("augment", "mix"))
 
         def finish(take: Take, labels: Tensor, rows: Tensor) -> Iterator[ImageBatch]:
-            images = self._varied(take, len(rows), augmenting)
+            images = self._vary(take, len(rows), augmenting)
             labels, rows = (tensor.to(self.device, non_blocking=True) for tensor in (labels, rows))
             if self.mix is None:
                 others, share = labels, torch.ones(len(rows), device=self.device)
@@ -175,29 +175,29 @@ class Finishing:
 
         return finish
 
-    def _varied(self, take: Take, count: int, generator: torch.Generator) -> Tensor:
+    def _vary(self, take: Take, count: int, generator: torch.Generator) -> Tensor:
         """The pictures of a batch, augmented and normalised: float32 [count, 3, S, S]."""
         uniform = None if self.augment is None else self.augment.draw(count, generator)
 
-        def varied(part: slice) -> Tensor:
+        def vary(part: slice) -> Tensor:
             images = take(part).to(self.device, non_blocking=True)
             if self.augment is None or uniform is None:
                 return images
             return self.augment.by_numbers(images, uniform[part])
 
         if self.device.type != "cpu":
-            return normalised(varied(slice(0, count)), self.normalise)
+            return normalise(vary(slice(0, count)), self.normalise)
         shape = take(slice(0, 1)).shape[1:]
         whole = torch.empty(count, *shape)
 
         def work(part: slice) -> None:
-            normalised(varied(part), self.normalise, out=whole[part])
+            normalise(vary(part), self.normalise, out=whole[part])
 
-        in_parts(work, count, 4 * shape.numel())
+        chunked_on_cpu(work, count, 4 * shape.numel())
         return whole
 
 
-def normalised(images: Tensor, normalise: Normalisation, out: Tensor | None = None) -> Tensor:
+def normalise(images: Tensor, normalise: Normalisation, out: Tensor | None = None) -> Tensor:
     """Float32 pictures of mean 0 and deviation 1 a channel, from uint8, or from floats in [0, 1].
 
     out: where to put them; without it, floats given are changed in place.
@@ -211,7 +211,7 @@ def normalised(images: Tensor, normalise: Normalisation, out: Tensor | None = No
     return floats.mul_(1 / (white * std)).sub_(mean / std)
 
 
-def mapped(store: Store) -> Tensor:
+def map_store(store: Store) -> Tensor:
     """The pictures of a store, uint8 [rows, 3, size, size]; none is read before it is used.
 
     All processes on a machine share the pages. Writing would change a private copy.

@@ -19,7 +19,7 @@ SMALLEST = 1 << 20
 """Below this, threads would wait for the interpreter more than they work."""
 
 
-def in_parts(work: Callable[[slice], None], count: int, bytes_each: int) -> None:
+def chunked_on_cpu(work: Callable[[slice], None], count: int, bytes_each: int) -> None:
     """Call `work` with slices that cover `count` rows of `bytes_each`; how they are cut may vary.
 
     As many at once as torch has threads; within `work` it has one. The first error is raised

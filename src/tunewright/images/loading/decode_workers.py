@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tunewright.errors import DataError, RunError
-from tunewright.images.image_table import Place
+from tunewright.images.image_table import PicturePlace
 from tunewright.images.loading.store import Pixels, as_uint8
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 
 T = TypeVar("T")
 AHEAD = 2
@@ -37,13 +37,13 @@ class Decoder(Dataset[Tensor]):
 
     def __init__(self, size: int, *, in_shared_memory: bool) -> None:
         self.size, self.in_shared_memory = size, in_shared_memory
-        self.reader = Reader()
+        self.reader = PictureReader()
 
     def __getitem__(self, _index: int) -> Tensor:
         """Never called: batches are asked for whole."""
         raise NotImplementedError
 
-    def __getitems__(self, places: Sequence[Place]) -> "Tensor | Pixels | str":
+    def __getitems__(self, places: Sequence[PicturePlace]) -> "Tensor | Pixels | str":
         """The pictures of a batch, uint8 [B, 3, size, size]; or what is wrong with one of them.
 
         An exception would come out of the worker wrapped in the stack of both processes.
@@ -56,18 +56,18 @@ class Decoder(Dataset[Tensor]):
             return str(error)
         return torch.from_numpy(images) if self.in_shared_memory else images
 
-    def one(self, place: Place) -> Pixels:
+    def one(self, place: PicturePlace) -> Pixels:
         """One picture, uint8 [3, size, size]; raises DataError."""
         return as_uint8(self.reader.picture(place), self.size)
 
 
-class Tasks(Sampler[list[Place]]):
+class Tasks(Sampler[list[PicturePlace]]):
     """The places of each batch of the epoch that is under way."""
 
     def __init__(self) -> None:
-        self.batches: Iterable[list[Place]] = ()
+        self.batches: Iterable[list[PicturePlace]] = ()
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[PicturePlace]]:
         return iter(self.batches)
 
 
@@ -105,7 +105,7 @@ class Processes:
         """End the workers, once nothing iterates over them any more."""
         del self._loader
 
-    def batches(self, tasks: Iterable[list[Place]]) -> Iterator["Tensor | Pixels | str"]:
+    def batches(self, tasks: Iterable[list[PicturePlace]]) -> Iterator["Tensor | Pixels | str"]:
         """What `Decoder.__getitems__` returns for each, in their order; one epoch at a time.
 
         Raises RunError when a worker dies.
@@ -131,16 +131,16 @@ class Threads:
         # closed whenever Python collects it, and joining threads there can deadlock.
         self._pool = ThreadPoolExecutor(threads)
 
-    def batches(self, tasks: Iterable[list[Place]]) -> Iterator["Tensor | Pixels | str"]:
+    def batches(self, tasks: Iterable[list[PicturePlace]]) -> Iterator["Tensor | Pixels | str"]:
         """As `Processes.batches`."""
         ahead: deque[list[Future[Pixels]]] = deque()
         try:
             for places in tasks:
                 ahead.append([self._pool.submit(self._decoder.one, place) for place in places])
                 if len(ahead) > AHEAD:
-                    yield self._gathered(ahead.popleft())
+                    yield self._gather(ahead.popleft())
             while ahead:
-                yield self._gathered(ahead.popleft())
+                yield self._gather(ahead.popleft())
         finally:  # an epoch that was broken off
             for future in (future for futures in ahead for future in futures):
                 future.cancel()
@@ -149,7 +149,7 @@ class Threads:
         """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _gathered(self, futures: list[Future[Pixels]]) -> "Tensor | str":
+    def _gather(self, futures: list[Future[Pixels]]) -> "Tensor | str":
         size = self._decoder.size
         images = torch.empty(
             (len(futures), 3, size, size), dtype=torch.uint8, pin_memory=self._pinned

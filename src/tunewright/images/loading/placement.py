@@ -11,7 +11,7 @@ from tunewright.runs.cache import cache_folder
 from tunewright.runs.machine.free_memory import MIB, free_mib
 from tunewright.runs.quantities import size as said
 
-Kept = Literal["memory", "device", "stream"]
+StoreKind = Literal["memory", "device", "stream"]
 RAM_SHARE = 0.5
 """Of the free RAM: the rest is for the workers; the pages of a store can be taken back."""
 DISK_SHARE = 0.5
@@ -21,10 +21,10 @@ DEVICE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Choice:
+class StorePlacement:
     """Where the pictures are kept during a training, and why, in one sentence."""
 
-    store: Kept
+    store: StoreKind
     why: str
 
 
@@ -33,23 +33,23 @@ def choose(
     size: int,
     device_free_bytes: int | None = None,
     wanted: Literal["auto", "memory", "device", "stream"] = "auto",
-) -> Choice:
+) -> StorePlacement:
     """Decide where decoded pictures are kept: the device, a mapped file, or nowhere.
 
     device_free_bytes: of a GPU; None without one. wanted: anything but `auto` is taken as it is.
     """
     if wanted != "auto":
-        return Choice(wanted, f"data.store={wanted}, as asked")
+        return StorePlacement(wanted, f"data.store={wanted}, as asked")
     needed = store_bytes(len(table.whole or table), size)
     takes = f"{len(table.whole or table):,} pictures at {size} px take {said(needed)}"
     obstacle = _obstacle(table, size)
     if obstacle is not None:
-        return Choice("stream", f"{takes}, {obstacle}: they are decoded for each epoch")
+        return StorePlacement("stream", f"{takes}, {obstacle}: they are decoded for each epoch")
     if device_free_bytes is None:
-        return Choice("memory", f"{takes}: decoded once, mapped by every worker")
+        return StorePlacement("memory", f"{takes}: decoded once, mapped by every worker")
     if needed <= DEVICE_SHARE * device_free_bytes:
-        return Choice("device", f"{takes} of {said(device_free_bytes)} free on the device")
-    return Choice(
+        return StorePlacement("device", f"{takes} of {said(device_free_bytes)} free on the device")
+    return StorePlacement(
         "memory",
         f"{takes}, more than {DEVICE_SHARE:.0%} of the {said(device_free_bytes)} free on the "
         "device: decoded once, mapped by every worker",

@@ -20,18 +20,18 @@ from PIL import Image
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.unreadable import (
     Broken,
-    allowed,
     check_share,
     content_folder,
+    describe_skipped,
+    max_unreadable,
     read_verdicts,
     reason,
     refuse,
-    told,
     write_verdicts,
 )
-from tunewright.images.image_table import ImageTable, Indices, Place
-from tunewright.images.sources.reader import Reader
-from tunewright.images.thread_map import in_threads
+from tunewright.images.image_table import ImageTable, Indices, PicturePlace
+from tunewright.images.sources.reader import PictureReader
+from tunewright.images.thread_map import thread_map
 from tunewright.training.memory.limit import make_room_to_map
 
 Pixels = npt.NDArray[np.uint8]
@@ -99,7 +99,7 @@ def build_store(
     if (wanted == SKIPPED).any():
         if not skip_bad:
             refuse(whole, broken)
-        notices = (told(inside, whole, broken),)
+        notices = (describe_skipped(inside, whole, broken),)
     return Store(file, len(good), size, wanted, built, notices)
 
 
@@ -192,14 +192,14 @@ def check_room(needed: int, folder: Path, or_else: str) -> None:
 
 def _build(table: ImageTable, size: int, file: Path, progress: Progress | None) -> Broken:
     broken: dict[int, str] = {}
-    with filled(file) as out:
+    with new_file(file) as out:
         _write(table, size, out, broken, progress)
         write_verdicts(file.parent, table, broken)
     return broken
 
 
 @contextlib.contextmanager
-def filled(file: Path) -> Iterator[int]:
+def new_file(file: Path) -> Iterator[int]:
     """A descriptor to fill, which becomes `file` at the end of the block; for who holds its lock.
 
     Raises NotWritten for what the operating system refuses.
@@ -228,9 +228,9 @@ def _write(
     step = store_bytes(1, size)
     reserve(out, start + step * len(table))
     good = 0
-    reader = Reader()
+    reader = PictureReader()
 
-    def decoded(place: Place) -> Pixels | str:
+    def decode(place: PicturePlace) -> Pixels | str:
         try:
             return as_uint8(reader.picture(place), size)
         except DataError as error:
@@ -240,7 +240,7 @@ def _write(
         nonlocal good
         if isinstance(made, str):
             broken[row] = made
-            if len(broken) > 2 * allowed(len(table)):
+            if len(broken) > 2 * max_unreadable(len(table)):
                 check_share(table, broken)
         else:
             os.pwrite(out, made.data, start + step * good)
@@ -249,7 +249,7 @@ def _write(
             progress(row + 1, len(table))
 
     with contextlib.closing(reader):
-        in_threads(decoded, table.places, take)
+        thread_map(decode, table.places, take)
     check_share(table, broken)
     header = _header(good, size)
     os.pwrite(out, header, 0)

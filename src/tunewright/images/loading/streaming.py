@@ -74,7 +74,7 @@ class StreamedBatches:
     def epoch(self, epoch: int) -> Iterator[ImageBatch]:
         """The batches of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
         if self._decoding is None:
-            self._decoding = self._started()
+            self._decoding = self._start()
         finish = self.finishing.epoch(self.order.seed, epoch)
         batches = self.order.epoch(epoch)
         places = self.places  # not of `self`: that would be a circle, and outlive its last user
@@ -90,7 +90,7 @@ class StreamedBatches:
             self._decoding.close()
         self._decoding = None
 
-    def _started(self) -> Processes | Threads:
+    def _start(self) -> Processes | Threads:
         batch_bytes = self.order.batch_size * 3 * self.size**2
         decoder = Decoder(
             self.size, in_shared_memory=_shared_bytes() > 2 * batch_bytes * AHEAD * self.workers

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tunewright.errors import DataError
-from tunewright.images.image_table import Place
+from tunewright.images.image_table import PicturePlace
 from tunewright.runs.stamp import Stamp, file_stamp
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".avif"}
@@ -21,7 +21,7 @@ CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "__pycache__", "@ea
 
 
 @dataclass(frozen=True)
-class Shelf:
+class FileListing:
     """A folder or zip, listed once.
 
     names: of all files, relative, with forward slashes, in natural order; hidden ones and what
@@ -41,12 +41,12 @@ class Shelf:
         """The names that end like a picture's."""
         return tuple(name for name in self.names if is_picture(name))
 
-    def at(self, name: str) -> Place:
+    def at(self, name: str) -> PicturePlace:
         """Where the file of that name is."""
         name = self.prefix + name
-        return Place(self.place, name) if self.archive else Place(self.place / name)
+        return PicturePlace(self.place, name) if self.archive else PicturePlace(self.place / name)
 
-    def below(self, folder: str) -> "Shelf":
+    def below(self, folder: str) -> "FileListing":
         """What lies in one of the folders, named from there."""
         inside = f"{folder}/"
         return replace(
@@ -56,7 +56,7 @@ class Shelf:
             prefix=self.prefix + inside,
         )
 
-    def unwrapped(self) -> "Shelf":
+    def strip_single_root(self) -> "FileListing":
         """What lies in the one folder that holds everything, as many zips are made."""
         tops = {name.partition("/")[0] for name in self.names}
         if len(tops) != 1 or any("/" not in name for name in self.names):
@@ -71,7 +71,7 @@ class Shelf:
             return archive.read(self.prefix + name)
 
 
-def open_shelf(place: Path) -> Shelf:
+def open_shelf(place: Path) -> FileListing:
     """List a folder, with all below it, or a zip; DataError for anything else."""
     try:
         found = place.stat()
@@ -101,7 +101,7 @@ def natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
-def _walk(top: Path) -> Shelf:
+def _walk(top: Path) -> FileListing:
     """All below a folder; what has several names, by links, is listed by each of them."""
     names: list[str] = []
     folders: list[str] = []
@@ -126,7 +126,7 @@ def _walk(top: Path) -> Shelf:
                 else:
                     names.append(name)
     every, below, back = (tuple(sorted(each, key=natural)) for each in (names, folders, circles))
-    return Shelf(top, False, every, below, circles=back)
+    return FileListing(top, False, every, below, circles=back)
 
 
 def _key(folder: Path) -> tuple[int, int]:
@@ -136,7 +136,7 @@ def _key(folder: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8)  # parsing the directory of a zip takes longer than all else at a source
-def _zip(place: Path, _stamp: Stamp | None) -> Shelf:
+def _zip(place: Path, _stamp: Stamp | None) -> FileListing:
     try:
         with zipfile.ZipFile(place) as archive:
             listed = archive.namelist()
@@ -152,7 +152,7 @@ def _zip(place: Path, _stamp: Stamp | None) -> Shelf:
     for name in names:
         parts = name.split("/")[:-1]
         folders.update("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-    return Shelf(
+    return FileListing(
         place,
         True,
         tuple(sorted(names, key=natural)),

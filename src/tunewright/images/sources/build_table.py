@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tunewright.errors import DataError, did_you_mean
-from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, Place
+from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, PicturePlace
 
 EXAMPLES = 5  # how many offenders a message names
 SPLIT_WORDS: Mapping[str, str] = {
@@ -29,11 +29,11 @@ NO_VALUE = frozenset({"nan", "nat", "none", "null", "na", "n/a", "<na>", "nil"})
 """What programs write, in some case, where they have no value."""
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One picture as its source lists it; `line` of `file`, where it was written."""
 
     id: str
-    place: Place
+    place: PicturePlace
     label: str | None = None
     split: str | None = None
     group: str | None = None
@@ -61,7 +61,7 @@ class Naming(NamedTuple):
 
 def table_of(
     origin: Path,
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     *,
     labelled: bool,
     naming: Naming | None = None,
@@ -130,7 +130,9 @@ def some(items: Iterable[object]) -> str:
     return ", ".join(listed[:EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _no_values(origin: Path, rows: Sequence[Row], values: Sequence[str], what: str) -> list[str]:
+def _no_values(
+    origin: Path, rows: Sequence[TableRow], values: Sequence[str], what: str
+) -> list[str]:
     """Notices of names that may stand for a missing value: they are text, and stay what they are.
 
     Raises DataError for NaN and infinity among numbers, where they are no names.
@@ -154,8 +156,8 @@ def _no_values(origin: Path, rows: Sequence[Row], values: Sequence[str], what: s
     ]
 
 
-def _each_id_once(rows: Sequence[Row]) -> None:
-    seen: dict[str, Row] = {}
+def _each_id_once(rows: Sequence[TableRow]) -> None:
+    seen: dict[str, TableRow] = {}
     again = [(seen[row.id], row) for row in rows if seen.setdefault(row.id, row) is not row]
     if not again:
         return
@@ -172,7 +174,7 @@ def _each_id_once(rows: Sequence[Row]) -> None:
     )
 
 
-def _split(row: Row) -> str | None:
+def _split(row: TableRow) -> str | None:
     if not row.split:
         return None
     known = SPLIT_WORDS.get(row.split.casefold())
@@ -186,7 +188,7 @@ def _split(row: Row) -> str | None:
 
 
 def _column(
-    origin: Path, rows: Sequence[Row], values: list[str | None], what: str
+    origin: Path, rows: Sequence[TableRow], values: list[str | None], what: str
 ) -> tuple[str, ...] | None:
     given = [value for value in values if value is not None]
     if len(given) == len(values):

@@ -30,7 +30,7 @@ class CsvRows:
         """The first of these columns that the table has."""
         return next((name for name in names if name in self.columns), None)
 
-    def need(self, names: Sequence[str], what: str) -> str:
+    def require_column(self, names: Sequence[str], what: str) -> str:
         """The first of these columns, or DataError that says which there are."""
         found = self.one_of(names)
         if found is None:
@@ -116,27 +116,27 @@ def csv_rows(file: Path, text: str, delimiter: str = ",") -> Iterator[tuple[int,
             yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        opens = _malformed(text, line, delimiter)
+        opens = _malformed_line(text, line, delimiter)
         came = f"has a quote that is not closed as CSV wants it ({error})"
         if opens is None:
             came = f"is not readable as CSV ({error})"
         raise _stray(file, text, opens or line, came) from None
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """As much of a cell or line as an error quotes: one cell may hold many lines."""
     return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"
 
 
 def _stray(file: Path, text: str, line: int, came: str) -> DataError:
     return DataError(
-        f"line {line:,} of {file} {came}: {shortened(LINE_END.split(text)[line - 1])!r}",
+        f"line {line:,} of {file} {came}: {shorten(LINE_END.split(text)[line - 1])!r}",
         expected="a quote at the end of each cell that begins with one",
         remedy="Remove the quote, close it, or write it twice inside a quoted cell.",
     )
 
 
-def _malformed(text: str, line: int, delimiter: str) -> int | None:
+def _malformed_line(text: str, line: int, delimiter: str) -> int | None:
     """The line of the first quoted cell that does not end with a quote, looked for from `line`."""
     ends = [match.end() for match in LINE_END.finditer(text)]
     at = ends[line - 2] if line > 1 else 0

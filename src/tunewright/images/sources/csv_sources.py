@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import ImageTable
-from tunewright.images.sources.archive import Shelf, open_shelf
-from tunewright.images.sources.build_table import Naming, Row, some, table_of
+from tunewright.images.sources.archive import FileListing, open_shelf
+from tunewright.images.sources.build_table import Naming, TableRow, some, table_of
 from tunewright.images.sources.csv_rows import CsvRows, read_csv
 from tunewright.images.sources.file_matching import places_of, shelves_beside
 
@@ -40,7 +40,7 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
             )
         if there:
             files[split] = there[0]
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     readable: dict[str, str] = {}
     for split, file in files.items():
         table = read_csv(file)
@@ -60,14 +60,14 @@ def read_index(place: Path, *, labelled: bool, group_by: str | None) -> ImageTab
     if place.is_dir():
         table = read_csv(place / INDEX)
         rows = _rows(table, shelves_beside(place / INDEX, ("images",)), labelled, group_by)
-        return _indexed(place, table, rows, labelled)
+        return _table_by_name(place, table, rows, labelled)
     inside = [shelf for shelf in _with_wrapped(open_shelf(place)) if INDEX in shelf.names]
     if inside:
         table = read_csv(place / (inside[0].prefix + INDEX), inside[0].content(INDEX))
     else:
         table = read_csv(place.parent / INDEX)
     shelves = inside or _with_wrapped(open_shelf(place))
-    return _indexed(place, table, _rows(table, shelves, labelled, group_by), labelled)
+    return _table_by_name(place, table, _rows(table, shelves, labelled, group_by), labelled)
 
 
 def read_listed(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
@@ -84,31 +84,33 @@ def _beside(table: Path, labelled: bool) -> tuple[str, ...]:
     return (stem, f"{stem}_images", "train" if labelled else "test", "images")
 
 
-def _with_wrapped(shelf: Shelf) -> Iterator[Shelf]:
+def _with_wrapped(shelf: FileListing) -> Iterator[FileListing]:
     yield shelf
-    if (inner := shelf.unwrapped()) is not shelf:
+    if (inner := shelf.strip_single_root()) is not shelf:
         yield inner
 
 
-def _indexed(place: Path, table: CsvRows, rows: Sequence[Row], labelled: bool) -> ImageTable:
+def _table_by_name(
+    place: Path, table: CsvRows, rows: Sequence[TableRow], labelled: bool
+) -> ImageTable:
     return table_of(place, rows, labelled=labelled, naming=Naming(names=_readable(table)))
 
 
 def _rows(
     table: CsvRows,
-    shelves: Iterable[Shelf],
+    shelves: Iterable[FileListing],
     labelled: bool,
     group_by: str | None,
     split: str | None = None,
-) -> list[Row]:
-    ids = table.raw(table.need(FILE, "pictures"))
+) -> list[TableRow]:
+    ids = table.raw(table.require_column(FILE, "pictures"))
     empty = [line for name, line in zip(ids, table.lines, strict=True) if not name.strip()]
     if empty:
         raise DataError(
             f"{len(empty):,} rows of {table.file} name no picture (lines {some(empty)})",
             expected="an id in each row",
         )
-    labels = table.column(table.need(LABEL, "labels") if labelled else None)
+    labels = table.column(table.require_column(LABEL, "labels") if labelled else None)
     splits = table.column("split" if labelled and "split" in table.columns else None)
     groups = table.column(_group_column(table, group_by) if labelled else None)
     places = places_of(ids, table.file, shelves)
@@ -116,7 +118,7 @@ def _rows(
         splits = [split] * len(ids)
     columns = zip(ids, places, labels, splits, groups, table.lines, strict=True)
     return [
-        Row(name, place, label, part, group, table.file, line)
+        TableRow(name, place, label, part, group, table.file, line)
         for name, place, label, part, group, line in columns
     ]
 
@@ -155,8 +157,8 @@ def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str
     if not file.is_file():
         return Naming(names=readable)
     mapping = read_csv(file)
-    by_label = mapping.column(mapping.need(("label",), "labels"))
-    by_category = mapping.column(mapping.need(("category_id",), "category ids"))
+    by_label = mapping.column(mapping.require_column(("label",), "labels"))
+    by_category = mapping.column(mapping.require_column(("category_id",), "category ids"))
     name = mapping.one_of(READABLE)
     given = {label for label in labels if label}
     raw = not given <= set(by_label) and given <= set(by_category)

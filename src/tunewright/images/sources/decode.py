@@ -41,7 +41,7 @@ UPRIGHT = {
 
 
 @dataclass(frozen=True)
-class Decoded(Generic[T]):
+class DecodedFile(Generic[T]):
     """One file's outcome: a value and the digest of its pixels, or why there is none."""
 
     name: str
@@ -100,22 +100,22 @@ class PictureSource(AbstractContextManager["PictureSource"]):
 
     def decode(
         self, names: Sequence[str], prepare: Callable[[Image.Image], T]
-    ) -> Iterator[Decoded[T]]:
+    ) -> Iterator[DecodedFile[T]]:
         """Yield every picture's `prepare(picture)` in order, decoded ahead on all cores.
 
         A file that cannot be used yields its error instead; the caller decides.
         """
 
-        def one(name: str) -> Decoded[T]:
+        def one(name: str) -> DecodedFile[T]:
             try:
                 picture = self.open(name)
             except DataError as error:
-                return Decoded(name, error=error)
+                return DecodedFile(name, error=error)
             digest = hashlib.blake2b(picture.tobytes(), digest_size=16)
             digest.update(repr(picture.size).encode())
-            return Decoded(name, digest.digest(), prepare(picture))
+            return DecodedFile(name, digest.digest(), prepare(picture))
 
-        ahead: deque[Future[Decoded[T]]] = deque()
+        ahead: deque[Future[DecodedFile[T]]] = deque()
         for name in names:
             ahead.append(self._pool.submit(one, name))
             if len(ahead) > 4 * self._threads:  # bounds the memory of pictures in waiting

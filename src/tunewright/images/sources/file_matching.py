@@ -5,19 +5,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
-from tunewright.images.image_table import Place
-from tunewright.images.sources.archive import Shelf, is_picture, open_shelf, suffix_of
+from tunewright.images.image_table import PicturePlace
+from tunewright.images.sources.archive import FileListing, is_picture, open_shelf, suffix_of
 from tunewright.images.sources.build_table import some
 
 
-def places_of(names: Sequence[str], table: Path, shelves: Iterable[Shelf]) -> list[Place]:
+def places_of(
+    names: Sequence[str], table: Path, shelves: Iterable[FileListing]
+) -> list[PicturePlace]:
     """Where the picture of each name lies, on the first shelf that has all of them.
 
     names: paths on the shelf, with or without the suffix of the file. table: for messages.
     Raises DataError, naming what is missing on the shelf that has most, and for a name without
     a suffix that two files have.
     """
-    best: tuple[int, Shelf, list[Place | None]] | None = None
+    best: tuple[int, FileListing, list[PicturePlace | None]] | None = None
     plain = [_plain(name) for name in names]
     for shelf in shelves:
         if not shelf.pictures:
@@ -45,7 +47,7 @@ def places_of(names: Sequence[str], table: Path, shelves: Iterable[Shelf]) -> li
     )
 
 
-def shelves_beside(table: Path, preferred: Sequence[str]) -> Iterator[Shelf]:
+def shelves_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListing]:
     """Where pictures of a table may lie, likeliest first: a folder, its own, a zip.
 
     preferred: names of folders and, with `.zip`, of archives beside the table.
@@ -62,18 +64,18 @@ def shelves_beside(table: Path, preferred: Sequence[str]) -> Iterator[Shelf]:
     for name in zips:
         shelf = open_shelf(folder / name)
         yield shelf
-        if shelf.unwrapped() is not shelf:
-            yield shelf.unwrapped()
+        if shelf.strip_single_root() is not shelf:
+            yield shelf.strip_single_root()
 
 
-def _on(shelf: Shelf, names: Sequence[str], table: Path) -> list[Place | None]:
+def _on(shelf: FileListing, names: Sequence[str], table: Path) -> list[PicturePlace | None]:
     there = set(shelf.names)
     if there.issuperset(names):
         return [shelf.at(name) for name in names]
     by_stem: dict[str, list[str]] = {}
     for name in shelf.pictures:
         by_stem.setdefault(_stem(name), []).append(name)
-    found: list[Place | None] = []
+    found: list[PicturePlace | None] = []
     for name in names:
         if name in there:
             found.append(shelf.at(name))

@@ -7,8 +7,8 @@ from types import UnionType
 from typing import Any
 
 from tunewright.errors import DataError, did_you_mean
-from tunewright.images.image_table import ImageTable, Place
-from tunewright.images.sources.build_table import Naming, Row, some, table_of
+from tunewright.images.image_table import ImageTable, PicturePlace
+from tunewright.images.sources.build_table import Naming, TableRow, some, table_of
 from tunewright.runs.strict_json import read_strict_json
 
 READY = "manifest_ready.jsonl"
@@ -61,7 +61,7 @@ def read_manifest(file: Path, *, labelled: bool, group_by: str | None) -> ImageT
     name_of = {index: name for name, index in order.items()}
     groups = _groups(file, records, group_by) if labelled else [None] * len(records)
     rows = [
-        Row(
+        TableRow(
             str(record.get("id", line)),
             _place(file, line, record, root),
             _label(record, name_of) if labelled else None,
@@ -120,7 +120,7 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _place(file: Path, line: int, record: Record, root: Path) -> Place:
+def _place(file: Path, line: int, record: Record, root: Path) -> PicturePlace:
     crop, image = record.get("crop_path"), record.get("image_path")
     if not crop and not image:
         near = next(
@@ -132,9 +132,9 @@ def _place(file: Path, line: int, record: Record, root: Path) -> Place:
             remedy=near,
         )
     if crop:
-        return Place(root / str(crop))
+        return PicturePlace(root / str(crop))
     box = record.get("bbox_xyxy")
-    return Place(root / str(image), box=None if box is None else _box(file, line, box))
+    return PicturePlace(root / str(image), box=None if box is None else _box(file, line, box))
 
 
 def _box(file: Path, line: int, box: Any) -> tuple[float, float, float, float]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
-from tunewright.images.sources.archive import Shelf, is_picture, open_shelf, suffix_of
-from tunewright.images.sources.build_table import SPLIT_WORDS, Naming, Row, some, table_of
+from tunewright.images.sources.archive import FileListing, is_picture, open_shelf, suffix_of
+from tunewright.images.sources.build_table import SPLIT_WORDS, Naming, TableRow, some, table_of
 from tunewright.images.sources.csv_sources import (
     INDEX,
     TRAIN,
@@ -81,20 +81,20 @@ def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
     if kind != ".zip":
         raise DataError(f"{place} is a {kind or 'nameless'} file", expected=RECOGNISED)
     shelf = open_shelf(place)
-    if INDEX in shelf.names or INDEX in shelf.unwrapped().names:
+    if INDEX in shelf.names or INDEX in shelf.strip_single_root().names:
         return read_index(place, labelled=labelled, group_by=group_by)
     if not labelled:
         return _all_pictures(shelf)
     if (place.parent / INDEX).is_file():
         return read_index(place, labelled=labelled, group_by=group_by)
-    inner = shelf.unwrapped()
+    inner = shelf.strip_single_root()
     if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # no wrapping: train/ and nothing else
         inner = shelf
     return _class_folders(inner, group_by)
 
 
-def _all_pictures(shelf: Shelf) -> ImageTable:
-    rows = [Row(name, shelf.at(name)) for name in shelf.pictures]
+def _all_pictures(shelf: FileListing) -> ImageTable:
+    rows = [TableRow(name, shelf.at(name)) for name in shelf.pictures]
     if not rows:
         raise DataError(
             f"{shelf.place} holds no pictures, but {_contents(shelf)}",
@@ -103,7 +103,7 @@ def _all_pictures(shelf: Shelf) -> ImageTable:
     return table_of(shelf.place, rows, labelled=False, notices=_left_out(shelf))
 
 
-def _class_folders(shelf: Shelf, group_by: str | None) -> ImageTable:
+def _class_folders(shelf: FileListing, group_by: str | None) -> ImageTable:
     if group_by not in (None, "auto"):
         raise DataError(
             f"data.group_by = {group_by!r}",
@@ -127,9 +127,9 @@ def _class_folders(shelf: Shelf, group_by: str | None) -> ImageTable:
         if found is None:
             bare.append(name)
         else:
-            rows.append(Row(name, shelf.at(name), *found))
+            rows.append(TableRow(name, shelf.at(name), *found))
     if not rows or (layout.splits and not any(row.split == "train" for row in rows)):
-        raise _unrecognised(shelf)
+        raise _unrecognised_source(shelf)
     notices = [*_left_out(shelf), *layout.notices]
     if bare:
         notices.append(
@@ -154,7 +154,7 @@ def _empty_folders(layout: Layout) -> set[str]:
     return {here[0] for here, above in found if here is not None and above is None}
 
 
-def _left_out(shelf: Shelf) -> list[str]:
+def _left_out(shelf: FileListing) -> list[str]:
     """Files that may have been meant as pictures, and links that were not followed."""
     others = [name for name in shelf.names if not is_picture(name)]
     strange = [name for name in others if suffix_of(name) not in BESIDE]
@@ -172,14 +172,14 @@ def _left_out(shelf: Shelf) -> list[str]:
     return notices
 
 
-def _unrecognised(shelf: Shelf) -> DataError:
+def _unrecognised_source(shelf: FileListing) -> DataError:
     return DataError(
         f"{shelf.place} is no source of labelled pictures: found {_contents(shelf)}",
         expected=RECOGNISED,
     )
 
 
-def _contents(shelf: Shelf) -> str:
+def _contents(shelf: FileListing) -> str:
     """What lies at the top, and how many files of which kinds."""
     if not shelf.names:
         return "nothing"

@@ -9,14 +9,14 @@ from typing import Any
 from PIL import Image
 
 from tunewright.errors import DataError
-from tunewright.images.image_table import Place
+from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.archive import UNPACKABLE
 from tunewright.images.sources.decode import rgb
 
 SKIP = "or skip such files with skip_bad=true"
 
 
-class Reader:
+class PictureReader:
     """Bytes and pictures of places, for any number of threads and processes.
 
     Each process opens each zip once: a descriptor that two share has one position for both.
@@ -32,9 +32,9 @@ class Reader:
         return {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Reader.__init__(self)
+        PictureReader.__init__(self)
 
-    def content(self, place: Place) -> bytes:
+    def content(self, place: PicturePlace) -> bytes:
         """The bytes of a picture's file; DataError for what is missing or cannot be unpacked."""
         try:
             if place.member is None:
@@ -53,7 +53,7 @@ class Reader:
                 f"{place} cannot be unpacked ({error})", remedy=f"Copy the archive again, {SKIP}."
             ) from None
 
-    def picture(self, place: Place) -> Image.Image:
+    def picture(self, place: PicturePlace) -> Image.Image:
         """The picture as RGB, upright, cut to its box; DataError as `pictures.rgb` raises."""
         return cut(rgb(self.content(place), place), place)
 
@@ -74,7 +74,7 @@ class Reader:
             return self._archives[file]
 
 
-def cut(picture: Image.Image, place: Place) -> Image.Image:
+def cut(picture: Image.Image, place: PicturePlace) -> Image.Image:
     """The part of an upright picture that its place names, rounded outwards to whole pixels.
 
     Raises DataError when nothing of the box lies on the picture.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tunewright.errors import DataError
-from tunewright.images.sources.archive import Shelf
+from tunewright.images.sources.archive import FileListing
 from tunewright.images.sources.build_table import SPLIT_WORDS, some
 
 WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
@@ -30,7 +30,7 @@ class Layout:
     notices: what was made of names that leave room for doubt.
     """
 
-    shelf: Shelf
+    shelf: FileListing
     splits: Mapping[str, str]
     class_first: bool = False
     doubled: Collection[str] = ()
@@ -61,7 +61,7 @@ class _Look(NamedTuple):
     deep: bool
 
 
-def layout_of(shelf: Shelf) -> Layout:
+def layout_of(shelf: FileListing) -> Layout:
     """Find out how the folders of a shelf are meant.
 
     Splits are folders called train, valid (val, dev) and test in any case, or all after one
@@ -87,7 +87,7 @@ def layout_of(shelf: Shelf) -> Layout:
     return Layout(shelf, {}, notices=_doubts(shelf, look, list(every)))
 
 
-def _look(shelf: Shelf) -> _Look:
+def _look(shelf: FileListing) -> _Look:
     below: dict[str, set[tuple[str, ...]]] = {}
     for folder in dict.fromkeys(name.rpartition("/")[0] for name in shelf.pictures):
         if folder:
@@ -108,7 +108,7 @@ def _look(shelf: Shelf) -> _Look:
     )
 
 
-def _at_the_top(shelf: Shelf, look: _Look) -> dict[str, str]:
+def _at_the_top(shelf: FileListing, look: _Look) -> dict[str, str]:
     """The folders at the top that are splits, if any is train."""
     tops = [folder for folder in shelf.folders if "/" not in folder]
     splits = {top: SPLIT_WORDS[top.casefold()] for top in tops if top.casefold() in SPLIT_WORDS}
@@ -141,7 +141,7 @@ def _split_of(folder: str) -> tuple[str, frozenset[str]] | None:
     return SPLIT_WORDS[named[0]], frozenset(words) - {named[0]} - PLAIN
 
 
-def _doubts(shelf: Shelf, look: _Look, tops: Sequence[str]) -> tuple[str, ...]:
+def _doubts(shelf: FileListing, look: _Look, tops: Sequence[str]) -> tuple[str, ...]:
     """What to say where the top folders are taken for classes and may be none."""
     named = some(f"{top}/" for top in tops)
     if not look.inside and named_splits(tops):

@@ -21,7 +21,7 @@ LAMBDAS: dict[str, tuple[float, ...]] = {
 """What each quality level, from 1, sets lambda to (HPCM and CompressAI use the same)."""
 
 
-class PhotoData(Section):
+class PhotosConfig(Section):
     """Photographs to learn from: every picture in a folder, and in the folders inside it.
 
     dir: null for crops of the two photographs that scikit-learn ships. valid_dir: photographs to
@@ -43,7 +43,7 @@ class PhotoData(Section):
     skip_bad: bool = False
 
 
-class Hpcm(Section):
+class HpcmConfig(Section):
     """Hierarchical progressive context model (Li et al., ICCV 2025).
 
     size: tiny has the architecture of the others at widths for two CPU cores. weights: safetensors
@@ -55,7 +55,7 @@ class Hpcm(Section):
     weights: str | None = None
 
 
-class Hyperprior(Section):
+class HyperpriorConfig(Section):
     """Mean-scale hyperprior (Minnen, Ballé & Toderici, NeurIPS 2018), without its context model.
 
     channels: of the transforms. latent: channels of the latents.
@@ -67,7 +67,7 @@ class Hyperprior(Section):
     weights: str | None = None
 
 
-class Mse(Section):
+class MseConfig(Section):
     """lambda * 255^2 * MSE + bits per pixel.
 
     quality: level of the table, from 1; lmbda: the weight itself, in place of a level.
@@ -80,8 +80,8 @@ class Mse(Section):
     off_table: bool = False
 
 
-class MsSsim(Section):
-    """lambda * (1 - MS-SSIM) + bits per pixel; see `Mse`."""
+class MsSsimConfig(Section):
+    """lambda * (1 - MS-SSIM) + bits per pixel; see `MseConfig`."""
 
     type: Literal["ms_ssim"] = "ms_ssim"
     quality: Annotated[int, Field(ge=1, le=6)] | None = None
@@ -94,6 +94,6 @@ class CompressionConfig(RunConfig):
 
     recipe: Literal["compression"] = "compression"
     goal: Goals = "val_loss"
-    data: PhotoData = PhotoData()
-    model: Annotated[Hpcm | Hyperprior, Field(discriminator="type")] = Hpcm()
-    loss: Annotated[Mse | MsSsim, Field(discriminator="type")] = Mse()
+    data: PhotosConfig = PhotosConfig()
+    model: Annotated[HpcmConfig | HyperpriorConfig, Field(discriminator="type")] = HpcmConfig()
+    loss: Annotated[MseConfig | MsSsimConfig, Field(discriminator="type")] = MseConfig()

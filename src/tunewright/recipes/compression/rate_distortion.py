@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tunewright.recipes.compression.lambdas import weight_of
-from tunewright.recipes.compression.models.compressor import Coded
+from tunewright.recipes.compression.models.compressor import CodedLatents
 from tunewright.recipes.compression.ms_ssim import dissimilarity
 from tunewright.registry import Registry
 from tunewright.training.task import Loss
@@ -29,7 +29,7 @@ class RateDistortion:
     lmbda: float
     measure: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
-    def __call__(self, coded: Coded, pictures: Tensor) -> Loss:
+    def __call__(self, coded: CodedLatents, pictures: Tensor) -> Loss:
         """The mean over pictures; its terms are distortion (weighed), bpp and their parts."""
         with torch.autocast(pictures.device.type, enabled=False):
             reconstructed, pictures = coded.pictures.float(), pictures.float()
@@ -42,7 +42,7 @@ class RateDistortion:
             terms["psnr"] = _in_decibels(error.detach()).mean()
         return Loss(weighed + bpp, terms)
 
-    def by_picture(self, coded: Coded, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def by_picture(self, coded: CodedLatents, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the bits per pixel in it, of each picture: [B], [B]."""
         with torch.autocast(pictures.device.type, enabled=False):
             reconstructed, pictures = coded.pictures.float(), pictures.float()
@@ -52,7 +52,7 @@ class RateDistortion:
         return self.lmbda * distortion + bpp, bpp
 
 
-def rates_of(coded: Coded, pictures: Tensor) -> Mapping[str, Tensor]:
+def rates_of(coded: CodedLatents, pictures: Tensor) -> Mapping[str, Tensor]:
     """Bits per pixel of each picture [B], estimated, by part: hyper-latents `z` and the grids."""
     pixels = pictures.shape[-2] * pictures.shape[-1]
     return {

@@ -37,7 +37,7 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
     choice = choose([photos.train, photos.valid], data.store)
     threads = torch.get_num_threads() if choice.store == "stream" else 0
 
-    def kept(table: ImageTable) -> Photographs:
+    def store_photos(table: ImageTable) -> Photographs:
         if choice.store == "stream":
             return StreamedPhotos(table)
         with ShowProgress("decoding photographs") as progress:
@@ -46,7 +46,7 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
             )
 
     train = Crops(
-        kept(photos.train),
+        store_photos(photos.train),
         crop=data.crop,
         batch_size=training.batch_size,
         seed=config.seed,
@@ -58,7 +58,7 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
         threads=threads,
     )
     valid = Crops(
-        kept(photos.valid),
+        store_photos(photos.valid),
         crop=data.crop,
         batch_size=max(1, training.batch_size // training.accumulate),
         device=device,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tunewright.recipes.compression.config import METRICS
 from tunewright.recipes.compression.config_checks import has_ms_ssim
 from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
-from tunewright.recipes.compression.models.compressor import Coded
+from tunewright.recipes.compression.models.compressor import CodedLatents
 from tunewright.recipes.compression.ms_ssim import ms_ssim
 from tunewright.recipes.compression.rate_distortion import RateDistortion, psnr
 from tunewright.training.task import Arrays, Group, Loss, Task
@@ -27,7 +27,7 @@ class CompressionTask(Task):
 
     def loss(self, model: nn.Module, batch: Tensor) -> Loss:
         """The criterion, with bits per pixel by part, distortion and PSNR as terms."""
-        coded: Coded = model(batch)
+        coded: CodedLatents = model(batch)
         return self.criterion(coded, batch)
 
     def predict(self, model: nn.Module, batch: Tensor) -> Arrays:
@@ -36,7 +36,7 @@ class CompressionTask(Task):
         PSNR and MS-SSIM are of pictures as they are written: cut off at black and white and
         rounded to 8 bits.
         """
-        coded: Coded = model(batch)
+        coded: CodedLatents = model(batch)
         loss, bpp = self.criterion.by_picture(coded, batch)
         written = as_written(coded.pictures)
         scores = {"loss": loss, "bpp": bpp, "psnr": psnr(written, batch)}

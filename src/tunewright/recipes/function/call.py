@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunewright.config.schema import RunConfig
-from tunewright.config.tree import copied
+from tunewright.config.tree import copy_tree
 from tunewright.errors import ConfigError, RunError
 from tunewright.recipes.function.config import FunctionConfig
-from tunewright.recipes.function.report import Report, Stopped, number
+from tunewright.recipes.function.report import Report, StopFunction, number
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
 
@@ -32,15 +32,15 @@ class Call:
             goal=config.goals[0].partition(":")[0],
             last_step=config.training.epochs,
         )
-        params = copied(config.params)
+        params = copy_tree(config.params)
         try:
             returned = self.function(params, report)
-        except Stopped as stopped:
+        except StopFunction as stopped:
             return stopped.outcome
         seconds = report.seconds
         report.begin(0)
         goals = {goal.partition(":")[0] for goal in config.goals}
-        metrics = report.numbers(_named(returned), goals, "the function returned")
+        metrics = report.numbers(_as_mapping(returned), goals, "the function returned")
         return Outcome(
             "done",
             reporter.attempt,
@@ -50,7 +50,7 @@ class Call:
         )
 
 
-def _named(returned: object) -> dict[str, object]:
+def _as_mapping(returned: object) -> dict[str, object]:
     """What a function returned: a mapping as it is, a number as `value`.
 
     Raises ConfigError for anything else.

@@ -17,7 +17,7 @@ def bound(function: Function) -> Recipe:
     return replace(RECIPE, run=Call(function), check_data=_nothing_to_check)
 
 
-def _refused(config: RunConfig) -> list[str]:
+def _refuse(config: RunConfig) -> list[str]:
     assert isinstance(config, FunctionConfig)
     raise UsageError(
         f"a configuration of the function {config.function or '(none)'}",
@@ -39,5 +39,5 @@ RECIPE = Recipe(
     metrics={},
     run="tunewright.recipes.function.call:without_function",
     searched="params",
-    check_data=_refused,
+    check_data=_refuse,
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ENDS: Mapping[str, OutcomeState] = {"pause": "paused", "prune": "pruned", "cancel": "failed"}
 
 
-class Stopped(BaseException):
+class StopFunction(BaseException):
     """Ends the function at a report; no Exception, which the function may catch for itself."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -69,7 +69,7 @@ class Report:
         if request is not None and request.kind == "prune" and step >= self._last_step:
             return  # asked too late: there is nothing left to save
         if request is not None:
-            raise Stopped(
+            raise StopFunction(
                 Outcome(
                     _ENDS[request.kind],
                     self._reporter.attempt,

@@ -18,7 +18,7 @@ METRICS: dict[str, Literal["max", "min"]] = {
 }
 
 
-class PairsData(Section):
+class PairsDataConfig(Section):
     """Where the embeddings lie: `{dir}/{train}_image_embeddings.npy` and so on.
 
     dir: null for the embedded digits. *_metadata: file names, if not `{name}_metadata.json`.
@@ -37,7 +37,7 @@ class PairsData(Section):
     positives: Literal["image", "image_or_text"] = "image"
 
 
-class SiglipHead(Section):
+class SiglipHeadConfig(Section):
     """LayerNorm, dropout, one linear map."""
 
     type: Literal["siglip"] = "siglip"
@@ -45,7 +45,7 @@ class SiglipHead(Section):
     dropout: Fraction = 0.0
 
 
-class ClipHead(Section):
+class ClipHeadConfig(Section):
     """Two linear maps with GELU between them."""
 
     type: Literal["clip"] = "clip"
@@ -54,7 +54,7 @@ class ClipHead(Section):
     dropout: Fraction = 0.1
 
 
-class MlpHead(Section):
+class MlpHeadConfig(Section):
     """`clip` with a LayerNorm at its end."""
 
     type: Literal["mlp"] = "mlp"
@@ -63,7 +63,7 @@ class MlpHead(Section):
     dropout: Fraction = 0.1
 
 
-class AttentionHead(Section):
+class AttentionHeadConfig(Section):
     """Self-attention over `tokens` slices of the vector; with one token the heads are inert."""
 
     type: Literal["attention"] = "attention"
@@ -74,7 +74,7 @@ class AttentionHead(Section):
     tokens: Count = 1
 
 
-class SigmoidLoss(Section):
+class SigmoidLossConfig(Section):
     """Pairwise sigmoid loss (Zhai et al. 2023)."""
 
     type: Literal["sigmoid"] = "sigmoid"
@@ -83,7 +83,7 @@ class SigmoidLoss(Section):
     sigmoid_bias: bool = True
 
 
-class SoftmaxLoss(Section):
+class SoftmaxLossConfig(Section):
     """Symmetric InfoNCE (Radford et al. 2021) with several positives."""
 
     type: Literal["softmax"] = "softmax"
@@ -91,7 +91,7 @@ class SoftmaxLoss(Section):
     learnable_temp: bool = True
 
 
-class QueueLoss(Section):
+class QueueLossConfig(Section):
     """InfoNCE with a memory of earlier texts as further negatives."""
 
     type: Literal["queue"] = "queue"
@@ -106,10 +106,11 @@ class PairsConfig(RunConfig):
 
     recipe: Literal["pairs"] = "pairs"
     goal: Goals = "val_recall_1"
-    data: PairsData = PairsData()
+    data: PairsDataConfig = PairsDataConfig()
     model: Annotated[
-        SiglipHead | ClipHead | MlpHead | AttentionHead, Field(discriminator="type")
-    ] = SiglipHead()
-    loss: Annotated[SigmoidLoss | SoftmaxLoss | QueueLoss, Field(discriminator="type")] = (
-        SigmoidLoss()
-    )
+        SiglipHeadConfig | ClipHeadConfig | MlpHeadConfig | AttentionHeadConfig,
+        Field(discriminator="type"),
+    ] = SiglipHeadConfig()
+    loss: Annotated[
+        SigmoidLossConfig | SoftmaxLossConfig | QueueLossConfig, Field(discriminator="type")
+    ] = SigmoidLossConfig()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tunewright.analysis.score_intervals import interval_methods, wilson_notes
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.contrastive.retrieval import (
     RetrievalRanks,
     bootstrap_difference,
@@ -53,9 +53,9 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     95 % bootstrap by image, or Wilson's where all images fare alike.
     """
     folder = RunFolder(path)
-    config = checked(folder.read_config(), PairsConfig)
+    config = validate(folder.read_config(), PairsConfig)
     sets = open_sets(config.data)
-    chosen, name = _chosen(sets, split)
+    chosen, name = _select_split(sets, split)
     model = make_model(config, sets)
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -83,7 +83,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
         "temperature": float(model.criterion.temperature),
     }
     result["notes"] = [
-        *_counted(chosen, result),
+        *_count_notes(chosen, result),
         *_other_galleries(sets.valid, config, result),
         *_notes(result, ending_of(folder)),
     ]
@@ -102,7 +102,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     return result
 
 
-def _chosen(sets: PairSets, split: str | None) -> tuple[PairSet, str]:
+def _select_split(sets: PairSets, split: str | None) -> tuple[PairSet, str]:
     if split is None:
         return (sets.test, "test") if sets.test is not None else (sets.valid, "valid")
     found = {"train": sets.train, "valid": sets.valid, "val": sets.valid, "test": sets.test}
@@ -154,7 +154,7 @@ def _whole(batches: Any) -> tuple[Tensor, Tensor, Tensor]:
     return images, texts, ids
 
 
-def _counted(chosen: PairSet, result: Mapping[str, Any]) -> list[str]:
+def _count_notes(chosen: PairSet, result: Mapping[str, Any]) -> list[str]:
     """What was averaged, where equal texts or images stand on several rows."""
     metrics = result["metrics"]
     images, texts = int(metrics["t2i_gallery"]), int(metrics["i2t_gallery"])

@@ -80,10 +80,10 @@ def _query(
         left += TILE + GAP
     captions = pairs.metadata.get("texts")
     text = str(captions[row]) if captions else f"row {row}"
-    draw.multiline_text((left, top + 4), _wrapped(text, CAPTION - left), fill=INK, font=_font(14))
+    draw.multiline_text((left, top + 4), _wrap(text, CAPTION - left), fill=INK, font=_font(14))
 
 
-def _wrapped(text: str, pixels: int) -> str:
+def _wrap(text: str, pixels: int) -> str:
     lines: list[str] = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tunewright.config.schema import RunConfig
-from tunewright.config.tree import Tree, put
+from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import ConfigError
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.recipe import Recipe
@@ -85,10 +85,10 @@ def named_sets(data: Tree) -> Tree:
                     expected=f"a file <name>_{kind}.pt, with one <name> for images and texts",
                 )
         elif key != "train_metadata":  # follows from the name; the full set has its own
-            put(ours, f"data.{key}", value)
+            set_leaf(ours, f"data.{key}", value)
     for split, name in names.items():
         path = {"train": "stages.explore.data.train", "val": "data.valid"}.get(split)
-        put(ours, path or f"data.{split}", name)
+        set_leaf(ours, path or f"data.{split}", name)
     return ours
 
 

@@ -186,7 +186,7 @@ def _tensors(
     texts_repeat = config.data.texts_repeat and not training  # a loss asks for positives alone
     files = (pairs.images.path, pairs.texts.path, pairs.stamps)
     key = _Key(pairs, (*files, both, texts_repeat))
-    return _mapped(key, both, texts_repeat)
+    return _map_embeddings(key, both, texts_repeat)
 
 
 class _Key:
@@ -203,7 +203,7 @@ class _Key:
 
 
 @lru_cache(maxsize=8)
-def _mapped(key: _Key, both: bool, texts_repeat: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _map_embeddings(key: _Key, both: bool, texts_repeat: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Kept by a warm worker, so that the next trial on the same data has nothing to read."""
     pairs = key.pairs
     positives = image_and_text_groups(pairs) if both else integer_ids(pairs)[0]

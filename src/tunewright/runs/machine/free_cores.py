@@ -11,7 +11,7 @@ from tunewright.runs.machine.control_groups import MEMBER, ROOT, groups_of
 PROC = Path("/proc")
 
 
-class Scheduled(NamedTuple):
+class SchedulerTimes(NamedTuple):
     """Nanoseconds that a thread ran, and that it was ready to run and had no core."""
 
     ran: int
@@ -48,7 +48,7 @@ def runnable(proc: Path = PROC) -> int | None:
         return None
 
 
-def scheduled(tasks: Path = PROC / "self" / "task") -> dict[str, Scheduled]:
+def scheduler_times(tasks: Path = PROC / "self" / "task") -> dict[str, SchedulerTimes]:
     """What the kernel has counted of each thread of this process; empty where it does not."""
     found = {}
     try:
@@ -60,18 +60,18 @@ def scheduled(tasks: Path = PROC / "self" / "task") -> dict[str, Scheduled]:
             ran, waited, _ = (thread / "schedstat").read_bytes().split()
         except (OSError, ValueError):  # it has ended, or nobody counts
             continue
-        found[thread.name] = Scheduled(int(ran), int(waited))
+        found[thread.name] = SchedulerTimes(int(ran), int(waited))
     return found
 
 
-def missed(
-    before: Mapping[str, Scheduled], after: Mapping[str, Scheduled], seconds: float
+def missed_share(
+    before: Mapping[str, SchedulerTimes], after: Mapping[str, SchedulerTimes], seconds: float
 ) -> float | None:
     """Which share of the time that its threads wanted a core this process had none.
 
     None where they wanted less than a tenth of one core, which says nothing.
     """
-    none = Scheduled(0, 0)
+    none = SchedulerTimes(0, 0)
     ran = sum(now.ran - before.get(thread, none).ran for thread, now in after.items())
     waited = sum(now.waited - before.get(thread, none).waited for thread, now in after.items())
     wanted = ran + waited

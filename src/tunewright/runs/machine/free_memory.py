@@ -15,7 +15,7 @@ UNLIMITED = 2**60
 
 
 @dataclass(frozen=True)
-class Files:
+class GroupFiles:
     """What version 1 or 2 of the kernel's control groups calls the same figures."""
 
     limit: str
@@ -24,20 +24,22 @@ class Files:
     cache: tuple[str, str]
 
 
-VERSION_1 = Files(
+VERSION_1 = GroupFiles(
     "memory.limit_in_bytes",
     "memory.usage_in_bytes",
     "memory.oom_control",
     ("total_inactive_file", "total_active_file"),
 )
-VERSION_2 = Files("memory.max", "memory.current", "memory.events", ("inactive_file", "active_file"))
+VERSION_2 = GroupFiles(
+    "memory.max", "memory.current", "memory.events", ("inactive_file", "active_file")
+)
 
 
 def free_mib() -> float:
     """RAM that can be had: what the machine has, or less where a control group allows less."""
     free = float(psutil.virtual_memory().available)
     for folder, files in control_groups():
-        free = min(free, _left(folder, files))
+        free = min(free, _bytes_left(folder, files))
     return max(0.0, free) / MIB
 
 
@@ -70,7 +72,7 @@ def kills() -> int:
     return _figures(Path("/proc/vmstat")).get("oom_kill", 0)
 
 
-def control_groups(root: Path = ROOT, member: Path = MEMBER) -> list[tuple[Path, Files]]:
+def control_groups(root: Path = ROOT, member: Path = MEMBER) -> list[tuple[Path, GroupFiles]]:
     """The groups that this process is in and that count memory, its own first, then above it."""
     found = [
         (place, VERSION_2 if version == 2 else VERSION_1)
@@ -79,7 +81,7 @@ def control_groups(root: Path = ROOT, member: Path = MEMBER) -> list[tuple[Path,
     return [(place, files) for place, files in found if (place / files.used).exists()]
 
 
-def _left(folder: Path, files: Files) -> float:
+def _bytes_left(folder: Path, files: GroupFiles) -> float:
     """The limit less what is used, but for the cache of files, which makes room when asked."""
     try:
         limit = int((folder / files.limit).read_text())

@@ -2,24 +2,26 @@
 
 import math
 
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe
-from tunewright.search.forecast.time_left import NOTHING_AFTER, Closing
-from tunewright.search.prepare import Prepared, stage
+from tunewright.search.forecast.time_left import NO_FINAL_STAGE, FinalStageCost
+from tunewright.search.prepare import PreparedStudy, stage
 
 EVALUATION_SECONDS = 10.0
 """What an evaluation is believed to take until `plan` has measured one."""
 
 
-def closing(recipe: Recipe, composed: Composed, prepared: Prepared, machine: Share) -> Closing:
+def final_stage_cost(
+    recipe: Recipe, composed: Composition, prepared: PreparedStudy, machine: Share
+) -> FinalStageCost:
     """The final training and the evaluation of a study.
 
     An epoch of the final training is as dear as its rows are many, where the recipe knows its
     rows; that it has more CPU threads than a trial is not counted on.
     """
     if not prepared.config.study.final:
-        return NOTHING_AFTER
+        return NO_FINAL_STAGE
     tree, config = stage(recipe, composed, "final")
     cost = 1.0
     if tree.get("data") != prepared.explore.get("data"):
@@ -29,4 +31,4 @@ def closing(recipe: Recipe, composed: Composed, prepared: Prepared, machine: Sha
     seeds = max(1, len(config.seeds))
     rounds = math.ceil(seeds / min(seeds, machine.slots))
     evaluation = EVALUATION_SECONDS if recipe.evaluate else 0.0
-    return Closing(config.training.epochs, cost, rounds, evaluation)
+    return FinalStageCost(config.training.epochs, cost, rounds, evaluation)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tunewright.config.schema import Executor
+from tunewright.config.schema import ExecutorConfig
 from tunewright.errors import RunError
 from tunewright.runs.quantities import duration
-from tunewright.search.callbacks import Watch
-from tunewright.search.forecast.timings import Ledger
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.forecast.timings import Timings
 from tunewright.search.signals import Interrupted
 
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ class Budget:
     pause: float = 0.0
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds until the end."""
         return self.began + self.seconds - self.clock()
 
@@ -54,9 +54,9 @@ class Budget:
 
     def fits(self, seconds: float) -> bool:
         """Whether something that is predicted to take `seconds` ends in time."""
-        return seconds * (1.0 + MARGIN) + TURN_SECONDS + CLOSING_SECONDS <= self.left
+        return seconds * (1.0 + MARGIN) + TURN_SECONDS + CLOSING_SECONDS <= self.seconds_left
 
-    def ends_search(self, ledger: Ledger, best: int | None, executor: Executor) -> bool:
+    def ends_search(self, ledger: Timings, best: int | None, executor: ExecutorConfig) -> bool:
         """Whether the search has to stop now.
 
         best: the best trial so far; without one there is nothing to train in full, and the
@@ -66,7 +66,7 @@ class Budget:
         self.pause = ledger.pause_seconds(executor.grace_seconds)
         if pace is not None and ledger.closing.steps:
             self.predicted = ledger.closing_seconds(pace, best)
-        if self.left <= self.pause + CLOSING_SECONDS:
+        if self.seconds_left <= self.pause + CLOSING_SECONDS:
             return True
         if best is None or self.predicted is None:
             return False
@@ -74,21 +74,22 @@ class Budget:
         self.final_fits = self.final_fits or fits
         return self.final_fits and not fits
 
-    def allows(self, watch: Watch) -> bool:
+    def allows(self, watch: StudyCallback) -> bool:
         """Whether the final training may begin; if it does not fit, that is said."""
-        if self.predicted is None or self.predicted <= self.left:
+        if self.predicted is None or self.predicted <= self.seconds_left:
             return True
         watch.notice(
             f"the final training and the evaluation are predicted to take "
-            f"{duration(self.predicted)}, and {duration(max(0.0, self.left))} of the budget are "
-            "left: the result is the best trial's own weights and best_config.yaml; the same "
+            f"{duration(self.predicted)}, and {duration(max(0.0, self.seconds_left))} of the "
+            "budget are left: the result is the best trial's own weights and best_config.yaml; the "
+            "same "
             "command with more time trains it in full"
         )
         return False
 
 
 def finished_in_time(
-    budget: Budget | None, watch: Watch, train: Callable[[float | None], Result | None]
+    budget: Budget | None, watch: StudyCallback, train: Callable[[float | None], Result | None]
 ) -> Result | None:
     """What `train` returns, given when to stop; None, and said so, when the budget stopped it."""
     if budget is None:
@@ -107,17 +108,17 @@ def finished_in_time(
 
 
 def evaluated_in_time(
-    budget: Budget | None, watch: Watch, evaluate: Callable[[float | None], Result | None]
+    budget: Budget | None, watch: StudyCallback, evaluate: Callable[[float | None], Result | None]
 ) -> Result | None:
     """What `evaluate` returns, given how long it may take; None, and said so, without time."""
     if budget is None:
         return evaluate(None)
-    seconds = budget.left - CLOSING_SECONDS
+    seconds = budget.seconds_left - CLOSING_SECONDS
     if seconds > 0.0:
         try:
             return evaluate(seconds)
         except RunError:
-            if budget.left > 2.0 * CLOSING_SECONDS:
+            if budget.seconds_left > 2.0 * CLOSING_SECONDS:
                 raise
     watch.notice("the budget has no time for the evaluation: tunewright evaluate measures it")
     return None

@@ -20,7 +20,7 @@ SIMULATED = 512
 
 
 @dataclass(frozen=True)
-class Spent:
+class TrialTime:
     """What one trial has taken so far.
 
     steps: epochs completed. training_seconds: what these took, all attempts together.
@@ -35,7 +35,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Work:
+class RemainingWork:
     """A study as an estimate needs it. new: trials that have not begun.
 
     running: in slots now. waiting: begun, and to be taken up again. assumed: the share that
@@ -45,13 +45,13 @@ class Work:
     last_step: int
     slots: int
     new: int
-    ended: Sequence[Spent] = ()
-    running: Sequence[Spent] = ()
-    waiting: Sequence[Spent] = ()
+    ended: Sequence[TrialTime] = ()
+    running: Sequence[TrialTime] = ()
+    waiting: Sequence[TrialTime] = ()
     assumed: Mapping[int, float] = field(default_factory=dict)
 
 
-def seconds_left(work: Work, pace: "Pace | None" = None) -> float | None:
+def seconds_left(work: RemainingWork, pace: "Pace | None" = None) -> float | None:
     """Until the last trial of `work` has ended; None before anything has been measured.
 
     pace: in place of what the trials of `work` show.
@@ -96,12 +96,12 @@ class Pace:
             at = end
         return expected + alive * (self.last_step - at)
 
-    def rest_of_steps(self, spent: Spent) -> float:
+    def rest_of_steps(self, spent: TrialTime) -> float:
         """Seconds of training that a begun trial still needs, at its own pace if it has one."""
         own = spent.training_seconds / spent.steps if spent.steps else self.seconds_a_step
         return own * self.steps_from(spent.steps)
 
-    def rest(self, spent: Spent) -> float:
+    def rest(self, spent: TrialTime) -> float:
         """Seconds that a running trial still has its slot."""
         if spent.steps:
             return max(0.0, self.rest_of_steps(spent) - spent.idle_seconds)
@@ -119,7 +119,7 @@ class Pace:
         return self.steps_from(0) / self.last_step
 
 
-def pace_of(work: Work) -> Pace | None:
+def pace_of(work: RemainingWork) -> Pace | None:
     """What is known of the trials so far; None while no step and no trial has ended.
 
     A step takes the mean over all steps, so that long trials weigh more than short ones. The
@@ -152,7 +152,7 @@ def each_seed(pace: Pace, seeds: int) -> Pace:
 
 
 @dataclass(frozen=True)
-class Closing:
+class FinalStageCost:
     """What comes after the search. steps: epochs of the final training.
 
     cost: what an epoch of it takes, in epochs of the search; more rows make it dearer. rounds:
@@ -164,14 +164,14 @@ class Closing:
     rounds: int = 1
     evaluation: float = 0.0
 
-    def training_seconds(self, pace: Pace, winner: Spent | None = None) -> float:
+    def training_seconds(self, pace: Pace, winner: TrialTime | None = None) -> float:
         """The final training. winner: the best trial, whose own pace counts if it is known."""
         own = winner.training_seconds / winner.steps if winner and winner.steps else 0.0
         each = pace.startup + self.steps * self.cost * (own or pace.seconds_a_step)
         return self.rounds * each if self.steps else 0.0
 
 
-NOTHING_AFTER = Closing()
+NO_FINAL_STAGE = FinalStageCost()
 
 
 def assumed_stops(pruner: Pruner, last_step: int) -> dict[int, float]:
@@ -202,14 +202,14 @@ def assumed_stops(pruner: Pruner, last_step: int) -> dict[int, float]:
     return {}
 
 
-def _around(spent: Spent) -> float:
+def _around(spent: TrialTime) -> float:
     """Seconds in its slot that a running trial did not train."""
     if not spent.steps or spent.slot_seconds is None:
         return math.inf
     return spent.slot_seconds - spent.idle_seconds - spent.training_seconds
 
 
-def _going_on(work: Work) -> dict[int, float]:
+def _going_on(work: RemainingWork) -> dict[int, float]:
     """The share that went on after each step at which a trial ended before the last one."""
     ends: dict[int, float] = {}
     for spent in work.ended:

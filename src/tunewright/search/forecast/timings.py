@@ -11,11 +11,11 @@ from tunewright.runs.quantities import duration, size
 from tunewright.runs.record import StudyRecord, TrialState
 from tunewright.search.forecast.disk import EVALUATION_BYTES, run_bytes, study_bytes
 from tunewright.search.forecast.time_left import (
-    NOTHING_AFTER,
-    Closing,
+    NO_FINAL_STAGE,
+    FinalStageCost,
     Pace,
-    Spent,
-    Work,
+    RemainingWork,
+    TrialTime,
     each_seed,
     pace_of,
     seconds_left,
@@ -36,28 +36,29 @@ class _Running:
 
 
 @dataclass
-class Ledger:
+class Timings:
     """Steps and seconds of each trial; estimates from them.
 
-    total: trials of the study when it is finished. assumed: see `Work`. slots: of the executor.
+    total: trials of the study when it is finished. assumed: see `RemainingWork`. slots: of the
+    executor.
     seeds: runs a trial, of which the first one is timed here.
     """
 
     last_step: int
     total: int
     assumed: Mapping[int, float] = field(default_factory=dict)
-    closing: Closing = NOTHING_AFTER
+    closing: FinalStageCost = NO_FINAL_STAGE
     slots: int = 1
     seeds: int = 1
     clock: Callable[[], float] = time.monotonic
     states: Counter[str] = field(default_factory=Counter)
-    _ended: dict[int, Spent] = field(default_factory=dict)
+    _ended: dict[int, TrialTime] = field(default_factory=dict)
     _running: dict[int, _Running] = field(default_factory=dict)
-    _waiting: dict[int, Spent] = field(default_factory=dict)
+    _waiting: dict[int, TrialTime] = field(default_factory=dict)
     _foretold: bool = False
     _estimated: tuple[float, float | None, Pace | None] | None = None
 
-    def recall(self, record: StudyRecord, folder: StudyFolder) -> None:
+    def load(self, record: StudyRecord, folder: StudyFolder) -> None:
         """Take in the trials of earlier sessions, with what their folders say they took."""
         self._foretold = bool(record.own)
         for trial in record.own:
@@ -68,51 +69,52 @@ class Ledger:
             if not seconds and (reports := read_progress(place.progress)):
                 steps, seconds = reports[-1].step, reports[-1].seconds
             if trial.state == "running":
-                self._waiting[trial.number] = Spent(steps, seconds)
+                self._waiting[trial.number] = TrialTime(steps, seconds)
             else:
                 self.states[trial.state] += 1
-                self._ended[trial.number] = Spent(steps, seconds)
+                self._ended[trial.number] = TrialTime(steps, seconds)
 
-    def started(self, number: int) -> None:
+    def start_trial(self, number: int) -> None:
         """A trial was given a slot, for the first time or again."""
-        before = self._waiting.pop(number, Spent(0, 0.0))
+        before = self._waiting.pop(number, TrialTime(0, 0.0))
         now = self.clock()
         self._running[number] = _Running(now, now, before.steps, before.training_seconds)
         self._estimated = None
 
-    def progressed(self, number: int, step: int, seconds: float) -> None:
+    def record_report(self, number: int, step: int, seconds: float) -> None:
         """A trial reported `step`, after so many seconds of training in all."""
         if (running := self._running.get(number)) is not None:
             if not running.steps:
                 self._estimated = None  # the first figure of all may be this one
             running.heard, running.steps, running.seconds = self.clock(), step, seconds
 
-    def ended(self, number: int, state: TrialState, seconds: float) -> None:
+    def end_trial(self, number: int, state: TrialState, seconds: float) -> None:
         """A trial ended; `seconds` is what its outcome says, 0 for one that was killed."""
         self.states[state] += 1
         self._estimated = None
         running = self._running.pop(number, None)
         if running is None:  # settled without a slot: it ended while nobody listened
-            before = self._waiting.pop(number, Spent(0, 0.0))
-            self._ended[number] = Spent(before.steps, max(seconds, before.training_seconds))
+            before = self._waiting.pop(number, TrialTime(0, 0.0))
+            self._ended[number] = TrialTime(before.steps, max(seconds, before.training_seconds))
             return
         spent = max(seconds, running.seconds)
-        self._ended[number] = Spent(running.steps, spent, self.clock() - running.began)
+        self._ended[number] = TrialTime(running.steps, spent, self.clock() - running.began)
 
-    def released(self, number: int) -> None:
+    def release_slot(self, number: int) -> None:
         """A trial lost its slot and waits to be taken up again."""
         if (running := self._running.pop(number, None)) is not None:
-            self._waiting[number] = Spent(running.steps, running.seconds)
+            self._waiting[number] = TrialTime(running.steps, running.seconds)
         self._estimated = None
 
-    def work(self) -> Work:
+    def work(self) -> RemainingWork:
         """What is left, and what is known."""
         now = self.clock()
         running = [
-            Spent(r.steps, r.seconds, now - r.began, now - r.heard) for r in self._running.values()
+            TrialTime(r.steps, r.seconds, now - r.began, now - r.heard)
+            for r in self._running.values()
         ]
         begun = len(self._ended) + len(running) + len(self._waiting)
-        return Work(
+        return RemainingWork(
             self.last_step,
             self.slots,
             max(0, self.total - begun),

@@ -37,7 +37,7 @@ class FolderLock:
         except OSError:
             holder = os.read(self._descriptor, 200).decode(errors="replace").strip()
             os.close(self._descriptor)
-            raise _taken(f"the study folder {folder}", holder or "another process") from None
+            raise _held_by(f"the study folder {folder}", holder or "another process") from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
 
@@ -89,7 +89,7 @@ def refuse_if_alive(name: str, other: Mapping[str, Any] | None) -> None:
     else:
         alive = time.time() - other["beat"] < LEASE_SECONDS
     if alive:
-        raise _taken(f"the study {name!r}", f"process {other['pid']} on {other['host']}")
+        raise _held_by(f"the study {name!r}", f"process {other['pid']} on {other['host']}")
 
 
 def _runs(pid: int, started: float) -> bool:
@@ -101,7 +101,7 @@ def _runs(pid: int, started: float) -> bool:
         return False
 
 
-def _taken(what: str, holder: str) -> StudyError:
+def _held_by(what: str, holder: str) -> StudyError:
     return StudyError(
         f"{what} is being worked on by {holder}",
         expected="one coordinator a study, since only one may write",

@@ -14,13 +14,13 @@ from tunewright.errors import NotWritten, StorageLost
 from tunewright.executors.executor import Executor
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressTail, read_progress
-from tunewright.runs.record import Outcome, Request
-from tunewright.search.callbacks import Standing, Watch
+from tunewright.runs.record import EndRequest, Outcome
+from tunewright.search.callbacks import StudyCallback, StudyProgress
 from tunewright.search.forecast.time_left import assumed_stops
-from tunewright.search.forecast.timings import Ledger
+from tunewright.search.forecast.timings import Timings
 from tunewright.search.loop.best_checkpoint import BestWeights
 from tunewright.search.loop.lease import Lease
-from tunewright.search.loop.seeds import Replicates
+from tunewright.search.loop.seeds import SeedRuns
 from tunewright.search.loop.trial_runs import Live, Run, Search
 from tunewright.search.memory.admission import Memory
 from tunewright.search.memory.prediction import REMEMBERED
@@ -36,7 +36,7 @@ Ending = Literal["finished", "interrupted", "timed out"]
 class Loop:
     """One session of a search; `run` returns when it ends, and can be called once."""
 
-    def __init__(self, study: Study, search: Search, watch: Watch, lease: Lease) -> None:
+    def __init__(self, study: Study, search: Search, watch: StudyCallback, lease: Lease) -> None:
         self.study, self.search, self.watch, self._lease = study, search, watch, lease
         self._total = study.reachable(search.total)
         if self._total < search.total:
@@ -53,15 +53,15 @@ class Loop:
         self._memory = Memory(search.executor, watch.notice)
         for trial in list(self._ended.values())[-REMEMBERED:]:
             self._memory.learn(search.folder.trial(trial.number), trial.parameters)
-        self._replicates = Replicates(search, study, self._memory)
+        self._replicates = SeedRuns(search, study, self._memory)
         self._weights = BestWeights(search.folder, record)
         self._waiting = [search.runs(*begun)[0] for begun in study.running()]
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
-        self._ledger = Ledger(
+        self._ledger = Timings(
             search.last_step, self._total, assumed, search.closing, seeds=len(search.seeds)
         )
-        self._ledger.recall(record, search.folder)
+        self._ledger.load(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until the trials are spent, the time is up, or a stop is asked for."""
@@ -74,7 +74,7 @@ class Loop:
             raise
 
     def _search(self, executor: Executor, stop: StopFlag) -> Ending:
-        self._take_up()
+        self._restore_running_trials()
         while True:
             self._lease.renew()
             if stop.set or self._time_is_up():
@@ -87,9 +87,9 @@ class Loop:
             if not self._live:
                 return "finished"
             executor.wait(WAIT_SECONDS)
-            self.hear()
+            self.poll()
 
-    def hear(self) -> None:
+    def poll(self) -> None:
         """Read what the runs wrote: store values, prune, and settle those that ended."""
         for live in list(self._live):
             self._read(live)
@@ -98,15 +98,15 @@ class Loop:
         for live in list(self._live):
             if live.handle.ended and live in self._live:
                 self._read(live)
-                self._settle(live)
+                self._on_worker_exit(live)
 
-    def standing(self) -> Standing:
+    def standing(self) -> StudyProgress:
         """Where the search stands."""
         states = self._ledger.states
         left = self._ledger.seconds_left(self._best)
         if left is not None and self.search.budget is not None:
-            left = min(left, max(0.0, self.search.budget.left))
-        return Standing(
+            left = min(left, max(0.0, self.search.budget.seconds_left))
+        return StudyProgress(
             stage=self.search.stage,
             total=self._total,
             ended=len(self._ended),
@@ -126,11 +126,11 @@ class Loop:
         return None if best is None else best.number
 
     @property
-    def standing_by(self) -> list[int]:
+    def unfinished_trials(self) -> list[int]:
         """Trials that were begun and wait to be taken up again."""
         return sorted({run.number for run in [*self._waiting, *(live.run for live in self._live)]})
 
-    def _take_up(self) -> None:
+    def _restore_running_trials(self) -> None:
         """Settle what ended, and bring in what was reported, while nobody listened."""
         begun, self._waiting = self._waiting, []
         for run in begun:
@@ -139,7 +139,9 @@ class Loop:
             outcome = run.folder.read_outcome()
             if outcome is None or outcome.state == "paused":
                 outcome = _pruned_before(run.folder)
-            if outcome is not None and not self._memory.takes_up(run.name, run.folder, outcome):
+            if outcome is not None and not self._memory.retry_after_oom(
+                run.name, run.folder, outcome
+            ):
                 self._finish(run, outcome)
             else:
                 self._waiting.append(run)
@@ -162,7 +164,7 @@ class Loop:
     def _start(self, executor: Executor, run: Run) -> bool:
         """Give a run to the executor, if there is memory for it now."""
         beside = [live.handle for live in self._live]
-        if not self._memory.admits(run.name, run.folder, run.values, beside):
+        if not self._memory.can_start(run.name, run.folder, run.values, beside):
             return False
         if not run.folder.config.exists():
             if run.first:
@@ -170,7 +172,7 @@ class Loop:
             tree = self.search.configure(run.values)
             run.folder.write_config(tree if run.first else {**tree, "seed": run.seed})
         attempt = run.folder.begin_attempt()
-        [handle] = executor.start([run.folder], self._memory.need(run.folder))
+        [handle] = executor.start([run.folder], self._memory.resources_for(run.folder))
         passed = max(self.study.curves[run.number], default=0)
         limit = self.search.executor.trial_timeout
         self._live.append(
@@ -184,9 +186,9 @@ class Loop:
             )
         )
         if run.first:
-            self._ledger.started(run.number)
-        self.watch.started(run.number, run.values, handle.status())
-        self.watch.moved(self.standing())
+            self._ledger.start_trial(run.number)
+        self.watch.on_trial_start(run.number, run.values, handle.status())
+        self.watch.on_progress(self.standing())
         return True
 
     def _read(self, live: Live) -> None:
@@ -194,8 +196,8 @@ class Loop:
             self._store(live.run, progress.step, progress.metrics)
             self._maybe_prune(live)
             number, step, last = live.run.number, progress.step, self.search.last_step
-            self._ledger.progressed(number, step, progress.seconds)
-            self.watch.progressed(number, step, last, progress.metrics, self.standing)
+            self._ledger.record_report(number, step, progress.seconds)
+            self.watch.on_report(number, step, last, progress.metrics, self.standing)
             if self._time_is_up():  # in this very process, nobody else looks before its end
                 self._ask_to_pause()
         for text in live.tail.notices:
@@ -220,29 +222,29 @@ class Loop:
                 return
             if not self.search.pruner.keeps(number, step, curves, self._done):
                 reason = self.search.pruner.reason(number, step)
-                live.run.folder.write_request(Request("prune", live.attempt, reason))
+                live.run.folder.write_request(EndRequest("prune", live.attempt, reason))
                 live.judged = self.search.last_step  # one request is enough
                 return
 
-    def _settle(self, live: Live) -> None:
+    def _on_worker_exit(self, live: Live) -> None:
         self._live.remove(live)
         if live.run.number in self._ended:
             self._weights.drop(live.run.folder)  # another run of the trial has decided it
             return
         outcome = live.run.folder.read_outcome()
         if outcome is None:
-            outcome = self._after_death(live)
+            outcome = self._on_worker_crash(live)
         if outcome is None or outcome.state == "paused":
-            self._ledger.released(live.run.number)
+            self._ledger.release_slot(live.run.number)
         if outcome is not None:
             self._memory.learn(live.run.folder, live.run.values, outcome)
-            if self._memory.takes_up(live.run.name, live.run.folder, outcome):
-                self._ledger.released(live.run.number)
+            if self._memory.retry_after_oom(live.run.name, live.run.folder, outcome):
+                self._ledger.release_slot(live.run.number)
                 self._waiting.append(live.run)
             else:
                 self._finish(live.run, outcome)
 
-    def _after_death(self, live: Live) -> Outcome | None:
+    def _on_worker_crash(self, live: Live) -> Outcome | None:
         """The outcome of a run whose worker died, or None when it is taken up again."""
         run = live.run
         if (outcome := _pruned_before(run.folder)) is not None:
@@ -250,7 +252,7 @@ class Loop:
         if live.deadline is not None and time.monotonic() > live.deadline:
             limit = self.search.executor.trial_timeout
             return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
-        if (outcome := self._memory.killed(live.handle)) is not None:
+        if (outcome := self._memory.oom_outcome(live.handle)) is not None:
             return outcome
         self._deaths[run.folder] += 1
         if self._deaths[run.folder] <= self.search.executor.retries:
@@ -268,39 +270,39 @@ class Loop:
         if stored is None or stored.state == "paused":  # it answered, and was pruned nevertheless
             run.folder.write_outcome(outcome)
         taken = self._replicates.take(run, outcome)
-        self._waiting = [*taken.to_come, *self._waiting]
+        self._waiting = [*taken.pending, *self._waiting]
         if (trial := taken.trial) is None:
-            self._ledger.released(run.number)
+            self._ledger.release_slot(run.number)
             return
-        self._call_off(run.number)
+        self._cancel_sibling_seeds(run.number)
         self.study.tell(trial)
         self._ended[run.number] = trial
         if trial.state == "done":
             self._done.add(run.number)
         each = (trial.seconds or 0.0) / max(1, len(trial.seeds))
-        self._ledger.ended(run.number, trial.state, each)
+        self._ledger.end_trial(run.number, trial.state, each)
         self._weights.judge(trial)
-        self.watch.ended(trial, self.standing())
+        self.watch.on_trial_end(trial, self.standing())
         if (text := self._ledger.outlook(run.folder, time.monotonic() - self._began)) is not None:
             self.watch.notice(text)
 
-    def _call_off(self, number: int) -> None:
+    def _cancel_sibling_seeds(self, number: int) -> None:
         """What is left of a trial that one of its runs has decided."""
         self._waiting = [run for run in self._waiting if run.number != number]
         for live in self._live:
             if live.run.number == number:
-                live.run.folder.write_request(Request("cancel", live.attempt))
+                live.run.folder.write_request(EndRequest("cancel", live.attempt))
 
     def _pause(self, executor: Executor) -> None:
         """Ask all runs to save themselves, and wait for the grace; `close` kills what is left."""
         self._ask_to_pause()
         grace, budget = self.search.executor.grace_seconds, self.search.budget
         if budget is not None:
-            grace = min(grace, max(0.0, budget.left))
+            grace = min(grace, max(0.0, budget.seconds_left))
         deadline = time.monotonic() + grace
         while self._live and time.monotonic() < deadline:
             executor.wait(WAIT_SECONDS)
-            self.hear()
+            self.poll()
 
     def _save(self, executor: Executor) -> None:
         """Without a storage the runs are still asked to save themselves, and nothing is read."""
@@ -314,7 +316,7 @@ class Loop:
         for live in self._live:
             folder = live.run.folder
             if folder.read_request(live.attempt) is None:  # to prune outweighs to pause
-                folder.write_request(Request("pause", live.attempt))
+                folder.write_request(EndRequest("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
         timeout, budget = self.search.timeout, self.search.budget

@@ -10,21 +10,21 @@ from tunewright.search.study.study import Study
 
 
 @dataclass(frozen=True)
-class Taken:
+class SeedResult:
     """What came of a run's end. trial: when it decided the trial. to_come: further runs of it."""
 
     trial: Trial | None
-    to_come: tuple[Run, ...] = ()
+    pending: tuple[Run, ...] = ()
 
 
-class Replicates:
+class SeedRuns:
     """Outcomes by trial and seed, until the trial has ended."""
 
     def __init__(self, search: Search, study: Study, memory: Memory) -> None:
         self._search, self._study, self._memory = search, study, memory
         self._outcomes: dict[int, dict[int, Outcome]] = {}
 
-    def take(self, run: Run, outcome: Outcome) -> Taken:
+    def take(self, run: Run, outcome: Outcome) -> SeedResult:
         """A run has ended.
 
         The others follow the first only when it reached its end; one that fails decides for all.
@@ -36,9 +36,9 @@ class Replicates:
             to_come = self._others(run)
             trial = self._trial(run)
         if trial.state == "done" and len(outcomes) < len(self._search.seeds):
-            return Taken(None, tuple(to_come))
+            return SeedResult(None, tuple(to_come))
         del self._outcomes[run.number]
-        return Taken(trial)
+        return SeedResult(trial)
 
     def _trial(self, run: Run) -> Trial:
         outcomes, search = self._outcomes[run.number], self._search
@@ -51,14 +51,14 @@ class Replicates:
         to_come = []
         for run in self._search.runs(first.number, first.values)[1:]:
             outcome = run.folder.read_outcome()
-            if outcome is None or not self._ended(run, outcome):
+            if outcome is None or not self._has_ended(run, outcome):
                 to_come.append(run)
             else:
                 self._outcomes[first.number][run.seed] = outcome
         return to_come
 
-    def _ended(self, run: Run, outcome: Outcome) -> bool:
+    def _has_ended(self, run: Run, outcome: Outcome) -> bool:
         """Whether a run need not begin again: not after a pause, a call off, or without memory."""
         if outcome.state == "paused" or outcome.cause == "interrupted":
             return False
-        return not self._memory.takes_up(run.name, run.folder, outcome)
+        return not self._memory.retry_after_oom(run.name, run.folder, outcome)

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.config.tree import Tree
 from tunewright.executors.executor import Handle
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import Goal
 from tunewright.search.forecast.budget import Budget
-from tunewright.search.forecast.time_left import NOTHING_AFTER, Closing
+from tunewright.search.forecast.time_left import NO_FINAL_STAGE, FinalStageCost
 from tunewright.search.study.constraints import Constraint
 from tunewright.search.study.pruners import Pruner
 
@@ -37,7 +37,7 @@ class Search:
     executor: ExecutorConfig
     timeout: float | None = None
     stage: str = "explore"
-    closing: Closing = NOTHING_AFTER
+    closing: FinalStageCost = NO_FINAL_STAGE
     budget: Budget | None = None
 
     def runs(self, number: int, values: Mapping[str, Any]) -> list["Run"]:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.schema import Executor as ExecutorConfig
+from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.executors.executor import Executor, Handle, Need
 from tunewright.executors.resources import WORKER_GIB
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.machine.free_memory import free_device_mib, free_mib, kills
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial, speaks_of_memory
-from tunewright.search.memory.oom_retry import in_words, rung_of, step_down
-from tunewright.search.memory.prediction import Expected, Peaks
+from tunewright.search.memory.oom_retry import in_words, next_retry, rung_of
+from tunewright.search.memory.prediction import ExpectedPeak, Peaks
 
 RESERVE_MIB = 256.0
 """Left to the coordinator and to everyone else."""
@@ -30,7 +30,7 @@ LAST_WORDS = 1000
 class _Running:
     """A run that was let in, and what it is expected to need."""
 
-    expected: Expected
+    expected: ExpectedPeak
     alone: bool
 
 
@@ -46,7 +46,7 @@ class Memory:
     def __init__(self, limits: ExecutorConfig, notice: Callable[[str], None]) -> None:
         limit, assumed = limits.memory_gib, WORKER_GIB * 1024
         self._limit_mib = math.inf if limit is None else limit * 1024
-        self._peaks = Peaks(Expected(min(assumed, self._limit_mib), assumed))
+        self._peaks = Peaks(ExpectedPeak(min(assumed, self._limit_mib), assumed))
         self._notice = notice
         self._kills = kills()
         self._running: dict[Path, _Running] = {}
@@ -65,10 +65,10 @@ class Memory:
         if outcome is None or outcome.state == "failed" or not outcome.memory_mib:
             return
         rung = rung_of(folder)
-        peak = Expected(outcome.memory_mib, outcome.device_mib)
+        peak = ExpectedPeak(outcome.memory_mib, outcome.device_mib)
         self._peaks.learn(parameters, rung.parts if rung else 1.0, outcome.idle_mib, peak)
 
-    def admits(
+    def can_start(
         self,
         name: str,
         folder: RunFolder,
@@ -80,7 +80,7 @@ class Memory:
         name: what it is called in the notice that it waits, which is told once.
         """
         rung = rung_of(folder)
-        expected = self._peaks.expected(parameters, rung.parts if rung else 1.0)
+        expected = self._peaks.predict(parameters, rung.parts if rung else 1.0)
         alone = rung is not None and rung.alone
         beside = [self._running[h.folder.path] for h in running if h.folder.path in self._running]
         if running:
@@ -94,25 +94,25 @@ class Memory:
         self._running[folder.path] = _Running(expected, alone)
         return True
 
-    def need(self, folder: RunFolder) -> Need:
+    def resources_for(self, folder: RunFolder) -> Need:
         """What a run that was let in asks of its place."""
         running = self._running.get(folder.path)
         return Need(alone=self._one_slot or (running is not None and running.alone))
 
-    def takes_up(self, name: str, folder: RunFolder, outcome: Outcome) -> bool:
+    def retry_after_oom(self, name: str, folder: RunFolder, outcome: Outcome) -> bool:
         """Whether a run that lacked memory is to be tried again, for which it is then prepared."""
         if outcome.state != "failed" or outcome.cause != "out of memory":
             return False
         before = rung_of(folder)
         alone = self._one_slot or (before is not None and before.alone)
-        rung = step_down(folder, outcome, alone=alone)
+        rung = next_retry(folder, outcome, alone=alone)
         if rung is None:
             return False
         batch_size = int(folder.read_config()["training"]["batch_size"])
         self._notice(f"{name} had no room ({outcome.reason}); {in_words(rung, before, batch_size)}")
         return True
 
-    def killed(self, handle: Handle) -> Outcome | None:
+    def oom_outcome(self, handle: Handle) -> Outcome | None:
         """The outcome of a run whose worker died for lack of memory; None for other deaths.
 
         The kernel counts whom it kills for it. A library that cannot go on without memory aborts
@@ -135,13 +135,13 @@ class Memory:
     def _one_slot(self) -> bool:
         return self.executor.slots == 1
 
-    def _lack(self, wanted: Expected, running: Sequence[Handle]) -> str:
+    def _lack(self, wanted: ExpectedPeak, running: Sequence[Handle]) -> str:
         """What is missing for a run beside others; empty when it fits."""
         place = self.executor.next_place()
         places = [(handle, handle.place()) for handle in running]
         bound = self._limit_mib if place.gpu is None else math.inf
         growing = sum(
-            max(0.0, min(self._expected(handle).memory_mib, bound) - where.held_mib)
+            max(0.0, min(self._expected_peak(handle).memory_mib, bound) - where.held_mib)
             for handle, where in places
         )
         needed = max(0.0, min(wanted.memory_mib, bound) - place.held_mib)
@@ -158,7 +158,7 @@ class Memory:
         growing = sum(
             max(
                 0.0,
-                min(self._expected(handle).device_mib, self._limit_mib)
+                min(self._expected_peak(handle).device_mib, self._limit_mib)
                 - _reported_device(handle.folder),
             )
             for handle in on_device
@@ -166,9 +166,9 @@ class Memory:
         left = free - growing
         return _in_gib(needed, left) if needed > left else ""
 
-    def _expected(self, handle: Handle) -> Expected:
+    def _expected_peak(self, handle: Handle) -> ExpectedPeak:
         running = self._running.get(handle.folder.path)
-        return running.expected if running else Expected(0.0, 0.0)
+        return running.expected if running else ExpectedPeak(0.0, 0.0)
 
     def _device_mib(self, gpu: str) -> float | None:
         asked, free = self._devices.get(gpu, (-DEVICE_SECONDS, None))

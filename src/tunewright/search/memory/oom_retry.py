@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tunewright.config.tree import Tree, get, put
+from tunewright.config.tree import Tree, get, set_leaf
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
@@ -23,7 +23,7 @@ MOST_PARTS = 64
 
 
 @dataclass(frozen=True)
-class Lack:
+class OomAttempt:
     """An attempt that ended for lack of memory. alone: nothing else was allowed beside it."""
 
     attempt: int
@@ -32,7 +32,7 @@ class Lack:
 
 
 @dataclass(frozen=True)
-class Rung:
+class RetryLevel:
     """How a run is taken up again. asked: the micro-batches of its configuration at first."""
 
     asked: int
@@ -45,7 +45,9 @@ class Rung:
         return self.accumulate / self.asked
 
 
-def next_rung(asked: int, lacks: Sequence[Lack], batch_size: int, *, splits: bool) -> Rung | None:
+def next_rung(
+    asked: int, lacks: Sequence[OomAttempt], batch_size: int, *, splits: bool
+) -> RetryLevel | None:
     """What is tried after these attempts, the last one last; None when nothing is left.
 
     Micro-batches are doubled, or more than doubled until they divide the batch evenly. splits:
@@ -56,29 +58,29 @@ def next_rung(asked: int, lacks: Sequence[Lack], batch_size: int, *, splits: boo
     finer = range(2 * last.accumulate, most + 1) if splits else range(0)
     for accumulate in finer:
         if batch_size % accumulate == 0:
-            return Rung(asked, accumulate, last.alone)
-    return None if last.alone else Rung(asked, last.accumulate, alone=True)
+            return RetryLevel(asked, accumulate, last.alone)
+    return None if last.alone else RetryLevel(asked, last.accumulate, alone=True)
 
 
-def rung_of(folder: RunFolder) -> Rung | None:
+def rung_of(folder: RunFolder) -> RetryLevel | None:
     """The lowest rung that a run was tried on; None when it never lacked memory."""
-    stored = _stored(folder)
-    return Rung(**stored["rung"]) if stored and stored["rung"] else None
+    stored = _read_attempts(folder)
+    return RetryLevel(**stored["rung"]) if stored and stored["rung"] else None
 
 
-def step_down(folder: RunFolder, outcome: Outcome, *, alone: bool) -> Rung | None:
+def next_retry(folder: RunFolder, outcome: Outcome, *, alone: bool) -> RetryLevel | None:
     """Prepare another attempt for a run that had no room; None when nothing is left to try.
 
     Called again for the same attempt, after a kill, it comes to the same. alone: whether that
     attempt had the machine for itself.
     """
     tree = folder.read_config()
-    stored = _stored(folder)
+    stored = _read_attempts(folder)
     accumulate = int(get(tree, ACCUMULATE))
     asked = int(stored["asked"]) if stored else accumulate
-    lacks = [Lack(**lack) for lack in stored["lacks"]] if stored else []
+    lacks = [OomAttempt(**lack) for lack in stored["lacks"]] if stored else []
     if all(lack.attempt != outcome.attempt for lack in lacks):
-        lacks.append(Lack(outcome.attempt, accumulate, alone))
+        lacks.append(OomAttempt(outcome.attempt, accumulate, alone))
     batch_size = int(get(tree, "training.batch_size"))
     rung = next_rung(asked, lacks, batch_size, splits=_splits(tree))
     last = asdict(rung) if rung else stored and stored["rung"]
@@ -87,7 +89,7 @@ def step_down(folder: RunFolder, outcome: Outcome, *, alone: bool) -> Rung | Non
         {"asked": asked, "lacks": [asdict(lack) for lack in lacks], "rung": last},
     )
     if rung is not None and rung.accumulate != accumulate:
-        put(tree, ACCUMULATE, rung.accumulate)
+        set_leaf(tree, ACCUMULATE, rung.accumulate)
         folder.write_config(tree, header=_header(rung, batch_size, len(lacks)))
     if rung is not None:
         folder.outcome.unlink(missing_ok=True)  # it has not ended, for whoever looks meanwhile
@@ -98,7 +100,7 @@ def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
     """Whether an outcome is the end of a run, and not a lack of memory that nobody has answered."""
     if outcome.cause != "out of memory":
         return True
-    stored = _stored(folder)
+    stored = _read_attempts(folder)
     return stored is not None and any(
         lack["attempt"] == outcome.attempt for lack in stored["lacks"]
     )
@@ -107,13 +109,13 @@ def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
 def as_asked(folder: RunFolder) -> Tree:
     """The configuration of a run before it lacked memory."""
     tree = folder.read_config()
-    stored = _stored(folder)
+    stored = _read_attempts(folder)
     if stored:
-        put(tree, ACCUMULATE, stored["asked"])
+        set_leaf(tree, ACCUMULATE, stored["asked"])
     return tree
 
 
-def in_words(rung: Rung, before: Rung | None, batch_size: int) -> str:
+def in_words(rung: RetryLevel, before: RetryLevel | None, batch_size: int) -> str:
     """How it is taken up again, for people. before: the rung that it comes from."""
     if rung.accumulate == (before.accumulate if before else rung.asked):
         return "taken up again, alone"
@@ -124,7 +126,7 @@ def in_words(rung: Rung, before: Rung | None, batch_size: int) -> str:
     )
 
 
-def _stored(folder: RunFolder) -> dict[str, Any] | None:
+def _read_attempts(folder: RunFolder) -> dict[str, Any] | None:
     try:
         return read_json(folder.path / "memory.json")
     except OSError:  # to be told of when something is written there
@@ -137,7 +139,7 @@ def _splits(tree: Tree) -> bool:
     return bool(recipe.setup) and not recipe.run
 
 
-def _header(rung: Rung, batch_size: int, attempts: int) -> str:
+def _header(rung: RetryLevel, batch_size: int, attempts: int) -> str:
     return (
         f"{attempts} attempt(s) had no room: {ACCUMULATE} is {rung.accumulate}, and was "
         f"{rung.asked}.\nThe batch is the same {batch_size:,} rows, in micro-batches of "

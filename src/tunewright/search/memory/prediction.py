@@ -25,7 +25,7 @@ Sizes = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedPeak:
     """The peaks of a run: RAM that only its worker holds, and of the GPU."""
 
     memory_mib: float
@@ -33,22 +33,22 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _ObservedPeak:
     kinds: tuple[tuple[str, Any], ...]
     sizes: Sizes
     idle_mib: float
-    peak: Expected
+    peak: ExpectedPeak
 
 
 class Peaks:
     """The peaks of past trials. assumed: what a trial is taken to need before there are any."""
 
-    def __init__(self, assumed: Expected) -> None:
+    def __init__(self, assumed: ExpectedPeak) -> None:
         self._assumed = assumed
-        self._seen: dict[object, _Seen] = {}
+        self._seen: dict[object, _ObservedPeak] = {}
 
     def learn(
-        self, parameters: Mapping[str, Any], parts: float, idle_mib: float, peak: Expected
+        self, parameters: Mapping[str, Any], parts: float, idle_mib: float, peak: ExpectedPeak
     ) -> None:
         """Take in a trial that ran. parts: micro-batches for each that was asked for.
 
@@ -59,32 +59,32 @@ class Peaks:
         key = (kinds, tuple(sorted(sizes.items())))
         known = self._seen.pop(key, None)
         if known is not None:
-            peak = Expected(
+            peak = ExpectedPeak(
                 max(peak.memory_mib, known.peak.memory_mib),
                 max(peak.device_mib, known.peak.device_mib),
             )
-        self._seen[key] = _Seen(kinds, sizes, min(idle_mib, peak.memory_mib), peak)
+        self._seen[key] = _ObservedPeak(kinds, sizes, min(idle_mib, peak.memory_mib), peak)
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
 
-    def expected(self, parameters: Mapping[str, Any], parts: float = 1.0) -> Expected:
+    def predict(self, parameters: Mapping[str, Any], parts: float = 1.0) -> ExpectedPeak:
         """What a trial will need at most, if it is like those before it."""
         kinds, sizes = _shape(parameters, parts)
         alike = [seen for seen in self._seen.values() if seen.kinds == kinds]
         if not alike:
             return self._unlike(sizes)
-        words = [_scaled(seen, _growth(seen.sizes, sizes)) for seen in alike]
+        words = [_scale(seen, _growth(seen.sizes, sizes)) for seen in alike]
         memory = min(word.memory_mib for word in words)
         device = min(word.device_mib for word in words)
         if len(alike) >= KNOWN:
             memory = min(memory, CEILING * max(seen.peak.memory_mib for seen in alike))
             device = min(device, CEILING * max(seen.peak.device_mib for seen in alike))
-        return Expected(memory, device)
+        return ExpectedPeak(memory, device)
 
-    def _unlike(self, sizes: Sizes) -> Expected:
+    def _unlike(self, sizes: Sizes) -> ExpectedPeak:
         """For kinds never seen: the most that any word says, and what is assumed of all."""
-        words = [_scaled(seen, _growth(seen.sizes, sizes)) for seen in self._seen.values()]
-        return Expected(
+        words = [_scale(seen, _growth(seen.sizes, sizes)) for seen in self._seen.values()]
+        return ExpectedPeak(
             max([self._assumed.memory_mib, *(word.memory_mib for word in words)]),
             max([self._assumed.device_mib, *(word.device_mib for word in words)]),
         )
@@ -114,10 +114,10 @@ def _growth(small: Sizes, large: Sizes) -> float:
     return math.prod(sorted(ratios)[-2:])
 
 
-def _scaled(seen: _Seen, growth: float) -> Expected:
+def _scale(seen: _ObservedPeak, growth: float) -> ExpectedPeak:
     """Only what a run adds to its worker grows with its sizes."""
     device_idle = min(DEVICE_IDLE_MIB, seen.peak.device_mib)
-    return Expected(
+    return ExpectedPeak(
         seen.idle_mib + MARGIN * growth * (seen.peak.memory_mib - seen.idle_mib),
         device_idle + MARGIN * growth * (seen.peak.device_mib - device_idle),
     )

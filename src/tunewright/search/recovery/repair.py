@@ -23,11 +23,11 @@ from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.read_study import stored_url, study_folder
 from tunewright.search.recovery.trial_from_folder import (
-    Told,
+    RecoveredTrial,
     mend_attempt,
     placeholder,
+    read_trial_folder,
     stored_space,
-    told_by,
 )
 from tunewright.search.storage.database import (
     OURS,
@@ -41,7 +41,7 @@ from tunewright.search.storage.database import (
     stored_lease,
     stored_settings,
 )
-from tunewright.search.storage.retrying_storage import PatientStorage
+from tunewright.search.storage.retrying_storage import RetryingStorage
 from tunewright.search.storage.sqlite import SIDES, broken
 from tunewright.search.storage.urls import url_of
 from tunewright.search.study.compatibility import shared_settings
@@ -51,7 +51,7 @@ from tunewright.spaces.space import Space
 
 
 @dataclass
-class Repaired:
+class RepairReport:
     """What a repair found and did.
 
     rebuilt: why the database was made anew; empty when it was whole. kept: where the old file
@@ -70,7 +70,9 @@ class Repaired:
     by_state: dict[str, int] = field(default_factory=dict)
 
 
-def repair(study: str | None, *, storage: str | None = None, runs: Path = Path("runs")) -> Repaired:
+def repair(
+    study: str | None, *, storage: str | None = None, runs: Path = Path("runs")
+) -> RepairReport:
     """Make the database agree with the run folders; the same tune command then resumes.
 
     A file that is missing or cannot be read is made anew and swapped in whole; the old one is
@@ -83,7 +85,7 @@ def repair(study: str | None, *, storage: str | None = None, runs: Path = Path("
     stored = read_yaml(folder.settings)
     url = url_of(storage) if storage else stored_url(folder, stored)
     name = str(stored["name"])
-    found = Repaired(folder)
+    found = RepairReport(folder)
     lock = FolderLock(folder.path)
     try:
         file = sqlite_file(url)
@@ -107,7 +109,7 @@ def repair(study: str | None, *, storage: str | None = None, runs: Path = Path("
     return found
 
 
-def _remember(url: str, name: str, sources: Sequence[str], found: Repaired) -> None:
+def _remember(url: str, name: str, sources: Sequence[str], found: RepairReport) -> None:
     """What the study was begun with; trials that came from there have no folder to come back."""
     storage = open_storage(url)
     try:
@@ -143,7 +145,7 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
             row = connection.execute(query, {"name": name}).fetchone()
     if row is None or max(numbers) < row[0]:
         return []
-    found = Repaired(folder)
+    found = RepairReport(folder)
     bring_in(url, name, settings, folder, found)
     return [number for number in found.added if number in numbers]
 
@@ -173,7 +175,8 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
         sampler=config.study.sampler.model_dump(),
         pruner=config.study.pruner.model_dump(),
         space=specification,
-        configuration=shared_settings(recipe, explore, space) | _reserved(folder, stored, space),
+        configuration=shared_settings(recipe, explore, space)
+        | _reserved_values(folder, stored, space),
         seed=config.study.seed,
         others=tuple(others),
         constraints=tuple(limit.text for limit in limits),
@@ -181,7 +184,9 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
     )
 
 
-def bring_in(url: str, name: str, settings: Settings, folder: StudyFolder, found: Repaired) -> None:
+def bring_in(
+    url: str, name: str, settings: Settings, folder: StudyFolder, found: RepairReport
+) -> None:
     """Fill a database with what the folders tell and it does not know."""
     recipe = find_recipe(settings.recipe)
     space = stored_space(settings.space, _around(folder, recipe, stored_space(settings.space)))
@@ -200,7 +205,7 @@ def bring_in(url: str, name: str, settings: Settings, folder: StudyFolder, found
             stored = {t.number: t for t in study.get_trials(deepcopy=False)}
             study_id = storage.get_study_id_from_name(name)
             for number in range(max([*numbers, *stored], default=-1) + 1):
-                told = _told(folder, number, number in numbers, recipe, settings, space)
+                told = _read_trial(folder, number, number in numbers, recipe, settings, space)
                 if number not in stored:
                     storage.create_new_trial(study_id, told.trial)
                     found.added.append(number)
@@ -216,17 +221,21 @@ def bring_in(url: str, name: str, settings: Settings, folder: StudyFolder, found
         close_storage(url, storage)
 
 
-def _told(
+def _read_trial(
     folder: StudyFolder, number: int, there: bool, recipe: Recipe, settings: Settings, space: Space
-) -> Told:
+) -> RecoveredTrial:
     if there:
-        return told_by(folder.trial(number), recipe, settings, space)
+        return read_trial_folder(folder.trial(number), recipe, settings, space)
     reason = "it has no folder"
-    return Told(placeholder(reason), (reason,))
+    return RecoveredTrial(placeholder(reason), (reason,))
 
 
 def _compare(
-    storage: PatientStorage, stored: FrozenTrial, told: Told, there: bool, found: Repaired
+    storage: RetryingStorage,
+    stored: FrozenTrial,
+    told: RecoveredTrial,
+    there: bool,
+    found: RepairReport,
 ) -> None:
     """Fill in what a stored trial lacks; where it says otherwise, it stands."""
     at = f"trial {stored.number}"
@@ -265,7 +274,7 @@ def _compare(
         )
 
 
-def _add_value(storage: PatientStorage, stored: FrozenTrial, step: int, value: float) -> None:
+def _add_value(storage: RetryingStorage, stored: FrozenTrial, step: int, value: float) -> None:
     """Also to a trial that has ended, which Optuna's own call refuses."""
     if not stored.state.is_finished():
         storage.set_trial_intermediate_value(stored._trial_id, step, value)
@@ -296,7 +305,7 @@ def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]
     except (KeyError, TypeError, ConfigError):
         return {}
     prefix = recipe.path("")
-    around = flatten(explore) | _reserved(folder, stored, space)
+    around = flatten(explore) | _reserved_values(folder, stored, space)
     around = {path.removeprefix(prefix): value for path, value in around.items()}
     if not {c.path for p in space.parameters for c in p.when} <= around.keys():
         with contextlib.suppress(TunewrightError, OSError):  # figures of data that are gone
@@ -304,7 +313,9 @@ def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]
     return around
 
 
-def _reserved(folder: StudyFolder, stored: Mapping[str, Any], space: Space) -> dict[str, Any]:
+def _reserved_values(
+    folder: StudyFolder, stored: Mapping[str, Any], space: Space
+) -> dict[str, Any]:
     """Values set by hand for kinds that only some trials choose: as the trials have them."""
     wanted = set(stored.get("replaced", ())) - set(space.derived)
     reserved: dict[str, Any] = {}
@@ -339,7 +350,7 @@ def _remove(file: Path) -> None:
         file.with_name(f"{file.name}{side}").unlink(missing_ok=True)
 
 
-def as_json(found: Repaired) -> dict[str, Any]:
+def as_json(found: RepairReport) -> dict[str, Any]:
     """What a repair found, for a machine."""
     kept = str(found.kept) if found.kept else None
     return {**asdict(found), "folder": str(found.folder.path), "kept": kept}

@@ -21,7 +21,7 @@ from tunewright.search.memory.admission import with_memory
 from tunewright.search.memory.oom_retry import has_ended
 from tunewright.search.storage.database import Settings, quiet
 from tunewright.search.study.constraints import constraints
-from tunewright.search.study.optuna_types import DROPPED, distribution, encoded, end_of
+from tunewright.search.study.optuna_types import DROPPED, distribution, encode, end_of
 from tunewright.search.study.trial_tags import marks
 from tunewright.spaces.advice import read_avoided, read_good
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, nearest
@@ -30,7 +30,7 @@ from tunewright.spaces.space import Parameter, Space
 
 
 @dataclass(frozen=True)
-class Told:
+class RecoveredTrial:
     """What a folder tells of a trial. trial: as it would be stored. lost: what it cannot tell."""
 
     trial: FrozenTrial
@@ -42,13 +42,15 @@ def placeholder(reason: str) -> FrozenTrial:
     return create_trial(state=TrialState.FAIL, user_attrs={DROPPED: reason})
 
 
-def told_by(folder: RunFolder, recipe: Recipe, settings: Settings, space: Space) -> Told:
+def read_trial_folder(
+    folder: RunFolder, recipe: Recipe, settings: Settings, space: Space
+) -> RecoveredTrial:
     """The trial of a folder; a placeholder, with the reason, where its parameters are lost."""
     try:
         parameters, started = _parameters(folder, recipe, space)
     except (TunewrightError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
-        return Told(placeholder(reason), (reason,))
+        return RecoveredTrial(placeholder(reason), (reason,))
     lost = []
     try:
         metric = settings.metric
@@ -61,15 +63,15 @@ def told_by(folder: RunFolder, recipe: Recipe, settings: Settings, space: Space)
     outcome = read_end(folder)
     if outcome is None and folder.outcome.exists() and read_json(folder.outcome) is None:
         lost.append("outcome.json is not readable: it is taken up again")
-    trial = _ended(folder, outcome, parameters, curve, recipe, settings) if outcome else None
+    trial = _ended_trial(folder, outcome, parameters, curve, recipe, settings) if outcome else None
     seconds = (trial.seconds if trial else None) or 0.0
     if trial is not None and seconds <= 0.0:  # a run that does not measure itself
         seconds = max(0.0, folder.outcome.stat().st_mtime - started)
     frozen = _frozen(parameters, space, curve, trial, settings, started, seconds)
-    return Told(frozen, tuple(lost))
+    return RecoveredTrial(frozen, tuple(lost))
 
 
-def _ended(
+def _ended_trial(
     folder: RunFolder,
     outcome: Outcome,
     parameters: Mapping[str, Any],
@@ -79,20 +81,20 @@ def _ended(
 ) -> Trial | None:
     """The trial by the outcomes of its runs; None while one by another seed is to come."""
     limits = constraints(settings.constraints, recipe.measures)
-    outcomes = {_seed(folder): outcome}
+    outcomes = {_seed_of(folder): outcome}
     if not has_ended(folder, outcome):
         return None
     for run in folder.with_seeds()[1:]:
         other = read_end(run)
         if other is not None and other.cause != "interrupted" and has_ended(run, other):
-            outcomes[_seed(run)] = other
+            outcomes[_seed_of(run)] = other
     number = int(folder.path.name)
     trial = verdict(number, parameters, curve, outcomes, settings.goals, limits)
     trial = with_memory(trial, folder, outcomes.values())
     return None if trial.state == "done" and len(outcomes) < settings.seeds else trial
 
 
-def _seed(folder: RunFolder) -> int:
+def _seed_of(folder: RunFolder) -> int:
     name = folder.path.name
     if name.startswith("seed-"):
         return int(name.removeprefix("seed-"))
@@ -206,7 +208,7 @@ def _frozen(
         frozen = create_trial(
             state=end.state if end else TrialState.RUNNING,
             values=end.values if end else None,
-            params={path: encoded(space[path].domain, v) for path, v in parameters.items()},
+            params={path: encode(space[path].domain, v) for path, v in parameters.items()},
             distributions={path: distribution(space[path].domain) for path in parameters},
             user_attrs=marks(space, parameters) | (dict(end.attributes) if end else {}),
             intermediate_values=dict(curve),

@@ -19,7 +19,11 @@ from sqlalchemy.pool import NullPool
 from tunewright.errors import StorageLost, StudyError, did_you_mean
 from tunewright.runs.record import Direction, Goal
 from tunewright.runs.sqlite_url import sqlite_file
-from tunewright.search.storage.retrying_storage import Away, PatientStorage, first_line
+from tunewright.search.storage.retrying_storage import (
+    RetryingStorage,
+    ServerUnavailable,
+    first_line,
+)
 from tunewright.search.storage.sqlite import one_file, reading, write_ahead
 from tunewright.search.storage.urls import with_driver, without_password
 
@@ -91,7 +95,7 @@ def read_settings(fields: Mapping[str, Any]) -> Settings:
 
 def open_storage(
     url: str, *, seconds: float = 0.0, told: Callable[[str], None] = _unheard
-) -> PatientStorage:
+) -> RetryingStorage:
     """A storage by URL, to write to; StudyError, with the remedy, when it cannot be reached.
 
     seconds: how long a server that goes away later is waited for. told: hears of that, and of
@@ -119,7 +123,7 @@ def open_storage(
             ) from None
     arguments = _server_arguments(url) if file is None else write_ahead(file, told)
     with storage_errors(url, StudyError), quiet():
-        return PatientStorage(
+        return RetryingStorage(
             _verbatim(with_driver(url)),
             seconds=seconds if file is None else 0.0,
             told=told,
@@ -154,7 +158,7 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         storage: RDBStorage | None = None
         try:
             with quiet():
-                storage = PatientStorage(
+                storage = RetryingStorage(
                     _verbatim(with_driver(url)),
                     seconds=0.0,
                     told=_unheard,
@@ -227,7 +231,13 @@ def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[N
     """
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, sqlite3.Error, ImportError, Away) as error:
+    except (
+        StorageInternalError,
+        SQLAlchemyError,
+        sqlite3.Error,
+        ImportError,
+        ServerUnavailable,
+    ) as error:
         cause = first_line(error.__cause__ or error)
         raise kind(
             f"the storage {without_password(url)} does not answer: {cause}",

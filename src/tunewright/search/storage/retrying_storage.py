@@ -25,20 +25,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Away(Exception):
+class ServerUnavailable(Exception):
     """The server did not answer. Not an error of SQLAlchemy, so that Optuna does not retry."""
 
 
 def _patient(
     method: Callable[Concatenate[Any, P], R],
-) -> Callable[Concatenate["PatientStorage", P], R]:
-    def call(self: "PatientStorage", /, *arguments: P.args, **named: P.kwargs) -> R:
+) -> Callable[Concatenate["RetryingStorage", P], R]:
+    def call(self: "RetryingStorage", /, *arguments: P.args, **named: P.kwargs) -> R:
         return self.patiently(lambda: method(self, *arguments, **named))
 
     return call
 
 
-class PatientStorage(RDBStorage):
+class RetryingStorage(RDBStorage):
     """Optuna's database. seconds: how long it waits for a server; told: hears of the waiting.
 
     Raises StorageInternalError when the server stays away, and from then on at once.
@@ -59,7 +59,7 @@ class PatientStorage(RDBStorage):
         self._seconds, self._told = seconds, told
         self._begun: set[int] = set()
         if seconds > 0.0:  # from here on: a server that was never there is a wrong address
-            event.listen(self.engine, "handle_error", _renamed)
+            event.listen(self.engine, "handle_error", _rename_error)
 
     def patiently(self, call: Callable[[], R]) -> R:
         """The answer of `call`, which may be called again while the server is away."""
@@ -68,7 +68,7 @@ class PatientStorage(RDBStorage):
         while True:
             try:
                 answer = call()
-            except Away as away:
+            except ServerUnavailable as away:
                 cause = away.__cause__
                 now = time.monotonic()
                 if began is None:
@@ -161,7 +161,7 @@ def first_line(error: object) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _renamed(context: ExceptionContext) -> Away | None:
+def _rename_error(context: ExceptionContext) -> ServerUnavailable | None:
     """A connection that was lost or refused; a statement that is wrong stays what it is."""
     error = context.sqlalchemy_exception
     lost = context.is_disconnect or isinstance(
@@ -169,6 +169,6 @@ def _renamed(context: ExceptionContext) -> Away | None:
     )
     if not lost or context.is_pre_ping:
         return None
-    away = Away(str(error))
+    away = ServerUnavailable(str(error))
     away.__cause__ = error
     return away

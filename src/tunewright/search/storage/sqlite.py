@@ -40,7 +40,7 @@ def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
     network = on_network(file)
     said: list[str] = []
 
-    def connected(connection: sqlite3.Connection, _record: object) -> None:
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         mode = _journal(connection, "delete" if network else "wal")
         connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
         connection.execute(f"PRAGMA synchronous={'NORMAL' if mode == 'wal' else 'FULL'}")
@@ -54,7 +54,7 @@ def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
 
     return {
         "connect_args": {"timeout": BUSY_SECONDS},
-        "pool_events": [(connected, "connect")],
+        "pool_events": [(on_connect, "connect")],
     }
 
 
@@ -84,9 +84,9 @@ def reading(file: Path, seconds: float = BUSY_SECONDS) -> Iterator[dict[str, Any
             if error.sqlite_errorcode & 0xFF not in UNREACHABLE:
                 raise
             copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tunewright-")))
-            uri = _uri(_copied(file, copies), "mode=rw")
+            uri = _uri(_copy_database(file, copies), "mode=rw")
             _try(uri, seconds)
-        yield {"creator": lambda: _connected(uri, seconds), "poolclass": NullPool}
+        yield {"creator": lambda: _connect(uri, seconds), "poolclass": NullPool}
 
 
 def broken(file: Path) -> str:
@@ -138,16 +138,16 @@ def _uri(file: Path, options: str) -> str:
     return f"{sqlite_uri(file.resolve())}?{options}"
 
 
-def _connected(uri: str, seconds: float) -> sqlite3.Connection:
+def _connect(uri: str, seconds: float) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=seconds, check_same_thread=False)
 
 
 def _try(uri: str, seconds: float) -> None:
-    with contextlib.closing(_connected(uri, seconds)) as connection:
+    with contextlib.closing(_connect(uri, seconds)) as connection:
         connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
 
 
-def _copied(file: Path, folder: Path) -> Path:
+def _copy_database(file: Path, folder: Path) -> Path:
     for name in (file.name, f"{file.name}-wal", f"{file.name}-journal"):
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(file.with_name(name), folder / name)

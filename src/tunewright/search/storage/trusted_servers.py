@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.config.sources import source_of
 from tunewright.errors import StudyError
 from tunewright.runs.folder import StudyFolder
@@ -47,7 +47,7 @@ def own_url(stored: str, where: Path, given: Iterable[str | None] = ()) -> str:
     raise _not_named(stored, where)
 
 
-def refuse_left(composed: Composed) -> None:
+def refuse_left(composed: Composition) -> None:
     """Refuse servers that only a file in a study's or a run's folder sets, as `own_url` does.
 
     A configuration file of the user's own may name a storage and a tracker's server.

@@ -85,7 +85,7 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         for path in settings
         if known.configuration.get(path) != wanted.configuration.get(path)
         and path != "goal"  # it may be written with its direction or without
-        and not _searched(path, moved)
+        and not _is_searched(path, moved)
     ]
     if differing:
         shown = "; ".join(
@@ -112,11 +112,11 @@ def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, An
     return {
         path: value
         for path, value in flatten(explore).items()
-        if not path.startswith(NOT_COMPARED) and not _searched(path, searched)
+        if not path.startswith(NOT_COMPARED) and not _is_searched(path, searched)
     }
 
 
-def _searched(path: str, searched: Collection[str]) -> bool:
+def _is_searched(path: str, searched: Collection[str]) -> bool:
     """Whether a setting is searched, or lies in a section whose kind is."""
     kinds = (other.removesuffix("type") for other in searched if other.endswith(".type"))
     return path in searched or any(path.startswith(kind) for kind in kinds)

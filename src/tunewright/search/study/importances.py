@@ -7,7 +7,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 
-from tunewright.analysis.importances import differing, nothing_to_explain
+from tunewright.analysis.importances import nothing_to_explain, varying_parameters
 from tunewright.runs.record import StudyRecord
 
 
@@ -32,7 +32,7 @@ def importances(study: optuna.Study, record: StudyRecord) -> dict[str, float]:
         warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
         shares = optuna.importance.get_param_importances(
             study,
-            params=differing(record),
+            params=varying_parameters(record),
             target=loss if record.others else None,  # one goal has its direction from the study
             normalize=False,
         )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunewright.config.apply import with_values
-from tunewright.config.compose import Composed
+from tunewright.config.compose import Composition
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import get
 
@@ -13,9 +13,9 @@ WARMUP = ("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fr
 """What older versions shipped as a number of epochs, and ships as a share of the run now."""
 
 
-def as_older(
-    composed: Composed, begun_with: Mapping[str, Any], schema: type[RunConfig]
-) -> Composed:
+def apply_older_rules(
+    composed: Composition, begun_with: Mapping[str, Any], schema: type[RunConfig]
+) -> Composition:
     """What an older version would have made of the same words.
 
     What its stages shipped outweighed what was typed, and the warm-up that it shipped was a

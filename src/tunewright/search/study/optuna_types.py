@@ -36,7 +36,7 @@ from tunewright.spaces.space import Parameter
 def distribution(domain: Domain) -> BaseDistribution:
     """Optuna's word for a domain."""
     if isinstance(domain, Categorical):
-        return CategoricalDistribution([encoded(domain, choice) for choice in domain.choices])
+        return CategoricalDistribution([encode(domain, choice) for choice in domain.choices])
     if isinstance(domain, Float):
         return FloatDistribution(domain.low, _top(domain), log=domain.log, step=domain.step)
     return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
@@ -98,11 +98,11 @@ def as_ours(trial: FrozenTrial, *, ours: bool = True) -> FrozenTrial:
     return read
 
 
-def suggested(trial: optuna.Trial, parameter: Parameter) -> Any:
+def suggest(trial: optuna.Trial, parameter: Parameter) -> Any:
     """What the view's sampler proposes for a parameter, in our spelling."""
     path, domain = parameter.path, parameter.domain
     if isinstance(domain, Categorical):
-        choices = [encoded(domain, choice) for choice in domain.choices]
+        choices = [encode(domain, choice) for choice in domain.choices]
         return domain.choices[choices.index(trial.suggest_categorical(path, choices))]
     if isinstance(domain, Float):
         top = _top(domain)
@@ -111,7 +111,7 @@ def suggested(trial: optuna.Trial, parameter: Parameter) -> Any:
     return trial.suggest_int(path, domain.low, domain.high, log=domain.log, step=domain.step)
 
 
-def encoded(domain: Domain, value: Any) -> Any:
+def encode(domain: Domain, value: Any) -> Any:
     """Choices that Optuna cannot store, or would take for equal, become JSON texts."""
     if not isinstance(domain, Categorical) or _plain(domain):
         return value
@@ -125,10 +125,10 @@ def _plain(domain: Categorical) -> bool:
 
 def decoded_params(trial: FrozenTrial) -> dict[str, Any]:
     """A stored trial's parameters, in our spelling."""
-    return {path: _decoded(trial.distributions[path], v) for path, v in trial.params.items()}
+    return {path: _decode(trial.distributions[path], v) for path, v in trial.params.items()}
 
 
-def _decoded(stored: BaseDistribution, value: Any) -> Any:
+def _decode(stored: BaseDistribution, value: Any) -> Any:
     if isinstance(stored, CategoricalDistribution) and all(
         isinstance(choice, str) for choice in stored.choices
     ):

@@ -44,7 +44,7 @@ def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) 
     Raises ConfigError when it could never act before `last_step`, after which there is
     nothing left to stop.
     """
-    made = _made(settings, last_step, 1.0 if direction == "max" else -1.0)
+    made = _make_pruner(settings, last_step, 1.0 if direction == "max" else -1.0)
     first = _first_too_late(made, last_step)
     if first is not None:
         raise ConfigError(
@@ -61,15 +61,15 @@ def shrunk(settings: study_schema.Pruner, last_step: int) -> study_schema.Pruner
 
     `none` where even the earliest one would come too late.
     """
-    if _first_too_late(_made(settings, last_step, 1.0), last_step) is None:
+    if _first_too_late(_make_pruner(settings, last_step, 1.0), last_step) is None:
         return settings
     wait = _WAITS.get(settings.type, "")
     least = 1 if wait == "min_resource" else 0
     for shorter in range(getattr(settings, wait, 0) - 1, least - 1, -1):
         earlier = settings.model_copy(update={wait: shorter})
-        if _first_too_late(_made(earlier, last_step, 1.0), last_step) is None:
+        if _first_too_late(_make_pruner(earlier, last_step, 1.0), last_step) is None:
             return earlier
-    return study_schema.NoPruner()
+    return study_schema.NoPrunerConfig()
 
 
 def _first_too_late(made: Pruner, last_step: int) -> int | None:
@@ -97,24 +97,24 @@ _REMEDIES = {
 }
 
 
-def _made(settings: study_schema.Pruner, last_step: int, sign: float) -> Pruner:
+def _make_pruner(settings: study_schema.Pruner, last_step: int, sign: float) -> Pruner:
     match settings:
-        case study_schema.NoPruner():
+        case study_schema.NoPrunerConfig():
             return NoPruner()
-        case study_schema.Asha():
+        case study_schema.AshaConfig():
             first = settings.min_resource * (
                 settings.reduction_factor**settings.min_early_stopping_rate
             )
             return Halving(first, settings.reduction_factor, sign)
-        case study_schema.Hyperband():
+        case study_schema.HyperbandConfig():
             return Hyperband(settings.min_resource, last_step, settings.reduction_factor, sign)
-        case study_schema.Median():
+        case study_schema.MedianConfig():
             kept = 50.0
-        case study_schema.Percentile():
+        case study_schema.PercentileConfig():
             kept = settings.percentile
-        case study_schema.Patient():
-            inner = _made(settings.wrapped, last_step, sign)
-            alone = isinstance(settings.wrapped, study_schema.NoPruner)
+        case study_schema.PatientConfig():
+            inner = _make_pruner(settings.wrapped, last_step, sign)
+            alone = isinstance(settings.wrapped, study_schema.NoPrunerConfig)
             return Patient(settings.patience, settings.min_delta, None if alone else inner, sign)
     return Percentile(
         kept, settings.startup_trials, settings.warmup_steps, settings.interval_steps, sign

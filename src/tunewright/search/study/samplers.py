@@ -25,19 +25,19 @@ COUNTED = 10_000
 """Points of a grid that are counted before a study begins."""
 
 
-def check_sampler(study: study_schema.Study, space: Space, goals: int = 1) -> list[str]:
+def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1) -> list[str]:
     """What the user should know of the study's sampler on this space.
 
     Raises ConfigError or SpaceError where it cannot work.
     """
     conditional = [p.path for p in space.parameters if p.when]
     match study.sampler:
-        case study_schema.Grid():
+        case study_schema.GridConfig():
             count = sum(1 for _ in itertools.islice(grid(space), COUNTED + 1))
             shown = str(count) if count <= COUNTED else f"more than {COUNTED}"
             part = f", and study.trials={study.trials} tries the first of them"
             return [f"the grid has {shown} points{part if study.trials < count else ''}"]
-        case study_schema.Gp():
+        case study_schema.GpConfig():
             notices = [
                 "the sampler gp learns only from trials that run to their end; "
                 "study.pruner.type=none gives it all of them"
@@ -48,7 +48,7 @@ def check_sampler(study: study_schema.Study, space: Space, goals: int = 1) -> li
                     "trial has them; tpe models conditional parameters"
                 )
             return notices
-        case study_schema.CmaEs():
+        case study_schema.CmaEsConfig():
             if goals > 1:
                 raise ConfigError(
                     f"the sampler cma_es with {goals} goals",

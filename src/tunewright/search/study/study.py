@@ -39,10 +39,10 @@ from tunewright.search.study.optuna_types import (
     decoded_params,
     direction,
     distribution,
-    encoded,
+    encode,
     end_of,
     record_of,
-    suggested,
+    suggest,
     trials_of,
 )
 from tunewright.search.study.samplers import optuna_sampler, points_left, sequence
@@ -121,10 +121,10 @@ class Study:
         """
         values, view_trial = self._early(), None
         if values is None:
-            values, view_trial = self._sampled()
+            values, view_trial = self._sample()
         template = create_trial(
             state=TrialState.RUNNING,
-            params={path: encoded(self.space[path].domain, v) for path, v in values.items()},
+            params={path: encode(self.space[path].domain, v) for path, v in values.items()},
             distributions={path: distribution(self.space[path].domain) for path in values},
             user_attrs=marks(self.space, values),
         )
@@ -218,7 +218,7 @@ class Study:
                 return values
         return None
 
-    def _sampled(self) -> tuple[dict[str, Any], int | None]:
+    def _sample(self) -> tuple[dict[str, Any], int | None]:
         if self._sequence is not None:
             for values in self._sequence:
                 if identity(self.space, values) not in self._tried:
@@ -227,7 +227,7 @@ class Study:
         repeats = 0
         for _ in range(REJECTIONS):
             trial = self._view.ask()
-            values = self.space.draw(lambda p, trial=trial: suggested(trial, p))  # type: ignore[misc]
+            values = self.space.draw(lambda p, trial=trial: suggest(trial, p))  # type: ignore[misc]
             if self.space.broken_rule(values) is None:
                 if identity(self.space, values) not in self._tried:
                     return values, trial._trial_id

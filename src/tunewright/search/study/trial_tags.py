@@ -17,7 +17,7 @@ GOOD = "good"
 def marks(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of a trial with these values; none for most."""
     found: dict[str, Any] = {}
-    if avoided := space.avoided(values):
+    if avoided := space.avoid_rules_of(values):
         found[AVOIDED] = list(avoided)
     if space.good:
         own = identity(space, values)
@@ -27,7 +27,7 @@ def marks(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def remarked(space: Space, values: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+def retag(space: Space, values: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of a trial of an earlier space, with the marks of this one.
 
     A good combination keeps its name while it has its values, whatever the defaults are now.

@@ -28,7 +28,7 @@ LAYOUTS = ("v3.2.0.a",)
 """Versions of Optuna's tables whose rows are known here; it stores the one of each file."""
 
 
-class Writer(Protocol):
+class TrialWriter(Protocol):
     """Writes trials of one study. Only one coordinator does so at a time."""
 
     def begin(self, template: FrozenTrial) -> tuple[int, int]:
@@ -47,7 +47,7 @@ class Writer(Protocol):
         ...
 
 
-def writer(study: optuna.Study, storage: RDBStorage, study_id: int) -> Writer:
+def writer(study: optuna.Study, storage: RDBStorage, study_id: int) -> TrialWriter:
     """The fastest writer that is right for the storage."""
     if storage.engine.name == "sqlite" and _layout(storage) in LAYOUTS:
         return RowWriter(storage, study_id)
@@ -61,16 +61,16 @@ class MethodWriter:
         self._study, self._storage, self._study_id = study, storage, study_id
 
     def begin(self, template: FrozenTrial) -> tuple[int, int]:
-        """See `Writer`."""
+        """See `TrialWriter`."""
         trial_id = self._storage.create_new_trial(self._study_id, template)
         return trial_id, self._storage.get_trial_number_from_id(trial_id)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
-        """See `Writer`."""
+        """See `TrialWriter`."""
         self._storage.set_trial_intermediate_value(trial_id, step, value)
 
     def end(self, trial_id: int, end: End) -> bool:
-        """See `Writer`; a kill in between leaves attributes without an end, told again later."""
+        """End a trial; a kill in between leaves attributes alone, which are written again."""
         if self._storage.get_trial(trial_id).state.is_finished():
             return False
         for key, value in end.attributes.items():
@@ -92,7 +92,7 @@ class RowWriter:
         self._texts: dict[tuple[str, BaseDistribution], str] = {}
 
     def begin(self, template: FrozenTrial) -> tuple[int, int]:
-        """See `Writer`. Raises ValueError for a domain that contradicts the stored one."""
+        """See `TrialWriter`. Raises ValueError for a domain that contradicts the stored one."""
         assert template.state == TrialState.RUNNING, "a trial begins by running"
         with self._engine.begin() as connection:
             # The first statement takes the lock, so that the number counted below is ours.
@@ -124,7 +124,7 @@ class RowWriter:
         return trial_id, int(number)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
-        """See `Writer`."""
+        """See `TrialWriter`."""
         with self._engine.begin() as connection:
             connection.exec_driver_sql(
                 "INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, "
@@ -133,7 +133,7 @@ class RowWriter:
             )
 
     def end(self, trial_id: int, end: End) -> bool:
-        """See `Writer`."""
+        """See `TrialWriter`."""
         with self._engine.begin() as connection:
             ended = connection.exec_driver_sql(
                 "UPDATE trials SET state = ?, datetime_complete = ? "

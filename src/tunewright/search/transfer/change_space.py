@@ -15,14 +15,25 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file
-from tunewright.search.callbacks import Watch
+from tunewright.search.callbacks import StudyCallback
 from tunewright.search.memory.oom_retry import as_asked
-from tunewright.search.prepare import Prepared
+from tunewright.search.prepare import PreparedStudy
 from tunewright.search.recovery.trial_from_folder import placeholder
 from tunewright.search.storage.database import LEASE, OURS, Settings
 from tunewright.search.transfer.publish import keep_copy, publish
-from tunewright.search.transfer.stored_trials import Past, dropped, note, stored_study, taken_over
-from tunewright.search.transfer.trial_matching import Candidate, Misfit, counted, judged
+from tunewright.search.transfer.stored_trials import (
+    StoredTrial,
+    note,
+    placeholder_of,
+    stored_study,
+    taken_over,
+)
+from tunewright.search.transfer.trial_matching import (
+    Candidate,
+    Mismatch,
+    count_mismatches,
+    match_trials,
+)
 
 REBASED = "rebased_from"
 """User attribute of a trial that was drawn from an earlier space: its number there."""
@@ -40,7 +51,7 @@ class _Former:
     database, under the name `kept_name`.
     """
 
-    pasts: Sequence[Past]
+    pasts: Sequence[StoredTrial]
     gaps: Mapping[int, str]
     count: int
     attributes: Mapping[str, Any]
@@ -49,7 +60,7 @@ class _Former:
     copy: Path | None
 
 
-def rebase(recipe: Recipe, prepared: Prepared, watch: Watch) -> None:
+def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> None:
     """Put a study with the new space in the place of the stored one, which is kept.
 
     Keeps `study-1.db`, or the next free number; in a database that holds other studies too,
@@ -64,13 +75,13 @@ def rebase(recipe: Recipe, prepared: Prepared, watch: Watch) -> None:
         f"those of its {len(former.pasts)} trials that fit"
     )
     candidates = [candidate(past, known, prepared.folder) for past in former.pasts]
-    verdicts = judged(recipe, prepared, candidates)
+    verdicts = match_trials(recipe, prepared, candidates)
     trials = {number: placeholder(why) for number, why in former.gaps.items()}
     for past in former.pasts:
         verdict = verdicts[past.number]
         trials[past.number] = (
-            dropped(past, verdict.text)
-            if isinstance(verdict, Misfit)
+            placeholder_of(past, verdict.text)
+            if isinstance(verdict, Mismatch)
             else taken_over(past, prepared.space, verdict, {REBASED: past.number})
         )
     space = prepared.folder.space.with_name(f"space-{former.kept}.yaml")
@@ -90,20 +101,20 @@ def rebase(recipe: Recipe, prepared: Prepared, watch: Watch) -> None:
     for number, verdict in verdicts.items():  # from which a lost database is made again
         folder = prepared.folder.trial(number)
         stored = folder.read_parameters()
-        if stored is not None and not isinstance(verdict, Misfit) and stored[0] != verdict:
+        if stored is not None and not isinstance(verdict, Mismatch) and stored[0] != verdict:
             folder.write_parameters(verdict, started=stored[1])
-    misfits = [verdict for verdict in verdicts.values() if isinstance(verdict, Misfit)]
+    misfits = [verdict for verdict in verdicts.values() if isinstance(verdict, Mismatch)]
     watch.notice(
         f"{len(verdicts) - len(misfits)} of {len(verdicts)} trials fit and are kept, "
         f"{len(misfits)} do not"
     )
-    for line in counted(misfits):
+    for line in count_mismatches(misfits):
         watch.notice(f"  not kept, {line}")
     where = former.copy or f"the study {former.kept_name!r} of the same database"
     watch.notice(f"the study as it was: {where}, with {space.name}")
 
 
-def candidate(past: Past, known: Settings, folder: StudyFolder | None) -> Candidate:
+def candidate(past: StoredTrial, known: Settings, folder: StudyFolder | None) -> Candidate:
     """A trial of one of our studies, with the configuration that it ran where it still lies."""
     ran = None
     if folder is not None and folder.trial(past.number).config.exists():
@@ -119,7 +130,7 @@ def candidate(past: Past, known: Settings, folder: StudyFolder | None) -> Candid
     )
 
 
-def _former(prepared: Prepared) -> _Former:
+def _former(prepared: PreparedStudy) -> _Former:
     """The stored study, with the number under which it is kept written down in it."""
     name, folder = prepared.name, prepared.folder.path
     stored = stored_study(prepared.url, name)
@@ -130,14 +141,14 @@ def _former(prepared: Prepared) -> _Former:
         number = 1
         while (
             (folder / f"space-{number}.yaml").exists()
-            or (file is not None and _numbered(file, number).exists())
+            or (file is not None and _numbered_file(file, number).exists())
             or f"{name}-{number}" in names
         ):
             number += 1
         note(prepared.url, name, KEPT_AS, number)
     kept = {k: v for k, v in stored.attributes.items() if k not in (OURS, LEASE, KEPT_AS)}
     if file is not None:
-        copy = _numbered(file, number)
+        copy = _numbered_file(file, number)
         return _Former(stored.pasts, stored.gaps, stored.count, kept, number, copy.name, copy)
     free = number
     while f"{name}-{free}" in names:
@@ -145,5 +156,5 @@ def _former(prepared: Prepared) -> _Former:
     return _Former(stored.pasts, stored.gaps, stored.count, kept, number, f"{name}-{free}", None)
 
 
-def _numbered(file: Path, number: int) -> Path:
+def _numbered_file(file: Path, number: int) -> Path:
     return file.with_name(f"{file.stem}-{number}{file.suffix}")

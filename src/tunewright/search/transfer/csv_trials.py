@@ -8,9 +8,9 @@ from tunewright.errors import DataError
 from tunewright.images.sources.csv_rows import csv_rows
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import TrialState
-from tunewright.search.prepare import Prepared
-from tunewright.search.transfer.sources import Source, foreign_past, parameter_names
-from tunewright.search.transfer.trial_matching import Candidate, Misfit
+from tunewright.search.prepare import PreparedStudy
+from tunewright.search.transfer.sources import TrialSource, foreign_past, parameter_names
+from tunewright.search.transfer.trial_matching import Candidate, Mismatch
 
 STATES: Mapping[str, TrialState] = {
     "": "done",
@@ -32,7 +32,7 @@ BESIDE = ("number", "duration", "trial", "seconds", "")
 """Columns that say nothing of the configuration; beginnings, then whole names."""
 
 
-def csv_trials(file: Path, recipe: Recipe, prepared: Prepared) -> Source:
+def csv_trials(file: Path, recipe: Recipe, prepared: PreparedStudy) -> TrialSource:
     """The rows of a CSV file as trials, numbered from 1 below the header.
 
     A parameter's column has its path, an alias, or `params_` before it, as in Optuna's
@@ -60,14 +60,14 @@ def csv_trials(file: Path, recipe: Recipe, prepared: Prepared) -> Source:
         cells = [_number(row.get(column, ""), column, number, file) for column in scores_in]
         scores = tuple(score for score in cells if score is not None and math.isfinite(score))
         if state == "running":
-            left.append(Misfit("it has not ended"))
+            left.append(Mismatch("it has not ended"))
         elif state == "done" and len(scores) < len(scores_in):
-            left.append(Misfit("it has no score"))
+            left.append(Mismatch("it has no score"))
         else:
             parameters = {own: row[plain[n]] for n, own in renamed.items() if row.get(plain[n])}
             own = foreign_past(prepared, number, state, parameters, scores or None)
             trials.append((own, Candidate(number, state, parameters, foreign=True)))
-    return Source(file.name, str(file.resolve()), tuple(trials), tuple(left), ignored)
+    return TrialSource(file.name, str(file.resolve()), tuple(trials), tuple(left), ignored)
 
 
 def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -92,7 +92,7 @@ def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:
     return header, [dict(zip(header, line, strict=True)) for line in lines]
 
 
-def _score_columns(file: Path, header: Sequence[str], prepared: Prepared) -> list[str]:
+def _score_columns(file: Path, header: Sequence[str], prepared: PreparedStudy) -> list[str]:
     """A column for each goal; that of the first one may have a plain name."""
     columns = []
     for place, goal in enumerate(prepared.settings.goals):

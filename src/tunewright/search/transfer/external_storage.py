@@ -15,13 +15,13 @@ from tunewright.errors import StudyError
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.storage.database import chosen_study, quiet, storage_to_read
 from tunewright.search.storage.urls import without_password
-from tunewright.search.transfer.stored_trials import Stored, study_in
+from tunewright.search.transfer.stored_trials import StoredStudy, study_in
 
 SQLITE = b"SQLite format 3"
 """How a SQLite file begins."""
 
 
-def foreign_study(url: str, name: str | None) -> Stored:
+def foreign_study(url: str, name: str | None) -> StoredStudy:
     """A study in any Optuna storage; None: the only one that it holds.
 
     url: of a database, or the path of a journal file. Nothing is written, not even a table or a
@@ -40,7 +40,7 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
     shown = without_password(url)
     if file is not None and not file.is_file():
         raise StudyError(f"{file} does not exist", expected="a database or journal of Optuna")
-    with quiet(), _told(shown):
+    with quiet(), _translate_errors(shown):
         if "://" in url:
             with storage_to_read(url) as storage:
                 if storage is None:
@@ -61,7 +61,7 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
 
 
 @contextmanager
-def _told(shown: str) -> Iterator[None]:
+def _translate_errors(shown: str) -> Iterator[None]:
     """What Optuna says of a storage that it cannot read, as one of our errors."""
     try:
         yield

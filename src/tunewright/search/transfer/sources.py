@@ -11,18 +11,18 @@ from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
-from tunewright.runs.record import Goal, TrialState, places
+from tunewright.runs.record import Goal, TrialState, rank_with_ties
 from tunewright.runs.sqlite_url import sqlite_url
-from tunewright.search.prepare import Prepared
-from tunewright.search.read_study import Place, is_study, locate, study_folder
+from tunewright.search.prepare import PreparedStudy
+from tunewright.search.read_study import StudyLocation, is_study, locate, study_folder
 from tunewright.search.storage.database import Settings
 from tunewright.search.storage.urls import absolute_url, url_and_name, without_password
 from tunewright.search.study.optuna_types import FAILURE
 from tunewright.search.transfer.change_space import REBASED, candidate
 from tunewright.search.transfer.external_storage import SQLITE, foreign_study
-from tunewright.search.transfer.stored_trials import Past, Stored
+from tunewright.search.transfer.stored_trials import StoredStudy, StoredTrial
 from tunewright.search.transfer.study_configuration import stored_configuration
-from tunewright.search.transfer.trial_matching import Candidate, Misfit
+from tunewright.search.transfer.trial_matching import Candidate, Mismatch
 
 COMMAND = "tune --from"
 """What a study is looked for by, as remedies name it."""
@@ -31,7 +31,7 @@ STORED_STATES = {"done": "COMPLETE", "pruned": "PRUNED", "infeasible": "PRUNED",
 
 
 @dataclass(frozen=True)
-class Source:
+class TrialSource:
     """Trials that ran elsewhere.
 
     label: what stands in their marks. place: the file or `URL#NAME`, the same however it was
@@ -42,14 +42,14 @@ class Source:
 
     label: str
     place: str
-    trials: tuple[tuple[Past, Candidate], ...]
-    left: tuple[Misfit, ...] = ()
+    trials: tuple[tuple[StoredTrial, Candidate], ...]
+    left: tuple[Mismatch, ...] = ()
     ignored: tuple[str, ...] = ()
     best: Mapping[str, Any] | None = None
     is_start: bool = False
 
 
-def located(study: str, runs: Path, typed: Sequence[str] = ()) -> Place:
+def locate_study(study: str, runs: Path, typed: Sequence[str] = ()) -> StudyLocation:
     """A study by its name under `runs`, its folder, its database file, or `URL#NAME`.
 
     typed: other URLs that the user gave, whose servers may be asked.
@@ -59,11 +59,11 @@ def located(study: str, runs: Path, typed: Sequence[str] = ()) -> Place:
     return locate(study, runs=runs, command=COMMAND, typed=typed)
 
 
-def storage_at(address: str) -> Place:
+def storage_at(address: str) -> StudyLocation:
     """A storage by its URL or its file, with or without `#NAME`."""
     if "://" in address:
         url, name = url_and_name(address)
-        return Place(absolute_url(url), name, None)
+        return StudyLocation(absolute_url(url), name, None)
     path, name = _file_and_name(address)
     file = path.resolve()
     if not file.is_file():
@@ -73,7 +73,7 @@ def storage_at(address: str) -> Place:
     with file.open("rb") as stream:
         is_sqlite = stream.read(16).startswith(SQLITE)
     beside = StudyFolder(file.parent)
-    return Place(
+    return StudyLocation(
         sqlite_url(file) if is_sqlite else str(file),
         name,
         beside if beside.settings.exists() else None,
@@ -112,13 +112,13 @@ def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[s
 
 
 def own_study(
-    study: str, recipe: Recipe, prepared: Prepared, runs: Path, typed: Sequence[str] = ()
-) -> Source:
+    study: str, recipe: Recipe, prepared: PreparedStudy, runs: Path, typed: Sequence[str] = ()
+) -> TrialSource:
     """The finished trials of one of our studies; StudyError for another recipe's.
 
-    typed: as for `located`.
+    typed: as for `locate_study`.
     """
-    place = located(study, runs, typed)
+    place = locate_study(study, runs, typed)
     stored = foreign_study(place.url, place.name)
     if stored.settings is None:
         raise StudyError(
@@ -129,7 +129,7 @@ def own_study(
     return _of_ours(stored, stored.settings, place, recipe, prepared)
 
 
-def any_storage(address: str, recipe: Recipe, prepared: Prepared) -> Source:
+def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialSource:
     """The trials of a study in any Optuna storage. address: a URL or a file, with `#NAME`."""
     place = storage_at(address)
     url, stored = place.url, foreign_study(place.url, place.name)
@@ -149,22 +149,24 @@ def any_storage(address: str, recipe: Recipe, prepared: Prepared) -> Source:
     )
     for past in stored.pasts:
         if past.state == "running":
-            left.append(Misfit("it has not ended"))
+            left.append(Mismatch("it has not ended"))
             continue
         parameters = {renamed[k]: v for k, v in past.parameters.items() if k in renamed}
         own = foreign_past(prepared, past.number, past.state, parameters, past.values)
         own = replace(own, began=past.began, ended=past.ended, attributes=past.attributes)
         trials.append((own, Candidate(past.number, past.state, parameters, foreign=True)))
-    return Source(stored.name, place_name(url, stored.name), tuple(trials), tuple(left), ignored)
+    return TrialSource(
+        stored.name, place_name(url, stored.name), tuple(trials), tuple(left), ignored
+    )
 
 
 def foreign_past(
-    prepared: Prepared,
+    prepared: PreparedStudy,
     number: int,
     state: TrialState,
     parameters: Mapping[str, Any],
     scores: tuple[float, ...] | None,
-) -> Past:
+) -> StoredTrial:
     """A trial of which no more is known than its parameters, its state and its scores.
 
     No curve, since nobody knows what its steps were, so that no trial of ours is pruned by it;
@@ -174,11 +176,11 @@ def foreign_past(
     told = scores if state == "done" or (state == "pruned" and not several) else None
     kept = dict.fromkeys(prepared.settings.constraints, 0.0)
     excess = {FAILURE: float(state == "infeasible")} | kept
-    return Past(number, state, STORED_STATES[state], parameters, told, constraints=excess)
+    return StoredTrial(number, state, STORED_STATES[state], parameters, told, constraints=excess)
 
 
 def parameter_names(
-    recipe: Recipe, prepared: Prepared, names: Sequence[str]
+    recipe: Recipe, prepared: PreparedStudy, names: Sequence[str]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Foreign names of parameters in our spelling, and those that mean nothing here.
 
@@ -198,8 +200,12 @@ def parameter_names(
 
 
 def _of_ours(
-    stored: Stored, known: Settings, place: Place, recipe: Recipe, prepared: Prepared
-) -> Source:
+    stored: StoredStudy,
+    known: Settings,
+    place: StudyLocation,
+    recipe: Recipe,
+    prepared: PreparedStudy,
+) -> TrialSource:
     wanted = prepared.settings
     if known.recipe != wanted.recipe:
         raise StudyError(
@@ -220,14 +226,14 @@ def _of_ours(
     trials, left = [], []
     for past in stored.pasts:
         if other_goal:
-            left.append(Misfit(other_goal))
+            left.append(Mismatch(other_goal))
         elif past.state in ("running", "failed"):
-            left.append(Misfit("it has not ended" if past.state == "running" else "it failed"))
+            left.append(Mismatch("it has not ended" if past.state == "running" else "it failed"))
         else:
             attributes = {k: v for k, v in past.attributes.items() if k != REBASED}
             own = candidate(past, known, folder)
             trials.append((replace(past, attributes=attributes), own))
-    return Source(
+    return TrialSource(
         stored.name,
         place_name(place.url, stored.name),
         tuple(trials),
@@ -237,7 +243,7 @@ def _of_ours(
 
 
 def _best(
-    stored: Stored, known: Settings, wanted: Goal, folder: StudyFolder | None, recipe: Recipe
+    stored: StoredStudy, known: Settings, wanted: Goal, folder: StudyFolder | None, recipe: Recipe
 ) -> Mapping[str, Any] | None:
     """The best configuration by its own goal, or by ours where that is the same metric."""
     first = wanted if wanted.metric == known.metric else known.goals[0]
@@ -245,7 +251,7 @@ def _best(
     scored = [past for past in stored.pasts if past.state == "done" and past.values]
     if not scored:
         return None
-    placed = places(
+    placed = rank_with_ties(
         [
             [-goal.sign * value for goal, value in zip(goals, past.values or (), strict=True)]
             for past in scored

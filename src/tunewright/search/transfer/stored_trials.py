@@ -24,16 +24,16 @@ from tunewright.search.storage.database import (
     storage_errors,
     storage_to_read,
 )
-from tunewright.search.study.optuna_types import DROPPED, as_ours, distribution, encoded, record_of
-from tunewright.search.study.trial_tags import remarked
+from tunewright.search.study.optuna_types import DROPPED, as_ours, distribution, encode, record_of
+from tunewright.search.study.trial_tags import retag
 from tunewright.spaces.space import Space
 
 WAS = "dropped_trial"
-"""User attribute beside `dropped`: the trial as it was, in case its space comes back."""
+"""User attribute beside `placeholder_of`: the trial as it was, in case its space comes back."""
 
 
 @dataclass(frozen=True)
-class Past:
+class StoredTrial:
     """A trial as it stands in a storage, without the space that it was drawn from.
 
     stored_state: Optuna's name for it. began, ended: in ISO 8601.
@@ -57,7 +57,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredStudy:
     """A study as it stands in a storage.
 
     settings: None for one of another program. directions: `max` or `min`, for each goal. gaps:
@@ -68,26 +68,26 @@ class Stored:
     name: str
     settings: Settings | None
     directions: tuple[str, ...]
-    pasts: tuple[Past, ...]
+    pasts: tuple[StoredTrial, ...]
     gaps: Mapping[int, str]
     count: int
     attributes: Mapping[str, Any]
     neighbours: tuple[str, ...]
 
 
-def stored_study(url: str, name: str) -> Stored:
+def stored_study(url: str, name: str) -> StoredStudy:
     """The study of that name in a storage of ours; StudyError when it does not answer."""
     with storage_to_read(url) as storage:
         assert storage is not None, "it was read a moment ago"
         return study_in(storage, name)
 
 
-def study_in(storage: BaseStorage, name: str) -> Stored:
+def study_in(storage: BaseStorage, name: str) -> StoredStudy:
     """The study of that name in an open storage."""
     study = optuna.load_study(study_name=name, storage=storage)
     attributes = study.user_attrs
     settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
-    return Stored(
+    return StoredStudy(
         name,
         settings,
         tuple("max" if d == StudyDirection.MAXIMIZE else "min" for d in study.directions),
@@ -116,7 +116,7 @@ def note(url: str, name: str, key: str, value: Any) -> None:
         close_storage(url, storage)
 
 
-def pasts_of(study: optuna.Study, settings: Settings | None) -> list[Past]:
+def pasts_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial]:
     """The trials of a study by number, also those that an earlier change of space dropped.
 
     Points that another program enqueued, and that were never begun, are left out. Without
@@ -131,10 +131,10 @@ def pasts_of(study: optuna.Study, settings: Settings | None) -> list[Past]:
             was = dict(trial.user_attrs[WAS])
             was["curve"] = {int(step): value for step, value in was["curve"].items()}
             was["values"] = None if was["values"] is None else tuple(was["values"])
-            pasts.append(Past(**was))
+            pasts.append(StoredTrial(**was))
         elif trial.number in known:
             pasts.append(
-                Past(
+                StoredTrial(
                     trial.number,
                     known[trial.number].state,
                     trial.state.name,
@@ -162,12 +162,12 @@ def _gaps(study: optuna.Study) -> dict[int, str]:
 
 
 def taken_over(
-    past: Past, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
+    past: StoredTrial, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
     """The trial in a new study, with its parameters there and `attributes` beside its own."""
     with quiet():  # Optuna warns of bounds that lie beside the grid of their step
         drawn = {path: distribution(space[path].domain) for path in values}
-        params = {path: encoded(space[path].domain, value) for path, value in values.items()}
+        params = {path: encode(space[path].domain, value) for path, value in values.items()}
         trial = create_trial(
             state=TrialState[past.stored_state],
             values=past.values,
@@ -175,9 +175,9 @@ def taken_over(
             distributions=drawn,
             intermediate_values=dict(past.curve),
             constraints=dict(past.constraints),
-            user_attrs={**remarked(space, values, past.attributes), **attributes},
+            user_attrs={**retag(space, values, past.attributes), **attributes},
         )
-    return _dated(trial, past)
+    return _with_dates(trial, past)
 
 
 def _inside(drawn: BaseDistribution, value: Any) -> Any:
@@ -185,14 +185,14 @@ def _inside(drawn: BaseDistribution, value: Any) -> Any:
     return min(max(value, drawn.low), drawn.high) if isinstance(drawn, FloatDistribution) else value
 
 
-def dropped(past: Past, why: str) -> FrozenTrial:
+def placeholder_of(past: StoredTrial, why: str) -> FrozenTrial:
     """What keeps the number of a trial that has no place in the new study, and remembers it."""
     trial = placeholder(why)
     trial.set_user_attr(WAS, asdict(past))
-    return _dated(trial, past)
+    return _with_dates(trial, past)
 
 
-def _dated(trial: FrozenTrial, past: Past) -> FrozenTrial:
+def _with_dates(trial: FrozenTrial, past: StoredTrial) -> FrozenTrial:
     if past.began is not None:
         trial.datetime_start = datetime.fromisoformat(past.began)
     if trial.state.is_finished():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.config.tree import Tree, copied, drop, flatten, get, merged
+from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, merge
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 
@@ -17,7 +17,7 @@ LEVELS = 4
 
 
 @dataclass(frozen=True)
-class Left:
+class StudyConfiguration:
     """A configuration in a study's folder, which a new search begins at."""
 
     file: Path
@@ -42,7 +42,7 @@ class Left:
     def settings(self) -> tuple[Path, Tree]:
         """The file and the configuration of the study, as its final stage left them."""
         file, tree = stored_configuration(self.study)
-        return file, merged(tree, get(tree, "stages.final") or {})
+        return file, merge(tree, get(tree, "stages.final") or {})
 
     def space(self) -> tuple[Path, Tree]:
         """The file and the space of the study, whose defaults give way to what the file sets."""
@@ -59,7 +59,7 @@ class Left:
         return {path: v for path, v in stored.items() if get(self.tree, path) is None}
 
 
-def left_by(file: Path, tree: Mapping[str, Any]) -> Left | None:
+def find_study_of(file: Path, tree: Mapping[str, Any]) -> StudyConfiguration | None:
     """The file as what a study left; None for one that lies elsewhere, or is no configuration."""
     if "recipe" not in tree or get(tree, "study.name") is not None:
         return None
@@ -67,13 +67,13 @@ def left_by(file: Path, tree: Mapping[str, Any]) -> Left | None:
         study = StudyFolder(folder)
         # A study file of another program may be called `study.yaml`; it has no `name` at its top.
         if study.settings.exists() and "name" in read_yaml(study.settings):
-            return Left(file, tree, study)
+            return StudyConfiguration(file, tree, study)
     return None
 
 
 def stored_configuration(study: StudyFolder) -> tuple[Path, Tree]:
     """The file and the configuration of a study, without what is of that study alone."""
-    tree = copied(read_yaml(study.settings)["configuration"])
+    tree = copy_tree(read_yaml(study.settings)["configuration"])
     for path in ("study.name", "study.storage"):
         drop(tree, path)
     return study.settings, tree

@@ -14,7 +14,7 @@ from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import ConfigError, SpaceError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import TrialState
-from tunewright.search.prepare import Prepared, run_part, run_tree
+from tunewright.search.prepare import PreparedStudy, run_part, run_tree
 from tunewright.search.study.compatibility import NOT_COMPARED
 from tunewright.spaces.domain import Categorical, Domain, Int, same
 from tunewright.spaces.points import identity
@@ -45,36 +45,36 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Misfit:
+class Mismatch:
     """Why a trial cannot be one of this study. alike: what it says where others say the same."""
 
     text: str
     alike: str = ""
 
 
-Verdict = dict[str, Any] | Misfit
+MatchResult = dict[str, Any] | Mismatch
 """The parameters of a trial in this study, or why it cannot be one."""
 
 
-def judged(
-    recipe: Recipe, prepared: Prepared, candidates: Sequence[Candidate]
-) -> dict[int, Verdict]:
+def match_trials(
+    recipe: Recipe, prepared: PreparedStudy, candidates: Sequence[Candidate]
+) -> dict[int, MatchResult]:
     """For each number, what the trial is here; of several at one point, only one fits."""
-    verdicts: dict[int, Verdict] = {}
+    verdicts: dict[int, MatchResult] = {}
     taken: dict[Hashable, int] = {}
     for candidate in sorted(candidates, key=lambda c: (ORDER.index(c.state), c.number)):
-        verdict = fitted(recipe, prepared, candidate)
+        verdict = match_trial(recipe, prepared, candidate)
         if isinstance(verdict, dict):
             point = identity(prepared.space, verdict)
             if point in taken:
-                verdict = Misfit(f"the same point as trial {taken[point]}", REPEATED)
+                verdict = Mismatch(f"the same point as trial {taken[point]}", REPEATED)
             else:
                 taken[point] = candidate.number
         verdicts[candidate.number] = verdict
     return verdicts
 
 
-def fitted(recipe: Recipe, prepared: Prepared, candidate: Candidate) -> Verdict:
+def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -> MatchResult:
     """What a trial is in the space of `prepared`, whatever other trials there are."""
     space = prepared.space
     ran = candidate.ran
@@ -82,26 +82,26 @@ def fitted(recipe: Recipe, prepared: Prepared, candidate: Candidate) -> Verdict:
         try:  # what an older version wrote lacks the settings that came since
             ran = run_part(with_values(ran, {}, recipe.config)[0])
         except ConfigError as error:
-            return Misfit(f"its configuration cannot be read: {error.came}")
+            return Mismatch(f"its configuration cannot be read: {error.came}")
     values: dict[str, Any] = {}
     for parameter in space.parameters:
         path = parameter.path
         if not space.exists(parameter, values):
             continue
-        found = _used(recipe.path(path), path, candidate, ran)
+        found = _value_used(recipe.path(path), path, candidate, ran)
         if found is MISSING:
-            return Misfit(f"{path} is not known")
+            return Mismatch(f"{path} is not known")
         words = recipe.words.get(recipe.path(path), {}) if candidate.foreign else None
         found = spelled(parameter.domain, found, words)
         if not parameter.domain.contains(found):
-            return Misfit(f"{path} outside {parameter.domain}")
+            return Mismatch(f"{path} outside {parameter.domain}")
         values[path] = found
     if (rule := space.broken_rule(values)) is not None:
-        return Misfit(f"forbidden: {rule}")
+        return Mismatch(f"forbidden: {rule}")
     try:
         wanted = run_tree(recipe, prepared, values)
     except (ConfigError, SpaceError) as error:
-        return Misfit(error.came)
+        return Mismatch(error.came)
     if ran is not None:
         differing = differences(ran, wanted, NOT_COMPARED)
     else:
@@ -110,7 +110,7 @@ def fitted(recipe: Recipe, prepared: Prepared, candidate: Candidate) -> Verdict:
         del differing["goal"]  # one of them says its direction; a study has compared those
     if differing:
         path, (was, now) = next(iter(differing.items()))
-        return Misfit(f"{path} was {was} and is {now} here", f"{path} was another")
+        return Mismatch(f"{path} was {was} and is {now} here", f"{path} was another")
     return values
 
 
@@ -168,7 +168,7 @@ def _alike(was: Any, now: Any) -> bool:
     return now == "auto" or same(was, now)
 
 
-def counted(misfits: Iterable[Misfit]) -> list[str]:
+def count_mismatches(misfits: Iterable[Mismatch]) -> list[str]:
     """`3: optim.lr outside 0.0001 .. 0.01`, the most frequent first."""
     groups: dict[str, list[str]] = {}
     for misfit in misfits:
@@ -179,7 +179,7 @@ def counted(misfits: Iterable[Misfit]) -> list[str]:
     ]
 
 
-def _used(path: str, name: str, candidate: Candidate, ran: Tree | None) -> Any:
+def _value_used(path: str, name: str, candidate: Candidate, ran: Tree | None) -> Any:
     """The value that the trial ran with."""
     if ran is not None:
         return get(ran, path, MISSING)
@@ -188,7 +188,7 @@ def _used(path: str, name: str, candidate: Candidate, ran: Tree | None) -> Any:
 
 def _told_otherwise(
     recipe: Recipe,
-    prepared: Prepared,
+    prepared: PreparedStudy,
     candidate: Candidate,
     values: Mapping[str, Any],
     wanted: Tree,

@@ -7,22 +7,33 @@ from typing import Any
 
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
-from tunewright.search.callbacks import Watch
-from tunewright.search.prepare import Prepared
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.prepare import PreparedStudy
 from tunewright.search.storage.urls import absolute_url, url_and_name, without_password
 from tunewright.search.study.optuna_types import IMPORTED, SOURCES
 from tunewright.search.transfer.csv_trials import csv_trials
 from tunewright.search.transfer.publish import publish
-from tunewright.search.transfer.sources import Source, any_storage, located, own_study, place_name
-from tunewright.search.transfer.stored_trials import Past, attributes_of, taken_over
-from tunewright.search.transfer.trial_matching import REPEATED, Misfit, counted, judged
+from tunewright.search.transfer.sources import (
+    TrialSource,
+    any_storage,
+    locate_study,
+    own_study,
+    place_name,
+)
+from tunewright.search.transfer.stored_trials import StoredTrial, attributes_of, taken_over
+from tunewright.search.transfer.trial_matching import (
+    REPEATED,
+    Mismatch,
+    count_mismatches,
+    match_trials,
+)
 from tunewright.spaces.domain import nearest
 from tunewright.spaces.specification import specification
 
 
-def started_from(
-    recipe: Recipe, prepared: Prepared, study: str | None, files: Sequence[str], runs: Path
-) -> tuple[Prepared, tuple[Source, ...]]:
+def start_from(
+    recipe: Recipe, prepared: PreparedStudy, study: str | None, files: Sequence[str], runs: Path
+) -> tuple[PreparedStudy, tuple[TrialSource, ...]]:
     """The study with the best configuration of `study` as its first trial; where trials come from.
 
     A study that was begun with the same sources goes on, and takes nothing twice. Raises
@@ -33,7 +44,7 @@ def started_from(
     if not asked:
         return prepared, ()
     typed = [prepared.url, *(url_and_name(file)[0] for file in files if "://" in file)]
-    taken = () if prepared.known is None else _taken(prepared)
+    taken = () if prepared.known is None else _names_in_use(prepared)
     shown = {one: without_password(one) for one in asked}
     new = [
         one for one in asked if shown[one] not in taken and place_of(one, runs, typed) not in taken
@@ -72,18 +83,18 @@ def started_from(
     return prepared, tuple(sources)
 
 
-def carry(
+def import_trials(
     recipe: Recipe,
-    prepared: Prepared,
-    sources: Sequence[Source],
+    prepared: PreparedStudy,
+    sources: Sequence[TrialSource],
     asked: Sequence[str],
-    watch: Watch,
+    watch: StudyCallback,
 ) -> None:
     """Begin the study with those trials of the sources that fit, numbered from 0.
 
     asked: the sources as they were typed. Raises StudyError when a file has none that fits.
     """
-    kept, lines = carried(recipe, prepared, sources)
+    kept, lines = trials_to_import(recipe, prepared, sources)
     publish(
         prepared.url,
         prepared.name,
@@ -98,28 +109,28 @@ def carry(
         watch.notice(line)
 
 
-def carried(
-    recipe: Recipe, prepared: Prepared, sources: Sequence[Source]
-) -> tuple[list[tuple[Source, Past, dict[str, Any]]], list[str]]:
+def trials_to_import(
+    recipe: Recipe, prepared: PreparedStudy, sources: Sequence[TrialSource]
+) -> tuple[list[tuple[TrialSource, StoredTrial, dict[str, Any]]], list[str]]:
     """The trials that fit, each with its values here; and in words how many, and why not others.
 
     Raises StudyError when a file has none that fits.
     """
     trials = [(source, past, one) for source in sources for past, one in source.trials]
-    verdicts = judged(
+    verdicts = match_trials(
         recipe, prepared, [replace(one, number=n) for n, (_, _, one) in enumerate(trials)]
     )
     kept = [
         (source, past, verdict)
         for number, (source, past, _) in enumerate(trials)
-        if not isinstance(verdict := verdicts[number], Misfit)
+        if not isinstance(verdict := verdicts[number], Mismatch)
     ]
     lines = []
     for source in sources:
         own = [verdicts[n] for n, (other, _, _) in enumerate(trials) if other is source]
-        misfits = [*source.left, *(v for v in own if isinstance(v, Misfit))]
+        misfits = [*source.left, *(v for v in own if isinstance(v, Mismatch))]
         fitting, count = len(own) + len(source.left) - len(misfits), len(own) + len(source.left)
-        reasons = [f"  not carried over, {line}" for line in counted(misfits)]
+        reasons = [f"  not carried over, {line}" for line in count_mismatches(misfits)]
         if source.ignored:
             reasons.append(f"  ignored: {', '.join(source.ignored)}, unknown to {recipe.name}")
         repeated = any(misfit.alike == REPEATED for misfit in misfits)
@@ -154,20 +165,20 @@ def place_of(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
     if is_table(source):
         return str(Path(source).resolve())
     try:
-        place = located(source, runs, typed)
+        place = locate_study(source, runs, typed)
     except StudyError:
         return ""
     return place_name(place.url, place.name) if place.name else ""
 
 
-def _taken(prepared: Prepared) -> Sequence[str]:
+def _names_in_use(prepared: PreparedStudy) -> Sequence[str]:
     taken: Sequence[str] = attributes_of(prepared.url, prepared.name).get(SOURCES) or ()
     # An earlier version spelled signs such as a % in the name of a folder as they are.
     places = [url_and_name(one) for one in taken if "://" in one]
     return [*taken, *(place_name(absolute_url(url), name) for url, name in places if name)]
 
 
-def _started_at(recipe: Recipe, prepared: Prepared, source: Source) -> Prepared:
+def _started_at(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> PreparedStudy:
     """The study with the source's best values as its defaults."""
     if source.best is None:
         text = f"no trial of {source.label} has finished: the first trial is the default one"
@@ -187,7 +198,7 @@ def _started_at(recipe: Recipe, prepared: Prepared, source: Source) -> Prepared:
     return replace(started, notices=(*started.notices, text))
 
 
-def _with_defaults(prepared: Prepared, values: Mapping[str, Any]) -> Prepared:
+def _with_defaults(prepared: PreparedStudy, values: Mapping[str, Any]) -> PreparedStudy:
     parameters = tuple(
         replace(p, default=nearest(p.domain, values[p.path])) if p.path in values else p
         for p in prepared.space.parameters

@@ -16,14 +16,14 @@ from itertools import islice
 
 import torch
 
-from tunewright.config.schema import RunConfig, Training
+from tunewright.config.schema import RunConfig, TrainingConfig
 from tunewright.errors import Diverged
 from tunewright.runs.quantities import duration
-from tunewright.runs.shared_choice import Together
+from tunewright.runs.shared_choice import SharedChoice
 from tunewright.training.autotune.memory_format import Layout
 from tunewright.training.autotune.precision import Precision, cpu_precision, native_bf16
-from tunewright.training.autotune.step_benchmark import STEPS, Trying, steps_per_epoch
-from tunewright.training.autotune.timing_cache import Choice, Timed, kept_times, key_of
+from tunewright.training.autotune.step_benchmark import STEPS, StepBenchmark, steps_per_epoch
+from tunewright.training.autotune.timing_cache import StepSettings, StepTime, kept_times, key_of
 from tunewright.training.randomness import random_state, restore_random_state
 from tunewright.training.task import Setup
 from tunewright.training.trainer import resolve_precision
@@ -42,9 +42,9 @@ LOSS_TOLERANCE = 0.05
 """How far the first loss may lie from that of full precision, relative to it."""
 
 
-def settle(
-    setup: Setup, config: RunConfig, device: torch.device, together: Together | None = None
-) -> tuple[Choice, list[str]]:
+def choose_settings(
+    setup: Setup, config: RunConfig, device: torch.device, together: SharedChoice | None = None
+) -> tuple[StepSettings, list[str]]:
     """What `auto` comes to for this run, and what to say of it.
 
     Settings that are not `auto` stay as they are. Steps are tried only where `setup.calibrate`
@@ -87,22 +87,22 @@ def _with(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
 
 def _choose(
     setup: Setup, config: RunConfig, device: torch.device, epochs: int
-) -> tuple[Choice, list[str], bool]:
+) -> tuple[StepSettings, list[str], bool]:
     """What `auto` comes to for so many epochs, what to say, and whether it may hold for others."""
     training = config.training
     layout: Layout = "channels_last" if training.layout == "channels_last" else "contiguous"
-    plain = Choice(_untried(setup, training, device), layout)
+    plain = StepSettings(_untried(setup, training, device), layout)
     always = training.compile == "always"
     choices = _open(plain, config, device)
     is_open = len(choices) > 1 or training.compile == "auto"
     if not setup.calibrate or not is_open or len(setup.train) == 0:
         return replace(plain, compiled=always), [], True
     steps = epochs * steps_per_epoch(setup, config)
-    best, notices, decided = _tried(setup, config, device, plain, choices, steps)
+    best, notices, decided = _try_choices(setup, config, device, plain, choices, steps)
     return replace(best, compiled=best.compiled or always), notices, decided
 
 
-def best_of(times: Mapping[Choice, Timed], steps: int) -> Choice:
+def fastest(times: Mapping[StepSettings, StepTime], steps: int) -> StepSettings:
     """The choice that surely takes the least time for `steps`; the plainer one where none does.
 
     What changed the first loss is left out. A choice is better than a plainer one when its slowest
@@ -122,7 +122,7 @@ def best_of(times: Mapping[Choice, Timed], steps: int) -> Choice:
     return best
 
 
-def _untried(setup: Setup, training: Training, device: torch.device) -> Precision:
+def _untried(setup: Setup, training: TrainingConfig, device: torch.device) -> Precision:
     """The precision of a run that tries nothing."""
     if training.precision != "auto":
         return resolve_precision(training.precision, cpu=device.type == "cpu")
@@ -133,11 +133,11 @@ def _untried(setup: Setup, training: Training, device: torch.device) -> Precisio
     return resolve_precision("auto", cpu=False)
 
 
-def _elaborate(choice: Choice) -> tuple[bool, bool, bool]:
+def _elaborate(choice: StepSettings) -> tuple[bool, bool, bool]:
     return choice.compiled, choice.precision != "no", choice.layout != "contiguous"
 
 
-def _open(plain: Choice, config: RunConfig, device: torch.device) -> list[Choice]:
+def _open(plain: StepSettings, config: RunConfig, device: torch.device) -> list[StepSettings]:
     """The choices that the configuration leaves open; the boldest stands after the plain one."""
     low = native_bf16() if device.type == "cpu" else torch.cuda.is_bf16_supported()
     precisions: Sequence[Precision] = [plain.precision]
@@ -150,21 +150,21 @@ def _open(plain: Choice, config: RunConfig, device: torch.device) -> list[Choice
     return [plain, *(choice for choice in every if choice != plain)]
 
 
-def _tried(
+def _try_choices(
     setup: Setup,
     config: RunConfig,
     device: torch.device,
-    plain: Choice,
-    choices: Sequence[Choice],
+    plain: StepSettings,
+    choices: Sequence[StepSettings],
     steps: int,
-) -> tuple[Choice, list[str], bool]:
+) -> tuple[StepSettings, list[str], bool]:
     before = random_state()
     loader = setup.train.epoch(0)
     try:
         batches = list(islice(loader, config.training.accumulate))
         with kept_times(key_of(setup, config, device, batches)) as times:
             known = dict(times)
-            trying = Trying(setup, config, device, batches)
+            trying = StepBenchmark(setup, config, device, batches)
             try:
                 problems = _measure(trying, times, config, plain, choices, steps)
             finally:
@@ -182,25 +182,25 @@ def _tried(
         return plain, problems, False
     compiled = [replace(choice, compiled=True) for choice in allowed]
     allowed |= {c: times[c] for c in compiled if compiles and c in times}
-    best = best_of(allowed, steps)
-    return best, [*problems, _told(best, allowed, steps, reused=reused)], True
+    best = fastest(allowed, steps)
+    return best, [*problems, _describe_choice(best, allowed, steps, reused=reused)], True
 
 
 def _measure(
-    trying: "Trying",
-    times: dict[Choice, Timed],
+    trying: "StepBenchmark",
+    times: dict[StepSettings, StepTime],
     config: RunConfig,
-    plain: Choice,
-    choices: Sequence[Choice],
+    plain: StepSettings,
+    choices: Sequence[StepSettings],
     steps: int,
 ) -> list[str]:
     """Fill in the times that are missing and worth having; what went wrong comes back."""
     problems: list[str] = []
-    failed: dict[Choice, Exception] = {}
+    failed: dict[StepSettings, Exception] = {}
 
-    def visit(choice: Choice) -> None:
+    def visit(choice: StepSettings) -> None:
         try:
-            timed = trying.timed(choice)
+            timed = trying.time_steps(choice)
         except Exception as error:  # out of memory, an operation that lacks a kernel, a compiler
             reason = " ".join(str(error).split())[:200]
             problems.append(f"calibration: {choice} does not work here ({reason})")
@@ -210,7 +210,7 @@ def _measure(
         old = times.get(choice)
         times[choice] = timed if old is None else old.then(timed)
 
-    def visit_in_turn(ways: Sequence[Choice]) -> None:
+    def visit_in_turn(ways: Sequence[StepSettings]) -> None:
         for number in range(ROUNDS):
             for choice in ways[:: -1 if number % 2 else 1]:
                 seen = len(times[choice].seconds) if choice in times else 0
@@ -229,14 +229,16 @@ def _measure(
         visit_in_turn(ways)
     if not (found := {c: times[c] for c in choices if c in times}):
         return problems
-    best = best_of(found, steps)
+    best = fastest(found, steps)
     long = times[best].typical * steps > COMPILE_SECONDS
     if config.training.compile == "auto" and long:
         visit_in_turn([best, replace(best, compiled=True)])
     return problems
 
 
-def _told(best: Choice, times: Mapping[Choice, Timed], steps: int, *, reused: bool) -> str:
+def _describe_choice(
+    best: StepSettings, times: Mapping[StepSettings, StepTime], steps: int, *, reused: bool
+) -> str:
     text = f"calibration: {best}, {_range(times[best])} s a step"
     others = [f"{c} {_range(t)} s" for c, t in times.items() if c != best]
     text += f" ({'; '.join(others)})" if others else ""
@@ -247,6 +249,6 @@ def _told(best: Choice, times: Mapping[Choice, Timed], steps: int, *, reused: bo
     return text + (", as measured before on this machine" if reused else "")
 
 
-def _range(timed: Timed) -> str:
+def _range(timed: StepTime) -> str:
     low, high = f"{timed.fastest:.3g}", f"{timed.slowest:.3g}"
     return low if low == high else f"{low} to {high}"

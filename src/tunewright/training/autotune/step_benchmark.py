@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tunewright.config.schema import RunConfig
 from tunewright.errors import Diverged
 from tunewright.training.autotune.memory_format import lay_out
-from tunewright.training.autotune.timing_cache import Choice, Timed
+from tunewright.training.autotune.timing_cache import StepSettings, StepTime
 from tunewright.training.optim import make_optimizer, set_factor
 from tunewright.training.randomness import seed_all
 from tunewright.training.task import Batch, Clock, Setup
@@ -21,7 +21,7 @@ STEPS = 3
 """Steps of one visit; the first of them only warms up."""
 
 
-class Trying:
+class StepBenchmark:
     """Copies of model and task that take steps at rate zero, so that their weights stay."""
 
     def __init__(
@@ -29,9 +29,9 @@ class Trying:
     ) -> None:
         self._setup, self._config, self._device = setup, config, device
         self._batches = batches
-        self._compiled: tuple[Choice, Callable[[], tuple[float, float]]] | None = None
+        self._compiled: tuple[StepSettings, Callable[[], tuple[float, float]]] | None = None
 
-    def timed(self, choice: Choice) -> Timed:
+    def time_steps(self, choice: StepSettings) -> StepTime:
         """Take a few steps as `choice` says, from the weights and the seed that the run has.
 
         What was compiled is visited again without compiling again.
@@ -39,13 +39,13 @@ class Trying:
         seed_all(self._config.seed)
         if self._compiled is not None and self._compiled[0] == choice:
             step = self._compiled[1]
-            return Timed((min(step()[0] for _ in range(STEPS)),), step()[1])
+            return StepTime((min(step()[0] for _ in range(STEPS)),), step()[1])
         step = self._stepper(choice)
         if choice.compiled:
             self._compiled = choice, step
         taken, losses = zip(*(step() for _ in range(STEPS + choice.compiled)), strict=True)
         seconds = min(taken[1:])
-        return Timed(
+        return StepTime(
             (seconds,), losses[0], max(0.0, taken[0] - seconds) if choice.compiled else 0.0
         )
 
@@ -55,7 +55,7 @@ class Trying:
             self._compiled = None
             torch._dynamo.reset()
 
-    def _stepper(self, choice: Choice) -> Callable[[], tuple[float, float]]:
+    def _stepper(self, choice: StepSettings) -> Callable[[], tuple[float, float]]:
         """A copy, and what takes a step of it: seconds, and the loss before it."""
         # Together, so that a task which holds on to modules holds those of the copy.
         model, task = copy.deepcopy((self._setup.model, self._setup.task))

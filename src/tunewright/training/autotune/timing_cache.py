@@ -27,7 +27,7 @@ STEADY = 1.5
 
 
 @dataclass(frozen=True)
-class Choice:
+class StepSettings:
     """One way to take the same steps."""
 
     precision: Precision = "no"
@@ -40,7 +40,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Timed:
+class StepTime:
     """What a choice took: seconds a step at each visit, the first loss, seconds of compiling."""
 
     seconds: tuple[float, ...]
@@ -62,9 +62,9 @@ class Timed:
         """The median of the visits."""
         return median(self.seconds)
 
-    def then(self, later: "Timed") -> "Timed":
+    def then(self, later: "StepTime") -> "StepTime":
         """Both, as one."""
-        return Timed((*self.seconds, *later.seconds), self.loss, self.compiling)
+        return StepTime((*self.seconds, *later.seconds), self.loss, self.compiling)
 
 
 def key_of(
@@ -113,7 +113,7 @@ def _machine(device: torch.device) -> str:
 
 
 @contextmanager
-def kept_times(key: Mapping[str, Any]) -> Iterator[dict[Choice, Timed]]:
+def kept_times(key: Mapping[str, Any]) -> Iterator[dict[StepSettings, StepTime]]:
     """The times that are known for `key`, kept with what is added to them.
 
     Under a lock: a second worker waits, since two that measure at once would slow each other, and
@@ -127,7 +127,7 @@ def kept_times(key: Mapping[str, Any]) -> Iterator[dict[Choice, Timed]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         stored = (read_json(place) or {}).get("times", [])
         times = {
-            Choice(**each["choice"]): Timed(
+            StepSettings(**each["choice"]): StepTime(
                 **{**each["timed"], "seconds": tuple(each["timed"]["seconds"])}
             )
             for each in stored

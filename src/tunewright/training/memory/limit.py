@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tunewright.training.memory.peak import held
+from tunewright.training.memory.peak import held_memory
 
 DATA = resource.RLIMIT_DATA
 
 
 @contextmanager
-def limited(gib: float | None) -> Iterator[None]:
+def limit_memory(gib: float | None) -> Iterator[None]:
     """Let this process hold `gib` of private memory at most, its libraries included.
 
     What it has mapped and never touched, such as the stacks of its threads, is left out by
@@ -57,7 +57,7 @@ def _untouched_bytes() -> int:
     """What is mapped for private writes, and holds no page of its own."""
     lines = Path("/proc/self/status").read_text().splitlines()
     mapped = next(int(line.split()[1]) for line in lines if line.startswith("VmData:"))
-    now = held()
+    now = held_memory()
     return mapped * 1024 - int(now.private_mib * 2**20 if now else 0)
 
 

@@ -22,7 +22,7 @@ CHILDREN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldMemory:
     """What a process holds now. mapped_mib: of files; highest_mib: with them, ever."""
 
     private_mib: float
@@ -30,7 +30,7 @@ class Held:
     highest_mib: float
 
 
-def held(pid: int | None = None) -> Held | None:
+def held_memory(pid: int | None = None) -> HeldMemory | None:
     """What a process holds, by default this one; None when it is gone."""
     try:
         status = Path(f"/proc/{pid or 'self'}/status").read_bytes()
@@ -44,7 +44,7 @@ def held(pid: int | None = None) -> Held | None:
     if b"RssAnon" not in kib:
         return None  # it has ended, and nobody has asked how
     private = kib[b"RssAnon"] + kib.get(b"RssShmem", 0) + kib.get(b"VmSwap", 0)
-    return Held(private / 1024, kib.get(b"RssFile", 0) / 1024, kib.get(b"VmHWM", 0) / 1024)
+    return HeldMemory(private / 1024, kib.get(b"RssFile", 0) / 1024, kib.get(b"VmHWM", 0) / 1024)
 
 
 def children_mib(pid: int) -> float:
@@ -70,7 +70,7 @@ class MemoryPeak:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reset = _reset_mark()
-        start = held() or Held(0.0, 0.0, 0.0)
+        start = held_memory() or HeldMemory(0.0, 0.0, 0.0)
         self.idle_mib = start.private_mib
         self._peak, self._mapped, self._children = start.private_mib, start.mapped_mib, 0.0
         self._end = threading.Event()
@@ -79,7 +79,7 @@ class MemoryPeak:
 
     def mib(self) -> float:
         """The peak so far."""
-        now = held()
+        now = held_memory()
         with self._lock:
             if now is not None:
                 self._mapped = max(self._mapped, now.mapped_mib)
@@ -121,10 +121,10 @@ def _share_mib(pid: str) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith(names)) / 1024
 
 
-def _held_elsewhere(pid: int | None) -> Held | None:
+def _held_elsewhere(pid: int | None) -> HeldMemory | None:
     """Where there is no /proc, mapped files cannot be told from the rest."""
     try:
         resident = psutil.Process(pid).memory_info().rss / 2**20
     except psutil.Error:
         return None
-    return Held(resident, 0.0, resident)
+    return HeldMemory(resident, 0.0, resident)

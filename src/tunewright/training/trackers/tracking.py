@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from threading import Thread
 
-from tunewright.config.schema import Trackers
+from tunewright.config.schema import TrackersConfig
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Progress
@@ -18,7 +18,7 @@ FINISH_SECONDS = 30.0
 """How long a run that has ended waits for its trackers, all together."""
 
 
-def configured(trackers: Trackers) -> dict[str, Tracker]:
+def make_trackers(trackers: TrackersConfig) -> dict[str, Tracker]:
     """The trackers that a configuration asks for, by name."""
     return {name: TRACKERS[name](**getattr(trackers, name).model_dump()) for name in trackers.names}
 

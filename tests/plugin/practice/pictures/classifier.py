@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from practice.pictures.recipe import PicturesConfig
-from tunewright.classification.classes_file import KnownClasses, known_classes, write_classes
+from tunewright.classification.classes_file import ClassIndex, known_classes, write_classes
 from tunewright.classification.evaluation import evaluation
 from tunewright.classification.inference.predict import DecodedBatches
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.images.dataset.datasets import ImageSets, open_sets
 from tunewright.images.loading.batches import Normalisation
 from tunewright.runs.folder import RunFolder
@@ -49,7 +49,7 @@ class Classifier:
 
 
 def config_of(folder: RunFolder) -> PicturesConfig:
-    return checked(folder.read_config(), PicturesConfig)
+    return validate(folder.read_config(), PicturesConfig)
 
 
 def make_model(config: PicturesConfig, classes: int) -> nn.Module:
@@ -113,7 +113,7 @@ def make_run(path: Path, config: PicturesConfig) -> RunFolder:
             metrics = {"train_loss": float(loss.detach()), "val_loss": 1.0, "val_accuracy": 0.5}
             writer.write(Progress(folder.attempt, step // 10 + 1, metrics, 0.1 * step))
     writer.close()
-    write_classes(folder, KnownClasses.of(sets, config.data.dir))
+    write_classes(folder, ClassIndex.of(sets, config.data.dir))
     folder.checkpoints.mkdir(exist_ok=True)
     header = {"epoch": "1", "score": "0.5", "metrics": "{}"}
     weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -7,8 +7,8 @@ import torch
 
 from practice.pictures.classifier import Classifier, make_run, open_classifier
 from practice.pictures.recipe import PicturesConfig, PicturesModel
-from tunewright.config.schema import Executor
-from tunewright.images.dataset.config import ImagesData
+from tunewright.config.schema import ExecutorConfig
+from tunewright.images.dataset.config import ImagesConfig
 from tunewright.runs.folder import RunFolder
 
 
@@ -28,8 +28,8 @@ def made_run(
         seed=seed,
         steps=steps,
         model=model or PicturesModel(),
-        data=ImagesData(**{"dir": str(data), "image_size": size, "val_split": 0.4} | of_data),
-        executor=Executor(type="inline" if inline else "local", threads=1),
+        data=ImagesConfig(**{"dir": str(data), "image_size": size, "val_split": 0.4} | of_data),
+        executor=ExecutorConfig(type="inline" if inline else "local", threads=1),
     )
     return make_run(path, config)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunewright.config.schema import Count, Fraction, RunConfig, Section
-from tunewright.images.dataset.config import ImagesData
+from tunewright.images.dataset.config import ImagesConfig
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ class PicturesConfig(RunConfig):
     recipe: Literal["pictures"] = "pictures"
     goal: str = "val_accuracy"
     model: PicturesModel = PicturesModel()
-    data: ImagesData = ImagesData(image_size=16, val_split=0.3)
+    data: ImagesConfig = ImagesConfig(image_size=16, val_split=0.3)
     steps: Count = 30
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from tunewright.config.compose import compose
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.record import Cause, Trial, TrialState
-from tunewright.search.callbacks import Watch
-from tunewright.search.stages import Tuned, tune
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.stages import TuneResult, tune
 from tunewright.spaces.read import SpaceFile, parse_space
 
 FAST = ("executor.type=inline", "study.name=study", "study.final=false")
@@ -19,8 +19,8 @@ def tuned(
     runs: Path,
     *overrides: str,
     space: Mapping[str, Any] | None = None,
-    watch: Watch | None = None,
-) -> Tuned:
+    watch: StudyCallback | None = None,
+) -> TuneResult:
     """A study called `study`, in this process unless overridden, without the final training."""
     recipe = find_recipe("quadratic")
     given: SpaceFile | None = None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunewright.recipes.compression.codec.trained_compressor import Opened, ready
+from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor, ready
 from tunewright.recipes.compression.models.compressor import Compressor
 from tunewright.recipes.compression.models.hpcm import Hpcm, HpcmShape
 from tunewright.recipes.compression.models.hyperprior import MeanScaleHyperprior
@@ -26,10 +26,10 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def make_opened() -> Callable[..., Opened]:
+def make_opened() -> Callable[..., TrainedCompressor]:
     """An opened compressor by the name of its kind, a seed, and how lively its latents are."""
 
-    def make(kind: str, seed: int = 0, gain: float = 8.0) -> Opened:
+    def make(kind: str, seed: int = 0, gain: float = 8.0) -> TrainedCompressor:
         torch.manual_seed(seed)
         model: Compressor = Hpcm(SHAPE) if kind == "hpcm" else MeanScaleHyperprior(8, 12)
         for transform, factor in (("g_a", gain), ("h_a", gain), ("h_s", 4.0)):
@@ -41,7 +41,9 @@ def make_opened() -> Callable[..., Opened]:
 
 
 @pytest.fixture(scope="session", params=["hpcm", "hyperprior"])
-def opened(request: pytest.FixtureRequest, make_opened: Callable[..., Opened]) -> Opened:
+def opened(
+    request: pytest.FixtureRequest, make_opened: Callable[..., TrainedCompressor]
+) -> TrainedCompressor:
     return make_opened(request.param)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright.errors import DataError
-from tunewright.recipes.compression.codec.coder import LARGEST, Coder, Reader, Writer
+from tunewright.recipes.compression.codec.coder import LARGEST, Coder, RangeDecoder, RangeEncoder
 from tunewright.recipes.compression.codec.tables import TOTAL, make_tables
 from tunewright.recipes.compression.models.likelihoods import GAUSSIAN
 
@@ -25,9 +25,9 @@ def arrays(step):
 
 
 def coded(steps) -> bytes:
-    writer = Writer(CODER)
+    writer = RangeEncoder(CODER)
     for values, levels in steps:
-        writer.put(values, levels)
+        writer.encode(values, levels)
     return writer.finish()
 
 
@@ -35,7 +35,7 @@ def coded(steps) -> bytes:
 @settings(max_examples=60)
 def test_what_is_put_is_taken_in_the_same_steps(steps):
     steps = [arrays(step) for step in steps]
-    reader = Reader(CODER, coded(steps))
+    reader = RangeDecoder(CODER, coded(steps))
     for values, levels in steps:
         assert np.array_equal(reader.take(levels), values)
 
@@ -44,7 +44,7 @@ def test_what_is_put_is_taken_in_the_same_steps(steps):
 def test_values_beyond_a_table_are_escaped(value):
     values, levels = np.array([value, 0, 0], np.int32), np.zeros(3, np.uint8)
     stream = coded([(values, levels)])
-    assert np.array_equal(Reader(CODER, stream).take(levels), values)
+    assert np.array_equal(RangeDecoder(CODER, stream).take(levels), values)
     assert len(stream) <= 8
 
 
@@ -76,5 +76,5 @@ def test_bytes_that_nobody_wrote_give_values_or_an_error():
     for length in range(40):
         levels = rng.integers(0, GAUSSIAN.levels, 30).astype(np.uint8)
         with contextlib.suppress(DataError):
-            values = Reader(CODER, rng.bytes(length)).take(levels)
+            values = RangeDecoder(CODER, rng.bytes(length)).take(levels)
             assert np.abs(values).max() <= LARGEST

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tunewright.recipes.compression.codec.codec import pinned
+from tunewright.recipes.compression.codec.codec import deterministic_torch
 
 CPU = torch.device("cpu")
 
@@ -22,18 +22,18 @@ def state() -> tuple[object, ...]:
 
 def test_everything_is_as_it_was_after_the_block():
     before = state()
-    with pinned(3, CPU):
+    with deterministic_torch(3, CPU):
         assert state() == (3, False, True, False, False, False)
     assert state() == before
 
 
 def test_also_after_an_error():
     before = state()
-    with pytest.raises(ZeroDivisionError), pinned(2, CPU):
+    with pytest.raises(ZeroDivisionError), deterministic_torch(2, CPU):
         raise ZeroDivisionError
     assert state() == before
 
 
 def test_mixed_precision_around_it_does_not_come_in():
-    with torch.autocast("cpu", dtype=torch.bfloat16), pinned(1, CPU):
+    with torch.autocast("cpu", dtype=torch.bfloat16), deterministic_torch(1, CPU):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32

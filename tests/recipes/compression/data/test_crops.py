@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tunewright.errors import DataError
-from tunewright.recipes.compression.config import PhotoData
+from tunewright.recipes.compression.config import PhotosConfig
 from tunewright.recipes.compression.data.crops import (
     Crops,
     Cut,
@@ -29,7 +29,7 @@ def table(tmp_path_factory):
     for number in range(7):
         pixels = rng.integers(0, 256, (14 + 5 * number, 40 - 4 * number, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(place / f"{number}.png")
-    return open_photos(PhotoData(dir=str(place))).train.whole
+    return open_photos(PhotosConfig(dir=str(place))).train.whole
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_a_photograph_that_broke_since_is_named(table, tmp_path) -> None:
     place.mkdir()
     for number in range(2):
         Image.new("RGB", (20, 20), (number, 0, 0)).save(place / f"{number}.png")
-    streamed = StreamedPhotos(open_photos(PhotoData(dir=str(place))).train.whole)
+    streamed = StreamedPhotos(open_photos(PhotosConfig(dir=str(place))).train.whole)
     loader = crops(streamed, threads=1, batch_size=2)
     (place / "1.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"1\.png is no readable picture"):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tunewright.errors import DataError, NotWritten
-from tunewright.images.sources.reader import Reader
-from tunewright.recipes.compression.config import PhotoData
+from tunewright.images.sources.reader import PictureReader
+from tunewright.recipes.compression.config import PhotosConfig
 from tunewright.recipes.compression.data import photo_store as module
 from tunewright.recipes.compression.data.crops import ResidentPhotos
 from tunewright.recipes.compression.data.photo_sizes import photo_sizes
@@ -53,7 +53,7 @@ def place(tmp_path):
 class TestFound:
     def test_in_the_folder_and_below(self, place):
         (place / "notes.txt").write_text("no photograph")
-        photos = open_photos(PhotoData(dir=str(place), val_split=0.2))
+        photos = open_photos(PhotosConfig(dir=str(place), val_split=0.2))
         assert len(photos.train) == 8
         assert len(photos.valid) == 2
         assert "below/3.png" in ids(photos.train) | ids(photos.valid)
@@ -63,17 +63,17 @@ class TestFound:
     def test_folders_that_are_splits_are_told(self, tmp_path, tops):
         for start, top in enumerate(tops):
             folder_of(tmp_path / top, 4, 10 * start)
-        photos = open_photos(PhotoData(dir=str(tmp_path)))
+        photos = open_photos(PhotosConfig(dir=str(tmp_path)))
         assert len(photos.train) + len(photos.valid) == 8
         assert "look like splits, and are used as one set" in photos.notices[0]
         apart = open_photos(
-            PhotoData(dir=str(tmp_path / tops[0]), valid_dir=str(tmp_path / tops[1]))
+            PhotosConfig(dir=str(tmp_path / tops[0]), valid_dir=str(tmp_path / tops[1]))
         )
         assert (len(apart.train), len(apart.valid), apart.notices) == (4, 4, ())
 
     def test_the_split_follows_its_seed_alone(self, place):
         one, again, other = (
-            ids(open_photos(PhotoData(dir=str(place), val_split=0.3, split_seed=seed)).valid)
+            ids(open_photos(PhotosConfig(dir=str(place), val_split=0.3, split_seed=seed)).valid)
             for seed in (1, 1, 2)
         )
         assert one == again
@@ -82,7 +82,7 @@ class TestFound:
     def test_copies_stay_on_one_side(self, place):
         for number in (0, 2, 4, 6, 8):
             (place / f"copy-{number}.png").write_bytes((place / f"{number}.png").read_bytes())
-        photos = open_photos(PhotoData(dir=str(place), val_split=0.4))
+        photos = open_photos(PhotosConfig(dir=str(place), val_split=0.4))
         for number in (0, 2, 4, 6, 8):
             pair = {f"copy-{number}.png", f"{number}.png"}
             assert pair <= ids(photos.train) or pair <= ids(photos.valid)
@@ -91,9 +91,9 @@ class TestFound:
     def test_a_folder_to_validate_on(self, place, tmp_path):
         theirs = folder_of(tmp_path / "valid", 3, start=20)
         (theirs / "again.png").write_bytes((place / "4.png").read_bytes())
-        photos = open_photos(PhotoData(dir=str(place), valid_dir=str(theirs)))
+        photos = open_photos(PhotosConfig(dir=str(place), valid_dir=str(theirs)))
         assert len(photos.valid) == 4
-        every = open_photos(PhotoData(dir=str(place)))
+        every = open_photos(PhotosConfig(dir=str(place)))
         assert ids(photos.train) == (ids(every.train) | ids(every.valid)) - {"4.png"}
         assert "1 photographs" in photos.notices[0]
         assert "4.png" in photos.notices[0]
@@ -103,21 +103,21 @@ class TestFound:
         with zipfile.ZipFile(file, "w") as archive:
             for picture in place.rglob("*.png"):
                 archive.write(picture, picture.relative_to(place))
-        photos = open_photos(PhotoData(dir=str(file)))
+        photos = open_photos(PhotosConfig(dir=str(file)))
         assert len(photos.train) == 9
         assert photo_sizes(photos.train).min() >= 20
 
     def test_none_or_too_few(self, tmp_path):
         with pytest.raises(DataError, match="cannot be opened"):
-            open_photos(PhotoData(dir=str(tmp_path / "nowhere")))
+            open_photos(PhotosConfig(dir=str(tmp_path / "nowhere")))
         with pytest.raises(DataError, match="holds no photographs"):
-            open_photos(PhotoData(dir=str(tmp_path)))
+            open_photos(PhotosConfig(dir=str(tmp_path)))
         photo(0, 20, 20).save(tmp_path / "only.png")
         with pytest.raises(DataError, match=r"1 photographs to train .* 0 to validate"):
-            open_photos(PhotoData(dir=str(tmp_path)))
+            open_photos(PhotosConfig(dir=str(tmp_path)))
 
     def test_facts_and_fingerprints(self, place):
-        data = PhotoData(dir=str(place), val_split=0.2, crops_per_photo=3)
+        data = PhotosConfig(dir=str(place), val_split=0.2, crops_per_photo=3)
         found = facts(data)
         assert (found["rows"], found["photos"], found["valid_photos"]) == (24, 8, 2)
         assert 20 <= found["side"] <= 30
@@ -126,14 +126,14 @@ class TestFound:
         assert fingerprints(data) != before
 
     def test_small_ones_are_told(self, place):
-        data = PhotoData(dir=str(place), val_split=0.2, crop=24)
+        data = PhotosConfig(dir=str(place), val_split=0.2, crop=24)
         notices = size_notices(data, open_photos(data))
         assert any("are mirrored at their edges" in notice for notice in notices)
-        data = PhotoData(dir=str(place), val_split=0.2, crop=20)
+        data = PhotosConfig(dir=str(place), val_split=0.2, crop=20)
         assert size_notices(data, open_photos(data)) == []
 
     def test_the_embedded_ones_share_no_pixel(self):
-        photos = open_photos(PhotoData())
+        photos = open_photos(PhotosConfig())
         assert (len(photos.train), len(photos.valid)) == (2, 6)
         assert photo_sizes(photos.train).tolist() == [[480, 427]] * 2
         assert photo_sizes(photos.valid).min() >= 128
@@ -150,9 +150,9 @@ class TestStore:
         exif = Image.Exif()
         exif[0x0112] = EXIF_TURNED
         photo(3, 30, 20).save(place / "turned.jpg", exif=exif)
-        table = open_photos(PhotoData(dir=str(place))).train
+        table = open_photos(PhotosConfig(dir=str(place))).train
         store = build_photo_store(table.whole, folder=tmp_path / "cache")
-        found, reader = ResidentPhotos(store), Reader()
+        found, reader = ResidentPhotos(store), PictureReader()
         assert len(found) == 5
         for row, where in enumerate(table.whole.places):
             wanted = np.asarray(reader.picture(where)).transpose(2, 0, 1)
@@ -163,25 +163,25 @@ class TestStore:
             found[0][0, 0, 0] = 1
 
     def test_made_once_for_all_parts(self, place, tmp_path, monkeypatch):
-        photos = open_photos(PhotoData(dir=str(place), val_split=0.3))
+        photos = open_photos(PhotosConfig(dir=str(place), val_split=0.3))
         first = build_photo_store(photos.train, folder=tmp_path)
         monkeypatch.setattr(module, "_build", None)
         second = build_photo_store(photos.valid, folder=tmp_path)
         assert (first.built, second.built) == (True, False)
         assert first.file == second.file
-        reader, found = Reader(), ResidentPhotos(second)
+        reader, found = PictureReader(), ResidentPhotos(second)
         for row, where in enumerate(photos.valid.places):
             wanted = np.asarray(reader.picture(where)).transpose(2, 0, 1)
             assert np.array_equal(found[row], wanted)
 
     def test_of_several_that_ask_at_once_one_makes_it(self, place, tmp_path):
-        table = open_photos(PhotoData(dir=str(place))).train
+        table = open_photos(PhotosConfig(dir=str(place))).train
         with ThreadPoolExecutor(4) as pool:
             made = [pool.submit(build_photo_store, table, folder=tmp_path) for _ in range(4)]
         assert sorted(one.result().built for one in made) == [False, False, False, True]
 
     def test_a_part_of_a_file_is_no_store(self, place, tmp_path):
-        table = open_photos(PhotoData(dir=str(place))).train
+        table = open_photos(PhotosConfig(dir=str(place))).train
         store = build_photo_store(table, folder=tmp_path)
         store.file.write_bytes(store.file.read_bytes()[:-1])
         assert build_photo_store(table, folder=tmp_path).built
@@ -190,14 +190,14 @@ class TestStore:
         assert list(tmp_path.rglob("*.part")) == []
 
     def test_a_full_disk(self, place, tmp_path, monkeypatch):
-        table = open_photos(PhotoData(dir=str(place))).train
+        table = open_photos(PhotosConfig(dir=str(place))).train
         monkeypatch.setattr("tunewright.images.loading.store.SPARE_BYTES", 1 << 62)
         with pytest.raises(NotWritten, match=r"data\.store=stream"):
             build_photo_store(table, folder=tmp_path)
 
     def test_progress(self, place, tmp_path):
         seen = []
-        table = open_photos(PhotoData(dir=str(place))).train
+        table = open_photos(PhotosConfig(dir=str(place))).train
         build_photo_store(table, folder=tmp_path, progress=lambda *at: seen.append(at))
         assert seen == [(done, 10) for done in range(1, 11)]
 
@@ -205,19 +205,19 @@ class TestStore:
 class TestBroken:
     def test_are_named(self, place, tmp_path):
         (place / "2.png").write_bytes(b"")
-        table = open_photos(PhotoData(dir=str(place))).train
+        table = open_photos(PhotosConfig(dir=str(place))).train
         with pytest.raises(DataError, match=r"1 of 10 pictures .*2\.png is empty.*skip_bad=true"):
             build_photo_store(table, folder=tmp_path / "cache")
 
     def test_are_left_out_if_asked(self, place, tmp_path):
         (place / "2.png").write_bytes((place / "2.png").read_bytes()[:99])
-        photos = open_photos(PhotoData(dir=str(place), val_split=0.3, skip_bad=True))
+        photos = open_photos(PhotosConfig(dir=str(place), val_split=0.3, skip_bad=True))
         assert "2.png" not in ids(photos.train) | ids(photos.valid)
         assert "2.png" in photos.notices[0]
         for part in (photos.train, photos.valid):
             store = build_photo_store(part, folder=tmp_path / "cache")
             assert (store.at[:, 1] > 0).all()
-        reader, found = Reader(), ResidentPhotos(store)
+        reader, found = PictureReader(), ResidentPhotos(store)
         wanted = np.asarray(reader.picture(photos.valid.places[-1])).transpose(2, 0, 1)
         assert np.array_equal(found[len(photos.valid) - 1], wanted)
 
@@ -226,21 +226,21 @@ class TestBroken:
         content = io.BytesIO()
         deep.save(content, "PNG")
         (place / "deep.png").write_bytes(content.getvalue())
-        photos = open_photos(PhotoData(dir=str(place)))
+        photos = open_photos(PhotosConfig(dir=str(place)))
         with pytest.raises(DataError, match="8 bits a channel"):
             build_photo_store(photos.train)
 
 
 class TestChoice:
     def test_resident_where_there_is_room(self, place):
-        photos = open_photos(PhotoData(dir=str(place)))
+        photos = open_photos(PhotosConfig(dir=str(place)))
         found = choose([photos.train, photos.valid])
         assert found.store == "resident"
         assert found.why.startswith("10 photographs take ")
         assert choose([photos.train], "stream").store == "stream"
 
     def test_streamed_where_there_is_none(self, place, monkeypatch):
-        photos = open_photos(PhotoData(dir=str(place)))
+        photos = open_photos(PhotosConfig(dir=str(place)))
         monkeypatch.setattr(module, "free_mib", lambda: 0.001)
         found = choose([photos.train, photos.valid])
         assert found.store == "stream"

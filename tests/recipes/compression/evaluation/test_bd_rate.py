@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
 from tunewright.recipes.compression.evaluation.bd_rate import METHODS, Method, bjontegaard
-from tunewright.recipes.compression.evaluation.published_curves import published
+from tunewright.recipes.compression.evaluation.published_curves import find_published
 from tunewright.recipes.compression.evaluation.rate_curve import RateCurve
 
 ORACLE: dict[Method, tuple[float, float]] = {
@@ -20,7 +20,7 @@ ORACLE: dict[Method, tuple[float, float]] = {
 
 
 def of(name: str) -> RateCurve:
-    found = published(name)
+    found = find_published(name)
     return RateCurve(found.bpp, found.psnr)
 
 

@@ -71,7 +71,7 @@ def test_qualities_that_do_not_differ_are_one_point() -> None:
 def test_a_codec_that_cannot_write_a_picture_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     other = Classical("webp", "webp", (50,), {})
 
-    def failing(picture: np.ndarray, codec: Classical, quality: int) -> classical_codecs.Coded:
+    def failing(picture: np.ndarray, codec: Classical, quality: int) -> classical_codecs.CodecPoint:
         if codec.name == "webp":
             raise OSError("too wide")
         return code(picture, codec, quality)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tunewright.recipes.compression import config
-from tunewright.recipes.compression.models.compressor import Compressor, Step
+from tunewright.recipes.compression.models.compressor import CodingStep, Compressor
 from tunewright.recipes.compression.models.factory import make_compressor
 from tunewright.recipes.compression.models.hpcm import Hpcm, HpcmShape
 from tunewright.recipes.compression.models.hyperprior import MeanScaleHyperprior
@@ -49,8 +49,8 @@ def count(model: Compressor, part: str = "") -> int:
 
 def test_base_and_large_have_the_published_sizes():
     with torch.device("meta"):
-        base = make_compressor(config.Hpcm(size="base"))
-        large = make_compressor(config.Hpcm(size="large"))
+        base = make_compressor(config.HpcmConfig(size="base"))
+        large = make_compressor(config.HpcmConfig(size="large"))
     assert {part: count(base, part) for part in BASE} == BASE
     assert count(base) == sum(BASE.values()) == 68_505_299
     assert count(large) == 89_718_803
@@ -60,18 +60,20 @@ def test_base_and_large_have_the_published_sizes():
 
 def test_the_hyperprior_has_the_published_size():
     """Of CompressAI's 7,028,003, 7,808 are a factorised density; ours is 128 means and scales."""
-    model = make_compressor(config.Hyperprior())
+    model = make_compressor(config.HyperpriorConfig())
     assert count(model) == 7_028_003 - 7_808 + 256
 
 
 def test_tiny_takes_crops_of_128():
     with torch.device("meta"):
-        model = make_compressor(config.Hpcm(size="tiny"))
+        model = make_compressor(config.HpcmConfig(size="tiny"))
     assert model.multiple == 128
     assert 1e6 < count(model) < 2e6
 
 
-@pytest.mark.parametrize("section", [config.Hpcm(), config.Hyperprior(channels=8, latent=12)])
+@pytest.mark.parametrize(
+    "section", [config.HpcmConfig(), config.HyperpriorConfig(channels=8, latent=12)]
+)
 def test_what_learns_in_minutes_begins_with_latents_that_are_not_all_0(section):
     torch.manual_seed(0)
     model = make_compressor(section)
@@ -120,22 +122,22 @@ def test_reading_is_writing_again(kind):
     y, z = model.analyse(pictures(1))
     grids = [grid.flatten(1) for grid in model.on_grids(y)]
     prior = model.predict((z - model.means_hyper).round() + model.means_hyper)
-    written: list[tuple[Step, Tensor, Tensor]] = []
+    written: list[tuple[CodingStep, Tensor, Tensor]] = []
 
-    def write(step: Step, scales: Tensor, means: Tensor) -> Tensor:
+    def write(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         symbols = (grids[step.grid][:, step.index] - means).round()
         written.append((step, scales, symbols))
         return symbols + means
 
-    def read(step: Step, scales: Tensor, means: Tensor) -> Tensor:
+    def read(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         same, told, symbols = written.pop(0)
         assert (step.number, step.grid) == (same.number, same.grid)
         assert torch.equal(scales, told)
         return symbols + means
 
-    wrote = model.walk(prior, write)
+    wrote = model.code_latents(prior, write)
     assert any(symbols.any() for _, _, symbols in written)
-    assert torch.equal(model.walk(prior, read), wrote)
+    assert torch.equal(model.code_latents(prior, read), wrote)
     assert written == []
     assert torch.equal(model.synthesise(wrote), model(pictures(1)).pictures)
 
@@ -148,11 +150,11 @@ def test_a_step_is_told_by_all_before_it_and_none_after():
     def scales_with(changed: int) -> list[Tensor]:
         found: list[Tensor] = []
 
-        def take(step: Step, scales: Tensor, means: Tensor) -> Tensor:
+        def take(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
             found.append(scales)
             return means + (step.number == changed)
 
-        model.walk(prior, take)
+        model.code_latents(prior, take)
         return found
 
     plain = scales_with(changed=-1)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.recipes.compression.models.gather import pick, put
+from tunewright.recipes.compression.models.gather import gather, scatter
 from tunewright.recipes.compression.models.hpcm_grids import PATTERNS, STEPS, plan
 
 CPU = torch.device("cpu")
@@ -64,7 +64,7 @@ def test_refined_puts_the_coarser_grid_where_it_came_from(grid):
     places = plan(8, 8, 8, CPU)
     values = places.on_grids(torch.randn(2, 16, 8, 8))
     other = torch.zeros_like(values[grid])
-    found = places.refined(values[grid - 1], other, grid)
+    found = places.refine(values[grid - 1], other, grid)
     assert torch.equal(found[found != 0].sort().values, values[grid - 1].flatten().sort().values)
     assert torch.equal(found[found != 0], values[grid][found != 0])
 
@@ -80,8 +80,8 @@ def test_gradients_of_pick_and_put():
     index = torch.tensor([4, 1, 2])
     onto = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
     values = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: pick(x, index), (onto,))
-    assert torch.autograd.gradcheck(lambda x, v: put(x, index, v), (onto, values))
+    assert torch.autograd.gradcheck(lambda x: gather(x, index), (onto,))
+    assert torch.autograd.gradcheck(lambda x, v: scatter(x, index, v), (onto, values))
 
 
 def test_a_plan_first_made_for_inference_serves_training():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tunewright.recipes.compression.models.compressor import Step
+from tunewright.recipes.compression.models.compressor import CodingStep
 from tunewright.recipes.compression.models.hpcm import Hpcm, HpcmShape
 
 SHAPE = HpcmShape(
@@ -99,13 +99,13 @@ def test_the_walk_is_that_of_dense_masks():
     grids = [grid.flatten(1) for grid in model.on_grids(y)]
     found = []
 
-    def take(step: Step, scales: Tensor, means: Tensor) -> Tensor:
+    def take(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         flat = torch.zeros_like(grids[step.grid])
         flat[:, step.index] = scales
         found.append(flat)
         return grids[step.grid][:, step.index]
 
-    known = model.walk(prior, take)
+    known = model.code_latents(prior, take)
     expected, latents = dense(model, y, prior)
     assert torch.equal(known, y)
     assert torch.equal(latents, y)

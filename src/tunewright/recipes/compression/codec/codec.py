@@ -25,7 +25,7 @@ from tunewright.recipes.compression.codec.streams import (
     read_streams,
     write_streams,
 )
-from tunewright.recipes.compression.codec.trained_compressor import Opened
+from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor
 from tunewright.recipes.compression.models.likelihoods import likelihood
 
 Pixels = npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ ALLOWED = 1.02, 50.0
 
 
 @dataclass(frozen=True)
-class Compressed:
+class CompressedPicture:
     """A picture as the bytes of a file.
 
     real_bits, estimated_bits: of each stream, z the hyper-latents and y the latents, in the file
@@ -54,7 +54,7 @@ class Compressed:
 
 
 @dataclass(frozen=True)
-class Decompressed:
+class DecompressedPicture:
     """A picture out of a file: uint8 [H, W, 3], three equal channels where it is grey.
 
     seconds: from the bytes to the pixels, in the network and in the coder.
@@ -68,13 +68,13 @@ class Decompressed:
 
 
 def compress_picture(
-    opened: Opened,
+    opened: TrainedCompressor,
     picture: Pixels,
     *,
     grey: bool = False,
     verify: bool = True,
     name: object = "the picture",
-) -> Compressed:
+) -> CompressedPicture:
     """Code a picture, uint8 [H, W, 3], of any size.
 
     grey: whether its channels are equal and one of them is all that is to come back. verify: decode
@@ -87,8 +87,8 @@ def compress_picture(
     threads = min(torch.get_num_threads(), MOST_THREADS)
     began = time.perf_counter()
     tally = Tally()
-    with pinned(threads, opened.device):
-        y, z = opened.model.analyse(_padded(opened, picture))
+    with deterministic_torch(threads, opened.device):
+        y, z = opened.model.analyse(_pad(opened, picture))
         streams = write_streams(opened, y, z, tally)
         held = Container(
             opened.fingerprint,
@@ -107,7 +107,7 @@ def compress_picture(
         verified = time.perf_counter()
         estimated = {stream: _bits(opened, flats) for stream, flats in tally.kept.items()}
     real = {stream: 8 * len(coded) for stream, coded in zip(STREAMS, streams, strict=True)}
-    return Compressed(
+    return CompressedPicture(
         data,
         real,
         estimated,
@@ -119,7 +119,9 @@ def compress_picture(
     )
 
 
-def decompress_picture(opened: Opened, data: bytes, *, name: object = "the file") -> Decompressed:
+def decompress_picture(
+    opened: TrainedCompressor, data: bytes, *, name: object = "the file"
+) -> DecompressedPicture:
     """Decode what `compress_picture` wrote with the same model.
 
     name: of the file, for messages. Raises DataError for bytes that are foreign, cut short,
@@ -136,14 +138,14 @@ def decompress_picture(opened: Opened, data: bytes, *, name: object = "the file"
     _check_room(opened, held.width, held.height, name)
     began = time.perf_counter()
     tally = Tally()
-    with pinned(held.threads, opened.device):
+    with deterministic_torch(held.threads, opened.device):
         y = _latents(opened, held, name, tally, DataError)
-        picture = _cropped(opened.model.synthesise(y), held.width, held.height)
+        picture = _crop(opened.model.synthesise(y), held.width, held.height)
     if held.grey:
         one = picture.mean(2, keepdims=True, dtype=np.float64).round().astype(np.uint8)
         picture = np.repeat(one, 3, 2)
     seconds = time.perf_counter() - began
-    return Decompressed(
+    return DecompressedPicture(
         picture, held.grey, seconds, seconds - tally.coder_seconds, tally.coder_seconds
     )
 
@@ -154,7 +156,7 @@ def padding(width: int, height: int, multiple: int) -> tuple[int, int, int, int]
     return across // 2, across - across // 2, down // 2, down - down // 2
 
 
-def _padded(opened: Opened, picture: Pixels) -> Tensor:
+def _pad(opened: TrainedCompressor, picture: Pixels) -> Tensor:
     """[1, 3, H, W] in 0 to 1, with zeros around it."""
     height, width, _ = picture.shape
     pixels = torch.from_numpy(np.array(picture)).to(opened.device)
@@ -162,7 +164,7 @@ def _padded(opened: Opened, picture: Pixels) -> Tensor:
     return functional.pad(pictures, padding(width, height, opened.model.multiple))
 
 
-def _cropped(pictures: Tensor, width: int, height: int) -> Pixels:
+def _crop(pictures: Tensor, width: int, height: int) -> Pixels:
     """The picture without its padding, uint8 [H, W, 3]."""
     left, above = (pictures.shape[3] - width) // 2, (pictures.shape[2] - height) // 2
     inside = pictures[0, :, above : above + height, left : left + width]
@@ -172,7 +174,7 @@ def _cropped(pictures: Tensor, width: int, height: int) -> Pixels:
 
 
 def _latents(
-    opened: Opened,
+    opened: TrainedCompressor,
     held: Container,
     name: object,
     tally: Tally,
@@ -197,7 +199,7 @@ def _latents(
     return y
 
 
-def _bits(opened: Opened, flats: list[Flat]) -> float:
+def _bits(opened: TrainedCompressor, flats: list[Flat]) -> float:
     """What the model estimates for values under their own scales, not those of a table."""
     family = opened.model.family
     return float(
@@ -217,19 +219,19 @@ def _above(real: Mapping[str, int], estimated: Mapping[str, float]) -> Iterator[
             )
 
 
-def _check_room(opened: Opened, width: int, height: int, name: object) -> None:
+def _check_room(opened: TrainedCompressor, width: int, height: int, name: object) -> None:
     across, down = _padded_sides(opened, width, height)
     if across * down > CHEAP_PIXELS:
         check_room(across * down, opened.bytes_a_pixel, opened.device, name)
 
 
-def _padded_sides(opened: Opened, width: int, height: int) -> tuple[int, int]:
+def _padded_sides(opened: TrainedCompressor, width: int, height: int) -> tuple[int, int]:
     multiple = opened.model.multiple
     return width + -width % multiple, height + -height % multiple
 
 
 @contextmanager
-def pinned(threads: int, device: torch.device) -> Iterator[None]:
+def deterministic_torch(threads: int, device: torch.device) -> Iterator[None]:
     """Within the block: `threads` on the CPU, float32 in full, one choice of kernels, no gradients.
 
     Everything is as it was after it.

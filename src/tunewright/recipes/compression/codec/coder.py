@@ -42,13 +42,13 @@ class Coder:
         return self._models[number]
 
 
-class Writer:
+class RangeEncoder:
     """Codes values into one stream."""
 
     def __init__(self, coder: Coder) -> None:
         self._coder, self._encoder = coder, _stream().queue.RangeEncoder()
 
-    def put(self, values: Values, indices: Indices) -> None:
+    def encode(self, values: Values, indices: Indices) -> None:
         """Code `values` [n], at most LARGEST in magnitude, by the tables `indices` [n]."""
         reaches = self._coder.tables.reaches[indices]
         far = np.abs(values) > reaches
@@ -78,8 +78,8 @@ class Writer:
                 self._encoder.encode((part >> shift) & ((1 << width) - 1), _uniform(width))
 
 
-class Reader:
-    """Decodes what a `Writer` with equal tables has coded."""
+class RangeDecoder:
+    """Decodes what a `RangeEncoder` with equal tables has coded."""
 
     def __init__(self, coder: Coder, content: bytes) -> None:
         padded = content + bytes(-len(content) % 4) + SPENT
@@ -89,7 +89,7 @@ class Reader:
     def take(self, indices: Indices) -> Values:
         """The values [n] that were put with these tables.
 
-        Raises DataError for what no `Writer` has written with them.
+        Raises DataError for what no `RangeEncoder` has written with them.
         """
         reaches = self._coder.tables.reaches[indices]
         order, groups = _by_table(indices)

@@ -86,10 +86,10 @@ def unpack(data: bytes, name: object = "the file") -> Container:
     body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     if len(checksum) < CHECKSUM_BYTES or zlib.crc32(body) != struct.unpack("<I", checksum)[0]:
         raise _broken(name, "its checksum does not agree")
-    return _parsed(body, name)
+    return _parse(body, name)
 
 
-def _parsed(body: bytes, name: object) -> Container:
+def _parse(body: bytes, name: object) -> Container:
     """What stands between magic and checksum; whoever wrote it may still have meant harm."""
     at = len(MAGIC) + 1
     if len(body) < at + FINGERPRINT_BYTES + 1:

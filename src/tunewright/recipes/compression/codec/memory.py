@@ -23,13 +23,13 @@ def bytes_a_pixel(model: Compressor, device: torch.device) -> float:
     """What coding takes at its peak; found by coding a picture of the smallest size."""
     largest = 0
 
-    def seen(_module: nn.Module, given: tuple[Any, ...], found: Any) -> None:
+    def on_forward(_module: nn.Module, given: tuple[Any, ...], found: Any) -> None:
         nonlocal largest
         tensors = [one for one in (*given, found) if isinstance(one, Tensor)]
         largest = max(largest, sum(one.nbytes for one in tensors))
 
     leaves = [module for module in model.modules() if not list(module.children())]
-    hooks = [module.register_forward_hook(seen) for module in leaves]
+    hooks = [module.register_forward_hook(on_forward) for module in leaves]
     side = model.multiple
     try:
         with torch.no_grad():

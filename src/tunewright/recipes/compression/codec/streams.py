@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from tunewright.errors import RunError
-from tunewright.recipes.compression.codec.coder import LARGEST, Reader, Values, Writer
-from tunewright.recipes.compression.codec.trained_compressor import Opened
-from tunewright.recipes.compression.models.compressor import Step
-from tunewright.recipes.compression.models.gather import pick
+from tunewright.recipes.compression.codec.coder import LARGEST, RangeDecoder, RangeEncoder, Values
+from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor
+from tunewright.recipes.compression.models.compressor import CodingStep
+from tunewright.recipes.compression.models.gather import gather
 
 STREAMS = ("z", "y")
 """The hyper-latents, then the latents."""
@@ -54,37 +54,39 @@ class Tally:
         self.coder_seconds += time.perf_counter() - began
 
 
-def write_streams(opened: Opened, y: Tensor, z: Tensor, tally: Tally) -> tuple[bytes, ...]:
+def write_streams(
+    opened: TrainedCompressor, y: Tensor, z: Tensor, tally: Tally
+) -> tuple[bytes, ...]:
     """The streams of latents y [1, M, h, w] and hyper-latents z.
 
     Raises RunError for latents that no file can hold.
     """
     model = opened.model
-    hyper, latents = Writer(opened.hyper), Writer(opened.latents)
-    values = _rounded(z - model.means_hyper, tally)
+    hyper, latents = RangeEncoder(opened.hyper), RangeEncoder(opened.latents)
+    values = _round(z - model.means_hyper, tally)
     with tally.coding():
-        hyper.put(values.ravel(), _channels(z.shape))
+        hyper.encode(values.ravel(), _channels(z.shape))
     about = torch.from_numpy(values).to(z)
     tally.kept["z"] = [(about.flatten(), model.scales_hyper.expand_as(z).flatten())]
     grids = [plane.flatten(1) for plane in model.on_grids(y)]
     kept = tally.kept["y"] = []
 
-    def take(step: Step, scales: Tensor, means: Tensor) -> Tensor:
-        values = _rounded(pick(grids[step.grid], step.index) - means, tally)
+    def take(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
+        values = _round(gather(grids[step.grid], step.index) - means, tally)
         levels = _levels(opened, scales)
         with tally.coding():
-            latents.put(values[0], levels)
+            latents.encode(values[0], levels)
         about = torch.from_numpy(values).to(means)
         kept.append((about[0], scales[0]))
         return about + means
 
-    model.walk(model.predict(about + model.means_hyper), take)
+    model.code_latents(model.predict(about + model.means_hyper), take)
     with tally.coding():
         return hyper.finish(), latents.finish()
 
 
 def read_streams(
-    opened: Opened, streams: Sequence[bytes], shape: tuple[int, ...], tally: Tally
+    opened: TrainedCompressor, streams: Sequence[bytes], shape: tuple[int, ...], tally: Tally
 ) -> Tensor:
     """The latents [1, M, h, w] that were written; shape: of the hyper-latents.
 
@@ -92,23 +94,26 @@ def read_streams(
     checksum of `tally` to say.
     """
     model = opened.model
-    hyper, latents = Reader(opened.hyper, streams[0]), Reader(opened.latents, streams[1])
+    hyper, latents = (
+        RangeDecoder(opened.hyper, streams[0]),
+        RangeDecoder(opened.latents, streams[1]),
+    )
     with tally.coding():
         values = hyper.take(_channels(shape))
     tally.count(values)
     about = torch.from_numpy(values).reshape(shape).to(model.means_hyper)
 
-    def take(_step: Step, scales: Tensor, means: Tensor) -> Tensor:
+    def take(_step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         levels = _levels(opened, scales)
         with tally.coding():
             values = latents.take(levels)
         tally.count(values)
         return torch.from_numpy(values)[None].to(means) + means
 
-    return model.walk(model.predict(about + model.means_hyper), take)
+    return model.code_latents(model.predict(about + model.means_hyper), take)
 
 
-def _rounded(about: Tensor, tally: Tally) -> Values:
+def _round(about: Tensor, tally: Tally) -> Values:
     """What is coded, noted; RunError for what no file can hold."""
     rounded = about.round().cpu()
     largest = float(rounded.abs().max())
@@ -123,7 +128,7 @@ def _rounded(about: Tensor, tally: Tally) -> Values:
     return values
 
 
-def _levels(opened: Opened, scales: Tensor) -> npt.NDArray[np.uint8]:
+def _levels(opened: TrainedCompressor, scales: Tensor) -> npt.NDArray[np.uint8]:
     """Which table each of [1, n] latents is coded by."""
     levels = torch.bucketize(scales[0], opened.between, out_int32=True)
     found: npt.NDArray[np.uint8] = levels.to(torch.uint8).cpu().numpy()

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from tunewright.config.check import checked
+from tunewright.config.check import validate
 from tunewright.errors import DataError
 from tunewright.recipes.compression.codec.coder import Coder
 from tunewright.recipes.compression.codec.container import FINGERPRINT_BYTES
@@ -19,7 +19,7 @@ from tunewright.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Opened:
+class TrainedCompressor:
     """A compressor with all that files are written and read by; made by `ready`.
 
     model: in evaluation, in float32, on `device`. fingerprint: which files are its own. latents,
@@ -43,12 +43,12 @@ class Opened:
         return bytes_a_pixel(self.model, self.device)
 
 
-def open_compressor(folder: RunFolder, device: torch.device) -> Opened:
+def open_compressor(folder: RunFolder, device: torch.device) -> TrainedCompressor:
     """The best weights of a run, ready to code; DataError when it has none that fit."""
     from tunewright.recipes.compression.models.factory import make_compressor
     from tunewright.training.checkpoint import load_weights
 
-    config = checked(folder.read_config(), CompressionConfig)
+    config = validate(folder.read_config(), CompressionConfig)
     section = config.model.model_copy(update={"weights": None})  # they are in the run
     model = make_compressor(section)
     file = folder.checkpoints / "best.safetensors"
@@ -68,7 +68,7 @@ def ready(
     *,
     folder: RunFolder | None = None,
     config: CompressionConfig | None = None,
-) -> Opened:
+) -> TrainedCompressor:
     """Bring a model into evaluation and float32, on `device`, and make its tables."""
     device = device or torch.device("cpu")
     model = model.to(device, torch.float32).eval()
@@ -76,7 +76,7 @@ def ready(
         model = model.to(memory_format=torch.channels_last)
     latents = make_tables(model.family.scale_table(), model.family)
     hyper = make_tables(model.scales_hyper.flatten(), model.family)
-    return Opened(
+    return TrainedCompressor(
         model,
         device,
         fingerprint(model, latents, hyper),

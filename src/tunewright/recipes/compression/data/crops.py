@@ -14,7 +14,7 @@ from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.sampler import Order, generator_of
 from tunewright.images.loading.store import Pixels
-from tunewright.images.sources.reader import Reader
+from tunewright.images.sources.reader import PictureReader
 from tunewright.recipes.compression.data.photo_store import PhotoStore, planes
 
 AHEAD = 2
@@ -63,7 +63,7 @@ class StreamedPhotos:
     """The photographs of a table, decoded each time; DataError for one that cannot be."""
 
     def __init__(self, table: ImageTable) -> None:
-        self._places, self._reader = table.places, Reader()
+        self._places, self._reader = table.places, PictureReader()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -120,7 +120,7 @@ class Crops:
 
     def epoch(self, epoch: int) -> Iterator[Tensor]:
         """The crops of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
-        for crops in self._gathered(self._cuts(epoch)):
+        for crops in self._gather(self._cuts(epoch)):
             for part in crops.tensor_split(self.micro_batches):
                 yield part.to(self.device, non_blocking=True).div(255.0)  # float32, in one pass
 
@@ -137,7 +137,7 @@ class Crops:
                 for row, (down, right, across, over) in zip(rows, drawn, strict=True)
             ]
 
-    def _gathered(self, batches: Iterator[list[Cut]]) -> Iterator[Tensor]:
+    def _gather(self, batches: Iterator[list[Cut]]) -> Iterator[Tensor]:
         """The crops of each batch: uint8 [B, 3, crop, crop], in memory that a GPU copies from."""
         if self._pool is None:
             for cuts in batches:

@@ -10,10 +10,10 @@ from PIL import Image
 
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.unreadable import content_folder
-from tunewright.images.image_table import ImageTable, Indices, Place
+from tunewright.images.image_table import ImageTable, Indices, PicturePlace
 from tunewright.images.sources.decode import BROKEN
-from tunewright.images.sources.reader import Reader
-from tunewright.images.thread_map import in_threads
+from tunewright.images.sources.reader import PictureReader
+from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_json
 
 FILE = "sizes.json"
@@ -41,19 +41,19 @@ def _looked_up(table: ImageTable) -> Indices:
     if stored is not None and len(stored["sizes"]) == len(table):
         return np.array(stored["sizes"], dtype=np.int64)
     sizes = np.zeros((len(table), 2), dtype=np.int64)
-    reader = Reader()
+    reader = PictureReader()
 
     def take(row: int, size: tuple[int, int]) -> None:
         sizes[row] = size
 
     with contextlib.closing(reader):
-        in_threads(lambda place: _size(reader, place), table.places, take)
+        thread_map(lambda place: _size(reader, place), table.places, take)
     with contextlib.suppress(NotWritten):  # kept to save time, needed by nobody
         write_json(file, {"sizes": sizes.tolist()})
     return sizes
 
 
-def _size(reader: Reader, place: Place) -> tuple[int, int]:
+def _size(reader: PictureReader, place: PicturePlace) -> tuple[int, int]:
     try:
         content = place.file if place.member is None else io.BytesIO(reader.content(place))
         with Image.open(content) as picture:

@@ -13,16 +13,16 @@ from PIL import Image
 
 from tunewright.errors import DataError
 from tunewright.images.dataset.unreadable import (
-    allowed,
     check_share,
     content_folder,
+    describe_skipped,
+    max_unreadable,
     read_verdicts,
     reason,
     refuse,
-    told,
     write_verdicts,
 )
-from tunewright.images.image_table import ImageTable, Indices, Place
+from tunewright.images.image_table import ImageTable, Indices, PicturePlace
 from tunewright.images.loading.placement import DISK_SHARE, RAM_SHARE
 from tunewright.images.loading.store import (
     VERSION,
@@ -30,13 +30,13 @@ from tunewright.images.loading.store import (
     Progress,
     alone,
     check_room,
-    filled,
+    new_file,
     npy_header,
     reserve,
     tidy,
 )
-from tunewright.images.sources.reader import Reader
-from tunewright.images.thread_map import in_threads
+from tunewright.images.sources.reader import PictureReader
+from tunewright.images.thread_map import thread_map
 from tunewright.recipes.compression.data.photo_sizes import photo_sizes
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder
@@ -64,7 +64,7 @@ class PhotoStore:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PhotoStorePlacement:
     """Where decoded photographs are kept during a training, and why, in one sentence."""
 
     store: Literal["resident", "stream"]
@@ -73,13 +73,13 @@ class Choice:
 
 def choose(
     tables: Sequence[ImageTable], wanted: Literal["auto", "resident", "stream"] = "auto"
-) -> Choice:
+) -> PhotoStorePlacement:
     """Decide whether the photographs of `tables` are decoded once, or again for each crop.
 
     wanted: anything but `auto` is taken as it is.
     """
     if wanted != "auto":
-        return Choice(wanted, f"data.store={wanted}, as asked")
+        return PhotoStorePlacement(wanted, f"data.store={wanted}, as asked")
     wholes = list({id(table.whole or table): table.whole or table for table in tables}.values())
     sizes = [photo_sizes(whole) for whole in wholes]
     count, needed = sum(map(len, wholes)), sum(_bytes(each) for each in sizes)
@@ -87,14 +87,14 @@ def choose(
     ram, disk = free_mib() * MIB, shutil.disk_usage(cache_folder()).free
     if needed > RAM_SHARE * ram:
         why = f"more than {RAM_SHARE:.0%} of the {said(ram)} of free RAM"
-        return Choice("stream", f"{takes}, {why}: each is decoded again for each crop")
+        return PhotoStorePlacement("stream", f"{takes}, {why}: each is decoded again for each crop")
     missing = sum(
         _bytes(each) for whole, each in zip(wholes, sizes, strict=True) if not _is_built(whole)
     )
     if missing > DISK_SHARE * disk:
         why = f"more than {DISK_SHARE:.0%} of the {said(disk)} free on the disk"
-        return Choice("stream", f"{takes}, {why}: each is decoded again for each crop")
-    return Choice("resident", f"{takes}: decoded once, mapped by every worker")
+        return PhotoStorePlacement("stream", f"{takes}, {why}: each is decoded again for each crop")
+    return PhotoStorePlacement("resident", f"{takes}: decoded once, mapped by every worker")
 
 
 def build_photo_store(
@@ -132,7 +132,7 @@ def build_photo_store(
         broken = read_verdicts(inside, whole) or {}
         if not skip_bad:
             refuse(whole, broken)
-        notices = (told(inside, whole, broken),)
+        notices = (describe_skipped(inside, whole, broken),)
     return PhotoStore(file, at[rows], built, notices)
 
 
@@ -172,7 +172,7 @@ def _ready(file: Path, table: ImageTable) -> Sizes | None:
 
 def _build(table: ImageTable, file: Path, progress: Progress | None) -> Sizes:
     broken: dict[int, str] = {}
-    with filled(file) as out:
+    with new_file(file) as out:
         sizes = _write(table, out, broken, progress)
         write_verdicts(file.parent, table, broken)
         write_json(file.with_suffix(".json"), {"sizes": sizes})
@@ -184,9 +184,9 @@ def _write(table: ImageTable, out: int, broken: dict[int, str], progress: Progre
     start = end = len(npy_header((0,)))
     reserve(out, start + _bytes(photo_sizes(table)))
     sizes: Sizes = [None] * len(table)
-    reader = Reader()
+    reader = PictureReader()
 
-    def decoded(place: Place) -> Pixels | str:
+    def decode(place: PicturePlace) -> Pixels | str:
         try:
             return planes(reader.picture(place))
         except DataError as error:
@@ -196,7 +196,7 @@ def _write(table: ImageTable, out: int, broken: dict[int, str], progress: Progre
         nonlocal end
         if isinstance(made, str):
             broken[row] = made
-            if len(broken) > 2 * allowed(len(table)):
+            if len(broken) > 2 * max_unreadable(len(table)):
                 check_share(table, broken)
         else:
             os.pwrite(out, made.data, end)
@@ -206,7 +206,7 @@ def _write(table: ImageTable, out: int, broken: dict[int, str], progress: Progre
             progress(row + 1, len(table))
 
     with contextlib.closing(reader):
-        in_threads(decoded, table.places, take, chunk=1)
+        thread_map(decode, table.places, take, chunk=1)
     check_share(table, broken)
     os.pwrite(out, npy_header((end - start,)), 0)
     os.ftruncate(out, end)

@@ -13,9 +13,9 @@ from tunewright.images.dataset.splits import held_out, units_of
 from tunewright.images.dataset.unreadable import without_broken
 from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.archive import open_shelf
-from tunewright.images.sources.build_table import Row, some, table_of
+from tunewright.images.sources.build_table import TableRow, some, table_of
 from tunewright.images.sources.split_folders import named_splits
-from tunewright.recipes.compression.config import PhotoData
+from tunewright.recipes.compression.config import PhotosConfig
 from tunewright.recipes.compression.data.embedded import embedded_photos
 from tunewright.recipes.compression.data.photo_sizes import photo_sizes
 from tunewright.runs.cache import cache_folder
@@ -32,7 +32,7 @@ class Photos:
     notices: tuple[str, ...]
 
 
-def open_photos(data: PhotoData, progress: Progress | None = None) -> Photos:
+def open_photos(data: PhotosConfig, progress: Progress | None = None) -> Photos:
     """Find and split the photographs of a configuration; nothing is decoded.
 
     With `skip_bad` each is decoded once, to leave out those that cannot be. Copies of a
@@ -42,11 +42,11 @@ def open_photos(data: PhotoData, progress: Progress | None = None) -> Photos:
     notices: list[str] = []
     embedded = embedded_photos(cache_folder()) if data.dir is None else None
     place = Path(str(data.dir)).expanduser() if embedded is None else embedded / "train"
-    table = _listed(place, data.skip_bad, notices, progress)
+    table = _list_photos(place, data.skip_bad, notices, progress)
     keys = content_keys(table, progress)
     apart = data.valid_dir if embedded is None else data.valid_dir or str(embedded / "valid")
     if apart is not None:
-        valid = _listed(Path(apart).expanduser(), data.skip_bad, notices, progress)
+        valid = _list_photos(Path(apart).expanduser(), data.skip_bad, notices, progress)
         theirs = set(content_keys(valid, progress))
         mask = np.array([key not in theirs for key in keys])
         if not mask.all():
@@ -81,7 +81,7 @@ def open_photos(data: PhotoData, progress: Progress | None = None) -> Photos:
     return Photos(train, valid, tuple(notices))
 
 
-def facts(data: PhotoData) -> Mapping[str, float]:
+def facts(data: PhotosConfig) -> Mapping[str, float]:
     """What spaces may refer to: rows (crops an epoch), photos, valid_photos, side.
 
     side: the median of the shorter sides of training photographs, in pixels.
@@ -96,14 +96,14 @@ def facts(data: PhotoData) -> Mapping[str, float]:
     }
 
 
-def fingerprints(data: PhotoData) -> Mapping[str, str]:
+def fingerprints(data: PhotosConfig) -> Mapping[str, str]:
     """What tells the content of train and valid."""
     photos = open_photos(data)
     parts = {"train": photos.train, "valid": photos.valid}
     return {name: joined_digest(content_keys(part))[:16] for name, part in parts.items()}
 
 
-def size_notices(data: PhotoData, photos: Photos) -> list[str]:
+def size_notices(data: PhotosConfig, photos: Photos) -> list[str]:
     """What is unusual about sizes: photographs smaller than a crop."""
     notices = []
     for name, part in (("train", photos.train), ("valid", photos.valid)):
@@ -118,12 +118,12 @@ def size_notices(data: PhotoData, photos: Photos) -> list[str]:
     return notices
 
 
-def _listed(
+def _list_photos(
     place: Path, skip_bad: bool, notices: list[str], progress: Progress | None
 ) -> ImageTable:
     """Every picture in a folder or zip, in natural order."""
     shelf = open_shelf(place.absolute())
-    rows = [Row(name, shelf.at(name)) for name in shelf.pictures]
+    rows = [TableRow(name, shelf.at(name)) for name in shelf.pictures]
     if not rows:
         raise DataError(
             f"{place} holds no photographs",

@@ -146,7 +146,7 @@ def _in_percent(logarithm: float) -> float:
     return 100.0 * math.expm1(logarithm)
 
 
-def _fitted(x: Sequence[float], y: Sequence[float], method: Method) -> PPoly:
+def _fit(x: Sequence[float], y: Sequence[float], method: Method) -> PPoly:
     """A curve of y over x through the points or, with `cubic`, near them."""
     order = np.argsort(x)
     along, of = np.asarray(x, float)[order], np.asarray(y, float)[order]
@@ -163,7 +163,7 @@ def _fitted(x: Sequence[float], y: Sequence[float], method: Method) -> PPoly:
 def _difference(points: Points, low: float, high: float, method: Method) -> float:
     """How much more y the test has than the anchor, in the mean over low to high of x."""
     test, anchor = (
-        float(_fitted(*points[name], method).integrate(low, high)) / (high - low)
+        float(_fit(*points[name], method).integrate(low, high)) / (high - low)
         for name in ("test", "anchor")
     )
     return test - anchor
@@ -174,7 +174,7 @@ def _falling(
 ) -> dict[str, list[tuple[float, float]]]:
     """Where fitted curves fall, of those whose points never do."""
     falls = {
-        name: _falls(_fitted(*points[name], method), low, high)
+        name: _falls(_fit(*points[name], method), low, high)
         for name, curve in curves.items()
         if not curve.falls()
     }

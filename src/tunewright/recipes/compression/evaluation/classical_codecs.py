@@ -14,7 +14,7 @@ from PIL import Image, features
 from PIL import __version__ as PILLOW
 
 from tunewright.errors import NotWritten
-from tunewright.images.thread_map import in_threads
+from tunewright.images.thread_map import thread_map
 from tunewright.recipes.compression.evaluation.fidelity import Fidelity, Picture, fidelity
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.machine.free_cores import cores
@@ -58,21 +58,21 @@ def available() -> tuple[Classical, ...]:
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodecPoint:
     """One picture by one codec at one quality: bits per pixel and how near it is."""
 
     bpp: float
     fidelity: Fidelity
 
 
-def code(picture: Picture, codec: Classical, quality: int) -> Coded:
+def code(picture: Picture, codec: Classical, quality: int) -> CodecPoint:
     """Write a picture into memory and read it back; OSError where the codec cannot."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, codec.name, quality=quality, **codec.options)
     height, width = picture.shape[:2]
     with Image.open(io.BytesIO(file.getvalue())) as image:
         decoded = np.asarray(image.convert("RGB"))
-    return Coded(8.0 * len(file.getvalue()) / (height * width), fidelity(picture, decoded))
+    return CodecPoint(8.0 * len(file.getvalue()) / (height * width), fidelity(picture, decoded))
 
 
 class Curves:
@@ -88,7 +88,7 @@ class Curves:
         chosen = available() if codecs is None else codecs
         self._keep = keep
         self._codecs = {codec.name: codec for codec in chosen}
-        self._coded: dict[str, dict[int, list[Coded]]] = {
+        self._coded: dict[str, dict[int, list[CodecPoint]]] = {
             name: {quality: [] for quality in codec.qualities}
             for name, codec in self._codecs.items()
         }
@@ -105,29 +105,29 @@ class Curves:
         jobs: list[tuple[Classical, int]] = []
         for wanted in self._codecs.values():
             for quality in wanted.qualities:
-                known = kept.get(_named(wanted, quality))
+                known = kept.get(_cache_key(wanted, quality))
                 if known is None:
                     jobs.append((wanted, quality))
                 else:
-                    self._coded[wanted.name][quality].append(Coded(*known))
+                    self._coded[wanted.name][quality].append(CodecPoint(*known))
         failed: dict[str, str] = {}
         made: dict[str, tuple[float, Fidelity]] = {}
 
-        def one(job: tuple[Classical, int]) -> Coded | Exception:
+        def one(job: tuple[Classical, int]) -> CodecPoint | Exception:
             try:
                 return code(picture, *job)
             except (OSError, ValueError) as error:  # sides over the format's own limits
                 return error
 
-        def take(index: int, coded: Coded | Exception) -> None:
+        def take(index: int, coded: CodecPoint | Exception) -> None:
             codec, quality = jobs[index]
-            if isinstance(coded, Coded):
+            if isinstance(coded, CodecPoint):
                 self._coded[codec.name][quality].append(coded)
-                made[_named(codec, quality)] = (coded.bpp, coded.fidelity)
+                made[_cache_key(codec, quality)] = (coded.bpp, coded.fidelity)
             else:
                 failed[codec.name] = str(coded)
 
-        in_threads(one, jobs, take, threads=cores(), chunk=1)
+        thread_map(one, jobs, take, threads=cores(), chunk=1)
         kept.add(made)
         for codec, why in failed.items():
             del self._codecs[codec]
@@ -153,7 +153,7 @@ class Curves:
         return found
 
 
-def _named(codec: Classical, quality: int) -> str:
+def _cache_key(codec: Classical, quality: int) -> str:
     """What was done to a picture: the library and all that it was told."""
     return f"{codec.name} {features.version(codec.feature)}, quality {quality}, {codec.settings}"
 
@@ -161,7 +161,7 @@ def _named(codec: Classical, quality: int) -> str:
 MEASURED = ("quality", "bpp", "psnr", "ms_ssim")
 
 
-def _mean(quality: int, coded: Sequence[Coded]) -> dict[str, float]:
+def _mean(quality: int, coded: Sequence[CodecPoint]) -> dict[str, float]:
     row = {
         "quality": quality,
         "bpp": fmean(one.bpp for one in coded),

@@ -7,7 +7,7 @@ import numpy as np
 
 from tunewright.recipes.compression.evaluation.published_curves import published_on
 from tunewright.recipes.compression.evaluation.rate_curve import decibels
-from tunewright.report.rate_distortion import Drawn
+from tunewright.report.rate_distortion import PlotCurve
 
 Metric = Literal["psnr", "ms_ssim"]
 KODAK_PICTURES = 24
@@ -42,7 +42,7 @@ def notes_beside(result: Mapping[str, Any]) -> list[str]:
         "pixels to bytes and back, without reading and writing of files"
     ]
     for name, curve in result["classical"].items():
-        notes.append(_compared(SHOWN[name], means, curve))
+        notes.append(_compare(SHOWN[name], means, curve))
     if "ms_ssim" not in means:
         notes.append("no MS-SSIM: not all pictures have more than 160 pixels a side")
     if result["published"] == "kodak" and result["images"] < KODAK_PICTURES:
@@ -53,7 +53,7 @@ def notes_beside(result: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _compared(name: str, means: Mapping[str, float], curve: Mapping[str, Any]) -> str:
+def _compare(name: str, means: Mapping[str, float], curve: Mapping[str, Any]) -> str:
     """At the run's PSNR, how many bits a codec needs; or why that cannot be said."""
     order = np.argsort(curve["psnr"])
     qualities, rates = np.asarray(curve["psnr"])[order], np.asarray(curve["bpp"])[order]
@@ -70,19 +70,19 @@ def _compared(name: str, means: Mapping[str, float], curve: Mapping[str, Any]) -
     )
 
 
-def drawn(result: Mapping[str, Any], metric: Metric) -> list[Drawn]:
+def plot_curves(result: Mapping[str, Any], metric: Metric) -> list[PlotCurve]:
     """The lines of a plot of one run: its point, and what lies beside it."""
     if metric not in result:
         return []
     name = f"{result['model']}, lambda {result['lmbda']:g}"
-    own = Drawn(name, (result["bpp"],), _decibels([result[metric]], metric))
+    own = PlotCurve(name, (result["bpp"],), _decibels([result[metric]], metric))
     return [own, *lines_beside(result, metric)]
 
 
-def lines_beside(result: Mapping[str, Any], metric: Metric) -> list[Drawn]:
+def lines_beside(result: Mapping[str, Any], metric: Metric) -> list[PlotCurve]:
     """Classical codecs on the same pictures, and curves that were published for their set."""
     lines = [
-        Drawn(
+        PlotCurve(
             SHOWN.get(codec, codec),
             tuple(curve["bpp"]),
             _decibels(curve[metric], metric),
@@ -94,7 +94,7 @@ def lines_beside(result: Mapping[str, Any], metric: Metric) -> list[Drawn]:
     ]
     if metric == "psnr":
         lines += [
-            Drawn(f"{one.codec} (published)", one.bpp, one.psnr, "published", one.source)
+            PlotCurve(f"{one.codec} (published)", one.bpp, one.psnr, "published", one.source)
             for one in published_on(str(result.get("published")))
         ]
     return lines

@@ -10,14 +10,21 @@ import numpy as np
 import torch
 
 from tunewright.errors import ConfigError, DataError
-from tunewright.images.image_table import Place
+from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.archive import is_picture, open_shelf
-from tunewright.recipes.compression.codec.trained_compressor import Opened, open_compressor
+from tunewright.recipes.compression.codec.trained_compressor import (
+    TrainedCompressor,
+    open_compressor,
+)
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.data.photos import open_photos
 from tunewright.recipes.compression.evaluation.classical_codecs import Curves, available
-from tunewright.recipes.compression.evaluation.comparison import baselines, drawn, notes_beside
-from tunewright.recipes.compression.evaluation.measure import Measured, measure
+from tunewright.recipes.compression.evaluation.comparison import (
+    baselines,
+    notes_beside,
+    plot_curves,
+)
+from tunewright.recipes.compression.evaluation.measure import CompressionScores, measure
 from tunewright.recipes.compression.lambdas import weight_of
 from tunewright.report.rate_distortion import (
     MS_SSIM,
@@ -61,9 +68,11 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     pictures = [(found.ids[row], found.places[row]) for row in rows]
     notes = [f"{len(rows)} of {len(found):,} photographs"] if len(rows) < len(found) else []
     suffix = "" if split is None else f"-{name}"
-    curves = Curves([codec for codec in available() if codec.name == "jpeg"], keep=_kept())
+    curves = Curves(
+        [codec for codec in available() if codec.name == "jpeg"], keep=_codec_cache_folder()
+    )
     measured = measure(opened, pictures, curves, side=SIDE)
-    return _evaluated(opened, str(name), measured, suffix=suffix, notes=notes)
+    return _write_evaluation(opened, str(name), measured, suffix=suffix, notes=notes)
 
 
 def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str, Any]:
@@ -75,24 +84,24 @@ def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str
     pictures; returns the content of the JSON. Raises DataError for pictures that cannot be coded.
     """
     opened = _open(path)
-    curves = Curves(keep=_kept())
-    measured = measure(opened, _listed(data), curves, told=lambda *said: told(said))
-    return _evaluated(opened, data.name, measured, data=data)
+    curves = Curves(keep=_codec_cache_folder())
+    measured = measure(opened, _list_pictures(data), curves, told=lambda *said: told(said))
+    return _write_evaluation(opened, data.name, measured, data=data)
 
 
-def _kept() -> Path:
+def _codec_cache_folder() -> Path:
     """Where figures of classical codecs are kept: they are the same for every run."""
     return cache_folder() / "classical"
 
 
-def _open(path: Path) -> Opened:
+def _open(path: Path) -> TrainedCompressor:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return open_compressor(RunFolder(path), device)
 
 
-def _listed(data: Path) -> list[tuple[str, Place]]:
+def _list_pictures(data: Path) -> list[tuple[str, PicturePlace]]:
     if data.is_file() and is_picture(data.name):
-        return [(data.name, Place(data))]
+        return [(data.name, PicturePlace(data))]
     shelf = open_shelf(data)
     if not shelf.pictures:
         raise DataError(
@@ -102,10 +111,10 @@ def _listed(data: Path) -> list[tuple[str, Place]]:
     return [(name, shelf.at(name)) for name in shelf.pictures]
 
 
-def _evaluated(
-    opened: Opened,
+def _write_evaluation(
+    opened: TrainedCompressor,
     split: str,
-    measured: Measured,
+    measured: CompressionScores,
     *,
     suffix: str = "",
     notes: Sequence[str] = (),
@@ -167,8 +176,8 @@ def _draw(folder: RunFolder, result: Mapping[str, Any], suffix: str) -> list[str
     """The plot as a page and as a picture; their names."""
     page, picture = (folder.path / f"rate-distortion{suffix}.{end}" for end in ("html", "svg"))
     title = f"{result['split']}, {result['images']} pictures, {result['model']}"
-    curves = drawn(result, "psnr")
-    panels = [(PSNR, curves), (MS_SSIM, drawn(result, "ms_ssim"))]
+    curves = plot_curves(result, "psnr")
+    panels = [(PSNR, curves), (MS_SSIM, plot_curves(result, "ms_ssim"))]
     write_rate_distortion(panels, page, title=title)
     write_text(picture, rate_distortion_svg(curves, axis=PSNR, title=title))
     return [page.name, picture.name]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from tunewright.images.image_table import Place
-from tunewright.images.sources.reader import Reader
+from tunewright.images.image_table import PicturePlace
+from tunewright.images.sources.reader import PictureReader
 from tunewright.recipes.compression.codec.codec import compress_picture, decompress_picture
 from tunewright.recipes.compression.codec.picture_files import Picture, read_picture
-from tunewright.recipes.compression.codec.trained_compressor import Opened
+from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor
 from tunewright.recipes.compression.evaluation.classical_codecs import Curves
 from tunewright.recipes.compression.evaluation.fidelity import fidelity
 from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
@@ -36,7 +36,7 @@ WARMING = 512
 
 
 @dataclass(frozen=True)
-class Measured:
+class CompressionScores:
     """What a compressor does to pictures.
 
     rows: a picture each. means: over pictures, of what each of them has. intervals: of means,
@@ -52,19 +52,19 @@ class Measured:
 
 
 def measure(
-    opened: Opened,
-    pictures: Sequence[tuple[str, Place]],
+    opened: TrainedCompressor,
+    pictures: Sequence[tuple[str, PicturePlace]],
     curves: Curves,
     *,
     side: int | None = None,
     told: Told | None = None,
-) -> Measured:
+) -> CompressionScores:
     """Compress, decompress and compare each picture, and let `curves` code it too.
 
     pictures: names and places. side: of photographs of a training, pixels a side of their
     middles. Raises DataError for pictures that cannot be read or coded.
     """
-    reader, digest, metrics = Reader(), hashlib.blake2b(digest_size=16), CompressionMetrics()
+    reader, digest, metrics = PictureReader(), hashlib.blake2b(digest_size=16), CompressionMetrics()
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     above: list[str] = []
@@ -76,7 +76,7 @@ def measure(
         digest.update(picture.pixels.tobytes())
         if number == 0:
             _warm(opened, picture)
-        row, notices = _measured(opened, name, picture)
+        row, notices = _measure_picture(opened, name, picture)
         rows.append(row)
         notes += picture.notices
         above += [f"{name}: {notice}" for notice in notices]
@@ -100,10 +100,12 @@ def measure(
             f"{lossy} of {len(rows)} pictures are JPEG files: written again, they cost JPEG less "
             "than others would"
         )
-    return Measured(rows, means, intervals, digest.hexdigest(), classical, notes + curves.notes)
+    return CompressionScores(
+        rows, means, intervals, digest.hexdigest(), classical, notes + curves.notes
+    )
 
 
-def _read(reader: Reader, place: Place, side: int | None) -> Picture:
+def _read(reader: PictureReader, place: PicturePlace, side: int | None) -> Picture:
     """A picture as it is compressed; with `side` the middle of one as it is trained on."""
     if side is None and place.member is None:
         return read_picture(place.file)
@@ -114,15 +116,15 @@ def _read(reader: Reader, place: Place, side: int | None) -> Picture:
     return Picture(pixels, False, ())
 
 
-def _warm(opened: Opened, picture: Picture) -> None:
+def _warm(opened: TrainedCompressor, picture: Picture) -> None:
     """Code something once: what is made at the first use is no part of a picture's time."""
     decompress_picture(
         opened, compress_picture(opened, picture.pixels[:WARMING, :WARMING], verify=False).data
     )
 
 
-def _measured(
-    opened: Opened, name: str, picture: Picture
+def _measure_picture(
+    opened: TrainedCompressor, name: str, picture: Picture
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """One picture's figures, and what is to be said of its file."""
     pixels = picture.pixels

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tunewright.recipes.compression.models.gather import pick
+from tunewright.recipes.compression.models.gather import gather
 from tunewright.recipes.compression.models.likelihoods import Family, likelihood
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class CodingStep:
     """Latents that are coded at once.
 
     number: of the step, from 0. grid: which of `Compressor.grids` they lie on. index: int64 [n],
@@ -31,11 +31,11 @@ class Step:
     index: Tensor
 
 
-Take = Callable[[Step, Tensor, Tensor], Tensor]
+Take = Callable[[CodingStep, Tensor, Tensor], Tensor]
 """From a step, scales [B, n] and means [B, n] to the values of its latents [B, n]."""
 
 
-class Coded(NamedTuple):
+class CodedLatents(NamedTuple):
     """What a compressor makes of pictures.
 
     pictures: [B, 3, H, W], not clamped. likelihoods: [B, n] of each part of the bits: those of the
@@ -78,14 +78,14 @@ class Compressor(nn.Module, ABC):
         """The latents [B, M, h, w] as they lie on each of `grids`."""
 
     @abstractmethod
-    def walk(self, prior: Tensor, take: Take) -> Tensor:
+    def code_latents(self, prior: Tensor, take: Take) -> Tensor:
         """Every step of coding the latents; returns them, quantised: [B, M, h, w]."""
 
     @abstractmethod
     def synthesise(self, y: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] of quantised latents, not clamped."""
 
-    def forward(self, pictures: Tensor) -> Coded:
+    def forward(self, pictures: Tensor) -> CodedLatents:
         """Code without writing: with noise and straight-through rounding in training.
 
         In evaluation, with the rounding of real files; bits are estimated from likelihoods. What
@@ -98,21 +98,21 @@ class Compressor(nn.Module, ABC):
         names, abouts = ["z"], [residual.flatten(1)]
         every_scale = [self.scales_hyper.to(exact).expand_as(residual).flatten(1)]
 
-        def take(step: Step, scales: Tensor, means: Tensor) -> Tensor:
+        def take(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
             means = means.to(exact)
-            about = pick(grids[step.grid], step.index) - means
+            about = gather(grids[step.grid], step.index) - means
             names.append(self.grids[step.grid])
             abouts.append(about)
             every_scale.append(scales.to(exact))
             return straight_round(about) + means
 
-        known = self.walk(self.predict(straight_round(residual) + self.means_hyper), take)
+        known = self.code_latents(self.predict(straight_round(residual) + self.means_hyper), take)
         # At once: eleven small computations cost more than one.
         found = self._likelihood(torch.cat(abouts, 1), torch.cat(every_scale, 1))
         parts: dict[str, list[Tensor]] = {}
         for name, part in zip(names, found.split([a.shape[1] for a in abouts], 1), strict=True):
             parts.setdefault(name, []).append(part)
-        return Coded(
+        return CodedLatents(
             self.synthesise(known), {name: torch.cat(part, 1) for name, part in parts.items()}
         )
 
@@ -136,7 +136,7 @@ def channel_priors(channels: int) -> tuple[nn.Parameter, nn.Parameter]:
 
 
 @torch.no_grad()
-def wake(analysis: nn.Sequential, synthesis: nn.Sequential) -> None:
+def init_wide_latents(analysis: nn.Sequential, synthesis: nn.Sequential) -> None:
     """Widen the first weights of both, so that latents of photographs are about 1 wide.
 
     PyTorch's own divide the variance by 3 in each layer; so narrowed, every latent is rounded to 0

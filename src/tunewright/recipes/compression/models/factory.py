@@ -16,9 +16,9 @@ from tunewright.recipes.compression.models.hyperprior import MeanScaleHyperprior
 SHOWN = 3
 
 
-def make_compressor(section: config.Hpcm | config.Hyperprior) -> Compressor:
+def make_compressor(section: config.HpcmConfig | config.HyperpriorConfig) -> Compressor:
     """The model of a section with fresh weights, on the default device and in the default dtype."""
-    if isinstance(section, config.Hpcm):
+    if isinstance(section, config.HpcmConfig):
         return Hpcm(SHAPES[section.size])
     return MeanScaleHyperprior(section.channels, section.latent)
 
@@ -46,9 +46,9 @@ def load_first_weights(model: Compressor, file: Path) -> None:
     wanted = model.state_dict()
     shared = stored.keys() & wanted.keys()
     differences = [
-        *_told("missing", (name for name in wanted if name not in stored)),
-        *_told("unexpected", (name for name in stored if name not in wanted)),
-        *_told(
+        *_list_names("missing", (name for name in wanted if name not in stored)),
+        *_list_names("unexpected", (name for name in stored if name not in wanted)),
+        *_list_names(
             "of another shape",
             (
                 f"{name} {list(stored[name].shape)} in place of {list(wanted[name].shape)}"
@@ -56,7 +56,7 @@ def load_first_weights(model: Compressor, file: Path) -> None:
                 if name in shared and stored[name].shape != wanted[name].shape
             ),
         ),
-        *_told(
+        *_list_names(
             "not of finite numbers",
             (name for name in wanted if name in shared and not torch.isfinite(stored[name]).all()),
         ),
@@ -70,7 +70,7 @@ def load_first_weights(model: Compressor, file: Path) -> None:
     model.load_state_dict(stored)
 
 
-def _told(what: str, names: Iterable[str]) -> list[str]:
+def _list_names(what: str, names: Iterable[str]) -> list[str]:
     """`missing: a, b, c and 5 more`, or nothing."""
     every = list(names)
     more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 
-def pick(values: Tensor, index: Tensor) -> Tensor:
+def gather(values: Tensor, index: Tensor) -> Tensor:
     """[B, n] of values [B, N]; index is int64 [n], each place at most once."""
     return _Pick.apply(values, index)  # type: ignore[no-any-return]
 
 
-def put(onto: Tensor, index: Tensor, values: Tensor) -> Tensor:
+def scatter(onto: Tensor, index: Tensor, values: Tensor) -> Tensor:
     """`onto` [B, N] with values [B, n] at the places index [n], each named at most once."""
-    return _Put.apply(onto, index, values.to(onto.dtype))  # type: ignore[no-any-return]
+    return _Scatter.apply(onto, index, values.to(onto.dtype))  # type: ignore[no-any-return]
 
 
 class _Pick(torch.autograd.Function):
@@ -33,7 +33,7 @@ class _Pick(torch.autograd.Function):
         return found, None
 
 
-class _Put(torch.autograd.Function):
+class _Scatter(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: torch.autograd.function.FunctionCtx, onto: Tensor, index: Tensor, values: Tensor

@@ -23,10 +23,10 @@ from tunewright.recipes.compression.models.compressor import (
     Compressor,
     Take,
     channel_priors,
+    init_wide_latents,
     laid_out,
-    wake,
 )
-from tunewright.recipes.compression.models.gather import pick, put
+from tunewright.recipes.compression.models.gather import gather, scatter
 from tunewright.recipes.compression.models.hpcm_grids import GRIDS, S1, S2, S3, STEPS, plan
 from tunewright.recipes.compression.models.likelihoods import GENERALISED_GAUSSIAN
 
@@ -52,7 +52,7 @@ class HpcmShape:
     windows: tuple[int, int, int]
     prior_s1_s2: tuple[int, int] = (2, 1)
     prior_s3: tuple[int, int] = (3, 2)
-    awake: bool = False
+    wide_init: bool = False
 
 
 BASE = HpcmShape(
@@ -77,7 +77,7 @@ TINY = HpcmShape(
     windows=(2, 4, 4),
     prior_s1_s2=(1, 1),
     prior_s3=(1, 1),
-    awake=True,
+    wide_init=True,
 )
 SHAPES: dict[Size, HpcmShape] = {"tiny": TINY, "base": BASE, "large": LARGE}
 
@@ -116,8 +116,8 @@ class Hpcm(Compressor):
         )
         self.context_net = nn.ModuleList(nn.Conv2d(2 * latent, 2 * latent, 1) for _ in range(2))
         self.means_hyper, self.scales_hyper = channel_priors(hyper)
-        if shape.awake:
-            wake(self.g_a, self.g_s)
+        if shape.wide_init:
+            init_wide_latents(self.g_a, self.g_s)
 
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Compressor.analyse`."""
@@ -132,7 +132,7 @@ class Hpcm(Compressor):
         """The latents on s1, s2 and s3."""
         return plan(*y.shape[1:], y.device).on_grids(y)
 
-    def walk(self, prior: Tensor, take: Take) -> Tensor:
+    def code_latents(self, prior: Tensor, take: Take) -> Tensor:
         """Eleven steps: two on s1, three on s2, six on s3."""
         batch, both, height, width = prior.shape
         places = plan(both // 2, height, width, prior.device)
@@ -142,8 +142,8 @@ class Hpcm(Compressor):
         for grid, (start, steps) in enumerate(zip(starts, places.steps, strict=True)):
             adaptors, spatial_prior, attention = self._on(grid)
             if grid > 0:
-                context = self.context_net[grid - 1](places.refined(context, start, grid))
-                known = places.refined(known, _nothing_known(start), grid)
+                context = self.context_net[grid - 1](places.refine(context, start, grid))
+                known = places.refine(known, _nothing_known(start), grid)
             for turn, step in enumerate(steps):
                 if step.number > 0:
                     told = torch.cat((context, known.to(context.dtype)), 1)
@@ -151,10 +151,10 @@ class Hpcm(Compressor):
                     params = spatial_prior(adaptors[turn - 1](told), scale)
                     if step.number < STEPS - 1:
                         context = attention(params, context)
-                chosen = pick(params.reshape(2 * batch, -1), step.index)
+                chosen = gather(params.reshape(2 * batch, -1), step.index)
                 scales, means = chosen.view(batch, 2, -1).unbind(1)
                 values = take(step, scales, means)
-                known = put(known.flatten(1), step.index, values).view_as(known)
+                known = scatter(known.flatten(1), step.index, values).view_as(known)
         return known
 
     def synthesise(self, y: Tensor) -> Tensor:

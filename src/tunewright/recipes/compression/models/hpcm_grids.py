@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tunewright.recipes.compression.models.compressor import Step
-from tunewright.recipes.compression.models.gather import pick, put
+from tunewright.recipes.compression.models.compressor import CodingStep
+from tunewright.recipes.compression.models.gather import gather, scatter
 
 Groups = tuple[int, ...]
 """Which kind of cell is meant in each group of channels; the groups divide them evenly."""
@@ -64,7 +64,7 @@ STEPS = sum(len(pattern.steps) for pattern in PATTERNS)
 CHANNEL_GROUPS = 8
 
 
-class Plan(NamedTuple):
+class GridPlan(NamedTuple):
     """The hierarchy for latents of one size.
 
     shapes: (M, rows, columns) of s1, s2 and s3. inside: int64, the places in s2 of each latent of
@@ -73,29 +73,29 @@ class Plan(NamedTuple):
 
     shapes: tuple[tuple[int, int, int], ...]
     inside: tuple[Tensor, ...]
-    steps: tuple[tuple[Step, ...], ...]
+    steps: tuple[tuple[CodingStep, ...], ...]
 
     def on_grids(self, values: Tensor) -> tuple[Tensor, ...]:
         """What of values [B, k M, h, w] lies on s1, s2 and s3; each k-th of the channels alike."""
         batch = len(values)
         found = [values.reshape(-1, _count(self.shapes[-1]))]
         for index in reversed(self.inside):
-            found.append(pick(found[-1], index))
+            found.append(gather(found[-1], index))
         pairs = zip(self.shapes, reversed(found), strict=True)
         return tuple(flat.reshape(batch, -1, *shape[1:]) for shape, flat in pairs)
 
-    def refined(self, values: Tensor, onto: Tensor, grid: int) -> Tensor:
+    def refine(self, values: Tensor, onto: Tensor, grid: int) -> Tensor:
         """`onto` [B, k M, ...] on a grid, with values [B, k M, ...] of the grid before it inside.
 
         grid: number of the finer one, 1 or 2.
         """
         coarse = values.reshape(-1, _count(self.shapes[grid - 1]))
         fine = onto.reshape(-1, _count(self.shapes[grid]))
-        return put(fine, self.inside[grid - 1], coarse).reshape(onto.shape)
+        return scatter(fine, self.inside[grid - 1], coarse).reshape(onto.shape)
 
 
 @lru_cache(maxsize=4)
-def plan(channels: int, height: int, width: int, device: torch.device) -> Plan:
+def plan(channels: int, height: int, width: int, device: torch.device) -> GridPlan:
     """The hierarchy of latents [channels, height, width], with its indices on `device`.
 
     channels: a multiple of 8. height, width: multiples of 4, or s1 would not be a grid.
@@ -110,16 +110,16 @@ def plan(channels: int, height: int, width: int, device: torch.device) -> Plan:
             _places(pattern, pattern.known, shape, device)
             for pattern, shape in zip(PATTERNS[1:], shapes[1:], strict=True)
         )
-        steps: list[tuple[Step, ...]] = []
+        steps: list[tuple[CodingStep, ...]] = []
         for grid, (pattern, shape) in enumerate(zip(PATTERNS, shapes, strict=True)):
             first = sum(map(len, steps))
             steps.append(
                 tuple(
-                    Step(number, grid, _places(pattern, (groups,), shape, device))
+                    CodingStep(number, grid, _places(pattern, (groups,), shape, device))
                     for number, groups in enumerate(pattern.steps, first)
                 )
             )
-    return Plan(shapes, inside, tuple(steps))
+    return GridPlan(shapes, inside, tuple(steps))
 
 
 def _places(

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from tunewright.recipes.compression.models.blocks import SLOPE
 from tunewright.recipes.compression.models.compressor import (
+    CodingStep,
     Compressor,
-    Step,
     Take,
     channel_priors,
+    init_wide_latents,
     laid_out,
-    wake,
 )
 from tunewright.recipes.compression.models.gdn import Gdn
 from tunewright.recipes.compression.models.likelihoods import GAUSSIAN
@@ -70,7 +70,7 @@ class MeanScaleHyperprior(Compressor):
             nn.Conv2d(between, 2 * latent, 3, padding=1),
         )
         self.means_hyper, self.scales_hyper = channel_priors(channels)
-        wake(self.g_a, self.g_s)
+        init_wide_latents(self.g_a, self.g_s)
 
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Compressor.analyse`."""
@@ -85,11 +85,13 @@ class MeanScaleHyperprior(Compressor):
         """The latents, on their one grid."""
         return (y,)
 
-    def walk(self, prior: Tensor, take: Take) -> Tensor:
+    def code_latents(self, prior: Tensor, take: Take) -> Tensor:
         """One step that codes every latent."""
         scales, means = prior.chunk(2, 1)
         index = torch.arange(means[0].numel(), device=prior.device)
-        return take(Step(0, 0, index), scales.flatten(1), means.flatten(1)).reshape(means.shape)
+        return take(CodingStep(0, 0, index), scales.flatten(1), means.flatten(1)).reshape(
+            means.shape
+        )
 
     def synthesise(self, y: Tensor) -> Tensor:
         """See `Compressor.synthesise`."""

@@ -148,7 +148,7 @@ def content_hash(file: ArrayFile) -> str:
     return digest.hexdigest()
 
 
-def _described(path: Path, dtype: str | None, shape: Any, offset: int, came: str) -> ArrayFile:
+def _describe(path: Path, dtype: str | None, shape: Any, offset: int, came: str) -> ArrayFile:
     """The door that all three formats share: dtype and rank."""
     if dtype is None:
         raise DataError(
@@ -188,7 +188,7 @@ def _read_npy(path: Path) -> ArrayFile:
         came += " in big-endian order"
     elif stored.kind == "V":
         came += " (bfloat16 has no name in this format; use .safetensors for it)"
-    found = _described(path, dtype, shape, offset, came)
+    found = _describe(path, dtype, shape, offset, came)
     beyond = path.stat().st_size - offset - found.rows * found.row_bytes
     if beyond > 0:
         raise DataError(
@@ -236,14 +236,14 @@ def _read_safetensors(path: Path) -> ArrayFile:
         )
     entry = tensors.get("embeddings") or next(iter(tensors.values()))
     kind, offset = entry["dtype"], 8 + length + entry["data_offsets"][0]
-    return _described(path, SAFETENSORS.get(kind), entry["shape"], offset, f"{kind} numbers")
+    return _describe(path, SAFETENSORS.get(kind), entry["shape"], offset, f"{kind} numbers")
 
 
 def _read_pt(path: Path) -> ArrayFile:
     record, offset, storage_bytes = read_record(path)
     kind = record.storage.kind
     dtype = TORCH_STORAGE.get(kind)
-    found = _described(path, dtype, record.shape, 0, f"a tensor of {kind.removesuffix('Storage')}")
+    found = _describe(path, dtype, record.shape, 0, f"a tensor of {kind.removesuffix('Storage')}")
     # the stride of a lone row is never used, and torch does not normalise it
     if record.strides[1] != 1 or (found.rows > 1 and record.strides[0] != found.width):
         raise DataError(

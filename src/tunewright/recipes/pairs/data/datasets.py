@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.errors import DataError
-from tunewright.recipes.pairs.config import PairsData
+from tunewright.recipes.pairs.config import PairsDataConfig
 from tunewright.recipes.pairs.data.pair_files import (
     PairSet,
     check_leaks,
@@ -30,7 +30,7 @@ class PairSets:
         return [s for s in (self.train, self.valid, self.test) if s is not None]
 
 
-def data_folder(data: PairsData) -> Path:
+def data_folder(data: PairsDataConfig) -> Path:
     """The folder of the embeddings; the embedded digits are made when none is named."""
     if data.dir is not None:
         return Path(data.dir).expanduser()
@@ -39,7 +39,7 @@ def data_folder(data: PairsData) -> Path:
     return embedded_digits(cache_folder())
 
 
-def open_sets(data: PairsData) -> PairSets:
+def open_sets(data: PairsDataConfig) -> PairSets:
     """Find the files and read their headers; DataError when something is missing or odd.
 
     A test set that does not exist is left out.
@@ -70,7 +70,7 @@ def open_sets(data: PairsData) -> PairSets:
     return sets
 
 
-def pairs_facts(data: PairsData) -> Mapping[str, float]:
+def pairs_facts(data: PairsDataConfig) -> Mapping[str, float]:
     """What spaces may refer to: rows of the training set, widths of the embeddings."""
     sets = open_sets(data)
     return {
@@ -81,13 +81,13 @@ def pairs_facts(data: PairsData) -> Mapping[str, float]:
     }
 
 
-def fingerprints(data: PairsData) -> Mapping[str, str]:
+def fingerprints(data: PairsDataConfig) -> Mapping[str, str]:
     """What tells the content of the sets that a search trains and validates on."""
     sets = open_sets(data)
     return {pairs.name: pairs_hash(pairs) for pairs in (sets.train, sets.valid)}
 
 
-def check_sets(data: PairsData) -> list[str]:
+def check_sets(data: PairsDataConfig) -> list[str]:
     """Read every row once: broken values and leaks stop here, before anything is trained."""
     sets = open_sets(data)
     for pairs in sets.all():

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.recipes.pairs.data.array_files import ArrayFile, read_rows, row_chunks
-from tunewright.runs.connected_groups import connected
+from tunewright.runs.connected_groups import connected_groups
 
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -52,7 +52,7 @@ def equal_rows(*files: ArrayFile) -> Indices:
         mates = first[number]  # the first row in the cell of each row
         near = np.linalg.norm(places - places[mates], axis=1) <= STRETCH / CELL
         keys.append(np.where(near & whole & whole[mates], mates, own))
-    return connected(keys)
+    return connected_groups(keys)
 
 
 def _places(file: ArrayFile) -> Floats:

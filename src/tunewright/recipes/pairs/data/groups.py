@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tunewright.errors import DataError
 from tunewright.recipes.pairs.data.equal_rows import equal_rows
 from tunewright.recipes.pairs.data.pair_files import PairSet
-from tunewright.runs.connected_groups import connected
+from tunewright.runs.connected_groups import connected_groups
 
 Indices = npt.NDArray[np.int64]
 
@@ -18,22 +18,22 @@ Indices = npt.NDArray[np.int64]
 def text_numbers(pairs: PairSet) -> Indices:
     """Number the distinct texts of a set, from 0 by first row: [rows].
 
-    Where the metadata have a text for a row, that text decides, as `numbered` compares texts, and
+    Where the metadata have a text for a row, that text decides (see `number_texts`), and
     never the last bits of its embedding, which differ from batch to batch of an encoder. Of rows
     without one the embeddings are all that is known: equal ones, up to rounding, are one text.
     """
     given: Sequence[object] = pairs.metadata.get("texts") or [None] * pairs.rows
     texts = ["" if text is None else str(text) for text in given]
-    numbers = numbered(texts)
+    numbers = number_texts(texts)
     unknown = np.array([not text.strip() for text in texts])
     if unknown.any():
         # Numbers past those of the texts that are known, so that the two kinds never meet.
         numbers = np.where(unknown, equal_rows(pairs.texts) + len(texts), numbers)
-        numbers = connected([numbers])
+        numbers = connected_groups([numbers])
     return numbers
 
 
-def numbered(texts: Sequence[str]) -> Indices:
+def number_texts(texts: Sequence[str]) -> Indices:
     """Number texts so that those that differ in case and spaces alone are one: [texts], from 0."""
     numbers: dict[str, int] = {}  # an array of texts would pad each to the longest
     plain = (" ".join(unicodedata.normalize("NFC", text).casefold().split()) for text in texts)
@@ -54,7 +54,7 @@ def image_groups(pairs: PairSet) -> Indices:
 
     By id, or by embeddings that are equal up to rounding.
     """
-    return connected(_image_keys(pairs))
+    return connected_groups(_image_keys(pairs))
 
 
 def image_and_text_groups(pairs: PairSet) -> Indices:
@@ -63,7 +63,7 @@ def image_and_text_groups(pairs: PairSet) -> Indices:
     Texts are equal when `text_numbers` says so, or their embeddings are up to rounding: what is
     dealt out to splits, and what counts as a pair in a loss, is rather joined than torn apart.
     """
-    return connected([*_image_keys(pairs), text_numbers(pairs), equal_rows(pairs.texts)])
+    return connected_groups([*_image_keys(pairs), text_numbers(pairs), equal_rows(pairs.texts)])
 
 
 def straddling(groups: Indices, parts: Indices) -> Indices:

@@ -133,7 +133,7 @@ def _interpret(path: Path, pickled: bytes) -> object:
     """The pickle's value with tensors as records; anything but plain construction is refused."""
     try:
         return _Machine().run(pickled)
-    except _Refused as refused:
+    except _RefusedOpcode as refused:
         raise DataError(
             f"{path} contains {refused}, which is not executed",
             expected="a bare tensor",
@@ -147,7 +147,7 @@ def _interpret(path: Path, pickled: bytes) -> object:
         ) from None
 
 
-class _Refused(Exception):
+class _RefusedOpcode(Exception):
     """A call, or an opcode, that describing a tensor does not need."""
 
 
@@ -170,7 +170,7 @@ class _Machine:
             elif name not in ("PROTO", "FRAME"):
                 step = getattr(self, f"op_{name.lower()}", None)
                 if step is None:
-                    raise _Refused(f"the pickle opcode {name}")
+                    raise _RefusedOpcode(f"the pickle opcode {name}")
                 step(argument)
         raise ValueError("no STOP")
 
@@ -231,15 +231,15 @@ class _Machine:
     def op_binpersid(self, _: object) -> None:
         tag, kind, key, _device, count = self.stack.pop()
         if tag != "storage" or not isinstance(kind, _Global):
-            raise _Refused("a foreign persistent id")
+            raise _RefusedOpcode("a foreign persistent id")
         self.stack.append(Storage(kind.name.removeprefix("torch."), key, int(count)))
 
     def op_reduce(self, _: object) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Global):
-            raise _Refused("a call of a value")
+            raise _RefusedOpcode("a call of a value")
         if function.name not in _CALLS:
-            raise _Refused(f"a call of {function.name}")
+            raise _RefusedOpcode(f"a call of {function.name}")
         self.stack.append(_CALLS[function.name](arguments))
 
 

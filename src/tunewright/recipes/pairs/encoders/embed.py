@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.sources.csv_rows import read_csv
-from tunewright.images.sources.decode import Decoded, PictureSource
-from tunewright.recipes.pairs.data.groups import numbered
+from tunewright.images.sources.decode import DecodedFile, PictureSource
+from tunewright.recipes.pairs.data.groups import number_texts
 from tunewright.recipes.pairs.data.pair_files import save_pairs
 from tunewright.recipes.pairs.encoders.classical import Floats
 from tunewright.recipes.pairs.encoders.image_encoders import PICTURE_ENCODERS
@@ -91,7 +91,7 @@ def embed_folder(
     texts = [row[text_column] for row in used]
     # One picture, and one text, is one vector: an encoder's last bits differ from batch to batch.
     image_rows = pictures.finish(features, fit)[_first_rows([digest for _, digest in good])]
-    text_rows = embed_texts(texts, fit)[_first_rows(numbered(texts).tolist())]
+    text_rows = embed_texts(texts, fit)[_first_rows(number_texts(texts).tolist())]
     column = id_column or (GROUP_COLUMN if GROUP_COLUMN in used[0] else image_column)
     ids = _joined_ids([row[column] for row in used], [digest for _, digest in good])
     metadata = {
@@ -171,7 +171,7 @@ def _train_rows(rows: Sequence[Row], path: Path) -> npt.NDArray[np.bool_]:
 
 
 def _good(
-    found: Iterator[Decoded[Floats]],
+    found: Iterator[DecodedFile[Floats]],
     good: list[tuple[int, bytes]],
     skipped: list[tuple[str, str]] | None,
     total: int,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tunewright.errors import DataError
-from tunewright.recipes.pairs.data.groups import numbered
+from tunewright.recipes.pairs.data.groups import number_texts
 from tunewright.recipes.pairs.encoders.classical import Floats, Mask, embed_texts
 from tunewright.recipes.pairs.encoders.image_encoders import OFFLINE
 from tunewright.registry import Registry
@@ -44,7 +44,7 @@ def sentence_transformers(*, model: str = "all-MiniLM-L6-v2", batch_size: int = 
         ) from error
 
     def encode(texts: Sequence[str], _: Mask) -> Floats:
-        _, first, number = np.unique(numbered(texts), return_index=True, return_inverse=True)
+        _, first, number = np.unique(number_texts(texts), return_index=True, return_inverse=True)
         distinct = [texts[row] for row in first]
         found = network.encode(distinct, batch_size=batch_size, normalize_embeddings=True)
         return np.asarray(found, dtype=np.float32)[number]
