@@ -39,11 +39,12 @@ def distribution(domain: Domain) -> BaseDistribution:
         return CategoricalDistribution([encode(domain, choice) for choice in domain.choices])
     if isinstance(domain, Float):
         return FloatDistribution(domain.low, _top(domain), log=domain.log, step=domain.step)
-    return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+    top = domain.high - (domain.high - domain.low) % domain.step
+    return IntDistribution(domain.low, top, log=domain.log, step=domain.step)
 
 
 def _top(domain: Float) -> float:
-    """The largest value; Optuna warns of an upper bound that lies beside the grid."""
+    """Return the largest value; Optuna warns of an upper bound that lies beside the grid."""
     return on_grid(domain, grid_steps(domain)) if domain.step else domain.high
 
 
