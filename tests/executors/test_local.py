@@ -49,4 +49,4 @@ def test_a_run_that_is_alone_may_hold_the_share_of_all() -> None:
 
 def test_the_next_place_is_a_new_worker_on_the_next_gpu() -> None:
     executor = LocalExecutor(2, threads=1, gpus=["GPU-7", "3"])
-    assert executor.next_place() == local.Place(0.0, "GPU-7")
+    assert executor.next_place() == local.RunPlace(0.0, "GPU-7")

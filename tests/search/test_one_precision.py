@@ -42,7 +42,7 @@ def fickle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(autotune, "native_bf16", lambda: True)
-    monkeypatch.setattr(autotune, "Trying", Fickle)
+    monkeypatch.setattr(autotune, "StepBenchmark", Fickle)
     monkeypatch.setattr(autotune, "SHORT_SECONDS", 0.0)
     monkeypatch.setattr(autotune, "SHARE", 100.0)
     monkeypatch.setattr(autotune, "kept_times", Forgetful)

@@ -196,10 +196,10 @@ class TestAWorkerThatIsKilled:
         handle = Died(folder, "killed by signal 6")
         ours = Memory(ExecutorConfig(), lambda text: None)
         folder.log.write_text("what went before: bad_alloc\n" + "x" * 2000)
-        assert ours.killed(handle) is None
+        assert ours.oom_outcome(handle) is None
         with folder.log.open("a") as log:
             log.write("terminate called after throwing an instance of 'std::bad_alloc'\n")
-        outcome = ours.killed(handle)
+        outcome = ours.oom_outcome(handle)
         assert outcome is not None
         assert (outcome.cause, outcome.attempt) == ("out of memory", 1)
         assert outcome.reason == "no memory was left (killed by signal 6)"
@@ -289,9 +289,9 @@ class TestAdmission:
         assert ours.can_start("trial 1", other, {"width": 1}, [])
         assert not ours.can_start("trial 0", lone, {"width": 1}, [Died(other)])
         assert ours.can_start("trial 0", lone, {"width": 1}, [])
-        assert ours.require_column(lone).alone
+        assert ours.resources_for(lone).alone
         assert not ours.can_start("trial 1", other, {"width": 1}, [Died(lone)])
-        assert not ours.require_column(folder_of(tmp_path, 2)).alone
+        assert not ours.resources_for(folder_of(tmp_path, 2)).alone
 
     def test_what_failed_teaches_nothing(self, ours: Memory, tmp_path: Path) -> None:
         failed = Outcome("failed", 1, "error", memory_mib=10.0, idle_mib=5.0)

@@ -27,12 +27,12 @@ def peaks(*seen: tuple[dict[str, object], float]) -> Peaks:
 
 
 def test_before_anything_ran_a_worker_is_assumed() -> None:
-    assert peaks().expected(SMALL) == ASSUMED
+    assert peaks().predict(SMALL) == ASSUMED
 
 
 def test_the_same_again_needs_the_same_and_a_little() -> None:
     again = SMALL | {"optim.lr": 0.003}
-    expected = peaks((SMALL, 100.0)).expected(again)
+    expected = peaks((SMALL, 100.0)).predict(again)
     assert expected.memory_mib == pytest.approx(IDLE + MARGIN * 100.0)
 
 
@@ -49,38 +49,38 @@ def test_the_same_again_needs_the_same_and_a_little() -> None:
 def test_a_larger_one_needs_more_by_its_two_largest_ratios(
     larger: dict[str, int], growth: float
 ) -> None:
-    expected = peaks((SMALL, 100.0)).expected(SMALL | larger)
+    expected = peaks((SMALL, 100.0)).predict(SMALL | larger)
     assert expected.memory_mib == pytest.approx(IDLE + MARGIN * growth * 100.0)
 
 
 def test_smaller_micro_batches_are_no_reason_to_expect_less_until_they_ran() -> None:
     found = peaks((SMALL, 800.0))
-    assert found.expected(SMALL, 4.0) == found.expected(SMALL)
+    assert found.predict(SMALL, 4.0) == found.expected(SMALL)
     found.learn(SMALL, 4.0, IDLE, ExpectedPeak(IDLE + 250.0, 0.0))
-    assert found.expected(SMALL, 4.0).memory_mib == pytest.approx(IDLE + MARGIN * 250.0)
-    assert found.expected(SMALL).memory_mib == pytest.approx(IDLE + MARGIN * 800.0)
+    assert found.predict(SMALL, 4.0).memory_mib == pytest.approx(IDLE + MARGIN * 250.0)
+    assert found.predict(SMALL).memory_mib == pytest.approx(IDLE + MARGIN * 800.0)
 
 
 def test_other_kinds_are_expected_to_need_the_most_that_any_did() -> None:
     found = peaks((SMALL, 100.0), (SMALL | {"model.hidden_dim": 1024}, 5000.0))
     other = SMALL | {"model.type": "attention"}
-    assert found.expected(other).memory_mib >= 5300.0
-    assert peaks((SMALL, 1.0)).expected(other).memory_mib == ASSUMED.memory_mib
+    assert found.predict(other).memory_mib >= 5300.0
+    assert peaks((SMALL, 1.0)).predict(other).memory_mib == ASSUMED.memory_mib
 
 
 def test_a_size_that_does_not_matter_loses_its_weight_with_experience() -> None:
     """A seed among the parameters, say."""
     found = peaks((SMALL | {"count": 1}, 100.0))
     wild = SMALL | {"count": 1_000_000}
-    assert found.expected(wild).memory_mib > 1e6
+    assert found.predict(wild).memory_mib > 1e6
     for count in range(2, KNOWN + 1):
         found.learn(SMALL | {"count": count}, 1.0, IDLE, ExpectedPeak(IDLE + 100.0, 0.0))
-    assert found.expected(wild).memory_mib <= CEILING * (IDLE + 100.0)
+    assert found.predict(wild).memory_mib <= CEILING * (IDLE + 100.0)
 
 
 def test_of_equal_trials_the_higher_peak_stays() -> None:
     found = peaks((SMALL, 100.0), (SMALL, 40.0))
-    assert found.expected(SMALL).memory_mib == pytest.approx(IDLE + MARGIN * 100.0)
+    assert found.predict(SMALL).memory_mib == pytest.approx(IDLE + MARGIN * 100.0)
 
 
 def test_only_the_latest_are_remembered() -> None:
@@ -91,7 +91,7 @@ def test_only_the_latest_are_remembered() -> None:
 def test_of_a_device_the_context_does_not_grow() -> None:
     found = Peaks(ASSUMED)
     found.learn(SMALL, 1.0, IDLE, ExpectedPeak(IDLE, 2500.0))
-    doubled = found.expected(SMALL | {"model.hidden_dim": 1024})
+    doubled = found.predict(SMALL | {"model.hidden_dim": 1024})
     assert doubled.device_mib == pytest.approx(500.0 + MARGIN * 2 * 2000.0)
 
 
@@ -115,4 +115,4 @@ def test_a_need_of_products_of_two_sizes_is_never_underestimated(
         return found
 
     few = [size for number, size in enumerate(seen) if number < KNOWN - 1]
-    assert learned(few).expected(new).memory_mib >= IDLE + excess(new) * 0.999
+    assert learned(few).predict(new).memory_mib >= IDLE + excess(new) * 0.999

@@ -18,8 +18,8 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 from practice.quadratic.studies import ended, rows, tuned
+from shell_study import Shell, epochs_reported, until
 from sqlalchemy import event
-from test_kill import Shell, epochs_reported, until
 
 import tunewright
 from tunewright.config.study_schema import AshaConfig, TpeConfig
@@ -170,7 +170,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_storage import opened
+from test_database import opened
 study = opened(Path({database!r}))
 number, _ = study.ask()
 for step in range(1, 51):

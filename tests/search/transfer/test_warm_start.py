@@ -250,7 +250,7 @@ def test_a_kill_while_trials_are_carried_doubles_nothing(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "carry", killed)
+        patch.setattr(stages, "import_trials", killed)
         with pytest.raises(Killed):
             tuned("two", from_="one", trials=2)
     two, _ = tuned("two", from_="one", trials=2)

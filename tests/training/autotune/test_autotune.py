@@ -147,7 +147,7 @@ class Told:
 def times(monkeypatch: pytest.MonkeyPatch) -> Any:
     def told(seconds: Seconds, losses: Mapping[StepSettings, float] | None = None) -> Told:
         answers = Told(seconds, losses or {})
-        monkeypatch.setattr(autotune, "Trying", lambda *_: answers)
+        monkeypatch.setattr(autotune, "StepBenchmark", lambda *_: answers)
         return answers
 
     return told

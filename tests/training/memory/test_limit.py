@@ -14,10 +14,10 @@ import resource
 from pathlib import Path
 import numpy as np
 from tunewright.recipes.pairs.data.array_files import describe, map_rows
-from tunewright.training.memory.peak import held
-from tunewright.training import memory_limit
-memory_limit._has_gpu = lambda: False
-start = held().private_mib
+from tunewright.training.memory.peak import held_memory
+from tunewright.training.memory import limit
+limit._has_gpu = lambda: False
+start = held_memory().private_mib
 
 def takes(mib):
     try:
@@ -40,7 +40,7 @@ class TestOnACpu:
         run(
             """
 before = resource.getrlimit(resource.RLIMIT_DATA)
-with memory_limit.limited((start + 200) / 1024):
+with limit.limit_memory((start + 200) / 1024):
     assert takes(150)
     assert not takes(260)
     assert takes(150), "what failed has left nothing"
@@ -55,7 +55,7 @@ assert resource.getrlimit(resource.RLIMIT_DATA) == before
             """
 import mmap
 unused = mmap.mmap(-1, 2**30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-with memory_limit.limited((start + 200) / 1024):
+with limit.limit_memory((start + 200) / 1024):
     assert takes(150)
     assert not takes(260)
 """,
@@ -66,7 +66,7 @@ with memory_limit.limited((start + 200) / 1024):
         np.save(tmp_path / "x.npy", np.ones((120, 2**18), np.float32))  # 120 MiB
         run(
             """
-with memory_limit.limited((start + 80) / 1024):
+with limit.limit_memory((start + 80) / 1024):
     rows = map_rows(describe(Path("x.npy")), "c")
     assert rows[:, 0].sum() == 120
     assert takes(50)
@@ -81,7 +81,7 @@ with memory_limit.limited((start + 80) / 1024):
 import re
 mapped = int(re.search("VmData:(.*) kB", Path("/proc/self/status").read_text())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (mapped + 100 * 2**20, resource.RLIM_INFINITY))
-with memory_limit.limited(10.0):
+with limit.limit_memory(10.0):
     assert not takes(150)
 """,
             tmp_path,

@@ -29,8 +29,10 @@ JPEG = Classical("jpeg", "jpg", (5, 50, 90), {})
 @pytest.fixture(autouse=True)
 def one_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     """JPEG alone: all three are most of the time of these tests."""
-    for place in ("classical", "evaluation"):
-        monkeypatch.setattr(f"tunewright.recipes.compression.{place}.available", lambda: (JPEG,))
+    for place in ("classical_codecs", "evaluation"):
+        monkeypatch.setattr(
+            f"tunewright.recipes.compression.evaluation.{place}.available", lambda: (JPEG,)
+        )
 
 
 @pytest.fixture(scope="module")

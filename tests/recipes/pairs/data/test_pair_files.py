@@ -340,7 +340,7 @@ class TestChecks:
 
 
 def test_imports_without_torch():
-    modules = ["files", "split", "groups", "digits", "embed"]
+    modules = ["data.pair_files", "data.split", "data.groups", "data.digits", "encoders.embed"]
     imports = "; ".join(f"import tunewright.recipes.pairs.{name}" for name in modules)
     code = f"import sys; {imports}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,1 @@
+"""Makes `shell_study` importable from the folders below."""
