@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from shell_study import Shell, command_of, epochs_reported, until
 
-MARK = "TUNEWRIGHT_TEST"
 pytestmark = pytest.mark.slow
 
 

@@ -27,7 +27,7 @@ COLOURS = {
     "blue": (30, 40, 200),
     "NA": (128, 128, 128),
 }
-FASHION = Path(__file__).parents[4] / "shared" / "data" / "fashion_pairs"
+FASHION = Path(__file__).parents[5] / "shared" / "data" / "fashion_pairs"
 
 
 def picture(number):
