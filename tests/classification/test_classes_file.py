@@ -10,8 +10,8 @@ from tunewright.classification.classes_file import (
     FILE,
     ClassIndex,
     check_same,
+    classes_of_run,
     data_dir_of,
-    known_classes,
     read_classes,
     write_classes,
 )
@@ -29,16 +29,16 @@ def sets(tmp_path: Path) -> ImageSets:
 
 def test_the_first_time_they_come_from_the_sets_and_stay(sets, tmp_path):
     folder = RunFolder(tmp_path / "run")
-    first = known_classes(folder, lambda: sets, "data")
+    first = classes_of_run(folder, lambda: sets, "data")
     assert first.classes == ("blue", "green", "red")
     assert sum(first.counts) == len(sets.train)
 
     def gone() -> ImageSets:
         raise DataError("the data is gone")
 
-    assert known_classes(folder, gone, "data") == first
+    assert classes_of_run(folder, gone, "data") == first
     with pytest.raises(DataError, match="gone"):
-        known_classes(RunFolder(tmp_path / "other"), gone, "data")
+        classes_of_run(RunFolder(tmp_path / "other"), gone, "data")
 
 
 def test_everything_is_read_back(tmp_path):

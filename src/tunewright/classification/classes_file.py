@@ -54,7 +54,7 @@ class ClassIndex:
         }
 
 
-def known_classes(
+def classes_of_run(
     folder: RunFolder, sets: Callable[[], ImageSets], data_dir: str | None
 ) -> ClassIndex:
     """The classes of a run: from its folder, else from its sets, which are then written there.

@@ -50,7 +50,7 @@ def check(config: RunConfig) -> list[str]:
     check_model(config.model)
     with ShowProgress("reading pictures") as progress:
         found = datasets.open_sets(
-            config.data, make_default=config.write_embedded, progress=progress
+            config.data, make_default=config.write_embedded, on_progress=progress
         )
     _check_goals(config, found)
     check_loss(config.loss, len(found.classes))
@@ -62,7 +62,7 @@ def check(config: RunConfig) -> list[str]:
             skip_bad = config.data.skip_bad
             # A trial opens every set; what skip_bad has left out of them is still in the whole.
             every = found.train if skip_bad else found.train.whole or found.train
-            decoded = build_store(every, size, progress=progress, skip_bad=skip_bad).notices
+            decoded = build_store(every, size, on_progress=progress, skip_bad=skip_bad).notices
     return [
         *found.notices,
         *([] if found.test is None else shift_notices(found.valid.counts, found.test.counts)),

@@ -25,6 +25,7 @@ from tunewright.images.loading.placement import choose
 from tunewright.images.loading.store import Store, build_store
 from tunewright.images.loading.streaming import StreamedBatches
 from tunewright.images.progress import ShowProgress
+from tunewright.runs.callbacks import OnNotice
 from tunewright.training.memory.device import free_device_bytes
 from tunewright.training.task import Loader, Setup
 
@@ -40,14 +41,14 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
     What was chosen here (where pictures are kept) is written into the run's configuration.
     """
     sets = open_sets(config)
-    said: list[str] = []
+    notices: list[str] = []
     size = input_size(config.model, config.data.image_size)
-    model = make_model(config, len(sets.classes), told=said.append)
+    model = make_model(config, len(sets.classes), on_notice=notices.append)
     counts = torch.from_numpy(sets.class_counts)
     criterion = LOSSES[config.loss.type](counts, **_options(config.loss)).to(device)
     task = ClassifyTask(criterion, counts.to(device), config.finetune)
     pictures = Pictures.of(config, sets.train, size, device, normalisation(model))
-    said.append(pictures.why)
+    notices.append(pictures.why)
     weights = None
     if config.data.weighted_sampler:
         weights = (1.0 / counts.clamp(min=1).double())[torch.from_numpy(sets.train.labels)]
@@ -66,16 +67,18 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         train,
         pictures.in_order(sets.valid),
         pictures.in_order(sets.test) if sets.test is not None else None,
-        notices=tuple(said),
+        notices=tuple(notices),
         chosen={"data.store": pictures.kept},
         keeps={FILE: ClassIndex.of(sets, config.data.dir).as_json()},
         calibrate=True,
     )
 
 
-def make_model(config: ClassifyConfig, classes: int, *, told: Any = print) -> nn.Module:
+def make_model(config: ClassifyConfig, classes: int, *, on_notice: OnNotice = print) -> nn.Module:
     """The network of a configuration, with the weights that it asks for."""
-    model = make_image_model(config.model, classes, image_size=config.data.image_size, told=told)
+    model = make_image_model(
+        config.model, classes, image_size=config.data.image_size, on_notice=on_notice
+    )
     scale = classifier_scale(config.loss)
     if scale is not None:
         normalise_classifier(model, classes, scale=scale)
@@ -136,7 +139,7 @@ class Pictures:
             return StreamedBatches(table, size=self.size, workers=workers, **options)
         with ShowProgress("decoding pictures") as progress:
             skip_bad = self.config.data.skip_bad
-            store = build_store(table, self.size, progress=progress, skip_bad=skip_bad)
+            store = build_store(table, self.size, on_progress=progress, skip_bad=skip_bad)
         found = ImageBatches(
             _map_store(store),
             torch.from_numpy(table.labels),

@@ -16,15 +16,17 @@ from tunewright.training.task import Arrays, Clock, Group, Loss, Task
 
 
 class ClassifyTask(Task):
-    """Classification with any loss of `losses.losses`, mixed pictures and fine-tuning.
+    """Classification with any loss of `losses.losses`, mixed pictures and fine-finetune.
 
     class_counts: [C] int64, rows of the training set; they weigh losses and tell head from tail.
     """
 
     metrics_directions: Mapping[str, Literal["max", "min"]] = METRICS
 
-    def __init__(self, criterion: ClassLoss, class_counts: Tensor, tuning: FineTuneConfig) -> None:
-        self.criterion, self.class_counts, self.tuning = criterion, class_counts, tuning
+    def __init__(
+        self, criterion: ClassLoss, class_counts: Tensor, finetune: FineTuneConfig
+    ) -> None:
+        self.criterion, self.class_counts, self.finetune = criterion, class_counts, finetune
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> Loss:
         """The mean over rows; a mixed picture counts for both of its labels by their share.
@@ -55,9 +57,9 @@ class ClassifyTask(Task):
 
     def param_groups(self, model: nn.Module) -> list[Group]:
         """With layer-wise decay of the learning rate, where it is asked for."""
-        return groups(model, self.tuning)
+        return groups(model, self.finetune)
 
     def on_epoch(self, model: nn.Module, clock: Clock) -> None:
         """Class weights and frozen layers are functions of the epoch."""
         self.criterion.at(clock.epoch, clock.epochs)
-        freeze(model, self.tuning, clock)
+        freeze(model, self.finetune, clock)

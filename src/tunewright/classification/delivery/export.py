@@ -225,12 +225,12 @@ def accuracy(classifier: "Classifier", logits: Logits | None = None) -> float:
     """On the validation set, of the classifier or of an exported file in its place."""
     table = classifier.sets.valid
     labels = torch.from_numpy(table.labels)
-    scored = classifier if logits is None else _Answering(classifier, logits)
+    scored = classifier if logits is None else _ClassifierStandIn(classifier, logits)
     found = predict_table([scored], table, lambda views: views[0][0]).scores  # type: ignore[list-item]
     return float((found.argmax(1) == labels).double().mean())
 
 
-class _Answering:
+class _ClassifierStandIn:
     """Stands in for a classifier whose logits come from elsewhere."""
 
     def __init__(self, classifier: "Classifier", logits: Logits) -> None:

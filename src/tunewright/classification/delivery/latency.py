@@ -21,10 +21,10 @@ from tunewright.classification.inference.tta import apply_view
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.loading.store import as_uint8
 from tunewright.images.sources.reader import PictureReader
+from tunewright.runs.callbacks import OnNotice, OnProgress
 
 WARM_UPS = 10
 RUNS = 100
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def latency(
     *,
     runs: int = RUNS,
     warm_ups: int = WARM_UPS,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Latency:
     """How long `work` takes, each run by itself, after warm-ups that are not counted."""
     times = []
@@ -55,8 +55,8 @@ def latency(
         _await(device)
         if run >= warm_ups:
             times.append(1000.0 * (time.perf_counter() - began))
-        if told is not None:
-            told(run + 1, warm_ups + runs)
+        if on_progress is not None:
+            on_progress(run + 1, warm_ups + runs)
     p50, p95 = np.percentile(times, [50, 95]).tolist()
     return Latency(float(np.mean(times)), p50, p95, runs, warm_ups)
 
@@ -80,7 +80,7 @@ def measure(
     *,
     runs: int = RUNS,
     warm_ups: int = WARM_UPS,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> PictureCosts:
     """Time one picture through all members and all views, from its file and from its pixels."""
     device = blend.members[0].device
@@ -97,16 +97,16 @@ def measure(
 
     held = decode_all()
     total = 2 * (runs + warm_ups)
-    tell = told or (lambda _done, _total: None)
+    show = on_progress or (lambda _done, _total: None)
     options = {"runs": runs, "warm_ups": warm_ups}
     with torch.no_grad():
         return PictureCosts(
-            latency(whole, device, **options, told=lambda done, _: tell(done, total)),
+            latency(whole, device, **options, on_progress=lambda done, _: show(done, total)),
             latency(
                 lambda: answer(blend, held),
                 device,
                 **options,
-                told=lambda done, _: tell(total // 2 + done, total),
+                on_progress=lambda done, _: show(total // 2 + done, total),
             ),
         )
 
@@ -127,7 +127,7 @@ def precisions(
     *,
     runs: int = RUNS,
     warm_ups: int = WARM_UPS,
-    told: Callable[[str], None] | None = None,
+    on_notice: OnNotice | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The models alone in other precisions and layouts, and whether the label stays the same.
 
@@ -151,8 +151,8 @@ def precisions(
     with torch.no_grad():
         plain = answer(blend, images)
     for name, dtype, channels_last in kinds:
-        if told is not None:
-            told(name)
+        if on_notice is not None:
+            on_notice(name)
         tried = _channels_last(blend) if channels_last else blend
         cast: AbstractContextManager[object] = (
             nullcontext() if dtype is None else torch.autocast(device.type, dtype)

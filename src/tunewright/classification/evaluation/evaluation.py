@@ -16,8 +16,8 @@ from tunewright.classification.evaluation.class_frequencies import (
     shift_note,
 )
 from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mistakes
-from tunewright.classification.inference.cached_logits import held_labels, held_logits
-from tunewright.classification.inference.predict import Told, predict_table
+from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
+from tunewright.classification.inference.predict import predict_table
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
 from tunewright.classification.metrics.calibration import Calibration, calibrate, temperature
 from tunewright.classification.metrics.class_groups import coverage_notices, missing_metrics
@@ -28,6 +28,7 @@ from tunewright.images.image_table import ImageTable
 from tunewright.report.classification import write_classes, write_confusion, write_reliability
 from tunewright.report.figures import write_curves
 from tunewright.runs.atomic import write_json
+from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 
@@ -51,7 +52,7 @@ def evaluate(
     split: str | None = None,
     *,
     logit_adjustment: float = 1.0,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Measure a classifier on a split (default: test if there is one) and write the files.
 
@@ -63,7 +64,7 @@ def evaluate(
     Raises ConfigError for a split that is not there, DataError for pictures that cannot be read.
     """
     table, name = _select_split(classifier, split)
-    logits, labels = _logits(classifier, table, name, told)
+    logits, labels = _logits(classifier, table, name, on_progress)
     metrics = _metrics(classifier, logits, labels)
     counts = classifier.class_counts.cpu().numpy()
     scores, intervals = metrics.compute(), metrics.intervals()
@@ -117,11 +118,15 @@ def _select_split(classifier: "Classifier", split: str | None) -> tuple[ImageTab
 
 
 def _logits(
-    classifier: "Classifier", table: ImageTable, name: str, told: Told | None
+    classifier: "Classifier", table: ImageTable, name: str, on_progress: OnProgress | None
 ) -> tuple[Tensor, Tensor]:
     if name == "valid":
-        return held_logits(classifier, told=told)[0], held_labels(classifier)
-    found = predict_table([classifier], table, lambda logits: logits[0][0], told=told).scores
+        return validation_logits(classifier, on_progress=on_progress)[0], validation_labels(
+            classifier
+        )
+    found = predict_table(
+        [classifier], table, lambda logits: logits[0][0], on_progress=on_progress
+    ).scores
     return found, torch.from_numpy(table.labels)
 
 
@@ -137,8 +142,8 @@ def _calibration(
 ) -> tuple[Calibration, str]:
     if name == "valid":
         return calibrate(logits, labels), "valid, where it is also measured: optimistic"
-    held = held_logits(classifier)[0]
-    return calibrate(logits, labels, at=temperature(held, held_labels(classifier))), "valid"
+    held = validation_logits(classifier)[0]
+    return calibrate(logits, labels, at=temperature(held, validation_labels(classifier))), "valid"
 
 
 def _calibration_row(calibration: Calibration, fitted_on: str) -> dict[str, Any]:
@@ -169,7 +174,9 @@ def _beside_validation(
     classifier: "Classifier", table: ImageTable, metrics: ClassMetrics
 ) -> dict[str, Any]:
     """Whether the split's classes are as frequent as the validation set's; scores of both."""
-    held = _metrics(classifier, held_logits(classifier)[0], held_labels(classifier)).compute()
+    held = _metrics(
+        classifier, validation_logits(classifier)[0], validation_labels(classifier)
+    ).compute()
     ours, valid = metrics.compute(), classifier.sets.valid.counts
     shift = frequency_shift(table.counts, valid)
     recalls = [row.recall for row in metrics.per_class()]

@@ -11,12 +11,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tunewright.classification.inference.predict import Told, predict_table
+from tunewright.classification.inference.predict import predict_table
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.image_table import ImageTable
 from tunewright.runs.atomic import write_with
+from tunewright.runs.callbacks import OnProgress
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 FILE = "validation_logits.safetensors"
 
 
-def held_logits(
-    classifier: "Classifier", views: Sequence[View] = (IMAGE,), *, told: Told | None = None
+def validation_logits(
+    classifier: "Classifier",
+    views: Sequence[View] = (IMAGE,),
+    *,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
     """The logits of its validation set in every view: [V, N, C] float32, on the CPU.
 
@@ -40,7 +44,11 @@ def held_logits(
     missing = [view for view in views if view.name not in kept]
     if missing:
         found = predict_table(
-            [classifier], table, lambda logits: logits[0].transpose(0, 1), views=missing, told=told
+            [classifier],
+            table,
+            lambda logits: logits[0].transpose(0, 1),
+            views=missing,
+            on_progress=on_progress,
         ).scores
         kept |= {view.name: found[:, i].contiguous() for i, view in enumerate(missing)}
         header = {"digest": digest}
@@ -49,7 +57,7 @@ def held_logits(
     return torch.stack([kept[view.name] for view in views])
 
 
-def held_labels(classifier: "Classifier") -> Tensor:
+def validation_labels(classifier: "Classifier") -> Tensor:
     """The labels of the validation set, [N] int64."""
     return torch.from_numpy(classifier.sets.valid.labels)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tunewright.classification.classes_file import check_same, data_dir_of, known_classes
+from tunewright.classification.classes_file import check_same, classes_of_run, data_dir_of
 from tunewright.classification.config import ClassifyConfig
 from tunewright.classification.data_checks import open_sets
 from tunewright.classification.models.image_classifier import input_size
@@ -79,7 +79,7 @@ def open_classifier(
     Its classes are read from the run; the first call, where the data is, writes them there.
     """
     config = validate(folder.read_config(), schema)
-    known = known_classes(folder, partial(open_sets, config), config.data.dir)
+    known = classes_of_run(folder, partial(open_sets, config), config.data.dir)
     data = config.data.model_copy(update={"dir": data_dir_of(known, config.data.dir)})
     config = config.model_copy(update={"data": data})
     nothing = {"pretrained": False, "weights": None, "sha256": None}  # its own are in the run

@@ -96,7 +96,7 @@ def uniform_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
     return torch.full((len(logits),), 1.0 / len(logits), dtype=torch.float64)
 
 
-def fitted_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
+def fit_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
     """The weights [M] that make the labels [N] most likely, from logits [M, N, C].
 
     The likelihood is concave in the weights of either average. Of probabilities it is that of a
@@ -158,7 +158,7 @@ def _score(mean: Tensor, labels: Tensor, average: Average) -> tuple[float, float
 Weigh = Callable[[Tensor, Tensor, Average], Tensor]
 METHODS: dict[str, Weigh] = {
     "mean": uniform_weights,
-    "weighted": fitted_weights,
+    "weighted": fit_weights,
     "greedy": greedy_weights,
 }
 
@@ -174,7 +174,7 @@ class CrossFit:
     single: Tensor
 
 
-def cross_fitted(
+def cross_fit(
     logits: Tensor, labels: Tensor, weigh: Weigh, average: Average, *, folds: int = FOLDS
 ) -> CrossFit:
     """Judge an ensemble fairly on the rows that also choose it.

@@ -23,12 +23,10 @@ from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.store import as_uint8
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import time_items, useful_threads
+from tunewright.runs.callbacks import OnProgress
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
-
-Told = Callable[[int, int], None]
-"""Called with how many pictures are done, and how many there are."""
 
 PIXELS_AT_ONCE = 2**20
 """Of a batch on the CPU, where larger ones are no faster; a GPU takes eight times as many."""
@@ -92,7 +90,7 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     def __iter__(self) -> Iterator[DecodedChunk]:
         ahead: deque[Begun] = deque()
         for start in range(0, len(self.table), self.batch_size):
-            ahead.append(self._begun(start, min(start + self.batch_size, len(self.table))))
+            ahead.append(self._start_batch(start, min(start + self.batch_size, len(self.table))))
             if len(ahead) > self.ahead:  # bounds the memory of pictures in waiting
                 began = time.perf_counter()
                 batch = _whole(ahead.popleft())
@@ -101,7 +99,7 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         while ahead:
             yield _whole(ahead.popleft())
 
-    def _begun(self, start: int, stop: int) -> Begun:
+    def _start_batch(self, start: int, stop: int) -> Begun:
         images = {
             size: torch.empty((stop - start, 3, size, size), dtype=torch.uint8, pin_memory=self.pin)
             for size in self.sizes
@@ -164,7 +162,7 @@ def predict_table(
     views: Sequence[View] = (IMAGE,),
     batch_size: int | None = None,
     skip_bad: bool = False,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TablePredictions:
     """Show every picture of a table to every classifier, in every view.
 
@@ -177,7 +175,7 @@ def predict_table(
     device = members[0].device
     sizes = sorted({member.size for member in members})
     size = batch_size or usual_batch_size(sizes[-1], device)
-    told = told or _silent
+    on_progress = on_progress or _silent
     on_gpu = device.type == "cuda"
     ahead = BATCHES_AHEAD if on_gpu else 0
     scores: list[Tensor] = []
@@ -205,7 +203,7 @@ def predict_table(
                 batches.ahead = BATCHES_AHEAD if batches.waited > model_seconds / 4 else 0
             if time.monotonic() - said > SAID_SECONDS or batch.stop == len(table):
                 said = time.monotonic()
-                told(batch.stop, len(table))
+                on_progress(batch.stop, len(table))
     if bad and not skip_bad:
         raise _unreadable(table, bad)
     return TablePredictions(torch.cat(scores).cpu(), bad)

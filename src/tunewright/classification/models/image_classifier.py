@@ -18,6 +18,7 @@ from tunewright.classification.models.pretrained import (
 from tunewright.classification.models.timm_query import input_size as input_size
 from tunewright.classification.models.timm_query import timm_facts
 from tunewright.errors import ConfigError
+from tunewright.runs.callbacks import OnNotice
 
 
 class ImageClassifier(nn.Module):
@@ -45,11 +46,11 @@ def make_image_model(
     classes: int,
     *,
     image_size: int = 224,
-    told: Callable[[str], None] = print,
+    on_notice: OnNotice = print,
 ) -> nn.Module:
     """Pictures [B, 3, S, S] to logits [B, classes], with the weights that the section asks for.
 
-    image_size: side of the data's pictures, for models that are built for one size. told: gets
+    image_size: side of the data's pictures, for models that are built for one size. on_notice: gets
     what happened to the weights, a sentence each. Raises ConfigError.
     """
     check_model(section)
@@ -57,9 +58,9 @@ def make_image_model(
     asked = section.model_copy(update={"pretrained": False}) if section.weights else section
     model = _build(asked, classes, input_size(section, image_size))
     if section.weights:
-        load_file_weights(model, head_names(model), section, told, _conversion(model))
+        load_file_weights(model, head_names(model), section, on_notice, _conversion(model))
     elif section.pretrained:
-        told(f"first weights: {timm_facts(section.name).name}; the head starts afresh")
+        on_notice(f"first weights: {timm_facts(section.name).name}; the head starts afresh")
     if section.gradient_checkpointing:
         count_batches_once(model)
     return model

@@ -17,6 +17,7 @@ from tunewright.classification.models.config import COLORNET, ImageModelConfig, 
 from tunewright.classification.models.timm_info import TimmFacts
 from tunewright.classification.models.timm_query import timm_facts
 from tunewright.errors import ConfigError, DataError
+from tunewright.runs.callbacks import OnNotice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -151,7 +152,7 @@ def load_file_weights(
     model: "nn.Module",
     head: "list[str]",
     section: ImageModelConfig,
-    told: Callable[[str], None],
+    on_notice: OnNotice,
     converted: "Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]" = lambda found: found,
 ) -> None:
     """Fill `model` from `section.weights`, and tell what fitted and what did not.
@@ -168,7 +169,7 @@ def load_file_weights(
     except (OSError, SafetensorError) as error:
         raise DataError(f"{section.weights} cannot be read ({error})") from None
     wanted = model.state_dict()
-    found = dict(_named_as(converted(_named_as(stored, wanted)), wanted))
+    found = dict(_rename_to_match(converted(_rename_to_match(stored, wanted)), wanted))
     fitting = {
         name: tensor
         for name, tensor in found.items()
@@ -189,19 +190,19 @@ def load_file_weights(
             expected=f"weights of {section.name}, such as {next(iter(wanted))}",
         )
     model.load_state_dict(fitting, strict=False)
-    told(f"{len(fitting)} of {len(wanted)} tensors come from {section.weights}")
+    on_notice(f"{len(fitting)} of {len(wanted)} tensors come from {section.weights}")
     if other_head:
         classes = len(found[other_head[0]])
-        told(f"its head is left out, and starts afresh: it is for {classes} classes")
+        on_notice(f"its head is left out, and starts afresh: it is for {classes} classes")
     missing = [name for name in wanted if name not in found]
     if missing:
-        told(f"not in the file, and start afresh: {_some(missing)}")
+        on_notice(f"not in the file, and start afresh: {_some(missing)}")
     unknown = [name for name in found if name not in wanted]
     if unknown:
-        told(f"in the file, and not in the model: {_some(unknown)}")
+        on_notice(f"in the file, and not in the model: {_some(unknown)}")
 
 
-def _named_as(
+def _rename_to_match(
     stored: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]"
 ) -> "Mapping[str, Tensor]":
     """The tensors under the names of `wanted`, whatever was put before them, or is to be."""

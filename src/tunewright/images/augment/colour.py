@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tunewright.images.augment.config import AugmentationLevel
-from tunewright.images.augment.transforms import around, between, on_rows, spread
+from tunewright.images.augment.transforms import on_rows, per_image, uniform_around, uniform_between
 
 GREY = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey, as torchvision has them (ITU-R BT.601)."""
@@ -36,22 +36,28 @@ class Colouring:
         hsv = uniform[:, 8] < level.hsv
         gamma = uniform[:, 12] < level.gamma
 
-        brightness = torch.where(jitter, around(uniform[:, 1], 1.0, level.jitter_brightness), 1.0)
-        contrast = torch.where(jitter, around(uniform[:, 2], 1.0, level.jitter_contrast), 1.0)
-        saturation = torch.where(jitter, around(uniform[:, 3], 1.0, level.jitter_saturation), 1.0)
-        hue = torch.where(jitter, around(uniform[:, 4], 0.0, level.jitter_hue), 0.0)
-        factor = torch.where(linear, around(uniform[:, 6], 1.0, level.contrast_limit), 1.0)
-        plus = torch.where(linear, around(uniform[:, 7], 0.0, level.brightness_limit), 0.0)
+        brightness = torch.where(
+            jitter, uniform_around(uniform[:, 1], 1.0, level.jitter_brightness), 1.0
+        )
+        contrast = torch.where(
+            jitter, uniform_around(uniform[:, 2], 1.0, level.jitter_contrast), 1.0
+        )
+        saturation = torch.where(
+            jitter, uniform_around(uniform[:, 3], 1.0, level.jitter_saturation), 1.0
+        )
+        hue = torch.where(jitter, uniform_around(uniform[:, 4], 0.0, level.jitter_hue), 0.0)
+        factor = torch.where(linear, uniform_around(uniform[:, 6], 1.0, level.contrast_limit), 1.0)
+        plus = torch.where(linear, uniform_around(uniform[:, 7], 0.0, level.brightness_limit), 0.0)
         shift = torch.where(
             hsv[:, None],
-            around(uniform[:, 9:12], 0.0, 1.0)
+            uniform_around(uniform[:, 9:12], 0.0, 1.0)
             * torch.tensor(
                 [level.hsv_hue / 180, level.hsv_saturation / 255, level.hsv_value / 255]
             ),
             0.0,
         )
         hue = hue + shift[:, 0]
-        exponent = between(uniform[:, 13], level.gamma_min / 100, level.gamma_max / 100)
+        exponent = uniform_between(uniform[:, 13], level.gamma_min / 100, level.gamma_max / 100)
 
         images = on_rows(
             images,
@@ -71,7 +77,7 @@ class Colouring:
             lambda chosen, rows: shift_hsv(chosen, hue[rows], shift[rows, 1], shift[rows, 2]),
         )
         return on_rows(
-            images, gamma, lambda chosen, rows: chosen.pow_(spread(exponent[rows], chosen))
+            images, gamma, lambda chosen, rows: chosen.pow_(per_image(exponent[rows], chosen))
         )
 
 
@@ -123,11 +129,11 @@ def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) ->
     angle = torch.sub(green, blue).mul_(is_red)  # in sixths of the circle
     angle += torch.sub(blue, red, out=term).add_(2).mul_(is_green)
     angle += torch.sub(red, green, out=term).add_(4).mul_(is_blue)
-    angle += spread(hue * 6, images).squeeze(1)
+    angle += per_image(hue * 6, images).squeeze(1)
     if saturation.any() or value.any():
         share = chroma.div_(high.clamp(min=TINY))
-        share.add_(spread(saturation, images).squeeze(1)).clamp_(0.0, 1.0)
-        high.add_(spread(value, images).squeeze(1)).clamp_(0.0, 1.0)
+        share.add_(per_image(saturation, images).squeeze(1)).clamp_(0.0, 1.0)
+        high.add_(per_image(value, images).squeeze(1)).clamp_(0.0, 1.0)
         chroma = share.mul_(high)
     turns = is_red
     for channel, offset in enumerate((5, 3, 1)):

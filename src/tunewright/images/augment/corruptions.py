@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tunewright.images.augment.noise_fields import normal_windows, smooth_windows
-from tunewright.images.augment.transforms import between, spread
+from tunewright.images.augment.transforms import per_image, uniform_between
 from tunewright.images.augment.warps import REFERENCE_PIXELS
 
 BLUR_NUMBERS = 1
@@ -20,7 +20,7 @@ def blur(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor:
     The deviation is the one that OpenCV takes for a kernel, 0.15 of its width plus 0.35.
     """
     scale = images.shape[-1] / REFERENCE_PIXELS
-    sigma = (between(uniform[:, 0], low, high) * 0.15 + 0.35) * scale
+    sigma = (uniform_between(uniform[:, 0], low, high) * 0.15 + 0.35) * scale
     return gaussian_blur(images, sigma, math.ceil((high - 1) / 2 * scale))
 
 
@@ -33,7 +33,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
     places = torch.arange(radius + 1)
     weights = torch.exp(-0.5 * (places / sigma.clamp(min=1e-3)[:, None]) ** 2)
     weights /= 2 * weights.sum(dim=1, keepdim=True) - weights[:, :1]
-    taps = [spread(weight, images) for weight in weights.unbind(dim=1)]
+    taps = [per_image(weight, images) for weight in weights.unbind(dim=1)]
     for dim, pad in ((2, (0, 0, radius, radius)), (3, (radius, radius, 0, 0))):
         size = images.shape[dim]
         padded = F.pad(images, pad, mode="reflect")
@@ -51,7 +51,7 @@ def noise(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor
     """
     length = images[0].numel()
     added = normal_windows(uniform[:, 1], length, images.device).view_as(images)
-    std = spread(between(uniform[:, 0], low, high), images)
+    std = per_image(uniform_between(uniform[:, 0], low, high), images)
     return images.addcmul_(added.to(images.dtype), std).clamp_(0.0, 1.0)
 
 
@@ -69,8 +69,8 @@ def shadow(images: Tensor, uniform: Tensor, *, darkness: float) -> Tensor:
     uniform: [K, 8], the place of its centre, its radius, the directions of its five corners.
     """
     size, device = images.shape[-1], images.device
-    centres = between(uniform[:, :2], 0.0, size)
-    radii = between(uniform[:, 2:3], 0.25 * size, 0.75 * size)
+    centres = uniform_between(uniform[:, :2], 0.0, size)
+    radii = uniform_between(uniform[:, 2:3], 0.25 * size, 0.75 * size)
     angles = (uniform[:, 3:] * 2 * math.pi).sort(dim=1).values
     corners = centres[:, None] + radii[:, None] * torch.stack((angles.cos(), angles.sin()), dim=2)
     inside = in_convex(corners, size, device)
@@ -102,6 +102,8 @@ def fog(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor:
     """
     size = images.shape[-1]
     wisps = smooth_windows(uniform[:, 1:], size, PATCH * size, images.device)[:, :1]
-    share = (1 + 0.5 * wisps.clamp(-2.0, 2.0)) * spread(between(uniform[:, 0], low, high), images)
+    share = (1 + 0.5 * wisps.clamp(-2.0, 2.0)) * per_image(
+        uniform_between(uniform[:, 0], low, high), images
+    )
     share = share.clamp_(max=1.0).to(images.dtype)
     return images.mul_(1 - share).add_(share)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from tunewright.images.augment.transforms import between, whole
+from tunewright.images.augment.transforms import uniform_between, uniform_int
 from tunewright.images.augment.warps import REFERENCE_PIXELS
 
 CUTOUT_NUMBERS = 2
@@ -31,13 +31,15 @@ def coarse_dropout(
     Source: Albumentations' CoarseDropout, after DeVries and Taylor 2017.
     """
     size = images.shape[-1]
-    count = whole(uniform[:, 0], *holes)
+    count = uniform_int(uniform[:, 0], *holes)
     high, wide, tops, lefts = uniform[:, 1:].view(len(images), 4, -1).unbind(dim=1)
     scale = size / REFERENCE_PIXELS
-    sides = [(between(side, *pixels) * scale).round_().clamp_(1, size) for side in (high, wide)]
+    sides = [
+        (uniform_between(side, *pixels) * scale).round_().clamp_(1, size) for side in (high, wide)
+    ]
     sides[0] *= torch.arange(holes[1]) < count[:, None]  # the others have no height
     corners = [
-        whole_below(place, size - side + 1)
+        uniform_int_below(place, size - side + 1)
         for place, side in zip((tops, lefts), sides, strict=True)
     ]
     inside = [
@@ -53,7 +55,7 @@ def cutout(images: Tensor, uniform: Tensor, *, side: float, fill: float) -> Tens
     """
     size = images.shape[-1]
     length = max(1, round(side * size))
-    starts = whole_below(uniform[:, :2], torch.tensor(float(size))) - length // 2
+    starts = uniform_int_below(uniform[:, :2], torch.tensor(float(size))) - length // 2
     rows, columns = (
         spans(start, start + length, size) for start in starts.unsqueeze(2).unbind(dim=1)
     )
@@ -75,7 +77,7 @@ def grid_mask(
     Source: Chen et al. 2020, where `keep` is r, with its mask's mode 1.
     """
     size, device = images.shape[-1], images.device
-    units = between(uniform[:, 0], *unit) * size
+    units = uniform_between(uniform[:, 0], *unit) * size
     angles = (2 * uniform[:, 3] - 1) * math.radians(degrees)
     numbers = torch.stack((units, angles.cos(), angles.sin(), *uniform[:, 1:3].unbind(1)))
     length, cos, sin, first, second = numbers.to(device, non_blocking=True)[:, :, None, None]
@@ -106,6 +108,6 @@ def fill_with(images: Tensor, hole: Tensor, fill: float) -> Tensor:
     return images.add_(hole[:, None], alpha=fill) if fill else images
 
 
-def whole_below(uniform: Tensor, end: Tensor) -> Tensor:
+def uniform_int_below(uniform: Tensor, end: Tensor) -> Tensor:
     """Whole numbers from 0 to below `end`, as floats."""
     return torch.minimum((uniform * end).floor_(), end - 1)

@@ -10,7 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tunewright.images.augment.config import AugmentationLevel
-from tunewright.images.augment.transforms import around, between, on_rows, whole
+from tunewright.images.augment.transforms import (
+    on_rows,
+    uniform_around,
+    uniform_between,
+    uniform_int,
+)
 from tunewright.images.augment.warps import elastic_shifts, stretch
 
 TRIES = 10
@@ -33,7 +38,7 @@ class ShiftedCrop:
         pad = round(self.pad * size)
         if not pad:
             return images
-        corners = whole(uniform, 0, 2 * pad).to(images.device, non_blocking=True)
+        corners = uniform_int(uniform, 0, 2 * pad).to(images.device, non_blocking=True)
         return cut_windows(F.pad(images, (pad,) * 4), corners[:, 0], corners[:, 1], size)
 
 
@@ -125,7 +130,7 @@ def cut_windows(images: Tensor, tops: Tensor, lefts: Tensor, size: int) -> Tenso
 
 def turns(uniform: Tensor, level: AugmentationLevel) -> tuple[Tensor, Tensor, Tensor]:
     """Mirrored left to right, top to bottom (bool [B]), and quarter turns (0 to 3, int64 [B])."""
-    quarters = whole(uniform[:, 3], 1, 3) * (uniform[:, 2] < level.rot90)
+    quarters = uniform_int(uniform[:, 3], 1, 3) * (uniform[:, 2] < level.rot90)
     return uniform[:, 0] < level.hflip, uniform[:, 1] < level.vflip, quarters
 
 
@@ -143,9 +148,9 @@ def crop_maps(uniform: Tensor, level: AugmentationLevel) -> Tensor:
     The window's area is uniform within crop_scale and the logarithm of its ratio within that of
     crop_ratio, drawn again while it does not fit. Source: Szegedy et al. 2015, section 6.
     """
-    areas = between(uniform[:, :TRIES], level.crop_scale_min, level.crop_scale_max)
+    areas = uniform_between(uniform[:, :TRIES], level.crop_scale_min, level.crop_scale_max)
     low, high = math.log(level.crop_ratio_min), math.log(level.crop_ratio_max)
-    stretch = (between(uniform[:, TRIES : 2 * TRIES], low, high) / 2).exp()
+    stretch = (uniform_between(uniform[:, TRIES : 2 * TRIES], low, high) / 2).exp()
     wide, high_ = areas.sqrt() * stretch, areas.sqrt() / stretch
     first = ((wide <= 1) & (high_ <= 1)).int().argmax(dim=1, keepdim=True)
     sides = torch.cat((wide.gather(1, first), high_.gather(1, first)), dim=1).clamp_(max=1.0)
@@ -160,9 +165,9 @@ def affine_maps(uniform: Tensor, level: AugmentationLevel) -> Tensor:
     Five numbers each: the coin, the shifts to the right and down, the scale, the angle.
     """
     chosen = (uniform[:, 0] < level.affine).to(uniform.dtype)
-    shifts = around(uniform[:, 1:3], 0.0, 2 * level.shift) * chosen[:, None]
-    scales = around(uniform[:, 3], 0.0, level.scale) * chosen + 1
-    angles = around(uniform[:, 4], 0.0, math.radians(level.rotate_degrees)) * chosen
+    shifts = uniform_around(uniform[:, 1:3], 0.0, 2 * level.shift) * chosen[:, None]
+    scales = uniform_around(uniform[:, 3], 0.0, level.scale) * chosen + 1
+    angles = uniform_around(uniform[:, 4], 0.0, math.radians(level.rotate_degrees)) * chosen
     maps = _rotations(-angles)  # back
     maps[:, :2, :2] /= scales[:, None, None]
     maps[:, :2, 2] = -(maps[:, :2, :2] @ shifts[:, :, None]).squeeze(2)

@@ -73,21 +73,21 @@ def put_rows(images: Tensor, rows: Tensor, others: Tensor) -> None:
         images.index_copy_(0, rows, others)
 
 
-def between(uniform: Tensor, low: float, high: float) -> Tensor:
+def uniform_between(uniform: Tensor, low: float, high: float) -> Tensor:
     """Uniform numbers in [0, 1) as numbers from `low` to `high`."""
     return uniform * (high - low) + low
 
 
-def around(uniform: Tensor, centre: float, width: float) -> Tensor:
+def uniform_around(uniform: Tensor, centre: float, width: float) -> Tensor:
     """Uniform numbers in [0, 1) as numbers within `width` of `centre`."""
-    return between(uniform, centre - width, centre + width)
+    return uniform_between(uniform, centre - width, centre + width)
 
 
-def whole(uniform: Tensor, low: int, high: int) -> Tensor:
+def uniform_int(uniform: Tensor, low: int, high: int) -> Tensor:
     """Uniform numbers in [0, 1) as whole numbers from `low` to `high`, both included: int64."""
     return (uniform * (high - low + 1)).long().clamp_(max=high - low) + low
 
 
-def spread(numbers: Tensor, images: Tensor) -> Tensor:
+def per_image(numbers: Tensor, images: Tensor) -> Tensor:
     """One number a picture, [K] on the CPU, as [K, 1, 1, 1] where the pictures are."""
     return numbers.to(images.device, images.dtype, non_blocking=True).view(-1, 1, 1, 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tunewright.images.augment.noise_fields import smooth_windows
-from tunewright.images.augment.transforms import around
+from tunewright.images.augment.transforms import uniform_around
 
 REFERENCE_PIXELS = 256
 """The width of the picture that settings in pixels are meant for."""
@@ -36,7 +36,7 @@ def stretch(uniform: Tensor, size: int, *, limit: float) -> Tensor:
     scaled so that the edges of the picture stay where they are.
     """
     steps = uniform.shape[1]
-    widths = around(uniform, 1.0, limit)
+    widths = uniform_around(uniform, 1.0, limit)
     widths = widths / widths.sum(dim=1, keepdim=True)
     starts = widths.cumsum(dim=1) - widths
     places = (torch.arange(size, dtype=uniform.dtype) + 0.5) / size * steps  # in cells

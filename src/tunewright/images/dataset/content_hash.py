@@ -5,7 +5,7 @@ import json
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,28 @@ from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_text
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.stamp import file_stamp
 
 VERSION = 2
 SETTLED_SECONDS = 2.0
 """A file changed so lately may change again within one tick of its time stamp: not kept."""
 UNREADABLE = "unreadable "
-Progress = Callable[[int, int], None]
+
 Key = tuple[str, str | None]
 Mark = list[int]
 
 
-def content_keys(table: ImageTable, progress: Progress | None = None) -> tuple[str, ...]:
+def content_keys(table: ImageTable, on_progress: OnProgress | None = None) -> tuple[str, ...]:
     """For each row a text that is equal for pictures of equal bytes and equal boxes."""
-    found = digests(table, progress)
+    found = digests(table, on_progress)
     return tuple(
         digest if place.box is None else f"{digest} {place.box}"
         for digest, place in zip(found, table.places, strict=True)
     )
 
 
-def digests(table: ImageTable, progress: Progress | None = None) -> tuple[str, ...]:
+def digests(table: ImageTable, on_progress: OnProgress | None = None) -> tuple[str, ...]:
     """BLAKE2b (16 bytes, hexadecimal) of each row's file, hashed on all cores.
 
     Kept by path and stamp (`runs.stamp`); members of a zip by CRC and size, and by the zip's own
@@ -46,10 +47,10 @@ def digests(table: ImageTable, progress: Progress | None = None) -> tuple[str, .
     table the files are looked at once, and never again for its parts.
     """
     if table.whole is not None and table.whole_rows is not None:
-        every = digests(table.whole, progress)
+        every = digests(table.whole, on_progress)
         return tuple(every[row] for row in table.whole_rows.tolist())
     if (known := _KNOWN.get(table)) is None:
-        known = _KNOWN[table] = _looked_up(table, progress)
+        known = _KNOWN[table] = _look_up(table, on_progress)
     return known
 
 
@@ -57,7 +58,7 @@ _KNOWN: MutableMapping[ImageTable, tuple[str, ...]] = WeakKeyDictionary()
 """By table, for as long as it lives; a later one of the same files looks at them anew."""
 
 
-def _looked_up(table: ImageTable, progress: Progress | None) -> tuple[str, ...]:
+def _look_up(table: ImageTable, on_progress: OnProgress | None) -> tuple[str, ...]:
     kept = CachedDigests(table.origin)
     keys: list[Key] = [(str(place.file), place.member) for place in table.places]
     found = kept.find(dict.fromkeys(keys))
@@ -65,7 +66,7 @@ def _looked_up(table: ImageTable, progress: Progress | None) -> tuple[str, ...]:
         key: place for key, place in zip(keys, table.places, strict=True) if key not in found
     }
     if missing:
-        fresh = _hash_files(list(missing.values()), progress)
+        fresh = _hash_files(list(missing.values()), on_progress)
         found |= dict(zip(missing, fresh, strict=True))
         kept.add({key: found[key] for key in missing})
     return tuple(found[key] for key in keys)
@@ -164,7 +165,7 @@ def _directory(file: str) -> dict[str, Mark]:
         return {}
 
 
-def _hash_files(places: Sequence[PicturePlace], progress: Progress | None) -> list[str]:
+def _hash_files(places: Sequence[PicturePlace], on_progress: OnProgress | None) -> list[str]:
     done: list[str] = []
     reader = PictureReader()
 
@@ -176,8 +177,8 @@ def _hash_files(places: Sequence[PicturePlace], progress: Progress | None) -> li
 
     def take(_: int, hashed: str) -> None:
         done.append(hashed)
-        if progress is not None:
-            progress(len(done), len(places))
+        if on_progress is not None:
+            on_progress(len(done), len(places))
 
     with contextlib.closing(reader):
         thread_map(digest, places, take)

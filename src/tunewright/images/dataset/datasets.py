@@ -13,17 +13,18 @@ from tunewright.errors import ConfigError, DataError
 from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.leaks import check_leaks, copies_of, leaks_of
-from tunewright.images.dataset.splits import ROUNDING, fold_numbers, held_out, units_of
+from tunewright.images.dataset.splits import ROUNDING, fold_numbers, hold_out, units_of
 from tunewright.images.dataset.unreadable import without_broken
 from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.open_source import open_table
 from tunewright.images.sources.reader import PictureReader
 from tunewright.runs.cache import cache_folder, made_once
+from tunewright.runs.callbacks import OnProgress
 
 MakeDefault = Callable[[Path], None]
 """Draws a recipe's embedded set (picture files and an index.csv) into an empty folder."""
-Progress = Callable[[int, int], None]
+
 
 SAMPLED = 12
 """Pictures that are opened to learn how large they are."""
@@ -56,7 +57,7 @@ def open_sets(
     data: ImagesConfig,
     *,
     make_default: MakeDefault | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ImageSets:
     """Find, split and check the pictures of a configuration; nothing is decoded.
 
@@ -73,9 +74,9 @@ def open_sets(
     table = open_table(origin, group_by=data.group_by)
     notices = list(table.notices)
     if data.skip_bad:
-        table, skipped = without_broken(table, progress)
+        table, skipped = without_broken(table, on_progress)
         notices += skipped
-    keys = content_keys(table, progress)
+    keys = content_keys(table, on_progress)
     given = table.splits or ("train",) * len(table)
     notices += copies_of(table, keys)
     if data.leaks == "refuse":
@@ -162,7 +163,7 @@ def _complete_splits(
     val_share = data.val_split
     if data.test_split and not (splits == "test").any():
         rows, units = _free(table, keys, splits, ["train", "valid"] if data.folds else ["train"])
-        out = held_out(table.labels[rows], units, data.test_split, data.split_seed)
+        out = hold_out(table.labels[rows], units, data.test_split, data.split_seed)
         splits[rows[out]] = "test"
         # Of all pictures: .15 / .85 of the 340 that are left of 400 are 60, not 60.00000001.
         val_share = val_share / (1 - data.test_split) - ROUNDING
@@ -179,7 +180,7 @@ def _complete_splits(
                 expected="a share above 0, or a source with such a split",
             )
         rows, units = _free(table, keys, splits, ["train"])
-        out = held_out(table.labels[rows], units, val_share, data.split_seed)
+        out = hold_out(table.labels[rows], units, val_share, data.split_seed)
         splits[rows[out]] = "valid"
     return splits
 

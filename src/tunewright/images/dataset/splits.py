@@ -29,7 +29,7 @@ def _encode_labels(column: Sequence[str]) -> Indices:
     return np.array([numbers.setdefault(text, len(numbers)) for text in column], dtype=np.int64)
 
 
-def held_out(labels: Indices, units: Indices, fraction: float, seed: int) -> Mask:
+def hold_out(labels: Indices, units: Indices, fraction: float, seed: int) -> Mask:
     """Choose about `fraction` of the rows of each class, whole units only: a mask [N].
 
     Every class keeps a unit that is not held out. Where no two pictures belong together this is

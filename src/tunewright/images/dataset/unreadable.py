@@ -1,7 +1,7 @@
 """Pictures that cannot be decoded: found by trying, remembered by their content, left out."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_json, write_text
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.callbacks import OnProgress
 
 SHARE = 0.05
 """More broken pictures than this are no accident: then even skip_bad stops."""
@@ -21,13 +22,13 @@ VERSION = "2"
 """Of folders that are named by content: those of before may hold what another file showed."""
 VERDICTS = "broken.json"
 LISTED = "skipped.txt"
-Progress = Callable[[int, int], None]
+
 Broken = Mapping[int, str]
 """Row of a table -> why it cannot be used."""
 
 
 def without_broken(
-    table: ImageTable, progress: Progress | None = None
+    table: ImageTable, on_progress: OnProgress | None = None
 ) -> tuple[ImageTable, list[str]]:
     """The table without pictures that cannot be decoded, and what to tell of them.
 
@@ -37,7 +38,7 @@ def without_broken(
     folder = content_folder(table)
     broken = read_verdicts(folder, table)
     if broken is None:
-        broken = _decode_all(table, progress)
+        broken = _decode_all(table, on_progress)
         write_verdicts(folder, table, broken)
     if not broken:
         return table, []
@@ -116,7 +117,7 @@ def _reasons(broken: Broken) -> str:
     return some(broken[row] for row in sorted(broken))
 
 
-def _decode_all(table: ImageTable, progress: Progress | None) -> dict[int, str]:
+def _decode_all(table: ImageTable, on_progress: OnProgress | None) -> dict[int, str]:
     broken: dict[int, str] = {}
     reader = PictureReader()
 
@@ -130,8 +131,8 @@ def _decode_all(table: ImageTable, progress: Progress | None) -> dict[int, str]:
     def take(row: int, found: str | None) -> None:
         if found is not None:
             broken[row] = found
-        if progress is not None:
-            progress(row + 1, len(table))
+        if on_progress is not None:
+            on_progress(row + 1, len(table))
 
     with contextlib.closing(reader):
         thread_map(why, table.places, take)

@@ -106,7 +106,7 @@ class ImageBatches:
         finish = self.finishing.epoch(self.order.seed, epoch)
         for rows in self.order.epoch(epoch):
             places = rows if self.rows_of is None else self.rows_of[rows]
-            yield from finish(self._taking(places), self.labels[rows], rows)
+            yield from finish(self._make_take(places), self.labels[rows], rows)
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> Self:
         """The same batches with all pictures moved to `device`, if they fit into the budget.
@@ -120,7 +120,7 @@ class ImageBatches:
         (moved.images,) = copies_on(device, (self.images,), budget_bytes) or (self.images,)
         return moved
 
-    def _taking(self, places: Tensor) -> Take:
+    def _make_take(self, places: Tensor) -> Take:
         images, device = self.images, self.finishing.device
         if device.type == "cuda" and images.device.type == "cpu":
             return lambda part: _pin(images, places[part])

@@ -9,7 +9,7 @@ from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.store import is_built, store_bytes
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.machine.free_memory import MIB, free_mib
-from tunewright.runs.quantities import size as said
+from tunewright.runs.quantities import size as format_size
 
 StoreKind = Literal["memory", "device", "stream"]
 RAM_SHARE = 0.5
@@ -41,18 +41,20 @@ def choose(
     if wanted != "auto":
         return StorePlacement(wanted, f"data.store={wanted}, as asked")
     needed = store_bytes(len(table.whole or table), size)
-    takes = f"{len(table.whole or table):,} pictures at {size} px take {said(needed)}"
+    takes = f"{len(table.whole or table):,} pictures at {size} px take {format_size(needed)}"
     obstacle = _obstacle(table, size)
     if obstacle is not None:
         return StorePlacement("stream", f"{takes}, {obstacle}: they are decoded for each epoch")
     if device_free_bytes is None:
         return StorePlacement("memory", f"{takes}: decoded once, mapped by every worker")
     if needed <= DEVICE_SHARE * device_free_bytes:
-        return StorePlacement("device", f"{takes} of {said(device_free_bytes)} free on the device")
+        return StorePlacement(
+            "device", f"{takes} of {format_size(device_free_bytes)} free on the device"
+        )
     return StorePlacement(
         "memory",
-        f"{takes}, more than {DEVICE_SHARE:.0%} of the {said(device_free_bytes)} free on the "
-        "device: decoded once, mapped by every worker",
+        f"{takes}, more than {DEVICE_SHARE:.0%} of the {format_size(device_free_bytes)} free on "
+        "the device: decoded once, mapped by every worker",
     )
 
 
@@ -60,10 +62,12 @@ def _obstacle(table: ImageTable, size: int) -> str | None:
     needed = store_bytes(len(table.whole or table), size)
     ram = free_mib() * MIB
     if needed > RAM_SHARE * ram:
-        return f"more than {RAM_SHARE:.0%} of the {said(ram)} of free RAM"
+        return f"more than {RAM_SHARE:.0%} of the {format_size(ram)} of free RAM"
     disk = shutil.disk_usage(cache_folder()).free
     if needed > DISK_SHARE * disk and not is_built(table, size):
-        return f"more than {DISK_SHARE:.0%} of the {said(disk)} free on the disk of {_short()}"
+        return (
+            f"more than {DISK_SHARE:.0%} of the {format_size(disk)} free on the disk of {_short()}"
+        )
     return None
 
 

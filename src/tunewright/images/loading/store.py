@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,11 @@ from tunewright.images.dataset.unreadable import (
 from tunewright.images.image_table import ImageTable, Indices, PicturePlace
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
+from tunewright.runs.callbacks import OnProgress
 from tunewright.training.memory.limit import make_room_to_map
 
 Pixels = npt.NDArray[np.uint8]
-Progress = Callable[[int, int], None]
-"""Called with how many pictures are done, and how many there are."""
+
 SKIPPED = -1
 VERSION = f"2-{PIL.__version__}"  # another Pillow may decode and scale a little differently
 UNUSED_DAYS = 30
@@ -66,7 +66,7 @@ def build_store(
     size: int,
     *,
     folder: Path | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     skip_bad: bool = False,
 ) -> Store:
     """Decode the whole source of `table`, unless that was done before, and tell where it lies.
@@ -88,7 +88,7 @@ def build_store(
         with alone(inside / f"{size}.lock"):
             broken = _ready(file, whole, size)  # whoever had the lock before may have made it
             if broken is None:
-                broken, built = _build(whole, size, file, progress), True
+                broken, built = _build(whole, size, file, on_progress), True
     with contextlib.suppress(OSError):
         os.utime(file)
     rows_of = np.full(len(whole), SKIPPED, dtype=np.int64)
@@ -190,10 +190,10 @@ def check_room(needed: int, folder: Path, or_else: str) -> None:
         )
 
 
-def _build(table: ImageTable, size: int, file: Path, progress: Progress | None) -> Broken:
+def _build(table: ImageTable, size: int, file: Path, on_progress: OnProgress | None) -> Broken:
     broken: dict[int, str] = {}
     with new_file(file) as out:
-        _write(table, size, out, broken, progress)
+        _write(table, size, out, broken, on_progress)
         write_verdicts(file.parent, table, broken)
     return broken
 
@@ -221,7 +221,7 @@ def new_file(file: Path) -> Iterator[int]:
 
 
 def _write(
-    table: ImageTable, size: int, out: int, broken: dict[int, str], progress: Progress | None
+    table: ImageTable, size: int, out: int, broken: dict[int, str], on_progress: OnProgress | None
 ) -> None:
     """Fill the file in order of the rows; broken ones leave no gap, the header comes last."""
     start = len(_header(0, size))
@@ -245,8 +245,8 @@ def _write(
         else:
             os.pwrite(out, made.data, start + step * good)
             good += 1
-        if progress is not None:
-            progress(row + 1, len(table))
+        if on_progress is not None:
+            on_progress(row + 1, len(table))
 
     with contextlib.closing(reader):
         thread_map(decode, table.places, take)

@@ -71,7 +71,7 @@ class FileListing:
             return archive.read(self.prefix + name)
 
 
-def open_shelf(place: Path) -> FileListing:
+def list_files(place: Path) -> FileListing:
     """List a folder, with all below it, or a zip; DataError for anything else."""
     try:
         found = place.stat()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import ImageTable
-from tunewright.images.sources.archive import FileListing, open_shelf
+from tunewright.images.sources.archive import FileListing, list_files
 from tunewright.images.sources.build_table import Naming, TableRow, some, table_of
 from tunewright.images.sources.csv_rows import CsvRows, read_csv
-from tunewright.images.sources.file_matching import places_of, shelves_beside
+from tunewright.images.sources.file_matching import listings_beside, places_of
 
 INDEX = "index.csv"
 TRAIN = ("train.csv", "train_labels.csv")
@@ -44,9 +44,9 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
     readable: dict[str, str] = {}
     for split, file in files.items():
         table = read_csv(file)
-        shelves = shelves_beside(file, _beside(file, labelled))
+        listings = listings_beside(file, _beside(file, labelled))
         alone = len(files) == 1
-        rows += _rows(table, shelves, labelled, group_by, None if alone else split)
+        rows += _rows(table, listings, labelled, group_by, None if alone else split)
         readable |= _readable(table)
     naming = _naming(folder / MAPPING, [row.label for row in rows], readable)
     return table_of(folder, rows, labelled=labelled, naming=naming)
@@ -59,21 +59,21 @@ def read_index(place: Path, *, labelled: bool, group_by: str | None) -> ImageTab
     """
     if place.is_dir():
         table = read_csv(place / INDEX)
-        rows = _rows(table, shelves_beside(place / INDEX, ("images",)), labelled, group_by)
+        rows = _rows(table, listings_beside(place / INDEX, ("images",)), labelled, group_by)
         return _table_by_name(place, table, rows, labelled)
-    inside = [shelf for shelf in _with_wrapped(open_shelf(place)) if INDEX in shelf.names]
+    inside = [listing for listing in _with_wrapped(list_files(place)) if INDEX in listing.names]
     if inside:
         table = read_csv(place / (inside[0].prefix + INDEX), inside[0].content(INDEX))
     else:
         table = read_csv(place.parent / INDEX)
-    shelves = inside or _with_wrapped(open_shelf(place))
-    return _table_by_name(place, table, _rows(table, shelves, labelled, group_by), labelled)
+    listings = inside or _with_wrapped(list_files(place))
+    return _table_by_name(place, table, _rows(table, listings, labelled, group_by), labelled)
 
 
 def read_listed(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
     """Any CSV file with a column of pictures; the ids are the cells of that column, in order."""
     table = read_csv(file)
-    rows = _rows(table, shelves_beside(file, _beside(file, labelled)), labelled, group_by)
+    rows = _rows(table, listings_beside(file, _beside(file, labelled)), labelled, group_by)
     naming = _naming(file.parent / MAPPING, [row.label for row in rows], _readable(table))
     return table_of(file, rows, labelled=labelled, naming=naming)
 
@@ -84,9 +84,9 @@ def _beside(table: Path, labelled: bool) -> tuple[str, ...]:
     return (stem, f"{stem}_images", "train" if labelled else "test", "images")
 
 
-def _with_wrapped(shelf: FileListing) -> Iterator[FileListing]:
-    yield shelf
-    if (inner := shelf.strip_single_root()) is not shelf:
+def _with_wrapped(listing: FileListing) -> Iterator[FileListing]:
+    yield listing
+    if (inner := listing.strip_single_root()) is not listing:
         yield inner
 
 
@@ -98,7 +98,7 @@ def _table_by_name(
 
 def _rows(
     table: CsvRows,
-    shelves: Iterable[FileListing],
+    listings: Iterable[FileListing],
     labelled: bool,
     group_by: str | None,
     split: str | None = None,
@@ -113,7 +113,7 @@ def _rows(
     labels = table.column(table.require_column(LABEL, "labels") if labelled else None)
     splits = table.column("split" if labelled and "split" in table.columns else None)
     groups = table.column(_group_column(table, group_by) if labelled else None)
-    places = places_of(ids, table.file, shelves)
+    places = places_of(ids, table.file, listings)
     if split is not None:
         splits = [split] * len(ids)
     columns = zip(ids, places, labels, splits, groups, table.lines, strict=True)

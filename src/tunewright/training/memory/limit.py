@@ -26,7 +26,7 @@ def limit_memory(gib: float | None) -> Iterator[None]:
     if gib is None:
         yield
     elif _has_gpu():
-        with _limited_device(gib):
+        with _limit_device(gib):
             yield
     else:
         before, most = resource.getrlimit(DATA)
@@ -68,7 +68,7 @@ def _has_gpu() -> bool:
 
 
 @contextmanager
-def _limited_device(gib: float) -> Iterator[None]:
+def _limit_device(gib: float) -> Iterator[None]:
     import torch
 
     _, total = torch.cuda.mem_get_info()
