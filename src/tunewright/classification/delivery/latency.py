@@ -1,4 +1,4 @@
-"""What a delivered model costs: the time of one picture at batch 1, from its file to its label."""
+"""Measure what a delivered model costs: the latency of one picture at batch size 1."""
 
 import io
 import platform
@@ -29,7 +29,7 @@ RUNS = 100
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds for one picture, the device awaited before and after each run."""
+    """Milliseconds for one picture; the device is synchronised before and after each run."""
 
     mean_ms: float
     p50_ms: float
@@ -46,7 +46,7 @@ def latency(
     warm_ups: int = WARM_UPS,
     on_progress: OnProgress | None = None,
 ) -> Latency:
-    """How long `work` takes, each run by itself, after warm-ups that are not counted."""
+    """Measure how long `work` takes, each run by itself, after warm-ups that are not counted."""
     times = []
     for run in range(warm_ups + runs):
         _await(device)
@@ -68,7 +68,7 @@ def _await(device: torch.device) -> None:
 
 @dataclass(frozen=True)
 class PictureCosts:
-    """Both ways of measuring one picture: from the file on the disk, and the models alone."""
+    """The latency of one picture, with decoding its file and of the models alone."""
 
     whole: Latency
     models: Latency
@@ -82,7 +82,7 @@ def measure(
     warm_ups: int = WARM_UPS,
     on_progress: OnProgress | None = None,
 ) -> PictureCosts:
-    """Time one picture through all members and all views, from its file and from its pixels."""
+    """Time one picture through all members and views, from its file and from its pixels."""
     device = blend.members[0].device
     reader = PictureReader()
     sizes = sorted({member.size for member in blend.members})
@@ -112,7 +112,7 @@ def measure(
 
 
 def answer(blend: Blend, images: dict[int, Tensor]) -> Tensor:
-    """The label of one picture, fetched from the device: what a caller waits for."""
+    """Return the label of one picture, fetched from the device: what a caller waits for."""
     views = blend.views.all()
     logits = [
         torch.stack([member.logits(apply_view(images[member.size], view)) for view in views])
@@ -129,10 +129,10 @@ def precisions(
     warm_ups: int = WARM_UPS,
     on_notice: OnNotice | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The models alone in other precisions and layouts, and whether the label stays the same.
+    """Time the models alone in other precisions and layouts, and compare their labels.
 
-    Plain float32 is what `measure` times: a second figure for it would only contradict the first.
-    Float16 is tried on GPUs only: on most CPUs it is emulated, and slower.
+    Plain float32 is left out, since `measure` times it. Float16 is tried on GPUs only: most CPUs
+    emulate it, which is slower.
     """
     device = blend.members[0].device
     reader = PictureReader()
@@ -174,12 +174,12 @@ def _channels_last(blend: Blend) -> Blend:
 
 
 def parameters(blend: Blend) -> int:
-    """Weights of all members together."""
+    """Count the parameters of all members together."""
     return sum(p.numel() for member in blend.members for p in member.model.parameters())
 
 
 def device_name(device: torch.device) -> str:
-    """What the latency was measured on."""
+    """Return the name of the device that the latency was measured on."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} thread(s)"
@@ -196,7 +196,7 @@ def _processor() -> str:
 
 
 def draw_picture(pixels: int, *, seed: int = 0) -> bytes:
-    """A JPEG file of `pixels` x `pixels`, about as hard to decode as a photograph."""
+    """Make a JPEG file of `pixels` x `pixels`, about as hard to decode as a photograph."""
     drawn = np.random.default_rng(seed)
     layers = [
         Image.fromarray(drawn.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize(

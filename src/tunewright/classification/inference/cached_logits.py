@@ -1,4 +1,4 @@
-"""What a classifier says of its validation pictures, computed once and kept beside its weights."""
+"""A classifier's logits of its validation set, computed once and kept beside its weights."""
 
 import contextlib
 import hashlib
@@ -31,11 +31,11 @@ def validation_logits(
     *,
     on_progress: OnProgress | None = None,
 ) -> Tensor:
-    """The logits of its validation set in every view: [V, N, C] float32, on the CPU.
+    """Return the logits of the validation set in every view: [V, N, C] float32, on the CPU.
 
-    They are kept in the run folder, if it may be written, and computed anew when weights or
-    pictures have changed. Raises DataError when the validation set is not there, or a picture
-    of it cannot be read.
+    They are kept in the run folder, if it is writable, and computed again after weights or pictures
+    have changed. Raises DataError if the validation set is gone, or one of its pictures cannot be
+    read.
     """
     table = classifier.sets.valid
     file = classifier.folder.path / FILE
@@ -52,18 +52,18 @@ def validation_logits(
         ).scores
         kept |= {view.name: found[:, i].contiguous() for i, view in enumerate(missing)}
         header = {"digest": digest}
-        with contextlib.suppress(NotWritten):  # a folder that may only be read stays as it is
+        with contextlib.suppress(NotWritten):  # a read-only folder stays as it is
             write_with(file, lambda place: save_file(kept, place, metadata=header))
     return torch.stack([kept[view.name] for view in views])
 
 
 def validation_labels(classifier: "Classifier") -> Tensor:
-    """The labels of the validation set, [N] int64."""
+    """Return the labels of the validation set, [N] int64."""
     return torch.from_numpy(classifier.sets.valid.labels)
 
 
 def check_same_pictures(members: Sequence["Classifier"]) -> None:
-    """Raise DataError unless all members are validated on the same pictures in the same order."""
+    """Raise DataError unless all members have equal validation pictures in equal order."""
     first = members[0].sets.valid
     for other in members[1:]:
         table = other.sets.valid
@@ -71,7 +71,7 @@ def check_same_pictures(members: Sequence["Classifier"]) -> None:
             continue
         raise DataError(
             f"{members[0].folder.path} and {other.folder.path} are validated on different pictures",
-            expected="the same validation set, on which they can be compared",
+            expected="the same validation set for all",
             remedy="Train them with the same data, val_split, split_seed and fold.",
         )
 
@@ -87,7 +87,7 @@ def _read_cached(file: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _digest(classifier: "Classifier", table: ImageTable) -> str:
-    """What tells these weights, these pictures and these labels: their content."""
+    """Return a hash of the content of these weights, pictures and labels."""
     found = hashlib.blake2b(digest_size=16)
     weights = classifier.folder.checkpoints / "best.safetensors"
     try:

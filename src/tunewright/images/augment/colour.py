@@ -1,7 +1,7 @@
-"""Colours of whole batches, each picture with factors of its own.
+"""Change the colours of whole batches, each picture by its own factors.
 
-Brightness, contrast and saturation are one matrix a picture, hue and HSV shifts one walk through
-HSV. `torchvision.transforms.v2` would use the same factors for the whole batch.
+Brightness, contrast and saturation are one colour matrix per picture; hue and HSV shifts are one
+pass through HSV. `torchvision.transforms.v2` would use the same factors for the whole batch.
 """
 
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from tunewright.images.augment.config import AugmentationLevel
 from tunewright.images.augment.transforms import on_rows, per_image, uniform_around, uniform_between
 
 GREY = (0.2989, 0.587, 0.114)
-"""Weights of red, green and blue in grey, as torchvision has them (ITU-R BT.601)."""
+"""Weights of red, green and blue in grey, the same as torchvision's (ITU-R BT.601)."""
 TINY = 1e-12
-"""Instead of 0 below a fraction whose numerator is 0 then."""
+"""Smallest denominator; it replaces a 0, and the numerator is 0 in that case too."""
 
 
 @dataclass(frozen=True)
 class Colouring:
-    """Jitter, brightness and contrast, HSV shifts, gamma, in this order; clamped to [0, 1].
+    """Jitter, brightness and contrast, HSV shifts and gamma, in this order; clamped to [0, 1].
 
-    Within the jitter, brightness comes first, then contrast, saturation and, at the end, hue.
+    Within the jitter the order is brightness, contrast, saturation, hue.
     """
 
     level: AugmentationLevel
     numbers: int = 14
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
-        """Change the pictures in place, where they can be."""
+        """Change the pictures, in place if possible."""
         level = self.level
         jitter = uniform[:, 0] < level.jitter
         linear = uniform[:, 5] < level.brightness_contrast
@@ -89,16 +89,17 @@ def blend(
     factor: Tensor,
     plus: Tensor,
 ) -> Tensor:
-    """Brightness, contrast and saturation as torchvision has them, then pixels * factor + plus.
+    """Apply torchvision's brightness, contrast and saturation, then pixels * factor + plus.
 
-    images: [K, 3, S, S] in [0, 1]; the others [K], on the CPU. All steps are linear, so that they
-    are one matrix a picture; what lies outside [0, 1] is cut off once, at the end.
+    images: [K, 3, S, S] in [0, 1]; the others [K], on the CPU. All steps are linear, so they are
+    one matrix per picture; values outside [0, 1] are clamped once, at the end.
     """
     grey = torch.tensor(GREY)
     own = factor * brightness * contrast
     matrix = (own * saturation)[:, None, None] * torch.eye(3)
     matrix = matrix + (own * (1 - saturation))[:, None, None] * grey  # grey goes to every channel
-    # Contrast blends with the mean grey of the picture, which is known on its device only.
+    # Contrast c blends with the picture's mean grey: c * x + (1 - c) * mean. With c = 0.5 and
+    # mean 0.4, x = 0.8 becomes 0.6. The mean is known on the picture's device only.
     of_mean = factor * brightness * (1 - contrast) * (saturation + (1 - saturation) * grey.sum())
     device, dtype = images.device, images.dtype
     mean = images.mean(dim=(2, 3)) @ grey.to(device, dtype)
@@ -109,15 +110,15 @@ def blend(
 
 
 def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """Turn the hue, and add to saturation and value; each [K], on the CPU, where 1 is all of it.
+    """Rotate the hue, and add to saturation and value; each [K] on the CPU, 1 is the full range.
 
-    images: [K, 3, S, S] in [0, 1]. With no saturation and value to add, this is torchvision's
+    images: [K, 3, S, S] in [0, 1]. With nothing added to saturation and value this is torchvision's
     `adjust_hue`.
     """
     high, low = images.amax(dim=1), images.amin(dim=1)
     chroma = high - low
-    # In place, since fresh memory costs a CPU more than the arithmetic; and with products of 0
-    # and 1, since torch.where takes 20 times as long there.
+    # In place, since on a CPU new memory costs more than the arithmetic; and by products with
+    # masks of 0 and 1, since torch.where takes 20 times as long there.
     images.sub_(low[:, None]).div_(chroma.clamp(min=TINY)[:, None])
     red, green, blue = images.unbind(dim=1)
     is_red = red.floor()  # exactly 1 for the highest channel, which was divided by itself
@@ -135,6 +136,8 @@ def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) ->
         share.add_(per_image(saturation, images).squeeze(1)).clamp_(0.0, 1.0)
         high.add_(per_image(value, images).squeeze(1)).clamp_(0.0, 1.0)
         chroma = share.mul_(high)
+    # channel = value - chroma * clamp(2 - |(angle + offset) mod 6 - 2|, 0, 1), offsets 5, 3, 1.
+    # Pure red (angle 0, value = chroma = 1): weights 0, 1, 1 give (1, 0, 0).
     turns = is_red
     for channel, offset in enumerate((5, 3, 1)):
         torch.add(angle, offset, out=term)

@@ -1,4 +1,4 @@
-"""Blur and noise, each picture with a strength of its own."""
+"""Blur, noise, shadow and fog, each picture with its own strength."""
 
 import math
 
@@ -15,9 +15,9 @@ NOISE_NUMBERS = 2
 
 
 def blur(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor:
-    """Gaussian blur; `low` to `high`: width of its kernel, in pixels of a picture 256 wide.
+    """Blur by a Gaussian; `low` to `high`: width of its kernel, in pixels of a picture 256 wide.
 
-    The deviation is the one that OpenCV takes for a kernel, 0.15 of its width plus 0.35.
+    The standard deviation is the one OpenCV takes for a kernel: 0.15 * width + 0.35.
     """
     scale = images.shape[-1] / REFERENCE_PIXELS
     sigma = (uniform_between(uniform[:, 0], low, high) * 0.15 + 0.35) * scale
@@ -25,11 +25,14 @@ def blur(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor:
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Blur each picture [K, 3, S, S] by its own sigma [K] in pixels, over 2 * radius + 1 of them.
+    """Blur each picture [K, 3, S, S] with its own sigma [K] in pixels.
 
-    Pictures go on beyond their borders as mirror images, without the border pixel again.
+    The kernel is 2 * radius + 1 pixels wide. Borders are reflected, without repeating the border
+    pixel.
     """
-    radius = min(radius, images.shape[-1] - 1)  # a mirror shows no more
+    radius = min(radius, images.shape[-1] - 1)  # reflection cannot pad further
+    # Symmetric kernel: weight 0 counts once and the others twice, so with weights w0, w1, w2
+    # the sum is w0 + 2 * (w1 + w2) = 2 * (w0 + w1 + w2) - w0.
     places = torch.arange(radius + 1)
     weights = torch.exp(-0.5 * (places / sigma.clamp(min=1e-3)[:, None]) ** 2)
     weights /= 2 * weights.sum(dim=1, keepdim=True) - weights[:, :1]
@@ -45,9 +48,9 @@ def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
 
 
 def noise(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor:
-    """Add Gaussian noise to each pixel and channel, of a deviation from `low` to `high`.
+    """Add Gaussian noise to each pixel and channel, with a deviation from `low` to `high`.
 
-    uniform: [K, 2], how much, and where the noise is taken from.
+    uniform: [K, 2]: the deviation, and the place in the noise pool.
     """
     length = images[0].numel()
     added = normal_windows(uniform[:, 1], length, images.device).view_as(images)
@@ -56,17 +59,17 @@ def noise(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor
 
 
 CORNERS = 5
-"""Of a shadow."""
+"""Corners of a shadow."""
 SHADOW_NUMBERS = 3 + CORNERS
 FOG_NUMBERS = 3
 PATCH = 0.125
-"""Of the side of a picture: the size of a wisp of fog."""
+"""Size of a wisp of fog, as a fraction of the picture's side."""
 
 
 def shadow(images: Tensor, uniform: Tensor, *, darkness: float) -> Tensor:
-    """Darken a random convex shape: pixels in it are multiplied by 1 - `darkness`.
+    """Darken a random convex shape: the pixels in it are multiplied by 1 - `darkness`.
 
-    uniform: [K, 8], the place of its centre, its radius, the directions of its five corners.
+    uniform: [K, 8]: the centre (2), the radius (1), the directions of the five corners.
     """
     size, device = images.shape[-1], images.device
     centres = uniform_between(uniform[:, :2], 0.0, size)
@@ -78,12 +81,14 @@ def shadow(images: Tensor, uniform: Tensor, *, darkness: float) -> Tensor:
 
 
 def in_convex(corners: Tensor, size: int, device: torch.device) -> Tensor:
-    """1 where the middle of a pixel is in a convex shape, else 0: float32 [K, size, size].
+    """Return 1 for pixels with their centre in a convex shape, else 0: float32 [K, size, size].
 
-    corners: [K, n, 2], x and y in pixels, turning from x to y, on the CPU.
+    corners: [K, n, 2], x and y in pixels, in the direction from x to y, on the CPU.
     """
     edges = corners.roll(-1, dims=1) - corners
-    # x * b - y * a > c: right of an edge from the corner (x0, y0) along (a, b)
+    # A point lies inside an edge from (x0, y0) along (a, b) if y * a - x * b > c, and
+    # c = y0 * a - x0 * b. For (0, 0) along (1, 0) that is y > 0. The smallest margin over
+    # all edges decides.
     offsets = corners[..., 0] * edges[..., 1] - corners[..., 1] * edges[..., 0]
     lines = torch.cat((edges, offsets[..., None]), dim=2).to(device, non_blocking=True)
     axis = torch.arange(size, device=device) + 0.5
@@ -96,9 +101,9 @@ def in_convex(corners: Tensor, size: int, device: torch.device) -> Tensor:
 
 
 def fog(images: Tensor, uniform: Tensor, *, low: float, high: float) -> Tensor:
-    """Lay white over each picture: a share from `low` to `high` on average, in wisps.
+    """Blend each picture with white: a share from `low` to `high` on average, in wisps.
 
-    uniform: [K, 3], how much, and where the wisps are taken from.
+    uniform: [K, 3]: the share, and the place in the pool of wisps.
     """
     size = images.shape[-1]
     wisps = smooth_windows(uniform[:, 1:], size, PATCH * size, images.device)[:, :1]

@@ -1,4 +1,4 @@
-"""Where decoded pictures are kept during a training: on the device, mapped, or nowhere."""
+"""Choose where decoded pictures are kept while training: on the device, mapped, or nowhere."""
 
 import shutil
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from tunewright.runs.quantities import size as format_size
 
 StoreKind = Literal["memory", "device", "stream"]
 RAM_SHARE = 0.5
-"""Of the free RAM: the rest is for the workers; the pages of a store can be taken back."""
+"""Most of the free RAM that a store may take; the rest is for the workers."""
 DISK_SHARE = 0.5
-"""Of the free disk, for each store that is not there yet."""
+"""Most of the free disk that a new store may take."""
 DEVICE_SHARE = 0.25
-"""Of what is free on a GPU: activations of the training need the most of it."""
+"""Most of the free GPU memory that pictures may take; activations need the rest."""
 
 
 @dataclass(frozen=True)
 class StorePlacement:
-    """Where the pictures are kept during a training, and why, in one sentence."""
+    """Where the pictures are kept while training, and the reason in one sentence."""
 
     store: StoreKind
     why: str
@@ -34,9 +34,9 @@ def choose(
     device_free_bytes: int | None = None,
     wanted: Literal["auto", "memory", "device", "stream"] = "auto",
 ) -> StorePlacement:
-    """Decide where decoded pictures are kept: the device, a mapped file, or nowhere.
+    """Choose where decoded pictures are kept: on the device, in a mapped file, or nowhere.
 
-    device_free_bytes: of a GPU; None without one. wanted: anything but `auto` is taken as it is.
+    device_free_bytes: of a GPU; None without one. wanted: anything but `auto` is used as it is.
     """
     if wanted != "auto":
         return StorePlacement(wanted, f"data.store={wanted}, as asked")

@@ -1,4 +1,4 @@
-"""Sources that a CSV file describes: competitions, index.csv beside pictures or in a zip."""
+"""Read sources described by a CSV file: competitions, or index.csv beside pictures or in a zip."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from tunewright.images.sources.file_matching import listings_beside, places_of
 INDEX = "index.csv"
 TRAIN = ("train.csv", "train_labels.csv")
 OTHERS = {"valid": ("valid", "val", "validation", "dev"), "test": ("test", "testing")}
-"""What the tables of other splits may be called; `_labels` may follow, as for train."""
+"""Names of the tables of other splits; `_labels` may follow, as for train."""
 MAPPING = "category_mapping.csv"
 FILE = ("image_id", "filename", "file")
 LABEL = ("label", "category_id")
@@ -22,10 +22,11 @@ READABLE = ("english_name", "name", "class", "chinese_name")
 
 
 def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
-    """`train.csv` (image_id, label) or `train_labels.csv` (filename, category_id) with `train/`.
+    """Read a competition's table of training pictures, with `train/` beside it.
 
-    A valid.csv (val, validation, dev) or test.csv that has labels too gives these splits, with or
-    without `_labels` in its name. `category_mapping.csv` names the classes.
+    That is `train.csv` (image_id, label) or `train_labels.csv` (filename, category_id). A valid.csv
+    (val, validation, dev) or test.csv that has labels too provides these splits, with or without
+    `_labels` in its name. `category_mapping.csv` names the classes.
     """
     name = next(name for name in TRAIN if (folder / name).is_file())
     files = {"train": folder / name}
@@ -35,7 +36,7 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
         if len(there) > 1:
             raise DataError(
                 f"{folder} has {' and '.join(file.name for file in there)}",
-                expected=f"one table of {split}",
+                expected=f"one table for {split}",
                 remedy="Move or rename the other.",
             )
         if there:
@@ -53,9 +54,9 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
 
 
 def read_index(place: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
-    """`index.csv` (file, label, and maybe class and split) of a folder or a zip.
+    """Read `index.csv` (file, label, and optionally class and split) of a folder or a zip.
 
-    The pictures lie in the folder, in a zip beside the table, or in the zip itself.
+    The pictures are in the folder, in a zip beside the table, or in the zip itself.
     """
     if place.is_dir():
         table = read_csv(place / INDEX)
@@ -71,7 +72,7 @@ def read_index(place: Path, *, labelled: bool, group_by: str | None) -> ImageTab
 
 
 def read_listed(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
-    """Any CSV file with a column of pictures; the ids are the cells of that column, in order."""
+    """Read any CSV file with a column of pictures; its cells are the ids, in their order."""
     table = read_csv(file)
     rows = _rows(table, listings_beside(file, _beside(file, labelled)), labelled, group_by)
     naming = _naming(file.parent / MAPPING, [row.label for row in rows], _readable(table))
@@ -79,7 +80,7 @@ def read_listed(file: Path, *, labelled: bool, group_by: str | None) -> ImageTab
 
 
 def _beside(table: Path, labelled: bool) -> tuple[str, ...]:
-    """Folders where the pictures of a table may lie: train_labels.csv means those of train."""
+    """Return folders where a table's pictures may be: for train_labels.csv those of train."""
     stem = table.stem.removesuffix("_labels")
     return (stem, f"{stem}_images", "train" if labelled else "test", "images")
 
@@ -136,7 +137,7 @@ def _group_column(table: CsvRows, group_by: str | None) -> str | None:
 
 
 def _readable(table: CsvRows) -> dict[str, str]:
-    """Label -> class, where a table has both; two names for one label are refused."""
+    """Map label to class, if a table has both; raises DataError for two names of one label."""
     label = table.one_of(LABEL)
     if "class" not in table.columns or label is None:
         return {}
@@ -153,7 +154,7 @@ def _readable(table: CsvRows) -> dict[str, str]:
 
 
 def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str]) -> Naming:
-    """What category_mapping.csv says, by whichever of its columns the labels are of."""
+    """Read category_mapping.csv, by whichever of its columns holds the labels."""
     if not file.is_file():
         return Naming(names=readable)
     mapping = read_csv(file)
@@ -166,7 +167,7 @@ def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str
     unknown = sorted(given - set(keys))
     if unknown:
         raise DataError(
-            f"{file} does not know the label {unknown[0]!r}",
+            f"{file} has no entry for the label {unknown[0]!r}",
             expected=f"each of {len(given)} labels in its column 'label' or 'category_id'",
             remedy="Complete the mapping, or remove it.",
         )

@@ -1,4 +1,4 @@
-"""From the names that a table gives its pictures to the files that are there."""
+"""Match the picture names of a table to files."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,11 +13,11 @@ from tunewright.images.sources.build_table import some
 def places_of(
     names: Sequence[str], table: Path, listings: Iterable[FileListing]
 ) -> list[PicturePlace]:
-    """Where the picture of each name lies, on the first listing that has all of them.
+    """Find the picture of each name, in the first listing that has all of them.
 
-    names: paths on the listing, with or without the suffix of the file. table: for messages.
-    Raises DataError, naming what is missing on the listing that has most, and for a name without
-    a suffix that two files have.
+    names: paths in the listing, with or without the suffix of the file. table: for messages. Raises
+    DataError that names what is missing in the best listing, and for a name without a suffix that
+    fits two files.
     """
     best: tuple[int, FileListing, list[PicturePlace | None]] | None = None
     plain = [_plain(name) for name in names]
@@ -48,7 +48,7 @@ def places_of(
 
 
 def listings_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListing]:
-    """Where pictures of a table may lie, likeliest first: a folder, its own, a zip.
+    """Yield where pictures of a table may be, most likely first: a folder, its own folder, a zip.
 
     preferred: names of folders and, with `.zip`, of archives beside the table.
     """

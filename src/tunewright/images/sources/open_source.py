@@ -1,4 +1,4 @@
-"""Opening a source of pictures, whatever it is: class folders, CSV, manifest, zip, index."""
+"""Open any source of pictures: class folders, CSV, manifest, zip, index."""
 
 from collections import Counter
 from pathlib import Path
@@ -24,16 +24,16 @@ RECOGNISED = (
     "manifest*.jsonl"
 )
 BESIDE = (".csv", ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
-"""Suffixes that nobody takes for a picture; others are told when they are left out."""
+"""Suffixes that are clearly not pictures; other files that are left out get a notice."""
 
 
 def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "auto") -> ImageTable:
-    """Find out what lies at `place` and list its pictures; nothing is decoded.
+    """Find out what is at `place` and list its pictures, without decoding them.
 
     labelled: false for pictures to predict: those that a CSV file or a manifest lists, in its
-    order, or all in a folder or zip in natural order; of a competition's folder, those in test/.
+    order, or all in a folder or zip in natural order; in a competition's folder, those in test/.
     group_by: the column, or key of `meta`, that says which pictures belong together; `auto` or
-    None. Raises DataError with what is recognised and what was found.
+    None. Raises DataError that lists what is recognised and what was found.
     """
     place = place.expanduser().absolute()
     if not place.exists():
@@ -88,7 +88,7 @@ def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
     if (place.parent / INDEX).is_file():
         return read_index(place, labelled=labelled, group_by=group_by)
     inner = listing.strip_single_root()
-    if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # no wrapping: train/ and nothing else
+    if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # train/ alone is a split, not a wrapper
         inner = listing
     return _class_folders(inner, group_by)
 
@@ -107,16 +107,16 @@ def _class_folders(listing: FileListing, group_by: str | None) -> ImageTable:
     if group_by not in (None, "auto"):
         raise DataError(
             f"data.group_by = {group_by!r}",
-            expected="null: class folders say nothing of groups",
+            expected="null: class folders define no groups",
             where=str(listing.place),
-            remedy="Describe the pictures by an index.csv with such a column.",
+            remedy="List the pictures in an index.csv with such a column.",
         )
     for name in listing.names:
         if name.casefold() in SPLIT_WORDS:
             raise DataError(
-                f"{listing.at(name)} is no folder, or a link to nothing",
+                f"{listing.at(name)} is not a folder, or is a broken link",
                 expected="class folders in it, as in train",
-                remedy="Mend the link, or remove it.",
+                remedy="Repair the link, or remove it.",
             )
     layout = layout_of(listing)
     inside = layout.listing.prefix.removeprefix(listing.prefix)
@@ -144,7 +144,7 @@ def _class_folders(listing: FileListing, group_by: str | None) -> ImageTable:
 
 
 def _empty_folders(layout: Layout) -> set[str]:
-    """Class folders without any file: classes that somebody has thought of."""
+    """Return the class folders without any file: classes that exist without pictures."""
     filled: set[str] = set()
     for folder in {name.rpartition("/")[0] for name in layout.listing.names}:
         parts = folder.split("/")
@@ -155,18 +155,15 @@ def _empty_folders(layout: Layout) -> set[str]:
 
 
 def _left_out(listing: FileListing) -> list[str]:
-    """Files that may have been meant as pictures, and links that were not followed."""
+    """Return notices on files that may be meant as pictures, and on links not followed."""
     others = [name for name in listing.names if not is_picture(name)]
     strange = [name for name in others if suffix_of(name) not in BESIDE]
     notices = []
     if strange:
-        notices.append(
-            f"{len(strange):,} files that are no known kind of picture are left out "
-            f"({some(strange)})"
-        )
+        notices.append(f"{len(strange):,} files of an unknown kind are left out ({some(strange)})")
     if listing.circles:
         notices.append(
-            f"{len(listing.circles):,} links to a folder that they lie in are left out "
+            f"{len(listing.circles):,} links to a folder that contains them are left out "
             f"({some(listing.circles)})"
         )
     return notices
@@ -174,13 +171,13 @@ def _left_out(listing: FileListing) -> list[str]:
 
 def _unrecognised_source(listing: FileListing) -> DataError:
     return DataError(
-        f"{listing.place} is no source of labelled pictures: found {_contents(listing)}",
+        f"{listing.place} is not a source of labelled pictures: found {_contents(listing)}",
         expected=RECOGNISED,
     )
 
 
 def _contents(listing: FileListing) -> str:
-    """What lies at the top, and how many files of which kinds."""
+    """Describe what is at the top, and how many files there are of each kind."""
     if not listing.names:
         return "nothing"
     tops = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in listing.names)
