@@ -53,14 +53,14 @@ def test_everything_is_read_back(tmp_path):
 )
 def test_half_a_file_is_refused(tmp_path, stored):
     (tmp_path / FILE).write_text(json.dumps(stored))
-    with pytest.raises(DataError, match="does not say which classes"):
+    with pytest.raises(DataError, match="does not list the classes"):
         read_classes(RunFolder(tmp_path))
 
 
 def test_data_that_has_other_classes_now_is_refused(sets, tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert check_same(folder, sets.classes, sets) is sets
-    with pytest.raises(DataError, match="other classes now than in its training: 3 and 2"):
+    with pytest.raises(DataError, match="other classes than in its training: 3 now, 2 then"):
         check_same(folder, ("blue", "green"), sets)
 
 

@@ -32,13 +32,13 @@ def run(tmp_path: Path):
 def passes(monkeypatch):
     """The views of every pass over the pictures."""
     seen = []
-    real = module.passed
+    real = module.predict_table
 
     def counted(*arguments, **options):
         seen.append([view.name for view in options["views"]])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(module, "passed", counted)
+    monkeypatch.setattr(module, "predict_table", counted)
     return seen
 
 

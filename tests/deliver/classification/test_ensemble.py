@@ -186,7 +186,7 @@ def test_a_greedy_soup_of_strangers_is_the_best_of_them(runs):
 
 def test_a_soup_of_other_architectures_is_refused(runs, place):
     made_run(runs / "wide", place / "data", steps=1, model=PicturesModel(width=9))
-    with pytest.raises(DataError, match=r"not of one architecture.*--method mean"):
+    with pytest.raises(DataError, match=r"differ in architecture.*--method mean"):
         joined(runs, "run1", "wide", method="soup")
     found = joined(runs, "run1", "wide")
     assert found["classes"] == list(CLASSES)

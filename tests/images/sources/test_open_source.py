@@ -237,7 +237,7 @@ class TestNamesOfSplits:
     def test_classes_with_equal_folders_are_told(self, tmp_path):
         table = open_table(class_folders(tmp_path, {f"{c}/{v}": 1 for c in "ab" for v in "lr"}))
         assert table.classes == ("a", "b")
-        assert "the top folders are taken for the classes; if they are splits" in table.notices[0]
+        assert "the top folders are read as the classes; if they are splits" in table.notices[0]
 
     @pytest.mark.parametrize(
         "counts",
@@ -738,7 +738,7 @@ class TestUnlabelled:
     def test_ids_stand_once(self, tmp_path):
         draw(tmp_path / "test" / "a.png", 1)
         place = write_csv(tmp_path / "test.csv", [("image_id",), ("a",), ("a",)])
-        with pytest.raises(DataError, match="stands twice"):
+        with pytest.raises(DataError, match="occurs twice"):
             open_table(place, labelled=False)
 
     def test_manifest_and_index(self, tmp_path):
