@@ -68,7 +68,7 @@ def average_notices(decay: float, steps: int) -> list[str]:
 
 
 def _largest(steps: int) -> float:
-    """Return 1 - 1 / steps, rounded down so that two digits differ from 1: 0.98 for 64 steps."""
+    """Return 1 - 1 / steps, rounded down so that two digits differ from 1: 0.984 for 64 steps."""
     unit: int = 10 ** (1 + len(str(steps)))
     return (unit - math.ceil(unit / steps)) / unit
 
