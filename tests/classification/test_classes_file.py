@@ -10,8 +10,8 @@ from tunewright.classification.classes_file import (
     FILE,
     ClassIndex,
     check_same,
+    classes_of_run,
     data_dir_of,
-    known_classes,
     read_classes,
     write_classes,
 )
@@ -29,16 +29,16 @@ def sets(tmp_path: Path) -> ImageSets:
 
 def test_the_first_time_they_come_from_the_sets_and_stay(sets, tmp_path):
     folder = RunFolder(tmp_path / "run")
-    first = known_classes(folder, lambda: sets, "data")
+    first = classes_of_run(folder, lambda: sets, "data")
     assert first.classes == ("blue", "green", "red")
     assert sum(first.counts) == len(sets.train)
 
     def gone() -> ImageSets:
         raise DataError("the data is gone")
 
-    assert known_classes(folder, gone, "data") == first
+    assert classes_of_run(folder, gone, "data") == first
     with pytest.raises(DataError, match="gone"):
-        known_classes(RunFolder(tmp_path / "other"), gone, "data")
+        classes_of_run(RunFolder(tmp_path / "other"), gone, "data")
 
 
 def test_everything_is_read_back(tmp_path):
@@ -53,14 +53,14 @@ def test_everything_is_read_back(tmp_path):
 )
 def test_half_a_file_is_refused(tmp_path, stored):
     (tmp_path / FILE).write_text(json.dumps(stored))
-    with pytest.raises(DataError, match="does not say which classes"):
+    with pytest.raises(DataError, match="does not list the classes"):
         read_classes(RunFolder(tmp_path))
 
 
 def test_data_that_has_other_classes_now_is_refused(sets, tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert check_same(folder, sets.classes, sets) is sets
-    with pytest.raises(DataError, match="other classes now than in its training: 3 and 2"):
+    with pytest.raises(DataError, match="other classes than in its training: 3 now, 2 then"):
         check_same(folder, ("blue", "green"), sets)
 
 

@@ -24,7 +24,7 @@ def test_a_broken_picture_of_any_set_stops_before_the_first_trial(tmp_path, spli
     table = getattr(open_sets(config), split)
     assert isinstance(table, ImageTable)
     table.places[0].file.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=f"{table.places[0].file.name} is no readable picture"):
+    with pytest.raises(DataError, match=f"{table.places[0].file.name} is not a readable picture"):
         check(config)
     skipping = configured(tmp_path / "data", "data.skip_bad=true")
     assert sum("skipped" in notice for notice in check(skipping)) == 1

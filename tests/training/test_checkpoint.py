@@ -205,5 +205,5 @@ def test_weights_that_are_missing_or_broken_are_an_error_with_the_remedy(tmp_pat
     (tmp_path / "best.safetensors").write_bytes(b"broken")
     with pytest.raises(DataError, match="cannot be read"):
         load_weights(tmp_path / "best.safetensors")
-    with pytest.raises(DataError, match="not a checkpoint of ours"):
+    with pytest.raises(DataError, match="not a Tunewright checkpoint"):
         read_best(tmp_path / "best.safetensors")

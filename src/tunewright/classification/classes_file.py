@@ -1,6 +1,6 @@
-"""The classes that a run was trained on, kept in its folder: its data may be elsewhere later.
+"""The classes that a run was trained on, kept in its folder. Imports without torch.
 
-Torch-free. Without this a prediction would need the training pictures, to know what label 3 is.
+Without them a prediction would need the training data, to know which class label 3 is.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ FILE = "classes.json"
 
 @dataclass(frozen=True)
 class ClassIndex:
-    """As `ImageTable` has them: classes as written, their training counts, names, category ids.
+    """The classes of a training set: as written, with counts, readable names and category ids.
 
-    data_dir: where the pictures lay, absolute, so that a run can be used from any directory;
-    None for an embedded set.
+    The fields are those of `ImageTable`. data_dir: where the pictures were, absolute, so that a run
+    can be used from any directory; None for an embedded set.
     """
 
     classes: tuple[str, ...]
@@ -33,7 +33,7 @@ class ClassIndex:
 
     @classmethod
     def of(cls, sets: ImageSets, data_dir: str | None) -> "ClassIndex":
-        """Those of the training set. data_dir: as it was configured."""
+        """Make the index of a training set. data_dir: as configured."""
         table = sets.train
         return cls(
             table.classes,
@@ -44,7 +44,7 @@ class ClassIndex:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """What the file holds."""
+        """Return the content of the file."""
         return {
             "classes": list(self.classes),
             "class_counts": list(self.counts),
@@ -54,23 +54,24 @@ class ClassIndex:
         }
 
 
-def known_classes(
+def classes_of_run(
     folder: RunFolder, sets: Callable[[], ImageSets], data_dir: str | None
 ) -> ClassIndex:
-    """The classes of a run: from its folder, else from its sets, which are then written there.
+    """Return the classes of a run: from its folder, else from its data sets.
 
-    sets: opens them; raises DataError where the data is gone. data_dir: as it is configured.
+    Classes from the data sets are written into the folder. sets: opens the data sets; raises
+    DataError if the data is gone. data_dir: as configured.
     """
     stored = read_classes(folder)
     if stored is None:
         stored = ClassIndex.of(sets(), data_dir)
-        with contextlib.suppress(NotWritten):  # a folder that may only be read stays as it is
+        with contextlib.suppress(NotWritten):  # a read-only folder stays as it is
             write_classes(folder, stored)
     return stored
 
 
 def read_classes(folder: RunFolder) -> ClassIndex | None:
-    """What the folder says; None when it says nothing. DataError for what is not whole."""
+    """Read the classes in a folder, or None; raises DataError for an incomplete file."""
     stored = read_json(folder.path / FILE)
     if stored is None:
         return None
@@ -81,32 +82,35 @@ def read_classes(folder: RunFolder) -> ClassIndex | None:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise DataError(
-            f"{folder.path / FILE} does not say which classes there are",
-            expected="classes and class_counts, one of each for every class",
-            remedy="Delete it where the training data is: it is then written again.",
+            f"{folder.path / FILE} does not list the classes",
+            expected="classes and class_counts, with one entry per class",
+            remedy="Delete the file on a machine with the training data: it is written again.",
         ) from None
     names, ids = stored.get("names", {}), stored.get("category_ids", {})
     return ClassIndex(classes, counts, names, ids, stored.get("data_dir"))
 
 
 def write_classes(folder: RunFolder, known: ClassIndex) -> None:
-    """Keep the classes in the folder."""
+    """Write the classes into the folder."""
     write_json(folder.path / FILE, known.as_json())
 
 
 def data_dir_of(known: ClassIndex, configured: str | None) -> str | None:
-    """Where the pictures of a run are, from any directory: as configured, else where they lay."""
+    """Return where the pictures of a run are, seen from any directory.
+
+    An absolute path is used as configured; a relative one is replaced by the path of the training.
+    """
     relative = configured is not None and not Path(configured).expanduser().is_absolute()
     return known.data_dir if relative and known.data_dir is not None else configured
 
 
 def check_same(folder: RunFolder, known: tuple[str, ...], sets: ImageSets) -> ImageSets:
-    """The sets, unless their classes are no longer those of the training: then DataError."""
+    """Return the sets, or raise DataError if their classes differ from those of the training."""
     if sets.classes != known:
         raise DataError(
-            f"the data of {folder.path} has other classes now than in its training: "
-            f"{len(sets.classes)} and {len(known)}",
+            f"the data of {folder.path} has other classes than in its training: "
+            f"{len(sets.classes)} now, {len(known)} then",
             expected=f"those of {folder.path / FILE}",
-            remedy="Train again on the new data, or bring back the old one.",
+            remedy="Train again on the new data, or restore the old data.",
         )
     return sets

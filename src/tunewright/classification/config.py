@@ -1,4 +1,4 @@
-"""The configuration of every recipe that sorts pictures into classes."""
+"""The configuration of every recipe that classifies pictures."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -11,7 +11,7 @@ from tunewright.images.dataset.config import ImagesConfig
 
 
 class ClassifyConfig(RunConfig):
-    """Pictures, a network, a loss, how pictures are varied, how gently the network is changed.
+    """Data, model, loss, augmentation, mixing, fine-tuning and schedule of a classifier.
 
     A recipe says in a subclass which pictures are embedded.
     """
@@ -28,4 +28,4 @@ class ClassifyConfig(RunConfig):
     @staticmethod
     @abstractmethod
     def write_embedded(folder: Path) -> None:
-        """Write the set that is used where `data.dir` is null: pictures and an index.csv."""
+        """Write the set used if `data.dir` is null: pictures and an index.csv."""

@@ -1,4 +1,4 @@
-"""What a recipe that classifies pictures can say of a configuration without torch."""
+"""Data facts and checks of a recipe that classifies pictures. Imports without torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,38 +19,39 @@ from tunewright.images.loading.store import build_store
 from tunewright.images.progress import ShowProgress
 
 GROUPS = Path(__file__).parent / "conf"
-"""YAML groups that these recipes share: `augmentation`, `loss`."""
+"""YAML groups shared by these recipes: `augmentation`, `loss`."""
 
 
 def open_sets(config: RunConfig) -> ImageSets:
-    """The pictures of `config`; the recipe's embedded ones where it names none."""
+    """Open the data sets of `config`; the recipe's embedded ones if it names none."""
     assert isinstance(config, ClassifyConfig)
     return datasets.open_sets(config.data, make_default=config.write_embedded)
 
 
 def facts(config: RunConfig) -> Mapping[str, float]:
-    """What spaces may refer to; see `images.dataset.datasets.facts`."""
+    """Return what spaces may refer to; see `images.dataset.datasets.facts`."""
     assert isinstance(config, ClassifyConfig)
     return datasets.facts(config.data, make_default=config.write_embedded)
 
 
 def fingerprints(config: RunConfig) -> Mapping[str, str]:
-    """What tells the content of each set."""
+    """Return a fingerprint of the content of each set."""
     assert isinstance(config, ClassifyConfig)
     return datasets.fingerprints(config.data, make_default=config.write_embedded)
 
 
 def check(config: RunConfig) -> list[str]:
-    """Notices, before anything trains; the pictures are decoded here, where progress is seen.
+    """Check data and model before training, and return notices.
 
-    Raises DataError for pictures of any set that cannot be used, ConfigError for a model that
-    cannot be built, or whose weights cannot be had, and for a loss that does not fit the classes.
+    The pictures are decoded here, where the user sees progress. Raises DataError for pictures of
+    any set that cannot be used, ConfigError for a model that cannot be built, for weights that are
+    not available, and for a loss that does not fit the classes.
     """
     assert isinstance(config, ClassifyConfig)
     check_model(config.model)
     with ShowProgress("reading pictures") as progress:
         found = datasets.open_sets(
-            config.data, make_default=config.write_embedded, progress=progress
+            config.data, make_default=config.write_embedded, on_progress=progress
         )
     _check_goals(config, found)
     check_loss(config.loss, len(found.classes))
@@ -60,9 +61,10 @@ def check(config: RunConfig) -> list[str]:
     if kept.store != "stream":
         with ShowProgress("decoding pictures") as progress:
             skip_bad = config.data.skip_bad
-            # A trial opens every set; what skip_bad has left out of them is still in the whole.
+            # A trial opens every set, so decode the whole source; with skip_bad the sets lack
+            # the broken pictures, which are still in the whole.
             every = found.train if skip_bad else found.train.whole or found.train
-            decoded = build_store(every, size, progress=progress, skip_bad=skip_bad).notices
+            decoded = build_store(every, size, on_progress=progress, skip_bad=skip_bad).notices
     return [
         *found.notices,
         *([] if found.test is None else shift_notices(found.valid.counts, found.test.counts)),
@@ -88,5 +90,5 @@ def _check_goals(config: ClassifyConfig, found: ImageSets) -> None:
             raise ConfigError(
                 f"goal = {goal}: {missing[metric]}",
                 expected="a metric that the validation set can measure",
-                remedy="val_macro_f1 and val_balanced_accuracy count every class the same.",
+                remedy="val_macro_f1 and val_balanced_accuracy count every class equally.",
             )

@@ -1,4 +1,4 @@
-"""From a configuration to model, task and batches, for every recipe that classifies pictures."""
+"""Build model, task and batches from a configuration, for every recipe that classifies pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,29 +25,30 @@ from tunewright.images.loading.placement import choose
 from tunewright.images.loading.store import Store, build_store
 from tunewright.images.loading.streaming import StreamedBatches
 from tunewright.images.progress import ShowProgress
+from tunewright.runs.callbacks import OnNotice
 from tunewright.training.memory.device import free_device_bytes
 from tunewright.training.task import Loader, Setup
 
 EVALUATION_ROWS = 256
-"""Pictures at once where nothing is learned."""
+"""Pictures per batch in evaluation."""
 RESIDENT_SHARE = 0.5
-"""Of the free memory of a GPU, what pictures may take to stay on it."""
+"""Most of a GPU's free memory that pictures may take to stay on it."""
 
 
 def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
-    """Everything that is trained, for a checked configuration.
+    """Build everything that is trained, for a checked configuration.
 
-    What was chosen here (where pictures are kept) is written into the run's configuration.
+    Automatic choices (where pictures are kept) are written into the run's configuration.
     """
     sets = open_sets(config)
-    said: list[str] = []
+    notices: list[str] = []
     size = input_size(config.model, config.data.image_size)
-    model = make_model(config, len(sets.classes), told=said.append)
+    model = make_model(config, len(sets.classes), on_notice=notices.append)
     counts = torch.from_numpy(sets.class_counts)
     criterion = LOSSES[config.loss.type](counts, **_options(config.loss)).to(device)
     task = ClassifyTask(criterion, counts.to(device), config.finetune)
     pictures = Pictures.of(config, sets.train, size, device, normalisation(model))
-    said.append(pictures.why)
+    notices.append(pictures.why)
     weights = None
     if config.data.weighted_sampler:
         weights = (1.0 / counts.clamp(min=1).double())[torch.from_numpy(sets.train.labels)]
@@ -66,16 +67,18 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         train,
         pictures.in_order(sets.valid),
         pictures.in_order(sets.test) if sets.test is not None else None,
-        notices=tuple(said),
+        notices=tuple(notices),
         chosen={"data.store": pictures.kept},
         keeps={FILE: ClassIndex.of(sets, config.data.dir).as_json()},
         calibrate=True,
     )
 
 
-def make_model(config: ClassifyConfig, classes: int, *, told: Any = print) -> nn.Module:
-    """The network of a configuration, with the weights that it asks for."""
-    model = make_image_model(config.model, classes, image_size=config.data.image_size, told=told)
+def make_model(config: ClassifyConfig, classes: int, *, on_notice: OnNotice = print) -> nn.Module:
+    """Build the network of a configuration, with the weights that it asks for."""
+    model = make_image_model(
+        config.model, classes, image_size=config.data.image_size, on_notice=on_notice
+    )
     scale = classifier_scale(config.loss)
     if scale is not None:
         normalise_classifier(model, classes, scale=scale)
@@ -83,7 +86,7 @@ def make_model(config: ClassifyConfig, classes: int, *, told: Any = print) -> nn
 
 
 def normalisation(model: nn.Module) -> Normalisation:
-    """What the weights were trained with, where the model says so; else that of ImageNet."""
+    """Return the model's own normalisation, if it states one; else ImageNet's."""
     known = getattr(model, "pretrained_cfg", None) or {}
     if "mean" not in known or "std" not in known:
         return IMAGENET
@@ -92,9 +95,9 @@ def normalisation(model: nn.Module) -> Normalisation:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Where the pictures of a source are kept once decoded, and the batches drawn from them.
+    """Where decoded pictures are kept, and the batches drawn from them.
 
-    kept: `memory` (mapped), `device` or `stream`. why: in a sentence.
+    kept: `memory` (mapped), `device` or `stream`. why: the reason in one sentence.
     """
 
     config: ClassifyConfig
@@ -113,13 +116,13 @@ class Pictures:
         device: torch.device,
         normalise: Normalisation,
     ) -> "Pictures":
-        """Decide for the source of `table`."""
+        """Choose for the source of `table`."""
         free = int(free_device_bytes(device)) if device.type == "cuda" else None
         choice = choose(table, size, free, config.data.store)
         return cls(config, size, device, normalise, choice.store, choice.why)
 
     def in_order(self, table: ImageTable) -> Loader:
-        """All pictures of a set as they are, in order."""
+        """Return all pictures of a set in order, without augmentation."""
         return self.batches(
             table,
             batch_size=max(1, EVALUATION_ROWS // self.config.training.accumulate),
@@ -129,14 +132,14 @@ class Pictures:
         )
 
     def batches(self, table: ImageTable, **options: Any) -> Loader:
-        """Batches of a set; its pictures are decoded now, unless they were before."""
+        """Return the batches of a set; its pictures are decoded now, unless they were before."""
         options = {**options, "normalise": self.normalise, "device": self.device}
         if self.kept == "stream":
             workers = self.config.data.workers
             return StreamedBatches(table, size=self.size, workers=workers, **options)
         with ShowProgress("decoding pictures") as progress:
             skip_bad = self.config.data.skip_bad
-            store = build_store(table, self.size, progress=progress, skip_bad=skip_bad)
+            store = build_store(table, self.size, on_progress=progress, skip_bad=skip_bad)
         found = ImageBatches(
             _map_store(store),
             torch.from_numpy(table.labels),
@@ -149,14 +152,14 @@ class Pictures:
 
 
 def _map_store(store: Store) -> Tensor:
-    """The pictures of a store [rows, 3, size, size]: one tensor for all trials of a worker."""
+    """Map the pictures of a store [rows, 3, size, size]: one tensor for all trials of a worker."""
     if (known := _TENSORS.get(store.file)) is None:
         known = _TENSORS[store.file] = map_store(store)
     return known
 
 
 _TENSORS: dict[Path, Tensor] = {}
-"""By file; the name of a store says what is in it, so that another content has another name."""
+"""By file; a store is named by its content, so a new content has a new name."""
 
 
 def _options(section: Section) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What is trained when pictures are sorted into classes, and what it is judged by."""
+"""The training task of image classification: its loss, predictions and metrics."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -18,23 +18,26 @@ from tunewright.training.task import Arrays, Clock, Group, Loss, Task
 class ClassifyTask(Task):
     """Classification with any loss of `losses.losses`, mixed pictures and fine-tuning.
 
-    class_counts: [C] int64, rows of the training set; they weigh losses and tell head from tail.
+    class_counts: [C] int64, training rows of each class; they weigh losses and separate head from
+    tail.
     """
 
     metrics_directions: Mapping[str, Literal["max", "min"]] = METRICS
 
-    def __init__(self, criterion: ClassLoss, class_counts: Tensor, tuning: FineTuneConfig) -> None:
-        self.criterion, self.class_counts, self.tuning = criterion, class_counts, tuning
+    def __init__(
+        self, criterion: ClassLoss, class_counts: Tensor, finetune: FineTuneConfig
+    ) -> None:
+        self.criterion, self.class_counts, self.finetune = criterion, class_counts, finetune
 
     def loss(self, model: nn.Module, batch: ImageBatch) -> Loss:
-        """The mean over rows; a mixed picture counts for both of its labels by their share.
+        """Return the mean loss over rows; mixed pictures count for both labels by their shares.
 
-        The accuracy among the terms is that of training pictures as they are fed: augmented, and
-        mixed ones judged by the label with the larger share.
+        The term `accuracy` is that of training pictures as they are fed: augmented, and mixed ones
+        scored by the label with the larger share.
         """
         logits = model(batch.images)
         by_row = self.criterion(logits, batch.labels)
-        if batch.others.data_ptr() != batch.labels.data_ptr():  # to ask `share` is to wait
+        if batch.others.data_ptr() != batch.labels.data_ptr():  # not `share`: that waits
             others = self.criterion(logits, batch.others)
             by_row = batch.share * by_row + (1.0 - batch.share) * others
         main = torch.where(batch.share >= 0.5, batch.labels, batch.others)
@@ -42,7 +45,7 @@ class ClassifyTask(Task):
         return Loss(by_row.mean(), {"accuracy": hits})
 
     def predict(self, model: nn.Module, batch: ImageBatch) -> Arrays:
-        """Logits [B, C] in float32, labels [B], and the rows [B] of the set that they are."""
+        """Return logits [B, C] in float32, labels [B], and the rows [B] of the set."""
         return {
             "logits": model(batch.images).float(),
             "labels": batch.labels,
@@ -50,14 +53,14 @@ class ClassifyTask(Task):
         }
 
     def metrics(self) -> ClassMetrics:
-        """A collector of logits; see `classification.metrics.metrics`."""
+        """Return a collector of logits; see `classification.metrics.metrics`."""
         return ClassMetrics(self.class_counts)
 
     def param_groups(self, model: nn.Module) -> list[Group]:
-        """With layer-wise decay of the learning rate, where it is asked for."""
-        return groups(model, self.tuning)
+        """Return the parameter groups, with layer-wise learning-rate decay if configured."""
+        return groups(model, self.finetune)
 
     def on_epoch(self, model: nn.Module, clock: Clock) -> None:
-        """Class weights and frozen layers are functions of the epoch."""
+        """Set class weights and frozen layers, both functions of the epoch."""
         self.criterion.at(clock.epoch, clock.epochs)
-        freeze(model, self.tuning, clock)
+        freeze(model, self.finetune, clock)

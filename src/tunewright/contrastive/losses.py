@@ -2,8 +2,8 @@
 
 Rows are unit vectors, and row i of both sides is a pair. Rows with equal ids (captions of one
 image) are positives of each other. Products follow autocast; everything after them is computed in
-float32, or in float64 if that is what came in. The scale of the logits is kept as its logarithm
-s = ln(1 / temperature) under `log_scale`, in the state dict whether it is learned or fixed.
+float32, or in float64 for float64 inputs. The scale of the logits is stored as its logarithm s =
+ln(1 / temperature) in `log_scale`, in the state dict whether it is learned or fixed.
 """
 
 import math
@@ -27,8 +27,8 @@ CHUNK_ROWS = 512
 class ContrastiveLoss(nn.Module, ABC):
     """A loss with a temperature, fixed (a buffer) or learned (a parameter).
 
-    A learned scale is held at or below 100, or its starting value where that is larger. Call
-    `clamp_` after every optimiser step, so that what is stored is what is used.
+    A learned scale is at most 100, or its initial value if that is larger. Call `clamp_` after
+    every optimiser step, so that the stored value is the one in use.
     """
 
     log_scale: Tensor
@@ -44,13 +44,13 @@ class ContrastiveLoss(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, texts: Tensor, ids: Tensor) -> Tensor:
-        """The mean loss of the batch, a scalar."""
+        """Return the mean loss of the batch, a scalar."""
 
     @property
     def scale(self) -> Tensor:
-        """What similarities are multiplied by, 1 / temperature, with its gradient."""
-        # Not `log_scale.clamp`: its gradient is zero at the ceiling, and a scale that once got
-        # there, or began there (temperature 0.01), could never come down.
+        """The factor on similarities, 1 / temperature, with its gradient."""
+        # Not `log_scale.clamp`: its gradient is zero above the maximum, so a scale that gets or
+        # starts there (temperature 0.01) could never decrease.
         excess = (self.log_scale - self.max_log_scale).clamp(min=0).detach()
         return (self.log_scale - excess).exp()
 
@@ -61,7 +61,7 @@ class ContrastiveLoss(nn.Module, ABC):
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        """Bring the stored scale back to its ceiling, if a step has carried it past."""
+        """Clamp the stored scale to its maximum after an optimiser step."""
         self.log_scale.clamp_(max=self.max_log_scale)
 
 
@@ -73,7 +73,7 @@ LOSSES: Registry[Callable[..., ContrastiveLoss]] = Registry("contrastive loss")
 def softmax(
     embedding_dim: int, /, *, temperature: float = 0.07, learnable_temp: bool = True
 ) -> ContrastiveLoss:
-    """Softmax InfoNCE in both directions; all captions of an image share the target equally.
+    """Make softmax InfoNCE in both directions; all captions of an image share the target equally.
 
     Source: Radford et al. (CLIP), ICML 2021, figure 3.
     """
@@ -89,10 +89,10 @@ def sigmoid(
     learnable_temp: bool = True,
     sigmoid_bias: bool = True,
 ) -> ContrastiveLoss:
-    """Every pair of the batch as a yes or no question of its own, summed and divided by B.
+    """Make a loss that classifies every pair of the batch as match or no match, divided by B.
 
-    sigmoid_bias: learn a bias of the logits that starts at -10; False leaves it out.
-    Source: Zhai et al. (SigLIP), ICCV 2023, algorithm 1.
+    sigmoid_bias: learn a bias of the logits that starts at -10; False leaves it out. Source: Zhai
+    et al. (SigLIP), ICCV 2023, algorithm 1.
     """
     return SigmoidLoss(
         temperature=temperature, learnable_temp=learnable_temp, sigmoid_bias=sigmoid_bias
@@ -109,11 +109,11 @@ def queue(
     queue_size: int = 4096,
     mask_batch_duplicates: bool = True,
 ) -> ContrastiveLoss:
-    """Image-to-text InfoNCE with the texts of past batches as further negatives.
+    """Make image-to-text InfoNCE with the texts of past batches as additional negatives.
 
     queue_size: rows kept. mask_batch_duplicates: other captions of the same image in the batch are
-    no negatives; False keeps them as (false) negatives. Past captions of it never are.
-    Source: He et al. (MoCo), CVPR 2020, section 3.2, without the momentum encoder.
+    not negatives; False keeps them as (false) negatives. Its captions in the queue never are
+    negatives. Source: He et al. (MoCo), CVPR 2020, section 3.2, without the momentum encoder.
     """
     return QueueLoss(
         embedding_dim,
@@ -125,15 +125,15 @@ def queue(
 
 
 class SoftmaxLoss(ContrastiveLoss):
-    """Half the sum of the cross-entropies over rows and columns, target P_i / sum(P_i)."""
+    """Half the sum of the cross-entropies over rows and columns, with targets P_i / sum(P_i)."""
 
     def forward(self, images: Tensor, texts: Tensor, ids: Tensor) -> Tensor:
-        """The mean loss of the batch, a scalar."""
+        """Return the mean loss of the batch, a scalar."""
         images, texts = self.scale * _wide(images), _wide(texts)
         positives, count = _positives(texts, ids)
         normalisers = cast(Tensor, _LogSumExpSum.apply(images, texts))
-        # P is symmetric, so both directions share their target term; being linear in the texts,
-        # it needs their group means only, never P itself.
+        # P is symmetric, so both directions share their target term. It is linear in the texts, so
+        # it needs only the mean text of each group, not P itself.
         targets = ((images * positives).sum(1) / count).sum()
         return (normalisers / 2 - targets) / len(ids)
 
@@ -146,21 +146,22 @@ class SigmoidLoss(ContrastiveLoss):
         self.bias = nn.Parameter(torch.tensor(INITIAL_BIAS)) if sigmoid_bias else None
 
     def forward(self, images: Tensor, texts: Tensor, ids: Tensor) -> Tensor:
-        """The mean loss of the batch, a scalar."""
+        """Return the mean loss of the batch, a scalar."""
         images, texts = self.scale * _wide(images), _wide(texts)
         bias = images.new_zeros(()) if self.bias is None else self.bias
         positives, count = _positives(texts, ids)
-        # softplus(-l) = softplus(l) - l: every pair as a negative, minus the positive logits.
+        # -ln sigmoid(l) = softplus(-l) = softplus(l) - l: count every pair as a negative, then
+        # subtract the logits of the positives.
         negatives = cast(Tensor, _SoftplusSum.apply(images, texts, bias))
         return (negatives - (images * positives).sum() - bias * count.sum()) / len(ids)
 
 
 class QueueLoss(ContrastiveLoss):
-    """Cross-entropy image to text over [S | X Q^T] * scale, target the diagonal.
+    """Image-to-text cross-entropy over [S | X Q^T] * scale, with the diagonal as target.
 
-    The queue is first in, first out: a ring written at `enqueued` modulo its size. Texts enter,
-    without gradient, after the loss of their batch, and in training mode only; evaluation reads
-    the queue, so that its loss is comparable, and leaves it as it is. Slots never written are
+    The queue is first in, first out: a ring buffer written at `enqueued` modulo its size. Texts
+    enter, without gradient, after the loss of their batch, and in training mode only; evaluation
+    reads the queue, so that its loss is comparable, and does not change it. Slots never written are
     masked, so an empty queue gives the in-batch loss.
     """
 
@@ -186,7 +187,7 @@ class QueueLoss(ContrastiveLoss):
         self.register_buffer("enqueued", torch.zeros((), dtype=torch.int64))
 
     def forward(self, images: Tensor, texts: Tensor, ids: Tensor) -> Tensor:
-        """The mean loss of the batch, a scalar; in training mode the texts then enter the queue."""
+        """Return the mean loss of the batch, a scalar; in training mode, then enqueue the texts."""
         images, texts = self.scale * _wide(images), _wide(texts)
         # The copy also keeps the queue of this step for backward while `enqueue` overwrites it.
         gallery = torch.cat([texts, self.queue.to(texts.dtype)])  # [B + queue_size, d]
@@ -198,7 +199,11 @@ class QueueLoss(ContrastiveLoss):
 
     @torch.no_grad()
     def enqueue(self, texts: Tensor, ids: Tensor) -> None:
-        """Append texts [B, d] with ids [B]; the oldest rows leave, and only the newest fit."""
+        """Append texts [B, d] with ids [B], overwriting the oldest rows.
+
+        Of more rows than the queue holds, the newest stay. With a size of 4 and 3 rows enqueued
+        before, 2 new rows go to slots 3 and 0.
+        """
         size = len(self.queue)
         texts, ids = texts[-size:], ids[-size:]
         slots = (self.enqueued + torch.arange(len(ids), device=ids.device)) % size
@@ -207,7 +212,7 @@ class QueueLoss(ContrastiveLoss):
         self.enqueued += len(ids)
 
     def _exclusion_mask(self, ids: Tensor) -> Tensor:
-        """Which logits [B, B + queue_size] are no negatives and not the target."""
+        """Return which logits [B, B + queue_size] are neither negatives nor the target."""
         batch, size = len(ids), len(self.queue)
         excluded = ids[:, None] == torch.cat([ids, self.queue_ids])
         if self.mask_batch_duplicates:
@@ -222,8 +227,8 @@ class QueueLoss(ContrastiveLoss):
 class _LogSumExpSum(Function):
     """The sum of the logsumexp of all rows and all columns of a b^T, for a, b [B, d].
 
-    Like `_SoftplusSum`, it takes the gradients while the logits are at hand: autograd would keep
-    them and build one more [B, B] matrix for each direction.
+    Like `_SoftplusSum`, it computes the gradients in the forward pass: autograd would keep the
+    logits and build another [B, B] matrix for each direction.
     """
 
     @staticmethod
@@ -232,7 +237,8 @@ class _LogSumExpSum(Function):
         logits = _wide(a @ b.T)  # [B, B]
         if not (wants_a or wants_b):
             return logits.logsumexp(1).sum() + logits.logsumexp(0).sum()
-        # `logsumexp` would throw away the exponentials, which are the slope but for their sums.
+        # The gradient is the softmax of rows plus that of columns: exponentials by their sums,
+        # which `logsumexp` would discard.
         row_peaks, column_peaks = logits.amax(1, keepdim=True), logits.amax(0)
         by_row, by_column = (logits - row_peaks).exp_(), logits.sub_(column_peaks).exp_()
         row_sums, column_sums = by_row.sum(1, keepdim=True), by_column.sum(0)
@@ -250,8 +256,8 @@ class _LogSumExpSum(Function):
 class _SoftplusSum(Function):
     """sum_ij softplus(a_i . b_j + bias) for a, b [B, d], in O(CHUNK_ROWS * B) memory.
 
-    The derivative of softplus is at hand while a chunk of logits is, so the gradients are
-    accumulated in the forward pass, and neither logits nor a second product outlive the chunk.
+    The gradients are accumulated in the forward pass while a chunk of logits exists, so neither the
+    logits nor a second product outlive the chunk.
     """
 
     @staticmethod
@@ -283,9 +289,10 @@ class _SoftplusSum(Function):
 
 
 def _positives(texts: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """For each row the sum [B, d] of all texts with its id, and their number [B].
+    """Return for each row the sum [B, d] of all texts with its id, and their number [B].
 
-    Shapes never depend on the ids, so a GPU is not asked for anything in between.
+    Shapes never depend on the ids, so nothing waits for a GPU. Ids 7, 5, 7 are groups 1, 0, 1, and
+    rows 0 and 2 both get the sum of their texts and the number 2.
     """
     order = ids.argsort()
     ordered = ids[order]
@@ -298,5 +305,5 @@ def _positives(texts: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """At least float32, whatever autocast made of it."""
+    """Convert to at least float32, also under autocast."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -5,9 +5,9 @@ model that maps all inputs to one point scores 0, not 1. An image is in the gall
 many captions it has. The recall@k of the CLIP paper, of open_clip (diagonal only) and of
 torchmetrics (the first tied item wins) differ from this on such data.
 
-Averages are the field's: image-to-text over images, text-to-image over caption rows, as on COCO and
-Flickr30k, so that a text which stands on several rows counts as often. Source: Karpathy and
-Fei-Fei, CVPR 2015; Faghri et al., BMVC 2018 (VSE++); CLIP_benchmark.
+Averages are the usual ones: image-to-text over images, text-to-image over caption rows, as on COCO
+and Flickr30k, so a text on several rows counts as often. Source: Karpathy and Fei-Fei, CVPR 2015;
+Faghri et al., BMVC 2018 (VSE++); CLIP_benchmark.
 """
 
 import math
@@ -31,12 +31,12 @@ from tunewright.errors import DataError, Diverged
 
 @dataclass(frozen=True)
 class RetrievalRanks:
-    """Ranks (from 1) of both directions, from which every score and interval follows.
+    """Ranks (from 1) of both directions, from which all scores and intervals follow.
 
     i2t: [U], one per unique image, in the order of their first rows. t2i: [N], one per row.
     image_of_text: [N], the index into `i2t` of each row's image. text_of_row: [N], equal for rows
-    with the same text. i2t_gallery: how many texts an image was ranked against; t2i_gallery: how
-    many images a text was ranked against.
+    with the same text. i2t_gallery: number of texts that an image is ranked against; t2i_gallery:
+    number of images that a text is ranked against.
     """
 
     i2t: Tensor
@@ -56,9 +56,9 @@ def retrieval_scores(
     ks: Sequence[int] = (1, 5, 10, 50),
     chunk_rows: int = 1024,
 ) -> dict[str, float]:
-    """Recall, reciprocal and median ranks of both directions: `retrieval_ranks`, summarised.
+    """Return recalls, reciprocal and median ranks of both directions.
 
-    Takes what `retrieval_ranks` takes, returns what `scores_of_ranks` returns.
+    Takes the arguments of `retrieval_ranks`, returns what `scores_of_ranks` returns.
     """
     ranks = retrieval_ranks(images, texts, ids, text_ids=text_ids, chunk_rows=chunk_rows)
     return scores_of_ranks(ranks, ks=ks)
@@ -79,10 +79,10 @@ def retrieval_ranks(
     memory is about chunk_rows * N floats.
 
     text_ids: [N] int64, equal for rows whose text is the same. Captions such as "a plane in the
-    sky" belong to several images, and ranking one of these above another is no mistake. With
+    sky" belong to several images, and ranking one of these above another is not a mistake. With
     `text_ids` such a text is in the gallery once, is a positive of every image that has a row with
-    it, and finds any of these images; each row remains a query, so that weights do not change.
-    Without it every row is a text of its own.
+    it, and matches any of these images; each row remains a query, so weights do not change. Without
+    it every row is its own text.
 
     Raises Diverged if a similarity is NaN.
     """
@@ -111,8 +111,9 @@ def scores_of_ranks(
     """Summarise ranks; recalls are fractions, of images for i2t and of caption rows for t2i.
 
     Keys for each direction D in i2t, t2i: `D_r{k}` for each k (the share of queries ranked k or
-    better), `D_mrr` (mean reciprocal rank), `D_median_rank`, `D_gallery` (no recall means anything
-    without its gallery size). `recall_1` is the mean of both R@1, `mean_recall` of all `D_r{k}`.
+    better), `D_mrr` (mean reciprocal rank), `D_median_rank`, `D_gallery` (a recall needs its
+    gallery size to be interpreted). `recall_1` is the mean of both R@1, `mean_recall` of all
+    `D_r{k}`. Ranks 1 and 3 give r1 = 0.5, r5 = 1 and mrr = (1 + 1/3) / 2 = 0.67.
     """
     scores: dict[str, float] = {}
     directions = {"i2t": (ranks.i2t, ranks.i2t_gallery), "t2i": (ranks.t2i, ranks.t2i_gallery)}
@@ -130,11 +131,11 @@ def scores_of_ranks(
 def other_averages(
     ranks: RetrievalRanks, *, ks: Sequence[int] = (1, 5, 10, 50)
 ) -> dict[str, float]:
-    """The recalls of `scores_of_ranks` as averages over the other unit, where these may differ.
+    """Return the recalls of `scores_of_ranks` averaged over the other unit, where they may differ.
 
-    `t2i_by_text_r{k}`: over distinct texts, where some stand on more rows than others, so that a
-    common text counts once. `i2t_by_row_r{k}`: over rows, where some images have more than others,
-    so that an image counts as often as it has captions. Empty where all weights are equal.
+    `t2i_by_text_r{k}`: over distinct texts, if some are on more rows than others, so that a common
+    text counts once. `i2t_by_row_r{k}`: over rows, if some images have more than others, so that an
+    image counts as often as it has captions. Empty if all weights are equal.
     """
     averages: dict[str, float] = {}
     if _uneven(ranks.text_of_row):
@@ -156,13 +157,13 @@ def bootstrap_interval(
     level: float = LEVEL,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The percentile interval (low, high) of recall@k, the mean of both directions.
+    """Return the percentile interval (low, high) of recall@k, the mean of both directions.
 
     Takes the fields `i2t` [U], `t2i` [N] and `image_of_text` [N] of `RetrievalRanks`. Images are
-    drawn with replacement, each together with all its captions: captions of one image succeed and
-    fail together, and drawing them one by one would make the interval too narrow. Where all
-    images fare alike, no draw differs and the interval is Wilson's, over images.
-    Source: Efron and Tibshirani 1993, section 13.3; Field and Welsh 2007 (clusters).
+    drawn with replacement, each with all its captions: captions of one image succeed and fail
+    together, and drawing them one by one would make the interval too narrow. If all images have the
+    same result, no draw differs and the interval is Wilson's, over images. Source: Efron and
+    Tibshirani 1993, section 13.3; Field and Welsh 2007 (clusters).
     """
     image_of_text = t2i_image_of_text.cpu().numpy()
     found = _found_at(i2t_ranks, t2i_ranks, image_of_text, k)
@@ -178,11 +179,11 @@ def bootstrap_difference(
     level: float = LEVEL,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The percentile interval (low, high) of how much higher recall@k is than another model's.
+    """Return the percentile interval (low, high) of the difference to another model's recall@k.
 
     Both ranked the same rows, so both are drawn together: what is hard for one is mostly hard for
     the other, and the interval is narrower than the two of `bootstrap_interval` suggest. Models
-    that find the same may still differ elsewhere: the interval is then Wilson's, over images.
+    with equal results may still differ elsewhere: the interval is then Wilson's, over images.
     """
     image_of_text = ranks.image_of_text.cpu().numpy()
     found = _found_at(ranks.i2t, ranks.t2i, image_of_text, k)
@@ -194,7 +195,7 @@ def bootstrap_difference(
 def _found_at(
     i2t_ranks: Tensor, t2i_ranks: Tensor, image_of_text: npt.NDArray[np.int64], k: int
 ) -> npt.NDArray[np.float64]:
-    """For each image, whether its own query and how many of its texts succeed: [2, images]."""
+    """Return for each image whether its query, and how many of its texts, succeed: [2, images]."""
     image_hits = (i2t_ranks <= k).cpu().numpy()
     text_hits = np.bincount(image_of_text, (t2i_ranks <= k).cpu().numpy(), len(i2t_ranks))
     return np.stack([image_hits, text_hits]).astype(np.float64)
@@ -212,8 +213,8 @@ def _interval(
     unique_images = found.shape[1]
     texts = np.bincount(image_of_text, minlength=unique_images)
 
-    # Images differ only in these three small counts. Drawing how often each kind occurs is the
-    # same distribution as drawing images, and its cost does not grow with their number.
+    # Images differ only in these three small counts. Drawing how often each combination occurs
+    # has the same distribution as drawing images, at a cost independent of their number.
     kinds, frequency = np.unique(np.vstack([found, texts]).T, axis=0, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(
         unique_images, frequency / unique_images, size=resamples
@@ -234,11 +235,11 @@ def ranks(
     *,
     chunk_rows: int = 1024,
 ) -> Tensor:
-    """For each query, 1 + the number of non-positives that score at least its best positive.
+    """Return for each query 1 + the number of non-positives that score at least its best positive.
 
-    queries [Q, d], gallery [G, d] of fewer than 2**24 rows; positives are the gallery rows with
-    the query's id. Returns [Q] int64. Raises Diverged if a similarity is NaN, DataError if a query
-    has no positive.
+    queries [Q, d], gallery [G, d] of fewer than 2**24 rows; positives are the gallery rows with the
+    query's id. Returns [Q] int64. If the best positive scores 0.8 and the others 0.9, 0.8 and 0.1,
+    the rank is 3. Raises Diverged if a similarity is NaN, DataError if a query has no positive.
     """
     order = gallery_ids.argsort()
     ordered = gallery_ids[order]
@@ -248,7 +249,7 @@ def ranks(
 
 
 def unique_rows(ids: Tensor) -> Tensor:
-    """The index of the first row of each distinct id, ascending: [N] -> [U] int64."""
+    """Return the index of the first row of each distinct id, ascending: [N] -> [U] int64."""
     return _items(ids)[0]
 
 
@@ -262,12 +263,15 @@ class _Positives:
 
     @classmethod
     def by_query(cls, query: Tensor, column: Tensor) -> "_Positives":
-        """From pairs (query[i], column[i]) in any order, where every query occurs."""
+        """Make the positives of pairs (query[i], column[i]) in any order; every query occurs."""
         count = torch.bincount(query)
         return cls(column[query.argsort()], count.cumsum(0) - count, count)
 
     def of(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """The pairs (row within the slice, gallery column) of a slice of queries."""
+        """Return the pairs (row within the slice, gallery column) of a slice of queries.
+
+        Counts 2 and 1 give rows 0, 0, 1 with positions 0, 1, 0 within each query.
+        """
         first, count = self.first[rows], self.count[rows]
         row = torch.arange(len(count), device=count.device).repeat_interleave(count)
         begin = count.cumsum(0) - count
@@ -283,7 +287,7 @@ def _ranks(queries: Tensor, gallery: Tensor, positives: _Positives, chunk_rows: 
             expected="at least one gallery row with the id of each query",
             remedy="Check that queries and gallery come from the same split.",
         )
-    # Half precision would turn near misses into ties, whatever precision the caller trains in.
+    # At least float32: half precision would turn near misses into ties.
     dtype = torch.promote_types(queries.dtype, torch.float32)
     gallery = gallery.to(dtype)
     result = torch.empty(len(queries), dtype=torch.int64, device=queries.device)
@@ -301,13 +305,16 @@ def _ranks(queries: Tensor, gallery: Tensor, positives: _Positives, chunk_rows: 
             best = scores.new_full((len(scores),), -math.inf)
             best.scatter_reduce_(0, row, scores[row, column], "amax")
             scores[row, column] = -math.inf
-            # In place, so that floats are added up: a Boolean matrix takes far longer to reduce.
+            # In place, so that floats are summed: reducing a Boolean matrix takes far longer.
             result[rows] = 1 + scores.ge_(best[:, None]).sum(1).long()
     return result
 
 
 def _items(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """The first row of each distinct id, ascending [U], and for each row its index therein [N]."""
+    """Return the first row of each distinct id, ascending [U], and each row's index therein [N].
+
+    Ids 7, 5, 7 have first rows 0, 1 and indices 0, 1, 0.
+    """
     order = ids.argsort(stable=True)
     ordered = ids[order]
     begins = torch.ones_like(ids, dtype=torch.bool)
@@ -322,7 +329,7 @@ def _items(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _uneven(items: Tensor) -> bool:
-    """Whether some of the items [N], numbered from 0, stand on more rows than others."""
+    """Return whether some of the items [N], numbered from 0, are on more rows than others."""
     counts = torch.bincount(items)
     return int(counts.min()) < int(counts.max())
 

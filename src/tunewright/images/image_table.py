@@ -1,4 +1,4 @@
-"""One value for every source of pictures: what each is called, where it lies, what it shows."""
+"""The one table that every source of pictures is read into: ids, places, labels, splits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,9 +15,10 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class PicturePlace:
-    """Where one picture is: a file, a member of a zip, and what part of the picture counts.
+    """Where one picture is stored: a file, or a member of a zip, and the part of it that counts.
 
-    box: left, top, right, bottom in pixels, after the rotation that EXIF asks for; None: all.
+    box: left, top, right, bottom in pixels, after the rotation that EXIF asks for; None: the whole
+    picture.
     """
 
     file: Path
@@ -30,15 +31,15 @@ class PicturePlace:
 
 @dataclass(frozen=True, eq=False)
 class ImageTable:
-    """Pictures of one source or of a part of it; row i of every column is picture i.
+    """The pictures of one source, or of a part of it; row i of every column is picture i.
 
-    ids: exactly as the source writes them, else the path of the file relative to `origin`.
-    labels: int64 [N], index into `classes`, or -1 without a label. classes: as the source
-    writes them, in order of their integers where all are integers, a class without pictures
-    included. splits: `train`, `valid` or `test` for each row. groups: pictures that must not be
-    torn apart. class_names: class -> readable name, where there is one. category_ids: class ->
-    the id that submissions ask for, where it is another. notices: what opening the source found
-    worth telling. whole, whole_rows: for a part, the table that it was taken from, and where.
+    ids: exactly as the source writes them, else the file's path relative to `origin`. labels: int64
+    [N], index into `classes`, or -1 for no label. classes: as the source writes them, in numerical
+    order if all are integers, including classes without pictures. splits: `train`, `valid` or
+    `test` for each row. groups: pictures of one group stay in one split. class_names: class ->
+    readable name, if there is one. category_ids: class -> the id that submissions ask for, if it
+    differs. notices: what the user should know about the source. whole, whole_rows: for a part, the
+    table it was taken from and the rows it took.
     """
 
     origin: Path
@@ -59,16 +60,16 @@ class ImageTable:
 
     @property
     def counts(self) -> Indices:
-        """Pictures of each class: int64 [C], which may hold 0."""
+        """The number of pictures of each class: int64 [C], which may hold 0."""
         return np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What to print for each class."""
+        """The name to print for each class."""
         return tuple(self.class_names.get(name, name) for name in self.classes)
 
     def take(self, rows: npt.NDArray[Any]) -> "ImageTable":
-        """The table of some rows, in that order; it remembers where they come from.
+        """Return the table of some rows, in that order; it remembers where they come from.
 
         rows: integers, or a mask of bool [N].
         """

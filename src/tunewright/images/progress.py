@@ -1,4 +1,4 @@
-"""How far long work on pictures has come, on a terminal or in a log."""
+"""Progress of long work on pictures, on a terminal or in a log."""
 
 import sys
 import time
@@ -10,10 +10,10 @@ REDRAW_SECONDS = 0.1
 
 
 class ShowProgress:
-    """Called with what is done and what there is; a callback for `build_store` and others.
+    """An `OnProgress` callback that shows how much is done and how long the rest will take.
 
-    In a terminal one line that is drawn over itself and wiped at the end, elsewhere a plain
-    line every 5 s; nothing for work that is done before that.
+    On a terminal it redraws one line and clears it at the end; elsewhere it writes a plain line
+    every 5 s, and nothing for work that is done sooner.
     """
 
     def __init__(self, title: str, stream: TextIO | None = None) -> None:
@@ -38,7 +38,7 @@ class ShowProgress:
             self._stream.flush()
 
     def __call__(self, done: int, total: int) -> None:
-        """Show it, if it is time."""
+        """Show the progress, unless it was shown a moment ago."""
         now = time.monotonic()
         if total != self._total:  # the next piece of work begins
             self._first, self._total, self._began, self._shown = done, total, now, now

@@ -1,4 +1,4 @@
-"""Work on many items at once, results in order, memory bounded."""
+"""Run a function on many items in threads; results arrive in order, in bounded memory."""
 
 import time
 from collections import deque
@@ -11,11 +11,11 @@ from tunewright.runs.machine.free_cores import cores
 
 T = TypeVar("T")
 R = TypeVar("R")
-CHUNK = 16  # items a thread takes at once: handing over costs as much as decoding a thumbnail
-AHEAD = 4  # chunks in waiting for each thread
+CHUNK = 16  # items a thread takes at once: a hand-over costs as much as decoding a thumbnail
+AHEAD = 4  # chunks queued for each thread
 TRIED = 8
 SHORT_SECONDS = 2.5e-4
-"""Below it, two threads wait for the interpreter longer than they work side by side."""
+"""Below this, two threads wait for the interpreter lock longer than they work in parallel."""
 ENOUGH_SECONDS = 0.05
 
 
@@ -29,10 +29,10 @@ def thread_map(
 ) -> None:
     """Call `take(i, work(items[i]))` in order of i; `work` runs in threads, `take` in this one.
 
-    threads: as many as are useful unless given; one is this thread. chunk: items a thread takes
-    at once; 1 where each is large, for AHEAD chunks a thread are in memory. An exception of
-    either ends the rest. Threads, since Pillow, zlib and hashlib let go of the interpreter while
-    they work.
+    threads: by default as many as are useful; 1 means this thread. chunk: items that a thread takes
+    at once; use 1 for large items, since AHEAD chunks per thread are in memory. An exception in
+    either function ends the rest. Threads suffice because Pillow, zlib and hashlib release the
+    interpreter lock while they work.
     """
 
     def one(number: int) -> None:
@@ -66,7 +66,7 @@ def thread_map(
 
 
 def time_items(work: Callable[[int], object], items: int) -> list[float]:
-    """The seconds that `work` takes for the first few items, one by one, done in this thread."""
+    """Measure the seconds that `work` takes for each of the first few items, in this thread."""
     seconds: list[float] = []
     while len(seconds) < min(TRIED, items) and sum(seconds) < ENOUGH_SECONDS:
         began = time.perf_counter()
@@ -76,9 +76,9 @@ def time_items(work: Callable[[int], object], items: int) -> list[float]:
 
 
 def useful_threads(seconds: Sequence[float]) -> int:
-    """All cores, or one thread where an item takes so little that several are slower.
+    """Return the number of cores, or 1 if an item takes so little that threads would be slower.
 
-    seconds: of some items, as `time_items` says them. Pictures of up to about 100 pixels a side are
-    decoded in less than what handing the interpreter from thread to thread costs.
+    seconds: of some items, as `time_items` returns them. Pictures of up to about 100 pixels a side
+    are decoded in less time than passing the interpreter lock from thread to thread takes.
     """
     return 1 if seconds and median(seconds) < SHORT_SECONDS else cores()

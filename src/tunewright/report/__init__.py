@@ -1,1 +1,1 @@
-"""Figures and pages."""
+"""Figures as HTML pages and SVG."""

@@ -7,15 +7,15 @@ from typing import Any
 from tunewright.report.figures import COLOURS, GRID, INK, PALE
 
 CELL_NUMBERS = 25
-"""Up to so many classes, a confusion matrix has its numbers written in."""
+"""Most classes for which a confusion matrix shows its numbers."""
 
 
 def write_confusion(
     counts: Sequence[Sequence[int]], classes: Sequence[str], file: Path, *, title: str = ""
 ) -> None:
-    """A confusion matrix: rows are true classes, coloured by the share of the row.
+    """Write a confusion matrix: rows are true classes, coloured by the share of the row.
 
-    counts: [C, C] pictures, beside `plotly.min.js`.
+    counts: [C, C] pictures. The page needs `plotly.min.js`, written beside it.
     """
     import plotly.graph_objects as go
 
@@ -35,13 +35,13 @@ def write_confusion(
             zmax=1.0,
             colorscale=[[0.0, "#ffffff"], [0.02, "#e3ecf3"], [1.0, COLOURS[0]]],
             colorbar={"title": {"text": "share of the true class"}, "tickformat": ".0%"},
-            hovertemplate="true %{y}<br>said %{x}<br>%{customdata} pictures, %{z:.1%}"
+            hovertemplate="true %{y}<br>predicted %{x}<br>%{customdata} pictures, %{z:.1%}"
             "<extra></extra>",
         )
     )
     side = max(480, min(1400, 140 + 26 * len(classes)))
     figure.update_layout(**_layout(title, height=side, width=side + 160))
-    figure.update_xaxes(title_text="said", type="category", side="bottom", constrain="domain")
+    figure.update_xaxes(title_text="predicted", type="category", side="bottom", constrain="domain")
     figure.update_yaxes(title_text="true", type="category", autorange="reversed", scaleanchor="x")
     _write(figure, file)
 
@@ -49,7 +49,7 @@ def write_confusion(
 def write_reliability(
     bins: Mapping[str, Sequence[Mapping[str, Any]]], file: Path, *, title: str = ""
 ) -> None:
-    """How often predictions of each confidence are right, beside the diagonal.
+    """Write a reliability diagram: accuracy at each confidence, with the diagonal.
 
     bins: for each line its bins, with `low`, `high`, `confidence`, `accuracy` (means), `rows`.
     """
@@ -82,7 +82,7 @@ def write_reliability(
                 name=name,
                 line={"color": colour, "width": 2},
                 marker={"color": colour, "size": 8},
-                hovertemplate="said %{x:.2f}, right %{y:.2f}, %{customdata} pictures"
+                hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}, %{customdata} pictures"
                 "<extra></extra>",
             ),
             row=1,
@@ -109,7 +109,7 @@ def write_reliability(
 
 
 def write_classes(rows: Sequence[Mapping[str, Any]], file: Path, *, title: str = "") -> None:
-    """The recall of every class with its 95 % interval, from the most to the least frequent.
+    """Write the recall of every class with its 95 % interval, most frequent class first.
 
     rows: with `name`, `recall`, `recall_interval`, `pictures` and `train_pictures`.
     """
@@ -154,7 +154,7 @@ def _layout(title: str, *, height: int, width: int) -> dict[str, Any]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Names that an axis keeps apart, also where two classes have the same."""
+    """Make names unique, so that an axis separates classes of equal name."""
     return [
         name if names.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(names)
     ]

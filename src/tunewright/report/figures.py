@@ -1,4 +1,4 @@
-"""Figures as HTML that opens offline; the one door to Plotly."""
+"""Figures as HTML that opens offline; with its neighbours the only user of Plotly."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ COLOURS = ("#1b6ca8", "#c8553d", "#588157", "#8d6a9f", "#bc8a2c", "#3a7d7c")
 def write_curves(
     history: Sequence[Progress], groups: Mapping[str, Sequence[str]], file: Path
 ) -> None:
-    """Training curves by epoch, one panel for each group of metrics, beside `plotly.min.js`.
+    """Write training curves by epoch, one panel for each group of metrics.
 
-    groups: title of a panel to the names of its metrics; names that were not reported are left
-    out, and so are panels without any.
+    The page needs `plotly.min.js`, written beside it. groups: panel title to the names of its
+    metrics; names that were not reported are left out, and so are empty panels.
     """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -68,9 +68,10 @@ def write_lr_curve(
     marks: Mapping[str, float],
     title: str = "",
 ) -> None:
-    """The losses of a learning-rate sweep, beside `plotly.min.js`: raw light, smoothed dark.
+    """Write the losses of a learning-rate sweep: raw light, smoothed dark.
 
-    marks: learning rates by name; each is a line, and a point on the curve where it crosses it.
+    The page needs `plotly.min.js`, written beside it. marks: learning rates by name; each is a
+    vertical line, with a point on the smoothed curve.
     """
     import numpy as np
     import plotly.graph_objects as go

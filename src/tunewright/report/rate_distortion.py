@@ -1,4 +1,4 @@
-"""Rate-distortion curves: a page that opens offline, and a static picture of the same."""
+"""Rate-distortion curves, as an HTML page that opens offline and as a static SVG."""
 
 import math
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ Kind = Literal["run", "classical", "published"]
 PSNR, MS_SSIM = "PSNR (dB)", "MS-SSIM (dB)"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 480, 64, 24, 44, 56
 ROW = 20
-"""Pixels of the static picture, of its margins and of a row of its legend."""
+"""Pixels: size and margins of the SVG, and the height of a row of its legend."""
 ROOM = 1.35
-"""Of the highest rate of a run, how far the axis goes: classical curves go much further."""
+"""End of the rate axis as a multiple of the runs' highest rate; other curves go further."""
 
 
 @dataclass(frozen=True)
 class PlotCurve:
-    """A curve by rising rate; of a single run it is one point.
+    """A curve by increasing rate; a single run is one point.
 
-    quality: decibels. kind: a run of ours is drawn full, a classical codec thin, what others
-    published dotted, for context. note: shown at its points, such as a source.
+    quality: decibels. kind: our runs are drawn bold, classical codecs thin, published curves
+    dotted, for context. note: shown at its points, such as a source.
     """
 
     name: str
@@ -36,10 +36,10 @@ class PlotCurve:
 def write_rate_distortion(
     panels: Sequence[tuple[str, Sequence[PlotCurve]]], file: Path, *, title: str = ""
 ) -> None:
-    """Curves as HTML, a panel for each axis of quality that has any, beside `plotly.min.js`.
+    """Write curves as HTML, a panel for each quality axis that has any.
 
-    panels: the title of an axis (`PSNR`, `MS_SSIM`) and its curves. A curve has one colour in
-    all of them.
+    The page needs `plotly.min.js`, written beside it. panels: the title of an axis (`PSNR`,
+    `MS_SSIM`) and its curves. A curve has the same colour in all panels.
     """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -91,7 +91,7 @@ def write_rate_distortion(
 
 
 def rate_distortion_svg(curves: Sequence[PlotCurve], *, axis: str = PSNR, title: str = "") -> str:
-    """The same curves as an SVG picture, for documents."""
+    """Draw the same curves as SVG, for documents."""
     (left, right), (low, high) = _frame(curves)
     bottom, legend = HEIGHT - BOTTOM, HEIGHT - 4
 
@@ -159,11 +159,11 @@ def _colour(names: Sequence[str], name: str) -> str:
 
 
 def _frame(curves: Sequence[PlotCurve]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """What of rate and quality is in view: around the runs, or all of it where there are none."""
+    """Return the visible range of rate and quality: around the runs, or everything without runs."""
     runs = [curve for curve in curves if curve.kind == "run"] or list(curves)
     right = ROOM * max(rate for curve in runs for rate in curve.bpp)
     if len(runs) == 1 and len(runs[0].bpp) == 1:
-        right = max(right, 1.0)  # around a single point there is something to compare with
+        right = max(right, 1.0)  # room for other curves around a single point
     inside = [
         quality
         for curve in curves
@@ -174,7 +174,7 @@ def _frame(curves: Sequence[PlotCurve]) -> tuple[tuple[float, float], tuple[floa
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, four to nine of them."""
+    """Return four to nine round numbers from low to high: 0, 0.2, ..., 1 for 0 to 1."""
     rough = (high - low) / 8
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)

@@ -2,8 +2,8 @@
 
 `best.safetensors` (weights; epoch and metrics in its header and in `best.json`) and `last.pt`
 (training state, loaded with `weights_only=True`). Further ones that are kept are called
-`best-00007.safetensors` and `last-00006.pt`, after the epochs completed. Every write is
-atomic, and at no moment is there no best.
+`best-00007.safetensors` and `last-00006.pt`, by the number of epochs completed. Every write is
+atomic, and there is always a best one.
 """
 
 import json
@@ -28,7 +28,7 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Best:
-    """Weights worth keeping: after `epoch` epochs, with their score and metrics."""
+    """Weights that are kept: after `epoch` epochs, with their score and metrics."""
 
     epoch: int
     score: float
@@ -39,8 +39,8 @@ class Best:
 class Checkpoints:
     """The checkpoints of one run; keeps the last `keep_last` and the best `keep_best`.
 
-    Better weights are held in memory until `flush` writes them, so that a run that improves
-    every second does not write every second.
+    Better weights stay in memory until `flush` writes them, so that a run that improves every
+    second does not write every second.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Checkpoints:
         self.folder, self.keep_last, self.keep_best = folder, keep_last, keep_best
         self._sign = 1.0 if direction == "max" else -1.0
         self._waiting: list[Best] = []
-        for half_written in folder.glob(".*"):  # by an attempt that was killed
+        for half_written in folder.glob(".*"):  # left by a killed attempt
             half_written.unlink(missing_ok=True)
 
     def offer(
@@ -59,10 +59,10 @@ class Checkpoints:
         metrics: Mapping[str, float],
         weights: Callable[[], Mapping[str, Tensor]],
     ) -> None:
-        """Remember weights if they are among the best so far; `weights` is called only then."""
+        """Keep weights if they are among the best so far; `weights` is called only then."""
         known = [*(best for _, best in self._list_kept()), *self._waiting]
         if any(best.epoch == epoch for best in known):
-            return  # computed again after a kill
+            return  # this epoch was repeated after a kill
         better = [best for best in known if self._sign * best.score >= self._sign * score]
         if len(better) < self.keep_best:
             copy = {
@@ -73,7 +73,7 @@ class Checkpoints:
             del self._waiting[self.keep_best :]
 
     def flush(self, epoch: int, state: Callable[[], State] | None) -> None:
-        """Write what waits; with `state`, also the state to resume from after `epoch` epochs."""
+        """Write pending weights; with `state`, also the state to resume from after `epoch`."""
         for best in self._waiting:
             self._write_best(best)
         self._waiting.clear()
@@ -82,14 +82,14 @@ class Checkpoints:
             self._write_last(epoch, state())
 
     def finish(self, epoch: int, state: Callable[[], State]) -> None:
-        """The last write of a run that reached its end; with `keep_last` 0 no state stays."""
+        """Write the last checkpoints of a complete run; with `keep_last` 0 no state is kept."""
         self.flush(epoch, state if self.keep_last else None)
         if not self.keep_last:
             for file in self.folder.glob("last*.pt"):
                 file.unlink(missing_ok=True)
 
     def load_last(self) -> State | None:
-        """The newest state that can be read, on the CPU; None to start from the beginning."""
+        """Load the newest readable state, on the CPU; None to start from the beginning."""
         files = [self.folder / "last.pt", *sorted(self.folder.glob("last-*.pt"))[::-1]]
         return next((state for file in files if (state := _load(file)) is not None), None)
 
@@ -118,7 +118,7 @@ class Checkpoints:
         return self.folder / f"best-{best.epoch:05d}.safetensors"
 
     def _describe_best(self) -> None:
-        """Keep `best.json` true, also when a kill fell between it and the weights."""
+        """Update `best.json`, which a kill may have left behind the weights."""
         best = dict(self._list_kept()).get(self.folder / "best.safetensors")
         described = read_json(self.folder / "best.json")
         if best is not None and (described or {}).get("epoch") != best.epoch:
@@ -146,20 +146,20 @@ class Checkpoints:
 
 
 def read_best(file: Path) -> Best:
-    """Epoch, score and metrics of a file of weights; the weights themselves are left empty.
+    """Read epoch, score and metrics of a weight file, without its weights.
 
-    Raises DataError when the file is not whole.
+    Raises DataError if the file is incomplete.
     """
     try:
         with safe_open(file, framework="pt") as opened:
             header = opened.metadata() or {}
         return Best(int(header["epoch"]), float(header["score"]), json.loads(header["metrics"]), {})
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise DataError(f"{file} is not a checkpoint of ours ({error})") from None
+        raise DataError(f"{file} is not a Tunewright checkpoint ({error})") from None
 
 
 def load_weights(file: Path) -> dict[str, Tensor]:
-    """The weights in a `best.safetensors`, on the CPU; DataError when it is missing or broken."""
+    """Load the weights of a `best.safetensors` on the CPU; raises DataError if unreadable."""
     try:
         return load_file(file)
     except FileNotFoundError:
@@ -173,29 +173,29 @@ def load_weights(file: Path) -> dict[str, Tensor]:
 
 
 def _load(file: Path) -> State | None:
-    """A stored state; None when it is missing or not whole, in whichever way."""
+    """Load a stored state; None if it is missing or cannot be read."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError, ValueError) as error:
-        print(f"{file} cannot be read, and is passed over ({type(error).__name__})")
+        print(f"{file} cannot be read and is ignored ({type(error).__name__})")
         return None
     return state if isinstance(state, dict) and "epoch" in state else None
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write weights or a state; DataError also for what the libraries say of a full disk."""
+    """Write weights or a state; raises DataError also for library errors on a full disk."""
     try:
         write_with(path, write)
     except (SafetensorError, RuntimeError) as error:
         raise DataError(
-            f"{path} cannot be written: {error}", remedy="Is the disk full? Free some space."
+            f"{path} cannot be written: {error}", remedy="Check whether the disk is full."
         ) from error
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for a file; on file systems without links, a copy."""
+    """Give a file a second name; a copy on file systems without links."""
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)

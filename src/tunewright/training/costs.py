@@ -1,4 +1,4 @@
-"""What a trained model costs to keep and to use: its size, and the time of one prediction."""
+"""Costs of a trained model: its size, and the latency of one prediction."""
 
 import time
 from statistics import median
@@ -13,7 +13,7 @@ REPEATS = 20
 
 
 def size_of(model: nn.Module) -> dict[str, float]:
-    """Weights, and MiB of weights and buffers, in the precision that is trained."""
+    """Return the number of parameters, and MiB of weights and buffers, in training precision."""
     tensors = [*model.parameters(), *model.buffers()]
     return {
         "parameters": float(sum(p.numel() for p in model.parameters())),
@@ -22,7 +22,7 @@ def size_of(model: nn.Module) -> dict[str, float]:
 
 
 def latency_ms(task: Task, model: nn.Module, loader: Loader) -> float:
-    """The median milliseconds from one row of `loader` to its prediction, the device awaited."""
+    """Return the median milliseconds to predict one row of `loader`, synchronised."""
     row = task.one(next(iter(loader.epoch(0))))
     was_training = model.training
     model.eval()

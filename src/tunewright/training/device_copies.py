@@ -1,4 +1,4 @@
-"""Tensors that were moved to a device once, for every trial of a warm worker."""
+"""Copies of tensors on a device, shared by all trials of a warm worker."""
 
 from collections.abc import MutableMapping, Sequence
 
@@ -10,10 +10,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 def copies_on(
     device: torch.device, tensors: Sequence[Tensor], budget_bytes: int
 ) -> tuple[Tensor, ...] | None:
-    """All of `tensors` on `device`, if what is not there yet fits into the budget; else None.
+    """Return `tensors` on `device`, or None if those not there yet exceed the budget.
 
-    A tensor that was moved before is taken from there while it lives here: the next trial of a
-    warm worker has nothing to copy.
+    A copy lives as long as its original, so the next trial of a warm worker copies nothing.
     """
     missing = [tensor for tensor in tensors if device not in _COPIES.get(tensor, {})]
     if sum(tensor.nbytes for tensor in missing) > budget_bytes:
@@ -24,4 +23,4 @@ def copies_on(
 
 
 _COPIES: MutableMapping[Tensor, dict[torch.device, Tensor]] = WeakIdKeyDictionary()
-"""What was moved to a device, for as long as the tensor it was moved from lives."""
+"""Copies by device, for as long as the original tensor lives."""

@@ -1,4 +1,4 @@
-"""The score of a run: its goal, picked from what was measured."""
+"""The score of a run: its goal among the measured metrics."""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from tunewright.errors import ConfigError, Diverged, did_you_mean
 
 
 def score_of(metrics: Mapping[str, float], metric: str, *, when: str) -> float:
-    """The value of the goal `metric`.
+    """Return the value of the goal `metric`.
 
-    when: for the message, "after epoch 3". Raises ConfigError when it was not measured, and
-    Diverged when it is not a finite number.
+    when: for the message, such as "after epoch 3". Raises ConfigError if it was not measured, and
+    Diverged if it is not a finite number.
     """
     if metric not in metrics:
         measured = [name for name in metrics if not name.startswith("train_")]

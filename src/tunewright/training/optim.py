@@ -1,4 +1,4 @@
-"""Optimisers from configuration, and the learning rate set by the clock."""
+"""Make optimisers from their configuration, and set the learning rate by the clock."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from tunewright.training.task import Group
 
 
 def make_optimizer(config: AdamWConfig | SgdConfig, groups: Sequence[Group]) -> Optimizer:
-    """The optimiser over a task's groups; a group that does not decay has weight decay 0."""
+    """Make the optimiser of a task's groups; groups that do not decay have weight decay 0."""
     parameters = [
         {
             "params": list(group.parameters),
@@ -31,6 +31,6 @@ def make_optimizer(config: AdamWConfig | SgdConfig, groups: Sequence[Group]) -> 
 
 
 def set_factor(optimizer: Optimizer, factor: float) -> None:
-    """Give every group its full learning rate times `factor`."""
+    """Set every group's learning rate to its full one times `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["full_lr"] * factor

@@ -1,4 +1,4 @@
-"""The random state of a process: set by a seed, saved with a checkpoint, restored exactly."""
+"""The random state of a process: seed it, save it with a checkpoint, restore it exactly."""
 
 import random
 from typing import Any
@@ -13,12 +13,12 @@ def seed_all(seed: int) -> None:
     np.random.seed(seed % 2**32)
     if torch.accelerator.is_available():
         torch.manual_seed(seed)
-    else:  # where no device is, torch would write down the whole call stack for one to come
+    else:  # without a device, torch.manual_seed records the call stack
         torch.default_generator.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:
-    """The state of all generators, as tensors and plain values (loads without pickle)."""
+    """Return the state of all generators, as tensors and plain values (no pickle needed)."""
     name, keys, position, has_gauss, cached = np.random.get_state()
     version, internal, gauss = random.getstate()
     return {

@@ -1,4 +1,4 @@
-"""How a training speaks with its coordinator: through its folder, whoever that is."""
+"""How a training reports to its coordinator: through its run folder."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,25 +14,25 @@ POLL_SECONDS = 0.05
 
 
 class Reporter:
-    """Writes progress, and tells the training what it is asked to do.
+    """Writes progress, and passes requests on to the training.
 
-    heard: called after each report, so that a coordinator in the same process, or one that
-    waits on a pipe, looks at once. tracking: set before `begin` to have the run copied.
-    memory: the peak of the run, looked for until `close`.
+    on_report: called after each report, so that a coordinator in the same process, or one that
+    waits on a pipe, looks at once. tracking: set before `begin` to send the run to trackers.
+    memory: the peak of the run, measured until `close`.
     """
 
     def __init__(
-        self, folder: RunFolder, attempt: int, heard: Callable[[], None] | None = None
+        self, folder: RunFolder, attempt: int, on_report: Callable[[], None] | None = None
     ) -> None:
         self.folder, self.attempt = folder, attempt
         self.tracking = Tracking(folder, {})
-        self._heard = heard
+        self._on_report = on_report
         self._writer: ProgressWriter | None = None
         self._polled = 0.0
         self.memory = MemoryPeak()
 
     def begin(self, resumed_from: int) -> None:
-        """Say which epoch this attempt starts from; must precede the first report."""
+        """Record which epoch this attempt starts from; call it before the first report."""
         self._writer = ProgressWriter(self.folder.progress, self.attempt, resumed_from)
         self.tracking.begin()
 
@@ -56,16 +56,16 @@ class Reporter:
         self._writer.write(progress)
         self.tracking.log(progress)
         self._polled = 0.0
-        if self._heard is not None:
-            self._heard()
+        if self._on_report is not None:
+            self._on_report()
 
     def notice(self, text: str) -> None:
-        """Tell the user something of this run; `begin` must precede it."""
+        """Show the user a notice about this run; call `begin` before."""
         assert self._writer is not None, "begin() must come before notice()"
         self._writer.notice(text)
 
     def request(self) -> EndRequest | None:
-        """What is asked of this attempt; looks at the disk at most every 50 ms."""
+        """Return the request to this attempt, if any; reads the disk at most every 50 ms."""
         now = time.monotonic()
         if now - self._polled < POLL_SECONDS:
             return None

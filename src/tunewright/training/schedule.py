@@ -18,10 +18,11 @@ def factor(
     schedule: ConstantSchedule | CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
     clock: Clock,
 ) -> float:
-    """What the learning rate is multiplied by in the step that the clock stands before.
+    """Return the factor on the learning rate for the next step of the clock.
 
-    Warm-up rises linearly and reaches 1 in its last step; the rest runs over the steps that
-    remain of the horizon. Cosine: Loshchilov & Hutter 2017, equation 5, without restarts.
+    Warm-up rises linearly and reaches 1 in its last step: with 4 steps it is 0.25, 0.5, 0.75, 1.
+    The rest runs over the remaining steps of the horizon. Cosine: Loshchilov & Hutter 2017,
+    equation 5, without restarts.
     """
     warmup = _warmup(schedule, clock)
     if clock.step < warmup:
@@ -42,7 +43,7 @@ def factor(
 
 
 def _warmup(schedule: WarmupConfig, clock: Clock) -> int:
-    """Steps of the warm-up, whichever way they were given."""
+    """Return the steps of the warm-up, in whichever unit it was configured."""
     if schedule.warmup_steps is not None:
         return schedule.warmup_steps
     if schedule.warmup_epochs is not None:

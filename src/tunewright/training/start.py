@@ -1,4 +1,4 @@
-"""From a checked configuration to a running training: device, what pays, then the trainer."""
+"""Start a training from a checked configuration: device, automatic choices, then the trainer."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The moving average of a training's weights, which is evaluated and kept in their place."""
+"""The moving average of the weights, which is evaluated and kept instead of them."""
 
 import math
 from itertools import chain
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 COPIED = "_copied_into_averages"
-"""The attribute of a module that names those of its buffers that are data, and no statistics."""
+"""Attribute of a module with the names of its buffers that are data, not statistics."""
 
 
 class WeightAverage(AveragedModel):
-    """Exponential averages of all parameters, and of the statistics that belong to them.
+    """Exponential moving averages of all parameters, and of their statistics.
 
-    The decay warms up, so that a short training forgets where it began: see `warmed_up_decay`.
-    Buffers are averaged too, for the running statistics of the last weights do not fit the
-    average of all; counters, and what a module names under `COPIED`, are those of the model. Its
-    state is that of PyTorch's `AveragedModel`.
+    The decay warms up, so that a short training forgets its start: see `warmed_up_decay`.
+    Floating-point buffers are averaged too, since the running statistics of the last weights do not
+    fit the averaged ones; counters, and buffers that a module names under `COPIED`, are the
+    model's. Its state is that of PyTorch's `AveragedModel`.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -26,7 +26,7 @@ class WeightAverage(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Take in the weights after a step."""
+        """Update the averages after a step."""
         averaged: list[Tensor] = []
         current: list[Tensor] = []
         kept = _names_to_copy(model)
@@ -38,28 +38,29 @@ class WeightAverage(AveragedModel):
                 current.append(theirs)
             else:
                 mine.copy_(theirs)
-        decay = warmed_up_decay(self.decay, int(self.n_averaged))  # lies on the CPU: nobody waits
+        decay = warmed_up_decay(self.decay, int(self.n_averaged))  # on the CPU: no wait
         torch._foreach_lerp_(averaged, current, 1.0 - decay)
         self.n_averaged += 1
 
 
 def warmed_up_decay(decay: float, updates: int) -> float:
-    """The decay of the next update after so many: min(decay, (1 + n) / (10 + n)).
+    """Return the decay of the next update after `updates`: min(decay, (1 + n) / (10 + n)).
 
-    Source: `num_updates` of TensorFlow's `tf.train.ExponentialMovingAverage`.
+    That is 0.1 at first, and 0.9 after 80 updates. Source: `num_updates` of TensorFlow's
+    `tf.train.ExponentialMovingAverage`.
     """
     return min(decay, (1.0 + updates) / (10.0 + updates))
 
 
 def average_notices(decay: float, steps: int) -> list[str]:
-    """What is to be said where a decay reaches back further than a training of so many steps."""
+    """Return a notice if the average reaches back further than a training of `steps` steps."""
     steps = max(1, steps)
     if decay <= 1.0 - 1.0 / steps:
         return []
     last = warmed_up_decay(decay, steps - 1)
     return [
         f"training.ema_decay={decay:g} averages over about {1.0 / (1.0 - decay):,.0f} steps, and "
-        f"this run has {steps:,}: alone it could not forget the beginning. It is warmed up, "
+        f"this run has {steps:,}: it would not forget its initial weights. The decay is warmed up, "
         f"min(decay, (1 + n) / (10 + n)) at step n, and ends at {last:.3g}, an average over about "
         f"{1.0 / (1.0 - last):,.0f} steps; training.ema_decay={_largest(steps):g} is the largest "
         "that fits."
@@ -67,7 +68,7 @@ def average_notices(decay: float, steps: int) -> list[str]:
 
 
 def _largest(steps: int) -> float:
-    """1 - 1 / steps, rounded down so that two digits differ from 1."""
+    """Return 1 - 1 / steps, rounded down so that two digits differ from 1: 0.984 for 64 steps."""
     unit: int = 10 ** (1 + len(str(steps)))
     return (unit - math.ceil(unit / steps)) / unit
 

@@ -76,7 +76,7 @@ def test_every_member_sees_every_view(blend, tmp_path, monkeypatch):
     monkeypatch.setattr(type(blend.members[0]), "logits", counted)
     said = []
     taken = costs.measure(
-        blend, file, runs=1, warm_ups=0, told=lambda n, total: said.append((n, total))
+        blend, file, runs=1, warm_ups=0, on_progress=lambda n, total: said.append((n, total))
     )
     assert shown == [(1, 3, 16, 16)] * 2 + [(1, 3, 20, 20)] * 2 + shown[4:]
     assert len(shown) == 8

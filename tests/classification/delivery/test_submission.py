@@ -59,7 +59,7 @@ def test_a_damaged_zip_is_found_out(tmp_path):
     with pytest.raises(DataError, match="wrong checksum"):
         verify_zip(file)
     file.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match="no readable ZIP"):
+    with pytest.raises(DataError, match="not a readable ZIP"):
         verify_zip(file)
 
 
@@ -73,7 +73,7 @@ def test_a_damaged_text_is_found_out(tmp_path):
     at = entry.header_offset + 30 + len("README.md")
     content[at : at + 4] = b"\xff" * 4
     file.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.zip is no readable ZIP .*decompressing"):
+    with pytest.raises(DataError, match=r"a\.zip is not a readable ZIP .*decompressing"):
         verify_zip(file)
 
 

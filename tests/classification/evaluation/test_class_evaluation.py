@@ -12,7 +12,7 @@ from practice.pictures.made import made_run, opened
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 
 from tunewright.classification.evaluation.evaluation import evaluate
-from tunewright.classification.inference.cached_logits import held_labels, held_logits
+from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
 from tunewright.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,8 +52,8 @@ def test_scores_are_scikit_learns(run):
     result = evaluate(opened(run), run, "val")
     assert result["split"] == "valid"
     classifier = opened(run)
-    labels = held_labels(classifier).numpy()
-    said = held_logits(classifier)[0].argmax(1).numpy()
+    labels = validation_labels(classifier).numpy()
+    said = validation_logits(classifier)[0].argmax(1).numpy()
     assert result["confusion"] == confusion_matrix(labels, said, labels=[0, 1, 2]).tolist()
     assert result["metrics"]["macro_f1"] == pytest.approx(f1_score(labels, said, average="macro"))
     assert result["metrics"]["balanced_accuracy"] == pytest.approx(
@@ -98,7 +98,7 @@ def test_the_temperature_comes_from_the_validation_set(run, result):
     from tunewright.classification.metrics.calibration import temperature
 
     classifier = opened(run)
-    expected = temperature(held_logits(classifier)[0], held_labels(classifier))
+    expected = temperature(validation_logits(classifier)[0], validation_labels(classifier))
     assert result["calibration"]["temperature"] == pytest.approx(expected)
     assert result["calibration"]["fitted_on"] == "valid"
     on_valid = evaluate(classifier, run, "valid")["calibration"]
@@ -134,11 +134,11 @@ def test_sets_with_other_class_frequencies_are_told_apart(rare):
     shift = result["class_frequencies"]
     assert shift["differs"]
     assert shift["distance"] == pytest.approx(150 / 210 - 1 / 3, abs=0.05)
-    held = held_logits(classifier)[0].argmax(1) == held_labels(classifier)
+    held = validation_logits(classifier)[0].argmax(1) == validation_labels(classifier)
     assert shift["accuracy"] == pytest.approx(
         [result["metrics"]["accuracy"], float(held.double().mean())]
     )
-    shares = np.bincount(held_labels(classifier).numpy(), minlength=3)
+    shares = np.bincount(validation_labels(classifier).numpy(), minlength=3)
     recalls = [row["recall"] for row in result["per_class"]]
     weighted = np.average(recalls, weights=shares)
     assert shift["accuracy_at_valid_frequencies"] == pytest.approx(weighted)

@@ -11,8 +11,8 @@ from tunewright.classification.inference.ensemble import (
     Blend,
     blend,
     check_classes,
-    cross_fitted,
-    fitted_weights,
+    cross_fit,
+    fit_weights,
     greedy_weights,
     stratified_folds,
     uniform_weights,
@@ -69,7 +69,7 @@ def test_a_member_without_weight_says_nothing():
 def test_fitted_weights_are_the_likeliest(average):
     """No point of a fine grid over all weights of three members is likelier."""
     logits, labels = said(members=3)
-    best = fitted_weights(logits, labels, average)
+    best = fit_weights(logits, labels, average)
     assert float(best.sum()) == pytest.approx(1.0)
     found = likelihood(logits, labels, best, average)
     steps = [step / 20 for step in range(21)]
@@ -117,7 +117,7 @@ def test_an_ensemble_is_judged_on_rows_that_did_not_weigh_it():
         seen.append(len(of_part))
         return uniform_weights(part, of_part, "probabilities")
 
-    fitted = cross_fitted(logits, labels, weigh, "probabilities", folds=5)
+    fitted = cross_fit(logits, labels, weigh, "probabilities", folds=5)
     assert seen == [120] * 5
     whole = blend(logits, torch.full((4,), 0.25), "probabilities").argmax(1)
     assert torch.equal(fitted.ensemble, whole)  # uniform weights are the same everywhere

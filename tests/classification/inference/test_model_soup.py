@@ -137,10 +137,10 @@ def test_without_such_layers_no_picture_is_read(place, tmp_path, monkeypatch):
 
 def test_other_architectures_are_refused(place, members, tmp_path):
     wider = made_run(tmp_path / "wide", place / "data", steps=2, model=PicturesModel(width=9))
-    with pytest.raises(DataError, match="not of one architecture"):
+    with pytest.raises(DataError, match="differ in architecture"):
         check_architectures([members[0], opened(wider)])
     larger = made_run(tmp_path / "large", place / "data", steps=2, size=20)
-    with pytest.raises(DataError, match="the pictures they are shown differ"):
+    with pytest.raises(DataError, match="their input size or normalisation differs"):
         check_architectures([members[0], opened(larger)])
 
 

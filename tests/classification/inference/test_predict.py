@@ -105,7 +105,7 @@ def test_progress_ends_at_the_total(place):
         table,
         lambda logits: logits[0][0],
         batch_size=10,
-        told=lambda count, total: said.append((count, total)),
+        on_progress=lambda count, total: said.append((count, total)),
     )
     assert said[-1] == (50, 50)
 

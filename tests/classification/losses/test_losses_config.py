@@ -116,14 +116,14 @@ def test_settings_that_do_nothing():
 
 def test_one_alpha_for_all_is_reported():
     (said,) = notices(FocalConfig(alpha=0.25))
-    assert said.startswith("loss.alpha=0.25 is inert")
+    assert said.startswith("loss.alpha=0.25 has no effect")
     assert "from_counts" in said
 
 
 def test_a_gamma_that_starves_gradients_is_reported():
     assert notices(FocalConfig(gamma=3.0)) == []
     (said,) = notices(FocalConfig(gamma=5.0))
-    assert "loss.gamma=5 starves the gradient" in said
+    assert "loss.gamma=5 leaves little gradient" in said
     assert "0.0024 of its loss" in said
 
 

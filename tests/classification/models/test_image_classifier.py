@@ -122,10 +122,10 @@ def test_rates_reach_the_model() -> None:
     ("settings", "message"),
     [
         ({"fusion": "none"}, "fusion = none with model.name = colornet_v1"),
-        ({"drop_path_rate": 0.1}, "ColorNet-V1 drops no paths"),
-        ({"pretrained": True}, "no weights of ColorNet-V1"),
+        ({"drop_path_rate": 0.1}, "ColorNet-V1 has no stochastic depth"),
+        ({"pretrained": True}, "no published weights of ColorNet-V1"),
         ({"sha256": "0" * 64}, "sha256 without model.weights"),
-        ({"name": "vgg11", "fusion": "none", "drop_path_rate": 0.1}, "drops no paths"),
+        ({"name": "vgg11", "fusion": "none", "drop_path_rate": 0.1}, "no stochastic depth"),
     ],
 )
 def test_what_a_model_has_not_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -83,7 +83,7 @@ def attempt(folder: RunFolder, precision: Any, *, pause_at: int | None = None) -
     model = make_image_model(
         ImageModelConfig(name="test_efficientnet", fusion="none", dropout=0.3),
         4,
-        told=lambda _: None,
+        on_notice=lambda _: None,
     )
     try:
         plan = TrainingPlan(config, "val_loss", "min", precision)

@@ -34,7 +34,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def built(classes: int = 5, seed: int = 0, **settings: Any) -> nn.Module:
     torch.manual_seed(seed)
-    return make_image_model(ImageModelConfig(**settings), classes, told=lambda _: None)
+    return make_image_model(ImageModelConfig(**settings), classes, on_notice=lambda _: None)
 
 
 def saved(file: Path, model: nn.Module, prefix: str = "") -> Path:
@@ -68,13 +68,13 @@ def test_weights_of_an_earlier_download_are_taken_offline(offline: Path) -> None
     (repository / "snapshots" / "abc").mkdir(parents=True)
     saved(repository / "snapshots" / "abc" / "model.safetensors", source)
     section = ImageModelConfig(pretrained=True, **TINY)
-    assert "kept at" in check_weights(section)[0]
+    assert "cached at" in check_weights(section)[0]
     for settings in ({}, {"fusion": "global_concat"}):
         said: list[str] = []
-        model = make_image_model(section.model_copy(update=settings), 5, told=said.append)
+        model = make_image_model(section.model_copy(update=settings), 5, on_notice=said.append)
         stem = next(iter(model.parameters()))
         assert torch.equal(stem, source.conv_stem.weight)  # type: ignore[arg-type,union-attr]
-        assert "head starts afresh" in said[0]
+        assert "random weights for the head" in said[0]
 
 
 def test_a_coordinator_checks_without_torch(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_file_of_the_same_model_is_taken_whole(tmp_path: Path, settings: dict[
     source = built(seed=1, **settings)
     said: list[str] = []
     section = ImageModelConfig(weights=str(saved(tmp_path / "w.safetensors", source)), **settings)
-    model = make_image_model(section, 5, told=said.append)
+    model = make_image_model(section, 5, on_notice=said.append)
     for name, tensor in source.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name
     assert len(said) == 1
@@ -110,10 +110,10 @@ def test_a_head_for_other_classes_is_left_out_and_told(tmp_path: Path, prefix: s
     source = built(7, seed=1, **TINY)
     file = saved(tmp_path / "w.safetensors", source, prefix)
     said: list[str] = []
-    model = make_image_model(ImageModelConfig(weights=str(file), **TINY), 5, told=said.append)
+    model = make_image_model(ImageModelConfig(weights=str(file), **TINY), 5, on_notice=said.append)
     assert torch.equal(model.conv_stem.weight, source.conv_stem.weight)  # type: ignore[arg-type,union-attr]
     assert model.classifier.weight.shape[0] == 5  # type: ignore[union-attr]
-    assert any("head is left out" in text and "7 classes" in text for text in said)
+    assert any("head is for 7 classes" in text for text in said)
 
 
 def test_a_plain_timm_file_fills_a_backbone_of_levels_and_what_is_new_is_told(
@@ -124,11 +124,11 @@ def test_a_plain_timm_file_fills_a_backbone_of_levels_and_what_is_new_is_told(
     section = ImageModelConfig(
         name="test_efficientnet", weights=str(saved(tmp_path / "w.safetensors", source))
     )
-    model = make_image_model(section, 5, told=said.append)
+    model = make_image_model(section, 5, on_notice=said.append)
     stem = model.backbone.model.conv_stem.weight  # type: ignore[union-attr]
     assert torch.equal(stem, source.conv_stem.weight)  # type: ignore[arg-type,union-attr]
-    assert any("start afresh: fusion.laterals" in text for text in said)
-    assert any("in the file, and not in the model: " in text for text in said)
+    assert any("start from random weights: fusion.laterals" in text for text in said)
+    assert any("in the file but not in the model, ignored: " in text for text in said)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors"])
@@ -172,7 +172,7 @@ def test_the_digest_is_checked_when_it_is_given(tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     other = saved(tmp_path / "other.safetensors", built(name="test_resnet", fusion="none"))
-    with pytest.raises(ConfigError, match=r"as in test_efficientnet.*of another model"):
+    with pytest.raises(ConfigError, match=r"as in test_efficientnet.*belong to another model"):
         built(weights=str(other), **TINY)
     strange = tmp_path / "strange.safetensors"
     save_file({"what": torch.zeros(3)}, strange)

@@ -13,7 +13,7 @@ from practice.pictures.made import made_run, opened
 from practice.pictures.recipe import PicturesModel
 
 import tunewright
-from tunewright.classification.inference.cached_logits import held_labels, held_logits
+from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
 from tunewright.classification.inference.ensemble import blend
 from tunewright.errors import DataError, UsageError
 from tunewright.runs.atomic import read_json
@@ -46,7 +46,9 @@ def joined(runs: Path, *named: str, **options):
 
 def held(runs: Path) -> tuple[torch.Tensor, torch.Tensor]:
     members = [opened(RunFolder(runs / f"run{seed}")) for seed in (1, 2, 3)]
-    return torch.stack([held_logits(one)[0] for one in members]), held_labels(members[0])
+    return torch.stack([validation_logits(one)[0] for one in members]), validation_labels(
+        members[0]
+    )
 
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
@@ -184,7 +186,7 @@ def test_a_greedy_soup_of_strangers_is_the_best_of_them(runs):
 
 def test_a_soup_of_other_architectures_is_refused(runs, place):
     made_run(runs / "wide", place / "data", steps=1, model=PicturesModel(width=9))
-    with pytest.raises(DataError, match=r"not of one architecture.*--method mean"):
+    with pytest.raises(DataError, match=r"differ in architecture.*--method mean"):
         joined(runs, "run1", "wide", method="soup")
     found = joined(runs, "run1", "wide")
     assert found["classes"] == list(CLASSES)

@@ -15,7 +15,7 @@ from practice.pictures.made import made_run, opened
 
 import tunewright
 from tunewright.classification.inference import cached_logits
-from tunewright.classification.inference.cached_logits import held_labels
+from tunewright.classification.inference.cached_logits import validation_labels
 from tunewright.classification.inference.tta_views import IMAGE
 from tunewright.deliver.classification import predict as module
 from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
@@ -143,14 +143,14 @@ def test_a_loss_of_one_picture_is_told_and_no_refusal(place, tmp_path, monkeypat
     """The mirror image costs one of the 28 validation pictures, which chance may do as well."""
 
     def mirrored_wrongly(classifier, views=(IMAGE,), **_):
-        labels = held_labels(classifier)
+        labels = validation_labels(classifier)
         right = torch.nn.functional.one_hot(labels, len(classifier.classes)).float()
         found = torch.stack([right] * len(views))  # [V, N, C]
         if len(views) > 1:
             found[1, 3] = 9.0 * right[3].roll(1)
         return found
 
-    monkeypatch.setattr(cached_logits, "held_logits", mirrored_wrongly)
+    monkeypatch.setattr(cached_logits, "validation_logits", mirrored_wrongly)
     found = predicted(place, tmp_path / "p.csv", tta=True)
     assert (tmp_path / "p.csv").exists()
     tta = found["tta"]

@@ -107,7 +107,7 @@ def test_of_several_the_broken_ones_are_named(place, tmp_path):
     found = compressed(place, tmp_path / "in", output=tmp_path / "out")
     assert list(found["failed"]) == [str(tmp_path / "in" / "bad.png")]
     assert [Path(one["output"]).name for one in found["files"]] == ["good.twc"]
-    with pytest.raises(DataError, match=r"bad\.png is no readable picture"):
+    with pytest.raises(DataError, match=r"bad\.png is not a readable picture"):
         compressed(place, tmp_path / "in" / "bad.png", output=tmp_path / "a.twc")
     (tmp_path / "in" / "good.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of 2 files can be used"):

@@ -245,7 +245,7 @@ class TestSkipBad:
         listed = Path(text.rpartition(" in ")[2]).read_text().splitlines()
         assert listed[0].startswith("a/3.png\t")
         assert listed[0].endswith("is empty")
-        assert "no readable picture" in listed[1]
+        assert "not a readable picture" in listed[1]
 
     def test_the_second_time_nothing_is_decoded(self, tmp_path, monkeypatch):
         self.broken(tmp_path)

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from tunewright.images.dataset.splits import NEVER, fold_numbers, held_out, units_of
+from tunewright.images.dataset.splits import NEVER, fold_numbers, hold_out, units_of
 
 labels_of = st.lists(st.integers(0, 5), min_size=2, max_size=80)
 fractions = st.floats(0.02, 0.9)
@@ -50,8 +50,8 @@ class TestHeldOut:
     def test_single_pictures(self, drawn, fraction, seed):
         labels = np.array(drawn)
         units = np.arange(len(labels))
-        mask = held_out(labels, units, fraction, seed)
-        assert np.array_equal(mask, held_out(labels, units, fraction, seed))
+        mask = hold_out(labels, units, fraction, seed)
+        assert np.array_equal(mask, hold_out(labels, units, fraction, seed))
         counts, out = np.bincount(labels), np.bincount(labels[mask], minlength=6)
         free = np.where(counts > 1, counts, 0)
         assert (out[: len(free)] <= np.maximum(free - 1, 0)).all()  # each class keeps one
@@ -64,8 +64,8 @@ class TestHeldOut:
     @given(st.data(), fractions, seeds)
     def test_groups(self, data, fraction, seed):
         labels, units = grouped(data)
-        mask = held_out(labels, units, fraction, seed)
-        assert np.array_equal(mask, held_out(labels, units, fraction, seed))
+        mask = hold_out(labels, units, fraction, seed)
+        assert np.array_equal(mask, hold_out(labels, units, fraction, seed))
         assert whole_units(units, mask)
         assert set(labels.tolist()) == set(labels[~mask].tolist())
         alone = {label for label, count in units_a_class(labels, units).items() if count == 1}
@@ -77,7 +77,7 @@ class TestHeldOut:
         """With many small groups the shares of all classes come near."""
         labels = np.repeat(np.arange(classes), units_each * size)
         units = np.repeat(np.arange(classes * units_each), size)
-        mask = held_out(labels, units, 0.2, seed)
+        mask = hold_out(labels, units, 0.2, seed)
         shares = np.bincount(labels[mask], minlength=classes) / (units_each * size)
         assert np.abs(shares - 0.2).max() <= 1.5 / units_each
 
@@ -86,15 +86,15 @@ class TestHeldOut:
         labels = np.repeat([0, 1, 2], [50, 20, 7])
         rows = np.arange(77)
         _, expected = train_test_split(rows, test_size=0.15, stratify=labels, random_state=seed)
-        mask = held_out(labels, rows, 0.15, seed)
+        mask = hold_out(labels, rows, 0.15, seed)
         assert sorted(expected.tolist()) == np.flatnonzero(mask).tolist()
 
     def test_seeds_differ(self):
         labels = np.repeat([0, 1], 50)
-        masks = [held_out(labels, np.arange(100), 0.2, seed) for seed in range(2)]
+        masks = [hold_out(labels, np.arange(100), 0.2, seed) for seed in range(2)]
         assert not np.array_equal(*masks)
         units = np.repeat(np.arange(50), 2)
-        masks = [held_out(labels, units, 0.2, seed) for seed in range(2)]
+        masks = [hold_out(labels, units, 0.2, seed) for seed in range(2)]
         assert not np.array_equal(*masks)
 
     def test_many_small_classes(self):
@@ -102,7 +102,7 @@ class TestHeldOut:
         labels = np.repeat(np.arange(100), 3)
         units = np.arange(300)
         units[1] = units[0]  # one pair of copies: not scikit-learn's case
-        out = np.bincount(labels[held_out(labels, units, 0.15, 0)], minlength=100)
+        out = np.bincount(labels[hold_out(labels, units, 0.15, 0)], minlength=100)
         assert abs(out.sum() - 45) <= 2
         assert out.max() == 1
 
@@ -110,13 +110,13 @@ class TestHeldOut:
         units = np.repeat([0, 1, 2, 3, 4, 5], [60, 10, 8, 8, 8, 6])
         labels = np.arange(100) % 2
         for seed in range(5):
-            mask = held_out(labels, units, 0.2, seed)
+            mask = hold_out(labels, units, 0.2, seed)
             assert not mask[0]
             assert 10 <= mask.sum() <= 30
 
     def test_nothing_can_go(self):
-        assert not held_out(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), 0.5, 0).any()
-        assert not held_out(np.array([0, 1]), np.array([0, 1]), 0.5, 0).any()
+        assert not hold_out(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), 0.5, 0).any()
+        assert not hold_out(np.array([0, 1]), np.array([0, 1]), 0.5, 0).any()
 
 
 class TestFolds:

@@ -94,7 +94,7 @@ class TestOrder:
             batches(labels=torch.arange(22))
         with pytest.raises(DataError, match="batch_size = 0"):
             batches(batch_size=0)
-        with pytest.raises(DataError, match="without a picture"):
+        with pytest.raises(DataError, match="without pictures"):
             batches(pictures(0))
 
 

@@ -105,9 +105,9 @@ class TestBuild:
 
     def test_progress(self, table, tmp_path):
         seen = []
-        build_store(table, 8, folder=tmp_path, progress=lambda *p: seen.append(p))
+        build_store(table, 8, folder=tmp_path, on_progress=lambda *p: seen.append(p))
         assert seen == [(n, 50) for n in range(1, 51)]
-        build_store(table, 8, folder=tmp_path, progress=lambda *p: pytest.fail("nothing to do"))
+        build_store(table, 8, folder=tmp_path, on_progress=lambda *p: pytest.fail("nothing to do"))
 
     def test_header_has_one_length(self):
         lengths = {len(module._header(rows, 144)) for rows in (0, 1, 10**9)}
@@ -221,7 +221,7 @@ class TestTogether:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            build_store(table, 8, folder=tmp_path / "cache", progress=stop)
+            build_store(table, 8, folder=tmp_path / "cache", on_progress=stop)
         left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
         assert left == ["8.lock"]
         assert build_store(table, 8, folder=tmp_path / "cache").built

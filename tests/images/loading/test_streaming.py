@@ -158,7 +158,7 @@ class TestProcesses:
     def test_a_broken_picture_is_named(self, table):
         table.places[5].file.write_bytes(b"no picture")
         loader = streamed(table, workers=1, shuffle=False)
-        with pytest.raises(DataError, match=r"^\S*5\.png is no readable picture"):
+        with pytest.raises(DataError, match=r"^\S*5\.png is not a readable picture"):
             list(loader.epoch(0))
         loader.close()
 

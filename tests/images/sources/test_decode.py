@@ -117,12 +117,12 @@ class TestRefused:
     @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
     def test_truncated(self, kind):
         content = saved(picture(1, size=(300, 200)), kind)
-        with pytest.raises(DataError, match=r"rose\.jpg is no readable picture.*skip_bad=true"):
+        with pytest.raises(DataError, match=r"rose\.jpg is not a readable picture.*skip_bad=true"):
             rgb(content[: len(content) * 2 // 3], "rose.jpg")
 
     @pytest.mark.parametrize("content", [b"<html>not found</html>", b"\x89PNG\r\n\x1a\n broken"])
     def test_no_picture(self, content):
-        with pytest.raises(DataError, match=r"rose\.jpg is no readable picture"):
+        with pytest.raises(DataError, match=r"rose\.jpg is not a readable picture"):
             rgb(content, "rose.jpg")
 
     def test_bomb(self):

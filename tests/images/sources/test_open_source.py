@@ -101,7 +101,7 @@ class TestClassFolders:
     def test_a_split_that_is_a_link_to_nothing(self, tmp_path):
         class_folders(tmp_path, {"train/a": 2, "train/b": 2})
         (tmp_path / "valid").symlink_to("elsewhere")
-        with pytest.raises(DataError, match=r"valid is no folder, or a link to nothing"):
+        with pytest.raises(DataError, match=r"valid is not a folder, or is a broken link"):
             open_table(tmp_path)
 
     def test_linked_classes(self, tmp_path):
@@ -237,7 +237,7 @@ class TestNamesOfSplits:
     def test_classes_with_equal_folders_are_told(self, tmp_path):
         table = open_table(class_folders(tmp_path, {f"{c}/{v}": 1 for c in "ab" for v in "lr"}))
         assert table.classes == ("a", "b")
-        assert "the top folders are taken for the classes; if they are splits" in table.notices[0]
+        assert "the top folders are read as the classes; if they are splits" in table.notices[0]
 
     @pytest.mark.parametrize(
         "counts",
@@ -331,7 +331,7 @@ class TestCompetition:
         draw(tmp_path / "train" / "a.png", 0)
         write_csv(tmp_path / "train.csv", [("image_id", "label"), ("a", 7)])
         write_csv(tmp_path / "category_mapping.csv", [("label", "category_id"), (0, 164)])
-        with pytest.raises(DataError, match="does not know the label '7'"):
+        with pytest.raises(DataError, match="has no entry for the label '7'"):
             open_table(tmp_path)
 
     def test_given_splits(self, tmp_path):
@@ -642,7 +642,7 @@ class TestManifest:
             ({"label_idx": True}, r"label_idx = True in line 1 of .*expected a whole number"),
             ({"crop_path": 7}, r"crop_path = 7 in line 1 of .*expected text"),
             ({"id": {"n": 1}}, r"id = \{'n': 1\} in line 1 of .*expected text or a number"),
-            ({"id": "veh_1_2"}, "'veh_1_2' stands twice, in line 1 of .* line 3 of"),
+            ({"id": "veh_1_2"}, "'veh_1_2' occurs twice, in line 1 of .* line 3 of"),
         ],
     )
     def test_wrong_records(self, tmp_path, change, message):
@@ -738,7 +738,7 @@ class TestUnlabelled:
     def test_ids_stand_once(self, tmp_path):
         draw(tmp_path / "test" / "a.png", 1)
         place = write_csv(tmp_path / "test.csv", [("image_id",), ("a",), ("a",)])
-        with pytest.raises(DataError, match="stands twice"):
+        with pytest.raises(DataError, match="occurs twice"):
             open_table(place, labelled=False)
 
     def test_manifest_and_index(self, tmp_path):
@@ -775,7 +775,7 @@ class TestUnrecognised:
         with pytest.raises(DataError, match=r"x\.tar is a \.tar file"):
             open_table(tmp_path / "x.tar")
         (tmp_path / "x.zip").write_bytes(b"PK no zip")
-        with pytest.raises(DataError, match="is no zip, or cut short"):
+        with pytest.raises(DataError, match="is not a zip file, or is incomplete"):
             open_table(tmp_path / "x.zip")
 
     def test_relative_places_do_not_hang_on_where_we_are(self, tmp_path, monkeypatch):

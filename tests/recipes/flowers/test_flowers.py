@@ -122,7 +122,7 @@ def test_mixing_that_is_searched_mixes() -> None:
 
 def test_a_share_of_mixed_pictures_without_a_mix_is_said() -> None:
     assert config("mixing.mix_prob=0.5", "mixing.cutmix_alpha=1").mixing.notices == []
-    assert "mixes nothing" in config("mixing.mix_prob=0.5").mixing.notices[0]
+    assert "has no effect" in config("mixing.mix_prob=0.5").mixing.notices[0]
 
 
 def test_pretrained_weights_that_cannot_be_had_stop_with_one_sentence(

@@ -235,7 +235,7 @@ def test_a_folder_that_cannot_be_read_starts_no_tracker(folder):
     tracking.log(report(1))
     tracking.finish(Outcome("done", 1))
     assert witness.calls == []
-    assert "no tracker is started" in folder.log.read_text()
+    assert "trackers could not be started" in folder.log.read_text()
 
 
 def test_a_missing_package_is_refused_with_what_to_type(monkeypatch):

@@ -1,7 +1,7 @@
-"""A classifier as a file for others: ONNX, safetensors, a torch.export program; and its parity.
+"""Export a classifier to ONNX, safetensors or a torch.export program, and check its parity.
 
 Every exported graph takes uint8 pictures [B, 3, S, S], RGB, squashed to the model's square, and
-returns float32 logits [B, C]: the normalisation is inside, so that nobody can get it wrong.
+returns float32 logits [B, C]. The normalisation is part of the graph, so users cannot get it wrong.
 """
 
 import importlib.util
@@ -32,12 +32,12 @@ SUFFIXES: Mapping[Format, str] = {
     "torch-export": ".pt2",
 }
 PARITY = 1e-4
-"""The largest difference of float32 logits that still counts as the same model."""
+"""Largest difference of float32 logits that counts as parity."""
 Logits = Callable[[Tensor], Tensor]
 
 
 class Graph(nn.Module):
-    """Pixels to logits: normalisation, then the model, in one graph."""
+    """From pixels to logits: normalisation and model in one graph."""
 
     mean: Tensor
     std: Tensor
@@ -54,14 +54,14 @@ class Graph(nn.Module):
         self.register_buffer("std", torch.tensor(normalise.std).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 [B, 3, S, S] to float32 [B, C]."""
+        """Map uint8 [B, 3, S, S] to float32 logits [B, C]."""
         normalised = (images.float() / 255.0 - self.mean) / self.std
         logits: Tensor = self.model(normalised.to(self.dtype))
         return logits.float()
 
 
 def to_half(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights in float16, and the names of those that stay float32: too large for it."""
+    """Return the weights in float16, and the names of those that overflow and stay float32."""
     found, kept = {}, []
     for name, tensor in state.items():
         smaller = tensor.half() if tensor.is_floating_point() else tensor
@@ -73,19 +73,19 @@ def to_half(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def weights_of(classifier: "Classifier", *, half: bool) -> dict[str, Tensor]:
-    """What is delivered: weights and buffers on the CPU, in float32 or float16."""
+    """Return the weights and buffers to deliver, on the CPU, in float32 or float16."""
     state = {
-        name: tensor.detach().cpu().contiguous().clone()  # no two names may share memory
+        name: tensor.detach().cpu().contiguous().clone()  # names must not share memory
         for name, tensor in classifier.model.state_dict().items()
     }
     return to_half(state)[0] if half else state
 
 
 def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool) -> dict[str, str]:
-    """The header of an exported file: all that is needed to use the weights, as one JSON text.
+    """Return the header of an exported file, with all that is needed to use the weights.
 
-    One, since the format's writer puts several in an order that differs from call to call.
-    tree: the run's configuration, of which the recipe and its model section are kept.
+    It is one JSON text because safetensors writes several entries in an order that differs from
+    call to call. tree: the run's configuration, of which the recipe and its model section are kept.
     """
     normalise = classifier.normalise
     facts = {
@@ -106,17 +106,17 @@ def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool
 def write_safetensors(
     classifier: "Classifier", file: Path, tree: Mapping[str, Any], *, half: bool
 ) -> None:
-    """Weights and buffers, with everything else in the header; the same bytes every time."""
+    """Write weights and buffers, everything else in the header; reproducible byte for byte."""
     weights = weights_of(classifier, half=half)
     header = metadata_of(classifier, tree, half=half)
     write_with(file, lambda place: save_file(weights, place, metadata=header), remedy=NAMED)
 
 
 def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
-    """A program of `torch.export`, for any batch size."""
+    """Write a program of `torch.export`, for any batch size."""
     program = _export_program(classifier, half=half)
 
-    # Given a name that does not end in .pt2, it would warn; the temporary neighbour has none.
+    # Through a stream: torch warns about paths without .pt2, such as the temporary one.
     def write(place: Path) -> None:
         with place.open("wb") as stream:
             torch.export.save(program, stream)
@@ -125,12 +125,12 @@ def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
 
 
 def write_onnx(classifier: "Classifier", file: Path, *, half: bool) -> None:
-    """An ONNX graph, for any batch size; needs the extra `onnx`, as `need_onnx` says."""
+    """Write an ONNX graph, for any batch size; needs the extra `onnx`, see `need_onnx`."""
     need_onnx()
     graph, example = Graph(classifier, half=half), _example(classifier)
     batch = torch.export.Dim("batch", min=1, max=65_536)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of libraries about each other's versions
+        warnings.simplefilter("ignore")  # libraries warn about each other's versions
         program = torch.onnx.export(
             graph,
             (example,),
@@ -152,15 +152,15 @@ def need_onnx() -> None:
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"an ONNX file needs {', '.join(missing)}, not installed here",
-            remedy="pip install 'tunewright[onnx]', or --to torch-export, or --to safetensors.",
+            f"exporting to ONNX needs {', '.join(missing)}, which is not installed",
+            remedy="pip install 'tunewright[onnx]', or use --to torch-export or --to safetensors.",
         )
 
 
 def write(
     classifier: "Classifier", file: Path, to: Format, tree: Mapping[str, Any], *, half: bool
 ) -> None:
-    """Write one of the formats; ConfigError when what it needs is not installed."""
+    """Write one of the formats; raises ConfigError if a package that it needs is missing."""
     match to:
         case "safetensors":
             write_safetensors(classifier, file, tree, half=half)
@@ -171,9 +171,9 @@ def write(
 
 
 def read_back(classifier: "Classifier", file: Path, to: Format) -> Logits:
-    """The exported file as a function from pictures to logits, run as its users will run it.
+    """Open the exported file as a function from pictures to logits, as its users will run it.
 
-    Only for files that this program has just written: torch.export's loader can unpickle.
+    Only for files that this program has just written: torch.export's loader can unpickle code.
     """
     match to:
         case "safetensors":
@@ -193,7 +193,7 @@ def read_back(classifier: "Classifier", file: Path, to: Format) -> Logits:
 
 
 def largest_difference(classifier: "Classifier", exported: Logits, images: Tensor) -> float:
-    """Max |delta| between the logits of the classifier and of an exported file."""
+    """Return the largest absolute difference between the logits of model and exported file."""
     with torch.no_grad():
         own = classifier.logits(images.to(classifier.device)).float().cpu()
         other = exported(images.to(classifier.device)).float().cpu()
@@ -201,19 +201,19 @@ def largest_difference(classifier: "Classifier", exported: Logits, images: Tenso
 
 
 def check_parity(difference: float, file: Path, *, half: bool) -> None:
-    """Raise RunError when a float32 export is not the model; float16 is re-scored instead."""
+    """Raise RunError if a float32 export differs from the model; float16 is re-scored instead."""
     if half and difference == difference:
         return
     if not difference <= PARITY:
         raise RunError(
-            f"{file} answers otherwise than the model: its logits differ by {difference:.3g}",
+            f"the logits of {file} differ from the model's by {difference:.3g}",
             expected=f"at most {PARITY:g}",
-            remedy="Do not use the file; another format may keep parity: --to safetensors.",
+            remedy="Do not use the file. Try another format, such as --to safetensors.",
         )
 
 
 def sample(classifier: "Classifier", count: int = 8) -> Tensor:
-    """Pictures to compare on, uint8 [n, 3, S, S]: noise at several contrasts, always the same."""
+    """Make pictures to compare on, uint8 [n, 3, S, S]: noise at several contrasts, reproducible."""
     size = classifier.size
     drawn = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, size, size), generator=drawn, dtype=torch.uint8)
@@ -222,15 +222,15 @@ def sample(classifier: "Classifier", count: int = 8) -> Tensor:
 
 
 def accuracy(classifier: "Classifier", logits: Logits | None = None) -> float:
-    """On the validation set, of the classifier or of an exported file in its place."""
+    """Measure the accuracy on the validation set, of the classifier or of an exported file."""
     table = classifier.sets.valid
     labels = torch.from_numpy(table.labels)
-    scored = classifier if logits is None else _Answering(classifier, logits)
+    scored = classifier if logits is None else _ClassifierStandIn(classifier, logits)
     found = predict_table([scored], table, lambda views: views[0][0]).scores  # type: ignore[list-item]
     return float((found.argmax(1) == labels).double().mean())
 
 
-class _Answering:
+class _ClassifierStandIn:
     """Stands in for a classifier whose logits come from elsewhere."""
 
     def __init__(self, classifier: "Classifier", logits: Logits) -> None:
@@ -238,7 +238,7 @@ class _Answering:
 
 
 def _example(classifier: "Classifier") -> Tensor:
-    """Two pictures: from one, `torch.export` would conclude that there is always one."""
+    """Return two pictures: from one, `torch.export` would conclude that there is always one."""
     return sample(classifier, 2)
 
 

@@ -1,4 +1,4 @@
-"""What a delivered model costs: the time of one picture at batch 1, from its file to its label."""
+"""Measure what a delivered model costs: the latency of one picture at batch size 1."""
 
 import io
 import platform
@@ -21,15 +21,15 @@ from tunewright.classification.inference.tta import apply_view
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.loading.store import as_uint8
 from tunewright.images.sources.reader import PictureReader
+from tunewright.runs.callbacks import OnNotice, OnProgress
 
 WARM_UPS = 10
 RUNS = 100
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds for one picture, the device awaited before and after each run."""
+    """Milliseconds for one picture; the device is synchronised before and after each run."""
 
     mean_ms: float
     p50_ms: float
@@ -44,9 +44,9 @@ def latency(
     *,
     runs: int = RUNS,
     warm_ups: int = WARM_UPS,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Latency:
-    """How long `work` takes, each run by itself, after warm-ups that are not counted."""
+    """Measure how long `work` takes, each run by itself, after warm-ups that are not counted."""
     times = []
     for run in range(warm_ups + runs):
         _await(device)
@@ -55,8 +55,8 @@ def latency(
         _await(device)
         if run >= warm_ups:
             times.append(1000.0 * (time.perf_counter() - began))
-        if told is not None:
-            told(run + 1, warm_ups + runs)
+        if on_progress is not None:
+            on_progress(run + 1, warm_ups + runs)
     p50, p95 = np.percentile(times, [50, 95]).tolist()
     return Latency(float(np.mean(times)), p50, p95, runs, warm_ups)
 
@@ -68,7 +68,7 @@ def _await(device: torch.device) -> None:
 
 @dataclass(frozen=True)
 class PictureCosts:
-    """Both ways of measuring one picture: from the file on the disk, and the models alone."""
+    """The latency of one picture, with decoding its file and of the models alone."""
 
     whole: Latency
     models: Latency
@@ -80,9 +80,9 @@ def measure(
     *,
     runs: int = RUNS,
     warm_ups: int = WARM_UPS,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> PictureCosts:
-    """Time one picture through all members and all views, from its file and from its pixels."""
+    """Time one picture through all members and views, from its file and from its pixels."""
     device = blend.members[0].device
     reader = PictureReader()
     sizes = sorted({member.size for member in blend.members})
@@ -97,22 +97,22 @@ def measure(
 
     held = decode_all()
     total = 2 * (runs + warm_ups)
-    tell = told or (lambda _done, _total: None)
+    show = on_progress or (lambda _done, _total: None)
     options = {"runs": runs, "warm_ups": warm_ups}
     with torch.no_grad():
         return PictureCosts(
-            latency(whole, device, **options, told=lambda done, _: tell(done, total)),
+            latency(whole, device, **options, on_progress=lambda done, _: show(done, total)),
             latency(
                 lambda: answer(blend, held),
                 device,
                 **options,
-                told=lambda done, _: tell(total // 2 + done, total),
+                on_progress=lambda done, _: show(total // 2 + done, total),
             ),
         )
 
 
 def answer(blend: Blend, images: dict[int, Tensor]) -> Tensor:
-    """The label of one picture, fetched from the device: what a caller waits for."""
+    """Return the label of one picture, fetched from the device: what a caller waits for."""
     views = blend.views.all()
     logits = [
         torch.stack([member.logits(apply_view(images[member.size], view)) for view in views])
@@ -127,12 +127,12 @@ def precisions(
     *,
     runs: int = RUNS,
     warm_ups: int = WARM_UPS,
-    told: Callable[[str], None] | None = None,
+    on_notice: OnNotice | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The models alone in other precisions and layouts, and whether the label stays the same.
+    """Time the models alone in other precisions and layouts, and compare their labels.
 
-    Plain float32 is what `measure` times: a second figure for it would only contradict the first.
-    Float16 is tried on GPUs only: on most CPUs it is emulated, and slower.
+    Plain float32 is left out, since `measure` times it. Float16 is tried on GPUs only: most CPUs
+    emulate it, which is slower.
     """
     device = blend.members[0].device
     reader = PictureReader()
@@ -151,8 +151,8 @@ def precisions(
     with torch.no_grad():
         plain = answer(blend, images)
     for name, dtype, channels_last in kinds:
-        if told is not None:
-            told(name)
+        if on_notice is not None:
+            on_notice(name)
         tried = _channels_last(blend) if channels_last else blend
         cast: AbstractContextManager[object] = (
             nullcontext() if dtype is None else torch.autocast(device.type, dtype)
@@ -174,12 +174,12 @@ def _channels_last(blend: Blend) -> Blend:
 
 
 def parameters(blend: Blend) -> int:
-    """Weights of all members together."""
+    """Count the parameters of all members together."""
     return sum(p.numel() for member in blend.members for p in member.model.parameters())
 
 
 def device_name(device: torch.device) -> str:
-    """What the latency was measured on."""
+    """Return the name of the device that the latency was measured on."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} thread(s)"
@@ -196,7 +196,7 @@ def _processor() -> str:
 
 
 def draw_picture(pixels: int, *, seed: int = 0) -> bytes:
-    """A JPEG file of `pixels` x `pixels`, about as hard to decode as a photograph."""
+    """Make a JPEG file of `pixels` x `pixels`, about as hard to decode as a photograph."""
     drawn = np.random.default_rng(seed)
     layers = [
         Image.fromarray(drawn.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize(

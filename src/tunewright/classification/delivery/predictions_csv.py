@@ -1,4 +1,4 @@
-"""`predictions.csv`: written as contests want it, read back, and checked; torch-free."""
+"""Write `predictions.csv` as contests require it, read it and check it. Imports without torch."""
 
 import csv
 import io
@@ -12,11 +12,11 @@ from tunewright.runs.atomic import NAMED, write_with
 
 HEADER = ("image_id", "label")
 SHOWN = 5
-"""How many ids an error names."""
+"""Number of ids that an error names."""
 
 
 def check_ids(origin: Path, ids: Sequence[str]) -> None:
-    """Raise DataError for ids that no file of predictions can hold: file names that are not UTF-8.
+    """Raise DataError for ids that predictions cannot hold: file names that are not UTF-8.
 
     origin: where they come from, for the message.
     """
@@ -54,7 +54,7 @@ def _write(file: Path, table: Iterable[Sequence[str]]) -> None:
 
 
 def read_predictions(file: Path) -> tuple[list[str], list[str]]:
-    """The ids and labels of a file; DataError for one that a contest would not read.
+    """Read the ids and labels of a file; raises DataError for one that a contest would reject.
 
     That is: not UTF-8, a byte order mark, carriage returns, quotes that do not match, another
     header, rows that are not an id and a label, no rows.
@@ -64,13 +64,13 @@ def read_predictions(file: Path) -> tuple[list[str], list[str]]:
     except OSError as error:
         raise DataError(
             f"{file} cannot be read ({error.strerror})",
-            remedy=f"Make it with: tunewright predict RUN --data DIR --output {file}",
+            remedy=f"Create it with: tunewright predict RUN --data DIR --output {file}",
         ) from None
     if content.startswith(b"\xef\xbb\xbf"):
         raise DataError(
             f"{file} begins with a byte order mark",
             expected="UTF-8 without BOM",
-            remedy="Write it with tunewright predict, not with a spreadsheet.",
+            remedy="Write it with tunewright predict instead of a spreadsheet.",
         )
     try:
         text = content.decode("utf-8")
@@ -107,9 +107,9 @@ def check_predictions(
     expected: Sequence[str],
     classes: Collection[str],
 ) -> None:
-    """Compare predictions with the test set; DataError names what is wrong, and where.
+    """Compare predictions with the test set; raises DataError that names what is wrong, and where.
 
-    expected: the ids of the test set in their order. classes: every label that may be given.
+    expected: the ids of the test set in their order. classes: every label that is allowed.
     """
     counts = Counter(ids)
     problems = [

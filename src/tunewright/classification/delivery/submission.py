@@ -1,4 +1,4 @@
-"""A submission as a ZIP: the same bytes from the same content, checked as read; torch-free."""
+"""Write and check a submission ZIP; equal contents give equal bytes. Imports without torch."""
 
 import zipfile
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ REQUIRED = (
 """Every submission has these, and at least one file of weights under `model/`."""
 PREDICTIONS = "result/predictions.csv"
 DATE = (1980, 1, 1, 0, 0, 0)
-"""The earliest that a ZIP can hold: no date of its making, so that twice is the same."""
+"""The earliest date that a ZIP can hold; a fixed one, so that equal contents give equal bytes."""
 STORED = (".safetensors", ".onnx", ".pt2")
-"""Weights are kept as they are: compressing them takes minutes and saves a few per cent."""
+"""Weights are not compressed: that takes minutes and saves a few per cent."""
 Content = bytes | Path
 
 
@@ -36,9 +36,9 @@ class PackedFile:
 
 
 def write_zip(file: Path, contents: Mapping[str, Content]) -> list[PackedFile]:
-    """Write `contents` (bytes, or a file on the disk, by name) sorted by name, with fixed dates.
+    """Write `contents` (bytes, or a file on the disk, by name), sorted by name, with fixed dates.
 
-    Raises DataError when something that a submission needs is missing.
+    Raises DataError if something that a submission needs is missing.
     """
     check_names(file, contents)
 
@@ -53,7 +53,7 @@ def write_zip(file: Path, contents: Mapping[str, Content]) -> list[PackedFile]:
 
 def _add(archive: zipfile.ZipFile, name: str, content: Content) -> None:
     entry = zipfile.ZipInfo(name, DATE)
-    entry.create_system = 3  # Unix, wherever it is made
+    entry.create_system = 3  # Unix, on every system
     entry.external_attr = 0o100644 << 16
     stored = name.endswith(STORED)
     entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
@@ -67,25 +67,25 @@ def _add(archive: zipfile.ZipFile, name: str, content: Content) -> None:
 
 
 def check_names(file: Path, names: Mapping[str, object] | list[str]) -> None:
-    """Raise DataError for what a submission lacks, and for names that leave its folder."""
+    """Raise DataError for missing files of a submission, and for names outside its folder."""
     missing = [name for name in REQUIRED if name not in names]
     if not any(name.startswith("model/") and name.endswith(STORED) for name in names):
         missing.append("model/best_model.safetensors")
     if missing:
         raise DataError(
             f"{file} lacks {', '.join(missing)}",
-            expected="everything that a submission needs",
+            expected="all files of a submission",
             remedy="Pack it again: tunewright submit RUN",
         )
     outside = [name for name in names if name.startswith("/") or ".." in name.split("/")]
     if outside:
-        raise DataError(f"{file} holds {outside[0]!r}", expected="names inside the archive")
+        raise DataError(f"{file} contains {outside[0]!r}", expected="names inside the archive")
 
 
 def verify_zip(file: Path) -> list[PackedFile]:
-    """Read a whole submission back: checksums, required files; what it holds, by name.
+    """Read a whole submission and check its checksums and required files; return what it holds.
 
-    Raises DataError for a file that is damaged, incomplete, or no ZIP.
+    Raises DataError for a file that is damaged, incomplete, or not a ZIP.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -93,19 +93,19 @@ def verify_zip(file: Path) -> list[PackedFile]:
             entries = archive.infolist()
     except (OSError, *UNPACKABLE) as error:
         raise DataError(
-            f"{file} is no readable ZIP ({error})", remedy="Pack it again: tunewright submit RUN"
+            f"{file} is not a readable ZIP ({error})", remedy="Pack it again: tunewright submit RUN"
         ) from None
     if broken is not None:
         raise DataError(f"{file} is damaged: {broken} has a wrong checksum")
     names = [entry.filename for entry in entries]
     if len(set(names)) < len(names):
-        raise DataError(f"{file} holds a name twice", expected="each name once")
+        raise DataError(f"{file} contains a name twice", expected="each name once")
     check_names(file, names)
     return [PackedFile(entry.filename, entry.file_size) for entry in entries]
 
 
 def verify_predictions(file: Path, *, expected: list[str], classes: list[str]) -> int:
-    """Check a file of predictions against the test set; how many there are. Raises DataError."""
+    """Check predictions against the test set and return their number; raises DataError."""
     ids, labels = read_predictions(file)
     check_predictions(file, ids, labels, expected=expected, classes=set(classes))
     return len(ids)

@@ -1,4 +1,4 @@
-"""What needs no network: the most frequent class, and a linear model of small pictures."""
+"""Baselines without a network: the most frequent class, and a linear model of small pictures."""
 
 import warnings
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from tunewright.classification.inference.predict import DecodedBatches
 from tunewright.images.image_table import ImageTable
 
 SIDE = 32
-"""Pixels: what the linear model sees of a picture."""
+"""Side in pixels of the pictures that the linear model takes."""
 COMPONENTS = 64
 MOST_ROWS = 20_000
-"""Training pictures that the linear model is fitted on: more change little, and cost minutes."""
+"""Most training pictures of the linear model: more change little and cost minutes."""
 Labels = npt.NDArray[np.int64]
 
 
 def baselines(train: ImageTable, split: ImageTable, *, seed: int = 0) -> Mapping[str, Labels]:
-    """The labels that simple models predict for `split`, by the model's name.
+    """Predict the labels of `split` by simple models: labels by the model's name.
 
-    The linear one is scikit-learn's: the pictures at 32 x 32 pixels, their 64 principal
-    components, logistic regression. Unreadable pictures are black to it.
+    The linear one is scikit-learn's: pictures at 32 x 32 pixels, 64 principal components, logistic
+    regression. Unreadable pictures are black.
     """
     found = {"most frequent class": np.full(len(split), int(train.counts.argmax()))}
     seen = train
@@ -46,7 +46,7 @@ def _linear(train: ImageTable, split: ImageTable, seed: int) -> Labels:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a baseline
-        # Shares of a variance of 0, of pictures that are all the same; nobody reads the shares.
+        # Identical pictures have no variance to divide by; the ratios are not used.
         warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning)
         model.fit(pixels, train.labels)
         return np.asarray(model.predict(_pixels(split)), dtype=np.int64)

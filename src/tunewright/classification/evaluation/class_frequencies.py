@@ -1,4 +1,4 @@
-"""Whether two sets have their classes as often, without which their scores do not compare.
+"""Compare the class frequencies of two sets; if they differ, so may the accuracies.
 
 Imports without torch.
 """
@@ -13,16 +13,16 @@ from tunewright.classification.losses.class_weights import Counts
 
 DRAWS = 999
 CHANCE, LEAST = 0.05, 0.05
-"""Frequencies differ where chance does so more rarely than the first, and by the second at least:
-an accuracy cannot move by more than the distance, so that a smaller one matters to nobody."""
+"""Frequencies differ if the p-value is at most CHANCE and the distance at least LEAST. An accuracy
+cannot move by more than the distance, so a smaller one does not matter."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far the class frequencies of two sets are apart.
+    """How far the class frequencies of two sets differ.
 
     distance: total variation, from 0 to 1: the share of rows that would have to change class.
-    p_value: how probable such a difference is for two random parts of one set.
+    p_value: the probability of such a difference between two random parts of one set.
     """
 
     distance: float
@@ -30,16 +30,16 @@ class Shift:
 
     @property
     def differs(self) -> bool:
-        """Whether it is more than chance does, and enough to matter."""
+        """Whether the difference is larger than by chance, and large enough to matter."""
         return self.p_value <= CHANCE and self.distance >= LEAST
 
 
 def frequency_shift(counts: Counts, others: Counts, *, seed: int = 0) -> Shift:
     """Compare the class frequencies of two sets, given as rows of each class [C].
 
-    The statistic is Pearson's chi-square of homogeneity, and its distribution that of dealing the
-    pooled rows out again, which holds for rare classes too. Source: Pearson 1900; Fisher 1935 for
-    the permutation test. A set without rows differs from none.
+    The statistic is Pearson's chi-square of homogeneity, with a permutation distribution, which is
+    valid for rare classes too. Source: Pearson 1900; Fisher 1935 for the permutation test. An empty
+    set differs from none.
     """
     one, other = np.asarray(counts, dtype=np.int64), np.asarray(others, dtype=np.int64)
     if not one.sum() or not other.sum():
@@ -53,17 +53,18 @@ def frequency_shift(counts: Counts, others: Counts, *, seed: int = 0) -> Shift:
     )
     drawn = ((dealt - expected) ** 2 / pooled).sum(1)
     found = ((one - expected) ** 2 / pooled).sum()
-    # Sums in another order differ in their last bits; equal ones are as extreme.
+    # Tolerance: equal sums in another order differ in their last bits.
     extreme = int((drawn >= found * (1 - 1e-9)).sum())
     distance = float(np.abs(one / rows - other / other.sum()).sum() / 2)
     return Shift(distance, (1 + extreme) / (1 + DRAWS))
 
 
 def at_frequencies(recalls: Sequence[float], rows: Counts, others: Counts) -> float | None:
-    """The accuracy that recalls of classes [C] make at the class frequencies of another set.
+    """Return the accuracy that recalls [C] give at the class frequencies of another set.
 
-    rows, others: rows of each class [C] in the set of the recalls, and in the other one; of classes
-    without rows nothing is known, and the others stand for them. None where no class is in both.
+    rows, others: rows of each class [C] in the set of the recalls, and in the other one. Classes
+    without rows in either set are left out. None if no class is in both. Recalls 1.0 and 0.5 at
+    frequencies 1 : 3 give 0.625.
     """
     known = (np.asarray(rows) > 0) & (np.asarray(others) > 0)
     if not known.any():
@@ -72,7 +73,7 @@ def at_frequencies(recalls: Sequence[float], rows: Counts, others: Counts) -> fl
 
 
 def shift_notices(valid: Counts, test: Counts) -> list[str]:
-    """What should be known before a goal is chosen: classes [C] of the validation and test sets."""
+    """Return a notice if the classes [C] of validation and test set differ in frequency."""
     shift = frequency_shift(valid, test)
     if not shift.differs:
         return []
@@ -84,9 +85,9 @@ def shift_notices(valid: Counts, test: Counts) -> list[str]:
 
 
 def shift_note(split: str, found: Mapping[str, Any]) -> str:
-    """What must be known before a split's scores are laid beside those of the validation set.
+    """Say how to compare a split's scores with those of the validation set.
 
-    found: what `class_frequencies` of an evaluation holds.
+    found: `class_frequencies` of an evaluation.
     """
     (here, there), (even_here, even_there) = found["accuracy"], found["balanced_accuracy"]
     weighted, p = found["accuracy_at_valid_frequencies"], found["p_value"]

@@ -1,4 +1,4 @@
-"""What a trained classifier is worth: metrics with intervals, baselines, calibration, pictures."""
+"""Evaluate a trained classifier: metrics with intervals, baselines, calibration, mistakes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,8 +16,8 @@ from tunewright.classification.evaluation.class_frequencies import (
     shift_note,
 )
 from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mistakes
-from tunewright.classification.inference.cached_logits import held_labels, held_logits
-from tunewright.classification.inference.predict import Told, predict_table
+from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
+from tunewright.classification.inference.predict import predict_table
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
 from tunewright.classification.metrics.calibration import Calibration, calibrate, temperature
 from tunewright.classification.metrics.class_groups import coverage_notices, missing_metrics
@@ -28,6 +28,7 @@ from tunewright.images.image_table import ImageTable
 from tunewright.report.classification import write_classes, write_confusion, write_reliability
 from tunewright.report.figures import write_curves
 from tunewright.runs.atomic import write_json
+from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 
@@ -41,7 +42,7 @@ PANELS = {
     "many, medium, few": ["val_many_accuracy", "val_medium_accuracy", "val_few_accuracy"],
 }
 WORST = 24
-"""Mistakes that are drawn."""
+"""Number of mistakes drawn."""
 COMPARED = ("accuracy", "macro_f1", "balanced_accuracy")
 
 
@@ -51,19 +52,20 @@ def evaluate(
     split: str | None = None,
     *,
     logit_adjustment: float = 1.0,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Measure a classifier on a split (default: test if there is one) and write the files.
 
     Writes `evaluation.json`, `confusion.html`, `reliability.html`, `classes.html`, `curves.html`
-    and `mistakes.png`; for a split other than test that is asked for, `evaluation-train.json` and
-    so on. Returns the content of the JSON with the files' names. Intervals are 95 %: bootstrap,
-    of recalls and of accuracies at 0 or 1 Wilson's. The temperature is fitted on the validation
-    set. logit_adjustment: tau of the post-hoc correction that is shown beside the plain figures.
-    Raises ConfigError for a split that is not there, DataError for pictures that cannot be read.
+    and `mistakes.png`; for another split that is asked for, `evaluation-train.json` and so on.
+    Returns the content of the JSON with the files' names. Intervals are 95 %: bootstrap; Wilson's
+    for recalls and for accuracies of 0 or 1. The temperature is fitted on the validation set.
+    logit_adjustment: tau of the post-hoc correction that is shown beside the plain figures.
+
+    Raises ConfigError for a split that does not exist, DataError for pictures that cannot be read.
     """
     table, name = _select_split(classifier, split)
-    logits, labels = _logits(classifier, table, name, told)
+    logits, labels = _logits(classifier, table, name, on_progress)
     metrics = _metrics(classifier, logits, labels)
     counts = classifier.class_counts.cpu().numpy()
     scores, intervals = metrics.compute(), metrics.intervals()
@@ -80,7 +82,7 @@ def evaluate(
     for other, said in others.items():
         one_hot = torch.nn.functional.one_hot(torch.from_numpy(said), len(counts)).double()
         theirs = _metrics(classifier, one_hot, labels).compute()
-        # Of a label alone nothing is known of confidence.
+        # A label alone says nothing about confidence.
         found[other] = {k: v for k, v in theirs.items() if k not in ("loss", "ece")}
         gains = bootstrap_differences(labels.numpy(), logits.argmax(1).numpy(), said, counts)
         above[other] = {k: asdict(gains[k]) for k in COMPARED if k in gains}
@@ -95,7 +97,7 @@ def evaluate(
     result["confusion"] = metrics.confusion().tolist()
     result["unmeasured"] = missing_metrics(counts, table.counts)
     result["notes"] = _notes(classifier, table, result)
-    main = split is None or name == "test"  # other splits leave the test's figures alone
+    main = split is None or name == "test"  # other splits do not overwrite the test's figures
     suffix = "" if main else f"-{name}"
     files = _draw(classifier, folder, table, metrics, calibration, result, suffix)
     result["files"] = [f"evaluation{suffix}.json", *(file.name for file in files)]
@@ -117,11 +119,15 @@ def _select_split(classifier: "Classifier", split: str | None) -> tuple[ImageTab
 
 
 def _logits(
-    classifier: "Classifier", table: ImageTable, name: str, told: Told | None
+    classifier: "Classifier", table: ImageTable, name: str, on_progress: OnProgress | None
 ) -> tuple[Tensor, Tensor]:
     if name == "valid":
-        return held_logits(classifier, told=told)[0], held_labels(classifier)
-    found = predict_table([classifier], table, lambda logits: logits[0][0], told=told).scores
+        return validation_logits(classifier, on_progress=on_progress)[0], validation_labels(
+            classifier
+        )
+    found = predict_table(
+        [classifier], table, lambda logits: logits[0][0], on_progress=on_progress
+    ).scores
     return found, torch.from_numpy(table.labels)
 
 
@@ -137,8 +143,8 @@ def _calibration(
 ) -> tuple[Calibration, str]:
     if name == "valid":
         return calibrate(logits, labels), "valid, where it is also measured: optimistic"
-    held = held_logits(classifier)[0]
-    return calibrate(logits, labels, at=temperature(held, held_labels(classifier))), "valid"
+    held = validation_logits(classifier)[0]
+    return calibrate(logits, labels, at=temperature(held, validation_labels(classifier))), "valid"
 
 
 def _calibration_row(calibration: Calibration, fitted_on: str) -> dict[str, Any]:
@@ -153,7 +159,7 @@ def _calibration_row(calibration: Calibration, fitted_on: str) -> dict[str, Any]
 def _evaluate_adjusted(
     classifier: "Classifier", logits: Tensor, labels: Tensor, tau: float
 ) -> dict[str, Any]:
-    """Scores after the post-hoc correction for rare classes, and how much higher they are."""
+    """Return the scores after post-hoc logit adjustment, and how much higher they are."""
     counts = classifier.class_counts
     corrected = adjusted_logits(logits, counts, tau=tau)
     predictions = (labels.numpy(), corrected.argmax(1).numpy(), logits.argmax(1).numpy())
@@ -168,8 +174,10 @@ def _evaluate_adjusted(
 def _beside_validation(
     classifier: "Classifier", table: ImageTable, metrics: ClassMetrics
 ) -> dict[str, Any]:
-    """Whether the split's classes are as frequent as the validation set's; scores of both."""
-    held = _metrics(classifier, held_logits(classifier)[0], held_labels(classifier)).compute()
+    """Compare the split's class frequencies with the validation set's; scores of both."""
+    held = _metrics(
+        classifier, validation_logits(classifier)[0], validation_labels(classifier)
+    ).compute()
     ours, valid = metrics.compute(), classifier.sets.valid.counts
     shift = frequency_shift(table.counts, valid)
     recalls = [row.recall for row in metrics.per_class()]
@@ -210,7 +218,7 @@ def _draw(
     result: Mapping[str, Any],
     suffix: str,
 ) -> list[Path]:
-    """The figures and the picture; names of those that were written."""
+    """Write the figures and the sheet of mistakes; return the files written."""
 
     def place(name: str, kind: str) -> Path:
         return folder.path / f"{name}{suffix}.{kind}"
@@ -233,14 +241,14 @@ def _draw(
     worst = _worst(metrics, table)
     share = 1.0 - result["metrics"]["accuracy"]
     if draw_mistakes(
-        table, worst, picture, title=f"{split}: the surest of its mistakes ({share:.1%} are wrong)"
+        table, worst, picture, title=f"{split}: its most confident mistakes ({share:.1%} are wrong)"
     ):
         files.append(picture)
     return files
 
 
 def _worst(metrics: ClassMetrics, table: ImageTable) -> list[Mistake]:
-    """The mistakes that the model was surest of."""
+    """Return the mistakes with the highest confidence."""
     probabilities, labels = metrics.logits().softmax(1), metrics.labels()
     confidence, said = probabilities.max(1)
     wrong = torch.nonzero(said != labels).flatten()
@@ -258,7 +266,7 @@ def _worst(metrics: ClassMetrics, table: ImageTable) -> list[Mistake]:
 
 
 def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any]) -> list[str]:
-    """What a reader of the figures must know."""
+    """Return notes that a reader of the figures needs."""
     counts = classifier.class_counts.cpu().numpy()
     notes = list(
         coverage_notices(counts, table.counts, classifier.sets.train.names, split=result["split"])

@@ -1,4 +1,4 @@
-"""The worst mistakes as pictures: what is shown, what was said, and how surely."""
+"""A sheet of the worst mistakes: picture, true class, predicted class, probabilities."""
 
 import io
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ INK, RIGHT, WRONG, PAPER, EMPTY = "#22313f", "#2e7d32", "#c62828", "#ffffff", "#
 
 @dataclass(frozen=True)
 class Mistake:
-    """Row `row` of a table, its two classes, and the probabilities that each was given."""
+    """Row `row` of a table, its true and predicted class, and the probability of each."""
 
     row: int
     true: str
@@ -31,7 +31,7 @@ class Mistake:
 def draw_mistakes(
     table: ImageTable, mistakes: Sequence[Mistake], file: Path, *, title: str = ""
 ) -> bool:
-    """Draw mistakes in their order as a PNG; False where there is none, or no picture is left."""
+    """Draw mistakes in order as a PNG; returns False if no picture can be shown."""
     if not mistakes:
         return False
     reader = PictureReader()
@@ -57,7 +57,7 @@ def draw_mistakes(
         for text, colour in (
             (table.ids[mistake.row], INK),
             (f"true {mistake.true} ({mistake.of_true:.2f})", RIGHT),
-            (f"said {mistake.said} ({mistake.confidence:.2f})", WRONG),
+            (f"predicted {mistake.said} ({mistake.confidence:.2f})", WRONG),
         ):
             draw.text((left, below), _cut(text, TILE, 13), fill=colour, font=_font(13))
             below += LINE
@@ -82,7 +82,7 @@ def _tile(reader: PictureReader, table: ImageTable, row: int) -> Image.Image | N
 
 
 def _cut(text: str, pixels: int, size: int) -> str:
-    """The text, its beginning left out where it is too wide: names differ at their ends."""
+    """Return the text, without its beginning if it is too wide: names differ at their ends."""
     if _font(size).getlength(text) <= pixels:
         return text
     while text and _font(size).getlength("…" + text) > pixels:

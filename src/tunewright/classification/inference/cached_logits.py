@@ -1,4 +1,4 @@
-"""What a classifier says of its validation pictures, computed once and kept beside its weights."""
+"""A classifier's logits of its validation set, computed once and kept beside its weights."""
 
 import contextlib
 import hashlib
@@ -11,12 +11,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tunewright.classification.inference.predict import Told, predict_table
+from tunewright.classification.inference.predict import predict_table
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.image_table import ImageTable
 from tunewright.runs.atomic import write_with
+from tunewright.runs.callbacks import OnProgress
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 FILE = "validation_logits.safetensors"
 
 
-def held_logits(
-    classifier: "Classifier", views: Sequence[View] = (IMAGE,), *, told: Told | None = None
+def validation_logits(
+    classifier: "Classifier",
+    views: Sequence[View] = (IMAGE,),
+    *,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
-    """The logits of its validation set in every view: [V, N, C] float32, on the CPU.
+    """Return the logits of the validation set in every view: [V, N, C] float32, on the CPU.
 
-    They are kept in the run folder, if it may be written, and computed anew when weights or
-    pictures have changed. Raises DataError when the validation set is not there, or a picture
-    of it cannot be read.
+    They are kept in the run folder, if it is writable, and computed again after weights or pictures
+    have changed. Raises DataError if the validation set is gone, or one of its pictures cannot be
+    read.
     """
     table = classifier.sets.valid
     file = classifier.folder.path / FILE
@@ -40,22 +44,26 @@ def held_logits(
     missing = [view for view in views if view.name not in kept]
     if missing:
         found = predict_table(
-            [classifier], table, lambda logits: logits[0].transpose(0, 1), views=missing, told=told
+            [classifier],
+            table,
+            lambda logits: logits[0].transpose(0, 1),
+            views=missing,
+            on_progress=on_progress,
         ).scores
         kept |= {view.name: found[:, i].contiguous() for i, view in enumerate(missing)}
         header = {"digest": digest}
-        with contextlib.suppress(NotWritten):  # a folder that may only be read stays as it is
+        with contextlib.suppress(NotWritten):  # a read-only folder stays as it is
             write_with(file, lambda place: save_file(kept, place, metadata=header))
     return torch.stack([kept[view.name] for view in views])
 
 
-def held_labels(classifier: "Classifier") -> Tensor:
-    """The labels of the validation set, [N] int64."""
+def validation_labels(classifier: "Classifier") -> Tensor:
+    """Return the labels of the validation set, [N] int64."""
     return torch.from_numpy(classifier.sets.valid.labels)
 
 
 def check_same_pictures(members: Sequence["Classifier"]) -> None:
-    """Raise DataError unless all members are validated on the same pictures in the same order."""
+    """Raise DataError unless all members have equal validation pictures in equal order."""
     first = members[0].sets.valid
     for other in members[1:]:
         table = other.sets.valid
@@ -63,7 +71,7 @@ def check_same_pictures(members: Sequence["Classifier"]) -> None:
             continue
         raise DataError(
             f"{members[0].folder.path} and {other.folder.path} are validated on different pictures",
-            expected="the same validation set, on which they can be compared",
+            expected="the same validation set for all",
             remedy="Train them with the same data, val_split, split_seed and fold.",
         )
 
@@ -79,7 +87,7 @@ def _read_cached(file: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _digest(classifier: "Classifier", table: ImageTable) -> str:
-    """What tells these weights, these pictures and these labels: their content."""
+    """Return a hash of the content of these weights, pictures and labels."""
     found = hashlib.blake2b(digest_size=16)
     weights = classifier.folder.checkpoints / "best.safetensors"
     try:

@@ -1,4 +1,4 @@
-"""A trained classifier of pictures, as its run folder holds it."""
+"""A trained image classifier, opened from its run folder."""
 
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tunewright.classification.classes_file import check_same, data_dir_of, known_classes
+from tunewright.classification.classes_file import check_same, classes_of_run, data_dir_of
 from tunewright.classification.config import ClassifyConfig
 from tunewright.classification.data_checks import open_sets
 from tunewright.classification.models.image_classifier import input_size
@@ -24,9 +24,8 @@ from tunewright.training.checkpoint import load_weights
 class Classifier:
     """The best weights of a run, with all that is needed to use them as they were trained.
 
-    model: in evaluation mode, on `device`. classes: as the source writes them; the index is
-    the label. size: pixels on a side of what the model takes. class_counts: [C] int64, of the
-    training set.
+    model: in evaluation mode, on `device`. classes: as the source writes them; the index is the
+    label. size: side in pixels of the model's input. class_counts: [C] int64, of the training set.
     """
 
     folder: RunFolder
@@ -40,49 +39,48 @@ class Classifier:
 
     @cached_property
     def sets(self) -> ImageSets:
-        """The pictures that it was trained and validated on, opened when they are asked for.
+        """The data sets that it was trained and validated on, opened on first use.
 
-        A prediction does not need them. Raises DataError where they are gone, or are others now.
+        A prediction does not need them. Raises DataError if they are gone or have other classes.
         """
         place = self.config.data.dir
         if place is not None and not Path(place).expanduser().exists():
             raise DataError(
                 f"the pictures that {self.folder.path} was trained on are no longer in {place}",
-                expected="them, for figures of the training, validation or test set",
-                remedy=f"Put them back, or write their new place as data.dir into "
-                f"{self.folder.config}.",
+                expected="the pictures, to measure on the training, validation or test set",
+                remedy=f"Restore them, or set data.dir to their new place in {self.folder.config}.",
             )
         return check_same(self.folder, self.classes, open_sets(self.config))
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """Logits [B, C] in float32 of pictures [B, 3, size, size], uint8 on any device."""
+        """Return logits [B, C] in float32 of pictures [B, 3, size, size], uint8 on any device."""
         with torch.no_grad():
             logits: Tensor = self.model(self.prepare(pictures))
             return logits.float()
 
     def prepare(self, pictures: Tensor) -> Tensor:
-        """What the model takes: [B, 3, size, size] float32, normalised, on its device.
+        """Normalise pictures for the model: [B, 3, size, size] float32, on its device.
 
         pictures: uint8, or float in [0, 1].
         """
         moved = pictures.to(self.device)
         if moved is pictures and moved.is_floating_point():
-            moved = moved.clone()  # they are normalised in place
+            moved = moved.clone()  # normalised in place below
         return normalise(moved, self.normalise)
 
 
 def open_classifier(
     folder: RunFolder, schema: type[ClassifyConfig], device: torch.device
 ) -> Classifier:
-    """The classifier of a run; DataError when it has no weights.
+    """Open the classifier of a run; raises DataError if it has no weights.
 
-    Its classes are read from the run; the first call, where the data is, writes them there.
+    Its classes are read from the run; the first call writes them there if the data is available.
     """
     config = validate(folder.read_config(), schema)
-    known = known_classes(folder, partial(open_sets, config), config.data.dir)
+    known = classes_of_run(folder, partial(open_sets, config), config.data.dir)
     data = config.data.model_copy(update={"dir": data_dir_of(known, config.data.dir)})
     config = config.model_copy(update={"data": data})
-    nothing = {"pretrained": False, "weights": None, "sha256": None}  # its own are in the run
+    nothing = {"pretrained": False, "weights": None, "sha256": None}  # the run has its own weights
     fresh = config.model_copy(update={"model": config.model.model_copy(update=nothing)})
     model = make_model(fresh, len(known.classes))
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))

@@ -1,4 +1,4 @@
-"""Several classifiers as one: averaged, weighted on validation, chosen greedily; and the gain."""
+"""Ensembles of classifiers: uniform, fitted or greedy weights, and what they gain."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
 
 Average = Literal["probabilities", "geometric"]
-"""Of probabilities; or of logits, which is their geometric mean once it is normalised."""
+"""The arithmetic mean of probabilities, or their normalised geometric mean."""
 
 ROUNDS = 50
-"""Of greedy selection: weights are then multiples of 1 / ROUNDS at the finest."""
+"""Rounds of greedy selection: weights are multiples of 1 / ROUNDS at the finest."""
 EM_STEPS = 500
 FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Classifiers with the same classes and how they are averaged; one alone is the usual case.
+    """Classifiers with the same classes, and how they are averaged; it may hold only one.
 
-    weights: [M], sum 1. views: what each looks at. logit_adjustment: tau of `adjusted_logits`.
+    weights: [M], sum 1. views: test-time views of each. logit_adjustment: tau of `adjusted_logits`.
     """
 
     members: tuple["Classifier", ...]
@@ -43,11 +43,11 @@ class Blend:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """As the source of the training data writes them."""
+        """The classes as the source of the training data writes them."""
         return self.members[0].classes
 
     def scores(self, logits: Sequence[Tensor]) -> Tensor:
-        """Log-probabilities [B, C] from the logits of each member's views, [V, B, C] each."""
+        """Return log-probabilities [B, C], from logits [V, B, C] of each member's views."""
         found = []
         for member, of_views in zip(self.members, logits, strict=True):
             scores = average_views(of_views, self.views.mean)
@@ -79,10 +79,10 @@ def check_classes(members: Sequence["Classifier"]) -> None:
 
 
 def blend(logits: Tensor, weights: Tensor, average: Average) -> Tensor:
-    """Log-probabilities [N, C] of a weighted average of M members, from logits [M, N, C].
+    """Return log-probabilities [N, C] of a weighted average of M members, from logits [M, N, C].
 
-    weights: [M], sum 1. `geometric` averages log-probabilities, which differ from logits only by
-    a number for each row, and normalises: softmax(sum of w x), the geometric mean.
+    weights: [M], sum 1. `geometric` averages log-probabilities, which differ from logits by a
+    constant per row, and normalises: softmax(sum of w x), the geometric mean.
     """
     logs = logits.log_softmax(2)
     weights = weights.to(logs)[:, None, None]
@@ -92,16 +92,16 @@ def blend(logits: Tensor, weights: Tensor, average: Average) -> Tensor:
 
 
 def uniform_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
-    """The same weight for all: [M]."""
+    """Return the same weight for all: [M]."""
     return torch.full((len(logits),), 1.0 / len(logits), dtype=torch.float64)
 
 
-def fitted_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
-    """The weights [M] that make the labels [N] most likely, from logits [M, N, C].
+def fit_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
+    """Return the weights [M] that maximise the likelihood of the labels [N], from logits [M, N, C].
 
-    The likelihood is concave in the weights of either average. Of probabilities it is that of a
-    mixture, which expectation-maximisation climbs (Dempster et al. 1977); the geometric mean is
-    climbed by exponentiated gradients (Kivinen and Warmuth 1997).
+    The likelihood is concave in the weights of either average. For probabilities it is that of a
+    mixture, maximised by expectation-maximisation (Dempster et al. 1977); for the geometric mean by
+    exponentiated gradients (Kivinen and Warmuth 1997).
     """
     logs = logits.double().log_softmax(2)
     members, rows = logs.shape[:2]
@@ -120,17 +120,17 @@ def fitted_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
         weights = new
         if moved < 1e-6:
             break
-    weights = torch.where(weights < 1e-3, 0.0, weights)  # a member that only costs time
+    weights = torch.where(weights < 1e-3, 0.0, weights)  # drop members that only cost time
     return weights / weights.sum()
 
 
 def greedy_weights(
     logits: Tensor, labels: Tensor, average: Average, *, rounds: int = ROUNDS
 ) -> Tensor:
-    """The weights [M] of greedy selection with replacement (Caruana et al. 2004, section 2).
+    """Return the weights [M] of greedy selection with replacement (Caruana et al. 2004, section 2).
 
     It starts with the best member, adds in each round the one that makes the average best (by
-    accuracy; equal ones by likelihood), and keeps the best of all rounds, the earliest of equals.
+    accuracy, then likelihood), and keeps the best of all rounds, the earliest on a tie.
     """
     logs = logits.double().log_softmax(2)
     parts = logs if average == "geometric" else logs.exp()
@@ -149,7 +149,7 @@ def greedy_weights(
 
 
 def _score(mean: Tensor, labels: Tensor, average: Average) -> tuple[float, float]:
-    """Accuracy and mean log-likelihood of an average that is not normalised yet."""
+    """Return accuracy and mean log-likelihood of an average that is not normalised yet."""
     logs = mean.log_softmax(1) if average == "geometric" else mean.clamp(min=1e-300).log()
     right = float((logs.argmax(1) == labels).double().mean())
     return right, float(logs[torch.arange(len(labels)), labels].mean())
@@ -158,28 +158,28 @@ def _score(mean: Tensor, labels: Tensor, average: Average) -> tuple[float, float
 Weigh = Callable[[Tensor, Tensor, Average], Tensor]
 METHODS: dict[str, Weigh] = {
     "mean": uniform_weights,
-    "weighted": fitted_weights,
+    "weighted": fit_weights,
     "greedy": greedy_weights,
 }
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """What an ensemble and its best member predict, int64 [N] each.
+    """Cross-fitted predictions of an ensemble and of its best member, int64 [N] each.
 
-    Each row is predicted by weights, and by a choice of the best member, that were made without it.
+    The weights, and the choice of the best member, that predict a row were made without it.
     """
 
     ensemble: Tensor
     single: Tensor
 
 
-def cross_fitted(
+def cross_fit(
     logits: Tensor, labels: Tensor, weigh: Weigh, average: Average, *, folds: int = FOLDS
 ) -> CrossFit:
-    """Judge an ensemble fairly on the rows that also choose it.
+    """Evaluate an ensemble without bias on the rows that also choose its weights.
 
-    Rows are dealt to folds class by class; what is judged on a fold was made on the others.
+    Rows are dealt to folds class by class; what predicts a fold was chosen on the others.
     """
     fold = stratified_folds(labels, folds)
     ensemble, single = torch.zeros_like(labels), torch.zeros_like(labels)
@@ -196,7 +196,10 @@ def cross_fitted(
 
 
 def stratified_folds(labels: Tensor, folds: int) -> Tensor:
-    """The fold of each row, [N]: the rows of each class in turn, from one class to the next."""
+    """Return the fold of each row, [N]: the rows of each class in turn, class after class.
+
+    Labels 0, 1, 0, 1 in two folds give 0, 0, 1, 1.
+    """
     order = torch.argsort(labels, stable=True)
     fold = torch.empty_like(labels)
     fold[order] = torch.arange(len(labels)) % min(folds, len(labels))

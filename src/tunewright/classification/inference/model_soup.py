@@ -1,4 +1,4 @@
-"""Model soups: one network with the mean of the weights of several (Wortsman et al., ICML 2022)."""
+"""Model soups: one network with the averaged weights of several (Wortsman et al., ICML 2022)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 State = Mapping[str, Tensor]
 REFRESH_PICTURES = 4096
-"""Training pictures from which the statistics of batch normalisation are measured again."""
+"""Training pictures used to measure batch-norm statistics again."""
 
 
 def check_architectures(members: Sequence["Classifier"]) -> None:
-    """Raise DataError unless all members have equal classes, sizes and weights of equal shapes."""
+    """Raise DataError unless all members have equal classes, input sizes and weight shapes."""
     check_classes(members)
     first = members[0]
     shapes = _shapes(first.model)
@@ -32,9 +32,11 @@ def check_architectures(members: Sequence["Classifier"]) -> None:
         if found == shapes and other.size == first.size and other.normalise == first.normalise:
             continue
         names = sorted(set(shapes.items()) ^ set(found.items()))
-        came = f"for example {names[0][0]}" if names else "the pictures they are shown differ"
+        came = (
+            f"for example {names[0][0]}" if names else "their input size or normalisation differs"
+        )
         raise DataError(
-            f"{first.folder.path} and {other.folder.path} are not of one architecture ({came})",
+            f"{first.folder.path} and {other.folder.path} differ in architecture ({came})",
             expected="the same model section, size and normalisation",
             remedy="Average their predictions instead: --method mean.",
         )
@@ -45,9 +47,9 @@ def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def mean_weights(states: Sequence[State]) -> dict[str, Tensor]:
-    """The mean of each floating-point tensor; counters and the like are those of the first.
+    """Average each floating-point tensor; others, such as counters, are the first's.
 
-    Equal tensors stay what they are, bit for bit.
+    Tensors that are equal in all members stay the same, bit for bit.
     """
     mean = {}
     for name, first in states[0].items():
@@ -61,9 +63,9 @@ def mean_weights(states: Sequence[State]) -> dict[str, Tensor]:
 
 
 def soup_of(members: Sequence["Classifier"]) -> "Classifier":
-    """The first member with the mean of all weights; batch normalisation measured again.
+    """Return the first member with the mean of all weights, and new batch-norm statistics.
 
-    A soup of equal models is the model: then nothing is measured.
+    Statistics are not measured again if the members are equal.
     """
     check_architectures(members)
     states = [member.model.state_dict() for member in members]
@@ -78,10 +80,10 @@ def soup_of(members: Sequence["Classifier"]) -> "Classifier":
 
 
 def refresh(classifier: "Classifier", *, pictures: int = REFRESH_PICTURES, seed: int = 0) -> None:
-    """Measure running means and variances of batch normalisation anew, on training pictures.
+    """Measure batch normalisation's running means and variances again, on training pictures.
 
-    pictures: at most so many, drawn at random, as they are shown in evaluation. Averaged weights
-    make other activations than any of the models had. Without such layers nothing is done.
+    Averaged weights give other activations than any of the models. pictures: most pictures used,
+    drawn at random, without augmentation. Does nothing for models without such layers.
     """
     if not _norms(classifier.model):
         return
@@ -107,8 +109,9 @@ def refresh_norms(
 ) -> None:
     """Set the running statistics of batch normalisation to their means over `batches`.
 
-    Each batch [B, ...] counts by its rows: a short last one is no whole one. forward: what passes
-    a batch through `model`. Source: Izmailov et al. 2018; for batches of one size this is
+    Each batch [B, ...] is weighted by its rows, also a short last one: the momentum of a batch is
+    its rows / rows seen so far, so batches of 32 and 16 weigh 2/3 and 1/3. forward: passes a batch
+    through `model`. Source: Izmailov et al. 2018; for batches of one size this is
     `torch.optim.swa_utils.update_bn`.
     """
     norms = _norms(model)
@@ -144,10 +147,10 @@ def greedy_soup(
     *,
     mix: Callable[[Sequence["Classifier"]], "Classifier"] = soup_of,
 ) -> tuple["Classifier", list[int]]:
-    """The soup that greedy selection finds, and which members are in it, best first.
+    """Return the soup of greedy selection, and its members, best first.
 
-    From the best member on, each other in order of its own score is added when the soup's score
-    does not fall. score: more is better. Source: Wortsman et al. 2022, recipe 1.
+    Starting from the best member, each other one in order of its own score is added if the soup's
+    score does not fall. score: higher is better. Source: Wortsman et al. 2022, recipe 1.
     """
     own = [score(member) for member in members]
     order = sorted(range(len(members)), key=lambda index: -own[index])

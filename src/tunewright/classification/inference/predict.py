@@ -1,4 +1,4 @@
-"""What classifiers say of pictures: decoded on all cores while the models work on earlier ones."""
+"""Predict with classifiers; pictures are decoded on all cores while the models work."""
 
 import contextlib
 import time
@@ -23,25 +23,23 @@ from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.store import as_uint8
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import time_items, useful_threads
+from tunewright.runs.callbacks import OnProgress
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
 
-Told = Callable[[int, int], None]
-"""Called with how many pictures are done, and how many there are."""
-
 PIXELS_AT_ONCE = 2**20
-"""Of a batch on the CPU, where larger ones are no faster; a GPU takes eight times as many."""
+"""Pixels of a batch on the CPU, where larger ones are no faster; 8 times as many on a GPU."""
 BATCHES_AHEAD = 4
 NAMED = 10
-"""How many unreadable files an error names."""
+"""Number of unreadable files that an error names."""
 SAID_SECONDS = 0.2
 
 
 class DecodedChunk(NamedTuple):
     """Pictures `start` to `stop` of a table; bad ones are black in `images`.
 
-    images: uint8 [B, 3, S, S] by S. bad: why, by row.
+    images: uint8 [B, 3, S, S] by S. bad: reasons by row.
     """
 
     start: int
@@ -55,11 +53,11 @@ Begun = tuple[int, int, Mapping[int, Tensor], Sequence[Callable[[], dict[int, st
 
 
 class DecodedBatches(AbstractContextManager["DecodedBatches"]):
-    """The pictures of a table in order, in batches, decoded ahead; to be used in a `with` block.
+    """The pictures of a table in order, in batches, decoded ahead; for use in a `with` block.
 
-    sizes: every side that is needed; a file is decoded once for all. pin: in memory from which
-    a GPU copies while it works. ahead: batches that are decoded while one is used; may be changed
-    on the way. waited: seconds that the last batch had to be waited for.
+    sizes: every side that is needed; a file is decoded once for all. pin: use pinned memory, from
+    which a GPU copies while it works. ahead: batches that are decoded while one is used; may be
+    changed during iteration. waited: seconds spent waiting for the last batch.
     """
 
     def __init__(
@@ -92,8 +90,8 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     def __iter__(self) -> Iterator[DecodedChunk]:
         ahead: deque[Begun] = deque()
         for start in range(0, len(self.table), self.batch_size):
-            ahead.append(self._begun(start, min(start + self.batch_size, len(self.table))))
-            if len(ahead) > self.ahead:  # bounds the memory of pictures in waiting
+            ahead.append(self._start_batch(start, min(start + self.batch_size, len(self.table))))
+            if len(ahead) > self.ahead:  # bounds the memory of queued pictures
                 began = time.perf_counter()
                 batch = _whole(ahead.popleft())
                 self.waited = time.perf_counter() - began
@@ -101,13 +99,13 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
         while ahead:
             yield _whole(ahead.popleft())
 
-    def _begun(self, start: int, stop: int) -> Begun:
+    def _start_batch(self, start: int, stop: int) -> Begun:
         images = {
             size: torch.empty((stop - start, 3, size, size), dtype=torch.uint8, pin_memory=self.pin)
             for size in self.sizes
         }
         pixels = {size: tensor.numpy() for size, tensor in images.items()}
-        if self._threads == 1 and self.ahead == 0:  # when it is asked for, in this thread
+        if self._threads == 1 and self.ahead == 0:  # decode on request, in this thread
             return start, stop, images, [partial(self._decode, start, range(start, stop), pixels)]
         # Some pictures a task: of small ones, a task each would cost more than its picture.
         step = max(1, min(32, (stop - start) // self._threads))
@@ -150,7 +148,7 @@ def _whole(begun: Begun) -> DecodedChunk:
 
 @dataclass(frozen=True)
 class TablePredictions:
-    """What `reduce` made of each picture, [N, ...] on the CPU, and which could not be read."""
+    """What `reduce` returned for each picture, [N, ...] on the CPU, and unreadable pictures."""
 
     scores: Tensor
     bad: Mapping[int, str]
@@ -164,20 +162,20 @@ def predict_table(
     views: Sequence[View] = (IMAGE,),
     batch_size: int | None = None,
     skip_bad: bool = False,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TablePredictions:
-    """Show every picture of a table to every classifier, in every view.
+    """Run every classifier on every picture of a table, in every view.
 
-    reduce: gets the logits of a batch, [V, B, C] for each member, and returns [B, ...].
-    skip_bad: let unreadable pictures pass; their rows in `scores` mean nothing. Raises DataError,
-    which names the unreadable ones, otherwise.
+    reduce: gets the logits of a batch, [V, B, C] for each member, and returns [B, ...]. skip_bad:
+    accept unreadable pictures; their rows in `scores` are meaningless. Otherwise raises DataError
+    that names them.
     """
     if not len(table):
         raise DataError(f"no pictures in {table.origin}", expected="at least one")
     device = members[0].device
     sizes = sorted({member.size for member in members})
     size = batch_size or usual_batch_size(sizes[-1], device)
-    told = told or _silent
+    on_progress = on_progress or _silent
     on_gpu = device.type == "cuda"
     ahead = BATCHES_AHEAD if on_gpu else 0
     scores: list[Tensor] = []
@@ -190,7 +188,7 @@ def predict_table(
         for number, batch in enumerate(batches):
             bad |= batch.bad
             began = time.perf_counter()
-            if skip_bad or not bad:  # else only the rest of the bad ones is looked for
+            if skip_bad or not bad:  # else only look for further bad ones
                 here = {
                     side: images.to(device, non_blocking=True)
                     for side, images in batch.images.items()
@@ -205,19 +203,19 @@ def predict_table(
                 batches.ahead = BATCHES_AHEAD if batches.waited > model_seconds / 4 else 0
             if time.monotonic() - said > SAID_SECONDS or batch.stop == len(table):
                 said = time.monotonic()
-                told(batch.stop, len(table))
+                on_progress(batch.stop, len(table))
     if bad and not skip_bad:
         raise _unreadable(table, bad)
     return TablePredictions(torch.cat(scores).cpu(), bad)
 
 
 def _logits(member: "Classifier", images: Tensor, views: Sequence[View]) -> Tensor:
-    """The logits of all views of a batch: [V, B, C]."""
+    """Return the logits of all views of a batch: [V, B, C]."""
     return torch.stack([member.logits(apply_view(images, view)).float() for view in views])
 
 
 def usual_batch_size(size: int, device: torch.device) -> int:
-    """How many pictures of a side of `size` are shown at once."""
+    """Return how many pictures of side `size` make a batch."""
     pixels = PIXELS_AT_ONCE * (8 if device.type == "cuda" else 1)
     return max(8, min(1024 if device.type == "cuda" else 256, pixels // size**2))
 
@@ -228,10 +226,10 @@ def _unreadable(table: ImageTable, bad: Mapping[int, str]) -> DataError:
     more = f"; and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
     return DataError(
         f"{len(rows)} of {len(table)} pictures cannot be read: {reasons}{more}",
-        remedy="Replace the files; or --skip-bad lists them and answers with the most frequent "
-        "class, so that no id is missing.",
+        remedy="Replace the files, or use --skip-bad, which lists them and predicts the most "
+        "frequent class, so that no id is missing.",
     )
 
 
 def _silent(_done: int, _total: int) -> None:
-    """Nobody listens."""
+    """Ignore progress."""

@@ -1,4 +1,4 @@
-"""Test-time augmentation: other views of the same pictures, averaged, and whether they help."""
+"""Test-time augmentation: average predictions over views, and measure whether it helps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from tunewright.classification.metrics.intervals import Difference, bootstrap_di
 
 
 def apply_view(images: Tensor, view: View) -> Tensor:
-    """The pictures, uint8 [B, 3, S, S], as `view` shows them; uint8 again.
+    """Return the pictures, uint8 [B, 3, S, S], as `view` shows them; uint8 again.
 
-    A turned picture is sampled bilinearly, and what it uncovers is reflected, as in training.
+    Rotated pictures are sampled bilinearly, with reflected borders, as in training.
     """
     if view.hflip:
         images = images.flip(3)
@@ -31,7 +31,8 @@ def apply_view(images: Tensor, view: View) -> Tensor:
 def _rotate(images: Tensor, degrees: float) -> Tensor:
     angle = math.radians(degrees)
     cosine, sine = math.cos(angle), math.sin(angle)
-    # From where in the source each target pixel comes; the y axis points down.
+    # Maps each target pixel to its source; the y axis points down, so at 90 degrees the target
+    # (1, 0) reads the source (0, 1).
     matrix = torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0]], device=images.device)
     grid = F.affine_grid(matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False)
     turned = F.grid_sample(
@@ -41,9 +42,10 @@ def _rotate(images: Tensor, degrees: float) -> Tensor:
 
 
 def average_views(logits: Tensor, mean: Mean = "logits") -> Tensor:
-    """One prediction from those of all views: [V, N, C] to log-scores [N, C].
+    """Average the predictions of all views: [V, N, C] to log-scores [N, C].
 
-    The mean of logits, or the logarithm of the mean of probabilities. One view stays as it is.
+    By the mean of logits, or the logarithm of the mean of probabilities. A single view is not
+    changed.
     """
     if len(logits) == 1:
         return logits[0]
@@ -54,10 +56,10 @@ def average_views(logits: Tensor, mean: Mean = "logits") -> Tensor:
 
 @dataclass(frozen=True)
 class ViewGains:
-    """What views do to the accuracy on the validation set, for each alone and for all together.
+    """How views change the accuracy on the validation set, each alone and all together.
 
-    plain: of the picture itself. alone: of the picture with that one view, by its name.
-    together: of all. gains: how much higher each of `alone` and `all` is than `plain`, in pairs.
+    plain: without views. alone: with that one view besides the picture, by its name. together: with
+    all. gains: how much higher each of `alone` and `all` is than `plain`, paired.
     """
 
     plain: float
@@ -67,15 +69,15 @@ class ViewGains:
 
     @property
     def harmful(self) -> tuple[str, ...]:
-        """Views whose whole interval lies below 0; `all` where that is so of all together.
+        """Views whose whole interval is below 0; `all` if that is true of all together.
 
-        A lower accuracy that the pictures cannot tell from an equal one is no harm.
+        A lower accuracy within the error of the measurement does not count.
         """
         return tuple(name for name, gain in self.gains.items() if gain.high < 0)
 
     @property
     def lower(self) -> tuple[str, ...]:
-        """Views that lower the accuracy, by as little as these pictures cannot tell from none."""
+        """Views that lower the accuracy, but within the error of the measurement."""
         return tuple(name for name, gain in self.gains.items() if gain.value < 0 <= gain.high)
 
 
@@ -98,6 +100,6 @@ def judge(scores: Mapping[str, Tensor], labels: Tensor, class_counts: Tensor) ->
 
 
 def sets_to_judge(views: Sequence[View]) -> dict[str, list[int]]:
-    """Which views (by index, the picture itself is 0) are averaged for each name of `judge`."""
+    """Return which views (by index, the picture itself is 0) make each entry of `judge`."""
     sets = {"image": [0], "all": list(range(len(views)))}
     return sets | {view.name: [0, index] for index, view in enumerate(views) if index}

@@ -1,4 +1,4 @@
-"""Which views of a picture are averaged at test time, as people write them; torch-free."""
+"""Views of test-time augmentation, as options and as text. Imports without torch."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,14 +11,14 @@ from tunewright.errors import ConfigError, did_you_mean
 
 Mean = Literal["logits", "probabilities"]
 NAMES = ("hflip", "vflip", "rotate", "brightness", "mean")
-"""What can be set of views."""
+"""Settings of views."""
 DEGREES, BRIGHTNESS = 5.0, 0.1
-"""What `rotate` and `brightness` are without a number: the guide's."""
+"""Default numbers of `rotate` and `brightness`, as in the guide."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One view: mirrored, turned (degrees, counter-clockwise), brighter (a factor)."""
+    """One view: flipped, rotated (degrees, counter-clockwise), brighter (a factor)."""
 
     name: str
     hflip: bool = False
@@ -32,10 +32,10 @@ IMAGE = View("image")
 
 @dataclass(frozen=True)
 class Views:
-    """The views beside the picture itself, and what is averaged over all of them.
+    """The views used besides the picture itself, and what is averaged over all of them.
 
-    rotate: degrees, both ways (0: not). brightness: a share, both ways (0: not). mean: of logits,
-    or of probabilities.
+    rotate: degrees, in both directions (0: off). brightness: a fraction, in both directions (0:
+    off). mean: of logits, or of probabilities.
     """
 
     hflip: bool = False
@@ -45,7 +45,7 @@ class Views:
     mean: Mean = "logits"
 
     def all(self) -> tuple[View, ...]:
-        """Every view, the picture itself first."""
+        """Return every view, the picture itself first."""
         found = [IMAGE]
         if self.hflip:
             found.append(View("hflip", hflip=True))
@@ -64,12 +64,12 @@ class Views:
 
     @property
     def plain(self) -> bool:
-        """Whether the picture itself is all there is."""
+        """Whether there is no view besides the picture itself."""
         return len(self.all()) == 1
 
     @property
     def words(self) -> tuple[str, ...]:
-        """These views as words that can be typed."""
+        """These views as command-line arguments."""
         usual = Views(hflip=True)
         words = [
             f"tta.{name}={_format_value(getattr(self, name))}"
@@ -87,11 +87,11 @@ MIRRORED = Views(hflip=True)
 def read_views(
     *, tta: bool = False, named: str | Iterable[str] = (), words: Mapping[str, str] | None = None
 ) -> Views:
-    """The views that were asked for: by `--tta`, by a list of names, by `tta.name=value`.
+    """Read the requested views: from `--tta`, a list of names, and `tta.name=value`.
 
-    named: such as `hflip,vflip,rotate=5,brightness=0.1`; only these then, beside the picture.
-    words: change what the others say; alone they change what `--tta` means. Raises ConfigError
-    for names and values that are no views.
+    named: such as `hflip,vflip,rotate=5,brightness=0.1`; then only these are used, besides the
+    picture. words: override the others; alone they change what `--tta` means. Raises ConfigError
+    for unknown names and values.
     """
     listed = [name.strip() for name in named.split(",")] if isinstance(named, str) else list(named)
     listed = [name for name in listed if name not in ("", "image")]
@@ -134,10 +134,10 @@ def _set_view(views: Views, name: str, written: str | None, *, where: str) -> Vi
 
 
 def _value(written: str) -> Any:
-    """As YAML reads it; what it cannot read stays text, which is refused with what was expected."""
+    """Parse as YAML; text that is not YAML stays text, and is refused later."""
     try:
         return yaml.safe_load(written)
-    except (yaml.YAMLError, ValueError):  # ValueError: of what looks like a date and is none
+    except (yaml.YAMLError, ValueError):  # ValueError: for an invalid date
         return written
 
 

@@ -1,6 +1,6 @@
-"""What a class counts, from how many training images it has. Imports without torch.
+"""Class weights from the number of training images of each class. Imports without torch.
 
-Everywhere n_c, the count of class c, is taken as at least 1, so that an empty class has a weight.
+n_c, the count of class c, is always taken as at least 1, so that an empty class has a weight.
 Arrays are float64 [C]; weights have mean 1, so that they do not change the learning rate.
 """
 
@@ -17,9 +17,9 @@ Counts = npt.NDArray[np.int64]
 Modulation = Literal["linear", "cosine", "step"]
 
 LISTED = 12
-"""Classes whose effective weights are told one by one."""
+"""Number of classes whose effective weights are listed."""
 EVEN = 1.01
-"""Up to this ratio of the largest to the smallest weight, a loss corrects nothing."""
+"""Largest ratio of two class weights at which a loss counts as uncorrected."""
 
 
 def check_each_class(alpha: Sequence[float], classes: int) -> None:
@@ -33,27 +33,28 @@ def check_each_class(alpha: Sequence[float], classes: int) -> None:
 
 
 def present_counts(class_counts: Counts) -> Floats:
-    """Counts as floats, at least 1."""
+    """Return counts as floats, at least 1."""
     return np.maximum(np.asarray(class_counts), 1).astype(np.float64)
 
 
 def class_shares(class_counts: Counts) -> Floats:
-    """n_c / sum n: the prior of each class in the training set."""
+    """Return n_c / sum n: the prior of each class in the training set."""
     counts = present_counts(class_counts)
     return np.asarray(counts / counts.sum())
 
 
 def inverse_power(class_counts: Counts, tau: float) -> Floats:
-    """n_c^-tau, scaled to mean 1."""
-    counts = present_counts(class_counts)  # relative to the least: n^-tau alone may vanish
+    """Return n_c^-tau, scaled to mean 1: counts 4 and 1 with tau 0.5 give 2/3 and 4/3."""
+    counts = present_counts(class_counts)  # relative to the smallest: n^-tau may underflow
     return _mean_one((counts / counts.min()) ** -tau)
 
 
 def modulate(class_counts: Counts, tau: float, modulation_type: Modulation, t: float) -> Floats:
-    """(1 - m) / C + m n_c^-tau / sum n^-tau, scaled to mean 1; t in 0 to 1 is time, m follows it.
+    """Interpolate from uniform weights to n^-tau at time t in 0 to 1, scaled to mean 1.
 
-    m = t (linear), (1 - cos pi t) / 2 (cosine), or 1 from the middle on (step).
-    After Hu et al. 2023, Frontiers of Computer Science (SMNN-MSFF).
+    That is (1 - m) / C + m n_c^-tau / sum n^-tau, where m = t (linear), (1 - cos pi t) / 2
+    (cosine), or 1 for t >= 0.5 (step). After Hu et al. 2023, Frontiers of Computer Science
+    (SMNN-MSFF).
     """
     m = {
         "linear": t,
@@ -64,24 +65,27 @@ def modulate(class_counts: Counts, tau: float, modulation_type: Modulation, t: f
 
 
 def class_balanced(class_counts: Counts, beta: float) -> Floats:
-    """(1 - beta) / (1 - beta^n_c), scaled to mean 1. Source: Cui et al., CVPR 2019."""
-    with np.errstate(divide="ignore"):  # beta 0: ln 0, from which every weight becomes 1
+    """Return (1 - beta) / (1 - beta^n_c), scaled to mean 1. Source: Cui et al., CVPR 2019."""
+    with np.errstate(divide="ignore"):  # beta 0: ln 0 gives weights of 1
         exponents = present_counts(class_counts) * np.log(beta)
     return _mean_one(-1 / np.expm1(exponents))  # expm1: for beta near 1
 
 
 def margins(class_counts: Counts, max_margin: float) -> Floats:
-    """n_c^-1/4, scaled so that the largest is `max_margin`. Source: Cao et al. 2019, section 3."""
+    """Return n_c^-1/4, scaled so that the largest is `max_margin`.
+
+    Source: Cao et al. 2019, section 3.
+    """
     counts = present_counts(class_counts)
     return np.asarray(max_margin * (counts / counts.min()) ** -0.25)
 
 
 def sampled_weights(weights: Floats, class_counts: Counts) -> Floats:
-    """What an image of each class counts in an epoch of the weighted sampler, scaled to mean 1.
+    """Return how much an image of each class counts under the weighted sampler, scaled to mean 1.
 
-    weights: [C] of the loss. The sampler draws every class equally often, and with that an image
-    of class c in proportion to 1 / n_c; a class as a whole then counts w_c instead of n_c w_c.
-    A class without images counts 0 and has no say in the mean.
+    weights: [C] of the loss. The sampler draws every class equally often, so an image of class c in
+    proportion to 1 / n_c; the whole class then counts w_c instead of n_c w_c. A class without
+    images counts 0 and is left out of the mean.
     """
     counts = np.asarray(class_counts)
     present = counts > 0
@@ -93,9 +97,9 @@ def sampled_weights(weights: Floats, class_counts: Counts) -> Floats:
 def double_correction(
     loss: str, weights: Floats, class_counts: Counts, classes: Sequence[str]
 ) -> list[str]:
-    """One sentence where a weighted sampler and these weights of `loss` both favour rare classes.
+    """Return a notice if a weighted sampler and these weights of `loss` both favour rare classes.
 
-    Empty where the weights of the classes that have images are all the same.
+    Empty if all classes with images have the same weight.
     """
     counts = np.asarray(class_counts)
     rows = np.flatnonzero(counts)
@@ -108,12 +112,12 @@ def double_correction(
     listed = ", ".join(f"{classes[row]} {effective[row]:.2g}" for row in rows[:LISTED])
     return [
         f"imbalance is corrected twice: the weighted sampler already draws all classes equally "
-        f"often, and in the end loss.type={loss} weighs them on top of that; class "
+        f"often, and loss.type={loss} also weights them at the end of training; class "
         f"{classes[most]!r} counts {_times(ratio)} as much as {classes[least]!r}, and one image "
         f"of it {_times(images)} as much as one of {classes[least]!r} "
-        f"({counts[most]} and {counts[least]} images). What one image counts, where the mean over "
-        f"classes is 1: {listed}{', ...' if len(rows) > LISTED else ''}. Leave one of the two out "
-        "if that is not what you want"
+        f"({counts[most]} and {counts[least]} images). Weight of one image, where the mean over "
+        f"classes is 1: {listed}{', ...' if len(rows) > LISTED else ''}. Remove one of the two "
+        "if this is not intended"
     ]
 
 

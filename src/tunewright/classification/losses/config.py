@@ -1,7 +1,7 @@
-"""What can be set of classification losses, what is measured, and what is worth saying of it.
+"""Settings of classification losses, the metrics measured, and notices. Imports without torch.
 
-Imports without torch. `Loss` is what a recipe's `loss` section is; every kind has the options of
-the function of its name in `classification.losses.losses.LOSSES`, with the same defaults.
+`Loss` is the `loss` section of a recipe; every kind has the options of the function of its name in
+`classification.losses.losses.LOSSES`, with the same defaults.
 """
 
 from collections.abc import Sequence
@@ -44,12 +44,12 @@ cross-entropy of the logits, whatever loss was trained with."""
 
 STARVING_GAMMA = 3.0
 INERT = {
-    "alpha": "one number for all classes only scales the loss, and AdamW takes the scale out "
-    "again; give a list with one number for each class, or loss.alpha=from_counts",
-    "modulation_type": "with loss.tau=0 all classes weigh the same",
-    "drw_beta": "with loss.drw_fraction=1 no class weights ever set in",
+    "alpha": "one number for all classes only scales the loss, which AdamW cancels; give a list "
+    "with one number per class, or loss.alpha=from_counts",
+    "modulation_type": "with loss.tau=0 all classes have the same weight",
+    "drw_beta": "with loss.drw_fraction=1 class weights are never used",
 }
-"""Why a setting changes nothing, where `inert_settings` names it."""
+"""Why a setting that `inert_settings` names has no effect."""
 
 Smoothing = Annotated[float, Field(ge=0.0, lt=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -82,14 +82,14 @@ Alpha = Annotated[
 
 
 class CrossEntropyConfig(Section):
-    """Every image counts the same."""
+    """Plain cross-entropy: every image counts equally."""
 
     type: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: Smoothing = 0.0
 
 
 class SmoothModulationConfig(Section):
-    """Class weights that go from 1 to n^-tau in the course of training (after Hu et al. 2023)."""
+    """Class weights that go from 1 to n^-tau during training (after Hu et al. 2023)."""
 
     type: Literal["smooth_modulation"] = "smooth_modulation"
     tau: NotNegative = 0.5
@@ -98,10 +98,10 @@ class SmoothModulationConfig(Section):
 
 
 class FocalConfig(Section):
-    """Less weight for what the model is sure of (Lin et al. 2017), in its softmax form.
+    """Less weight for images that the model is sure of (Lin et al. 2017), in the softmax form.
 
-    alpha: null, a list with a weight for each class, `from_counts` (1 / n, scaled to mean 1), or
-    one number for all classes, which changes nothing but the scale of the loss.
+    alpha: null, a list with a weight per class, `from_counts` (1 / n, scaled to mean 1), or one
+    number for all classes, which only scales the loss.
     """
 
     type: Literal["focal"] = "focal"
@@ -133,9 +133,9 @@ class LogitAdjustmentConfig(Section):
 class LdamConfig(Section):
     """Larger margins for rarer classes, class weights late in training (Cao et al. 2019).
 
-    max_margin: of the rarest class, as a cosine. scale: what cosines are multiplied by.
-    drw_fraction: of all epochs, those before the class weights of `class_balanced` with
-    `drw_beta` set in; 1 for never.
+    max_margin: of the rarest class, as a cosine. scale: factor on the cosines. drw_fraction:
+    fraction of the epochs before the weights of `class_balanced` with `drw_beta` set in; 1 for
+    never.
     """
 
     type: Literal["ldam"] = "ldam"
@@ -158,15 +158,15 @@ Loss = Annotated[LossSection, Field(discriminator="type")]
 
 
 def classifier_scale(section: LossSection) -> float | None:
-    """The scale of the cosine classifier that a loss asks for; None where a linear one does.
+    """Return the scale of the cosine classifier that a loss needs; None for a linear one.
 
-    A recipe then calls `normalised_linear.normalise_classifier` on its model.
+    A recipe then calls `cosine_classifier.normalise_classifier` on its model.
     """
     return section.scale if isinstance(section, LdamConfig) else None
 
 
 def inert_settings(section: LossSection) -> list[str]:
-    """The keys of a loss section that change nothing as it is, such as `alpha`."""
+    """Return the keys of a loss section that have no effect, such as `alpha`."""
     if isinstance(section, FocalConfig) and isinstance(section.alpha, float):
         return ["alpha"]
     if isinstance(section, SmoothModulationConfig) and section.tau == 0:
@@ -177,7 +177,7 @@ def inert_settings(section: LossSection) -> list[str]:
 
 
 def check_loss(section: LossSection, classes: int) -> None:
-    """Raise ConfigError for a loss that has not a number for each class where it should."""
+    """Raise ConfigError if a list of class weights has the wrong length."""
     if isinstance(section, FocalConfig) and isinstance(section.alpha, tuple):
         check_each_class(section.alpha, classes)
 
@@ -185,7 +185,10 @@ def check_loss(section: LossSection, classes: int) -> None:
 def final_weights(
     section: LossSection, class_counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """The class weights [C], mean 1, that a loss ends with; as `ClassLoss.weights` then gives."""
+    """Return the class weights [C], mean 1, at the end of training.
+
+    They equal `ClassLoss.weights` at that time.
+    """
     match section:
         case SmoothModulationConfig():
             return inverse_power(class_counts, section.tau)
@@ -211,18 +214,18 @@ def loss_notices(
     *,
     weighted_sampler: bool,
 ) -> list[str]:
-    """Sentences on settings that do nothing, too much, or the same as another one.
+    """Return notices on settings that have no effect, too much effect, or repeat another one.
 
     class_counts: [C] training images of each class, named in `classes`.
     """
     said = [
-        f"loss.{key}={getattr(section, key)} is inert: {INERT[key]}"
+        f"loss.{key}={getattr(section, key)} has no effect: {INERT[key]}"
         for key in inert_settings(section)
     ]
     if isinstance(section, FocalConfig) and section.gamma > STARVING_GAMMA:
         said.append(
-            f"loss.gamma={section.gamma:g} starves the gradient: with an image that the model "
-            f"gives 0.7 to, {0.3**section.gamma:.2g} of its loss is left; 1 to 3 is usual"
+            f"loss.gamma={section.gamma:g} leaves little gradient: an image predicted with "
+            f"probability 0.7 keeps {0.3**section.gamma:.2g} of its loss; usual values are 1 to 3"
         )
     if weighted_sampler:
         weights = final_weights(section, class_counts)

@@ -1,9 +1,9 @@
-"""Classification losses: logits [B, C] and labels [B] -> one loss a row [B].
+"""Classification losses: logits [B, C] and labels [B] -> one loss per row [B].
 
-The caller takes the mean over B, never over the sum of weights: a batch of rare images then
-counts more than one of frequent images, which is what the weights are for. Logits of low
-precision are computed with in float32. Nothing here is learned and nothing is in the state dict:
-all follows from the counts, the options and the epoch.
+The caller takes the mean over B, not over the sum of weights, so that a batch of rare images counts
+more than one of frequent images, as the weights intend. Low-precision logits are converted to
+float32. Losses learn nothing and store nothing in the state dict: everything follows from the
+counts, the options and the epoch.
 """
 
 from abc import ABC, abstractmethod
@@ -23,11 +23,11 @@ Schedule = Callable[[Counts, float], Floats]
 
 
 class ClassLoss(nn.Module, ABC):
-    """A loss for labels in 0 .. C-1, which may follow the epoch.
+    """A loss for labels in 0 .. C-1, which may depend on the epoch.
 
-    class_counts: [C] training images of each class, 0 taken as 1. Buffers have its dtype if that
-    is a float, else the default one, and lie on its device. schedule: class weights [C] from the
-    counts and from the share of the training that is behind, in [0, 1).
+    class_counts: [C] training images of each class, 0 taken as 1. Buffers have its dtype if that is
+    a float, else the default one, and are on its device. schedule: class weights [C] from the
+    counts and the fraction of the training that is done, in [0, 1).
     """
 
     now: Tensor
@@ -39,19 +39,19 @@ class ClassLoss(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each row: [B, C], [B] int64 -> [B], at least float32."""
+        """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
 
     def at(self, epoch: int, epochs: int) -> None:
-        """Go to an epoch, counted from 0, of `epochs`; depends on nothing that was before."""
+        """Set the epoch, counted from 0, of `epochs`; independent of earlier calls."""
         weights = self._schedule(self._counts, epoch / max(epochs, 1))
-        # In place: a compiled or captured step goes on reading the same memory.
+        # In place: a compiled or captured step keeps reading the same memory.
         self.now.copy_(torch.as_tensor(weights, dtype=self.now.dtype))
 
     def weights(self) -> Tensor:
-        """The effective class weights [C] of now, with mean 1.
+        """Return the current effective class weights [C], with mean 1.
 
         For `logit_adjustment` and `balanced_softmax` they are those of the weighted cross-entropy
-        that has the same minimiser, n^-tau; for `ldam` its margins are not in them.
+        with the same minimiser, n^-tau; for `ldam` they do not include its margins.
         """
         return self.now.clone()
 
@@ -67,7 +67,7 @@ LOSSES: Registry[Callable[..., ClassLoss]] = Registry("loss")
 
 @LOSSES
 def cross_entropy(class_counts: Tensor, /, *, label_smoothing: float = 0.0) -> ClassLoss:
-    """Cross-entropy with the target (1 - e) onehot + e / C (Szegedy et al., CVPR 2016)."""
+    """Make cross-entropy with targets (1 - e) onehot + e / C (Szegedy et al., CVPR 2016)."""
     return WeightedLoss(class_counts, _uniform, label_smoothing=label_smoothing)
 
 
@@ -80,9 +80,9 @@ def smooth_modulation(
     modulation_type: Literal["linear", "cosine", "step"] = "cosine",
     label_smoothing: float = 0.0,
 ) -> ClassLoss:
-    """Cross-entropy with weights that go from uniform to n^-tau, as `modulated` says.
+    """Make cross-entropy with weights from uniform to n^-tau, by `class_weights.modulate`.
 
-    Time is epoch / epochs, so the last epoch is at (E - 1) / E and never quite reaches n^-tau.
+    Time is epoch / epochs, so the last epoch is at (E - 1) / E and does not quite reach n^-tau.
     """
 
     def weights(counts: Counts, time: float) -> Floats:
@@ -100,30 +100,31 @@ def focal(
     alpha: float | tuple[float, ...] | Literal["from_counts"] | None = None,
     label_smoothing: float = 0.0,
 ) -> ClassLoss:
-    """alpha_y (1 - p_t)^gamma CE, with p_t from the plain softmax (Lin et al., ICCV 2017).
+    """Make alpha_y (1 - p_t)^gamma CE, with p_t from the plain softmax (Lin et al., ICCV 2017).
 
-    alpha: None is 1; one number scales the loss and does nothing else; a tuple has one for each
-    class; `from_counts` is 1 / n scaled to mean 1. label_smoothing smooths the target of CE only:
-    p_t stays the probability of the label. Raises ConfigError if `alpha` has another length.
+    alpha: None is 1; one number only scales the loss; a tuple has one for each class; `from_counts`
+    is 1 / n scaled to mean 1. label_smoothing smooths the target of CE only: p_t stays the
+    probability of the label. With gamma 2 and p_t 0.9 a row counts (1 - 0.9)^2 = 0.01. Raises
+    ConfigError if `alpha` has another length.
     """
     return FocalLoss(class_counts, gamma=gamma, alpha=alpha, label_smoothing=label_smoothing)
 
 
 @LOSSES
 def class_balanced(class_counts: Tensor, /, *, beta: float = 0.999) -> ClassLoss:
-    """Cross-entropy weighted by (1 - beta) / (1 - beta^n) (Cui et al., CVPR 2019)."""
+    """Make cross-entropy weighted by (1 - beta) / (1 - beta^n) (Cui et al., CVPR 2019)."""
     return WeightedLoss(class_counts, lambda counts, _time: formulas.class_balanced(counts, beta))
 
 
 @LOSSES
 def balanced_softmax(class_counts: Tensor, /) -> ClassLoss:
-    """Logit adjustment with tau 1 (Ren et al., NeurIPS 2020)."""
+    """Make logit adjustment with tau 1 (Ren et al., NeurIPS 2020)."""
     return AdjustedLoss(class_counts, tau=1.0)
 
 
 @LOSSES
 def logit_adjustment(class_counts: Tensor, /, *, tau: float = 1.0) -> ClassLoss:
-    """CE(x + tau ln pi), pi the share of each class in training (Menon et al., ICLR 2021)."""
+    """Make CE(x + tau ln pi), pi the training class shares (Menon et al., ICLR 2021)."""
     return AdjustedLoss(class_counts, tau=tau)
 
 
@@ -137,12 +138,13 @@ def ldam(
     drw_fraction: float = 0.8,
     drw_beta: float = 0.9999,
 ) -> ClassLoss:
-    """CE(s (cos - margin_y)), then class-balanced weights (LDAM-DRW, Cao et al., NeurIPS 2019).
+    """Make CE(s (cos - margin_y)), then class-balanced weights (LDAM-DRW).
 
-    Logits are s cos already, as `normalised_linear.NormalisedLinear` gives them with the same
-    `scale`, so that predictions and calibration read them like any others; with a linear
-    classifier they have no bound, and margins of up to `scale * max_margin` fade as they grow.
-    From `drw_fraction` of the epochs on, the weights of `class_balanced` with `drw_beta` hold.
+    Logits are s cos already, from `cosine_classifier.NormalisedLinear` with the same `scale`, so
+    predictions and calibration use them like any others. With a linear classifier logits are
+    unbounded, and margins of up to `scale * max_margin` lose their effect as they grow. From
+    `drw_fraction` of the epochs on, the weights of `class_balanced` with `drw_beta` apply. Source:
+    Cao et al., NeurIPS 2019.
     """
     return LdamLoss(
         class_counts,
@@ -154,7 +156,7 @@ def ldam(
 
 
 class WeightedLoss(ClassLoss):
-    """w_y CE with the weights of the schedule."""
+    """Cross-entropy weighted by the schedule: w_y CE."""
 
     def __init__(
         self, class_counts: Tensor, schedule: Schedule, *, label_smoothing: float = 0.0
@@ -163,7 +165,7 @@ class WeightedLoss(ClassLoss):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each row: [B, C], [B] int64 -> [B], at least float32."""
+        """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
         rows = F.cross_entropy(
             _wide(logits), labels, reduction="none", label_smoothing=self.label_smoothing
         )
@@ -189,17 +191,18 @@ class FocalLoss(ClassLoss):
         self.gamma, self.label_smoothing = gamma, label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each row: [B, C], [B] int64 -> [B], at least float32."""
+        """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
         log_p = _wide(logits).log_softmax(1)
         log_p_t = log_p.gather(1, labels[:, None]).squeeze(1)
         rows = -(1 - self.label_smoothing) * log_p_t - self.label_smoothing * log_p.mean(1)
-        # 1 - p_t without cancellation; at 0 the slope of a power below 1 would be infinite.
+        # 1 - p_t = -expm1(log p_t), without cancellation: for p_t = 1 - 1e-8 in float32 it is 1e-8,
+        # not 0. The clamp keeps the slope of powers below 1 finite at 0.
         doubt = (-torch.expm1(log_p_t)).clamp(min=torch.finfo(log_p.dtype).tiny)
         return self.alpha.to(rows.dtype)[labels] * doubt**self.gamma * rows
 
 
 class AdjustedLoss(ClassLoss):
-    """CE of logits plus tau times the log of the class shares."""
+    """Cross-entropy of logits plus tau times the log of the class shares."""
 
     shift: Tensor
 
@@ -209,13 +212,13 @@ class AdjustedLoss(ClassLoss):
         self._keep("shift", class_counts, tau * prior)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each row: [B, C], [B] int64 -> [B], at least float32."""
+        """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
         wide = _wide(logits)
         return F.cross_entropy(wide + self.shift.to(wide.dtype), labels, reduction="none")
 
 
 class LdamLoss(ClassLoss):
-    """w_y CE of logits from which the margin of the label is taken, in units of the scale."""
+    """Weighted cross-entropy of logits, minus the label's margin in units of the scale."""
 
     margins: Tensor
 
@@ -237,7 +240,7 @@ class LdamLoss(ClassLoss):
         self.scale = scale
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each row: [B, C], [B] int64 -> [B], at least float32."""
+        """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
         wide = _wide(logits)
         taken = (self.scale * self.margins).to(wide.dtype)[labels]
         handicapped = wide.scatter_add(1, labels[:, None], -taken[:, None])
@@ -248,7 +251,7 @@ class LdamLoss(ClassLoss):
 def _class_alpha(
     alpha: float | tuple[float, ...] | Literal["from_counts"] | None, counts: Counts
 ) -> Floats:
-    """For each class [C], not rescaled where the user gave numbers."""
+    """Return alpha per class [C], not rescaled if the user gave numbers."""
     if alpha == "from_counts":
         return formulas.inverse_power(counts, 1.0)
     if isinstance(alpha, tuple):
@@ -266,5 +269,5 @@ def _numbers(class_counts: Tensor) -> Counts:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """At least float32, whatever autocast made of it."""
+    """Convert to at least float32, also under autocast."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

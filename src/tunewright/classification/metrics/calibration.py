@@ -1,7 +1,7 @@
-"""Whether a model is right as often as it believes, and the temperature that makes it so.
+"""Calibration: how well confidence matches accuracy, and the temperature that improves it.
 
-A temperature divides the logits; it moves how sure a model is and never what it predicts.
-Everything is computed in float64 on the CPU.
+A temperature divides the logits; it changes confidences and never predictions. Everything is
+computed in float64 on the CPU.
 """
 
 import math
@@ -19,7 +19,7 @@ STEPS = 100
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows whose confidence is in (low, high], the first bin closed; a bar of the diagram.
+    """Rows with a confidence in (low, high], the first bin closed; a bar of the diagram.
 
     confidence, accuracy: their means, None for a bin without rows.
     """
@@ -33,9 +33,9 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Before and after dividing logits by `temperature`, on the same rows.
+    """Calibration before and after dividing logits by `temperature`, on the same rows.
 
-    Where the temperature was fitted on these rows, `after` is better than on new ones.
+    If the temperature was fitted on these rows, `after` is optimistic.
     """
 
     temperature: float
@@ -48,7 +48,7 @@ class Calibration:
 
 
 def calibrate(logits: Tensor, labels: Tensor, *, at: float | None = None) -> Calibration:
-    """What a temperature changes: the fitted one, or `at`, which was fitted on other rows.
+    """Measure what a temperature changes: the fitted one, or `at`, fitted on other rows.
 
     logits: [N, C], labels: [N] int64. Raises DataError as `temperature` does.
     """
@@ -66,11 +66,11 @@ def calibrate(logits: Tensor, labels: Tensor, *, at: float | None = None) -> Cal
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature T with the least mean NLL of logits / T: [N, C], [N] int64 -> scalar.
+    """Find the temperature T with the least mean NLL of logits / T: [N, C], [N] int64 -> scalar.
 
-    Between 0.001 and 1,000. Where no row is wrong the NLL falls for ever as T does; that says
-    nothing of how sure the model should be, so the answer is then 1. Raises DataError for no rows
-    and for logits that are not finite. Source: Guo et al., ICML 2017, section 4.2.
+    Between 0.001 and 1,000. If no row is wrong, the NLL falls without limit as T does, which says
+    nothing about the right confidence, so the result is 1. Raises DataError for no rows and for
+    logits that are not finite. Source: Guo et al., ICML 2017, section 4.2.
     """
     wide = scale_logits(logits, 1.0)
     labels = labels.cpu()
@@ -83,8 +83,9 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     target = x.gather(1, labels[:, None]).squeeze(1).mean()
     if target == 0:  # the label of every row has the largest logit
         return 1.0
-    # In b = 1 / T the mean NLL is convex: Newton steps, and a bisection where one leaves the
-    # bracket. Its slope is E_p[x] - x_y, its curvature Var_p[x].
+    # In b = 1 / T the mean NLL is convex: Newton steps, and a bisection if one leaves the
+    # bracket. Its slope is E_p[x] - x_y, its curvature Var_p[x]. For logits (0, -1) at b = 1,
+    # p = (.73, .27): E_p[x] = -.27, Var_p[x] = .20.
     low, high, b = 1 / HOTTEST, 1 / COLDEST, 1.0
     for _ in range(STEPS):
         p = (b * x).softmax(1)
@@ -101,21 +102,21 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def scale_logits(logits: Tensor, temperature: float) -> Tensor:
-    """Logits / T [N, C] in float64 on the CPU, where the order of float32 logits survives."""
+    """Return logits / T [N, C] in float64 on the CPU, which keeps the order of float32 logits."""
     return logits.detach().cpu().double() / temperature
 
 
 def ece(logits: Tensor, labels: Tensor, *, bins: int = BINS) -> float:
-    """Expected calibration error: the mean gap of confidence and accuracy, weighted by rows.
+    """Return the expected calibration error: mean |confidence - accuracy|, weighted by rows.
 
     logits: [N, C], labels: [N] int64. Bins are equally wide, (low, high], the first one closed.
-    Source: Guo et al., ICML 2017, section 2. Biased upwards for few rows.
+    Biased upwards for few rows. Source: Guo et al., ICML 2017, section 2.
     """
     return ece_of_bins(reliability(logits, labels, bins=bins))
 
 
 def ece_of_bins(diagram: tuple[Bin, ...]) -> float:
-    """The calibration error that a reliability diagram shows."""
+    """Return the expected calibration error of a reliability diagram."""
     gaps = [
         bar.rows * abs(bar.accuracy - bar.confidence)
         for bar in diagram
@@ -125,13 +126,13 @@ def ece_of_bins(diagram: tuple[Bin, ...]) -> float:
 
 
 def reliability(logits: Tensor, labels: Tensor, *, bins: int = BINS) -> tuple[Bin, ...]:
-    """Mean confidence and accuracy of the rows in each bin of confidence, from 0 to 1."""
+    """Return mean confidence and accuracy of the rows in each bin of confidence, from 0 to 1."""
     confidence, predictions = logits.detach().cpu().double().softmax(1).max(1)
     return reliability_of(confidence, predictions == labels.cpu(), bins=bins)
 
 
 def reliability_of(confidence: Tensor, right: Tensor, *, bins: int = BINS) -> tuple[Bin, ...]:
-    """`reliability` from the confidence [N] of each prediction, and whether it was right [N]."""
+    """Return `reliability` from each prediction's confidence [N] and correctness [N]."""
     confidence, right = confidence.cpu().double(), right.cpu().double()
     edges = torch.arange(bins + 1, dtype=torch.float64) / bins
     index = torch.bucketize(confidence, edges[1:-1])  # (low, high]: an edge is in the lower bin

@@ -1,4 +1,4 @@
-"""Frequent and rare classes, and which metrics a split can give. Imports without torch.
+"""Groups of frequent and rare classes, and the metrics a split can give. Imports without torch.
 
 All groups follow from the training counts alone, so they are the same for every split and trial.
 """
@@ -12,15 +12,15 @@ from tunewright.classification.losses.class_weights import Counts
 
 MANY, FEW = 100, 20
 SHOWN = 8
-"""Classes named in a sentence; the others are counted."""
+"""Classes named in a notice; the others are counted."""
 
 
 def class_groups(class_counts: Counts) -> Mapping[str, npt.NDArray[np.bool_]]:
-    """Masks [C] of the groups head, tail, many, medium and few.
+    """Return masks [C] of the groups head, tail, many, medium and few.
 
-    head: as many training images as the median of the non-zero counts, or more; tail: fewer,
-    down to none. many: more than 100, medium: 20 to 100, few: fewer than 20 (Liu et al.,
-    CVPR 2019, section 5.1). A group may be empty.
+    head: at least the median of the non-zero training counts; tail: fewer, down to none. many: more
+    than 100 images, medium: 20 to 100, few: fewer than 20 (Liu et al., CVPR 2019, section 5.1). A
+    group may be empty. Counts 200, 50, 10 have the median 50: head is 200 and 50, tail is 10.
     """
     counts = np.asarray(class_counts)
     present = counts[counts > 0]
@@ -35,7 +35,7 @@ def class_groups(class_counts: Counts) -> Mapping[str, npt.NDArray[np.bool_]]:
 
 
 def missing_metrics(class_counts: Counts, split_counts: Counts) -> dict[str, str]:
-    """Metrics that a split cannot give, each with the reason, such as `tail_f1`.
+    """Return the metrics that a split cannot give, such as `tail_f1`, each with the reason.
 
     class_counts, split_counts: [C] images of each class in training and in the split.
     """
@@ -55,19 +55,19 @@ def missing_metrics(class_counts: Counts, split_counts: Counts) -> dict[str, str
 def coverage_notices(
     class_counts: Counts, split_counts: Counts, classes: Sequence[str], *, split: str = "validation"
 ) -> list[str]:
-    """Sentences on classes without images, in training or in a split."""
+    """Return notices on classes without images, in training or in a split."""
     said = []
     untrained = np.flatnonzero(np.asarray(class_counts) == 0)
     if len(untrained):
         said.append(
             f"{_classes(untrained, classes)} without a training image: "
-            "weights and priors take each as having one"
+            "weights and priors count each as having one"
         )
     unseen = np.flatnonzero(np.asarray(split_counts) == 0)
     if len(unseen):
         said.append(
-            f"{_classes(unseen, classes)} without a {split} image: no recall, no part in "
-            "balanced accuracy; in macro metrics only, as 0, when predicted"
+            f"{_classes(unseen, classes)} without a {split} image: no recall, left out of "
+            "balanced accuracy; in macro metrics they count as 0 if predicted"
         )
     return said
 

@@ -1,4 +1,4 @@
-"""Every score of predicted classes, from three counts a class. Imports without torch."""
+"""All scores of predicted classes, from three counts per class. Imports without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ Groups = Mapping[str, npt.NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class ConfusionCounts:
-    """For each class: rows predicted right, rows of it, rows predicted as it; each [..., C].
+    """For each class: rows predicted correctly, rows of it, rows predicted as it; each [..., C].
 
-    The axes before the last one are draws of a bootstrap, or nothing.
+    Leading axes, if any, are bootstrap draws.
     """
 
     hits: Ints
@@ -26,17 +26,17 @@ class ConfusionCounts:
 
     @classmethod
     def of(cls, confusion: Ints) -> "ConfusionCounts":
-        """From a confusion matrix [C, C], truth by prediction."""
+        """Make the counts of a confusion matrix [C, C], truth by prediction."""
         return cls(confusion.diagonal(), confusion.sum(1), confusion.sum(0))
 
     @property
     def recall(self) -> Floats:
-        """Right ones among the rows of each class; 0 for a class without rows."""
+        """Fraction of each class's rows predicted correctly; 0 for a class without rows."""
         return _ratio(self.hits, self.support)
 
     @property
     def precision(self) -> Floats:
-        """Right ones among the rows predicted as each class; 0 for a class never predicted."""
+        """Fraction of correct predictions of each class; 0 for a class never predicted."""
         return _ratio(self.hits, self.predicted)
 
     @property
@@ -45,13 +45,13 @@ class ConfusionCounts:
         return _ratio(2 * self.hits, self.support + self.predicted)
 
     def scores(self, groups: Groups) -> dict[str, Floats]:
-        """All scores, each [...]; NaN for a group without rows.
+        """Return all scores, each [...]; NaN for a group without rows.
 
-        Macro means are over the classes that occur, as truth or as prediction, balanced accuracy
+        Macro means are over the classes that occur, as truth or as prediction; balanced accuracy
         over those that occur as truth: scikit-learn's `average="macro", zero_division=0` and
         `balanced_accuracy_score`. Accuracy of a group is recall over its rows; its F1 is the mean
-        over its classes of the F1 in the whole set, so that predictions outside the group count
-        as what they are, misses, and not as further classes.
+        over its classes of the F1 in the whole set, so predictions outside the group count as
+        misses, and not as further classes.
         """
         rows = self.support.sum(-1)
         occurs, has_rows = self.support + self.predicted > 0, self.support > 0
@@ -74,7 +74,7 @@ class ConfusionCounts:
 
 
 def confusion_matrix(labels: Ints, predictions: Ints, classes: int) -> Ints:
-    """How often each class (row) was taken for each class (column): [N], [N] -> [C, C].
+    """Count how often each class (row) was predicted as each class (column): [N], [N] -> [C, C].
 
     Raises DataError for no rows, and for labels or predictions outside 0 .. C-1.
     """
@@ -88,15 +88,16 @@ def confusion_matrix(labels: Ints, predictions: Ints, classes: int) -> Ints:
             expected=f"0 to {classes - 1}",
             remedy="Check that data and model have the same classes.",
         )
+    # Cell (label, prediction) has the index label * C + prediction: (1, 2) of 3 classes is 5.
     cells = np.bincount(labels * classes + predictions, minlength=classes**2)
     return cells.reshape(classes, classes)
 
 
 def _ratio(part: npt.NDArray[np.generic], whole: Ints) -> Floats:
-    """0 where there is nothing to divide by."""
+    """Divide, with 0 where the denominator is 0."""
     return np.asarray(part / np.maximum(whole, 1), dtype=np.float64)
 
 
 def _mean(values: Floats, which: npt.NDArray[np.bool_]) -> Floats:
-    """Over the last axis, of those that `which` marks."""
+    """Average over the last axis, of the values that `which` marks."""
     return _ratio((values * which).sum(-1), which.sum(-1))

@@ -1,8 +1,8 @@
-"""How far a score may be from the truth, and whether two models differ. Imports without torch.
+"""Confidence intervals of scores, and differences of two models. Imports without torch.
 
 Labels and predictions are int64 [N]. Every score follows from how often each pair of label and
-prediction occurs, so the bootstrap draws these counts, never rows: its cost grows with the pairs
-that occur, not with the rows.
+prediction occurs, so the bootstrap draws these counts and not rows: its cost grows with the number
+of distinct pairs, not with the rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,17 +26,17 @@ from tunewright.classification.metrics.confusion_scores import ConfusionCounts, 
 from tunewright.errors import DataError
 
 CELLS_AT_ONCE = 2_000_000
-"""Drawn counts in memory at a time."""
+"""Most drawn counts in memory."""
 RARE = 6
-"""Rows below which a pair is drawn row by row."""
+"""A pair with fewer rows is drawn row by row."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """How much higher a score is than another model's on the same rows, with its interval.
 
-    method: `wilson` where every resample has the same difference, mostly 0: two models that agree
-    on all rows seen may still differ on others.
+    method: `wilson` if all resamples have the same difference, usually 0: two models that agree on
+    all rows seen may still differ on others.
     """
 
     value: float
@@ -46,13 +46,13 @@ class Difference:
 
     @property
     def is_tied(self) -> bool:
-        """Whether the interval holds 0, so that neither model can be called better."""
+        """Whether the interval contains 0, so that neither model can be called better."""
         return self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Rows that only one of two models has right, and how probable such an imbalance is by chance.
+    """Rows that only one of two models predicts correctly, and the p-value of the imbalance.
 
     p_value: exact and two-sided. Source: McNemar 1947; Fay 2010 for the exact form.
     """
@@ -71,12 +71,12 @@ def bootstrap_intervals(
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals (low, high) of all scores of `Tally.scores`, from the same draws.
+    """Return percentile intervals (low, high) of all scores of `ConfusionCounts.scores`.
 
-    class_counts: [C] training images, for the groups. Draws without a row of a group say nothing
-    of it. Where all rows that count are right, or all wrong, every draw is the same: accuracies
-    then have Wilson's interval. Left out: groups without rows, other scores without width.
-    Source: Efron and Tibshirani 1993, section 13.3.
+    All come from the same draws. class_counts: [C] training images, for the groups. Draws without a
+    row of a group are ignored for that group. If all rows that count are correct, or all wrong,
+    every draw is the same: accuracies then have Wilson's interval. Left out: groups without rows,
+    other scores without width. Source: Efron and Tibshirani 1993, section 13.3.
     """
     pairs, numbers = _cells(class_counts, labels, predictions)
     draws = _draws(numbers, resamples, seed)
@@ -107,9 +107,9 @@ def bootstrap_differences(
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Difference]:
-    """How much higher each score is with `predictions` than with `others`, on the same rows.
+    """Return how much higher each score is with `predictions` than with `others`, on the same rows.
 
-    Both are drawn together: what is hard for one model is mostly hard for the other, and the
+    Both are resampled together: rows hard for one model are mostly hard for the other, so the
     interval is narrower than two of `bootstrap_intervals` suggest. Options as there.
     """
     cells, numbers = _cells(class_counts, labels, predictions, others)
@@ -134,7 +134,7 @@ def bootstrap_differences(
 
 
 def mcnemar(labels: Ints, predictions: Ints, others: Ints) -> McNemar:
-    """Whether two models differ in accuracy on the same rows, by the exact test."""
+    """Test whether two models differ in accuracy on the same rows, by the exact test."""
     from scipy.special import bdtr  # 0.3 s to import, and only here
 
     right, other_right = predictions == labels, others == labels
@@ -144,7 +144,7 @@ def mcnemar(labels: Ints, predictions: Ints, others: Ints) -> McNemar:
 
 
 def _cells(class_counts: Counts, *columns: Ints) -> tuple[Ints, Ints]:
-    """The distinct rows [K, columns] of the columns [N], and how often each occurs [K]."""
+    """Return the distinct rows [K, columns] of the columns [N], and how often each occurs [K]."""
     rows, classes = len(columns[0]), len(class_counts)
     if rows == 0 or any(len(column) != rows for column in columns):
         raise DataError(
@@ -157,7 +157,8 @@ def _cells(class_counts: Counts, *columns: Ints) -> tuple[Ints, Ints]:
             f"class {table.min() if table.min() < 0 else table.max()} among labels or predictions",
             expected=f"0 to {classes - 1}",
         )
-    # One number a row: sorting those is far faster than sorting rows of a table.
+    # One number per row, since numbers sort far faster than rows of a table: with 3 classes the
+    # row (1, 2) is 1 * 3 + 2 = 5.
     code = np.ravel_multi_index(tuple(table), (classes,) * len(columns))
     codes, numbers = np.unique(code, return_counts=True)
     cells = np.stack(np.unravel_index(codes, (classes,) * len(columns)), axis=1)
@@ -165,7 +166,7 @@ def _cells(class_counts: Counts, *columns: Ints) -> tuple[Ints, Ints]:
 
 
 def _draws(numbers: Ints, resamples: int, seed: int) -> Iterator[Ints]:
-    """How often each cell occurs in a sample with replacement, [draws, K], a few at a time."""
+    """Yield how often each cell occurs in samples with replacement, [draws, K], some at a time."""
     generator = np.random.default_rng(seed)
     at_once = max(1, min(resamples, CELLS_AT_ONCE // len(numbers)))
     for start in range(0, resamples, at_once):
@@ -173,11 +174,11 @@ def _draws(numbers: Ints, resamples: int, seed: int) -> Iterator[Ints]:
 
 
 def _multinomial(generator: np.random.Generator, numbers: Ints, size: int) -> Ints:
-    """How often each cell [K] occurs among as many draws as there are rows: [size, K].
+    """Draw how often each cell [K] occurs among as many draws as there are rows: [size, K].
 
-    A count costs NumPy about as much as six rows, and most pairs of a label with a wrong
-    prediction occur once or twice. So the rare cells are first one cell, and what falls into it
-    is then drawn row by row: the same distribution, in a fraction of the time.
+    A count costs NumPy about as much as six rows, and most pairs of a label with a wrong prediction
+    occur once or twice. So rare cells first share one cell, and its count is then distributed row
+    by row: the same distribution, in a fraction of the time.
     """
     rare = numbers < RARE
     chances = np.append(numbers[~rare], numbers[rare].sum()) / numbers.sum()
@@ -194,7 +195,7 @@ def _multinomial(generator: np.random.Generator, numbers: Ints, size: int) -> In
 
 
 def _scores(drawn: Ints, cells: Ints, column: int, class_counts: Counts) -> dict[str, Floats]:
-    """Scores [draws] of the predictions in a column of the cells."""
+    """Return scores [draws] of the predictions in a column of the cells."""
     labels, predictions = cells[:, 0], cells[:, column]
     hit, classes = labels == predictions, len(class_counts)
     tally = ConfusionCounts(
@@ -206,7 +207,7 @@ def _scores(drawn: Ints, cells: Ints, column: int, class_counts: Counts) -> dict
 
 
 def _by_class(drawn: Ints, cell_classes: Ints, classes: int) -> Ints:
-    """Sums [draws, C] of the cells [draws, K] of each class [K]."""
+    """Return sums [draws, C] of the cells [draws, K] of each class [K]."""
     sums = np.zeros((len(drawn), classes), dtype=np.int64)
     if len(cell_classes):
         order = np.argsort(cell_classes, kind="stable")
@@ -224,18 +225,18 @@ def _join(parts: Iterator[Mapping[str, Floats]]) -> dict[str, Floats]:
 
 
 def _class_mask(name: str, class_counts: Counts) -> npt.NDArray[np.bool_]:
-    """The classes [C] whose rows a score counts: those of its group, or all."""
+    """Return the classes [C] whose rows a score counts: those of its group, or all."""
     every = np.ones(len(class_counts), dtype=np.bool_)
     return class_groups(class_counts).get(name.rpartition("_")[0], every)
 
 
 def _is_of_rows(name: str) -> bool:
-    """Whether each row counts alike in a score; in the others each class does."""
+    """Return whether a score counts every row equally; other scores count every class equally."""
     of_rows = name == "weighted_f1" or name.endswith("accuracy")
     return of_rows and name != "balanced_accuracy"
 
 
 def _units(name: str, labels: Ints, class_counts: Counts) -> list[int]:
-    """Rows that a score counts: together, or of each class that has some."""
+    """Return how many rows a score counts: in total, or of each class that has some."""
     rows = np.bincount(labels, minlength=len(class_counts))[_class_mask(name, class_counts)]
     return [int(rows.sum())] if _is_of_rows(name) else rows[rows > 0].tolist()

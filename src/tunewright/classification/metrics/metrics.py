@@ -1,4 +1,4 @@
-"""The metrics of one pass of a classifier: scores, groups of classes, calibration, tables."""
+"""The metrics of one pass of a classifier: scores, groups, calibration, confusion."""
 
 from dataclasses import dataclass
 
@@ -40,11 +40,11 @@ class ClassRow:
 
 
 class ClassMetrics(Metrics):
-    """Takes in {"logits" [B, C], "labels" [B], "rows" [B]}; all scores are sample-weighted.
+    """Collects {"logits" [B, C], "labels" [B], "rows" [B]}; all scores are weighted by rows.
 
-    class_counts: [C] training images of each class, from which the groups follow. The arrays stay
-    where they are during the pass; at its end predictions are made there, and everything moves to
-    the CPU. Memory is that of the logits.
+    class_counts: [C] training images of each class, which define the groups. Arrays stay on their
+    device during the pass; at its end predictions are made there, and everything moves to the CPU.
+    Memory is that of the logits.
     """
 
     def __init__(self, class_counts: Tensor) -> None:
@@ -55,54 +55,55 @@ class ClassMetrics(Metrics):
         self._intervals: dict[str, tuple[float, float]] | None = None
 
     def update(self, arrays: Arrays) -> None:
-        """Take in a batch; after the pass is closed, none."""
+        """Add a batch; raises RuntimeError after the pass is closed."""
         if self._columns:
-            raise RuntimeError("this pass is closed; begin another one with a fresh collector")
+            raise RuntimeError("this pass is closed; use a new collector for the next one")
         self._passed.append({name: arrays[name].detach() for name in COLUMNS})
 
     def compute(self) -> dict[str, float]:
-        """All of `METRICS` but those of groups without rows.
+        """Return all of `METRICS` except those of groups without rows.
 
-        Classes without rows count as in scikit-learn with zero_division=0: see `Tally.scores`.
-        Raises Diverged for logits that are not finite, DataError for no rows or foreign labels.
+        Classes without rows count as in scikit-learn with zero_division=0: see
+        `ConfusionCounts.scores`. Raises Diverged for logits that are not finite, DataError for no
+        rows or unknown labels.
         """
         self._finish()
         return dict(self._scores)
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """One of `intervals`; None for `loss`, `ece` and what has none there."""
+        """Return one of `intervals`; None for `loss`, `ece` and scores without one."""
         return self.intervals().get(metric)
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Intervals (95 %) of `bootstrap_intervals`, computed once."""
+        """Return the 95 % intervals of `bootstrap_intervals`, computed once."""
         if self._intervals is None:
             labels, predictions = self.labels().numpy(), self.predictions().numpy()
             self._intervals = bootstrap_intervals(labels, predictions, self._counts)
         return dict(self._intervals)
 
     def logits(self) -> Tensor:
-        """Of the whole pass [N, C], in its order, on the CPU, at least float32."""
+        """Return the logits of the pass [N, C], in its order, on the CPU, at least float32."""
         return self._column("logits")
 
     def labels(self) -> Tensor:
-        """[N] int64, as `logits`."""
+        """Return the labels [N] int64, in the order of `logits`."""
         return self._column("labels")
 
     def rows(self) -> Tensor:
-        """[N] int64: which row of its table each one is."""
+        """Return the row of the table of each prediction, [N] int64."""
         return self._column("rows")
 
     def predictions(self) -> Tensor:
-        """[N] int64: the class of the largest logit."""
+        """Return the class of the largest logit, [N] int64."""
         return self._column("predictions")
 
     def confusion(self) -> Ints:
-        """[C, C]: how often each class (row) was taken for each class (column)."""
+        """Count how often each class (row) was predicted as each class (column): [C, C]."""
         labels, predictions = self.labels().numpy(), self.predictions().numpy()
         return confusion_matrix(labels, predictions, len(self._counts))
 
     def per_class(self) -> list[ClassRow]:
-        """One row for each class, in their order."""
+        """Return one row for each class, in their order."""
         tally = ConfusionCounts.of(self.confusion())
         precision, recall, f1 = tally.precision, tally.recall, tally.f1
         return [
@@ -125,7 +126,7 @@ class ClassMetrics(Metrics):
 
     @torch.no_grad()
     def _finish(self) -> None:
-        """Close the pass: predict and score where the arrays are, then bring all to the CPU."""
+        """Close the pass: predict and score on the device, then move everything to the CPU."""
         if self._columns:
             return
         if not self._passed:
@@ -142,7 +143,7 @@ class ClassMetrics(Metrics):
             )
         predictions = logits.argmax(1)
         classes = len(self._counts)
-        # Before the labels index anything: on a GPU a foreign one would end the process.
+        # Checks the labels before they index anything: on a GPU a bad index ends the process.
         tally = ConfusionCounts.of(
             confusion_matrix(labels.cpu().numpy(), predictions.cpu().numpy(), classes)
         )

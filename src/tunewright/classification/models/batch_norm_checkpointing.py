@@ -1,8 +1,7 @@
 """Batch normalisation under gradient checkpointing: each batch counts once.
 
-Activations that are thrown away are computed again on the way back, and a batch norm would take
-the same batch into its running statistics a second time. Models would then differ by whether
-memory was saved, which is no one's intention.
+Checkpointing computes the forward pass again during backward, and a batch norm would update its
+running statistics with the same batch twice. Models would then depend on whether memory was saved.
 """
 
 from typing import Any
@@ -15,16 +14,16 @@ KEPT = "_statistics_of_the_way_there"
 
 
 def count_batches_once(model: nn.Module) -> None:
-    """Let no running statistics of `model` move while a backward pass computes forward again."""
+    """Keep the running statistics of `model` fixed while backward computes forward again."""
     for module in model.modules():
         if isinstance(module, _BatchNorm) and module.track_running_stats:
             module.register_forward_pre_hook(_lend_copies)
-            # Also when torch stops in the middle, since it needs no more.
+            # Also if torch stops early because it needs no more activations.
             module.register_forward_hook(_take_back, always_call=True)
 
 
 def _lend_copies(module: nn.Module, _inputs: object) -> None:
-    # The number of the backward pass that this thread is in, as torch.utils.checkpoint asks it.
+    # -1 outside of a backward pass; torch.utils.checkpoint uses the same check.
     if torch._C._current_graph_task_id() != -1:
         kept = dict(module.named_buffers(recurse=False))
         module.__dict__[KEPT] = kept

@@ -1,6 +1,6 @@
-"""ColorNet-V1: a small convolutional backbone of mobile inverted bottlenecks, for 1.5 M weights.
+"""ColorNet-V1: a small convolutional backbone of mobile inverted bottlenecks, 1.5 M weights.
 
-Four levels leave it, c2 to c5, at strides 4, 8, 16 and 32. Initialisation is PyTorch's own.
+It returns four levels, c2 to c5, at strides 4, 8, 16 and 32. Initialisation is PyTorch's default.
 """
 
 from itertools import pairwise
@@ -14,13 +14,13 @@ STEM = 32
 STAGES = ((48, 1), (64, 2), (96, 3), (160, 3))
 """Channels and blocks of stage1 to stage4."""
 EXPANSION = 4
-"""How much wider a block is inside than its input; its squeeze is as much narrower again."""
+"""Hidden channels of a block per input channel; the squeeze divides by it again."""
 
 
 class ColorNet(nn.Module):
-    """Pictures [B, 3, S, S] to four levels [B, 48|64|96|160, S/4|S/8|S/16|S/32, ...].
+    """A backbone: pictures [B, 3, S, S] to levels [B, 48|64|96|160, S/4|S/8|S/16|S/32, ...].
 
-    checkpointing: recompute the activations of each stage on the way back.
+    checkpointing: recompute the activations of each stage in the backward pass.
     """
 
     channels = tuple(channels for channels, _ in STAGES)
@@ -43,7 +43,7 @@ class ColorNet(nn.Module):
         self.checkpointing = False
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The levels c2 to c5, the finest first."""
+        """Return the levels c2 to c5, the finest first."""
         x = self.stem(images)
         levels = []
         for stage in self.stages:
@@ -56,7 +56,7 @@ class ColorNet(nn.Module):
 
 
 class MBConv(nn.Module):
-    """Widen, filter each channel by itself, weigh the channels, narrow; skipped where shapes allow.
+    """Expand, depthwise convolution, squeeze-and-excitation, project; with a skip if shapes allow.
 
     Source: Tan & Le, ICML 2019 (EfficientNet), after Sandler et al., CVPR 2018.
     """
@@ -78,13 +78,13 @@ class MBConv(nn.Module):
         self.skips = stride == 1 and before == after
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, before, H, W] -> [B, after, H / stride, W / stride]."""
+        """Map [B, before, H, W] to [B, after, H / stride, W / stride]."""
         y = cast(Tensor, self.layers(x))
         return x + y if self.skips else y
 
 
 class SqueezeExcite(nn.Module):
-    """Every channel times a weight in (0, 1) that is read off the means of all channels.
+    """Multiply every channel by a weight in (0, 1) computed from the means of all channels.
 
     Source: Hu et al., CVPR 2018, section 3.
     """
@@ -100,5 +100,5 @@ class SqueezeExcite(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
+        """Reweight the channels: [B, C, H, W] -> [B, C, H, W]."""
         return x * cast(Tensor, self.weigh(x))

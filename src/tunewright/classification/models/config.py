@@ -1,4 +1,4 @@
-"""The configuration of image models and of their fine-tuning. Imports no torch."""
+"""The configuration of image models and of their fine-tuning. Imports without torch."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,16 +15,16 @@ Fusion = Literal["msff", "global_concat", "simple_concat", "none"]
 
 
 class ImageModelConfig(Section):
-    """A network from pictures to logits: a backbone, how its levels are joined, a head.
+    """A network from pictures to logits: a backbone, the fusion of its levels, a head.
 
-    name: `colornet_v1` or any model that timm registers (`tunewright models` lists them).
-    fusion: what joins the levels c2 to c5 of the backbone; `none` takes timm's own model with
-    its own head. fusion_size: rows and columns to which `msff` resizes every level. dropout:
-    before the last layer. drop_path_rate: stochastic depth (null = what the model has by
-    itself). pretrained: weights from timm's hub. weights: a safetensors file in their place, of
-    which `sha256` is checked if it is given. gradient_checkpointing: recompute activations on
-    the way back, for less memory and more time. input_size: the side of the pictures that the
-    model is built for (null = the model's own where it is fixed, else `data.image_size`).
+    name: `colornet_v1` or any model that timm registers (`tunewright models` lists them). fusion:
+    how the levels c2 to c5 of the backbone are combined; `none` uses timm's own model with its own
+    head. fusion_size: rows and columns to which `msff` resizes every level. dropout: before the
+    last layer. drop_path_rate: stochastic depth (null = the model's default). pretrained: weights
+    from timm's hub. weights: a safetensors file used instead; `sha256` is checked if given.
+    gradient_checkpointing: recompute activations in the backward pass, for less memory and more
+    time. input_size: side of the model's input (null = the model's own if it is fixed, else
+    `data.image_size`).
     """
 
     name: str = COLORNET
@@ -40,11 +40,11 @@ class ImageModelConfig(Section):
 
 
 class FineTuneConfig(Section):
-    """How gently a pretrained network is changed.
+    """How carefully a pretrained network is changed.
 
-    layer_decay: each layer learns this much slower than the one above it (null = all alike).
-    freeze_epochs: so many epochs train only the head. head_lr_scale: how much faster the head
-    learns than `optim.lr`.
+    layer_decay: learning-rate factor from each layer to the one below it (null = the same for all).
+    freeze_epochs: number of first epochs that train only the head. head_lr_scale: learning rate of
+    the head relative to `optim.lr`.
     """
 
     layer_decay: Annotated[Fraction, Field(gt=0.0)] | None = None
@@ -68,7 +68,7 @@ FLOWER_MODELS: Mapping[str, ImageModelConfig] = MappingProxyType(
         "swin_v2_base": _timm(SWIN, drop_path_rate=0.2, input_size=256),
     }
 )
-"""The six models of the flower guide by their short names, as its sheet lists them."""
+"""The six models of the flower guide by their short names."""
 
 OPTIMIZED_MODELS: Mapping[str, ImageModelConfig] = MappingProxyType(
     {
@@ -82,7 +82,7 @@ OPTIMIZED_MODELS: Mapping[str, ImageModelConfig] = MappingProxyType(
 
 
 def check_model(section: ImageModelConfig) -> None:
-    """Refuse what contradicts itself, without building anything. Raises ConfigError."""
+    """Refuse contradictory settings, without building anything. Raises ConfigError."""
     if section.name == COLORNET:
         if section.fusion == "none":
             raise ConfigError(
@@ -92,18 +92,18 @@ def check_model(section: ImageModelConfig) -> None:
         if section.drop_path_rate:
             raise ConfigError(
                 f"model.drop_path_rate = {section.drop_path_rate} with model.name = {COLORNET}",
-                expected="null or 0: ColorNet-V1 drops no paths",
-                remedy="model.dropout regularises it.",
+                expected="null or 0: ColorNet-V1 has no stochastic depth",
+                remedy="Use model.dropout to regularise it.",
             )
         if section.pretrained and section.weights is None:
             raise ConfigError(
                 f"model.pretrained = true with model.name = {COLORNET}",
-                expected="false: no weights of ColorNet-V1 were ever published",
-                remedy="model.weights=FILE takes your own.",
+                expected="false: there are no published weights of ColorNet-V1",
+                remedy="Use model.weights=FILE for your own.",
             )
     if section.sha256 is not None and section.weights is None:
         raise ConfigError(
             "model.sha256 without model.weights",
-            expected="the file whose bytes it is of",
-            remedy="Set model.weights=FILE, or leave model.sha256 out.",
+            expected="the file that it is the hash of",
+            remedy="Set model.weights=FILE, or remove model.sha256.",
         )

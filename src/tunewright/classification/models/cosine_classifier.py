@@ -1,4 +1,4 @@
-"""A classifier by angle: what losses with margins, such as `ldam`, are defined on."""
+"""A cosine classifier, for losses with margins such as `ldam`."""
 
 import torch
 from torch import Tensor, nn
@@ -8,33 +8,33 @@ from tunewright.errors import ConfigError
 
 
 class NormalisedLinear(nn.Module):
-    """scale * cos(x, w_c): features [..., F] -> logits [..., C], without a bias.
+    """Logits scale * cos(x, w_c): features [..., F] -> logits [..., C], without a bias.
 
-    Source: Cao et al., NeurIPS 2019 (their `NormedLinear`, with the scale of the loss in it).
+    Source: Cao et al., NeurIPS 2019 (their `NormedLinear`, including the loss's scale).
     """
 
     def __init__(self, in_features: int, out_features: int, *, scale: float) -> None:
         super().__init__()
         self.in_features, self.out_features, self.scale = in_features, out_features, scale
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        nn.init.normal_(self.weight)  # only directions count: even over the sphere
+        nn.init.normal_(self.weight)  # only directions count: uniform on the sphere
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits in [-scale, scale]."""
+        """Return logits in [-scale, scale]."""
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
-        weight = self.weight.to(wide.dtype)  # it may be halved as well
+        weight = self.weight.to(wide.dtype)  # it may be float16 too
         return self.scale * F.linear(F.normalize(wide, dim=-1), F.normalize(weight, dim=-1))
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows of it."""
+        """Return what `print(model)` shows of this layer."""
         return f"{self.in_features}, {self.out_features}, scale={self.scale:g}"
 
 
 def normalise_classifier(model: nn.Module, classes: int, *, scale: float) -> None:
-    """Put a `NormalisedLinear` in place of the last linear layer with `classes` outputs.
+    """Replace the last linear layer with `classes` outputs by a `NormalisedLinear`.
 
-    The directions of its weights stay, its bias goes. Call it on a fresh model and again before
-    weights of such a model are loaded. Raises ConfigError where there is no such layer.
+    The directions of its weights stay, its bias is dropped. Call it on a new model, and again
+    before loading weights of such a model. Raises ConfigError if there is no such layer.
     """
     found = [
         (name, layer)

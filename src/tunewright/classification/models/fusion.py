@@ -1,4 +1,4 @@
-"""How the four levels of a backbone become one vector: the three fusions of the guide."""
+"""Fuse the four levels of a backbone into one vector: the three fusions of the guide."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,28 +15,28 @@ WIDTH = 256
 
 @FUSIONS
 def msff(channels: Sequence[int], /, *, fusion_size: int = 14) -> nn.Module:
-    """All levels at one size, joined by two convolutions, then averaged over the picture.
+    """Resize all levels to one size, fuse them by two convolutions, average over the picture.
 
-    channels: of c2 to c5. Levels -> [B, 256]. fusion_size: rows and columns of every level.
-    Source: multi-scale feature fusion, after Hu et al. 2023 (SMNN-MSFF).
+    channels: of c2 to c5. Levels -> [B, 256]. fusion_size: rows and columns of every level. Source:
+    multi-scale feature fusion, after Hu et al. 2023 (SMNN-MSFF).
     """
     return MultiScaleFusion(channels, fusion_size)
 
 
 @FUSIONS
 def global_concat(channels: Sequence[int], /) -> nn.Module:
-    """The means of c3, c4 and c5 beside each other: levels -> [B, c3 + c4 + c5 channels]."""
+    """Concatenate the means of c3, c4 and c5: levels -> [B, c3 + c4 + c5 channels]."""
     return MeansOfLevels(channels, first=1)
 
 
 @FUSIONS
 def simple_concat(channels: Sequence[int], /) -> nn.Module:
-    """The mean of c5 alone, whatever the name says: levels -> [B, c5 channels]."""
+    """Return the mean of c5 alone, despite its name in the guide: levels -> [B, c5 channels]."""
     return MeansOfLevels(channels, first=3)
 
 
 class MultiScaleFusion(nn.Module):
-    """What `msff` makes; `width` numbers a picture come out."""
+    """The module of `msff`, with `width` output features."""
 
     width = WIDTH
 
@@ -54,7 +54,7 @@ class MultiScaleFusion(nn.Module):
         )
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """[B, C, H, W] a level -> [B, 256]."""
+        """Fuse levels [B, C, H, W] to [B, 256]."""
         sized = [
             F.interpolate(
                 lateral(level), size=(self.size, self.size), mode="bilinear", align_corners=False
@@ -66,12 +66,12 @@ class MultiScaleFusion(nn.Module):
 
 
 class MeansOfLevels(nn.Module):
-    """The levels from `first` on, each averaged over the picture; `width` numbers come out."""
+    """Average the levels from `first` on over the picture; `width` output features."""
 
     def __init__(self, channels: Sequence[int], *, first: int) -> None:
         super().__init__()
         self.first, self.width = first, sum(channels[first:])
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """[B, C, H, W] a level -> [B, width]."""
+        """Fuse levels [B, C, H, W] to [B, width]."""
         return torch.cat([level.mean(dim=(2, 3)) for level in levels[self.first :]], dim=1)

@@ -1,4 +1,4 @@
-"""Any backbone with any fusion, or timm's own model, from one section of the configuration."""
+"""Build any backbone with any fusion, or timm's own model, from its configuration."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -18,12 +18,13 @@ from tunewright.classification.models.pretrained import (
 from tunewright.classification.models.timm_query import input_size as input_size
 from tunewright.classification.models.timm_query import timm_facts
 from tunewright.errors import ConfigError
+from tunewright.runs.callbacks import OnNotice
 
 
 class ImageClassifier(nn.Module):
-    """A backbone of four levels, a fusion, and a head of dropout and one linear map.
+    """A backbone of four levels, a fusion, and a head of dropout and one linear layer.
 
-    pretrained_cfg: what timm says of the backbone's weights, such as how pictures are normalised.
+    pretrained_cfg: what timm knows about the backbone's weights, such as their normalisation.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class ImageClassifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] -> [B, classes]."""
+        """Map pictures [B, 3, S, S] to logits [B, classes]."""
         return cast(Tensor, self.head(self.fusion(self.backbone(images))))
 
 
@@ -45,28 +46,28 @@ def make_image_model(
     classes: int,
     *,
     image_size: int = 224,
-    told: Callable[[str], None] = print,
+    on_notice: OnNotice = print,
 ) -> nn.Module:
-    """Pictures [B, 3, S, S] to logits [B, classes], with the weights that the section asks for.
+    """Build a model, pictures [B, 3, S, S] to logits [B, classes], with the configured weights.
 
-    image_size: side of the data's pictures, for models that are built for one size. told: gets
-    what happened to the weights, a sentence each. Raises ConfigError.
+    image_size: side of the data's pictures, for models that are built for one size. on_notice:
+    called with what happened to the weights. Raises ConfigError.
     """
     check_model(section)
-    # A file takes the place of the hub's weights.
+    # A file replaces the hub's weights.
     asked = section.model_copy(update={"pretrained": False}) if section.weights else section
     model = _build(asked, classes, input_size(section, image_size))
     if section.weights:
-        load_file_weights(model, head_names(model), section, told, _conversion(model))
+        load_file_weights(model, head_names(model), section, on_notice, _conversion(model))
     elif section.pretrained:
-        told(f"first weights: {timm_facts(section.name).name}; the head starts afresh")
+        on_notice(f"initial weights: {timm_facts(section.name).name}; random weights for the head")
     if section.gradient_checkpointing:
         count_batches_once(model)
     return model
 
 
 def head_modules(model: nn.Module) -> list[nn.Module]:
-    """What is new to a pretrained network: the last layer, with a fusion also that."""
+    """Return the modules new to a pretrained network: the last layer, and the fusion if any."""
     if isinstance(model, ImageClassifier):
         return [model.fusion, model.head]
     from tunewright.classification.models.timm_models import classifier_of
@@ -75,7 +76,7 @@ def head_modules(model: nn.Module) -> list[nn.Module]:
 
 
 def head_names(model: nn.Module) -> list[str]:
-    """The names of the parameters whose shape follows from the number of classes."""
+    """Return the names of the parameters whose shape depends on the number of classes."""
     heads = [model.head] if isinstance(model, ImageClassifier) else head_modules(model)
     own = {id(parameter) for head in heads for parameter in head.parameters()}
     return [name for name, parameter in model.named_parameters() if id(parameter) in own]
@@ -97,7 +98,7 @@ def _build(section: ImageModelConfig, classes: int, size: int) -> nn.Module:
         backbone = make_timm_levels(section, size, overlay=overlay)
     except ConfigError:
         raise
-    except AssertionError as error:  # what timm says of a size that its patches do not divide
+    except AssertionError as error:  # timm: its patches do not divide this size
         raise ConfigError(
             f"{section.name} cannot be built for pictures of {size} x {size}: {error}",
             remedy="Set model.input_size to a size that it takes.",
@@ -122,7 +123,7 @@ def _fuse(
 
 
 def _conversion(model: nn.Module) -> Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]:
-    """The function by which timm reads the files of those who published this architecture."""
+    """Return timm's function that converts published weight files of this architecture."""
     module = sys.modules[type(model).__module__]
     convert = getattr(module, "checkpoint_filter_fn", None)
     if isinstance(model, ImageClassifier) or convert is None:

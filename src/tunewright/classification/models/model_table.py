@@ -1,4 +1,4 @@
-"""The models that can be trained, with their sizes: built on no device, and so without weights."""
+"""List the trainable models with their sizes, built on the meta device without weights."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,16 +23,16 @@ from tunewright.classification.models.timm_query import timm_facts
 FUSED = ("msff", "global_concat", "simple_concat")
 DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
 ALIGNED = ("I64", "F32", "BF16", "F16")
-"""The order of dtypes in a safetensors file, the widest first."""
+"""Order of dtypes in a safetensors file, the widest first."""
 
 
 @dataclass(frozen=True)
 class ModelRow:
     """One model for `classes` classes.
 
-    name: to look it up by; settings: what to type for it. bytes_fp32, bytes_fp16: of the exported
-    safetensors file. input_size: the side of the pictures; fixed: it takes no other. licence: of
-    the published weights, `unknown` where timm does not say, `none` where there are none.
+    name: to look it up; settings: arguments that select it. bytes_fp32, bytes_fp16: size of the
+    exported safetensors file. input_size: side of its input; fixed: it takes no other. licence: of
+    the published weights, `unknown` if timm does not say, `none` if there are none.
     """
 
     name: str
@@ -46,18 +46,18 @@ class ModelRow:
 
 
 def table(wanted: str, classes: int, limit: int) -> dict[str, Any]:
-    """The rows that match `wanted` as plain values: short names first, then timm's in its order.
+    """Return the rows that match `wanted` as plain values: short names first, then timm's.
 
     wanted: part of a name, or a pattern with `*`; empty for the short names alone. `left_out`
-    counts what matched past `limit`, `failed` names what timm could not build, and `near` are
-    known names like `wanted` where nothing matched.
+    counts matches beyond `limit`, `failed` names what timm could not build, and `near` lists
+    similar names if nothing matched.
     """
     found = list(_matching(wanted))
     rows, failed = [], []
     for name, section in found[:limit]:
         try:
             rows.append(asdict(row_of(name, section, classes)))
-        except Exception as error:  # a model that needs a package, or cannot be built on no device
+        except Exception as error:  # it needs a package, or the meta device fails
             failed.append(f"{name} ({' '.join(str(error).split())[:100]})")
     known = names()
     every = dict.fromkeys([*_short(), *known])
@@ -72,7 +72,7 @@ def table(wanted: str, classes: int, limit: int) -> dict[str, Any]:
 
 
 def row_of(name: str, section: ImageModelConfig, classes: int) -> ModelRow:
-    """Build one model on no device, and count."""
+    """Build one model on the meta device, and count its parameters."""
     bare = section.model_copy(update={"pretrained": False})
     size, fixed, licence = input_size(bare, 224), False, "none"
     if section.name != COLORNET:
@@ -96,10 +96,11 @@ def row_of(name: str, section: ImageModelConfig, classes: int) -> ModelRow:
 
 
 def safetensors_bytes(state: Mapping[str, Tensor], *, half: bool = False) -> int:
-    """The size of the file that these tensors would fill, its header included.
+    """Return the size of the file that these tensors would fill, including its header.
 
-    half: with floating-point tensors in 16 bits. Source: the format's own description; tensors
-    lie by dtype, then by name, behind a JSON header that is padded to 8 bytes.
+    half: floating-point tensors in 16 bits. Source: the format's description; tensors are sorted by
+    dtype, then by name, after a JSON header that is padded to 8 bytes. A header of 13 bytes takes 8
+    + 16.
     """
     entries = []
     for name, tensor in state.items():
@@ -115,7 +116,7 @@ def safetensors_bytes(state: Mapping[str, Tensor], *, half: bool = False) -> int
 
 
 def _matching(wanted: str) -> Iterator[tuple[str, ImageModelConfig]]:
-    """Names and sections, each model once."""
+    """Yield names and sections that match, each model once."""
     pattern = wanted if any(sign in wanted for sign in "*?[") else f"*{wanted}*"
     shown = set()
     for name, section in _short().items():
@@ -129,7 +130,7 @@ def _matching(wanted: str) -> Iterator[tuple[str, ImageModelConfig]]:
 
 
 def _short() -> dict[str, ImageModelConfig]:
-    """The flowers' models, then ColorNet-V1 with each of its fusions."""
+    """Return the flowers' models, then ColorNet-V1 with each of its fusions."""
     fused = {f"{COLORNET} {fusion}": ImageModelConfig(fusion=fusion) for fusion in FUSED}  # type: ignore[arg-type]
     return {**FLOWER_MODELS, **OPTIMIZED_MODELS, **fused}
 

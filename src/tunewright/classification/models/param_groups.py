@@ -1,4 +1,4 @@
-"""Fine-tuning a network gently: learning rates by depth, and a head that trains first."""
+"""Parameter groups for fine-tuning: layer-wise learning rates, and a frozen body at the start."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,69 +12,70 @@ from tunewright.classification.models.config import FineTuneConfig
 from tunewright.classification.models.image_classifier import ImageClassifier, head_modules
 from tunewright.training.task import Clock, Group
 
-HELD = "_held_for_now"
-"""The attribute of a model that names what `freeze` has frozen, and will set free again."""
+FROZEN = "_frozen_for_now"
+"""Attribute of a model with the names of the parameters that `freeze` froze."""
 
 
-def groups(model: nn.Module, tuning: FineTuneConfig) -> list[Group]:
-    """Every parameter that is ever trained in one group, with a learning rate by its depth.
+def groups(model: nn.Module, finetune: FineTuneConfig) -> list[Group]:
+    """Return every parameter that is ever trained, in groups with a learning rate by depth.
 
-    A layer learns `tuning.layer_decay` times as fast as the one above it, the head by
-    `tuning.head_lr_scale`; biases, norms and what the model names itself do not decay. Depths are
-    counted over all layers, frozen ones too, so that they do not move when some are frozen, and
-    what `freeze` holds is in its group before it trains. Source: Bao et al., ICLR 2022 (BEiT).
+    A layer learns `finetune.layer_decay` times as fast as the one above it, the head by
+    `finetune.head_lr_scale`: with 0.8, the layer two below the head has 0.64 of the rate. Biases,
+    norms and what the model exempts have no weight decay. Depths count all layers, so they do not
+    change if some are frozen; parameters that `freeze` holds are in their group before they train.
+    Source: Bao et al., ICLR 2022 (BEiT).
     """
     depth = _depths(model)
     top = max(depth.values())
     head = _ids(head_modules(model))
     exempt = _no_decay_names(model)
-    held: frozenset[str] = getattr(model, HELD, frozenset())
+    frozen: frozenset[str] = getattr(model, FROZEN, frozenset())
     found: dict[tuple[int, bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad or name in held:
+        if parameter.requires_grad or name in frozen:
             decays = parameter.ndim >= 2 and not any(fnmatch(name, each) for each in exempt)
             in_head = id(parameter) in head
-            layer = top if in_head or tuning.layer_decay is None else depth[name]
+            layer = top if in_head or finetune.layer_decay is None else depth[name]
             found[layer, in_head, decays].append(parameter)
-    decay = tuning.layer_decay if tuning.layer_decay is not None else 1.0
+    decay = finetune.layer_decay if finetune.layer_decay is not None else 1.0
     return [
         Group(
             ("head" if in_head else f"layer {layer}") + ("" if decays else " without decay"),
             found[layer, in_head, decays],
-            decay ** (top - layer) * (tuning.head_lr_scale if in_head else 1.0),
+            decay ** (top - layer) * (finetune.head_lr_scale if in_head else 1.0),
             decays,
         )
         for layer, in_head, decays in sorted(found)
     ]
 
 
-def freeze(model: nn.Module, tuning: FineTuneConfig, clock: Clock) -> None:
-    """For `Task.on_epoch`: only the head trains in the first `freeze_epochs`, then everything.
+def freeze(model: nn.Module, finetune: FineTuneConfig, clock: Clock) -> None:
+    """Freeze all but the head in the first `freeze_epochs`, then train everything.
 
-    What is frozen stands still altogether: no dropout, no paths dropped, and its batch norms keep
-    the statistics that it came with. A function of the clock alone, so that a resume is exact;
-    what was frozen by somebody else stays frozen.
+    Called by `Task.on_epoch`. Frozen modules are in evaluation mode: no dropout, no stochastic
+    depth, and batch norms keep their pretrained statistics. It depends on the clock alone, so
+    resuming is exact; parameters frozen by others stay frozen.
     """
-    if not tuning.freeze_epochs:
+    if not finetune.freeze_epochs:
         return
     heads = head_modules(model)
     head = _ids(heads)
-    held: frozenset[str] = getattr(model, HELD, frozenset())
+    frozen: frozenset[str] = getattr(model, FROZEN, frozenset())
     body = {name: p for name, p in model.named_parameters() if id(p) not in head}
-    if clock.epoch < tuning.freeze_epochs:
-        held |= {name for name, parameter in body.items() if parameter.requires_grad}
+    if clock.epoch < finetune.freeze_epochs:
+        frozen |= {name for name, parameter in body.items() if parameter.requires_grad}
         for module in _modules_without(model, head):
             module.eval()
-    elif held:
+    elif frozen:
         for module in _modules_without(model, head):
             module.train(model.training)
-    for name in held:
-        body[name].requires_grad_(clock.epoch >= tuning.freeze_epochs)
-    setattr(model, HELD, held if clock.epoch < tuning.freeze_epochs else frozenset())
+    for name in frozen:
+        body[name].requires_grad_(clock.epoch >= finetune.freeze_epochs)
+    setattr(model, FROZEN, frozen if clock.epoch < finetune.freeze_epochs else frozenset())
 
 
 def _depths(model: nn.Module) -> dict[str, int]:
-    """How deep each parameter lies, from 0 at the pictures; the head lies deepest."""
+    """Return how deep each parameter is, from 0 at the input; the head is deepest."""
     if not isinstance(model, ImageClassifier):
         from tunewright.classification.models.timm_models import depths
 
@@ -91,14 +92,14 @@ def _depths(model: nn.Module) -> dict[str, int]:
 
 
 def _stages(backbone: ColorNet) -> Iterator[tuple[str, int]]:
-    """The stem is 0, the stages are 1 to 4."""
+    """Yield parameters with their depth: 0 for the stem, 1 to 4 for the stages."""
     for name, _ in backbone.named_parameters():
         part, _, rest = name.partition(".")
         yield name, 0 if part == "stem" else 1 + int(rest.partition(".")[0])
 
 
 def _no_decay_names(model: nn.Module) -> set[str]:
-    """Names, or patterns of them, that the model exempts from weight decay."""
+    """Return names, or patterns of them, that the model exempts from weight decay."""
     prefix = ""
     if isinstance(model, ImageClassifier):
         if isinstance(model.backbone, ColorNet):
@@ -110,7 +111,7 @@ def _no_decay_names(model: nn.Module) -> set[str]:
 
 
 def _modules_without(model: nn.Module, head: set[int]) -> Iterator[nn.Module]:
-    """The largest parts of the model that hold weights or statistics, and nothing of the head."""
+    """Yield the largest modules with weights or statistics and nothing of the head."""
     for child in model.children():
         own = _ids([child])
         if not own & head:

@@ -1,6 +1,6 @@
-"""Where the first weights of a model come from: the hub, a file, or nowhere.
+"""The initial weights of a model: from the hub, from a file, or random.
 
-Imports neither torch nor timm, so that a coordinator can refuse what cannot be had before any
+Imports neither torch nor timm, so that a coordinator can refuse unavailable weights before any
 worker starts; `load_file_weights` takes the torch modules that it fills.
 """
 
@@ -17,42 +17,43 @@ from tunewright.classification.models.config import COLORNET, ImageModelConfig, 
 from tunewright.classification.models.timm_info import TimmFacts
 from tunewright.classification.models.timm_query import timm_facts
 from tunewright.errors import ConfigError, DataError
+from tunewright.runs.callbacks import OnNotice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CONNECT_SECONDS = 3.0
-"""How long a hub may take to answer before it counts as out of reach."""
+"""How long a hub may take to answer before it counts as unreachable."""
 WRAPPERS = ("module.", "_orig_mod.", "backbone.model.", "backbone.")
-"""What other programs, and our own models of four levels, put before the names of weights."""
+"""Prefixes that other programs, and our own models of four levels, add to names of weights."""
 SHOWN = 5
 
 
 def check_weights(section: ImageModelConfig) -> list[str]:
-    """Notices on where the weights will come from.
+    """Return notices on where the weights will come from.
 
-    Raises ConfigError before anything starts: for a model that does not exist, for weights of the
-    hub that are neither on this machine nor in reach, and for a file that is not safetensors.
+    Raises ConfigError before anything starts: for a model that does not exist, for hub weights that
+    are neither on this machine nor reachable, and for a file that is not safetensors.
     """
     check_model(section)
     if section.weights is not None:
         _check_file(section)
-        return [f"first weights: {section.weights}"]
+        return [f"initial weights: {section.weights}"]
     if section.name == COLORNET:
         return []
     facts = timm_facts(section.name)
     if not section.pretrained:
         return [f"model.pretrained = false: {facts.name} starts from random weights"]
     if (file := cached_file(facts)) is not None:
-        return [f"first weights: {facts.name}, kept at {file}"]
+        return [f"initial weights: {facts.name}, cached at {file}"]
     _check_reachable(facts)
-    return [f"first weights: {facts.name}, from {facts.repository or facts.url}"]
+    return [f"initial weights: {facts.name}, from {facts.repository or facts.url}"]
 
 
 def pretrained_file(section: ImageModelConfig) -> Path | None:
-    """The file of the hub's weights on this machine; None when timm has to fetch it.
+    """Return the file of the hub's weights on this machine; None if timm has to download it.
 
-    Raises ConfigError when it cannot.
+    Raises ConfigError if it cannot be downloaded.
     """
     facts = timm_facts(section.name)
     file = cached_file(facts)
@@ -62,9 +63,9 @@ def pretrained_file(section: ImageModelConfig) -> Path | None:
 
 
 def cached_file(facts: TimmFacts) -> Path | None:
-    """Where an earlier download of these weights lies, if there was one."""
+    """Return the file of an earlier download of these weights, or None."""
     if not facts.repository:
-        return None  # torch keeps these, and timm finds them by itself
+        return None  # torch caches these, and timm finds them
     from huggingface_hub import try_to_load_from_cache
 
     for name in facts.files:
@@ -75,11 +76,11 @@ def cached_file(facts: TimmFacts) -> Path | None:
 
 
 def no_weights(facts: TimmFacts, why: str) -> ConfigError:
-    """The one sentence for weights that cannot be had."""
+    """Make the error for weights that are not available."""
     return ConfigError(
         f"model.pretrained = true, but the weights of {facts.name} {why}",
         remedy="Set model.pretrained=false to start from random weights, or model.weights=FILE "
-        "(safetensors) to bring them.",
+        "(safetensors) to use a file.",
     )
 
 
@@ -97,10 +98,10 @@ def _check_reachable(facts: TimmFacts) -> None:
         try:
             get_session().head(place, timeout=CONNECT_SECONDS, follow_redirects=False)
             reasons.append("")
-        except Exception as error:  # of whichever kind the installed client raises
+        except Exception as error:  # its kind depends on the installed client
             reasons.append(type(error).__name__)
 
-    # In a thread, since a name may take a resolver longer than any time that a client allows.
+    # In a thread, since resolving a name may take longer than the client's timeout.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(2 * CONNECT_SECONDS)
@@ -111,7 +112,7 @@ def _check_reachable(facts: TimmFacts) -> None:
 
 
 def _check_file(section: ImageModelConfig) -> None:
-    """Refuse what is not a whole safetensors file, or not the one that was meant."""
+    """Refuse a file that is not valid safetensors, or has another hash than configured."""
     assert section.weights is not None
     file = Path(section.weights).expanduser()
     if not file.is_file():
@@ -119,7 +120,7 @@ def _check_file(section: ImageModelConfig) -> None:
     if why := _unreadable(file):
         raise ConfigError(
             f"model.weights = {file} ({why})",
-            expected="a safetensors file: others may hold code, and are never unpickled",
+            expected="a safetensors file: other formats may contain code and are never unpickled",
             remedy='If you trust it, convert it once: python -c "import torch, safetensors.torch '
             f"as s; s.save_file(torch.load('{file.name}', weights_only=True), "
             f"'{file.stem}.safetensors')\"",
@@ -128,18 +129,18 @@ def _check_file(section: ImageModelConfig) -> None:
         raise ConfigError(
             f"model.weights = {file} has the SHA-256 {found}",
             expected=f"model.sha256 = {section.sha256.lower()}",
-            remedy="Fetch the file again, or correct model.sha256.",
+            remedy="Download the file again, or correct model.sha256.",
         )
 
 
 def sha256(file: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _unreadable(file: Path) -> str:
-    """What safetensors itself says against a file; nothing where it is whole."""
+    """Return the error of safetensors on reading a file; empty if it is valid."""
     try:
         with safe_open(file, framework="numpy") as opened:
             return "" if opened.keys() else "it holds no tensor"
@@ -151,14 +152,14 @@ def load_file_weights(
     model: "nn.Module",
     head: "list[str]",
     section: ImageModelConfig,
-    told: Callable[[str], None],
+    on_notice: OnNotice,
     converted: "Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]" = lambda found: found,
 ) -> None:
-    """Fill `model` from `section.weights`, and tell what fitted and what did not.
+    """Load `section.weights` into `model`, with notices on what fitted and what did not.
 
-    head: names of the last layer's parameters, which stay as they are where the file has them for
-    another number of classes. converted: from the names that a publisher used. Raises ConfigError
-    for a file that belongs to another model, and where `check_weights` would.
+    head: names of the last layer's parameters, which stay as they are if the file has them for
+    another number of classes. converted: converts a publisher's names. Raises ConfigError for a
+    file of another model, and in the cases of `check_weights`.
     """
     from safetensors.torch import load_file
 
@@ -168,7 +169,7 @@ def load_file_weights(
     except (OSError, SafetensorError) as error:
         raise DataError(f"{section.weights} cannot be read ({error})") from None
     wanted = model.state_dict()
-    found = dict(_named_as(converted(_named_as(stored, wanted)), wanted))
+    found = dict(_rename_to_match(converted(_rename_to_match(stored, wanted)), wanted))
     fitting = {
         name: tensor
         for name, tensor in found.items()
@@ -181,7 +182,7 @@ def load_file_weights(
         raise ConfigError(
             f"model.weights = {section.weights} holds {came}",
             expected=f"{list(wanted[wrong[0]].shape)}, as in {section.name}",
-            remedy="These are the weights of another model.",
+            remedy="These weights belong to another model.",
         )
     if not fitting:
         raise ConfigError(
@@ -189,22 +190,22 @@ def load_file_weights(
             expected=f"weights of {section.name}, such as {next(iter(wanted))}",
         )
     model.load_state_dict(fitting, strict=False)
-    told(f"{len(fitting)} of {len(wanted)} tensors come from {section.weights}")
+    on_notice(f"{len(fitting)} of {len(wanted)} tensors loaded from {section.weights}")
     if other_head:
         classes = len(found[other_head[0]])
-        told(f"its head is left out, and starts afresh: it is for {classes} classes")
+        on_notice(f"the file's head is for {classes} classes: the head starts from random weights")
     missing = [name for name in wanted if name not in found]
     if missing:
-        told(f"not in the file, and start afresh: {_some(missing)}")
+        on_notice(f"not in the file, start from random weights: {_some(missing)}")
     unknown = [name for name in found if name not in wanted]
     if unknown:
-        told(f"in the file, and not in the model: {_some(unknown)}")
+        on_notice(f"in the file but not in the model, ignored: {_some(unknown)}")
 
 
-def _named_as(
+def _rename_to_match(
     stored: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]"
 ) -> "Mapping[str, Tensor]":
-    """The tensors under the names of `wanted`, whatever was put before them, or is to be."""
+    """Return the tensors under the names of `wanted`, with a prefix added or removed."""
     best = stored
     for prefix in WRAPPERS:
         without = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}

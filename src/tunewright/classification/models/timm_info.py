@@ -1,4 +1,4 @@
-"""What timm knows of a model, as plain values; imports neither timm nor torch."""
+"""What timm knows about a model, as plain values; imports neither timm nor torch."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class TimmFacts:
     """A model of timm by one of its names.
 
-    name: in full, with the tag of its weights. repository, files: where its weights lie on the
-    hub, the file to prefer first; url: where they lie otherwise (both empty: none exist). size:
-    side of the pictures it was made for; fixed: it must be told another; rigid: it takes no other.
+    name: in full, with the tag of its weights. repository, files: where its weights are on the hub,
+    the preferred file first; url: where they are otherwise (both empty: there are none). size: side
+    of its usual input; fixed: another size must be passed to it; rigid: it takes no other.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Models of timm: built from a section of the configuration, as they are or as four levels."""
+"""Models of timm, built from their configuration: as they are, or as a backbone of four levels."""
 
 import difflib
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from tunewright.classification.models.timm_info import TimmFacts
 from tunewright.errors import ConfigError
 
 STRIDES = (4, 8, 16, 32)
-"""Of the levels c2 to c5."""
+"""Strides of the levels c2 to c5."""
 
 
 def facts(name: str) -> dict[str, Any]:
-    """The `TimmFacts` of a name as plain values; `near`, a name like it, if there is none."""
+    """Return the `TimmFacts` of a name as plain values; or `near`, a similar name, if unknown."""
     cfg = _pretrained_config(name)
     if cfg is None:
         return {"near": nearest(name)}
@@ -50,17 +50,17 @@ def facts(name: str) -> dict[str, Any]:
 
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-"""What timm looks for in a repository of the hub, in its order."""
+"""Files that timm looks for in a hub repository, in order."""
 
 
 def names(tags: bool = False) -> list[str]:
-    """All models of timm, with a name for each set of weights if `tags`."""
+    """Return all models of timm; with `tags`, a name for each set of weights."""
     found: list[str] = list_models(include_tags=tags)
     return found
 
 
 def _pretrained_config(name: str) -> Any:
-    """What timm says of a set of weights; None for a name that it does not know."""
+    """Return timm's configuration of a set of weights; None for an unknown name."""
     try:
         return get_pretrained_cfg(name) if is_model(name) else None
     except RuntimeError:  # the architecture is known, the tag is not
@@ -68,7 +68,7 @@ def _pretrained_config(name: str) -> Any:
 
 
 def nearest(name: str) -> str:
-    """The known name that is most like `name`, or an empty string."""
+    """Return the known name most similar to `name`, or an empty string."""
     known = names(tags="." in name)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return close[0] if close else ""
@@ -77,10 +77,10 @@ def nearest(name: str) -> str:
 def make_timm_model(
     section: ImageModelConfig, classes: int, size: int, *, overlay: Mapping[str, str] | None = None
 ) -> nn.Module:
-    """A model of timm with its own head: [B, 3, size, size] -> [B, classes].
+    """Build a model of timm with its own head: [B, 3, size, size] -> [B, classes].
 
-    overlay: where to read the pretrained weights in place of timm's own source. Raises
-    ConfigError for settings that this model does not have.
+    overlay: where to read the pretrained weights instead of timm's own source. Raises ConfigError
+    for settings that this model does not have.
     """
     model = _create(section, size, overlay, num_classes=classes, drop_rate=section.dropout or None)
     if section.dropout and not _drops(model, section.dropout):
@@ -91,7 +91,7 @@ def make_timm_model(
 def make_timm_levels(
     section: ImageModelConfig, size: int, *, overlay: Mapping[str, str] | None = None
 ) -> nn.Module:
-    """A model of timm as a backbone: [B, 3, size, size] -> c2 to c5, each [B, C, H, W].
+    """Build a model of timm as a backbone: [B, 3, size, size] -> c2 to c5, each [B, C, H, W].
 
     Its `feature_info.channels()` are those of the levels. Raises ConfigError for a model without
     levels at strides 4, 8, 16 and 32.
@@ -104,8 +104,9 @@ def make_timm_levels(
             f"model.fusion = {section.fusion} with model.name = {section.name}",
             expected="a backbone with levels at strides 4, 8, 16 and 32, not "
             + (", ".join(map(str, strides)) or "none"),
-            remedy="model.fusion=none takes the model with its own head.",
+            remedy="Use model.fusion=none for the model with its own head.",
         )
+    # The last level at each stride: of strides 2, 4, 4, 8 the level at stride 4 is number 2.
     chosen = [len(strides) - 1 - strides[::-1].index(stride) for stride in STRIDES]
     return _create(
         section, size, overlay, features_only=True, feature_cls="getter", out_indices=chosen
@@ -113,9 +114,9 @@ def make_timm_levels(
 
 
 def depths(model: Any) -> dict[str, int]:
-    """Parameters by name and how deep they lie, from 0 at the pictures; the head lies deepest.
+    """Return how deep each parameter is, by name, from 0 at the input; the head is deepest.
 
-    Through the model's own group matcher where it has one.
+    Uses the model's own group matcher if it has one.
     """
     if hasattr(model, "group_matcher"):
         matcher = model.group_matcher(coarse=False)
@@ -150,14 +151,14 @@ def _create(
 
 
 def _size_options(section: ImageModelConfig, size: int) -> dict[str, Any]:
-    """Told to the models alone that are built for one size."""
+    """Return `img_size` for models that are built for one size; else nothing."""
     return {"img_size": size} if _pretrained_config(section.name).fixed_input_size else {}
 
 
 def _no_drop_path(section: ImageModelConfig) -> ConfigError:
     return ConfigError(
         f"model.drop_path_rate = {section.drop_path_rate} with model.name = {section.name}",
-        expected="null: this model drops no paths",
+        expected="null: this model has no stochastic depth",
     )
 
 
@@ -169,14 +170,14 @@ def _no_dropout(section: ImageModelConfig) -> ConfigError:
 
 
 def _drops(model: nn.Module, rate: float) -> bool:
-    """Whether the model took up the rate that it was given for its head."""
+    """Return whether the model accepted the dropout rate of its head."""
     return getattr(model, "drop_rate", None) == rate or any(
         isinstance(module, nn.Dropout) and module.p == rate for module in model.modules()
     )
 
 
 def _checkpoint(model: Any, section: ImageModelConfig) -> None:
-    whole = getattr(model, "model", model)  # inside the wrapper of levels
+    whole = getattr(model, "model", model)  # unwrap the backbone of levels
     try:
         whole.set_grad_checkpointing(True)
     except (AttributeError, AssertionError):
@@ -187,12 +188,12 @@ def _checkpoint(model: Any, section: ImageModelConfig) -> None:
 
 
 def classifier_of(model: Any) -> list[nn.Module]:
-    """The last layers of timm's model: one, or several for models that are distilled."""
+    """Return the last layers of timm's model: one, or several for distilled models."""
     head = model.get_classifier()
     heads = head if isinstance(head, tuple | list) else (head,)
     return [module for module in heads if isinstance(module, nn.Module)]
 
 
 def no_decay_names(model: Any) -> set[str]:
-    """Names of parameters that the model itself exempts from weight decay."""
+    """Return the names of parameters that the model exempts from weight decay."""
     return set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()

@@ -1,7 +1,7 @@
-"""What timm knows of a model without building it; asked in a process of its own, once.
+"""Ask timm about a model without building it, in a child process, once per model.
 
-Imports no torch: timm does, so a child process asks it, and the answer is kept on disk for as
-long as timm stays the same version.
+Imports no torch: timm does, so a child process asks it, and the answer is kept on disk until timm's
+version changes.
 """
 
 import json
@@ -17,11 +17,11 @@ from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder
 
 FORM = 1
-"""Counts up when `TimmFacts` changes, so that older answers are asked for again."""
+"""Version of `TimmFacts`; older answers are asked for again."""
 
 
 def timm_facts(name: str) -> TimmFacts:
-    """What timm knows of `name`. Raises ConfigError, with the nearest name, if it knows none."""
+    """Return what timm knows about `name`; raises ConfigError, with the nearest name."""
     place = cache_folder() / "timm" / f"facts-{FORM}-{version('timm')}.json"
     stored = read_json(place) or {}
     if name not in stored:
@@ -32,18 +32,18 @@ def timm_facts(name: str) -> TimmFacts:
         near = found["near"]
         raise ConfigError(
             f"model.name = {name!r}",
-            expected="colornet_v1 or a model of timm",
+            expected="colornet_v1 or the name of a timm model",
             remedy=(f"Did you mean {near!r}? " if near else "")
-            + "See tunewright models FILTER for names.",
+            + "List names with: tunewright models FILTER.",
         )
     return TimmFacts(**found | {"files": tuple(found["files"])})
 
 
 def input_size(section: ImageModelConfig, image_size: int) -> int:
-    """The side of the pictures that the model is run at.
+    """Return the side of the model's input.
 
-    `section.input_size`, else the only size of a model that takes no other, else `image_size`,
-    the side of the data's pictures. Raises ConfigError for a size that the model cannot take.
+    That is `section.input_size`, else the only size that the model takes, else `image_size`, the
+    side of the data's pictures. Raises ConfigError for a size that the model cannot take.
     """
     if section.name == COLORNET:
         return section.input_size or image_size
@@ -51,24 +51,24 @@ def input_size(section: ImageModelConfig, image_size: int) -> int:
     if facts.rigid and section.input_size not in (None, facts.size):
         raise ConfigError(
             f"model.input_size = {section.input_size} with model.name = {section.name}",
-            expected=f"{facts.size}, the one size that this model takes",
+            expected=f"{facts.size}, the only size that this model takes",
         )
     return section.input_size or (facts.size if facts.rigid else image_size)
 
 
 def ask(question: str, *arguments: str) -> Any:
-    """Call a function of `timm_models` by name, and get its answer as plain values.
+    """Call a function of `timm_models` by name, and return its result as plain values.
 
-    In this process where torch is loaded anyway, else in a child. Raises RunError when the child
-    fails.
+    It runs in this process if torch is loaded already, else in a child. Raises RunError if the
+    child fails.
     """
     if sys.modules.get("torch") is not None:
         from tunewright.classification.models import timm_models
 
         return getattr(timm_models, question)(*arguments)
-    told = {"path": sys.path, "question": question, "arguments": arguments}
+    request = {"path": sys.path, "question": question, "arguments": arguments}
     child = subprocess.run(
-        [sys.executable, "-c", _CHILD], input=json.dumps(told), capture_output=True, text=True
+        [sys.executable, "-c", _CHILD], input=json.dumps(request), capture_output=True, text=True
     )
     if child.returncode:
         last = (child.stderr.strip().splitlines() or ["no word"])[-1]
@@ -78,8 +78,8 @@ def ask(question: str, *arguments: str) -> Any:
 
 _CHILD = """
 import json, sys
-told = json.load(sys.stdin)
-sys.path[:] = told["path"]
+request = json.load(sys.stdin)
+sys.path[:] = request["path"]
 from tunewright.classification.models import timm_models
-print(json.dumps(getattr(timm_models, told["question"])(*told["arguments"])))
+print(json.dumps(getattr(timm_models, request["question"])(*request["arguments"])))
 """

@@ -144,12 +144,15 @@ def _measure(
             blend,
             picture,
             runs=measurements,
-            told=lambda n, total: told("timing one picture", n, total),
+            on_progress=lambda n, total: told("timing one picture", n, total),
         )
         others = {}
         if precisions:
             others = costs.precisions(
-                blend, picture, runs=measurements, told=lambda name: told(f"timing {name}", 0, 1)
+                blend,
+                picture,
+                runs=measurements,
+                on_notice=lambda name: told(f"timing {name}", 0, 1),
             )
     return {
         "run": str(what.folder),

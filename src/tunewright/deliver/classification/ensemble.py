@@ -140,8 +140,8 @@ def _open_members(what: RunSelection, told: Told) -> "tuple[tuple[Classifier, ..
 
     from tunewright.classification.inference.cached_logits import (
         check_same_pictures,
-        held_labels,
-        held_logits,
+        validation_labels,
+        validation_logits,
     )
     from tunewright.classification.inference.ensemble import check_classes
 
@@ -151,9 +151,9 @@ def _open_members(what: RunSelection, told: Told) -> "tuple[tuple[Classifier, ..
     logits = []
     for number, one in enumerate(members):
         told("validating the members", number, len(members))
-        logits.append(held_logits(one)[0])
+        logits.append(validation_logits(one)[0])
     told("validating the members", len(members), len(members))
-    return members, torch.stack(logits), held_labels(members[0])
+    return members, torch.stack(logits), validation_labels(members[0])
 
 
 def _average_predictions(what: RunSelection, asked: EnsembleOptions, told: Told) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _average_predictions(what: RunSelection, asked: EnsembleOptions, told: Told)
     average: Any = asked.average
     weigh = parts.METHODS[asked.method]
     weights = weigh(logits, labels, average)
-    fitted = parts.cross_fitted(logits, labels, weigh, average)
+    fitted = parts.cross_fit(logits, labels, weigh, average)
     counts = members[0].class_counts.cpu().numpy()
     gain = _gain(labels, fitted.ensemble, fitted.single, counts)
     kept = [index for index, weight in enumerate(weights.tolist()) if weight > 0]
@@ -313,7 +313,7 @@ def _costs(blend: Any, what: RunSelection, asked: EnsembleOptions, told: Told) -
         picture = Path(temporary) / "picture.jpg"
         picture.write_bytes(costs.draw_picture(INPUT))
         taken = costs.measure(
-            blend, picture, told=lambda n, total: told("timing one picture", n, total)
+            blend, picture, on_progress=lambda n, total: told("timing one picture", n, total)
         )
     return {
         "bytes": sizes,

@@ -116,7 +116,7 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
         views=wanted.views.all(),
         batch_size=wanted.batch_size,
         skip_bad=wanted.skip_bad,
-        told=lambda count, total: told("predicting", count, total),
+        on_progress=lambda count, total: told("predicting", count, total),
     )
     seconds = time.perf_counter() - opened
     scores = found.scores
@@ -226,8 +226,8 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
     """
     from tunewright.classification.inference.cached_logits import (
         check_same_pictures,
-        held_labels,
-        held_logits,
+        validation_labels,
+        validation_logits,
     )
     from tunewright.classification.inference.tta import judge, sets_to_judge
 
@@ -235,10 +235,12 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
     try:
         check_same_pictures(blend.members)
         logits = [
-            held_logits(member, views, told=lambda n, total: told("judging the views", n, total))
+            validation_logits(
+                member, views, on_progress=lambda n, total: told("judging the views", n, total)
+            )
             for member in blend.members
         ]
-        labels = held_labels(blend.members[0])
+        labels = validation_labels(blend.members[0])
     except DataError as error:
         if force:
             return {"unknown": str(error)}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tunewright.deliver.find_run import named_file
 from tunewright.errors import DataError, UsageError
-from tunewright.images.sources.archive import open_shelf, suffix_of
+from tunewright.images.sources.archive import list_files, suffix_of
 
 
 class Pair(NamedTuple):
@@ -61,7 +61,7 @@ def _files(given: Path, taken: Collection[str]) -> list[tuple[Path, Path]]:
         return [(path, Path(path.name))]
     if not path.is_dir():
         raise DataError(f"{given} does not exist", remedy="Check the path.")
-    found = sorted(name for name in open_shelf(path).names if suffix_of(name) in taken)
+    found = sorted(name for name in list_files(path).names if suffix_of(name) in taken)
     if not found:
         raise DataError(f"no file in {given}", expected=f"names ending in {', '.join(taken)}")
     return [(path / name, Path(name)) for name in found]

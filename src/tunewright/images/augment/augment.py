@@ -1,4 +1,4 @@
-"""Pictures varied on whole batches, on the device that trains, each in its own way."""
+"""Augment whole batches on the training device, with random parameters for each picture."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -33,9 +33,8 @@ from tunewright.images.augment.transforms import Kernel, Sometimes, Stage
 class Augment:
     """A chain of stages; made by `make_augment`.
 
-    Every picture gets random parameters of its own, which `torchvision.transforms.v2` does not
-    give it: called on a batch, v2 draws one set for all. exact: whole-pixel stages, on uint8;
-    varied: the others, on floats.
+    Every picture gets random parameters of its own; `torchvision.transforms.v2` draws one set for
+    the whole batch. exact: stages that move whole pixels, on uint8; varied: the others, on floats.
     """
 
     def __init__(self, exact: Sequence[Stage], varied: Sequence[Stage]) -> None:
@@ -43,23 +42,22 @@ class Augment:
         self.numbers = sum(stage.numbers for stage in (*self.exact, *self.varied))
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Vary pictures, uint8 [B, 3, S, S] on any device, to float32 [B, 3, S, S] in [0, 1].
+        """Augment pictures, uint8 [B, 3, S, S] on any device, to float32 [B, 3, S, S] in [0, 1].
 
-        generator: on the CPU; the same state gives the same pictures. The ones given stay as
-        they are.
+        generator: on the CPU; the same state gives the same pictures. The input is not changed.
         """
         varied = self.by_numbers(images.clone(), self.draw(len(images), generator))
         return varied if self.varied else varied.float().div_(255)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """All the randomness of so many pictures: numbers in [0, 1), [count, numbers]."""
+        """Draw all random numbers for `count` pictures: uniform in [0, 1), [count, numbers]."""
         return torch.rand(count, self.numbers, generator=generator)
 
     def by_numbers(self, images: Tensor, uniform: Tensor) -> Tensor:
-        """Vary uint8 pictures, each by its row of `draw` alone, however a batch is cut.
+        """Augment uint8 pictures; the result of each depends only on its row of `draw`.
 
-        May change the pictures given. Returns floats in [0, 1], or uint8 where no stage needs
-        floats, since those are a quarter of the bytes.
+        So it does not matter how a batch is cut. May change the input. Returns floats in [0, 1], or
+        uint8 (a quarter of the bytes) if no stage needs floats.
         """
         taken = 0
         for stages, as_float in ((self.exact, False), (self.varied, True)):
@@ -72,7 +70,7 @@ class Augment:
 
 
 def make_augment(level: AugmentationLevel) -> Augment:
-    """The stages that a level asks for; what has the probability 0 is not among them."""
+    """Make the stages that a level asks for, without those of probability 0."""
     resampled = (
         min(level.crop_scale_min, level.crop_ratio_min) < 1
         or level.crop_ratio_max > 1

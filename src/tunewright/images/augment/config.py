@@ -1,4 +1,4 @@
-"""How training pictures are varied and mixed: levels, each with every number of it; torch-free."""
+"""Augmentation levels and mixing, with all their settings. Imports without torch."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
@@ -13,26 +13,30 @@ Hue = Annotated[float, Field(ge=0.0, le=0.5)]
 
 
 class AugmentationLevel(Section):
-    """What every level can do; at 0, a probability leaves out what it is named for.
+    """The settings of every augmentation level; a probability of 0 switches its transform off.
 
-    Pixels are those of a picture 256 wide and shrink or grow with the picture: at 32 pixels a
-    hole of 16 is one of 2, and a blur of 3 to 7 is nearly none. Order: pad and crop, equalise,
-    geometry (in one resampling; borders are reflected), colour, weather, blur, noise, holes.
+    Sizes in pixels are for a picture 256 wide and scale with the picture: at 32 pixels, a hole of
+    16 is 2 pixels and a blur of 3 to 7 has almost no effect. Order: pad and crop, equalise,
+    geometry (one resampling; borders are reflected), colour, weather, blur, noise, holes.
 
-    pad: of the side, in black on all sides, then a random crop of the old size, whole pixels.
-    crop_scale: area of a random crop that is resized to the whole, crop_ratio: its width by its
-    height. hflip, vflip, rot90 (one to three quarter turns): probabilities. affine: probability
-    of a shift (of the side), a scale (1 +- it) and a rotation. elastic (Simard et al. 2003):
-    with alpha 1 and sigma 50, the usual numbers, no pixel visibly moves. grid_distortion: a
-    grid of so many steps, each stretched by 1 +- limit.
-    jitter: brightness, contrast, saturation as factors 1 +- it, hue as a share of the circle.
-    brightness_contrast: pixels times 1 +- contrast_limit, plus +- brightness_limit.
-    hsv: shifts as OpenCV counts: hue of 180, saturation and value of 255. gamma: in per cent.
-    shadow: a convex shape that much darker. fog: share of white. blur: Gaussian, by its kernel.
-    noise: Gaussian, its deviation where white is 1.
+    pad: fraction of the side, in black on all sides, followed by a random crop of the original size
+    at whole pixels. crop_scale: area of a random crop that is resized to the full size; crop_ratio:
+    its width divided by its height. hflip, vflip, rot90 (one to three quarter turns):
+    probabilities. affine: probability of a shift (fraction of the side), a scale (1 +- scale) and a
+    rotation. elastic (Simard et al. 2003): with alpha 1 and sigma 50, the usual values, no pixel
+    visibly moves. grid_distortion: a grid of grid_distortion_steps cells, each stretched by 1 +-
+    limit.
+
+    jitter: brightness, contrast and saturation as factors 1 +- value, hue as a fraction of the
+    circle. brightness_contrast: pixels times 1 +- contrast_limit, plus +- brightness_limit. hsv:
+    shifts in OpenCV's units: hue of 180, saturation and value of 255. gamma: in per cent. shadow: a
+    convex shape, darkened by shadow_darkness. fog: fraction of white. blur: Gaussian, by the width
+    of its kernel. noise: Gaussian, by its standard deviation where white is 1.
+
     coarse_dropout: rectangular holes. cutout: one square with its centre anywhere (DeVries and
-    Taylor 2017), of the side. grid_mask (Chen et al. 2020): squares in a grid whose unit is so
-    much of the side; keep is the paper's r. hole_fill: what holes show, from 0 black to 1 white.
+    Taylor 2017), cutout_side as a fraction of the side. grid_mask (Chen et al. 2020): a grid of
+    squares, unit as a fraction of the side; keep is the paper's r. hole_fill: colour of the holes,
+    from 0 black to 1 white.
     """
 
     pad: Fraction = 0.0
@@ -114,7 +118,7 @@ class NoAugmentation(AugmentationLevel):
 
 
 class CropFlip(AugmentationLevel):
-    """The classic of small pictures (Lin et al. 2013): shifted by up to an eighth, mirrored."""
+    """The standard for small pictures (Lin et al. 2013): shifted by up to 1/8, mirrored."""
 
     type: Literal["crop_flip"] = "crop_flip"
     pad: Fraction = 0.125
@@ -122,7 +126,7 @@ class CropFlip(AugmentationLevel):
 
 
 class Light(AugmentationLevel):
-    """Crops, mirror images, a little colour."""
+    """Random crops, mirror images, a little colour jitter."""
 
     type: Literal["light"] = "light"
     crop_scale_min: Share = 0.8
@@ -133,7 +137,7 @@ class Light(AugmentationLevel):
 
 
 class Medium(AugmentationLevel):
-    """`light` with more of each, rotated, sometimes blurred."""
+    """`light` with more of each, plus rotation and sometimes blur."""
 
     type: Literal["medium"] = "medium"
     crop_scale_min: Share = 0.75
@@ -151,7 +155,7 @@ class Medium(AugmentationLevel):
 
 
 class Strong(AugmentationLevel):
-    """`medium` with more of each, upside down, noisy, with holes."""
+    """`medium` with more of each, plus vertical flips, noise and holes."""
 
     type: Literal["strong"] = "strong"
     crop_scale_min: Share = 0.7
@@ -177,7 +181,7 @@ class Strong(AugmentationLevel):
 
 
 class UltraStrong(AugmentationLevel):
-    """Everything, turned any way; for large models that would learn the pictures by heart."""
+    """Everything, at any rotation; for large models that would otherwise memorise the pictures."""
 
     type: Literal["ultra_strong"] = "ultra_strong"
     crop_scale_min: Share = 0.6
@@ -212,9 +216,9 @@ class UltraStrong(AugmentationLevel):
 
 
 class Colour(AugmentationLevel):
-    """Leaves colours alone, for what is told apart by them: mirrored, turned by 10 degrees.
+    """For classes that differ by colour: mirrored and rotated by 10 degrees, colours unchanged.
 
-    Brightness and contrast jitter, equalise and blur are there at probability 0.
+    Brightness and contrast jitter, equalise and blur are available, with probability 0.
     """
 
     type: Literal["colour"] = "colour"
@@ -241,15 +245,15 @@ LEVELS: Mapping[str, type[AugmentationLevel]] = {
     "ultra_strong": UltraStrong,
     "colour": Colour,
 }
-"""Every level by its `type`, from the least to the most."""
+"""Every level by its `type`, from the weakest to the strongest."""
 
 
 class MixingConfig(Section):
-    """Two pictures made one: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019).
+    """Mixing two pictures: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019).
 
-    mixup_alpha, cutmix_alpha: of the Beta distribution of the shares; 0 leaves that mix out.
-    mix_prob: share of pictures that are mixed at all. switch_prob: of these, the share that is
-    CutMix, when both are on.
+    mixup_alpha, cutmix_alpha: parameter of the Beta distribution of the mixing ratio; 0 switches
+    that kind off. mix_prob: fraction of pictures that are mixed. switch_prob: fraction of the mixed
+    ones that use CutMix, if both are on.
     """
 
     mixup_alpha: NotNegative = 0.0
@@ -259,10 +263,10 @@ class MixingConfig(Section):
 
     @property
     def notices(self) -> list[str]:
-        """What was asked for and changes nothing."""
+        """Notices on settings that have no effect."""
         if self.mix_prob == 1.0 or self.mixup_alpha or self.cutmix_alpha:
             return []
         return [
-            f"mixing.mix_prob={self.mix_prob:g} mixes nothing: mixing.mixup_alpha and "
-            "mixing.cutmix_alpha are 0 (usual: 0.2 and 1)"
+            f"mixing.mix_prob={self.mix_prob:g} has no effect: mixing.mixup_alpha and "
+            "mixing.cutmix_alpha are 0 (usual values: 0.2 and 1)"
         ]

@@ -1,4 +1,4 @@
-"""A contact sheet: training pictures as they are and as they are varied, to look at."""
+"""Contact sheets: training pictures next to augmented versions of them, for inspection."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from torch import Tensor
 from tunewright.runs.atomic import NAMED, write_with
 
 Vary = Callable[[Tensor, torch.Generator], Tensor]
-"""Pictures, uint8 [N, 3, S, S], and a generator on the CPU, to floats [N, 3, S, S] in [0, 1]."""
+"""Maps uint8 pictures [N, 3, S, S] and a CPU generator to floats [N, 3, S, S] in [0, 1]."""
 
 LARGE, SMALL = 192, 96
-"""Pixels: above the one a picture is reduced, below the other it is enlarged by a whole factor."""
+"""Pixels: pictures above LARGE are reduced, those below SMALL enlarged by a whole factor."""
 GAP, GROUP_GAP, MARGIN = 4, 20, 16
 FONT, TITLE_FONT = 16, 20
 LABEL_WIDTH = 220
@@ -25,7 +25,7 @@ BACKGROUND, INK, FAINT = "white", "black", "#666666"
 
 @dataclass(frozen=True)
 class Column:
-    """Pictures under one heading: how they are varied, and how many draws of it are shown."""
+    """One heading of the sheet: how its pictures are varied, and how many draws are shown."""
 
     name: str
     vary: Vary
@@ -40,10 +40,10 @@ def contact_sheet(
     title: str = "",
     seed: int = 0,
 ) -> Image.Image:
-    """Draw a row for each picture: its label, the picture, and under each heading its draws.
+    """Draw one row per picture: its label, the picture, and the draws under each heading.
 
-    images: uint8 [N, 3, S, S], N at least 1. Small pictures are enlarged without smoothing, so
-    that their pixels are seen; large ones are reduced.
+    images: uint8 [N, 3, S, S], N at least 1. Small pictures are enlarged without smoothing, so that
+    their pixels stay visible; large ones are reduced.
     """
     side = shown_side(images.shape[-1])
     cells = [("as it is", [images])] + [(c.name, _draw(images, c, seed)) for c in columns]
@@ -77,24 +77,24 @@ def contact_sheet(
 
 
 def write_contact_sheet(sheet: Image.Image, file: Path) -> None:
-    """Write a PNG file, whole or not at all; NotWritten when the disk refuses it."""
+    """Write a PNG file atomically; raises NotWritten if the disk refuses it."""
     write_with(file, lambda path: sheet.save(path, format="PNG"), remedy=NAMED)
 
 
 def shown_side(size: int) -> int:
-    """Pixels on a side of the sheet for a picture of `size`."""
+    """Return the side in pixels at which a picture of `size` is shown on the sheet."""
     if size >= SMALL:
         return min(size, LARGE)
     return size * -(-SMALL // size)
 
 
 def legible(label: str) -> bool:
-    """Whether the font of the sheet, which comes with Pillow, has a glyph for every letter."""
+    """Return whether the sheet's font, which comes with Pillow, has a glyph for every letter."""
     return label.isprintable() and all(ord(letter) < END_OF_LATIN for letter in label)
 
 
 def shorten(label: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
-    """The label, cut where it would be wider than `width` pixels."""
+    """Return the label, cut off if it is wider than `width` pixels."""
     if _width(label, font) <= width:
         return label
     while label and _width(label + "...", font) > width:
@@ -103,7 +103,7 @@ def shorten(label: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.Im
 
 
 def _draw(images: Tensor, column: Column, seed: int) -> list[Tensor]:
-    """The draws of a column, uint8 [N, 3, S, S] each."""
+    """Return the draws of a column, uint8 [N, 3, S, S] each."""
     generator = torch.Generator().manual_seed(seed)
     return [
         column.vary(images, generator).mul(255).round().to(torch.uint8) for _ in range(column.draws)
@@ -111,7 +111,7 @@ def _draw(images: Tensor, column: Column, seed: int) -> list[Tensor]:
 
 
 def _resize(picture: Tensor, side: int) -> Image.Image:
-    """uint8 [3, S, S] at the size of the sheet."""
+    """Convert uint8 [3, S, S] to a picture at the size of the sheet."""
     pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
     whole = side >= picture.shape[-1]
     how = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS

@@ -1,4 +1,4 @@
-"""MixUp and CutMix: each picture of a batch with a share of another one, and of its label."""
+"""MixUp and CutMix: mix each picture of a batch, and its label, with another one."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from tunewright.images.augment.transforms import put_rows
 
 @dataclass(frozen=True)
 class Mix:
-    """Mixes some pictures of a batch, each with a share of its own; made by `make_mix`."""
+    """Mixes some pictures of a batch, each with its own ratio; made by `make_mix`."""
 
     config: MixingConfig
 
@@ -21,8 +21,8 @@ class Mix:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Mix pictures [B, 3, S, S], normalised or not, in place, with others of the same batch.
 
-        Returns the pictures, the labels [B] of what was mixed in, and the shares [B] of the first
-        label: float32, 1 for a picture that is left as it was. generator: on the CPU.
+        Returns the pictures, the labels [B] of the pictures mixed in, and the weight [B] of the
+        original label: float32, 1 for a picture that was not mixed. generator: on the CPU.
         """
         count, device = len(images), images.device
         partners = torch.randperm(count, generator=generator)
@@ -54,14 +54,14 @@ class Mix:
         return images, others, share.to(device, non_blocking=True)
 
     def _cutting(self, switched: Tensor) -> Tensor:
-        """Which would be CutMix, of those that are mixed: bool [B]."""
+        """Return which pictures would use CutMix rather than MixUp if they are mixed: bool [B]."""
         if self.config.mixup_alpha and self.config.cutmix_alpha:
             return switched < self.config.switch_prob
         return torch.full_like(switched, bool(self.config.cutmix_alpha), dtype=torch.bool)
 
 
 def make_mix(config: MixingConfig) -> Mix | None:
-    """What mixes as configured; None where nothing would be."""
+    """Make the mixer of a configuration; None if it mixes nothing."""
     on = config.mix_prob and (config.mixup_alpha or config.cutmix_alpha)
     return Mix(config) if on else None
 
@@ -69,14 +69,14 @@ def make_mix(config: MixingConfig) -> Mix | None:
 def mixup(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
     """Blend pictures [K, 3, S, S] as share * own + (1 - share) * other; share: [K], on the CPU.
 
-    Source: Zhang et al. 2018, equation 2; here every picture has a share of its own.
+    Source: Zhang et al. 2018, equation 2; here every picture has its own share.
     """
     weight = share.to(own.device, own.dtype, non_blocking=True).view(-1, 1, 1, 1)
     return torch.lerp(other, own, weight)
 
 
 def cutmix(own: Tensor, other: Tensor, boxes: Tensor) -> Tensor:
-    """`own` with the box of each, [K, 4] int64 on the CPU, shown from `other`."""
+    """Replace the box of each picture, [K, 4] int64 on the CPU, by the same part of `other`."""
     axis = torch.arange(own.shape[-1], device=own.device)
     top, left, bottom, right = boxes.to(own.device, non_blocking=True)[:, :, None].unbind(dim=1)
     rows, columns = (axis >= top) & (axis < bottom), (axis >= left) & (axis < right)
@@ -85,10 +85,10 @@ def cutmix(own: Tensor, other: Tensor, boxes: Tensor) -> Tensor:
 
 
 def cutmix_boxes(share: Tensor, down: Tensor, right: Tensor, size: int) -> Tensor:
-    """Boxes [B, 4] (top, left, bottom, right, int64) with sides sqrt(1 - share), cut at borders.
+    """Return boxes [B, 4] (top, left, bottom, right, int64) with sides of sqrt(1 - share).
 
-    down, right: uniform numbers [B], the place of the centre. Source: Yun et al. 2019, section
-    3.1 and its published code, which rounds sides down.
+    Borders cut them off. down, right: uniform numbers [B], the position of the centre. Source: Yun
+    et al. 2019, section 3.1 and its published code, which rounds sides down.
     """
     half = ((1 - share).clamp(min=0).sqrt() * size).long().div(2, rounding_mode="floor")
     corners = []
@@ -100,6 +100,6 @@ def cutmix_boxes(share: Tensor, down: Tensor, right: Tensor, size: int) -> Tenso
 
 
 def share_outside(boxes: Tensor, size: int) -> Tensor:
-    """The share of the picture that its box leaves: what CutMix corrects the label by."""
+    """Return the share of the picture outside its box: CutMix's weight of the own label."""
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return 1 - area / size**2

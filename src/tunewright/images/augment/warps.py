@@ -1,4 +1,4 @@
-"""Maps of coordinates that are not straight: elastic and grid distortion, for one resampling.
+"""Non-linear maps of coordinates for the one resampling: elastic and grid distortion.
 
 Coordinates are those of `grid_sample`: -1 and 1 are the outer edges of a picture.
 """
@@ -9,35 +9,38 @@ import torch
 from torch import Tensor
 
 from tunewright.images.augment.noise_fields import smooth_windows
-from tunewright.images.augment.transforms import around
+from tunewright.images.augment.transforms import uniform_around
 
 REFERENCE_PIXELS = 256
-"""The width of the picture that settings in pixels are meant for."""
+"""The width of a picture to which settings in pixels refer."""
 
 
 def elastic_shifts(
     places: Tensor, size: int, device: torch.device, *, alpha: float, sigma: float
 ) -> Tensor:
-    """Smooth random shifts [K, 2, size, size], for windows at `places` [K, 2] in [0, 1).
+    """Return smooth random shifts [K, 2, size, size], for windows at `places` [K, 2] in [0, 1).
 
-    As if every pixel of a picture 256 wide were shifted by a number uniform in -1 to 1, these
-    smoothed by a Gaussian of `sigma` pixels, then multiplied by `alpha`. Smoothing shrinks them:
-    of alpha 1 and sigma 50 a deviation of 0.003 pixels remains. Source: Simard et al. 2003.
+    Equivalent to shifting every pixel of a picture 256 wide by a number uniform in -1 to 1,
+    smoothed by a Gaussian of `sigma` pixels and multiplied by `alpha`. Smoothing shrinks the
+    shifts: alpha 1 and sigma 50 leave a deviation of 0.003 pixels. Source: Simard et al. 2003.
     """
     fields = smooth_windows(places, size, sigma * size / REFERENCE_PIXELS, device)
+    # Uniform in -1..1 has deviation sqrt(1/3); a Gaussian of sigma averages about
+    # (2 sqrt(pi) sigma)^2 pixels: 1 * 0.577 / (2 * 1.772 * 50) = 0.003.
     deviation = alpha * math.sqrt(1 / 3) / (2 * math.sqrt(math.pi) * sigma)
     return fields * (deviation * 2 / REFERENCE_PIXELS)
 
 
 def stretch(uniform: Tensor, size: int, *, limit: float) -> Tensor:
-    """Where each pixel of an axis [K, size] looks, when its cells are stretched unevenly.
+    """Return where each pixel of an axis looks [K, size] when its cells are stretched unevenly.
 
-    uniform: [K, steps], one number a cell; its width is multiplied by 1 +- `limit`, and all are
-    scaled so that the edges of the picture stay where they are.
+    uniform: [K, steps], one number per cell; its width is multiplied by 1 +- `limit`, and all
+    widths are scaled so that the edges of the picture stay where they are.
     """
     steps = uniform.shape[1]
-    widths = around(uniform, 1.0, limit)
+    widths = uniform_around(uniform, 1.0, limit)
     widths = widths / widths.sum(dim=1, keepdim=True)
+    # Two cells of widths 0.6 and 0.4 start at 0 and 0.6: the middle of the second looks at 0.8.
     starts = widths.cumsum(dim=1) - widths
     places = (torch.arange(size, dtype=uniform.dtype) + 0.5) / size * steps  # in cells
     cells = places.long().clamp_(max=steps - 1)

@@ -8,16 +8,15 @@ from tunewright.config.section import Count, Fraction, Section
 
 
 class ImagesConfig(Section):
-    """Where the pictures lie, how they are split, and how they reach the training.
+    """Where the pictures are, how they are split, and how they reach the training.
 
-    dir: a folder, zip, CSV or JSONL manifest; null for the embedded default set. image_size:
-    pixels on a side; pictures are squashed to that square. val_split, test_split: shares of all
-    pictures that are held out where the source has no such split. folds, fold: k-fold
-    cross-validation, and which fold validates (from 0). group_by: a column (or key of `meta`)
-    whose equal values stay on one side; `auto` is camera_id, track_id or group, if there is one;
-    null is none. leaks: what happens when given splits share a group or a picture. store: where
-    decoded pictures are kept (`stream`: nowhere). workers: processes that decode when streaming
-    (null = auto).
+    dir: a folder, zip, CSV or JSONL manifest; null for the embedded default set. image_size: pixels
+    on a side; pictures are squashed to that square. val_split, test_split: fraction of all pictures
+    to hold out if the source has no such split. folds, fold: k-fold cross-validation, and the fold
+    that validates (from 0). group_by: a column (or key of `meta`) whose equal values stay in one
+    split; `auto` uses camera_id, track_id or group, if there is one; null uses none. leaks: what to
+    do if given splits share a group or a picture. store: where decoded pictures are kept (`stream`:
+    nowhere). workers: processes that decode when streaming (null = auto).
     """
 
     dir: str | None = None

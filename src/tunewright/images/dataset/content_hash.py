@@ -1,11 +1,11 @@
-"""What tells one picture file from another: hashes of their bytes, kept between runs."""
+"""Hashes of picture files, by which equal pictures are found; kept between runs."""
 
 import contextlib
 import json
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,47 +17,48 @@ from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_text
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.stamp import file_stamp
 
 VERSION = 2
 SETTLED_SECONDS = 2.0
-"""A file changed so lately may change again within one tick of its time stamp: not kept."""
+"""A file that changed this recently may change again within one tick of its stamp: not kept."""
 UNREADABLE = "unreadable "
-Progress = Callable[[int, int], None]
+
 Key = tuple[str, str | None]
 Mark = list[int]
 
 
-def content_keys(table: ImageTable, progress: Progress | None = None) -> tuple[str, ...]:
-    """For each row a text that is equal for pictures of equal bytes and equal boxes."""
-    found = digests(table, progress)
+def content_keys(table: ImageTable, on_progress: OnProgress | None = None) -> tuple[str, ...]:
+    """Return a text for each row that is equal for pictures of equal bytes and equal boxes."""
+    found = digests(table, on_progress)
     return tuple(
         digest if place.box is None else f"{digest} {place.box}"
         for digest, place in zip(found, table.places, strict=True)
     )
 
 
-def digests(table: ImageTable, progress: Progress | None = None) -> tuple[str, ...]:
-    """BLAKE2b (16 bytes, hexadecimal) of each row's file, hashed on all cores.
+def digests(table: ImageTable, on_progress: OnProgress | None = None) -> tuple[str, ...]:
+    """Hash each row's file with BLAKE2b (16 bytes, hexadecimal), on all cores.
 
-    Kept by path and stamp (`runs.stamp`); members of a zip by CRC and size, and by the zip's own
-    stamp, so that an unchanged one is not even opened. A file that cannot be read
-    has a text that says so in place of a digest. progress: files hashed, files to hash. For one
-    table the files are looked at once, and never again for its parts.
+    Results are kept by path and stamp (`runs.stamp`); members of a zip by CRC and size, and by the
+    zip's own stamp, so that an unchanged zip is not even opened. A file that cannot be read has a
+    text that says so instead of a digest. on_progress: files hashed, files to hash. The files of
+    one table are looked at once, and not again for parts of it.
     """
     if table.whole is not None and table.whole_rows is not None:
-        every = digests(table.whole, progress)
+        every = digests(table.whole, on_progress)
         return tuple(every[row] for row in table.whole_rows.tolist())
     if (known := _KNOWN.get(table)) is None:
-        known = _KNOWN[table] = _looked_up(table, progress)
+        known = _KNOWN[table] = _look_up(table, on_progress)
     return known
 
 
 _KNOWN: MutableMapping[ImageTable, tuple[str, ...]] = WeakKeyDictionary()
-"""By table, for as long as it lives; a later one of the same files looks at them anew."""
+"""By table, for as long as it lives; a later table of the same files looks at them again."""
 
 
-def _looked_up(table: ImageTable, progress: Progress | None) -> tuple[str, ...]:
+def _look_up(table: ImageTable, on_progress: OnProgress | None) -> tuple[str, ...]:
     kept = CachedDigests(table.origin)
     keys: list[Key] = [(str(place.file), place.member) for place in table.places]
     found = kept.find(dict.fromkeys(keys))
@@ -65,19 +66,19 @@ def _looked_up(table: ImageTable, progress: Progress | None) -> tuple[str, ...]:
         key: place for key, place in zip(keys, table.places, strict=True) if key not in found
     }
     if missing:
-        fresh = _hash_files(list(missing.values()), progress)
+        fresh = _hash_files(list(missing.values()), on_progress)
         found |= dict(zip(missing, fresh, strict=True))
         kept.add({key: found[key] for key in missing})
     return tuple(found[key] for key in keys)
 
 
 def joined_digest(parts: Iterable[str]) -> str:
-    """One hash of many texts, in their order: 16 bytes, hexadecimal."""
+    """Return one hash of many texts, in their order: 16 bytes, hexadecimal."""
     return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
 class CachedDigests:
-    """The digests of one source that an earlier run left, as far as its files are unchanged."""
+    """The digests of one source from earlier runs, for files that have not changed."""
 
     def __init__(self, origin: Path) -> None:
         name = joined_digest([str(origin.resolve())])
@@ -92,7 +93,7 @@ class CachedDigests:
         self._stamps: dict[str, Mark] = {}
 
     def find(self, keys: Iterable[Key]) -> dict[Key, str]:
-        """The digests that still hold."""
+        """Return the digests that are still valid."""
         found: dict[Key, str] = {}
         members = defaultdict(list)
         files = self._stored["files"]
@@ -109,7 +110,7 @@ class CachedDigests:
         return found
 
     def add(self, fresh: dict[Key, str]) -> None:
-        """Keep what was hashed now, but for what changed a moment ago or cannot be read."""
+        """Keep new digests, except of files that changed a moment ago or cannot be read."""
         latest = (time.time() - SETTLED_SECONDS) * 1e9
         for (file, member), digest in fresh.items():
             mark = self._marks.get((file, member), [])
@@ -121,7 +122,7 @@ class CachedDigests:
                 self._stored["files"][file] = [*mark, digest]
         for file, stamp in self._stamps.items():
             self._archive(file)["stamp"] = stamp if stamp and _last_change(stamp) < latest else []
-        with contextlib.suppress(NotWritten):  # kept to save time, needed by nobody
+        with contextlib.suppress(NotWritten):  # a cache: nothing depends on it
             write_text(self.file, json.dumps(self._stored))
 
     def _archive(self, file: str) -> dict[str, Any]:
@@ -146,17 +147,17 @@ class CachedDigests:
 
 
 def _stamp(file: str) -> Mark:
-    """As JSON has it; nothing for a file that is not there."""
+    """Return a file's stamp as JSON holds it; empty if there is no such file."""
     return list(file_stamp(file) or ())
 
 
 def _last_change(stamp: Mark) -> int:
-    """When content or file were last changed, in nanoseconds."""
+    """Return when content or file were last changed, in nanoseconds."""
     return max(stamp[1:3])
 
 
 def _directory(file: str) -> dict[str, Mark]:
-    """CRC and size of every member of a zip."""
+    """Return CRC and size of every member of a zip."""
     try:
         with zipfile.ZipFile(file) as archive:
             return {info.filename: [info.CRC, info.file_size] for info in archive.infolist()}
@@ -164,7 +165,7 @@ def _directory(file: str) -> dict[str, Mark]:
         return {}
 
 
-def _hash_files(places: Sequence[PicturePlace], progress: Progress | None) -> list[str]:
+def _hash_files(places: Sequence[PicturePlace], on_progress: OnProgress | None) -> list[str]:
     done: list[str] = []
     reader = PictureReader()
 
@@ -176,8 +177,8 @@ def _hash_files(places: Sequence[PicturePlace], progress: Progress | None) -> li
 
     def take(_: int, hashed: str) -> None:
         done.append(hashed)
-        if progress is not None:
-            progress(len(done), len(places))
+        if on_progress is not None:
+            on_progress(len(done), len(places))
 
     with contextlib.closing(reader):
         thread_map(digest, places, take)

@@ -1,4 +1,4 @@
-"""The sets of a configuration: found, split, checked and measured without torch."""
+"""Open, split, check and measure the data sets of a configuration. Imports without torch."""
 
 import inspect
 import sys
@@ -13,27 +13,28 @@ from tunewright.errors import ConfigError, DataError
 from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.leaks import check_leaks, copies_of, leaks_of
-from tunewright.images.dataset.splits import ROUNDING, fold_numbers, held_out, units_of
+from tunewright.images.dataset.splits import ROUNDING, fold_numbers, hold_out, units_of
 from tunewright.images.dataset.unreadable import without_broken
 from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.open_source import open_table
 from tunewright.images.sources.reader import PictureReader
 from tunewright.runs.cache import cache_folder, made_once
+from tunewright.runs.callbacks import OnProgress
 
 MakeDefault = Callable[[Path], None]
-"""Draws a recipe's embedded set (picture files and an index.csv) into an empty folder."""
-Progress = Callable[[int, int], None]
+"""Writes a recipe's embedded set (picture files and an index.csv) into an empty folder."""
+
 
 SAMPLED = 12
-"""Pictures that are opened to learn how large they are."""
+"""Pictures that are opened to find their usual size."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSets:
-    """Train, validation and, where there is one, test; what to tell the user.
+    """Train, validation and, if there is one, test; and what to tell the user about them.
 
-    All are parts of one whole table, so that one store holds the pictures of every split and fold.
+    All are parts of one table, so that one store holds the pictures of every split and fold.
     """
 
     train: ImageTable
@@ -43,12 +44,12 @@ class ImageSets:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """As the source writes them; the index is the label."""
+        """The classes as the source writes them; the index is the label."""
         return self.train.classes
 
     @property
     def class_counts(self) -> Indices:
-        """Pictures of each class in train: int64 [C], which may hold 0."""
+        """The number of training pictures of each class: int64 [C], which may hold 0."""
         return self.train.counts
 
 
@@ -56,26 +57,27 @@ def open_sets(
     data: ImagesConfig,
     *,
     make_default: MakeDefault | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ImageSets:
-    """Find, split and check the pictures of a configuration; nothing is decoded.
+    """Find, split and check the pictures of a configuration, without decoding them.
 
-    Splits that the source gives are used as they are; what lacks is taken from train, whole
-    groups and copies together: valid always (`val_split`, or one of `folds`), test only where
-    `test_split` asks for it. With `skip_bad` every picture is decoded once, to leave out those
-    that cannot be. make_default: draws the embedded set, which is used when `data.dir` is null,
-    and kept until a file beside the one that defines this function changes. progress: called
-    while pictures are hashed or checked.
-    Raises DataError for what cannot be used, ConfigError for a split that cannot be made.
+    Splits given by the source are used as they are. Missing ones are taken from train, keeping
+    groups and copies together: valid always (`val_split`, or one of `folds`), test only if
+    `test_split` asks for it. With `skip_bad` every picture is decoded once, to leave out those that
+    cannot be. make_default: draws the embedded set, used if `data.dir` is null, and kept until a
+    file beside the one that defines this function changes. on_progress: called while pictures are
+    hashed or checked.
+
+    Raises DataError for data that cannot be used, ConfigError for a split that cannot be made.
     """
     _check_shares(data)
     origin = _embedded_folder(make_default) if data.dir is None else Path(data.dir)
     table = open_table(origin, group_by=data.group_by)
     notices = list(table.notices)
     if data.skip_bad:
-        table, skipped = without_broken(table, progress)
+        table, skipped = without_broken(table, on_progress)
         notices += skipped
-    keys = content_keys(table, progress)
+    keys = content_keys(table, on_progress)
     given = table.splits or ("train",) * len(table)
     notices += copies_of(table, keys)
     if data.leaks == "refuse":
@@ -96,9 +98,9 @@ def open_sets(
 
 
 def facts(data: ImagesConfig, *, make_default: MakeDefault | None = None) -> Mapping[str, float]:
-    """What spaces may refer to: rows, classes, the smallest and the largest of them, and side.
+    """Return what spaces may refer to: rows, classes, smallest and largest class, and side.
 
-    side: the shorter side of a usual training picture, in pixels: the median of a few.
+    side: the shorter side of a typical training picture, in pixels: the median of a few.
     """
     sets = open_sets(data, make_default=make_default)
     counts = sets.class_counts
@@ -116,7 +118,7 @@ def _usual_side(table: ImageTable) -> float:
     sides = []
     reader = PictureReader()
     for row in np.linspace(0, len(table) - 1, min(SAMPLED, len(table))).astype(int).tolist():
-        with suppress(DataError):  # refused, or skipped, where all are read
+        with suppress(DataError):  # it is reported when all are read
             sides.append(min(reader.picture(table.places[row]).size))
     reader.close()
     return float(np.median(sides)) if sides else 0.0
@@ -125,13 +127,13 @@ def _usual_side(table: ImageTable) -> float:
 def fingerprints(
     data: ImagesConfig, *, make_default: MakeDefault | None = None
 ) -> Mapping[str, str]:
-    """What tells the content of train and valid: their pictures, boxes and classes."""
+    """Return a fingerprint each of train and valid: of their pictures, boxes and classes."""
     sets = open_sets(data, make_default=make_default)
     return {"train": table_hash(sets.train), "valid": table_hash(sets.valid)}
 
 
 def table_hash(table: ImageTable) -> str:
-    """The same for tables of equal pictures, boxes and classes in the same order."""
+    """Return a hash that is equal for tables with equal pictures, boxes, classes and order."""
     labels = (table.classes[label] for label in table.labels.tolist())
     pairs = zip(content_keys(table), labels, strict=True)
     return joined_digest((*table.classes, *(f"{key} {label}" for key, label in pairs)))[:16]
@@ -157,14 +159,15 @@ def _complete_splits(
     given: Sequence[str],
     notices: list[str],
 ) -> np.ndarray:
-    """The split of each row: as given, and what lacks taken from train."""
+    """Return the split of each row: as given, or taken from train."""
     splits = np.array(given, dtype=object)
     val_share = data.val_split
     if data.test_split and not (splits == "test").any():
         rows, units = _free(table, keys, splits, ["train", "valid"] if data.folds else ["train"])
-        out = held_out(table.labels[rows], units, data.test_split, data.split_seed)
+        out = hold_out(table.labels[rows], units, data.test_split, data.split_seed)
         splits[rows[out]] = "test"
-        # Of all pictures: .15 / .85 of the 340 that are left of 400 are 60, not 60.00000001.
+        # val_split is a share of ALL pictures: of 400, with 15 % in test, 340 are left, and
+        # .15 / .85 of them are 60, not 60.00000001.
         val_share = val_share / (1 - data.test_split) - ROUNDING
     if data.folds is not None:
         if (splits == "valid").any():
@@ -179,7 +182,7 @@ def _complete_splits(
                 expected="a share above 0, or a source with such a split",
             )
         rows, units = _free(table, keys, splits, ["train"])
-        out = held_out(table.labels[rows], units, val_share, data.split_seed)
+        out = hold_out(table.labels[rows], units, val_share, data.split_seed)
         splits[rows[out]] = "valid"
     return splits
 
@@ -187,7 +190,7 @@ def _complete_splits(
 def _free(
     table: ImageTable, keys: Sequence[str], splits: np.ndarray, names: Sequence[str]
 ) -> tuple[Indices, Indices]:
-    """The rows of some splits, and which of them belong together."""
+    """Return the rows of some splits, and which of them belong together."""
     rows = np.flatnonzero(np.isin(splits, names))
     groups = None if table.groups is None else [table.groups[row] for row in rows.tolist()]
     return rows, units_of(groups, [keys[row] for row in rows.tolist()])
@@ -196,7 +199,7 @@ def _free(
 def _notices(
     data: ImagesConfig, train: ImageTable, valid: ImageTable, test: ImageTable | None
 ) -> list[str]:
-    """What a user should know of the sets."""
+    """Return what a user should know about the sets."""
     notices = []
     if data.dir is None:
         notices.append(
@@ -232,7 +235,7 @@ def _notices(
 
 
 def _embedded_folder(make_default: MakeDefault | None) -> Path:
-    """The folder of a recipe's own set, drawn once for each version of the recipe's code."""
+    """Return the folder of a recipe's embedded set, drawn once per version of its code."""
     if make_default is None:
         raise ConfigError(
             "data.dir = null",

@@ -1,4 +1,4 @@
-"""The same group, or the same picture, in two splits: found, and named by their files."""
+"""Find groups or pictures that are in two splits, and name their files."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tunewright.images.sources.build_table import EXAMPLES
 def check_leaks(table: ImageTable, keys: Sequence[str], splits: Sequence[str]) -> None:
     """Refuse splits that share a group or a picture.
 
-    keys: a text a row, equal for equal pictures. Raises DataError with counts and some files.
+    keys: one text per row, equal for equal pictures. Raises DataError with counts and some files.
     """
     if (found := leaks_of(table, keys, splits)) is not None:
         raise DataError(
@@ -23,7 +23,7 @@ def check_leaks(table: ImageTable, keys: Sequence[str], splits: Sequence[str]) -
 
 
 def leaks_of(table: ImageTable, keys: Sequence[str], splits: Sequence[str]) -> str | None:
-    """What `check_leaks` refuses, in words; None where there is nothing."""
+    """Describe what `check_leaks` refuses; None if there is nothing."""
     problems = []
     groups = [] if table.groups is None else _torn(table.groups, splits)
     if groups:
@@ -39,7 +39,7 @@ def leaks_of(table: ImageTable, keys: Sequence[str], splits: Sequence[str]) -> s
 
 
 def copies_of(table: ImageTable, keys: Sequence[str]) -> list[str]:
-    """Notices of pictures that stand in the table more than once, and of unlike labels."""
+    """Return notices on duplicate pictures, and on duplicates with different labels."""
     rows_of = _rows_by(keys)
     several = [rows for rows in rows_of.values() if len(rows) > 1]
     if not several:
@@ -61,13 +61,13 @@ def copies_of(table: ImageTable, keys: Sequence[str]) -> list[str]:
 
 
 def _torn(values: Sequence[str], splits: Sequence[str]) -> list[list[int]]:
-    """The rows of each value that stands in more than one split."""
+    """Return the rows of each value that is in more than one split."""
     several = _rows_by(values).values()
     return [rows for rows in several if len({splits[row] for row in rows}) > 1]
 
 
 def _sides(table: ImageTable, splits: Sequence[str], rows: Sequence[int]) -> str:
-    """One file of each side."""
+    """Name one file of each split."""
     shown = {splits[row]: row for row in reversed(rows)}
     named = " and ".join(f"{table.ids[row]} in {side}" for side, row in sorted(shown.items()))
     return named if table.groups is None else f"{table.groups[rows[0]]!r}: {named}"

@@ -1,4 +1,4 @@
-"""Holding pictures out: stratified by class, whole groups on one side, the same each time."""
+"""Hold pictures out: stratified by class, whole groups in one split, reproducible."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,25 +16,27 @@ ROUNDING = 1e-9
 
 
 def units_of(*columns: Sequence[str] | None) -> Indices:
-    """Number the pictures that belong together, in chains too: [N], from 0, by first row.
+    """Assign the pictures that belong together, also through chains, one number: [N], from 0.
 
-    columns: equal values in any of them join two rows (groups, bytes); None joins none.
+    Numbers go by first row. columns: two rows with equal values in any of them belong together
+    (groups, bytes); None joins nothing. Rows with groups a, a, b and hashes x, y, y are all one
+    unit.
     """
     return connected_groups([_encode_labels(column) for column in columns if column is not None])
 
 
 def _encode_labels(column: Sequence[str]) -> Indices:
-    """Equal numbers for equal texts; an array of texts would pad each to the longest."""
+    """Map equal texts to equal numbers; an array of texts would pad each to the longest."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(text, len(numbers)) for text in column], dtype=np.int64)
 
 
-def held_out(labels: Indices, units: Indices, fraction: float, seed: int) -> Mask:
+def hold_out(labels: Indices, units: Indices, fraction: float, seed: int) -> Mask:
     """Choose about `fraction` of the rows of each class, whole units only: a mask [N].
 
-    Every class keeps a unit that is not held out. Where no two pictures belong together this is
-    scikit-learn's stratified split, `train_test_split(stratify=labels, random_state=seed)`, of
-    the classes with more than one picture. All False when no unit can go.
+    Every class keeps at least one unit that is not held out. If no two pictures belong together
+    this is scikit-learn's stratified split, `train_test_split(stratify=labels, random_state=seed)`,
+    of the classes with more than one picture. All False if no unit can be held out.
     """
     mask = np.zeros(len(labels), dtype=np.bool_)
     free = np.flatnonzero(_may_go(labels, units))
@@ -43,7 +45,7 @@ def held_out(labels: Indices, units: Indices, fraction: float, seed: int) -> Mas
     wanted = int(np.ceil(fraction * len(free)))
     kept = len(free) - wanted
     _, sizes = np.unique(labels[free], return_counts=True)
-    # What scikit-learn refuses, and what would leave it free to hold out a whole class.
+    # Else scikit-learn would refuse, or might hold out a whole class.
     enough = len(sizes) <= min(wanted, kept) and sizes.min() * kept >= len(free)
     if enough and _alone(units, free):
         from sklearn.model_selection import StratifiedShuffleSplit
@@ -54,19 +56,18 @@ def held_out(labels: Indices, units: Indices, fraction: float, seed: int) -> Mas
         return mask
     parts = _deal(labels, units, free, np.array([1 - fraction, fraction]), seed, spared=0)
     mask[free] = parts == 1
-    if not mask.any():  # the units are few or large: the one that comes nearest
+    if not mask.any():  # few or large units: take the one nearest to the wanted size
         numbers, sizes = np.unique(units[free], return_counts=True)
         mask = units == numbers[np.abs(sizes - wanted).argmin()]
     return mask
 
 
 def fold_numbers(labels: Indices, units: Indices, folds: int, seed: int) -> Indices:
-    """Deal the rows out to `folds` stratified folds, whole units only: [N], NEVER for some.
+    """Distribute the rows over `folds` stratified folds, whole units only: [N], NEVER for some.
 
-    Whichever fold is held out, every class keeps a unit in the others; pictures that stand in
-    the way of that are never held out, such as the only one of a class. Where no two pictures
-    belong together this is scikit-learn's StratifiedKFold, else a fold may differ in size by a
-    unit.
+    Whichever fold is held out, every class keeps a unit in the others; pictures that would prevent
+    that, such as the only one of a class, are never held out. If no two pictures belong together
+    this is scikit-learn's StratifiedKFold; else folds may differ in size by a unit.
     """
     parts = np.full(len(labels), NEVER, dtype=np.int64)
     free = np.flatnonzero(_may_go(labels, units))
@@ -77,7 +78,7 @@ def fold_numbers(labels: Indices, units: Indices, folds: int, seed: int) -> Indi
 
         splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
-            # Of classes smaller than the folds, which go into as many as they can.
+            # Classes smaller than the number of folds go into as many as they can.
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
             for number, (_, chosen) in enumerate(splitter.split(free, labels[free])):
                 parts[free[chosen]] = number
@@ -87,7 +88,7 @@ def fold_numbers(labels: Indices, units: Indices, folds: int, seed: int) -> Indi
 
 
 def _may_go(labels: Indices, units: Indices) -> Mask:
-    """Rows of units without which no class would be empty."""
+    """Return the rows whose unit can be held out without leaving a class empty."""
     pairs = np.unique(np.stack([labels, units]), axis=1)
     lone = np.bincount(pairs[0], minlength=int(labels.max()) + 1)[pairs[0]] == 1
     return ~np.isin(units, pairs[1][lone])
@@ -105,12 +106,12 @@ def _deal(
     seed: int,
     spared: int | None,
 ) -> Indices:
-    """Deal the free rows out by `shares`: the part of each of them, NEVER if none can be.
+    """Distribute the free rows by `shares`: the part of each of them, NEVER if none is possible.
 
-    Units of several pictures come first, each to the part that its classes have filled least,
-    those too large for the smallest part before all others; then the single pictures of each
-    class fill up what is left to fill, and what rounding leaves over is carried to the next
-    class. No part gets every unit of a class, but for the `spared` one.
+    Units of several pictures come first, each to the part where its classes are filled least; those
+    too large for the smallest part come before all others. The single pictures of each class then
+    fill what is left, and rounding errors are carried over to the next class. No part gets every
+    unit of a class, except the `spared` one.
     """
     rng = np.random.default_rng(seed)
     parts = np.full(len(labels), NEVER, dtype=np.int64)
@@ -118,7 +119,7 @@ def _deal(
     wanted = shares[:, None] * counts  # [parts, C]
     have = np.zeros_like(wanted)
     stuck = np.setdiff1d(np.arange(len(labels)), free)
-    if spared is not None:  # what may not go is there already
+    if spared is not None:  # rows that cannot move are there already
         have[spared] += np.bincount(labels[stuck], minlength=len(counts))
     kept = _units_a_class(labels[stuck], units[stuck], len(counts))
     left = _units_a_class(labels[free], units[free], len(counts))

@@ -1,7 +1,7 @@
-"""Pictures that cannot be decoded: found by trying, remembered by their content, left out."""
+"""Pictures that cannot be decoded: find them, remember them by content, leave them out."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,30 +14,31 @@ from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_json, write_text
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.callbacks import OnProgress
 
 SHARE = 0.05
-"""More broken pictures than this are no accident: then even skip_bad stops."""
+"""If a larger share is broken, something is wrong with the whole set: even skip_bad stops."""
 VERSION = "2"
-"""Of folders that are named by content: those of before may hold what another file showed."""
+"""Version of the folders that are named by content."""
 VERDICTS = "broken.json"
 LISTED = "skipped.txt"
-Progress = Callable[[int, int], None]
+
 Broken = Mapping[int, str]
 """Row of a table -> why it cannot be used."""
 
 
 def without_broken(
-    table: ImageTable, progress: Progress | None = None
+    table: ImageTable, on_progress: OnProgress | None = None
 ) -> tuple[ImageTable, list[str]]:
-    """The table without pictures that cannot be decoded, and what to tell of them.
+    """Return the table without pictures that cannot be decoded, and a notice about them.
 
-    Decodes every picture, once for each content: the verdicts are kept. Raises DataError when
-    more than 5 % are broken.
+    Decodes every picture once per content and keeps the result. Raises DataError if more than 5 %
+    are broken.
     """
     folder = content_folder(table)
     broken = read_verdicts(folder, table)
     if broken is None:
-        broken = _decode_all(table, progress)
+        broken = _decode_all(table, on_progress)
         write_verdicts(folder, table, broken)
     if not broken:
         return table, []
@@ -47,13 +48,13 @@ def without_broken(
 
 
 def content_folder(table: ImageTable, folder: Path | None = None) -> Path:
-    """Where what is made of these pictures is kept: named for their content, not their place."""
+    """Return the folder for what is derived from these pictures, named by their content."""
     name = joined_digest((VERSION, *content_keys(table)))
     return (folder or cache_folder() / "images") / name
 
 
 def read_verdicts(folder: Path, table: ImageTable) -> Broken | None:
-    """Which rows are broken, as far as that was found out before; None if it was not."""
+    """Return which rows are broken, if that was found before; None if not."""
     stored = read_json(folder / VERDICTS)
     if stored is None:
         return None
@@ -61,7 +62,7 @@ def read_verdicts(folder: Path, table: ImageTable) -> Broken | None:
 
 
 def write_verdicts(folder: Path, table: ImageTable, broken: Broken) -> None:
-    """Keep the verdicts, and list the broken pictures for the user in `skipped.txt`."""
+    """Keep which pictures are broken, and list them for the user in `skipped.txt`."""
     plain = {
         str(row): why.replace("{", "{{").replace("}", "}}").replace(str(table.places[row]), "{}")
         for row, why in broken.items()
@@ -73,7 +74,7 @@ def write_verdicts(folder: Path, table: ImageTable, broken: Broken) -> None:
 
 
 def check_share(table: ImageTable, broken: Broken) -> None:
-    """DataError when so many pictures are broken that skipping them would hide something."""
+    """Raise DataError if so many pictures are broken that skipping them would hide a problem."""
     if len(broken) > max_unreadable(len(table)):
         raise DataError(
             f"{len(broken):,} of {len(table):,} pictures of {table.origin} cannot be used "
@@ -84,12 +85,12 @@ def check_share(table: ImageTable, broken: Broken) -> None:
 
 
 def max_unreadable(rows: int) -> int:
-    """How many broken pictures skip_bad passes over."""
+    """Return how many broken pictures skip_bad accepts."""
     return max(1, int(SHARE * rows))
 
 
 def refuse(table: ImageTable, broken: Broken) -> None:
-    """DataError that names broken pictures and what to do, unless there are none."""
+    """Raise DataError that names broken pictures and what to do, unless there are none."""
     if broken:
         raise DataError(
             f"{len(broken):,} of {len(table):,} pictures of {table.origin} cannot be used "
@@ -99,7 +100,7 @@ def refuse(table: ImageTable, broken: Broken) -> None:
 
 
 def describe_skipped(folder: Path, table: ImageTable, broken: Broken) -> str:
-    """One sentence on what was skipped."""
+    """Describe in one sentence what was skipped."""
     named = some(table.ids[row] for row in sorted(broken))
     return (
         f"{len(broken):,} of {len(table):,} pictures are skipped as unreadable ({named}); the "
@@ -108,7 +109,7 @@ def describe_skipped(folder: Path, table: ImageTable, broken: Broken) -> str:
 
 
 def reason(error: DataError) -> str:
-    """What a DataError of a picture says, without the advice that all of them share."""
+    """Return the message of a picture's DataError, without the advice that all of them share."""
     return error.came + (f" (expected {error.expected})" if error.expected else "")
 
 
@@ -116,7 +117,7 @@ def _reasons(broken: Broken) -> str:
     return some(broken[row] for row in sorted(broken))
 
 
-def _decode_all(table: ImageTable, progress: Progress | None) -> dict[int, str]:
+def _decode_all(table: ImageTable, on_progress: OnProgress | None) -> dict[int, str]:
     broken: dict[int, str] = {}
     reader = PictureReader()
 
@@ -130,8 +131,8 @@ def _decode_all(table: ImageTable, progress: Progress | None) -> dict[int, str]:
     def take(row: int, found: str | None) -> None:
         if found is not None:
             broken[row] = found
-        if progress is not None:
-            progress(row + 1, len(table))
+        if on_progress is not None:
+            on_progress(row + 1, len(table))
 
     with contextlib.closing(reader):
         thread_map(why, table.places, take)

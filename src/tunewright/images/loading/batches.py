@@ -1,4 +1,4 @@
-"""Pictures in batches: gathered, augmented, normalised and mixed a batch at a time."""
+"""Batches of pictures: gathered, augmented, normalised and mixed a batch at a time."""
 
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -19,11 +19,11 @@ from tunewright.training.device_copies import copies_on
 
 
 class ImageBatch(NamedTuple):
-    """What a step trains on.
+    """What a training step takes.
 
-    images [B, 3, S, S] float32, normalised; labels [B] int64; others [B] int64, the second label
-    of a mixed picture; share [B] float32, the weight of `labels`, 1 where nothing is mixed;
-    rows [B] int64, in the set's table.
+    images [B, 3, S, S] float32, normalised; labels [B] int64; others [B] int64, the second label of
+    a mixed picture; share [B] float32, the weight of `labels`, 1 if nothing is mixed; rows [B]
+    int64, in the set's table.
     """
 
     images: Tensor
@@ -35,31 +35,32 @@ class ImageBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is subtracted from each channel of a picture in [0, 1], then divided by."""
+    """Mean and standard deviation of each channel, for pictures in [0, 1]."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
 Take = Callable[[slice], Tensor]
-"""A part of a batch to its pictures: fresh uint8 [b, 3, S, S], which may be changed."""
+"""Returns the pictures of a part of a batch: new uint8 [b, 3, S, S], which may be changed."""
 Finish = Callable[[Take, Tensor, Tensor], Iterator[ImageBatch]]
-"""What gives the pictures of a batch, its labels [B] and rows [B] to its micro-batches."""
+"""Makes the micro-batches of a batch, from its pictures, labels [B] and rows [B]."""
 
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class ImageBatches:
-    """Batches of a set of pictures; for training and evaluation loops (a `training.task.Loader`).
+    """Batches of a set of pictures, for training and evaluation (a `training.task.Loader`).
 
     images: uint8 [R, 3, S, S], mapped (`map_store`) or on a device. labels: int64 [N], one for each
-    row of the table. rows_of: int64 [N], the row of `images` that shows it, below 0 where none
-    does (it is left out); None: images and labels have the same rows. weights: [N]; as many rows
-    as take part are then drawn with replacement, in proportion. Batches come on `device`.
-    A last batch shorter than `batch_size` is left out with `drop_last`, unless it is the only one.
-    micro_batches: each batch comes in so many parts, which differ by one row at most. It is
-    augmented and mixed before it is cut, so that its pictures are the same however it comes.
-    Raises DataError when lengths differ, a part would have no row, or weights are unusable.
+    row of the table. rows_of: int64 [N], the row of `images` that shows it, or below 0 to leave it
+    out; None: images and labels have the same rows. weights: [N]; rows are then drawn with
+    replacement, in proportion, as many as take part. device: where batches arrive. drop_last: leave
+    out a last batch shorter than `batch_size`, unless it is the only one. micro_batches: parts in
+    which each batch arrives; their sizes differ by one row at most. A batch is augmented and mixed
+    before it is cut, so its pictures do not depend on the number of parts.
+
+    Raises DataError if lengths differ, a part would have no row, or weights cannot be used.
     """
 
     def __init__(
@@ -98,21 +99,21 @@ class ImageBatches:
         self.images, self.labels, self.rows_of = images, labels, rows_of
 
     def __len__(self) -> int:
-        """Micro-batches in an epoch."""
+        """Return the number of micro-batches in an epoch."""
         return len(self.order) * self.finishing.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[ImageBatch]:
-        """The batches of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
+        """Yield the micro-batches of one epoch; a pure function of seed and epoch."""
         finish = self.finishing.epoch(self.order.seed, epoch)
         for rows in self.order.epoch(epoch):
             places = rows if self.rows_of is None else self.rows_of[rows]
-            yield from finish(self._taking(places), self.labels[rows], rows)
+            yield from finish(self._make_take(places), self.labels[rows], rows)
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> Self:
-        """The same batches with all pictures moved to `device`, if they fit into the budget.
+        """Return the same batches with all pictures moved to `device`, if they fit into the budget.
 
-        Moving once costs less than copying every batch. Where they do not fit, or are there
-        already, batches keep coming from where they are and only they go to `device`.
+        Moving them once costs less than copying every batch. If they do not fit, or are there
+        already, batches keep coming from where they are, and only the batches go to `device`.
         """
         device = torch.device(device)
         moved = copy(self)
@@ -120,7 +121,7 @@ class ImageBatches:
         (moved.images,) = copies_on(device, (self.images,), budget_bytes) or (self.images,)
         return moved
 
-    def _taking(self, places: Tensor) -> Take:
+    def _make_take(self, places: Tensor) -> Take:
         images, device = self.images, self.finishing.device
         if device.type == "cuda" and images.device.type == "cpu":
             return lambda part: _pin(images, places[part])
@@ -129,8 +130,8 @@ class ImageBatches:
 
 
 def _pin(images: Tensor, places: Tensor) -> Tensor:
-    """Pictures in memory that a GPU copies from while other work goes on."""
-    # torch keeps such memory, and gives it out again only when the copy is done
+    """Gather pictures into pinned memory, from which a GPU copies while other work goes on."""
+    # torch caches pinned memory, and reuses it only after the copy is done.
     shape = (len(places), *images.shape[1:])
     pinned = torch.empty(shape, dtype=images.dtype, pin_memory=True)
     return torch.index_select(images, 0, places, out=pinned)
@@ -138,7 +139,7 @@ def _pin(images: Tensor, places: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Finishing:
-    """From gathered pictures to what a step trains on, the same for every kind of batches."""
+    """The steps from gathered pictures to a training batch, equal for all kinds of batches."""
 
     normalise: Normalisation
     augment: Augment | None
@@ -147,7 +148,7 @@ class Finishing:
     device: torch.device
 
     def check(self, batch_size: int) -> None:
-        """Raise DataError when a micro-batch would have no row."""
+        """Raise DataError if a micro-batch would have no row."""
         if not 1 <= self.micro_batches <= batch_size:
             raise DataError(
                 f"batches of {batch_size:,} rows in {self.micro_batches:,} micro-batches",
@@ -156,7 +157,7 @@ class Finishing:
             )
 
     def epoch(self, seed: int, epoch: int) -> Finish:
-        """What finishes the batches of an epoch, one after the other."""
+        """Return the function that finishes the batches of an epoch, one after the other."""
         augmenting, mixing = (generator_of(seed, epoch, use) for use in ("augment", "mix"))
 
         def finish(take: Take, labels: Tensor, rows: Tensor) -> Iterator[ImageBatch]:
@@ -176,7 +177,7 @@ class Finishing:
         return finish
 
     def _vary(self, take: Take, count: int, generator: torch.Generator) -> Tensor:
-        """The pictures of a batch, augmented and normalised: float32 [count, 3, S, S]."""
+        """Augment and normalise the pictures of a batch: float32 [count, 3, S, S]."""
         uniform = None if self.augment is None else self.augment.draw(count, generator)
 
         def vary(part: slice) -> Tensor:
@@ -198,22 +199,24 @@ class Finishing:
 
 
 def normalise(images: Tensor, normalise: Normalisation, out: Tensor | None = None) -> Tensor:
-    """Float32 pictures of mean 0 and deviation 1 a channel, from uint8, or from floats in [0, 1].
+    """Scale pictures, uint8 or floats in [0, 1], to float32 of mean 0 and deviation 1 a channel.
 
-    out: where to put them; without it, floats given are changed in place.
+    out: where to write them; without it, floats are changed in place.
     """
     white = 1.0 if images.is_floating_point() else 255.0
     mean, std = (
         torch.tensor(numbers).to(images.device, non_blocking=True).view(1, 3, 1, 1)
         for numbers in (normalise.mean, normalise.std)
     )
+    # (x / white - mean) / std = x * 1 / (white * std) - mean / std: uint8 255 with mean and
+    # std 0.5 becomes 255 * (1 / 127.5) - 1 = 1.
     floats = images.float() if out is None else out.copy_(images)
     return floats.mul_(1 / (white * std)).sub_(mean / std)
 
 
 def map_store(store: Store) -> Tensor:
-    """The pictures of a store, uint8 [rows, 3, size, size]; none is read before it is used.
+    """Map the pictures of a store, uint8 [rows, 3, size, size]; they are read when first used.
 
-    All processes on a machine share the pages. Writing would change a private copy.
+    All processes on a machine share the pages. Writing changes a private copy.
     """
     return torch.from_numpy(np.asarray(open_store(store, private=True)))

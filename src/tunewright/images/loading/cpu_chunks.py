@@ -1,7 +1,7 @@
-"""Work on a batch on the CPU: parts that fit a cache, side by side, each in one thread alone.
+"""Work on a batch on the CPU in parts that fit the cache, each in a single thread.
 
-torch would share every single operation among all threads and wait for the slowest of them each
-time: hundreds of times a batch, and for long wherever another process wants the same core.
+torch would share every operation among all threads and wait for the slowest each time: hundreds of
+times per batch, and for long if another process wants the same core.
 """
 
 import os
@@ -14,16 +14,16 @@ from itertools import pairwise
 import torch
 
 LARGEST = 1 << 22
-"""Bytes of a part: its operations find their numbers in the cache."""
+"""Most bytes of a part, so that it stays in the cache from one operation to the next."""
 SMALLEST = 1 << 20
-"""Below this, threads would wait for the interpreter more than they work."""
+"""Least bytes of a part; below this, threads wait for the interpreter lock more than they work."""
 
 
 def chunked_on_cpu(work: Callable[[slice], None], count: int, bytes_each: int) -> None:
-    """Call `work` with slices that cover `count` rows of `bytes_each`; how they are cut may vary.
+    """Call `work` with slices that cover `count` rows of `bytes_each`; the cuts may vary.
 
-    As many at once as torch has threads; within `work` it has one. The first error is raised
-    once all are done.
+    Runs as many slices at once as torch has threads, each with a single torch thread. The first
+    error is raised after all slices are done.
     """
     threads = torch.get_num_threads()
     parts = cut(count, bytes_each, threads)
@@ -34,13 +34,16 @@ def chunked_on_cpu(work: Callable[[slice], None], count: int, bytes_each: int) -
         return
     done = [_pool(threads, os.getpid()).submit(work, part) for part in parts]
     errors = [error for error in (one.exception() for one in done) if error is not None]
-    torch.set_num_threads(threads)  # what our threads set for themselves holds for later ones
+    torch.set_num_threads(threads)  # else later threads would inherit the 1 of ours
     if errors:
         raise errors[0]
 
 
 def cut(count: int, bytes_each: int, threads: int) -> list[slice]:
-    """Slices of nearly equal length: one a thread, or more where they would be too large."""
+    """Return slices of nearly equal length: one per thread, or more if they would be too large.
+
+    For example 10 rows in 3 slices: 0-3, 3-6, 6-10.
+    """
     largest = max(1, LARGEST // bytes_each)  # rows
     number = min(count, max(-(-count // largest), min(threads, count * bytes_each // SMALLEST), 1))
     return [slice(*edges) for edges in pairwise(count * at // number for at in range(number + 1))]
@@ -58,5 +61,5 @@ def _one_thread() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Threads that torch does not multiply; a forked process cannot use those of its parent."""
+    """Make threads that use one torch thread each; a forked process cannot use its parent's."""
     return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))

@@ -1,4 +1,4 @@
-"""Whole batches of pictures, decoded ahead in threads or in processes of their own."""
+"""Decode whole batches of pictures ahead of time, in threads or in worker processes."""
 
 import multiprocessing
 import signal
@@ -24,15 +24,15 @@ from tunewright.images.sources.reader import PictureReader
 
 T = TypeVar("T")
 AHEAD = 2
-"""Batches that are kept ready, by each worker."""
+"""Batches that each worker keeps ready."""
 PRELOAD = ["tunewright.images.loading.decode_workers"]
-"""What the server of the workers imports once for all of them."""
+"""Modules that the fork server imports once for all workers."""
 
 
 class Decoder(Dataset[Tensor]):
-    """Decodes the pictures of a batch: what a worker holds, which is no picture and no table.
+    """Decodes the pictures of a batch; a worker holds it, and it holds no pictures and no table.
 
-    in_shared_memory: batches are handed over as tensors there, else as arrays through a pipe.
+    in_shared_memory: hand batches over as tensors there, else as arrays through a pipe.
     """
 
     def __init__(self, size: int, *, in_shared_memory: bool) -> None:
@@ -40,13 +40,13 @@ class Decoder(Dataset[Tensor]):
         self.reader = PictureReader()
 
     def __getitem__(self, _index: int) -> Tensor:
-        """Never called: batches are asked for whole."""
+        """Raise NotImplementedError: the loader asks for whole batches only."""
         raise NotImplementedError
 
     def __getitems__(self, places: Sequence[PicturePlace]) -> "Tensor | Pixels | str":
-        """The pictures of a batch, uint8 [B, 3, size, size]; or what is wrong with one of them.
+        """Decode a batch, uint8 [B, 3, size, size], or return the message of what failed.
 
-        An exception would come out of the worker wrapped in the stack of both processes.
+        An exception would leave the worker wrapped in the stack traces of both processes.
         """
         images = np.empty((len(places), 3, self.size, self.size), np.uint8)
         try:
@@ -57,12 +57,12 @@ class Decoder(Dataset[Tensor]):
         return torch.from_numpy(images) if self.in_shared_memory else images
 
     def one(self, place: PicturePlace) -> Pixels:
-        """One picture, uint8 [3, size, size]; raises DataError."""
+        """Decode one picture, uint8 [3, size, size]; raises DataError."""
         return as_uint8(self.reader.picture(place), self.size)
 
 
 class Tasks(Sampler[list[PicturePlace]]):
-    """The places of each batch of the epoch that is under way."""
+    """The places of each batch of the current epoch."""
 
     def __init__(self) -> None:
         self.batches: Iterable[list[PicturePlace]] = ()
@@ -72,9 +72,9 @@ class Tasks(Sampler[list[PicturePlace]]):
 
 
 class Processes:
-    """Workers that decode batches, from the first epoch until they are let go of.
+    """Worker processes that decode batches, from the first epoch until `close`.
 
-    pinned: batches come in memory that a GPU can read from while other work goes on.
+    pinned: batches arrive in pinned memory, from which a GPU copies while other work goes on.
     """
 
     def __init__(self, decoder: Decoder, workers: int, *, pinned: bool) -> None:
@@ -96,19 +96,19 @@ class Processes:
             )
 
     def start(self) -> None:
-        """Start the workers; raises OSError or EOFError where none can be had."""
-        # The tasks are still none, so that they wait.
+        """Start the workers; raises OSError or EOFError if that is not possible."""
+        # There are no tasks yet, so the workers wait.
         with _nothing_of_the_script():
             iter(self._loader)
 
     def close(self) -> None:
-        """End the workers, once nothing iterates over them any more."""
+        """End the workers, as soon as nothing iterates over them."""
         del self._loader
 
     def batches(self, tasks: Iterable[list[PicturePlace]]) -> Iterator["Tensor | Pixels | str"]:
-        """What `Decoder.__getitems__` returns for each, in their order; one epoch at a time.
+        """Yield what `Decoder.__getitems__` returns for each task, in order; one epoch at a time.
 
-        Raises RunError when a worker dies.
+        Raises RunError if a worker dies.
         """
         self._tasks.batches = tasks
         try:
@@ -117,22 +117,23 @@ class Processes:
             if "worker" not in str(error):
                 raise
             raise RunError(
-                f"a process that decodes pictures died ({error})",
-                remedy="The machine may lack memory: lower data.workers or training.batch_size.",
+                f"a worker process that decodes pictures died ({error})",
+                remedy="The machine may be out of memory: lower data.workers or "
+                "training.batch_size.",
             ) from None
 
 
 class Threads:
-    """The same in threads of this process, where there can be no other ones."""
+    """The same as `Processes` in threads of this process, for where processes cannot be started."""
 
     def __init__(self, decoder: Decoder, threads: int, *, pinned: bool) -> None:
         self._decoder, self._pinned = decoder, pinned
-        # Owned by this object, not by the generator below: dropped after an error, that one is
-        # closed whenever Python collects it, and joining threads there can deadlock.
+        # Owned by this object and not by the generator below: Python closes a generator that an
+        # error left behind whenever it collects it, and joining threads there can deadlock.
         self._pool = ThreadPoolExecutor(threads)
 
     def batches(self, tasks: Iterable[list[PicturePlace]]) -> Iterator["Tensor | Pixels | str"]:
-        """As `Processes.batches`."""
+        """Yield the same as `Processes.batches`."""
         ahead: deque[list[Future[Pixels]]] = deque()
         try:
             for places in tasks:
@@ -141,7 +142,7 @@ class Threads:
                     yield self._gather(ahead.popleft())
             while ahead:
                 yield self._gather(ahead.popleft())
-        finally:  # an epoch that was broken off
+        finally:  # an interrupted epoch
             for future in (future for futures in ahead for future in futures):
                 future.cancel()
 
@@ -169,9 +170,9 @@ def _as_it_is(batch: T) -> T:
 
 @contextmanager
 def _nothing_of_the_script() -> Iterator[None]:
-    """Start processes that neither import the main script nor take its Ctrl-C for theirs.
+    """Start processes that neither import the main script nor receive its Ctrl-C.
 
-    One without a main guard would begin its work again in each of them.
+    A script without a main guard would start its work again in each of them.
     """
     script = sys.modules["__main__"]
     resource_tracker.ensure_running()  # starting it later would unblock SIGINT again

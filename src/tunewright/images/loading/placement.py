@@ -1,4 +1,4 @@
-"""Where decoded pictures are kept during a training: on the device, mapped, or nowhere."""
+"""Choose where decoded pictures are kept while training: on the device, mapped, or nowhere."""
 
 import shutil
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.store import is_built, store_bytes
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.machine.free_memory import MIB, free_mib
-from tunewright.runs.quantities import size as said
+from tunewright.runs.quantities import size as format_size
 
 StoreKind = Literal["memory", "device", "stream"]
 RAM_SHARE = 0.5
-"""Of the free RAM: the rest is for the workers; the pages of a store can be taken back."""
+"""Most of the free RAM that a store may take; the rest is for the workers."""
 DISK_SHARE = 0.5
-"""Of the free disk, for each store that is not there yet."""
+"""Most of the free disk that a new store may take."""
 DEVICE_SHARE = 0.25
-"""Of what is free on a GPU: activations of the training need the most of it."""
+"""Most of the free GPU memory that pictures may take; activations need the rest."""
 
 
 @dataclass(frozen=True)
 class StorePlacement:
-    """Where the pictures are kept during a training, and why, in one sentence."""
+    """Where the pictures are kept while training, and the reason in one sentence."""
 
     store: StoreKind
     why: str
@@ -34,25 +34,27 @@ def choose(
     device_free_bytes: int | None = None,
     wanted: Literal["auto", "memory", "device", "stream"] = "auto",
 ) -> StorePlacement:
-    """Decide where decoded pictures are kept: the device, a mapped file, or nowhere.
+    """Choose where decoded pictures are kept: on the device, in a mapped file, or nowhere.
 
-    device_free_bytes: of a GPU; None without one. wanted: anything but `auto` is taken as it is.
+    device_free_bytes: of a GPU; None without one. wanted: anything but `auto` is used as it is.
     """
     if wanted != "auto":
         return StorePlacement(wanted, f"data.store={wanted}, as asked")
     needed = store_bytes(len(table.whole or table), size)
-    takes = f"{len(table.whole or table):,} pictures at {size} px take {said(needed)}"
+    takes = f"{len(table.whole or table):,} pictures at {size} px take {format_size(needed)}"
     obstacle = _obstacle(table, size)
     if obstacle is not None:
         return StorePlacement("stream", f"{takes}, {obstacle}: they are decoded for each epoch")
     if device_free_bytes is None:
         return StorePlacement("memory", f"{takes}: decoded once, mapped by every worker")
     if needed <= DEVICE_SHARE * device_free_bytes:
-        return StorePlacement("device", f"{takes} of {said(device_free_bytes)} free on the device")
+        return StorePlacement(
+            "device", f"{takes} of {format_size(device_free_bytes)} free on the device"
+        )
     return StorePlacement(
         "memory",
-        f"{takes}, more than {DEVICE_SHARE:.0%} of the {said(device_free_bytes)} free on the "
-        "device: decoded once, mapped by every worker",
+        f"{takes}, more than {DEVICE_SHARE:.0%} of the {format_size(device_free_bytes)} free on "
+        "the device: decoded once, mapped by every worker",
     )
 
 
@@ -60,10 +62,12 @@ def _obstacle(table: ImageTable, size: int) -> str | None:
     needed = store_bytes(len(table.whole or table), size)
     ram = free_mib() * MIB
     if needed > RAM_SHARE * ram:
-        return f"more than {RAM_SHARE:.0%} of the {said(ram)} of free RAM"
+        return f"more than {RAM_SHARE:.0%} of the {format_size(ram)} of free RAM"
     disk = shutil.disk_usage(cache_folder()).free
     if needed > DISK_SHARE * disk and not is_built(table, size):
-        return f"more than {DISK_SHARE:.0%} of the {said(disk)} free on the disk of {_short()}"
+        return (
+            f"more than {DISK_SHARE:.0%} of the {format_size(disk)} free on the disk of {_short()}"
+        )
     return None
 
 

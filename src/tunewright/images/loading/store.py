@@ -1,4 +1,4 @@
-"""Decoded pictures in one memory-mapped file, which every process of the machine shares."""
+"""Keep decoded pictures in one memory-mapped file, which all processes of a machine share."""
 
 import contextlib
 import errno
@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,15 @@ from tunewright.images.dataset.unreadable import (
 from tunewright.images.image_table import ImageTable, Indices, PicturePlace
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
+from tunewright.runs.callbacks import OnProgress
 from tunewright.training.memory.limit import make_room_to_map
 
 Pixels = npt.NDArray[np.uint8]
-Progress = Callable[[int, int], None]
-"""Called with how many pictures are done, and how many there are."""
+
 SKIPPED = -1
 VERSION = f"2-{PIL.__version__}"  # another Pillow may decode and scale a little differently
 UNUSED_DAYS = 30
-"""Stores that nobody asked for in so long are removed when another one is built."""
+"""Stores unused for this long are removed when another one is built."""
 SPARE_BYTES = 1 << 28  # 256 MiB stay free on the disk
 
 
@@ -48,9 +48,9 @@ SPARE_BYTES = 1 << 28  # 256 MiB stay free on the disk
 class Store:
     """A file of pictures: uint8 [rows, 3, size, size], C order, `.npy`.
 
-    rows: of the file, which holds the whole source. rows_of: int64 [N], the row of the file
-    that shows picture i of the table that was asked for; -1 where it was skipped as unreadable.
-    built: whether this call decoded, or found the file ready. notices: what was skipped.
+    rows: of the file, which holds the whole source. rows_of: int64 [N], the row of the file that
+    shows picture i of the requested table; -1 if it was skipped as unreadable. built: whether this
+    call decoded it, or found the file ready. notices: what was skipped.
     """
 
     file: Path
@@ -66,16 +66,17 @@ def build_store(
     size: int,
     *,
     folder: Path | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     skip_bad: bool = False,
 ) -> Store:
-    """Decode the whole source of `table`, unless that was done before, and tell where it lies.
+    """Decode the whole source of `table`, unless that was done before, and return its store.
 
-    A part of a source shares the file of the whole, so that splits, folds and seeds need one
-    file. The file is named for the content of the pictures, made by all cores, and either whole
-    or absent; of several processes that ask at once one makes it and the others wait.
-    folder: instead of the cache. Raises DataError that lists pictures that cannot be used
-    (skip_bad leaves them out, up to 5 % of the source), NotWritten when the disk has no room.
+    A part of a source shares the file of the whole, so splits, folds and seeds need one file. The
+    file is named by the content of the pictures, made on all cores, and either complete or absent;
+    if several processes ask at once, one makes it and the others wait. folder: used instead of the
+    cache. skip_bad: leave out pictures that cannot be used, up to 5 % of the source.
+
+    Raises DataError that lists pictures that cannot be used, NotWritten if the disk has no space.
     """
     whole = table.whole or table
     inside = content_folder(whole, folder)
@@ -86,9 +87,9 @@ def build_store(
         tidy(inside.parent)
         check_room(store_bytes(len(whole), size), inside, "lower data.image_size")
         with alone(inside / f"{size}.lock"):
-            broken = _ready(file, whole, size)  # whoever had the lock before may have made it
+            broken = _ready(file, whole, size)  # made by another process meanwhile?
             if broken is None:
-                broken, built = _build(whole, size, file, progress), True
+                broken, built = _build(whole, size, file, on_progress), True
     with contextlib.suppress(OSError):
         os.utime(file)
     rows_of = np.full(len(whole), SKIPPED, dtype=np.int64)
@@ -104,16 +105,16 @@ def build_store(
 
 
 def is_built(table: ImageTable, size: int, *, folder: Path | None = None) -> bool:
-    """Whether `build_store` would find its file ready."""
+    """Return whether `build_store` would find its file ready."""
     whole = table.whole or table
     file = content_folder(whole, folder) / f"{size}-{VERSION}.npy"
     return _ready(file, whole, size) is not None
 
 
 def open_store(store: Store, *, private: bool = False) -> "np.memmap[Any, np.dtype[np.uint8]]":
-    """Map the file: [rows, 3, size, size] uint8; take `store.rows_of` of it.
+    """Map the file: [rows, 3, size, size] uint8; index it by `store.rows_of`.
 
-    Read-only; private: writable for those who insist, such as torch, without changing the file.
+    Read-only; private: writable, as torch requires, without changing the file.
     """
     if private:
         make_room_to_map(store.file.stat().st_size)
@@ -124,10 +125,10 @@ def open_store(store: Store, *, private: bool = False) -> "np.memmap[Any, np.dty
 
 
 def as_uint8(image: Image.Image, size: int) -> Pixels:
-    """The pixels that every path gives to a model: [3, size, size], from an upright RGB picture.
+    """Convert an upright RGB picture to the pixels that models get everywhere: [3, size, size].
 
-    Squashed to a square with antialiased bilinear resampling (Pillow's, as timm and torchvision
-    do on pictures); a picture of that size already is not touched.
+    It is squashed to a square with antialiased bilinear resampling (Pillow's, the same as timm and
+    torchvision use on pictures); a picture of that size is not resampled.
     """
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -135,12 +136,12 @@ def as_uint8(image: Image.Image, size: int) -> Pixels:
 
 
 def store_bytes(rows: int, size: int) -> int:
-    """What the pictures of a store take, in memory or on disk."""
+    """Return how many bytes the pictures of a store take, in memory or on disk."""
     return rows * 3 * size * size
 
 
 def _ready(file: Path, table: ImageTable, size: int) -> Broken | None:
-    """The pictures that a whole store leaves out; None where there is no such store."""
+    """Return the pictures that a complete store leaves out; None if there is no such store."""
     try:
         found = file.stat().st_size
     except OSError:
@@ -153,7 +154,7 @@ def _ready(file: Path, table: ImageTable, size: int) -> Broken | None:
 
 @contextlib.contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Hold a lock that the system releases however the process dies; waits for it."""
+    """Wait for a lock and hold it; the system releases it however the process dies."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
@@ -163,7 +164,7 @@ def alone(lock: Path) -> Iterator[None]:
             remedy="Use data.store=stream, which keeps nothing.",
         ) from error
     try:
-        with contextlib.suppress(OSError):  # no locks on this disk: then two may work in vain
+        with contextlib.suppress(OSError):  # a disk without locks: two may do the same work
             fcntl.flock(held, fcntl.LOCK_EX)
         yield
     finally:
@@ -171,7 +172,7 @@ def alone(lock: Path) -> Iterator[None]:
 
 
 def tidy(folder: Path) -> None:
-    """Remove stores of other data or sizes that nobody uses; who has one mapped keeps it."""
+    """Remove stores unused for 30 days; a process that has one mapped keeps it."""
     for file in folder.glob("*/*.npy"):
         with contextlib.suppress(OSError):
             if time.time() - file.stat().st_mtime > UNUSED_DAYS * 86_400:
@@ -179,7 +180,7 @@ def tidy(folder: Path) -> None:
 
 
 def check_room(needed: int, folder: Path, or_else: str) -> None:
-    """Raise NotWritten where the disk of `folder` has no room for so many bytes."""
+    """Raise NotWritten if the disk of `folder` has no space for that many bytes."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(there).free
     if needed + SPARE_BYTES > free:
@@ -190,21 +191,23 @@ def check_room(needed: int, folder: Path, or_else: str) -> None:
         )
 
 
-def _build(table: ImageTable, size: int, file: Path, progress: Progress | None) -> Broken:
+def _build(table: ImageTable, size: int, file: Path, on_progress: OnProgress | None) -> Broken:
     broken: dict[int, str] = {}
     with new_file(file) as out:
-        _write(table, size, out, broken, progress)
+        _write(table, size, out, broken, on_progress)
         write_verdicts(file.parent, table, broken)
     return broken
 
 
 @contextlib.contextmanager
 def new_file(file: Path) -> Iterator[int]:
-    """A descriptor to fill, which becomes `file` at the end of the block; for who holds its lock.
+    """Yield a descriptor to fill, which becomes `file` at the end; the caller holds its lock.
 
     Raises NotWritten for what the operating system refuses.
     """
-    temporary = file.with_name(f".{file.name}.part")  # the lock is ours: so is what a kill left
+    temporary = file.with_name(
+        f".{file.name}.part"
+    )  # we hold the lock: a leftover is safe to replace
     try:
         with temporary.open("wb") as out:
             yield out.fileno()
@@ -221,9 +224,9 @@ def new_file(file: Path) -> Iterator[int]:
 
 
 def _write(
-    table: ImageTable, size: int, out: int, broken: dict[int, str], progress: Progress | None
+    table: ImageTable, size: int, out: int, broken: dict[int, str], on_progress: OnProgress | None
 ) -> None:
-    """Fill the file in order of the rows; broken ones leave no gap, the header comes last."""
+    """Fill the file in order of the rows, without gaps for broken ones, and the header last."""
     start = len(_header(0, size))
     step = store_bytes(1, size)
     reserve(out, start + step * len(table))
@@ -245,8 +248,8 @@ def _write(
         else:
             os.pwrite(out, made.data, start + step * good)
             good += 1
-        if progress is not None:
-            progress(row + 1, len(table))
+        if on_progress is not None:
+            on_progress(row + 1, len(table))
 
     with contextlib.closing(reader):
         thread_map(decode, table.places, take)
@@ -257,7 +260,7 @@ def _write(
 
 
 def reserve(out: int, size: int) -> None:
-    """Have a full disk found out now, where the disk can tell."""
+    """Reserve the space, so that a full disk shows now, on disks that support it."""
     try:
         os.posix_fallocate(out, 0, size)
     except OSError as error:
@@ -270,7 +273,7 @@ def _header(rows: int, size: int) -> bytes:
 
 
 def npy_header(shape: tuple[int, ...]) -> bytes:
-    """Of a `.npy` file of bytes, padded by the format to one length whatever its first axis is."""
+    """Return the header of a `.npy` file of bytes; its length does not depend on the first axis."""
     made = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         made, {"descr": "|u1", "fortran_order": False, "shape": shape}

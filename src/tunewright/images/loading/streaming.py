@@ -1,7 +1,7 @@
-"""Pictures that are too many to keep: decoded while the model trains, batch by batch.
+"""Stream pictures that do not fit in memory or on disk: decode them while the model trains.
 
-torch's `DataLoader` decodes; the order, the augmentation and the mixing are those of
-`ImageBatches`, done in this process on whole batches.
+torch's `DataLoader` decodes; order, augmentation and mixing are those of `ImageBatches`, done in
+this process on whole batches.
 """
 
 import logging
@@ -27,10 +27,10 @@ SHARED_MEMORY = Path("/dev/shm")
 class StreamedBatches:
     """`ImageBatches` from the files of a table, scaled to `size`; the same order and randomness.
 
-    workers: processes that decode, kept across epochs, ended with this object or by `close`;
-    None: as many as this process may use threads; 0: threads of this process, which also take
-    over where processes cannot be had. The other arguments are those of `ImageBatches`. A
-    picture that cannot be read raises DataError with its file; one epoch at a time.
+    workers: processes that decode, kept across epochs and ended with this object or by `close`;
+    None: as many as this process may use threads; 0: threads of this process, which are also used
+    if processes cannot be started. The other arguments are those of `ImageBatches`. A picture that
+    cannot be read raises DataError with its file. One epoch at a time.
     """
 
     def __init__(
@@ -62,22 +62,22 @@ class StreamedBatches:
         self.finishing.check(self.order.batch_size)
         self.labels, self.places = torch.tensor(table.labels), table.places
         wanted = torch.get_num_threads() if workers is None else workers
-        # A daemon may have no children.
+        # A daemonic process cannot have children.
         self.workers = 0 if multiprocessing.current_process().daemon else wanted
         self.size = size
         self._decoding: Processes | Threads | None = None
 
     def __len__(self) -> int:
-        """Micro-batches in an epoch."""
+        """Return the number of micro-batches in an epoch."""
         return len(self.order) * self.finishing.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[ImageBatch]:
-        """The batches of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
+        """Yield the micro-batches of one epoch; a pure function of seed and epoch."""
         if self._decoding is None:
             self._decoding = self._start()
         finish = self.finishing.epoch(self.order.seed, epoch)
         batches = self.order.epoch(epoch)
-        places = self.places  # not of `self`: that would be a circle, and outlive its last user
+        places = self.places  # not `self.places`: the generator would keep `self` alive
         tasks = ([places[row] for row in rows.tolist()] for rows in batches)
         for images, rows in zip(self._decoding.batches(tasks), batches, strict=True):
             if isinstance(images, str):
@@ -102,7 +102,7 @@ class StreamedBatches:
                 processes.start()
             except (OSError, EOFError) as error:
                 logging.getLogger(__name__).warning(
-                    "no processes to decode pictures (%s): threads do it", error
+                    "cannot start worker processes to decode pictures (%s): using threads", error
                 )
                 self.workers = 0
             else:
@@ -111,5 +111,5 @@ class StreamedBatches:
 
 
 def _shared_bytes() -> int:
-    """What may still be put into shared memory, of which containers often have little."""
+    """Return the free shared memory in bytes; containers often have little."""
     return shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0

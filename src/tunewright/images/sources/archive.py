@@ -1,4 +1,4 @@
-"""What lies in a folder or a zip: names of files, whichever of the two it is."""
+"""List the files of a folder or a zip, in the same way for both."""
 
 import lzma
 import os
@@ -16,7 +16,7 @@ from tunewright.runs.stamp import Stamp, file_stamp
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".avif"}
 PICTURES |= {".jp2", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
-"""Suffixes of files that are taken for pictures."""
+"""Suffixes of picture files."""
 CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "__pycache__", "@eadir"})
 
 
@@ -24,9 +24,9 @@ CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "__pycache__", "@ea
 class FileListing:
     """A folder or zip, listed once.
 
-    names: of all files, relative, with forward slashes, in natural order; hidden ones and what
-    file managers leave behind are left out. folders: likewise. prefix: what stands before the
-    names at the place. circles: links to a folder that they lie in, which are not followed.
+    names: of all files, relative, with forward slashes, in natural order, without hidden files and
+    what file managers leave behind. folders: likewise. prefix: what precedes the names at the
+    place. circles: links to a folder that contains them, which are not followed.
     """
 
     place: Path
@@ -38,16 +38,16 @@ class FileListing:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """The names that end like a picture's."""
+        """The names with the suffix of a picture."""
         return tuple(name for name in self.names if is_picture(name))
 
     def at(self, name: str) -> PicturePlace:
-        """Where the file of that name is."""
+        """Return where the file of that name is."""
         name = self.prefix + name
         return PicturePlace(self.place, name) if self.archive else PicturePlace(self.place / name)
 
     def below(self, folder: str) -> "FileListing":
-        """What lies in one of the folders, named from there."""
+        """Return the listing of one of the folders, with names relative to it."""
         inside = f"{folder}/"
         return replace(
             self,
@@ -57,22 +57,22 @@ class FileListing:
         )
 
     def strip_single_root(self) -> "FileListing":
-        """What lies in the one folder that holds everything, as many zips are made."""
+        """Return the listing below the one folder that holds everything, as in many zips."""
         tops = {name.partition("/")[0] for name in self.names}
         if len(tops) != 1 or any("/" not in name for name in self.names):
             return self
         return self.below(tops.pop())
 
     def content(self, name: str) -> bytes:
-        """The bytes of a small file."""
+        """Return the bytes of a small file."""
         if not self.archive:
             return (self.place / (self.prefix + name)).read_bytes()
         with zipfile.ZipFile(self.place) as archive:
             return archive.read(self.prefix + name)
 
 
-def open_shelf(place: Path) -> FileListing:
-    """List a folder, with all below it, or a zip; DataError for anything else."""
+def list_files(place: Path) -> FileListing:
+    """List a folder, with everything below it, or a zip; raises DataError for anything else."""
     try:
         found = place.stat()
     except OSError as error:
@@ -85,24 +85,24 @@ def open_shelf(place: Path) -> FileListing:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file is called like a picture."""
+    """Return whether a file has the suffix of a picture."""
     return suffix_of(name) in PICTURES
 
 
 def suffix_of(name: str) -> str:
-    """`.jpg` of `a/b.JPG`; far faster than a Path for each of a million names."""
+    """Return `.jpg` for `a/b.JPG`; far faster than a Path for each of a million names."""
     dot = name.rfind(".")
     return name[dot:].lower() if dot > name.rfind("/") else ""
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
-    """A key that sorts 9.jpg before 10.jpg."""
+    """Return a sort key that puts 9.jpg before 10.jpg."""
     parts = re.split(r"(\d+)", name.casefold())
     return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
 def _walk(top: Path) -> FileListing:
-    """All below a folder; what has several names, by links, is listed by each of them."""
+    """List everything below a folder; what links give several names is listed by each of them."""
     names: list[str] = []
     folders: list[str] = []
     circles: list[str] = []
@@ -130,19 +130,19 @@ def _walk(top: Path) -> FileListing:
 
 
 def _key(folder: Path) -> tuple[int, int]:
-    """What a folder is by whichever of its names."""
+    """Identify a folder, whichever of its names is used."""
     found = folder.stat()
     return found.st_dev, found.st_ino
 
 
-@lru_cache(maxsize=8)  # parsing the directory of a zip takes longer than all else at a source
+@lru_cache(maxsize=8)  # reading a zip's directory is the slowest part of opening it
 def _zip(place: Path, _stamp: Stamp | None) -> FileListing:
     try:
         with zipfile.ZipFile(place) as archive:
             listed = archive.namelist()
     except (zipfile.BadZipFile, OSError):
         raise DataError(
-            f"{place} is no zip, or cut short",
+            f"{place} is not a zip file, or is incomplete",
             expected="a folder or zip of pictures",
             remedy="Copy or download it again.",
         ) from None
@@ -173,4 +173,4 @@ UNPACKABLE = (
     NotImplementedError,
     RuntimeError,
 )
-"""Besides OSError, which a file that cannot be read raises too."""
+"""Errors of unpacking, besides OSError, which unreadable files raise too."""

@@ -1,4 +1,4 @@
-"""Rows of any source become a table: ids once, labels known, splits whole."""
+"""Build the table of any source from its rows: unique ids, known labels, complete splits."""
 
 import re
 from collections import defaultdict
@@ -11,7 +11,7 @@ import numpy as np
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, PicturePlace
 
-EXAMPLES = 5  # how many offenders a message names
+EXAMPLES = 5  # how many items a message names
 SPLIT_WORDS: Mapping[str, str] = {
     "train": "train",
     "training": "train",
@@ -26,11 +26,11 @@ INTEGER = re.compile(r"[+-]?\d+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 NO_VALUE = frozenset({"nan", "nat", "none", "null", "na", "n/a", "<na>", "nil"})
-"""What programs write, in some case, where they have no value."""
+"""What programs write for a missing value, in upper or lower case."""
 
 
 class TableRow(NamedTuple):
-    """One picture as its source lists it; `line` of `file`, where it was written."""
+    """One picture as its source lists it; `line` of `file` says where."""
 
     id: str
     place: PicturePlace
@@ -42,15 +42,15 @@ class TableRow(NamedTuple):
 
     @property
     def where(self) -> str:
-        """Where the source says so."""
+        """Where the source lists this row."""
         return f"line {self.line:,} of {self.file}" if self.file else str(self.place)
 
 
 class Naming(NamedTuple):
-    """What a source says of its classes besides the rows.
+    """What a source says about its classes, besides the rows.
 
-    classes: in the order of their labels; without it they are sorted, and those of `known`
-    exist even where no picture shows them. names, category_ids: as in ImageTable.
+    classes: in the order of their labels; without it they are sorted, and those of `known` exist
+    even if no picture shows them. names, category_ids: as in ImageTable.
     """
 
     classes: tuple[str, ...] | None = None
@@ -67,14 +67,14 @@ def table_of(
     naming: Naming | None = None,
     notices: Iterable[str] = (),
 ) -> ImageTable:
-    """Check the rows of a source and put them into columns.
+    """Check the rows of a source and turn them into columns.
 
-    Raises DataError for no row, an id that stands twice, a missing or unknown label, a group or
-    a split that only some rows have.
+    Raises DataError for no rows, a duplicate id, a missing or unknown label, and a group or split
+    that only some rows have.
     """
     naming = naming or Naming()
     if not rows:
-        raise DataError(f"{origin} lists no picture", expected="at least one")
+        raise DataError(f"{origin} lists no pictures", expected="at least one")
     _each_id_once(rows)
     ids, places = tuple(row.id for row in rows), tuple(row.place for row in rows)
     if not labelled:
@@ -85,8 +85,8 @@ def table_of(
         raise DataError(
             f"{len(missing):,} of {len(rows):,} pictures of {origin} have no label "
             f"({some(missing)})",
-            expected="a label for each",
-            remedy="Complete them, or leave them out and predict them with --data.",
+            expected="a label for each picture",
+            remedy="Add the labels, or remove these rows and predict them with --data.",
         )
     written = [row.label or "" for row in rows]
     groups = _column(origin, rows, [row.group for row in rows], "group")
@@ -116,7 +116,7 @@ def table_of(
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Sorted as integers where all are, else as text."""
+    """Sort names as integers if all are integers, else as text."""
     distinct = sorted(set(names))
     if all(INTEGER.fullmatch(name) for name in distinct):
         distinct.sort(key=int)
@@ -124,7 +124,7 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def some(items: Iterable[object]) -> str:
-    """The first few, and how many more."""
+    """List the first few items, and how many more there are."""
     listed = [str(item) for item in items]
     more = len(listed) - EXAMPLES
     return ", ".join(listed[:EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
@@ -133,9 +133,9 @@ def some(items: Iterable[object]) -> str:
 def _no_values(
     origin: Path, rows: Sequence[TableRow], values: Sequence[str], what: str
 ) -> list[str]:
-    """Notices of names that may stand for a missing value: they are text, and stay what they are.
+    """Return notices on names that may stand for a missing value; they are kept as text.
 
-    Raises DataError for NaN and infinity among numbers, where they are no names.
+    Raises DataError for NaN and infinity among numbers, where they cannot be names.
     """
     distinct = set(values)
     odd = {value for value in distinct if NOT_FINITE.fullmatch(value)}
@@ -164,13 +164,13 @@ def _each_id_once(rows: Sequence[TableRow]) -> None:
     first, second = again[0]
     equal = first[:5] == second[:5]
     raise DataError(
-        f"the id {first.id!r} stands twice, in {first.where} and {second.where}"
+        f"the id {first.id!r} occurs twice, in {first.where} and {second.where}"
         + (" (equal rows)" if equal else "")
         + (f"; so do {len(again) - 1:,} other rows" if len(again) > 1 else ""),
         expected="each id once",
         remedy="Remove one of the rows."
         if equal
-        else "Remove the wrong row, or give the second picture an id of its own.",
+        else "Remove the wrong row, or give the second picture its own id.",
     )
 
 

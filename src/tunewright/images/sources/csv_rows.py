@@ -1,4 +1,4 @@
-"""A CSV file as rows of text, with the line of each; wrong columns are named."""
+"""Read a CSV file as rows of text, with the line of each; errors name wrong columns."""
 
 import csv
 import io
@@ -16,9 +16,10 @@ CHARACTERS = 80
 
 @dataclass(frozen=True)
 class CsvRows:
-    """A table of text: a colour named NA stays one, 007 stays 007.
+    """A table of text, without guessing types: NA stays NA and 007 stays 007.
 
-    cells: one tuple a row, as long as `columns`. lines: where each row begins in the file, from 1.
+    cells: one tuple per row, as long as `columns`. lines: where each row begins in the file, from
+    1.
     """
 
     file: Path
@@ -27,11 +28,11 @@ class CsvRows:
     lines: tuple[int, ...]
 
     def one_of(self, names: Sequence[str]) -> str | None:
-        """The first of these columns that the table has."""
+        """Return the first of these columns that the table has, or None."""
         return next((name for name in names if name in self.columns), None)
 
     def require_column(self, names: Sequence[str], what: str) -> str:
-        """The first of these columns, or DataError that says which there are."""
+        """Return the first of these columns, or raise DataError that lists the columns."""
         found = self.one_of(names)
         if found is None:
             near = next(filter(None, (did_you_mean(n, self.columns) for n in names)), "")
@@ -45,14 +46,14 @@ class CsvRows:
         return found
 
     def column(self, name: str | None) -> list[str | None]:
-        """The cells of one column, without spaces around them; None where there is nothing."""
+        """Return the cells of one column, stripped; None for an empty cell."""
         if name is None:
             return [None] * len(self.cells)
         at = self.columns.index(name)
         return [row[at].strip() or None for row in self.cells]
 
     def raw(self, name: str) -> list[str]:
-        """The cells of one column, exactly as they are."""
+        """Return the cells of one column, exactly as they are."""
         at = self.columns.index(name)
         return [row[at] for row in self.cells]
 
@@ -60,8 +61,8 @@ class CsvRows:
 def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
     """Read a CSV file, with or without a byte order mark.
 
-    content: its bytes where it lies in a zip. Raises DataError for a file that is missing, not
-    UTF-8, without rows, or with rows of another length than the first, and as `csv_rows` does.
+    content: its bytes, if it is in a zip. Raises DataError for a file that is missing, not UTF-8,
+    without rows, or with rows of another length than the first, and as `csv_rows` does.
     """
     try:
         text = (file.read_bytes() if content is None else content).decode("utf-8-sig")
@@ -100,10 +101,10 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
 
 
 def csv_rows(file: Path, text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """All rows of a table, each with the line where it begins, from 1; blank lines are empty.
+    """Yield all rows of a table, each with the line where it begins, from 1; blank lines are empty.
 
     Raises DataError, naming the line, for a quote that opens a cell and is not closed at its end,
-    and for one that another stray quote closes, so that the rows between would be parts of a cell.
+    and for one that another stray quote closes, so that the rows between became part of a cell.
     """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line, width = 1, 0
@@ -124,7 +125,7 @@ def csv_rows(file: Path, text: str, delimiter: str = ",") -> Iterator[tuple[int,
 
 
 def shorten(text: str) -> str:
-    """As much of a cell or line as an error quotes: one cell may hold many lines."""
+    """Cut a cell or line to what an error quotes: one cell may hold many lines."""
     return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"
 
 
@@ -137,7 +138,7 @@ def _stray(file: Path, text: str, line: int, came: str) -> DataError:
 
 
 def _malformed_line(text: str, line: int, delimiter: str) -> int | None:
-    """The line of the first quoted cell that does not end with a quote, looked for from `line`."""
+    """Find the line of the first quoted cell without a closing quote, starting at `line`."""
     ends = [match.end() for match in LINE_END.finditer(text)]
     at = ends[line - 2] if line > 1 else 0
     quoted = re.compile(rf'"[^"]*(?:""[^"]*)*"(?=[{delimiter}\r\n]|\Z)')
@@ -150,7 +151,7 @@ def _malformed_line(text: str, line: int, delimiter: str) -> int | None:
 
 
 def _swallows(row: Sequence[str], width: int, delimiter: str) -> bool:
-    """Whether a cell of several lines may as well be rows: they have its cells and its key."""
+    """Return whether a cell of several lines may be rows instead, with equal cells and key form."""
     for at, cell in enumerate(row):
         first, *others = LINE_END.split(cell)
         if not others:
@@ -164,5 +165,8 @@ def _swallows(row: Sequence[str], width: int, delimiter: str) -> bool:
 
 
 def _form(cell: str) -> str:
-    """`x.x` for 12.jpg and `x x x` for "in the park": what keys have in common, and texts not."""
+    """Reduce a cell to its form: `x.x` for 12.jpg, `x x x` for "in the park".
+
+    Keys have a common form, running text does not.
+    """
     return re.sub(r"\w+", "x", cell.strip())

@@ -1,19 +1,19 @@
-"""Sources that a CSV file describes: competitions, index.csv beside pictures or in a zip."""
+"""Read sources described by a CSV file: competitions, or index.csv beside pictures or in a zip."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import ImageTable
-from tunewright.images.sources.archive import FileListing, open_shelf
+from tunewright.images.sources.archive import FileListing, list_files
 from tunewright.images.sources.build_table import Naming, TableRow, some, table_of
 from tunewright.images.sources.csv_rows import CsvRows, read_csv
-from tunewright.images.sources.file_matching import places_of, shelves_beside
+from tunewright.images.sources.file_matching import listings_beside, places_of
 
 INDEX = "index.csv"
 TRAIN = ("train.csv", "train_labels.csv")
 OTHERS = {"valid": ("valid", "val", "validation", "dev"), "test": ("test", "testing")}
-"""What the tables of other splits may be called; `_labels` may follow, as for train."""
+"""Names of the tables of other splits; `_labels` may follow, as for train."""
 MAPPING = "category_mapping.csv"
 FILE = ("image_id", "filename", "file")
 LABEL = ("label", "category_id")
@@ -22,10 +22,11 @@ READABLE = ("english_name", "name", "class", "chinese_name")
 
 
 def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
-    """`train.csv` (image_id, label) or `train_labels.csv` (filename, category_id) with `train/`.
+    """Read a competition's table of training pictures, with `train/` beside it.
 
-    A valid.csv (val, validation, dev) or test.csv that has labels too gives these splits, with or
-    without `_labels` in its name. `category_mapping.csv` names the classes.
+    That is `train.csv` (image_id, label) or `train_labels.csv` (filename, category_id). A valid.csv
+    (val, validation, dev) or test.csv that has labels too provides these splits, with or without
+    `_labels` in its name. `category_mapping.csv` names the classes.
     """
     name = next(name for name in TRAIN if (folder / name).is_file())
     files = {"train": folder / name}
@@ -35,7 +36,7 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
         if len(there) > 1:
             raise DataError(
                 f"{folder} has {' and '.join(file.name for file in there)}",
-                expected=f"one table of {split}",
+                expected=f"one table for {split}",
                 remedy="Move or rename the other.",
             )
         if there:
@@ -44,49 +45,49 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
     readable: dict[str, str] = {}
     for split, file in files.items():
         table = read_csv(file)
-        shelves = shelves_beside(file, _beside(file, labelled))
+        listings = listings_beside(file, _beside(file, labelled))
         alone = len(files) == 1
-        rows += _rows(table, shelves, labelled, group_by, None if alone else split)
+        rows += _rows(table, listings, labelled, group_by, None if alone else split)
         readable |= _readable(table)
     naming = _naming(folder / MAPPING, [row.label for row in rows], readable)
     return table_of(folder, rows, labelled=labelled, naming=naming)
 
 
 def read_index(place: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
-    """`index.csv` (file, label, and maybe class and split) of a folder or a zip.
+    """Read `index.csv` (file, label, and optionally class and split) of a folder or a zip.
 
-    The pictures lie in the folder, in a zip beside the table, or in the zip itself.
+    The pictures are in the folder, in a zip beside the table, or in the zip itself.
     """
     if place.is_dir():
         table = read_csv(place / INDEX)
-        rows = _rows(table, shelves_beside(place / INDEX, ("images",)), labelled, group_by)
+        rows = _rows(table, listings_beside(place / INDEX, ("images",)), labelled, group_by)
         return _table_by_name(place, table, rows, labelled)
-    inside = [shelf for shelf in _with_wrapped(open_shelf(place)) if INDEX in shelf.names]
+    inside = [listing for listing in _with_wrapped(list_files(place)) if INDEX in listing.names]
     if inside:
         table = read_csv(place / (inside[0].prefix + INDEX), inside[0].content(INDEX))
     else:
         table = read_csv(place.parent / INDEX)
-    shelves = inside or _with_wrapped(open_shelf(place))
-    return _table_by_name(place, table, _rows(table, shelves, labelled, group_by), labelled)
+    listings = inside or _with_wrapped(list_files(place))
+    return _table_by_name(place, table, _rows(table, listings, labelled, group_by), labelled)
 
 
 def read_listed(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
-    """Any CSV file with a column of pictures; the ids are the cells of that column, in order."""
+    """Read any CSV file with a column of pictures; its cells are the ids, in their order."""
     table = read_csv(file)
-    rows = _rows(table, shelves_beside(file, _beside(file, labelled)), labelled, group_by)
+    rows = _rows(table, listings_beside(file, _beside(file, labelled)), labelled, group_by)
     naming = _naming(file.parent / MAPPING, [row.label for row in rows], _readable(table))
     return table_of(file, rows, labelled=labelled, naming=naming)
 
 
 def _beside(table: Path, labelled: bool) -> tuple[str, ...]:
-    """Folders where the pictures of a table may lie: train_labels.csv means those of train."""
+    """Return folders where a table's pictures may be: for train_labels.csv those of train."""
     stem = table.stem.removesuffix("_labels")
     return (stem, f"{stem}_images", "train" if labelled else "test", "images")
 
 
-def _with_wrapped(shelf: FileListing) -> Iterator[FileListing]:
-    yield shelf
-    if (inner := shelf.strip_single_root()) is not shelf:
+def _with_wrapped(listing: FileListing) -> Iterator[FileListing]:
+    yield listing
+    if (inner := listing.strip_single_root()) is not listing:
         yield inner
 
 
@@ -98,7 +99,7 @@ def _table_by_name(
 
 def _rows(
     table: CsvRows,
-    shelves: Iterable[FileListing],
+    listings: Iterable[FileListing],
     labelled: bool,
     group_by: str | None,
     split: str | None = None,
@@ -113,7 +114,7 @@ def _rows(
     labels = table.column(table.require_column(LABEL, "labels") if labelled else None)
     splits = table.column("split" if labelled and "split" in table.columns else None)
     groups = table.column(_group_column(table, group_by) if labelled else None)
-    places = places_of(ids, table.file, shelves)
+    places = places_of(ids, table.file, listings)
     if split is not None:
         splits = [split] * len(ids)
     columns = zip(ids, places, labels, splits, groups, table.lines, strict=True)
@@ -136,7 +137,7 @@ def _group_column(table: CsvRows, group_by: str | None) -> str | None:
 
 
 def _readable(table: CsvRows) -> dict[str, str]:
-    """Label -> class, where a table has both; two names for one label are refused."""
+    """Map label to class, if a table has both; raises DataError for two names of one label."""
     label = table.one_of(LABEL)
     if "class" not in table.columns or label is None:
         return {}
@@ -153,7 +154,7 @@ def _readable(table: CsvRows) -> dict[str, str]:
 
 
 def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str]) -> Naming:
-    """What category_mapping.csv says, by whichever of its columns the labels are of."""
+    """Read category_mapping.csv, by whichever of its columns holds the labels."""
     if not file.is_file():
         return Naming(names=readable)
     mapping = read_csv(file)
@@ -166,7 +167,7 @@ def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str
     unknown = sorted(given - set(keys))
     if unknown:
         raise DataError(
-            f"{file} does not know the label {unknown[0]!r}",
+            f"{file} has no entry for the label {unknown[0]!r}",
             expected=f"each of {len(given)} labels in its column 'label' or 'category_id'",
             remedy="Complete the mapping, or remove it.",
         )

@@ -1,7 +1,7 @@
-"""Pictures in a folder or a zip: read, decoded ahead in threads, and named when broken.
+"""Read pictures from a folder or a zip, decode them ahead in threads, name the broken ones.
 
-What is stored in the wrong way is put right where that loses nothing: rotation by EXIF, grey,
-palettes, CMYK, transparency (over white). What would have to be guessed is refused.
+What can be corrected without loss is corrected: rotation by EXIF, grey, palettes, CMYK,
+transparency (over white). What would need a guess is refused.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from tunewright.images.sources.archive import UNPACKABLE
 T = TypeVar("T")
 DEEP_MODES = ("I", "F")  # 16- and 32-bit grey, which Pillow would clip instead of scaling
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, struct.error)
-"""What Pillow raises for files that it cannot read, depending on their format."""
+"""Errors that Pillow raises for unreadable files, depending on their format."""
 Turn = Image.Transpose
 UPRIGHT = {
     2: Turn.FLIP_LEFT_RIGHT,
@@ -37,12 +37,12 @@ UPRIGHT = {
     7: Turn.TRANSVERSE,
     8: Turn.ROTATE_90,
 }
-"""What undoes each EXIF orientation."""
+"""The operation that undoes each EXIF orientation."""
 
 
 @dataclass(frozen=True)
 class DecodedFile(Generic[T]):
-    """One file's outcome: a value and the digest of its pixels, or why there is none."""
+    """One file's result: a value and the digest of its pixels, or the error."""
 
     name: str
     digest: bytes = b""
@@ -51,11 +51,11 @@ class DecodedFile(Generic[T]):
 
 
 class PictureSource(AbstractContextManager["PictureSource"]):
-    """Pictures by name from a folder or a `.zip`, to be used in a `with` block.
+    """Pictures by name from a folder or a `.zip`, for use in a `with` block.
 
-    The block, not the generator of `decode`, owns archive and threads: a generator dropped
-    after an error is closed whenever Python collects it, and joining threads there can deadlock.
-    Raises DataError when the place is missing or no zip.
+    The block, not the generator of `decode`, owns archive and threads: Python closes a generator
+    that an error left behind whenever it collects it, and joining threads there can deadlock.
+    Raises DataError if the place is missing or not a zip.
     """
 
     def __init__(self, place: Path | str) -> None:
@@ -73,7 +73,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
             ) from None
         except zipfile.BadZipFile:
             raise DataError(
-                f"{self.place} is no zip, or cut short",
+                f"{self.place} is not a zip file, or is incomplete",
                 expected="a folder or a zip of pictures",
                 remedy="Copy or download it again.",
             ) from None
@@ -94,7 +94,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
     def open(self, name: str) -> Image.Image:
         """Decode one picture to RGB, upright, with transparency over white.
 
-        Raises DataError, naming the file, for what is missing, empty, broken or too deep.
+        Raises DataError, naming the file, if it is missing, empty, broken or too deep.
         """
         return rgb(self._read(name), self.place / name)
 
@@ -103,7 +103,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
     ) -> Iterator[DecodedFile[T]]:
         """Yield every picture's `prepare(picture)` in order, decoded ahead on all cores.
 
-        A file that cannot be used yields its error instead; the caller decides.
+        A file that cannot be used yields its error instead; the caller decides what to do.
         """
 
         def one(name: str) -> DecodedFile[T]:
@@ -118,7 +118,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         ahead: deque[Future[DecodedFile[T]]] = deque()
         for name in names:
             ahead.append(self._pool.submit(one, name))
-            if len(ahead) > 4 * self._threads:  # bounds the memory of pictures in waiting
+            if len(ahead) > 4 * self._threads:  # bounds the memory of queued pictures
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
@@ -150,8 +150,9 @@ class PictureSource(AbstractContextManager["PictureSource"]):
 def rgb(content: bytes, name: object) -> Image.Image:
     """Decode the bytes of a picture file to RGB, upright, with transparency over white.
 
-    name: of the file, for messages. Raises DataError for what is empty, cut short, no picture,
-    deeper than 8 bits in a single channel, or so large that it may be a decompression bomb.
+    name: of the file, for messages. Raises DataError for a file that is empty, incomplete, not a
+    picture, deeper than 8 bits in a single channel, or so large that it may be a decompression
+    bomb.
     """
     if not content:
         raise DataError(
@@ -165,7 +166,7 @@ def rgb(content: bytes, name: object) -> Image.Image:
             return _plain(_upright(picture))
     except BROKEN as error:
         raise DataError(
-            f"{name} is no readable picture ({error or type(error).__name__})",
+            f"{name} is not a readable picture ({error or type(error).__name__})",
             remedy="Replace the file, or skip such files with skip_bad=true.",
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -183,12 +184,12 @@ def rgb(content: bytes, name: object) -> Image.Image:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as its EXIF says; Pillow's own `exif_transpose` copies also what is upright."""
-    picture.load()  # turns a TIFF, and then its EXIF no longer asks for it
+    """Rotate as EXIF says; Pillow's own `exif_transpose` also copies pictures that are upright."""
+    picture.load()  # rotates a TIFF, whose EXIF then no longer asks for it
     try:
         turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except (*BROKEN, TypeError):
-        return picture  # EXIF beyond repair turns nothing, as in every viewer
+        return picture  # ignore broken EXIF, as every viewer does
     return picture if turn is None else picture.transpose(turn)
 
 

@@ -1,4 +1,4 @@
-"""From the names that a table gives its pictures to the files that are there."""
+"""Match the picture names of a table to files."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,89 +6,89 @@ from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import PicturePlace
-from tunewright.images.sources.archive import FileListing, is_picture, open_shelf, suffix_of
+from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import some
 
 
 def places_of(
-    names: Sequence[str], table: Path, shelves: Iterable[FileListing]
+    names: Sequence[str], table: Path, listings: Iterable[FileListing]
 ) -> list[PicturePlace]:
-    """Where the picture of each name lies, on the first shelf that has all of them.
+    """Find the picture of each name, in the first listing that has all of them.
 
-    names: paths on the shelf, with or without the suffix of the file. table: for messages.
-    Raises DataError, naming what is missing on the shelf that has most, and for a name without
-    a suffix that two files have.
+    names: paths in the listing, with or without the suffix of the file. table: for messages. Raises
+    DataError that names what is missing in the best listing, and for a name without a suffix that
+    fits two files.
     """
     best: tuple[int, FileListing, list[PicturePlace | None]] | None = None
     plain = [_plain(name) for name in names]
-    for shelf in shelves:
-        if not shelf.pictures:
+    for listing in listings:
+        if not listing.pictures:
             continue
-        found = _on(shelf, plain, table)
+        found = _on(listing, plain, table)
         hits = sum(place is not None for place in found)
         if hits == len(names):
             return [place for place in found if place is not None]
         if best is None or hits > best[0]:
-            best = hits, shelf, found
+            best = hits, listing, found
     if best is None:
         raise DataError(
             f"there are no pictures beside {table}",
             expected="a folder or a zip of pictures",
         )
-    hits, shelf, found = best
+    hits, listing, found = best
     missing = [name for name, place in zip(names, found, strict=True) if place is None]
-    where = shelf.place / shelf.prefix
+    where = listing.place / listing.prefix
     raise DataError(
         f"{len(missing):,} of {len(names):,} pictures of {table} are not in {where} "
         f"({some(missing)})",
         expected="every picture of the table, in the folder or in a zip beside it",
-        remedy=did_you_mean(missing[0], shelf.pictures[:10_000])
+        remedy=did_you_mean(missing[0], listing.pictures[:10_000])
         or "Copy the missing files, or take their rows out of the table.",
     )
 
 
-def shelves_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListing]:
-    """Where pictures of a table may lie, likeliest first: a folder, its own, a zip.
+def listings_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListing]:
+    """Yield where pictures of a table may be, most likely first: a folder, its own folder, a zip.
 
     preferred: names of folders and, with `.zip`, of archives beside the table.
     """
     folder = table.parent
     for name in preferred:
         if (folder / name).is_dir():
-            yield open_shelf(folder / name)
-    own = open_shelf(folder)
+            yield list_files(folder / name)
+    own = list_files(folder)
     yield own
     zips = [name for name in own.names if "/" not in name and suffix_of(name) == ".zip"]
     likely = [f"{name}.zip" for name in (*preferred, folder.resolve().name)]
     zips.sort(key=lambda name: likely.index(name) if name in likely else len(likely))
     for name in zips:
-        shelf = open_shelf(folder / name)
-        yield shelf
-        if shelf.strip_single_root() is not shelf:
-            yield shelf.strip_single_root()
+        listing = list_files(folder / name)
+        yield listing
+        if listing.strip_single_root() is not listing:
+            yield listing.strip_single_root()
 
 
-def _on(shelf: FileListing, names: Sequence[str], table: Path) -> list[PicturePlace | None]:
-    there = set(shelf.names)
+def _on(listing: FileListing, names: Sequence[str], table: Path) -> list[PicturePlace | None]:
+    there = set(listing.names)
     if there.issuperset(names):
-        return [shelf.at(name) for name in names]
+        return [listing.at(name) for name in names]
     by_stem: dict[str, list[str]] = {}
-    for name in shelf.pictures:
+    for name in listing.pictures:
         by_stem.setdefault(_stem(name), []).append(name)
     found: list[PicturePlace | None] = []
     for name in names:
         if name in there:
-            found.append(shelf.at(name))
+            found.append(listing.at(name))
             continue
         others = by_stem.get(name) or (by_stem.get(_stem(name), []) if is_picture(name) else [])
         if len(others) > 1:
             raise DataError(
                 f"{name!r} of {table} may be {' or '.join(others)}",
                 expected="one file of that name",
-                where=str(shelf.place / shelf.prefix),
+                where=str(listing.place / listing.prefix),
                 remedy="Write the suffix in the table, or remove the other file.",
             )
-        found.append(shelf.at(others[0]) if others else None)
+        found.append(listing.at(others[0]) if others else None)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The JSONL manifest of the long-tail guide: one line a crop, with box, label, split and camera."""
+"""Read the JSONL manifest of the long-tail guide: a crop per line, with box, label and split."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,32 +26,33 @@ TYPES: Mapping[str, tuple[type | UnionType, str]] = {
     "split": (str, TEXT),
     "meta": (dict, 'an object, such as {"camera_id": 3}'),
 }
-"""What a record may hold besides null; `bbox_xyxy` is checked where it is used."""
+"""Types of a record's values besides null; `bbox_xyxy` is checked where it is used."""
 LABELLING = ("label", "label_idx", "split", "meta")
-"""What is read for a training alone."""
+"""Keys that are read only for training."""
 
 
 def manifest_in(folder: Path) -> Path | None:
-    """The manifest of a folder, if it has one; DataError when there are several."""
+    """Return the manifest of a folder, or None; raises DataError if there are several."""
     found = sorted(folder.glob("manifest*.jsonl"))
     ready = [file for file in found if file.name == READY]
     if len(found) > 1 and not ready:
         raise DataError(
             f"{folder} has {len(found)} manifests ({some(file.name for file in found)})",
             expected=f"one, or {READY}",
-            remedy=f"Name the one that you mean: data.dir={found[0]}.",
+            remedy=f"Name one of them: data.dir={found[0]}.",
         )
     return next(iter(ready or found), None)
 
 
 def read_manifest(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
-    """The crops that a manifest lists; `crop_path` wins, else `image_path` is cut by `bbox_xyxy`.
+    """Read the crops that a manifest lists.
 
-    Paths are relative to the manifest's folder or to one above it. The classes are those of
-    `class_to_idx.json` beside it, else what `label_idx` says, else the sorted labels. Groups,
-    unless another key is named: camera_id, then track_id; where neither is known and splits are
-    still to be made, the second field of the id between underscores, as the guide's own split.
-    Raises DataError, naming the line, for a record that cannot be used.
+    A picture is `crop_path` if given, else `image_path` cut by `bbox_xyxy`. Paths are relative to
+    the manifest's folder or to one above it. Classes come from `class_to_idx.json` beside it, else
+    from `label_idx`, else from the sorted labels. Groups are camera_id, then track_id, unless
+    another key is named; if neither is known and splits are still to be made, the second field of
+    the id between underscores, as in the guide's own split. Raises DataError, naming the line, for
+    a record that cannot be used.
     """
     records = _records(file)
     for line, record in records:
@@ -90,17 +91,17 @@ def _records(file: Path) -> list[tuple[int, Record]]:
             raise DataError(
                 f"line {line:,} of {file} is not JSON ({getattr(error, 'msg', error)})",
                 expected="one object a line",
-                remedy="Write null for no value; a cut-off last line is left by a copy that was "
-                "interrupted.",
+                remedy="Write null for a missing value. If the last line is incomplete, copy the "
+                "file again.",
             ) from None
         if not isinstance(record, dict):
-            raise DataError(f"line {line:,} of {file} is no object", expected="{...}")
+            raise DataError(f"line {line:,} of {file} is not a JSON object", expected="{...}")
         records.append((line, record))
     return records
 
 
 def _check_types(file: Path, line: int, record: Record, *, labelled: bool) -> None:
-    """Raise DataError for a value of another type; whole floats become integers in place."""
+    """Raise DataError for a value of another type; convert whole floats to integers in place."""
     for key, (kind, expected) in TYPES.items():
         value = record.get(key)
         if value is None or (key in LABELLING and not labelled):
@@ -116,7 +117,7 @@ def _check_types(file: Path, line: int, record: Record, *, labelled: bool) -> No
 
 
 def _whole(value: Any) -> Any:
-    """1 for 1.0, as pandas writes it where other rows have none; anything else as it is."""
+    """Return 1 for 1.0, as pandas writes it if other rows have none; else the value as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -148,14 +149,14 @@ def _box(file: Path, line: int, box: Any) -> tuple[float, float, float, float]:
         raise DataError(
             f"bbox_xyxy = {box} in line {line:,} of {file}",
             expected="[left, top, right, bottom] in pixels, with left < right and top < bottom",
-            remedy="Boxes of the form [x, y, width, height] have to be converted.",
+            remedy="Convert boxes of the form [x, y, width, height].",
         )
     left, top, right, bottom = map(float, box)
     return left, top, right, bottom
 
 
 def _root(file: Path, records: Sequence[tuple[int, Record]]) -> Path:
-    """The folder that the paths are relative to, found by the first picture."""
+    """Find the folder that the paths are relative to, by the first picture."""
     if not records:
         raise DataError(f"{file} has no records", expected="one JSON object a line")
     first = _place(file, *records[0], Path()).file
@@ -218,28 +219,28 @@ def _label(record: Record, name_of: Mapping[int, str]) -> str | None:
 
 
 def _order(file: Path, records: Sequence[tuple[int, Record]]) -> dict[str, int]:
-    """Class -> label in the order of the labels, as far as anything says so; else empty."""
+    """Map class to label in the order of the labels, as far as they are given; else empty."""
     beside = file.parent / CLASSES
     given = _class_to_idx(beside) if beside.is_file() else {}
-    told = dict(given)
+    label_of = dict(given)
     for line, record in records:
         label, index = _label(record, {}), record.get("label_idx")
         if record.get("label") is None or index is None or (given and label not in given):
             continue  # a label that is not in the file is refused with what it knows
-        if told.setdefault(str(label), index) != index:
+        if label_of.setdefault(str(label), index) != index:
             raise DataError(
                 f"line {line:,} of {file} gives {label!r} the label_idx {index}",
-                expected=f"{told[str(label)]}, as {CLASSES if given else 'an earlier line'} does",
+                expected=f"{label_of[str(label)]}, as in {CLASSES if given else 'an earlier line'}",
             )
-    if len(set(told.values())) < len(told) or (
-        given and set(told.values()) != set(range(len(told)))
+    if len(set(label_of.values())) < len(label_of) or (
+        given and set(label_of.values()) != set(range(len(label_of)))
     ):
         raise DataError(
             f"the classes of {beside if given else file} are numbered "
-            f"{some(f'{name}: {index}' for name, index in told.items())}",
-            expected=f"0 to {len(told) - 1}, each once",
+            f"{some(f'{name}: {index}' for name, index in label_of.items())}",
+            expected=f"0 to {len(label_of) - 1}, each once",
         )
-    return {name: told[name] for name in sorted(told, key=told.__getitem__)}
+    return {name: label_of[name] for name in sorted(label_of, key=label_of.__getitem__)}
 
 
 def _class_to_idx(file: Path) -> Mapping[str, int]:
@@ -248,5 +249,7 @@ def _class_to_idx(file: Path) -> Mapping[str, int]:
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read ({error})") from None
     if not isinstance(read, dict) or not all(type(value) is int for value in read.values()):
-        raise DataError(f"{file} is no table of classes", expected='{"black": 0, "blue": 1, ...}')
+        raise DataError(
+            f"{file} does not map classes to numbers", expected='{"black": 0, "blue": 1, ...}'
+        )
     return read

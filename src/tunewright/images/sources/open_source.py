@@ -1,11 +1,11 @@
-"""Opening a source of pictures, whatever it is: class folders, CSV, manifest, zip, index."""
+"""Open any source of pictures: class folders, CSV, manifest, zip, index."""
 
 from collections import Counter
 from pathlib import Path
 
 from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
-from tunewright.images.sources.archive import FileListing, is_picture, open_shelf, suffix_of
+from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import SPLIT_WORDS, Naming, TableRow, some, table_of
 from tunewright.images.sources.csv_sources import (
     INDEX,
@@ -24,16 +24,16 @@ RECOGNISED = (
     "manifest*.jsonl"
 )
 BESIDE = (".csv", ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
-"""Suffixes that nobody takes for a picture; others are told when they are left out."""
+"""Suffixes that are clearly not pictures; other files that are left out get a notice."""
 
 
 def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "auto") -> ImageTable:
-    """Find out what lies at `place` and list its pictures; nothing is decoded.
+    """Find out what is at `place` and list its pictures, without decoding them.
 
     labelled: false for pictures to predict: those that a CSV file or a manifest lists, in its
-    order, or all in a folder or zip in natural order; of a competition's folder, those in test/.
+    order, or all in a folder or zip in natural order; in a competition's folder, those in test/.
     group_by: the column, or key of `meta`, that says which pictures belong together; `auto` or
-    None. Raises DataError with what is recognised and what was found.
+    None. Raises DataError that lists what is recognised and what was found.
     """
     place = place.expanduser().absolute()
     if not place.exists():
@@ -59,15 +59,15 @@ def _open(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
         return read_index(place, labelled=labelled, group_by=group_by)
     if any((place / name).is_file() for name in TRAIN):
         if not labelled and (place / "test").is_dir():
-            return _all_pictures(open_shelf(place / "test"))
+            return _all_pictures(list_files(place / "test"))
         return read_competition(place, labelled=labelled, group_by=group_by)
-    shelf = open_shelf(place)
+    listing = list_files(place)
     if not labelled:
-        return _all_pictures(shelf)
-    only_zips = [name for name in shelf.names if suffix_of(name) == ".zip"]
-    if len(only_zips) == 1 and not shelf.pictures:
+        return _all_pictures(listing)
+    only_zips = [name for name in listing.names if suffix_of(name) == ".zip"]
+    if len(only_zips) == 1 and not listing.pictures:
         return _open_file(place / only_zips[0], labelled, group_by)
-    return _class_folders(shelf, group_by)
+    return _class_folders(listing, group_by)
 
 
 def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
@@ -80,57 +80,57 @@ def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
         return read_listed(place, labelled=labelled, group_by=group_by)
     if kind != ".zip":
         raise DataError(f"{place} is a {kind or 'nameless'} file", expected=RECOGNISED)
-    shelf = open_shelf(place)
-    if INDEX in shelf.names or INDEX in shelf.strip_single_root().names:
+    listing = list_files(place)
+    if INDEX in listing.names or INDEX in listing.strip_single_root().names:
         return read_index(place, labelled=labelled, group_by=group_by)
     if not labelled:
-        return _all_pictures(shelf)
+        return _all_pictures(listing)
     if (place.parent / INDEX).is_file():
         return read_index(place, labelled=labelled, group_by=group_by)
-    inner = shelf.strip_single_root()
-    if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # no wrapping: train/ and nothing else
-        inner = shelf
+    inner = listing.strip_single_root()
+    if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # train/ alone is a split, not a wrapper
+        inner = listing
     return _class_folders(inner, group_by)
 
 
-def _all_pictures(shelf: FileListing) -> ImageTable:
-    rows = [TableRow(name, shelf.at(name)) for name in shelf.pictures]
+def _all_pictures(listing: FileListing) -> ImageTable:
+    rows = [TableRow(name, listing.at(name)) for name in listing.pictures]
     if not rows:
         raise DataError(
-            f"{shelf.place} holds no pictures, but {_contents(shelf)}",
+            f"{listing.place} holds no pictures, but {_contents(listing)}",
             expected="files such as .jpg or .png, a CSV file with a column image_id, or a manifest",
         )
-    return table_of(shelf.place, rows, labelled=False, notices=_left_out(shelf))
+    return table_of(listing.place, rows, labelled=False, notices=_left_out(listing))
 
 
-def _class_folders(shelf: FileListing, group_by: str | None) -> ImageTable:
+def _class_folders(listing: FileListing, group_by: str | None) -> ImageTable:
     if group_by not in (None, "auto"):
         raise DataError(
             f"data.group_by = {group_by!r}",
-            expected="null: class folders say nothing of groups",
-            where=str(shelf.place),
-            remedy="Describe the pictures by an index.csv with such a column.",
+            expected="null: class folders define no groups",
+            where=str(listing.place),
+            remedy="List the pictures in an index.csv with such a column.",
         )
-    for name in shelf.names:
+    for name in listing.names:
         if name.casefold() in SPLIT_WORDS:
             raise DataError(
-                f"{shelf.at(name)} is no folder, or a link to nothing",
+                f"{listing.at(name)} is not a folder, or is a broken link",
                 expected="class folders in it, as in train",
-                remedy="Mend the link, or remove it.",
+                remedy="Repair the link, or remove it.",
             )
-    layout = layout_of(shelf)
-    inside = layout.shelf.prefix.removeprefix(shelf.prefix)
+    layout = layout_of(listing)
+    inside = layout.listing.prefix.removeprefix(listing.prefix)
     rows, bare = [], []
-    for name in shelf.pictures:
+    for name in listing.pictures:
         folders = name.removeprefix(inside).split("/")[:-1]
         found = layout.read(folders) if name.startswith(inside) else None
         if found is None:
             bare.append(name)
         else:
-            rows.append(TableRow(name, shelf.at(name), *found))
+            rows.append(TableRow(name, listing.at(name), *found))
     if not rows or (layout.splits and not any(row.split == "train" for row in rows)):
-        raise _unrecognised_source(shelf)
-    notices = [*_left_out(shelf), *layout.notices]
+        raise _unrecognised_source(listing)
+    notices = [*_left_out(listing), *layout.notices]
     if bare:
         notices.append(
             f"{len(bare):,} pictures lie outside the class folders and are left out ({some(bare)})"
@@ -140,50 +140,47 @@ def _class_folders(shelf: FileListing, group_by: str | None) -> ImageTable:
     if idle:
         notices.append(f"no pictures in class folders: {some(f'{name}/' for name in idle)}")
     naming = Naming(known=tuple(_empty_folders(layout)))
-    return table_of(shelf.place, rows, labelled=True, naming=naming, notices=notices)
+    return table_of(listing.place, rows, labelled=True, naming=naming, notices=notices)
 
 
 def _empty_folders(layout: Layout) -> set[str]:
-    """Class folders without any file: classes that somebody has thought of."""
+    """Return the class folders without any file: classes that exist without pictures."""
     filled: set[str] = set()
-    for folder in {name.rpartition("/")[0] for name in layout.shelf.names}:
+    for folder in {name.rpartition("/")[0] for name in layout.listing.names}:
         parts = folder.split("/")
         filled |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
-    empty = (folder.split("/") for folder in layout.shelf.folders if folder not in filled)
+    empty = (folder.split("/") for folder in layout.listing.folders if folder not in filled)
     found = ((layout.read(parts), layout.read(parts[:-1])) for parts in empty)
     return {here[0] for here, above in found if here is not None and above is None}
 
 
-def _left_out(shelf: FileListing) -> list[str]:
-    """Files that may have been meant as pictures, and links that were not followed."""
-    others = [name for name in shelf.names if not is_picture(name)]
+def _left_out(listing: FileListing) -> list[str]:
+    """Return notices on files that may be meant as pictures, and on links not followed."""
+    others = [name for name in listing.names if not is_picture(name)]
     strange = [name for name in others if suffix_of(name) not in BESIDE]
     notices = []
     if strange:
+        notices.append(f"{len(strange):,} files of an unknown kind are left out ({some(strange)})")
+    if listing.circles:
         notices.append(
-            f"{len(strange):,} files that are no known kind of picture are left out "
-            f"({some(strange)})"
-        )
-    if shelf.circles:
-        notices.append(
-            f"{len(shelf.circles):,} links to a folder that they lie in are left out "
-            f"({some(shelf.circles)})"
+            f"{len(listing.circles):,} links to a folder that contains them are left out "
+            f"({some(listing.circles)})"
         )
     return notices
 
 
-def _unrecognised_source(shelf: FileListing) -> DataError:
+def _unrecognised_source(listing: FileListing) -> DataError:
     return DataError(
-        f"{shelf.place} is no source of labelled pictures: found {_contents(shelf)}",
+        f"{listing.place} is not a source of labelled pictures: found {_contents(listing)}",
         expected=RECOGNISED,
     )
 
 
-def _contents(shelf: FileListing) -> str:
-    """What lies at the top, and how many files of which kinds."""
-    if not shelf.names:
+def _contents(listing: FileListing) -> str:
+    """Describe what is at the top, and how many files there are of each kind."""
+    if not listing.names:
         return "nothing"
-    tops = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in shelf.names)
-    kinds = Counter(suffix_of(name) or "no suffix" for name in shelf.names)
+    tops = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in listing.names)
+    kinds = Counter(suffix_of(name) or "no suffix" for name in listing.names)
     counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4))
     return f"{some(tops)} ({counted})"

@@ -1,4 +1,4 @@
-"""Reading pictures by their place, from files and from as many zips as there are."""
+"""Read pictures by their place, from files and from any number of zips."""
 
 import os
 import threading
@@ -17,10 +17,10 @@ SKIP = "or skip such files with skip_bad=true"
 
 
 class PictureReader:
-    """Bytes and pictures of places, for any number of threads and processes.
+    """Reads the bytes and pictures of places, for any number of threads and processes.
 
-    Each process opens each zip once: a descriptor that two share has one position for both.
-    It may be pickled, and travels without what is open.
+    Each process opens each zip once, since a shared descriptor has one position for both. It can be
+    pickled, without what is open.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class PictureReader:
         PictureReader.__init__(self)
 
     def content(self, place: PicturePlace) -> bytes:
-        """The bytes of a picture's file; DataError for what is missing or cannot be unpacked."""
+        """Return the bytes of a picture's file; raises DataError if it cannot be read."""
         try:
             if place.member is None:
                 return place.file.read_bytes()
             return self._archive(place.file).read(place.member)
         except (KeyError, OSError) as error:
             if isinstance(error, KeyError):
-                why = "there is no such file in it"
+                why = "there is no such file in the zip"
             else:
                 why = error.strerror or str(error)
             raise DataError(
@@ -54,7 +54,7 @@ class PictureReader:
             ) from None
 
     def picture(self, place: PicturePlace) -> Image.Image:
-        """The picture as RGB, upright, cut to its box; DataError as `pictures.rgb` raises."""
+        """Return the picture as RGB, upright, cut to its box; raises DataError as `rgb` does."""
         return cut(rgb(self.content(place), place), place)
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class PictureReader:
 
     def _archive(self, file: Path) -> zipfile.ZipFile:
         with self._lock:
-            if self._process != os.getpid():  # forked: what is open belongs to the parent
+            if self._process != os.getpid():  # after a fork, open zips belong to the parent
                 self._process, self._archives = os.getpid(), {}
             if file not in self._archives:
                 self._archives[file] = zipfile.ZipFile(file)
@@ -75,14 +75,15 @@ class PictureReader:
 
 
 def cut(picture: Image.Image, place: PicturePlace) -> Image.Image:
-    """The part of an upright picture that its place names, rounded outwards to whole pixels.
+    """Cut an upright picture to the box of its place, rounded outwards to whole pixels.
 
-    Raises DataError when nothing of the box lies on the picture.
+    Raises DataError if the box lies outside the picture.
     """
     if place.box is None:
         return picture
     left, top, right, bottom = place.box
     width, height = picture.size
+    # -int(-x // 1) rounds up: for x = 3.2, -3.2 // 1 = -4 and the result is 4.
     box = (
         max(0, int(left)),
         max(0, int(top)),

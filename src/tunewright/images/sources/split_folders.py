@@ -1,4 +1,4 @@
-"""Which folders are splits and which are classes, by their names and by what they hold."""
+"""Tell split folders from class folders, by their names and contents."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
 """`TrainSet`, `train_set` and `train-set2` are the words train and set."""
 PLAIN = {"set", "sets", "data", "dataset", "split", "folder", "dir", "files", "samples", "crops"}
 PLAIN |= {"image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos"}
-"""What beside `train` says nothing in the name of a split."""
+"""Words in the name of a split that carry no meaning."""
 PART = re.compile(r"(fold|split|part|set|subset|batch|chunk)[\W_]*\d+", re.IGNORECASE)
 REMEDY = (
     "Name the splits train, valid and test (links do as well), or list the pictures in an "
@@ -23,21 +23,21 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Layout:
-    """How the paths of a shelf are read.
+    """How the paths of a listing are read.
 
-    splits: folder -> the split that it is; empty without any. class_first: CLASS/train in place
-    of train/CLASS. doubled: splits whose pictures all lie in a folder of the same name inside.
-    notices: what was made of names that leave room for doubt.
+    splits: folder -> the split that it is; empty if there are none. class_first: CLASS/train
+    instead of train/CLASS. doubled: splits whose pictures are all in an inner folder of the same
+    name. notices: how ambiguous names were read.
     """
 
-    shelf: FileListing
+    listing: FileListing
     splits: Mapping[str, str]
     class_first: bool = False
     doubled: Collection[str] = ()
     notices: tuple[str, ...] = ()
 
     def read(self, folders: Sequence[str]) -> tuple[str, str | None] | None:
-        """Class and split of what lies in these folders, outermost first; None without a class."""
+        """Return class and split of what is in these folders, outermost first; None if no class."""
         if not self.splits:
             return (folders[0], None) if folders else None
         if len(folders) < 2 or folders[int(self.class_first)] not in self.splits:
@@ -49,10 +49,10 @@ class Layout:
 
 
 class _Look(NamedTuple):
-    """The folders at the top that hold pictures, and where in them these lie.
+    """The folders at the top that hold pictures, and where in them the pictures are.
 
-    inside: sub-folders with pictures, of those that have any. flat: those with pictures right in
-    them. deep: whether any lies below a sub-folder.
+    inside: sub-folders with pictures, by top folder. flat: top folders with pictures directly in
+    them. deep: whether any picture is below a sub-folder.
     """
 
     inside: Mapping[str, Collection[str]]
@@ -61,35 +61,35 @@ class _Look(NamedTuple):
     deep: bool
 
 
-def layout_of(shelf: FileListing) -> Layout:
-    """Find out how the folders of a shelf are meant.
+def layout_of(listing: FileListing) -> Layout:
+    """Find out which folders of a listing are splits and which are classes.
 
     Splits are folders called train, valid (val, dev) and test in any case, or all after one
-    pattern, such as training_set and test_set, or seg_train and seg_test. They lie at the top, in
-    the only folder there, or right above the pictures of each class. Raises DataError that asks,
-    where folders look like splits and do not say which.
+    pattern, such as training_set and test_set, or seg_train and seg_test. They are at the top, in
+    the only folder there, or directly above the pictures of each class. Raises DataError if folders
+    look like splits but do not say which.
     """
-    look = _look(shelf)
+    look = _look(listing)
     every = dict.fromkeys((*look.inside, *look.flat))
-    if len(every) == 1 and (inner := layout_of(shelf.below(*every))).splits:
+    if len(every) == 1 and (inner := layout_of(listing.below(*every))).splits:
         return inner
-    if splits := _at_the_top(shelf, look):
+    if splits := _at_the_top(listing, look):
         loose = [top for top in splits if top.casefold() not in SPLIT_WORDS]
         said = ", ".join(f"{top} as {splits[top]}" for top in loose)
         notices = (f"folders are read as splits by their names: {said}",) if loose else ()
-        return Layout(shelf, splits, doubled=look.doubled, notices=notices)
+        return Layout(listing, splits, doubled=look.doubled, notices=notices)
     below = {name for names in look.inside.values() for name in names}
     known = {name: SPLIT_WORDS.get(name.casefold(), "") for name in below}
     kinds = set(known.values())
     whole = "train" in kinds and "" not in kinds and len(kinds) > 1
     if whole and not look.flat and not look.deep:
-        return Layout(shelf, known, class_first=True)
-    return Layout(shelf, {}, notices=_doubts(shelf, look, list(every)))
+        return Layout(listing, known, class_first=True)
+    return Layout(listing, {}, notices=_doubts(listing, look, list(every)))
 
 
-def _look(shelf: FileListing) -> _Look:
+def _look(listing: FileListing) -> _Look:
     below: dict[str, set[tuple[str, ...]]] = {}
-    for folder in dict.fromkeys(name.rpartition("/")[0] for name in shelf.pictures):
+    for folder in dict.fromkeys(name.rpartition("/")[0] for name in listing.pictures):
         if folder:
             top, *rest = folder.split("/")
             below.setdefault(top, set()).add(tuple(rest))
@@ -108,11 +108,11 @@ def _look(shelf: FileListing) -> _Look:
     )
 
 
-def _at_the_top(shelf: FileListing, look: _Look) -> dict[str, str]:
-    """The folders at the top that are splits, if any is train."""
-    tops = [folder for folder in shelf.folders if "/" not in folder]
+def _at_the_top(listing: FileListing, look: _Look) -> dict[str, str]:
+    """Return the folders at the top that are splits, if one of them is train."""
+    tops = [folder for folder in listing.folders if "/" not in folder]
     splits = {top: SPLIT_WORDS[top.casefold()] for top in tops if top.casefold() in SPLIT_WORDS}
-    # A class may be called train, among bus and car: then its pictures lie right in it.
+    # A class may be called train, beside bus and car: then its pictures are directly in it.
     if "train" not in {splits.get(top) for top in look.inside}:
         return named_splits(look.inside)
     named = {top: _split_of(top) for top in look.inside if top not in splits}
@@ -124,7 +124,7 @@ def _at_the_top(shelf: FileListing, look: _Look) -> dict[str, str]:
 
 
 def named_splits(folders: Iterable[str]) -> dict[str, str]:
-    """Folder -> the split that it is, where all are called after one pattern; else empty."""
+    """Map folders to splits if all are named after one pattern; else empty."""
     found = {folder: _split_of(folder) for folder in folders}
     splits = {folder: named[0] for folder, named in found.items() if named is not None}
     patterns = {named and named[1] for named in found.values()}
@@ -133,7 +133,7 @@ def named_splits(folders: Iterable[str]) -> dict[str, str]:
 
 
 def _split_of(folder: str) -> tuple[str, frozenset[str]] | None:
-    """The split that a name speaks of, and what else it says."""
+    """Return the split that a folder's name mentions, and the other words in it."""
     words = [re.sub(r"(?<=.)(set|data|images)$", "", w.casefold()) for w in WORD.findall(folder)]
     named = [word for word in words if word in SPLIT_WORDS]
     if len(named) != 1:
@@ -141,23 +141,23 @@ def _split_of(folder: str) -> tuple[str, frozenset[str]] | None:
     return SPLIT_WORDS[named[0]], frozenset(words) - {named[0]} - PLAIN
 
 
-def _doubts(shelf: FileListing, look: _Look, tops: Sequence[str]) -> tuple[str, ...]:
-    """What to say where the top folders are taken for classes and may be none."""
+def _doubts(listing: FileListing, look: _Look, tops: Sequence[str]) -> tuple[str, ...]:
+    """Check for splits that would be read as classes, and return notices on doubtful cases."""
     named = some(f"{top}/" for top in tops)
     if not look.inside and named_splits(tops):
         raise DataError(
-            f"{named} in {shelf.place} are splits, and hold pictures without class folders",
+            f"{named} in {listing.place} are splits, and hold pictures without class folders",
             expected="train/CLASS/*.jpg",
             remedy="Sort the pictures into class folders, or list them in an index.csv "
             "(file,label,split).",
         )
     if own := [top for top, names in look.inside.items() if named_splits(names)]:
         raise DataError(
-            f"{shelf.place} holds splits inside {some(f'{top}/' for top in own)}",
+            f"{listing.place} holds splits inside {some(f'{top}/' for top in own)}",
             expected="one set of pictures",
-            remedy="Unpack it, and name the folder that is meant."
-            if shelf.archive
-            else f"Name the one that is meant: data.dir={shelf.at(own[0]).file}.",
+            remedy="Unpack it, and name one of these folders."
+            if listing.archive
+            else f"Name one of them: data.dir={listing.at(own[0]).file}.",
         )
     alike = set.intersection(*map(set, look.inside.values())) if look.inside else set()
     same = len(alike) > 1 and len(look.inside) == len(tops) and not look.flat
@@ -165,15 +165,15 @@ def _doubts(shelf: FileListing, look: _Look, tops: Sequence[str]) -> tuple[str, 
     several = any(split != "train" and ("train", beside) in hints for split, beside in hints)
     if several or (same and (hints or all(PART.fullmatch(top) for top in tops))):
         raise DataError(
-            f"{named} in {shelf.place} look like splits or parts of one set"
+            f"{named} in {listing.place} look like splits or parts of one set"
             + (f": all hold {some(sorted(alike))}" if same else ""),
-            expected="names that say which is for training",
+            expected="names that say which one is for training",
             remedy=REMEDY,
         )
     if not same:
         return ()
     return (
         f"all top folders ({some(tops)}) hold the same sub-folders ({some(sorted(alike))}): the "
-        "top folders are taken for the classes; if they are splits, or sources of one set, "
+        "top folders are read as the classes; if they are splits, or parts of one set, "
         "name the splits train, valid and test, or list the pictures in an index.csv",
     )

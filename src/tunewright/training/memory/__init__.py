@@ -1,1 +1,1 @@
-"""Memory of a training: its peak, its limit, the device's."""
+"""Memory of a training: its peak, its limit, and the GPU's."""

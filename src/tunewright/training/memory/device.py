@@ -1,4 +1,4 @@
-"""The peak of a run on a GPU: what its allocator reserved, and what the driver needs besides."""
+"""The GPU memory of a run: what its allocator reserved, plus the driver's context."""
 
 import os
 import subprocess
@@ -7,20 +7,20 @@ from functools import lru_cache
 import torch
 
 CONTEXT_MIB = 500.0
-"""What the driver's context is assumed to take where it does not say."""
+"""Assumed size of the driver's context if the driver does not report it."""
 
 
 def reset_device_peak() -> None:
-    """Begin anew; nothing where CUDA has not been used."""
+    """Reset the peak; does nothing if CUDA has not been used."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
 
 
 def device_peak_mib(*, ask_driver: bool = False) -> float:
-    """The most that this process took of the device since the reset; 0 without a GPU.
+    """Return the most GPU memory that this process took since the reset; 0 without a GPU.
 
-    Reserved counts, not allocated: a neighbour cannot have it. ask_driver: find out once what
-    the context takes (up to a second); before that it is assumed.
+    Counts reserved memory, not allocated, since other processes cannot use it. ask_driver: measure
+    the size of the context once (up to a second); before that a default is used.
     """
     if not torch.cuda.is_initialized():
         return 0.0
@@ -30,7 +30,7 @@ def device_peak_mib(*, ask_driver: bool = False) -> float:
 
 
 def free_device_bytes(device: torch.device) -> int:
-    """What this process may still take of a GPU, by what is free and by its own limit."""
+    """Return what this process may still take of a GPU, by free memory and its own limit."""
     free, total = torch.cuda.mem_get_info(device)
     share = torch.cuda.get_per_process_memory_fraction(device)
     return max(0, min(free, int(share * total) - torch.cuda.memory_reserved(device)))
@@ -38,9 +38,9 @@ def free_device_bytes(device: torch.device) -> int:
 
 @lru_cache(maxsize=1)
 def _context_mib() -> float:
-    """What `nvidia-smi` says of this process beyond its allocator's memory.
+    """Return the memory of this process in `nvidia-smi` beyond its allocator's.
 
-    In a container the driver may know it by another process id, or not tell at all.
+    In a container the driver may know it by another process id, or list no processes.
     """
     try:
         listed = subprocess.run(
@@ -56,7 +56,7 @@ def _context_mib() -> float:
 
 
 def context_of(listed: str, pid: int, reserved_mib: float) -> float:
-    """The context of a process from the driver's list of processes and MiB."""
+    """Return a process's context from the driver's list of processes and MiB."""
     for line in listed.splitlines():
         process, _, used = line.partition(",")
         if process.strip() == str(pid) and used.strip().isdecimal():

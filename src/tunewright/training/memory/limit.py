@@ -1,8 +1,8 @@
-"""A limit of a worker's own, beyond which an allocation fails and the run ends as out of memory.
+"""Limit the memory of a worker: allocations beyond it fail, and the run ends as out of memory.
 
-On a CPU it is the kernel's limit on private writable mappings (RLIMIT_DATA, Linux 4.7 and later);
-the limit on address space would count the gigabytes that torch maps and never touches. On a GPU it
-is the allocator's share of the device. Imports no torch before there is a limit to set.
+On a CPU it is the kernel's limit on private writable mappings (RLIMIT_DATA, Linux 4.7 and later); a
+limit on address space would count the gigabytes that torch maps and never touches. On a GPU it is
+the allocator's share of the device. Imports no torch unless there is a limit to set.
 """
 
 import resource
@@ -17,16 +17,16 @@ DATA = resource.RLIMIT_DATA
 
 @contextmanager
 def limit_memory(gib: float | None) -> Iterator[None]:
-    """Let this process hold `gib` of private memory at most, its libraries included.
+    """Limit this process to `gib` of private memory, its libraries included.
 
-    What it has mapped and never touched, such as the stacks of its threads, is left out by
-    setting the limit from where it stands now. Lifted at the end, also by an exception, so that
-    there is room to tell of it.
+    Memory that is mapped but never touched, such as thread stacks, is excluded by adding its
+    current size to the limit. The limit is lifted at the end, also after an exception, so that
+    there is memory to report it.
     """
     if gib is None:
         yield
     elif _has_gpu():
-        with _limited_device(gib):
+        with _limit_device(gib):
             yield
     else:
         before, most = resource.getrlimit(DATA)
@@ -39,10 +39,10 @@ def limit_memory(gib: float | None) -> Iterator[None]:
 
 
 def make_room_to_map(size: int) -> None:
-    """Raise a limit by a file that is about to be mapped with private writes: its pages are shared.
+    """Raise the limit by the size of a file that is about to be mapped with private writes.
 
-    The kernel counts such a mapping in full, though no page of it is private before it is
-    written to. Without a limit nothing is done.
+    The kernel counts such a mapping in full, though its pages are shared until they are written to.
+    Does nothing without a limit.
     """
     limit, most = resource.getrlimit(DATA)
     if limit != resource.RLIM_INFINITY:
@@ -54,7 +54,7 @@ def _lower(limit: int, other: int) -> int:
 
 
 def _untouched_bytes() -> int:
-    """What is mapped for private writes, and holds no page of its own."""
+    """Return the bytes mapped for private writes that occupy no memory yet."""
     lines = Path("/proc/self/status").read_text().splitlines()
     mapped = next(int(line.split()[1]) for line in lines if line.startswith("VmData:"))
     now = held_memory()
@@ -68,7 +68,7 @@ def _has_gpu() -> bool:
 
 
 @contextmanager
-def _limited_device(gib: float) -> Iterator[None]:
+def _limit_device(gib: float) -> Iterator[None]:
     import torch
 
     _, total = torch.cuda.mem_get_info()

@@ -1,10 +1,10 @@
-"""How much memory a run takes: the peak of what only its process holds.
+"""The peak memory of a run, counting only what its own process holds.
 
-Counted are private pages, pages shared with other processes by name, and what was swapped out:
-what the machine gets back when the process ends. Pages of mapped files are not counted, since
-all workers share those of a data set and the machine drops them when it needs room. The
-proportional share of every page (PSS) would split them fairly, but asking for it walks all page
-tables: 14 ms a look with nothing but torch loaded, against 0.04 ms for this. Imports no torch.
+That is private pages, pages shared with other processes by name, and swapped pages: what the
+machine gets back when the process ends. Pages of mapped files are not counted, since all workers
+share those of a data set and the machine drops them when it needs memory. The proportional share of
+every page (PSS) would split them fairly, but walks all page tables: 14 ms per look with nothing but
+torch loaded, against 0.04 ms for this. Imports no torch.
 """
 
 import os
@@ -18,12 +18,12 @@ import psutil
 
 SAMPLE_SECONDS = 0.05
 CHILDREN_SECONDS = 5.0
-"""How often the peak is looked for, and how often in child processes, which costs more."""
+"""Intervals of sampling this process, and its children, which costs more."""
 
 
 @dataclass(frozen=True)
 class HeldMemory:
-    """What a process holds now. mapped_mib: of files; highest_mib: with them, ever."""
+    """What a process holds now. mapped_mib: of files; highest_mib: its peak, files included."""
 
     private_mib: float
     mapped_mib: float
@@ -31,7 +31,7 @@ class HeldMemory:
 
 
 def held_memory(pid: int | None = None) -> HeldMemory | None:
-    """What a process holds, by default this one; None when it is gone."""
+    """Return what a process holds, by default this one; None if it has ended."""
     try:
         status = Path(f"/proc/{pid or 'self'}/status").read_bytes()
     except OSError:
@@ -42,13 +42,13 @@ def held_memory(pid: int | None = None) -> HeldMemory | None:
         if name in (b"RssAnon", b"RssShmem", b"RssFile", b"VmSwap", b"VmHWM"):
             kib[name] = int(value.split()[0])
     if b"RssAnon" not in kib:
-        return None  # it has ended, and nobody has asked how
+        return None  # a zombie
     private = kib[b"RssAnon"] + kib.get(b"RssShmem", 0) + kib.get(b"VmSwap", 0)
     return HeldMemory(private / 1024, kib.get(b"RssFile", 0) / 1024, kib.get(b"VmHWM", 0) / 1024)
 
 
 def children_mib(pid: int) -> float:
-    """What the child processes of `pid` hold besides pages that they share with it."""
+    """Return what the child processes of `pid` hold besides pages shared with it."""
     total = 0.0
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -61,10 +61,9 @@ def children_mib(pid: int) -> float:
 class MemoryPeak:
     """The highest private memory of this process and its children from now until `close`.
 
-    A thread looks every 50 ms. What rose and fell in between is found in the kernel's own mark
-    of the highest resident set, where it may be reset: less the most that was ever mapped at a
-    look, it is a peak that private memory has reached for certain. idle_mib: what was held at
-    the start.
+    A thread samples every 50 ms. Peaks between samples are found by the kernel's mark of the
+    highest resident set, if it can be reset: that mark minus the largest mapped size of any sample
+    is a lower bound of the private peak. idle_mib: what was held at the start.
     """
 
     def __init__(self) -> None:
@@ -78,18 +77,18 @@ class MemoryPeak:
         self._thread.start()
 
     def mib(self) -> float:
-        """The peak so far."""
+        """Return the peak so far."""
         now = held_memory()
         with self._lock:
             if now is not None:
                 self._mapped = max(self._mapped, now.mapped_mib)
                 self._peak = max(self._peak, now.private_mib + self._children)
-                if self._reset:
+                if self._reset:  # a mark of 900 MiB with at most 300 mapped: at least 600 private
                     self._peak = max(self._peak, now.highest_mib - self._mapped)
             return self._peak
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop sampling."""
         self._end.set()
         self._thread.join()
 
@@ -103,7 +102,7 @@ class MemoryPeak:
 
 
 def _reset_mark() -> bool:
-    """Let the kernel's mark of the highest resident set begin anew; whether it did."""
+    """Reset the kernel's mark of the highest resident set; returns whether that worked."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -112,7 +111,7 @@ def _reset_mark() -> bool:
 
 
 def _share_mib(pid: str) -> float:
-    """Its proportional share of private and named pages: a forked child has its parent's too."""
+    """Return a child's proportional share of private and named pages; it shares its parent's."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -122,7 +121,7 @@ def _share_mib(pid: str) -> float:
 
 
 def _held_elsewhere(pid: int | None) -> HeldMemory | None:
-    """Where there is no /proc, mapped files cannot be told from the rest."""
+    """Return the resident memory; without /proc, mapped files cannot be separated."""
     try:
         resident = psutil.Process(pid).memory_info().rss / 2**20
     except psutil.Error:

@@ -1,1 +1,1 @@
-"""Copies of a run for the tools that people look at; the run folder stays the truth."""
+"""Trackers copy a run to TensorBoard, MLflow or Weights & Biases; the run folder is the source."""

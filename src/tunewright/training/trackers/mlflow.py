@@ -1,4 +1,4 @@
-"""MLflow: one run of an experiment for each run folder, in a SQLite file or on a server."""
+"""MLflow: one MLflow run per run folder, in a SQLite file or on a server."""
 
 import contextlib
 import fcntl
@@ -24,15 +24,15 @@ STATUS: dict[OutcomeState, str] = {
     "failed": "FAILED",
 }
 BATCH_METRICS, BATCH_PARAMS, VALUE_CHARACTERS = 1000, 100, 5000
-"""What MLflow takes in one call, and in one parameter or tag."""
+"""Limits of MLflow, for one call and for one parameter or tag."""
 
 
 @TRACKERS
 def mlflow(*, uri: str | None = None, experiment: str | None = None) -> Tracker:
-    """Metrics by epoch, the configuration as parameters, the best metrics as `best_...`.
+    """Log metrics by epoch, the configuration as parameters, the best metrics as `best_...`.
 
-    uri: a tracking URI; without one, `mlflow.db` in the folder of all runs. experiment: without
-    one, the study's name. The MLflow run's id is kept in the run folder, in `mlflow.json`.
+    uri: a tracking URI; by default `mlflow.db` in the folder of all runs. experiment: by default
+    the study's name. The MLflow run's id is kept in the run folder, in `mlflow.json`.
     """
     return _MLflow(uri, experiment)
 
@@ -47,13 +47,13 @@ class _MLflow:
         self._sent: set[tuple[str, int]] = set()
 
     def start(self, run: RunInfo) -> None:
-        """Take up the MLflow run that this folder had there, or create one."""
-        # Read at import; else every training calls MLflow's makers, also where no network is.
+        """Continue the MLflow run of this folder, or create one."""
+        # Read at import: turns off MLflow's telemetry, which also delays offline machines.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow.entities import Param
         from mlflow.tracking import MlflowClient
 
-        # It announces the making of its file, which belongs to no run in particular.
+        # It logs the creation of its database, which is not about this run.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         self._run, uri = run, _address(self._wanted, run.runs)
         with _alone(uri):
@@ -76,13 +76,13 @@ class _MLflow:
                 self._sent |= {(point.key, point.step) for point in history}
 
     def log(self, reports: Sequence[Progress]) -> None:
-        """Send what MLflow does not have; it can neither replace a point nor remove one."""
+        """Send what MLflow does not have; it can neither replace nor remove a point."""
         self._send(
             [(r.step, r.seconds, name, r.metrics[name]) for r in reports for name in r.metrics]
         )
 
     def finish(self, outcome: Outcome) -> None:
-        """Send the best metrics, how it ended, and the status."""
+        """Send the best metrics, the outcome and the status."""
         tags = {"state": outcome.state, "cause": outcome.cause, "reason": outcome.reason}
         for name, text in tags.items():
             self._client.set_tag(self._id, f"tunewright.{name}", text[:VALUE_CHARACTERS])
@@ -110,12 +110,12 @@ class _MLflow:
         return int(1000 * (self._run.began + seconds))
 
     def _experiment_id(self, name: str, uri: str) -> str:
-        """The experiment called `name`; on a server, another worker may create it first."""
+        """Return the id of experiment `name`; on a server, another worker may create it first."""
         from mlflow.exceptions import MlflowException
 
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            files = None  # a server knows where it keeps them
+            files = None  # a server chooses its own place
             if (file := sqlite_file(uri)) is not None:
                 files = (file.parent / "mlartifacts").as_uri()
             try:
@@ -129,7 +129,7 @@ class _MLflow:
     def _known_run(self, uri: str) -> str | None:
         from mlflow.exceptions import MlflowException
 
-        memory = self._memory()  # an earlier version spelled the signs of a path as they are
+        memory = self._memory()  # an earlier version did not escape the path
         known: str | None = memory.get(uri) or memory.get(unquote(uri))
         if known is None:
             return None
@@ -157,12 +157,12 @@ class _MLflow:
         return self._run.folder.path / "mlflow.json"
 
     def _memory(self) -> dict[str, Any]:
-        """The ids of this run, by tracking URI."""
+        """Return the MLflow ids of this run, by tracking URI."""
         return read_json(self._memory_file) or {}
 
 
 def _address(uri: str | None, runs: Path) -> str:
-    """The tracking URI, with an absolute path if it is a SQLite file."""
+    """Return the tracking URI, with an absolute path if it is a SQLite file."""
     if uri is None:
         return sqlite_url(runs / "mlflow.db")
     file = sqlite_file(uri)
@@ -171,7 +171,7 @@ def _address(uri: str | None, runs: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """One process at a time: two that create the same SQLite file disturb each other."""
+    """Hold a lock: two processes that create the same SQLite file disturb each other."""
     file = sqlite_file(uri)
     if file is None:
         yield

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @TRACKERS
 def tensorboard() -> Tracker:
-    """Scalars by epoch, the configuration as text, and the row of the HPARAMS tab."""
+    """Log scalars by epoch, the configuration as text, and the row of the HPARAMS tab."""
     return _TensorBoard()
 
 
@@ -22,19 +22,19 @@ class _TensorBoard:
     _writer: "SummaryWriter"
 
     def start(self, run: RunInfo) -> None:
-        """Begin the event file anew; the history that follows fills it up to now."""
+        """Start a new event file; the history that follows fills it up to now."""
         from torch.utils.tensorboard import SummaryWriter
 
         for old in run.folder.path.glob("events.out.tfevents.*"):
             old.unlink()
         self._run = run
-        # purge_step: a TensorBoard that is open has the old points in memory, and drops them.
+        # purge_step: a running TensorBoard drops the old points that it has in memory.
         self._writer = SummaryWriter(str(run.folder.path), purge_step=0)
         settings = dump_yaml(run.config).replace("\n", "\n    ")
         self._writer.add_text("config", f"    {settings}", walltime=run.began)
 
     def log(self, reports: Sequence[Progress]) -> None:
-        """Write the scalars down to the disk."""
+        """Write the scalars to the disk."""
         for report in reports:
             for name, value in report.metrics.items():
                 moment = self._run.began + report.seconds
@@ -42,14 +42,14 @@ class _TensorBoard:
         self._writer.flush()
 
     def finish(self, outcome: Outcome) -> None:
-        """Add the hyperparameters beside the best metrics, unless the run will go on."""
+        """Add the hyperparameters and best metrics, unless the run will continue."""
         self._writer.add_text("outcome", f"{outcome.state} {outcome.cause} {outcome.reason}")
         if outcome.metrics and outcome.state != "paused":
             plain = (bool, int, float, str)
             self._writer.add_hparams(
                 {k: v if isinstance(v, plain) else str(v) for k, v in self._run.config.items()},
                 {f"best/{name}": value for name, value in outcome.metrics.items()},
-                run_name=".",  # else it becomes a run of its own, named for the time
+                run_name=".",  # else it becomes a separate run, named by the time
                 global_step=outcome.best_step,
             )
         self._writer.close()

@@ -1,4 +1,4 @@
-"""What a tracker is, which there are, and whether what was asked for is installed. No torch."""
+"""The tracker protocol, the registry, and the check that packages are installed. No torch."""
 
 import importlib.util
 import time
@@ -17,12 +17,12 @@ from tunewright.runs.record import Outcome, Progress
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run as its folder tells it; the same while it trains and years later.
+    """A run as its folder describes it; the same while it trains and later.
 
-    study: the study, or for a run of its own that run's name. name: the trial's number as its
-    folder has it (`00074`), `final`, `seed-1`, or again the run's name.
-    config: settings by path, without those of the trackers themselves.
-    began: seconds since 1970, as near as the files tell. runs: the folder of all runs.
+    study: the study, or the name of a single run. name: the trial's number as its folder has it
+    (`00074`), `final`, `seed-1`, or again the run's name. config: settings by path, without those
+    of the trackers. began: seconds since 1970, as exact as the files allow. runs: the folder of all
+    runs.
     """
 
     folder: RunFolder
@@ -34,19 +34,19 @@ class RunInfo:
 
 
 class Tracker(Protocol):
-    """A copy of one run somewhere else; called from one thread, which is not the training's.
+    """Copies one run to another tool; called from one thread, which is not the training's.
 
-    It may raise and it may be slow: that costs the copy, never the training.
+    It may raise and it may be slow: that affects the copy and never the training.
     """
 
     def start(self, run: RunInfo) -> None:
-        """Open the copy of `run`, or take up the one that exists: a run folder has one copy."""
+        """Open the copy of `run`, or continue the existing one: a run folder has one copy."""
         ...
 
     def log(self, reports: Sequence[Progress]) -> None:
-        """Take reports, by rising step. After `start` the whole valid history comes once more.
+        """Log reports, by increasing step; after `start`, the whole valid history comes again.
 
-        So a resumed run and a replay are the same to a tracker: it keeps one value a step.
+        So a resumed run and a replay are the same to a tracker: it keeps one value per step.
         """
         ...
 
@@ -56,26 +56,26 @@ class Tracker(Protocol):
 
 
 TRACKERS: Registry[Callable[..., Tracker]] = Registry("tracker")
-"""Trackers by the name of the package that they write with, and of the extra that brings it."""
+"""Trackers by the name of their package, which is also the name of their extra."""
 
 
 def require(names: Iterable[str]) -> None:
-    """Refuse a tracker whose package is not installed, without importing it.
+    """Raise ConfigError for a tracker whose package is not installed, without importing it.
 
-    To be asked before anything starts: ConfigError that says what to type.
+    Call it before anything starts; the error says what to install.
     """
     for name in names:
         spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:  # no origin: a mere folder, such as ./wandb
+        if spec is None or spec.origin is None:  # no origin: a plain folder such as ./wandb
             raise ConfigError(
                 f"the tracker {name} needs the package {name}, which is not installed",
-                remedy=f'pip install "tunewright[{name}]". A run that trains without it '
-                f"(trackers.{name}=null) can be copied later: tunewright replay RUN --to {name}.",
+                remedy=f'pip install "tunewright[{name}]", or train with trackers.{name}=null '
+                f"and copy the run later: tunewright replay RUN --to {name}.",
             )
 
 
 def run_info(folder: RunFolder) -> RunInfo:
-    """What a tracker is told of the run in `folder`; DataError when it is none."""
+    """Return the description of the run in `folder`; raises DataError if it is not a run."""
     path = folder.path.resolve()
     home = _home(path)
     inner = path.relative_to(home).as_posix().removeprefix(f"{StudyFolder(home).trials.name}/")
@@ -91,8 +91,8 @@ def run_info(folder: RunFolder) -> RunInfo:
 
 
 def _home(path: Path) -> Path:
-    """The study's folder, or that of a run of its own; seeds lie below theirs."""
-    for place in (path, *path.parents[:2]):  # as far up as from a trial, or a seed of `final`
+    """Return the study's folder, or that of a single run; seeds are below theirs."""
+    for place in (path, *path.parents[:2]):  # up to two levels: from a trial, or a seed of `final`
         if StudyFolder(place).settings.exists():
             return place
     return path.parent if path.name.startswith("seed-") else path

@@ -1,4 +1,4 @@
-"""A run's trackers while it trains: they can neither stop it nor hold it up."""
+"""Run the trackers of a training in threads, so that they can neither stop nor delay it."""
 
 import contextlib
 import time
@@ -15,21 +15,21 @@ from tunewright.training.trackers import mlflow, tensorboard, wandb  # noqa: F40
 from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker, run_info
 
 FINISH_SECONDS = 30.0
-"""How long a run that has ended waits for its trackers, all together."""
+"""How long a run waits at its end for all trackers together."""
 
 
 def make_trackers(trackers: TrackersConfig) -> dict[str, Tracker]:
-    """The trackers that a configuration asks for, by name."""
+    """Make the trackers of a configuration, by name."""
     return {name: TRACKERS[name](**getattr(trackers, name).model_dump()) for name in trackers.names}
 
 
 class Tracking:
-    """Carries the reports of one attempt to its trackers, each in a thread of its own.
+    """Sends the reports of one attempt to its trackers, each in its own thread.
 
-    No method raises. A tracker that raises is switched off for the rest of the attempt, with
-    the reason in the run's log; one that is slow gets several reports at once; one that hangs
-    costs `FINISH_SECONDS` at the end of the run, and nothing before. What a tracker missed
-    comes to it when the run is resumed or replayed.
+    No method raises. A tracker that raises is switched off for the rest of the attempt, with the
+    reason in the run's log; a slow one gets several reports at once; one that hangs delays the end
+    of the run by `FINISH_SECONDS`, and nothing before. What a tracker missed is sent when the run
+    is resumed or replayed.
     """
 
     def __init__(self, folder: RunFolder, trackers: Mapping[str, Tracker]) -> None:
@@ -37,7 +37,7 @@ class Tracking:
         self._lines: list[_Line] | None = None
 
     def begin(self) -> None:
-        """Start the trackers with the history that this attempt goes on from."""
+        """Start the trackers with the history that this attempt continues."""
         self._lines = []
         if not self._trackers:
             return
@@ -45,15 +45,15 @@ class Tracking:
             run, history = run_info(self._folder), read_progress(self._folder.progress)
             self._lines = [_Line(name, t, run, history) for name, t in self._trackers.items()]
         except Exception as error:
-            _note(self._folder, f"no tracker is started: {error}")
+            _note(self._folder, f"trackers could not be started: {error}")
 
     def log(self, progress: Progress) -> None:
-        """Hand over a report; returns at once."""
+        """Queue a report; returns at once."""
         for line in self._lines or ():
             line.inbox.put(progress)
 
     def finish(self, outcome: Outcome, *, patience_seconds: float = FINISH_SECONDS) -> None:
-        """Hand over the end, also of a run that failed before it began, and wait for the rest."""
+        """Queue the outcome, also of a run that failed early, and wait for the trackers."""
         if self._lines is None:
             self.begin()
         lines, self._lines = self._lines or [], []
@@ -66,11 +66,11 @@ class Tracking:
                 _note(
                     self._folder,
                     f"tracker {line.name} did not keep up: {patience_seconds:g} s after the end it "
-                    f"still has something to send. {_remedy(self._folder, line.name)}",
+                    f"still has data to send. {_remedy(self._folder, line.name)}",
                 )
 
     def close(self) -> None:
-        """Let go of an attempt that was abandoned without an outcome; does not wait."""
+        """Abandon an attempt without an outcome; does not wait."""
         lines, self._lines = self._lines or [], []
         for line in lines:
             line.inbox.put(Outcome("paused", self._folder.attempt, reason="interrupted"))
@@ -100,7 +100,7 @@ class _Line:
             if waiting:
                 self._tracker.log(waiting)
             self._tracker.finish(item)
-        except BaseException:  # whatever a foreign package raises, SystemExit included
+        except BaseException:  # a package may raise anything, SystemExit included
             _note(
                 self._run.folder,
                 f"tracker {self.name} is off for the rest of this run. "

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run in the group of its study, on this disk until `wandb sync` is typed."""
+"""Weights & Biases: one W&B run per run folder, local until you run `wandb sync`."""
 
 import os
 import secrets
@@ -21,10 +21,10 @@ def wandb(
     project: str = "tunewright",
     entity: str | None = None,
 ) -> Tracker:
-    """Metrics by epoch, the configuration, the best metrics in the summary as `best/...`.
+    """Log metrics by epoch, the configuration, and the best metrics in the summary as `best/...`.
 
-    mode: offline writes `wandb/offline-run-*` in the run folder; online sends, with the login
-    of `wandb login`. The W&B run's id is kept in the run folder, in `wandb.json`.
+    mode: offline writes `wandb/offline-run-*` in the run folder; online sends, with the login of
+    `wandb login`. The W&B run's id is kept in the run folder, in `wandb.json`.
     """
     return _WandB(mode, project, entity)
 
@@ -38,10 +38,10 @@ class _WandB:
         self._mode, self._project, self._entity = mode, project, entity
 
     def start(self, run: RunInfo) -> None:
-        """Take up the W&B run of this folder by its id.
+        """Continue the W&B run of this folder, by its id.
 
-        Online, W&B says from which step it goes on. Offline it cannot know: the local copy is
-        begun anew, since the whole history follows.
+        Online, W&B says at which step to continue. Offline the local copy is written again, since
+        the whole history follows.
         """
         if self._mode == "offline":
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline means no call home

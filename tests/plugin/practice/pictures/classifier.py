@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from practice.pictures.recipe import PicturesConfig
-from tunewright.classification.classes_file import ClassIndex, known_classes, write_classes
+from tunewright.classification.classes_file import ClassIndex, classes_of_run, write_classes
 from tunewright.classification.evaluation import evaluation
 from tunewright.classification.inference.predict import DecodedBatches
 from tunewright.config.check import validate
@@ -69,7 +69,7 @@ def make_model(config: PicturesConfig, classes: int) -> nn.Module:
 
 def open_classifier(folder: RunFolder, device: torch.device) -> Classifier:
     config = config_of(folder)
-    known = known_classes(folder, partial(open_sets, config.data), config.data.dir)
+    known = classes_of_run(folder, partial(open_sets, config.data), config.data.dir)
     model = make_model(config, len(known.classes))
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
     return Classifier(

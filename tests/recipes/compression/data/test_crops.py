@@ -116,7 +116,7 @@ def test_a_photograph_that_broke_since_is_named(table, tmp_path) -> None:
     streamed = StreamedPhotos(open_photos(PhotosConfig(dir=str(place))).train.whole)
     loader = crops(streamed, threads=1, batch_size=2)
     (place / "1.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"1\.png is no readable picture"):
+    with pytest.raises(DataError, match=r"1\.png is not a readable picture"):
         epoch(loader, 0)
 
 

@@ -208,7 +208,7 @@ class TestBadInput:
     def test_places(self, folder):
         with pytest.raises(DataError, match="does not exist"):
             embed_folder(folder / "no", folder / "index.csv", folder / "out", "all")
-        with pytest.raises(DataError, match="no zip"):
+        with pytest.raises(DataError, match="not a zip file"):
             embed_folder(folder / "index.csv", folder / "index.csv", folder / "out", "all")
         with pytest.raises(DataError, match="does not exist"):
             embed_folder(folder, folder / "no.csv", folder / "out", "all")

@@ -27,7 +27,6 @@ from tunewright.images.loading.placement import DISK_SHARE, RAM_SHARE
 from tunewright.images.loading.store import (
     VERSION,
     Pixels,
-    Progress,
     alone,
     check_room,
     new_file,
@@ -40,6 +39,7 @@ from tunewright.images.thread_map import thread_map
 from tunewright.recipes.compression.data.photo_sizes import photo_sizes
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.machine.free_memory import MIB, free_mib
 from tunewright.runs.quantities import size as said
 
@@ -101,7 +101,7 @@ def build_photo_store(
     table: ImageTable,
     *,
     folder: Path | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     skip_bad: bool = False,
 ) -> PhotoStore:
     """Decode the whole source of `table`, unless that was done before, and tell where it lies.
@@ -170,7 +170,7 @@ def _ready(file: Path, table: ImageTable) -> Sizes | None:
     return sizes if whole and len(sizes) == len(table) else None
 
 
-def _build(table: ImageTable, file: Path, progress: Progress | None) -> Sizes:
+def _build(table: ImageTable, file: Path, progress: OnProgress | None) -> Sizes:
     broken: dict[int, str] = {}
     with new_file(file) as out:
         sizes = _write(table, out, broken, progress)
@@ -179,7 +179,9 @@ def _build(table: ImageTable, file: Path, progress: Progress | None) -> Sizes:
     return sizes
 
 
-def _write(table: ImageTable, out: int, broken: dict[int, str], progress: Progress | None) -> Sizes:
+def _write(
+    table: ImageTable, out: int, broken: dict[int, str], progress: OnProgress | None
+) -> Sizes:
     """Fill the file in order of the rows; broken ones leave no gap, the header comes last."""
     start = end = len(npy_header((0,)))
     reserve(out, start + _bytes(photo_sizes(table)))

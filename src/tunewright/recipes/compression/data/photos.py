@@ -9,10 +9,10 @@ import numpy as np
 from tunewright.errors import DataError
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.leaks import copies_of
-from tunewright.images.dataset.splits import held_out, units_of
+from tunewright.images.dataset.splits import hold_out, units_of
 from tunewright.images.dataset.unreadable import without_broken
 from tunewright.images.image_table import ImageTable
-from tunewright.images.sources.archive import open_shelf
+from tunewright.images.sources.archive import list_files
 from tunewright.images.sources.build_table import TableRow, some, table_of
 from tunewright.images.sources.split_folders import named_splits
 from tunewright.recipes.compression.config import PhotosConfig
@@ -63,7 +63,7 @@ def open_photos(data: PhotosConfig, progress: Progress | None = None) -> Photos:
             )
         notices += copies_of(table, keys)
         no_labels = np.zeros(len(table), dtype=np.int64)
-        mask = ~held_out(no_labels, units_of(keys), data.val_split, data.split_seed)
+        mask = ~hold_out(no_labels, units_of(keys), data.val_split, data.split_seed)
         valid = table.take(~mask)
     train = table.take(mask)
     if not len(train) or not len(valid):
@@ -122,7 +122,7 @@ def _list_photos(
     place: Path, skip_bad: bool, notices: list[str], progress: Progress | None
 ) -> ImageTable:
     """Every picture in a folder or zip, in natural order."""
-    shelf = open_shelf(place.absolute())
+    shelf = list_files(place.absolute())
     rows = [TableRow(name, shelf.at(name)) for name in shelf.pictures]
     if not rows:
         raise DataError(

@@ -11,7 +11,7 @@ import torch
 
 from tunewright.errors import ConfigError, DataError
 from tunewright.images.image_table import PicturePlace
-from tunewright.images.sources.archive import is_picture, open_shelf
+from tunewright.images.sources.archive import is_picture, list_files
 from tunewright.recipes.compression.codec.trained_compressor import (
     TrainedCompressor,
     open_compressor,
@@ -102,7 +102,7 @@ def _open(path: Path) -> TrainedCompressor:
 def _list_pictures(data: Path) -> list[tuple[str, PicturePlace]]:
     if data.is_file() and is_picture(data.name):
         return [(data.name, PicturePlace(data))]
-    shelf = open_shelf(data)
+    shelf = list_files(data)
     if not shelf.pictures:
         raise DataError(
             f"{data} holds no pictures",
