@@ -1,8 +1,8 @@
-"""Configurations composed by Hydra's grammar from YAML groups, a file and overrides.
+"""Compose configurations by Hydra's grammar from YAML groups, a file and overrides.
 
-The one door to Hydra. Order, later wins: the recipe's groups, the user's file, overrides.
-Hydra lets unknown keys in group files pass, so the whole tree is checked afterwards
-(`config.check`), with the place each value came from.
+The only module that uses Hydra. Order, later wins: the recipe's groups, the user's file, overrides.
+Hydra accepts unknown keys in group files, so the whole tree is checked afterwards (`config.check`),
+with the source of each value.
 """
 
 import contextlib
@@ -61,9 +61,9 @@ class Composition:
     reserved: Mapping[str, Any] = field(default_factory=dict)
     """Typed values of other kinds than a section's own, for trials that choose those kinds."""
     written: Mapping[str, Source] = field(default_factory=dict)
-    """The paths that files of the user's set, and where: at these a search begins."""
+    """The paths that the user's files set, and where; a search begins at these values."""
     outweighed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What stages ship for paths that were typed, which therefore does not hold there."""
+    """Values shipped by stages for paths that were typed, and which are overridden there."""
 
 
 def compose(
@@ -75,12 +75,12 @@ def compose(
     config_name: str | None = None,
     reserving: bool = False,
 ) -> Composition:
-    """The configuration of `recipe`.
+    """Return the configuration of `recipe`.
 
     layers: files laid over the groups in turn, complete or partial. config_dir: the user's folder
-    of groups and top-level files, searched before the shipped ones. config_name: the
-    top-level file in place of the recipe's own. reserving: a study may search a section's
-    `type`, so an override for another of its kinds is kept in `reserved`, not refused.
+    of groups and top-level files, searched before the shipped ones. config_name: the top-level file
+    in place of the recipe's own. reserving: a study may search a section's `type`, so an override
+    for another of its kinds is kept in `reserved`, not refused.
 
     Raises UsageError for overrides that cannot be read, ConfigError for all else.
     """
@@ -151,7 +151,7 @@ def _finish(
 def _check_stage(
     stage: str, tree: Tree, sources: Mapping[str, Source], recipe: Configurable
 ) -> None:
-    """What a stage replaces must fit as well; a misspelt key stops here, not after the search."""
+    """Check a stage's overrides as well, so that a misspelt key fails before the search."""
     prefix = f"stages.{stage}."
     placed = {p.removeprefix(prefix): s for p, s in sources.items() if p.startswith(prefix)}
     replaced, _ = without_foreign_keys(merge(tree, tree["stages"][stage]), recipe.config)
@@ -168,7 +168,7 @@ def _part_of_override(override: Override, recipe: Configurable) -> Part:
 def _sorted_overrides(
     overrides: Sequence[str], folders: Sequence[Path], recipe: Configurable
 ) -> tuple[dict[str, str], list[Part]]:
-    """Overrides that choose a group's file, by group; and those that set a value."""
+    """Split overrides into the files chosen for groups, and single values."""
     groups: dict[str, str] = {}
     values: list[Part] = []
     for override in map(_parse_override, overrides):
@@ -222,10 +222,10 @@ def _options(group: str, folders: Sequence[Path]) -> list[str]:
 
 
 def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str, str]:
-    """The groups that single settings stand for.
+    """Return the groups implied by single settings.
 
-    `model.type=clip`, typed or in a file, starts from the file of that kind where there is one;
-    data of the user's own do not start from the embedded ones.
+    `model.type=clip`, typed or in a file, starts from the file of that kind where there is one; the
+    user's own data do not start from the embedded ones.
     """
     groups: dict[str, str] = {}
     for part in parts:
@@ -243,7 +243,7 @@ def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str,
 def _composed_once(
     name: str, groups: tuple[str, ...], folders: tuple[Path, ...]
 ) -> tuple[Tree, Mapping[str, Source]]:
-    """Hydra takes a tenth of a second, so what it made of a recipe's own files is kept."""
+    """Return the cached composition of a recipe's own files; Hydra takes a tenth of a second."""
     files = [file for folder in folders for file in folder.rglob("*.yaml")]
     return _compose_cached(name, groups, folders, tuple((f, file_stamp(f)) for f in files))
 
@@ -261,9 +261,9 @@ def _compose_cached(
 def _composed_groups(
     name: str, groups: Sequence[str], folders: Sequence[Path], own: Path | None = None
 ) -> tuple[Tree, Mapping[str, Source]]:
-    """What Hydra makes of a top-level file and its groups, and where each value stands.
+    """Compose a top-level file and its groups with Hydra; return the tree and its sources.
 
-    own: the user's folder, whose groups outweigh shipped ones that a shipped file puts after them.
+    own: the user's folder, whose groups override shipped ones that a shipped file lists after them.
     """
     top = next((f for d in folders if (f := d / f"{name}.yaml").is_file()), None)
     if top is None:
@@ -310,10 +310,10 @@ def _composed_groups(
 
 @contextlib.contextmanager
 def _hydra_with(top: Path) -> Iterator[None]:
-    """Hydra for one composition, which leaves nothing of its global behind.
+    """Initialise Hydra for one composition, and clear its global state afterwards.
 
-    Its primary file must lie in the first folder of the search path, and ours may lie in any:
-    it gets a folder to itself, and the order of all others is that of `hydra.searchpath`.
+    Its primary file must lie in the first folder of the search path, and ours may lie in any: it
+    gets a folder to itself, and the order of all others is that of `hydra.searchpath`.
     """
     GlobalHydra.instance().clear()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as alone:

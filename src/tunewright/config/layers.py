@@ -1,4 +1,4 @@
-"""Files and overrides as parts of a configuration, in our spelling, laid over one another."""
+"""Merge files and overrides, in our spelling, into a configuration."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,12 +12,11 @@ from tunewright.errors import ConfigError, did_you_mean
 
 
 class Configurable(Protocol):
-    """What composing needs to know of a recipe.
+    """The properties of a recipe that composing needs.
 
-    conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups
-    that it shares with other recipes, searched after its own. aliases: flat or foreign
-    names to config paths. words: for a path, foreign values to ours. group_names: foreign names
-    of groups.
+    conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups that
+    it shares with other recipes, searched after its own. aliases: flat or foreign names to config
+    paths. words: for a path, foreign values to ours. group_names: foreign names of groups.
     """
 
     @property
@@ -59,7 +58,7 @@ class Configurable(Protocol):
 class Layer(NamedTuple):
     """A file of settings and the mapping that was read from it.
 
-    stored: what a study keeps of itself, which nobody typed now.
+    stored: whether a study wrote it, so that nothing in it was typed now.
     """
 
     file: Path
@@ -68,7 +67,7 @@ class Layer(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one file or override sets, in our spelling, by leaf; or what it takes out."""
+    """The leaves that one file or override sets, in our spelling, or removes."""
 
     tree: Tree
     sources: dict[str, Source]
@@ -76,7 +75,7 @@ class Part(NamedTuple):
 
 
 def part_of_file(layer: Layer, chosen: Mapping[str, str], recipe: Configurable) -> Part:
-    """A file's settings, but for the groups typed by hand: those outweigh it."""
+    """Return a file's settings, without those of groups typed by hand, which override it."""
     tree = translate(layer.tree, recipe)
     for group in chosen.keys() - {"data"}:  # a data group says more than where the data lie
         drop(tree, group)
@@ -87,9 +86,9 @@ def part_of_file(layer: Layer, chosen: Mapping[str, str], recipe: Configurable) 
 def laid_over(
     tree: Tree, sources: Mapping[str, Source], part: Part
 ) -> tuple[Tree, dict[str, Source]]:
-    """A configuration and its sources after one more part.
+    """Return a configuration and its sources after merging one more part.
 
-    Raises ConfigError for a path to take out that is not there.
+    Raises ConfigError for a path to remove that does not exist.
     """
     if not part.takes_out:
         return merge(tree, part.tree), overlaid(sources, part.sources)
@@ -110,9 +109,10 @@ def laid_over(
 def in_our_spelling(
     tree: Tree, sources: Mapping[str, Source], recipe: Configurable
 ) -> tuple[Tree, dict[str, Source]]:
-    """A composed configuration and its sources, where group files of users may be a guide's.
+    """Return a composed configuration and its sources in our spelling.
 
-    Its keys outweigh ours: files of ours have none of them.
+    Group files of users may be in a guide's dialect; their keys override ours, which such files
+    lack.
     """
     flat = flatten(tree)
     foreign = {path: _own(path, recipe) for path in flat if _own(path, recipe) != path}
@@ -125,7 +125,7 @@ def in_our_spelling(
 
 
 def translate(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
-    """A tree with foreign keys and values replaced by ours."""
+    """Return a tree with foreign keys and values replaced by ours."""
     flat = {_own(path, recipe): value for path, value in flatten(tree).items()}
     result: Tree = {}
     for path, value in flat.items():

@@ -1,4 +1,4 @@
-"""Where things that can be made again are kept between runs."""
+"""The cache folder for files that can be recomputed."""
 
 import tempfile
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """`~/.cache/tunewright`, or a folder under the system's temporary one if that is closed."""
+    """Return `~/.cache/tunewright`, or a temporary folder of the system if that is not writable."""
     wanted = Path.home() / ".cache" / "tunewright"
     try:
         wanted.mkdir(parents=True, exist_ok=True)
@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 
 
 def made_once(target: Path, make: Callable[[Path], object]) -> Path:
-    """`target`, filled by `make` if it is not there yet; whole or absent, whoever else makes it.
+    """Return `target`, filled by `make` if it is absent; safe with several processes at once.
 
     make: gets an empty folder beside the target, which is then renamed.
     """

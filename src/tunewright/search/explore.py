@@ -1,4 +1,4 @@
-"""The first stage: a search at a cheap fidelity, from its checks to the files it leaves."""
+"""The first stage: search at a cheap fidelity, from its checks to the files it writes."""
 
 from collections.abc import Sequence
 
@@ -43,9 +43,9 @@ def explore(
     watch: StudyCallback,
     budget: Budget | None,
 ) -> tuple[StudyRecord, Ending]:
-    """Search until the trials are spent, or the time is up, and write what people read.
+    """Search until all trials are done or the time is up, then write the result files.
 
-    Raises Interrupted when a stop was asked for.
+    Raises Interrupted when a stop was requested.
     """
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
@@ -123,7 +123,7 @@ def explore(
 
 
 def _epochs(recipe: Recipe, composed: Composition, prepared: PreparedStudy) -> int:
-    """Of all trials to their ends, by all their seeds, and of the final training."""
+    """Return the epochs of all trials with all seeds, plus those of the final training."""
     config = prepared.config
     epochs = config.study.trials * config.study.seeds * config.training.epochs
     if config.study.final:
@@ -156,7 +156,7 @@ def _write_study_files(
 
 
 def _without_secrets(tree: Tree) -> Tree:
-    """The configuration as it may lie in a file that others read."""
+    """Return the configuration without passwords, for a file that others may read."""
     storage = tree["study"]["storage"]
     return {**tree, "study": {**tree["study"], "storage": storage and without_password(storage)}}
 

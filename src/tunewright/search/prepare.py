@@ -48,8 +48,8 @@ from tunewright.training.trackers.tracker import require
 class PreparedStudy:
     """A study that has passed every check and not yet begun.
 
-    composed: the whole configuration, as the study was begun with it. known: what is stored of
-    the study, None for a new one. changed: what differs in its space since.
+    composed: the whole configuration, as the study was begun with it. known: the stored settings of
+    the study, None for a new one. changed: the differences in its space since.
     """
 
     name: str
@@ -70,7 +70,7 @@ class PreparedStudy:
 def prepare(
     recipe: Recipe, composed: Composition, *, given: SpaceFile | None, runs: Path
 ) -> PreparedStudy:
-    """Everything that can be checked before a study begins."""
+    """Check everything that can be checked before a study begins."""
     require(composed.config.trackers.names)
     refuse_left(composed)
     study = composed.config.study
@@ -149,7 +149,7 @@ def prepare(
 def _with_fitting_pruner(
     recipe: Recipe, explore: Tree, config: RunConfig, notices: list[str]
 ) -> tuple[Tree, RunConfig]:
-    """The stage with a pruner that nobody asked for made to fit its epochs."""
+    """Fit a default pruner to the epochs of the stage; return the stage's configuration."""
     shipped, epochs = config.study.pruner, config.training.epochs
     fitting = shrunk(shipped, epochs)
     if fitting == shipped:
@@ -163,7 +163,7 @@ def _with_fitting_pruner(
 
 
 def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list[str]:
-    """What should be known of several goals; ConfigError for a first one that cannot prune."""
+    """Return notices about several goals; raise ConfigError when the first one cannot prune."""
     if first.metric in COSTS and config.study.pruner.type != "none":
         raise ConfigError(
             f"the first goal is {first.metric}, which is known only at the end of a run",
@@ -180,7 +180,7 @@ def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list
 def checked_space(
     recipe: Recipe, composed: Composition, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
-    """The recipe's space, with `given` over it, checked against a stage's configuration."""
+    """Return the recipe's space, overlaid with `given` and checked against a stage."""
     shipped = read_space(recipe.space) if recipe.space is not None else SpaceFile({})
     around = Surroundings(
         tree,
@@ -199,7 +199,7 @@ def checked_space(
 
 
 def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Surroundings:
-    """The surroundings seen from the open section, whose keys are those that the user named."""
+    """Return the surroundings with the user's keys declared in the recipe's open section."""
     tree = get(around.tree, recipe.searched, {})
     prefix = recipe.path("")
     return Surroundings(
@@ -214,7 +214,7 @@ def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Su
 
 
 def stage(recipe: Recipe, composed: Composition, name: str) -> tuple[Tree, RunConfig]:
-    """The configuration of a stage: the whole one with what the stage replaces."""
+    """Return the configuration of a stage: the whole one with the stage's overrides."""
     replaced: Mapping[str, Any] = getattr(composed.config.stages, name)
     return with_values(composed.tree, flatten(replaced), recipe.config)
 
@@ -222,30 +222,30 @@ def stage(recipe: Recipe, composed: Composition, name: str) -> tuple[Tree, RunCo
 def trial_values(
     recipe: Recipe, prepared: PreparedStudy, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that a trial replaces: what was sampled, what follows from it, what is reserved."""
+    """Return all values that a trial replaces: sampled, derived and reserved ones."""
     complete = prepared.space.complete(values)
     return {**prepared.reserved, **{recipe.path(name): v for name, v in complete.items()}}
 
 
 def run_tree(recipe: Recipe, prepared: PreparedStudy, values: Mapping[str, Any]) -> Tree:
-    """The whole configuration of a trial of the study."""
+    """Return the whole configuration of a trial of the study."""
     values = trial_values(recipe, prepared, values)
     return run_part(with_values(prepared.explore, values, recipe.config)[0])
 
 
 def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) -> Tree:
-    """A trial's values at full fidelity: the configuration `tree` with its final stage."""
+    """Return a trial's configuration at full fidelity: `tree` with its final stage and `values`."""
     replaced = flatten(tree["stages"]["final"])
     return run_part(with_values(tree, {**replaced, **values}, recipe.config)[0])
 
 
 def run_part(tree: Tree) -> Tree:
-    """A configuration without what only a study reads."""
+    """Return a configuration without the sections that only a study reads."""
     return {key: value for key, value in tree.items() if key not in OF_STUDIES}
 
 
 def refuse_leading_out(name: str, runs: Path) -> None:
-    """A name is one folder in `runs`, or one below it; nothing is written elsewhere."""
+    """Raise UsageError for a name outside `runs`: it is one folder there, or one below it."""
     if "\0" in name or not is_text(name):
         raise UsageError(
             f"the name {name!a}",
@@ -262,7 +262,7 @@ def refuse_leading_out(name: str, runs: Path) -> None:
 
 
 def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
-    """Trials of another database must not be trained on under new numbers."""
+    """Raise StudyError for trials of another database, to avoid mixing them up."""
     if any(folder.trials.glob("*/config.yaml")):
         raise StudyError(
             f"{folder.trials} holds trials, but {without_password(url)} knows no such study",

@@ -1,4 +1,4 @@
-"""A training that was stopped goes on: its folder says what it is, and nothing may differ."""
+"""Resume a stopped training; its folder defines it, and nothing may differ."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,9 +20,10 @@ from tunewright.search.transfer.trial_matching import differences
 
 
 def stopped_run(run: Path, runs: Path) -> RunFolder:
-    """The folder of a run, by its path or its name under `runs`.
+    """Return the folder of a run, by its path or its name under `runs`.
 
-    Raises UsageError for what is no run, and for the trials of a study, which only it takes up.
+    Raises UsageError for anything else, and for the trials of a study, which only the study
+    resumes.
     """
     for path in (run, runs / run):
         folder, study = RunFolder(path), StudyFolder(path)
@@ -56,11 +57,11 @@ def resume(
     before: Tree,
     watch: StudyCallback | None = None,
 ) -> TrainResult:
-    """Train on in `folder` from its last checkpoint; what has ended is only told again.
+    """Resume training in `folder` from its last checkpoint; return the result of one that ended.
 
-    before: the configuration as it lies there. composed: the same with what was typed beside
-    it, which may say where to train (`executor`) and no more. Raises UsageError with the keys
-    that differ, StudyError while another process trains there.
+    before: the configuration stored there. composed: the same with the overrides typed beside it,
+    which may only say where to train (`executor`). Raises UsageError with the keys that differ,
+    StudyError while another process trains there.
     """
     watch = watch or StudyCallback()
     refuse_left(composed)

@@ -1,4 +1,4 @@
-"""How long the stages of a study are: beside what was typed, one another, and their warm-up."""
+"""Notices about the lengths of a study's stages and their warm-up, relative to what was typed."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,7 +13,7 @@ STAGES = {"explore": "the trials of the search", "final": "the final training"}
 
 
 def outweighed_notices(composed: Composition) -> Iterator[str]:
-    """What was typed and holds in a stage that ships another value, as notices."""
+    """Yield a notice for each typed value that overrides the one a stage ships."""
     for stage, shipped in composed.outweighed.items():
         for path, value in shipped.items():
             now = get(composed.tree, path)
@@ -29,7 +29,7 @@ def outweighed_notices(composed: Composition) -> Iterator[str]:
 def short_final_notices(
     composed: Composition, explore: RunConfig, final: RunConfig
 ) -> Iterator[str]:
-    """That the winner is trained for fewer epochs than it was searched with, as a notice."""
+    """Yield a notice when the winner is trained for fewer epochs than it was searched with."""
     searched, trained = explore.training.epochs, final.training.epochs
     if explore.study.final and trained < searched:
         yield (
@@ -42,7 +42,7 @@ def short_final_notices(
 def long_warmup_notices(
     config: RunConfig, sources: Mapping[str, Source], run: str
 ) -> Iterator[str]:
-    """That a run is warm-up for the most part, as a notice. run: what it is called."""
+    """Yield a notice when a run is mostly warm-up. run: its name in the notice."""
     schedule, epochs = config.schedule, config.training.epochs
     if schedule.warmup_steps is not None:
         return  # how many steps an epoch has is known only once the data are open

@@ -1,4 +1,4 @@
-"""Explore, then final: a study at a cheap fidelity, then its winner trained in full."""
+"""The stages of a study: search at a cheap fidelity, then train the winner in full."""
 
 import os
 import time
@@ -37,7 +37,7 @@ from tunewright.training.trackers.tracker import require
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What `tune` made. final: None when it was not asked for, or nothing finished."""
+    """The result of `tune`. final: None when it was not asked for, or nothing finished."""
 
     folder: StudyFolder
     record: StudyRecord
@@ -59,9 +59,9 @@ def tune(
     """Search, resume if the study was begun before, then train and evaluate the winner.
 
     given: a space file, laid over the recipe's own. from_, imports: see `api.tune`. Raises a
-    TunewrightError of the kind that fits for everything that can be known before the first
-    trial; afterwards only for lost storage (StorageLost), a failed final training (RunError)
-    and Ctrl-C (Interrupted).
+    matching TunewrightError for everything that can be known before the first trial; after that
+    only for lost storage (StorageLost), a failed final training (RunError) and Ctrl-C
+    (Interrupted).
     """
     began = time.monotonic()
     silence_optuna()
@@ -114,7 +114,7 @@ def train(
     runs: Path = Path("runs"),
     watch: StudyCallback | None = None,
 ) -> TrainResult:
-    """Train one configuration in full, by one seed or several; the same call resumes."""
+    """Train one configuration in full, with one seed or several; the same call resumes."""
     watch = watch or StudyCallback()
     require(composed.config.trackers.names)
     refuse_left(composed)

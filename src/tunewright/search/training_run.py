@@ -1,4 +1,4 @@
-"""One configuration trained in full, by one seed or several: `train`, and the final stage."""
+"""Train one configuration in full, with one seed or several: `train`, and the final stage."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from tunewright.search.transfer.trial_matching import differences
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Runs that reached their end, and their scores; several when `seeds` were given."""
+    """Finished runs and their scores; several when `seeds` were given."""
 
     metric: str
     folders: tuple[RunFolder, ...]
@@ -51,18 +51,18 @@ class TrainResult:
 
     @property
     def endings(self) -> tuple[Ending | None, ...]:
-        """How each of them ended: with all of its epochs, or stopped by patience before."""
+        """How each run ended: with all of its epochs, or stopped early by patience."""
         return tuple(map(ending_of, self.folders))
 
     def best(self, direction: Literal["max", "min"]) -> RunFolder:
-        """The folder of the best seed, of equal ones the first."""
+        """Return the folder of the best seed, the first of equal ones."""
         sign = -1.0 if direction == "max" else 1.0
         placed = rank_with_ties([(sign * score,) for score in self.scores])
         return self.folders[placed.index(min(placed))]
 
 
 def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
-    """`wanted`, or `wanted-2`, ...: the first that is empty or holds this configuration."""
+    """Return the first of `wanted`, `wanted-2`, ... that is empty or holds this configuration."""
     for count in range(1, 10_000):
         path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
         folder = RunFolder(path)
@@ -86,9 +86,9 @@ def run_seeds(
     watch: StudyCallback,
     stop: StopFlag,
 ) -> TrainResult:
-    """Train `tree` in `folder`, or each of its `seeds` in a folder below; resumes by itself.
+    """Train `tree` in `folder`, or each of its `seeds` in a folder below; resume what was begun.
 
-    Raises RunError with the reason when a run fails, Interrupted when a stop was asked for.
+    Raises RunError with the reason when a run fails, Interrupted when a stop was requested.
     """
     seeds: Sequence[int] = tree.get("seeds") or []
     folders = [folder.by_seed(seed) for seed in seeds] or [folder]
@@ -119,7 +119,7 @@ def run_seeds(
 
 
 def pause_when_due(folder: RunFolder, until: float | None) -> None:
-    """Ask what trains in `folder`, or in its seeds' folders, for a pause once the time is up."""
+    """Request a pause of the runs in `folder` or its seeds' folders once the time is up."""
     if until is not None and time.monotonic() >= until:
         for place in folder.with_seeds():
             if place.attempt and place.read_outcome() is None:
@@ -127,7 +127,7 @@ def pause_when_due(folder: RunFolder, until: float | None) -> None:
 
 
 def is_done(folder: RunFolder) -> bool:
-    """Whether a run reached its end."""
+    """Return whether a run reached its end."""
     outcome = folder.read_outcome()
     return outcome is not None and outcome.state == "done"
 

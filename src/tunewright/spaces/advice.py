@@ -1,4 +1,4 @@
-"""What a space advises: combinations that had better not be tried, and good ones to try first."""
+"""Advice of a space: combinations to avoid, and good ones to try first."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from tunewright.spaces.space import Space
 
 
 def read_avoided(raw: Sequence[Any]) -> tuple[AvoidRule, ...]:
-    """Rules from YAML: `{name: .., because: .., when: {path: condition}}`; of a name the last."""
+    """Parse rules: `{name:, because:, when: {path: condition}}`; the last of a name wins."""
     rules = {}
     for spec in raw:
         name, because, when = _read_entry(spec, "avoid", "when")
@@ -21,7 +21,7 @@ def read_avoided(raw: Sequence[Any]) -> tuple[AvoidRule, ...]:
 
 
 def read_good(raw: Sequence[Any]) -> tuple[Good, ...]:
-    """Combinations from YAML: `{name: .., because: .., set: {path: value}}`; of a name the last."""
+    """Parse combinations: `{name:, because:, set: {path: value}}`; the last of a name wins."""
     found = {}
     for spec in raw:
         name, because, values = _read_entry(spec, "good", "set")
@@ -32,7 +32,7 @@ def read_good(raw: Sequence[Any]) -> tuple[Good, ...]:
 
 
 def checked_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRule, ...]:
-    """The rules in our spelling; SpaceError for names that are no keys."""
+    """Return the rules in our spelling; raise SpaceError for names that are no keys."""
     rules = []
     for rule in read_avoided(raw):
         found = tuple(own_words(condition, around) for condition in rule.conditions)
@@ -43,7 +43,7 @@ def checked_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRule
 
 
 def as_forbidden(rules: Sequence[AvoidRule], searched: Mapping[str, Any]) -> tuple[ForbidRule, ...]:
-    """The rules as ones that are kept; not those whose paths are all set for the whole study."""
+    """Return the `avoid` rules as `forbid` rules, without those that no trial chooses."""
     return tuple(
         ForbidRule(rule.conditions, name=rule.name)
         for rule in rules
@@ -52,7 +52,7 @@ def as_forbidden(rules: Sequence[AvoidRule], searched: Mapping[str, Any]) -> tup
 
 
 def advice_notices(space: Space) -> list[str]:
-    """A notice of the `avoid` rules that matter here; none where no trial could be a case."""
+    """Return a notice of the `avoid` rules that matter here; empty where no trial can match."""
     met = [str(rule) for rule in space.avoid if _can_sample(space, rule)]
     if not met:
         return []
@@ -67,9 +67,9 @@ def advice_notices(space: Space) -> list[str]:
 def chosen_good(
     raw: Sequence[Any], space: Space, inert: Sequence[str], around: Surroundings
 ) -> tuple[tuple[Good, ...], list[str]]:
-    """The good combinations that this space can try, and why others are left out.
+    """Return the good combinations that this space can try, and why others are left out.
 
-    inert: paths whose values make no difference, and are not looked at.
+    inert: paths whose values make no difference, which are ignored.
     """
     kept: list[Good] = []
     notices = []
@@ -91,7 +91,7 @@ def chosen_good(
 
 
 def good_points(space: Space) -> dict[str, dict[str, Any]]:
-    """The points of the good combinations, by name, without those that are forbidden."""
+    """Return the points of the good combinations, by name, without those that are forbidden."""
     points = {good.name: space.point(good.values) for good in space.good}
     return {name: point for name, point in points.items() if space.broken_rule(point) is None}
 
@@ -105,7 +105,7 @@ def _read_entry(spec: Any, kind: str, key: str) -> tuple[str, str, Any]:
 
 
 def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
-    """Why a combination cannot be tried here; empty where it can."""
+    """Return why a combination cannot be tried here; empty where it can."""
     for path, value in good.values.items():
         if path in space:
             if not space[path].domain.contains(value):
@@ -128,7 +128,7 @@ def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
 
 
 def can_be(space: Space, wanted: Sequence[Condition]) -> bool:
-    """Whether a trial can satisfy all of these, conditions of conditions included."""
+    """Return whether a trial can satisfy all of these, conditions of conditions included."""
     needed: dict[str, list[Condition]] = {}
     waiting = list(wanted)
     while waiting:
@@ -145,12 +145,12 @@ def can_be(space: Space, wanted: Sequence[Condition]) -> bool:
 
 
 def _can_sample(space: Space, rule: AvoidRule) -> bool:
-    """Whether a trial can be a case of the rule by what it chooses."""
+    """Return whether a trial can match the rule by its sampled values."""
     return any(c.path in space for c in rule.conditions) and can_be(space, rule.conditions)
 
 
 def _jointly(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
-    """Whether one value of a domain can satisfy all the conditions on it."""
+    """Return whether one value of a domain can satisfy all the conditions on it."""
     among = [value for condition in found for value in condition.among]
     try:
         values = list_values(path, domain)
@@ -162,7 +162,7 @@ def _jointly(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
 
 
 def _merge(found: Sequence[Condition]) -> dict[str, Any]:
-    """The narrowest of the bounds; `not`, which takes out one number of many, is let be."""
+    """Return the narrowest bounds; `not`, which excludes one number of many, is ignored."""
     narrowest = {"above": max, "at_least": max, "below": min, "at_most": min}
     merged: dict[str, Any] = {}
     for condition in found:

@@ -1,4 +1,4 @@
-"""A specification becomes a space that is known to work on this recipe and this data."""
+"""Build a space that is known to work on this recipe and this data from its specification."""
 
 import random
 import re
@@ -24,14 +24,14 @@ from tunewright.spaces.space import Parameter, Space, in_order
 def build_space(
     shipped: SpaceFile, given: SpaceFile | None, around: Surroundings
 ) -> tuple[Space, list[str]]:
-    """The space to search and what was changed in it, as notices.
+    """Return the space to search, and notices about what was changed in it.
 
     What `given` leaves out is inherited from `shipped` unless it says otherwise. Choices that
-    cannot work on the data are dropped; parameters that no configuration here reads are, too,
-    and those that are inert. What is advised against is forbidden where `around` says so.
+    cannot work on the data are dropped, as are inert parameters and parameters that no
+    configuration here reads. Combinations to avoid are forbidden where `around` says so.
 
-    Raises SpaceError for unknown paths, ends that the schema refuses, conditions that never
-    hold, and spaces in which nothing is left to search.
+    Raises SpaceError for unknown paths, ends that the schema refuses, conditions that never hold,
+    and spaces in which nothing is left to search.
     """
     notices: list[str] = []
     raw = _overlaid(shipped, given)
@@ -111,7 +111,7 @@ def _overlaid(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str
 
 
 def _set_outright(given: SpaceFile | None, around: Surroundings) -> dict[str, str]:
-    """The paths with one value for the whole study, and who said so."""
+    """Return the paths with one value for the whole study, and where each was set."""
     by_hand = dict.fromkeys(around.typed, "by hand")
     if given is None:
         return by_hand
@@ -154,7 +154,7 @@ def _begin_at_written(
     around: Surroundings,
     notices: list[str],
 ) -> None:
-    """What a file of the user's sets outweighs the shipped default, and is where it starts."""
+    """Use the values of the user's files as defaults, in place of the shipped ones."""
     chosen = {
         path for path, spec in (given.parameters if given else {}).items() if "default" in spec
     }
@@ -178,7 +178,7 @@ def _take_out_inert(
     around: Surroundings,
     notices: list[str],
 ) -> dict[str, str]:
-    """Drop the parameters that make no difference; each path, with its default to be set if any."""
+    """Drop the parameters that make no difference; return each path with its default, if any."""
     found: dict[str, str] = {}
     for path in [path for path in parameters if raw[path].get("inert")]:
         reason, default = raw[path]["inert"], parameters[path].default
@@ -206,7 +206,7 @@ def _take_out_inert(
 def _live(
     parameters: dict[str, Parameter], written: set[str], around: Surroundings, notices: list[str]
 ) -> dict[str, Parameter]:
-    """Without the parameters whose conditions can never hold here."""
+    """Return the parameters without those whose conditions can never hold here."""
     fixed = around.fixed
     while True:
         dead = {}
@@ -275,7 +275,7 @@ def _rules(
 
 
 def _check_reserved(parameters: Mapping[str, Parameter], around: Surroundings) -> None:
-    """A value set by hand must mean something in at least one trial."""
+    """Raise SpaceError for a value set by hand that no trial can use."""
     for path, value in around.reserved.items():
         for section, kinds in leaves(around.schema)[path].kinds.items():
             chosen = parameters.get(f"{section}.type")
@@ -294,7 +294,7 @@ def _check_derived(derived: Mapping[str, str], around: Surroundings) -> None:
 
 
 def _check_ends(space: Space, where: Mapping[str, str], around: Surroundings) -> None:
-    """Set every end of every domain once, under its conditions, and ask the schema."""
+    """Check every end of every domain against the schema, under its conditions."""
     for parameter in space.parameters:
         setting = _satisfying(parameter, space)
         for end in parameter.domain.ends:
@@ -310,7 +310,7 @@ def _check_ends(space: Space, where: Mapping[str, str], around: Surroundings) ->
 
 
 def _satisfying(parameter: Parameter, space: Space) -> dict[str, Any]:
-    """Values under which a parameter exists, conditions of conditions included."""
+    """Return values under which a parameter exists, conditions of conditions included."""
     setting: dict[str, Any] = {}
     for condition in parameter.when:
         if condition.path not in space:

@@ -1,4 +1,4 @@
-"""One parameter of a space: its written fields, checked and made to fit configuration and data."""
+"""Read one parameter of a space: check its fields and fit it to configuration and data."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -21,13 +21,13 @@ NOT_TRAINED = (*OF_STUDIES, "recipe", "goal", "seeds")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a space is checked against.
+    """The context that a space is checked against.
 
-    tree: the complete configuration of the stage. facts: figures of the data. typed: paths
-    that the user set by hand, which are therefore not searched. words: foreign values by path.
-    reserved: values set by hand for kinds that only some trials choose. not_searched: sections
-    that say how to search, not what is trained. avoid: what `space.avoid` says. written: paths
-    that the user's files set, and where: the search begins at their values.
+    tree: the complete configuration of the stage. facts: figures of the data. typed: paths that the
+    user set by hand, which are therefore not searched. words: foreign values by path. reserved:
+    values set by hand for kinds that only some trials choose. not_searched: sections that say how
+    to search, not what is trained. avoid: the setting `space.avoid`. written: paths that the user's
+    files set, and where: the search begins at their values.
     """
 
     tree: Mapping[str, Any]
@@ -43,12 +43,12 @@ class Surroundings:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """What stands around the space, flat: the configuration, what is reserved, the facts."""
+        """The flat values around the space: configuration, reserved values, facts of the data."""
         return {**flatten(self.tree), **self.reserved, **self.facts}
 
     @property
     def known(self) -> set[str]:
-        """What conditions, rules and expressions may name."""
+        """The names that conditions, rules and expressions may use."""
         return {*leaves(self.schema), *self.facts}
 
 
@@ -59,9 +59,9 @@ def read_parameter(
     around: Surroundings,
     notices: list[str],
 ) -> Parameter:
-    """The parameter at `path` from its fields `spec`, among all the fields `raw`.
+    """Return the parameter at `path` from its fields `spec`, among all the fields `raw`.
 
-    Adds to `notices` what had to be changed. Raises SpaceError for what cannot be meant.
+    Adds to `notices` what had to be changed. Raises SpaceError for a contradictory specification.
     """
     domain = _domain(path, spec, around)
     default = _word(path, spec.get("default"), around)
@@ -94,7 +94,7 @@ def read_parameter(
 
 
 def _narrow(condition: Condition, kinds: tuple[str, ...]) -> Condition:
-    """The condition on a section's `type`, for the kinds that have the key."""
+    """Restrict the condition on a section's `type` to the kinds that have the key."""
     return Condition(condition.path, among=tuple(kind for kind in kinds if condition.holds(kind)))
 
 
@@ -138,7 +138,7 @@ def _fit_to_data(
     around: Surroundings,
     notices: list[str],
 ) -> Domain:
-    """Choices made to fit the data: halved together, or dropped one by one."""
+    """Fit choices to the data: halve them together, or drop them one by one."""
     if not isinstance(domain, Categorical):
         return domain
     fixed = {k: v for k, v in around.fixed.items() if k not in raw}
@@ -175,7 +175,7 @@ def _fit_to_data(
 
 
 def own_words(condition: Condition, around: Surroundings) -> Condition:
-    """A condition in our spelling of keys and values."""
+    """Return a condition in our spelling of keys and values."""
     path = (around.aliases or {}).get(condition.path, condition.path)
     among = tuple(_word(path, value, around) for value in condition.among)
     if condition.bounds is None:
@@ -194,7 +194,7 @@ def _word(path: str, value: Any, around: Surroundings) -> Any:
 
 
 def check_names(text: Any, known: Collection[str], where: str) -> None:
-    """SpaceError for names in an expression that are neither keys nor figures of the data."""
+    """Raise SpaceError for names in an expression that are neither keys nor facts of the data."""
     for name in sorted(names_in(text) - set(known) if text else ()):
         raise SpaceError(
             f"{where} names {name}, which is not a key", remedy=did_you_mean(name, known)

@@ -13,7 +13,7 @@ from tunewright.runs.record import Direction
 
 OURS = ("parameters", "forbid", "avoid", "good", "derived", "inherit", "settings")
 OWN_KEYS = ("parameters", "forbid", "avoid", "good", "derived")
-"""What tells a space file of ours; one with rules alone lays them over the recipe's space."""
+"""Keys that identify our space files; a file with rules only extends the recipe's space."""
 FIELDS = (
     "type",
     "choices",
@@ -42,13 +42,13 @@ STUDY_BLOCK = {
 
 @dataclass(frozen=True)
 class SpaceFile:
-    """What a file says, before it meets the recipe's own space.
+    """The content of a space file, before it is merged with the recipe's own space.
 
-    parameters: raw fields by config path. settings: configuration that the file sets beside
-    the space (study name, number of trials, fixed values), nested. inherit: whether
-    parameters and fields that the file leaves out come from the recipe's space. where: file and
-    line of each parameter. direction: which way the goal goes, where the file names no metric.
-    notices: what it says and nobody reads.
+    parameters: raw fields by config path. settings: configuration that the file sets beside the
+    space (study name, number of trials, fixed values), nested. inherit: whether parameters and
+    fields that the file leaves out come from the recipe's space. where: file and line of each
+    parameter. direction: of the goal, where the file names no metric. notices: about entries that
+    have no effect.
     """
 
     parameters: Mapping[str, Mapping[str, Any]]
@@ -65,7 +65,7 @@ class SpaceFile:
 
 
 def is_space_file(tree: Mapping[str, Any]) -> bool:
-    """Whether a YAML mapping is a space or study file, told by its keys."""
+    """Return whether a YAML mapping is a space or study file, judged by its keys."""
     return any(key in tree for key in ("search_space", "hyperparameters", *OWN_KEYS))
 
 
@@ -78,7 +78,7 @@ def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFil
 
 
 def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
-    """The specification in a mapping that was read from `file`."""
+    """Return the specification in a mapping that was read from `file`."""
     if "search_space" in tree:
         top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:
@@ -126,7 +126,7 @@ def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
 
 
 def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
-    """`search_space:` beside study_name, n_trials, n_jobs, storage, timeout, data, pruner."""
+    """Read `search_space:` beside study_name, n_trials, n_jobs, storage, timeout, data, pruner."""
     settings: Tree = {}
     for key, value in tree.items():
         if key in ("pruner", "sampler"):
@@ -137,7 +137,7 @@ def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
 
 
 def _study_blocks(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
-    """`hyperparameters:` beside a `study:` and a `fixed:` block."""
+    """Read `hyperparameters:` beside a `study:` and a `fixed:` block."""
     for key in tree:
         if key not in ("study", "hyperparameters", "fixed"):
             raise SpaceError(f"{key!r} in {file}", expected="study, hyperparameters or fixed")
@@ -179,7 +179,7 @@ _DIRECTIONS: Mapping[str, Direction] = {"maximize": "max", "minimize": "min"}
 def _unread(
     fixed: Tree, study: Mapping[str, Any], file: Path, aliases: Mapping[str, str]
 ) -> list[str]:
-    """Take out of `fixed` what is no setting of a training here, and say so.
+    """Remove from `fixed` the entries that are no settings of a training here; return notices.
 
     The name of the experiment is the study's where that has none.
     """
@@ -200,7 +200,7 @@ def _unread(
 
 
 def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
-    """A part of the file that may be left out or empty."""
+    """Return a section of the file, which may be missing or empty."""
     section = tree.get(key)
     if section is not None and not isinstance(section, Mapping):
         raise SpaceError(f"{key} = {section!r} in {file}", expected="a mapping (key: value)")
@@ -208,7 +208,7 @@ def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
 
 
 def _list(tree: Mapping[str, Any], key: str, file: Path, of: str) -> tuple[Any, ...]:
-    """A list that may be left out or empty; of what has names, each name once."""
+    """Return a list of the file, which may be missing or empty; names must be unique."""
     found = tree.get(key) or []
     if not isinstance(found, list):
         raise SpaceError(f"{key} in {file}", expected=f"a list of {of}")
@@ -219,7 +219,7 @@ def _list(tree: Mapping[str, Any], key: str, file: Path, of: str) -> tuple[Any, 
 
 
 def _component(key: str, value: Any, file: Path) -> Tree:
-    """A sampler or pruner: a name, a mapping with `type`, or null for none."""
+    """Return a sampler or pruner: a name, a mapping with `type`, or null for none."""
     if value is None:
         return {"type": "none"}
     if isinstance(value, str):
@@ -260,7 +260,7 @@ def _parameters(raw: Any, file: Path, key: str) -> dict[str, dict[str, Any]]:
 
 
 def _by_path(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Parameters may be nested like the configuration: `optim: {lr: {low: ...}}`."""
+    """Flatten parameters that are nested like the configuration: `optim: {lr: {low: ...}}`."""
     found: dict[str, Any] = {}
     for key, value in raw.items():
         nested = (

@@ -1,7 +1,7 @@
-"""`--budget 8h`: the whole job ends in time, with a winner that is trained in full if that fits.
+"""`--budget 8h`: end the whole job in time, with a winner trained in full if that fits.
 
-The search is what gives way. It stops while the final training and the evaluation, as they are
-predicted, still fit; running trials are paused, and the next call goes on with them.
+The search gives way: it stops while the final training and the evaluation, as predicted, still fit.
+Running trials are paused, and the next call resumes them.
 """
 
 import time
@@ -19,20 +19,20 @@ from tunewright.search.signals import Interrupted
 Result = TypeVar("Result")
 
 MARGIN = 0.1
-"""Share of what is predicted that is kept in reserve."""
+"""Share of each prediction kept in reserve."""
 TURN_SECONDS = 1.0
-"""From the end of the search to the start of the final training."""
+"""Seconds from the end of the search to the start of the final training."""
 CLOSING_SECONDS = 1.0
-"""For ending workers and writing files."""
+"""Seconds for ending workers and writing files."""
 
 
 @dataclass
 class Budget:
-    """Seconds for one call that began at `began`, by the clock.
+    """A time limit in seconds for one call that began at `began`, by the clock.
 
     final_fits: whether the final training has ever fitted behind the first finished trial.
-    predicted: what it and the evaluation take, as far as the search could tell. pause: how
-    long a training needs to save itself.
+    predicted: seconds that it and the evaluation take, as far as the search could tell. pause:
+    seconds that a training needs to save itself.
     """
 
     seconds: float
@@ -49,18 +49,18 @@ class Budget:
 
     @property
     def until(self) -> float:
-        """When work must end, by the monotonic clock, so that files can still be written."""
+        """The time by which work must end, so that files can still be written (monotonic clock)."""
         return self.began + self.seconds - CLOSING_SECONDS
 
     def fits(self, seconds: float) -> bool:
-        """Whether something that is predicted to take `seconds` ends in time."""
+        """Return whether something predicted to take `seconds` ends in time."""
         return seconds * (1.0 + MARGIN) + TURN_SECONDS + CLOSING_SECONDS <= self.seconds_left
 
     def ends_search(self, ledger: Timings, best: int | None, executor: ExecutorConfig) -> bool:
-        """Whether the search has to stop now.
+        """Return whether the search has to stop now.
 
-        best: the best trial so far; without one there is nothing to train in full, and the
-        search goes on to the end. So it does when the final training never fitted.
+        best: the best trial so far. Without one there is nothing to train in full and the search
+        goes on until the time is up, as it does when the final training never fitted.
         """
         pace = ledger.pace()
         self.pause = ledger.pause_seconds(executor.grace_seconds)
@@ -75,7 +75,7 @@ class Budget:
         return self.final_fits and not fits
 
     def allows(self, watch: StudyCallback) -> bool:
-        """Whether the final training may begin; if it does not fit, that is said."""
+        """Return whether the final training may begin; print a notice if it does not fit."""
         if self.predicted is None or self.predicted <= self.seconds_left:
             return True
         watch.notice(
@@ -91,7 +91,7 @@ class Budget:
 def finished_in_time(
     budget: Budget | None, watch: StudyCallback, train: Callable[[float | None], Result | None]
 ) -> Result | None:
-    """What `train` returns, given when to stop; None, and said so, when the budget stopped it."""
+    """Call `train` with the time to stop; notify and return None when the budget stopped it."""
     if budget is None:
         return train(None)
     until = budget.until - budget.pause
@@ -110,7 +110,7 @@ def finished_in_time(
 def evaluated_in_time(
     budget: Budget | None, watch: StudyCallback, evaluate: Callable[[float | None], Result | None]
 ) -> Result | None:
-    """What `evaluate` returns, given how long it may take; None, and said so, without time."""
+    """Call `evaluate` with its time limit; notify and return None when there is no time for it."""
     if budget is None:
         return evaluate(None)
     seconds = budget.seconds_left - CLOSING_SECONDS

@@ -1,7 +1,7 @@
-"""The search: ask, start, listen, prune, tell, until the trials are spent.
+"""The search loop: ask, start, read reports, prune and store until all trials are done.
 
-The coordinator reads only run folders and writes only the study. Whatever it had not yet read
-when it died is still in the folders, and is read when the same command is typed again.
+The coordinator only reads run folders and only writes the study. Reports that it had not read when
+it died are still in the folders, and the same command reads them when it is run again.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ from tunewright.search.signals import StopFlag, stopping
 from tunewright.search.study.study import Study
 
 WAIT_SECONDS = 0.2
-"""How long the coordinator sleeps at most; a report wakes it earlier."""
+"""Longest sleep of the coordinator between two polls; a report wakes it earlier."""
 
 Ending = Literal["finished", "interrupted", "timed out"]
 
 
 class Loop:
-    """One session of a search; `run` returns when it ends, and can be called once."""
+    """One session of a search. `run` returns when the session ends, and can be called once."""
 
     def __init__(self, study: Study, search: Search, watch: StudyCallback, lease: Lease) -> None:
         self.study, self.search, self.watch, self._lease = study, search, watch, lease
@@ -64,7 +64,7 @@ class Loop:
         self._ledger.load(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
-        """Work until the trials are spent, the time is up, or a stop is asked for."""
+        """Work until all trials are done, the time is up, or a stop is requested."""
         self._ledger.slots = executor.slots
         self._memory.executor = executor
         try:
@@ -90,7 +90,7 @@ class Loop:
             self.poll()
 
     def poll(self) -> None:
-        """Read what the runs wrote: store values, prune, and settle those that ended."""
+        """Read the reports of all runs: store values, prune, and finish the runs that ended."""
         for live in list(self._live):
             self._read(live)
             if live.deadline is not None and time.monotonic() > live.deadline:
@@ -101,7 +101,7 @@ class Loop:
                 self._on_worker_exit(live)
 
     def standing(self) -> StudyProgress:
-        """Where the search stands."""
+        """Return the current counts, the best trial and the time left."""
         states = self._ledger.states
         left = self._ledger.seconds_left(self._best)
         if left is not None and self.search.budget is not None:
@@ -127,11 +127,11 @@ class Loop:
 
     @property
     def unfinished_trials(self) -> list[int]:
-        """Trials that were begun and wait to be taken up again."""
+        """Trials that were begun and wait to be resumed."""
         return sorted({run.number for run in [*self._waiting, *(live.run for live in self._live)]})
 
     def _restore_running_trials(self) -> None:
-        """Settle what ended, and bring in what was reported, while nobody listened."""
+        """Restore running trials: store their reports and ends since the last session."""
         begun, self._waiting = self._waiting, []
         for run in begun:
             for progress in read_progress(run.folder.progress):
@@ -162,7 +162,7 @@ class Loop:
                 return
 
     def _start(self, executor: Executor, run: Run) -> bool:
-        """Give a run to the executor, if there is memory for it now."""
+        """Start a run on the executor, if there is enough memory for it now."""
         beside = [live.handle for live in self._live]
         if not self._memory.can_start(run.name, run.folder, run.values, beside):
             return False
@@ -207,12 +207,12 @@ class Loop:
         live.tail.notices.clear()
 
     def _store(self, run: Run, step: int, metrics: Mapping[str, float]) -> None:
-        """A trial's curve is that of its first run."""
+        """Store a value of a trial's curve, which is the curve of its first run."""
         if run.first and self.search.metric in metrics:
             self.study.report(run.number, step, metrics[self.search.metric])
 
     def _maybe_prune(self, live: Live) -> None:
-        """Ask the pruner about each new value; after the last step nothing is left to stop."""
+        """Ask the pruner about each new value, except after the last step."""
         curves, number = self.study.curves, live.run.number
         if not live.run.first:
             return
@@ -245,7 +245,7 @@ class Loop:
                 self._finish(live.run, outcome)
 
     def _on_worker_crash(self, live: Live) -> Outcome | None:
-        """The outcome of a run whose worker died, or None when it is taken up again."""
+        """Return the outcome of a run whose worker died, or None when the run is retried."""
         run = live.run
         if (outcome := _pruned_before(run.folder)) is not None:
             return outcome
@@ -262,7 +262,7 @@ class Loop:
         return Outcome("failed", live.attempt, "killed", live.handle.death)
 
     def _finish(self, run: Run, outcome: Outcome) -> None:
-        """A run ended; with the last of its runs the trial does, and the study is told."""
+        """Record the outcome of a run; with its last run, end the trial and store it."""
         if outcome.state == "paused":
             self._waiting.append(run)
             return
@@ -287,14 +287,14 @@ class Loop:
             self.watch.notice(text)
 
     def _cancel_sibling_seeds(self, number: int) -> None:
-        """What is left of a trial that one of its runs has decided."""
+        """Cancel the other runs of a trial that one run has decided."""
         self._waiting = [run for run in self._waiting if run.number != number]
         for live in self._live:
             if live.run.number == number:
                 live.run.folder.write_request(EndRequest("cancel", live.attempt))
 
     def _pause(self, executor: Executor) -> None:
-        """Ask all runs to save themselves, and wait for the grace; `close` kills what is left."""
+        """Ask all runs to save themselves and wait for the grace period; `close` kills the rest."""
         self._ask_to_pause()
         grace, budget = self.search.executor.grace_seconds, self.search.budget
         if budget is not None:
@@ -305,7 +305,7 @@ class Loop:
             self.poll()
 
     def _save(self, executor: Executor) -> None:
-        """Without a storage the runs are still asked to save themselves, and nothing is read."""
+        """Ask all runs to save themselves when the storage is lost; nothing is read any more."""
         with contextlib.suppress(NotWritten):
             self._ask_to_pause()
         deadline = time.monotonic() + self.search.executor.grace_seconds
@@ -328,9 +328,9 @@ class Loop:
 
 
 def _pruned_before(folder: RunFolder) -> Outcome | None:
-    """How a run ends that was asked to, and whose worker was gone before it could answer.
+    """Return the outcome of a run that was asked to prune and whose worker died before it did.
 
-    The decision stands: asked again later, among more trials, it might fall otherwise.
+    The decision stands: made again later, among more trials, it might come out differently.
     """
     attempt = folder.attempt
     request = folder.read_request(attempt)

@@ -1,4 +1,4 @@
-"""The runs of a trial by several seeds: which are to come, and what they make together."""
+"""Runs of a trial with several seeds: which ones remain, and their combined result."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,10 @@ from tunewright.search.study.study import Study
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What came of a run's end. trial: when it decided the trial. to_come: further runs of it."""
+    """The result of a run's end.
+
+    trial: set when the trial is decided. pending: its further runs.
+    """
 
     trial: Trial | None
     pending: tuple[Run, ...] = ()
@@ -25,9 +28,10 @@ class SeedRuns:
         self._outcomes: dict[int, dict[int, Outcome]] = {}
 
     def take(self, run: Run, outcome: Outcome) -> SeedResult:
-        """A run has ended.
+        """Record the end of a run and return what follows from it.
 
-        The others follow the first only when it reached its end; one that fails decides for all.
+        The other seeds run only if the first one reached its end; a failure of one decides the
+        trial.
         """
         outcomes = self._outcomes.setdefault(run.number, {})
         outcomes[run.seed] = outcome
@@ -47,7 +51,7 @@ class SeedRuns:
         return with_memory(trial, search.folder.trial(run.number), outcomes.values())
 
     def _others(self, first: Run) -> list[Run]:
-        """The runs by the other seeds, without those that ended before this session."""
+        """Return the runs of the other seeds, without those that ended before this session."""
         to_come = []
         for run in self._search.runs(first.number, first.values)[1:]:
             outcome = run.folder.read_outcome()
@@ -58,7 +62,7 @@ class SeedRuns:
         return to_come
 
     def _has_ended(self, run: Run, outcome: Outcome) -> bool:
-        """Whether a run need not begin again: not after a pause, a call off, or without memory."""
+        """Return whether a run is finished: not after a pause, a cancel, or for lack of memory."""
         if outcome.state == "paused" or outcome.cause == "interrupted":
             return False
         return not self._memory.retry_after_oom(run.name, run.folder, outcome)

@@ -1,4 +1,4 @@
-"""What a trial came to: the outcomes of its runs, one for each seed, as one trial."""
+"""Combine the outcomes of a trial's runs, one for each seed, into one trial."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ def verdict(
     goals: Sequence[Goal],
     constraints: Sequence[Constraint] = (),
 ) -> Trial:
-    """A trial that has ended. outcomes: by seed, that of the first run first.
+    """Return a trial that has ended. outcomes: by seed, with that of the first run first.
 
-    With several runs, scores and costs are means. A run that failed decides for all, since
-    a configuration that fails by one seed of three cannot be relied on; a failure that lies in
-    the configuration, or a broken constraint, makes the trial infeasible.
+    With several runs, scores and costs are means. A run that failed decides the trial, since a
+    configuration that fails with one seed of three cannot be relied on. A failure caused by the
+    configuration, or a violated constraint, makes the trial infeasible.
     """
     runs = list(outcomes.values())
     means = _means([run.measured for run in runs])
@@ -72,15 +72,16 @@ def _end(
 
 
 def _means(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of what all runs measured."""
+    """Return the mean of each metric that all runs measured."""
     common = [name for name in measured[0] if all(name in other for other in measured)]
     return {name: fmean(other[name] for other in measured) for name in common}
 
 
 def _interval(seeds: Mapping[str, float], first: Outcome) -> tuple[float, float] | None:
-    """95 % of the mean over seeds by Student's t; that of the validation set for one seed.
+    """Return the 95 % interval of the mean score over seeds, or of the validation set for one seed.
 
-    Also where all seeds scored the same, mostly at a bound: by them the mean would be certain.
+    Over seeds by Student's t; where all seeds scored the same, mostly at a bound, the seeds would
+    claim certainty, and the interval of the validation set is used.
     """
     if len(set(seeds.values())) < 2:
         return first.interval

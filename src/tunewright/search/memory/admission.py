@@ -1,4 +1,4 @@
-"""Which run may start with the memory that is free, and what becomes of one that lacked it."""
+"""Decide which run may start with the free memory, and how to retry after running out of it."""
 
 import math
 import os
@@ -19,26 +19,26 @@ from tunewright.search.memory.oom_retry import in_words, next_retry, rung_of
 from tunewright.search.memory.prediction import ExpectedPeak, Peaks
 
 RESERVE_MIB = 256.0
-"""Left to the coordinator and to everyone else."""
+"""RAM left to the coordinator and to other programs."""
 DEVICE_SECONDS = 5.0
-"""How long an answer of the GPU's driver is believed; to ask takes up to a second."""
+"""Seconds for which a reading of the GPU driver is reused; a query takes up to a second."""
 LAST_WORDS = 1000
-"""Bytes at the end of a log in which a dead worker may have said why."""
+"""Bytes at the end of a log that are searched for a dead worker's out-of-memory message."""
 
 
 @dataclass
 class _Running:
-    """A run that was let in, and what it is expected to need."""
+    """A run that was admitted, and its expected peak."""
 
     expected: ExpectedPeak
     alone: bool
 
 
 class Memory:
-    """The memory of one session: learned from its trials, and asked before each start.
+    """Memory model of one session: learns from finished trials, and is asked before each start.
 
-    limits: `memory_gib` bounds what a trial can need. notice: what the user should know of.
-    executor: where runs will start, set before the first is asked for.
+    limits: `memory_gib` bounds what a trial can need. notice: called with messages for the user.
+    executor: where runs start, set before the first `can_start`.
     """
 
     executor: Executor
@@ -56,9 +56,9 @@ class Memory:
     def learn(
         self, folder: RunFolder, parameters: Mapping[str, Any], outcome: Outcome | None = None
     ) -> None:
-        """Take in how much a run took; what failed may not have come to its peak.
+        """Learn from the peak of a run; a failed run may have ended before its peak.
 
-        outcome: by default the stored one. A paused run has a peak too.
+        outcome: the stored one by default. A paused run has a peak too.
         """
         self._running.pop(folder.path, None)
         outcome = outcome or folder.read_outcome()
@@ -75,9 +75,9 @@ class Memory:
         parameters: Mapping[str, Any],
         running: Sequence[Handle],
     ) -> bool:
-        """Whether a run may start beside those that run; alone it always may.
+        """Return whether a run may start beside the running ones; it always may when it is alone.
 
-        name: what it is called in the notice that it waits, which is told once.
+        name: used in the notice that it waits, which is sent once.
         """
         rung = rung_of(folder)
         expected = self._peaks.predict(parameters, rung.parts if rung else 1.0)
@@ -95,12 +95,12 @@ class Memory:
         return True
 
     def resources_for(self, folder: RunFolder) -> Need:
-        """What a run that was let in asks of its place."""
+        """Return the resources that an admitted run requests from the executor."""
         running = self._running.get(folder.path)
         return Need(alone=self._one_slot or (running is not None and running.alone))
 
     def retry_after_oom(self, name: str, folder: RunFolder, outcome: Outcome) -> bool:
-        """Whether a run that lacked memory is to be tried again, for which it is then prepared."""
+        """Return whether a run that ran out of memory is retried, and prepare it for that."""
         if outcome.state != "failed" or outcome.cause != "out of memory":
             return False
         before = rung_of(folder)
@@ -113,10 +113,10 @@ class Memory:
         return True
 
     def oom_outcome(self, handle: Handle) -> Outcome | None:
-        """The outcome of a run whose worker died for lack of memory; None for other deaths.
+        """Return the outcome of a run whose worker died for lack of memory; None for other deaths.
 
-        The kernel counts whom it kills for it. A library that cannot go on without memory aborts
-        the process, and says so last.
+        The kernel counts the processes it kills for lack of memory. A library that cannot allocate
+        aborts the process and prints the reason at the end of the log.
         """
         folder = handle.folder
         counted = kills()
@@ -136,7 +136,7 @@ class Memory:
         return self.executor.slots == 1
 
     def _lack(self, wanted: ExpectedPeak, running: Sequence[Handle]) -> str:
-        """What is missing for a run beside others; empty when it fits."""
+        """Return what a run beside others lacks, as text; empty when it fits."""
         place = self.executor.next_place()
         places = [(handle, handle.place()) for handle in running]
         bound = self._limit_mib if place.gpu is None else math.inf
@@ -179,10 +179,10 @@ class Memory:
 
 
 def with_memory(trial: Trial, folder: RunFolder, outcomes: Iterable[Outcome]) -> Trial:
-    """A trial that has ended, with what it took of the machine among its costs.
+    """Return an ended trial with its memory peaks among its costs.
 
-    The peaks are the highest of its runs; `micro_batches` and `alone` stand there only when the
-    run in `folder` had no room at first.
+    The peaks are the highest of its runs; `micro_batches` and `alone` are added only when the run
+    in `folder` ran out of memory at first.
     """
     rung = rung_of(folder)
     runs = list(outcomes)
@@ -196,7 +196,7 @@ def with_memory(trial: Trial, folder: RunFolder, outcomes: Iterable[Outcome]) ->
 
 
 def _reported_device(folder: RunFolder) -> float:
-    """What a run has been seen to take of its GPU; 0 before it has said anything."""
+    """Return the GPU memory (MiB) that a run has reported; 0 before its first report."""
     reports = read_progress(folder.progress)
     return reports[-1].device_mib if reports and reports[-1].attempt == folder.attempt else 0.0
 

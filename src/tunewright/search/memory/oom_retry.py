@@ -1,8 +1,8 @@
-"""What is tried when a run had no room: smaller micro-batches, then no neighbours, then nothing.
+"""Retries after out of memory: smaller micro-batches, then no other trials, then failure.
 
-The next rung is a function of the attempts that had no room, which lie in `memory.json` of the
-run folder; `config.yaml` there has the micro-batches that are trained with, so that it repeats
-the run. A resume goes on where the ladder stood, and from the last checkpoint.
+The next retry level follows from the attempts that ran out of memory, which `memory.json` of the
+run folder lists. `config.yaml` there holds the micro-batches that are used, so that it repeats the
+run. A resume continues at the current level, from the last checkpoint.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from tunewright.runs.record import Outcome
 
 ACCUMULATE = "training.accumulate"
 MIN_ROWS = 8
-"""Micro-batches are not made smaller than this; below it a step is all overhead."""
+"""Smallest micro-batch, in rows; below this a step is all overhead."""
 MOST_PARTS = 64
-"""Nor are there more of them than this for each that was asked for."""
+"""Largest factor by which the number of micro-batches is increased."""
 
 
 @dataclass(frozen=True)
 class OomAttempt:
-    """An attempt that ended for lack of memory. alone: nothing else was allowed beside it."""
+    """An attempt that ran out of memory. alone: whether no other trial was running."""
 
     attempt: int
     accumulate: int
@@ -33,7 +33,7 @@ class OomAttempt:
 
 @dataclass(frozen=True)
 class RetryLevel:
-    """How a run is taken up again. asked: the micro-batches of its configuration at first."""
+    """How a run is retried. asked: the micro-batches that its configuration asked for."""
 
     asked: int
     accumulate: int
@@ -41,14 +41,14 @@ class RetryLevel:
 
     @property
     def parts(self) -> float:
-        """How many micro-batches stand for each that was asked for."""
+        """The factor by which the number of micro-batches is increased."""
         return self.accumulate / self.asked
 
 
 def next_rung(
     asked: int, lacks: Sequence[OomAttempt], batch_size: int, *, splits: bool
 ) -> RetryLevel | None:
-    """What is tried after these attempts, the last one last; None when nothing is left.
+    """Return the next retry level after these attempts, in order; None when nothing is left.
 
     Micro-batches are doubled, or more than doubled until they divide the batch evenly. splits:
     whether the run trains in micro-batches at all.
@@ -63,15 +63,15 @@ def next_rung(
 
 
 def rung_of(folder: RunFolder) -> RetryLevel | None:
-    """The lowest rung that a run was tried on; None when it never lacked memory."""
+    """Return the current retry level of a run; None when it never ran out of memory."""
     stored = _read_attempts(folder)
     return RetryLevel(**stored["rung"]) if stored and stored["rung"] else None
 
 
 def next_retry(folder: RunFolder, outcome: Outcome, *, alone: bool) -> RetryLevel | None:
-    """Prepare another attempt for a run that had no room; None when nothing is left to try.
+    """Prepare another attempt after an out of memory; return None when nothing is left to try.
 
-    Called again for the same attempt, after a kill, it comes to the same. alone: whether that
+    Called again for the same attempt, after a kill, it returns the same. alone: whether that
     attempt had the machine for itself.
     """
     tree = folder.read_config()
@@ -97,7 +97,7 @@ def next_retry(folder: RunFolder, outcome: Outcome, *, alone: bool) -> RetryLeve
 
 
 def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
-    """Whether an outcome is the end of a run, and not a lack of memory that nobody has answered."""
+    """Return whether an outcome ends a run, and is not an out of memory still to be retried."""
     if outcome.cause != "out of memory":
         return True
     stored = _read_attempts(folder)
@@ -107,7 +107,7 @@ def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
 
 
 def as_asked(folder: RunFolder) -> Tree:
-    """The configuration of a run before it lacked memory."""
+    """Return the configuration of a run as it was before any retry."""
     tree = folder.read_config()
     stored = _read_attempts(folder)
     if stored:
@@ -116,7 +116,7 @@ def as_asked(folder: RunFolder) -> Tree:
 
 
 def in_words(rung: RetryLevel, before: RetryLevel | None, batch_size: int) -> str:
-    """How it is taken up again, for people. before: the rung that it comes from."""
+    """Describe a retry in words. before: the previous retry level."""
     if rung.accumulate == (before.accumulate if before else rung.asked):
         return "taken up again, alone"
     rows = batch_size // rung.accumulate
@@ -134,7 +134,7 @@ def _read_attempts(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def _splits(tree: Tree) -> bool:
-    """Whether the trainer trains it: what brings its own training knows no micro-batches."""
+    """Return whether our trainer runs it; a function that brings its own has no micro-batches."""
     recipe = find_recipe(str(tree["recipe"]))
     return bool(recipe.setup) and not recipe.run
 

@@ -1,4 +1,4 @@
-"""The database of a study made again from its run folders, or compared with them."""
+"""Rebuild a study's database from its run folders, or compare the two."""
 
 import contextlib
 import json
@@ -52,12 +52,11 @@ from tunewright.spaces.space import Space
 
 @dataclass
 class RepairReport:
-    """What a repair found and did.
+    """The findings and changes of a repair.
 
-    rebuilt: why the database was made anew; empty when it was whole. kept: where the old file
-    lies. added: trials that it did not know. filled: what was brought in for trials that it
-    knew. differing: where it and the folders disagree, which is left alone. lost: what no
-    folder tells any more.
+    rebuilt: why the database was rebuilt; empty when it was intact. kept: where the old file is.
+    added: trials missing from it. filled: values added to trials it had. differing: disagreements
+    with the folders, which are left alone. lost: what no folder tells any more.
     """
 
     folder: StudyFolder
@@ -75,10 +74,10 @@ def repair(
 ) -> RepairReport:
     """Make the database agree with the run folders; the same tune command then resumes.
 
-    A file that is missing or cannot be read is made anew and swapped in whole; the old one is
-    kept. A database that is whole is compared, and only what it lacks is filled in.
-    storage: where the study is, in place of what its folder says. Raises StudyError while a
-    coordinator is at work, and when the folder does not say what the study was.
+    A file that is missing or unreadable is rebuilt and swapped in whole; the old one is kept. A
+    database that is intact is compared, and only missing values are added. storage: the study's
+    database, which overrides the one in its folder. Raises StudyError while a coordinator is at
+    work, and when the folder does not hold the study's settings.
     """
     silence_optuna()
     folder = study_folder(study, runs, "repair")
@@ -110,7 +109,7 @@ def repair(
 
 
 def _remember(url: str, name: str, sources: Sequence[str], found: RepairReport) -> None:
-    """What the study was begun with; trials that came from there have no folder to come back."""
+    """Report the trials imported when the study began; they have no folder to restore from."""
     storage = open_storage(url)
     try:
         with storage_errors(url):
@@ -126,9 +125,9 @@ def _remember(url: str, name: str, sources: Sequence[str], found: RepairReport) 
 
 
 def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[int]:
-    """Bring in trials that only their folders know, as a crash of the machine leaves them.
+    """Add trials that only their folders know, as a crash of the machine leaves them.
 
-    Returns their numbers. Cheap when there are none, and called before a study goes on.
+    Returns their numbers. Cheap when there are none, and called before a study resumes.
     """
     numbers = _numbers(folder)
     if not numbers:
@@ -151,7 +150,7 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
 
 
 def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
-    """What the study was, as its folder has it; of older studies, worked out anew."""
+    """Return the settings of a study from its folder; recompute them for older studies."""
     if isinstance(stored.get("settings"), Mapping):
         return read_settings(stored["settings"])
     try:
@@ -187,7 +186,7 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
 def bring_in(
     url: str, name: str, settings: Settings, folder: StudyFolder, found: RepairReport
 ) -> None:
-    """Fill a database with what the folders tell and it does not know."""
+    """Add everything to a database that the folders know and it does not."""
     recipe = find_recipe(settings.recipe)
     space = stored_space(settings.space, _around(folder, recipe, stored_space(settings.space)))
     numbers = _numbers(folder)
@@ -237,7 +236,7 @@ def _compare(
     there: bool,
     found: RepairReport,
 ) -> None:
-    """Fill in what a stored trial lacks; where it says otherwise, it stands."""
+    """Add the missing values of a stored trial; existing values stay."""
     at = f"trial {stored.number}"
     if DROPPED in stored.user_attrs or IMPORTED in stored.user_attrs:  # which ran elsewhere
         return
@@ -275,7 +274,7 @@ def _compare(
 
 
 def _add_value(storage: RetryingStorage, stored: FrozenTrial, step: int, value: float) -> None:
-    """Also to a trial that has ended, which Optuna's own call refuses."""
+    """Add an intermediate value, also to an ended trial, which Optuna's own call refuses."""
     if not stored.state.is_finished():
         storage.set_trial_intermediate_value(stored._trial_id, step, value)
         return
@@ -291,13 +290,16 @@ def _add_value(storage: RetryingStorage, stored: FrozenTrial, step: int, value: 
 
 
 def _numbers(folder: StudyFolder) -> set[int]:
-    """The trials that have a folder of their own."""
+    """Return the numbers of the trials that have a folder of their own."""
     names = [path.name for path in folder.trials.glob("*") if path.is_dir()]
     return {int(name) for name in names if name.isdigit() and name == f"{int(name):05d}"}
 
 
 def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]:
-    """What stood around the space: it says which parameters a trial without `trial.json` had."""
+    """Return the settings around the space.
+
+    They tell which parameters a trial without `trial.json` had.
+    """
     try:
         stored = read_yaml(folder.settings)
         tree = stored["configuration"]
@@ -316,7 +318,10 @@ def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]
 def _reserved_values(
     folder: StudyFolder, stored: Mapping[str, Any], space: Space
 ) -> dict[str, Any]:
-    """Values set by hand for kinds that only some trials choose: as the trials have them."""
+    """Return the reserved values of the trials.
+
+    They are set by hand for kinds that only some trials choose.
+    """
     wanted = set(stored.get("replaced", ())) - set(space.derived)
     reserved: dict[str, Any] = {}
     for number in sorted(_numbers(folder)):
@@ -329,7 +334,7 @@ def _reserved_values(
 
 
 def _swap(fresh: Path, file: Path) -> Path | None:
-    """Put the new file in its place in one step; the old one, with its sides, gets a free name."""
+    """Replace a file in one step; the old one and its companion files get a free name."""
     count = 1
     while (aside := file.with_name(f"{file.stem}.broken-{count}{file.suffix}")).exists():
         count += 1
@@ -351,6 +356,6 @@ def _remove(file: Path) -> None:
 
 
 def as_json(found: RepairReport) -> dict[str, Any]:
-    """What a repair found, for a machine."""
+    """Return the findings of a repair as JSON values."""
     kept = str(found.kept) if found.kept else None
     return {**asdict(found), "folder": str(found.folder.path), "kept": kept}

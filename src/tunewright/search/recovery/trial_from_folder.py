@@ -1,4 +1,4 @@
-"""A trial as its run folder tells it, in the words of the database."""
+"""Rebuild a trial, as its database stores it, from its run folder."""
 
 import contextlib
 import json
@@ -31,21 +31,24 @@ from tunewright.spaces.space import Parameter, Space
 
 @dataclass(frozen=True)
 class RecoveredTrial:
-    """What a folder tells of a trial. trial: as it would be stored. lost: what it cannot tell."""
+    """A trial read from its folder.
+
+    trial: as it would be stored. lost: what the folder cannot tell.
+    """
 
     trial: FrozenTrial
     lost: tuple[str, ...] = ()
 
 
 def placeholder(reason: str) -> FrozenTrial:
-    """A failed trial without parameters: numbers and folders go on to agree."""
+    """Return a failed trial without parameters, which keeps numbers and folders in agreement."""
     return create_trial(state=TrialState.FAIL, user_attrs={DROPPED: reason})
 
 
 def read_trial_folder(
     folder: RunFolder, recipe: Recipe, settings: Settings, space: Space
 ) -> RecoveredTrial:
-    """The trial of a folder; a placeholder, with the reason, where its parameters are lost."""
+    """Return the trial of a folder; a placeholder with the reason where its parameters are lost."""
     try:
         parameters, started = _parameters(folder, recipe, space)
     except (TunewrightError, ValueError, OSError) as error:
@@ -79,7 +82,7 @@ def _ended_trial(
     recipe: Recipe,
     settings: Settings,
 ) -> Trial | None:
-    """The trial by the outcomes of its runs; None while one by another seed is to come."""
+    """Return the trial from its runs' outcomes; None while the run of another seed is pending."""
     limits = constraints(settings.constraints, recipe.measures)
     outcomes = {_seed_of(folder): outcome}
     if not has_ended(folder, outcome):
@@ -104,10 +107,10 @@ def _seed_of(folder: RunFolder) -> int:
 
 
 def read_end(folder: RunFolder) -> Outcome | None:
-    """How the trial ended; None for one that is to go on.
+    """Return the outcome of the trial; None for one that is to be resumed.
 
-    An outcome counts for the attempt that wrote it; where no file says which is the current
-    one, it is the last one.
+    An outcome belongs to the attempt that wrote it; where no file tells the current attempt, the
+    outcome counts as the last one.
     """
     stored = read_json(folder.outcome)
     known = read_json(folder.path / "attempt.json") is not None
@@ -121,9 +124,9 @@ def read_end(folder: RunFolder) -> Outcome | None:
 
 
 def mend_attempt(folder: RunFolder) -> None:
-    """Count the attempts again from what they wrote, where the count is lost.
+    """Restore a lost attempt counter from the files that the attempts wrote.
 
-    Else the next attempt would bear the number of an earlier one.
+    Otherwise the next attempt would reuse the number of an earlier one.
     """
     counter = folder.path / "attempt.json"
     if not folder.path.is_dir() or read_json(counter) is not None:
@@ -141,7 +144,10 @@ def mend_attempt(folder: RunFolder) -> None:
 
 
 def stored_space(specification: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> Space:
-    """The space of a checked specification. fixed: see `Space`; to read older trials by."""
+    """Return the space of a checked specification.
+
+    fixed: see `Space`; needed to read older trials.
+    """
     return Space(
         tuple(
             Parameter(
@@ -171,7 +177,10 @@ def _domain(fields: Mapping[str, Any]) -> Domain:
 
 
 def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[str, Any], float]:
-    """What was sampled, and when it began; of older trials, as their configuration has it."""
+    """Return the sampled parameters and the start time.
+
+    For older trials they come from their configuration.
+    """
     stored = folder.read_parameters()
     if stored is not None:
         values, started = stored
@@ -187,7 +196,7 @@ def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[s
 
 
 def _value(parameter: Parameter, value: Any) -> Any:
-    """A value as the domain spells it; ValueError when it is none of its values."""
+    """Return a value in the domain's spelling; raise ValueError when it is outside the domain."""
     domain = parameter.domain
     if not domain.contains(value):
         raise ValueError(f"{parameter.path} = {value!r} is not in the space ({domain})")

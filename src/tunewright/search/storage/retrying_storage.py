@@ -1,8 +1,8 @@
-"""An Optuna database that waits for a server that is away, and repeats what it was told.
+"""An Optuna database that retries its calls while a server is unavailable.
 
-Whatever is repeated may have come through before, when only the answer was lost. So each write
-must be harmless when it is done twice: values and attributes are replaced by themselves; a new
-trial and the end of a trial are looked for before they are written again.
+A retried call may have succeeded before, when only the answer was lost. So each write must be
+harmless when it is done twice: values and attributes replace themselves; a new trial and the end of
+a trial are looked up before they are written again.
 """
 
 import time
@@ -19,14 +19,14 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 SAME_TRIAL_SECONDS = 1.0
-"""Two trials with equal parameters are begun further apart, or one of them is known."""
+"""Two trials with equal parameters that begin within this many seconds are the same trial."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class ServerUnavailable(Exception):
-    """The server did not answer. Not an error of SQLAlchemy, so that Optuna does not retry."""
+    """The server did not answer. Not an SQLAlchemy error, so that Optuna does not retry."""
 
 
 def _patient(
@@ -39,9 +39,9 @@ def _patient(
 
 
 class RetryingStorage(RDBStorage):
-    """Optuna's database. seconds: how long it waits for a server; told: hears of the waiting.
+    """Optuna's database. seconds: how long to wait for a server. on_notice: called while waiting.
 
-    Raises StorageInternalError when the server stays away, and from then on at once.
+    Raises StorageInternalError when the server stays unavailable, and from then on at once.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RetryingStorage(RDBStorage):
             event.listen(self.engine, "handle_error", _rename_error)
 
     def patiently(self, call: Callable[[], R]) -> R:
-        """The answer of `call`, which may be called again while the server is away."""
+        """Call `call` and return its answer, retrying while the server is unavailable."""
         began: float | None = None
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -90,7 +90,7 @@ class RetryingStorage(RDBStorage):
             return answer
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """As Optuna's, but one that was begun before its answer was lost is not begun again."""
+        """Create a trial as Optuna does, unless an attempt whose answer was lost already did."""
         attempts = 0
 
         def create() -> int:
@@ -108,7 +108,7 @@ class RetryingStorage(RDBStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """As Optuna's, but an end that was stored before its answer was lost is an end."""
+        """Set the state as Optuna does, unless an attempt whose answer was lost already did."""
         attempts = 0
 
         def tell() -> bool:
@@ -124,7 +124,7 @@ class RetryingStorage(RDBStorage):
         return self.patiently(tell)
 
     def _same(self, study_id: int, template: FrozenTrial | None) -> int | None:
-        """A trial that is this template, stored by an attempt whose answer was lost."""
+        """Return the trial stored from this template by an attempt whose answer was lost."""
         if template is None or template.datetime_start is None:
             return None
         for trial in RDBStorage.get_all_trials(self, study_id, deepcopy=False):
@@ -157,12 +157,12 @@ class RetryingStorage(RDBStorage):
 
 
 def first_line(error: object) -> str:
-    """What an error of a database says, without its statement and its parameters."""
+    """Return the message of a database error, without its statement and parameters."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _rename_error(context: ExceptionContext) -> ServerUnavailable | None:
-    """A connection that was lost or refused; a statement that is wrong stays what it is."""
+    """Return ServerUnavailable for a lost or refused connection; None for a wrong statement."""
     error = context.sqlalchemy_exception
     lost = context.is_disconnect or isinstance(
         error, OperationalError | InterfaceError | InternalError

@@ -1,4 +1,4 @@
-"""Whether what is asked for is the study that is stored under its name, and what has changed."""
+"""Compare a requested study with the one stored under its name, and list what changed."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -24,7 +24,7 @@ NOT_COMPARED = (
 
 
 def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
-    """What differs between two spaces besides defaults: parameters, then kinds of rules."""
+    """Return the differences of two spaces besides defaults: parameters, then kinds of rules."""
     old, new = (json.loads(json.dumps(s.space)) for s in (known, wanted))
     changed = [
         path
@@ -38,10 +38,10 @@ def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
 
 
 def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Recipe) -> None:
-    """StudyError when what is stored under `name` is another search than the wanted one.
+    """Raise StudyError when the study stored under `name` is another search than the wanted one.
 
-    Another space is none: it is rebased. Settings that only one of the two spaces leaves alone
-    are judged there, trial by trial.
+    Another space is not: the study is rebased. Settings that only one of the two spaces leaves
+    alone are compared there, trial by trial.
     """
     if known.recipe != wanted.recipe:
         raise StudyError(
@@ -100,14 +100,14 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
 
 
 def brought_up(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:
-    """What an older version stored, with the defaults of settings that it did not know."""
+    """Return settings stored by an older version, with defaults for the ones it did not know."""
     defaults = flatten(recipe.config.model_construct().model_dump())
     new = {path: v for path, v in defaults.items() if path in wanted.configuration}
     return replace(known, configuration=new | dict(known.configuration))
 
 
 def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
-    """The settings that all trials share, as they are compared on a resume."""
+    """Return the settings that all trials share, as they are compared on a resume."""
     searched = {recipe.path(p.path) for p in space.parameters}
     return {
         path: value
@@ -117,13 +117,13 @@ def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, An
 
 
 def _is_searched(path: str, searched: Collection[str]) -> bool:
-    """Whether a setting is searched, or lies in a section whose kind is."""
+    """Return whether a setting is searched, or lies in a section whose kind is searched."""
     kinds = (other.removesuffix("type") for other in searched if other.endswith(".type"))
     return path in searched or any(path.startswith(kind) for kind in kinds)
 
 
 def _advice(space: Mapping[str, Any]) -> dict[str, Any]:
-    """What is advised against, by which trials are marked; the reasons change nothing."""
+    """Return the `avoid` rules by which trials are tagged, without their reasons."""
     return {rule["name"]: rule["when"] for rule in space.get("avoid", ())}
 
 

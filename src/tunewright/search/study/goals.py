@@ -1,4 +1,4 @@
-"""The goals of a study, and what to say of directions that nobody typed."""
+"""The goals of a study, and notices about directions that were not typed."""
 
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.recipe import Recipe
@@ -9,10 +9,10 @@ from tunewright.search.storage.database import Settings
 def study_goals(
     recipe: Recipe, config: RunConfig, known: Settings | None
 ) -> tuple[tuple[Goal, ...], list[str]]:
-    """The goals of a configuration, with notices of directions that only their names tell.
+    """Return the goals of a configuration, with notices about directions guessed from names.
 
-    known: the stored study, which keeps the directions that it began with: an older version took
-    the largest loss. Raises ConfigError as `Recipe.goals` does.
+    known: the stored study, which keeps the directions it began with: an older version took the
+    largest loss. Raises ConfigError as `Recipe.goals` does.
     """
     stored = {goal.metric: goal.direction for goal in known.goals} if known else {}
     goals, notices = [], []

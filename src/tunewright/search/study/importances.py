@@ -1,4 +1,4 @@
-"""How much each parameter mattered for the first goal of a study."""
+"""Importance of each parameter for the first goal of a study."""
 
 import math
 import warnings
@@ -12,10 +12,10 @@ from tunewright.runs.record import StudyRecord
 
 
 def importances(study: optuna.Study, record: StudyRecord) -> dict[str, float]:
-    """Shares that sum to 1, of the parameters that differ between completed trials.
+    """Return shares that sum to 1, of the parameters that differ between completed trials.
 
-    By PED-ANOVA (Watanabe et al. 2023), as Optuna has it. record: of the same study. Empty
-    where `nothing_to_explain` says why.
+    By PED-ANOVA (Watanabe et al. 2023), as Optuna has it. record: of the same study. Empty where
+    `nothing_to_explain` gives a reason.
     """
     if nothing_to_explain(record):
         return {}

@@ -1,7 +1,7 @@
-"""Where the next point comes from: a sequence that is fixed beforehand, or a sampler of Optuna.
+"""Samplers: a fixed sequence of points, or a sampler of Optuna.
 
-A sequence knows its place from the trials that are stored: its next point is the first that no
-trial has, so that a resumed study goes on exactly. Optuna's samplers learn from the scores.
+A sequence finds its position from the stored trials: its next point is the first that no trial has,
+so that a resumed study continues exactly. Optuna's samplers learn from the scores.
 """
 
 import itertools
@@ -20,13 +20,13 @@ from tunewright.spaces.points import grid, identity, is_finite, quasi_random
 from tunewright.spaces.space import Space
 
 WARM_START = 10
-"""Finished trials from which CMA-ES starts: it takes the best tenth of them."""
+"""Finished trials needed for CMA-ES to warm-start: it uses the best tenth of them."""
 COUNTED = 10_000
-"""Points of a grid that are counted before a study begins."""
+"""Largest number of grid points counted before a study begins."""
 
 
 def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1) -> list[str]:
-    """What the user should know of the study's sampler on this space.
+    """Return notices about the study's sampler on this space.
 
     Raises ConfigError or SpaceError where it cannot work.
     """
@@ -66,7 +66,7 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
 def sequence(
     settings: Mapping[str, Any], space: Space, seed: int
 ) -> Iterator[dict[str, Any]] | None:
-    """The points of a sampler that does not learn from scores; None for one that does."""
+    """Return the points of a sampler that does not learn from scores; None for one that does."""
     match settings["type"]:
         case "grid":
             return grid(space)
@@ -76,7 +76,7 @@ def sequence(
 
 
 def points_left(settings: Settings, space: Space, tried: Collection[Hashable], *, most: int) -> int:
-    """How many points are left to try, counted up to `most`; a finite space comes to an end.
+    """Return how many points are left to try, counted up to `most`; a finite space is exhaustible.
 
     tried: the identities of the points that trials have.
     """
@@ -92,10 +92,10 @@ def points_left(settings: Settings, space: Space, tried: Collection[Hashable], *
 def optuna_sampler(
     settings: Mapping[str, Any], space: Space, seed: int, stored: Sequence[FrozenTrial]
 ) -> BaseSampler:
-    """Optuna's sampler of that name.
+    """Return Optuna's sampler of that name.
 
     stored: the trials of earlier sessions. CMA-ES starts from the best of them (Nomura et al.
-    2021); Optuna's own way to go on, a pickle in the database, might run a stranger's code.
+    2021); Optuna's own way to resume, a pickle in the database, could run someone else's code.
     """
     with quiet():
         match settings["type"]:

@@ -1,7 +1,7 @@
-"""A study whose space has changed goes on under the new one, with the trials that fit it.
+"""Continue a study after a change of its space, with the trials that fit the new one.
 
-Trials keep their numbers, and so their folders. One that does not fit leaves a placeholder,
-which remembers it: when its space comes back, so does the trial.
+Trials keep their numbers, and so their folders. A trial that does not fit is replaced by a
+placeholder that stores it: when its space comes back, so does the trial.
 """
 
 import contextlib
@@ -38,17 +38,19 @@ from tunewright.search.transfer.trial_matching import (
 REBASED = "rebased_from"
 """User attribute of a trial that was drawn from an earlier space: its number there."""
 KEPT_AS = "kept_as"
-"""User attribute of a study that is about to be rebased: the number under which it is kept, so
-that a command that was killed and is typed again does not keep it twice."""
+"""User attribute of a study that is about to be rebased: the number of its copy.
+
+A command that was killed and is run again finds it, and does not keep a second copy.
+"""
 
 
 @dataclass(frozen=True)
 class _Former:
     """A stored study before it is rebased.
 
-    gaps: numbers that no trial stands for, and why. count: of all numbers. kept: the number
-    under which it is kept. copy: the file that it is copied to; None where it stays in the
-    database, under the name `kept_name`.
+    gaps: numbers without a trial, and why. count: of all numbers. kept: the number of the copy that
+    is kept. copy: the file of the copy; None where it stays in the database, under the name
+    `kept_name`.
     """
 
     pasts: Sequence[StoredTrial]
@@ -61,11 +63,11 @@ class _Former:
 
 
 def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> None:
-    """Put a study with the new space in the place of the stored one, which is kept.
+    """Replace the stored study by one with the new space, and keep the old one.
 
-    Keeps `study-1.db`, or the next free number; in a database that holds other studies too,
-    the study `NAME-1`. Its space lies in `space-1.yaml`. Killed at any moment, the storage holds
-    either study whole, and the same command goes on.
+    Keeps `study-1.db`, or the next free number; in a database that holds other studies too, the
+    study `NAME-1`. Its space is kept in `space-1.yaml`. After a kill at any moment, the storage
+    holds one of the two studies whole, and the same command continues.
     """
     known = prepared.known
     assert known is not None
@@ -115,7 +117,7 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
 
 
 def candidate(past: StoredTrial, known: Settings, folder: StudyFolder | None) -> Candidate:
-    """A trial of one of our studies, with the configuration that it ran where it still lies."""
+    """Return a trial of one of our studies, with its configuration if the folder is still there."""
     ran = None
     if folder is not None and folder.trial(past.number).config.exists():
         with contextlib.suppress(ConfigError):  # what nobody can read says nothing
@@ -131,7 +133,7 @@ def candidate(past: StoredTrial, known: Settings, folder: StudyFolder | None) ->
 
 
 def _former(prepared: PreparedStudy) -> _Former:
-    """The stored study, with the number under which it is kept written down in it."""
+    """Return the stored study, after storing the number of its copy in it."""
     name, folder = prepared.name, prepared.folder.path
     stored = stored_study(prepared.url, name)
     names = stored.neighbours

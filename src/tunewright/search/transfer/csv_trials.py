@@ -1,4 +1,4 @@
-"""Trials from a CSV file: a column a parameter, one for the score, perhaps one for the state."""
+"""Trials from a CSV file: columns for the parameters, the score and optionally the state."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,18 +26,18 @@ STATES: Mapping[str, TrialState] = {
     "running": "running",
     "waiting": "running",
 }
-"""What a column `state` may say, as Optuna, we and others write it."""
+"""Values of a column `state`, as Optuna, Tunewright and others write them."""
 ABOUT = ("datetime_", "user_attrs_", "system_attrs_", "intermediate_values_")
 BESIDE = ("number", "duration", "trial", "seconds", "")
-"""Columns that say nothing of the configuration; beginnings, then whole names."""
+"""Columns that do not concern the configuration: prefixes, and whole names."""
 
 
 def csv_trials(file: Path, recipe: Recipe, prepared: PreparedStudy) -> TrialSource:
-    """The rows of a CSV file as trials, numbered from 1 below the header.
+    """Return the rows of a CSV file as trials, numbered from 1 below the header.
 
     A parameter's column has its path, an alias, or `params_` before it, as in Optuna's
-    `trials_dataframe`; the score's is called as the goal, `score` or `value`. An empty cell is
-    no value. Raises DataError for a file without a score, and for rows that cannot be read.
+    `trials_dataframe`; the score's is named after the goal, `score` or `value`. An empty cell is no
+    value. Raises DataError for a file without a score, and for rows that cannot be read.
     """
     header, rows = _read(file)
     scores_in = _score_columns(file, header, prepared)
@@ -93,7 +93,7 @@ def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _score_columns(file: Path, header: Sequence[str], prepared: PreparedStudy) -> list[str]:
-    """A column for each goal; that of the first one may have a plain name."""
+    """Return the column of each goal; that of the first one may have a plain name."""
     columns = []
     for place, goal in enumerate(prepared.settings.goals):
         plain = ("score", "value") if place == 0 else ()

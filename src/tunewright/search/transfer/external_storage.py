@@ -1,4 +1,4 @@
-"""Storages of others, which are read and never written: databases, their files, journals."""
+"""Read storages of other programs, without writing: databases, their files, journals."""
 
 import sqlite3
 import tempfile
@@ -18,15 +18,15 @@ from tunewright.search.storage.urls import without_password
 from tunewright.search.transfer.stored_trials import StoredStudy, study_in
 
 SQLITE = b"SQLite format 3"
-"""How a SQLite file begins."""
+"""First bytes of a SQLite file."""
 
 
 def foreign_study(url: str, name: str | None) -> StoredStudy:
-    """A study in any Optuna storage; None: the only one that it holds.
+    """Return a study in any Optuna storage. name: None for the only one that it holds.
 
     url: of a database, or the path of a journal file. Nothing is written, not even a table or a
-    lock beside the file. Raises StudyError for what is no such storage, and for
-    a name that it does not hold.
+    lock beside the file. Raises StudyError for a file that is no such storage, and for a name that
+    it does not hold.
     """
     with _read_only(url) as storage:
         shown = without_password(url)
@@ -62,7 +62,7 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
 
 @contextmanager
 def _translate_errors(shown: str) -> Iterator[None]:
-    """What Optuna says of a storage that it cannot read, as one of our errors."""
+    """Turn Optuna's errors about an unreadable storage into ours."""
     try:
         yield
     except _UNREADABLE as error:
@@ -83,4 +83,4 @@ _UNREADABLE = (
     ValueError,
     TypeError,
 )
-"""What a torn, older or foreign file makes Optuna raise."""
+"""Exceptions that Optuna raises for a torn, older or foreign file."""

@@ -29,12 +29,12 @@ from tunewright.search.study.trial_tags import retag
 from tunewright.spaces.space import Space
 
 WAS = "dropped_trial"
-"""User attribute beside `placeholder_of`: the trial as it was, in case its space comes back."""
+"""User attribute beside `placeholder_of`: the original trial, in case its space comes back."""
 
 
 @dataclass(frozen=True)
 class StoredTrial:
-    """A trial as it stands in a storage, without the space that it was drawn from.
+    """A trial as it is stored, without the space that it was drawn from.
 
     stored_state: Optuna's name for it. began, ended: in ISO 8601.
     """
@@ -58,11 +58,11 @@ class StoredTrial:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as it stands in a storage.
+    """A study as it is stored.
 
     settings: None for one of another program. directions: `max` or `min`, for each goal. gaps:
-    numbers that no trial stands for, and why. count: of all numbers. neighbours: all studies of
-    the storage, this one too.
+    numbers without a trial, and why. count: of all numbers. neighbours: all studies of the storage,
+    this one too.
     """
 
     name: str
@@ -76,14 +76,14 @@ class StoredStudy:
 
 
 def stored_study(url: str, name: str) -> StoredStudy:
-    """The study of that name in a storage of ours; StudyError when it does not answer."""
+    """Return a study of one of our storages; raise StudyError if that is unavailable."""
     with storage_to_read(url) as storage:
         assert storage is not None, "it was read a moment ago"
         return study_in(storage, name)
 
 
 def study_in(storage: BaseStorage, name: str) -> StoredStudy:
-    """The study of that name in an open storage."""
+    """Return the study of that name in an open storage."""
     study = optuna.load_study(study_name=name, storage=storage)
     attributes = study.user_attrs
     settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
@@ -100,7 +100,7 @@ def study_in(storage: BaseStorage, name: str) -> StoredStudy:
 
 
 def attributes_of(url: str, name: str) -> Mapping[str, Any]:
-    """The user attributes of a study in a storage of ours."""
+    """Return the user attributes of a study in one of our storages."""
     with storage_to_read(url) as storage:
         assert storage is not None, "it was read a moment ago"
         return dict(optuna.load_study(study_name=name, storage=storage).user_attrs)
@@ -117,10 +117,10 @@ def note(url: str, name: str, key: str, value: Any) -> None:
 
 
 def pasts_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial]:
-    """The trials of a study by number, also those that an earlier change of space dropped.
+    """Return the trials of a study by number, also those that a change of space replaced.
 
-    Points that another program enqueued, and that were never begun, are left out. Without
-    settings, parameters are as they stand: who knows what another program meant by them.
+    Points that another program enqueued and that were never begun are skipped. Without settings,
+    parameters are returned as stored, since their meaning is unknown.
     """
     ours = settings is not None
     known = {trial.number: trial for trial in record_of(study, settings).trials}
@@ -151,7 +151,7 @@ def pasts_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial
 
 
 def _gaps(study: optuna.Study) -> dict[int, str]:
-    """Numbers whose trial was lost, or never begun."""
+    """Return the numbers whose trial was lost or never begun, with the reason."""
     gaps = {}
     for trial in study.get_trials(deepcopy=False):
         if DROPPED in trial.user_attrs and WAS not in trial.user_attrs:
@@ -164,7 +164,7 @@ def _gaps(study: optuna.Study) -> dict[int, str]:
 def taken_over(
     past: StoredTrial, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
-    """The trial in a new study, with its parameters there and `attributes` beside its own."""
+    """Return the trial in a new study, with its parameters there and additional `attributes`."""
     with quiet():  # Optuna warns of bounds that lie beside the grid of their step
         drawn = {path: distribution(space[path].domain) for path in values}
         params = {path: encode(space[path].domain, value) for path, value in values.items()}
@@ -181,12 +181,12 @@ def taken_over(
 
 
 def _inside(drawn: BaseDistribution, value: Any) -> Any:
-    """A number that lies on our grid may lie beyond Optuna's by a rounding of the last digit."""
+    """Clip a number on our grid that exceeds Optuna's bounds by a rounding."""
     return min(max(value, drawn.low), drawn.high) if isinstance(drawn, FloatDistribution) else value
 
 
 def placeholder_of(past: StoredTrial, why: str) -> FrozenTrial:
-    """What keeps the number of a trial that has no place in the new study, and remembers it."""
+    """Return a placeholder that keeps the number of a trial that does not fit, and stores it."""
     trial = placeholder(why)
     trial.set_user_attr(WAS, asdict(past))
     return _with_dates(trial, past)

@@ -1,4 +1,4 @@
-"""A new study that starts from what others found: their best configuration, their trials."""
+"""Start a new study from others: their best configuration, their trials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -34,9 +34,9 @@ from tunewright.spaces.specification import specification
 def start_from(
     recipe: Recipe, prepared: PreparedStudy, study: str | None, files: Sequence[str], runs: Path
 ) -> tuple[PreparedStudy, tuple[TrialSource, ...]]:
-    """The study with the best configuration of `study` as its first trial; where trials come from.
+    """Return the study with the best configuration of `study` as its first trial, and its sources.
 
-    A study that was begun with the same sources goes on, and takes nothing twice. Raises
+    A study that was begun with the same sources resumes, and imports nothing twice. Raises
     StudyError for a study that was begun without them, and for sources of another recipe or
     direction.
     """
@@ -90,7 +90,7 @@ def import_trials(
     asked: Sequence[str],
     watch: StudyCallback,
 ) -> None:
-    """Begin the study with those trials of the sources that fit, numbered from 0.
+    """Begin the study with the trials of the sources that fit, numbered from 0.
 
     asked: the sources as they were typed. Raises StudyError when a file has none that fits.
     """
@@ -112,7 +112,7 @@ def import_trials(
 def trials_to_import(
     recipe: Recipe, prepared: PreparedStudy, sources: Sequence[TrialSource]
 ) -> tuple[list[tuple[TrialSource, StoredTrial, dict[str, Any]]], list[str]]:
-    """The trials that fit, each with its values here; and in words how many, and why not others.
+    """Return the trials that fit, with their values here, and notices of counts and reasons.
 
     Raises StudyError when a file has none that fits.
     """
@@ -153,14 +153,14 @@ def trials_to_import(
 
 
 def is_table(file: str) -> bool:
-    """Whether a file is read as rows of text."""
+    """Return whether a file is read as rows of text."""
     return Path(file).suffix.lower() in (".csv", ".tsv")
 
 
 def place_of(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
-    """A source however it was typed; empty where it cannot be told without opening it.
+    """Return the normalised location of a source; empty where it is unknown without opening it.
 
-    typed: as for `source.located`.
+    typed: as for `locate_study`.
     """
     if is_table(source):
         return str(Path(source).resolve())
@@ -179,7 +179,7 @@ def _names_in_use(prepared: PreparedStudy) -> Sequence[str]:
 
 
 def _started_at(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> PreparedStudy:
-    """The study with the source's best values as its defaults."""
+    """Return the study with the source's best values as its defaults."""
     if source.best is None:
         text = f"no trial of {source.label} has finished: the first trial is the default one"
         return replace(prepared, notices=(*prepared.notices, text))
