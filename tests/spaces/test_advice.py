@@ -171,7 +171,7 @@ def test_a_file_lays_its_rules_over_the_recipes_by_name(tmp_path: Path) -> None:
             {"avoid": [{"name": "a", "when": {"loss.tua": 1}}]},
             "names loss.tua.*Did you mean 'loss.tau'",
         ),
-        ({"avoid": [{"name": "a", "when": {"tau": 1}}] * 2}, "avoid in .* has a name twice"),
+        ({"avoid": [{"name": "a", "when": {"tau": 1}}] * 2}, "avoid in .* has a duplicate name"),
         ({"good": [{"name": "a", "set": 3}]}, "set of 'a': 3: expected a mapping"),
         (
             {"good": [{"name": "a", "when": {"tau": 1}}]},
@@ -221,8 +221,8 @@ def test_good_combinations_are_the_defaults_with_some_values(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "given", "reason"),
     [
-        ([], {}, "data.weighted_sampler is False here, and not searched"),
-        ([TRIPLE, "loss.type=focal"], {}, "loss.type is focal here, and not searched"),
+        ([], {}, "data.weighted_sampler is fixed at False here"),
+        ([TRIPLE, "loss.type=focal"], {}, "loss.type is fixed at focal here"),
         ([TRIPLE], {"parameters": {"tau": {"high": 0.6}}}, "loss.tau = 0.7 lies outside 0.3"),
         ([TRIPLE, FORBID], {"avoid": [{"name": "no", "when": {"tau": 0.7}}]}, "forbidden: no "),
         ([TRIPLE], {"forbid": [{"tau": {"above": 0.65}}]}, "forbidden: loss.tau above 0.65"),
@@ -264,7 +264,7 @@ def test_a_good_value_is_spelled_as_its_domain_spells_it(tmp_path: Path) -> None
 def test_an_inert_parameter_is_named_with_its_reason_and_not_sampled(tmp_path: Path) -> None:
     space, notices = spaced(tmp_path)
     [notice] = told(notices, "inert")
-    assert notice.startswith("loss.alpha is inert, and stays 0.25: one number only rescales")
+    assert notice.startswith("loss.alpha has no effect, and stays 0.25: one number only rescales")
     assert "loss.alpha" not in space
     assert "loss.alpha" not in space.derived
 
@@ -283,7 +283,10 @@ def test_a_domain_of_ones_own_does_not_make_it_matter(
 
 def test_a_default_that_is_not_the_configurations_is_set(tmp_path: Path) -> None:
     space, notices = spaced(tmp_path, parameters={"dropout": {"default": 0.4, "inert": "why"}})
-    assert "model.dropout is inert, and stays 0.4: why" in told(notices, "dropout is inert")[0]
+    assert (
+        "model.dropout has no effect, and stays 0.4: why"
+        in told(notices, "dropout has no effect")[0]
+    )
     values = draw(space, random.Random(0))
     assert values is not None
     assert space.complete(values)["model.dropout"] == 0.4

@@ -98,8 +98,10 @@ def wilson_notes(methods: Mapping[str, str]) -> list[str]:
     if not names:
         return []
     return [
-        f"the interval of {names} is Wilson's: all that were counted scored alike, where a "
-        "bootstrap has no width"
+        (
+            f"the interval of {names} is Wilson's: all units scored alike, so a bootstrap "
+            "would have no width"
+        )
     ]
 
 

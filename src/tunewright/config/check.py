@@ -34,7 +34,7 @@ def validate(
         if len(problems) == 1:
             raise problems[0] from None
         text = "\n".join(f"  {problem}" for problem in problems)
-        raise ConfigError(f"{len(problems)} settings cannot be used:\n{text}") from None
+        raise ConfigError(f"{len(problems)} invalid settings:\n{text}") from None
 
 
 class _Around(NamedTuple):

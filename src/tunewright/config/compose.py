@@ -176,7 +176,7 @@ def _sorted_overrides(
             raise UsageError(
                 f"override {override.input_line!r} lists several values",
                 expected="one value",
-                remedy="To search over values, put them into a space file (--space FILE).",
+                remedy="To search over values, list them in a space file (--space FILE).",
             )
         name = override.key_or_group
         if not isinstance(override.value(), dict) and name in recipe.group_names:

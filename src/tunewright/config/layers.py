@@ -97,7 +97,7 @@ def laid_over(
         if get(tree, path, left) is left:
             raise ConfigError(
                 path,
-                expected="a key that is set, so that it can be taken out",
+                expected="a key that is set, so that it can be removed",
                 where=str(source),
                 remedy=did_you_mean(path, flatten(tree)),
             )

@@ -98,7 +98,7 @@ class MilestoneSchedule(WarmupConfig):
     def _matching(self) -> Self:
         if len(self.fractions) != len(self.factors):
             raise ValueError(
-                f"as many factors as fractions, and there are {len(self.factors)} and "
+                f"as many factors as fractions, but there are {len(self.factors)} and "
                 f"{len(self.fractions)}"
             )
         return self

@@ -15,12 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tunewright.errors import ConfigError, NotWritten
 
-IN_RUNS = (
-    "Free space or choose a writable folder with --runs-dir; the same command then continues "
-    "where it stopped."
-)
+IN_RUNS = "Free space or choose a writable folder with --runs-dir; the same command then resumes."
 """Hint for a file of a run folder that could not be written."""
-NAMED = "Free space or name another place for it."
+NAMED = "Free space or choose another path."
 """Hint for a file that an option names."""
 
 

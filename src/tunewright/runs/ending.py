@@ -42,7 +42,7 @@ class Ending:
         if self.whole:
             return f"trained all {self.planned} epochs"
         if self.state == "done":
-            return f"stopped by patience {at}" if self.patience else f"ended by itself {at}"
+            return f"stopped by patience {at}" if self.patience else f"ended early {at}"
         if self.state == "running":
             return f"has not ended, {at}"
         return f"ended as {self.state}{f' ({self.cause})' if self.cause else ''} {at}"
@@ -58,14 +58,14 @@ class Ending:
         if self.cause == "diverged":
             return f"the training {self.how}: a lower optim.lr or training.clip_norm may help"
         if self.state != "done":
-            return f"the training {self.how}: bring it to its end first"
+            return f"the training {self.how}: finish it first"
         others = "another optim.lr, a search (tunewright tune) or more data may help"
         if not self.whole:
             patience = "more training.patience, " if self.patience else ""
-            return f"the training {self}: more epochs alone change nothing; {patience}{others}"
+            return f"the training {self}: more epochs alone will not help; {patience}{others}"
         if self.best is not None and self.best <= self.planned * (1 - LAST_SHARE):
             return f"best epoch {self.best} of {self.planned}, so more epochs help little; {others}"
-        return f"still better at its last epoch, {self.planned}: train longer, or on more data"
+        return f"still improving at its last epoch, {self.planned}: train longer, or on more data"
 
 
 def ending_of(folder: RunFolder) -> Ending | None:

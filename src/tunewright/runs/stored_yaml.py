@@ -23,7 +23,7 @@ class _Loader(_Parser):  # type: ignore[misc]
         for key, _ in node.value:
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands there twice", key.start_mark
+                    None, None, f"duplicate key {key.value!r}", key.start_mark
                 )
             seen.add(key.value)
         return dict(super().construct_mapping(node, deep=deep))

@@ -69,7 +69,7 @@ def _evaluation_error(folder: RunFolder, error: RunError, *options: str) -> RunE
     again = " ".join(quote(word) for word in (str(folder.path), *options))
     return RunError(
         f"the evaluation of {folder.path} failed: {error}",
-        remedy=f"The training is whole: tunewright evaluate {again} measures it again.",
+        remedy=f"The training is complete: tunewright evaluate {again} repeats the evaluation.",
     )
 
 

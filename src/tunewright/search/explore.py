@@ -50,8 +50,8 @@ def explore(
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
         watch.notice(
-            f"trial {', '.join(map(str, adopted))} was not in the storage, as after a crash of the "
-            "machine, and is taken from its folder"
+            f"trial {', '.join(map(str, adopted))} was missing from the storage, as after a "
+            "crash of the machine, and is restored from its folder"
         )
     study = Study(
         prepared.url,
@@ -151,7 +151,7 @@ def _write_study_files(
             "reserved": dict(prepared.reserved),
             SOURCES: list(sources),
         },
-        header="What `tunewright analyze` needs to know of this study.",
+        header="The settings of this study, which `tunewright analyze` reads.",
     )
 
 
@@ -163,7 +163,7 @@ def _without_secrets(tree: Tree) -> Tree:
 
 def _interrupted_study(name: str, waiting: int, total: int) -> Interrupted:
     return Interrupted(
-        f"stopped: every finished trial of {name!r} is stored; {waiting} running one(s) "
-        "go on from their last checkpoints",
-        remedy=f"Type the same command again to resume; the total stays {total} trials.",
+        f"stopped: every finished trial of {name!r} is stored; {waiting} running "
+        "trial(s) will resume from their last checkpoints",
+        remedy=f"Run the same command again to resume; the total stays {total} trials.",
     )

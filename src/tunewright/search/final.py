@@ -53,8 +53,8 @@ def train_winner(
         if previous.path.exists():  # it was the best before, and is so again
             previous.path.rename(folder.path)
         aside.rename(previous.path)
-        watch.notice(f"the final run of an earlier best is now in {previous.path}")
-    watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
+        watch.notice(f"the final run of an earlier best trial is now in {previous.path}")
+    watch.notice(f"final: training trial {best.number} in full, in {folder.path}")
     metric = prepared.settings.metric
     return train_in_full(folder, tree, recipe, metric, composed.config, machine, watch, until)
 
@@ -92,8 +92,8 @@ def train_in_full(
             )
     except KeyboardInterrupt:
         raise Interrupted(
-            "stopped at once: the state is as old as the last checkpoint",
-            remedy="The same command resumes.",
+            "stopped at once: the last checkpoint is the latest saved state",
+            remedy="Run the same command again to resume.",
         ) from None
     finally:
         executor.close()

@@ -135,10 +135,15 @@ def _attempt(executor: Executor, folders: Sequence[RunFolder]) -> _Attempt:
             lacked = outcome is not None and outcome.cause == "out of memory"
             raise RunError(
                 f"the first configuration does not train ({why})",
-                remedy="A study would go on in smaller micro-batches, then alone: plan with fewer "
-                "--jobs or a larger training.accumulate."
+                remedy=(
+                    "A study would retry with smaller micro-batches, then with no other trials "
+                    "running: plan with fewer --jobs or a larger training.accumulate."
+                )
                 if lacked
-                else "Nothing was stored. tunewright train with the same words shows its log.",
+                else (
+                    "Nothing was stored. Run tunewright train with the same arguments to see its "
+                    "log."
+                ),
             )
         outcomes.append(outcome)
     rows = [_last_attempt(folder) for folder in folders]

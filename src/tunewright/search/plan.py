@@ -112,7 +112,7 @@ def plan(
     total = min(wanted, begun + left)
     machine = replace(machine, slots=max(1, min(machine.slots, total)))
     copies = f", {machine.slots} at once" if machine.slots > 1 else ""
-    watch.notice(f"measuring: the first configuration trains for two epochs{copies}")
+    watch.notice(f"measuring: training the first configuration for two epochs{copies}")
     first = _first(prepared.space)
     evaluates = prepared.config.study.final
     took = measure(recipe, prepared, machine, first, evaluates=evaluates)
@@ -221,7 +221,7 @@ def _first(space: Space) -> Mapping[str, Any]:
     """Return the first point of a study."""
     values = space.default() or draw(space, random.Random(0))
     if values is None:
-        raise SpaceError("the forbid rules leave no combination that a draw could find")
+        raise SpaceError("the forbid rules leave no combination that random draws could find")
     return values
 
 

@@ -156,7 +156,8 @@ def _with_fitting_pruner(
         return explore, config
     change = ", ".join(f"study.pruner.{k}={v}" for k, v in set_in(fitting).items())
     notices.append(
-        f"the shipped pruner {shipped.type} would decide too late for trials of {epochs} epoch(s): "
+        f"the default pruner {shipped.type} would decide too late for trials of "
+        f"{epochs} epoch(s): "
         + (f"{change} here" if fitting.type == shipped.type else "no trial is pruned")
     )
     return with_values(explore, {"study.pruner": fitting.model_dump()}, recipe.config)
@@ -167,7 +168,7 @@ def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list
     if first.metric in COSTS and config.study.pruner.type != "none":
         raise ConfigError(
             f"the first goal is {first.metric}, which is known only at the end of a run",
-            expected="a metric that is reported on the way, by which trials are pruned",
+            expected="a metric that is reported every epoch, which the pruner can use",
             remedy="Put another goal first, or set study.pruner.type=none.",
         )
     if not others:
@@ -266,7 +267,9 @@ def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
     if any(folder.trials.glob("*/config.yaml")):
         raise StudyError(
             f"{folder.trials} holds trials, but {without_password(url)} knows no such study",
-            expected="the storage that the study was begun with, or a new folder",
-            remedy=f"Rebuild the database: tunewright repair {shlex.quote(str(folder.path))}. Or "
-            "give the --storage of before, choose another --name, or remove the folder.",
+            expected="the storage that the study began with, or a new folder",
+            remedy=(
+                f"Rebuild the database: tunewright repair {shlex.quote(str(folder.path))}. Or "
+                "pass the original --storage, choose another --name, or remove the folder."
+            ),
         )

@@ -39,8 +39,8 @@ class StudyView:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
         if self.folder is None or self.configuration is None:
             raise StudyError(
-                f"the study {self.record.name!r} was read from a database alone",
-                expected="its folder, which holds the configuration around the parameters",
+                f"the study {self.record.name!r} was read from a database without its folder",
+                expected="its folder, which holds the rest of the configuration",
                 remedy="Name the folder: tunewright analyze runs/STUDY --save-configs.",
             )
         recipe, tree, folder = find_recipe(self.record.recipe), self.configuration, self.folder
@@ -162,7 +162,7 @@ def study_folder(study: str | None, runs: Path, command: str = "analyze") -> Stu
             return StudyFolder(runs / known[0])
         raise StudyError(
             f"{len(known)} studies in {runs}",
-            expected=f"one of {', '.join(known)}" if known else "a study that was begun",
+            expected=f"one of {', '.join(known)}" if known else "an existing study",
             remedy=f"Name it: tunewright {command} STUDY."
             if known
             else "Begin one: tunewright tune.",
@@ -172,6 +172,6 @@ def study_folder(study: str | None, runs: Path, command: str = "analyze") -> Stu
             return StudyFolder(path)
     raise StudyError(
         f"no study {study!r} in {runs}",
-        expected=f"one of {', '.join(known)}" if known else "a study that was begun",
+        expected=f"one of {', '.join(known)}" if known else "an existing study",
         remedy=did_you_mean(study, known),
     )

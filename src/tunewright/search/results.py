@@ -99,7 +99,9 @@ def front(record: StudyRecord) -> list[dict[str, Any]]:
 
 def _use(record: StudyRecord) -> str:
     if record.recipe == "function":
-        return "Complete: `params` are the arguments of your function; it has no other training."
+        return (
+            "Complete: `params` are the arguments of your function; there is nothing else to train."
+        )
     return (
         "Complete: tunewright train THIS_FILE, or tunewright tune THIS_FILE --name NEW to search "
         "around it."

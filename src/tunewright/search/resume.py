@@ -31,21 +31,25 @@ def stopped_run(run: Path, runs: Path) -> RunFolder:
             raise UsageError(
                 f"{path} is a study",
                 expected="the folder of a run",
-                remedy="The tunewright tune that began it takes it up; its final training is "
-                f"{study.final.path}.",
+                remedy=(
+                    "Run the tunewright tune command that began it to resume it; its final "
+                    f"training is {study.final.path}."
+                ),
             )
         if (path / "trial.json").exists():
             raise UsageError(
                 f"{path} is a trial of a study",
                 expected="the folder of a run",
-                remedy="The tunewright tune that began the study takes it up. Its configuration "
-                f"alone: tunewright train {folder.config}.",
+                remedy=(
+                    "Run the tunewright tune command that began the study to resume it. To train "
+                    f"its configuration alone: tunewright train {folder.config}."
+                ),
             )
         if folder.config.exists():
             return folder
     raise UsageError(
         f"no run {str(run)!r} in {runs}",
-        expected="a folder with config.yaml, as tunewright train leaves it",
+        expected="a folder with config.yaml, as tunewright train creates it",
     )
 
 
@@ -73,7 +77,7 @@ def resume(
     try:
         places = [folder.by_seed(seed) for seed in before.get("seeds") or []] or [folder]
         if all(map(is_done, places)):
-            watch.notice(f"{folder.path} has reached its end: nothing is left to train")
+            watch.notice(f"{folder.path} is complete: nothing is left to train")
         return train_in_full(
             folder,
             before,
@@ -94,8 +98,8 @@ def _refuse_changes(folder: RunFolder, before: Tree, wanted: Tree) -> None:
     if changed:
         raise UsageError(
             f"--resume {folder.path} with another configuration: {_list_changes(changed)}",
-            expected="the one that it was begun with",
-            remedy=f"Train it anew: tunewright train {folder.config} with the same words.",
+            expected="the configuration that it began with",
+            remedy=f"To train it anew: tunewright train {folder.config} with the same arguments.",
         )
 
 

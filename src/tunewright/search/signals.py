@@ -32,8 +32,12 @@ class StopFlag:
 
 def stopping(grace_seconds: float, *, signalled: bool = True) -> str:
     """Return the message printed when running trainings are asked to save themselves."""
-    why, hurry = ("stopping", "; Ctrl-C again ends at once") if signalled else ("time is up", "")
-    return f"{why}: what runs saves itself (up to {grace_seconds:g} s){hurry}"
+    why, hurry = (
+        ("stopping", "; press Ctrl-C again to quit now")
+        if signalled
+        else ("search time limit reached", "")
+    )
+    return f"{why}: saving running trials (up to {grace_seconds:g} s){hurry}"
 
 
 @contextmanager

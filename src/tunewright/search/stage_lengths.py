@@ -20,9 +20,9 @@ def outweighed_notices(composed: Composition) -> Iterator[str]:
             if now != value:
                 typed, replaced = quote_override(now), quote_override(value)
                 yield (
-                    f"{path} = {typed} ({source_of(composed.sources, path)}) holds in "
-                    f"{STAGES[stage]} too, and not the {replaced} that ships for them; "
-                    f"stages.{stage}.{path}={replaced} brings it back"
+                    f"{path} = {typed} ({source_of(composed.sources, path)}) also applies to "
+                    f"{STAGES[stage]}, in place of their default {replaced}; "
+                    f"stages.{stage}.{path}={replaced} restores that"
                 )
 
 
@@ -35,7 +35,7 @@ def short_final_notices(
         yield (
             f"the final training is shorter than the trials of the search: {trained} epochs "
             f"({_epochs_from(composed, 'final')}) against {searched} "
-            f"({_epochs_from(composed, 'explore')}), so that its score may be the lower one"
+            f"({_epochs_from(composed, 'explore')}), so its score may be lower"
         )
 
 
@@ -50,7 +50,7 @@ def long_warmup_notices(
     if warmup is None:
         key, warmup = "schedule.warmup_fraction", schedule.warmup_fraction * epochs
     if warmup > epochs / 2:
-        end = "" if warmup < epochs else ", and it never comes to the end of it"
+        end = "" if warmup < epochs else ", which never ends"
         yield (
             f"{min(warmup, epochs):g} of the {epochs} epochs of {run} are warm-up of the learning "
             f"rate ({key} = {getattr(schedule, key.partition('.')[2]):g}, "

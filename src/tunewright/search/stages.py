@@ -98,7 +98,7 @@ def tune(
                 evaluation = evaluated_in_time(budget, watch, measured)
             else:
                 watch.notice(
-                    "the best trial ran elsewhere, and its weights are not here: "
+                    "the best trial ran in another study, and its weights are not here: "
                     "best_config.yaml is the result"
                 )
         return TuneResult(prepared.folder, record, ending, trained, evaluation)

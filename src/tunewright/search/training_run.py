@@ -73,7 +73,9 @@ def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
                 return folder
         except ConfigError:
             continue  # not readable: leave it alone
-    raise ConfigError(f"{wanted} and 10,000 like it are taken", remedy="Choose another --name.")
+    raise ConfigError(
+        f"{wanted} and 10,000 numbered names after it are taken", remedy="Choose another --name."
+    )
 
 
 def run_seeds(
@@ -175,7 +177,7 @@ def _train_all(
                 deaths[path] = deaths.get(path, 0) + 1
                 if deaths[path] > limits.retries:
                     raise RunError(f"the training in {path} ended: {handle.death}")
-                watch.notice(f"{handle.death}; taken up from its last checkpoint")
+                watch.notice(f"{handle.death}; resuming from its last checkpoint")
                 waiting.append(folder)
             elif outcome.state == "paused":
                 raise _interrupted_training()
@@ -184,13 +186,14 @@ def _train_all(
             elif outcome.state != "done":
                 raise RunError(
                     f"the training in {path} failed ({outcome.cause}): {outcome.reason}",
-                    remedy=f"The whole story is in {folder.log}.",
+                    remedy=f"See the whole log in {folder.log}.",
                 )
 
 
 def _interrupted_training() -> Interrupted:
     return Interrupted(
-        "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
+        "stopped: the training will resume from its last checkpoint",
+        remedy="Run the same command again to resume.",
     )
 
 

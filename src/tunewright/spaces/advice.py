@@ -59,8 +59,10 @@ def advice_notices(space: Space) -> list[str]:
     if any(rule.name for rule in space.forbid):
         return [f"left out, by space.avoid=forbid: {'; '.join(met)}"]
     return [
-        f"advised against, and tried all the same: {'; '.join(met)}. Such trials are marked; "
-        "space.avoid=forbid leaves them out"
+        (
+            f"advised against, but still tried: {'; '.join(met)}. Such trials are tagged; "
+            "space.avoid=forbid leaves them out"
+        )
     ]
 
 
@@ -111,9 +113,9 @@ def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
             if not space[path].domain.contains(value):
                 return f"{path} = {value} lies outside {space[path].domain}"
         elif path not in space.fixed:
-            return f"{path} is not there"
+            return f"{path} does not exist"
         elif not same(space.fixed[path], value):
-            return f"{path} is {space.fixed[path]} here, and not searched"
+            return f"{path} is fixed at {space.fixed[path]} here"
     point = space.point(good.values)
     for path in good.values:
         if path in space and path not in point:

@@ -23,9 +23,9 @@ def check_apart(space: Space, where: Mapping[str, str]) -> None:
             one_acts = upper in active or (upper in fixed and lower in active)
             if one_acts and _clash(space, upper, lower):
                 raise SpaceError(
-                    f"{upper} ({_role(space, upper)}) and {lower} ({_role(space, lower)}): "
-                    "one would take the place of the other",
-                    expected="names of which none is the beginning of another",
+                    f"{upper} ({_role(space, upper)}) and {lower} ({_role(space, lower)}): one "
+                    "would overwrite the other",
+                    expected="names of which none is a prefix of another",
                     where=where.get(lower, "") or where.get(upper, ""),
                     remedy=f"Give {upper} a name of its own, such as {upper}.type.",
                 )

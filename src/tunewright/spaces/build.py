@@ -86,7 +86,7 @@ def build_space(
         raise SpaceError(
             "the forbid rules leave no combination",
             expected="rules that some point of the space satisfies",
-            remedy="Look at them with `tunewright space`.",
+            remedy="Run `tunewright space` to see them.",
         )
     good, left_out = chosen_good([*below.good, *above.good], space, list(inert), around)
     space = replace(space, good=good)
@@ -165,8 +165,8 @@ def _begin_at_written(
         start = nearest(domain, value)
         if not domain.contains(value):
             notices.append(
-                f"{path} = {value} (set in {around.written[path]}) lies outside of what is "
-                f"searched, {domain}: the first trial takes {start}"
+                f"{path} = {value} (set in {around.written[path]}) lies outside of the searched "
+                f"domain {domain}: the first trial takes {start}"
             )
         parameters[path] = replace(parameters[path], default=start)
 
@@ -185,7 +185,7 @@ def _take_out_inert(
         if not isinstance(reason, str):
             raise SpaceError(
                 f"{path}: inert = {reason!r}",
-                expected="the reason, or false where it is searched all the same",
+                expected="the reason, or false to search it anyway",
                 where=where.get(path, ""),
             )
         stands = around.fixed.get(path, leaves(around.schema)[path].default)
@@ -196,8 +196,8 @@ def _take_out_inert(
         else:
             raise SpaceError(f"{path}: default = {default!r}", expected="a number or a word")
         notices.append(
-            f"{path} is inert, and stays {default}: {reason}. `inert: false` in a space file "
-            "searches it all the same"
+            f"{path} has no effect, and stays {default}: {reason}. `inert: false` in a "
+            "space file searches it anyway"
         )
         del parameters[path], raw[path]
     return found
@@ -221,7 +221,7 @@ def _live(
             if path in written and condition.path in parameters:
                 raise SpaceError(
                     f"{path} is never reached: it needs {condition}, and {reason}",
-                    remedy=f"Mend its `when`, or the domain of {condition.path}.",
+                    remedy=f"Correct its `when`, or the domain of {condition.path}.",
                 )
             notices.append(f"{path} is not searched: it needs {condition}, and {reason}")
         parameters = {path: p for path, p in parameters.items() if path not in dead}
@@ -246,7 +246,7 @@ def _never(
     value = fixed[path] if path in fixed else leaves(around.schema)[path].default
     if not condition.holds(value):
         return f"it is {value}"
-    return "" if path in fixed else f"{path} is not there unless it is searched as well"
+    return "" if path in fixed else f"{path} does not exist unless it is searched as well"
 
 
 def _rules(

@@ -56,7 +56,7 @@ def list_values(path: str, domain: Domain) -> list[Any]:
         return list(domain.choices)
     if isinstance(domain, Float) and domain.step is None and domain.low < domain.high:
         raise SpaceError(
-            f"{path} is any number in {domain}, of which a grid has no end",
+            f"{path} is any number in {domain}, which no grid can list",
             expected="choices, or a step",
             remedy=f"Give {path} choices or a step in the space, or use another "
             "study.sampler.type.",
@@ -65,7 +65,7 @@ def list_values(path: str, domain: Domain) -> list[Any]:
     if count > GRID_VALUES:
         raise SpaceError(
             f"{path} has {count} values in {domain}",
-            expected=f"at most {GRID_VALUES} values a parameter in a grid",
+            expected=f"at most {GRID_VALUES} values per parameter in a grid",
             remedy=f"Give {path} choices or a larger step in the space, or use another "
             "study.sampler.type.",
         )

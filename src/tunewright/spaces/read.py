@@ -99,7 +99,7 @@ def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str])
         if path in renamed:
             raise SpaceError(
                 f"{path} is listed twice",
-                expected="one entry a parameter (some have two names)",
+                expected="one entry per parameter (some have two names)",
                 where=f"{where[path]} and {source}",
             )
         renamed[path], where[path] = fields, source
@@ -186,15 +186,15 @@ def _unread(
     notices = []
     if "device" in fixed and "device" not in aliases:
         notices.append(
-            f"device = {fixed.pop('device')} in {file} is not read: the executor gives each worker "
-            "its device"
+            f"device = {fixed.pop('device')} in {file} is ignored: the executor assigns a "
+            "device to each worker"
         )
     name = fixed.pop("experiment_name", None)
     if name is not None and study.get("name") is None:
         set_leaf(fixed, "study.name", str(name))
     elif name is not None and name != study["name"]:
         notices.append(
-            f"experiment_name = {name} in {file} is not read: the study is called {study['name']}"
+            f"experiment_name = {name} in {file} is ignored: the study is called {study['name']}"
         )
     return notices
 
@@ -214,7 +214,7 @@ def _list(tree: Mapping[str, Any], key: str, file: Path, of: str) -> tuple[Any, 
         raise SpaceError(f"{key} in {file}", expected=f"a list of {of}")
     names = [str(one["name"]) for one in found if isinstance(one, Mapping) and "name" in one]
     if key != "forbid" and len(set(names)) < len(names):
-        raise SpaceError(f"{key} in {file} has a name twice", expected="each name once")
+        raise SpaceError(f"{key} in {file} has a duplicate name", expected="unique names")
     return tuple(found)
 
 
@@ -272,6 +272,6 @@ def _by_path(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         fresh = _by_path(value, f"{path}.") if nested else {path: value}
         for twice in found.keys() & fresh.keys():
-            raise SpaceError(f"{twice} is listed twice", expected="one entry a parameter")
+            raise SpaceError(f"{twice} is listed twice", expected="one entry per parameter")
         found |= fresh
     return found

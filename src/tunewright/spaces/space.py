@@ -143,7 +143,7 @@ def in_order(parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
         if not ready or any(c.path == p.path for p in ready for c in p.when):
             raise SpaceError(
                 f"the conditions of {', '.join(waiting)} refer to each other",
-                expected="conditions without circles",
+                expected="conditions without cycles",
             )
         placed[ready[0].path] = waiting.pop(ready[0].path)
     return tuple(placed.values())

@@ -95,7 +95,7 @@ def test_workers_share_the_seeds_and_a_resume_adds_trials(tmp_path: Path) -> Non
 
 def test_other_seeds_are_another_study(tmp_path: Path) -> None:
     search(tmp_path, noisy, INLINE, trials=1)
-    with pytest.raises(StudyError, match=r"has 3 seed\(s\) a configuration, and now 2"):
+    with pytest.raises(StudyError, match=r"has 3 seed\(s\) per configuration, but 2"):
         search(tmp_path, noisy, INLINE, "study.seeds=2", trials=2)
 
 

@@ -91,11 +91,13 @@ class TestALimitOfTheWorkersOwn:
         folder = found.folder.trial(number)
         assert rung_of(folder) == RetryLevel(1, 4, False)
         assert folder.read_config()["training"]["accumulate"] == 4
-        assert "no room" in folder.config.read_text()
-        told = [text for text in watch.notices if text.startswith(f"trial {number} had no room")]
+        assert "ran out of memory" in folder.config.read_text()
+        told = [
+            text for text in watch.notices if text.startswith(f"trial {number} ran out of memory")
+        ]
         assert len(told) == 2
         assert "not enough memory" in told[0] or "can't allocate memory" in told[0]
-        assert told[1].endswith("in 4 micro-batches of 8 rows, which make the same batch of 32")
+        assert told[1].endswith("in 4 micro-batches of 8 rows (the batch stays 32)")
         scores = {trial.score for trial in found.record.trials}
         assert max(scores) - min(scores) < 1e-6, "the same batch is the same training"
         costs = found.record.trials[number].costs
@@ -142,8 +144,8 @@ class TestALimitOfTheWorkersOwn:
         words = [*WORKERS, limit(idle_mib), "appetite.row_mib=10"]
         found = train(HUNGRY, compose(HUNGRY, words), name="run", runs=tmp_path, watch=watch)
         assert found.folders[0].read_config()["training"]["accumulate"] == 4
-        told = [text for text in watch.notices if "had no room" in text]
-        assert [text.endswith("which make the same batch of 32") for text in told] == [True, True]
+        told = [text for text in watch.notices if "ran out of memory" in text]
+        assert [text.endswith("(the batch stays 32)") for text in told] == [True, True]
         again = train(HUNGRY, compose(HUNGRY, words), name="run", runs=tmp_path)
         assert again == found, "the same command finds it, though its configuration has changed"
         words[-1] = f"appetite.fixed_mib={TOO_MUCH_MIB}"
@@ -179,8 +181,8 @@ class TestAWorkerThatIsKilled:
         for number in (0, 1):
             assert rung_of(found.folder.trial(number)) == RetryLevel(1, 1, True)
             assert (
-                f"trial {number} had no room (killed by the kernel for lack of memory); "
-                "taken up again, alone"
+                f"trial {number} ran out of memory (killed by the kernel for lack of memory); "
+                "retrying with no other trials running"
             ) in watch.notices
 
     def test_for_something_else_it_is_not(self, tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ class TestAWorkerThatIsKilled:
         outcome = ours.killed(handle)
         assert outcome is not None
         assert (outcome.cause, outcome.attempt) == ("out of memory", 1)
-        assert outcome.reason == "no memory was left (killed by signal 6)"
+        assert outcome.reason == "out of memory (killed by signal 6)"
 
 
 class Died(Handle):

@@ -102,7 +102,9 @@ class TestInAFolder:
         assert rung == rung_of(folder) == RetryLevel(1, 2, False)
         assert folder.read_config()["training"]["accumulate"] == 2
         text = folder.config.read_text()
-        assert text.startswith("# 1 attempt(s) had no room: training.accumulate is 2, and was 1.")
+        assert text.startswith(
+            "# 1 attempt(s) ran out of memory: training.accumulate is now 2 (was 1)."
+        )
         assert "the same 32 rows, in micro-batches of 16" in text
         assert as_asked(folder) == asked
 
@@ -145,11 +147,12 @@ class TestInAFolder:
 
 
 def test_the_words_name_the_batch() -> None:
-    finer = "taken up again in 4 micro-batches of 1,024 rows, which make the same batch of 4,096"
+    finer = "retrying with 4 micro-batches of 1,024 rows (the batch stays 4,096)"
     for alone in (False, True):  # with one slot it always is
         assert in_words(RetryLevel(1, 4, alone), RetryLevel(1, 2, alone), 4096) == finer
         assert in_words(RetryLevel(1, 4, alone), None, 4096) == finer
     assert (
-        in_words(RetryLevel(1, 4, True), RetryLevel(1, 4, False), 4096) == "taken up again, alone"
+        in_words(RetryLevel(1, 4, True), RetryLevel(1, 4, False), 4096)
+        == "retrying with no other trials running"
     )
-    assert in_words(RetryLevel(1, 1, True), None, 4096) == "taken up again, alone"
+    assert in_words(RetryLevel(1, 1, True), None, 4096) == "retrying with no other trials running"

@@ -200,7 +200,7 @@ class TestLife:
         second = shell.start(*words, "--runs-dir", "elsewhere")
         printed, _ = second.communicate(timeout=60)
         assert second.returncode == 2, printed
-        assert f"is being worked on by process {first.pid}" in printed
+        assert f"is in use by process {first.pid}" in printed
         first.send_signal(signal.SIGKILL)
         first.communicate()
         until(lambda: not shell.processes(), seconds=15)

@@ -318,7 +318,7 @@ def test_a_trial_that_was_running_is_taken_up_when_it_fits(
     found, notices = searched(tmp_path, space(x=X, y=Y), trials=3)
     assert [trial.number for trial in found.record.trials] == [0, 1, 2]
     assert [trial.state for trial in found.record.trials] == ["done"] * 3
-    assert "taking up trial 2 where it stopped" in notices
+    assert "resuming trial 2 from the last checkpoint" in notices
     assert found.folder.trial(2).attempt == 2
 
 
@@ -332,7 +332,7 @@ def test_a_running_trial_that_does_not_fit_leaves_no_zombie(
     states = rows(found.folder.database, "SELECT number, state FROM trials ORDER BY number")
     assert [state for _, state in states] == ["FAIL"] * 3 + ["COMPLETE"] * 2
     back, notices = searched(tmp_path, space(x=X), trials=5)
-    assert "taking up trial 2 where it stopped" in notices, "it comes back with its space"
+    assert "resuming trial 2 from the last checkpoint" in notices, "it comes back with its space"
     assert sorted(params(back)) == [0, 1, 2, 3, 4]
 
 

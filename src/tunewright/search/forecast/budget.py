@@ -79,11 +79,10 @@ class Budget:
         if self.predicted is None or self.predicted <= self.seconds_left:
             return True
         watch.notice(
-            f"the final training and the evaluation are predicted to take "
-            f"{duration(self.predicted)}, and {duration(max(0.0, self.seconds_left))} of the "
-            "budget are left: the result is the best trial's own weights and best_config.yaml; the "
-            "same "
-            "command with more time trains it in full"
+            "the final training and the evaluation are predicted to take "
+            f"{duration(self.predicted)}, but {duration(max(0.0, self.seconds_left))} of "
+            "the budget are left: the result is the best trial's own weights and "
+            "best_config.yaml; run the same command with more time to train it in full"
         )
         return False
 
@@ -101,8 +100,8 @@ def finished_in_time(
         if budget.clock() < until:
             raise  # a signal, not the budget
         watch.notice(
-            "the final training was paused at the end of the budget: the same command goes on "
-            "with it; until then the best trial's own weights are the result"
+            "the final training was paused at the end of the budget: run the same command "
+            "again to resume it; until then the best trial's own weights are the result"
         )
         return None
 
@@ -120,5 +119,5 @@ def evaluated_in_time(
         except RunError:
             if budget.seconds_left > 2.0 * CLOSING_SECONDS:
                 raise
-    watch.notice("the budget has no time for the evaluation: tunewright evaluate measures it")
+    watch.notice("no time left in the budget for the evaluation: run tunewright evaluate")
     return None

@@ -104,8 +104,10 @@ def _runs(pid: int, started: float) -> bool:
 
 def _held_by(what: str, holder: str) -> StudyError:
     return StudyError(
-        f"{what} is being worked on by {holder}",
-        expected="one coordinator a study, since only one may write",
-        remedy="Wait for it, stop it with Ctrl-C there, or choose another --name. To run more "
-        "trials at once, give that one more --jobs.",
+        f"{what} is in use by {holder}",
+        expected="one coordinator per study, since only one may write",
+        remedy=(
+            "Wait for it, stop it with Ctrl-C there, or choose another --name. To run more "
+            "trials at once, raise its --jobs."
+        ),
     )

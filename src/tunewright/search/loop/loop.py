@@ -41,8 +41,8 @@ class Loop:
         self._total = study.reachable(search.total)
         if self._total < search.total:
             watch.notice(
-                f"for trials of this study the space has no more points than {self._total}, and "
-                f"study.trials is {search.total}: each is tried once"
+                f"the space has no more than {self._total} points for trials of this study, and "
+                f"study.trials is {search.total}: each point is tried once"
             )
         self._live: list[Live] = []
         self._said: set[str] = set()
@@ -147,7 +147,7 @@ class Loop:
                 self._waiting.append(run)
         if self._waiting:
             numbers = ", ".join(dict.fromkeys(str(run.number) for run in self._waiting))
-            self.watch.notice(f"taking up trial {numbers} where it stopped")
+            self.watch.notice(f"resuming trial {numbers} from the last checkpoint")
 
     def _fill(self, executor: Executor) -> None:
         while len(self._live) < executor.slots:
@@ -251,12 +251,14 @@ class Loop:
             return outcome
         if live.deadline is not None and time.monotonic() > live.deadline:
             limit = self.search.executor.trial_timeout
-            return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
+            return Outcome(
+                "failed", live.attempt, "timed out", f"did not finish within {limit:g} s"
+            )
         if (outcome := self._memory.oom_outcome(live.handle)) is not None:
             return outcome
         self._deaths[run.folder] += 1
         if self._deaths[run.folder] <= self.search.executor.retries:
-            self.watch.notice(f"{run.name}: {live.handle.death}; taken up from its last checkpoint")
+            self.watch.notice(f"{run.name}: {live.handle.death}; resuming from its last checkpoint")
             self._waiting.append(run)
             return None
         return Outcome("failed", live.attempt, "killed", live.handle.death)

@@ -29,7 +29,9 @@ def verdict(
     excess = {c.text: c.excess(means) for c in constraints}
     if state == "done" and (broken := [c for c in constraints if excess[c.text] > 0]):
         state, cause = "infeasible", "constraint"
-        reason = "; ".join(f"{c.metric} is {means[c.metric]:.4g}, not {c.text}" for c in broken)
+        reason = "; ".join(
+            f"{c.metric} is {means[c.metric]:.4g}, violating {c.text}" for c in broken
+        )
     first, *others = goals
     scored = state == "done" or cause == "constraint"
     seeds = {str(s): run.measured[first.metric] for s, run in outcomes.items()} if scored else {}

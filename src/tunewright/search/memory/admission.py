@@ -109,7 +109,9 @@ class Memory:
         if rung is None:
             return False
         batch_size = int(folder.read_config()["training"]["batch_size"])
-        self._notice(f"{name} had no room ({outcome.reason}); {in_words(rung, before, batch_size)}")
+        self._notice(
+            f"{name} ran out of memory ({outcome.reason}); {in_words(rung, before, batch_size)}"
+        )
         return True
 
     def oom_outcome(self, handle: Handle) -> Outcome | None:
@@ -126,7 +128,7 @@ class Memory:
             self._kills += 1
             reason = "killed by the kernel for lack of memory"
         elif speaks_of_memory(_last_words(folder)):
-            reason = f"no memory was left ({handle.death})"
+            reason = f"out of memory ({handle.death})"
         else:
             return None
         return Outcome("failed", folder.attempt, "out of memory", reason)
@@ -212,4 +214,4 @@ def _last_words(folder: RunFolder) -> str:
 
 def _in_gib(needed_mib: float, left_mib: float) -> str:
     needed, left = needed_mib / 1024, max(0.0, left_mib) / 1024
-    return f"about {needed:.1f} GiB needed, {left:.1f} free"
+    return f"needs about {needed:.1f} GiB, {left:.1f} GiB free"

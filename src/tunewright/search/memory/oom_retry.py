@@ -118,11 +118,11 @@ def as_asked(folder: RunFolder) -> Tree:
 def in_words(rung: RetryLevel, before: RetryLevel | None, batch_size: int) -> str:
     """Describe a retry in words. before: the previous retry level."""
     if rung.accumulate == (before.accumulate if before else rung.asked):
-        return "taken up again, alone"
+        return "retrying with no other trials running"
     rows = batch_size // rung.accumulate
     return (
-        f"taken up again in {rung.accumulate} micro-batches of {rows:,} rows, "
-        f"which make the same batch of {batch_size:,}"
+        f"retrying with {rung.accumulate} micro-batches of {rows:,} rows (the batch "
+        f"stays {batch_size:,})"
     )
 
 
@@ -141,7 +141,7 @@ def _splits(tree: Tree) -> bool:
 
 def _header(rung: RetryLevel, batch_size: int, attempts: int) -> str:
     return (
-        f"{attempts} attempt(s) had no room: {ACCUMULATE} is {rung.accumulate}, and was "
-        f"{rung.asked}.\nThe batch is the same {batch_size:,} rows, in micro-batches of "
-        f"{batch_size // rung.accumulate:,}."
+        f"{attempts} attempt(s) ran out of memory: {ACCUMULATE} is now "
+        f"{rung.accumulate} (was {rung.asked}).\nThe batch is still {batch_size:,} "
+        f"rows, in micro-batches of {batch_size // rung.accumulate:,}."
     )

@@ -117,8 +117,8 @@ def _remember(url: str, name: str, sources: Sequence[str], found: RepairReport) 
             if sources and SOURCES not in study.user_attrs:
                 study.set_user_attr(SOURCES, list(sources))
                 found.lost.append(
-                    f"the trials carried over from {sources[0]} have no folders here; a new study "
-                    "takes them again"
+                    f"the trials imported from {sources[0]} have no folders here; a new study "
+                    "imports them again"
                 )
     finally:
         close_storage(url, storage)
@@ -161,7 +161,7 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
         space = stored_space(specification)
     except (KeyError, TypeError, ConfigError) as error:
         raise StudyError(
-            f"{folder.settings} and {folder.space} do not say what the study was: {error}",
+            f"{folder.settings} and {folder.space} do not hold the settings of the study: {error}",
             expected="the files that `tunewright tune` writes when it begins",
         ) from None
     first, *others = recipe.goals(config)
@@ -246,7 +246,9 @@ def _compare(
     trial_id, trial = stored._trial_id, told.trial
     found.differing += [f"{at}: {reason}" for reason in told.lost]
     if stored.params != trial.params:
-        found.differing.append(f"{at}: its parameters are {stored.params}, in its folder not")
+        found.differing.append(
+            f"{at}: its parameters are {stored.params}, but other ones in its folder"
+        )
     curve, known = trial.intermediate_values, stored.intermediate_values
     missing = sorted(curve.keys() - known.keys())
     for step in missing:
@@ -265,11 +267,11 @@ def _compare(
         found.filled.append(f"{at}: its end ({trial.state.name.lower()})")
     elif not trial.state.is_finished():
         if stored.state.is_finished():
-            found.differing.append(f"{at}: it has ended, and its folder has no outcome")
+            found.differing.append(f"{at}: it has ended, but its folder has no outcome")
     elif (stored.state, stored.values) != (trial.state, trial.values):
         found.differing.append(
-            f"{at}: {stored.state.name.lower()} with {stored.values}, and by its folder "
-            f"{trial.state.name.lower()} with {trial.values}"
+            f"{at}: {stored.state.name.lower()} with {stored.values}, but "
+            f"{trial.state.name.lower()} with {trial.values} in its folder"
         )
 
 

@@ -65,7 +65,7 @@ def read_trial_folder(
     curve = {step: value for step, value in values.items() if value == value}
     outcome = read_end(folder)
     if outcome is None and folder.outcome.exists() and read_json(folder.outcome) is None:
-        lost.append("outcome.json is not readable: it is taken up again")
+        lost.append("outcome.json is not readable: the trial will be resumed")
     trial = _ended_trial(folder, outcome, parameters, curve, recipe, settings) if outcome else None
     seconds = (trial.seconds if trial else None) or 0.0
     if trial is not None and seconds <= 0.0:  # a run that does not measure itself

@@ -119,7 +119,7 @@ def open_storage(
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StudyError(
-                f"storage {url}: {file.parent} cannot be made ({error.strerror})"
+                f"storage {url}: {file.parent} cannot be created ({error.strerror})"
             ) from None
     arguments = _server_arguments(url) if file is None else write_ahead(file, told)
     with storage_errors(url, StudyError), quiet():
@@ -187,7 +187,7 @@ def chosen_study(storage: BaseStorage | None, name: str | None, shown: str, reme
     chosen = name or (names[0] if len(names) == 1 else None)
     if chosen is None or chosen not in names:
         raise StudyError(
-            f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
+            f"study {name!r} in {shown}" if name else f"no study was named, and {shown}",
             expected=f"one of {', '.join(names) or 'none'}",
             remedy=did_you_mean(name or "", names) or remedy,
         )
@@ -254,18 +254,19 @@ def _remedy(url: str, cause: str) -> str:
         if file is not None and (file.parent / "study.yaml").exists():
             study = shlex.quote(str(file.parent))
         return (
-            f"{again}Rebuild the database from them (tunewright repair {study}) and "
-            "type the same command again."
+            f"{again}Rebuild the database from them (tunewright repair {study}) and run the "
+            "same command again."
         )
     if "password" in cause:
         return (
-            "Give it in --storage, in PGPASSWORD or in ~/.pgpass: no password is kept with a study."
+            "Pass it in --storage, in PGPASSWORD or in ~/.pgpass: no password is stored "
+            "with a study."
         )
     if file is not None and ("full" in cause or "I/O" in cause):
-        return f"{again}Free space on its disk and type the same command again."
+        return f"{again}Free space on its disk and run the same command again."
     if "readonly" in cause or "read-only" in cause:
-        return f"{again}Make it writable and type the same command again."
-    return f"{again}Bring the storage back and type the same command again."
+        return f"{again}Make it writable and run the same command again."
+    return f"{again}Bring the storage back and run the same command again."
 
 
 def _no_tables(error: BaseException) -> bool:

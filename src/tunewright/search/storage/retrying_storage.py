@@ -76,7 +76,7 @@ class RetryingStorage(RDBStorage):
                     if self._seconds > 0.0:
                         self._told(
                             f"the storage does not answer ({first_line(cause)}); running trials "
-                            f"go on in their folders, and it is asked again for {self._seconds:g} s"
+                            f"continue in their folders, retrying for {self._seconds:g} s"
                         )
                 left = began + self._seconds - now
                 if left <= 0.0:

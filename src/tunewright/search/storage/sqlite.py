@@ -48,8 +48,8 @@ def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
             why = f"{network} is a network file system" if network else f"it stays in {mode} mode"
             said.append(why)
             told(
-                f"{file} is written with a rollback journal, which is as safe and slower: {why}; "
-                "a local disk (--runs-dir) or a server (--storage postgresql://...) is faster"
+                f"{file} uses a rollback journal, which is as safe but slower: {why}; a local "
+                "disk (--runs-dir) or a server (--storage postgresql://...) is faster"
             )
 
     return {

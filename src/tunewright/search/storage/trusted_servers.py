@@ -26,8 +26,8 @@ VARIABLE = "TUNEWRIGHT_STORAGE"
 TRACKING = "MLFLOW_TRACKING_URI"
 """MLflow's own variable for its server."""
 EXPECTED = (
-    "a server that you name yourself, since a file may come from anybody and a password must not "
-    "go to whatever host it names"
+    "a server that you name yourself, since a file may come from anybody and your "
+    "password must not be sent to any host it names"
 )
 
 
@@ -69,11 +69,13 @@ def refuse_tracker(uri: str | None, where: Path) -> None:
     if sqlite_file(uri) is None:
         shown = shlex.quote(without_password(uri))
         raise StudyError(
-            f"copies for MLflow would go to {shown}, which only {where} names; nothing was sent "
-            "there",
+            f"copies for MLflow would be sent to {shown}, which only {where} names; nothing "
+            "was sent",
             expected=EXPECTED,
-            remedy=f"If the server is yours: export {TRACKING}={shown}, or set the address "
-            "behind the command (uri=... with replay, else trackers.mlflow.uri=...).",
+            remedy=(
+                f"If the server is yours: export {TRACKING}={shown}, or pass the address to the "
+                "command (uri=... with replay, else trackers.mlflow.uri=...)."
+            ),
         )
 
 
@@ -102,13 +104,15 @@ def _not_named(stored: str, where: Path) -> StudyError:
     shown = without_password(stored)
     typed = shlex.quote(shown)
     return StudyError(
-        f"the study is stored on a server, {_server(stored)}, which only {where} names; nothing "
-        "was sent there",
+        f"the study is stored on a server, {_server(stored)}, which only {where} names; "
+        "nothing was sent",
         expected=EXPECTED,
-        remedy=f"If the server is yours: --storage {typed}, or for every command export "
-        f"{VARIABLE}={typed}. If it is not, rebuild the database from the run folders: "
-        f"tunewright repair {shlex.quote(str(where.parent))} "
-        f"--storage {shlex.quote(str(where.parent / 'study.db'))}.",
+        remedy=(
+            f"If the server is yours: pass --storage {typed}, or for every command export "
+            f"{VARIABLE}={typed}. If it is not, rebuild the database from the run folders: "
+            f"tunewright repair {shlex.quote(str(where.parent))} --storage "
+            f"{shlex.quote(str(where.parent / 'study.db'))}."
+        ),
     )
 
 

@@ -81,7 +81,7 @@ def with_driver(url: str) -> str:
             continue
         return f"postgresql+{driver}://{rest}"
     raise StudyError(
-        f"the storage {without_password(url)} needs a driver for PostgreSQL, and none is installed",
+        f"the storage {without_password(url)} needs a driver for PostgreSQL, but none is installed",
         expected=" or ".join(DRIVERS),
         remedy="pip install 'tunewright[postgresql]'.",
     )

@@ -51,28 +51,28 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         )
     if known.goals != wanted.goals:
         raise StudyError(
-            f"the study {name!r} has the goal {known.goal!r}, and now {wanted.goal!r} is asked for",
+            f"the study {name!r} has the goal {known.goal!r}, but {wanted.goal!r} was requested",
             remedy="Choose another --name, since scores of different goals do not compare.",
         )
     replaced = [n for n in wanted.data if known.data.get(n, wanted.data[n]) != wanted.data[n]]
     if replaced:
         raise StudyError(
-            f"the study {name!r} was begun on other data: {', '.join(replaced)} has changed since",
+            f"the study {name!r} was begun on other data: {', '.join(replaced)} changed since",
             expected="the same, since scores would not compare",
-            remedy="Choose another --name, or bring the data of before back.",
+            remedy="Choose another --name, or restore the original data.",
         )
     if known.seeds != wanted.seeds:
         raise StudyError(
-            f"the study {name!r} has {known.seeds} seed(s) a configuration, and now "
-            f"{wanted.seeds} are asked for",
-            expected="the same, since a mean over seeds and a single run do not compare",
+            f"the study {name!r} has {known.seeds} seed(s) per configuration, but "
+            f"{wanted.seeds} were requested",
+            expected="the same number, since a mean over seeds and a single run do not compare",
             remedy="Choose another --name.",
         )
     if tuple(known.constraints) != tuple(wanted.constraints):
         raise StudyError(
-            f"the study {name!r} has the constraints {list(known.constraints)}, and now "
-            f"{list(wanted.constraints)} are asked for",
-            expected="the same, since they were judged when each trial ended",
+            f"the study {name!r} has the constraints {list(known.constraints)}, but "
+            f"{list(wanted.constraints)} were requested",
+            expected="the same constraints, since they were checked when each trial ended",
             remedy="Choose another --name.",
         )
     settings = {**known.configuration, **wanted.configuration}
@@ -94,7 +94,7 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         )
         raise StudyError(
             f"the study {name!r} was begun with another configuration: {shown}",
-            expected="the same, since scores would not compare",
+            expected="the same configuration, since scores would not compare",
             remedy="Choose another --name.",
         )
 

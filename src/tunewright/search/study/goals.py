@@ -23,12 +23,12 @@ def study_goals(
             goal = Goal(metric, stored.get(metric, usual))
             if goal.direction != usual:
                 notices.append(
-                    f"the {_SIZE[goal.direction]} {metric} wins, as when this study was begun; "
-                    f"a new one takes the {_SIZE[usual]}"
+                    f"the {_SIZE[goal.direction]} {metric} wins, as when this study began; a new "
+                    f"study takes the {_SIZE[usual]}"
                 )
             elif usual == "min" and metric not in COSTS:
                 notices.append(
-                    f"the smallest {metric} wins, as its name says ({metric}:min); "
+                    f"the smallest {metric} wins, because of its name ({metric}:min); use "
                     f"{metric}:max for the largest"
                 )
         goals.append(goal)

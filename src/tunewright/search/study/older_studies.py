@@ -33,7 +33,7 @@ def apply_older_rules(
     if not told:
         return composed
     tree, config = with_values(composed.tree, values, schema)
-    notice = f"an older version began this study, which goes on with {', '.join(told)} as before"
+    notice = f"an older version began this study; keeping its settings: {', '.join(told)}"
     return replace(
         composed,
         tree=tree,

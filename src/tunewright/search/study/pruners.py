@@ -48,8 +48,8 @@ def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) 
     first = _first_too_late(made, last_step)
     if first is not None:
         raise ConfigError(
-            f"the pruner {settings.type} would never prune: its first decision is after {first} "
-            f"epochs, and the last epoch is {last_step}",
+            f"the pruner {settings.type} would never prune: its first decision is after "
+            f"{first} epochs, and the last epoch is {last_step}",
             expected="a decision before the last epoch",
             remedy=f"Use {_REMEDIES[settings.type]}, more epochs, or study.pruner.type=none.",
         )

@@ -39,8 +39,10 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
             return [f"the grid has {shown} points{part if study.trials < count else ''}"]
         case study_schema.GpConfig():
             notices = [
-                "the sampler gp learns only from trials that run to their end; "
-                "study.pruner.type=none gives it all of them"
+                (
+                    "the sampler gp learns only from trials that run to their end; "
+                    "study.pruner.type=none gives it all of them"
+                )
             ]
             if conditional:
                 notices.append(
@@ -53,7 +55,7 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
                 raise ConfigError(
                     f"the sampler cma_es with {goals} goals",
                     expected="one",
-                    remedy="Use study.sampler.type=tpe, which learns a front.",
+                    remedy="Use study.sampler.type=tpe, which supports several goals.",
                 )
             _refuse_cma_es(space, conditional)
             return [
@@ -129,7 +131,7 @@ def optuna_sampler(
 
 
 def _refuse_cma_es(space: Space, conditional: list[str]) -> None:
-    remedy = "Take them out of the space (set them by hand), or use study.sampler.type=tpe."
+    remedy = "Remove them from the space (set them by hand), or use study.sampler.type=tpe."
     if choices := [p.path for p in space.parameters if isinstance(p.domain, Categorical)]:
         raise ConfigError(
             f"the sampler cma_es cannot choose among the values of {', '.join(choices)}",
@@ -138,14 +140,14 @@ def _refuse_cma_es(space: Space, conditional: list[str]) -> None:
         )
     if conditional:
         raise ConfigError(
-            f"the sampler cma_es cannot leave out {', '.join(conditional)}, which only some "
+            f"the sampler cma_es does not support {', '.join(conditional)}, which only some "
             "trials have",
             expected="parameters without conditions",
             remedy=remedy,
         )
     if len(free := [p for p in space.parameters if p.domain.ends[0] != p.domain.ends[-1]]) < 2:
         raise ConfigError(
-            f"the sampler cma_es with {len(free)} parameter to adapt",
+            f"the sampler cma_es has only {len(free)} parameter to adapt",
             expected="two or more",
             remedy="Use study.sampler.type=quasi_random or tpe.",
         )

@@ -245,7 +245,9 @@ class Study:
         for _ in range(REJECTIONS):
             values = draw(self.space, rng)
             if values is None:
-                raise StudyError("the forbid rules leave no combination that a draw could find")
+                raise StudyError(
+                    "the forbid rules leave no combination that random draws could find"
+                )
             if identity(self.space, values) not in self._tried:
                 return values
         for values in grid(self.space) if is_finite(self.space) else ():

@@ -73,8 +73,8 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
     assert known is not None
     former = _former(prepared)
     watch.notice(
-        f"the space has changed ({', '.join(prepared.changed)}): the study is rebased, with "
-        f"those of its {len(former.pasts)} trials that fit"
+        f"the space has changed ({', '.join(prepared.changed)}): rebasing the study, "
+        f"with those of its {len(former.pasts)} trials that fit"
     )
     candidates = [candidate(past, known, prepared.folder) for past in former.pasts]
     verdicts = match_trials(recipe, prepared, candidates)
@@ -113,7 +113,7 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
     for line in count_mismatches(misfits):
         watch.notice(f"  not kept, {line}")
     where = former.copy or f"the study {former.kept_name!r} of the same database"
-    watch.notice(f"the study as it was: {where}, with {space.name}")
+    watch.notice(f"the original study is kept in {where}, with {space.name}")
 
 
 def candidate(past: StoredTrial, known: Settings, folder: StudyFolder | None) -> Candidate:

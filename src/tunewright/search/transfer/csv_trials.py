@@ -82,12 +82,12 @@ def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise DataError(f"{file} is empty", expected="a header and rows")
     header, *lines = rows
     if len(set(filter(None, header))) < len(list(filter(None, header))):
-        raise DataError(f"{file} has a column twice: {', '.join(header)}")
+        raise DataError(f"{file} has a duplicate column: {', '.join(header)}")
     for place, line in enumerate(lines, start=1):
         if len(line) != len(header):
             raise DataError(
                 f"row {place} of {file} has {len(line)} cells",
-                expected=f"{len(header)}, as the header has",
+                expected=f"{len(header)}, like the header",
             )
     return header, [dict(zip(header, line, strict=True)) for line in lines]
 
@@ -102,8 +102,10 @@ def _score_columns(file: Path, header: Sequence[str], prepared: PreparedStudy) -
         if found is None:
             raise DataError(
                 f"{file} has the columns {', '.join(filter(None, header))}",
-                expected=f"one called {' or '.join(dict.fromkeys(names))}, with the scores of "
-                f"the goal {goal.metric}",
+                expected=(
+                    f"a column called {' or '.join(dict.fromkeys(names))}, with the scores of the "
+                    f"goal {goal.metric}"
+                ),
             )
         columns.append(found)
     return columns

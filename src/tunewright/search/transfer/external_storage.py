@@ -30,7 +30,7 @@ def foreign_study(url: str, name: str | None) -> StoredStudy:
     """
     with _read_only(url) as storage:
         shown = without_password(url)
-        remedy = f"Name it behind the address: {shown}#NAME"
+        remedy = f"Name the study after the address: {shown}#NAME"
         return study_in(storage, chosen_study(storage, name, shown, remedy))
 
 
@@ -39,12 +39,12 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
     file = sqlite_file(url) if "://" in url else Path(url)
     shown = without_password(url)
     if file is not None and not file.is_file():
-        raise StudyError(f"{file} does not exist", expected="a database or journal of Optuna")
+        raise StudyError(f"{file} does not exist", expected="an Optuna database or journal")
     with quiet(), _translate_errors(shown):
         if "://" in url:
             with storage_to_read(url) as storage:
                 if storage is None:
-                    raise StudyError(f"{shown} holds no study", expected="a storage of Optuna")
+                    raise StudyError(f"{shown} holds no study", expected="an Optuna storage")
                 yield storage
             return
         assert file is not None
@@ -52,7 +52,7 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
             if not stream.read(1) == b"{":
                 raise StudyError(
                     f"{file}",
-                    expected="a SQLite database or a journal of Optuna, or a file named .csv",
+                    expected="a SQLite database, an Optuna journal, or a file named .csv",
                 )
         with tempfile.TemporaryDirectory(prefix="tunewright-") as folder:
             copy = Path(folder) / "journal"

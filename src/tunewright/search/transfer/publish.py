@@ -127,8 +127,8 @@ def _make_room(connection: Connection, name: str, former: str | None) -> None:
 
 def _overtaken(name: str) -> StudyError:
     return StudyError(
-        f"the study {name!r} was changed by another process at this moment",
-        remedy="Type the same command again.",
+        f"the study {name!r} was changed by another process at the same moment",
+        remedy="Run the same command again.",
     )
 
 

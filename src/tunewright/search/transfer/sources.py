@@ -105,7 +105,7 @@ def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[s
     folder = storage_at(study).folder if is_database else study_folder(study, runs, COMMAND)
     if folder is None:
         raise StudyError(
-            f"{without_password(study)} is a database alone",
+            f"{without_password(study)} is a database without a folder",
             expected="a recipe or a configuration beside it, such as tunewright tune pairs --from",
         )
     files = [stored_configuration(folder), (folder.space, read_yaml(folder.space))]
@@ -124,8 +124,8 @@ def own_study(
     if stored.settings is None:
         raise StudyError(
             f"the study {stored.name!r} was made by another program",
-            expected="one of tunewright, whose configuration is known",
-            remedy=f"Take its trials alone: --import {without_password(study)}.",
+            expected="a study of tunewright, whose configuration is known",
+            remedy=f"To import only its trials: --import {without_password(study)}.",
         )
     return _of_ours(stored, stored.settings, place, recipe, prepared)
 
@@ -141,9 +141,11 @@ def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialS
     if stored.directions != wanted:
         raise StudyError(
             f"the study {stored.name!r} has the direction {', '.join(stored.directions)}",
-            expected=f"{', '.join(wanted)}, as the goal {prepared.settings.goal} has",
-            remedy=f"Turn the goal round with goal={prepared.settings.metric}:"
-            f"{stored.directions[0]} if it means the same.",
+            expected=f"{', '.join(wanted)}, the direction of the goal {prepared.settings.goal}",
+            remedy=(
+                f"Reverse the goal with goal={prepared.settings.metric}:{stored.directions[0]} "
+                "if it means the same."
+            ),
         )
     if stored.settings is not None:
         return _of_ours(stored, stored.settings, place, recipe, prepared)

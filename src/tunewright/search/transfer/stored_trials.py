@@ -78,7 +78,7 @@ class StoredStudy:
 def stored_study(url: str, name: str) -> StoredStudy:
     """Return a study of one of our storages; raise StudyError if that is unavailable."""
     with storage_to_read(url) as storage:
-        assert storage is not None, "it was read a moment ago"
+        assert storage is not None, "the study was read a moment ago"
         return study_in(storage, name)
 
 
@@ -102,7 +102,7 @@ def study_in(storage: BaseStorage, name: str) -> StoredStudy:
 def attributes_of(url: str, name: str) -> Mapping[str, Any]:
     """Return the user attributes of a study in one of our storages."""
     with storage_to_read(url) as storage:
-        assert storage is not None, "it was read a moment ago"
+        assert storage is not None, "the study was read a moment ago"
         return dict(optuna.load_study(study_name=name, storage=storage).user_attrs)
 
 

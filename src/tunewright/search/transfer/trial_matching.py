@@ -110,7 +110,7 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
         del differing["goal"]  # one of them says its direction; a study has compared those
     if differing:
         path, (was, now) = next(iter(differing.items()))
-        return Mismatch(f"{path} was {was} and is {now} here", f"{path} was another")
+        return Mismatch(f"{path} was {was} and is {now} here", f"{path} differed")
     return values
 
 

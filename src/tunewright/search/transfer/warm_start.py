@@ -59,7 +59,7 @@ def start_from(
             without = ", ".join(shown[one] for one in new)
             raise StudyError(
                 f"the study {prepared.name!r} was begun without {without}",
-                expected="a new study, which takes trials over before its first one",
+                expected="a new study, which imports trials before its first own one",
                 remedy="Choose another --name.",
             )
         stored = prepared.known.space["parameters"]
@@ -78,7 +78,8 @@ def start_from(
     places = [source.place for source in sources]
     if len(set(places)) < len(places):
         raise StudyError(
-            f"{', '.join(map(without_password, asked))} name one source twice", expected="each once"
+            f"{', '.join(map(without_password, asked))} name the same source twice",
+            expected="each once",
         )
     return prepared, tuple(sources)
 
@@ -130,7 +131,7 @@ def trials_to_import(
         own = [verdicts[n] for n, (other, _, _) in enumerate(trials) if other is source]
         misfits = [*source.left, *(v for v in own if isinstance(v, Mismatch))]
         fitting, count = len(own) + len(source.left) - len(misfits), len(own) + len(source.left)
-        reasons = [f"  not carried over, {line}" for line in count_mismatches(misfits)]
+        reasons = [f"  not imported, {line}" for line in count_mismatches(misfits)]
         if source.ignored:
             reasons.append(f"  ignored: {', '.join(source.ignored)}, unknown to {recipe.name}")
         repeated = any(misfit.alike == REPEATED for misfit in misfits)
@@ -139,9 +140,9 @@ def trials_to_import(
             raise StudyError(
                 f"no trial of {source.place} fits this study: {said}",
                 expected="values in the space, and a score",
-                remedy=f"See the space with tunewright space {recipe.name}.",
+                remedy=f"Run tunewright space {recipe.name} to see the space.",
             )
-        lines += [f"{fitting} of {count} trials of {source.label} are carried over", *reasons]
+        lines += [f"{fitting} of {count} trials of {source.label} are imported", *reasons]
         endless = [
             past
             for n, (other, past, one) in enumerate(trials)
@@ -181,20 +182,20 @@ def _names_in_use(prepared: PreparedStudy) -> Sequence[str]:
 def _started_at(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> PreparedStudy:
     """Return the study with the source's best values as its defaults."""
     if source.best is None:
-        text = f"no trial of {source.label} has finished: the first trial is the default one"
+        text = f"no trial of {source.label} has finished: starting at the defaults"
         return replace(prepared, notices=(*prepared.notices, text))
     values = {p.path: source.best.get(recipe.path(p.path)) for p in prepared.space.parameters}
     started = _with_defaults(prepared, {k: v for k, v in values.items() if v is not None})
-    text = f"starts at the best configuration of {source.label}"
+    text = f"starting at the best configuration of {source.label}"
     outside = [
         f"{path} = {value}"
         for path, value in values.items()
         if value is not None and not prepared.space[path].domain.contains(value)
     ]
     if outside:
-        text += f", as near as the space allows ({', '.join(outside)} lies outside)"
+        text += f", as close as the space allows ({', '.join(outside)} lies outside)"
     if started.space.default() is None:
-        text = f"the best configuration of {source.label} is forbidden here, and not tried"
+        text = f"the best configuration of {source.label} is forbidden here, so it is not tried"
     return replace(started, notices=(*started.notices, text))
 
 
