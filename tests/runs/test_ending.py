@@ -71,7 +71,7 @@ def test_advice_follows_the_ending():
     assert "more epochs alone will not help" in patient.advice
     assert "train longer" in Ending("done", 50, 50, 48).advice
     assert "train longer" not in Ending("done", 50, 50, 20).advice
-    assert "bring it to its end" in Ending("paused", 12, 50, 12).advice
+    assert "finish it first" in Ending("paused", 12, 50, 12).advice
     assert "a lower optim.lr" in Ending("failed", 12, 50, 9, cause="diverged").advice
 
 

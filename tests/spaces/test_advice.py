@@ -264,7 +264,7 @@ def test_a_good_value_is_spelled_as_its_domain_spells_it(tmp_path: Path) -> None
 def test_an_inert_parameter_is_named_with_its_reason_and_not_sampled(tmp_path: Path) -> None:
     space, notices = spaced(tmp_path)
     [notice] = told(notices, "inert")
-    assert notice.startswith("loss.alpha has no effect, and stays 0.25: one number only rescales")
+    assert notice.startswith("loss.alpha is inert, and stays 0.25: one number only rescales")
     assert "loss.alpha" not in space
     assert "loss.alpha" not in space.derived
 
@@ -283,10 +283,7 @@ def test_a_domain_of_ones_own_does_not_make_it_matter(
 
 def test_a_default_that_is_not_the_configurations_is_set(tmp_path: Path) -> None:
     space, notices = spaced(tmp_path, parameters={"dropout": {"default": 0.4, "inert": "why"}})
-    assert (
-        "model.dropout has no effect, and stays 0.4: why"
-        in told(notices, "dropout has no effect")[0]
-    )
+    assert "model.dropout is inert, and stays 0.4: why" in told(notices, "dropout is inert")[0]
     values = draw(space, random.Random(0))
     assert values is not None
     assert space.complete(values)["model.dropout"] == 0.4

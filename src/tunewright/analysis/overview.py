@@ -18,7 +18,7 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
     Counts are of the study's own trials; `carried` are those that ran in others.
     """
     own = replace(record, trials=record.own)
-    ranked = record.ranked()
+    ranked = record.rank_trials()
     return {
         "study": record.name,
         "recipe": record.recipe,

@@ -35,7 +35,7 @@ def wilson(hits: int, rows: int, *, level: float = LEVEL) -> Interval:
     share, pull = hits / rows, z * z / rows
     centre = (share + pull / 2) / (1 + pull)
     half = z / (1 + pull) * math.sqrt(share * (1 - share) / rows + pull / (4 * rows))
-    # The ends are 0 and 1 exactly where all or none are hits; rounding must not cross them.
+    # The ends are exactly 0 and 1 where all or none are hits; rounding must not cross them.
     low = 0.0 if hits == 0 else centre - half
     high = 1.0 if hits == rows else centre + half
     return low, high

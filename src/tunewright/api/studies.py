@@ -155,12 +155,14 @@ def space(
     config_name: str | None = None,
 ) -> "tuple[Space, list[str]]":
     """What would be searched, checked against the recipe and its data; and what was changed."""
-    from tunewright.search.prepare import checked_space, stage
+    from tunewright.search.prepare import build_checked_space, stage
 
     words = (*([recipe] if recipe else []), *words)
     request = request_of(space, words, None, config_dir, config_name)
     tree, config = stage(request.recipe, request.composed, "explore")
-    found, notices = checked_space(request.recipe, request.composed, tree, config, request.space)
+    found, notices = build_checked_space(
+        request.recipe, request.composed, tree, config, request.space
+    )
     return found, [*request.composed.notices, *notices]
 
 

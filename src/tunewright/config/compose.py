@@ -31,14 +31,14 @@ from tunewright.config.layers import (
     Layer,
     Part,
     in_our_spelling,
-    laid_over,
+    overlay_part,
     part_of_file,
     translate,
 )
 from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
 from tunewright.config.quoting import in_quotes
 from tunewright.config.schema import RunConfig
-from tunewright.config.sources import Source, overlaid, source_of, sources_in
+from tunewright.config.sources import Source, overlay_sources, source_of, sources_in
 from tunewright.config.tree import Tree, at, flatten, get, merge, set_leaf
 from tunewright.config.typed import TypedSources, drop_outweighed, drop_overridden, unchanged_paths
 from tunewright.errors import ConfigError, UsageError, did_you_mean
@@ -102,7 +102,7 @@ def compose(
     as_left: set[str] = set()
     for part in parts:
         as_left = as_left.difference(part.sources).union(unchanged_paths(part, tree, recipe.config))
-        tree, sources = laid_over(*drop_overridden(tree, sources, part), part)
+        tree, sources = overlay_part(*drop_overridden(tree, sources, part), part)
     paths = {path for part in typed for path in part.sources}
     kinds = {f"{group}.type" for group in chosen} & leaves(recipe.config).keys()
     users = TypedSources(
@@ -131,7 +131,7 @@ def _finish(
             reserved[path] = get(tree, path)
             continue
         if path in typed:
-            set_leaf(kept, path, get(tree, path))  # typed on purpose: let the check refuse it
+            set_leaf(kept, path, get(tree, path))  # typed on purpose: the check will refuse it
             continue
         if source_of(sources, f"{section}.type").override is None:
             notices.append(
@@ -273,7 +273,7 @@ def _composed_groups(
             expected=f"one of {', '.join(tops)}",
             remedy=did_you_mean(name, tops),
         )
-    read_yaml(top)  # its errors name the file; Hydra sees only a copy of it
+    read_yaml(top)  # for errors that name the file; Hydra reads a copy
     places = ",".join(in_quotes(f"file://{folder}") for folder in folders)
     search = f"hydra.searchpath=[{places}]"
     try:
@@ -304,7 +304,7 @@ def _composed_groups(
     container = OmegaConf.to_container(config, resolve=False)
     tree = {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
     for content, placed in users:
-        tree, sources = merge(tree, content), overlaid(sources, placed)
+        tree, sources = merge(tree, content), overlay_sources(sources, placed)
     return tree, sources
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tunewright.config import optuna_names
 from tunewright.config.schema import RunConfig
-from tunewright.config.sources import Source, overlaid, sources_in
+from tunewright.config.sources import Source, overlay_sources, sources_in
 from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, merge, set_leaf
 from tunewright.errors import ConfigError, did_you_mean
 
@@ -77,13 +77,13 @@ class Part(NamedTuple):
 def part_of_file(layer: Layer, chosen: Mapping[str, str], recipe: Configurable) -> Part:
     """Return a file's settings, without those of groups typed by hand, which override it."""
     tree = translate(layer.tree, recipe)
-    for group in chosen.keys() - {"data"}:  # a data group says more than where the data lie
+    for group in chosen.keys() - {"data"}:  # a data group sets more than the path of the data
         drop(tree, group)
     sources = {_own(path, recipe): s for path, s in sources_in(layer.file, layer.tree).items()}
     return Part(tree, {path: sources.get(path, Source(layer.file)) for path in flatten(tree)})
 
 
-def laid_over(
+def overlay_part(
     tree: Tree, sources: Mapping[str, Source], part: Part
 ) -> tuple[Tree, dict[str, Source]]:
     """Return a configuration and its sources after merging one more part.
@@ -91,7 +91,7 @@ def laid_over(
     Raises ConfigError for a path to remove that does not exist.
     """
     if not part.takes_out:
-        return merge(tree, part.tree), overlaid(sources, part.sources)
+        return merge(tree, part.tree), overlay_sources(sources, part.sources)
     left = copy_tree(tree)
     for path, source in part.sources.items():
         if get(tree, path, left) is left:
@@ -121,7 +121,7 @@ def in_our_spelling(
         drop(ours, path)
     placed = {own: sources[path] for path, own in foreign.items() if path in sources}
     left = {path: source for path, source in sources.items() if path not in foreign}
-    return laid_over(translate(ours, recipe), left, Part(translate(theirs, recipe), placed))
+    return overlay_part(translate(ours, recipe), left, Part(translate(theirs, recipe), placed))
 
 
 def translate(tree: Mapping[str, Any], recipe: Configurable) -> Tree:

@@ -224,7 +224,7 @@ def _plain(goals: str | tuple[str, ...]) -> str | list[str]:
     return goals if isinstance(goals, str) else list(goals)
 
 
-# Not a union of kinds: a wrong goal would be told once for each.
+# Not a union of types: a wrong goal would be reported once for each.
 Goals = Annotated[str | tuple[str, ...], PlainValidator(_goals), PlainSerializer(_plain)]
 
 

@@ -47,7 +47,7 @@ def sources_in(file: Path, tree: Mapping[str, object], package: str = "") -> dic
     return {f"{prefix}{path}": Source(file, _line(lines, path)) for path in flatten(tree)}
 
 
-def overlaid(below: Mapping[str, Source], above: Mapping[str, Source]) -> dict[str, Source]:
+def overlay_sources(below: Mapping[str, Source], above: Mapping[str, Source]) -> dict[str, Source]:
     """Return the sources of `below` with `above` over it; a new leaf removes those below it."""
     ended = tuple(f"{path}." for path in above)
     return {p: s for p, s in below.items() if not p.startswith(ended)} | dict(above)

@@ -85,8 +85,8 @@ def drop_overridden(
     tree: Tree, sources: Mapping[str, Source], part: Part
 ) -> tuple[Tree, dict[str, Source]]:
     """Return `tree` without what `part` sets by an alternative key, or replaces as a whole."""
-    said = {path for path, value in flatten(part.tree).items() if value is not None}
-    ended = [path for ways in ONE_OF if said.intersection(ways) for path in ways]
+    paths_set = {path for path, value in flatten(part.tree).items() if value is not None}
+    ended = [path for ways in ONE_OF if paths_set.intersection(ways) for path in ways]
     if _is_whole(part) and "stages" in part.tree:
         ended.append("stages")
     left = copy_tree(tree)

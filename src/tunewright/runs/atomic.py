@@ -102,7 +102,7 @@ def _fill(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-_Emitter: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # without libyaml only slower
+_Emitter: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # slower without libyaml
 
 
 class _Dumper(_Emitter):  # type: ignore[misc]
@@ -114,7 +114,7 @@ def _represent_list(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=plain)
 
 
-# OmegaConf's loader takes 1e-3 for a number, so a text that looks like one needs its quotes.
+# OmegaConf's loader reads 1e-3 as a number, so a text that looks like one must be quoted.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?[\d_]*\.?[\d_]+[eE][-+]?\d+$"),

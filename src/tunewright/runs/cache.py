@@ -18,7 +18,7 @@ def cache_folder() -> Path:
         return fallback
 
 
-def made_once(target: Path, make: Callable[[Path], object]) -> Path:
+def make_once(target: Path, make: Callable[[Path], object]) -> Path:
     """Return `target`, filled by `make` if it is absent; safe with several processes at once.
 
     make: gets an empty folder beside the target, which is then renamed.
@@ -33,6 +33,6 @@ def made_once(target: Path, make: Callable[[Path], object]) -> Path:
         try:
             made.rename(target)
         except OSError:
-            if not target.is_dir():  # otherwise another process was faster: its files are ours
+            if not target.is_dir():  # otherwise another process was faster: use its files
                 raise
     return target

@@ -13,7 +13,7 @@ def connected_groups(keys: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
     keys: arrays of [rows]. These are the connected components of the graph that joins each row
     to each of its values.
     """
-    # Most of a process that only predicts is its imports, and it needs no graphs.
+    # Imported late: a process that only predicts spends most of its time on imports.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

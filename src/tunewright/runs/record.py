@@ -96,7 +96,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
     @property
-    def measured(self) -> Mapping[str, float]:
+    def all_metrics(self) -> Mapping[str, float]:
         """Everything that a goal or a constraint may name."""
         spent = {
             "seconds": self.seconds,
@@ -192,7 +192,7 @@ class StudyRecord:
                 beaten_by.append(own)
         return front
 
-    def ranked(self) -> list[Trial]:
+    def rank_trials(self) -> list[Trial]:
         """Return finished trials with a score, best first; of equal ones the earlier first.
 
         With several goals, the front comes first; both parts are in order of the first goal.

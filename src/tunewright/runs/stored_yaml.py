@@ -12,7 +12,7 @@ import yaml
 
 from tunewright.errors import ConfigError
 
-_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml only slower
+_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # slower without libyaml
 
 
 class _Loader(_Parser):  # type: ignore[misc]

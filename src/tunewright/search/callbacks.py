@@ -48,17 +48,17 @@ class StudyCallback:
         step: int,
         last_step: int,
         metrics: Mapping[str, float],
-        standing: Callable[[], StudyProgress],
+        progress: Callable[[], StudyProgress],
     ) -> None:
         """Receive the metrics of an epoch of a trial.
 
         progress: computes the current estimate when called.
         """
 
-    def on_trial_end(self, trial: Trial, standing: StudyProgress) -> None:
+    def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
         """Receive a trial that ended, in whatever state."""
 
-    def on_progress(self, standing: StudyProgress) -> None:
+    def on_progress(self, progress: StudyProgress) -> None:
         """Receive a change that a progress bar shows."""
 
     def on_epoch(

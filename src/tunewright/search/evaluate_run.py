@@ -46,7 +46,7 @@ def evaluate_run_on(
     folder: RunFolder,
     config: RunConfig,
     data: Path,
-    told: Callable[[str, int, int], None],
+    on_progress: Callable[[str, int, int], None],
 ) -> Mapping[str, Any]:
     """Evaluate a run on other data with the recipe's own function, in a subprocess.
 
@@ -55,11 +55,13 @@ def evaluate_run_on(
     function = _LazyImport(recipe.evaluate_on)
     found: Mapping[str, Any]
     if config.executor.type == "inline":
-        found = function(folder.path, data, lambda said: told(*said))
+        found = function(folder.path, data, lambda report: on_progress(*report))
         return found
     threads = threads_each(config.executor)
     try:
-        found = call(function, folder.path, data, threads=threads, told=lambda said: told(*said))
+        found = call(
+            function, folder.path, data, threads=threads, told=lambda report: on_progress(*report)
+        )
     except RunError as error:
         raise _evaluation_error(folder, error, "--data", str(data)) from None
     return found

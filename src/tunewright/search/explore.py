@@ -59,14 +59,14 @@ def explore(
         prepared.settings,
         prepared.space,
         outage_seconds=prepared.config.study.outage_seconds,
-        told=watch.notice,
+        on_notice=watch.notice,
     )
     lease: Lease | None = None
     executor: Executor | None = None
     try:
         lease = Lease(study)
         _write_study_files(prepared, composed, study.sources())
-        if recipe.setup:  # others bring their own training
+        if recipe.setup:  # without one, the recipe's function trains by itself
             begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
         seed = prepared.config.seed
         search = Search(

@@ -48,9 +48,9 @@ def train_winner(
     previous = free_folder(folder.path, tree)
     if budget is not None and not is_done(previous) and not budget.allows(watch):
         return None
-    if previous != folder:  # `final` is always the best trial's; what was there makes room
+    if previous != folder:  # `final` is always the best trial's; move the former one
         folder.path.rename(aside)
-        if previous.path.exists():  # it was the best before, and is so again
+        if previous.path.exists():  # the best again, as it was before
             previous.path.rename(folder.path)
         aside.rename(previous.path)
         watch.notice(f"the final run of an earlier best trial is now in {previous.path}")

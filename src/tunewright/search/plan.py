@@ -138,18 +138,18 @@ def _make_plan(
 ) -> StudyPlan:
     study, epochs = prepared.config.study, prepared.config.training.epochs
     stops = assumed_stops(pruner(study.pruner, epochs, prepared.settings.direction), epochs)
-    ledger = Timings(epochs, total, stops, slots=machine.slots)
+    timings = Timings(epochs, total, stops, slots=machine.slots)
     if record is not None:
-        ledger.load(record, prepared.folder)
-    work = ledger.work()
+        timings.load(record, prepared.folder)
+    work = timings.work()
     known = pace_of(work)
     pace = Pace(
         epochs,
         known.seconds_a_step if known and known.seconds_a_step else took.step_seconds,
         took.startup_seconds,
-        known.going_on if known else {step: 1.0 - share for step, share in stops.items()},
+        known.survival if known else {step: 1.0 - share for step, share in stops.items()},
     )
-    unpruned = each_seed(replace(pace, going_on={}), prepared.settings.seeds)
+    unpruned = each_seed(replace(pace, survival={}), prepared.settings.seeds)
     every = each_seed(pace, prepared.settings.seeds)
     after = final_stage_cost(recipe, composed, prepared, machine)
     after = replace(after, evaluation=took.evaluation_seconds or 0.0)
@@ -235,10 +235,10 @@ def _record(recipe: Recipe, prepared: PreparedStudy) -> StudyRecord | None:
         return record
     pasts = stored_study(prepared.url, prepared.name).pasts
     candidates = [candidate(past, known, prepared.folder) for past in pasts]
-    verdicts = match_trials(recipe, prepared, candidates)
+    matches = match_trials(recipe, prepared, candidates)
     fitting = []
     for trial in record.trials:
-        verdict = verdicts.get(trial.number)
-        if isinstance(verdict, dict):
-            fitting.append(replace(trial, parameters=verdict))
+        match = matches.get(trial.number)
+        if isinstance(match, dict):
+            fitting.append(replace(trial, parameters=match))
     return replace(record, trials=tuple(fitting))

@@ -23,18 +23,18 @@ from tunewright.search.stage_lengths import (
     short_final_notices,
 )
 from tunewright.search.storage.database import Settings, stored_settings
-from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.storage.urls import absolute_url, without_password
 from tunewright.search.study.compatibility import (
-    brought_up,
     changed_space,
     refuse_other_study,
     shared_settings,
+    upgrade_settings,
 )
 from tunewright.search.study.constraints import Constraint, constraints
 from tunewright.search.study.goals import study_goals
 from tunewright.search.study.older_studies import apply_older_rules
-from tunewright.search.study.pruners import pruner, shrunk
+from tunewright.search.study.pruners import pruner, shrink_pruner
 from tunewright.search.study.samplers import check_sampler
 from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
@@ -72,7 +72,7 @@ def prepare(
 ) -> PreparedStudy:
     """Check everything that can be checked before a study begins."""
     require(composed.config.trackers.names)
-    refuse_left(composed)
+    refuse_stored_servers(composed)
     study = composed.config.study
     name = study.name or recipe.name
     refuse_leading_out(name, runs)
@@ -82,7 +82,7 @@ def prepare(
     if known is not None and not known.typed_holds:
         composed = apply_older_rules(composed, known.configuration, recipe.config)
     explore, config = stage(recipe, composed, "explore")
-    (first, *others), told = study_goals(recipe, config, known)
+    (first, *others), goal_notices = study_goals(recipe, config, known)
     limits = constraints(study.constraints, recipe.measures)
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
@@ -91,7 +91,7 @@ def prepare(
         explore, config = _with_fitting_pruner(recipe, explore, config, notices)
     study = config.study
     pruner(study.pruner, config.training.epochs, first.direction)
-    notices += [*told, *recipe.check_data(config)]
+    notices += [*goal_notices, *recipe.check_data(config)]
     full, full_config = stage(recipe, composed, "final")
     if study.final and full.get("data") != explore.get("data"):
         recipe.check_data(full_config)
@@ -104,7 +104,7 @@ def prepare(
     spec = given
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
-    space, changes = checked_space(recipe, composed, explore, config, spec)
+    space, changes = build_checked_space(recipe, composed, explore, config, spec)
     if known is None and space.good:
         names = "; ".join(map(str, space.good))
         notices.append(f"tried right after the defaults: {names}")
@@ -128,7 +128,7 @@ def prepare(
     changed: tuple[str, ...] = ()
     if known is not None:
         changed = changed_space(known, settings)
-        refuse_other_study(name, brought_up(known, settings, recipe), settings, recipe)
+        refuse_other_study(name, upgrade_settings(known, settings, recipe), settings, recipe)
     return PreparedStudy(
         name,
         url,
@@ -151,7 +151,7 @@ def _with_fitting_pruner(
 ) -> tuple[Tree, RunConfig]:
     """Fit a default pruner to the epochs of the stage; return the stage's configuration."""
     shipped, epochs = config.study.pruner, config.training.epochs
-    fitting = shrunk(shipped, epochs)
+    fitting = shrink_pruner(shipped, epochs)
     if fitting == shipped:
         return explore, config
     change = ", ".join(f"study.pruner.{k}={v}" for k, v in set_in(fitting).items())
@@ -178,7 +178,7 @@ def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list
     return [f"{len(others) + 1} goals: {first.metric} {by} of the front; beside it {rest}"]
 
 
-def checked_space(
+def build_checked_space(
     recipe: Recipe, composed: Composition, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
     """Return the recipe's space, overlaid with `given` and checked against a stage."""

@@ -44,7 +44,7 @@ def write_top_configs(
 ) -> list[Path]:
     """Write `top_configs/01.yaml` and so on, each ready to train; return the files."""
     files = []
-    for place, trial in enumerate(record.ranked()[:count], start=1):
+    for place, trial in enumerate(record.rank_trials()[:count], start=1):
         file = folder.top_configs / f"{place:02d}.yaml"
         write_yaml(file, configure(trial), header=_header(record, trial, place))
         files.append(file)

@@ -14,7 +14,7 @@ from tunewright.search.callbacks import StudyCallback
 from tunewright.search.final import train_in_full
 from tunewright.search.loop.lease import FolderLock
 from tunewright.search.prepare import run_part
-from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.training_run import TrainResult, is_done
 from tunewright.search.transfer.trial_matching import differences
 
@@ -68,7 +68,7 @@ def resume(
     StudyError while another process trains there.
     """
     watch = watch or StudyCallback()
-    refuse_left(composed)
+    refuse_stored_servers(composed)
     _refuse_changes(folder, before, composed.tree)
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)

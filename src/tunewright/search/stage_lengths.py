@@ -45,7 +45,7 @@ def long_warmup_notices(
     """Yield a notice when a run is mostly warm-up. run: its name in the notice."""
     schedule, epochs = config.schedule, config.training.epochs
     if schedule.warmup_steps is not None:
-        return  # how many steps an epoch has is known only once the data are open
+        return  # steps per epoch are known only once the data are open
     key, warmup = "schedule.warmup_epochs", schedule.warmup_epochs
     if warmup is None:
         key, warmup = "schedule.warmup_fraction", schedule.warmup_fraction * epochs

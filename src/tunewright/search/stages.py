@@ -18,7 +18,7 @@ from tunewright.search.callbacks import StudyCallback
 from tunewright.search.evaluate_run import evaluate_run
 from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
-from tunewright.search.forecast.budget import Budget, evaluated_in_time, finished_in_time
+from tunewright.search.forecast.budget import Budget, evaluate_within_budget, train_within_budget
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.loop.loop import Ending
 from tunewright.search.prepare import (
@@ -27,7 +27,7 @@ from tunewright.search.prepare import (
 )
 from tunewright.search.stage_lengths import long_warmup_notices
 from tunewright.search.storage.database import silence_optuna, stored_lease
-from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.training_run import TrainResult, free_folder
 from tunewright.search.transfer.change_space import rebase
 from tunewright.search.transfer.warm_start import import_trials, start_from
@@ -87,15 +87,15 @@ def tune(
         budget = None if seconds is None else Budget(seconds, began)
         record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
         trained, evaluation = None, None
-        if prepared.config.study.final and record.best is not None:  # also when the time was up
+        if prepared.config.study.final and record.best is not None:  # even after a timeout
             final = partial(train_winner, recipe, composed, prepared, record, executor_share, watch)
-            trained = finished_in_time(budget, watch, partial(final, budget))
+            trained = train_within_budget(budget, watch, partial(final, budget))
             winner = prepared.folder.trial(record.best.number)
             if trained is not None:
                 winner = trained.best(prepared.settings.direction)
             measured = partial(evaluate_run, recipe, winner, composed.config, None)
             if trained is not None or winner.checkpoints.exists():
-                evaluation = evaluated_in_time(budget, watch, measured)
+                evaluation = evaluate_within_budget(budget, watch, measured)
             else:
                 watch.notice(
                     "the best trial ran in another study, and its weights are not here: "
@@ -117,7 +117,7 @@ def train(
     """Train one configuration in full, with one seed or several; the same call resumes."""
     watch = watch or StudyCallback()
     require(composed.config.trackers.names)
-    refuse_left(composed)
+    refuse_stored_servers(composed)
     too_long = long_warmup_notices(composed.config, composed.sources, "the training")
     for notice in [*composed.notices, *recipe.check_data(composed.config), *too_long]:
         watch.notice(notice)

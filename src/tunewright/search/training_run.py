@@ -21,7 +21,7 @@ from tunewright.runs.shared_choice import begin_sharing, read_shared_choice
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.loop.loop import WAIT_SECONDS
 from tunewright.search.memory.admission import Memory
-from tunewright.search.memory.oom_retry import as_asked
+from tunewright.search.memory.oom_retry import original_config
 from tunewright.search.prepare import run_part
 from tunewright.search.signals import Interrupted, StopFlag, stopping
 from tunewright.search.transfer.trial_matching import differences
@@ -68,11 +68,11 @@ def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
         folder = RunFolder(path)
         try:
             if StudyFolder(path).settings.exists():
-                continue  # a study's folder is no place for a run
-            if not folder.config.exists() or not differences(as_asked(folder), tree):
+                continue  # never train inside a study's folder
+            if not folder.config.exists() or not differences(original_config(folder), tree):
                 return folder
         except ConfigError:
-            continue  # not readable: leave it alone
+            continue  # unreadable: leave it alone
     raise ConfigError(
         f"{wanted} and 10,000 numbered names after it are taken", remedy="Choose another --name."
     )
@@ -95,9 +95,9 @@ def run_seeds(
     seeds: Sequence[int] = tree.get("seeds") or []
     folders = [folder.by_seed(seed) for seed in seeds] or [folder]
     trees = [with_values(tree, {"seed": s, "seeds": []}, schema)[0] for s in seeds] or [tree]
-    if seeds:  # first of all: it says whose seeds lie below
+    if seeds:  # write it first: it tells whose seeds lie below
         folder.write_config(run_part(tree))
-        if read_shared_choice(folder.path.parent) is None:  # else its seeds do as its study does
+        if read_shared_choice(folder.path.parent) is None:  # else the study shares with its seeds
             begin_sharing(folder.path, len(seeds) * tree["training"]["epochs"])
     for place, its_tree in zip(folders, trees, strict=True):
         if not place.config.exists():
@@ -106,7 +106,7 @@ def run_seeds(
     _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
     outcomes = [place.read_outcome() for place in folders]
     done = tuple(outcome for outcome in outcomes if outcome is not None)
-    trained = TrainResult(metric, tuple(folders), done, tuple(o.measured[metric] for o in done))
+    trained = TrainResult(metric, tuple(folders), done, tuple(o.all_metrics[metric] for o in done))
     if seeds:
         write_json(
             folder.path / "seeds.json",

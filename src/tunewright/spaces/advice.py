@@ -31,7 +31,7 @@ def read_good(raw: Sequence[Any]) -> tuple[Good, ...]:
     return tuple(found.values())
 
 
-def checked_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRule, ...]:
+def translate_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRule, ...]:
     """Return the rules in our spelling; raise SpaceError for names that are no keys."""
     rules = []
     for rule in read_avoided(raw):
@@ -66,7 +66,7 @@ def advice_notices(space: Space) -> list[str]:
     ]
 
 
-def chosen_good(
+def select_good(
     raw: Sequence[Any], space: Space, inert: Sequence[str], around: Surroundings
 ) -> tuple[tuple[Good, ...], list[str]]:
     """Return the good combinations that this space can try, and why others are left out.

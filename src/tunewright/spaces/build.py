@@ -10,7 +10,7 @@ from tunewright.config.apply import with_values
 from tunewright.config.leaves import leaves
 from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError, SpaceError, did_you_mean
-from tunewright.spaces.advice import advice_notices, as_forbidden, checked_avoided, chosen_good
+from tunewright.spaces.advice import advice_notices, as_forbidden, select_good, translate_avoided
 from tunewright.spaces.apart import check_apart
 from tunewright.spaces.domain import nearest, same
 from tunewright.spaces.expression import names_in
@@ -52,8 +52,8 @@ def build_space(
     parameters: dict[str, Parameter] = {}
     for path, spec in raw.items():
         try:
-            told = [] if spec.get("inert") else notices
-            parameters[path] = read_parameter(path, spec, raw, around, told)
+            messages = [] if spec.get("inert") else notices
+            parameters[path] = read_parameter(path, spec, raw, around, messages)
         except SpaceError as error:
             raise SpaceError(
                 error.came if path in error.came else f"{path}: {error.came}",
@@ -76,7 +76,7 @@ def build_space(
     _check_derived(derived, around)
     below = shipped if _inherits(given) else SpaceFile({})
     above = given or SpaceFile({})
-    avoid = checked_avoided([*below.avoid, *above.avoid], around)
+    avoid = translate_avoided([*below.avoid, *above.avoid], around)
     if around.avoid == "forbid":
         rules = (*rules, *as_forbidden(avoid, parameters))
     space = Space(ordered, rules, derived, around.fixed, avoid)
@@ -88,7 +88,7 @@ def build_space(
             expected="rules that some point of the space satisfies",
             remedy="Run `tunewright space` to see them.",
         )
-    good, left_out = chosen_good([*below.good, *above.good], space, list(inert), around)
+    good, left_out = select_good([*below.good, *above.good], space, list(inert), around)
     space = replace(space, good=good)
     return space, [*notices, *advice_notices(space), *left_out]
 
@@ -104,7 +104,7 @@ def _overlaid(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str
         inherited = raw.get(path, {})
         ends = "low" in fields or "high" in fields
         if "type" in fields or "choices" in fields or (ends and "choices" in inherited):
-            # A domain of its own; where it holds and what must fit the data stays as it was.
+            # A new domain; its conditions and its fit to the data are inherited.
             inherited = {k: v for k, v in inherited.items() if k in ("when", "fits", "inert")}
         raw[path] = {**inherited, **fields}
     return raw
@@ -196,7 +196,7 @@ def _take_out_inert(
         else:
             raise SpaceError(f"{path}: default = {default!r}", expected="a number or a word")
         notices.append(
-            f"{path} has no effect, and stays {default}: {reason}. `inert: false` in a "
+            f"{path} is inert, and stays {default}: {reason}. `inert: false` in a "
             "space file searches it anyway"
         )
         del parameters[path], raw[path]

@@ -27,7 +27,7 @@ def _floor_divide(one: Any, other: Any) -> Any:
 
 
 def _power(one: Any, other: Any) -> Any:
-    return operator.pow(_plain(one), _plain(other))  # of fractions it could go on for ever
+    return operator.pow(_plain(one), _plain(other))  # exact powers of fractions could take forever
 
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {

@@ -116,7 +116,7 @@ def _domain(path: str, spec: Mapping[str, Any], around: Surroundings) -> Domain:
     log = bool(spec.get("log", False))
     if kind == "float" and step is None:
         return Float(float(low), float(high), log)
-    if kind == "float":  # a bound of 0.7 + 0.1 is a rounding below the step that it names
+    if kind == "float":  # a computed bound such as 0.7 + 0.1 is slightly below its step
         low, high, step = (as_written(float(number)) for number in (low, high, step or 0))
         return Float(low, high, log, step)
     if any(number != int(number) for number in (low, high, step or 1)):
@@ -189,7 +189,7 @@ def _word(path: str, value: Any, around: Surroundings) -> Any:
     if isinstance(value, list):
         return [_word(path, item, around) for item in value]
     if isinstance(value, Mapping):
-        return copy_tree(value)  # the caller may go on with it
+        return copy_tree(value)  # the caller may modify it
     return words.get(value, value) if isinstance(value, str) else value
 
 

@@ -78,7 +78,7 @@ def quasi_random(space: Space, seed: int) -> Iterator[dict[str, Any]]:
     Ends when a thousand in a row are forbidden or repeated: a small space is exhausted. Source:
     Owen 1998, "Scrambling Sobol' and Niederreiter-Xing points".
     """
-    from scipy.stats.qmc import Sobol  # a second to import
+    from scipy.stats.qmc import Sobol  # takes a second to import
 
     sequence = Sobol(len(space.parameters), rng=seed)
     places = {p.path: place for place, p in enumerate(space.parameters)}
@@ -101,7 +101,7 @@ def at(domain: Domain, fraction: float) -> Any:
         return domain.choices[int(fraction * len(domain.choices))]
     if domain.step and not domain.log:
         return on_grid(domain, int(fraction * (grid_steps(domain) + 1)))
-    if isinstance(domain, Int):  # each number is as wide as from half below to half above it
+    if isinstance(domain, Int):  # each number spans half a unit on either side
         low, high = math.log(domain.low - 0.5), math.log(domain.high + 0.5)
         return min(max(round(math.exp(low + fraction * (high - low))), domain.low), domain.high)
     if domain.log:

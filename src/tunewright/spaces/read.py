@@ -154,7 +154,7 @@ def _study_blocks(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str
             set_leaf(settings, f"study.{key}", _component(str(key), value, file))
         elif key == "metric":
             settings["goal"] = str(value)
-        elif (key, value) == ("n_jobs", -1):  # Optuna's word for as many as there are cores
+        elif (key, value) == ("n_jobs", -1):  # in Optuna: as many as there are cores
             continue
         elif key != "direction" and value is not None:
             set_leaf(settings, f"study.{_STUDY_KEYS.get(str(key), str(key))}", value)

@@ -32,7 +32,7 @@ class Condition:
             return any(self.holds(choice) for choice in domain.choices)
         if self.bounds is None:
             return any(domain.contains(choice) for choice in self.among)
-        # Every bound is monotone but `not`, which excludes one number of many.
+        # Every bound is monotone except `not`, which excludes one number of many.
         bounds = {name: self.bounds[name] for name in BOUNDS[:-1] if name in self.bounds}
         if isinstance(domain, Int):
             bounds = {n: round(b) if close(b, round(b)) else b for n, b in bounds.items()}

@@ -11,7 +11,7 @@ from tunewright.spaces.space import Parameter, Space
 def specification(space: Space) -> dict[str, Any]:
     """Return a checked space as our YAML, which reads back as the same space."""
     forbid = [_forbidden_fields(rule) for rule in space.forbid if not rule.name]
-    left_out = any(rule.name for rule in space.forbid)  # which stand under `avoid`
+    left_out = any(rule.name for rule in space.forbid)  # listed under `avoid`
     return {
         "inherit": False,
         "parameters": {p.path: _fields(p) for p in space.parameters},

@@ -20,7 +20,7 @@ from tunewright.runs.record import Outcome
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.memory import admission
 from tunewright.search.memory.admission import Memory
-from tunewright.search.memory.oom_retry import RetryLevel, next_retry, rung_of
+from tunewright.search.memory.oom_retry import RetryLevel, next_retry, retry_level_of
 from tunewright.search.prepare import run_part
 from tunewright.search.stages import TuneResult, train, tune
 from tunewright.spaces.read import parse_space
@@ -89,7 +89,7 @@ class TestALimitOfTheWorkersOwn:
         assert [trial.state for trial in found.record.trials] == ["done"] * 2
         [number] = [t.number for t in found.record.trials if t.parameters["appetite.row_mib"]]
         folder = found.folder.trial(number)
-        assert rung_of(folder) == RetryLevel(1, 4, False)
+        assert retry_level_of(folder) == RetryLevel(1, 4, False)
         assert folder.read_config()["training"]["accumulate"] == 4
         assert "ran out of memory" in folder.config.read_text()
         told = [
@@ -120,7 +120,7 @@ class TestALimitOfTheWorkersOwn:
         assert by_need[TOO_MUCH_MIB].cause == "out of memory"
         for need in (200.0, TOO_MUCH_MIB):
             number = by_need[need].number
-            assert rung_of(found.folder.trial(number)) == RetryLevel(1, 4, True)
+            assert retry_level_of(found.folder.trial(number)) == RetryLevel(1, 4, True)
             assert by_need[need].costs["alone"] == 1.0
             told = [text for text in watch.notices if text.startswith(f"trial {number} had no")]
             assert [text.endswith("alone") for text in told] == [False, False, True]
@@ -179,7 +179,7 @@ class TestAWorkerThatIsKilled:
         )  # fmt: skip
         assert [trial.state for trial in found.record.trials] == ["done"] * 2
         for number in (0, 1):
-            assert rung_of(found.folder.trial(number)) == RetryLevel(1, 1, True)
+            assert retry_level_of(found.folder.trial(number)) == RetryLevel(1, 1, True)
             assert (
                 f"trial {number} ran out of memory (killed by the kernel for lack of memory); "
                 "retrying with no other trials running"
@@ -285,7 +285,7 @@ class TestAdmission:
         next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
         for _ in range(3):
             next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
-        rung = rung_of(lone)
+        rung = retry_level_of(lone)
         assert rung is not None
         assert rung.alone
         assert ours.can_start("trial 1", other, {"width": 1}, [])

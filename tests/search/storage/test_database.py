@@ -47,7 +47,7 @@ SETTINGS = Settings(
 
 
 def opened(database: Path, told: Callable[[str], None] = lambda _text: None) -> Study:
-    return Study(f"sqlite:///{database}", "study", SETTINGS, SPACE, told=told)
+    return Study(f"sqlite:///{database}", "study", SETTINGS, SPACE, on_notice=told)
 
 
 def filled(database: Path) -> None:

@@ -395,7 +395,7 @@ def test_a_commit_whose_answer_is_lost_is_not_done_twice(shell: Shell, what: str
     wire = Wire(shell.server.port)
     notices: list[str] = []
     url = shell.url.replace(f":{shell.server.port}/", f":{wire.port}/") + "?sslmode=disable"
-    study = Study(url, "study", SETTINGS, SPACE, outage_seconds=20.0, told=notices.append)
+    study = Study(url, "study", SETTINGS, SPACE, outage_seconds=20.0, on_notice=notices.append)
     number, _ = study.ask()
     wire.armed = True
     match what:

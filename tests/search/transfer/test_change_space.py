@@ -31,7 +31,7 @@ from tunewright.search.study.study import Study, load_record
 from tunewright.search.transfer import change_space, publish
 from tunewright.search.transfer.change_space import rebase as rebased
 from tunewright.search.transfer.stored_trials import stored_study
-from tunewright.search.transfer.trial_matching import spelled
+from tunewright.search.transfer.trial_matching import coerce_foreign
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
 from tunewright.spaces.rules import Condition, ForbidRule
 from tunewright.spaces.sample import draw
@@ -591,8 +591,8 @@ def _repeats(
 
 
 def test_whole_numbers_and_floats_that_mean_the_same_are_the_same() -> None:
-    assert spelled(Int(1, 8), 3.0) == 3
-    assert isinstance(spelled(Int(1, 8), 3.0), int)
-    assert isinstance(spelled(Float(1.0, 8.0), 3), float)
-    assert spelled(Int(1, 8), 3.5) == 3.5
-    assert spelled(Categorical((True, 1)), True) is True
+    assert coerce_foreign(Int(1, 8), 3.0) == 3
+    assert isinstance(coerce_foreign(Int(1, 8), 3.0), int)
+    assert isinstance(coerce_foreign(Float(1.0, 8.0), 3), float)
+    assert coerce_foreign(Int(1, 8), 3.5) == 3.5
+    assert coerce_foreign(Categorical((True, 1)), True) is True

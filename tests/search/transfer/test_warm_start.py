@@ -156,7 +156,7 @@ def test_configurations_of_carried_trials_are_saved_and_train(here: Path) -> Non
     tuned("two", space="derived.yaml", from_="one", trials=1)
     looked = tunewright.analyze("two")
     files = looked.save_configs(5)
-    for file, trial in zip(files, looked.record.ranked(), strict=True):
+    for file, trial in zip(files, looked.record.rank_trials(), strict=True):
         point = read_yaml(file)["point"]
         assert point["x"] == trial.parameters["point.x"]
         assert point["y"] == point["x"] / 2
@@ -505,15 +505,15 @@ def test_a_guides_names_and_words_are_understood(here: Path) -> None:
     request = parse_request(("pairs", "space.yaml"), command="tune", settings={"study.name": "new"})
     prepared = prepare(request.recipe, request.composed, given=request.space, runs=here)
     source = any_storage("optuna_study.db", request.recipe, prepared)
-    verdicts = match_trials(request.recipe, prepared, [candidate for _, candidate in source.trials])
-    assert verdicts[0] == {
+    matches = match_trials(request.recipe, prepared, [candidate for _, candidate in source.trials])
+    assert matches[0] == {
         "model.type": "clip",
         "model.hidden_dim": 256,
         "loss.type": "softmax",
         "training.batch_size": 128,
         "optim.lr": 1e-3,
     }
-    assert verdicts[1] == Mismatch("training.batch_size outside 128 | 256")
+    assert matches[1] == Mismatch("training.batch_size outside 128 | 256")
     assert source.ignored == ()
 
 

@@ -24,7 +24,7 @@ def groups_of(
         if version == 1 and controller not in controllers.split(","):
             continue
         top = root if version == 2 else root / controller
-        # Inside a container the path may be that of the host: then only the top is there.
+        # Inside a container the path may be the host's: then only the top exists.
         own = top / path.lstrip("/")
         places = [own, *own.parents[: len(own.relative_to(top).parts)]]
         found += [(place, version) for place in places if place.is_dir()]

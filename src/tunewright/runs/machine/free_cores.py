@@ -58,7 +58,7 @@ def scheduler_times(tasks: Path = PROC / "self" / "task") -> dict[str, Scheduler
     for thread in threads:
         try:
             ran, waited, _ = (thread / "schedstat").read_bytes().split()
-        except (OSError, ValueError):  # it has ended, or nobody counts
+        except (OSError, ValueError):  # the thread ended, or the kernel does not count
             continue
         found[thread.name] = SchedulerTimes(int(ran), int(waited))
     return found
@@ -88,9 +88,9 @@ def _quotas(root: Path, member: Path) -> list[float]:
             else:
                 quota = (group / "cpu.cfs_quota_us").read_text()
                 period = (group / "cpu.cfs_period_us").read_text()
-            if int(quota) > 0:  # version 1 says -1 for none
+            if int(quota) > 0:  # version 1 has -1 for no quota
                 found.append(int(quota) / int(period))
-        except (OSError, ValueError, ZeroDivisionError):  # not told, or "max"
+        except (OSError, ValueError, ZeroDivisionError):  # no file, or "max"
             continue
     return found
 

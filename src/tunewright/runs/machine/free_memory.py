@@ -48,7 +48,7 @@ def free_device_mib(gpu: str) -> float | None:
     if shutil.which("nvidia-smi") is None:
         return None
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             ["nvidia-smi", "-i", gpu, "--query-gpu=memory.free", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
@@ -57,7 +57,7 @@ def free_device_mib(gpu: str) -> float | None:
         ).stdout.strip()
     except (subprocess.SubprocessError, OSError):
         return None
-    return float(told) if told.isdecimal() else None
+    return float(answer) if answer.isdecimal() else None
 
 
 def kills() -> int:

@@ -56,16 +56,16 @@ class Budget:
         """Return whether something predicted to take `seconds` ends in time."""
         return seconds * (1.0 + MARGIN) + TURN_SECONDS + CLOSING_SECONDS <= self.seconds_left
 
-    def ends_search(self, ledger: Timings, best: int | None, executor: ExecutorConfig) -> bool:
+    def ends_search(self, timings: Timings, best: int | None, executor: ExecutorConfig) -> bool:
         """Return whether the search has to stop now.
 
         best: the best trial so far. Without one there is nothing to train in full and the search
         goes on until the time is up, as it does when the final training never fitted.
         """
-        pace = ledger.pace()
-        self.pause = ledger.pause_seconds(executor.grace_seconds)
-        if pace is not None and ledger.closing.steps:
-            self.predicted = ledger.closing_seconds(pace, best)
+        pace = timings.pace()
+        self.pause = timings.pause_seconds(executor.grace_seconds)
+        if pace is not None and timings.closing.steps:
+            self.predicted = timings.closing_seconds(pace, best)
         if self.seconds_left <= self.pause + CLOSING_SECONDS:
             return True
         if best is None or self.predicted is None:
@@ -87,7 +87,7 @@ class Budget:
         return False
 
 
-def finished_in_time(
+def train_within_budget(
     budget: Budget | None, watch: StudyCallback, train: Callable[[float | None], Result | None]
 ) -> Result | None:
     """Call `train` with the time to stop; notify and return None when the budget stopped it."""
@@ -106,7 +106,7 @@ def finished_in_time(
         return None
 
 
-def evaluated_in_time(
+def evaluate_within_budget(
     budget: Budget | None, watch: StudyCallback, evaluate: Callable[[float | None], Result | None]
 ) -> Result | None:
     """Call `evaluate` with its time limit; notify and return None when there is no time for it."""

@@ -84,16 +84,16 @@ class Pace:
     last_step: int
     seconds_a_step: float
     startup: float
-    going_on: Mapping[int, float]
+    survival: Mapping[int, float]
 
     def steps_from(self, step: int) -> float:
         """Return the expected number of further steps of a trial that has completed `step`."""
         if step >= self.last_step:
             return 0.0
         expected, alive, at = 0.0, 1.0, step
-        for end in sorted(s for s in self.going_on if step <= s < self.last_step):
+        for end in sorted(s for s in self.survival if step <= s < self.last_step):
             expected += alive * (end - at)
-            alive *= self.going_on[end]
+            alive *= self.survival[end]
             at = end
         return expected + alive * (self.last_step - at)
 
@@ -112,7 +112,7 @@ class Pace:
     @property
     def share_to_end(self) -> float:
         """The share of the trials that complete all steps."""
-        return math.prod(s for step, s in self.going_on.items() if step < self.last_step)
+        return math.prod(s for step, s in self.survival.items() if step < self.last_step)
 
     @property
     def share_of_steps(self) -> float:
@@ -135,16 +135,16 @@ def pace_of(work: RemainingWork) -> Pace | None:
     if not steps and not whole:
         return None
     warm = sorted(whole[work.slots :])
-    if not steps:  # trials that report nothing: all that they take is in here, so the mean counts
+    if not steps:  # no reports: all the time is start-up, so take the mean
         warm = warm or whole
         startup = sum(warm) / len(warm)
     elif warm:
         startup = max(0.0, warm[(len(warm) - 1) // 2])
     else:
-        least = min(map(_around, work.running), default=math.inf)
+        least = min(map(_startup_seconds, work.running), default=math.inf)
         startup = max(0.0, least) if whole and least < math.inf else 0.0
     seconds = sum(spent.training_seconds for spent in timed)
-    return Pace(work.last_step, seconds / steps if steps else 0.0, startup, _going_on(work))
+    return Pace(work.last_step, seconds / steps if steps else 0.0, startup, _survival(work))
 
 
 def each_seed(pace: Pace, seeds: int) -> Pace:
@@ -207,14 +207,14 @@ def assumed_stops(pruner: Pruner, last_step: int) -> dict[int, float]:
     return {}
 
 
-def _around(spent: TrialTime) -> float:
+def _startup_seconds(spent: TrialTime) -> float:
     """Return the seconds that a running trial spent in its slot without training."""
     if not spent.steps or spent.slot_seconds is None:
         return math.inf
     return spent.slot_seconds - spent.idle_seconds - spent.training_seconds
 
 
-def _going_on(work: RemainingWork) -> dict[int, float]:
+def _survival(work: RemainingWork) -> dict[int, float]:
     """Return, for each step before the last at which trials ended, the share that went on."""
     ends: dict[int, float] = {}
     for spent in work.ended:
@@ -225,7 +225,7 @@ def _going_on(work: RemainingWork) -> dict[int, float]:
     for step in sorted({*ends, *work.assumed}):
         while below < len(begun) and begun[below] < step:
             below += 1
-        # A running trial that is just at the step has been decided on, or soon will be.
+        # A running trial at this very step has been judged, or soon will be.
         came = len(begun) - below
         assumed = work.assumed.get(step)
         weight = 0.0 if assumed is None else PRIOR_TRIALS

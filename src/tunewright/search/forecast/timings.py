@@ -30,7 +30,7 @@ class _Running:
     """A trial in a slot. began, reported: times by the clock."""
 
     began: float
-    heard: float
+    reported: float
     steps: int
     seconds: float
 
@@ -54,12 +54,12 @@ class Timings:
     _ended: dict[int, TrialTime] = field(default_factory=dict)
     _running: dict[int, _Running] = field(default_factory=dict)
     _waiting: dict[int, TrialTime] = field(default_factory=dict)
-    _foretold: bool = False
+    _announced: bool = False
     _estimated: tuple[float, float | None, Pace | None] | None = None
 
     def load(self, record: StudyRecord, folder: StudyFolder) -> None:
         """Add the trials of earlier sessions, with the durations stored in their folders."""
-        self._foretold = bool(record.own)
+        self._announced = bool(record.own)
         for trial in record.own:
             place = folder.trial(trial.number)
             outcome = place.read_outcome()
@@ -84,15 +84,15 @@ class Timings:
         """Record that a trial reported `step` after `seconds` of training in all attempts."""
         if (running := self._running.get(number)) is not None:
             if not running.steps:
-                self._estimated = None  # the first figure of all may be this one
-            running.heard, running.steps, running.seconds = self.clock(), step, seconds
+                self._estimated = None  # this may be the first measurement
+            running.reported, running.steps, running.seconds = self.clock(), step, seconds
 
     def end_trial(self, number: int, state: TrialState, seconds: float) -> None:
         """Record that a trial ended; `seconds` is from its outcome, 0 if it was killed."""
         self.states[state] += 1
         self._estimated = None
         running = self._running.pop(number, None)
-        if running is None:  # settled without a slot: it ended while nobody listened
+        if running is None:  # ended while no coordinator was running
             before = self._waiting.pop(number, TrialTime(0, 0.0))
             self._ended[number] = TrialTime(before.steps, max(seconds, before.training_seconds))
             return
@@ -109,7 +109,7 @@ class Timings:
         """Return the remaining work and the durations so far."""
         now = self.clock()
         running = [
-            TrialTime(r.steps, r.seconds, now - r.began, now - r.heard)
+            TrialTime(r.steps, r.seconds, now - r.began, now - r.reported)
             for r in self._running.values()
         ]
         begun = len(self._ended) + len(running) + len(self._waiting)
@@ -137,15 +137,15 @@ class Timings:
         """Return the estimated pace of trials; None before anything was measured."""
         return self._estimates()[1]
 
-    def outlook(self, run: RunFolder, gone: float) -> str | None:
+    def forecast_message(self, run: RunFolder, gone: float) -> str | None:
         """Return a forecast message for the whole study, once, after the first complete trial.
 
         run: the folder of that trial. gone: seconds that the study has taken so far.
         """
         left = self.seconds_left()
-        if self._foretold or left is None or self.states["done"] == 0 or self.total == 1:
+        if self._announced or left is None or self.states["done"] == 0 or self.total == 1:
             return None
-        self._foretold = True
+        self._announced = True
         own, weights = run_bytes(run)
         final = self.closing.steps > 0
         disk = study_bytes(

@@ -18,7 +18,7 @@ class BestWeights:
     def __init__(self, folder: StudyFolder, record: StudyRecord) -> None:
         self._folder, self._contenders = folder, replace(record, trials=())
         for trial in record.trials:
-            # A kill may have come between a trial's end and the removal of its weights.
+            # The process may have been killed between a trial's end and the removal of its weights.
             if trial.state != "running":
                 self.judge(trial)
 

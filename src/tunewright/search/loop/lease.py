@@ -66,7 +66,7 @@ class Lease:
             return
         refuse_if_alive(self._study.name, self._study.lease())
         self._study.set_lease({**self._own, "beat": time.time()})
-        # The first beat is verified soon: two that began at the same moment saw no other.
+        # Verify the first lease soon: two coordinators that start together see no other lease.
         first = self._beat < 0
         self._beat = time.monotonic() - (BEAT_SECONDS - 1.0 if first else 0.0)
 

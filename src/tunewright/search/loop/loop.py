@@ -45,7 +45,7 @@ class Loop:
                 f"study.trials is {search.total}: each point is tried once"
             )
         self._live: list[Live] = []
-        self._said: set[str] = set()
+        self._notified: set[str] = set()
         self._deaths: Counter[RunFolder] = Counter()
         record = study.record()
         self._ended = {t.number: t for t in record.own if t.state != "running"}
@@ -58,14 +58,14 @@ class Loop:
         self._waiting = [search.runs(*begun)[0] for begun in study.running()]
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
-        self._ledger = Timings(
+        self._timings = Timings(
             search.last_step, self._total, assumed, search.closing, seeds=len(search.seeds)
         )
-        self._ledger.load(record, search.folder)
+        self._timings.load(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until all trials are done, the time is up, or a stop is requested."""
-        self._ledger.slots = executor.slots
+        self._timings.slots = executor.slots
         self._memory.executor = executor
         try:
             return self._search(executor, stop)
@@ -100,10 +100,10 @@ class Loop:
                 self._read(live)
                 self._on_worker_exit(live)
 
-    def standing(self) -> StudyProgress:
+    def study_progress(self) -> StudyProgress:
         """Return the current counts, the best trial and the time left."""
-        states = self._ledger.states
-        left = self._ledger.seconds_left(self._best)
+        states = self._timings.states
+        left = self._timings.seconds_left(self._best)
         if left is not None and self.search.budget is not None:
             left = min(left, max(0.0, self.search.budget.seconds_left))
         return StudyProgress(
@@ -182,13 +182,13 @@ class Loop:
                 ProgressTail(run.folder.progress, attempt),
                 attempt,
                 deadline=None if limit is None else time.monotonic() + limit,
-                judged=passed - 1,  # what was reported last may not have been judged
+                judged=passed - 1,  # the last report may not have been judged
             )
         )
         if run.first:
-            self._ledger.start_trial(run.number)
+            self._timings.start_trial(run.number)
         self.watch.on_trial_start(run.number, run.values, handle.status())
-        self.watch.on_progress(self.standing())
+        self.watch.on_progress(self.study_progress())
         return True
 
     def _read(self, live: Live) -> None:
@@ -196,13 +196,13 @@ class Loop:
             self._store(live.run, progress.step, progress.metrics)
             self._maybe_prune(live)
             number, step, last = live.run.number, progress.step, self.search.last_step
-            self._ledger.record_report(number, step, progress.seconds)
-            self.watch.on_report(number, step, last, progress.metrics, self.standing)
-            if self._time_is_up():  # in this very process, nobody else looks before its end
+            self._timings.record_report(number, step, progress.seconds)
+            self.watch.on_report(number, step, last, progress.metrics, self.study_progress)
+            if self._time_is_up():  # an inline run blocks the loop until its end
                 self._ask_to_pause()
         for text in live.tail.notices:
-            if text not in self._said:  # another run may have had the same to say
-                self._said.add(text)
+            if text not in self._notified:  # another run may have sent the same notice
+                self._notified.add(text)
                 self.watch.notice(f"{live.run.name}: {text}")
         live.tail.notices.clear()
 
@@ -229,17 +229,17 @@ class Loop:
     def _on_worker_exit(self, live: Live) -> None:
         self._live.remove(live)
         if live.run.number in self._ended:
-            self._weights.drop(live.run.folder)  # another run of the trial has decided it
+            self._weights.drop(live.run.folder)  # another run has decided the trial
             return
         outcome = live.run.folder.read_outcome()
         if outcome is None:
             outcome = self._on_worker_crash(live)
         if outcome is None or outcome.state == "paused":
-            self._ledger.release_slot(live.run.number)
+            self._timings.release_slot(live.run.number)
         if outcome is not None:
             self._memory.learn(live.run.folder, live.run.values, outcome)
             if self._memory.retry_after_oom(live.run.name, live.run.folder, outcome):
-                self._ledger.release_slot(live.run.number)
+                self._timings.release_slot(live.run.number)
                 self._waiting.append(live.run)
             else:
                 self._finish(live.run, outcome)
@@ -269,12 +269,12 @@ class Loop:
             self._waiting.append(run)
             return
         stored = run.folder.read_outcome()
-        if stored is None or stored.state == "paused":  # it answered, and was pruned nevertheless
+        if stored is None or stored.state == "paused":  # paused: the prune decision stands
             run.folder.write_outcome(outcome)
-        taken = self._replicates.take(run, outcome)
+        taken = self._replicates.record(run, outcome)
         self._waiting = [*taken.pending, *self._waiting]
         if (trial := taken.trial) is None:
-            self._ledger.release_slot(run.number)
+            self._timings.release_slot(run.number)
             return
         self._cancel_sibling_seeds(run.number)
         self.study.tell(trial)
@@ -282,10 +282,12 @@ class Loop:
         if trial.state == "done":
             self._done.add(run.number)
         each = (trial.seconds or 0.0) / max(1, len(trial.seeds))
-        self._ledger.end_trial(run.number, trial.state, each)
+        self._timings.end_trial(run.number, trial.state, each)
         self._weights.judge(trial)
-        self.watch.on_trial_end(trial, self.standing())
-        if (text := self._ledger.outlook(run.folder, time.monotonic() - self._began)) is not None:
+        self.watch.on_trial_end(trial, self.study_progress())
+        if (
+            text := self._timings.forecast_message(run.folder, time.monotonic() - self._began)
+        ) is not None:
             self.watch.notice(text)
 
     def _cancel_sibling_seeds(self, number: int) -> None:
@@ -317,13 +319,13 @@ class Loop:
     def _ask_to_pause(self) -> None:
         for live in self._live:
             folder = live.run.folder
-            if folder.read_request(live.attempt) is None:  # to prune outweighs to pause
+            if folder.read_request(live.attempt) is None:  # a prune request takes precedence
                 folder.write_request(EndRequest("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
         timeout, budget = self.search.timeout, self.search.budget
         if budget is not None and budget.ends_search(
-            self._ledger, self._best, self.search.executor
+            self._timings, self._best, self.search.executor
         ):
             return True
         return timeout is not None and time.monotonic() - self._began > timeout

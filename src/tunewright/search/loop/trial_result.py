@@ -9,7 +9,7 @@ from tunewright.runs.record import INFEASIBLE, Cause, Goal, Outcome, Trial, Tria
 from tunewright.search.study.constraints import Constraint
 
 
-def verdict(
+def aggregate_runs(
     number: int,
     values: Mapping[str, Any],
     curve: Mapping[int, float],
@@ -24,7 +24,7 @@ def verdict(
     configuration, or a violated constraint, makes the trial infeasible.
     """
     runs = list(outcomes.values())
-    means = _means([run.measured for run in runs])
+    means = _means([run.all_metrics for run in runs])
     state, cause, reason = _end(outcomes, goals, constraints, means)
     excess = {c.text: c.excess(means) for c in constraints}
     if state == "done" and (broken := [c for c in constraints if excess[c.text] > 0]):
@@ -34,7 +34,7 @@ def verdict(
         )
     first, *others = goals
     scored = state == "done" or cause == "constraint"
-    seeds = {str(s): run.measured[first.metric] for s, run in outcomes.items()} if scored else {}
+    seeds = {str(s): run.all_metrics[first.metric] for s, run in outcomes.items()} if scored else {}
     return Trial(
         number=number,
         state=state,
@@ -58,7 +58,7 @@ def _end(
     constraints: Sequence[Constraint],
     means: Mapping[str, float],
 ) -> tuple[TrialState, Cause, str]:
-    # A run that was called off says only that another one had decided.
+    # A cancelled run only means that another run had decided the trial.
     for seed, outcome in sorted(outcomes.items(), key=lambda run: run[1].cause == "interrupted"):
         where = f"seed {seed}: " if len(outcomes) > 1 else ""
         if outcome.state == "pruned":

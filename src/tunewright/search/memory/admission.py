@@ -15,7 +15,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.machine.free_memory import free_device_mib, free_mib, kills
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial, speaks_of_memory
-from tunewright.search.memory.oom_retry import in_words, next_retry, rung_of
+from tunewright.search.memory.oom_retry import describe_retry, next_retry, retry_level_of
 from tunewright.search.memory.prediction import ExpectedPeak, Peaks
 
 RESERVE_MIB = 256.0
@@ -50,7 +50,7 @@ class Memory:
         self._notice = notice
         self._kills = kills()
         self._running: dict[Path, _Running] = {}
-        self._told: set[Path] = set()
+        self._notified: set[Path] = set()
         self._devices: dict[str, tuple[float, float | None]] = {}
 
     def learn(
@@ -64,9 +64,9 @@ class Memory:
         outcome = outcome or folder.read_outcome()
         if outcome is None or outcome.state == "failed" or not outcome.memory_mib:
             return
-        rung = rung_of(folder)
+        level = retry_level_of(folder)
         peak = ExpectedPeak(outcome.memory_mib, outcome.device_mib)
-        self._peaks.learn(parameters, rung.parts if rung else 1.0, outcome.idle_mib, peak)
+        self._peaks.learn(parameters, level.parts if level else 1.0, outcome.idle_mib, peak)
 
     def can_start(
         self,
@@ -79,16 +79,16 @@ class Memory:
 
         name: used in the notice that it waits, which is sent once.
         """
-        rung = rung_of(folder)
-        expected = self._peaks.predict(parameters, rung.parts if rung else 1.0)
-        alone = rung is not None and rung.alone
+        level = retry_level_of(folder)
+        expected = self._peaks.predict(parameters, level.parts if level else 1.0)
+        alone = level is not None and level.alone
         beside = [self._running[h.folder.path] for h in running if h.folder.path in self._running]
         if running:
             if alone or any(other.alone for other in beside):
                 return False
-            if lack := self._lack(expected, running):
-                if folder.path not in self._told:
-                    self._told.add(folder.path)
+            if lack := self._shortage(expected, running):
+                if folder.path not in self._notified:
+                    self._notified.add(folder.path)
                     self._notice(f"{name} waits: {lack}")
                 return False
         self._running[folder.path] = _Running(expected, alone)
@@ -103,15 +103,14 @@ class Memory:
         """Return whether a run that ran out of memory is retried, and prepare it for that."""
         if outcome.state != "failed" or outcome.cause != "out of memory":
             return False
-        before = rung_of(folder)
+        before = retry_level_of(folder)
         alone = self._one_slot or (before is not None and before.alone)
-        rung = next_retry(folder, outcome, alone=alone)
-        if rung is None:
+        level = next_retry(folder, outcome, alone=alone)
+        if level is None:
             return False
         batch_size = int(folder.read_config()["training"]["batch_size"])
-        self._notice(
-            f"{name} ran out of memory ({outcome.reason}); {in_words(rung, before, batch_size)}"
-        )
+        retry = describe_retry(level, before, batch_size)
+        self._notice(f"{name} ran out of memory ({outcome.reason}); {retry}")
         return True
 
     def oom_outcome(self, handle: Handle) -> Outcome | None:
@@ -137,7 +136,7 @@ class Memory:
     def _one_slot(self) -> bool:
         return self.executor.slots == 1
 
-    def _lack(self, wanted: ExpectedPeak, running: Sequence[Handle]) -> str:
+    def _shortage(self, wanted: ExpectedPeak, running: Sequence[Handle]) -> str:
         """Return what a run beside others lacks, as text; empty when it fits."""
         place = self.executor.next_place()
         places = [(handle, handle.place()) for handle in running]
@@ -186,14 +185,14 @@ def with_memory(trial: Trial, folder: RunFolder, outcomes: Iterable[Outcome]) ->
     The peaks are the highest of its runs; `micro_batches` and `alone` are added only when the run
     in `folder` ran out of memory at first.
     """
-    rung = rung_of(folder)
+    level = retry_level_of(folder)
     runs = list(outcomes)
     costs = {
         "memory_mib": max(run.memory_mib for run in runs),
         "device_mib": max(run.device_mib for run in runs),
     }
-    if rung is not None:
-        costs |= {"micro_batches": float(rung.accumulate), "alone": float(rung.alone)}
+    if level is not None:
+        costs |= {"micro_batches": float(level.accumulate), "alone": float(level.alone)}
     return replace(trial, costs={**trial.costs, **{k: v for k, v in costs.items() if v}})
 
 

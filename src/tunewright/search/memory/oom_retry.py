@@ -45,7 +45,7 @@ class RetryLevel:
         return self.accumulate / self.asked
 
 
-def next_rung(
+def next_level(
     asked: int, lacks: Sequence[OomAttempt], batch_size: int, *, splits: bool
 ) -> RetryLevel | None:
     """Return the next retry level after these attempts, in order; None when nothing is left.
@@ -62,7 +62,7 @@ def next_rung(
     return None if last.alone else RetryLevel(asked, last.accumulate, alone=True)
 
 
-def rung_of(folder: RunFolder) -> RetryLevel | None:
+def retry_level_of(folder: RunFolder) -> RetryLevel | None:
     """Return the current retry level of a run; None when it never ran out of memory."""
     stored = _read_attempts(folder)
     return RetryLevel(**stored["rung"]) if stored and stored["rung"] else None
@@ -82,18 +82,18 @@ def next_retry(folder: RunFolder, outcome: Outcome, *, alone: bool) -> RetryLeve
     if all(lack.attempt != outcome.attempt for lack in lacks):
         lacks.append(OomAttempt(outcome.attempt, accumulate, alone))
     batch_size = int(get(tree, "training.batch_size"))
-    rung = next_rung(asked, lacks, batch_size, splits=_splits(tree))
-    last = asdict(rung) if rung else stored and stored["rung"]
+    level = next_level(asked, lacks, batch_size, splits=_splits(tree))
+    last = asdict(level) if level else stored and stored["rung"]
     write_json(
         folder.path / "memory.json",
         {"asked": asked, "lacks": [asdict(lack) for lack in lacks], "rung": last},
     )
-    if rung is not None and rung.accumulate != accumulate:
-        set_leaf(tree, ACCUMULATE, rung.accumulate)
-        folder.write_config(tree, header=_header(rung, batch_size, len(lacks)))
-    if rung is not None:
-        folder.outcome.unlink(missing_ok=True)  # it has not ended, for whoever looks meanwhile
-    return rung
+    if level is not None and level.accumulate != accumulate:
+        set_leaf(tree, ACCUMULATE, level.accumulate)
+        folder.write_config(tree, header=_header(level, batch_size, len(lacks)))
+    if level is not None:
+        folder.outcome.unlink(missing_ok=True)  # so that readers see it as running
+    return level
 
 
 def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
@@ -106,7 +106,7 @@ def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
     )
 
 
-def as_asked(folder: RunFolder) -> Tree:
+def original_config(folder: RunFolder) -> Tree:
     """Return the configuration of a run as it was before any retry."""
     tree = folder.read_config()
     stored = _read_attempts(folder)
@@ -115,13 +115,13 @@ def as_asked(folder: RunFolder) -> Tree:
     return tree
 
 
-def in_words(rung: RetryLevel, before: RetryLevel | None, batch_size: int) -> str:
+def describe_retry(level: RetryLevel, before: RetryLevel | None, batch_size: int) -> str:
     """Describe a retry in words. before: the previous retry level."""
-    if rung.accumulate == (before.accumulate if before else rung.asked):
+    if level.accumulate == (before.accumulate if before else level.asked):
         return "retrying with no other trials running"
-    rows = batch_size // rung.accumulate
+    rows = batch_size // level.accumulate
     return (
-        f"retrying with {rung.accumulate} micro-batches of {rows:,} rows (the batch "
+        f"retrying with {level.accumulate} micro-batches of {rows:,} rows (the batch "
         f"stays {batch_size:,})"
     )
 
@@ -129,7 +129,7 @@ def in_words(rung: RetryLevel, before: RetryLevel | None, batch_size: int) -> st
 def _read_attempts(folder: RunFolder) -> dict[str, Any] | None:
     try:
         return read_json(folder.path / "memory.json")
-    except OSError:  # to be told of when something is written there
+    except OSError:  # reported when something is written there
         return None
 
 
@@ -139,9 +139,9 @@ def _splits(tree: Tree) -> bool:
     return bool(recipe.setup) and not recipe.run
 
 
-def _header(rung: RetryLevel, batch_size: int, attempts: int) -> str:
+def _header(level: RetryLevel, batch_size: int, attempts: int) -> str:
     return (
         f"{attempts} attempt(s) ran out of memory: {ACCUMULATE} is now "
-        f"{rung.accumulate} (was {rung.asked}).\nThe batch is still {batch_size:,} "
-        f"rows, in micro-batches of {batch_size // rung.accumulate:,}."
+        f"{level.accumulate} (was {level.asked}).\nThe batch is still {batch_size:,} "
+        f"rows, in micro-batches of {batch_size // level.accumulate:,}."
     )

@@ -72,7 +72,7 @@ class Peaks:
         kinds, sizes = _shape(parameters, parts)
         alike = [seen for seen in self._seen.values() if seen.kinds == kinds]
         if not alike:
-            return self._unlike(sizes)
+            return self._bound_for_new_kind(sizes)
         words = [_scale(seen, _growth(seen.sizes, sizes)) for seen in alike]
         memory = min(word.memory_mib for word in words)
         device = min(word.device_mib for word in words)
@@ -81,7 +81,7 @@ class Peaks:
             device = min(device, CEILING * max(seen.peak.device_mib for seen in alike))
         return ExpectedPeak(memory, device)
 
-    def _unlike(self, sizes: Sizes) -> ExpectedPeak:
+    def _bound_for_new_kind(self, sizes: Sizes) -> ExpectedPeak:
         """Return the bound for kinds never seen: the largest of all trials' and the assumed one."""
         words = [_scale(seen, _growth(seen.sizes, sizes)) for seen in self._seen.values()]
         return ExpectedPeak(
@@ -109,7 +109,7 @@ def _growth(small: Sizes, large: Sizes) -> float:
     for path in small.keys() & large.keys():
         ratio = large[path] / small[path]
         if path == ACCUMULATE:
-            ratio = 1 / ratio  # fewer micro-batches are larger ones
+            ratio = 1 / ratio  # fewer micro-batches are larger
         ratios += [ratio, ratio] if path == BATCH else [ratio]
     return math.prod(sorted(ratios)[-2:])
 

@@ -24,9 +24,9 @@ from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.read_study import stored_url, study_folder
 from tunewright.search.recovery.trial_from_folder import (
     RecoveredTrial,
-    mend_attempt,
     placeholder,
     read_trial_folder,
+    repair_attempt_counter,
     stored_space,
 )
 from tunewright.search.storage.database import (
@@ -97,11 +97,11 @@ def repair(
         if file is not None and found.rebuilt:
             fresh = file.with_name(f".{file.name}.rebuilt")
             _remove(fresh)
-            bring_in(sqlite_url(fresh), name, settings, folder, found)
+            fill_database(sqlite_url(fresh), name, settings, folder, found)
             _remember(sqlite_url(fresh), name, stored.get(SOURCES) or [], found)
             found.kept = _swap(fresh, file)
         else:
-            bring_in(url, name, settings, folder, found)
+            fill_database(url, name, settings, folder, found)
             _remember(url, name, stored.get(SOURCES) or [], found)
     finally:
         lock.release()
@@ -145,7 +145,7 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
     if row is None or max(numbers) < row[0]:
         return []
     found = RepairReport(folder)
-    bring_in(url, name, settings, folder, found)
+    fill_database(url, name, settings, folder, found)
     return [number for number in found.added if number in numbers]
 
 
@@ -183,12 +183,14 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
     )
 
 
-def bring_in(
+def fill_database(
     url: str, name: str, settings: Settings, folder: StudyFolder, found: RepairReport
 ) -> None:
     """Add everything to a database that the folders know and it does not."""
     recipe = find_recipe(settings.recipe)
-    space = stored_space(settings.space, _around(folder, recipe, stored_space(settings.space)))
+    space = stored_space(
+        settings.space, _surroundings(folder, recipe, stored_space(settings.space))
+    )
     numbers = _numbers(folder)
     storage = open_storage(url)
     try:
@@ -204,15 +206,15 @@ def bring_in(
             stored = {t.number: t for t in study.get_trials(deepcopy=False)}
             study_id = storage.get_study_id_from_name(name)
             for number in range(max([*numbers, *stored], default=-1) + 1):
-                told = _read_trial(folder, number, number in numbers, recipe, settings, space)
+                recovered = _read_trial(folder, number, number in numbers, recipe, settings, space)
                 if number not in stored:
-                    storage.create_new_trial(study_id, told.trial)
+                    storage.create_new_trial(study_id, recovered.trial)
                     found.added.append(number)
-                    found.lost += [f"trial {number}: {reason}" for reason in told.lost]
+                    found.lost += [f"trial {number}: {reason}" for reason in recovered.lost]
                 elif stored[number].state != TrialState.WAITING:
-                    _compare(storage, stored[number], told, number in numbers, found)
+                    _compare(storage, stored[number], recovered, number in numbers, found)
                 if number in numbers:
-                    mend_attempt(folder.trial(number))
+                    repair_attempt_counter(folder.trial(number))
             for trial in study.get_trials(deepcopy=False):
                 state = trial.state.name.lower()
                 found.by_state[state] = found.by_state.get(state, 0) + 1
@@ -232,19 +234,19 @@ def _read_trial(
 def _compare(
     storage: RetryingStorage,
     stored: FrozenTrial,
-    told: RecoveredTrial,
+    recovered: RecoveredTrial,
     there: bool,
     found: RepairReport,
 ) -> None:
     """Add the missing values of a stored trial; existing values stay."""
     at = f"trial {stored.number}"
-    if DROPPED in stored.user_attrs or IMPORTED in stored.user_attrs:  # which ran elsewhere
+    if DROPPED in stored.user_attrs or IMPORTED in stored.user_attrs:  # has no folder here
         return
-    if DROPPED in told.trial.user_attrs:
-        found.differing.append(f"{at}: {told.lost[0]}" if there else f"{at} has no folder")
+    if DROPPED in recovered.trial.user_attrs:
+        found.differing.append(f"{at}: {recovered.lost[0]}" if there else f"{at} has no folder")
         return
-    trial_id, trial = stored._trial_id, told.trial
-    found.differing += [f"{at}: {reason}" for reason in told.lost]
+    trial_id, trial = stored._trial_id, recovered.trial
+    found.differing += [f"{at}: {reason}" for reason in recovered.lost]
     if stored.params != trial.params:
         found.differing.append(
             f"{at}: its parameters are {stored.params}, but other ones in its folder"
@@ -297,7 +299,7 @@ def _numbers(folder: StudyFolder) -> set[int]:
     return {int(name) for name in names if name.isdigit() and name == f"{int(name):05d}"}
 
 
-def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]:
+def _surroundings(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]:
     """Return the settings around the space.
 
     They tell which parameters a trial without `trial.json` had.
@@ -312,7 +314,7 @@ def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]
     around = flatten(explore) | _reserved_values(folder, stored, space)
     around = {path.removeprefix(prefix): value for path, value in around.items()}
     if not {c.path for p in space.parameters for c in p.when} <= around.keys():
-        with contextlib.suppress(TunewrightError, OSError):  # figures of data that are gone
+        with contextlib.suppress(TunewrightError, OSError):  # the data may be missing
             around |= recipe.facts(config)
     return around
 
@@ -343,7 +345,7 @@ def _swap(fresh: Path, file: Path) -> Path | None:
     kept = aside if file.exists() else None
     if kept is not None:
         os.link(file, kept)
-    # Before the swap: what was written ahead of the old file must not be read into the new one.
+    # Before the swap, so that the old file's write-ahead log is not applied to the new one.
     for side in SIDES:
         left = file.with_name(f"{file.name}{side}")
         if left.exists():

@@ -16,7 +16,7 @@ from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder, outcome_of
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
-from tunewright.search.loop.trial_result import verdict
+from tunewright.search.loop.trial_result import aggregate_runs
 from tunewright.search.memory.admission import with_memory
 from tunewright.search.memory.oom_retry import has_ended
 from tunewright.search.storage.database import Settings, quiet
@@ -68,7 +68,7 @@ def read_trial_folder(
         lost.append("outcome.json is not readable: the trial will be resumed")
     trial = _ended_trial(folder, outcome, parameters, curve, recipe, settings) if outcome else None
     seconds = (trial.seconds if trial else None) or 0.0
-    if trial is not None and seconds <= 0.0:  # a run that does not measure itself
+    if trial is not None and seconds <= 0.0:  # a run that does not report its time
         seconds = max(0.0, folder.outcome.stat().st_mtime - started)
     frozen = _frozen(parameters, space, curve, trial, settings, started, seconds)
     return RecoveredTrial(frozen, tuple(lost))
@@ -92,7 +92,7 @@ def _ended_trial(
         if other is not None and other.cause != "interrupted" and has_ended(run, other):
             outcomes[_seed_of(run)] = other
     number = int(folder.path.name)
-    trial = verdict(number, parameters, curve, outcomes, settings.goals, limits)
+    trial = aggregate_runs(number, parameters, curve, outcomes, settings.goals, limits)
     trial = with_memory(trial, folder, outcomes.values())
     return None if trial.state == "done" and len(outcomes) < settings.seeds else trial
 
@@ -123,7 +123,7 @@ def read_end(folder: RunFolder) -> Outcome | None:
     return None if outcome.state == "paused" else outcome
 
 
-def mend_attempt(folder: RunFolder) -> None:
+def repair_attempt_counter(folder: RunFolder) -> None:
     """Restore a lost attempt counter from the files that the attempts wrote.
 
     Otherwise the next attempt would reuse the number of an earlier one.
@@ -187,7 +187,7 @@ def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[s
         known = {p: _value(space[p], value) for p, value in values.items() if p in space}
         if known.keys() == values.keys() == space.draw(lambda p: known.get(p.path)).keys():
             return known, started
-        # Of another space, as a kill in the middle of a rebase may leave it.
+        # From another space, as a kill during a rebase may leave it.
     if not folder.config.exists():
         raise ValueError("it has neither trial.json nor config.yaml")
     tree = folder.read_config()
@@ -213,7 +213,7 @@ def _frozen(
     seconds: float,
 ) -> FrozenTrial:
     end = end_of(trial, settings.goals, settings.constraints) if trial is not None else None
-    with quiet():  # Optuna remarks on steps that do not end at the upper bound
+    with quiet():  # Optuna warns about steps that do not end at the upper bound
         frozen = create_trial(
             state=end.state if end else TrialState.RUNNING,
             values=end.values if end else None,

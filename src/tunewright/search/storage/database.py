@@ -41,7 +41,7 @@ KEEPALIVES = {
 """libpq options that detect a connection that went dead silently."""
 
 
-def _unheard(_text: str) -> None:
+def _ignore(_text: str) -> None:
     """Ignore a notice."""
 
 
@@ -94,7 +94,7 @@ def read_settings(fields: Mapping[str, Any]) -> Settings:
 
 
 def open_storage(
-    url: str, *, seconds: float = 0.0, told: Callable[[str], None] = _unheard
+    url: str, *, seconds: float = 0.0, on_notice: Callable[[str], None] = _ignore
 ) -> RetryingStorage:
     """Open a storage for writing; raise StudyError with a hint when it cannot be reached.
 
@@ -121,12 +121,12 @@ def open_storage(
             raise StudyError(
                 f"storage {url}: {file.parent} cannot be created ({error.strerror})"
             ) from None
-    arguments = _server_arguments(url) if file is None else write_ahead(file, told)
+    arguments = _server_arguments(url) if file is None else write_ahead(file, on_notice)
     with storage_errors(url, StudyError), quiet():
         return RetryingStorage(
-            _verbatim(with_driver(url)),
+            _escape_template(with_driver(url)),
             seconds=seconds if file is None else 0.0,
-            told=told,
+            on_notice=on_notice,
             engine_kwargs=arguments,
         )
 
@@ -151,7 +151,7 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         return
     with ExitStack() as stack:
         stack.enter_context(storage_errors(url, StudyError))
-        # A constructor that fails keeps no connection then, which nobody could close.
+        # Otherwise a failing constructor would leave a connection that nobody can close.
         arguments = {**_server_arguments(url), "poolclass": NullPool}
         if file is not None:
             arguments = stack.enter_context(reading(file))
@@ -159,9 +159,9 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         try:
             with quiet():
                 storage = RetryingStorage(
-                    _verbatim(with_driver(url)),
+                    _escape_template(with_driver(url)),
                     seconds=0.0,
-                    told=_unheard,
+                    on_notice=_ignore,
                     engine_kwargs=arguments,
                     skip_table_creation=True,
                 )
@@ -176,7 +176,7 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
                 storage.engine.dispose()
 
 
-def chosen_study(storage: BaseStorage | None, name: str | None, shown: str, remedy: str) -> str:
+def choose_study(storage: BaseStorage | None, name: str | None, shown: str, remedy: str) -> str:
     """Return the name of a study in a storage.
 
     name: None for the only one. shown: the storage in messages. storage: None when it holds no
@@ -286,7 +286,7 @@ def _server_arguments(url: str) -> dict[str, Any]:
     return arguments
 
 
-def _verbatim(url: str) -> str:
+def _escape_template(url: str) -> str:
     """Escape braces in the URL, since Optuna formats it as a template."""
     return url.replace("{", "{{").replace("}", "}}")
 

@@ -29,11 +29,11 @@ class ServerUnavailable(Exception):
     """The server did not answer. Not an SQLAlchemy error, so that Optuna does not retry."""
 
 
-def _patient(
+def _retrying(
     method: Callable[Concatenate[Any, P], R],
 ) -> Callable[Concatenate["RetryingStorage", P], R]:
     def call(self: "RetryingStorage", /, *arguments: P.args, **named: P.kwargs) -> R:
-        return self.patiently(lambda: method(self, *arguments, **named))
+        return self.retry(lambda: method(self, *arguments, **named))
 
     return call
 
@@ -49,19 +49,19 @@ class RetryingStorage(RDBStorage):
         url: str,
         *,
         seconds: float,
-        told: Callable[[str], None],
+        on_notice: Callable[[str], None],
         engine_kwargs: Mapping[str, Any],
         skip_table_creation: bool = False,
     ) -> None:
         super().__init__(
             url, engine_kwargs=dict(engine_kwargs), skip_table_creation=skip_table_creation
         )
-        self._seconds, self._told = seconds, told
+        self._seconds, self._on_notice = seconds, on_notice
         self._begun: set[int] = set()
-        if seconds > 0.0:  # from here on: a server that was never there is a wrong address
+        if seconds > 0.0:  # only now: a server that never answered is a wrong URL
             event.listen(self.engine, "handle_error", _rename_error)
 
-    def patiently(self, call: Callable[[], R]) -> R:
+    def retry(self, call: Callable[[], R]) -> R:
         """Call `call` and return its answer, retrying while the server is unavailable."""
         began: float | None = None
         pause = FIRST_PAUSE_SECONDS
@@ -74,19 +74,19 @@ class RetryingStorage(RDBStorage):
                 if began is None:
                     began = now
                     if self._seconds > 0.0:
-                        self._told(
+                        self._on_notice(
                             f"the storage does not answer ({first_line(cause)}); running trials "
                             f"continue in their folders, retrying for {self._seconds:g} s"
                         )
                 left = began + self._seconds - now
                 if left <= 0.0:
-                    self._seconds = 0.0  # what is still said at the end does not wait again
+                    self._seconds = 0.0  # later calls fail at once
                     raise StorageInternalError(first_line(cause)) from cause
                 time.sleep(min(pause, left))
                 pause = min(2.0 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             if began is not None:
-                self._told(f"the storage answers again after {time.monotonic() - began:.0f} s")
+                self._on_notice(f"the storage answers again after {time.monotonic() - began:.0f} s")
             return answer
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -101,7 +101,7 @@ class RetryingStorage(RDBStorage):
                 return found
             return RDBStorage.create_new_trial(self, study_id, template_trial)
 
-        trial_id = self.patiently(create)
+        trial_id = self.retry(create)
         self._begun.add(trial_id)
         return trial_id
 
@@ -121,7 +121,7 @@ class RetryingStorage(RDBStorage):
                     return True
                 raise
 
-        return self.patiently(tell)
+        return self.retry(tell)
 
     def _same(self, study_id: int, template: FrozenTrial | None) -> int | None:
         """Return the trial stored from this template by an attempt whose answer was lost."""
@@ -139,21 +139,21 @@ class RetryingStorage(RDBStorage):
                 return trial._trial_id
         return None
 
-    create_new_study = _patient(RDBStorage.create_new_study)
-    get_all_studies = _patient(RDBStorage.get_all_studies)
-    get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)
-    get_study_name_from_id = _patient(RDBStorage.get_study_name_from_id)
-    get_study_directions = _patient(RDBStorage.get_study_directions)
-    get_study_user_attrs = _patient(RDBStorage.get_study_user_attrs)
-    get_study_system_attrs = _patient(RDBStorage.get_study_system_attrs)
-    set_study_user_attr = _patient(RDBStorage.set_study_user_attr)
-    set_study_system_attr = _patient(RDBStorage.set_study_system_attr)
-    get_all_trials = _patient(RDBStorage.get_all_trials)
-    get_trial = _patient(RDBStorage.get_trial)
-    set_trial_intermediate_value = _patient(RDBStorage.set_trial_intermediate_value)
-    set_trial_user_attr = _patient(RDBStorage.set_trial_user_attr)
-    set_trial_system_attr = _patient(RDBStorage.set_trial_system_attr)
-    _get_trials = _patient(RDBStorage._get_trials)  # what Optuna's cache in front of it asks
+    create_new_study = _retrying(RDBStorage.create_new_study)
+    get_all_studies = _retrying(RDBStorage.get_all_studies)
+    get_study_id_from_name = _retrying(RDBStorage.get_study_id_from_name)
+    get_study_name_from_id = _retrying(RDBStorage.get_study_name_from_id)
+    get_study_directions = _retrying(RDBStorage.get_study_directions)
+    get_study_user_attrs = _retrying(RDBStorage.get_study_user_attrs)
+    get_study_system_attrs = _retrying(RDBStorage.get_study_system_attrs)
+    set_study_user_attr = _retrying(RDBStorage.set_study_user_attr)
+    set_study_system_attr = _retrying(RDBStorage.set_study_system_attr)
+    get_all_trials = _retrying(RDBStorage.get_all_trials)
+    get_trial = _retrying(RDBStorage.get_trial)
+    set_trial_intermediate_value = _retrying(RDBStorage.set_trial_intermediate_value)
+    set_trial_user_attr = _retrying(RDBStorage.set_trial_user_attr)
+    set_trial_system_attr = _retrying(RDBStorage.set_trial_system_attr)
+    _get_trials = _retrying(RDBStorage._get_trials)  # called by Optuna's cache
 
 
 def first_line(error: object) -> str:

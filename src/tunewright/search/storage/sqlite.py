@@ -30,7 +30,7 @@ NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs"
 """File systems on which processes of two machines do not see each other's shared memory."""
 
 
-def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
+def write_ahead(file: Path, on_notice: Callable[[str], None]) -> dict[str, Any]:
     """Return engine arguments that use write-ahead logging; notify where the file system cannot.
 
     `synchronous` is NORMAL there: committed data is in the page cache, which outlives the process,
@@ -38,16 +38,16 @@ def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
     is in the run folders, from which the next session restores it.
     """
     network = on_network(file)
-    said: list[str] = []
+    notified: list[str] = []
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         mode = _journal(connection, "delete" if network else "wal")
         connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
         connection.execute(f"PRAGMA synchronous={'NORMAL' if mode == 'wal' else 'FULL'}")
-        if mode != "wal" and not said:
+        if mode != "wal" and not notified:
             why = f"{network} is a network file system" if network else f"it stays in {mode} mode"
-            said.append(why)
-            told(
+            notified.append(why)
+            on_notice(
                 f"{file} uses a rollback journal, which is as safe but slower: {why}; a local "
                 "disk (--runs-dir) or a server (--storage postgresql://...) is faster"
             )
@@ -117,7 +117,7 @@ def _journal(connection: sqlite3.Connection, wanted: str) -> str:
     connection.execute(f"PRAGMA busy_timeout={SWITCH_SECONDS * 1000:.0f}")
     try:
         [mode] = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
-    except sqlite3.OperationalError:  # locked, or a folder that cannot hold the file beside it
+    except sqlite3.OperationalError:  # locked, or a read-only folder
         [mode] = connection.execute("PRAGMA journal_mode").fetchone()
     return str(mode)
 
@@ -127,9 +127,9 @@ def _reading_uri(file: Path) -> str:
         header = stream.read(20)
     ahead = header[18:20] == b"\x02\x02"
     if ahead and not file.with_name(f"{file.name}-wal").exists():
-        # Nobody writes it. Opened without a promise that this stays so, SQLite would lay down
-        # two files that a reader cannot take away. A writer that begins in this moment adds to
-        # its own file for hundreds of trials before it touches this one.
+        # No writer is active. Unless opened as immutable, SQLite would create two files that a
+        # reader cannot remove. A writer that starts at this moment appends to its own log for
+        # hundreds of trials before it touches this file.
         return _uri(file, "mode=ro&immutable=1")
     return _uri(file, "mode=ro")
 

@@ -47,17 +47,22 @@ def own_url(stored: str, where: Path, given: Iterable[str | None] = ()) -> str:
     raise _not_named(stored, where)
 
 
-def refuse_left(composed: Composition) -> None:
+def refuse_stored_servers(composed: Composition) -> None:
     """Refuse servers that are set only by a file in a study's or a run's folder, as `own_url` does.
 
     The user's own configuration file may name a storage and a tracker's server.
     """
     config, sources = composed.config, composed.sources
     storage, file = config.study.storage, source_of(sources, "study.storage").file
-    if storage is not None and file is not None and _is_left(file) and sqlite_file(storage) is None:
+    if (
+        storage is not None
+        and file is not None
+        and _is_run_file(file)
+        and sqlite_file(storage) is None
+    ):
         own_url(storage, file)
     tracker, file = config.trackers.mlflow, source_of(sources, "trackers.mlflow.uri").file
-    if tracker is not None and file is not None and _is_left(file):
+    if tracker is not None and file is not None and _is_run_file(file):
         refuse_tracker(tracker.uri, file)
 
 
@@ -79,7 +84,7 @@ def refuse_tracker(uri: str | None, where: Path) -> None:
         )
 
 
-def _is_left(file: Path) -> bool:
+def _is_run_file(file: Path) -> bool:
     """Return whether a file lies where studies and runs write theirs."""
     folder = file.resolve().parent
     of_a_run = file.name == "config.yaml" and (folder / "checkpoints").exists()

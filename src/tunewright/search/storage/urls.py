@@ -56,7 +56,7 @@ def without_password(address: str) -> str:
     scheme, colon, rest = url.partition("://")
     if not colon or sqlite_file(url) is not None:
         return address
-    # Up to the last @: a password that somebody forgot to encode may hold one.
+    # Up to the last @, since an unencoded password may contain one.
     rest = re.sub(r"^([^:/@?]*):.*@", r"\1@", rest, flags=re.DOTALL)
     place, question, options = rest.partition("?")
     kept = [
@@ -77,7 +77,7 @@ def with_driver(url: str) -> str:
     for driver in DRIVERS:
         try:
             importlib.import_module(driver)
-        except ImportError:  # also where it is installed without the library that it needs
+        except ImportError:  # also if its own library is missing
             continue
         return f"postgresql+{driver}://{rest}"
     raise StudyError(

@@ -84,7 +84,7 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         path
         for path in settings
         if known.configuration.get(path) != wanted.configuration.get(path)
-        and path != "goal"  # it may be written with its direction or without
+        and path != "goal"  # may be written with or without its direction
         and not _is_searched(path, moved)
     ]
     if differing:
@@ -99,7 +99,7 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         )
 
 
-def brought_up(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:
+def upgrade_settings(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:
     """Return settings stored by an older version, with defaults for the ones it did not know."""
     defaults = flatten(recipe.config.model_construct().model_dump())
     new = {path: v for path, v in defaults.items() if path in wanted.configuration}

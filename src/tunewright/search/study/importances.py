@@ -25,15 +25,15 @@ def importances(study: optuna.Study, record: StudyRecord) -> dict[str, float]:
         return -sign * trial.values[0] if all(map(math.isfinite, trial.values)) else math.nan
 
     with warnings.catch_warnings():
-        # `normalize` may change. Low targets are taken for good ones, and they are. A trial that
-        # alone has or lacks a parameter is passed over for it.
+        # `normalize` may change. Low targets count as good ones, as they should. A trial that
+        # alone has or lacks a parameter is ignored for it.
         warnings.filterwarnings("ignore", "Argument ``normalize``", ExperimentalWarning)
         warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
         warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
         shares = optuna.importance.get_param_importances(
             study,
             params=varying_parameters(record),
-            target=loss if record.others else None,  # one goal has its direction from the study
+            target=loss if record.others else None,  # a single goal uses the study's direction
             normalize=False,
         )
     total = sum(shares.values())

@@ -29,11 +29,11 @@ def apply_older_rules(
     users = {*composed.typed, *composed.written}
     if not users.intersection(WARMUP):
         values |= {path: begun_with[path] for path in WARMUP if path in begun_with}
-    told = [f"{p} = {v}" for p, v in values.items() if get(composed.tree, p, ...) != v]
-    if not told:
+    changes = [f"{p} = {v}" for p, v in values.items() if get(composed.tree, p, ...) != v]
+    if not changes:
         return composed
     tree, config = with_values(composed.tree, values, schema)
-    notice = f"an older version began this study; keeping its settings: {', '.join(told)}"
+    notice = f"an older version began this study; keeping its settings: {', '.join(changes)}"
     return replace(
         composed,
         tree=tree,

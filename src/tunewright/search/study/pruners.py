@@ -56,7 +56,7 @@ def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) 
     return made
 
 
-def shrunk(settings: study_schema.Pruner, last_step: int) -> study_schema.Pruner:
+def shrink_pruner(settings: study_schema.Pruner, last_step: int) -> study_schema.Pruner:
     """Return the pruner with its first decision moved before `last_step`, no earlier than needed.
 
     Returns the pruner `none` where even the earliest decision would come too late.
@@ -288,7 +288,7 @@ class Percentile:
         values = [curves[other][step] for other in done if step in curves[other]]
         if not values:
             return True
-        with np.errstate(invalid="ignore"):  # between two infinities lies NaN, which is no bar
+        with np.errstate(invalid="ignore"):  # inf - inf gives NaN, which stops no trial
             bar = np.percentile(values, 100 - self.kept if self.sign > 0 else self.kept)
         return not _is_less(_best(curves[number], step, self.sign), self.sign * bar)
 

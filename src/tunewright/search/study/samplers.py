@@ -112,7 +112,7 @@ def optuna_sampler(
             case "gp":
                 import torch
 
-                torch.set_num_threads(1)  # its products are tiny, and the cores are the workers'
+                torch.set_num_threads(1)  # tiny products; leave the cores to the workers
                 return GPSampler(
                     n_startup_trials=settings["startup_trials"],
                     seed=seed,
@@ -123,11 +123,11 @@ def optuna_sampler(
                 stepped = any(_has_steps(p.domain) for p in space.parameters)
                 return CmaEsSampler(
                     seed=seed,
-                    with_margin=stepped,  # else it gets stuck on one value (Hamano et al. 2022)
+                    with_margin=stepped,  # avoids getting stuck on one value (Hamano et al. 2022)
                     source_trials=done if len(done) >= WARM_START else None,
                     warn_independent_sampling=False,
                 )
-        return RandomSampler(seed=seed)  # for a sequence, what it draws is never asked for
+        return RandomSampler(seed=seed)  # unused: a sequence provides the points
 
 
 def _refuse_cma_es(space: Space, conditional: list[str]) -> None:

@@ -24,7 +24,7 @@ from tunewright.search.storage.database import (
     LEASE,
     OURS,
     Settings,
-    chosen_study,
+    choose_study,
     close_storage,
     open_storage,
     read_settings,
@@ -74,10 +74,10 @@ class Study:
         space: Space,
         *,
         outage_seconds: float = 0.0,
-        told: Callable[[str], None] = lambda _text: None,
+        on_notice: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.url, self.name, self.settings, self.space = url, name, settings, space
-        self._storage = open_storage(url, seconds=outage_seconds, told=told)
+        self._storage = open_storage(url, seconds=outage_seconds, on_notice=on_notice)
         directions = [direction(goal) for goal in settings.goals]
         with storage_errors(url):
             self._study = optuna.create_study(
@@ -95,11 +95,11 @@ class Study:
         self._memory = InMemoryStorage()
         self._view = optuna.create_study(
             storage=self._memory,
-            # A seed used again after a resume would propose the first points again.
+            # With the same seed, a resumed study would propose its first points again.
             sampler=optuna_sampler(
                 settings.sampler,
                 space,
-                (settings.seed + 1_000_003 * len(stored)) % 2**32,  # what NumPy takes
+                (settings.seed + 1_000_003 * len(stored)) % 2**32,  # the range of NumPy's seeds
                 stored,
             ),
             directions=directions,
@@ -150,7 +150,7 @@ class Study:
             return
         with storage_errors(self.url):
             self._writer.report(self._trial_ids[number], step, value)
-        if len(self.settings.goals) == 1:  # with several, Optuna's samplers know no curves
+        if len(self.settings.goals) == 1:  # Optuna has no curves with several goals
             self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
         self.curves[number][step] = value
 
@@ -258,7 +258,7 @@ class Study:
     def _mirror(self, trial: FrozenTrial) -> None:
         self.curves[trial.number] = dict(trial.intermediate_values)
         for key in [key for key in trial.system_attrs if key.startswith("cma")]:
-            del trial.system_attrs[key]  # a pickle, which a stranger may have put there
+            del trial.system_attrs[key]  # a pickle, which could run someone else's code
         if len(self.settings.goals) > 1:
             trial = copy(trial)
             trial.intermediate_values = {}
@@ -278,8 +278,8 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
     cannot tell them.
     """
     with storage_to_read(url) as storage:
-        chosen = chosen_study(storage, name, without_password(url), "Name it with --name.")
-        assert storage is not None  # it holds the chosen one
+        chosen = choose_study(storage, name, without_password(url), "Name it with --name.")
+        assert storage is not None  # a study was found in it
         study = optuna.load_study(study_name=chosen, storage=storage)
         attributes = study.user_attrs
         settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None

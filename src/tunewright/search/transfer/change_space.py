@@ -16,17 +16,17 @@ from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.memory.oom_retry import as_asked
+from tunewright.search.memory.oom_retry import original_config
 from tunewright.search.prepare import PreparedStudy
 from tunewright.search.recovery.trial_from_folder import placeholder
 from tunewright.search.storage.database import LEASE, OURS, Settings
 from tunewright.search.transfer.publish import keep_copy, publish
 from tunewright.search.transfer.stored_trials import (
     StoredTrial,
-    note,
+    import_trial,
     placeholder_of,
+    set_study_attr,
     stored_study,
-    taken_over,
 )
 from tunewright.search.transfer.trial_matching import (
     Candidate,
@@ -77,14 +77,14 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
         f"with those of its {len(former.pasts)} trials that fit"
     )
     candidates = [candidate(past, known, prepared.folder) for past in former.pasts]
-    verdicts = match_trials(recipe, prepared, candidates)
+    matches = match_trials(recipe, prepared, candidates)
     trials = {number: placeholder(why) for number, why in former.gaps.items()}
     for past in former.pasts:
-        verdict = verdicts[past.number]
+        match = matches[past.number]
         trials[past.number] = (
-            placeholder_of(past, verdict.text)
-            if isinstance(verdict, Mismatch)
-            else taken_over(past, prepared.space, verdict, {REBASED: past.number})
+            placeholder_of(past, match.text)
+            if isinstance(match, Mismatch)
+            else import_trial(past, prepared.space, match, {REBASED: past.number})
         )
     space = prepared.folder.space.with_name(f"space-{former.kept}.yaml")
     write_yaml(space, known.space, header=f"The space of {former.kept_name}.")
@@ -100,17 +100,17 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
         former.attributes,
         former="" if former.copy is not None else former.kept_name,
     )
-    for number, verdict in verdicts.items():  # from which a lost database is made again
+    for number, match in matches.items():  # the source for rebuilding a lost database
         folder = prepared.folder.trial(number)
         stored = folder.read_parameters()
-        if stored is not None and not isinstance(verdict, Mismatch) and stored[0] != verdict:
-            folder.write_parameters(verdict, started=stored[1])
-    misfits = [verdict for verdict in verdicts.values() if isinstance(verdict, Mismatch)]
+        if stored is not None and not isinstance(match, Mismatch) and stored[0] != match:
+            folder.write_parameters(match, started=stored[1])
+    mismatches = [match for match in matches.values() if isinstance(match, Mismatch)]
     watch.notice(
-        f"{len(verdicts) - len(misfits)} of {len(verdicts)} trials fit and are kept, "
-        f"{len(misfits)} do not"
+        f"{len(matches) - len(mismatches)} of {len(matches)} trials fit and are kept, "
+        f"{len(mismatches)} do not"
     )
-    for line in count_mismatches(misfits):
+    for line in count_mismatches(mismatches):
         watch.notice(f"  not kept, {line}")
     where = former.copy or f"the study {former.kept_name!r} of the same database"
     watch.notice(f"the original study is kept in {where}, with {space.name}")
@@ -120,8 +120,8 @@ def candidate(past: StoredTrial, known: Settings, folder: StudyFolder | None) ->
     """Return a trial of one of our studies, with its configuration if the folder is still there."""
     ran = None
     if folder is not None and folder.trial(past.number).config.exists():
-        with contextlib.suppress(ConfigError):  # what nobody can read says nothing
-            ran = as_asked(folder.trial(past.number))
+        with contextlib.suppress(ConfigError):  # an unreadable configuration counts as unknown
+            ran = original_config(folder.trial(past.number))
     return Candidate(
         past.number,
         past.state,
@@ -147,7 +147,7 @@ def _former(prepared: PreparedStudy) -> _Former:
             or f"{name}-{number}" in names
         ):
             number += 1
-        note(prepared.url, name, KEPT_AS, number)
+        set_study_attr(prepared.url, name, KEPT_AS, number)
     kept = {k: v for k, v in stored.attributes.items() if k not in (OURS, LEASE, KEPT_AS)}
     if file is not None:
         copy = _numbered_file(file, number)

@@ -9,7 +9,7 @@ from tunewright.images.sources.csv_rows import csv_rows
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import TrialState
 from tunewright.search.prepare import PreparedStudy
-from tunewright.search.transfer.sources import TrialSource, foreign_past, parameter_names
+from tunewright.search.transfer.sources import TrialSource, foreign_trial, parameter_names
 from tunewright.search.transfer.trial_matching import Candidate, Mismatch
 
 STATES: Mapping[str, TrialState] = {
@@ -65,7 +65,7 @@ def csv_trials(file: Path, recipe: Recipe, prepared: PreparedStudy) -> TrialSour
             left.append(Mismatch("it has no score"))
         else:
             parameters = {own: row[plain[n]] for n, own in renamed.items() if row.get(plain[n])}
-            own = foreign_past(prepared, number, state, parameters, scores or None)
+            own = foreign_trial(prepared, number, state, parameters, scores or None)
             trials.append((own, Candidate(number, state, parameters, foreign=True)))
     return TrialSource(file.name, str(file.resolve()), tuple(trials), tuple(left), ignored)
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tunewright.errors import StudyError
 from tunewright.runs.sqlite_url import sqlite_file
-from tunewright.search.storage.database import chosen_study, quiet, storage_to_read
+from tunewright.search.storage.database import choose_study, quiet, storage_to_read
 from tunewright.search.storage.urls import without_password
 from tunewright.search.transfer.stored_trials import StoredStudy, study_in
 
@@ -31,7 +31,7 @@ def foreign_study(url: str, name: str | None) -> StoredStudy:
     with _read_only(url) as storage:
         shown = without_password(url)
         remedy = f"Name the study after the address: {shown}#NAME"
-        return study_in(storage, chosen_study(storage, name, shown, remedy))
+        return study_in(storage, choose_study(storage, name, shown, remedy))
 
 
 @contextmanager

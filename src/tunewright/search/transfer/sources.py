@@ -158,7 +158,7 @@ def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialS
             left.append(Mismatch("it has not ended"))
             continue
         parameters = {renamed[k]: v for k, v in past.parameters.items() if k in renamed}
-        own = foreign_past(prepared, past.number, past.state, parameters, past.values)
+        own = foreign_trial(prepared, past.number, past.state, parameters, past.values)
         own = replace(own, began=past.began, ended=past.ended, attributes=past.attributes)
         trials.append((own, Candidate(past.number, past.state, parameters, foreign=True)))
     return TrialSource(
@@ -166,7 +166,7 @@ def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialS
     )
 
 
-def foreign_past(
+def foreign_trial(
     prepared: PreparedStudy,
     number: int,
     state: TrialState,
@@ -179,10 +179,12 @@ def foreign_past(
     by it; and of constraints only whether it was feasible.
     """
     several = len(prepared.settings.goals) > 1
-    told = scores if state == "done" or (state == "pruned" and not several) else None
+    known_scores = scores if state == "done" or (state == "pruned" and not several) else None
     kept = dict.fromkeys(prepared.settings.constraints, 0.0)
     excess = {FAILURE: float(state == "infeasible")} | kept
-    return StoredTrial(number, state, STORED_STATES[state], parameters, told, constraints=excess)
+    return StoredTrial(
+        number, state, STORED_STATES[state], parameters, known_scores, constraints=excess
+    )
 
 
 def parameter_names(
@@ -220,7 +222,7 @@ def _of_ours(
         )
     folder = place.folder
     if folder is not None and read_yaml(folder.settings).get("name") != stored.name:
-        folder = None  # of another study, whose database this one shares
+        folder = None  # it belongs to another study in the same database
     other_goal = ""
     if known.goals != wanted.goals:
         way = f" ({known.direction})" if known.goal == wanted.goal else ""

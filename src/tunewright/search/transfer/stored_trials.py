@@ -28,7 +28,7 @@ from tunewright.search.study.optuna_types import DROPPED, as_ours, distribution,
 from tunewright.search.study.trial_tags import retag
 from tunewright.spaces.space import Space
 
-WAS = "dropped_trial"
+ORIGINAL = "dropped_trial"
 """User attribute beside `placeholder_of`: the original trial, in case its space comes back."""
 
 
@@ -91,7 +91,7 @@ def study_in(storage: BaseStorage, name: str) -> StoredStudy:
         name,
         settings,
         tuple("max" if d == StudyDirection.MAXIMIZE else "min" for d in study.directions),
-        tuple(pasts_of(study, settings)),
+        tuple(stored_trials_of(study, settings)),
         _gaps(study),
         len(study.get_trials(deepcopy=False)),
         attributes,
@@ -106,7 +106,7 @@ def attributes_of(url: str, name: str) -> Mapping[str, Any]:
         return dict(optuna.load_study(study_name=name, storage=storage).user_attrs)
 
 
-def note(url: str, name: str, key: str, value: Any) -> None:
+def set_study_attr(url: str, name: str, key: str, value: Any) -> None:
     """Write an attribute into a stored study."""
     storage = open_storage(url)
     try:
@@ -116,7 +116,7 @@ def note(url: str, name: str, key: str, value: Any) -> None:
         close_storage(url, storage)
 
 
-def pasts_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial]:
+def stored_trials_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial]:
     """Return the trials of a study by number, also those that a change of space replaced.
 
     Points that another program enqueued and that were never begun are skipped. Without settings,
@@ -127,8 +127,8 @@ def pasts_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial
     pasts = []
     for stored in study.get_trials(deepcopy=False):
         trial = as_ours(stored, ours=ours)
-        if WAS in trial.user_attrs:
-            was = dict(trial.user_attrs[WAS])
+        if ORIGINAL in trial.user_attrs:
+            was = dict(trial.user_attrs[ORIGINAL])
             was["curve"] = {int(step): value for step, value in was["curve"].items()}
             was["values"] = None if was["values"] is None else tuple(was["values"])
             pasts.append(StoredTrial(**was))
@@ -154,18 +154,18 @@ def _gaps(study: optuna.Study) -> dict[int, str]:
     """Return the numbers whose trial was lost or never begun, with the reason."""
     gaps = {}
     for trial in study.get_trials(deepcopy=False):
-        if DROPPED in trial.user_attrs and WAS not in trial.user_attrs:
+        if DROPPED in trial.user_attrs and ORIGINAL not in trial.user_attrs:
             gaps[trial.number] = str(trial.user_attrs[DROPPED])
         elif trial.state == TrialState.WAITING:
             gaps[trial.number] = "enqueued by another program, and never begun"
     return gaps
 
 
-def taken_over(
+def import_trial(
     past: StoredTrial, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
     """Return the trial in a new study, with its parameters there and additional `attributes`."""
-    with quiet():  # Optuna warns of bounds that lie beside the grid of their step
+    with quiet():  # Optuna warns about bounds beside the grid
         drawn = {path: distribution(space[path].domain) for path in values}
         params = {path: encode(space[path].domain, value) for path, value in values.items()}
         trial = create_trial(
@@ -188,7 +188,7 @@ def _inside(drawn: BaseDistribution, value: Any) -> Any:
 def placeholder_of(past: StoredTrial, why: str) -> FrozenTrial:
     """Return a placeholder that keeps the number of a trial that does not fit, and stores it."""
     trial = placeholder(why)
-    trial.set_user_attr(WAS, asdict(past))
+    trial.set_user_attr(ORIGINAL, asdict(past))
     return _with_dates(trial, past)
 
 

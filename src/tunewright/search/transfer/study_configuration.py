@@ -53,7 +53,7 @@ class StudyConfiguration:
         }
         return self.study.space, {**space, "parameters": parameters}
 
-    def reserved(self) -> dict[str, Any]:
+    def reserved_values(self) -> dict[str, Any]:
         """Return the study's reserved values for kinds that the file does not have."""
         stored = read_yaml(self.study.settings).get("reserved") or {}
         return {path: v for path, v in stored.items() if get(self.tree, path) is None}

@@ -60,18 +60,18 @@ def match_trials(
     recipe: Recipe, prepared: PreparedStudy, candidates: Sequence[Candidate]
 ) -> dict[int, MatchResult]:
     """Match the trials by number; of several at one point, only one is accepted."""
-    verdicts: dict[int, MatchResult] = {}
+    matches: dict[int, MatchResult] = {}
     taken: dict[Hashable, int] = {}
     for candidate in sorted(candidates, key=lambda c: (ORDER.index(c.state), c.number)):
-        verdict = match_trial(recipe, prepared, candidate)
-        if isinstance(verdict, dict):
-            point = identity(prepared.space, verdict)
+        match = match_trial(recipe, prepared, candidate)
+        if isinstance(match, dict):
+            point = identity(prepared.space, match)
             if point in taken:
-                verdict = Mismatch(f"the same point as trial {taken[point]}", REPEATED)
+                match = Mismatch(f"the same point as trial {taken[point]}", REPEATED)
             else:
                 taken[point] = candidate.number
-        verdicts[candidate.number] = verdict
-    return verdicts
+        matches[candidate.number] = match
+    return matches
 
 
 def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -> MatchResult:
@@ -79,7 +79,7 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
     space = prepared.space
     ran = candidate.ran
     if ran is not None:
-        try:  # what an older version wrote lacks the settings that came since
+        try:  # fill in settings that older versions did not have
             ran = run_part(with_values(ran, {}, recipe.config)[0])
         except ConfigError as error:
             return Mismatch(f"its configuration cannot be read: {error.came}")
@@ -92,7 +92,7 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
         if found is MISSING:
             return Mismatch(f"{path} is not known")
         words = recipe.words.get(recipe.path(path), {}) if candidate.foreign else None
-        found = spelled(parameter.domain, found, words)
+        found = coerce_foreign(parameter.domain, found, words)
         if not parameter.domain.contains(found):
             return Mismatch(f"{path} outside {parameter.domain}")
         values[path] = found
@@ -105,16 +105,16 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
     if ran is not None:
         differing = differences(ran, wanted, NOT_COMPARED)
     else:
-        differing = _told_otherwise(recipe, prepared, candidate, values, wanted)
+        differing = _known_differences(recipe, prepared, candidate, values, wanted)
     if "goal" in differing and len({_metrics(goal) for goal in differing["goal"]}) == 1:
-        del differing["goal"]  # one of them says its direction; a study has compared those
+        del differing["goal"]  # may differ by its direction only, which was compared before
     if differing:
         path, (was, now) = next(iter(differing.items()))
         return Mismatch(f"{path} was {was} and is {now} here", f"{path} differed")
     return values
 
 
-def spelled(domain: Domain, value: Any, words: Mapping[str, str] | None = None) -> Any:
+def coerce_foreign(domain: Domain, value: Any, words: Mapping[str, str] | None = None) -> Any:
     """Return a value in the domain's spelling where it means one of its values, else unchanged.
 
     words: other names of choices; with them, texts are parsed as well, such as `1e-3` or `True`.
@@ -168,10 +168,10 @@ def _alike(was: Any, now: Any) -> bool:
     return now == "auto" or same(was, now)
 
 
-def count_mismatches(misfits: Iterable[Mismatch]) -> list[str]:
+def count_mismatches(mismatches: Iterable[Mismatch]) -> list[str]:
     """Count the mismatches by reason: `3: optim.lr outside 0.0001 .. 0.01`, most frequent first."""
     groups: dict[str, list[str]] = {}
-    for misfit in misfits:
+    for misfit in mismatches:
         groups.setdefault(misfit.alike or misfit.text, []).append(misfit.text)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
     return [
@@ -186,7 +186,7 @@ def _value_used(path: str, name: str, candidate: Candidate, ran: Tree | None) ->
     return candidate.parameters.get(name, candidate.stored.get(path, MISSING))
 
 
-def _told_otherwise(
+def _known_differences(
     recipe: Recipe,
     prepared: PreparedStudy,
     candidate: Candidate,
@@ -206,7 +206,7 @@ def _told_otherwise(
             continue
         now = flat[path]
         if candidate.foreign:
-            was = spelled(Categorical((now,)), was, recipe.words.get(path, {}))
+            was = coerce_foreign(Categorical((now,)), was, recipe.words.get(path, {}))
         if not _alike(was, now):
             differing[path] = (was, now)
     return differing

@@ -20,7 +20,7 @@ from tunewright.search.transfer.sources import (
     own_study,
     place_name,
 )
-from tunewright.search.transfer.stored_trials import StoredTrial, attributes_of, taken_over
+from tunewright.search.transfer.stored_trials import StoredTrial, attributes_of, import_trial
 from tunewright.search.transfer.trial_matching import (
     REPEATED,
     Mismatch,
@@ -101,7 +101,7 @@ def import_trials(
         prepared.name,
         prepared.settings,
         [
-            taken_over(past, prepared.space, values, {IMPORTED: f"{source.label}/{past.number}"})
+            import_trial(past, prepared.space, values, {IMPORTED: f"{source.label}/{past.number}"})
             for source, past, values in kept
         ],
         {SOURCES: [*map(without_password, asked), *(source.place for source in sources)]},
@@ -118,27 +118,27 @@ def trials_to_import(
     Raises StudyError when a file has none that fits.
     """
     trials = [(source, past, one) for source in sources for past, one in source.trials]
-    verdicts = match_trials(
+    matches = match_trials(
         recipe, prepared, [replace(one, number=n) for n, (_, _, one) in enumerate(trials)]
     )
     kept = [
-        (source, past, verdict)
+        (source, past, match)
         for number, (source, past, _) in enumerate(trials)
-        if not isinstance(verdict := verdicts[number], Mismatch)
+        if not isinstance(match := matches[number], Mismatch)
     ]
     lines = []
     for source in sources:
-        own = [verdicts[n] for n, (other, _, _) in enumerate(trials) if other is source]
-        misfits = [*source.left, *(v for v in own if isinstance(v, Mismatch))]
-        fitting, count = len(own) + len(source.left) - len(misfits), len(own) + len(source.left)
-        reasons = [f"  not imported, {line}" for line in count_mismatches(misfits)]
+        own = [matches[n] for n, (other, _, _) in enumerate(trials) if other is source]
+        mismatches = [*source.left, *(v for v in own if isinstance(v, Mismatch))]
+        fitting, count = len(own) + len(source.left) - len(mismatches), len(own) + len(source.left)
+        reasons = [f"  not imported, {line}" for line in count_mismatches(mismatches)]
         if source.ignored:
             reasons.append(f"  ignored: {', '.join(source.ignored)}, unknown to {recipe.name}")
-        repeated = any(misfit.alike == REPEATED for misfit in misfits)
+        repeated = any(misfit.alike == REPEATED for misfit in mismatches)
         if not fitting and not repeated and not source.is_start:
-            said = "; ".join(line.strip() for line in reasons) or "it holds none"
+            why = "; ".join(line.strip() for line in reasons) or "it holds none"
             raise StudyError(
-                f"no trial of {source.place} fits this study: {said}",
+                f"no trial of {source.place} fits this study: {why}",
                 expected="values in the space, and a score",
                 remedy=f"Run tunewright space {recipe.name} to see the space.",
             )
@@ -146,7 +146,7 @@ def trials_to_import(
         endless = [
             past
             for n, (other, past, one) in enumerate(trials)
-            if other is source and one.foreign and past.diverged and isinstance(verdicts[n], dict)
+            if other is source and one.foreign and past.diverged and isinstance(matches[n], dict)
         ]
         if endless:
             lines.append(f"  {len(endless)} of them as diverged, with a score that is not finite")
@@ -174,7 +174,7 @@ def place_of(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
 
 def _names_in_use(prepared: PreparedStudy) -> Sequence[str]:
     taken: Sequence[str] = attributes_of(prepared.url, prepared.name).get(SOURCES) or ()
-    # An earlier version spelled signs such as a % in the name of a folder as they are.
+    # An earlier version did not escape signs such as % in folder names.
     places = [url_and_name(one) for one in taken if "://" in one]
     return [*taken, *(place_name(absolute_url(url), name) for url, name in places if name)]
 
