@@ -50,7 +50,7 @@ def percentiles(draws: Floats, *, level: float = LEVEL) -> Interval:
     return float(low), float(high)
 
 
-def without_width(interval: Interval) -> bool:
+def has_no_width(interval: Interval) -> bool:
     """Return whether the resamples of a bootstrap were all the same."""
     return interval[1] - interval[0] <= ROUNDING
 

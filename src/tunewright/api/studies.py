@@ -80,9 +80,9 @@ def tune(
     request = _study_request(tune, words, space, configs, settings, goal, steps, files)
     runs = runs_of(request, runs_dir)
     if words and callable(words[0]):
-        from tunewright.search.callbacks import Notices
+        from tunewright.search.callbacks import PrintNotices
 
-        watch = watch or Notices()
+        watch = watch or PrintNotices()
     return tune_stages(
         request.recipe,
         request.composed,

@@ -88,15 +88,15 @@ def compose(
     folders = [*own, recipe.conf, *recipe.groups, SHARED]
     if config_dir and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}", expected="an existing folder")
-    chosen, typed = _sorted_overrides(overrides, folders, recipe)
+    chosen, typed = _split_overrides(overrides, folders, recipe)
     parts = [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed]
     groups = _implied_groups(parts, folders) | chosen
     top = (config_name or recipe.name).removesuffix(".yaml")
     chosen_groups = tuple(groups.values())
     found = (
-        _composed_groups(top, chosen_groups, folders, own=own[0])
+        _compose_groups(top, chosen_groups, folders, own=own[0])
         if own
-        else _composed_once(top, chosen_groups, tuple(folders))
+        else _compose_own_files(top, chosen_groups, tuple(folders))
     )
     tree, sources = in_our_spelling(*found, recipe)
     as_left: set[str] = set()
@@ -165,7 +165,7 @@ def _part_of_override(override: Override, recipe: Configurable) -> Part:
     return Part(tree, sources, takes_out=override.is_delete())
 
 
-def _sorted_overrides(
+def _split_overrides(
     overrides: Sequence[str], folders: Sequence[Path], recipe: Configurable
 ) -> tuple[dict[str, str], list[Part]]:
     """Split overrides into the files chosen for groups, and single values."""
@@ -240,7 +240,7 @@ def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str,
     return groups
 
 
-def _composed_once(
+def _compose_own_files(
     name: str, groups: tuple[str, ...], folders: tuple[Path, ...]
 ) -> tuple[Tree, Mapping[str, Source]]:
     """Return the cached composition of a recipe's own files; Hydra takes a tenth of a second."""
@@ -255,10 +255,10 @@ def _compose_cached(
     folders: tuple[Path, ...],
     _written: tuple[tuple[Path, Stamp | None], ...],
 ) -> tuple[Tree, Mapping[str, Source]]:
-    return _composed_groups(name, groups, folders)
+    return _compose_groups(name, groups, folders)
 
 
-def _composed_groups(
+def _compose_groups(
     name: str, groups: Sequence[str], folders: Sequence[Path], own: Path | None = None
 ) -> tuple[Tree, Mapping[str, Source]]:
     """Compose a top-level file and its groups with Hydra; return the tree and its sources.
@@ -277,7 +277,7 @@ def _composed_groups(
     places = ",".join(in_quotes(f"file://{folder}") for folder in folders)
     search = f"hydra.searchpath=[{places}]"
     try:
-        with _hydra_with(top):
+        with _initialise_hydra(top):
             config = hydra_compose(name, overrides=[*groups, search])
             loader = GlobalHydra.instance().config_loader()
             parts = loader.compute_defaults_list(name, [*groups, search], RunMode.RUN).defaults
@@ -309,7 +309,7 @@ def _composed_groups(
 
 
 @contextlib.contextmanager
-def _hydra_with(top: Path) -> Iterator[None]:
+def _initialise_hydra(top: Path) -> Iterator[None]:
     """Initialise Hydra for one composition, and clear its global state afterwards.
 
     Its primary file must lie in the first folder of the search path, and ours may lie in any: it

@@ -56,7 +56,7 @@ def kinds_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
     if field.discriminator is None:
         return {}
     kinds: dict[str, type[BaseModel]] = {}
-    for section in get_args(_bare(field.annotation)):
+    for section in get_args(_unwrap_annotation(field.annotation)):
         for name in get_args(section.model_fields["type"].annotation):
             kinds[name] = section
     return kinds
@@ -64,7 +64,7 @@ def kinds_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
     """Return the section class of a field that has only one kind."""
-    bare = _bare(field.annotation)
+    bare = _unwrap_annotation(field.annotation)
     return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
 
 
@@ -161,13 +161,13 @@ def _prune(tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, 
     return kept
 
 
-def _bare(annotation: Any) -> Any:
+def _unwrap_annotation(annotation: Any) -> Any:
     """Return a type without `Annotated`, and without the `None` of an optional section."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is UnionType:
         present = [kind for kind in get_args(annotation) if kind is not NoneType]
-        return _bare(present[0]) if len(present) == 1 else annotation
+        return _unwrap_annotation(present[0]) if len(present) == 1 else annotation
     return annotation
 
 
@@ -185,7 +185,7 @@ def choices_of(schema: type[BaseModel], path: str) -> tuple[str, ...]:
     if last == "type" and names:
         return tuple(names)
     if node is not None and last in node.model_fields:
-        bare = _bare(node.model_fields[last].annotation)
+        bare = _unwrap_annotation(node.model_fields[last].annotation)
         if get_origin(bare) is Literal:
             return tuple(str(value) for value in get_args(bare))
     return ()

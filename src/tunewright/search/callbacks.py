@@ -67,7 +67,7 @@ class StudyCallback:
         """Receive the metrics of an epoch of a single run (the final one, or `train`)."""
 
 
-class Notices(StudyCallback):
+class PrintNotices(StudyCallback):
     """Print the notices and nothing else: what a script or a notebook should not miss."""
 
     def notice(self, text: str) -> None:

@@ -233,8 +233,8 @@ def _record(recipe: Recipe, prepared: PreparedStudy) -> StudyRecord | None:
     record = load_record(prepared.url, prepared.name)[0]
     if not prepared.changed:
         return record
-    pasts = stored_study(prepared.url, prepared.name).pasts
-    candidates = [candidate(past, known, prepared.folder) for past in pasts]
+    old_trials = stored_study(prepared.url, prepared.name).trials
+    candidates = [candidate(old, known, prepared.folder) for old in old_trials]
     matches = match_trials(recipe, prepared, candidates)
     fitting = []
     for trial in record.trials:

@@ -19,7 +19,7 @@ from tunewright.search.training_run import TrainResult, is_done
 from tunewright.search.transfer.trial_matching import differences
 
 
-def stopped_run(run: Path, runs: Path) -> RunFolder:
+def find_stopped_run(run: Path, runs: Path) -> RunFolder:
     """Return the folder of a run, by its path or its name under `runs`.
 
     Raises UsageError for anything else, and for the trials of a study, which only the study

@@ -30,7 +30,7 @@ class StopFlag:
         return self.signalled or (self.until is not None and time.monotonic() >= self.until)
 
 
-def stopping(grace_seconds: float, *, signalled: bool = True) -> str:
+def stopping_message(grace_seconds: float, *, signalled: bool = True) -> str:
     """Return the message printed when running trainings are asked to save themselves."""
     why, hurry = (
         ("stopping", "; press Ctrl-C again to quit now")

@@ -23,7 +23,7 @@ from tunewright.search.loop.loop import WAIT_SECONDS
 from tunewright.search.memory.admission import Memory
 from tunewright.search.memory.oom_retry import original_config
 from tunewright.search.prepare import run_part
-from tunewright.search.signals import Interrupted, StopFlag, stopping
+from tunewright.search.signals import Interrupted, StopFlag, stopping_message
 from tunewright.search.transfer.trial_matching import differences
 
 
@@ -159,7 +159,7 @@ def _train_all(
             running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
         if stop.set:
             if stop.signalled and running:
-                watch.notice(stopping(limits.grace_seconds))
+                watch.notice(stopping_message(limits.grace_seconds))
             _pause(running, executor, limits.grace_seconds)
             raise _interrupted_training()
         executor.wait(WAIT_SECONDS)

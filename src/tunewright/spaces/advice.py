@@ -5,7 +5,7 @@ from typing import Any
 
 from tunewright.errors import SpaceError
 from tunewright.spaces.domain import Domain, coerce, same
-from tunewright.spaces.parameter import Surroundings, check_names, own_words
+from tunewright.spaces.parameter import Surroundings, check_names, translate_condition
 from tunewright.spaces.points import identity, list_values
 from tunewright.spaces.rules import AvoidRule, Condition, ForbidRule, Good, conditions
 from tunewright.spaces.space import Space
@@ -35,9 +35,9 @@ def translate_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRu
     """Return the rules in our spelling; raise SpaceError for names that are no keys."""
     rules = []
     for rule in read_avoided(raw):
-        found = tuple(own_words(condition, around) for condition in rule.conditions)
+        found = tuple(translate_condition(condition, around) for condition in rule.conditions)
         for condition in found:
-            check_names(condition.path, around.known, f"avoid {rule.name!r}")
+            check_names(condition.path, around.known_names, f"avoid {rule.name!r}")
         rules.append(AvoidRule(rule.name, rule.because, found))
     return tuple(rules)
 
@@ -78,8 +78,8 @@ def select_good(
     for good in read_good(raw):
         values = {}
         for path, value in good.values.items():
-            own = own_words(Condition(path, among=(value,)), around)
-            check_names(own.path, around.known, f"good {good.name!r}")
+            own = translate_condition(Condition(path, among=(value,)), around)
+            check_names(own.path, around.known_names, f"good {good.name!r}")
             if own.path in space:
                 values[own.path] = coerce(space[own.path].domain, own.among[0])
             elif own.path not in inert:
@@ -143,7 +143,7 @@ def can_be(space: Space, wanted: Sequence[Condition]) -> bool:
         if condition.path not in needed:
             waiting += space[condition.path].when
         needed.setdefault(condition.path, []).append(condition)
-    return all(_jointly(path, space[path].domain, found) for path, found in needed.items())
+    return all(_compatible(path, space[path].domain, found) for path, found in needed.items())
 
 
 def _can_sample(space: Space, rule: AvoidRule) -> bool:
@@ -151,7 +151,7 @@ def _can_sample(space: Space, rule: AvoidRule) -> bool:
     return any(c.path in space for c in rule.conditions) and can_be(space, rule.conditions)
 
 
-def _jointly(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
+def _compatible(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
     """Return whether one value of a domain can satisfy all the conditions on it."""
     among = [value for condition in found for value in condition.among]
     try:

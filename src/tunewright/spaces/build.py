@@ -14,11 +14,16 @@ from tunewright.spaces.advice import advice_notices, as_forbidden, select_good, 
 from tunewright.spaces.apart import check_apart
 from tunewright.spaces.domain import nearest, same
 from tunewright.spaces.expression import names_in
-from tunewright.spaces.parameter import Surroundings, check_names, own_words, read_parameter
+from tunewright.spaces.parameter import (
+    Surroundings,
+    check_names,
+    read_parameter,
+    translate_condition,
+)
 from tunewright.spaces.read import SpaceFile
 from tunewright.spaces.rules import Condition, ForbidRule, conditions
 from tunewright.spaces.sample import draw
-from tunewright.spaces.space import Parameter, Space, in_order
+from tunewright.spaces.space import Parameter, Space, sort_parameters
 
 
 def build_space(
@@ -34,11 +39,11 @@ def build_space(
     and spaces in which nothing is left to search.
     """
     notices: list[str] = []
-    raw = _overlaid(shipped, given)
+    raw = _overlay(shipped, given)
     where = {**shipped.where, **(given.where if given else {})}
     for path in raw:
         _check_path(path, raw[path], where.get(path, ""), around)
-    outright = _set_outright(given, around)
+    outright = _fixed_paths(given, around)
     for path in [path for path in raw if path in outright]:
         notices.append(f"{path} is not searched: it is set {outright[path]}")
         del raw[path]
@@ -61,16 +66,16 @@ def build_space(
                 where=where.get(path, ""),
                 remedy=error.remedy,
             ) from None
-    _begin_at_written(parameters, given, around, notices)
-    inert = _take_out_inert(parameters, raw, where, around, notices)
+    _use_written_defaults(parameters, given, around, notices)
+    inert = _drop_inert(parameters, raw, where, around, notices)
     written = {path for path, spec in (given.parameters if given else {}).items() if "when" in spec}
-    parameters = _live(parameters, written, around, notices)
+    parameters = _drop_unreachable(parameters, written, around, notices)
     _check_reserved(parameters, around)
     if not parameters:
         raise SpaceError(
             "nothing is left to search", remedy="Use `tunewright train` for one configuration."
         )
-    ordered = in_order(parameters)
+    ordered = sort_parameters(parameters)
     rules = _rules(shipped, given, raw, parameters, around)
     derived = {**{path: text for path, text in inert.items() if text}, **derived}
     _check_derived(derived, around)
@@ -97,7 +102,7 @@ def _inherits(given: SpaceFile | None) -> bool:
     return given is None or given.inherit
 
 
-def _overlaid(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str, Any]]:
+def _overlay(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str, Any]]:
     below = shipped.parameters if _inherits(given) else {}
     raw = {path: dict(fields) for path, fields in below.items()}
     for path, fields in (given.parameters if given else {}).items():
@@ -110,7 +115,7 @@ def _overlaid(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str
     return raw
 
 
-def _set_outright(given: SpaceFile | None, around: Surroundings) -> dict[str, str]:
+def _fixed_paths(given: SpaceFile | None, around: Surroundings) -> dict[str, str]:
     """Return the paths with one value for the whole study, and where each was set."""
     by_hand = dict.fromkeys(around.typed, "by hand")
     if given is None:
@@ -148,7 +153,7 @@ def _check_path(path: str, spec: Mapping[str, Any], where: str, around: Surround
         )
 
 
-def _begin_at_written(
+def _use_written_defaults(
     parameters: dict[str, Parameter],
     given: SpaceFile | None,
     around: Surroundings,
@@ -171,7 +176,7 @@ def _begin_at_written(
         parameters[path] = replace(parameters[path], default=start)
 
 
-def _take_out_inert(
+def _drop_inert(
     parameters: dict[str, Parameter],
     raw: dict[str, dict[str, Any]],
     where: Mapping[str, str],
@@ -203,7 +208,7 @@ def _take_out_inert(
     return found
 
 
-def _live(
+def _drop_unreachable(
     parameters: dict[str, Parameter], written: set[str], around: Surroundings, notices: list[str]
 ) -> dict[str, Parameter]:
     """Return the parameters without those whose conditions can never hold here."""
@@ -212,7 +217,7 @@ def _live(
         dead = {}
         for parameter in parameters.values():
             for condition in parameter.when:
-                reason = _never(condition, parameter, parameters, fixed, around)
+                reason = _why_unreachable(condition, parameter, parameters, fixed, around)
                 if reason:
                     dead[parameter.path] = (condition, reason)
         if not dead:
@@ -227,7 +232,7 @@ def _live(
         parameters = {path: p for path, p in parameters.items() if path not in dead}
 
 
-def _never(
+def _why_unreachable(
     condition: Condition,
     parameter: Parameter,
     parameters: Mapping[str, Parameter],
@@ -260,12 +265,12 @@ def _rules(
     specs = [*(shipped.forbid if _inherits(given) else ()), *(given.forbid if given else ())]
     for spec in specs:
         if isinstance(spec, Mapping) and set(spec) == {"fits"}:
-            check_names(spec["fits"], around.known, "forbid")
+            check_names(spec["fits"], around.known_names, "forbid")
             rules.append(ForbidRule(fits=str(spec["fits"])))
             continue
-        found = tuple(own_words(c, around) for c in conditions(spec, "forbid"))
+        found = tuple(translate_condition(c, around) for c in conditions(spec, "forbid"))
         for condition in found:
-            check_names(condition.path, around.known, "forbid")
+            check_names(condition.path, around.known_names, "forbid")
         rules.append(ForbidRule(found))
     for path in parameters:
         fits = str(raw[path].get("fits") or "")
@@ -290,13 +295,13 @@ def _check_reserved(parameters: Mapping[str, Parameter], around: Surroundings) -
 def _check_derived(derived: Mapping[str, str], around: Surroundings) -> None:
     for path, text in derived.items():
         check_names(path, leaves(around.schema), "derived")
-        check_names(text, around.known, f"derived {path}")
+        check_names(text, around.known_names, f"derived {path}")
 
 
 def _check_ends(space: Space, where: Mapping[str, str], around: Surroundings) -> None:
     """Check every end of every domain against the schema, under its conditions."""
     for parameter in space.parameters:
-        setting = _satisfying(parameter, space)
+        setting = _values_satisfying(parameter, space)
         for end in parameter.domain.ends:
             try:
                 with_values(
@@ -309,14 +314,14 @@ def _check_ends(space: Space, where: Mapping[str, str], around: Surroundings) ->
                 ) from None
 
 
-def _satisfying(parameter: Parameter, space: Space) -> dict[str, Any]:
+def _values_satisfying(parameter: Parameter, space: Space) -> dict[str, Any]:
     """Return values under which a parameter exists, conditions of conditions included."""
     setting: dict[str, Any] = {}
     for condition in parameter.when:
         if condition.path not in space:
             continue
         other = space[condition.path]
-        setting |= _satisfying(other, space)
+        setting |= _values_satisfying(other, space)
         ends = [end for end in other.domain.ends if condition.holds(end)]
         setting[other.path] = ends[0] if ends else condition.among[0] if condition.among else None
     return {path: value for path, value in setting.items() if value is not None}

@@ -47,7 +47,7 @@ class Surroundings:
         return {**flatten(self.tree), **self.reserved, **self.facts}
 
     @property
-    def known(self) -> set[str]:
+    def known_names(self) -> set[str]:
         """The names that conditions, rules and expressions may use."""
         return {*leaves(self.schema), *self.facts}
 
@@ -67,12 +67,12 @@ def read_parameter(
     default = _word(path, spec.get("default"), around)
     if default is not None and not domain.contains(default):
         raise SpaceError(f"default = {default!r}", expected=f"a value of {domain}")
-    check_names(spec.get("fits"), {*around.known, "value"}, f"fits of {path}")
-    check_names(spec.get("shrink_to"), around.known, f"shrink_to of {path}")
+    check_names(spec.get("fits"), {*around.known_names, "value"}, f"fits of {path}")
+    check_names(spec.get("shrink_to"), around.known_names, f"shrink_to of {path}")
     domain = _fit_to_data(path, domain, spec, raw, around, notices)
     default = default if default is not None and domain.contains(default) else None
     explicit = conditions(spec["when"], f"when of {path}") if spec.get("when") else ()
-    explicit = tuple(own_words(condition, around) for condition in explicit)
+    explicit = tuple(translate_condition(condition, around) for condition in explicit)
     sections = {
         f"{section}.type": kinds
         for section, kinds in leaves(around.schema)[path].kinds.items()
@@ -174,7 +174,7 @@ def _fit_to_data(
     return domain
 
 
-def own_words(condition: Condition, around: Surroundings) -> Condition:
+def translate_condition(condition: Condition, around: Surroundings) -> Condition:
     """Return a condition in our spelling of keys and values."""
     path = (around.aliases or {}).get(condition.path, condition.path)
     among = tuple(_word(path, value, around) for value in condition.among)

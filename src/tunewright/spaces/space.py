@@ -52,12 +52,12 @@ class Space:
 
         A condition on a parameter that does not exist itself does not hold.
         """
-        known = self._around(values)
+        known = self._with_fixed(values)
         return all(c.path in known and c.holds(known[c.path]) for c in parameter.when)
 
     def broken_rule(self, values: Mapping[str, Any]) -> ForbidRule | None:
         """Return the first `forbid` rule that `values` violate, if any."""
-        known = self._around(values)
+        known = self._with_fixed(values)
         return next((rule for rule in self.forbid if rule.is_violated_by(known)), None)
 
     def avoid_rules_of(self, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class Space:
 
         A rule whose paths are all fixed for the whole study is ignored, since no trial chose them.
         """
-        known = self._around(values)
+        known = self._with_fixed(values)
         return tuple(
             rule.name
             for rule in self.avoid
@@ -75,7 +75,7 @@ class Space:
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return `values` with the derived ones added."""
-        known = self._around(values)
+        known = self._with_fixed(values)
         return dict(values) | {
             path: evaluate(text, known)
             for path, text in self.derived.items()
@@ -105,7 +105,7 @@ class Space:
         written = self.fixed.get(parameter.path) if default is None else default
         return nearest(parameter.domain, written)
 
-    def _around(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _with_fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return `values` with the fixed ones; a searched path that was not drawn is absent.
 
         Steps are spelled as in rules: Optuna, or an older version, writes the third multiple of 0.1
@@ -130,7 +130,7 @@ class Space:
         return any(parameter.path == path for parameter in self.parameters)
 
 
-def in_order(parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
+def sort_parameters(parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
     """Sort parameters behind those their conditions name; otherwise keep the written order."""
     placed: dict[str, Parameter] = {}
     waiting = dict(parameters)

@@ -283,7 +283,7 @@ def test_of_trials_that_become_one_point_the_one_that_says_most_stays(tmp_path: 
         folder.config.write_text(text.replace("side: left", "side: right"))
     wanted = space(x={"choices": [1.0, 2.0]})
     found, notices = searched(tmp_path, wanted, trials=2)
-    assert len(stored.pasts) == 4
+    assert len(stored.trials) == 4
     assert sorted(v["point.x"] for v in params(found).values()) == [1.0, 2.0]
     assert "  not kept, 2: the same point again" in notices
 

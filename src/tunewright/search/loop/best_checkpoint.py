@@ -31,7 +31,7 @@ class BestWeights:
         """Register a trial that has ended and remove weights that are no longer needed."""
         goals, every = self._contenders.goals, [*self._contenders.trials, trial]
         scored = [one for one in every if one.state == "done" and one.score is not None]
-        kept = [one for one in scored if not any(_outdoes(o, one, goals) for o in scored)]
+        kept = [one for one in scored if not any(_ranks_before(o, one, goals) for o in scored)]
         self._contenders = replace(self._contenders, trials=tuple(kept))
         for loser in every:
             if loser not in kept:
@@ -46,7 +46,7 @@ class BestWeights:
             self.drop(run)
 
 
-def _outdoes(one: Trial, other: Trial, goals: Sequence[Goal]) -> bool:
+def _ranks_before(one: Trial, other: Trial, goals: Sequence[Goal]) -> bool:
     """Return whether `one` ranks before `other` whatever trials are still to end."""
     for own, its in zip(losses(one, goals), losses(other, goals), strict=True):
         if own > its:

@@ -24,7 +24,7 @@ from tunewright.search.loop.seeds import SeedRuns
 from tunewright.search.loop.trial_runs import Live, Run, Search
 from tunewright.search.memory.admission import Memory
 from tunewright.search.memory.prediction import REMEMBERED
-from tunewright.search.signals import StopFlag, stopping
+from tunewright.search.signals import StopFlag, stopping_message
 from tunewright.search.study.study import Study
 
 WAIT_SECONDS = 0.2
@@ -80,7 +80,7 @@ class Loop:
             if stop.set or self._time_is_up():
                 if self._live:
                     grace = self.search.executor.grace_seconds
-                    self.watch.notice(stopping(grace, signalled=stop.set))
+                    self.watch.notice(stopping_message(grace, signalled=stop.set))
                 self._pause(executor)
                 return "interrupted" if stop.set else "timed out"
             self._fill(executor)

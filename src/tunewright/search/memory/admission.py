@@ -22,7 +22,7 @@ RESERVE_MIB = 256.0
 """RAM left to the coordinator and to other programs."""
 DEVICE_SECONDS = 5.0
 """Seconds for which a reading of the GPU driver is reused; a query takes up to a second."""
-LAST_WORDS = 1000
+LOG_TAIL_BYTES = 1000
 """Bytes at the end of a log that are searched for a dead worker's out-of-memory message."""
 
 
@@ -126,7 +126,7 @@ class Memory:
                 return None
             self._kills += 1
             reason = "killed by the kernel for lack of memory"
-        elif speaks_of_memory(_last_words(folder)):
+        elif speaks_of_memory(_end_of_log(folder)):
             reason = f"out of memory ({handle.death})"
         else:
             return None
@@ -202,10 +202,10 @@ def _reported_device(folder: RunFolder) -> float:
     return reports[-1].device_mib if reports and reports[-1].attempt == folder.attempt else 0.0
 
 
-def _last_words(folder: RunFolder) -> str:
+def _end_of_log(folder: RunFolder) -> str:
     try:
         with folder.log.open("rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_WORDS))
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
             return log.read().decode(errors="replace")
     except OSError:
         return ""

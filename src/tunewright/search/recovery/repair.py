@@ -98,17 +98,17 @@ def repair(
             fresh = file.with_name(f".{file.name}.rebuilt")
             _remove(fresh)
             fill_database(sqlite_url(fresh), name, settings, folder, found)
-            _remember(sqlite_url(fresh), name, stored.get(SOURCES) or [], found)
-            found.kept = _swap(fresh, file)
+            _report_imported(sqlite_url(fresh), name, stored.get(SOURCES) or [], found)
+            found.kept = _replace_file(fresh, file)
         else:
             fill_database(url, name, settings, folder, found)
-            _remember(url, name, stored.get(SOURCES) or [], found)
+            _report_imported(url, name, stored.get(SOURCES) or [], found)
     finally:
         lock.release()
     return found
 
 
-def _remember(url: str, name: str, sources: Sequence[str], found: RepairReport) -> None:
+def _report_imported(url: str, name: str, sources: Sequence[str], found: RepairReport) -> None:
     """Report the trials imported when the study began; they have no folder to restore from."""
     storage = open_storage(url)
     try:
@@ -337,7 +337,7 @@ def _reserved_values(
     return reserved
 
 
-def _swap(fresh: Path, file: Path) -> Path | None:
+def _replace_file(fresh: Path, file: Path) -> Path | None:
     """Replace a file in one step; the old one and its companion files get a free name."""
     count = 1
     while (aside := file.with_name(f"{file.stem}.broken-{count}{file.suffix}")).exists():

@@ -96,7 +96,7 @@ class RetryingStorage(RDBStorage):
         def create() -> int:
             nonlocal attempts
             attempts += 1
-            found = self._same(study_id, template_trial) if attempts > 1 else None
+            found = self._find_same_trial(study_id, template_trial) if attempts > 1 else None
             if found is not None:
                 return found
             return RDBStorage.create_new_trial(self, study_id, template_trial)
@@ -123,7 +123,7 @@ class RetryingStorage(RDBStorage):
 
         return self.retry(tell)
 
-    def _same(self, study_id: int, template: FrozenTrial | None) -> int | None:
+    def _find_same_trial(self, study_id: int, template: FrozenTrial | None) -> int | None:
         """Return the trial stored from this template by an attempt whose answer was lost."""
         if template is None or template.datetime_start is None:
             return None

@@ -91,7 +91,7 @@ class Study:
             self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = trials_of(self._study)
         self._trial_ids = {t.number: t._trial_id for t in stored}
-        self.count = sum(_counts(trial) for trial in stored)
+        self.count = sum(_is_own(trial) for trial in stored)
         self._memory = InMemoryStorage()
         self._view = optuna.create_study(
             storage=self._memory,
@@ -111,7 +111,7 @@ class Study:
             self._mirror(trial)
         self._sequence = sequence(settings.sampler, space, settings.seed)
         self._tried = {identity(space, decoded_params(trial)) for trial in stored}
-        begun = self._begun(stored) if space.good else set()
+        begun = self._tried_good_names(stored) if space.good else set()
         points = good_points(space).items()
         self._good = deque(values for name, values in points if name not in begun)
 
@@ -120,7 +120,7 @@ class Study:
 
         Raises StudyError when no point is left to try.
         """
-        values, view_trial = self._early(), None
+        values, view_trial = self._next_fixed_point(), None
         if values is None:
             values, view_trial = self._sample()
         template = create_trial(
@@ -201,12 +201,12 @@ class Study:
         """Close the database."""
         close_storage(self.url, self._storage)
 
-    def _begun(self, stored: Sequence[FrozenTrial]) -> set[str]:
+    def _tried_good_names(self, stored: Sequence[FrozenTrial]) -> set[str]:
         """Return the names of the good combinations that trials of this study have tried."""
-        marked = [(t, t.user_attrs[GOOD]) for t in stored if GOOD in t.user_attrs and _counts(t)]
+        marked = [(t, t.user_attrs[GOOD]) for t in stored if GOOD in t.user_attrs and _is_own(t)]
         return {n for t, n in marked if is_good(self.space, decoded_params(t), n)}
 
-    def _early(self) -> dict[str, Any] | None:
+    def _next_fixed_point(self) -> dict[str, Any] | None:
         """Return the next point that no sampler chooses: the defaults, then the good combinations.
 
         Points that an imported trial of another study has tried are skipped.
@@ -237,9 +237,9 @@ class Study:
             self._view.tell(trial, state=TrialState.FAIL)
             if repeats == REPEATS:
                 break
-        return self._new_draw(), None
+        return self._draw_untried(), None
 
-    def _new_draw(self) -> dict[str, Any]:
+    def _draw_untried(self) -> dict[str, Any]:
         """Return an untried uniform draw; a small space is searched exhaustively for one."""
         rng = random.Random(self.settings.seed + self.count)
         for _ in range(REJECTIONS):
@@ -266,7 +266,7 @@ class Study:
         self._view_trials[trial.number] = view_id
 
 
-def _counts(trial: FrozenTrial) -> bool:
+def _is_own(trial: FrozenTrial) -> bool:
     """Return whether a trial was asked for here; `study.trials` counts only those."""
     return IMPORTED not in trial.user_attrs
 

@@ -53,7 +53,7 @@ class _Former:
     `kept_name`.
     """
 
-    pasts: Sequence[StoredTrial]
+    trials: Sequence[StoredTrial]
     gaps: Mapping[int, str]
     count: int
     attributes: Mapping[str, Any]
@@ -74,17 +74,17 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
     former = _former(prepared)
     watch.notice(
         f"the space has changed ({', '.join(prepared.changed)}): rebasing the study, "
-        f"with those of its {len(former.pasts)} trials that fit"
+        f"with those of its {len(former.trials)} trials that fit"
     )
-    candidates = [candidate(past, known, prepared.folder) for past in former.pasts]
+    candidates = [candidate(old, known, prepared.folder) for old in former.trials]
     matches = match_trials(recipe, prepared, candidates)
     trials = {number: placeholder(why) for number, why in former.gaps.items()}
-    for past in former.pasts:
-        match = matches[past.number]
-        trials[past.number] = (
-            placeholder_of(past, match.text)
+    for old in former.trials:
+        match = matches[old.number]
+        trials[old.number] = (
+            placeholder_of(old, match.text)
             if isinstance(match, Mismatch)
-            else import_trial(past, prepared.space, match, {REBASED: past.number})
+            else import_trial(old, prepared.space, match, {REBASED: old.number})
         )
     space = prepared.folder.space.with_name(f"space-{former.kept}.yaml")
     write_yaml(space, known.space, header=f"The space of {former.kept_name}.")
@@ -116,16 +116,16 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
     watch.notice(f"the original study is kept in {where}, with {space.name}")
 
 
-def candidate(past: StoredTrial, known: Settings, folder: StudyFolder | None) -> Candidate:
+def candidate(old: StoredTrial, known: Settings, folder: StudyFolder | None) -> Candidate:
     """Return a trial of one of our studies, with its configuration if the folder is still there."""
     ran = None
-    if folder is not None and folder.trial(past.number).config.exists():
+    if folder is not None and folder.trial(old.number).config.exists():
         with contextlib.suppress(ConfigError):  # an unreadable configuration counts as unknown
-            ran = original_config(folder.trial(past.number))
+            ran = original_config(folder.trial(old.number))
     return Candidate(
-        past.number,
-        past.state,
-        past.parameters,
+        old.number,
+        old.state,
+        old.parameters,
         ran,
         known.configuration,
         known.space.get("derived", {}),
@@ -151,11 +151,11 @@ def _former(prepared: PreparedStudy) -> _Former:
     kept = {k: v for k, v in stored.attributes.items() if k not in (OURS, LEASE, KEPT_AS)}
     if file is not None:
         copy = _numbered_file(file, number)
-        return _Former(stored.pasts, stored.gaps, stored.count, kept, number, copy.name, copy)
+        return _Former(stored.trials, stored.gaps, stored.count, kept, number, copy.name, copy)
     free = number
     while f"{name}-{free}" in names:
         free += 1
-    return _Former(stored.pasts, stored.gaps, stored.count, kept, number, f"{name}-{free}", None)
+    return _Former(stored.trials, stored.gaps, stored.count, kept, number, f"{name}-{free}", None)
 
 
 def _numbered_file(file: Path, number: int) -> Path:

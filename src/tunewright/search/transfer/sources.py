@@ -151,16 +151,16 @@ def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialS
         return _of_ours(stored, stored.settings, place, recipe, prepared)
     trials, left = [], []
     renamed, ignored = parameter_names(
-        recipe, prepared, [name for past in stored.pasts for name in past.parameters]
+        recipe, prepared, [name for old in stored.trials for name in old.parameters]
     )
-    for past in stored.pasts:
-        if past.state == "running":
+    for old in stored.trials:
+        if old.state == "running":
             left.append(Mismatch("it has not ended"))
             continue
-        parameters = {renamed[k]: v for k, v in past.parameters.items() if k in renamed}
-        own = foreign_trial(prepared, past.number, past.state, parameters, past.values)
-        own = replace(own, began=past.began, ended=past.ended, attributes=past.attributes)
-        trials.append((own, Candidate(past.number, past.state, parameters, foreign=True)))
+        parameters = {renamed[k]: v for k, v in old.parameters.items() if k in renamed}
+        own = foreign_trial(prepared, old.number, old.state, parameters, old.values)
+        own = replace(own, began=old.began, ended=old.ended, attributes=old.attributes)
+        trials.append((own, Candidate(old.number, old.state, parameters, foreign=True)))
     return TrialSource(
         stored.name, place_name(url, stored.name), tuple(trials), tuple(left), ignored
     )
@@ -232,15 +232,15 @@ def _of_ours(
     elif known.seeds != wanted.seeds:
         other_goal = f"its scores are of {known.seeds} seed(s), and here of {wanted.seeds}"
     trials, left = [], []
-    for past in stored.pasts:
+    for old in stored.trials:
         if other_goal:
             left.append(Mismatch(other_goal))
-        elif past.state in ("running", "failed"):
-            left.append(Mismatch("it has not ended" if past.state == "running" else "it failed"))
+        elif old.state in ("running", "failed"):
+            left.append(Mismatch("it has not ended" if old.state == "running" else "it failed"))
         else:
-            attributes = {k: v for k, v in past.attributes.items() if k != REBASED}
-            own = candidate(past, known, folder)
-            trials.append((replace(past, attributes=attributes), own))
+            attributes = {k: v for k, v in old.attributes.items() if k != REBASED}
+            own = candidate(old, known, folder)
+            trials.append((replace(old, attributes=attributes), own))
     return TrialSource(
         stored.name,
         place_name(place.url, stored.name),
@@ -256,16 +256,16 @@ def _best(
     """Return the best configuration by the study's own goal, or by ours for the same metric."""
     first = wanted if wanted.metric == known.metric else known.goals[0]
     goals = (first, *known.goals[1:])
-    scored = [past for past in stored.pasts if past.state == "done" and past.values]
+    scored = [old for old in stored.trials if old.state == "done" and old.values]
     if not scored:
         return None
     placed = rank_with_ties(
         [
-            [-goal.sign * value for goal, value in zip(goals, past.values or (), strict=True)]
-            for past in scored
+            [-goal.sign * value for goal, value in zip(goals, old.values or (), strict=True)]
+            for old in scored
         ]
     )
-    _, _, best = min(zip(placed, (past.number for past in scored), scored, strict=True))
+    _, _, best = min(zip(placed, (old.number for old in scored), scored, strict=True))
     found = candidate(best, known, folder)
     if found.ran is not None:
         return flatten(found.ran)

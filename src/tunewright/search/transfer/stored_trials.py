@@ -68,7 +68,7 @@ class StoredStudy:
     name: str
     settings: Settings | None
     directions: tuple[str, ...]
-    pasts: tuple[StoredTrial, ...]
+    trials: tuple[StoredTrial, ...]
     gaps: Mapping[int, str]
     count: int
     attributes: Mapping[str, Any]
@@ -124,16 +124,16 @@ def stored_trials_of(study: optuna.Study, settings: Settings | None) -> list[Sto
     """
     ours = settings is not None
     known = {trial.number: trial for trial in record_of(study, settings).trials}
-    pasts = []
+    old_trials = []
     for stored in study.get_trials(deepcopy=False):
         trial = as_ours(stored, ours=ours)
         if ORIGINAL in trial.user_attrs:
             was = dict(trial.user_attrs[ORIGINAL])
             was["curve"] = {int(step): value for step, value in was["curve"].items()}
             was["values"] = None if was["values"] is None else tuple(was["values"])
-            pasts.append(StoredTrial(**was))
+            old_trials.append(StoredTrial(**was))
         elif trial.number in known:
-            pasts.append(
+            old_trials.append(
                 StoredTrial(
                     trial.number,
                     known[trial.number].state,
@@ -147,7 +147,7 @@ def stored_trials_of(study: optuna.Study, settings: Settings | None) -> list[Sto
                     _text(trial.datetime_complete),
                 )
             )
-    return pasts
+    return old_trials
 
 
 def _gaps(study: optuna.Study) -> dict[int, str]:
@@ -162,41 +162,41 @@ def _gaps(study: optuna.Study) -> dict[int, str]:
 
 
 def import_trial(
-    past: StoredTrial, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
+    old: StoredTrial, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
     """Return the trial in a new study, with its parameters there and additional `attributes`."""
     with quiet():  # Optuna warns about bounds beside the grid
         drawn = {path: distribution(space[path].domain) for path in values}
         params = {path: encode(space[path].domain, value) for path, value in values.items()}
         trial = create_trial(
-            state=TrialState[past.stored_state],
-            values=past.values,
-            params={path: _inside(drawn[path], value) for path, value in params.items()},
+            state=TrialState[old.stored_state],
+            values=old.values,
+            params={path: _clip_to_bounds(drawn[path], value) for path, value in params.items()},
             distributions=drawn,
-            intermediate_values=dict(past.curve),
-            constraints=dict(past.constraints),
-            user_attrs={**retag(space, values, past.attributes), **attributes},
+            intermediate_values=dict(old.curve),
+            constraints=dict(old.constraints),
+            user_attrs={**retag(space, values, old.attributes), **attributes},
         )
-    return _with_dates(trial, past)
+    return _with_dates(trial, old)
 
 
-def _inside(drawn: BaseDistribution, value: Any) -> Any:
+def _clip_to_bounds(drawn: BaseDistribution, value: Any) -> Any:
     """Clip a number on our grid that exceeds Optuna's bounds by a rounding."""
     return min(max(value, drawn.low), drawn.high) if isinstance(drawn, FloatDistribution) else value
 
 
-def placeholder_of(past: StoredTrial, why: str) -> FrozenTrial:
+def placeholder_of(old: StoredTrial, why: str) -> FrozenTrial:
     """Return a placeholder that keeps the number of a trial that does not fit, and stores it."""
     trial = placeholder(why)
-    trial.set_user_attr(ORIGINAL, asdict(past))
-    return _with_dates(trial, past)
+    trial.set_user_attr(ORIGINAL, asdict(old))
+    return _with_dates(trial, old)
 
 
-def _with_dates(trial: FrozenTrial, past: StoredTrial) -> FrozenTrial:
-    if past.began is not None:
-        trial.datetime_start = datetime.fromisoformat(past.began)
+def _with_dates(trial: FrozenTrial, old: StoredTrial) -> FrozenTrial:
+    if old.began is not None:
+        trial.datetime_start = datetime.fromisoformat(old.began)
     if trial.state.is_finished():
-        ended = past.ended or past.began
+        ended = old.ended or old.began
         trial.datetime_complete = None if ended is None else datetime.fromisoformat(ended)
         trial.datetime_complete = trial.datetime_complete or trial.datetime_start
     return trial

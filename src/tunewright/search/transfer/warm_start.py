@@ -47,9 +47,11 @@ def start_from(
     taken = () if prepared.known is None else _names_in_use(prepared)
     shown = {one: without_password(one) for one in asked}
     new = [
-        one for one in asked if shown[one] not in taken and place_of(one, runs, typed) not in taken
+        one
+        for one in asked
+        if shown[one] not in taken and source_key(one, runs, typed) not in taken
     ]
-    if study in new and place_of(study, runs, typed) == place_name(prepared.url, prepared.name):
+    if study in new and source_key(study, runs, typed) == place_name(prepared.url, prepared.name):
         raise StudyError(
             f"the study {prepared.name!r} cannot start from itself",
             remedy="Choose another --name for the new one.",
@@ -68,7 +70,7 @@ def start_from(
     sources = []
     if study:
         source = replace(own_study(study, recipe, prepared, runs, typed), is_start=True)
-        prepared = _started_at(recipe, prepared, source)
+        prepared = _start_at(recipe, prepared, source)
         sources.append(source)
     for file in files:
         if is_table(file):
@@ -101,8 +103,8 @@ def import_trials(
         prepared.name,
         prepared.settings,
         [
-            import_trial(past, prepared.space, values, {IMPORTED: f"{source.label}/{past.number}"})
-            for source, past, values in kept
+            import_trial(old, prepared.space, values, {IMPORTED: f"{source.label}/{old.number}"})
+            for source, old, values in kept
         ],
         {SOURCES: [*map(without_password, asked), *(source.place for source in sources)]},
     )
@@ -117,13 +119,13 @@ def trials_to_import(
 
     Raises StudyError when a file has none that fits.
     """
-    trials = [(source, past, one) for source in sources for past, one in source.trials]
+    trials = [(source, old, one) for source in sources for old, one in source.trials]
     matches = match_trials(
         recipe, prepared, [replace(one, number=n) for n, (_, _, one) in enumerate(trials)]
     )
     kept = [
-        (source, past, match)
-        for number, (source, past, _) in enumerate(trials)
+        (source, old, match)
+        for number, (source, old, _) in enumerate(trials)
         if not isinstance(match := matches[number], Mismatch)
     ]
     lines = []
@@ -144,9 +146,9 @@ def trials_to_import(
             )
         lines += [f"{fitting} of {count} trials of {source.label} are imported", *reasons]
         endless = [
-            past
-            for n, (other, past, one) in enumerate(trials)
-            if other is source and one.foreign and past.diverged and isinstance(matches[n], dict)
+            old
+            for n, (other, old, one) in enumerate(trials)
+            if other is source and one.foreign and old.diverged and isinstance(matches[n], dict)
         ]
         if endless:
             lines.append(f"  {len(endless)} of them as diverged, with a score that is not finite")
@@ -158,7 +160,7 @@ def is_table(file: str) -> bool:
     return Path(file).suffix.lower() in (".csv", ".tsv")
 
 
-def place_of(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
+def source_key(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
     """Return the normalised location of a source; empty where it is unknown without opening it.
 
     typed: as for `locate_study`.
@@ -179,7 +181,7 @@ def _names_in_use(prepared: PreparedStudy) -> Sequence[str]:
     return [*taken, *(place_name(absolute_url(url), name) for url, name in places if name)]
 
 
-def _started_at(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> PreparedStudy:
+def _start_at(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> PreparedStudy:
     """Return the study with the source's best values as its defaults."""
     if source.best is None:
         text = f"no trial of {source.label} has finished: starting at the defaults"
