@@ -260,7 +260,7 @@ class TestAdmission:
                 running.append(Died(folder, place=RunPlace(300.0)))
         # each needs 300 + 1.1 * 1000 MiB; those that run still grow by 1,100 of them
         assert [handle.folder.path.name for handle in running] == ["00000", "00001", "00002"]
-        assert told == ["trial 3 waits: about 1.4 GiB needed, 0.5 free"]
+        assert told == ["trial 3 waits: needs about 1.4 GiB, 0.5 GiB free"]
 
     def test_an_idle_worker_has_part_of_it_already(self, ours: Memory, tmp_path: Path) -> None:
         ours.executor = Slots(next_place=RunPlace(900.0))  # type: ignore[assignment]
@@ -320,7 +320,7 @@ class TestAdmission:
         assert ours.can_start("trial 1", folder_of(tmp_path, 1), {"width": 8}, [elsewhere])
         assert asked == [], "its GPU has nobody"
         assert not ours.can_start("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
-        assert told == ["trial 2 waits: about 1.6 GiB needed, 1.4 free"]
+        assert told == ["trial 2 waits: needs about 1.6 GiB, 1.4 GiB free"]
         assert not ours.can_start("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
         assert asked == ["0"], "the driver is slow to answer"
 

@@ -73,9 +73,9 @@ class Peaks:
         alike = [seen for seen in self._seen.values() if seen.kinds == kinds]
         if not alike:
             return self._bound_for_new_kind(sizes)
-        words = [_scale(seen, _growth(seen.sizes, sizes)) for seen in alike]
-        memory = min(word.memory_mib for word in words)
-        device = min(word.device_mib for word in words)
+        bounds = [_scale(seen, _growth(seen.sizes, sizes)) for seen in alike]
+        memory = min(bound.memory_mib for bound in bounds)
+        device = min(bound.device_mib for bound in bounds)
         if len(alike) >= KNOWN:
             memory = min(memory, CEILING * max(seen.peak.memory_mib for seen in alike))
             device = min(device, CEILING * max(seen.peak.device_mib for seen in alike))
@@ -83,10 +83,10 @@ class Peaks:
 
     def _bound_for_new_kind(self, sizes: Sizes) -> ExpectedPeak:
         """Return the bound for kinds never seen: the largest of all trials' and the assumed one."""
-        words = [_scale(seen, _growth(seen.sizes, sizes)) for seen in self._seen.values()]
+        bounds = [_scale(seen, _growth(seen.sizes, sizes)) for seen in self._seen.values()]
         return ExpectedPeak(
-            max([self._assumed.memory_mib, *(word.memory_mib for word in words)]),
-            max([self._assumed.device_mib, *(word.device_mib for word in words)]),
+            max([self._assumed.memory_mib, *(bound.memory_mib for bound in bounds)]),
+            max([self._assumed.device_mib, *(bound.device_mib for bound in bounds)]),
         )
 
 
