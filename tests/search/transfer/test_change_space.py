@@ -346,11 +346,11 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "step",
     [
-        "note",
+        "set_study_attr",
         "publish",
         *(
             pytest.param(step, marks=pytest.mark.slow)
-            for step in ("judged", "write_yaml", "keep_copy", "after publish", "study files")
+            for step in ("match_trials", "write_yaml", "keep_copy", "after publish", "study files")
         ),
     ],
 )

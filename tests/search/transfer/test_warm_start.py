@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_told_and_the_best_is_the_first_trial(here: Path) -
     assert not carried(three)
     Path("other.yaml").write_text(SPACE.replace("high: 5.0", "high: -4.5"))
     four, told = tuned("four", space="other.yaml", from_="one", trials=1)
-    assert "as near as the space allows (point.x = " in told
+    assert "as close as the space allows (point.x = " in told
     assert "point.x outside -5 .. -4.5" in told
     assert all(t.parameters["point.x"] <= -4.5 for t in four.record.trials)
 
@@ -242,7 +242,7 @@ def test_a_kill_while_trials_are_carried_doubles_nothing(
         pass
 
     tuned("one", trials=3)
-    original = stages.carry
+    original = stages.import_trials
 
     def killed(*arguments: Any) -> None:
         if moment == "after":
@@ -250,7 +250,7 @@ def test_a_kill_while_trials_are_carried_doubles_nothing(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "carry", killed)
+        patch.setattr(stages, "import_trials", killed)
         with pytest.raises(Killed):
             tuned("two", from_="one", trials=2)
     two, _ = tuned("two", from_="one", trials=2)
