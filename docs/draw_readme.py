@@ -21,7 +21,7 @@ FRAME = 22
 
 
 class Copying(ScreenCallback):
-    """Draws nowhere, and keeps what it said and how the live region looked in the middle."""
+    """Draw nowhere; keep the notices, the trial lines and one frame of the live region."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -30,22 +30,22 @@ class Copying(ScreenCallback):
         self.frame: list[Text] = []
 
     def notice(self, text: str) -> None:
-        """Kept for the picture."""
+        """Keep a notice for the picture."""
         self.notices.append(Text.assemble(("note", "cyan"), f" {text}"))
 
-    def progressed(
+    def on_report(
         self,
         number: int,
         step: int,
         last_step: int,
         metrics: Mapping[str, float],
-        standing: Callable[[], StudyProgress],
+        progress: Callable[[], StudyProgress],
     ) -> None:
-        """The frame is copied when all workers have something to show."""
-        super().progressed(number, step, last_step, metrics, standing)
+        """Copy the frame when all workers have something to show."""
+        super().on_report(number, step, last_step, metrics, progress)
         working = self.view.working.values()
         if len(self.trials) >= FRAME and not self.frame and all(w.step for w in working):
-            self.moved(standing())
+            self.on_progress(progress())
             self.frame = self.view.lines(WIDTH, 40)
 
     def _line(self, text: str) -> None:

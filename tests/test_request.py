@@ -75,7 +75,7 @@ def test_the_guides_file_is_a_study_as_it_stands(file: Path) -> None:
     assert request.composed.tree["data"]["weighted_sampler"] is True
     assert config.goals == ("val_accuracy",)
     assert len(told(request, "device = cuda")) == 1
-    assert "the executor gives each worker its device" in told(request, "device = cuda")[0]
+    assert "the executor assigns a device to each worker" in told(request, "device = cuda")[0]
     [unread] = told(request, "experiment_name = colornet_finetune")
     assert "the study is called colornet_study" in unread
 

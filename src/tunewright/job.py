@@ -110,7 +110,7 @@ def _train(
     outcome = _with_memory(recipe.start(folder, config, reporter), reporter)
     if outcome.state == "done":
         for goal in recipe.goals(config):
-            score_of(outcome.measured, goal.metric, when="at the end of the run")
+            score_of(outcome.all_metrics, goal.metric, when="at the end of the run")
     return outcome
 
 

@@ -128,7 +128,9 @@ def parse_request(
         notices = (f"this searches around {around.file}",)
         if around.is_known:
             layers.insert(0, Layer(*around.settings(), stored=True))
-            typed.overrides[:0] = [f"{p}={quote_override(v)}" for p, v in around.reserved().items()]
+            typed.overrides[:0] = [
+                f"{p}={quote_override(v)}" for p, v in around.reserved_values().items()
+            ]
         if not spaces and around.is_known:
             spaces.append(around.space())
             notices = (f"{notices[0]}, in the space of the study that left it",)

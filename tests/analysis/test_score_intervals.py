@@ -11,13 +11,13 @@ from scipy.stats import binomtest
 
 from tunewright.analysis.score_intervals import (
     describe_paired,
+    has_no_width,
     interval_methods,
     is_wilsons,
     percentiles,
     wilson,
     wilson_notes,
     wilson_without_spread,
-    without_width,
 )
 from tunewright.cli.output.formatting import between
 
@@ -66,8 +66,8 @@ def test_an_interval_of_a_difference_stays_in_bounds_and_holds_it(value, units):
 
 
 def test_draws_that_differ_by_rounding_alone_have_no_width():
-    assert without_width(percentiles(np.array([1.0, 1.0 - 1e-16, 1.0])))
-    assert not without_width(percentiles(np.array([1.0, 0.999])))
+    assert has_no_width(percentiles(np.array([1.0, 1.0 - 1e-16, 1.0])))
+    assert not has_no_width(percentiles(np.array([1.0, 0.999])))
 
 
 def test_what_is_no_bootstrap_is_said():

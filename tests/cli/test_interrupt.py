@@ -88,9 +88,9 @@ def test_a_study_says_at_once_that_it_is_stopping(
     typed.until("trial 0 on worker")
     until_reported(tmp_path / "runs/quadratic/trials/00000/progress.jsonl")
     began = time.monotonic()
-    typed.interrupt().until("stopping: what runs saves itself")
+    typed.interrupt().until("stopping: saving running trials")
     said_after = time.monotonic() - began
-    assert "Ctrl-C again ends at once" in typed.said
+    assert "press Ctrl-C again to quit now" in typed.said
     assert typed.end() == 130
     assert time.monotonic() - began > said_after, "the trial finished its epoch afterwards"
     assert "same command again to resume" in " ".join(typed.said.split())
@@ -100,7 +100,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, typing: Callable[..., Type
     typed = typing("tune", "quadratic", "epoch_seconds=600.0", "--jobs", "1", "--verbose")
     typed.until("trial 0 on worker")
     time.sleep(1.0)
-    typed.interrupt().until("Ctrl-C again ends at once")
+    typed.interrupt().until("press Ctrl-C again to quit now")
     assert typed.interrupt().end() == 130, "long before the epoch, or the grace, is over"
     assert "Traceback" not in typed.said
 

@@ -94,7 +94,7 @@ def test_a_section_without_its_kind():
 
 def test_all_mistakes_are_told_at_once():
     text = complaint({"seed": "x", "goal": 3, "colour": 1})
-    assert text.startswith("3 settings cannot be used:")
+    assert text.startswith("3 invalid settings:")
     assert all(f"\n  {name}" in text for name in ("seed", "goal", "colour"))
 
 

@@ -4,7 +4,7 @@ from tunewright.config.sources import (
     DEFAULT,
     Source,
     lines_of,
-    overlaid,
+    overlay_sources,
     source_of,
     sources_in,
 )
@@ -51,4 +51,4 @@ def test_a_branch_has_the_source_of_what_is_in_it_and_a_leaf_that_of_its_branch(
 def test_a_new_leaf_ends_what_lay_under_it():
     below = {"a.b": Source(FILE, 1), "ab": Source(FILE, 2)}
     above = {"a": Source(FILE, 9)}
-    assert overlaid(below, above) == {"ab": Source(FILE, 2), "a": Source(FILE, 9)}
+    assert overlay_sources(below, above) == {"ab": Source(FILE, 2), "a": Source(FILE, 9)}

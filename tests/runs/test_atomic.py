@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 def test_a_named_file_that_cannot_be_written_has_another_remedy(tmp_path):
     (tmp_path / "file").mkdir()
-    with pytest.raises(NotWritten, match=r"cannot be written: .* name another place") as caught:
+    with pytest.raises(NotWritten, match=r"cannot be written: .* choose another path") as caught:
         write_with(tmp_path / "file", lambda path: path.touch(), remedy=NAMED)
     assert "--runs-dir" not in str(caught.value)
 

@@ -43,7 +43,7 @@ def folder_of(path: Path, steps: int, *, outcome: Outcome | None, **training) ->
             12,
             Outcome("done", 1, best_step=7),
             None,
-            "ended by itself after epoch 12 of 50; best epoch 7",
+            "ended early after epoch 12 of 50; best epoch 7",
         ),
         (9, Outcome("paused", 1), 5, "ended as paused after epoch 9 of 50; best epoch 7"),
         (9, Outcome("pruned", 1), 5, "ended as pruned after epoch 9 of 50; best epoch 7"),
@@ -68,10 +68,10 @@ def test_a_folder_without_a_training_has_no_ending(tmp_path):
 
 def test_advice_follows_the_ending():
     patient = Ending("done", 12, 50, 7, patience=5)
-    assert "more epochs alone change nothing" in patient.advice
+    assert "more epochs alone will not help" in patient.advice
     assert "train longer" in Ending("done", 50, 50, 48).advice
     assert "train longer" not in Ending("done", 50, 50, 20).advice
-    assert "bring it to its end" in Ending("paused", 12, 50, 12).advice
+    assert "finish it first" in Ending("paused", 12, 50, 12).advice
     assert "a lower optim.lr" in Ending("failed", 12, 50, 9, cause="diverged").advice
 
 

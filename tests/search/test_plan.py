@@ -141,8 +141,8 @@ def test_what_comes_from_elsewhere_is_counted_and_nothing_is_stored(tmp_path: Pa
     before = sorted(file.name for file in tmp_path.iterdir())
     made = api.plan(*words, space=finite(), trials=20, name="new", from_="first", runs_dir=tmp_path)
     assert (made.carried, made.begun, made.trials, made.points) == (4, 0, 2, 6)
-    assert "4 of 4 trials of first are carried over" in made.notices
-    assert any("starts at the best configuration" in notice for notice in made.notices)
+    assert "4 of 4 trials of first are imported" in made.notices
+    assert any("starting at the best configuration" in notice for notice in made.notices)
     assert sorted(file.name for file in tmp_path.iterdir()) == before
     table = tmp_path / "table.csv"
     table.write_text("point.x,point.side,val_score\n1.0,left,0.5\n2.0,left,0.25\n")

@@ -93,7 +93,7 @@ def test_another_configuration_is_refused_with_the_keys(
     folder = stopped("quadratic")
     before = folder.config.read_bytes()
     with pytest.raises(
-        UsageError, match=rf"{told}.*Train it anew: tunewright train .*config\.yaml"
+        UsageError, match=rf"{told}.*To train it anew: tunewright train .*config\.yaml"
     ):
         tunewright.train(INLINE, *words, resume="run", runs_dir=tmp_path)
     assert folder.config.read_bytes() == before
@@ -133,7 +133,7 @@ def test_what_has_ended_is_told_again(tmp_path: Path) -> None:
     heard = Heard()
     again = tunewright.train(INLINE, resume="run", runs_dir=tmp_path, watch=heard)
     assert again == first
-    assert any("has reached its end" in notice for notice in heard.notices)
+    assert any("is complete" in notice for notice in heard.notices)
 
 
 def test_a_failed_run_is_tried_again(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_trials_are_as_long_as_was_typed_and_that_is_said(
     assert found.config.training.epochs == 5
     assert final_epochs(found, recipe) == 5
     [notice] = told(found, "training.epochs = 5 (override 'training.epochs=5') holds in")
-    assert f"stages.explore.training.epochs={ships} brings it back" in notice
+    assert f"stages.explore.training.epochs={ships} restores that" in notice
     assert told(found, "the final training is shorter") == []
     assert told(prepared(tmp_path, recipe), "holds in") == []
 
@@ -82,7 +82,7 @@ def test_a_pruner_that_only_ships_fits_what_was_typed(
 ) -> None:
     found = prepared(tmp_path, "quadratic", f"training.epochs={epochs}")
     assert found.config.study.pruner.type == found.settings.pruner["type"] == pruner
-    notices = told(found, "the shipped pruner asha would decide too late")
+    notices = told(found, "the default pruner asha would decide too late")
     assert [said in notice for notice in notices] == ([True] if said else [])
 
 
@@ -102,5 +102,5 @@ def test_a_warmup_that_is_most_of_a_stage_is_said(tmp_path: Path) -> None:
     assert "5 of the 8 epochs of the trials" in notice
     assert "override 'schedule.warmup_epochs=5'" in notice
     whole = prepared(tmp_path, "pairs", "schedule.warmup_epochs=4", "training.epochs=3")
-    assert len(told(whole, "3 of the 3 epochs", "never comes to the end of it")) == 2
+    assert len(told(whole, "3 of the 3 epochs", "never ends")) == 2
     assert told(prepared(tmp_path, "flowers", "training.epochs=2"), "warm-up") == []

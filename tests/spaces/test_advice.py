@@ -171,7 +171,7 @@ def test_a_file_lays_its_rules_over_the_recipes_by_name(tmp_path: Path) -> None:
             {"avoid": [{"name": "a", "when": {"loss.tua": 1}}]},
             "names loss.tua.*Did you mean 'loss.tau'",
         ),
-        ({"avoid": [{"name": "a", "when": {"tau": 1}}] * 2}, "avoid in .* has a name twice"),
+        ({"avoid": [{"name": "a", "when": {"tau": 1}}] * 2}, "avoid in .* has a duplicate name"),
         ({"good": [{"name": "a", "set": 3}]}, "set of 'a': 3: expected a mapping"),
         (
             {"good": [{"name": "a", "when": {"tau": 1}}]},
@@ -221,8 +221,8 @@ def test_good_combinations_are_the_defaults_with_some_values(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "given", "reason"),
     [
-        ([], {}, "data.weighted_sampler is False here, and not searched"),
-        ([TRIPLE, "loss.type=focal"], {}, "loss.type is focal here, and not searched"),
+        ([], {}, "data.weighted_sampler is fixed at False here"),
+        ([TRIPLE, "loss.type=focal"], {}, "loss.type is fixed at focal here"),
         ([TRIPLE], {"parameters": {"tau": {"high": 0.6}}}, "loss.tau = 0.7 lies outside 0.3"),
         ([TRIPLE, FORBID], {"avoid": [{"name": "no", "when": {"tau": 0.7}}]}, "forbidden: no "),
         ([TRIPLE], {"forbid": [{"tau": {"above": 0.65}}]}, "forbidden: loss.tau above 0.65"),

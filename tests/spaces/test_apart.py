@@ -50,7 +50,7 @@ def searched(space, *words, trials=4, folder):
 )
 def test_both_names_are_given_before_the_first_trial(space, words, names, tmp_path):
     upper, lower = names
-    with pytest.raises(SpaceError, match=rf"^{upper} \(.*\) and {lower} \(.*one would take"):
+    with pytest.raises(SpaceError, match=rf"^{upper} \(.*\) and {lower} \(.*one would overwrite"):
         searched(space, *words, folder=tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -272,7 +272,7 @@ def test_a_condition_on_what_the_configuration_does_not_have():
     spec["lr"]["when"] = {"model.tokens": 1}
     space, notices = alone(spec)
     assert "optim.lr" not in space
-    assert any("model.tokens is not there unless it is searched" in n for n in notices)
+    assert any("model.tokens does not exist unless it is searched" in n for n in notices)
 
 
 @pytest.mark.parametrize("place", [around(), attention()])

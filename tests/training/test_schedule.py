@@ -125,7 +125,7 @@ def test_milestones_are_fractions_of_the_whole_and_each_factor_counts_from_the_s
     ("fractions", "factors", "message"),
     [
         ([0.5, 0.5], [0.1, 0.1], "larger than the one before"),
-        ([0.5], [0.1, 0.01], "as many factors as fractions, and there are 2 and 1"),
+        ([0.5], [0.1, 0.01], "as many factors as fractions, but there are 2 and 1"),
         ([], [], "at least 1 item"),
         ([1.5], [0.1], "less than or equal to 1"),
     ],

@@ -1,4 +1,4 @@
-"""How trials that a space advises against did beside the others, rule by rule."""
+"""Compare trials that match a space's `avoid` rules with the others, rule by rule."""
 
 from statistics import median
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from tunewright.runs.record import StudyRecord, Trial
 
 ENOUGH = 3
-"""Finished trials on either side, below which two medians say nothing."""
+"""Finished trials needed on either side for the two medians to mean something."""
 
 
 def summarise_avoid_rules(record: StudyRecord) -> list[dict[str, Any]]:
-    """For each rule that a trial is marked with: counts, and scores of these and the others.
+    """Return, for each rule that trials are tagged with, counts and scores of both groups.
 
-    Scores are of trials that ran to their end, which pruning spares the better ones for.
+    Scores are of trials that ran to their end; pruning leaves the better ones.
     """
     names = dict.fromkeys(name for trial in record.trials for name in trial.avoided)
     rows = []
@@ -25,7 +25,7 @@ def summarise_avoid_rules(record: StudyRecord) -> list[dict[str, Any]]:
 
 
 def comparison_line(row: dict[str, Any], goal: str) -> str:
-    """A row in words; empty where too few trials have ended to compare them."""
+    """Return a row in words; empty where too few trials have ended to compare them."""
     cases, others = row["cases"], row["others"]
     if min(cases["finished"], others["finished"]) < ENOUGH:
         return ""
@@ -36,7 +36,7 @@ def comparison_line(row: dict[str, Any], goal: str) -> str:
 
 
 def count_line(row: dict[str, Any]) -> str:
-    """A row in words where it cannot be compared."""
+    """Return a row in words where it cannot be compared."""
     return f"{row['name']}, advised against: {_format_counts(row['cases'])}"
 
 

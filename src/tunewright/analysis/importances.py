@@ -1,4 +1,4 @@
-"""Whether the trials of a study can tell what mattered, and of which parameters."""
+"""Whether a study's trials can tell which parameters mattered, and of which ones."""
 
 import math
 
@@ -6,16 +6,16 @@ from tunewright.runs.record import StudyRecord, Trial, rank_with_ties
 from tunewright.spaces.domain import canonical
 
 FEWEST = 11
-"""Completed trials below which the best tenth, that PED-ANOVA looks at, is a single one."""
+"""Completed trials below which PED-ANOVA's best tenth is a single trial."""
 
 
 def completed_trials(record: StudyRecord) -> list[Trial]:
-    """The trials that are looked at: with a score, those that broke a constraint too."""
+    """Return the analysed trials: those with a score, also if they violated a constraint."""
     return [t for t in record.of_state("done", "infeasible") if t.score is not None]
 
 
 def varying_parameters(record: StudyRecord) -> list[str]:
-    """The parameters that can be judged: completed trials have them with several values."""
+    """Return the parameters with several values among the completed trials."""
     values: dict[str, set[str]] = {}
     for trial in completed_trials(record):
         for path, value in trial.parameters.items():
@@ -25,7 +25,7 @@ def varying_parameters(record: StudyRecord) -> list[str]:
 
 
 def nothing_to_explain(record: StudyRecord) -> str:
-    """Why the scores of a study say nothing of its parameters; empty when they may.
+    """Return why the scores of a study say nothing about its parameters; empty when they may.
 
     PED-ANOVA compares the best tenth of the completed trials with all of them (Watanabe et al.
     2023): there must be a best tenth that is not nearly all of them, and something to compare.

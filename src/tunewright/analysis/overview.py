@@ -1,4 +1,4 @@
-"""A finished or running study in a form to print or to store: what `analyze` shows."""
+"""The overview of a study that `analyze` prints or stores."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,12 +13,12 @@ ENOUGH = 50
 
 
 def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int) -> dict[str, Any]:
-    """Counts, the best trial, the top table, importances with their caveats, failures.
+    """Return counts, the best trial, the top table, importances with their caveats, failures.
 
     Counts are of the study's own trials; `carried` are those that ran in others.
     """
     own = replace(record, trials=record.own)
-    ranked = record.ranked()
+    ranked = record.rank_trials()
     return {
         "study": record.name,
         "recipe": record.recipe,
@@ -42,7 +42,7 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
 
 
 def failures(record: StudyRecord) -> list[dict[str, Any]]:
-    """Trials that failed, gathered by cause and reason, most frequent first."""
+    """Return the failed trials grouped by cause and reason, most frequent first."""
     gathered: dict[tuple[str, str], list[int]] = {}
     for trial in record.of_state("failed", "infeasible"):
         gathered.setdefault((trial.cause or "error", _short(trial.reason)), []).append(trial.number)
@@ -53,7 +53,7 @@ def failures(record: StudyRecord) -> list[dict[str, Any]]:
 
 
 def searched_paths(record: StudyRecord) -> list[str]:
-    """The parameters of the study, those that most trials have first."""
+    """Return the parameters of the study, the most frequently sampled first."""
     counts: dict[str, int] = {}
     for trial in record.trials:
         for path in trial.parameters:
@@ -79,12 +79,12 @@ def _row(trial: Trial) -> dict[str, Any]:
 
 
 def _good_row(trial: Trial) -> dict[str, Any]:
-    """What came of a good combination."""
+    """Return the result of a good combination."""
     return {"name": trial.good, "trial": trial.number, "state": trial.state, "score": trial.score}
 
 
 def _caveats(record: StudyRecord, importances: Mapping[str, float]) -> list[str]:
-    """What to know of the importances; why there are none, where there are none."""
+    """Return the caveats of the importances, or why there are none."""
     if not importances:
         why = nothing_to_explain(record) or "the best tenth of the trials differs in no parameter"
         return [f"no importances: {why}"]
@@ -103,5 +103,5 @@ def _caveats(record: StudyRecord, importances: Mapping[str, float]) -> list[str]
 
 
 def _short(reason: str) -> str:
-    """Reasons that differ only in their numbers are one reason."""
+    """Replace numbers in a reason, so that reasons that differ only in numbers are one."""
     return " ".join("N" if word.strip(".,:;()").isdigit() else word for word in reason.split())

@@ -80,9 +80,9 @@ def tune(
     request = _study_request(tune, words, space, configs, settings, goal, steps, files)
     runs = runs_of(request, runs_dir)
     if words and callable(words[0]):
-        from tunewright.search.callbacks import Notices
+        from tunewright.search.callbacks import PrintNotices
 
-        watch = watch or Notices()
+        watch = watch or PrintNotices()
     return tune_stages(
         request.recipe,
         request.composed,
@@ -155,12 +155,14 @@ def space(
     config_name: str | None = None,
 ) -> "tuple[Space, list[str]]":
     """What would be searched, checked against the recipe and its data; and what was changed."""
-    from tunewright.search.prepare import checked_space, stage
+    from tunewright.search.prepare import build_checked_space, stage
 
     words = (*([recipe] if recipe else []), *words)
     request = request_of(space, words, None, config_dir, config_name)
     tree, config = stage(request.recipe, request.composed, "explore")
-    found, notices = checked_space(request.recipe, request.composed, tree, config, request.space)
+    found, notices = build_checked_space(
+        request.recipe, request.composed, tree, config, request.space
+    )
     return found, [*request.composed.notices, *notices]
 
 

@@ -148,9 +148,9 @@ def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[
 def _resume(
     run: Path, words: tuple[str, ...], runs: Path, watch: "StudyCallback | None"
 ) -> "TrainResult":
-    from tunewright.search.resume import resume, stopped_run
+    from tunewright.search.resume import find_stopped_run, resume
 
-    folder = stopped_run(run, runs)
+    folder = find_stopped_run(run, runs)
     before = parse_request((), command="train", config=folder.config)
     wanted = resuming(words, folder.config)
     return resume(before.recipe, wanted.composed, folder, before=before.composed.tree, watch=watch)

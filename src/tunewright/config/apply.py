@@ -1,4 +1,4 @@
-"""A trial is a training run with a few config values replaced; here they are replaced."""
+"""Apply a trial's values to a configuration: a trial is a training run with replaced values."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -15,11 +15,11 @@ C = TypeVar("C", bound=BaseModel)
 def with_values(
     tree: Mapping[str, Any], values: Mapping[str, Any], schema: type[C]
 ) -> tuple[Tree, C]:
-    """The configuration with `values` (by path) in it: complete tree and checked model.
+    """Return the configuration with `values` (by path): complete tree and checked model.
 
-    When a section changes its `type`, what was set for it stays as far as the new kind has it; what
-    the old kind had by default, or the new kind does not have, gives way to the new defaults.
-    Raises ConfigError for what does not fit.
+    When a section changes its `type`, explicitly set keys stay if the new kind has them; defaults
+    of the old kind, and keys the new kind lacks, are replaced by the new defaults. Raises
+    ConfigError for values that do not fit.
     """
     changed = copy_tree(tree)
     for path, value in values.items():
@@ -34,7 +34,7 @@ def with_values(
 
 
 def set_in(section: BaseModel) -> dict[str, Any]:
-    """The values of a section that are not what its kind has by default; its `type` is none."""
+    """Return the values of a section that differ from the defaults of its kind, without `type`."""
     usual = _defaults(type(section))
     return {
         name: value
@@ -44,7 +44,7 @@ def set_in(section: BaseModel) -> dict[str, Any]:
 
 
 def _drop_defaults(tree: Tree, section: str, schema: type[BaseModel]) -> None:
-    """Take out of a section what its kind has by default."""
+    """Remove the default values of a section's kind from it."""
     kind, values = kind_at(tree, schema, section), get(tree, section)
     if kind is None or not isinstance(values, dict):
         return
@@ -54,5 +54,5 @@ def _drop_defaults(tree: Tree, section: str, schema: type[BaseModel]) -> None:
 
 
 def _defaults(kind: type[BaseModel]) -> dict[str, Any]:
-    """What a section has where nothing is set, as a tree holds it."""
+    """Return the default values of a section, as a tree holds them."""
     return kind.model_construct().model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""The door of the configuration: a tree goes in, a frozen model or a clear error comes out."""
+"""Validate a configuration tree into a frozen model, or raise a clear error."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +20,11 @@ def validate(
     sources: Mapping[str, Source] | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> C:
-    """The configuration as a frozen model.
+    """Return the configuration as a frozen model.
 
-    sources: where each value was set, if that is known. aliases: other spellings to suggest.
-    Raises ConfigError that names every wrong key or value, where it was set, and the nearest
-    known key for one that does not exist.
+    sources: where each value was set, if known. aliases: other spellings to suggest. Raises
+    ConfigError that names every wrong key or value, where it was set, and the nearest known key for
+    one that does not exist.
     """
     try:
         return schema.model_validate(tree)
@@ -34,7 +34,7 @@ def validate(
         if len(problems) == 1:
             raise problems[0] from None
         text = "\n".join(f"  {problem}" for problem in problems)
-        raise ConfigError(f"{len(problems)} settings cannot be used:\n{text}") from None
+        raise ConfigError(f"{len(problems)} invalid settings:\n{text}") from None
 
 
 class _Around(NamedTuple):
@@ -88,7 +88,7 @@ def _unknown(path: str, around: _Around) -> ConfigError:
 
 
 def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:
-    """The key that was probably meant, or those that would have been possible here."""
+    """Return the key that was probably meant, or the possible ones."""
     parent, _, last = path.rpartition(".")
     stem = f"{parent}." if parent else ""
     here = {p.removeprefix(stem).partition(".")[0] for p in known if p.startswith(stem)}
@@ -105,7 +105,7 @@ def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:
 
 
 def _path(location: Sequence[int | str], schema: type[BaseModel]) -> str:
-    """Pydantic's location without the tags of unions."""
+    """Return Pydantic's location without the tags of unions."""
     keys: list[str] = []
     node: type[BaseModel] | None = schema
     kinds: dict[str, type[BaseModel]] = {}

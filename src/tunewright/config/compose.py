@@ -1,8 +1,8 @@
-"""Configurations composed by Hydra's grammar from YAML groups, a file and overrides.
+"""Compose configurations by Hydra's grammar from YAML groups, a file and overrides.
 
-The one door to Hydra. Order, later wins: the recipe's groups, the user's file, overrides.
-Hydra lets unknown keys in group files pass, so the whole tree is checked afterwards
-(`config.check`), with the place each value came from.
+The only module that uses Hydra. Order, later wins: the recipe's groups, the user's file, overrides.
+Hydra accepts unknown keys in group files, so the whole tree is checked afterwards (`config.check`),
+with the source of each value.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ from tunewright.config.layers import (
     Layer,
     Part,
     in_our_spelling,
-    laid_over,
+    overlay_part,
     part_of_file,
     translate,
 )
 from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
 from tunewright.config.quoting import in_quotes
 from tunewright.config.schema import RunConfig
-from tunewright.config.sources import Source, overlaid, source_of, sources_in
+from tunewright.config.sources import Source, overlay_sources, source_of, sources_in
 from tunewright.config.tree import Tree, at, flatten, get, merge, set_leaf
 from tunewright.config.typed import TypedSources, drop_outweighed, drop_overridden, unchanged_paths
 from tunewright.errors import ConfigError, UsageError, did_you_mean
@@ -61,9 +61,9 @@ class Composition:
     reserved: Mapping[str, Any] = field(default_factory=dict)
     """Typed values of other kinds than a section's own, for trials that choose those kinds."""
     written: Mapping[str, Source] = field(default_factory=dict)
-    """The paths that files of the user's set, and where: at these a search begins."""
+    """The paths that the user's files set, and where; a search begins at these values."""
     outweighed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What stages ship for paths that were typed, which therefore does not hold there."""
+    """Values shipped by stages for paths that were typed, and which are overridden there."""
 
 
 def compose(
@@ -75,12 +75,12 @@ def compose(
     config_name: str | None = None,
     reserving: bool = False,
 ) -> Composition:
-    """The configuration of `recipe`.
+    """Return the configuration of `recipe`.
 
     layers: files laid over the groups in turn, complete or partial. config_dir: the user's folder
-    of groups and top-level files, searched before the shipped ones. config_name: the
-    top-level file in place of the recipe's own. reserving: a study may search a section's
-    `type`, so an override for another of its kinds is kept in `reserved`, not refused.
+    of groups and top-level files, searched before the shipped ones. config_name: the top-level file
+    in place of the recipe's own. reserving: a study may search a section's `type`, so an override
+    for another of its kinds is kept in `reserved`, not refused.
 
     Raises UsageError for overrides that cannot be read, ConfigError for all else.
     """
@@ -88,21 +88,21 @@ def compose(
     folders = [*own, recipe.conf, *recipe.groups, SHARED]
     if config_dir and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}", expected="an existing folder")
-    chosen, typed = _sorted_overrides(overrides, folders, recipe)
+    chosen, typed = _split_overrides(overrides, folders, recipe)
     parts = [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed]
     groups = _implied_groups(parts, folders) | chosen
     top = (config_name or recipe.name).removesuffix(".yaml")
     chosen_groups = tuple(groups.values())
     found = (
-        _composed_groups(top, chosen_groups, folders, own=own[0])
+        _compose_groups(top, chosen_groups, folders, own=own[0])
         if own
-        else _composed_once(top, chosen_groups, tuple(folders))
+        else _compose_own_files(top, chosen_groups, tuple(folders))
     )
     tree, sources = in_our_spelling(*found, recipe)
     as_left: set[str] = set()
     for part in parts:
         as_left = as_left.difference(part.sources).union(unchanged_paths(part, tree, recipe.config))
-        tree, sources = laid_over(*drop_overridden(tree, sources, part), part)
+        tree, sources = overlay_part(*drop_overridden(tree, sources, part), part)
     paths = {path for part in typed for path in part.sources}
     kinds = {f"{group}.type" for group in chosen} & leaves(recipe.config).keys()
     users = TypedSources(
@@ -131,7 +131,7 @@ def _finish(
             reserved[path] = get(tree, path)
             continue
         if path in typed:
-            set_leaf(kept, path, get(tree, path))  # typed on purpose: let the check refuse it
+            set_leaf(kept, path, get(tree, path))  # typed on purpose: the check will refuse it
             continue
         if source_of(sources, f"{section}.type").override is None:
             notices.append(
@@ -151,7 +151,7 @@ def _finish(
 def _check_stage(
     stage: str, tree: Tree, sources: Mapping[str, Source], recipe: Configurable
 ) -> None:
-    """What a stage replaces must fit as well; a misspelt key stops here, not after the search."""
+    """Check a stage's overrides as well, so that a misspelt key fails before the search."""
     prefix = f"stages.{stage}."
     placed = {p.removeprefix(prefix): s for p, s in sources.items() if p.startswith(prefix)}
     replaced, _ = without_foreign_keys(merge(tree, tree["stages"][stage]), recipe.config)
@@ -165,10 +165,10 @@ def _part_of_override(override: Override, recipe: Configurable) -> Part:
     return Part(tree, sources, takes_out=override.is_delete())
 
 
-def _sorted_overrides(
+def _split_overrides(
     overrides: Sequence[str], folders: Sequence[Path], recipe: Configurable
 ) -> tuple[dict[str, str], list[Part]]:
-    """Overrides that choose a group's file, by group; and those that set a value."""
+    """Split overrides into the files chosen for groups, and single values."""
     groups: dict[str, str] = {}
     values: list[Part] = []
     for override in map(_parse_override, overrides):
@@ -176,7 +176,7 @@ def _sorted_overrides(
             raise UsageError(
                 f"override {override.input_line!r} lists several values",
                 expected="one value",
-                remedy="To search over values, put them into a space file (--space FILE).",
+                remedy="To search over values, list them in a space file (--space FILE).",
             )
         name = override.key_or_group
         if not isinstance(override.value(), dict) and name in recipe.group_names:
@@ -222,10 +222,10 @@ def _options(group: str, folders: Sequence[Path]) -> list[str]:
 
 
 def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str, str]:
-    """The groups that single settings stand for.
+    """Return the groups implied by single settings.
 
-    `model.type=clip`, typed or in a file, starts from the file of that kind where there is one;
-    data of the user's own do not start from the embedded ones.
+    `model.type=clip`, typed or in a file, starts from the file of that kind where there is one; the
+    user's own data do not start from the embedded ones.
     """
     groups: dict[str, str] = {}
     for part in parts:
@@ -240,10 +240,10 @@ def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str,
     return groups
 
 
-def _composed_once(
+def _compose_own_files(
     name: str, groups: tuple[str, ...], folders: tuple[Path, ...]
 ) -> tuple[Tree, Mapping[str, Source]]:
-    """Hydra takes a tenth of a second, so what it made of a recipe's own files is kept."""
+    """Return the cached composition of a recipe's own files; Hydra takes a tenth of a second."""
     files = [file for folder in folders for file in folder.rglob("*.yaml")]
     return _compose_cached(name, groups, folders, tuple((f, file_stamp(f)) for f in files))
 
@@ -255,15 +255,15 @@ def _compose_cached(
     folders: tuple[Path, ...],
     _written: tuple[tuple[Path, Stamp | None], ...],
 ) -> tuple[Tree, Mapping[str, Source]]:
-    return _composed_groups(name, groups, folders)
+    return _compose_groups(name, groups, folders)
 
 
-def _composed_groups(
+def _compose_groups(
     name: str, groups: Sequence[str], folders: Sequence[Path], own: Path | None = None
 ) -> tuple[Tree, Mapping[str, Source]]:
-    """What Hydra makes of a top-level file and its groups, and where each value stands.
+    """Compose a top-level file and its groups with Hydra; return the tree and its sources.
 
-    own: the user's folder, whose groups outweigh shipped ones that a shipped file puts after them.
+    own: the user's folder, whose groups override shipped ones that a shipped file lists after them.
     """
     top = next((f for d in folders if (f := d / f"{name}.yaml").is_file()), None)
     if top is None:
@@ -273,11 +273,11 @@ def _composed_groups(
             expected=f"one of {', '.join(tops)}",
             remedy=did_you_mean(name, tops),
         )
-    read_yaml(top)  # its errors name the file; Hydra sees only a copy of it
+    read_yaml(top)  # for errors that name the file; Hydra reads a copy
     places = ",".join(in_quotes(f"file://{folder}") for folder in folders)
     search = f"hydra.searchpath=[{places}]"
     try:
-        with _hydra_with(top):
+        with _initialise_hydra(top):
             config = hydra_compose(name, overrides=[*groups, search])
             loader = GlobalHydra.instance().config_loader()
             parts = loader.compute_defaults_list(name, [*groups, search], RunMode.RUN).defaults
@@ -304,16 +304,16 @@ def _composed_groups(
     container = OmegaConf.to_container(config, resolve=False)
     tree = {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
     for content, placed in users:
-        tree, sources = merge(tree, content), overlaid(sources, placed)
+        tree, sources = merge(tree, content), overlay_sources(sources, placed)
     return tree, sources
 
 
 @contextlib.contextmanager
-def _hydra_with(top: Path) -> Iterator[None]:
-    """Hydra for one composition, which leaves nothing of its global behind.
+def _initialise_hydra(top: Path) -> Iterator[None]:
+    """Initialise Hydra for one composition, and clear its global state afterwards.
 
-    Its primary file must lie in the first folder of the search path, and ours may lie in any:
-    it gets a folder to itself, and the order of all others is that of `hydra.searchpath`.
+    Its primary file must lie in the first folder of the search path, and ours may lie in any: it
+    gets a folder to itself, and the order of all others is that of `hydra.searchpath`.
     """
     GlobalHydra.instance().clear()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as alone:

@@ -1,4 +1,4 @@
-"""Files and overrides as parts of a configuration, in our spelling, laid over one another."""
+"""Merge files and overrides, in our spelling, into a configuration."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,18 +6,17 @@ from typing import Any, NamedTuple, Protocol
 
 from tunewright.config import optuna_names
 from tunewright.config.schema import RunConfig
-from tunewright.config.sources import Source, overlaid, sources_in
+from tunewright.config.sources import Source, overlay_sources, sources_in
 from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, merge, set_leaf
 from tunewright.errors import ConfigError, did_you_mean
 
 
 class Configurable(Protocol):
-    """What composing needs to know of a recipe.
+    """The properties of a recipe that composing needs.
 
-    conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups
-    that it shares with other recipes, searched after its own. aliases: flat or foreign
-    names to config paths. words: for a path, foreign values to ours. group_names: foreign names
-    of groups.
+    conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups that
+    it shares with other recipes, searched after its own. aliases: flat or foreign names to config
+    paths. words: for a path, foreign values to ours. group_names: foreign names of groups.
     """
 
     @property
@@ -59,7 +58,7 @@ class Configurable(Protocol):
 class Layer(NamedTuple):
     """A file of settings and the mapping that was read from it.
 
-    stored: what a study keeps of itself, which nobody typed now.
+    stored: whether a study wrote it, so that nothing in it was typed now.
     """
 
     file: Path
@@ -68,7 +67,7 @@ class Layer(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one file or override sets, in our spelling, by leaf; or what it takes out."""
+    """The leaves that one file or override sets, in our spelling, or removes."""
 
     tree: Tree
     sources: dict[str, Source]
@@ -76,29 +75,29 @@ class Part(NamedTuple):
 
 
 def part_of_file(layer: Layer, chosen: Mapping[str, str], recipe: Configurable) -> Part:
-    """A file's settings, but for the groups typed by hand: those outweigh it."""
+    """Return a file's settings, without those of groups typed by hand, which override it."""
     tree = translate(layer.tree, recipe)
-    for group in chosen.keys() - {"data"}:  # a data group says more than where the data lie
+    for group in chosen.keys() - {"data"}:  # a data group sets more than the path of the data
         drop(tree, group)
     sources = {_own(path, recipe): s for path, s in sources_in(layer.file, layer.tree).items()}
     return Part(tree, {path: sources.get(path, Source(layer.file)) for path in flatten(tree)})
 
 
-def laid_over(
+def overlay_part(
     tree: Tree, sources: Mapping[str, Source], part: Part
 ) -> tuple[Tree, dict[str, Source]]:
-    """A configuration and its sources after one more part.
+    """Return a configuration and its sources after merging one more part.
 
-    Raises ConfigError for a path to take out that is not there.
+    Raises ConfigError for a path to remove that does not exist.
     """
     if not part.takes_out:
-        return merge(tree, part.tree), overlaid(sources, part.sources)
+        return merge(tree, part.tree), overlay_sources(sources, part.sources)
     left = copy_tree(tree)
     for path, source in part.sources.items():
         if get(tree, path, left) is left:
             raise ConfigError(
                 path,
-                expected="a key that is set, so that it can be taken out",
+                expected="a key that is set, so that it can be removed",
                 where=str(source),
                 remedy=did_you_mean(path, flatten(tree)),
             )
@@ -110,9 +109,10 @@ def laid_over(
 def in_our_spelling(
     tree: Tree, sources: Mapping[str, Source], recipe: Configurable
 ) -> tuple[Tree, dict[str, Source]]:
-    """A composed configuration and its sources, where group files of users may be a guide's.
+    """Return a composed configuration and its sources in our spelling.
 
-    Its keys outweigh ours: files of ours have none of them.
+    Group files of users may be in a guide's dialect; their keys override ours, which such files
+    lack.
     """
     flat = flatten(tree)
     foreign = {path: _own(path, recipe) for path in flat if _own(path, recipe) != path}
@@ -121,11 +121,11 @@ def in_our_spelling(
         drop(ours, path)
     placed = {own: sources[path] for path, own in foreign.items() if path in sources}
     left = {path: source for path, source in sources.items() if path not in foreign}
-    return laid_over(translate(ours, recipe), left, Part(translate(theirs, recipe), placed))
+    return overlay_part(translate(ours, recipe), left, Part(translate(theirs, recipe), placed))
 
 
 def translate(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
-    """A tree with foreign keys and values replaced by ours."""
+    """Return a tree with foreign keys and values replaced by ours."""
     flat = {_own(path, recipe): value for path, value in flatten(tree).items()}
     result: Tree = {}
     for path, value in flat.items():

@@ -1,4 +1,4 @@
-"""The schema read as a list of paths, so that spaces and messages can reason about keys."""
+"""The schema as a list of paths, so that spaces and messages can reason about keys."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from tunewright.config.tree import Tree
 class Leaf:
     """A key that can be set.
 
-    kinds: for each section on the way that exists in several kinds, its path and the kinds
-    that have this key: `{"model": ("clip", "mlp")}` for `model.hidden_dim`.
+    kinds: for each section on the way that exists in several kinds, its path and the kinds that
+    have this key: `{"model": ("clip", "mlp")}` for `model.hidden_dim`.
     """
 
     path: str
@@ -27,7 +27,7 @@ class Leaf:
 
 @cache
 def leaves(schema: type[BaseModel]) -> Mapping[str, Leaf]:
-    """All paths of a schema; a path that several kinds share is listed once."""
+    """Return all paths of a schema; a path that several kinds share is listed once."""
     found: dict[str, Leaf] = {}
     _walk(schema, "", {}, found)
     return MappingProxyType(found)
@@ -41,10 +41,10 @@ class OpenSection(BaseModel):
 
 
 def open_section(paths: Iterable[str]) -> type[OpenSection]:
-    """An open section in which these paths are leaves, of any type and without a default."""
+    """Return an open section with these paths as leaves, of any type and without a default."""
 
     class UserKeys(OpenSection):
-        """Keys that one user chose."""
+        """Keys that a user defined."""
 
         named: ClassVar[tuple[str, ...]] = tuple(paths)
 
@@ -52,24 +52,24 @@ def open_section(paths: Iterable[str]) -> type[OpenSection]:
 
 
 def kinds_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
-    """The sections that may stand in a field, by their `type`; empty for plain fields."""
+    """Return the kinds of section that a field accepts, by their `type`; empty for plain fields."""
     if field.discriminator is None:
         return {}
     kinds: dict[str, type[BaseModel]] = {}
-    for section in get_args(_bare(field.annotation)):
+    for section in get_args(_unwrap_annotation(field.annotation)):
         for name in get_args(section.model_fields["type"].annotation):
             kinds[name] = section
     return kinds
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that stands in a field that has only one kind."""
-    bare = _bare(field.annotation)
+    """Return the section class of a field that has only one kind."""
+    bare = _unwrap_annotation(field.annotation)
     return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
 
 
 def kind_at(tree: Mapping[str, Any], schema: type[BaseModel], path: str) -> type[BaseModel] | None:
-    """The kind of section that a tree has at a path; None where there is no such section."""
+    """Return the section class of a tree at a path; None where there is no such section."""
     kind: type[BaseModel] | None = schema
     node: Any = tree
     for name in path.split("."):
@@ -83,16 +83,16 @@ def kind_at(tree: Mapping[str, Any], schema: type[BaseModel], path: str) -> type
 
 
 def without_foreign_keys(tree: Tree, schema: type[BaseModel]) -> tuple[Tree, dict[str, str]]:
-    """Drop the keys that belong to another kind than the section's `type`.
+    """Remove the keys that belong to another kind than the section's `type`.
 
-    Returns the tree without them, and for each dropped path the kinds that do have it.
+    Returns the tree without them, and for each removed path the kinds that have it.
     """
     foreign: dict[str, str] = {}
     return _prune(tree, schema, "", foreign), foreign
 
 
 def with_kinds(tree: Mapping[str, Any], schema: type[BaseModel]) -> Tree:
-    """The tree with the default `type` in every section that does not say which kind it is."""
+    """Return the tree with the default `type` in every section that does not set one."""
     filled: Tree = {}
     for name, value in tree.items():
         field = schema.model_fields.get(name)
@@ -161,18 +161,18 @@ def _prune(tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, 
     return kept
 
 
-def _bare(annotation: Any) -> Any:
-    """Without `Annotated`, and without the `None` of a section that may be absent."""
+def _unwrap_annotation(annotation: Any) -> Any:
+    """Return a type without `Annotated`, and without the `None` of an optional section."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is UnionType:
         present = [kind for kind in get_args(annotation) if kind is not NoneType]
-        return _bare(present[0]) if len(present) == 1 else annotation
+        return _unwrap_annotation(present[0]) if len(present) == 1 else annotation
     return annotation
 
 
 def choices_of(schema: type[BaseModel], path: str) -> tuple[str, ...]:
-    """What a `type` key may be, or nothing for other paths."""
+    """Return the values that a `type` key may have; empty for other paths."""
     names: list[str] = []
     node: type[BaseModel] | None = schema
     *parents, last = path.split(".")
@@ -185,7 +185,7 @@ def choices_of(schema: type[BaseModel], path: str) -> tuple[str, ...]:
     if last == "type" and names:
         return tuple(names)
     if node is not None and last in node.model_fields:
-        bare = _bare(node.model_fields[last].annotation)
+        bare = _unwrap_annotation(node.model_fields[last].annotation)
         if get_origin(bare) is Literal:
             return tuple(str(value) for value in get_args(bare))
     return ()

@@ -1,4 +1,4 @@
-"""Optuna's names for samplers, pruners and their settings, as they stand in files of others."""
+"""Optuna's names for samplers, pruners and their settings, as other programs write them."""
 
 KEYS = {
     "study.sampler.n_startup_trials": "study.sampler.startup_trials",
@@ -52,4 +52,4 @@ WORDS = {
     "study.pruner.type": {**_PRUNERS, "Patient": "patient", "PatientPruner": "patient"},
     "study.pruner.wrapped.type": _PRUNERS,
 }
-"""For a path of ours, the values that others write, and ours."""
+"""Values that others write, and ours, by our path."""

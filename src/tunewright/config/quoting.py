@@ -1,11 +1,11 @@
-"""Values in the grammar of overrides, so that a text means itself and nothing else."""
+"""Quote values for the override grammar, so that a text stands for itself and nothing else."""
 
 import re
 from typing import Any
 
 
 def quote_override(value: Any) -> str:
-    """What stands behind the `=` of an override for exactly this value, without interpolations."""
+    """Return the text after the `=` of an override for exactly this value, uninterpolated."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -18,6 +18,6 @@ def quote_override(value: Any) -> str:
 
 
 def in_quotes(text: str) -> str:
-    """A text as Hydra reads it back; a backslash before a quote is its escape."""
+    """Quote a text for Hydra; a backslash before a quote escapes it."""
     plain = re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + found[2].replace("'", r"\'"), text)
     return f"'{plain}'"

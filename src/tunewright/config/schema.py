@@ -1,7 +1,7 @@
-"""The configuration of every recipe: what may be set, of which type, with which default.
+"""The configuration of every recipe: keys, types and defaults.
 
 Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a subclass of
-`RunConfig`. A section that exists in several kinds is a union told apart by its key `type`.
+`RunConfig`. A section that exists in several kinds is a union discriminated by its key `type`.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +16,7 @@ OF_STUDIES = ("study", "space", "executor", "stages")
 
 
 class AdamWConfig(Section):
-    """Loshchilov & Hutter 2019; decay spares biases, norms and learnable scalars."""
+    """AdamW (Loshchilov & Hutter 2019); no decay on biases, norms and learnable scalars."""
 
     type: Literal["adamw"] = "adamw"
     lr: Positive = 1e-4
@@ -40,7 +40,7 @@ Optim = Annotated[AdamWConfig | SgdConfig, Field(discriminator="type")]
 
 
 class WarmupConfig(Section):
-    """Linear warm-up from zero, over so many steps, else epochs, else a fraction of all steps."""
+    """Linear warm-up from zero, in steps, or epochs, or a fraction of all steps."""
 
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
     warmup_epochs: NotNegative | None = None
@@ -68,7 +68,7 @@ class LinearSchedule(WarmupConfig):
 
 
 class StepSchedule(WarmupConfig):
-    """Multiplied by `decay` after every `every_fraction` of the training."""
+    """The learning rate is multiplied by `decay` after every `every_fraction` of the training."""
 
     type: Literal["step"] = "step"
     every_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
@@ -82,9 +82,10 @@ def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class MilestoneSchedule(WarmupConfig):
-    """Multiplied by each of `factors` from that fraction of the training on; by 1 before.
+    """The learning rate is multiplied by each of `factors` from that fraction of the training on.
 
-    factors: of the full learning rate, not of the one before.
+    Before the first fraction the factor is 1. factors: of the full learning rate, not of the one
+    before.
     """
 
     type: Literal["milestones"] = "milestones"
@@ -97,7 +98,7 @@ class MilestoneSchedule(WarmupConfig):
     def _matching(self) -> Self:
         if len(self.fractions) != len(self.factors):
             raise ValueError(
-                f"as many factors as fractions, and there are {len(self.factors)} and "
+                f"as many factors as fractions, but there are {len(self.factors)} and "
                 f"{len(self.fractions)}"
             )
         return self
@@ -110,17 +111,17 @@ Schedule = Annotated[
 
 
 class TrainingConfig(Section):
-    """How long and how to train; the same for every recipe.
+    """The length and method of training; the same for every recipe.
 
-    batch_size: rows a step, all micro-batches together. accumulate: micro-batches a step.
+    batch_size: rows per step, all micro-batches together. accumulate: micro-batches per step.
     patience: epochs without a better score before stopping early (null = never); better by more
-    than min_delta, while the best weights are those of the best score, by however little.
-    layout: of pictures in memory; compile: with torch.compile. Where they and precision are
-    `auto`, recipes with large networks try on the first batch what pays, and write it down.
-    checkpoint_seconds: at least this long between two resumable checkpoints; a killed run
-    computes at most this much again, plus the epoch it was in. keep_last: states that stay
-    after the end (0 = only while it runs). keep_best: best weights that stay. latency: measure
-    at the end how long the prediction of one row takes; set by studies that ask for it.
+    than min_delta, while the best weights are those of the best score, by however little. layout:
+    of images in memory. compile: with torch.compile. Where these and precision are `auto`, recipes
+    with large networks benchmark the options on the first batch and store the choice.
+    checkpoint_seconds: least time between two resumable checkpoints; a killed run computes at most
+    this much again, plus the epoch it was in. keep_last: states kept after the end (0 = only while
+    it runs). keep_best: best weights that are kept. latency: measure the prediction time of one row
+    at the end; set by studies that ask for it.
     """
 
     epochs: Count = 50
@@ -140,21 +141,21 @@ class TrainingConfig(Section):
 
 
 class SpaceConfig(Section):
-    """What is done about the rules of a search space.
+    """How the rules of a search space are applied.
 
-    avoid: whether combinations that it advises against are tried and marked, or left out.
+    avoid: whether combinations advised against are tried and tagged, or left out.
     """
 
     avoid: Literal["warn", "forbid"] = "warn"
 
 
 class ExecutorConfig(Section):
-    """Where trials run. isolation: warm workers that live across trials, or one a trial.
+    """How trials run. isolation: warm workers that live across trials, or one per trial.
 
-    threads: CPU threads a worker (null = its share of the cores). retries: how often a trial
-    whose worker was killed is taken up again from its last checkpoint. memory_gib: the most
-    that a worker may hold (null = no limit), of its GPU where it has one, else of RAM; a trial
-    that must run alone may hold the share of all workers.
+    threads: CPU threads per worker (null = its share of the cores). retries: how often a trial
+    whose worker was killed is resumed from its last checkpoint. memory_gib: the most that a worker
+    may hold (null = no limit), of its GPU where it has one, else of RAM; a trial that must run
+    alone may hold the share of all workers.
     """
 
     type: Literal["local", "inline"] = "local"
@@ -167,7 +168,7 @@ class ExecutorConfig(Section):
 
 
 class StagesConfig(Section):
-    """What a stage replaces in the configuration: nested like the configuration itself."""
+    """The overrides of each stage, nested like the configuration itself."""
 
     explore: dict[str, Any] = Field(default_factory=dict)
     final: dict[str, Any] = Field(default_factory=dict)
@@ -178,14 +179,17 @@ class TensorBoardConfig(Section):
 
 
 class MLflowConfig(Section):
-    """uri: null is `mlflow.db` in the folder of all runs. experiment: null is the study."""
+    """MLflow tracking.
+
+    uri: null is `mlflow.db` in the folder of all runs. experiment: null is the study.
+    """
 
     uri: str | None = None
     experiment: str | None = None
 
 
 class WandbConfig(Section):
-    """Weights & Biases; offline, it stays in the run folders until `wandb sync` is typed."""
+    """Weights & Biases; offline, data stays in the run folders until `wandb sync` is run."""
 
     mode: Literal["offline", "online"] = "offline"
     project: str = "tunewright"
@@ -193,7 +197,7 @@ class WandbConfig(Section):
 
 
 class TrackersConfig(Section):
-    """Copies of each run for other tools; `{}` takes one with its defaults, null leaves it out.
+    """Copies of each run for other tools; `{}` enables one with its defaults, null disables it.
 
     The run folder is complete without any of them.
     """
@@ -204,7 +208,7 @@ class TrackersConfig(Section):
 
     @property
     def names(self) -> list[str]:
-        """Those that are asked for."""
+        """The enabled trackers."""
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
 
 
@@ -220,14 +224,14 @@ def _plain(goals: str | tuple[str, ...]) -> str | list[str]:
     return goals if isinstance(goals, str) else list(goals)
 
 
-# Not a union of kinds: a wrong goal would be told once for each.
+# Not a union of types: a wrong goal would be reported once for each.
 Goals = Annotated[str | tuple[str, ...], PlainValidator(_goals), PlainSerializer(_plain)]
 
 
 class RunConfig(Section):
-    """What every recipe has.
+    """The sections that every recipe has.
 
-    goal: `metric` or `metric:min`, chosen among the task's and what every run costs
+    goal: `metric` or `metric:min`, among the task's metrics and the costs of every run
     (`runs.record.COSTS`); or several, of which the first prunes and picks the winner.
     """
 
@@ -246,5 +250,5 @@ class RunConfig(Section):
 
     @property
     def goals(self) -> tuple[str, ...]:
-        """The goals as they are written, the first one first."""
+        """The goals as written, the first one first."""
         return (self.goal,) if isinstance(self.goal, str) else self.goal

@@ -1,4 +1,4 @@
-"""What every part of the configuration is made of: the base of sections, and types of numbers."""
+"""The base of all configuration sections, and types of numbers."""
 
 from typing import Annotated, TypeVar
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def distinct(items: tuple[T, ...]) -> tuple[T, ...]:
-    """A validator: no item twice."""
+    """Validate that no item occurs twice."""
     if len(set(items)) < len(items):
         raise ValueError("each of them once")
     return items

@@ -1,4 +1,4 @@
-"""A configuration with the place each value came from, as lines to print."""
+"""Print a configuration with the source of each value."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from tunewright.runs.atomic import dump_yaml
 
 
 def yaml_lines(composed: Composition) -> Iterator[tuple[str, str]]:
-    """Pairs of a YAML line and its source; branches have an empty source."""
+    """Yield pairs of a YAML line and its source; branches have an empty source."""
     yield from _lines(composed.tree, "", 0, composed)
 
 

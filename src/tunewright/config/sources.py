@@ -1,4 +1,4 @@
-"""Where each value of a configuration was set: file and line, override, or default."""
+"""The source of each value of a configuration: file and line, override, or default."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tunewright.config.tree import flatten
 
 @dataclass(frozen=True)
 class Source:
-    """The place a value came from. line: 1-based, when the key stands literally in a file."""
+    """The source of a value. line: 1-based, when the key stands literally in a file."""
 
     file: Path | None = None
     line: int | None = None
@@ -29,7 +29,7 @@ DEFAULT = Source()
 
 
 def lines_of(file: Path) -> dict[str, int]:
-    """The line of every key in a YAML file, by dotted path."""
+    """Return the line of every key in a YAML file, by dotted path."""
     try:
         root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (OSError, yaml.YAMLError):
@@ -41,20 +41,20 @@ def lines_of(file: Path) -> dict[str, int]:
 
 
 def sources_in(file: Path, tree: Mapping[str, object], package: str = "") -> dict[str, Source]:
-    """The sources of all leaves that `file` sets under `package`."""
+    """Return the sources of all leaves that `file` sets under `package`."""
     lines = lines_of(file)
     prefix = f"{package}." if package else ""
     return {f"{prefix}{path}": Source(file, _line(lines, path)) for path in flatten(tree)}
 
 
-def overlaid(below: Mapping[str, Source], above: Mapping[str, Source]) -> dict[str, Source]:
-    """Sources after `above` was laid over `below`: a new leaf also ends what lay under it."""
+def overlay_sources(below: Mapping[str, Source], above: Mapping[str, Source]) -> dict[str, Source]:
+    """Return the sources of `below` with `above` over it; a new leaf removes those below it."""
     ended = tuple(f"{path}." for path in above)
     return {p: s for p, s in below.items() if not p.startswith(ended)} | dict(above)
 
 
 def source_of(sources: Mapping[str, Source], path: str) -> Source:
-    """The source of a path, of something below it, or of the nearest branch above it."""
+    """Return the source of a path, of something below it, or of the nearest branch above it."""
     for inner, source in sources.items():
         if inner.startswith(f"{path}."):
             return source

@@ -1,4 +1,4 @@
-"""The configuration of a search: samplers, pruners, and what a study is asked for."""
+"""The configuration of a search: samplers, pruners, and the settings of a study."""
 
 from typing import Annotated, Literal
 
@@ -34,7 +34,7 @@ class QuasiRandomConfig(Section):
 
 
 class GpConfig(Section):
-    """Gaussian process with log expected improvement; learns from trials that were not stopped."""
+    """Gaussian process with log expected improvement; learns from trials that were not pruned."""
 
     type: Literal["gp"] = "gp"
     startup_trials: Count = 10
@@ -76,10 +76,10 @@ class HyperbandConfig(Section):
 
 
 class MedianConfig(Section):
-    """Stop what is worse, at its best, than the median of finished trials at the same epoch.
+    """Stop a trial whose best score is worse than the median of finished trials at the same epoch.
 
-    startup_trials: trials that must have run to their end before. warmup_steps: epochs
-    before the first decision. interval_steps: epochs from one decision to the next.
+    startup_trials: trials that must have run to their end before. warmup_steps: epochs before the
+    first decision. interval_steps: epochs from one decision to the next.
     """
 
     type: Literal["median"] = "median"
@@ -89,7 +89,7 @@ class MedianConfig(Section):
 
 
 class PercentileConfig(Section):
-    """As `median`, but only the best `percentile` per cent go on."""
+    """Like `median`, but only the best `percentile` per cent go on."""
 
     type: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(ge=0.0, le=100.0)] = 25.0
@@ -107,8 +107,8 @@ class NoPrunerConfig(Section):
 class PatientConfig(Section):
     """Let `wrapped` decide only on trials without a better score for `patience` epochs.
 
-    min_delta: how much worse the latest epochs must be than what came before. wrapped: the
-    pruner that is asked then; with `none`, the trial is stopped without asking.
+    min_delta: how much worse the latest epochs must be than those before. wrapped: the pruner that
+    decides then; with `none`, the trial is stopped.
     """
 
     type: Literal["patient"] = "patient"
@@ -129,14 +129,14 @@ Pruner = Annotated[
 class StudyConfig(Section):
     """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
 
-    seeds: runs a configuration, each with a seed of its own; the sampler is told their mean.
-    The first goes through the pruner, the others only run when it reaches its end.
-    constraints: such as `size_mib <= 10`, on metrics and on what runs cost
-    (`runs.record.COSTS`); a trial that breaks one never wins, and the sampler learns from it.
-    final: train the winner in full afterwards. timeout: seconds for the search, then it
-    pauses and can be resumed. budget: seconds for a whole call, the final training and the
-    evaluation included, also as `45m`, `8h`, `1h30m`. outage_seconds: how long a database
-    server that goes away in mid-study is waited for.
+    seeds: runs per configuration, each with its own seed; the sampler gets their mean. The first
+    goes through the pruner, the others only run when it reaches its end. constraints: such as
+    `size_mib <= 10`, on metrics and on the costs of runs (`runs.record.COSTS`); a trial that
+    violates one never wins, and the sampler learns from it. final: train the winner in full
+    afterwards. timeout: seconds for the search, then it pauses and can be resumed. budget: seconds
+    for a whole call, the final training and the evaluation included, also as `45m`, `8h`, `1h30m`.
+    outage_seconds: how long to wait for a database server that becomes unavailable during the
+    study.
     """
 
     name: str | None = None

@@ -7,7 +7,7 @@ Tree = dict[str, Any]
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`; an empty mapping stays a leaf."""
+    """Return `{"a": {"b": 1}}` as `{"a.b": 1}`; an empty mapping stays a leaf."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
@@ -19,7 +19,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def set_leaf(tree: Tree, path: str, value: Any) -> None:
-    """Set a leaf, making the mappings on the way to it; `value` stays as it is."""
+    """Set a leaf, creating the mappings on the way to it; `value` is not copied."""
     *parents, leaf = path.split(".")
     for parent in parents:
         child = tree.get(parent)
@@ -34,7 +34,7 @@ def set_leaf(tree: Tree, path: str, value: Any) -> None:
 
 
 def get(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
-    """The value at a path, or `default`."""
+    """Return the value at a path, or `default`."""
     node: Any = tree
     for key in path.split("."):
         if not isinstance(node, Mapping) or key not in node:
@@ -44,7 +44,7 @@ def get(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
 
 
 def at(path: str, tree: Mapping[str, Any]) -> Tree:
-    """A new tree with `tree` at a path; at its root where that is empty."""
+    """Return a new tree with `tree` at a path; at its root where that is empty."""
     placed = copy_tree(tree)
     for key in reversed(path.split(".") if path else []):
         placed = {key: placed}
@@ -52,7 +52,7 @@ def at(path: str, tree: Mapping[str, Any]) -> Tree:
 
 
 def drop(tree: Tree, path: str) -> None:
-    """Remove a leaf or a branch if it is there."""
+    """Remove a leaf or a branch if it exists."""
     *parents, leaf = path.split(".")
     node: Any = tree
     for parent in parents:
@@ -63,7 +63,7 @@ def drop(tree: Tree, path: str) -> None:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
-    """A new tree: `below` with the leaves of `above` on it."""
+    """Return a new tree: `below` with the leaves of `above` on it."""
     tree = copy_tree(below)
     for path, value in flatten(above).items():
         set_leaf(tree, path, value)
@@ -71,7 +71,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
 
 
 def copy_tree(tree: Mapping[str, Any]) -> Tree:
-    """The mappings copied all the way down; leaves shared."""
+    """Copy the mappings at all levels; leaves are shared."""
     return {
         key: copy_tree(value) if isinstance(value, Mapping) else value
         for key, value in tree.items()

@@ -1,7 +1,7 @@
-"""What a user types outweighs what the product ships: told apart, and held to in every stage.
+"""Typed values override shipped ones in every stage; this module tells the two apart.
 
-Typed is what stands on the command line, in a file of the user's, or in a folder of groups of
-theirs. What a run or a study wrote down was not typed, as far as nobody changed it since.
+A value is typed on the command line, in a user's file, or in a user's folder of groups. Values that
+a run or a study wrote down were not typed, unless somebody changed them since.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,14 @@ from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, set_leaf
 
 ONE_OF = (("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fraction"),)
-"""Keys that say one thing in several ways: setting one ends what was set of the others before."""
+"""Alternative keys for one setting: setting one removes the others set before."""
 
 
 class TypedSources(NamedTuple):
-    """Which sources are a user's.
+    """Tells which sources are a user's.
 
-    shipped: folders of the product and of recipes. stored: files of studies. unchanged: paths
-    that stand in a file as a run left them.
+    shipped: folders of the product and of recipes. stored: files of studies. unchanged: paths in a
+    file that are as a run wrote them.
     """
 
     shipped: tuple[Path, ...]
@@ -30,7 +30,7 @@ class TypedSources(NamedTuple):
     unchanged: frozenset[str] = frozenset()
 
     def in_file(self, source: Source) -> bool:
-        """Whether a value was set in a file of the user's."""
+        """Return whether a value was set in a user's file."""
         file = source.file
         return (
             file is not None
@@ -39,7 +39,7 @@ class TypedSources(NamedTuple):
         )
 
     def at(self, path: str, sources: Mapping[str, Source]) -> bool:
-        """Whether the value at a path was typed."""
+        """Return whether the value at a path was typed."""
         source = source_of(sources, path)
         return source.override is not None or (self.in_file(source) and path not in self.unchanged)
 
@@ -47,9 +47,9 @@ class TypedSources(NamedTuple):
 def drop_outweighed(
     tree: Tree, sources: Mapping[str, Source], typed: TypedSources
 ) -> tuple[Tree, dict[str, dict[str, Any]]]:
-    """The tree without what a stage ships for keys that were typed; and that, by stage and path.
+    """Return the tree without stage values for typed keys; and those values, by stage and path.
 
-    What was typed for the stage itself stays.
+    Values typed for the stage itself stay.
     """
     held = copy_tree(tree)
     outweighed: dict[str, dict[str, Any]] = {}
@@ -69,9 +69,9 @@ def drop_outweighed(
 
 
 def unchanged_paths(part: Part, below: Mapping[str, Any], schema: type[RunConfig]) -> Iterable[str]:
-    """The paths of a file that a run left which nobody changed: they are as below, or default.
+    """Return the paths of a run's file that nobody changed: equal to `below`, or default.
 
-    None of a file that leaves out whole sections, as only people do; nor what it has for stages,
+    Empty for a file that lacks whole sections, as only people write them. Excludes stage values,
     which no run has.
     """
     if not _is_whole(part):
@@ -84,9 +84,9 @@ def unchanged_paths(part: Part, below: Mapping[str, Any], schema: type[RunConfig
 def drop_overridden(
     tree: Tree, sources: Mapping[str, Source], part: Part
 ) -> tuple[Tree, dict[str, Source]]:
-    """What lies below `part`, without what it says in another way, or says the whole of."""
-    said = {path for path, value in flatten(part.tree).items() if value is not None}
-    ended = [path for ways in ONE_OF if said.intersection(ways) for path in ways]
+    """Return `tree` without what `part` sets by an alternative key, or replaces as a whole."""
+    paths_set = {path for path, value in flatten(part.tree).items() if value is not None}
+    ended = [path for ways in ONE_OF if paths_set.intersection(ways) for path in ways]
     if _is_whole(part) and "stages" in part.tree:
         ended.append("stages")
     left = copy_tree(tree)
@@ -97,5 +97,5 @@ def drop_overridden(
 
 
 def _is_whole(part: Part) -> bool:
-    """Whether a file has every section of a run, as files do that a run, a study or `show` left."""
+    """Return whether a file has every section of a run, as written by a run, a study or `show`."""
     return part.tree.keys() >= RunConfig.model_fields.keys() - set(OF_STUDIES)

@@ -22,9 +22,9 @@ from torch import Tensor
 from tunewright.analysis.score_intervals import (
     LEVEL,
     RESAMPLES,
+    has_no_width,
     percentiles,
     wilson_without_spread,
-    without_width,
 )
 from tunewright.errors import DataError, Diverged
 
@@ -222,7 +222,7 @@ def _interval(
     images_found, texts_found, texts_drawn = (draws @ kinds).T
     recall = (images_found / unique_images + texts_found / texts_drawn) / 2
     interval = percentiles(recall, level=level)
-    if without_width(interval):
+    if has_no_width(interval):
         return wilson_without_spread(float(recall[0]), [unique_images], lowest=lowest, level=level)
     return interval
 

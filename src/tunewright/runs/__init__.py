@@ -1,1 +1,1 @@
-"""What lies in run folders, and the values read from them; no torch."""
+"""The files of run folders, and the values read from them; no torch."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their place, then renamed into it."""
+"""Atomic files, either whole or absent: written beside their place, then renamed into it."""
 
 import contextlib
 import json
@@ -15,20 +15,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tunewright.errors import ConfigError, NotWritten
 
-IN_RUNS = (
-    "Free space or choose a writable folder with --runs-dir; the same command then continues "
-    "where it stopped."
-)
-"""What to do about a file of a run folder that was not written."""
-NAMED = "Free space or name another place for it."
-"""What to do about a file that an option names."""
+IN_RUNS = "Free space or choose a writable folder with --runs-dir; the same command then resumes."
+"""Hint for a file of a run folder that could not be written."""
+NAMED = "Free space or choose another path."
+"""Hint for a file that an option names."""
 
 
 def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_RUNS) -> None:
     """Let `write` fill a temporary neighbour of `path`, then move it into place.
 
-    Raises NotWritten, with the operating system's words, when the folder cannot be written
-    or the disk is full; what stood at `path` before still stands there then.
+    Raises NotWritten, with the operating system's message, when the folder cannot be written or the
+    disk is full; the former file at `path` then stays.
     """
     temporary: Path | None = None
     try:
@@ -66,13 +63,13 @@ def write_yaml(path: Path, tree: Mapping[str, Any], *, header: str = "") -> None
 
 
 def dump_yaml(tree: Mapping[str, Any]) -> str:
-    """A mapping as block YAML in its own order; short lists stay on one line."""
+    """Return a mapping as block YAML in its own order; short lists stay on one line."""
     text: str = yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object at `path`, or None when it is absent or not (yet) whole."""
+    """Return the JSON object at `path`, or None when it is absent or not (yet) whole."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
@@ -81,7 +78,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, unresolved; `1e-4` is a number (OmegaConf's loader).
+    """Return the mapping in a YAML file, unresolved; `1e-4` is a number (OmegaConf's loader).
 
     Raises ConfigError when the file is missing, is not YAML or holds no mapping.
     """
@@ -105,7 +102,7 @@ def _fill(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-_Emitter: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # without libyaml only slower
+_Emitter: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # slower without libyaml
 
 
 class _Dumper(_Emitter):  # type: ignore[misc]
@@ -117,7 +114,7 @@ def _represent_list(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=plain)
 
 
-# OmegaConf's loader takes 1e-3 for a number, so a text that looks like one needs its quotes.
+# OmegaConf's loader reads 1e-3 as a number, so a text that looks like one must be quoted.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?[\d_]*\.?[\d_]+[eE][-+]?\d+$"),

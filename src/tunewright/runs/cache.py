@@ -1,4 +1,4 @@
-"""Where things that can be made again are kept between runs."""
+"""The cache folder for files that can be recomputed."""
 
 import tempfile
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """`~/.cache/tunewright`, or a folder under the system's temporary one if that is closed."""
+    """Return `~/.cache/tunewright`, or a temporary folder of the system if that is not writable."""
     wanted = Path.home() / ".cache" / "tunewright"
     try:
         wanted.mkdir(parents=True, exist_ok=True)
@@ -18,8 +18,8 @@ def cache_folder() -> Path:
         return fallback
 
 
-def made_once(target: Path, make: Callable[[Path], object]) -> Path:
-    """`target`, filled by `make` if it is not there yet; whole or absent, whoever else makes it.
+def make_once(target: Path, make: Callable[[Path], object]) -> Path:
+    """Return `target`, filled by `make` if it is absent; safe with several processes at once.
 
     make: gets an empty folder beside the target, which is then renamed.
     """
@@ -33,6 +33,6 @@ def made_once(target: Path, make: Callable[[Path], object]) -> Path:
         try:
             made.rename(target)
         except OSError:
-            if not target.is_dir():  # otherwise another process was faster: its files are ours
+            if not target.is_dir():  # otherwise another process was faster: use its files
                 raise
     return target

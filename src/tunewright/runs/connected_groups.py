@@ -1,4 +1,4 @@
-"""Rows that equal values connect, in chains too."""
+"""Group rows that are connected by equal values, also in chains."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +8,12 @@ import numpy.typing as npt
 
 
 def connected_groups(keys: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
-    """Number the groups of rows that share a value of any key: [rows], from 0, by first row.
+    """Return the number of the group of each row: [rows], from 0, by first row.
 
     keys: arrays of [rows]. These are the connected components of the graph that joins each row
     to each of its values.
     """
-    # Most of a process that only predicts is its imports, and it needs no graphs.
+    # Imported late: a process that only predicts spends most of its time on imports.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

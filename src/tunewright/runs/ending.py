@@ -1,4 +1,4 @@
-"""How a training came to its end, in figures and in words: read from its folder, of any age."""
+"""How a training ended, in figures and in words: read from its folder, of any version."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,15 +11,15 @@ from tunewright.runs.record import OutcomeState
 State = OutcomeState | Literal["running"]
 
 LAST_SHARE = 0.1
-"""A best epoch among this share of the last ones says that the score still became better."""
+"""A best epoch among this share of the last ones means that the score was still improving."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How many of the planned epochs were trained, which was the best, and why there are no more.
+    """The planned and trained epochs, the best one, and why the training ended.
 
-    state: `running` also for a process that died. cause: of a failure. patience: that was set.
-    attempts: how often it was started, once or after pauses and deaths.
+    state: `running` also for a process that died. cause: of a failure. patience: as configured.
+    attempts: how often it was started, also after pauses and crashes.
     """
 
     state: State
@@ -37,12 +37,12 @@ class Ending:
 
     @property
     def how(self) -> str:
-        """Such as `stopped by patience after epoch 12 of 50`."""
+        """A description such as `stopped by patience after epoch 12 of 50`."""
         at = f"after epoch {self.epochs} of {self.planned}"
         if self.whole:
             return f"trained all {self.planned} epochs"
         if self.state == "done":
-            return f"stopped by patience {at}" if self.patience else f"ended by itself {at}"
+            return f"stopped by patience {at}" if self.patience else f"ended early {at}"
         if self.state == "running":
             return f"has not ended, {at}"
         return f"ended as {self.state}{f' ({self.cause})' if self.cause else ''} {at}"
@@ -54,22 +54,22 @@ class Ending:
 
     @property
     def advice(self) -> str:
-        """What may make such a training better, where its score is too low."""
+        """Advice on how to improve such a training, where its score is too low."""
         if self.cause == "diverged":
             return f"the training {self.how}: a lower optim.lr or training.clip_norm may help"
         if self.state != "done":
-            return f"the training {self.how}: bring it to its end first"
+            return f"the training {self.how}: finish it first"
         others = "another optim.lr, a search (tunewright tune) or more data may help"
         if not self.whole:
             patience = "more training.patience, " if self.patience else ""
-            return f"the training {self}: more epochs alone change nothing; {patience}{others}"
+            return f"the training {self}: more epochs alone will not help; {patience}{others}"
         if self.best is not None and self.best <= self.planned * (1 - LAST_SHARE):
             return f"best epoch {self.best} of {self.planned}, so more epochs help little; {others}"
-        return f"still better at its last epoch, {self.planned}: train longer, or on more data"
+        return f"still improving at its last epoch, {self.planned}: train longer, or on more data"
 
 
 def ending_of(folder: RunFolder) -> Ending | None:
-    """How the training in `folder` ended; None where nothing was trained, as in a soup's."""
+    """Return how the training in `folder` ended; None where nothing was trained, as in a soup's."""
     reports = read_progress(folder.progress)
     if not reports or not folder.config.exists():
         return None

@@ -1,4 +1,4 @@
-"""What lies where in a run folder and in a study folder: the protocol between processes."""
+"""The files of a run folder and of a study folder: the protocol between processes."""
 
 import math
 import time
@@ -15,7 +15,7 @@ from tunewright.runs.stored_yaml import read_stored
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One training, one folder; the coordinator and the worker meet only here.
+    """One training, one folder; the coordinator and the worker communicate only here.
 
     In: `config.yaml`, of a trial also `trial.json`, `attempt.json`, `request.json`. Out:
     `progress.jsonl`, `log.txt`, `checkpoints/`, and `outcome.json`, written last.
@@ -30,12 +30,12 @@ class RunFolder:
 
     @property
     def progress(self) -> Path:
-        """One JSON line a report."""
+        """The progress file, one JSON line per report."""
         return self.path / "progress.jsonl"
 
     @property
     def log(self) -> Path:
-        """Everything that the worker printed while this run was its work."""
+        """The output of the worker while it trained this run."""
         return self.path / "log.txt"
 
     @property
@@ -49,11 +49,11 @@ class RunFolder:
         return self.path / "outcome.json"
 
     def by_seed(self, seed: int) -> "RunFolder":
-        """Where the same configuration is trained once more by another seed."""
+        """Return the folder of the same configuration trained with another seed."""
         return RunFolder(self.path / f"seed-{seed}")
 
     def with_seeds(self) -> "list[RunFolder]":
-        """The run itself and those of its configuration by other seeds."""
+        """Return the run itself and those of its configuration with other seeds."""
         return [self, *map(RunFolder, sorted(self.path.glob("seed-*")))]
 
     def write_config(self, tree: Mapping[str, Any], *, header: str = "") -> None:
@@ -63,22 +63,22 @@ class RunFolder:
     def write_parameters(
         self, parameters: Mapping[str, Any], *, started: float | None = None
     ) -> None:
-        """Store what a study sampled for this run, from which its database can be rebuilt.
+        """Store the sampled parameters of this run, from which its database can be rebuilt.
 
-        started: when it was begun; now unless it was before.
+        started: when it was begun; a time stored before stays, else now.
         """
         began = time.time() if started is None else started
         write_json(self.path / "trial.json", {"parameters": dict(parameters), "started": began})
 
     def read_parameters(self) -> tuple[dict[str, Any], float] | None:
-        """What was sampled, and the time (seconds since 1970) of the start; None if unknown."""
+        """Return the sampled parameters and start time (seconds since 1970); None if unknown."""
         stored = read_json(self.path / "trial.json")
         if stored is None or not isinstance(stored.get("parameters"), dict):
             return None
         return stored["parameters"], float(stored.get("started", 0.0))
 
     def read_config(self) -> dict[str, Any]:
-        """The stored configuration; DataError when this is not a run folder."""
+        """Return the stored configuration; raise DataError when this is not a run folder."""
         if not self.config.exists():
             raise DataError(
                 f"{self.path} holds no config.yaml",
@@ -93,7 +93,7 @@ class RunFolder:
         return int(stored["attempt"]) if stored else 0
 
     def begin_attempt(self) -> int:
-        """Count a new start and clear what concerned the last one; returns its number.
+        """Count a new start and remove the files of the last attempt; return its number.
 
         After this, lines and outcomes of earlier attempts no longer count.
         """
@@ -104,23 +104,23 @@ class RunFolder:
         return attempt
 
     def write_request(self, request: EndRequest) -> None:
-        """Ask the running attempt for an end."""
+        """Ask the running attempt to end."""
         write_json(self.path / "request.json", asdict(request))
 
     def read_request(self, attempt: int) -> EndRequest | None:
-        """What is asked of `attempt`, if anything; requests to earlier ones are ignored."""
+        """Return the request to `attempt`, if any; requests to earlier attempts are ignored."""
         stored = read_json(self.path / "request.json")
         if stored is None or stored["attempt"] != attempt:
             return None
         return EndRequest(**stored)
 
     def write_outcome(self, outcome: Outcome) -> None:
-        """Say how this attempt ended; the last write of a worker."""
+        """Store how this attempt ended; the last write of a worker."""
         metrics, costs = _finite(outcome.metrics), _finite(outcome.costs)
         write_json(self.outcome, asdict(outcome) | {"metrics": metrics, "costs": costs})
 
     def read_outcome(self) -> Outcome | None:
-        """The outcome of the current attempt, or None while it runs (or died)."""
+        """Return the outcome of the current attempt, or None while it runs (or died)."""
         stored = read_json(self.outcome)
         if stored is None or stored["attempt"] != self.attempt:
             return None
@@ -128,7 +128,7 @@ class RunFolder:
 
 
 def outcome_of(stored: Mapping[str, Any]) -> Outcome:
-    """What an `outcome.json` says; TypeError for fields that no outcome has."""
+    """Return the outcome in an `outcome.json`; raise TypeError for unknown fields."""
     interval, notes = stored.get("interval"), tuple(stored.get("notes", ()))
     return Outcome(**{**stored, "interval": tuple(interval) if interval else None, "notes": notes})
 
@@ -139,7 +139,7 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """`runs/<study>/`: the study file, its trials, and what came of them."""
+    """`runs/<study>/`: the study file, its trials, and their results."""
 
     path: Path
 
@@ -160,12 +160,12 @@ class StudyFolder:
 
     @property
     def trials(self) -> Path:
-        """One run folder a trial."""
+        """One run folder per trial."""
         return self.path / "trials"
 
     @property
     def best_config(self) -> Path:
-        """The best trial's configuration at full fidelity; trains as it is."""
+        """The best trial's configuration at full fidelity, ready to train."""
         return self.path / "best_config.yaml"
 
     @property
@@ -175,12 +175,12 @@ class StudyFolder:
 
     @property
     def summary(self) -> Path:
-        """The whole study in figures."""
+        """The summary of the study in figures."""
         return self.path / "study_summary.json"
 
     @property
     def top_configs(self) -> Path:
-        """`01.yaml`, `02.yaml`, ...: each trains as it is."""
+        """`01.yaml`, `02.yaml`, ...: each ready to train."""
         return self.path / "top_configs"
 
     @property
@@ -189,5 +189,5 @@ class StudyFolder:
         return RunFolder(self.path / "final")
 
     def trial(self, number: int) -> RunFolder:
-        """The run folder of a trial."""
+        """Return the run folder of a trial."""
         return RunFolder(self.trials / f"{number:05d}")

@@ -12,10 +12,10 @@ from tunewright.runs.record import Progress
 
 
 class ProgressWriter:
-    """Appends whole lines; the first one says where this attempt takes up the training.
+    """Appends whole lines; the first one tells at which step this attempt resumes the training.
 
-    A line survives the death of the process as soon as `write` returns. A line torn by a
-    kill is closed off by the next attempt and skipped by readers.
+    A line survives the death of the process as soon as `write` returns. A line torn by a kill is
+    closed off by the next attempt and skipped by readers.
     """
 
     def __init__(self, path: Path, attempt: int, resumed_from: int) -> None:
@@ -35,11 +35,11 @@ class ProgressWriter:
         self._append(json.dumps(line, allow_nan=False))
 
     def notice(self, text: str) -> None:
-        """Append what the user should know of this run."""
+        """Append a notice about this run for the user."""
         self._append(json.dumps({"attempt": self._attempt, "notice": text}))
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def _append(self, line: str) -> None:
@@ -49,7 +49,7 @@ class ProgressWriter:
 class ProgressTail:
     """Follows the lines of one attempt while they are written; late lines are dropped.
 
-    notices: what the run said of itself, up to the last poll.
+    notices: those of the run up to the last poll.
     """
 
     def __init__(self, path: Path, attempt: int) -> None:
@@ -57,7 +57,7 @@ class ProgressTail:
         self.notices: list[str] = []
 
     def poll(self) -> list[Progress]:
-        """The reports that were completed since the last poll."""
+        """Return the reports that were completed since the last poll."""
         try:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)
@@ -72,11 +72,11 @@ class ProgressTail:
 
 
 def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Progress]:
-    """The valid history of a run, one report a step: of several in one attempt the first.
+    """Return the valid history of a run, one report per step; the first of several in one attempt.
 
-    Lines past the checkpoint that a later attempt started from are dropped, as are lines
-    that an earlier attempt wrote after a later one had begun.
-    before_attempt: leave out this attempt and all after it.
+    Lines past the checkpoint that a later attempt started from are dropped, as are lines that an
+    earlier attempt wrote after a later one had begun. before_attempt: leave out this attempt and
+    all after it.
     """
     try:
         lines = list(_json_lines(path.read_bytes()))

@@ -1,4 +1,4 @@
-"""Seconds, bytes and counts as people write and read them."""
+"""Parse and format seconds, bytes and counts as people write them."""
 
 import math
 import re
@@ -26,22 +26,22 @@ _AMOUNT = re.compile(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)([a-z]*)")
 
 
 def bytes_of(written: str | float) -> float:
-    """`"500MB"` (10^6), `"477MiB"` (2^20) and a plain number of bytes; else ValueError."""
+    """Parse `"500MB"` (10^6), `"477MiB"` (2^20) or plain bytes; else raise ValueError."""
     return _amount(written, _BYTES, "a size such as 500MB, 477MiB or 1GB")
 
 
 def milliseconds_of(written: str | float) -> float:
-    """`"100ms"`, `"0.1s"` and a plain number of milliseconds; else ValueError."""
+    """Parse `"100ms"`, `"0.1s"` or a plain number of milliseconds; else raise ValueError."""
     return _amount(written, _TIMES, "a time such as 100ms or 0.1s")
 
 
 def count_of(written: str | float) -> float:
-    """`"10B"` (10^9), `"28M"`, `"500k"` and a plain number; else ValueError."""
+    """Parse `"10B"` (10^9), `"28M"`, `"500k"` or a plain number; else raise ValueError."""
     return _amount(written, _COUNTS, "a count such as 10B, 28M or 500k")
 
 
 def _amount(written: str | float, units: Mapping[str, float], expected: str) -> float:
-    """A number above zero with one of `units`, in any case."""
+    """Parse a number above zero with one of `units`, in any case."""
     found = _AMOUNT.fullmatch("".join(str(written).split()).replace("_", "").lower())
     if isinstance(written, bool) or found is None or found[2] not in units:
         raise ValueError(expected)
@@ -52,7 +52,7 @@ def _amount(written: str | float, units: Mapping[str, float], expected: str) -> 
 
 
 def seconds_of(written: str | float) -> float:
-    """`90`, `"90s"`, `"45m"`, `"8h"`, `"1h30m"` and `"2d"` in seconds.
+    """Parse `90`, `"90s"`, `"45m"`, `"8h"`, `"1h30m"` or `"2d"` into seconds.
 
     Raises ValueError for anything else, and for nothing or less.
     """
@@ -76,7 +76,7 @@ def seconds_of(written: str | float) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Format seconds for people."""
     if 0.0005 <= seconds < 0.0995:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 9.95:
@@ -91,7 +91,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as people say them."""
+    """Format bytes for people."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
         if count >= factor:
             amount = count / factor

@@ -1,4 +1,4 @@
-"""What a run tells: frozen values that pass between worker, coordinator, analysis and report."""
+"""Frozen results of runs that pass between worker, coordinator, analysis and report."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ COSTS: Mapping[str, str] = {
     "device_mib": "MiB of GPU memory at the peak of the run",
     "seconds": "training time",
 }
-"""What every run can be measured by besides its task's metrics; less is better."""
+"""Costs that every run reports besides its task's metrics; less is better."""
 
 INFEASIBLE: tuple[Cause, ...] = ("diverged", "out of memory")
-"""Causes that lie in the configuration: told to the sampler as violated constraints."""
+"""Causes that lie in the configuration: the sampler sees them as violated constraints."""
 
 ROUNDING = 1e-9
-"""Scores that differ by less, relative to the larger one, are one number that was rounded twice."""
+"""Scores that differ by less, relative to the larger one, are equal up to rounding."""
 
 NO_MEMORY = (
     "out of memory",
@@ -44,10 +44,10 @@ NO_MEMORY = (
 class Progress:
     """One line of `progress.jsonl`: the metrics after `step` epochs of training.
 
-    seconds: training time since the run began, all attempts together.
-    memory_mib, device_mib: the peaks of this attempt until now, in RAM that only its worker
-    holds, and on the GPU. lr: the learning rate of the epoch's last step, as `optim.lr` times the
-    schedule; groups of weights have a multiple of their own. None where nobody tells.
+    seconds: training time since the run began, all attempts together. memory_mib, device_mib: the
+    peaks of this attempt until now, in RAM that only its worker holds, and on the GPU. lr: the
+    learning rate of the epoch's last step, as `optim.lr` times the schedule (parameter groups have
+    their own multiples); None where it was not reported.
     """
 
     attempt: int
@@ -75,10 +75,10 @@ class Goal(NamedTuple):
 class Outcome:
     """How an attempt at a run ended; `metrics` are those of `best_step`.
 
-    interval: the 95 % interval of the first goal over the validation set, where the task knows
-    it. costs: some of `COSTS`. memory_mib, device_mib: the peaks of the attempt, in RAM that only
-    its worker holds, and on the GPU. idle_mib: RAM that the worker held before it. notes: what
-    its figures must be read with.
+    interval: the 95 % interval of the first goal over the validation set, where the task knows it.
+    costs: some of `COSTS`. memory_mib, device_mib: the peaks of the attempt, in RAM that only its
+    worker holds, and on the GPU. idle_mib: RAM that the worker held before it. notes: caveats of
+    its figures.
     """
 
     state: OutcomeState
@@ -96,7 +96,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
     @property
-    def measured(self) -> Mapping[str, float]:
+    def all_metrics(self) -> Mapping[str, float]:
         """Everything that a goal or a constraint may name."""
         spent = {
             "seconds": self.seconds,
@@ -108,14 +108,14 @@ class Outcome:
 
 
 def speaks_of_memory(text: str) -> bool:
-    """Whether a message says that an allocation failed; torch, CUDA and the C library differ."""
+    """Return whether a message reports a failed allocation of torch, CUDA or the C library."""
     text = text.lower()
     return any(phrase in text for phrase in NO_MEMORY)
 
 
 @dataclass(frozen=True)
 class EndRequest:
-    """What the coordinator asks of a running attempt: pause, prune or cancel."""
+    """The coordinator's request to a running attempt: pause, prune or cancel."""
 
     kind: Literal["pause", "prune", "cancel"]
     attempt: int
@@ -126,12 +126,11 @@ class EndRequest:
 class Trial:
     """A trial as the analysis sees it: parameters by config path, its curve by epoch.
 
-    score: of the first goal; with several seeds, their mean. others: the scores of the other
-    goals, by metric. interval: 95 %, of the score. seeds: the score by seed, when there are
-    several. constraints: by how much each is broken; none is when all are 0 or less.
-    imported_from: `STUDY/17` for one that ran in another study, and has no folder in this one.
-    good: the name of the good combination that it is. avoided: of the rules that advise
-    against it.
+    score: of the first goal; with several seeds, their mean. others: the scores of the other goals,
+    by metric. interval: 95 %, of the score. seeds: the score by seed, when there are several.
+    constraints: the violation of each; all are met when all are 0 or less. imported_from:
+    `STUDY/17` for one that ran in another study, and has no folder in this one. good: the name of
+    the good combination that it tries. avoided: the `avoid` rules that it matches.
     """
 
     number: int
@@ -154,7 +153,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study at rest: what `analyze` and the summary files are made of.
+    """A study as plain values: the input of `analyze` and the summary files.
 
     goal, direction: of the first goal, which prunes and picks the winner; others: the rest.
     """
@@ -173,15 +172,15 @@ class StudyRecord:
 
     @property
     def own(self) -> tuple[Trial, ...]:
-        """The trials that this study ran itself: those that its total counts."""
+        """The trials that this study ran itself, which its total counts."""
         return tuple(trial for trial in self.trials if not trial.imported_from)
 
     def of_state(self, *states: TrialState) -> list[Trial]:
-        """The trials in one of `states`, by number."""
+        """Return the trials in one of `states`, by number."""
         return [trial for trial in self.trials if trial.state in states]
 
     def front(self) -> list[Trial]:
-        """The finished trials that no other beats in every goal (Pareto), best first goal first.
+        """Return the finished trials on the Pareto front, best first goal first.
 
         With one goal, the best trial alone.
         """
@@ -193,8 +192,8 @@ class StudyRecord:
                 beaten_by.append(own)
         return front
 
-    def ranked(self) -> list[Trial]:
-        """Finished trials with a score, best first; ties go to the earlier one.
+    def rank_trials(self) -> list[Trial]:
+        """Return finished trials with a score, best first; of equal ones the earlier first.
 
         With several goals, the front comes first; both parts are in order of the first goal.
         """
@@ -208,28 +207,28 @@ class StudyRecord:
         return next((trial for _, trial in self._rank()), None)
 
     def _rank(self) -> list[tuple[tuple[int, ...], Trial]]:
-        """The finished trials with their places by goal, in order of the first goal."""
+        """Return the finished trials with their ranks by goal, in order of the first goal."""
         scored = [trial for trial in self.of_state("done") if trial.score is not None]
         placed = rank_with_ties([losses(trial, self.goals) for trial in scored])
         return sorted(zip(placed, scored, strict=True), key=lambda one: (one[0], one[1].number))
 
 
 def is_same(one: float, other: float) -> bool:
-    """Whether two scores are one number, up to rounding."""
+    """Return whether two scores are equal up to rounding."""
     return math.isclose(one, other, rel_tol=ROUNDING)
 
 
 def rank_with_ties(rows: Sequence[Sequence[float]]) -> list[tuple[int, ...]]:
-    """For each row, its place in every column, 0 for the least; equal up to rounding is equal.
+    """Return, for each row, its rank in every column, 0 for the least; ties are up to rounding.
 
-    Places can be compared and sorted, which numbers that are only nearly equal cannot.
+    Ranks can be compared and sorted, which numbers that are only nearly equal cannot.
     """
     columns = [_rank_column(column) for column in zip(*rows, strict=True)]
     return list(zip(*columns, strict=True))
 
 
 def _rank_column(column: Sequence[float]) -> list[int]:
-    """Of one column; a place reaches from its least number as far as rounding does."""
+    """Rank one column; numbers within rounding of the least number of a rank share it."""
     place: dict[float, int] = {}
     least, count = math.nan, -1
     for value in sorted(set(column)):
@@ -240,7 +239,7 @@ def _rank_column(column: Sequence[float]) -> list[int]:
 
 
 def losses(trial: Trial, goals: Sequence[Goal]) -> tuple[float, ...]:
-    """The scores of a finished trial, signs turned so that less is better; tuples compare."""
+    """Return the scores of a finished trial, signs turned so that less is better."""
     first, *others = goals
     scores = [trial.score, *(trial.others.get(goal.metric) for goal in others)]
     return tuple(

@@ -1,6 +1,6 @@
-"""What the runs of a study choose together: the first one decides, and the others do as it did.
+"""A choice that the runs of a study share: the first one decides, and the others follow.
 
-Trials that each chose for themselves would be compared in two precisions, and the winner would be
+If each trial chose for itself, trials in two precisions would be compared, and the winner would be
 trained in a third.
 """
 
@@ -15,14 +15,14 @@ from tunewright.runs.folder import RunFolder
 
 NAME, LOCK = "chosen.json", "chosen.lock"
 DEPTH = 3
-"""A seed's run of a trial lies so deep in its study."""
+"""Largest depth of a run below its study: a seed's run of a trial."""
 
 
 @dataclass
 class SharedChoice:
-    """What is shared: the epochs of all the runs, and config paths with their values.
+    """The shared choice: the epochs of all the runs, and config paths with their values.
 
-    values: empty until a run has decided; why: in its words.
+    values: empty until a run has decided. why: its reason, in words.
     """
 
     epochs: int
@@ -31,13 +31,13 @@ class SharedChoice:
 
 
 def begin_sharing(place: Path, epochs: int) -> None:
-    """Have the runs below `place` choose together; one that has chosen already still stands."""
+    """Let the runs below `place` share a choice; an existing choice stays."""
     if not (place / NAME).exists():
         write_json(place / NAME, {"epochs": epochs, "values": {}, "why": ""})
 
 
 def read_shared_choice(place: Path) -> SharedChoice | None:
-    """What the runs below `place` have agreed on so far; None where each is by itself."""
+    """Return the choice that the runs below `place` share so far; None where they share none."""
     stored = read_json(place / NAME)
     return (
         None if stored is None else SharedChoice(stored["epochs"], stored["values"], stored["why"])
@@ -46,9 +46,10 @@ def read_shared_choice(place: Path) -> SharedChoice | None:
 
 @contextmanager
 def share_choice(run: RunFolder) -> Iterator[SharedChoice | None]:
-    """What `run` shares with others, stored when the block ends; None where it is by itself.
+    """Yield the choice that `run` shares, stored when the block ends; None where it shares none.
 
-    While nothing is chosen others wait, so that one decides for all and nobody slows its clock.
+    Until a choice is made other runs wait, so that one decides for all and its benchmark is
+    undisturbed.
     """
     place = next((p for p in run.path.absolute().parents[:DEPTH] if (p / NAME).exists()), None)
     known = None if place is None else read_shared_choice(place)

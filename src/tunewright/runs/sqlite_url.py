@@ -1,7 +1,8 @@
-"""Addresses of SQLite files: the URL of a file, and the file that a URL means.
+"""SQLite URLs: the URL of a file, and the file of a URL.
 
-SQLAlchemy writes and reads them, so that a name may hold whatever a file system takes: `?`, `%`
-and `#` mean something in a URL. It is imported late: what asks for no database needs none.
+SQLAlchemy writes and parses them, so that a name may hold whatever a file system allows: `?`, `%`
+and `#` have a meaning in a URL. It is imported late, so that code without a database does not need
+it.
 """
 
 import os
@@ -9,16 +10,16 @@ from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 DRIVERS = ("sqlite", "sqlite+pysqlite")
-"""What stands before `://` where Python's own module opens the file."""
+"""The schemes for which Python's own module opens the file."""
 TRUE = ("true", "yes", "on", "y", "t", "1")
-"""How an option of a URL is switched on, in SQLAlchemy's words."""
+"""Values that switch on an option of a URL, as SQLAlchemy parses them."""
 
 
 def sqlite_url(file: Path, **options: str | tuple[str, ...]) -> str:
-    """The URL of a SQLite file, as `optuna.load_study` takes it.
+    """Return the URL of a SQLite file, as `optuna.load_study` takes it.
 
-    options: of SQLite's own URIs, such as `mode="ro"`. A name that is no text (bytes that are
-    not UTF-8) is spelled by such a URI as well.
+    options: of SQLite's own URIs, such as `mode="ro"`. A name that is no text (bytes that are not
+    UTF-8) is spelled by such a URI as well.
     """
     from sqlalchemy import URL
 
@@ -30,12 +31,12 @@ def sqlite_url(file: Path, **options: str | tuple[str, ...]) -> str:
 
 
 def sqlite_uri(file: Path) -> str:
-    """The file as SQLite's own URIs spell it, to which options may be added behind a `?`."""
+    """Return the file as a SQLite URI, to which options may be added after a `?`."""
     return f"file:{'//' if file.is_absolute() else ''}{quote(os.fsencode(file))}"
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file behind a SQLite URL; None for other databases and for one in memory."""
+    """Return the file of a SQLite URL; None for other databases and for one in memory."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -60,7 +61,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be stored and shown: one of bytes that are not UTF-8 cannot."""
+    """Return whether a name can be stored and shown; bytes that are not UTF-8 cannot."""
     try:
         name.encode()
     except UnicodeEncodeError:

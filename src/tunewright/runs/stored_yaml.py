@@ -1,7 +1,7 @@
-"""YAML that we wrote ourselves, read back by libyaml: a worker does so before every trial.
+"""Read YAML that we wrote ourselves with libyaml, which is fast.
 
-It says what `read_yaml` says of the same file, without the nodes that OmegaConf builds for
-interpolations: those are resolved before a configuration is stored.
+A worker reads it before every trial. It returns the same as `read_yaml`, without the nodes that
+OmegaConf builds for interpolations: those are resolved before a configuration is stored.
 """
 
 import re
@@ -12,18 +12,18 @@ import yaml
 
 from tunewright.errors import ConfigError
 
-_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml only slower
+_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # slower without libyaml
 
 
 class _Loader(_Parser):  # type: ignore[misc]
-    """`1e-4` is a number, a date is a text, and a key stands once in its mapping."""
+    """A loader where `1e-4` is a number, a date is a text, and duplicate keys are refused."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands there twice", key.start_mark
+                    None, None, f"duplicate key {key.value!r}", key.start_mark
                 )
             seen.add(key.value)
         return dict(super().construct_mapping(node, deep=deep))
@@ -41,9 +41,9 @@ _Loader.add_implicit_resolver(
 
 
 def read_stored(path: Path) -> dict[str, Any]:
-    """The mapping in a file that `write_yaml` wrote, when a run or a study is taken up.
+    """Return the mapping in a file that `write_yaml` wrote, when a run or a study is resumed.
 
-    Raises ConfigError for what cannot be read, or holds no mapping.
+    Raises ConfigError for a file that cannot be read, or holds no mapping.
     """
     try:
         tree = yaml.load(path.read_bytes(), Loader=_Loader)

@@ -1,4 +1,4 @@
-"""JSON as its standard has it: what Python's reader takes besides is refused, with the place."""
+"""Strict JSON: extensions that Python's reader accepts are refused, with the position."""
 
 import json
 import math
@@ -8,14 +8,14 @@ from typing import Any
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|-?\d[\d.eE+-]*')
 
 SHOWN = 24
-"""Characters before an offender that an error quotes: its key, most often."""
+"""Characters before an error that its message quotes, which mostly include the key."""
 
 
 def read_strict_json(text: str) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
-    Raises json.JSONDecodeError, with line and column, also for NaN, Infinity and numbers beyond
-    the floats: they stand where a program had no value, and would go on as numbers or names.
+    Raises json.JSONDecodeError, with line and column, also for NaN, Infinity and numbers beyond the
+    range of floats: they stand for missing values, and would pass on as numbers or names.
     """
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_finite)
@@ -27,7 +27,7 @@ def read_strict_json(text: str) -> Any:
 
 
 class _NotFinite(Exception):
-    """A number that is none, as it is written."""
+    """A number that is not finite, as it is written."""
 
 
 def _finite(written: str) -> float:

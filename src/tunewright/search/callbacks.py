@@ -1,4 +1,4 @@
-"""What a study tells whoever watches it; the command line draws it, a notebook may ignore it."""
+"""Callbacks of a study: the command line draws progress with them, a notebook may ignore them."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from tunewright.runs.record import Trial
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """Where a stage stands.
+    """Counts and the best trial of a running search, for progress displays.
 
-    failed: infeasible ones included. left_seconds: until the whole job is done, the final
-    training included; None before anything was measured. live: the trials that run now.
-    metric: of the goal.
+    failed: includes infeasible trials. left_seconds: until the whole job is done, the final
+    training included; None before anything was measured. live: the trials that run now. metric:
+    that of the goal.
     """
 
     stage: str
@@ -31,16 +31,16 @@ class StudyProgress:
 
 
 class StudyCallback:
-    """Watches nothing; a subclass watches what it overrides.
+    """Receive the events of a study; a subclass overrides those it needs.
 
-    Called by the coordinator, in its own thread; must return quickly.
+    The coordinator calls these methods in its own thread, so they must return quickly.
     """
 
     def notice(self, text: str) -> None:
-        """A decision that the user should know of."""
+        """Receive a decision that the user should know about."""
 
     def on_trial_start(self, number: int, values: Mapping[str, Any], where: str) -> None:
-        """A trial was given to a worker."""
+        """Receive the start of a trial on a worker."""
 
     def on_report(
         self,
@@ -48,25 +48,28 @@ class StudyCallback:
         step: int,
         last_step: int,
         metrics: Mapping[str, float],
-        standing: Callable[[], StudyProgress],
+        progress: Callable[[], StudyProgress],
     ) -> None:
-        """A trial finished an epoch. standing: makes an estimate anew, for who wants it."""
+        """Receive the metrics of an epoch of a trial.
 
-    def on_trial_end(self, trial: Trial, standing: StudyProgress) -> None:
-        """A trial ended, whichever way."""
+        progress: computes the current estimate when called.
+        """
 
-    def on_progress(self, standing: StudyProgress) -> None:
-        """Something changed that a progress bar shows."""
+    def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
+        """Receive a trial that ended, in whatever state."""
+
+    def on_progress(self, progress: StudyProgress) -> None:
+        """Receive a change that a progress bar shows."""
 
     def on_epoch(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:
-        """A single run (the final one, or `train`) finished an epoch."""
+        """Receive the metrics of an epoch of a single run (the final one, or `train`)."""
 
 
-class Notices(StudyCallback):
-    """Prints the notices and nothing else: what a script or a notebook should not miss."""
+class PrintNotices(StudyCallback):
+    """Print the notices and nothing else: what a script or a notebook should not miss."""
 
     def notice(self, text: str) -> None:
-        """One line on standard error."""
+        """Print one line on standard error."""
         print(f"tunewright: {text}", file=sys.stderr)

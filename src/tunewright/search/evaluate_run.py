@@ -1,4 +1,4 @@
-"""The recipe's own evaluation of a run, in a process of its own: the coordinator has no torch."""
+"""Run a recipe's evaluation in a subprocess, since the coordinator does not import torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ def evaluate_run(
     split: str | None = None,
     seconds: float | None = None,
 ) -> Mapping[str, Any] | None:
-    """What the recipe's own evaluation says of a run, computed in a process of its own.
+    """Evaluate a run with the recipe's own function, in a subprocess; return the scores.
 
-    seconds: after which that process is ended, with a RunError.
+    seconds: time limit after which the subprocess is ended and RunError is raised.
     """
     if not recipe.evaluate:
         return None
@@ -46,20 +46,22 @@ def evaluate_run_on(
     folder: RunFolder,
     config: RunConfig,
     data: Path,
-    told: Callable[[str, int, int], None],
+    on_progress: Callable[[str, int, int], None],
 ) -> Mapping[str, Any]:
-    """What the recipe says of a run on other data, computed in a process of its own.
+    """Evaluate a run on other data with the recipe's own function, in a subprocess.
 
-    told: called with what is being done, how much is done, and how much there is.
+    on_progress: called with the current activity, the amount done and the total.
     """
     function = _LazyImport(recipe.evaluate_on)
     found: Mapping[str, Any]
     if config.executor.type == "inline":
-        found = function(folder.path, data, lambda said: told(*said))
+        found = function(folder.path, data, lambda report: on_progress(*report))
         return found
     threads = threads_each(config.executor)
     try:
-        found = call(function, folder.path, data, threads=threads, told=lambda said: told(*said))
+        found = call(
+            function, folder.path, data, threads=threads, told=lambda report: on_progress(*report)
+        )
     except RunError as error:
         raise _evaluation_error(folder, error, "--data", str(data)) from None
     return found
@@ -69,13 +71,13 @@ def _evaluation_error(folder: RunFolder, error: RunError, *options: str) -> RunE
     again = " ".join(quote(word) for word in (str(folder.path), *options))
     return RunError(
         f"the evaluation of {folder.path} failed: {error}",
-        remedy=f"The training is whole: tunewright evaluate {again} measures it again.",
+        remedy=f"The training is complete: tunewright evaluate {again} repeats the evaluation.",
     )
 
 
 @dataclass(frozen=True)
 class _LazyImport:
-    """A function by `module:function`, imported where it is called: in another process."""
+    """Call the function named `module:function`, imported at the call, in the other process."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""The first stage: a search at a cheap fidelity, from its checks to the files it leaves."""
+"""The first stage: search at a cheap fidelity, from its checks to the files it writes."""
 
 from collections.abc import Sequence
 
@@ -43,15 +43,15 @@ def explore(
     watch: StudyCallback,
     budget: Budget | None,
 ) -> tuple[StudyRecord, Ending]:
-    """Search until the trials are spent, or the time is up, and write what people read.
+    """Search until all trials are done or the time is up, then write the result files.
 
-    Raises Interrupted when a stop was asked for.
+    Raises Interrupted when a stop was requested.
     """
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
         watch.notice(
-            f"trial {', '.join(map(str, adopted))} was not in the storage, as after a crash of the "
-            "machine, and is taken from its folder"
+            f"trial {', '.join(map(str, adopted))} was missing from the storage, as after a "
+            "crash of the machine, and is restored from its folder"
         )
     study = Study(
         prepared.url,
@@ -59,14 +59,14 @@ def explore(
         prepared.settings,
         prepared.space,
         outage_seconds=prepared.config.study.outage_seconds,
-        told=watch.notice,
+        on_notice=watch.notice,
     )
     lease: Lease | None = None
     executor: Executor | None = None
     try:
         lease = Lease(study)
         _write_study_files(prepared, composed, study.sources())
-        if recipe.setup:  # others bring their own training
+        if recipe.setup:  # without one, the recipe's function trains by itself
             begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
         seed = prepared.config.seed
         search = Search(
@@ -123,7 +123,7 @@ def explore(
 
 
 def _epochs(recipe: Recipe, composed: Composition, prepared: PreparedStudy) -> int:
-    """Of all trials to their ends, by all their seeds, and of the final training."""
+    """Return the epochs of all trials with all seeds, plus those of the final training."""
     config = prepared.config
     epochs = config.study.trials * config.study.seeds * config.training.epochs
     if config.study.final:
@@ -151,19 +151,19 @@ def _write_study_files(
             "reserved": dict(prepared.reserved),
             SOURCES: list(sources),
         },
-        header="What `tunewright analyze` needs to know of this study.",
+        header="The settings of this study, which `tunewright analyze` reads.",
     )
 
 
 def _without_secrets(tree: Tree) -> Tree:
-    """The configuration as it may lie in a file that others read."""
+    """Return the configuration without passwords, for a file that others may read."""
     storage = tree["study"]["storage"]
     return {**tree, "study": {**tree["study"], "storage": storage and without_password(storage)}}
 
 
 def _interrupted_study(name: str, waiting: int, total: int) -> Interrupted:
     return Interrupted(
-        f"stopped: every finished trial of {name!r} is stored; {waiting} running one(s) "
-        "go on from their last checkpoints",
-        remedy=f"Type the same command again to resume; the total stays {total} trials.",
+        f"stopped: every finished trial of {name!r} is stored; {waiting} running "
+        "trial(s) will resume from their last checkpoints",
+        remedy=f"Run the same command again to resume; the total stays {total} trials.",
     )

@@ -1,4 +1,4 @@
-"""The last stage: one configuration trained in full."""
+"""The last stage: train one configuration in full."""
 
 import itertools
 from dataclasses import replace
@@ -37,7 +37,7 @@ def train_winner(
     budget: Budget | None,
     until: float | None,
 ) -> TrainResult | None:
-    """The best trial's configuration, trained in full; None when the budget has no room for it."""
+    """Train the best trial's configuration in full; return None when the budget is too short."""
     best = record.best
     assert best is not None
     values = trial_values(recipe, prepared, best.parameters)
@@ -48,19 +48,19 @@ def train_winner(
     previous = free_folder(folder.path, tree)
     if budget is not None and not is_done(previous) and not budget.allows(watch):
         return None
-    if previous != folder:  # `final` is always the best trial's; what was there makes room
+    if previous != folder:  # `final` is always the best trial's; move the former one
         folder.path.rename(aside)
-        if previous.path.exists():  # it was the best before, and is so again
+        if previous.path.exists():  # the best again, as it was before
             previous.path.rename(folder.path)
         aside.rename(previous.path)
-        watch.notice(f"the final run of an earlier best is now in {previous.path}")
-    watch.notice(f"final: trial {best.number} is trained in full, in {folder.path}")
+        watch.notice(f"the final run of an earlier best trial is now in {previous.path}")
+    watch.notice(f"final: training trial {best.number} in full, in {folder.path}")
     metric = prepared.settings.metric
     return train_in_full(folder, tree, recipe, metric, composed.config, machine, watch, until)
 
 
 def _bring_back(aside: Path, final: Path) -> None:
-    """What a kill between two renames left aside goes to its place, or to the next free one."""
+    """Restore a folder that a kill between two renames left aside, under a free name if needed."""
     if aside.exists():
         later = (final.with_name(f"final-{count}") for count in itertools.count(2))
         aside.rename(next(place for place in itertools.chain([final], later) if not place.exists()))
@@ -76,7 +76,10 @@ def train_in_full(
     watch: StudyCallback,
     until: float | None = None,
 ) -> TrainResult:
-    """One configuration, by one seed or several; until: when it is paused at the latest."""
+    """Train one configuration with one seed or several.
+
+    until: the clock time at which it pauses.
+    """
     seeds = max(1, len(tree.get("seeds") or []))
     slots = min(machine.slots, seeds)
     threads = threads_each(config.executor, slots)
@@ -89,8 +92,8 @@ def train_in_full(
             )
     except KeyboardInterrupt:
         raise Interrupted(
-            "stopped at once: the state is as old as the last checkpoint",
-            remedy="The same command resumes.",
+            "stopped at once: the last checkpoint is the latest saved state",
+            remedy="Run the same command again to resume.",
         ) from None
     finally:
         executor.close()

@@ -1,8 +1,8 @@
-"""What a training costs on this machine, from two epochs of it in a folder that goes again.
+"""Measure the cost of training on this machine, from two epochs in a temporary folder.
 
-As many copies train at once as a study would have trials at once, so that what they take from
-each other is in the figures. Each copy stops after one epoch and goes on for another: the first
-start pays for the process, the second one only for what every trial pays.
+As many copies train at once as a study would have trials at once, so that their competition for the
+machine is measured too. Each copy stops after one epoch and resumes for another: the first start
+includes the start of the process, the second only the start-up of every trial.
 """
 
 import json
@@ -27,19 +27,19 @@ from tunewright.search.loop.loop import WAIT_SECONDS
 from tunewright.search.prepare import PreparedStudy, run_tree
 
 ONCE_SECONDS = 60.0
-"""A first epoch that takes longer is not followed by a second one."""
+"""If the first epoch takes longer, the second one is skipped."""
 EVALUATION_SECONDS = 120.0
-"""After which a measured evaluation is ended: it takes at least so long."""
+"""Time limit of a measured evaluation, and its lower bound when the limit is hit."""
 
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """One training of the first configuration, beside others like it.
+    """The cost of training the first configuration, with others like it at the same time.
 
-    step_seconds: an epoch. startup_seconds: of a trial in a warm worker, before and after its
-    epochs. worker_seconds: until a new worker is warm. evaluation_seconds: None when there is
-    none. run_bytes: a run folder without its checkpoints, which have checkpoint_bytes;
-    evaluation_bytes are what the evaluation adds. memory_mib: peak of a worker.
+    step_seconds: of an epoch. startup_seconds: of a trial in a warm worker, before and after its
+    epochs. worker_seconds: until a new worker is warm. evaluation_seconds: None without an
+    evaluation. run_bytes: a run folder without its checkpoints, which have checkpoint_bytes;
+    evaluation_bytes: added by the evaluation. memory_mib: peak of a worker.
     """
 
     step_seconds: float
@@ -60,10 +60,10 @@ def measure(
     *,
     evaluates: bool,
 ) -> MeasuredCost:
-    """Train the configuration with `values` for two epochs and evaluate it, then forget it.
+    """Train the configuration with `values` for two epochs, evaluate it, and delete it.
 
-    A run that reports nothing runs to its end. Raises RunError when the training fails, as it
-    would in the study.
+    A run that reports nothing runs to its end. Raises RunError when the training fails, as it would
+    in the study.
     """
     tree = {**run_tree(recipe, prepared, values), "trackers": {}}
     with tempfile.TemporaryDirectory(prefix="tunewright-plan-") as temporary:
@@ -135,10 +135,15 @@ def _attempt(executor: Executor, folders: Sequence[RunFolder]) -> _Attempt:
             lacked = outcome is not None and outcome.cause == "out of memory"
             raise RunError(
                 f"the first configuration does not train ({why})",
-                remedy="A study would go on in smaller micro-batches, then alone: plan with fewer "
-                "--jobs or a larger training.accumulate."
+                remedy=(
+                    "A study would retry with smaller micro-batches, then with no other trials "
+                    "running: plan with fewer --jobs or a larger training.accumulate."
+                )
                 if lacked
-                else "Nothing was stored. tunewright train with the same words shows its log.",
+                else (
+                    "Nothing was stored. Run tunewright train with the same arguments to see its "
+                    "log."
+                ),
             )
         outcomes.append(outcome)
     rows = [_last_attempt(folder) for folder in folders]
@@ -152,7 +157,7 @@ def _attempt(executor: Executor, folders: Sequence[RunFolder]) -> _Attempt:
 
 
 def _last_attempt(folder: RunFolder) -> tuple[int, float]:
-    """Steps and seconds of training that the last attempt added."""
+    """Return the steps and seconds of training that the last attempt added."""
     start, before, step, seconds = 0, 0.0, 0, 0.0
     try:
         lines = folder.progress.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""`tunewright plan`: how many trials, how long and how much disk, before anything long begins."""
+"""`tunewright plan`: forecast trials, time and disk before anything long begins."""
 
 import itertools
 import math
@@ -42,15 +42,14 @@ from tunewright.spaces.space import Space
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a study will take. Seconds are wall time; mebibytes are of one worker.
+    """The forecast of a study. Seconds are wall time; mebibytes are for one worker.
 
-    trials: in all; begun: of these, in earlier sessions. grid: the sizes of a grid's
-    dimensions; points: how many the space allows, None where nobody would count them; for a
-    sampler that is no grid at most `COUNTED`. carried: trials of other studies beside them.
-    trained_share: of its epochs, what a trial is
-    expected to train before it is pruned. unpruned_seconds: the search if nothing is pruned.
-    fitting: trials for which the budget has time; final_fits: whether it has for the final
-    training behind one trial.
+    trials: in all; begun: those of earlier sessions. grid: the sizes of a grid's dimensions.
+    points: how many the space allows, counted up to `COUNTED` for samplers other than grid; None
+    where they cannot be counted. carried: trials of other studies. trained_share: the share of its
+    epochs that a trial is expected to train before it is pruned. unpruned_seconds: of the search if
+    nothing is pruned. fitting: trials that the budget has time for; final_fits: whether it has time
+    for the final training after one trial.
     """
 
     study: str
@@ -91,11 +90,11 @@ def plan(
     from_: str | None = None,
     imports: Sequence[str] = (),
 ) -> StudyPlan:
-    """Check the study, train its first configuration for two epochs, and work out the rest.
+    """Check the study, train its first configuration for two epochs, and forecast the rest.
 
-    Nothing is stored: `tune` with the same words, or others, begins as if this had not been
-    called. Raises what `tune` would raise before its first trial, and RunError when the first
-    configuration does not train.
+    Nothing is stored: a later `tune`, with the same arguments or others, starts as if `plan` had
+    not been called. Raises the errors that `tune` would raise before its first trial, and RunError
+    when the first configuration does not train.
     """
     silence_optuna()
     watch = watch or StudyCallback()
@@ -113,7 +112,7 @@ def plan(
     total = min(wanted, begun + left)
     machine = replace(machine, slots=max(1, min(machine.slots, total)))
     copies = f", {machine.slots} at once" if machine.slots > 1 else ""
-    watch.notice(f"measuring: the first configuration trains for two epochs{copies}")
+    watch.notice(f"measuring: training the first configuration for two epochs{copies}")
     first = _first(prepared.space)
     evaluates = prepared.config.study.final
     took = measure(recipe, prepared, machine, first, evaluates=evaluates)
@@ -139,18 +138,18 @@ def _make_plan(
 ) -> StudyPlan:
     study, epochs = prepared.config.study, prepared.config.training.epochs
     stops = assumed_stops(pruner(study.pruner, epochs, prepared.settings.direction), epochs)
-    ledger = Timings(epochs, total, stops, slots=machine.slots)
+    timings = Timings(epochs, total, stops, slots=machine.slots)
     if record is not None:
-        ledger.load(record, prepared.folder)
-    work = ledger.work()
+        timings.load(record, prepared.folder)
+    work = timings.work()
     known = pace_of(work)
     pace = Pace(
         epochs,
         known.seconds_a_step if known and known.seconds_a_step else took.step_seconds,
         took.startup_seconds,
-        known.going_on if known else {step: 1.0 - share for step, share in stops.items()},
+        known.survival if known else {step: 1.0 - share for step, share in stops.items()},
     )
-    unpruned = each_seed(replace(pace, going_on={}), prepared.settings.seeds)
+    unpruned = each_seed(replace(pace, survival={}), prepared.settings.seeds)
     every = each_seed(pace, prepared.settings.seeds)
     after = final_stage_cost(recipe, composed, prepared, machine)
     after = replace(after, evaluation=took.evaluation_seconds or 0.0)
@@ -193,7 +192,7 @@ def _make_plan(
 
 
 def within(made: StudyPlan, pace: Pace, budget: float) -> StudyPlan:
-    """The plan with what its budget has time for."""
+    """Return the plan with the trials that fit into a budget."""
     each = pace.startup + pace.seconds_a_step * pace.steps_from(0)
     whole = pace.startup + pace.seconds_a_step * pace.last_step
     closing_seconds = made.final_seconds + made.evaluation_seconds
@@ -208,7 +207,7 @@ def within(made: StudyPlan, pace: Pace, budget: float) -> StudyPlan:
 
 
 def _points(prepared: PreparedStudy) -> tuple[tuple[int, ...], int | None]:
-    """Sizes of a grid's dimensions, and the allowed points of a space that comes to an end."""
+    """Return the sizes of a grid's dimensions, and the number of allowed points if it is finite."""
     space = prepared.space
     if not is_finite(space):
         return (), None
@@ -219,27 +218,27 @@ def _points(prepared: PreparedStudy) -> tuple[tuple[int, ...], int | None]:
 
 
 def _first(space: Space) -> Mapping[str, Any]:
-    """The point that a study begins with."""
+    """Return the first point of a study."""
     values = space.default() or draw(space, random.Random(0))
     if values is None:
-        raise SpaceError("the forbid rules leave no combination that a draw could find")
+        raise SpaceError("the forbid rules leave no combination that random draws could find")
     return values
 
 
 def _record(recipe: Recipe, prepared: PreparedStudy) -> StudyRecord | None:
-    """What is stored of the study; where its space has changed, with the trials that fit."""
+    """Return the stored record of a study; after a change of space, only the trials that fit."""
     known = prepared.known
     if known is None:
         return None
     record = load_record(prepared.url, prepared.name)[0]
     if not prepared.changed:
         return record
-    pasts = stored_study(prepared.url, prepared.name).pasts
-    candidates = [candidate(past, known, prepared.folder) for past in pasts]
-    verdicts = match_trials(recipe, prepared, candidates)
+    old_trials = stored_study(prepared.url, prepared.name).trials
+    candidates = [candidate(old, known, prepared.folder) for old in old_trials]
+    matches = match_trials(recipe, prepared, candidates)
     fitting = []
     for trial in record.trials:
-        verdict = verdicts.get(trial.number)
-        if isinstance(verdict, dict):
-            fitting.append(replace(trial, parameters=verdict))
+        match = matches.get(trial.number)
+        if isinstance(match, dict):
+            fitting.append(replace(trial, parameters=match))
     return replace(record, trials=tuple(fitting))

@@ -23,18 +23,18 @@ from tunewright.search.stage_lengths import (
     short_final_notices,
 )
 from tunewright.search.storage.database import Settings, stored_settings
-from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.storage.urls import absolute_url, without_password
 from tunewright.search.study.compatibility import (
-    brought_up,
     changed_space,
     refuse_other_study,
     shared_settings,
+    upgrade_settings,
 )
 from tunewright.search.study.constraints import Constraint, constraints
 from tunewright.search.study.goals import study_goals
 from tunewright.search.study.older_studies import apply_older_rules
-from tunewright.search.study.pruners import pruner, shrunk
+from tunewright.search.study.pruners import pruner, shrink_pruner
 from tunewright.search.study.samplers import check_sampler
 from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
@@ -48,8 +48,8 @@ from tunewright.training.trackers.tracker import require
 class PreparedStudy:
     """A study that has passed every check and not yet begun.
 
-    composed: the whole configuration, as the study was begun with it. known: what is stored of
-    the study, None for a new one. changed: what differs in its space since.
+    composed: the whole configuration, as the study was begun with it. known: the stored settings of
+    the study, None for a new one. changed: the differences in its space since.
     """
 
     name: str
@@ -70,9 +70,9 @@ class PreparedStudy:
 def prepare(
     recipe: Recipe, composed: Composition, *, given: SpaceFile | None, runs: Path
 ) -> PreparedStudy:
-    """Everything that can be checked before a study begins."""
+    """Check everything that can be checked before a study begins."""
     require(composed.config.trackers.names)
-    refuse_left(composed)
+    refuse_stored_servers(composed)
     study = composed.config.study
     name = study.name or recipe.name
     refuse_leading_out(name, runs)
@@ -82,7 +82,7 @@ def prepare(
     if known is not None and not known.typed_holds:
         composed = apply_older_rules(composed, known.configuration, recipe.config)
     explore, config = stage(recipe, composed, "explore")
-    (first, *others), told = study_goals(recipe, config, known)
+    (first, *others), goal_notices = study_goals(recipe, config, known)
     limits = constraints(study.constraints, recipe.measures)
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
@@ -91,7 +91,7 @@ def prepare(
         explore, config = _with_fitting_pruner(recipe, explore, config, notices)
     study = config.study
     pruner(study.pruner, config.training.epochs, first.direction)
-    notices += [*told, *recipe.check_data(config)]
+    notices += [*goal_notices, *recipe.check_data(config)]
     full, full_config = stage(recipe, composed, "final")
     if study.final and full.get("data") != explore.get("data"):
         recipe.check_data(full_config)
@@ -104,7 +104,7 @@ def prepare(
     spec = given
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
-    space, changes = checked_space(recipe, composed, explore, config, spec)
+    space, changes = build_checked_space(recipe, composed, explore, config, spec)
     if known is None and space.good:
         names = "; ".join(map(str, space.good))
         notices.append(f"tried right after the defaults: {names}")
@@ -128,7 +128,7 @@ def prepare(
     changed: tuple[str, ...] = ()
     if known is not None:
         changed = changed_space(known, settings)
-        refuse_other_study(name, brought_up(known, settings, recipe), settings, recipe)
+        refuse_other_study(name, upgrade_settings(known, settings, recipe), settings, recipe)
     return PreparedStudy(
         name,
         url,
@@ -149,25 +149,26 @@ def prepare(
 def _with_fitting_pruner(
     recipe: Recipe, explore: Tree, config: RunConfig, notices: list[str]
 ) -> tuple[Tree, RunConfig]:
-    """The stage with a pruner that nobody asked for made to fit its epochs."""
+    """Fit a default pruner to the epochs of the stage; return the stage's configuration."""
     shipped, epochs = config.study.pruner, config.training.epochs
-    fitting = shrunk(shipped, epochs)
+    fitting = shrink_pruner(shipped, epochs)
     if fitting == shipped:
         return explore, config
     change = ", ".join(f"study.pruner.{k}={v}" for k, v in set_in(fitting).items())
     notices.append(
-        f"the shipped pruner {shipped.type} would decide too late for trials of {epochs} epoch(s): "
+        f"the default pruner {shipped.type} would decide too late for trials of "
+        f"{epochs} epoch(s): "
         + (f"{change} here" if fitting.type == shipped.type else "no trial is pruned")
     )
     return with_values(explore, {"study.pruner": fitting.model_dump()}, recipe.config)
 
 
 def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list[str]:
-    """What should be known of several goals; ConfigError for a first one that cannot prune."""
+    """Return notices about several goals; raise ConfigError when the first one cannot prune."""
     if first.metric in COSTS and config.study.pruner.type != "none":
         raise ConfigError(
             f"the first goal is {first.metric}, which is known only at the end of a run",
-            expected="a metric that is reported on the way, by which trials are pruned",
+            expected="a metric that is reported every epoch, which the pruner can use",
             remedy="Put another goal first, or set study.pruner.type=none.",
         )
     if not others:
@@ -177,10 +178,10 @@ def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list
     return [f"{len(others) + 1} goals: {first.metric} {by} of the front; beside it {rest}"]
 
 
-def checked_space(
+def build_checked_space(
     recipe: Recipe, composed: Composition, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
-    """The recipe's space, with `given` over it, checked against a stage's configuration."""
+    """Return the recipe's space, overlaid with `given` and checked against a stage."""
     shipped = read_space(recipe.space) if recipe.space is not None else SpaceFile({})
     around = Surroundings(
         tree,
@@ -199,7 +200,7 @@ def checked_space(
 
 
 def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Surroundings:
-    """The surroundings seen from the open section, whose keys are those that the user named."""
+    """Return the surroundings with the user's keys declared in the recipe's open section."""
     tree = get(around.tree, recipe.searched, {})
     prefix = recipe.path("")
     return Surroundings(
@@ -214,7 +215,7 @@ def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Su
 
 
 def stage(recipe: Recipe, composed: Composition, name: str) -> tuple[Tree, RunConfig]:
-    """The configuration of a stage: the whole one with what the stage replaces."""
+    """Return the configuration of a stage: the whole one with the stage's overrides."""
     replaced: Mapping[str, Any] = getattr(composed.config.stages, name)
     return with_values(composed.tree, flatten(replaced), recipe.config)
 
@@ -222,30 +223,30 @@ def stage(recipe: Recipe, composed: Composition, name: str) -> tuple[Tree, RunCo
 def trial_values(
     recipe: Recipe, prepared: PreparedStudy, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that a trial replaces: what was sampled, what follows from it, what is reserved."""
+    """Return all values that a trial replaces: sampled, derived and reserved ones."""
     complete = prepared.space.complete(values)
     return {**prepared.reserved, **{recipe.path(name): v for name, v in complete.items()}}
 
 
 def run_tree(recipe: Recipe, prepared: PreparedStudy, values: Mapping[str, Any]) -> Tree:
-    """The whole configuration of a trial of the study."""
+    """Return the whole configuration of a trial of the study."""
     values = trial_values(recipe, prepared, values)
     return run_part(with_values(prepared.explore, values, recipe.config)[0])
 
 
 def full_configuration(recipe: Recipe, tree: Tree, values: Mapping[str, Any]) -> Tree:
-    """A trial's values at full fidelity: the configuration `tree` with its final stage."""
+    """Return a trial's configuration at full fidelity: `tree` with its final stage and `values`."""
     replaced = flatten(tree["stages"]["final"])
     return run_part(with_values(tree, {**replaced, **values}, recipe.config)[0])
 
 
 def run_part(tree: Tree) -> Tree:
-    """A configuration without what only a study reads."""
+    """Return a configuration without the sections that only a study reads."""
     return {key: value for key, value in tree.items() if key not in OF_STUDIES}
 
 
 def refuse_leading_out(name: str, runs: Path) -> None:
-    """A name is one folder in `runs`, or one below it; nothing is written elsewhere."""
+    """Raise UsageError for a name outside `runs`: it is one folder there, or one below it."""
     if "\0" in name or not is_text(name):
         raise UsageError(
             f"the name {name!a}",
@@ -262,11 +263,13 @@ def refuse_leading_out(name: str, runs: Path) -> None:
 
 
 def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:
-    """Trials of another database must not be trained on under new numbers."""
+    """Raise StudyError for trials of another database, to avoid mixing them up."""
     if any(folder.trials.glob("*/config.yaml")):
         raise StudyError(
             f"{folder.trials} holds trials, but {without_password(url)} knows no such study",
-            expected="the storage that the study was begun with, or a new folder",
-            remedy=f"Rebuild the database: tunewright repair {shlex.quote(str(folder.path))}. Or "
-            "give the --storage of before, choose another --name, or remove the folder.",
+            expected="the storage that the study began with, or a new folder",
+            remedy=(
+                f"Rebuild the database: tunewright repair {shlex.quote(str(folder.path))}. Or "
+                "pass the original --storage, choose another --name, or remove the folder."
+            ),
         )

@@ -1,4 +1,4 @@
-"""A look at a study from outside: no lock, no torch, while it runs or long after."""
+"""Read a study from outside: no lock, no torch, while it runs or long after."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from tunewright.spaces.space import Space
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study's record and what it shows. folder: None when only a database was named."""
+    """A study's record and its overview. folder: None when only a database was given."""
 
     record: StudyRecord
     overview: dict[str, Any]
@@ -36,11 +36,11 @@ class StudyView:
     """Paths that trials replaced besides their parameters: derived ones and reserved ones."""
 
     def save_configs(self, count: int) -> list[Path]:
-        """Write `top_configs/01.yaml` ...; StudyError when the study has no folder."""
+        """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
         if self.folder is None or self.configuration is None:
             raise StudyError(
-                f"the study {self.record.name!r} was read from a database alone",
-                expected="its folder, which holds the configuration around the parameters",
+                f"the study {self.record.name!r} was read from a database without its folder",
+                expected="its folder, which holds the rest of the configuration",
                 remedy="Name the folder: tunewright analyze runs/STUDY --save-configs.",
             )
         recipe, tree, folder = find_recipe(self.record.recipe), self.configuration, self.folder
@@ -61,7 +61,7 @@ class StudyView:
 def _without_folder(
     recipe: Recipe, folder: StudyFolder, tree: Tree, trial: Trial
 ) -> dict[str, Any]:
-    """What a trial that ran in another study replaces here: its values, derived, reserved."""
+    """Return what a trial of another study replaces here: its values, derived and reserved ones."""
     reserved = read_yaml(folder.settings).get("reserved") or {}
     derived = read_yaml(folder.space).get("derived") or {}
     explore, config = with_values(tree, flatten(tree["stages"]["explore"]), recipe.config)
@@ -81,8 +81,9 @@ def read_study(
 ) -> StudyView:
     """Read a study by name, by folder, or straight from a database.
 
-    study: a name under `runs`, a folder, or a SQLite file; None when there is only one.
-    storage: where the study is, also in place of what its folder says (with a password).
+    study: a name under `runs`, a folder, or a SQLite file; None when there is only one. storage:
+    the study's database, which overrides the one stored in its folder (for example, with a
+    password).
     """
     silence_optuna()
     place = locate(study or name, storage=storage, runs=runs)
@@ -99,7 +100,10 @@ def read_study(
 
 @dataclass(frozen=True)
 class StudyLocation:
-    """Where a study lies. name: None when its database does not say it. folder: if there is one."""
+    """The location of a study.
+
+    name: None when its database does not tell. folder: if it has one.
+    """
 
     url: str
     name: str | None
@@ -114,10 +118,10 @@ def locate(
     command: str = "analyze",
     typed: Sequence[str] = (),
 ) -> StudyLocation:
-    """Where the study lies that is named as for `read_study`.
+    """Return the location of a study named as for `read_study`.
 
-    command: what the remedy shall say. typed: URLs that the user gave for other things, whose
-    servers may be asked as well; see `own_servers.own_url`.
+    command: the command that error hints suggest. typed: URLs that the user gave for other things,
+    whose servers may be used as well; see `trusted_servers.own_url`.
     """
     if study is not None and (
         "://" in study or (Path(study).is_file() and not is_study(study, runs))
@@ -139,26 +143,26 @@ def locate(
 
 
 def stored_url(folder: StudyFolder, settings: Tree, typed: Sequence[str] = ()) -> str:
-    """The URL of a study's database, as its folder says; for servers see `own_servers.own_url`."""
+    """Return the URL of a study's database stored in its folder; for servers see `own_url`."""
     if not settings.get("storage"):
         return sqlite_url(folder.database.resolve())
     return own_url(str(settings["storage"]), folder.settings, typed)
 
 
 def is_study(study: str, runs: Path) -> bool:
-    """Whether there is a study's folder of this name, or in `runs`."""
+    """Return whether there is a study's folder of this name, or in `runs`."""
     return any((path / "study.yaml").exists() for path in (Path(study), runs / study))
 
 
 def study_folder(study: str | None, runs: Path, command: str = "analyze") -> StudyFolder:
-    """The folder of a study by name or by path; the only one when none is named."""
+    """Return the folder of a study by name or by path; the only one when `study` is None."""
     known = sorted(file.parent.name for file in runs.glob("*/study.yaml"))
     if study is None:
         if len(known) == 1:
             return StudyFolder(runs / known[0])
         raise StudyError(
             f"{len(known)} studies in {runs}",
-            expected=f"one of {', '.join(known)}" if known else "a study that was begun",
+            expected=f"one of {', '.join(known)}" if known else "an existing study",
             remedy=f"Name it: tunewright {command} STUDY."
             if known
             else "Begin one: tunewright tune.",
@@ -168,6 +172,6 @@ def study_folder(study: str | None, runs: Path, command: str = "analyze") -> Stu
             return StudyFolder(path)
     raise StudyError(
         f"no study {study!r} in {runs}",
-        expected=f"one of {', '.join(known)}" if known else "a study that was begun",
+        expected=f"one of {', '.join(known)}" if known else "an existing study",
         remedy=did_you_mean(study, known),
     )

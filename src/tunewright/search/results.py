@@ -1,4 +1,4 @@
-"""What a study leaves for people: the best configuration, the top ones, and the summary."""
+"""Result files of a study: the best configuration, the top ones, and the summary."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
 Configure = Callable[[Trial], Tree]
-"""From a trial to its complete configuration at full fidelity."""
+"""Returns the complete configuration of a trial at full fidelity."""
 
 
 def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure) -> None:
@@ -42,9 +42,9 @@ def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure
 def write_top_configs(
     folder: StudyFolder, record: StudyRecord, configure: Configure, count: int
 ) -> list[Path]:
-    """Write `top_configs/01.yaml` and so on; each trains as it is. Returns the files."""
+    """Write `top_configs/01.yaml` and so on, each ready to train; return the files."""
     files = []
-    for place, trial in enumerate(record.ranked()[:count], start=1):
+    for place, trial in enumerate(record.rank_trials()[:count], start=1):
         file = folder.top_configs / f"{place:02d}.yaml"
         write_yaml(file, configure(trial), header=_header(record, trial, place))
         files.append(file)
@@ -52,10 +52,10 @@ def write_top_configs(
 
 
 def link_foreign_names(folder: StudyFolder, names: Mapping[str, str]) -> None:
-    """Make what a guide calls by another name stand there as well, as links.
+    """Link the file names that a guide uses to ours.
 
-    names: a path in the study folder to the path, from its own folder, of what it stands for.
-    Left out where the file system has no links, or something else stands there.
+    names: a path in the study folder, to the target relative to that path's own folder. Skipped
+    where the file system has no links, or where something else exists at the path.
     """
     for name, target in names.items():
         link = folder.path / name
@@ -66,7 +66,7 @@ def link_foreign_names(folder: StudyFolder, names: Mapping[str, str]) -> None:
 
 
 def summary(record: StudyRecord) -> dict[str, Any]:
-    """The study in figures; counts by state and cause."""
+    """Return the figures of a study, with counts by state and cause."""
     own = replace(record, trials=record.own)
     causes: dict[str, int] = {}
     for trial in own.of_state("failed", "infeasible"):
@@ -88,7 +88,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
 
 
 def front(record: StudyRecord) -> list[dict[str, Any]]:
-    """The Pareto front of several goals, best first goal first; empty for one goal."""
+    """Return the Pareto front of several goals, best first goal first; empty for one goal."""
     if not record.others:
         return []
     return [
@@ -99,7 +99,9 @@ def front(record: StudyRecord) -> list[dict[str, Any]]:
 
 def _use(record: StudyRecord) -> str:
     if record.recipe == "function":
-        return "Complete: `params` are the arguments of your function; it has no other training."
+        return (
+            "Complete: `params` are the arguments of your function; there is nothing else to train."
+        )
     return (
         "Complete: tunewright train THIS_FILE, or tunewright tune THIS_FILE --name NEW to search "
         "around it."

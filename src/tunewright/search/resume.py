@@ -1,4 +1,4 @@
-"""A training that was stopped goes on: its folder says what it is, and nothing may differ."""
+"""Resume a stopped training; its folder defines it, and nothing may differ."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,15 +14,16 @@ from tunewright.search.callbacks import StudyCallback
 from tunewright.search.final import train_in_full
 from tunewright.search.loop.lease import FolderLock
 from tunewright.search.prepare import run_part
-from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.training_run import TrainResult, is_done
 from tunewright.search.transfer.trial_matching import differences
 
 
-def stopped_run(run: Path, runs: Path) -> RunFolder:
-    """The folder of a run, by its path or its name under `runs`.
+def find_stopped_run(run: Path, runs: Path) -> RunFolder:
+    """Return the folder of a run, by its path or its name under `runs`.
 
-    Raises UsageError for what is no run, and for the trials of a study, which only it takes up.
+    Raises UsageError for anything else, and for the trials of a study, which only the study
+    resumes.
     """
     for path in (run, runs / run):
         folder, study = RunFolder(path), StudyFolder(path)
@@ -30,21 +31,25 @@ def stopped_run(run: Path, runs: Path) -> RunFolder:
             raise UsageError(
                 f"{path} is a study",
                 expected="the folder of a run",
-                remedy="The tunewright tune that began it takes it up; its final training is "
-                f"{study.final.path}.",
+                remedy=(
+                    "Run the tunewright tune command that began it to resume it; its final "
+                    f"training is {study.final.path}."
+                ),
             )
         if (path / "trial.json").exists():
             raise UsageError(
                 f"{path} is a trial of a study",
                 expected="the folder of a run",
-                remedy="The tunewright tune that began the study takes it up. Its configuration "
-                f"alone: tunewright train {folder.config}.",
+                remedy=(
+                    "Run the tunewright tune command that began the study to resume it. To train "
+                    f"its configuration alone: tunewright train {folder.config}."
+                ),
             )
         if folder.config.exists():
             return folder
     raise UsageError(
         f"no run {str(run)!r} in {runs}",
-        expected="a folder with config.yaml, as tunewright train leaves it",
+        expected="a folder with config.yaml, as tunewright train creates it",
     )
 
 
@@ -56,14 +61,14 @@ def resume(
     before: Tree,
     watch: StudyCallback | None = None,
 ) -> TrainResult:
-    """Train on in `folder` from its last checkpoint; what has ended is only told again.
+    """Resume training in `folder` from its last checkpoint; return the result of one that ended.
 
-    before: the configuration as it lies there. composed: the same with what was typed beside
-    it, which may say where to train (`executor`) and no more. Raises UsageError with the keys
-    that differ, StudyError while another process trains there.
+    before: the configuration stored there. composed: the same with the overrides typed beside it,
+    which may only say where to train (`executor`). Raises UsageError with the keys that differ,
+    StudyError while another process trains there.
     """
     watch = watch or StudyCallback()
-    refuse_left(composed)
+    refuse_stored_servers(composed)
     _refuse_changes(folder, before, composed.tree)
     for notice in [*composed.notices, *recipe.check_data(composed.config)]:
         watch.notice(notice)
@@ -72,7 +77,7 @@ def resume(
     try:
         places = [folder.by_seed(seed) for seed in before.get("seeds") or []] or [folder]
         if all(map(is_done, places)):
-            watch.notice(f"{folder.path} has reached its end: nothing is left to train")
+            watch.notice(f"{folder.path} is complete: nothing is left to train")
         return train_in_full(
             folder,
             before,
@@ -93,8 +98,8 @@ def _refuse_changes(folder: RunFolder, before: Tree, wanted: Tree) -> None:
     if changed:
         raise UsageError(
             f"--resume {folder.path} with another configuration: {_list_changes(changed)}",
-            expected="the one that it was begun with",
-            remedy=f"Train it anew: tunewright train {folder.config} with the same words.",
+            expected="the configuration that it began with",
+            remedy=f"To train it anew: tunewright train {folder.config} with the same arguments.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that the loop asks, so that nothing is left half done."""
+"""Ctrl-C and SIGTERM as a flag that the loop polls, so that nothing is left half done."""
 
 import signal
 import time
@@ -11,14 +11,14 @@ from tunewright.errors import TunewrightError
 
 
 class Interrupted(TunewrightError):
-    """The user, or the system, asked for an end; all is saved, `remedy` says how to resume."""
+    """The user or the system asked for an end; all is saved, `remedy` says how to resume."""
 
 
 @dataclass
 class StopFlag:
-    """Set by the first signal; the second one raises KeyboardInterrupt at once.
+    """A flag set by the first signal; the second signal raises KeyboardInterrupt at once.
 
-    until: by the monotonic clock, when the flag is set without a signal.
+    until: time by the monotonic clock at which the flag is set without a signal.
     """
 
     signalled: bool = False
@@ -30,18 +30,22 @@ class StopFlag:
         return self.signalled or (self.until is not None and time.monotonic() >= self.until)
 
 
-def stopping(grace_seconds: float, *, signalled: bool = True) -> str:
-    """What is said as soon as running trainings are asked to save themselves."""
-    why, hurry = ("stopping", "; Ctrl-C again ends at once") if signalled else ("time is up", "")
-    return f"{why}: what runs saves itself (up to {grace_seconds:g} s){hurry}"
+def stopping_message(grace_seconds: float, *, signalled: bool = True) -> str:
+    """Return the message printed when running trainings are asked to save themselves."""
+    why, hurry = (
+        ("stopping", "; press Ctrl-C again to quit now")
+        if signalled
+        else ("search time limit reached", "")
+    )
+    return f"{why}: saving running trials (up to {grace_seconds:g} s){hurry}"
 
 
 @contextmanager
 def stop_flag(*, at_once: bool = False, until: float | None = None) -> Iterator[StopFlag]:
     """Catch SIGINT and SIGTERM while the block runs.
 
-    at_once: raise KeyboardInterrupt on the first signal, for work in this very process.
-    until: see `StopFlag`. Outside the main thread signals cannot be caught.
+    at_once: raise KeyboardInterrupt on the first signal, for work in this very process. until: see
+    `StopFlag`. Outside the main thread signals cannot be caught.
     """
     flag = StopFlag(until=until)
 

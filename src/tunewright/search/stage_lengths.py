@@ -1,4 +1,4 @@
-"""How long the stages of a study are: beside what was typed, one another, and their warm-up."""
+"""Notices about the lengths of a study's stages and their warm-up, relative to what was typed."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,44 +13,44 @@ STAGES = {"explore": "the trials of the search", "final": "the final training"}
 
 
 def outweighed_notices(composed: Composition) -> Iterator[str]:
-    """What was typed and holds in a stage that ships another value, as notices."""
+    """Yield a notice for each typed value that overrides the one a stage ships."""
     for stage, shipped in composed.outweighed.items():
         for path, value in shipped.items():
             now = get(composed.tree, path)
             if now != value:
                 typed, replaced = quote_override(now), quote_override(value)
                 yield (
-                    f"{path} = {typed} ({source_of(composed.sources, path)}) holds in "
-                    f"{STAGES[stage]} too, and not the {replaced} that ships for them; "
-                    f"stages.{stage}.{path}={replaced} brings it back"
+                    f"{path} = {typed} ({source_of(composed.sources, path)}) also applies to "
+                    f"{STAGES[stage]}, in place of their default {replaced}; "
+                    f"stages.{stage}.{path}={replaced} restores that"
                 )
 
 
 def short_final_notices(
     composed: Composition, explore: RunConfig, final: RunConfig
 ) -> Iterator[str]:
-    """That the winner is trained for fewer epochs than it was searched with, as a notice."""
+    """Yield a notice when the winner is trained for fewer epochs than it was searched with."""
     searched, trained = explore.training.epochs, final.training.epochs
     if explore.study.final and trained < searched:
         yield (
             f"the final training is shorter than the trials of the search: {trained} epochs "
             f"({_epochs_from(composed, 'final')}) against {searched} "
-            f"({_epochs_from(composed, 'explore')}), so that its score may be the lower one"
+            f"({_epochs_from(composed, 'explore')}), so its score may be lower"
         )
 
 
 def long_warmup_notices(
     config: RunConfig, sources: Mapping[str, Source], run: str
 ) -> Iterator[str]:
-    """That a run is warm-up for the most part, as a notice. run: what it is called."""
+    """Yield a notice when a run is mostly warm-up. run: its name in the notice."""
     schedule, epochs = config.schedule, config.training.epochs
     if schedule.warmup_steps is not None:
-        return  # how many steps an epoch has is known only once the data are open
+        return  # steps per epoch are known only once the data are open
     key, warmup = "schedule.warmup_epochs", schedule.warmup_epochs
     if warmup is None:
         key, warmup = "schedule.warmup_fraction", schedule.warmup_fraction * epochs
     if warmup > epochs / 2:
-        end = "" if warmup < epochs else ", and it never comes to the end of it"
+        end = "" if warmup < epochs else ", which never ends"
         yield (
             f"{min(warmup, epochs):g} of the {epochs} epochs of {run} are warm-up of the learning "
             f"rate ({key} = {getattr(schedule, key.partition('.')[2]):g}, "

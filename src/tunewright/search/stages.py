@@ -1,4 +1,4 @@
-"""Explore, then final: a study at a cheap fidelity, then its winner trained in full."""
+"""The stages of a study: search at a cheap fidelity, then train the winner in full."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from tunewright.search.callbacks import StudyCallback
 from tunewright.search.evaluate_run import evaluate_run
 from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
-from tunewright.search.forecast.budget import Budget, evaluated_in_time, finished_in_time
+from tunewright.search.forecast.budget import Budget, evaluate_within_budget, train_within_budget
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.loop.loop import Ending
 from tunewright.search.prepare import (
@@ -27,7 +27,7 @@ from tunewright.search.prepare import (
 )
 from tunewright.search.stage_lengths import long_warmup_notices
 from tunewright.search.storage.database import silence_optuna, stored_lease
-from tunewright.search.storage.trusted_servers import refuse_left
+from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.training_run import TrainResult, free_folder
 from tunewright.search.transfer.change_space import rebase
 from tunewright.search.transfer.warm_start import import_trials, start_from
@@ -37,7 +37,7 @@ from tunewright.training.trackers.tracker import require
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What `tune` made. final: None when it was not asked for, or nothing finished."""
+    """The result of `tune`. final: None when it was not asked for, or nothing finished."""
 
     folder: StudyFolder
     record: StudyRecord
@@ -59,9 +59,9 @@ def tune(
     """Search, resume if the study was begun before, then train and evaluate the winner.
 
     given: a space file, laid over the recipe's own. from_, imports: see `api.tune`. Raises a
-    TunewrightError of the kind that fits for everything that can be known before the first
-    trial; afterwards only for lost storage (StorageLost), a failed final training (RunError)
-    and Ctrl-C (Interrupted).
+    matching TunewrightError for everything that can be known before the first trial; after that
+    only for lost storage (StorageLost), a failed final training (RunError) and Ctrl-C
+    (Interrupted).
     """
     began = time.monotonic()
     silence_optuna()
@@ -87,18 +87,18 @@ def tune(
         budget = None if seconds is None else Budget(seconds, began)
         record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
         trained, evaluation = None, None
-        if prepared.config.study.final and record.best is not None:  # also when the time was up
+        if prepared.config.study.final and record.best is not None:  # even after a timeout
             final = partial(train_winner, recipe, composed, prepared, record, executor_share, watch)
-            trained = finished_in_time(budget, watch, partial(final, budget))
+            trained = train_within_budget(budget, watch, partial(final, budget))
             winner = prepared.folder.trial(record.best.number)
             if trained is not None:
                 winner = trained.best(prepared.settings.direction)
             measured = partial(evaluate_run, recipe, winner, composed.config, None)
             if trained is not None or winner.checkpoints.exists():
-                evaluation = evaluated_in_time(budget, watch, measured)
+                evaluation = evaluate_within_budget(budget, watch, measured)
             else:
                 watch.notice(
-                    "the best trial ran elsewhere, and its weights are not here: "
+                    "the best trial ran in another study, and its weights are not here: "
                     "best_config.yaml is the result"
                 )
         return TuneResult(prepared.folder, record, ending, trained, evaluation)
@@ -114,10 +114,10 @@ def train(
     runs: Path = Path("runs"),
     watch: StudyCallback | None = None,
 ) -> TrainResult:
-    """Train one configuration in full, by one seed or several; the same call resumes."""
+    """Train one configuration in full, with one seed or several; the same call resumes."""
     watch = watch or StudyCallback()
     require(composed.config.trackers.names)
-    refuse_left(composed)
+    refuse_stored_servers(composed)
     too_long = long_warmup_notices(composed.config, composed.sources, "the training")
     for notice in [*composed.notices, *recipe.check_data(composed.config), *too_long]:
         watch.notice(notice)

@@ -1,4 +1,4 @@
-"""One configuration trained in full, by one seed or several: `train`, and the final stage."""
+"""Train one configuration in full, with one seed or several: `train`, and the final stage."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,15 @@ from tunewright.runs.shared_choice import begin_sharing, read_shared_choice
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.loop.loop import WAIT_SECONDS
 from tunewright.search.memory.admission import Memory
-from tunewright.search.memory.oom_retry import as_asked
+from tunewright.search.memory.oom_retry import original_config
 from tunewright.search.prepare import run_part
-from tunewright.search.signals import Interrupted, StopFlag, stopping
+from tunewright.search.signals import Interrupted, StopFlag, stopping_message
 from tunewright.search.transfer.trial_matching import differences
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Runs that reached their end, and their scores; several when `seeds` were given."""
+    """Finished runs and their scores; several when `seeds` were given."""
 
     metric: str
     folders: tuple[RunFolder, ...]
@@ -51,29 +51,31 @@ class TrainResult:
 
     @property
     def endings(self) -> tuple[Ending | None, ...]:
-        """How each of them ended: with all of its epochs, or stopped by patience before."""
+        """How each run ended: with all of its epochs, or stopped early by patience."""
         return tuple(map(ending_of, self.folders))
 
     def best(self, direction: Literal["max", "min"]) -> RunFolder:
-        """The folder of the best seed, of equal ones the first."""
+        """Return the folder of the best seed, the first of equal ones."""
         sign = -1.0 if direction == "max" else 1.0
         placed = rank_with_ties([(sign * score,) for score in self.scores])
         return self.folders[placed.index(min(placed))]
 
 
 def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
-    """`wanted`, or `wanted-2`, ...: the first that is empty or holds this configuration."""
+    """Return the first of `wanted`, `wanted-2`, ... that is empty or holds this configuration."""
     for count in range(1, 10_000):
         path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
         folder = RunFolder(path)
         try:
             if StudyFolder(path).settings.exists():
-                continue  # a study's folder is no place for a run
-            if not folder.config.exists() or not differences(as_asked(folder), tree):
+                continue  # never train inside a study's folder
+            if not folder.config.exists() or not differences(original_config(folder), tree):
                 return folder
         except ConfigError:
-            continue  # not readable: leave it alone
-    raise ConfigError(f"{wanted} and 10,000 like it are taken", remedy="Choose another --name.")
+            continue  # unreadable: leave it alone
+    raise ConfigError(
+        f"{wanted} and 10,000 numbered names after it are taken", remedy="Choose another --name."
+    )
 
 
 def run_seeds(
@@ -86,16 +88,16 @@ def run_seeds(
     watch: StudyCallback,
     stop: StopFlag,
 ) -> TrainResult:
-    """Train `tree` in `folder`, or each of its `seeds` in a folder below; resumes by itself.
+    """Train `tree` in `folder`, or each of its `seeds` in a folder below; resume what was begun.
 
-    Raises RunError with the reason when a run fails, Interrupted when a stop was asked for.
+    Raises RunError with the reason when a run fails, Interrupted when a stop was requested.
     """
     seeds: Sequence[int] = tree.get("seeds") or []
     folders = [folder.by_seed(seed) for seed in seeds] or [folder]
     trees = [with_values(tree, {"seed": s, "seeds": []}, schema)[0] for s in seeds] or [tree]
-    if seeds:  # first of all: it says whose seeds lie below
+    if seeds:  # write it first: it tells whose seeds lie below
         folder.write_config(run_part(tree))
-        if read_shared_choice(folder.path.parent) is None:  # else its seeds do as its study does
+        if read_shared_choice(folder.path.parent) is None:  # else the study shares with its seeds
             begin_sharing(folder.path, len(seeds) * tree["training"]["epochs"])
     for place, its_tree in zip(folders, trees, strict=True):
         if not place.config.exists():
@@ -104,7 +106,7 @@ def run_seeds(
     _train_all(todo, executor, limits, watch, stop, epochs=tree["training"]["epochs"])
     outcomes = [place.read_outcome() for place in folders]
     done = tuple(outcome for outcome in outcomes if outcome is not None)
-    trained = TrainResult(metric, tuple(folders), done, tuple(o.measured[metric] for o in done))
+    trained = TrainResult(metric, tuple(folders), done, tuple(o.all_metrics[metric] for o in done))
     if seeds:
         write_json(
             folder.path / "seeds.json",
@@ -119,7 +121,7 @@ def run_seeds(
 
 
 def pause_when_due(folder: RunFolder, until: float | None) -> None:
-    """Ask what trains in `folder`, or in its seeds' folders, for a pause once the time is up."""
+    """Request a pause of the runs in `folder` or its seeds' folders once the time is up."""
     if until is not None and time.monotonic() >= until:
         for place in folder.with_seeds():
             if place.attempt and place.read_outcome() is None:
@@ -127,7 +129,7 @@ def pause_when_due(folder: RunFolder, until: float | None) -> None:
 
 
 def is_done(folder: RunFolder) -> bool:
-    """Whether a run reached its end."""
+    """Return whether a run reached its end."""
     outcome = folder.read_outcome()
     return outcome is not None and outcome.state == "done"
 
@@ -157,7 +159,7 @@ def _train_all(
             running[folder.path] = (handle, ProgressTail(folder.progress, attempt))
         if stop.set:
             if stop.signalled and running:
-                watch.notice(stopping(limits.grace_seconds))
+                watch.notice(stopping_message(limits.grace_seconds))
             _pause(running, executor, limits.grace_seconds)
             raise _interrupted_training()
         executor.wait(WAIT_SECONDS)
@@ -175,7 +177,7 @@ def _train_all(
                 deaths[path] = deaths.get(path, 0) + 1
                 if deaths[path] > limits.retries:
                     raise RunError(f"the training in {path} ended: {handle.death}")
-                watch.notice(f"{handle.death}; taken up from its last checkpoint")
+                watch.notice(f"{handle.death}; resuming from its last checkpoint")
                 waiting.append(folder)
             elif outcome.state == "paused":
                 raise _interrupted_training()
@@ -184,13 +186,14 @@ def _train_all(
             elif outcome.state != "done":
                 raise RunError(
                     f"the training in {path} failed ({outcome.cause}): {outcome.reason}",
-                    remedy=f"The whole story is in {folder.log}.",
+                    remedy=f"See the whole log in {folder.log}.",
                 )
 
 
 def _interrupted_training() -> Interrupted:
     return Interrupted(
-        "stopped: it goes on from its last checkpoint", remedy="The same command resumes."
+        "stopped: the training will resume from its last checkpoint",
+        remedy="Run the same command again to resume.",
     )
 
 

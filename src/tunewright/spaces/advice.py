@@ -1,18 +1,18 @@
-"""What a space advises: combinations that had better not be tried, and good ones to try first."""
+"""Advice of a space: combinations to avoid, and good ones to try first."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunewright.errors import SpaceError
 from tunewright.spaces.domain import Domain, coerce, same
-from tunewright.spaces.parameter import Surroundings, check_names, own_words
+from tunewright.spaces.parameter import Surroundings, check_names, translate_condition
 from tunewright.spaces.points import identity, list_values
 from tunewright.spaces.rules import AvoidRule, Condition, ForbidRule, Good, conditions
 from tunewright.spaces.space import Space
 
 
 def read_avoided(raw: Sequence[Any]) -> tuple[AvoidRule, ...]:
-    """Rules from YAML: `{name: .., because: .., when: {path: condition}}`; of a name the last."""
+    """Parse rules: `{name:, because:, when: {path: condition}}`; the last of a name wins."""
     rules = {}
     for spec in raw:
         name, because, when = _read_entry(spec, "avoid", "when")
@@ -21,7 +21,7 @@ def read_avoided(raw: Sequence[Any]) -> tuple[AvoidRule, ...]:
 
 
 def read_good(raw: Sequence[Any]) -> tuple[Good, ...]:
-    """Combinations from YAML: `{name: .., because: .., set: {path: value}}`; of a name the last."""
+    """Parse combinations: `{name:, because:, set: {path: value}}`; the last of a name wins."""
     found = {}
     for spec in raw:
         name, because, values = _read_entry(spec, "good", "set")
@@ -31,19 +31,19 @@ def read_good(raw: Sequence[Any]) -> tuple[Good, ...]:
     return tuple(found.values())
 
 
-def checked_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRule, ...]:
-    """The rules in our spelling; SpaceError for names that are no keys."""
+def translate_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRule, ...]:
+    """Return the rules in our spelling; raise SpaceError for names that are no keys."""
     rules = []
     for rule in read_avoided(raw):
-        found = tuple(own_words(condition, around) for condition in rule.conditions)
+        found = tuple(translate_condition(condition, around) for condition in rule.conditions)
         for condition in found:
-            check_names(condition.path, around.known, f"avoid {rule.name!r}")
+            check_names(condition.path, around.known_names, f"avoid {rule.name!r}")
         rules.append(AvoidRule(rule.name, rule.because, found))
     return tuple(rules)
 
 
 def as_forbidden(rules: Sequence[AvoidRule], searched: Mapping[str, Any]) -> tuple[ForbidRule, ...]:
-    """The rules as ones that are kept; not those whose paths are all set for the whole study."""
+    """Return the `avoid` rules as `forbid` rules, without those that no trial chooses."""
     return tuple(
         ForbidRule(rule.conditions, name=rule.name)
         for rule in rules
@@ -52,32 +52,34 @@ def as_forbidden(rules: Sequence[AvoidRule], searched: Mapping[str, Any]) -> tup
 
 
 def advice_notices(space: Space) -> list[str]:
-    """A notice of the `avoid` rules that matter here; none where no trial could be a case."""
+    """Return a notice of the `avoid` rules that matter here; empty where no trial can match."""
     met = [str(rule) for rule in space.avoid if _can_sample(space, rule)]
     if not met:
         return []
     if any(rule.name for rule in space.forbid):
         return [f"left out, by space.avoid=forbid: {'; '.join(met)}"]
     return [
-        f"advised against, and tried all the same: {'; '.join(met)}. Such trials are marked; "
-        "space.avoid=forbid leaves them out"
+        (
+            f"advised against, but still tried: {'; '.join(met)}. Such trials are tagged; "
+            "space.avoid=forbid leaves them out"
+        )
     ]
 
 
-def chosen_good(
+def select_good(
     raw: Sequence[Any], space: Space, inert: Sequence[str], around: Surroundings
 ) -> tuple[tuple[Good, ...], list[str]]:
-    """The good combinations that this space can try, and why others are left out.
+    """Return the good combinations that this space can try, and why others are left out.
 
-    inert: paths whose values make no difference, and are not looked at.
+    inert: paths whose values make no difference, which are ignored.
     """
     kept: list[Good] = []
     notices = []
     for good in read_good(raw):
         values = {}
         for path, value in good.values.items():
-            own = own_words(Condition(path, among=(value,)), around)
-            check_names(own.path, around.known, f"good {good.name!r}")
+            own = translate_condition(Condition(path, among=(value,)), around)
+            check_names(own.path, around.known_names, f"good {good.name!r}")
             if own.path in space:
                 values[own.path] = coerce(space[own.path].domain, own.among[0])
             elif own.path not in inert:
@@ -91,7 +93,7 @@ def chosen_good(
 
 
 def good_points(space: Space) -> dict[str, dict[str, Any]]:
-    """The points of the good combinations, by name, without those that are forbidden."""
+    """Return the points of the good combinations, by name, without those that are forbidden."""
     points = {good.name: space.point(good.values) for good in space.good}
     return {name: point for name, point in points.items() if space.broken_rule(point) is None}
 
@@ -105,15 +107,15 @@ def _read_entry(spec: Any, kind: str, key: str) -> tuple[str, str, Any]:
 
 
 def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
-    """Why a combination cannot be tried here; empty where it can."""
+    """Return why a combination cannot be tried here; empty where it can."""
     for path, value in good.values.items():
         if path in space:
             if not space[path].domain.contains(value):
                 return f"{path} = {value} lies outside {space[path].domain}"
         elif path not in space.fixed:
-            return f"{path} is not there"
+            return f"{path} does not exist"
         elif not same(space.fixed[path], value):
-            return f"{path} is {space.fixed[path]} here, and not searched"
+            return f"{path} is fixed at {space.fixed[path]} here"
     point = space.point(good.values)
     for path in good.values:
         if path in space and path not in point:
@@ -128,7 +130,7 @@ def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
 
 
 def can_be(space: Space, wanted: Sequence[Condition]) -> bool:
-    """Whether a trial can satisfy all of these, conditions of conditions included."""
+    """Return whether a trial can satisfy all of these, conditions of conditions included."""
     needed: dict[str, list[Condition]] = {}
     waiting = list(wanted)
     while waiting:
@@ -141,16 +143,16 @@ def can_be(space: Space, wanted: Sequence[Condition]) -> bool:
         if condition.path not in needed:
             waiting += space[condition.path].when
         needed.setdefault(condition.path, []).append(condition)
-    return all(_jointly(path, space[path].domain, found) for path, found in needed.items())
+    return all(_compatible(path, space[path].domain, found) for path, found in needed.items())
 
 
 def _can_sample(space: Space, rule: AvoidRule) -> bool:
-    """Whether a trial can be a case of the rule by what it chooses."""
+    """Return whether a trial can match the rule by its sampled values."""
     return any(c.path in space for c in rule.conditions) and can_be(space, rule.conditions)
 
 
-def _jointly(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
-    """Whether one value of a domain can satisfy all the conditions on it."""
+def _compatible(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
+    """Return whether one value of a domain can satisfy all the conditions on it."""
     among = [value for condition in found for value in condition.among]
     try:
         values = list_values(path, domain)
@@ -162,7 +164,7 @@ def _jointly(path: str, domain: Domain, found: Sequence[Condition]) -> bool:
 
 
 def _merge(found: Sequence[Condition]) -> dict[str, Any]:
-    """The narrowest of the bounds; `not`, which takes out one number of many, is let be."""
+    """Return the narrowest bounds; `not`, which excludes one number of many, is ignored."""
     narrowest = {"above": max, "at_least": max, "below": min, "at_most": min}
     merged: dict[str, Any] = {}
     for condition in found:

@@ -1,4 +1,4 @@
-"""Names of which one is the beginning of another: `model` and `model.width` lose one of the two."""
+"""Detect names of which one is a prefix of another, such as `model` and `model.width`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from tunewright.spaces.space import Space
 
 
 def check_apart(space: Space, where: Mapping[str, str]) -> None:
-    """SpaceError for a name above another, where a trial may have both.
+    """Raise SpaceError for a name that is a prefix of another, where a trial may have both.
 
-    A dictionary above a value that is set or derived, and not among its keys, is merged with it.
+    A dictionary is merged with a set or derived value below it, if that is not among its keys.
     where: file and line of each parameter.
     """
     fixed = {path for path, value in space.fixed.items() if value is not None}
@@ -23,9 +23,9 @@ def check_apart(space: Space, where: Mapping[str, str]) -> None:
             one_acts = upper in active or (upper in fixed and lower in active)
             if one_acts and _clash(space, upper, lower):
                 raise SpaceError(
-                    f"{upper} ({_role(space, upper)}) and {lower} ({_role(space, lower)}): "
-                    "one would take the place of the other",
-                    expected="names of which none is the beginning of another",
+                    f"{upper} ({_role(space, upper)}) and {lower} ({_role(space, lower)}): one "
+                    "would overwrite the other",
+                    expected="names of which none is a prefix of another",
                     where=where.get(lower, "") or where.get(upper, ""),
                     remedy=f"Give {upper} a name of its own, such as {upper}.type.",
                 )
@@ -37,7 +37,7 @@ def _beginnings(path: str) -> Iterator[str]:
 
 
 def _clash(space: Space, upper: str, lower: str) -> bool:
-    """Whether some trial has both, and no room for both."""
+    """Return whether some trial has both, and one would overwrite the other."""
     needed = space[lower].when if lower in space else ()
     if upper not in space:
         merges = upper not in space.derived and space.fixed[upper] == {}
@@ -55,7 +55,7 @@ def _clash(space: Space, upper: str, lower: str) -> bool:
 
 
 def _has_room(choice: Any, path: str) -> bool:
-    """Whether a dictionary can take a value at a path without losing one of its own."""
+    """Return whether a dictionary can take a value at a path without losing one of its own."""
     for key in path.split("."):
         if not isinstance(choice, Mapping):
             return False

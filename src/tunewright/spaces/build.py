@@ -1,4 +1,4 @@
-"""A specification becomes a space that is known to work on this recipe and this data."""
+"""Build a space that is known to work on this recipe and this data from its specification."""
 
 import random
 import re
@@ -10,35 +10,40 @@ from tunewright.config.apply import with_values
 from tunewright.config.leaves import leaves
 from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError, SpaceError, did_you_mean
-from tunewright.spaces.advice import advice_notices, as_forbidden, checked_avoided, chosen_good
+from tunewright.spaces.advice import advice_notices, as_forbidden, select_good, translate_avoided
 from tunewright.spaces.apart import check_apart
 from tunewright.spaces.domain import nearest, same
 from tunewright.spaces.expression import names_in
-from tunewright.spaces.parameter import Surroundings, check_names, own_words, read_parameter
+from tunewright.spaces.parameter import (
+    Surroundings,
+    check_names,
+    read_parameter,
+    translate_condition,
+)
 from tunewright.spaces.read import SpaceFile
 from tunewright.spaces.rules import Condition, ForbidRule, conditions
 from tunewright.spaces.sample import draw
-from tunewright.spaces.space import Parameter, Space, in_order
+from tunewright.spaces.space import Parameter, Space, sort_parameters
 
 
 def build_space(
     shipped: SpaceFile, given: SpaceFile | None, around: Surroundings
 ) -> tuple[Space, list[str]]:
-    """The space to search and what was changed in it, as notices.
+    """Return the space to search, and notices about what was changed in it.
 
     What `given` leaves out is inherited from `shipped` unless it says otherwise. Choices that
-    cannot work on the data are dropped; parameters that no configuration here reads are, too,
-    and those that are inert. What is advised against is forbidden where `around` says so.
+    cannot work on the data are dropped, as are inert parameters and parameters that no
+    configuration here reads. Combinations to avoid are forbidden where `around` says so.
 
-    Raises SpaceError for unknown paths, ends that the schema refuses, conditions that never
-    hold, and spaces in which nothing is left to search.
+    Raises SpaceError for unknown paths, ends that the schema refuses, conditions that never hold,
+    and spaces in which nothing is left to search.
     """
     notices: list[str] = []
-    raw = _overlaid(shipped, given)
+    raw = _overlay(shipped, given)
     where = {**shipped.where, **(given.where if given else {})}
     for path in raw:
         _check_path(path, raw[path], where.get(path, ""), around)
-    outright = _set_outright(given, around)
+    outright = _fixed_paths(given, around)
     for path in [path for path in raw if path in outright]:
         notices.append(f"{path} is not searched: it is set {outright[path]}")
         del raw[path]
@@ -52,8 +57,8 @@ def build_space(
     parameters: dict[str, Parameter] = {}
     for path, spec in raw.items():
         try:
-            told = [] if spec.get("inert") else notices
-            parameters[path] = read_parameter(path, spec, raw, around, told)
+            messages = [] if spec.get("inert") else notices
+            parameters[path] = read_parameter(path, spec, raw, around, messages)
         except SpaceError as error:
             raise SpaceError(
                 error.came if path in error.came else f"{path}: {error.came}",
@@ -61,22 +66,22 @@ def build_space(
                 where=where.get(path, ""),
                 remedy=error.remedy,
             ) from None
-    _begin_at_written(parameters, given, around, notices)
-    inert = _take_out_inert(parameters, raw, where, around, notices)
+    _use_written_defaults(parameters, given, around, notices)
+    inert = _drop_inert(parameters, raw, where, around, notices)
     written = {path for path, spec in (given.parameters if given else {}).items() if "when" in spec}
-    parameters = _live(parameters, written, around, notices)
+    parameters = _drop_unreachable(parameters, written, around, notices)
     _check_reserved(parameters, around)
     if not parameters:
         raise SpaceError(
             "nothing is left to search", remedy="Use `tunewright train` for one configuration."
         )
-    ordered = in_order(parameters)
+    ordered = sort_parameters(parameters)
     rules = _rules(shipped, given, raw, parameters, around)
     derived = {**{path: text for path, text in inert.items() if text}, **derived}
     _check_derived(derived, around)
     below = shipped if _inherits(given) else SpaceFile({})
     above = given or SpaceFile({})
-    avoid = checked_avoided([*below.avoid, *above.avoid], around)
+    avoid = translate_avoided([*below.avoid, *above.avoid], around)
     if around.avoid == "forbid":
         rules = (*rules, *as_forbidden(avoid, parameters))
     space = Space(ordered, rules, derived, around.fixed, avoid)
@@ -86,9 +91,9 @@ def build_space(
         raise SpaceError(
             "the forbid rules leave no combination",
             expected="rules that some point of the space satisfies",
-            remedy="Look at them with `tunewright space`.",
+            remedy="Run `tunewright space` to see them.",
         )
-    good, left_out = chosen_good([*below.good, *above.good], space, list(inert), around)
+    good, left_out = select_good([*below.good, *above.good], space, list(inert), around)
     space = replace(space, good=good)
     return space, [*notices, *advice_notices(space), *left_out]
 
@@ -97,21 +102,21 @@ def _inherits(given: SpaceFile | None) -> bool:
     return given is None or given.inherit
 
 
-def _overlaid(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str, Any]]:
+def _overlay(shipped: SpaceFile, given: SpaceFile | None) -> dict[str, dict[str, Any]]:
     below = shipped.parameters if _inherits(given) else {}
     raw = {path: dict(fields) for path, fields in below.items()}
     for path, fields in (given.parameters if given else {}).items():
         inherited = raw.get(path, {})
         ends = "low" in fields or "high" in fields
         if "type" in fields or "choices" in fields or (ends and "choices" in inherited):
-            # A domain of its own; where it holds and what must fit the data stays as it was.
+            # A new domain; its conditions and its fit to the data are inherited.
             inherited = {k: v for k, v in inherited.items() if k in ("when", "fits", "inert")}
         raw[path] = {**inherited, **fields}
     return raw
 
 
-def _set_outright(given: SpaceFile | None, around: Surroundings) -> dict[str, str]:
-    """The paths with one value for the whole study, and who said so."""
+def _fixed_paths(given: SpaceFile | None, around: Surroundings) -> dict[str, str]:
+    """Return the paths with one value for the whole study, and where each was set."""
     by_hand = dict.fromkeys(around.typed, "by hand")
     if given is None:
         return by_hand
@@ -148,13 +153,13 @@ def _check_path(path: str, spec: Mapping[str, Any], where: str, around: Surround
         )
 
 
-def _begin_at_written(
+def _use_written_defaults(
     parameters: dict[str, Parameter],
     given: SpaceFile | None,
     around: Surroundings,
     notices: list[str],
 ) -> None:
-    """What a file of the user's sets outweighs the shipped default, and is where it starts."""
+    """Use the values of the user's files as defaults, in place of the shipped ones."""
     chosen = {
         path for path, spec in (given.parameters if given else {}).items() if "default" in spec
     }
@@ -165,27 +170,27 @@ def _begin_at_written(
         start = nearest(domain, value)
         if not domain.contains(value):
             notices.append(
-                f"{path} = {value} (set in {around.written[path]}) lies outside of what is "
-                f"searched, {domain}: the first trial takes {start}"
+                f"{path} = {value} (set in {around.written[path]}) lies outside of the searched "
+                f"domain {domain}: the first trial takes {start}"
             )
         parameters[path] = replace(parameters[path], default=start)
 
 
-def _take_out_inert(
+def _drop_inert(
     parameters: dict[str, Parameter],
     raw: dict[str, dict[str, Any]],
     where: Mapping[str, str],
     around: Surroundings,
     notices: list[str],
 ) -> dict[str, str]:
-    """Drop the parameters that make no difference; each path, with its default to be set if any."""
+    """Drop the parameters that make no difference; return each path with its default, if any."""
     found: dict[str, str] = {}
     for path in [path for path in parameters if raw[path].get("inert")]:
         reason, default = raw[path]["inert"], parameters[path].default
         if not isinstance(reason, str):
             raise SpaceError(
                 f"{path}: inert = {reason!r}",
-                expected="the reason, or false where it is searched all the same",
+                expected="the reason, or false to search it anyway",
                 where=where.get(path, ""),
             )
         stands = around.fixed.get(path, leaves(around.schema)[path].default)
@@ -196,23 +201,23 @@ def _take_out_inert(
         else:
             raise SpaceError(f"{path}: default = {default!r}", expected="a number or a word")
         notices.append(
-            f"{path} is inert, and stays {default}: {reason}. `inert: false` in a space file "
-            "searches it all the same"
+            f"{path} is inert, and stays {default}: {reason}. `inert: false` in a "
+            "space file searches it anyway"
         )
         del parameters[path], raw[path]
     return found
 
 
-def _live(
+def _drop_unreachable(
     parameters: dict[str, Parameter], written: set[str], around: Surroundings, notices: list[str]
 ) -> dict[str, Parameter]:
-    """Without the parameters whose conditions can never hold here."""
+    """Return the parameters without those whose conditions can never hold here."""
     fixed = around.fixed
     while True:
         dead = {}
         for parameter in parameters.values():
             for condition in parameter.when:
-                reason = _never(condition, parameter, parameters, fixed, around)
+                reason = _why_unreachable(condition, parameter, parameters, fixed, around)
                 if reason:
                     dead[parameter.path] = (condition, reason)
         if not dead:
@@ -221,13 +226,13 @@ def _live(
             if path in written and condition.path in parameters:
                 raise SpaceError(
                     f"{path} is never reached: it needs {condition}, and {reason}",
-                    remedy=f"Mend its `when`, or the domain of {condition.path}.",
+                    remedy=f"Correct its `when`, or the domain of {condition.path}.",
                 )
             notices.append(f"{path} is not searched: it needs {condition}, and {reason}")
         parameters = {path: p for path, p in parameters.items() if path not in dead}
 
 
-def _never(
+def _why_unreachable(
     condition: Condition,
     parameter: Parameter,
     parameters: Mapping[str, Parameter],
@@ -246,7 +251,7 @@ def _never(
     value = fixed[path] if path in fixed else leaves(around.schema)[path].default
     if not condition.holds(value):
         return f"it is {value}"
-    return "" if path in fixed else f"{path} is not there unless it is searched as well"
+    return "" if path in fixed else f"{path} does not exist unless it is searched as well"
 
 
 def _rules(
@@ -260,12 +265,12 @@ def _rules(
     specs = [*(shipped.forbid if _inherits(given) else ()), *(given.forbid if given else ())]
     for spec in specs:
         if isinstance(spec, Mapping) and set(spec) == {"fits"}:
-            check_names(spec["fits"], around.known, "forbid")
+            check_names(spec["fits"], around.known_names, "forbid")
             rules.append(ForbidRule(fits=str(spec["fits"])))
             continue
-        found = tuple(own_words(c, around) for c in conditions(spec, "forbid"))
+        found = tuple(translate_condition(c, around) for c in conditions(spec, "forbid"))
         for condition in found:
-            check_names(condition.path, around.known, "forbid")
+            check_names(condition.path, around.known_names, "forbid")
         rules.append(ForbidRule(found))
     for path in parameters:
         fits = str(raw[path].get("fits") or "")
@@ -275,7 +280,7 @@ def _rules(
 
 
 def _check_reserved(parameters: Mapping[str, Parameter], around: Surroundings) -> None:
-    """A value set by hand must mean something in at least one trial."""
+    """Raise SpaceError for a value set by hand that no trial can use."""
     for path, value in around.reserved.items():
         for section, kinds in leaves(around.schema)[path].kinds.items():
             chosen = parameters.get(f"{section}.type")
@@ -290,13 +295,13 @@ def _check_reserved(parameters: Mapping[str, Parameter], around: Surroundings) -
 def _check_derived(derived: Mapping[str, str], around: Surroundings) -> None:
     for path, text in derived.items():
         check_names(path, leaves(around.schema), "derived")
-        check_names(text, around.known, f"derived {path}")
+        check_names(text, around.known_names, f"derived {path}")
 
 
 def _check_ends(space: Space, where: Mapping[str, str], around: Surroundings) -> None:
-    """Set every end of every domain once, under its conditions, and ask the schema."""
+    """Check every end of every domain against the schema, under its conditions."""
     for parameter in space.parameters:
-        setting = _satisfying(parameter, space)
+        setting = _values_satisfying(parameter, space)
         for end in parameter.domain.ends:
             try:
                 with_values(
@@ -309,14 +314,14 @@ def _check_ends(space: Space, where: Mapping[str, str], around: Surroundings) ->
                 ) from None
 
 
-def _satisfying(parameter: Parameter, space: Space) -> dict[str, Any]:
-    """Values under which a parameter exists, conditions of conditions included."""
+def _values_satisfying(parameter: Parameter, space: Space) -> dict[str, Any]:
+    """Return values under which a parameter exists, conditions of conditions included."""
     setting: dict[str, Any] = {}
     for condition in parameter.when:
         if condition.path not in space:
             continue
         other = space[condition.path]
-        setting |= _satisfying(other, space)
+        setting |= _values_satisfying(other, space)
         ends = [end for end in other.domain.ends if condition.holds(end)]
         setting[other.path] = ends[0] if ends else condition.among[0] if condition.among else None
     return {path: value for path, value in setting.items() if value is not None}

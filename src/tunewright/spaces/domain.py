@@ -1,4 +1,4 @@
-"""The values that one parameter may take."""
+"""Domains: the values that one parameter may take."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from tunewright.runs.record import is_same
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of `choices`, in no order."""
+    """One of `choices`, unordered."""
 
     choices: tuple[Any, ...]
 
@@ -26,7 +26,7 @@ class Categorical:
             raise SpaceError(f"choices {list(self.choices)} repeat a value", expected="each once")
 
     def contains(self, value: Any) -> bool:
-        """Whether `value` is one of the choices, as `same` understands it."""
+        """Return whether `value` is one of the choices, compared by `same`."""
         return any(same(value, choice) for choice in self.choices)
 
     @property
@@ -54,9 +54,9 @@ class Float:
         _check_bounds(self.low, self.high, self.log, self.step)
 
     def contains(self, value: Any) -> bool:
-        """Whether `value` lies in the domain, and on its grid if it has steps.
+        """Return whether `value` lies in the domain, and on its grid if it has steps.
 
-        What lies beyond a bound by a rounding lies on the bound.
+        A value that exceeds a bound by rounding only counts as the bound.
         """
         if not is_number(value) or not math.isfinite(value):
             return False
@@ -87,7 +87,7 @@ class Int:
         _check_bounds(self.low, self.high, self.log, None if self.step == 1 else self.step)
 
     def contains(self, value: Any) -> bool:
-        """Whether `value` is a whole number of the domain."""
+        """Return whether `value` is a whole number of the domain."""
         if isinstance(value, bool) or not isinstance(value, int):
             return False
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
@@ -105,24 +105,24 @@ Domain = Categorical | Float | Int
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """Whether a value is a number; True is none."""
+    """Return whether a value is a number; booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def close(one: float, other: float) -> bool:
-    """Whether two numbers are one but for the rounding of a computation: 0.1 + 0.2 is 0.3."""
+    """Return whether two numbers are equal up to rounding: 0.1 + 0.2 is 0.3."""
     if isinstance(one, int) and isinstance(other, int):
         return one == other
     return is_same(one, other)
 
 
 def below(one: float, other: float) -> bool:
-    """Whether a number is smaller than another by more than a rounding."""
+    """Return whether a number is smaller than another by more than rounding."""
     return one < other and not close(one, other)
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are one choice: True is not 1, but 2.0 is 2, and 0.1 + 0.2 is 0.3."""
+    """Return whether two values are one choice: 2.0 is 2, 0.1 + 0.2 is 0.3, but True is not 1."""
     if is_number(one) and is_number(other):
         return close(one, other)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
@@ -134,16 +134,16 @@ def same(one: Any, other: Any) -> bool:
 
 
 def canonical(value: Any) -> str:
-    """A text that is equal for equal choices, and only for them."""
+    """Return a text that is equal for equal choices, and only for them."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True)
 
 
 def nearest(domain: Domain, value: Any) -> Any:
-    """The value of the domain closest to `value`; the first one if they cannot be compared.
+    """Return the value of the domain closest to `value`; the first one if they cannot be compared.
 
-    One of its values comes back as the domain spells it.
+    A value of the domain is returned in the domain's spelling.
     """
     if isinstance(domain, Categorical):
         for choice in domain.choices:
@@ -163,19 +163,19 @@ def nearest(domain: Domain, value: Any) -> Any:
 
 
 def coerce(domain: Domain, value: Any) -> Any:
-    """A value as the domain spells it where it is one of its values, else as it came."""
+    """Return a value in the domain's spelling where it is one of its values, else unchanged."""
     return nearest(domain, value) if domain.contains(value) else value
 
 
 @cache
 def grid_steps(domain: Float | Int) -> int:
-    """How many steps fit between the bounds, counted in decimals as Optuna does."""
+    """Return how many steps fit between the bounds, counted in decimals as Optuna does."""
     low, high, step = (Decimal(str(n)) for n in (domain.low, domain.high, domain.step or 1))
     return int((high - low) // step)
 
 
 def on_grid(domain: Float | Int, place: int) -> float:
-    """The value `place` steps above the lower bound, as a person writes it.
+    """Return the value `place` steps above the lower bound, as a person writes it.
 
     Steps are added as decimals: in binary three of 0.1 are 0.30000000000000004.
     """
@@ -186,7 +186,7 @@ def on_grid(domain: Float | Int, place: int) -> float:
 
 
 def as_written(number: float) -> float:
-    """The number that a person meant who computed it: 0.8 for 0.7 + 0.1; a third stays one."""
+    """Round a computed number to the decimal that was meant: 0.7 + 0.1 to 0.8; 1/3 stays."""
     short = f"{number:.15g}"
     return float(short) if len(short) + 1 < len(repr(number)) else number
 

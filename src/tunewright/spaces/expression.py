@@ -1,9 +1,9 @@
 """Small arithmetic over config paths and facts of the data, read from space files.
 
 `image_width / model.tokens % value == 0` is parsed with `ast` and evaluated by hand: numbers,
-names, arithmetic, comparisons, `and`, `or`, `not`, `min`, `max`. Nothing else is allowed.
-Numbers are the decimals that people write, and computed as fractions: 0.6 % 0.2 is 0, and
-0.1 + 0.2 <= 0.3 holds.
+names, arithmetic, comparisons, `and`, `or`, `not`, `min`, `max`. Nothing else is allowed. Numbers
+are the decimals that people write, computed as fractions: 0.6 % 0.2 is 0, and 0.1 + 0.2 <= 0.3
+holds.
 """
 
 import ast
@@ -27,7 +27,7 @@ def _floor_divide(one: Any, other: Any) -> Any:
 
 
 def _power(one: Any, other: Any) -> Any:
-    return operator.pow(_plain(one), _plain(other))  # of fractions it could go on for ever
+    return operator.pow(_plain(one), _plain(other))  # exact powers of fractions could take forever
 
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -51,9 +51,9 @@ _CALLS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "round": round}
 
 
 def evaluate(text: str, names: Mapping[str, Any]) -> Any:
-    """The value of an expression; `names` maps dotted names to values.
+    """Return the value of an expression; `names` maps dotted names to values.
 
-    Raises SpaceError for anything but arithmetic, and for names that are not there.
+    Raises SpaceError for anything but arithmetic, and for unknown names.
     """
     try:
         return _plain(_value(_parse(text), names))
@@ -62,7 +62,7 @@ def evaluate(text: str, names: Mapping[str, Any]) -> Any:
 
 
 def names_in(text: str) -> set[str]:
-    """The dotted names that an expression refers to."""
+    """Return the dotted names that an expression refers to."""
     found: set[str] = set()
     _gather(_parse(text), found)
     return found
@@ -121,7 +121,7 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
 
 
 def _compare(comparison: type[ast.cmpop], left: Any, right: Any) -> bool:
-    """What differs by a rounding is equal: a value may have been computed elsewhere."""
+    """Compare with tolerance for rounding, since a value may have been computed elsewhere."""
     numbers = isinstance(left, int | float | Fraction) and isinstance(right, int | float | Fraction)
     if numbers and close(left, right):
         return comparison in (ast.Eq, ast.LtE, ast.GtE)
@@ -129,7 +129,7 @@ def _compare(comparison: type[ast.cmpop], left: Any, right: Any) -> bool:
 
 
 def _exact(value: Any) -> Any:
-    """A number with a fraction as the decimal that it is written as."""
+    """Return a number as the exact fraction of its written decimal."""
     return Fraction(str(value)) if isinstance(value, float) and math.isfinite(value) else value
 
 

@@ -1,4 +1,4 @@
-"""One parameter of a space: its written fields, checked and made to fit configuration and data."""
+"""Read one parameter of a space: check its fields and fit it to configuration and data."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -21,13 +21,13 @@ NOT_TRAINED = (*OF_STUDIES, "recipe", "goal", "seeds")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a space is checked against.
+    """The context that a space is checked against.
 
-    tree: the complete configuration of the stage. facts: figures of the data. typed: paths
-    that the user set by hand, which are therefore not searched. words: foreign values by path.
-    reserved: values set by hand for kinds that only some trials choose. not_searched: sections
-    that say how to search, not what is trained. avoid: what `space.avoid` says. written: paths
-    that the user's files set, and where: the search begins at their values.
+    tree: the complete configuration of the stage. facts: figures of the data. typed: paths that the
+    user set by hand, which are therefore not searched. words: foreign values by path. reserved:
+    values set by hand for kinds that only some trials choose. not_searched: sections that say how
+    to search, not what is trained. avoid: the setting `space.avoid`. written: paths that the user's
+    files set, and where: the search begins at their values.
     """
 
     tree: Mapping[str, Any]
@@ -43,12 +43,12 @@ class Surroundings:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """What stands around the space, flat: the configuration, what is reserved, the facts."""
+        """The flat values around the space: configuration, reserved values, facts of the data."""
         return {**flatten(self.tree), **self.reserved, **self.facts}
 
     @property
-    def known(self) -> set[str]:
-        """What conditions, rules and expressions may name."""
+    def known_names(self) -> set[str]:
+        """The names that conditions, rules and expressions may use."""
         return {*leaves(self.schema), *self.facts}
 
 
@@ -59,20 +59,20 @@ def read_parameter(
     around: Surroundings,
     notices: list[str],
 ) -> Parameter:
-    """The parameter at `path` from its fields `spec`, among all the fields `raw`.
+    """Return the parameter at `path` from its fields `spec`, among all the fields `raw`.
 
-    Adds to `notices` what had to be changed. Raises SpaceError for what cannot be meant.
+    Adds to `notices` what had to be changed. Raises SpaceError for a contradictory specification.
     """
     domain = _domain(path, spec, around)
     default = _word(path, spec.get("default"), around)
     if default is not None and not domain.contains(default):
         raise SpaceError(f"default = {default!r}", expected=f"a value of {domain}")
-    check_names(spec.get("fits"), {*around.known, "value"}, f"fits of {path}")
-    check_names(spec.get("shrink_to"), around.known, f"shrink_to of {path}")
+    check_names(spec.get("fits"), {*around.known_names, "value"}, f"fits of {path}")
+    check_names(spec.get("shrink_to"), around.known_names, f"shrink_to of {path}")
     domain = _fit_to_data(path, domain, spec, raw, around, notices)
     default = default if default is not None and domain.contains(default) else None
     explicit = conditions(spec["when"], f"when of {path}") if spec.get("when") else ()
-    explicit = tuple(own_words(condition, around) for condition in explicit)
+    explicit = tuple(translate_condition(condition, around) for condition in explicit)
     sections = {
         f"{section}.type": kinds
         for section, kinds in leaves(around.schema)[path].kinds.items()
@@ -94,7 +94,7 @@ def read_parameter(
 
 
 def _narrow(condition: Condition, kinds: tuple[str, ...]) -> Condition:
-    """The condition on a section's `type`, for the kinds that have the key."""
+    """Restrict the condition on a section's `type` to the kinds that have the key."""
     return Condition(condition.path, among=tuple(kind for kind in kinds if condition.holds(kind)))
 
 
@@ -116,7 +116,7 @@ def _domain(path: str, spec: Mapping[str, Any], around: Surroundings) -> Domain:
     log = bool(spec.get("log", False))
     if kind == "float" and step is None:
         return Float(float(low), float(high), log)
-    if kind == "float":  # a bound of 0.7 + 0.1 is a rounding below the step that it names
+    if kind == "float":  # a computed bound such as 0.7 + 0.1 is slightly below its step
         low, high, step = (as_written(float(number)) for number in (low, high, step or 0))
         return Float(low, high, log, step)
     if any(number != int(number) for number in (low, high, step or 1)):
@@ -138,7 +138,7 @@ def _fit_to_data(
     around: Surroundings,
     notices: list[str],
 ) -> Domain:
-    """Choices made to fit the data: halved together, or dropped one by one."""
+    """Fit choices to the data: halve them together, or drop them one by one."""
     if not isinstance(domain, Categorical):
         return domain
     fixed = {k: v for k, v in around.fixed.items() if k not in raw}
@@ -174,8 +174,8 @@ def _fit_to_data(
     return domain
 
 
-def own_words(condition: Condition, around: Surroundings) -> Condition:
-    """A condition in our spelling of keys and values."""
+def translate_condition(condition: Condition, around: Surroundings) -> Condition:
+    """Return a condition in our spelling of keys and values."""
     path = (around.aliases or {}).get(condition.path, condition.path)
     among = tuple(_word(path, value, around) for value in condition.among)
     if condition.bounds is None:
@@ -189,12 +189,12 @@ def _word(path: str, value: Any, around: Surroundings) -> Any:
     if isinstance(value, list):
         return [_word(path, item, around) for item in value]
     if isinstance(value, Mapping):
-        return copy_tree(value)  # the caller may go on with it
+        return copy_tree(value)  # the caller may modify it
     return words.get(value, value) if isinstance(value, str) else value
 
 
 def check_names(text: Any, known: Collection[str], where: str) -> None:
-    """SpaceError for names in an expression that are neither keys nor figures of the data."""
+    """Raise SpaceError for names in an expression that are neither keys nor facts of the data."""
     for name in sorted(names_in(text) - set(known) if text else ()):
         raise SpaceError(
             f"{where} names {name}, which is not a key", remedy=did_you_mean(name, known)

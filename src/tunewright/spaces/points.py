@@ -1,4 +1,4 @@
-"""Points of a space in a fixed order: all of a finite one, or ever more that fill it evenly."""
+"""Points of a space in a fixed order: all of a finite one, or a sequence that fills it evenly."""
 
 import math
 from collections.abc import Hashable, Iterator, Mapping
@@ -9,13 +9,13 @@ from tunewright.spaces.domain import Categorical, Domain, Float, Int, canonical,
 from tunewright.spaces.space import TRIES, Space
 
 GRID_VALUES = 1000
-"""More values than this in one domain are no grid that anybody meant to search."""
+"""Largest number of values of one domain that is still searched as a grid."""
 BLOCK = 64
 """Sobol points computed at once; a power of two, which keeps the sequence balanced."""
 
 
 def grid(space: Space) -> Iterator[dict[str, Any]]:
-    """Every allowed point once; the last parameter changes fastest.
+    """Yield every allowed point once; the last parameter changes fastest.
 
     Raises SpaceError, before the first point, for a domain that cannot be listed.
     """
@@ -24,7 +24,7 @@ def grid(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def is_finite(space: Space) -> bool:
-    """Whether `grid` can list the space."""
+    """Return whether `grid` can list the space."""
     try:
         for parameter in space.parameters:
             list_values(parameter.path, parameter.domain)
@@ -36,7 +36,7 @@ def is_finite(space: Space) -> bool:
 def _completions(
     space: Space, values: Mapping[str, list[Any]], begun: dict[str, Any], place: int
 ) -> Iterator[dict[str, Any]]:
-    """The allowed points that begin with `begun`; a rule that is broken stays broken."""
+    """Yield the allowed points that begin with `begun`; a violated rule stays violated."""
     if space.broken_rule(begun):
         return
     if place == len(space.parameters):
@@ -51,12 +51,12 @@ def _completions(
 
 
 def list_values(path: str, domain: Domain) -> list[Any]:
-    """All values of a domain, rising; SpaceError when they are too many for a grid."""
+    """Return all values of a domain, rising; raise SpaceError when they are too many for a grid."""
     if isinstance(domain, Categorical):
         return list(domain.choices)
     if isinstance(domain, Float) and domain.step is None and domain.low < domain.high:
         raise SpaceError(
-            f"{path} is any number in {domain}, of which a grid has no end",
+            f"{path} is any number in {domain}, which no grid can list",
             expected="choices, or a step",
             remedy=f"Give {path} choices or a step in the space, or use another "
             "study.sampler.type.",
@@ -65,7 +65,7 @@ def list_values(path: str, domain: Domain) -> list[Any]:
     if count > GRID_VALUES:
         raise SpaceError(
             f"{path} has {count} values in {domain}",
-            expected=f"at most {GRID_VALUES} values a parameter in a grid",
+            expected=f"at most {GRID_VALUES} values per parameter in a grid",
             remedy=f"Give {path} choices or a larger step in the space, or use another "
             "study.sampler.type.",
         )
@@ -73,12 +73,12 @@ def list_values(path: str, domain: Domain) -> list[Any]:
 
 
 def quasi_random(space: Space, seed: int) -> Iterator[dict[str, Any]]:
-    """Allowed points of a scrambled Sobol sequence, each once, with a coordinate a parameter.
+    """Yield allowed points of a scrambled Sobol sequence, each once, one coordinate per parameter.
 
-    Ends when a thousand in a row are forbidden or were there before: a small space is spent.
-    Source: Owen 1998, "Scrambling Sobol' and Niederreiter-Xing points".
+    Ends when a thousand in a row are forbidden or repeated: a small space is exhausted. Source:
+    Owen 1998, "Scrambling Sobol' and Niederreiter-Xing points".
     """
-    from scipy.stats.qmc import Sobol  # a second to import
+    from scipy.stats.qmc import Sobol  # takes a second to import
 
     sequence = Sobol(len(space.parameters), rng=seed)
     places = {p.path: place for place, p in enumerate(space.parameters)}
@@ -96,12 +96,12 @@ def quasi_random(space: Space, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def at(domain: Domain, fraction: float) -> Any:
-    """The value that lies at a fraction in [0, 1) of a domain, on the domain's own scale."""
+    """Return the value at a fraction in [0, 1) of a domain, on the domain's own scale."""
     if isinstance(domain, Categorical):
         return domain.choices[int(fraction * len(domain.choices))]
     if domain.step and not domain.log:
         return on_grid(domain, int(fraction * (grid_steps(domain) + 1)))
-    if isinstance(domain, Int):  # each number is as wide as from half below to half above it
+    if isinstance(domain, Int):  # each number spans half a unit on either side
         low, high = math.log(domain.low - 0.5), math.log(domain.high + 0.5)
         return min(max(round(math.exp(low + fraction * (high - low))), domain.low), domain.high)
     if domain.log:
@@ -113,7 +113,7 @@ def at(domain: Domain, fraction: float) -> Any:
 
 
 def identity(space: Space, values: Mapping[str, Any]) -> Hashable:
-    """Equal for equal points; a value on a grid counts by its place, whatever its rounding."""
+    """Return a key that is equal for equal points; values on a grid count by their index."""
     return frozenset(
         (path, _mark(space[path].domain, value) if path in space else canonical(value))
         for path, value in values.items()

@@ -13,7 +13,7 @@ from tunewright.runs.record import Direction
 
 OURS = ("parameters", "forbid", "avoid", "good", "derived", "inherit", "settings")
 OWN_KEYS = ("parameters", "forbid", "avoid", "good", "derived")
-"""What tells a space file of ours; one with rules alone lays them over the recipe's space."""
+"""Keys that identify our space files; a file with rules only extends the recipe's space."""
 FIELDS = (
     "type",
     "choices",
@@ -42,13 +42,13 @@ STUDY_BLOCK = {
 
 @dataclass(frozen=True)
 class SpaceFile:
-    """What a file says, before it meets the recipe's own space.
+    """The content of a space file, before it is merged with the recipe's own space.
 
-    parameters: raw fields by config path. settings: configuration that the file sets beside
-    the space (study name, number of trials, fixed values), nested. inherit: whether
-    parameters and fields that the file leaves out come from the recipe's space. where: file and
-    line of each parameter. direction: which way the goal goes, where the file names no metric.
-    notices: what it says and nobody reads.
+    parameters: raw fields by config path. settings: configuration that the file sets beside the
+    space (study name, number of trials, fixed values), nested. inherit: whether parameters and
+    fields that the file leaves out come from the recipe's space. where: file and line of each
+    parameter. direction: of the goal, where the file names no metric. notices: about entries that
+    have no effect.
     """
 
     parameters: Mapping[str, Mapping[str, Any]]
@@ -65,7 +65,7 @@ class SpaceFile:
 
 
 def is_space_file(tree: Mapping[str, Any]) -> bool:
-    """Whether a YAML mapping is a space or study file, told by its keys."""
+    """Return whether a YAML mapping is a space or study file, judged by its keys."""
     return any(key in tree for key in ("search_space", "hyperparameters", *OWN_KEYS))
 
 
@@ -78,7 +78,7 @@ def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFil
 
 
 def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
-    """The specification in a mapping that was read from `file`."""
+    """Return the specification in a mapping that was read from `file`."""
     if "search_space" in tree:
         top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:
@@ -99,7 +99,7 @@ def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str])
         if path in renamed:
             raise SpaceError(
                 f"{path} is listed twice",
-                expected="one entry a parameter (some have two names)",
+                expected="one entry per parameter (some have two names)",
                 where=f"{where[path]} and {source}",
             )
         renamed[path], where[path] = fields, source
@@ -126,7 +126,7 @@ def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
 
 
 def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
-    """`search_space:` beside study_name, n_trials, n_jobs, storage, timeout, data, pruner."""
+    """Read `search_space:` beside study_name, n_trials, n_jobs, storage, timeout, data, pruner."""
     settings: Tree = {}
     for key, value in tree.items():
         if key in ("pruner", "sampler"):
@@ -137,7 +137,7 @@ def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:
 
 
 def _study_blocks(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
-    """`hyperparameters:` beside a `study:` and a `fixed:` block."""
+    """Read `hyperparameters:` beside a `study:` and a `fixed:` block."""
     for key in tree:
         if key not in ("study", "hyperparameters", "fixed"):
             raise SpaceError(f"{key!r} in {file}", expected="study, hyperparameters or fixed")
@@ -154,7 +154,7 @@ def _study_blocks(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str
             set_leaf(settings, f"study.{key}", _component(str(key), value, file))
         elif key == "metric":
             settings["goal"] = str(value)
-        elif (key, value) == ("n_jobs", -1):  # Optuna's word for as many as there are cores
+        elif (key, value) == ("n_jobs", -1):  # in Optuna: as many as there are cores
             continue
         elif key != "direction" and value is not None:
             set_leaf(settings, f"study.{_STUDY_KEYS.get(str(key), str(key))}", value)
@@ -179,28 +179,28 @@ _DIRECTIONS: Mapping[str, Direction] = {"maximize": "max", "minimize": "min"}
 def _unread(
     fixed: Tree, study: Mapping[str, Any], file: Path, aliases: Mapping[str, str]
 ) -> list[str]:
-    """Take out of `fixed` what is no setting of a training here, and say so.
+    """Remove from `fixed` the entries that are no settings of a training here; return notices.
 
     The name of the experiment is the study's where that has none.
     """
     notices = []
     if "device" in fixed and "device" not in aliases:
         notices.append(
-            f"device = {fixed.pop('device')} in {file} is not read: the executor gives each worker "
-            "its device"
+            f"device = {fixed.pop('device')} in {file} is ignored: the executor assigns a "
+            "device to each worker"
         )
     name = fixed.pop("experiment_name", None)
     if name is not None and study.get("name") is None:
         set_leaf(fixed, "study.name", str(name))
     elif name is not None and name != study["name"]:
         notices.append(
-            f"experiment_name = {name} in {file} is not read: the study is called {study['name']}"
+            f"experiment_name = {name} in {file} is ignored: the study is called {study['name']}"
         )
     return notices
 
 
 def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
-    """A part of the file that may be left out or empty."""
+    """Return a section of the file, which may be missing or empty."""
     section = tree.get(key)
     if section is not None and not isinstance(section, Mapping):
         raise SpaceError(f"{key} = {section!r} in {file}", expected="a mapping (key: value)")
@@ -208,18 +208,18 @@ def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
 
 
 def _list(tree: Mapping[str, Any], key: str, file: Path, of: str) -> tuple[Any, ...]:
-    """A list that may be left out or empty; of what has names, each name once."""
+    """Return a list of the file, which may be missing or empty; names must be unique."""
     found = tree.get(key) or []
     if not isinstance(found, list):
         raise SpaceError(f"{key} in {file}", expected=f"a list of {of}")
     names = [str(one["name"]) for one in found if isinstance(one, Mapping) and "name" in one]
     if key != "forbid" and len(set(names)) < len(names):
-        raise SpaceError(f"{key} in {file} has a name twice", expected="each name once")
+        raise SpaceError(f"{key} in {file} has a duplicate name", expected="unique names")
     return tuple(found)
 
 
 def _component(key: str, value: Any, file: Path) -> Tree:
-    """A sampler or pruner: a name, a mapping with `type`, or null for none."""
+    """Return a sampler or pruner: a name, a mapping with `type`, or null for none."""
     if value is None:
         return {"type": "none"}
     if isinstance(value, str):
@@ -260,7 +260,7 @@ def _parameters(raw: Any, file: Path, key: str) -> dict[str, dict[str, Any]]:
 
 
 def _by_path(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Parameters may be nested like the configuration: `optim: {lr: {low: ...}}`."""
+    """Flatten parameters that are nested like the configuration: `optim: {lr: {low: ...}}`."""
     found: dict[str, Any] = {}
     for key, value in raw.items():
         nested = (
@@ -272,6 +272,6 @@ def _by_path(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         fresh = _by_path(value, f"{path}.") if nested else {path: value}
         for twice in found.keys() & fresh.keys():
-            raise SpaceError(f"{twice} is listed twice", expected="one entry a parameter")
+            raise SpaceError(f"{twice} is listed twice", expected="one entry per parameter")
         found |= fresh
     return found

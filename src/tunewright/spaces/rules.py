@@ -14,25 +14,25 @@ BOUNDS = ("above", "below", "at_least", "at_most", "not")
 
 @dataclass(frozen=True)
 class Condition:
-    """What one path must satisfy: be one of `among`, or lie within `bounds`."""
+    """A requirement on one path: be one of `among`, or lie within `bounds`."""
 
     path: str
     among: tuple[Any, ...] = ()
     bounds: Mapping[str, Any] | None = None
 
     def holds(self, value: Any) -> bool:
-        """Whether `value`, standing at the path, satisfies the condition."""
+        """Return whether `value`, the value at the path, satisfies the condition."""
         if self.bounds is None:
             return any(same(value, choice) for choice in self.among)
         return all(_within(name, value, bound) for name, bound in self.bounds.items())
 
     def possible(self, domain: Domain) -> bool:
-        """Whether any value of `domain` can satisfy the condition."""
+        """Return whether any value of `domain` can satisfy the condition."""
         if isinstance(domain, Categorical):
             return any(self.holds(choice) for choice in domain.choices)
         if self.bounds is None:
             return any(domain.contains(choice) for choice in self.among)
-        # Every bound is monotone but `not`, which excludes one number of many.
+        # Every bound is monotone except `not`, which excludes one number of many.
         bounds = {name: self.bounds[name] for name in BOUNDS[:-1] if name in self.bounds}
         if isinstance(domain, Int):
             bounds = {n: round(b) if close(b, round(b)) else b for n, b in bounds.items()}
@@ -58,7 +58,7 @@ class Condition:
 class ForbidRule:
     """A combination that is never sampled: all of `conditions`, or `fits` not satisfied.
 
-    name: of the rule that advises against it, where `space.avoid` makes it forbidden.
+    name: of the `avoid` rule it comes from, where `space.avoid` makes that forbidden.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -66,7 +66,7 @@ class ForbidRule:
     name: str = ""
 
     def is_violated_by(self, values: Mapping[str, Any]) -> bool:
-        """Whether `values` are such a combination; rules over absent paths do not apply."""
+        """Return whether `values` match the rule; rules over absent paths do not apply."""
         if self.fits:
             if not names_in(self.fits) <= values.keys():
                 return False
@@ -103,7 +103,7 @@ class Good:
 
 
 def conditions(raw: Any, where: str) -> tuple[Condition, ...]:
-    """Conditions from YAML: `{path: value | [values] | {above: .., below: .., not: ..}}`."""
+    """Parse conditions from YAML: `{path: value | [values] | {above: .., below: .., not: ..}}`."""
     if not isinstance(raw, Mapping) or not raw:
         raise SpaceError(f"{where}: {raw!r}", expected="a mapping from paths to values")
     return tuple(_condition(str(path), wanted, where) for path, wanted in raw.items())

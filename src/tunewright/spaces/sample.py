@@ -9,7 +9,7 @@ from tunewright.spaces.space import TRIES, Space
 
 
 def uniform(domain: Domain, rng: random.Random) -> Any:
-    """One value, uniform on the domain's own scale."""
+    """Draw one value, uniform on the domain's own scale."""
     if isinstance(domain, Categorical):
         return rng.choice(domain.choices)
     if domain.step and not (isinstance(domain, Int) and domain.log):
@@ -23,7 +23,7 @@ def uniform(domain: Domain, rng: random.Random) -> Any:
 
 
 def draw(space: Space, rng: random.Random) -> dict[str, Any] | None:
-    """An allowed point, or None when a thousand draws broke a rule."""
+    """Draw an allowed point, or return None when a thousand draws violated a rule."""
     for _ in range(TRIES):
         values = space.draw(lambda parameter: uniform(parameter.domain, rng))
         if space.broken_rule(values) is None:

@@ -27,9 +27,9 @@ class Parameter:
 class Space:
     """Parameters, rules about combinations of them, and values derived from sampled ones.
 
-    fixed: the flat configuration around the space, which conditions may refer to, and facts
-    of the data by their plain names. avoid: combinations that are marked where they are tried.
-    good: combinations that are tried first.
+    fixed: the flat configuration around the space, which conditions may refer to, and facts of the
+    data by their plain names. avoid: combinations that are tagged where they are tried. good:
+    combinations that are tried first.
     """
 
     parameters: tuple[Parameter, ...]
@@ -40,7 +40,7 @@ class Space:
     good: tuple[Good, ...] = ()
 
     def draw(self, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
-        """Values for the parameters that exist, in order; `choose` picks each."""
+        """Draw values for the parameters that exist, in order; `choose` picks each."""
         values: dict[str, Any] = {}
         for parameter in self.parameters:
             if self.exists(parameter, values):
@@ -48,24 +48,24 @@ class Space:
         return values
 
     def exists(self, parameter: Parameter, values: Mapping[str, Any]) -> bool:
-        """Whether a parameter is live, given the values drawn before it.
+        """Return whether a parameter exists, given the values drawn before it.
 
         A condition on a parameter that does not exist itself does not hold.
         """
-        known = self._around(values)
+        known = self._with_fixed(values)
         return all(c.path in known and c.holds(known[c.path]) for c in parameter.when)
 
     def broken_rule(self, values: Mapping[str, Any]) -> ForbidRule | None:
-        """The first `forbid` rule that `values` violate, if any."""
-        known = self._around(values)
+        """Return the first `forbid` rule that `values` violate, if any."""
+        known = self._with_fixed(values)
         return next((rule for rule in self.forbid if rule.is_violated_by(known)), None)
 
     def avoid_rules_of(self, values: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names of the `avoid` rules of which `values` are a case.
+        """Return the names of the `avoid` rules that `values` match.
 
-        A rule whose paths are all set for the whole study names no choice of a trial.
+        A rule whose paths are all fixed for the whole study is ignored, since no trial chose them.
         """
-        known = self._around(values)
+        known = self._with_fixed(values)
         return tuple(
             rule.name
             for rule in self.avoid
@@ -74,8 +74,8 @@ class Space:
         )
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """`values` with the derived ones added."""
-        known = self._around(values)
+        """Return `values` with the derived ones added."""
+        known = self._with_fixed(values)
         return dict(values) | {
             path: evaluate(text, known)
             for path, text in self.derived.items()
@@ -83,7 +83,7 @@ class Space:
         }
 
     def contains(self, values: Mapping[str, Any]) -> bool:
-        """Whether these are values that this space could have drawn."""
+        """Return whether this space could have drawn these values."""
         wanted = self.draw(lambda p: values.get(p.path))
         return (
             wanted.keys() == values.keys()
@@ -92,12 +92,12 @@ class Space:
         )
 
     def default(self) -> dict[str, Any] | None:
-        """The first point to try, or None if the defaults themselves are forbidden."""
+        """Return the first point to try, or None if the defaults themselves are forbidden."""
         values = self.point({})
         return None if self.broken_rule(values) else values
 
     def point(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The point with the values of `given` where it has parameters for them, else defaults."""
+        """Return the point with the values of `given` for its parameters, defaults for the rest."""
         return self.draw(lambda p: given[p.path] if p.path in given else self._start(p))
 
     def _start(self, parameter: Parameter) -> Any:
@@ -105,11 +105,11 @@ class Space:
         written = self.fixed.get(parameter.path) if default is None else default
         return nearest(parameter.domain, written)
 
-    def _around(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """`values` with what is fixed; a searched path that was not drawn is not there.
+    def _with_fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `values` with the fixed ones; a searched path that was not drawn is absent.
 
-        Steps are spelled as rules speak of them, whoever added them up: Optuna, or an older
-        version, calls the third of 0.1 0.30000000000000004.
+        Steps are spelled as in rules: Optuna, or an older version, writes the third multiple of 0.1
+        as 0.30000000000000004.
         """
         searched = {p.path for p in self.parameters}
         stepped = {
@@ -130,8 +130,8 @@ class Space:
         return any(parameter.path == path for parameter in self.parameters)
 
 
-def in_order(parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
-    """Parameters so that each stands behind those its conditions name, else as written."""
+def sort_parameters(parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
+    """Sort parameters behind those their conditions name; otherwise keep the written order."""
     placed: dict[str, Parameter] = {}
     waiting = dict(parameters)
     while waiting:
@@ -143,7 +143,7 @@ def in_order(parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
         if not ready or any(c.path == p.path for p in ready for c in p.when):
             raise SpaceError(
                 f"the conditions of {', '.join(waiting)} refer to each other",
-                expected="conditions without circles",
+                expected="conditions without cycles",
             )
         placed[ready[0].path] = waiting.pop(ready[0].path)
     return tuple(placed.values())

@@ -1,4 +1,4 @@
-"""A checked space written down: YAML of ours that reads back as the same space."""
+"""Write a checked space as our YAML, which reads back as the same space."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from tunewright.spaces.space import Parameter, Space
 
 
 def specification(space: Space) -> dict[str, Any]:
-    """A checked space as our YAML, which reads back as the same space."""
+    """Return a checked space as our YAML, which reads back as the same space."""
     forbid = [_forbidden_fields(rule) for rule in space.forbid if not rule.name]
-    left_out = any(rule.name for rule in space.forbid)  # which stand under `avoid`
+    left_out = any(rule.name for rule in space.forbid)  # listed under `avoid`
     return {
         "inherit": False,
         "parameters": {p.path: _fields(p) for p in space.parameters},

@@ -18,7 +18,7 @@ from tunewright.config.leaves import leaves
 from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
-from tunewright.search.prepare import checked_space, stage
+from tunewright.search.prepare import build_checked_space, stage
 from tunewright.search.stages import train
 
 TORCH_FREE = """
@@ -82,7 +82,7 @@ class RecipeContract(ABC):
     ) -> None:
         composed = compose(recipe, self.small)
         tree, config = stage(recipe, composed, "explore")
-        space, _ = checked_space(recipe, composed, tree, config, None)
+        space, _ = build_checked_space(recipe, composed, tree, config, None)
         default = space.default()
         assert default is not None, "the default is forbidden"
         assert space.contains(default)

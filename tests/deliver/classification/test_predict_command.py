@@ -310,7 +310,7 @@ def test_a_folder_is_refused_before_a_picture_is_read(place, tmp_path, monkeypat
 def test_predictions_that_cannot_be_written_name_no_other_folder_of_runs(place, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(
-        NotWritten, match=r"p\.csv cannot be written: .*name another place"
+        NotWritten, match=r"p\.csv cannot be written: .*choose another path"
     ) as caught:
         predicted(place, tmp_path / "file" / "p.csv")
     assert "--runs-dir" not in str(caught.value)

@@ -342,7 +342,7 @@ def least(goal, folder, metric="val_loss", high=1.0, **rest):
 @pytest.mark.parametrize(
     ("goal", "direction", "said"),
     [
-        ("val_loss", "min", "the smallest val_loss wins, as its name says (val_loss:min)"),
+        ("val_loss", "min", "the smallest val_loss wins, because of its name (val_loss:min)"),
         ("val_loss:min", "min", ""),
         ("val_loss:max", "max", ""),
         ("other", "max", ""),
@@ -368,7 +368,7 @@ def test_a_study_of_an_older_version_keeps_its_direction(tmp_path, monkeypatch, 
     record = least("val_loss", tmp_path, trials=8)
     assert (record.direction, len(record.trials)) == ("max", 8)
     assert record.best.score == max(trial.score for trial in record.trials)
-    assert "the largest val_loss wins, as when this study was begun" in capsys.readouterr().err
+    assert "the largest val_loss wins, as when this study began" in capsys.readouterr().err
     more = least("val_loss:max", tmp_path, trials=8, high=0.9)
     assert (more.direction, len(more.own)) == ("max", 8)
     kept = [trial for trial in record.trials if trial.parameters["x"] <= 0.9]

@@ -12,7 +12,7 @@ from tunewright.recipes.pairs.data.pair_files import save_pairs
 from tunewright.recipes.pairs.recipe import ALIASES, WORDS, named_sets
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.request import parse_request
-from tunewright.search.prepare import checked_space, stage
+from tunewright.search.prepare import build_checked_space, stage
 
 PAIRS = find_recipe("pairs")
 ROWS, IMAGE, TEXT = 2048, 192, 128
@@ -122,7 +122,9 @@ def searched(tmp_path, text, *words):
     file.write_text(text)
     request = parse_request(["pairs", str(file), *words], command="space")
     tree, config = stage(request.recipe, request.composed, "explore")
-    return request, *checked_space(request.recipe, request.composed, tree, config, request.space)
+    return request, *build_checked_space(
+        request.recipe, request.composed, tree, config, request.space
+    )
 
 
 def test_it_is_found_by_name():

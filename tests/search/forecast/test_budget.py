@@ -32,30 +32,30 @@ class Notices(StudyCallback):
 
 
 class Desk:
-    """A ledger with one trial of 10 s in 10 epochs behind it, at a time of one's choice."""
+    """Timings of one trial of 10 s in 10 epochs behind it, at a time of one's choice."""
 
     def __init__(self, *, budget: float, final_epochs: int = 20) -> None:
         self.now = 0.0
         clock = lambda: self.now  # noqa: E731
-        self.ledger = Timings(10, 100, closing=FinalStageCost(final_epochs), clock=clock)
+        self.timings = Timings(10, 100, closing=FinalStageCost(final_epochs), clock=clock)
         self.budget = Budget(budget, 0.0, clock)
         self.number = 0
 
     def trial(self) -> bool:
         """Whether it ran to its end; else the search was over at one of its epochs."""
         best = self.number - 1 if self.number else None
-        self.ledger.start_trial(self.number)
+        self.timings.start_trial(self.number)
         for step in range(1, 11):
             self.now += 1.0
-            self.ledger.record_report(self.number, step, float(step))
+            self.timings.record_report(self.number, step, float(step))
             if self.ends(best):
                 return False
-        self.ledger.end_trial(self.number, "done", 10.0)
+        self.timings.end_trial(self.number, "done", 10.0)
         self.number += 1
         return True
 
     def ends(self, best: int | None = 0) -> bool:
-        return self.budget.ends_search(self.ledger, best, ExecutorConfig())
+        return self.budget.ends_search(self.timings, best, ExecutorConfig())
 
 
 @pytest.fixture(scope="module", autouse=True)

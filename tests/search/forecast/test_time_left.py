@@ -68,20 +68,20 @@ def test_a_running_trial_counts_with_what_it_has_done() -> None:
 def test_the_end_of_a_trial_makes_no_jump() -> None:
     """The estimate goes down with the clock while equal trials run and end."""
     clock = Clock()
-    ledger = Timings(last_step=10, total=6, slots=2, clock=clock)
+    timings = Timings(last_step=10, total=6, slots=2, clock=clock)
     said = []
     for number in range(6):
-        ledger.start_trial(number)
+        timings.start_trial(number)
         if number % 2:
             for step in range(1, 11):
                 clock.now += 2.0
-                ledger.record_report(number - 1, step, 2.0 * step)
-                ledger.record_report(number, step, 2.0 * step)
-                said.append((clock.now, ledger.seconds_left()))
-            ledger.end_trial(number - 1, "done", 20.0)
-            said.append((clock.now, ledger.seconds_left()))
-            ledger.end_trial(number, "done", 20.0)
-            said.append((clock.now, ledger.seconds_left()))
+                timings.record_report(number - 1, step, 2.0 * step)
+                timings.record_report(number, step, 2.0 * step)
+                said.append((clock.now, timings.seconds_left()))
+            timings.end_trial(number - 1, "done", 20.0)
+            said.append((clock.now, timings.seconds_left()))
+            timings.end_trial(number, "done", 20.0)
+            said.append((clock.now, timings.seconds_left()))
     assert clock.now == 160.0
     for now, left in said:
         assert left == pytest.approx(160.0 - now, abs=1e-6)
@@ -120,13 +120,13 @@ def test_what_a_pruner_is_believed_to_stop_gives_way_to_what_it_stops() -> None:
 def test_killed_trials_are_not_taken_for_free_ones() -> None:
     """A trial whose worker died has an outcome without seconds; its reports have them."""
     clock = Clock()
-    ledger = Timings(last_step=10, total=4, clock=clock)
-    ledger.start_trial(0)
+    timings = Timings(last_step=10, total=4, clock=clock)
+    timings.start_trial(0)
     for step in range(1, 6):
         clock.now += 2.0
-        ledger.record_report(0, step, 2.0 * step)
-    ledger.end_trial(0, "failed", 0.0)
-    pace = ledger.pace()
+        timings.record_report(0, step, 2.0 * step)
+    timings.end_trial(0, "failed", 0.0)
+    pace = timings.pace()
     assert pace is not None
     assert pace.seconds_a_step == 2.0
 
@@ -178,26 +178,26 @@ def test_a_resumed_study_knows_what_earlier_trials_took(tmp_path) -> None:
         Trial(1, "failed", {}, None, dict.fromkeys(range(1, 6), 0.5)),
         Trial(2, "running", {}, None, dict.fromkeys(range(1, 5), 0.5)),
     )
-    ledger = Timings(last_step=10, total=3, clock=Clock())
-    ledger.load(StudyRecord("s", "quadratic", "val_score", "max", trials), folder)
-    work = ledger.work()
+    timings = Timings(last_step=10, total=3, clock=Clock())
+    timings.load(StudyRecord("s", "quadratic", "val_score", "max", trials), folder)
+    work = timings.work()
     assert [(s.steps, s.training_seconds) for s in work.ended] == [(10, 20.0), (5, 10.0)]
     assert [(s.steps, s.training_seconds) for s in work.waiting] == [(4, 8.0)]
     assert work.new == 0
     # of two that came to epoch 5 one went on, so the third makes 1 + 5 / 2 more epochs
-    assert ledger.seconds_left() == pytest.approx(2.0 * 3.5)
+    assert timings.seconds_left() == pytest.approx(2.0 * 3.5)
 
 
 def test_the_final_training_is_in_the_time_left() -> None:
     clock = Clock()
     after = FinalStageCost(steps=50, cost=3.0, evaluation=7.0)
-    ledger = Timings(last_step=10, total=1, closing=after, clock=clock)
-    ledger.start_trial(0)
+    timings = Timings(last_step=10, total=1, closing=after, clock=clock)
+    timings.start_trial(0)
     for step in range(1, 11):
         clock.now += 2.0
-        ledger.record_report(0, step, 2.0 * step)
-    ledger.end_trial(0, "done", 20.0)
-    assert ledger.seconds_left(best=0) == pytest.approx(50 * 3.0 * 2.0 + 7.0)
+        timings.record_report(0, step, 2.0 * step)
+    timings.end_trial(0, "done", 20.0)
+    assert timings.seconds_left(best=0) == pytest.approx(50 * 3.0 * 2.0 + 7.0)
     assert FinalStageCost(50, rounds=2).training_seconds(Pace(10, 1.0, 0.5, {})) == pytest.approx(
         101.0
     )
@@ -235,25 +235,25 @@ def test_the_estimate_is_honest_on_random_histories() -> None:
         clock, slots = Clock(), draw.choice([1, 2, 4])
         lengths = [draw.choice([2, 2, 4, 10, 10]) for _ in range(60)]
         paces = [draw.uniform(0.5, 2.0) for _ in lengths]
-        ledger = Timings(10, 60, {2: 0.5, 4: 0.5}, slots=slots, clock=clock)
+        timings = Timings(10, 60, {2: 0.5, 4: 0.5}, slots=slots, clock=clock)
         busy: dict[int, tuple[int, float]] = {}
         begun, halfway, left = 0, None, None
         while begun < 60 or busy:
             while begun < 60 and len(busy) < slots:
-                ledger.start_trial(begun)
+                timings.start_trial(begun)
                 busy[begun] = (0, clock.now)
                 begun += 1
             number = min(busy, key=lambda n: busy[n][1] + paces[n])
             steps, since = busy[number]
             clock.now = since + paces[number]
-            ledger.record_report(number, steps + 1, (steps + 1) * paces[number])
+            timings.record_report(number, steps + 1, (steps + 1) * paces[number])
             busy[number] = (steps + 1, clock.now)
             if steps + 1 == lengths[number]:
                 del busy[number]
                 state = "done" if lengths[number] == 10 else "pruned"
-                ledger.end_trial(number, state, lengths[number] * paces[number])
+                timings.end_trial(number, state, lengths[number] * paces[number])
             if halfway is None and begun == 30:
-                halfway, left = clock.now, ledger.seconds_left()
+                halfway, left = clock.now, timings.seconds_left()
         took = clock.now - (halfway or 0.0)
         close += abs((left or 0.0) - took) < took / 3
     assert close >= 34
@@ -263,14 +263,14 @@ def test_trials_that_ran_elsewhere_are_no_trials_of_this_study(tmp_path: Path) -
     trials = tuple(
         Trial(n, "done", {}, 0.5, {}, imported_from=f"old/{n}" if n < 30 else "") for n in range(31)
     )
-    ledger = Timings(10, total=40)
-    ledger.load(StudyRecord("s", "r", "v", "max", trials), StudyFolder(tmp_path))
-    assert ledger.work().new == 39
-    assert ledger.states == {"done": 1}
+    timings = Timings(10, total=40)
+    timings.load(StudyRecord("s", "r", "v", "max", trials), StudyFolder(tmp_path))
+    assert timings.work().new == 39
+    assert timings.states == {"done": 1}
 
 
 def test_a_trial_of_several_seeds_runs_on_when_it_reaches_its_end() -> None:
-    pace = Pace(10, seconds_a_step=1.0, startup=0.0, going_on={5: 0.5})
+    pace = Pace(10, seconds_a_step=1.0, startup=0.0, survival={5: 0.5})
     assert seconds_left(RemainingWork(10, 1, 4), pace) == pytest.approx(4 * 7.5)
     assert seconds_left(RemainingWork(10, 1, 4), each_seed(pace, 3)) == pytest.approx(
         4 * (7.5 + 2 * 0.5 * 10)

@@ -92,7 +92,7 @@ def test_a_second_coordinator_is_refused_with_the_reason(shell: Shell) -> None:
         second = shell.start(*words, runs=runs)
         printed, _ = second.communicate(timeout=30)
         assert second.returncode == 2, printed
-        assert "is being worked on by process" in printed
+        assert "is in use by process" in printed
         assert str(first.pid) in printed
         assert "--name" in printed
     first.send_signal(signal.SIGKILL)

@@ -42,7 +42,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 def test_a_folder_is_held_by_one_and_free_after_it(tmp_path: Path) -> None:
     held = FolderLock(tmp_path / "study")
-    with pytest.raises(StudyError, match=f"worked on by process {os.getpid()} on"):
+    with pytest.raises(StudyError, match=f"in use by process {os.getpid()} on"):
         FolderLock(tmp_path / "study")
     held.release()
     FolderLock(tmp_path / "study").release()
@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_the_remedy(tmp_path: Path
 
 def test_who_counts_as_alive() -> None:
     parent = sign(os.getppid())
-    with pytest.raises(StudyError, match=r"worked on by process \d+ on .*another --name"):
+    with pytest.raises(StudyError, match=r"in use by process \d+ on .*another --name"):
         refuse_if_alive("study", parent)
     refuse_if_alive("study", {})
     refuse_if_alive("study", sign(os.getpid()))  # ourselves
@@ -90,7 +90,7 @@ def test_of_two_that_began_at_the_same_moment_one_gives_way(
     other = sign(os.getppid())
     study.set_lease(other)  # it had looked before we wrote
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.0)
-    with pytest.raises(StudyError, match=f"worked on by process {os.getppid()}"):
+    with pytest.raises(StudyError, match=f"in use by process {os.getppid()}"):
         lease.renew()
     lease.release()
     assert study.lease() == other, "the lease of the other stays"
@@ -104,5 +104,5 @@ def test_a_study_in_a_storage_of_several_folders_is_refused(tmp_path: Path) -> N
     held = Study(f"sqlite:///{tmp_path}/shared.db", "study", settings, Space(()))
     held.set_lease(sign(os.getppid()))
     held.close()
-    with pytest.raises(StudyError, match=r"the study 'study' is being worked on"):
+    with pytest.raises(StudyError, match=r"the study 'study' is in use"):
         tuned(tmp_path / "two", "study.trials=4", storage)

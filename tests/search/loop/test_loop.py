@@ -369,5 +369,5 @@ def test_a_trial_that_takes_too_long_is_ended_at_its_next_report(tmp_path: Path)
     )
     [trial] = found.record.trials
     assert (trial.state, trial.cause) == ("failed", "timed out")
-    assert trial.reason == "no end after 0.12 s"
+    assert trial.reason == "did not finish within 0.12 s"
     assert len(trial.curve) < 20, "the training did not run on"

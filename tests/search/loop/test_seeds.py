@@ -13,7 +13,7 @@ from scipy.stats import ttest_1samp
 import tunewright
 from tunewright.errors import StudyError
 from tunewright.runs.record import Goal, Outcome
-from tunewright.search.loop.trial_result import verdict
+from tunewright.search.loop.trial_result import aggregate_runs
 from tunewright.search.read_study import read_study
 
 SPACE = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
@@ -95,7 +95,7 @@ def test_workers_share_the_seeds_and_a_resume_adds_trials(tmp_path: Path) -> Non
 
 def test_other_seeds_are_another_study(tmp_path: Path) -> None:
     search(tmp_path, noisy, INLINE, trials=1)
-    with pytest.raises(StudyError, match=r"has 3 seed\(s\) a configuration, and now 2"):
+    with pytest.raises(StudyError, match=r"has 3 seed\(s\) per configuration, but 2"):
         search(tmp_path, noisy, INLINE, "study.seeds=2", trials=2)
 
 
@@ -105,7 +105,7 @@ def test_a_run_that_was_called_off_says_only_that_another_decided() -> None:
         43: Outcome("failed", 1, "interrupted"),
         44: Outcome("failed", 1, "diverged", "NaN"),
     }
-    trial = verdict(0, {}, {}, outcomes, GOAL)
+    trial = aggregate_runs(0, {}, {}, outcomes, GOAL)
     assert (trial.state, trial.cause, trial.reason) == ("infeasible", "diverged", "seed 44: NaN")
 
 
@@ -132,17 +132,17 @@ def test_seeds_that_ran_before_an_interruption_are_not_run_again(tmp_path: Path)
 )
 def test_the_interval_is_that_of_students_t(values: list[float]) -> None:
     outcomes = {n: Outcome("done", 1, metrics={"value": v}) for n, v in enumerate(values)}
-    trial = verdict(0, {}, {}, outcomes, GOAL)
+    trial = aggregate_runs(0, {}, {}, outcomes, GOAL)
     expected = ttest_1samp(values, 0.0).confidence_interval(0.95)
     assert trial.interval == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-9)
 
 
 def test_one_seed_has_the_interval_of_its_run() -> None:
     outcome = Outcome("done", 1, metrics={"value": 0.5}, interval=(0.4, 0.6))
-    assert verdict(0, {}, {}, {42: outcome}, GOAL).interval == (0.4, 0.6)
+    assert aggregate_runs(0, {}, {}, {42: outcome}, GOAL).interval == (0.4, 0.6)
 
 
 def test_seeds_that_all_reach_the_bound_are_not_certain_of_it() -> None:
     outcome = Outcome("done", 1, metrics={"value": 1.0}, interval=(0.9, 1.0))
-    trial = verdict(0, {}, {}, {1: outcome, 2: outcome, 3: outcome}, GOAL)
+    trial = aggregate_runs(0, {}, {}, {1: outcome, 2: outcome, 3: outcome}, GOAL)
     assert trial.interval == (0.9, 1.0)

@@ -85,7 +85,7 @@ def test_a_worker_killed_from_outside_loses_one_checkpoint_interval(tmp_path: Pa
     found = tuned(tmp_path, *LOCAL, "study.trials=3", "epoch_seconds=0.1", watch=watch)
     killer.join()
     assert [trial.state for trial in found.record.trials] == ["done"] * 3
-    assert "trial 0: killed by signal 9; taken up from its last checkpoint" in watch.notices
+    assert "trial 0: killed by signal 9; resuming from its last checkpoint" in watch.notices
     assert folder.attempt == 2
     assert set(steps_of(folder)) == {1, 2, 3, 4, 5, 6, 7, 8}
     assert len(steps_of(folder)) <= 9
@@ -120,7 +120,7 @@ def test_a_trial_that_hangs_is_ended_by_its_time_limit(tmp_path: Path) -> None:
     for trial in found.record.trials:
         if trial.parameters["point.x"] >= 0:
             assert (trial.state, trial.cause) == ("failed", "timed out")
-            assert trial.reason == "no end after 1.5 s"
+            assert trial.reason == "did not finish within 1.5 s"
             assert not psutil.pid_exists(worker_of(folder_of(found, trial.number)))
         else:
             assert trial.state == "done"

@@ -20,7 +20,7 @@ from tunewright.runs.record import Outcome
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.memory import admission
 from tunewright.search.memory.admission import Memory
-from tunewright.search.memory.oom_retry import RetryLevel, next_retry, rung_of
+from tunewright.search.memory.oom_retry import RetryLevel, next_retry, retry_level_of
 from tunewright.search.prepare import run_part
 from tunewright.search.stages import TuneResult, train, tune
 from tunewright.spaces.read import parse_space
@@ -89,13 +89,15 @@ class TestALimitOfTheWorkersOwn:
         assert [trial.state for trial in found.record.trials] == ["done"] * 2
         [number] = [t.number for t in found.record.trials if t.parameters["appetite.row_mib"]]
         folder = found.folder.trial(number)
-        assert rung_of(folder) == RetryLevel(1, 4, False)
+        assert retry_level_of(folder) == RetryLevel(1, 4, False)
         assert folder.read_config()["training"]["accumulate"] == 4
-        assert "no room" in folder.config.read_text()
-        told = [text for text in watch.notices if text.startswith(f"trial {number} had no room")]
+        assert "ran out of memory" in folder.config.read_text()
+        told = [
+            text for text in watch.notices if text.startswith(f"trial {number} ran out of memory")
+        ]
         assert len(told) == 2
         assert "not enough memory" in told[0] or "can't allocate memory" in told[0]
-        assert told[1].endswith("in 4 micro-batches of 8 rows, which make the same batch of 32")
+        assert told[1].endswith("in 4 micro-batches of 8 rows (the batch stays 32)")
         scores = {trial.score for trial in found.record.trials}
         assert max(scores) - min(scores) < 1e-6, "the same batch is the same training"
         costs = found.record.trials[number].costs
@@ -118,7 +120,7 @@ class TestALimitOfTheWorkersOwn:
         assert by_need[TOO_MUCH_MIB].cause == "out of memory"
         for need in (200.0, TOO_MUCH_MIB):
             number = by_need[need].number
-            assert rung_of(found.folder.trial(number)) == RetryLevel(1, 4, True)
+            assert retry_level_of(found.folder.trial(number)) == RetryLevel(1, 4, True)
             assert by_need[need].costs["alone"] == 1.0
             told = [text for text in watch.notices if text.startswith(f"trial {number} had no")]
             assert [text.endswith("alone") for text in told] == [False, False, True]
@@ -142,8 +144,8 @@ class TestALimitOfTheWorkersOwn:
         words = [*WORKERS, limit(idle_mib), "appetite.row_mib=10"]
         found = train(HUNGRY, compose(HUNGRY, words), name="run", runs=tmp_path, watch=watch)
         assert found.folders[0].read_config()["training"]["accumulate"] == 4
-        told = [text for text in watch.notices if "had no room" in text]
-        assert [text.endswith("which make the same batch of 32") for text in told] == [True, True]
+        told = [text for text in watch.notices if "ran out of memory" in text]
+        assert [text.endswith("(the batch stays 32)") for text in told] == [True, True]
         again = train(HUNGRY, compose(HUNGRY, words), name="run", runs=tmp_path)
         assert again == found, "the same command finds it, though its configuration has changed"
         words[-1] = f"appetite.fixed_mib={TOO_MUCH_MIB}"
@@ -177,10 +179,10 @@ class TestAWorkerThatIsKilled:
         )  # fmt: skip
         assert [trial.state for trial in found.record.trials] == ["done"] * 2
         for number in (0, 1):
-            assert rung_of(found.folder.trial(number)) == RetryLevel(1, 1, True)
+            assert retry_level_of(found.folder.trial(number)) == RetryLevel(1, 1, True)
             assert (
-                f"trial {number} had no room (killed by the kernel for lack of memory); "
-                "taken up again, alone"
+                f"trial {number} ran out of memory (killed by the kernel for lack of memory); "
+                "retrying with no other trials running"
             ) in watch.notices
 
     def test_for_something_else_it_is_not(self, tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ class TestAWorkerThatIsKilled:
         outcome = ours.oom_outcome(handle)
         assert outcome is not None
         assert (outcome.cause, outcome.attempt) == ("out of memory", 1)
-        assert outcome.reason == "no memory was left (killed by signal 6)"
+        assert outcome.reason == "out of memory (killed by signal 6)"
 
 
 class Died(Handle):
@@ -258,7 +260,7 @@ class TestAdmission:
                 running.append(Died(folder, place=RunPlace(300.0)))
         # each needs 300 + 1.1 * 1000 MiB; those that run still grow by 1,100 of them
         assert [handle.folder.path.name for handle in running] == ["00000", "00001", "00002"]
-        assert told == ["trial 3 waits: about 1.4 GiB needed, 0.5 free"]
+        assert told == ["trial 3 waits: needs about 1.4 GiB, 0.5 GiB free"]
 
     def test_an_idle_worker_has_part_of_it_already(self, ours: Memory, tmp_path: Path) -> None:
         ours.executor = Slots(next_place=RunPlace(900.0))  # type: ignore[assignment]
@@ -283,7 +285,7 @@ class TestAdmission:
         next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
         for _ in range(3):
             next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
-        rung = rung_of(lone)
+        rung = retry_level_of(lone)
         assert rung is not None
         assert rung.alone
         assert ours.can_start("trial 1", other, {"width": 1}, [])
@@ -318,7 +320,7 @@ class TestAdmission:
         assert ours.can_start("trial 1", folder_of(tmp_path, 1), {"width": 8}, [elsewhere])
         assert asked == [], "its GPU has nobody"
         assert not ours.can_start("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
-        assert told == ["trial 2 waits: about 1.6 GiB needed, 1.4 free"]
+        assert told == ["trial 2 waits: needs about 1.6 GiB, 1.4 GiB free"]
         assert not ours.can_start("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
         assert asked == ["0"], "the driver is slow to answer"
 

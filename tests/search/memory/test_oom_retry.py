@@ -16,11 +16,11 @@ from tunewright.search.memory.oom_retry import (
     MOST_PARTS,
     OomAttempt,
     RetryLevel,
-    as_asked,
-    in_words,
+    describe_retry,
+    next_level,
     next_retry,
-    next_rung,
-    rung_of,
+    original_config,
+    retry_level_of,
 )
 from tunewright.search.prepare import run_part
 
@@ -31,7 +31,7 @@ def rungs(
     """All that is tried, when nothing ever helps. one: there is one slot only."""
     lacks = [OomAttempt(1, asked, one)]
     found = []
-    while (rung := next_rung(asked, lacks, batch_size, splits=splits)) is not None:
+    while (rung := next_level(asked, lacks, batch_size, splits=splits)) is not None:
         found.append(rung)
         lacks.append(OomAttempt(len(lacks) + 1, rung.accumulate, rung.alone))
     return found
@@ -97,14 +97,16 @@ class TestInAFolder:
 
     def test_the_configuration_repeats_the_run_and_says_why(self, folder: RunFolder) -> None:
         asked = folder.read_config()
-        assert rung_of(folder) is None
+        assert retry_level_of(folder) is None
         rung = next_retry(folder, self.lack(folder), alone=False)
-        assert rung == rung_of(folder) == RetryLevel(1, 2, False)
+        assert rung == retry_level_of(folder) == RetryLevel(1, 2, False)
         assert folder.read_config()["training"]["accumulate"] == 2
         text = folder.config.read_text()
-        assert text.startswith("# 1 attempt(s) had no room: training.accumulate is 2, and was 1.")
+        assert text.startswith(
+            "# 1 attempt(s) ran out of memory: training.accumulate is now 2 (was 1)."
+        )
         assert "the same 32 rows, in micro-batches of 16" in text
-        assert as_asked(folder) == asked
+        assert original_config(folder) == asked
 
     def test_until_nothing_is_left_the_run_has_not_ended(self, folder: RunFolder) -> None:
         alone, ends = False, []
@@ -121,7 +123,7 @@ class TestInAFolder:
         outcome = self.lack(folder)
         once = next_retry(folder, outcome, alone=False)
         stored = (folder.path / "memory.json").read_text()
-        asked = as_asked(folder)
+        asked = original_config(folder)
         folder.write_config(asked)  # as if the kill had come between the two files
         assert next_retry(folder, outcome, alone=False) == once
         assert (folder.path / "memory.json").read_text() == stored
@@ -133,7 +135,7 @@ class TestInAFolder:
             seen.append((rung.accumulate, rung.alone))
             alone = rung.alone
         assert seen == [(2, False), (4, False), (4, True)]
-        assert rung_of(folder) == RetryLevel(1, 4, True)
+        assert retry_level_of(folder) == RetryLevel(1, 4, True)
         lacks = json.loads((folder.path / "memory.json").read_text())["lacks"]
         assert [lack["accumulate"] for lack in lacks] == [1, 2, 4, 4]
 
@@ -145,11 +147,15 @@ class TestInAFolder:
 
 
 def test_the_words_name_the_batch() -> None:
-    finer = "taken up again in 4 micro-batches of 1,024 rows, which make the same batch of 4,096"
+    finer = "retrying with 4 micro-batches of 1,024 rows (the batch stays 4,096)"
     for alone in (False, True):  # with one slot it always is
-        assert in_words(RetryLevel(1, 4, alone), RetryLevel(1, 2, alone), 4096) == finer
-        assert in_words(RetryLevel(1, 4, alone), None, 4096) == finer
+        assert describe_retry(RetryLevel(1, 4, alone), RetryLevel(1, 2, alone), 4096) == finer
+        assert describe_retry(RetryLevel(1, 4, alone), None, 4096) == finer
     assert (
-        in_words(RetryLevel(1, 4, True), RetryLevel(1, 4, False), 4096) == "taken up again, alone"
+        describe_retry(RetryLevel(1, 4, True), RetryLevel(1, 4, False), 4096)
+        == "retrying with no other trials running"
     )
-    assert in_words(RetryLevel(1, 1, True), None, 4096) == "taken up again, alone"
+    assert (
+        describe_retry(RetryLevel(1, 1, True), None, 4096)
+        == "retrying with no other trials running"
+    )

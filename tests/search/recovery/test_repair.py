@@ -356,7 +356,7 @@ class TestElsewhere:
 
     def test_a_study_at_work_is_left_alone(self, runs: Path) -> None:
         lock = FolderLock(runs / "study")
-        with pytest.raises(StudyError, match="is being worked on"):
+        with pytest.raises(StudyError, match="is in use"):
             repaired(runs)
         lock.release()
 

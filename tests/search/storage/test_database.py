@@ -47,7 +47,7 @@ SETTINGS = Settings(
 
 
 def opened(database: Path, told: Callable[[str], None] = lambda _text: None) -> Study:
-    return Study(f"sqlite:///{database}", "study", SETTINGS, SPACE, told=told)
+    return Study(f"sqlite:///{database}", "study", SETTINGS, SPACE, on_notice=told)
 
 
 def filled(database: Path) -> None:
@@ -461,7 +461,7 @@ def test_a_disk_that_fills_up_under_a_real_study(tmp_path: Path) -> None:
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 1, printed
     assert "Traceback" not in printed
-    assert "Free space on its disk and type the same command again" in " ".join(printed.split())
+    assert "Free space on its disk and run the same command again" in " ".join(printed.split())
     until(lambda: not shell.processes(), seconds=15)
     reported = shell.reported()
     shell.finish(*words)

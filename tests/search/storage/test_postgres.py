@@ -200,7 +200,7 @@ class TestLife:
         second = shell.start(*words, "--runs-dir", "elsewhere")
         printed, _ = second.communicate(timeout=60)
         assert second.returncode == 2, printed
-        assert f"is being worked on by process {first.pid}" in printed
+        assert f"is in use by process {first.pid}" in printed
         first.send_signal(signal.SIGKILL)
         first.communicate()
         until(lambda: not shell.processes(), seconds=15)
@@ -395,7 +395,7 @@ def test_a_commit_whose_answer_is_lost_is_not_done_twice(shell: Shell, what: str
     wire = Wire(shell.server.port)
     notices: list[str] = []
     url = shell.url.replace(f":{shell.server.port}/", f":{wire.port}/") + "?sslmode=disable"
-    study = Study(url, "study", SETTINGS, SPACE, outage_seconds=20.0, told=notices.append)
+    study = Study(url, "study", SETTINGS, SPACE, outage_seconds=20.0, on_notice=notices.append)
     number, _ = study.ask()
     wire.armed = True
     match what:

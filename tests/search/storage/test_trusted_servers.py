@@ -127,7 +127,7 @@ def test_however_the_server_is_written(
 ) -> None:
     folder = sent(url.format(port=stranger.port))
     for opened in (tunewright.analyze, tunewright.repair):
-        with pytest.raises(StudyError, match=r"127\.0\.0\.1.*nothing was sent there") as caught:
+        with pytest.raises(StudyError, match=r"127\.0\.0\.1.*nothing was sent") as caught:
             opened(folder)
         assert "theirs@" not in str(caught.value)
     assert stranger.heard == []

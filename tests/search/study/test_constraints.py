@@ -72,7 +72,7 @@ def test_the_best_is_within_the_constraint_and_the_sampler_learns_it(tmp_path: P
     assert broken
     assert all(trial.cause == "constraint" and trial.score > 0.3 for trial in broken)
     assert "mass is" in broken[0].reason
-    assert "not mass <= 3" in broken[0].reason
+    assert "violating mass <= 3" in broken[0].reason
     late = [trial.state for trial in found.record.trials[20:]]
     assert late.count("infeasible") <= 0.55 * len(late), "of random draws 70 % would break it"
     stored = optuna.load_study(study_name="light", storage=f"sqlite:///{tmp_path}/light/study.db")

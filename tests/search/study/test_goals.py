@@ -57,7 +57,7 @@ def test_a_front_is_found(tmp_path: Path, sampler: str, trials: int) -> None:
     assert firsts == sorted(firsts)
     assert seconds == sorted(seconds, reverse=True), "a front trades one goal for the other"
     assert found.record.best == front[0]
-    assert found.record.ranked()[: len(front)] == front
+    assert found.record.rank_trials()[: len(front)] == front
 
 
 def test_the_first_goal_prunes_and_a_resume_goes_on(tmp_path: Path) -> None:
@@ -147,5 +147,5 @@ def test_the_front_is_what_no_trial_beats(scores: list[tuple[int, int]]) -> None
     every = {losses(trial, record.goals) for trial in record.trials}
     unbeaten = {one for one in every if not any(beats(other, one) for other in every)}
     assert front == unbeaten
-    assert len(record.ranked()) == len(scores)
-    assert record.ranked()[0] == record.best
+    assert len(record.rank_trials()) == len(scores)
+    assert record.rank_trials()[0] == record.best

@@ -90,7 +90,7 @@ def test_an_infinite_score_of_theirs_has_diverged_and_never_wins(
     heard = Heard()
     found = tuned(direction, heard, imports=["old.file"], trials=2)
     told = "\n".join(heard.notices)
-    assert "3 of 3 trials of old are carried over" in told
+    assert "3 of 3 trials of old are imported" in told
     assert "2 of them as diverged, with a score that is not finite" in told
     again = tuned(direction, trials=4)
     for record in (found.record, again.record):

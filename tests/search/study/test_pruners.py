@@ -17,7 +17,7 @@ from tunewright.config.study_schema import AshaConfig, NoPrunerConfig, PatientCo
 from tunewright.errors import ConfigError
 from tunewright.search.storage.database import quiet
 from tunewright.search.study import pruners
-from tunewright.search.study.pruners import Hyperband, pruner, shrunk
+from tunewright.search.study.pruners import Hyperband, pruner, shrink_pruner
 
 scores = st.floats(-100, 100, allow_nan=False).map(lambda score: round(score, 6))
 ladders = st.builds(
@@ -123,7 +123,7 @@ def test_a_shrunk_pruner_acts_in_time_and_no_earlier_than_need_be(
 ) -> None:
     key = "min_resource" if kind in (AshaConfig, study_schema.HyperbandConfig) else "warmup_steps"
     asked = kind(**{key: wait})
-    found = shrunk(asked, last)
+    found = shrink_pruner(asked, last)
     pruner(found, last, "max")  # which refuses one that can never prune
     if wait < last:
         assert found == asked
@@ -135,9 +135,9 @@ def test_a_shrunk_pruner_acts_in_time_and_no_earlier_than_need_be(
 
 def test_a_shrunk_pruner_that_waits_for_another_may_be_none() -> None:
     late = PatientConfig(patience=1, wrapped=AshaConfig(min_resource=4))
-    assert shrunk(late, 4).type == "none"
-    assert shrunk(PatientConfig(patience=6), 6) == PatientConfig(patience=3)
-    assert shrunk(NoPrunerConfig(), 1).type == "none"
+    assert shrink_pruner(late, 4).type == "none"
+    assert shrink_pruner(PatientConfig(patience=6), 6) == PatientConfig(patience=3)
+    assert shrink_pruner(NoPrunerConfig(), 1).type == "none"
 
 
 def test_the_refusal_names_the_remedy() -> None:

@@ -62,4 +62,4 @@ def test_a_study_ends_with_its_space_and_says_so(tmp_path: Path) -> None:
         watch=watch,
     )
     assert sorted(t.parameters["n"] for t in found.record.trials) == [1, 2, 3, 4, 5, 6]
-    assert any("no more points than 6" in notice for notice in watch.notices)
+    assert any("no more than 6 points" in notice for notice in watch.notices)

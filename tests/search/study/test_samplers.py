@@ -199,7 +199,7 @@ def checked(sampler: study_schema.Sampler, space: Space, trials: int = 40) -> li
                     Parameter("z", Float(0.0, 1.0), when=(Condition("n", (3,)),)),
                 )
             ),
-            "cannot leave out z, which only some trials have",
+            "does not support z, which only some trials have",
         ),
         (study_schema.CmaEsConfig(), Space(NUMBERS.parameters[:1]), "with 1 parameter to adapt"),
     ],
@@ -273,7 +273,10 @@ def test_a_grid_ends_when_it_is_spent_and_is_shown_what_it_was(tmp_path: Path) -
     points = [tuple(trial.parameters.values()) for trial in found.record.trials]
     assert len(points) == len(set(points)) == 6
     assert "the grid has 6 points" in watch.notices
-    assert any("no more points than 6, and study.trials is 40" in n for n in watch.notices)
+    assert any(
+        "no more than 6 points for trials of this study, and study.trials is 40" in n
+        for n in watch.notices
+    )
     url = f"sqlite:///{tmp_path}/study/study.db"
     stored = optuna.load_study(study_name="study", storage=url).user_attrs["tunewright"]
     assert json.loads(stored)["sampler"] == {"type": "grid"}

@@ -338,7 +338,7 @@ def test_a_record_is_read_without_a_lock_and_names_what_is_there(database: Path)
     ("url", "message"),
     [
         ("study.db", "expected a database URL"),
-        ("sqlite:////proc/no/study.db", "cannot be made"),
+        ("sqlite:////proc/no/study.db", "cannot be created"),
         ("nosuchdatabase://user:secret@host/name", "does not answer"),
     ],
 )

@@ -31,7 +31,7 @@ from tunewright.search.study.study import Study, load_record
 from tunewright.search.transfer import change_space, publish
 from tunewright.search.transfer.change_space import rebase as rebased
 from tunewright.search.transfer.stored_trials import stored_study
-from tunewright.search.transfer.trial_matching import spelled
+from tunewright.search.transfer.trial_matching import coerce_foreign
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
 from tunewright.spaces.rules import Condition, ForbidRule
 from tunewright.spaces.sample import draw
@@ -283,7 +283,7 @@ def test_of_trials_that_become_one_point_the_one_that_says_most_stays(tmp_path: 
         folder.config.write_text(text.replace("side: left", "side: right"))
     wanted = space(x={"choices": [1.0, 2.0]})
     found, notices = searched(tmp_path, wanted, trials=2)
-    assert len(stored.pasts) == 4
+    assert len(stored.trials) == 4
     assert sorted(v["point.x"] for v in params(found).values()) == [1.0, 2.0]
     assert "  not kept, 2: the same point again" in notices
 
@@ -318,7 +318,7 @@ def test_a_trial_that_was_running_is_taken_up_when_it_fits(
     found, notices = searched(tmp_path, space(x=X, y=Y), trials=3)
     assert [trial.number for trial in found.record.trials] == [0, 1, 2]
     assert [trial.state for trial in found.record.trials] == ["done"] * 3
-    assert "taking up trial 2 where it stopped" in notices
+    assert "resuming trial 2 from the last checkpoint" in notices
     assert found.folder.trial(2).attempt == 2
 
 
@@ -332,7 +332,7 @@ def test_a_running_trial_that_does_not_fit_leaves_no_zombie(
     states = rows(found.folder.database, "SELECT number, state FROM trials ORDER BY number")
     assert [state for _, state in states] == ["FAIL"] * 3 + ["COMPLETE"] * 2
     back, notices = searched(tmp_path, space(x=X), trials=5)
-    assert "taking up trial 2 where it stopped" in notices, "it comes back with its space"
+    assert "resuming trial 2 from the last checkpoint" in notices, "it comes back with its space"
     assert sorted(params(back)) == [0, 1, 2, 3, 4]
 
 
@@ -346,11 +346,11 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "step",
     [
-        "note",
+        "set_study_attr",
         "publish",
         *(
             pytest.param(step, marks=pytest.mark.slow)
-            for step in ("judged", "write_yaml", "keep_copy", "after publish", "study files")
+            for step in ("match_trials", "write_yaml", "keep_copy", "after publish", "study files")
         ),
     ],
 )
@@ -591,8 +591,8 @@ def _repeats(
 
 
 def test_whole_numbers_and_floats_that_mean_the_same_are_the_same() -> None:
-    assert spelled(Int(1, 8), 3.0) == 3
-    assert isinstance(spelled(Int(1, 8), 3.0), int)
-    assert isinstance(spelled(Float(1.0, 8.0), 3), float)
-    assert spelled(Int(1, 8), 3.5) == 3.5
-    assert spelled(Categorical((True, 1)), True) is True
+    assert coerce_foreign(Int(1, 8), 3.0) == 3
+    assert isinstance(coerce_foreign(Int(1, 8), 3.0), int)
+    assert isinstance(coerce_foreign(Float(1.0, 8.0), 3), float)
+    assert coerce_foreign(Int(1, 8), 3.5) == 3.5
+    assert coerce_foreign(Categorical((True, 1)), True) is True

@@ -85,7 +85,7 @@ def test_what_was_changed_in_the_file_holds(study: TuneResult) -> None:
     found = around(edited)
     assert (found.config.training.epochs, found.composed.config.training.epochs) == (7, 7)
     assert found.space.default() == {"point.x": 4.0, "point.side": "left"}
-    [outside] = [n for n in found.notices if "lies outside of what is searched" in n]
+    [outside] = [n for n in found.notices if "lies outside of the searched" in n]
     assert "point.x = 4.5" in outside
     assert "edited.yaml" in outside
     assert run_of(found, edited, {"point.x": 4.0, "point.side": "left"})["point"]["y"] == 1.25

@@ -90,8 +90,8 @@ def digest(file: Path) -> str:
 def test_the_trials_of_a_study_are_carried_and_do_not_count(here: Path) -> None:
     one, _ = tuned("one", trials=5)
     two, told = tuned("two", from_="one", trials=3)
-    assert "5 of 5 trials of one are carried over" in told
-    assert "starts at the best configuration of one" in told
+    assert "5 of 5 trials of one are imported" in told
+    assert "starting at the best configuration of one" in told
     assert [t.number for t in two.record.trials] == list(range(8))
     assert carried(two) == {f"one/{t.number}": t.parameters for t in one.record.trials}
     for old, new in zip(one.record.trials, two.record.trials, strict=False):
@@ -156,7 +156,7 @@ def test_configurations_of_carried_trials_are_saved_and_train(here: Path) -> Non
     tuned("two", space="derived.yaml", from_="one", trials=1)
     looked = tunewright.analyze("two")
     files = looked.save_configs(5)
-    for file, trial in zip(files, looked.record.ranked(), strict=True):
+    for file, trial in zip(files, looked.record.rank_trials(), strict=True):
         point = read_yaml(file)["point"]
         assert point["x"] == trial.parameters["point.x"]
         assert point["y"] == point["x"] / 2
@@ -165,8 +165,8 @@ def test_configurations_of_carried_trials_are_saved_and_train(here: Path) -> Non
 def test_what_does_not_fit_is_told_and_the_best_is_the_first_trial(here: Path) -> None:
     one, _ = tuned("one", trials=4)
     two, told = tuned("two", "training.epochs=3", from_="one", trials=1)
-    assert "0 of 4 trials of one are carried over" in told
-    assert "not carried over, 4: training.epochs was 2 and is 3 here" in told
+    assert "0 of 4 trials of one are imported" in told
+    assert "not imported, 4: training.epochs was 2 and is 3 here" in told
     assert one.record.best is not None
     assert [t.parameters for t in two.record.trials] == [one.record.best.parameters]
     three, told = tuned("three", "goal=val_loss", from_="one", trials=1)
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_told_and_the_best_is_the_first_trial(here: Path) -
     assert not carried(three)
     Path("other.yaml").write_text(SPACE.replace("high: 5.0", "high: -4.5"))
     four, told = tuned("four", space="other.yaml", from_="one", trials=1)
-    assert "as near as the space allows (point.x = " in told
+    assert "as close as the space allows (point.x = " in told
     assert "point.x outside -5 .. -4.5" in told
     assert all(t.parameters["point.x"] <= -4.5 for t in four.record.trials)
 
@@ -197,7 +197,7 @@ def test_a_study_is_found_by_name_folder_file_and_address(here: Path) -> None:
 def test_a_study_alone_brings_its_configuration_and_space(here: Path) -> None:
     tuned("one", "point.y=1.0", trials=3)
     two, told = tuned("two", alone=True, space=None, from_="one", trials=2)
-    assert "3 of 3 trials of one are carried over" in told
+    assert "3 of 3 trials of one are imported" in told
     assert set(two.record.own[0].parameters) == {"point.x", "point.side"}
     assert two.folder.trial(3).read_config()["point"]["y"] == 1.0
     Path("narrow.yaml").write_text(SPACE.replace("high: 5.0", "high: 0.0"))
@@ -242,7 +242,7 @@ def test_a_kill_while_trials_are_carried_doubles_nothing(
         pass
 
     tuned("one", trials=3)
-    original = stages.carry
+    original = stages.import_trials
 
     def killed(*arguments: Any) -> None:
         if moment == "after":
@@ -298,7 +298,7 @@ def test_a_csv_with_paths_aliases_and_optunas_columns(here: Path) -> None:
     assert [t.state for t in found.record.trials][:3] == ["done", "pruned", "failed"]
     assert found.record.trials[0].score == -3.5
     for line in (
-        "3 of 7 trials of past.csv are carried over",
+        "3 of 7 trials of past.csv are imported",
         "1: point.x outside -5 .. 5",
         "1: point.side outside left | right",  # its spelling is no other choice's
         "1: it has not ended",
@@ -439,7 +439,7 @@ def test_addresses_journals_and_names(here: Path) -> None:
     assert set(carried(found)) == {"second/0", "second/1", "second/2"}
     found, told = tuned("c", imports=["theirs.db#second", "theirs.db#theirs"], trials=1)
     assert set(carried(found)) == {"second/0", "second/1", "second/2"}
-    assert "0 of 7 trials of theirs are carried over" in told, "they are there already"
+    assert "0 of 7 trials of theirs are imported" in told, "they are there already"
 
 
 def test_choices_that_are_stored_as_texts_are_read(here: Path) -> None:
@@ -505,15 +505,15 @@ def test_a_guides_names_and_words_are_understood(here: Path) -> None:
     request = parse_request(("pairs", "space.yaml"), command="tune", settings={"study.name": "new"})
     prepared = prepare(request.recipe, request.composed, given=request.space, runs=here)
     source = any_storage("optuna_study.db", request.recipe, prepared)
-    verdicts = match_trials(request.recipe, prepared, [candidate for _, candidate in source.trials])
-    assert verdicts[0] == {
+    matches = match_trials(request.recipe, prepared, [candidate for _, candidate in source.trials])
+    assert matches[0] == {
         "model.type": "clip",
         "model.hidden_dim": 256,
         "loss.type": "softmax",
         "training.batch_size": 128,
         "optim.lr": 1e-3,
     }
-    assert verdicts[1] == Mismatch("training.batch_size outside 128 | 256")
+    assert matches[1] == Mismatch("training.batch_size outside 128 | 256")
     assert source.ignored == ()
 
 
@@ -535,7 +535,7 @@ def test_what_cannot_be_taken_is_refused(here: Path) -> None:
         tuned("new", imports=["plain.db"])
     assert digest(Path("plain.db")) == before
     Path("noise.db").write_bytes(b"\x80\x04pickled?")
-    with pytest.raises(StudyError, match="expected a SQLite database or a journal"):
+    with pytest.raises(StudyError, match="expected a SQLite database, an Optuna journal"):
         tuned("new", imports=["noise.db"])
     Path("torn.db").write_bytes(Path("theirs.db").read_bytes()[:9000])
     with pytest.raises(StudyError, match=r"torn.db .*malformed|torn.db cannot be read"):
@@ -543,7 +543,7 @@ def test_what_cannot_be_taken_is_refused(here: Path) -> None:
     with pytest.raises(StudyError, match="does not exist"):
         tuned("new", imports=["nowhere.db"])
     assert not Path("nowhere.db").exists()
-    with pytest.raises(StudyError, match="name one source twice"):
+    with pytest.raises(StudyError, match="name the same source twice"):
         tuned("new", imports=["theirs.db", f"sqlite:///{here}/theirs.db"])
 
 
@@ -583,7 +583,7 @@ def test_several_goals_and_constraints(here: Path) -> None:
         assert old.constraints == new.constraints
     Path("past.csv").write_text("x,point.side,score,val_loss\n1,left,-3,3\n2,left,-4,\n")
     three, told = tuned("three", *words, imports=["past.csv"], trials=1)
-    assert "not carried over, 1: it has no score" in told
+    assert "not imported, 1: it has no score" in told
     assert (three.record.trials[0].score, three.record.trials[0].others) == (-3.0, {"val_loss": 3})
     four, told = tuned("four", words[0], from_="one", trials=1)
     assert "4: its constraints are ['val_loss <= 60'], here []" in told
@@ -607,8 +607,8 @@ def test_the_command_line_has_both(here: Path, monkeypatch: Any, capsys: Any) ->
     except SystemExit as left:
         assert left.code in (0, None), capsys.readouterr()  # noqa: PT017
     printed = " ".join(capsys.readouterr().out.split())
-    assert "2 of 2 trials of one are carried over" in printed
-    assert "1 of 1 trials of past.csv are carried over" in printed
+    assert "2 of 2 trials of one are imported" in printed
+    assert "1 of 1 trials of past.csv are imported" in printed
     assert len(tunewright.analyze("two").record.trials) == 4
 
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from tunewright.analysis.score_intervals import (
     LEVEL,
     RESAMPLES,
+    has_no_width,
     percentiles,
     wilson,
     wilson_without_spread,
-    without_width,
 )
 from tunewright.classification.losses.class_weights import Counts, Floats
 from tunewright.classification.metrics.class_groups import class_groups
@@ -88,7 +88,7 @@ def bootstrap_intervals(
         if not len(known):
             continue
         found[name] = percentiles(known, level=level)
-        if without_width(found[name]):
+        if has_no_width(found[name]):
             del found[name]
             if _is_of_rows(name) and name.endswith("accuracy"):
                 counted = _class_mask(name, class_counts)[labels]
@@ -126,7 +126,7 @@ def bootstrap_differences(
         if np.isnan(value) or not len(known):
             continue
         found[name] = Difference(float(value), *percentiles(known, level=level))
-        if without_width((found[name].low, found[name].high)):
+        if has_no_width((found[name].low, found[name].high)):
             units = _units(name, labels, class_counts)
             ends = wilson_without_spread(float(value), units, lowest=-1.0, level=level)
             found[name] = Difference(float(value), *ends, "wilson")

@@ -62,7 +62,7 @@ class ScreenCallback(StudyCallback):
         step: int,
         last_step: int,
         metrics: Mapping[str, float],
-        standing: Callable[[], StudyProgress],
+        progress: Callable[[], StudyProgress],
     ) -> None:
         """How far a trial has come."""
         if not self._draws:
@@ -72,45 +72,45 @@ class ScreenCallback(StudyCallback):
             working.step, working.last_step = step, last_step
             working.score = goal_value(metrics, metric)
         if self.view.clock() - self.view.estimated > ESTIMATE_SECONDS:
-            self.on_progress(standing())
+            self.on_progress(progress())
 
-    def on_trial_end(self, trial: Trial, standing: StudyProgress) -> None:
+    def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
         """One line a trial."""
         self.view.working.pop(trial.number, None)
         if trial.state != "done":
             self.view.recent.append(trial)
         score = f"{trial.score:.4f}" if trial.score is not None else "      "
         epochs = f"{max(trial.curve, default=0):>3} epochs {trial.seconds or 0:6.1f} s"
-        best = standing.best is not None and standing.best.number == trial.number
+        best = progress.best is not None and progress.best.number == trial.number
         text = (
             because(trial) if trial.state in ("infeasible", "failed") else short(trial.parameters)
         )
         self._line(
             Text.assemble(
-                (f"{standing.ended:>4}", "bold"),
-                f"/{standing.total} trial {trial.number:<4} ",
+                (f"{progress.ended:>4}", "bold"),
+                f"/{progress.total} trial {trial.number:<4} ",
                 (f"{trial.state:<10}", MARKS[trial.state]),
                 f" {score} {epochs}  ",
                 ("best so far", "bold") if best else "",
                 f"  {text}" if best else text,
             )
         )
-        self.on_progress(standing)
+        self.on_progress(progress)
 
-    def on_progress(self, standing: StudyProgress) -> None:
+    def on_progress(self, progress: StudyProgress) -> None:
         """Where the study stands: drawn in a terminal, now and then a line elsewhere."""
-        self.view.standing, self.view.estimated = standing, self.view.clock()
+        self.view.standing, self.view.estimated = progress, self.view.clock()
         self.view.epoch = None
-        for number in set(self.view.working) - set(standing.live):
+        for number in set(self.view.working) - set(progress.live):
             del self.view.working[number]  # paused, or its worker died
         self._draw()
-        if not self._draws and self._due(STANDING_SECONDS) and standing.ended < standing.total:
-            best = standing.best
+        if not self._draws and self._due(STANDING_SECONDS) and progress.ended < progress.total:
+            best = progress.best
             figure = f"best {best.score:.4f}, " if best and best.score is not None else ""
-            left = remaining(standing.left_seconds) or "no estimate yet"
+            left = remaining(progress.left_seconds) or "no estimate yet"
             self._line(
                 Text(
-                    f"{standing.ended}/{standing.total} trials, {standing.running} running, "
+                    f"{progress.ended}/{progress.total} trials, {progress.running} running, "
                     f"{figure}{left}"
                 )
             )

@@ -19,7 +19,7 @@ from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.open_source import open_table
 from tunewright.images.sources.reader import PictureReader
-from tunewright.runs.cache import cache_folder, made_once
+from tunewright.runs.cache import cache_folder, make_once
 from tunewright.runs.callbacks import OnProgress
 
 MakeDefault = Callable[[Path], None]
@@ -246,4 +246,4 @@ def _embedded_folder(make_default: MakeDefault | None) -> Path:
     folder = Path(inspect.getfile(sys.modules[module])).parent
     code = (file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
     name = f"{module.split('.')[-2:][0]}-{joined_digest(code)[:8]}"
-    return made_once(cache_folder() / "images" / "embedded" / name, make_default)
+    return make_once(cache_folder() / "images" / "embedded" / name, make_default)

@@ -1,1 +1,1 @@
-"""What this machine has free: cores and memory, within its control groups."""
+"""Free cores and memory of this machine, within its control groups."""

@@ -1,4 +1,4 @@
-"""The kernel's control groups that this process is in, of version 1 or 2."""
+"""The kernel's control groups of this process, of version 1 or 2."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,7 +9,7 @@ ROOT, MEMBER = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 def groups_of(
     controller: str, root: Path = ROOT, member: Path = MEMBER
 ) -> list[tuple[Path, Literal[1, 2]]]:
-    """The folders of the groups of `controller` and their version: the own one, then those above.
+    """Return the group folders of `controller` and their version: the own one, then its parents.
 
     Empty where there are none, and on other systems than Linux.
     """
@@ -24,7 +24,7 @@ def groups_of(
         if version == 1 and controller not in controllers.split(","):
             continue
         top = root if version == 2 else root / controller
-        # Inside a container the path may be that of the host: then only the top is there.
+        # Inside a container the path may be the host's: then only the top exists.
         own = top / path.lstrip("/")
         places = [own, *own.parents[: len(own.relative_to(top).parts)]]
         found += [(place, version) for place in places if place.is_dir()]

@@ -1,4 +1,4 @@
-"""Which CPU cores this process may use, and how much of them it gets beside everything else."""
+"""The CPU cores this process may use, and how much of them it gets beside other programs."""
 
 import math
 import os
@@ -19,19 +19,19 @@ class SchedulerTimes(NamedTuple):
 
 
 def cores(root: Path = ROOT, member: Path = MEMBER) -> int:
-    """CPU cores that this process may use: those it is bound to, or what its quota is worth.
+    """Return the CPU cores this process may use: those it is bound to, or its quota if smaller.
 
-    Of a quota of 1.5 cores one is left: the kernel stops all threads where two use it up.
+    A quota of 1.5 cores counts as one: with two the kernel stops all threads once it is used up.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, math.floor(min([bound or 1, *_quotas(root, member)])))
 
 
 def pressure(root: Path = ROOT, member: Path = MEMBER, proc: Path = PROC) -> float | None:
-    """For which share of the last ten seconds something that could run had no core.
+    """Return the share of the last ten seconds in which a runnable thread had no core.
 
-    Of this process's own control group where it is told (its quota counts, and nobody else's),
-    else of the whole machine; None where neither is.
+    Of this process's own control group where the kernel reports it (its own quota counts), else of
+    the whole machine; None where neither is reported.
     """
     groups = groups_of("cpu", root, member)
     for place in [*(group / "cpu.pressure" for group, _ in groups[:1]), proc / "pressure" / "cpu"]:
@@ -41,7 +41,7 @@ def pressure(root: Path = ROOT, member: Path = MEMBER, proc: Path = PROC) -> flo
 
 
 def runnable(proc: Path = PROC) -> int | None:
-    """Threads on this machine that run or could run now, without the one that asks."""
+    """Return the number of runnable threads on this machine, without the calling one."""
     try:
         return int((proc / "loadavg").read_text().split()[3].partition("/")[0]) - 1
     except (OSError, IndexError, ValueError):
@@ -49,7 +49,7 @@ def runnable(proc: Path = PROC) -> int | None:
 
 
 def scheduler_times(tasks: Path = PROC / "self" / "task") -> dict[str, SchedulerTimes]:
-    """What the kernel has counted of each thread of this process; empty where it does not."""
+    """Return the kernel's scheduler counters of this process's threads; empty if unsupported."""
     found = {}
     try:
         threads = list(tasks.iterdir())
@@ -58,7 +58,7 @@ def scheduler_times(tasks: Path = PROC / "self" / "task") -> dict[str, Scheduler
     for thread in threads:
         try:
             ran, waited, _ = (thread / "schedstat").read_bytes().split()
-        except (OSError, ValueError):  # it has ended, or nobody counts
+        except (OSError, ValueError):  # the thread ended, or the kernel does not count
             continue
         found[thread.name] = SchedulerTimes(int(ran), int(waited))
     return found
@@ -67,7 +67,7 @@ def scheduler_times(tasks: Path = PROC / "self" / "task") -> dict[str, Scheduler
 def missed_share(
     before: Mapping[str, SchedulerTimes], after: Mapping[str, SchedulerTimes], seconds: float
 ) -> float | None:
-    """Which share of the time that its threads wanted a core this process had none.
+    """Return the share of the time that its threads wanted a core and this process had none.
 
     None where they wanted less than a tenth of one core, which says nothing.
     """
@@ -79,7 +79,7 @@ def missed_share(
 
 
 def _quotas(root: Path, member: Path) -> list[float]:
-    """Cores' worth of time that each control group above this process allows."""
+    """Return the cores' worth of time that each control group above this process allows."""
     found = []
     for group, version in groups_of("cpu", root, member):
         try:
@@ -88,9 +88,9 @@ def _quotas(root: Path, member: Path) -> list[float]:
             else:
                 quota = (group / "cpu.cfs_quota_us").read_text()
                 period = (group / "cpu.cfs_period_us").read_text()
-            if int(quota) > 0:  # version 1 says -1 for none
+            if int(quota) > 0:  # version 1 has -1 for no quota
                 found.append(int(quota) / int(period))
-        except (OSError, ValueError, ZeroDivisionError):  # not told, or "max"
+        except (OSError, ValueError, ZeroDivisionError):  # no file, or "max"
             continue
     return found
 

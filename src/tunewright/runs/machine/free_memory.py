@@ -1,4 +1,4 @@
-"""What memory is free on this machine now, and whether the kernel killed for lack of it."""
+"""Free memory of this machine now, and the kernel's kills for lack of memory."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ UNLIMITED = 2**60
 
 @dataclass(frozen=True)
 class GroupFiles:
-    """What version 1 or 2 of the kernel's control groups calls the same figures."""
+    """The file and field names of version 1 or 2 of the kernel's control groups."""
 
     limit: str
     used: str
@@ -36,7 +36,7 @@ VERSION_2 = GroupFiles(
 
 
 def free_mib() -> float:
-    """RAM that can be had: what the machine has, or less where a control group allows less."""
+    """Return the available RAM (MiB): of the machine, or less where a control group limits it."""
     free = float(psutil.virtual_memory().available)
     for folder, files in control_groups():
         free = min(free, _bytes_left(folder, files))
@@ -44,11 +44,11 @@ def free_mib() -> float:
 
 
 def free_device_mib(gpu: str) -> float | None:
-    """Memory of a GPU that no process holds; None where the driver does not say."""
+    """Return the free memory of a GPU (MiB); None where the driver does not report it."""
     if shutil.which("nvidia-smi") is None:
         return None
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             ["nvidia-smi", "-i", gpu, "--query-gpu=memory.free", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
@@ -57,13 +57,13 @@ def free_device_mib(gpu: str) -> float | None:
         ).stdout.strip()
     except (subprocess.SubprocessError, OSError):
         return None
-    return float(told) if told.isdecimal() else None
+    return float(answer) if answer.isdecimal() else None
 
 
 def kills() -> int:
-    """Processes that the kernel has killed for lack of memory, in our control group.
+    """Return how many processes of our control group the kernel has killed for lack of memory.
 
-    Where there is none, on the whole machine. 0 where nobody counts.
+    Of the whole machine where there is no group; 0 where nothing is counted.
     """
     for folder, files in control_groups():
         counted = _figures(folder / files.kills).get("oom_kill")
@@ -73,7 +73,7 @@ def kills() -> int:
 
 
 def control_groups(root: Path = ROOT, member: Path = MEMBER) -> list[tuple[Path, GroupFiles]]:
-    """The groups that this process is in and that count memory, its own first, then above it."""
+    """Return the groups of this process that limit memory, its own first, then its parents."""
     found = [
         (place, VERSION_2 if version == 2 else VERSION_1)
         for place, version in groups_of("memory", root, member)
@@ -82,7 +82,7 @@ def control_groups(root: Path = ROOT, member: Path = MEMBER) -> list[tuple[Path,
 
 
 def _bytes_left(folder: Path, files: GroupFiles) -> float:
-    """The limit less what is used, but for the cache of files, which makes room when asked."""
+    """Return the limit minus usage, not counting file cache, which is freed on demand."""
     try:
         limit = int((folder / files.limit).read_text())
         used = int((folder / files.used).read_text())
@@ -95,7 +95,7 @@ def _bytes_left(folder: Path, files: GroupFiles) -> float:
 
 
 def _figures(file: Path) -> dict[str, int]:
-    """The lines `name number` of a file of the kernel's."""
+    """Return the lines `name number` of a kernel file."""
     try:
         pairs = [line.split() for line in file.read_text().splitlines()]
     except OSError:

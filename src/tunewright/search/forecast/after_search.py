@@ -1,4 +1,4 @@
-"""What comes after the search, in the terms in which it is predicted."""
+"""The cost of the final stage, in the units of the time forecast."""
 
 import math
 
@@ -9,16 +9,16 @@ from tunewright.search.forecast.time_left import NO_FINAL_STAGE, FinalStageCost
 from tunewright.search.prepare import PreparedStudy, stage
 
 EVALUATION_SECONDS = 10.0
-"""What an evaluation is believed to take until `plan` has measured one."""
+"""Assumed seconds of an evaluation until `plan` has measured one."""
 
 
 def final_stage_cost(
     recipe: Recipe, composed: Composition, prepared: PreparedStudy, machine: Share
 ) -> FinalStageCost:
-    """The final training and the evaluation of a study.
+    """Return the cost of a study's final training and evaluation.
 
-    An epoch of the final training is as dear as its rows are many, where the recipe knows its
-    rows; that it has more CPU threads than a trial is not counted on.
+    The cost of a final epoch grows with its number of rows, where the recipe knows it. That the
+    final training has more CPU threads than a trial is ignored.
     """
     if not prepared.config.study.final:
         return NO_FINAL_STAGE

@@ -1,7 +1,7 @@
-"""`--budget 8h`: the whole job ends in time, with a winner that is trained in full if that fits.
+"""`--budget 8h`: end the whole job in time, with a winner trained in full if that fits.
 
-The search is what gives way. It stops while the final training and the evaluation, as they are
-predicted, still fit; running trials are paused, and the next call goes on with them.
+The search gives way: it stops while the final training and the evaluation, as predicted, still fit.
+Running trials are paused, and the next call resumes them.
 """
 
 import time
@@ -19,20 +19,20 @@ from tunewright.search.signals import Interrupted
 Result = TypeVar("Result")
 
 MARGIN = 0.1
-"""Share of what is predicted that is kept in reserve."""
+"""Share of each prediction kept in reserve."""
 TURN_SECONDS = 1.0
-"""From the end of the search to the start of the final training."""
+"""Seconds from the end of the search to the start of the final training."""
 CLOSING_SECONDS = 1.0
-"""For ending workers and writing files."""
+"""Seconds for ending workers and writing files."""
 
 
 @dataclass
 class Budget:
-    """Seconds for one call that began at `began`, by the clock.
+    """A time limit in seconds for one call that began at `began`, by the clock.
 
     final_fits: whether the final training has ever fitted behind the first finished trial.
-    predicted: what it and the evaluation take, as far as the search could tell. pause: how
-    long a training needs to save itself.
+    predicted: seconds that it and the evaluation take, as far as the search could tell. pause:
+    seconds that a training needs to save itself.
     """
 
     seconds: float
@@ -49,23 +49,23 @@ class Budget:
 
     @property
     def until(self) -> float:
-        """When work must end, by the monotonic clock, so that files can still be written."""
+        """The time by which work must end, so that files can still be written (monotonic clock)."""
         return self.began + self.seconds - CLOSING_SECONDS
 
     def fits(self, seconds: float) -> bool:
-        """Whether something that is predicted to take `seconds` ends in time."""
+        """Return whether something predicted to take `seconds` ends in time."""
         return seconds * (1.0 + MARGIN) + TURN_SECONDS + CLOSING_SECONDS <= self.seconds_left
 
-    def ends_search(self, ledger: Timings, best: int | None, executor: ExecutorConfig) -> bool:
-        """Whether the search has to stop now.
+    def ends_search(self, timings: Timings, best: int | None, executor: ExecutorConfig) -> bool:
+        """Return whether the search has to stop now.
 
-        best: the best trial so far; without one there is nothing to train in full, and the
-        search goes on to the end. So it does when the final training never fitted.
+        best: the best trial so far. Without one there is nothing to train in full and the search
+        goes on until the time is up, as it does when the final training never fitted.
         """
-        pace = ledger.pace()
-        self.pause = ledger.pause_seconds(executor.grace_seconds)
-        if pace is not None and ledger.closing.steps:
-            self.predicted = ledger.closing_seconds(pace, best)
+        pace = timings.pace()
+        self.pause = timings.pause_seconds(executor.grace_seconds)
+        if pace is not None and timings.closing.steps:
+            self.predicted = timings.closing_seconds(pace, best)
         if self.seconds_left <= self.pause + CLOSING_SECONDS:
             return True
         if best is None or self.predicted is None:
@@ -75,23 +75,22 @@ class Budget:
         return self.final_fits and not fits
 
     def allows(self, watch: StudyCallback) -> bool:
-        """Whether the final training may begin; if it does not fit, that is said."""
+        """Return whether the final training may begin; print a notice if it does not fit."""
         if self.predicted is None or self.predicted <= self.seconds_left:
             return True
         watch.notice(
-            f"the final training and the evaluation are predicted to take "
-            f"{duration(self.predicted)}, and {duration(max(0.0, self.seconds_left))} of the "
-            "budget are left: the result is the best trial's own weights and best_config.yaml; the "
-            "same "
-            "command with more time trains it in full"
+            "the final training and the evaluation are predicted to take "
+            f"{duration(self.predicted)}, but {duration(max(0.0, self.seconds_left))} of "
+            "the budget are left: the result is the best trial's own weights and "
+            "best_config.yaml; run the same command with more time to train it in full"
         )
         return False
 
 
-def finished_in_time(
+def train_within_budget(
     budget: Budget | None, watch: StudyCallback, train: Callable[[float | None], Result | None]
 ) -> Result | None:
-    """What `train` returns, given when to stop; None, and said so, when the budget stopped it."""
+    """Call `train` with the time to stop; notify and return None when the budget stopped it."""
     if budget is None:
         return train(None)
     until = budget.until - budget.pause
@@ -101,16 +100,16 @@ def finished_in_time(
         if budget.clock() < until:
             raise  # a signal, not the budget
         watch.notice(
-            "the final training was paused at the end of the budget: the same command goes on "
-            "with it; until then the best trial's own weights are the result"
+            "the final training was paused at the end of the budget: run the same command "
+            "again to resume it; until then the best trial's own weights are the result"
         )
         return None
 
 
-def evaluated_in_time(
+def evaluate_within_budget(
     budget: Budget | None, watch: StudyCallback, evaluate: Callable[[float | None], Result | None]
 ) -> Result | None:
-    """What `evaluate` returns, given how long it may take; None, and said so, without time."""
+    """Call `evaluate` with its time limit; notify and return None when there is no time for it."""
     if budget is None:
         return evaluate(None)
     seconds = budget.seconds_left - CLOSING_SECONDS
@@ -120,5 +119,5 @@ def evaluated_in_time(
         except RunError:
             if budget.seconds_left > 2.0 * CLOSING_SECONDS:
                 raise
-    watch.notice("the budget has no time for the evaluation: tunewright evaluate measures it")
+    watch.notice("no time left in the budget for the evaluation: run tunewright evaluate")
     return None

@@ -1,24 +1,24 @@
-"""How much disk a study takes at its largest."""
+"""Forecast of the largest disk usage of a study."""
 
 from pathlib import Path
 
 from tunewright.runs.folder import RunFolder
 
 DATABASE_BYTES = 200_000
-"""An empty study file."""
+"""Bytes of an empty study database."""
 TRIAL_BYTES = 4_000
-"""What a trial adds to it, and each fifty of its epochs again."""
+"""Bytes that a trial adds to the database, and again for every fifty of its epochs."""
 EVALUATION_BYTES = 5_000_000
-"""What an evaluation is believed to write, a page that opens offline, until one was measured."""
+"""Assumed bytes of an evaluation (a page that opens offline) until one was measured."""
 
 
 def folder_bytes(folder: Path) -> int:
-    """All files below a folder."""
+    """Return the size of all files below a folder, in bytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def run_bytes(run: RunFolder) -> tuple[int, int]:
-    """A run's folder without its checkpoints, and these."""
+    """Return the bytes of a run's folder without its checkpoints, and the bytes of these."""
     weights = folder_bytes(run.checkpoints)
     return folder_bytes(run.path) - weights, weights
 
@@ -26,9 +26,9 @@ def run_bytes(run: RunFolder) -> tuple[int, int]:
 def study_bytes(
     run: int, weights: int, *, trials: int, epochs: int, slots: int, final: bool, evaluation: int
 ) -> int:
-    """What a study of such runs takes: losers keep no weights, what runs and the best one do.
+    """Return the peak bytes of a study whose running trials and best trial keep their weights.
 
-    evaluation: what that writes, once.
+    Finished trials other than the best keep no weights. evaluation: its bytes, counted once.
     """
     database = DATABASE_BYTES + trials * TRIAL_BYTES * (1 + epochs // 50)
     return run * trials + weights * (slots + 1 + final) + evaluation + database

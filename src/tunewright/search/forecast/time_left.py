@@ -1,8 +1,8 @@
-"""How long the rest of a study takes: from what its trials took, and how far they came.
+"""Forecast of the remaining time of a study, from the durations and lengths of its trials.
 
-How many steps a new trial makes is learned as survival is: of the trials that came to a step,
-which share went on (Kaplan & Meier 1958). A running trial counts with the steps that it has made,
-and what a pruner is assumed to stop weighs as much as `PRIOR_TRIALS` trials until it is learned.
+The number of steps of a new trial is estimated like survival: of the trials that reached a step,
+which share went on (Kaplan & Meier 1958). A running trial counts with the steps it has made. The
+stops assumed of a pruner weigh as much as `PRIOR_TRIALS` trials until they are observed.
 """
 
 import heapq
@@ -14,18 +14,18 @@ from dataclasses import dataclass, field, replace
 from tunewright.search.study.pruners import Halving, Hyperband, Patient, Percentile, Pruner
 
 PRIOR_TRIALS = 4.0
-"""Trials whose weight the assumed share of pruning has against the share that is seen."""
+"""Weight, in trials, of the assumed share of pruning against the observed share."""
 SIMULATED = 512
-"""Trials up to which their turns on the slots are played through one by one."""
+"""Number of trials up to which each turn on the slots is simulated one by one."""
 
 
 @dataclass(frozen=True)
 class TrialTime:
-    """What one trial has taken so far.
+    """The time that one trial has taken so far.
 
-    steps: epochs completed. training_seconds: what these took, all attempts together.
-    slot_seconds: how long it has had a slot in this session; None for one of an earlier session.
-    idle_seconds: since its last report, for a trial that runs.
+    steps: epochs completed. training_seconds: for these, all attempts together. slot_seconds: time
+    in a slot in this session; None for a trial of an earlier session. idle_seconds: since its last
+    report, for a running trial.
     """
 
     steps: int
@@ -36,10 +36,10 @@ class TrialTime:
 
 @dataclass(frozen=True)
 class RemainingWork:
-    """A study as an estimate needs it. new: trials that have not begun.
+    """The state of a study, as the time forecast needs it. new: trials that have not begun.
 
-    running: in slots now. waiting: begun, and to be taken up again. assumed: the share that
-    the pruner is believed to stop at a step, until it is seen (`assumed_stops`).
+    running: in slots now. waiting: begun, and to be resumed. assumed: the share of trials that the
+    pruner is assumed to stop at a step, until observed (`assumed_stops`).
     """
 
     last_step: int
@@ -52,9 +52,9 @@ class RemainingWork:
 
 
 def seconds_left(work: RemainingWork, pace: "Pace | None" = None) -> float | None:
-    """Until the last trial of `work` has ended; None before anything has been measured.
+    """Return the seconds until the last trial of `work` ends; None before anything was measured.
 
-    pace: in place of what the trials of `work` show.
+    pace: used in place of the one estimated from the trials of `work`.
     """
     if work.new == 0 and not work.running and not work.waiting:
         return 0.0
@@ -75,34 +75,35 @@ def seconds_left(work: RemainingWork, pace: "Pace | None" = None) -> float | Non
 
 @dataclass(frozen=True)
 class Pace:
-    """What trials of a study take, in seconds. startup: seconds in a slot that are not training.
+    """Estimated durations of the trials of a study, in seconds.
 
-    going_on: for each step at which a trial was seen or assumed to end, the share that went on.
+    startup: seconds in a slot that are not training. survival: for each step at which a trial was
+    observed or assumed to end, the share of trials that went on.
     """
 
     last_step: int
     seconds_a_step: float
     startup: float
-    going_on: Mapping[int, float]
+    survival: Mapping[int, float]
 
     def steps_from(self, step: int) -> float:
-        """Steps that a trial which has completed `step` is still expected to make."""
+        """Return the expected number of further steps of a trial that has completed `step`."""
         if step >= self.last_step:
             return 0.0
         expected, alive, at = 0.0, 1.0, step
-        for end in sorted(s for s in self.going_on if step <= s < self.last_step):
+        for end in sorted(s for s in self.survival if step <= s < self.last_step):
             expected += alive * (end - at)
-            alive *= self.going_on[end]
+            alive *= self.survival[end]
             at = end
         return expected + alive * (self.last_step - at)
 
     def rest_of_steps(self, spent: TrialTime) -> float:
-        """Seconds of training that a begun trial still needs, at its own pace if it has one."""
+        """Return the training seconds that a begun trial still needs, at its own pace if known."""
         own = spent.training_seconds / spent.steps if spent.steps else self.seconds_a_step
         return own * self.steps_from(spent.steps)
 
     def rest(self, spent: TrialTime) -> float:
-        """Seconds that a running trial still has its slot."""
+        """Return the seconds that a running trial will still occupy its slot."""
         if spent.steps:
             return max(0.0, self.rest_of_steps(spent) - spent.idle_seconds)
         whole = self.startup + self.seconds_a_step * self.steps_from(0)
@@ -110,8 +111,8 @@ class Pace:
 
     @property
     def share_to_end(self) -> float:
-        """The share of the trials that make all steps."""
-        return math.prod(s for step, s in self.going_on.items() if step < self.last_step)
+        """The share of the trials that complete all steps."""
+        return math.prod(s for step, s in self.survival.items() if step < self.last_step)
 
     @property
     def share_of_steps(self) -> float:
@@ -120,11 +121,12 @@ class Pace:
 
 
 def pace_of(work: RemainingWork) -> Pace | None:
-    """What is known of the trials so far; None while no step and no trial has ended.
+    """Estimate the pace from the trials so far; None while no step and no trial has ended.
 
-    A step takes the mean over all steps, so that long trials weigh more than short ones. The
-    start-up is a median, without the first trial of each slot: that one waits for its worker to
-    start. While there are no others, the least that a running one shows is taken, or nothing.
+    The time of a step is the mean over all steps, so that long trials weigh more than short ones.
+    The start-up is a median without the first trial of each slot, which waits for its worker to
+    start. While there are no other trials, the smallest start-up of a running trial is taken, or
+    zero.
     """
     begun = [*work.ended, *work.running, *work.waiting]
     timed = [spent for spent in begun if spent.steps and spent.training_seconds > 0.0]
@@ -133,29 +135,29 @@ def pace_of(work: RemainingWork) -> Pace | None:
     if not steps and not whole:
         return None
     warm = sorted(whole[work.slots :])
-    if not steps:  # trials that report nothing: all that they take is in here, so the mean counts
+    if not steps:  # no reports: all the time is start-up, so take the mean
         warm = warm or whole
         startup = sum(warm) / len(warm)
     elif warm:
         startup = max(0.0, warm[(len(warm) - 1) // 2])
     else:
-        least = min(map(_around, work.running), default=math.inf)
+        least = min(map(_startup_seconds, work.running), default=math.inf)
         startup = max(0.0, least) if whole and least < math.inf else 0.0
     seconds = sum(spent.training_seconds for spent in timed)
-    return Pace(work.last_step, seconds / steps if steps else 0.0, startup, _going_on(work))
+    return Pace(work.last_step, seconds / steps if steps else 0.0, startup, _survival(work))
 
 
 def each_seed(pace: Pace, seeds: int) -> Pace:
-    """What trains to its end trains again with each further seed, one run after another."""
+    """Return the pace of trials that are repeated with each further seed, one run after another."""
     whole = pace.startup + pace.seconds_a_step * pace.last_step
     return replace(pace, startup=pace.startup + (seeds - 1) * pace.share_to_end * whole)
 
 
 @dataclass(frozen=True)
 class FinalStageCost:
-    """What comes after the search. steps: epochs of the final training.
+    """The cost of what comes after the search. steps: epochs of the final training.
 
-    cost: what an epoch of it takes, in epochs of the search; more rows make it dearer. rounds:
+    cost: of one of these epochs, in epochs of the search; it grows with the number of rows. rounds:
     trainings one after another, when several seeds share the slots. evaluation: seconds.
     """
 
@@ -165,7 +167,10 @@ class FinalStageCost:
     evaluation: float = 0.0
 
     def training_seconds(self, pace: Pace, winner: TrialTime | None = None) -> float:
-        """The final training. winner: the best trial, whose own pace counts if it is known."""
+        """Return the seconds of the final training.
+
+        winner: the best trial, whose own pace is used if known.
+        """
         own = winner.training_seconds / winner.steps if winner and winner.steps else 0.0
         each = pace.startup + self.steps * self.cost * (own or pace.seconds_a_step)
         return self.rounds * each if self.steps else 0.0
@@ -175,10 +180,10 @@ NO_FINAL_STAGE = FinalStageCost()
 
 
 def assumed_stops(pruner: Pruner, last_step: int) -> dict[int, float]:
-    """The share of its trials that a pruner is believed to stop at each step.
+    """Return the share of trials that a pruner is assumed to stop at each step.
 
-    Halving stops all but one in `factor` at a rung. A percentile stops the share that it
-    names, once: trials below it at one step are mostly below it at the next.
+    Halving stops all but one in `factor` at a rung. A percentile pruner stops its share once:
+    trials below the bar at one step are mostly below it at the next.
     """
     match pruner:
         case Halving():
@@ -202,15 +207,15 @@ def assumed_stops(pruner: Pruner, last_step: int) -> dict[int, float]:
     return {}
 
 
-def _around(spent: TrialTime) -> float:
-    """Seconds in its slot that a running trial did not train."""
+def _startup_seconds(spent: TrialTime) -> float:
+    """Return the seconds that a running trial spent in its slot without training."""
     if not spent.steps or spent.slot_seconds is None:
         return math.inf
     return spent.slot_seconds - spent.idle_seconds - spent.training_seconds
 
 
-def _going_on(work: RemainingWork) -> dict[int, float]:
-    """The share that went on after each step at which a trial ended before the last one."""
+def _survival(work: RemainingWork) -> dict[int, float]:
+    """Return, for each step before the last at which trials ended, the share that went on."""
     ends: dict[int, float] = {}
     for spent in work.ended:
         if spent.steps < work.last_step:
@@ -220,7 +225,7 @@ def _going_on(work: RemainingWork) -> dict[int, float]:
     for step in sorted({*ends, *work.assumed}):
         while below < len(begun) and begun[below] < step:
             below += 1
-        # A running trial that is just at the step has been decided on, or soon will be.
+        # A running trial at this very step has been judged, or soon will be.
         came = len(begun) - below
         assumed = work.assumed.get(step)
         weight = 0.0 if assumed is None else PRIOR_TRIALS

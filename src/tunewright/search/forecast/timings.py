@@ -1,4 +1,4 @@
-"""What the trials of a study have taken so far, kept up to date while they run."""
+"""The durations of a study's trials, kept up to date while they run."""
 
 import time
 from collections import Counter
@@ -22,26 +22,25 @@ from tunewright.search.forecast.time_left import (
 )
 
 FRESH_SECONDS = 0.25
-"""How long an estimate stands before it is made anew: it goes through all trials."""
+"""Seconds for which an estimate is reused; a new one goes through all trials."""
 
 
 @dataclass
 class _Running:
-    """A trial in a slot. began, heard: by the clock."""
+    """A trial in a slot. began, reported: times by the clock."""
 
     began: float
-    heard: float
+    reported: float
     steps: int
     seconds: float
 
 
 @dataclass
 class Timings:
-    """Steps and seconds of each trial; estimates from them.
+    """Steps and seconds of each trial, and the time estimates computed from them.
 
     total: trials of the study when it is finished. assumed: see `RemainingWork`. slots: of the
-    executor.
-    seeds: runs a trial, of which the first one is timed here.
+    executor. seeds: runs per trial, of which only the first is timed here.
     """
 
     last_step: int
@@ -55,12 +54,12 @@ class Timings:
     _ended: dict[int, TrialTime] = field(default_factory=dict)
     _running: dict[int, _Running] = field(default_factory=dict)
     _waiting: dict[int, TrialTime] = field(default_factory=dict)
-    _foretold: bool = False
+    _announced: bool = False
     _estimated: tuple[float, float | None, Pace | None] | None = None
 
     def load(self, record: StudyRecord, folder: StudyFolder) -> None:
-        """Take in the trials of earlier sessions, with what their folders say they took."""
-        self._foretold = bool(record.own)
+        """Add the trials of earlier sessions, with the durations stored in their folders."""
+        self._announced = bool(record.own)
         for trial in record.own:
             place = folder.trial(trial.number)
             outcome = place.read_outcome()
@@ -75,25 +74,25 @@ class Timings:
                 self._ended[trial.number] = TrialTime(steps, seconds)
 
     def start_trial(self, number: int) -> None:
-        """A trial was given a slot, for the first time or again."""
+        """Record that a trial was given a slot, for the first time or again."""
         before = self._waiting.pop(number, TrialTime(0, 0.0))
         now = self.clock()
         self._running[number] = _Running(now, now, before.steps, before.training_seconds)
         self._estimated = None
 
     def record_report(self, number: int, step: int, seconds: float) -> None:
-        """A trial reported `step`, after so many seconds of training in all."""
+        """Record that a trial reported `step` after `seconds` of training in all attempts."""
         if (running := self._running.get(number)) is not None:
             if not running.steps:
-                self._estimated = None  # the first figure of all may be this one
-            running.heard, running.steps, running.seconds = self.clock(), step, seconds
+                self._estimated = None  # this may be the first measurement
+            running.reported, running.steps, running.seconds = self.clock(), step, seconds
 
     def end_trial(self, number: int, state: TrialState, seconds: float) -> None:
-        """A trial ended; `seconds` is what its outcome says, 0 for one that was killed."""
+        """Record that a trial ended; `seconds` is from its outcome, 0 if it was killed."""
         self.states[state] += 1
         self._estimated = None
         running = self._running.pop(number, None)
-        if running is None:  # settled without a slot: it ended while nobody listened
+        if running is None:  # ended while no coordinator was running
             before = self._waiting.pop(number, TrialTime(0, 0.0))
             self._ended[number] = TrialTime(before.steps, max(seconds, before.training_seconds))
             return
@@ -101,16 +100,16 @@ class Timings:
         self._ended[number] = TrialTime(running.steps, spent, self.clock() - running.began)
 
     def release_slot(self, number: int) -> None:
-        """A trial lost its slot and waits to be taken up again."""
+        """Record that a trial lost its slot and waits to be resumed."""
         if (running := self._running.pop(number, None)) is not None:
             self._waiting[number] = TrialTime(running.steps, running.seconds)
         self._estimated = None
 
     def work(self) -> RemainingWork:
-        """What is left, and what is known."""
+        """Return the remaining work and the durations so far."""
         now = self.clock()
         running = [
-            TrialTime(r.steps, r.seconds, now - r.began, now - r.heard)
+            TrialTime(r.steps, r.seconds, now - r.began, now - r.reported)
             for r in self._running.values()
         ]
         begun = len(self._ended) + len(running) + len(self._waiting)
@@ -125,28 +124,28 @@ class Timings:
         )
 
     def seconds_left(self, best: int | None = None) -> float | None:
-        """Until the whole job is done, the final training of trial `best` included."""
+        """Return the seconds until the whole job is done, with the final training of `best`."""
         left, pace = self._estimates()
         return None if left is None or pace is None else left + self.closing_seconds(pace, best)
 
     def closing_seconds(self, pace: Pace, best: int | None = None) -> float:
-        """What comes after the search: the final training and the evaluation."""
+        """Return the seconds of the final training and the evaluation."""
         winner = None if best is None else self._ended.get(best)
         return self.closing.training_seconds(pace, winner) + self.closing.evaluation
 
     def pace(self) -> Pace | None:
-        """What trials take, as far as it is known."""
+        """Return the estimated pace of trials; None before anything was measured."""
         return self._estimates()[1]
 
-    def outlook(self, run: RunFolder, gone: float) -> str | None:
-        """What the whole study will take, once, after the first trial that ran to its end.
+    def forecast_message(self, run: RunFolder, gone: float) -> str | None:
+        """Return a forecast message for the whole study, once, after the first complete trial.
 
-        run: its folder. gone: seconds that the study has taken.
+        run: the folder of that trial. gone: seconds that the study has taken so far.
         """
         left = self.seconds_left()
-        if self._foretold or left is None or self.states["done"] == 0 or self.total == 1:
+        if self._announced or left is None or self.states["done"] == 0 or self.total == 1:
             return None
-        self._foretold = True
+        self._announced = True
         own, weights = run_bytes(run)
         final = self.closing.steps > 0
         disk = study_bytes(
@@ -166,7 +165,7 @@ class Timings:
         )
 
     def pause_seconds(self, grace: float) -> float:
-        """How long the running trials need to save themselves: an epoch, at most the grace."""
+        """Return the seconds that running trials need to save: an epoch, at most `grace`."""
         pace = self.pace()
         usual = pace.seconds_a_step if pace is not None else 0.0
         paces = [r.seconds / r.steps if r.steps else usual for r in self._running.values()]

@@ -1,1 +1,1 @@
-"""Ask, start, listen, prune, tell: trials while they run."""
+"""The search loop: ask for trials, start them, read reports, prune, store results."""

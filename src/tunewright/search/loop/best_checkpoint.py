@@ -1,4 +1,4 @@
-"""Which weights of a search stay on the disk: those of its best trial."""
+"""Keep only the weights of the best trial of a search on disk."""
 
 import shutil
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from tunewright.runs.record import Goal, StudyRecord, Trial, is_same, losses
 
 
 class BestWeights:
-    """Keeps the checkpoints of the best trial and removes a loser's when it ends.
+    """Keep the checkpoints of the best trial and remove those of others when they end.
 
-    Trials end in any order, and which of equal ones is the best shows at the end: what may still
-    be it is kept.
+    Trials end in any order, and ties are decided only at the end, so the weights of every trial
+    that may still be the best are kept.
     """
 
     def __init__(self, folder: StudyFolder, record: StudyRecord) -> None:
         self._folder, self._contenders = folder, replace(record, trials=())
         for trial in record.trials:
-            # A kill may have come between a trial's end and the removal of its weights.
+            # The process may have been killed between a trial's end and the removal of its weights.
             if trial.state != "running":
                 self.judge(trial)
 
@@ -28,17 +28,17 @@ class BestWeights:
         return self._contenders.best
 
     def judge(self, trial: Trial) -> None:
-        """Take note of a trial that has ended."""
+        """Register a trial that has ended and remove weights that are no longer needed."""
         goals, every = self._contenders.goals, [*self._contenders.trials, trial]
         scored = [one for one in every if one.state == "done" and one.score is not None]
-        kept = [one for one in scored if not any(_outdoes(o, one, goals) for o in scored)]
+        kept = [one for one in scored if not any(_ranks_before(o, one, goals) for o in scored)]
         self._contenders = replace(self._contenders, trials=tuple(kept))
         for loser in every:
             if loser not in kept:
                 self._remove(loser)
 
     def drop(self, run: RunFolder) -> None:
-        """Remove what a run wrote, such as one that was called off after its trial had ended."""
+        """Remove the checkpoints of a run, such as one cancelled after its trial had ended."""
         shutil.rmtree(run.checkpoints, ignore_errors=True)
 
     def _remove(self, trial: Trial) -> None:
@@ -46,8 +46,8 @@ class BestWeights:
             self.drop(run)
 
 
-def _outdoes(one: Trial, other: Trial, goals: Sequence[Goal]) -> bool:
-    """Whether `one` comes before `other` whatever trials are still to end."""
+def _ranks_before(one: Trial, other: Trial, goals: Sequence[Goal]) -> bool:
+    """Return whether `one` ranks before `other` whatever trials are still to end."""
     for own, its in zip(losses(one, goals), losses(other, goals), strict=True):
         if own > its:
             return False

@@ -1,4 +1,4 @@
-"""One coordinator a study: a file lock for the folder, a lease in the storage for the rest."""
+"""One coordinator per study: a file lock for the folder, and a lease in the storage."""
 
 import contextlib
 import fcntl
@@ -16,11 +16,11 @@ from tunewright.search.study.study import Study
 
 BEAT_SECONDS = 20.0
 LEASE_SECONDS = 120.0
-"""A coordinator on another machine that was silent for so long is taken for dead."""
+"""Seconds without renewal after which a coordinator on another machine counts as dead."""
 
 
 class FolderLock:
-    """Held while the process lives; the system releases it whichever way it dies."""
+    """A lock held while the process lives; the system releases it however the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "lock"
@@ -42,13 +42,13 @@ class FolderLock:
         os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
 
     def release(self) -> None:
-        """Let another coordinator in."""
+        """Release the lock, so that another coordinator can start."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
 class Lease:
-    """A sign of life of this process, stored with the study for coordinators elsewhere."""
+    """A lease stored with the study, which shows coordinators elsewhere that this one is alive."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -61,26 +61,27 @@ class Lease:
         self.renew()
 
     def renew(self) -> None:
-        """Say that we live, if it is time; StudyError when another coordinator said so since."""
+        """Renew the lease if due; raise StudyError when another coordinator took over."""
         if time.monotonic() - self._beat < BEAT_SECONDS:
             return
         refuse_if_alive(self._study.name, self._study.lease())
         self._study.set_lease({**self._own, "beat": time.time()})
-        # The first beat is verified soon: two that began at the same moment saw no other.
+        # Verify the first lease soon: two coordinators that start together see no other lease.
         first = self._beat < 0
         self._beat = time.monotonic() - (BEAT_SECONDS - 1.0 if first else 0.0)
 
     def release(self) -> None:
-        """Let others in, unless one of them has taken over or the storage is gone."""
+        """Release the lease, unless another coordinator has taken over or the storage is gone."""
         with contextlib.suppress(StudyError):
             if self._own.items() <= self._study.lease().items():
                 self._study.set_lease({})
 
 
 def refuse_if_alive(name: str, other: Mapping[str, Any] | None) -> None:
-    """StudyError when the coordinator that left this lease is alive.
+    """Raise StudyError when the coordinator that left this lease is alive.
 
-    On the same machine the process itself is looked up; elsewhere the beat must be fresh.
+    On the same machine the process is looked up; elsewhere the lease must have been renewed
+    recently.
     """
     if not other or not other.get("pid"):
         return
@@ -103,8 +104,10 @@ def _runs(pid: int, started: float) -> bool:
 
 def _held_by(what: str, holder: str) -> StudyError:
     return StudyError(
-        f"{what} is being worked on by {holder}",
-        expected="one coordinator a study, since only one may write",
-        remedy="Wait for it, stop it with Ctrl-C there, or choose another --name. To run more "
-        "trials at once, give that one more --jobs.",
+        f"{what} is in use by {holder}",
+        expected="one coordinator per study, since only one may write",
+        remedy=(
+            "Wait for it, stop it with Ctrl-C there, or choose another --name. To run more "
+            "trials at once, raise its --jobs."
+        ),
     )

@@ -1,7 +1,7 @@
-"""The search: ask, start, listen, prune, tell, until the trials are spent.
+"""The search loop: ask, start, read reports, prune and store until all trials are done.
 
-The coordinator reads only run folders and writes only the study. Whatever it had not yet read
-when it died is still in the folders, and is read when the same command is typed again.
+The coordinator only reads run folders and only writes the study. Reports that it had not read when
+it died are still in the folders, and the same command reads them when it is run again.
 """
 
 import contextlib
@@ -24,28 +24,28 @@ from tunewright.search.loop.seeds import SeedRuns
 from tunewright.search.loop.trial_runs import Live, Run, Search
 from tunewright.search.memory.admission import Memory
 from tunewright.search.memory.prediction import REMEMBERED
-from tunewright.search.signals import StopFlag, stopping
+from tunewright.search.signals import StopFlag, stopping_message
 from tunewright.search.study.study import Study
 
 WAIT_SECONDS = 0.2
-"""How long the coordinator sleeps at most; a report wakes it earlier."""
+"""Longest sleep of the coordinator between two polls; a report wakes it earlier."""
 
 Ending = Literal["finished", "interrupted", "timed out"]
 
 
 class Loop:
-    """One session of a search; `run` returns when it ends, and can be called once."""
+    """One session of a search. `run` returns when the session ends, and can be called once."""
 
     def __init__(self, study: Study, search: Search, watch: StudyCallback, lease: Lease) -> None:
         self.study, self.search, self.watch, self._lease = study, search, watch, lease
         self._total = study.reachable(search.total)
         if self._total < search.total:
             watch.notice(
-                f"for trials of this study the space has no more points than {self._total}, and "
-                f"study.trials is {search.total}: each is tried once"
+                f"the space has no more than {self._total} points for trials of this study, and "
+                f"study.trials is {search.total}: each point is tried once"
             )
         self._live: list[Live] = []
-        self._said: set[str] = set()
+        self._notified: set[str] = set()
         self._deaths: Counter[RunFolder] = Counter()
         record = study.record()
         self._ended = {t.number: t for t in record.own if t.state != "running"}
@@ -58,14 +58,14 @@ class Loop:
         self._waiting = [search.runs(*begun)[0] for begun in study.running()]
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
-        self._ledger = Timings(
+        self._timings = Timings(
             search.last_step, self._total, assumed, search.closing, seeds=len(search.seeds)
         )
-        self._ledger.load(record, search.folder)
+        self._timings.load(record, search.folder)
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
-        """Work until the trials are spent, the time is up, or a stop is asked for."""
-        self._ledger.slots = executor.slots
+        """Work until all trials are done, the time is up, or a stop is requested."""
+        self._timings.slots = executor.slots
         self._memory.executor = executor
         try:
             return self._search(executor, stop)
@@ -80,7 +80,7 @@ class Loop:
             if stop.set or self._time_is_up():
                 if self._live:
                     grace = self.search.executor.grace_seconds
-                    self.watch.notice(stopping(grace, signalled=stop.set))
+                    self.watch.notice(stopping_message(grace, signalled=stop.set))
                 self._pause(executor)
                 return "interrupted" if stop.set else "timed out"
             self._fill(executor)
@@ -90,7 +90,7 @@ class Loop:
             self.poll()
 
     def poll(self) -> None:
-        """Read what the runs wrote: store values, prune, and settle those that ended."""
+        """Read the reports of all runs: store values, prune, and finish the runs that ended."""
         for live in list(self._live):
             self._read(live)
             if live.deadline is not None and time.monotonic() > live.deadline:
@@ -100,10 +100,10 @@ class Loop:
                 self._read(live)
                 self._on_worker_exit(live)
 
-    def standing(self) -> StudyProgress:
-        """Where the search stands."""
-        states = self._ledger.states
-        left = self._ledger.seconds_left(self._best)
+    def study_progress(self) -> StudyProgress:
+        """Return the current counts, the best trial and the time left."""
+        states = self._timings.states
+        left = self._timings.seconds_left(self._best)
         if left is not None and self.search.budget is not None:
             left = min(left, max(0.0, self.search.budget.seconds_left))
         return StudyProgress(
@@ -127,11 +127,11 @@ class Loop:
 
     @property
     def unfinished_trials(self) -> list[int]:
-        """Trials that were begun and wait to be taken up again."""
+        """Trials that were begun and wait to be resumed."""
         return sorted({run.number for run in [*self._waiting, *(live.run for live in self._live)]})
 
     def _restore_running_trials(self) -> None:
-        """Settle what ended, and bring in what was reported, while nobody listened."""
+        """Restore running trials: store their reports and ends since the last session."""
         begun, self._waiting = self._waiting, []
         for run in begun:
             for progress in read_progress(run.folder.progress):
@@ -147,7 +147,7 @@ class Loop:
                 self._waiting.append(run)
         if self._waiting:
             numbers = ", ".join(dict.fromkeys(str(run.number) for run in self._waiting))
-            self.watch.notice(f"taking up trial {numbers} where it stopped")
+            self.watch.notice(f"resuming trial {numbers} from the last checkpoint")
 
     def _fill(self, executor: Executor) -> None:
         while len(self._live) < executor.slots:
@@ -162,7 +162,7 @@ class Loop:
                 return
 
     def _start(self, executor: Executor, run: Run) -> bool:
-        """Give a run to the executor, if there is memory for it now."""
+        """Start a run on the executor, if there is enough memory for it now."""
         beside = [live.handle for live in self._live]
         if not self._memory.can_start(run.name, run.folder, run.values, beside):
             return False
@@ -182,13 +182,13 @@ class Loop:
                 ProgressTail(run.folder.progress, attempt),
                 attempt,
                 deadline=None if limit is None else time.monotonic() + limit,
-                judged=passed - 1,  # what was reported last may not have been judged
+                judged=passed - 1,  # the last report may not have been judged
             )
         )
         if run.first:
-            self._ledger.start_trial(run.number)
+            self._timings.start_trial(run.number)
         self.watch.on_trial_start(run.number, run.values, handle.status())
-        self.watch.on_progress(self.standing())
+        self.watch.on_progress(self.study_progress())
         return True
 
     def _read(self, live: Live) -> None:
@@ -196,23 +196,23 @@ class Loop:
             self._store(live.run, progress.step, progress.metrics)
             self._maybe_prune(live)
             number, step, last = live.run.number, progress.step, self.search.last_step
-            self._ledger.record_report(number, step, progress.seconds)
-            self.watch.on_report(number, step, last, progress.metrics, self.standing)
-            if self._time_is_up():  # in this very process, nobody else looks before its end
+            self._timings.record_report(number, step, progress.seconds)
+            self.watch.on_report(number, step, last, progress.metrics, self.study_progress)
+            if self._time_is_up():  # an inline run blocks the loop until its end
                 self._ask_to_pause()
         for text in live.tail.notices:
-            if text not in self._said:  # another run may have had the same to say
-                self._said.add(text)
+            if text not in self._notified:  # another run may have sent the same notice
+                self._notified.add(text)
                 self.watch.notice(f"{live.run.name}: {text}")
         live.tail.notices.clear()
 
     def _store(self, run: Run, step: int, metrics: Mapping[str, float]) -> None:
-        """A trial's curve is that of its first run."""
+        """Store a value of a trial's curve, which is the curve of its first run."""
         if run.first and self.search.metric in metrics:
             self.study.report(run.number, step, metrics[self.search.metric])
 
     def _maybe_prune(self, live: Live) -> None:
-        """Ask the pruner about each new value; after the last step nothing is left to stop."""
+        """Ask the pruner about each new value, except after the last step."""
         curves, number = self.study.curves, live.run.number
         if not live.run.first:
             return
@@ -229,50 +229,52 @@ class Loop:
     def _on_worker_exit(self, live: Live) -> None:
         self._live.remove(live)
         if live.run.number in self._ended:
-            self._weights.drop(live.run.folder)  # another run of the trial has decided it
+            self._weights.drop(live.run.folder)  # another run has decided the trial
             return
         outcome = live.run.folder.read_outcome()
         if outcome is None:
             outcome = self._on_worker_crash(live)
         if outcome is None or outcome.state == "paused":
-            self._ledger.release_slot(live.run.number)
+            self._timings.release_slot(live.run.number)
         if outcome is not None:
             self._memory.learn(live.run.folder, live.run.values, outcome)
             if self._memory.retry_after_oom(live.run.name, live.run.folder, outcome):
-                self._ledger.release_slot(live.run.number)
+                self._timings.release_slot(live.run.number)
                 self._waiting.append(live.run)
             else:
                 self._finish(live.run, outcome)
 
     def _on_worker_crash(self, live: Live) -> Outcome | None:
-        """The outcome of a run whose worker died, or None when it is taken up again."""
+        """Return the outcome of a run whose worker died, or None when the run is retried."""
         run = live.run
         if (outcome := _pruned_before(run.folder)) is not None:
             return outcome
         if live.deadline is not None and time.monotonic() > live.deadline:
             limit = self.search.executor.trial_timeout
-            return Outcome("failed", live.attempt, "timed out", f"no end after {limit:g} s")
+            return Outcome(
+                "failed", live.attempt, "timed out", f"did not finish within {limit:g} s"
+            )
         if (outcome := self._memory.oom_outcome(live.handle)) is not None:
             return outcome
         self._deaths[run.folder] += 1
         if self._deaths[run.folder] <= self.search.executor.retries:
-            self.watch.notice(f"{run.name}: {live.handle.death}; taken up from its last checkpoint")
+            self.watch.notice(f"{run.name}: {live.handle.death}; resuming from its last checkpoint")
             self._waiting.append(run)
             return None
         return Outcome("failed", live.attempt, "killed", live.handle.death)
 
     def _finish(self, run: Run, outcome: Outcome) -> None:
-        """A run ended; with the last of its runs the trial does, and the study is told."""
+        """Record the outcome of a run; with its last run, end the trial and store it."""
         if outcome.state == "paused":
             self._waiting.append(run)
             return
         stored = run.folder.read_outcome()
-        if stored is None or stored.state == "paused":  # it answered, and was pruned nevertheless
+        if stored is None or stored.state == "paused":  # paused: the prune decision stands
             run.folder.write_outcome(outcome)
-        taken = self._replicates.take(run, outcome)
+        taken = self._replicates.record(run, outcome)
         self._waiting = [*taken.pending, *self._waiting]
         if (trial := taken.trial) is None:
-            self._ledger.release_slot(run.number)
+            self._timings.release_slot(run.number)
             return
         self._cancel_sibling_seeds(run.number)
         self.study.tell(trial)
@@ -280,21 +282,23 @@ class Loop:
         if trial.state == "done":
             self._done.add(run.number)
         each = (trial.seconds or 0.0) / max(1, len(trial.seeds))
-        self._ledger.end_trial(run.number, trial.state, each)
+        self._timings.end_trial(run.number, trial.state, each)
         self._weights.judge(trial)
-        self.watch.on_trial_end(trial, self.standing())
-        if (text := self._ledger.outlook(run.folder, time.monotonic() - self._began)) is not None:
+        self.watch.on_trial_end(trial, self.study_progress())
+        if (
+            text := self._timings.forecast_message(run.folder, time.monotonic() - self._began)
+        ) is not None:
             self.watch.notice(text)
 
     def _cancel_sibling_seeds(self, number: int) -> None:
-        """What is left of a trial that one of its runs has decided."""
+        """Cancel the other runs of a trial that one run has decided."""
         self._waiting = [run for run in self._waiting if run.number != number]
         for live in self._live:
             if live.run.number == number:
                 live.run.folder.write_request(EndRequest("cancel", live.attempt))
 
     def _pause(self, executor: Executor) -> None:
-        """Ask all runs to save themselves, and wait for the grace; `close` kills what is left."""
+        """Ask all runs to save themselves and wait for the grace period; `close` kills the rest."""
         self._ask_to_pause()
         grace, budget = self.search.executor.grace_seconds, self.search.budget
         if budget is not None:
@@ -305,7 +309,7 @@ class Loop:
             self.poll()
 
     def _save(self, executor: Executor) -> None:
-        """Without a storage the runs are still asked to save themselves, and nothing is read."""
+        """Ask all runs to save themselves when the storage is lost; nothing is read any more."""
         with contextlib.suppress(NotWritten):
             self._ask_to_pause()
         deadline = time.monotonic() + self.search.executor.grace_seconds
@@ -315,22 +319,22 @@ class Loop:
     def _ask_to_pause(self) -> None:
         for live in self._live:
             folder = live.run.folder
-            if folder.read_request(live.attempt) is None:  # to prune outweighs to pause
+            if folder.read_request(live.attempt) is None:  # a prune request takes precedence
                 folder.write_request(EndRequest("pause", live.attempt))
 
     def _time_is_up(self) -> bool:
         timeout, budget = self.search.timeout, self.search.budget
         if budget is not None and budget.ends_search(
-            self._ledger, self._best, self.search.executor
+            self._timings, self._best, self.search.executor
         ):
             return True
         return timeout is not None and time.monotonic() - self._began > timeout
 
 
 def _pruned_before(folder: RunFolder) -> Outcome | None:
-    """How a run ends that was asked to, and whose worker was gone before it could answer.
+    """Return the outcome of a run that was asked to prune and whose worker died before it did.
 
-    The decision stands: asked again later, among more trials, it might fall otherwise.
+    The decision stands: made again later, among more trials, it might come out differently.
     """
     attempt = folder.attempt
     request = folder.read_request(attempt)

@@ -1,9 +1,9 @@
-"""The runs of a trial by several seeds: which are to come, and what they make together."""
+"""Runs of a trial with several seeds: which ones remain, and their combined result."""
 
 from dataclasses import dataclass
 
 from tunewright.runs.record import Outcome, Trial
-from tunewright.search.loop.trial_result import verdict
+from tunewright.search.loop.trial_result import aggregate_runs
 from tunewright.search.loop.trial_runs import Run, Search
 from tunewright.search.memory.admission import Memory, with_memory
 from tunewright.search.study.study import Study
@@ -11,7 +11,10 @@ from tunewright.search.study.study import Study
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What came of a run's end. trial: when it decided the trial. to_come: further runs of it."""
+    """The result of a run's end.
+
+    trial: set when the trial is decided. pending: its further runs.
+    """
 
     trial: Trial | None
     pending: tuple[Run, ...] = ()
@@ -24,41 +27,44 @@ class SeedRuns:
         self._search, self._study, self._memory = search, study, memory
         self._outcomes: dict[int, dict[int, Outcome]] = {}
 
-    def take(self, run: Run, outcome: Outcome) -> SeedResult:
-        """A run has ended.
+    def record(self, run: Run, outcome: Outcome) -> SeedResult:
+        """Record the end of a run and return what follows from it.
 
-        The others follow the first only when it reached its end; one that fails decides for all.
+        The other seeds run only if the first one reached its end; a failure of one decides the
+        trial.
         """
         outcomes = self._outcomes.setdefault(run.number, {})
         outcomes[run.seed] = outcome
-        trial, to_come = self._trial(run), []
+        trial, pending = self._trial(run), []
         if run.first and trial.state == "done":
-            to_come = self._others(run)
+            pending = self._others(run)
             trial = self._trial(run)
         if trial.state == "done" and len(outcomes) < len(self._search.seeds):
-            return SeedResult(None, tuple(to_come))
+            return SeedResult(None, tuple(pending))
         del self._outcomes[run.number]
         return SeedResult(trial)
 
     def _trial(self, run: Run) -> Trial:
         outcomes, search = self._outcomes[run.number], self._search
         curve = self._study.curves[run.number]
-        trial = verdict(run.number, run.values, curve, outcomes, search.goals, search.constraints)
+        trial = aggregate_runs(
+            run.number, run.values, curve, outcomes, search.goals, search.constraints
+        )
         return with_memory(trial, search.folder.trial(run.number), outcomes.values())
 
     def _others(self, first: Run) -> list[Run]:
-        """The runs by the other seeds, without those that ended before this session."""
-        to_come = []
+        """Return the runs of the other seeds, without those that ended before this session."""
+        pending = []
         for run in self._search.runs(first.number, first.values)[1:]:
             outcome = run.folder.read_outcome()
             if outcome is None or not self._has_ended(run, outcome):
-                to_come.append(run)
+                pending.append(run)
             else:
                 self._outcomes[first.number][run.seed] = outcome
-        return to_come
+        return pending
 
     def _has_ended(self, run: Run, outcome: Outcome) -> bool:
-        """Whether a run need not begin again: not after a pause, a call off, or without memory."""
+        """Return whether a run is finished: not after a pause, a cancel, or for lack of memory."""
         if outcome.state == "paused" or outcome.cause == "interrupted":
             return False
         return not self._memory.retry_after_oom(run.name, run.folder, outcome)

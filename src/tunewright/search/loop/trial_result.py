@@ -1,4 +1,4 @@
-"""What a trial came to: the outcomes of its runs, one for each seed, as one trial."""
+"""Combine the outcomes of a trial's runs, one for each seed, into one trial."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from tunewright.runs.record import INFEASIBLE, Cause, Goal, Outcome, Trial, Tria
 from tunewright.search.study.constraints import Constraint
 
 
-def verdict(
+def aggregate_runs(
     number: int,
     values: Mapping[str, Any],
     curve: Mapping[int, float],
@@ -17,22 +17,24 @@ def verdict(
     goals: Sequence[Goal],
     constraints: Sequence[Constraint] = (),
 ) -> Trial:
-    """A trial that has ended. outcomes: by seed, that of the first run first.
+    """Return a trial that has ended. outcomes: by seed, with that of the first run first.
 
-    With several runs, scores and costs are means. A run that failed decides for all, since
-    a configuration that fails by one seed of three cannot be relied on; a failure that lies in
-    the configuration, or a broken constraint, makes the trial infeasible.
+    With several runs, scores and costs are means. A run that failed decides the trial, since a
+    configuration that fails with one seed of three cannot be relied on. A failure caused by the
+    configuration, or a violated constraint, makes the trial infeasible.
     """
     runs = list(outcomes.values())
-    means = _means([run.measured for run in runs])
+    means = _means([run.all_metrics for run in runs])
     state, cause, reason = _end(outcomes, goals, constraints, means)
     excess = {c.text: c.excess(means) for c in constraints}
     if state == "done" and (broken := [c for c in constraints if excess[c.text] > 0]):
         state, cause = "infeasible", "constraint"
-        reason = "; ".join(f"{c.metric} is {means[c.metric]:.4g}, not {c.text}" for c in broken)
+        reason = "; ".join(
+            f"{c.metric} is {means[c.metric]:.4g}, violating {c.text}" for c in broken
+        )
     first, *others = goals
     scored = state == "done" or cause == "constraint"
-    seeds = {str(s): run.measured[first.metric] for s, run in outcomes.items()} if scored else {}
+    seeds = {str(s): run.all_metrics[first.metric] for s, run in outcomes.items()} if scored else {}
     return Trial(
         number=number,
         state=state,
@@ -56,7 +58,7 @@ def _end(
     constraints: Sequence[Constraint],
     means: Mapping[str, float],
 ) -> tuple[TrialState, Cause, str]:
-    # A run that was called off says only that another one had decided.
+    # A cancelled run only means that another run had decided the trial.
     for seed, outcome in sorted(outcomes.items(), key=lambda run: run[1].cause == "interrupted"):
         where = f"seed {seed}: " if len(outcomes) > 1 else ""
         if outcome.state == "pruned":
@@ -72,15 +74,16 @@ def _end(
 
 
 def _means(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of what all runs measured."""
+    """Return the mean of each metric that all runs measured."""
     common = [name for name in measured[0] if all(name in other for other in measured)]
     return {name: fmean(other[name] for other in measured) for name in common}
 
 
 def _interval(seeds: Mapping[str, float], first: Outcome) -> tuple[float, float] | None:
-    """95 % of the mean over seeds by Student's t; that of the validation set for one seed.
+    """Return the 95 % interval of the mean score over seeds, or of the validation set for one seed.
 
-    Also where all seeds scored the same, mostly at a bound: by them the mean would be certain.
+    Over seeds by Student's t; where all seeds scored the same, mostly at a bound, the seeds would
+    claim certainty, and the interval of the validation set is used.
     """
     if len(set(seeds.values())) < 2:
         return first.interval

@@ -1,4 +1,4 @@
-"""What a search is, and the runs that it is made of."""
+"""The parameters of a search, and the runs of its trials."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from tunewright.search.study.pruners import Pruner
 
 @dataclass(frozen=True)
 class Search:
-    """What a search needs besides its study.
+    """The parameters of a search besides its study.
 
-    configure: the complete configuration tree of a trial from its values. seeds: of the runs of
-    each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
-    total: trials in the study when it is finished, earlier sessions included. closing: what
-    comes after the search. budget: of the whole call.
+    configure: returns the complete configuration tree of a trial from its values. seeds: of the
+    runs of each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
+    total: trials in the study when it is finished, earlier sessions included. closing: the cost of
+    the final stage. budget: of the whole call.
     """
 
     folder: StudyFolder
@@ -41,7 +41,7 @@ class Search:
     budget: Budget | None = None
 
     def runs(self, number: int, values: Mapping[str, Any]) -> list["Run"]:
-        """All runs of a trial, the first one first."""
+        """Return all runs of a trial, the first one first."""
         first, *others = self.seeds
         folder = self.folder.trial(number)
         return [
@@ -51,15 +51,15 @@ class Search:
 
     @property
     def metric(self) -> str:
-        """The metric of the first goal, which prunes."""
+        """The metric of the first goal, which the pruner uses."""
         return self.goals[0].metric
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a trial; a trial has as many as the search has seeds.
+    """One run of a trial; a trial has one run per seed of the search.
 
-    first: the one that goes through the pruner, and has the others follow when it is done.
+    first: whether it is the run that the pruner watches and that the other seeds wait for.
     """
 
     number: int
@@ -70,15 +70,15 @@ class Run:
 
     @property
     def name(self) -> str:
-        """As it is called in notices."""
+        """The name of the run in notices."""
         return f"trial {self.number}" + ("" if self.first else f", seed {self.seed}")
 
 
 @dataclass
 class Live:
-    """A run in the hands of an executor.
+    """A run that an executor is working on.
 
-    judged: the last step after which the pruner was asked about it.
+    judged: the last step at which the pruner was asked about it.
     """
 
     run: Run

@@ -1,1 +1,1 @@
-"""Which trials may run at once, and what happens when memory runs out."""
+"""Admission of trials by free memory, and retries after out-of-memory failures."""

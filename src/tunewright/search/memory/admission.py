@@ -1,4 +1,4 @@
-"""Which run may start with the memory that is free, and what becomes of one that lacked it."""
+"""Decide which run may start with the free memory, and how to retry after running out of it."""
 
 import math
 import os
@@ -15,30 +15,30 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.machine.free_memory import free_device_mib, free_mib, kills
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial, speaks_of_memory
-from tunewright.search.memory.oom_retry import in_words, next_retry, rung_of
+from tunewright.search.memory.oom_retry import describe_retry, next_retry, retry_level_of
 from tunewright.search.memory.prediction import ExpectedPeak, Peaks
 
 RESERVE_MIB = 256.0
-"""Left to the coordinator and to everyone else."""
+"""RAM left to the coordinator and to other programs."""
 DEVICE_SECONDS = 5.0
-"""How long an answer of the GPU's driver is believed; to ask takes up to a second."""
-LAST_WORDS = 1000
-"""Bytes at the end of a log in which a dead worker may have said why."""
+"""Seconds for which a reading of the GPU driver is reused; a query takes up to a second."""
+LOG_TAIL_BYTES = 1000
+"""Bytes at the end of a log that are searched for a dead worker's out-of-memory message."""
 
 
 @dataclass
 class _Running:
-    """A run that was let in, and what it is expected to need."""
+    """A run that was admitted, and its expected peak."""
 
     expected: ExpectedPeak
     alone: bool
 
 
 class Memory:
-    """The memory of one session: learned from its trials, and asked before each start.
+    """Memory model of one session: learns from finished trials, and is asked before each start.
 
-    limits: `memory_gib` bounds what a trial can need. notice: what the user should know of.
-    executor: where runs will start, set before the first is asked for.
+    limits: `memory_gib` bounds what a trial can need. notice: called with messages for the user.
+    executor: where runs start, set before the first `can_start`.
     """
 
     executor: Executor
@@ -50,23 +50,23 @@ class Memory:
         self._notice = notice
         self._kills = kills()
         self._running: dict[Path, _Running] = {}
-        self._told: set[Path] = set()
+        self._notified: set[Path] = set()
         self._devices: dict[str, tuple[float, float | None]] = {}
 
     def learn(
         self, folder: RunFolder, parameters: Mapping[str, Any], outcome: Outcome | None = None
     ) -> None:
-        """Take in how much a run took; what failed may not have come to its peak.
+        """Learn from the peak of a run; a failed run may have ended before its peak.
 
-        outcome: by default the stored one. A paused run has a peak too.
+        outcome: the stored one by default. A paused run has a peak too.
         """
         self._running.pop(folder.path, None)
         outcome = outcome or folder.read_outcome()
         if outcome is None or outcome.state == "failed" or not outcome.memory_mib:
             return
-        rung = rung_of(folder)
+        level = retry_level_of(folder)
         peak = ExpectedPeak(outcome.memory_mib, outcome.device_mib)
-        self._peaks.learn(parameters, rung.parts if rung else 1.0, outcome.idle_mib, peak)
+        self._peaks.learn(parameters, level.parts if level else 1.0, outcome.idle_mib, peak)
 
     def can_start(
         self,
@@ -75,48 +75,49 @@ class Memory:
         parameters: Mapping[str, Any],
         running: Sequence[Handle],
     ) -> bool:
-        """Whether a run may start beside those that run; alone it always may.
+        """Return whether a run may start beside the running ones; it always may when it is alone.
 
-        name: what it is called in the notice that it waits, which is told once.
+        name: used in the notice that it waits, which is sent once.
         """
-        rung = rung_of(folder)
-        expected = self._peaks.predict(parameters, rung.parts if rung else 1.0)
-        alone = rung is not None and rung.alone
+        level = retry_level_of(folder)
+        expected = self._peaks.predict(parameters, level.parts if level else 1.0)
+        alone = level is not None and level.alone
         beside = [self._running[h.folder.path] for h in running if h.folder.path in self._running]
         if running:
             if alone or any(other.alone for other in beside):
                 return False
-            if lack := self._lack(expected, running):
-                if folder.path not in self._told:
-                    self._told.add(folder.path)
+            if lack := self._shortage(expected, running):
+                if folder.path not in self._notified:
+                    self._notified.add(folder.path)
                     self._notice(f"{name} waits: {lack}")
                 return False
         self._running[folder.path] = _Running(expected, alone)
         return True
 
     def resources_for(self, folder: RunFolder) -> Need:
-        """What a run that was let in asks of its place."""
+        """Return the resources that an admitted run requests from the executor."""
         running = self._running.get(folder.path)
         return Need(alone=self._one_slot or (running is not None and running.alone))
 
     def retry_after_oom(self, name: str, folder: RunFolder, outcome: Outcome) -> bool:
-        """Whether a run that lacked memory is to be tried again, for which it is then prepared."""
+        """Return whether a run that ran out of memory is retried, and prepare it for that."""
         if outcome.state != "failed" or outcome.cause != "out of memory":
             return False
-        before = rung_of(folder)
+        before = retry_level_of(folder)
         alone = self._one_slot or (before is not None and before.alone)
-        rung = next_retry(folder, outcome, alone=alone)
-        if rung is None:
+        level = next_retry(folder, outcome, alone=alone)
+        if level is None:
             return False
         batch_size = int(folder.read_config()["training"]["batch_size"])
-        self._notice(f"{name} had no room ({outcome.reason}); {in_words(rung, before, batch_size)}")
+        retry = describe_retry(level, before, batch_size)
+        self._notice(f"{name} ran out of memory ({outcome.reason}); {retry}")
         return True
 
     def oom_outcome(self, handle: Handle) -> Outcome | None:
-        """The outcome of a run whose worker died for lack of memory; None for other deaths.
+        """Return the outcome of a run whose worker died for lack of memory; None for other deaths.
 
-        The kernel counts whom it kills for it. A library that cannot go on without memory aborts
-        the process, and says so last.
+        The kernel counts the processes it kills for lack of memory. A library that cannot allocate
+        aborts the process and prints the reason at the end of the log.
         """
         folder = handle.folder
         counted = kills()
@@ -125,8 +126,8 @@ class Memory:
                 return None
             self._kills += 1
             reason = "killed by the kernel for lack of memory"
-        elif speaks_of_memory(_last_words(folder)):
-            reason = f"no memory was left ({handle.death})"
+        elif speaks_of_memory(_end_of_log(folder)):
+            reason = f"out of memory ({handle.death})"
         else:
             return None
         return Outcome("failed", folder.attempt, "out of memory", reason)
@@ -135,8 +136,8 @@ class Memory:
     def _one_slot(self) -> bool:
         return self.executor.slots == 1
 
-    def _lack(self, wanted: ExpectedPeak, running: Sequence[Handle]) -> str:
-        """What is missing for a run beside others; empty when it fits."""
+    def _shortage(self, wanted: ExpectedPeak, running: Sequence[Handle]) -> str:
+        """Return what a run beside others lacks, as text; empty when it fits."""
         place = self.executor.next_place()
         places = [(handle, handle.place()) for handle in running]
         bound = self._limit_mib if place.gpu is None else math.inf
@@ -179,32 +180,32 @@ class Memory:
 
 
 def with_memory(trial: Trial, folder: RunFolder, outcomes: Iterable[Outcome]) -> Trial:
-    """A trial that has ended, with what it took of the machine among its costs.
+    """Return an ended trial with its memory peaks among its costs.
 
-    The peaks are the highest of its runs; `micro_batches` and `alone` stand there only when the
-    run in `folder` had no room at first.
+    The peaks are the highest of its runs; `micro_batches` and `alone` are added only when the run
+    in `folder` ran out of memory at first.
     """
-    rung = rung_of(folder)
+    level = retry_level_of(folder)
     runs = list(outcomes)
     costs = {
         "memory_mib": max(run.memory_mib for run in runs),
         "device_mib": max(run.device_mib for run in runs),
     }
-    if rung is not None:
-        costs |= {"micro_batches": float(rung.accumulate), "alone": float(rung.alone)}
+    if level is not None:
+        costs |= {"micro_batches": float(level.accumulate), "alone": float(level.alone)}
     return replace(trial, costs={**trial.costs, **{k: v for k, v in costs.items() if v}})
 
 
 def _reported_device(folder: RunFolder) -> float:
-    """What a run has been seen to take of its GPU; 0 before it has said anything."""
+    """Return the GPU memory (MiB) that a run has reported; 0 before its first report."""
     reports = read_progress(folder.progress)
     return reports[-1].device_mib if reports and reports[-1].attempt == folder.attempt else 0.0
 
 
-def _last_words(folder: RunFolder) -> str:
+def _end_of_log(folder: RunFolder) -> str:
     try:
         with folder.log.open("rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_WORDS))
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
             return log.read().decode(errors="replace")
     except OSError:
         return ""
@@ -212,4 +213,4 @@ def _last_words(folder: RunFolder) -> str:
 
 def _in_gib(needed_mib: float, left_mib: float) -> str:
     needed, left = needed_mib / 1024, max(0.0, left_mib) / 1024
-    return f"about {needed:.1f} GiB needed, {left:.1f} free"
+    return f"needs about {needed:.1f} GiB, {left:.1f} GiB free"

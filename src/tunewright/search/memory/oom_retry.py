@@ -1,8 +1,8 @@
-"""What is tried when a run had no room: smaller micro-batches, then no neighbours, then nothing.
+"""Retries after out of memory: smaller micro-batches, then no other trials, then failure.
 
-The next rung is a function of the attempts that had no room, which lie in `memory.json` of the
-run folder; `config.yaml` there has the micro-batches that are trained with, so that it repeats
-the run. A resume goes on where the ladder stood, and from the last checkpoint.
+The next retry level follows from the attempts that ran out of memory, which `memory.json` of the
+run folder lists. `config.yaml` there holds the micro-batches that are used, so that it repeats the
+run. A resume continues at the current level, from the last checkpoint.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from tunewright.runs.record import Outcome
 
 ACCUMULATE = "training.accumulate"
 MIN_ROWS = 8
-"""Micro-batches are not made smaller than this; below it a step is all overhead."""
+"""Smallest micro-batch, in rows; below this a step is all overhead."""
 MOST_PARTS = 64
-"""Nor are there more of them than this for each that was asked for."""
+"""Largest factor by which the number of micro-batches is increased."""
 
 
 @dataclass(frozen=True)
 class OomAttempt:
-    """An attempt that ended for lack of memory. alone: nothing else was allowed beside it."""
+    """An attempt that ran out of memory. alone: whether no other trial was running."""
 
     attempt: int
     accumulate: int
@@ -33,7 +33,7 @@ class OomAttempt:
 
 @dataclass(frozen=True)
 class RetryLevel:
-    """How a run is taken up again. asked: the micro-batches of its configuration at first."""
+    """How a run is retried. asked: the micro-batches that its configuration asked for."""
 
     asked: int
     accumulate: int
@@ -41,14 +41,14 @@ class RetryLevel:
 
     @property
     def parts(self) -> float:
-        """How many micro-batches stand for each that was asked for."""
+        """The factor by which the number of micro-batches is increased."""
         return self.accumulate / self.asked
 
 
-def next_rung(
+def next_level(
     asked: int, lacks: Sequence[OomAttempt], batch_size: int, *, splits: bool
 ) -> RetryLevel | None:
-    """What is tried after these attempts, the last one last; None when nothing is left.
+    """Return the next retry level after these attempts, in order; None when nothing is left.
 
     Micro-batches are doubled, or more than doubled until they divide the batch evenly. splits:
     whether the run trains in micro-batches at all.
@@ -62,16 +62,16 @@ def next_rung(
     return None if last.alone else RetryLevel(asked, last.accumulate, alone=True)
 
 
-def rung_of(folder: RunFolder) -> RetryLevel | None:
-    """The lowest rung that a run was tried on; None when it never lacked memory."""
+def retry_level_of(folder: RunFolder) -> RetryLevel | None:
+    """Return the current retry level of a run; None when it never ran out of memory."""
     stored = _read_attempts(folder)
     return RetryLevel(**stored["rung"]) if stored and stored["rung"] else None
 
 
 def next_retry(folder: RunFolder, outcome: Outcome, *, alone: bool) -> RetryLevel | None:
-    """Prepare another attempt for a run that had no room; None when nothing is left to try.
+    """Prepare another attempt after an out of memory; return None when nothing is left to try.
 
-    Called again for the same attempt, after a kill, it comes to the same. alone: whether that
+    Called again for the same attempt, after a kill, it returns the same. alone: whether that
     attempt had the machine for itself.
     """
     tree = folder.read_config()
@@ -82,22 +82,22 @@ def next_retry(folder: RunFolder, outcome: Outcome, *, alone: bool) -> RetryLeve
     if all(lack.attempt != outcome.attempt for lack in lacks):
         lacks.append(OomAttempt(outcome.attempt, accumulate, alone))
     batch_size = int(get(tree, "training.batch_size"))
-    rung = next_rung(asked, lacks, batch_size, splits=_splits(tree))
-    last = asdict(rung) if rung else stored and stored["rung"]
+    level = next_level(asked, lacks, batch_size, splits=_splits(tree))
+    last = asdict(level) if level else stored and stored["rung"]
     write_json(
         folder.path / "memory.json",
         {"asked": asked, "lacks": [asdict(lack) for lack in lacks], "rung": last},
     )
-    if rung is not None and rung.accumulate != accumulate:
-        set_leaf(tree, ACCUMULATE, rung.accumulate)
-        folder.write_config(tree, header=_header(rung, batch_size, len(lacks)))
-    if rung is not None:
-        folder.outcome.unlink(missing_ok=True)  # it has not ended, for whoever looks meanwhile
-    return rung
+    if level is not None and level.accumulate != accumulate:
+        set_leaf(tree, ACCUMULATE, level.accumulate)
+        folder.write_config(tree, header=_header(level, batch_size, len(lacks)))
+    if level is not None:
+        folder.outcome.unlink(missing_ok=True)  # so that readers see it as running
+    return level
 
 
 def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
-    """Whether an outcome is the end of a run, and not a lack of memory that nobody has answered."""
+    """Return whether an outcome ends a run, and is not an out of memory still to be retried."""
     if outcome.cause != "out of memory":
         return True
     stored = _read_attempts(folder)
@@ -106,8 +106,8 @@ def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
     )
 
 
-def as_asked(folder: RunFolder) -> Tree:
-    """The configuration of a run before it lacked memory."""
+def original_config(folder: RunFolder) -> Tree:
+    """Return the configuration of a run as it was before any retry."""
     tree = folder.read_config()
     stored = _read_attempts(folder)
     if stored:
@@ -115,33 +115,33 @@ def as_asked(folder: RunFolder) -> Tree:
     return tree
 
 
-def in_words(rung: RetryLevel, before: RetryLevel | None, batch_size: int) -> str:
-    """How it is taken up again, for people. before: the rung that it comes from."""
-    if rung.accumulate == (before.accumulate if before else rung.asked):
-        return "taken up again, alone"
-    rows = batch_size // rung.accumulate
+def describe_retry(level: RetryLevel, before: RetryLevel | None, batch_size: int) -> str:
+    """Describe a retry in words. before: the previous retry level."""
+    if level.accumulate == (before.accumulate if before else level.asked):
+        return "retrying with no other trials running"
+    rows = batch_size // level.accumulate
     return (
-        f"taken up again in {rung.accumulate} micro-batches of {rows:,} rows, "
-        f"which make the same batch of {batch_size:,}"
+        f"retrying with {level.accumulate} micro-batches of {rows:,} rows (the batch "
+        f"stays {batch_size:,})"
     )
 
 
 def _read_attempts(folder: RunFolder) -> dict[str, Any] | None:
     try:
         return read_json(folder.path / "memory.json")
-    except OSError:  # to be told of when something is written there
+    except OSError:  # reported when something is written there
         return None
 
 
 def _splits(tree: Tree) -> bool:
-    """Whether the trainer trains it: what brings its own training knows no micro-batches."""
+    """Return whether our trainer runs it; a function that brings its own has no micro-batches."""
     recipe = find_recipe(str(tree["recipe"]))
     return bool(recipe.setup) and not recipe.run
 
 
-def _header(rung: RetryLevel, batch_size: int, attempts: int) -> str:
+def _header(level: RetryLevel, batch_size: int, attempts: int) -> str:
     return (
-        f"{attempts} attempt(s) had no room: {ACCUMULATE} is {rung.accumulate}, and was "
-        f"{rung.asked}.\nThe batch is the same {batch_size:,} rows, in micro-batches of "
-        f"{batch_size // rung.accumulate:,}."
+        f"{attempts} attempt(s) ran out of memory: {ACCUMULATE} is now "
+        f"{level.accumulate} (was {level.asked}).\nThe batch is still {batch_size:,} "
+        f"rows, in micro-batches of {batch_size // level.accumulate:,}."
     )

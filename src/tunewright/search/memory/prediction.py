@@ -1,10 +1,10 @@
-"""How much memory a trial will need, from what those before it needed.
+"""Predict the memory of a trial from the peaks of the trials before it.
 
 Only integers and names shape memory: batch, widths, layers, kinds of heads and losses. Rates and
 temperatures do not. Nearly everything a training holds is a product of two sizes (rows by width,
-width by width), so a trial needs at most what a smaller one of its kinds did, times its two
-largest ratios to it; rows by rows is a product too, so the batch counts twice. Of all trials of
-its kinds that say such a thing the lowest word counts.
+width by width), so a trial needs at most the peak of a smaller trial of the same kinds, times its
+two largest size ratios to it. Rows by rows is a product too, so the batch counts twice. Each
+earlier trial of the same kinds gives such an upper bound, and the lowest one is used.
 """
 
 import math
@@ -15,10 +15,10 @@ from typing import Any
 BATCH = "training.batch_size"
 ACCUMULATE = "training.accumulate"
 DEVICE_IDLE_MIB = 500.0
-"""What a process takes of a GPU before it does anything."""
+"""GPU memory of a process before it does anything."""
 MARGIN = 1.1
 KNOWN, CEILING = 8, 2.0
-"""From so many trials of its kinds on, none is expected to need more than twice the most."""
+"""After this many trials of the same kinds, no prediction exceeds the largest peak times two."""
 REMEMBERED = 200
 
 Sizes = Mapping[str, float]
@@ -26,7 +26,7 @@ Sizes = Mapping[str, float]
 
 @dataclass(frozen=True)
 class ExpectedPeak:
-    """The peaks of a run: RAM that only its worker holds, and of the GPU."""
+    """The peaks of a run (MiB): RAM that only its worker holds, and GPU memory."""
 
     memory_mib: float
     device_mib: float
@@ -41,7 +41,7 @@ class _ObservedPeak:
 
 
 class Peaks:
-    """The peaks of past trials. assumed: what a trial is taken to need before there are any."""
+    """The peaks of past trials. assumed: the prediction before there are any."""
 
     def __init__(self, assumed: ExpectedPeak) -> None:
         self._assumed = assumed
@@ -50,9 +50,9 @@ class Peaks:
     def learn(
         self, parameters: Mapping[str, Any], parts: float, idle_mib: float, peak: ExpectedPeak
     ) -> None:
-        """Take in a trial that ran. parts: micro-batches for each that was asked for.
+        """Learn the peak of a trial. parts: micro-batches for each that was asked for.
 
-        idle_mib: what its worker held before. Of equal trials the higher peak stays, and of all
+        idle_mib: RAM that its worker held before. Of equal trials the higher peak stays, and of all
         the latest 200.
         """
         kinds, sizes = _shape(parameters, parts)
@@ -68,25 +68,25 @@ class Peaks:
             del self._seen[next(iter(self._seen))]
 
     def predict(self, parameters: Mapping[str, Any], parts: float = 1.0) -> ExpectedPeak:
-        """What a trial will need at most, if it is like those before it."""
+        """Return an upper bound of a trial's peak, if it behaves like those before it."""
         kinds, sizes = _shape(parameters, parts)
         alike = [seen for seen in self._seen.values() if seen.kinds == kinds]
         if not alike:
-            return self._unlike(sizes)
-        words = [_scale(seen, _growth(seen.sizes, sizes)) for seen in alike]
-        memory = min(word.memory_mib for word in words)
-        device = min(word.device_mib for word in words)
+            return self._bound_for_new_kind(sizes)
+        bounds = [_scale(seen, _growth(seen.sizes, sizes)) for seen in alike]
+        memory = min(bound.memory_mib for bound in bounds)
+        device = min(bound.device_mib for bound in bounds)
         if len(alike) >= KNOWN:
             memory = min(memory, CEILING * max(seen.peak.memory_mib for seen in alike))
             device = min(device, CEILING * max(seen.peak.device_mib for seen in alike))
         return ExpectedPeak(memory, device)
 
-    def _unlike(self, sizes: Sizes) -> ExpectedPeak:
-        """For kinds never seen: the most that any word says, and what is assumed of all."""
-        words = [_scale(seen, _growth(seen.sizes, sizes)) for seen in self._seen.values()]
+    def _bound_for_new_kind(self, sizes: Sizes) -> ExpectedPeak:
+        """Return the bound for kinds never seen: the largest of all trials' and the assumed one."""
+        bounds = [_scale(seen, _growth(seen.sizes, sizes)) for seen in self._seen.values()]
         return ExpectedPeak(
-            max([self._assumed.memory_mib, *(word.memory_mib for word in words)]),
-            max([self._assumed.device_mib, *(word.device_mib for word in words)]),
+            max([self._assumed.memory_mib, *(bound.memory_mib for bound in bounds)]),
+            max([self._assumed.device_mib, *(bound.device_mib for bound in bounds)]),
         )
 
 
@@ -104,18 +104,18 @@ def _shape(
 
 
 def _growth(small: Sizes, large: Sizes) -> float:
-    """By how much a need can have grown, at most, from one set of sizes to another."""
+    """Return the largest factor by which memory can grow from one set of sizes to another."""
     ratios = [1.0, 1.0]
     for path in small.keys() & large.keys():
         ratio = large[path] / small[path]
         if path == ACCUMULATE:
-            ratio = 1 / ratio  # fewer micro-batches are larger ones
+            ratio = 1 / ratio  # fewer micro-batches are larger
         ratios += [ratio, ratio] if path == BATCH else [ratio]
     return math.prod(sorted(ratios)[-2:])
 
 
 def _scale(seen: _ObservedPeak, growth: float) -> ExpectedPeak:
-    """Only what a run adds to its worker grows with its sizes."""
+    """Scale the peak that a run adds to its idle worker; the idle part does not grow with sizes."""
     device_idle = min(DEVICE_IDLE_MIB, seen.peak.device_mib)
     return ExpectedPeak(
         seen.idle_mib + MARGIN * growth * (seen.peak.memory_mib - seen.idle_mib),

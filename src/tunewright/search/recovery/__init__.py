@@ -1,1 +1,1 @@
-"""A study rebuilt from its run folders."""
+"""Rebuild a study from its run folders."""

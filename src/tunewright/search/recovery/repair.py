@@ -1,4 +1,4 @@
-"""The database of a study made again from its run folders, or compared with them."""
+"""Rebuild a study's database from its run folders, or compare the two."""
 
 import contextlib
 import json
@@ -24,9 +24,9 @@ from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.read_study import stored_url, study_folder
 from tunewright.search.recovery.trial_from_folder import (
     RecoveredTrial,
-    mend_attempt,
     placeholder,
     read_trial_folder,
+    repair_attempt_counter,
     stored_space,
 )
 from tunewright.search.storage.database import (
@@ -52,12 +52,11 @@ from tunewright.spaces.space import Space
 
 @dataclass
 class RepairReport:
-    """What a repair found and did.
+    """The findings and changes of a repair.
 
-    rebuilt: why the database was made anew; empty when it was whole. kept: where the old file
-    lies. added: trials that it did not know. filled: what was brought in for trials that it
-    knew. differing: where it and the folders disagree, which is left alone. lost: what no
-    folder tells any more.
+    rebuilt: why the database was rebuilt; empty when it was intact. kept: where the old file is.
+    added: trials missing from it. filled: values added to trials it had. differing: disagreements
+    with the folders, which are left alone. lost: what no folder tells any more.
     """
 
     folder: StudyFolder
@@ -75,10 +74,10 @@ def repair(
 ) -> RepairReport:
     """Make the database agree with the run folders; the same tune command then resumes.
 
-    A file that is missing or cannot be read is made anew and swapped in whole; the old one is
-    kept. A database that is whole is compared, and only what it lacks is filled in.
-    storage: where the study is, in place of what its folder says. Raises StudyError while a
-    coordinator is at work, and when the folder does not say what the study was.
+    A file that is missing or unreadable is rebuilt and swapped in whole; the old one is kept. A
+    database that is intact is compared, and only missing values are added. storage: the study's
+    database, which overrides the one in its folder. Raises StudyError while a coordinator is at
+    work, and when the folder does not hold the study's settings.
     """
     silence_optuna()
     folder = study_folder(study, runs, "repair")
@@ -98,19 +97,19 @@ def repair(
         if file is not None and found.rebuilt:
             fresh = file.with_name(f".{file.name}.rebuilt")
             _remove(fresh)
-            bring_in(sqlite_url(fresh), name, settings, folder, found)
-            _remember(sqlite_url(fresh), name, stored.get(SOURCES) or [], found)
-            found.kept = _swap(fresh, file)
+            fill_database(sqlite_url(fresh), name, settings, folder, found)
+            _report_imported(sqlite_url(fresh), name, stored.get(SOURCES) or [], found)
+            found.kept = _replace_file(fresh, file)
         else:
-            bring_in(url, name, settings, folder, found)
-            _remember(url, name, stored.get(SOURCES) or [], found)
+            fill_database(url, name, settings, folder, found)
+            _report_imported(url, name, stored.get(SOURCES) or [], found)
     finally:
         lock.release()
     return found
 
 
-def _remember(url: str, name: str, sources: Sequence[str], found: RepairReport) -> None:
-    """What the study was begun with; trials that came from there have no folder to come back."""
+def _report_imported(url: str, name: str, sources: Sequence[str], found: RepairReport) -> None:
+    """Report the trials imported when the study began; they have no folder to restore from."""
     storage = open_storage(url)
     try:
         with storage_errors(url):
@@ -118,17 +117,17 @@ def _remember(url: str, name: str, sources: Sequence[str], found: RepairReport) 
             if sources and SOURCES not in study.user_attrs:
                 study.set_user_attr(SOURCES, list(sources))
                 found.lost.append(
-                    f"the trials carried over from {sources[0]} have no folders here; a new study "
-                    "takes them again"
+                    f"the trials imported from {sources[0]} have no folders here; a new study "
+                    "imports them again"
                 )
     finally:
         close_storage(url, storage)
 
 
 def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[int]:
-    """Bring in trials that only their folders know, as a crash of the machine leaves them.
+    """Add trials that only their folders know, as a crash of the machine leaves them.
 
-    Returns their numbers. Cheap when there are none, and called before a study goes on.
+    Returns their numbers. Cheap when there are none, and called before a study resumes.
     """
     numbers = _numbers(folder)
     if not numbers:
@@ -146,12 +145,12 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
     if row is None or max(numbers) < row[0]:
         return []
     found = RepairReport(folder)
-    bring_in(url, name, settings, folder, found)
+    fill_database(url, name, settings, folder, found)
     return [number for number in found.added if number in numbers]
 
 
 def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
-    """What the study was, as its folder has it; of older studies, worked out anew."""
+    """Return the settings of a study from its folder; recompute them for older studies."""
     if isinstance(stored.get("settings"), Mapping):
         return read_settings(stored["settings"])
     try:
@@ -162,7 +161,7 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
         space = stored_space(specification)
     except (KeyError, TypeError, ConfigError) as error:
         raise StudyError(
-            f"{folder.settings} and {folder.space} do not say what the study was: {error}",
+            f"{folder.settings} and {folder.space} do not hold the settings of the study: {error}",
             expected="the files that `tunewright tune` writes when it begins",
         ) from None
     first, *others = recipe.goals(config)
@@ -184,12 +183,14 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
     )
 
 
-def bring_in(
+def fill_database(
     url: str, name: str, settings: Settings, folder: StudyFolder, found: RepairReport
 ) -> None:
-    """Fill a database with what the folders tell and it does not know."""
+    """Add everything to a database that the folders know and it does not."""
     recipe = find_recipe(settings.recipe)
-    space = stored_space(settings.space, _around(folder, recipe, stored_space(settings.space)))
+    space = stored_space(
+        settings.space, _surroundings(folder, recipe, stored_space(settings.space))
+    )
     numbers = _numbers(folder)
     storage = open_storage(url)
     try:
@@ -205,15 +206,15 @@ def bring_in(
             stored = {t.number: t for t in study.get_trials(deepcopy=False)}
             study_id = storage.get_study_id_from_name(name)
             for number in range(max([*numbers, *stored], default=-1) + 1):
-                told = _read_trial(folder, number, number in numbers, recipe, settings, space)
+                recovered = _read_trial(folder, number, number in numbers, recipe, settings, space)
                 if number not in stored:
-                    storage.create_new_trial(study_id, told.trial)
+                    storage.create_new_trial(study_id, recovered.trial)
                     found.added.append(number)
-                    found.lost += [f"trial {number}: {reason}" for reason in told.lost]
+                    found.lost += [f"trial {number}: {reason}" for reason in recovered.lost]
                 elif stored[number].state != TrialState.WAITING:
-                    _compare(storage, stored[number], told, number in numbers, found)
+                    _compare(storage, stored[number], recovered, number in numbers, found)
                 if number in numbers:
-                    mend_attempt(folder.trial(number))
+                    repair_attempt_counter(folder.trial(number))
             for trial in study.get_trials(deepcopy=False):
                 state = trial.state.name.lower()
                 found.by_state[state] = found.by_state.get(state, 0) + 1
@@ -233,21 +234,23 @@ def _read_trial(
 def _compare(
     storage: RetryingStorage,
     stored: FrozenTrial,
-    told: RecoveredTrial,
+    recovered: RecoveredTrial,
     there: bool,
     found: RepairReport,
 ) -> None:
-    """Fill in what a stored trial lacks; where it says otherwise, it stands."""
+    """Add the missing values of a stored trial; existing values stay."""
     at = f"trial {stored.number}"
-    if DROPPED in stored.user_attrs or IMPORTED in stored.user_attrs:  # which ran elsewhere
+    if DROPPED in stored.user_attrs or IMPORTED in stored.user_attrs:  # has no folder here
         return
-    if DROPPED in told.trial.user_attrs:
-        found.differing.append(f"{at}: {told.lost[0]}" if there else f"{at} has no folder")
+    if DROPPED in recovered.trial.user_attrs:
+        found.differing.append(f"{at}: {recovered.lost[0]}" if there else f"{at} has no folder")
         return
-    trial_id, trial = stored._trial_id, told.trial
-    found.differing += [f"{at}: {reason}" for reason in told.lost]
+    trial_id, trial = stored._trial_id, recovered.trial
+    found.differing += [f"{at}: {reason}" for reason in recovered.lost]
     if stored.params != trial.params:
-        found.differing.append(f"{at}: its parameters are {stored.params}, in its folder not")
+        found.differing.append(
+            f"{at}: its parameters are {stored.params}, but other ones in its folder"
+        )
     curve, known = trial.intermediate_values, stored.intermediate_values
     missing = sorted(curve.keys() - known.keys())
     for step in missing:
@@ -266,16 +269,16 @@ def _compare(
         found.filled.append(f"{at}: its end ({trial.state.name.lower()})")
     elif not trial.state.is_finished():
         if stored.state.is_finished():
-            found.differing.append(f"{at}: it has ended, and its folder has no outcome")
+            found.differing.append(f"{at}: it has ended, but its folder has no outcome")
     elif (stored.state, stored.values) != (trial.state, trial.values):
         found.differing.append(
-            f"{at}: {stored.state.name.lower()} with {stored.values}, and by its folder "
-            f"{trial.state.name.lower()} with {trial.values}"
+            f"{at}: {stored.state.name.lower()} with {stored.values}, but "
+            f"{trial.state.name.lower()} with {trial.values} in its folder"
         )
 
 
 def _add_value(storage: RetryingStorage, stored: FrozenTrial, step: int, value: float) -> None:
-    """Also to a trial that has ended, which Optuna's own call refuses."""
+    """Add an intermediate value, also to an ended trial, which Optuna's own call refuses."""
     if not stored.state.is_finished():
         storage.set_trial_intermediate_value(stored._trial_id, step, value)
         return
@@ -291,13 +294,16 @@ def _add_value(storage: RetryingStorage, stored: FrozenTrial, step: int, value: 
 
 
 def _numbers(folder: StudyFolder) -> set[int]:
-    """The trials that have a folder of their own."""
+    """Return the numbers of the trials that have a folder of their own."""
     names = [path.name for path in folder.trials.glob("*") if path.is_dir()]
     return {int(name) for name in names if name.isdigit() and name == f"{int(name):05d}"}
 
 
-def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]:
-    """What stood around the space: it says which parameters a trial without `trial.json` had."""
+def _surroundings(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]:
+    """Return the settings around the space.
+
+    They tell which parameters a trial without `trial.json` had.
+    """
     try:
         stored = read_yaml(folder.settings)
         tree = stored["configuration"]
@@ -308,7 +314,7 @@ def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]
     around = flatten(explore) | _reserved_values(folder, stored, space)
     around = {path.removeprefix(prefix): value for path, value in around.items()}
     if not {c.path for p in space.parameters for c in p.when} <= around.keys():
-        with contextlib.suppress(TunewrightError, OSError):  # figures of data that are gone
+        with contextlib.suppress(TunewrightError, OSError):  # the data may be missing
             around |= recipe.facts(config)
     return around
 
@@ -316,7 +322,10 @@ def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]
 def _reserved_values(
     folder: StudyFolder, stored: Mapping[str, Any], space: Space
 ) -> dict[str, Any]:
-    """Values set by hand for kinds that only some trials choose: as the trials have them."""
+    """Return the reserved values of the trials.
+
+    They are set by hand for kinds that only some trials choose.
+    """
     wanted = set(stored.get("replaced", ())) - set(space.derived)
     reserved: dict[str, Any] = {}
     for number in sorted(_numbers(folder)):
@@ -328,15 +337,15 @@ def _reserved_values(
     return reserved
 
 
-def _swap(fresh: Path, file: Path) -> Path | None:
-    """Put the new file in its place in one step; the old one, with its sides, gets a free name."""
+def _replace_file(fresh: Path, file: Path) -> Path | None:
+    """Replace a file in one step; the old one and its companion files get a free name."""
     count = 1
     while (aside := file.with_name(f"{file.stem}.broken-{count}{file.suffix}")).exists():
         count += 1
     kept = aside if file.exists() else None
     if kept is not None:
         os.link(file, kept)
-    # Before the swap: what was written ahead of the old file must not be read into the new one.
+    # Before the swap, so that the old file's write-ahead log is not applied to the new one.
     for side in SIDES:
         left = file.with_name(f"{file.name}{side}")
         if left.exists():
@@ -351,6 +360,6 @@ def _remove(file: Path) -> None:
 
 
 def as_json(found: RepairReport) -> dict[str, Any]:
-    """What a repair found, for a machine."""
+    """Return the findings of a repair as JSON values."""
     kept = str(found.kept) if found.kept else None
     return {**asdict(found), "folder": str(found.folder.path), "kept": kept}

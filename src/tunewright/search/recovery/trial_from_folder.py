@@ -1,4 +1,4 @@
-"""A trial as its run folder tells it, in the words of the database."""
+"""Rebuild a trial, as its database stores it, from its run folder."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder, outcome_of
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
-from tunewright.search.loop.trial_result import verdict
+from tunewright.search.loop.trial_result import aggregate_runs
 from tunewright.search.memory.admission import with_memory
 from tunewright.search.memory.oom_retry import has_ended
 from tunewright.search.storage.database import Settings, quiet
@@ -31,21 +31,24 @@ from tunewright.spaces.space import Parameter, Space
 
 @dataclass(frozen=True)
 class RecoveredTrial:
-    """What a folder tells of a trial. trial: as it would be stored. lost: what it cannot tell."""
+    """A trial read from its folder.
+
+    trial: as it would be stored. lost: what the folder cannot tell.
+    """
 
     trial: FrozenTrial
     lost: tuple[str, ...] = ()
 
 
 def placeholder(reason: str) -> FrozenTrial:
-    """A failed trial without parameters: numbers and folders go on to agree."""
+    """Return a failed trial without parameters, which keeps numbers and folders in agreement."""
     return create_trial(state=TrialState.FAIL, user_attrs={DROPPED: reason})
 
 
 def read_trial_folder(
     folder: RunFolder, recipe: Recipe, settings: Settings, space: Space
 ) -> RecoveredTrial:
-    """The trial of a folder; a placeholder, with the reason, where its parameters are lost."""
+    """Return the trial of a folder; a placeholder with the reason where its parameters are lost."""
     try:
         parameters, started = _parameters(folder, recipe, space)
     except (TunewrightError, ValueError, OSError) as error:
@@ -62,10 +65,10 @@ def read_trial_folder(
     curve = {step: value for step, value in values.items() if value == value}
     outcome = read_end(folder)
     if outcome is None and folder.outcome.exists() and read_json(folder.outcome) is None:
-        lost.append("outcome.json is not readable: it is taken up again")
+        lost.append("outcome.json is not readable: the trial will be resumed")
     trial = _ended_trial(folder, outcome, parameters, curve, recipe, settings) if outcome else None
     seconds = (trial.seconds if trial else None) or 0.0
-    if trial is not None and seconds <= 0.0:  # a run that does not measure itself
+    if trial is not None and seconds <= 0.0:  # a run that does not report its time
         seconds = max(0.0, folder.outcome.stat().st_mtime - started)
     frozen = _frozen(parameters, space, curve, trial, settings, started, seconds)
     return RecoveredTrial(frozen, tuple(lost))
@@ -79,7 +82,7 @@ def _ended_trial(
     recipe: Recipe,
     settings: Settings,
 ) -> Trial | None:
-    """The trial by the outcomes of its runs; None while one by another seed is to come."""
+    """Return the trial from its runs' outcomes; None while the run of another seed is pending."""
     limits = constraints(settings.constraints, recipe.measures)
     outcomes = {_seed_of(folder): outcome}
     if not has_ended(folder, outcome):
@@ -89,7 +92,7 @@ def _ended_trial(
         if other is not None and other.cause != "interrupted" and has_ended(run, other):
             outcomes[_seed_of(run)] = other
     number = int(folder.path.name)
-    trial = verdict(number, parameters, curve, outcomes, settings.goals, limits)
+    trial = aggregate_runs(number, parameters, curve, outcomes, settings.goals, limits)
     trial = with_memory(trial, folder, outcomes.values())
     return None if trial.state == "done" and len(outcomes) < settings.seeds else trial
 
@@ -104,10 +107,10 @@ def _seed_of(folder: RunFolder) -> int:
 
 
 def read_end(folder: RunFolder) -> Outcome | None:
-    """How the trial ended; None for one that is to go on.
+    """Return the outcome of the trial; None for one that is to be resumed.
 
-    An outcome counts for the attempt that wrote it; where no file says which is the current
-    one, it is the last one.
+    An outcome belongs to the attempt that wrote it; where no file tells the current attempt, the
+    outcome counts as the last one.
     """
     stored = read_json(folder.outcome)
     known = read_json(folder.path / "attempt.json") is not None
@@ -120,10 +123,10 @@ def read_end(folder: RunFolder) -> Outcome | None:
     return None if outcome.state == "paused" else outcome
 
 
-def mend_attempt(folder: RunFolder) -> None:
-    """Count the attempts again from what they wrote, where the count is lost.
+def repair_attempt_counter(folder: RunFolder) -> None:
+    """Restore a lost attempt counter from the files that the attempts wrote.
 
-    Else the next attempt would bear the number of an earlier one.
+    Otherwise the next attempt would reuse the number of an earlier one.
     """
     counter = folder.path / "attempt.json"
     if not folder.path.is_dir() or read_json(counter) is not None:
@@ -141,7 +144,10 @@ def mend_attempt(folder: RunFolder) -> None:
 
 
 def stored_space(specification: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> Space:
-    """The space of a checked specification. fixed: see `Space`; to read older trials by."""
+    """Return the space of a checked specification.
+
+    fixed: see `Space`; needed to read older trials.
+    """
     return Space(
         tuple(
             Parameter(
@@ -171,14 +177,17 @@ def _domain(fields: Mapping[str, Any]) -> Domain:
 
 
 def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[str, Any], float]:
-    """What was sampled, and when it began; of older trials, as their configuration has it."""
+    """Return the sampled parameters and the start time.
+
+    For older trials they come from their configuration.
+    """
     stored = folder.read_parameters()
     if stored is not None:
         values, started = stored
         known = {p: _value(space[p], value) for p, value in values.items() if p in space}
         if known.keys() == values.keys() == space.draw(lambda p: known.get(p.path)).keys():
             return known, started
-        # Of another space, as a kill in the middle of a rebase may leave it.
+        # From another space, as a kill during a rebase may leave it.
     if not folder.config.exists():
         raise ValueError("it has neither trial.json nor config.yaml")
     tree = folder.read_config()
@@ -187,7 +196,7 @@ def _parameters(folder: RunFolder, recipe: Recipe, space: Space) -> tuple[dict[s
 
 
 def _value(parameter: Parameter, value: Any) -> Any:
-    """A value as the domain spells it; ValueError when it is none of its values."""
+    """Return a value in the domain's spelling; raise ValueError when it is outside the domain."""
     domain = parameter.domain
     if not domain.contains(value):
         raise ValueError(f"{parameter.path} = {value!r} is not in the space ({domain})")
@@ -204,7 +213,7 @@ def _frozen(
     seconds: float,
 ) -> FrozenTrial:
     end = end_of(trial, settings.goals, settings.constraints) if trial is not None else None
-    with quiet():  # Optuna remarks on steps that do not end at the upper bound
+    with quiet():  # Optuna warns about steps that do not end at the upper bound
         frozen = create_trial(
             state=end.state if end else TrialState.RUNNING,
             values=end.values if end else None,

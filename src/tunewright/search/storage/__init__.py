@@ -1,1 +1,1 @@
-"""Where a study is stored: addresses, SQLite files, databases that go away."""
+"""Where a study is stored: URLs, SQLite files, and retries when a server is unavailable."""

@@ -1,4 +1,4 @@
-"""Where studies are stored: databases by URL, what stands in them, and errors in plain words."""
+"""Study storage: databases by URL, the settings stored in them, and clear errors."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ from tunewright.search.storage.urls import with_driver, without_password
 OURS = "tunewright"
 """User attribute that marks a study as ours and holds its settings."""
 LEASE = "coordinator"
-"""User attribute with the sign of life of the coordinator at work."""
+"""User attribute with the lease of the active coordinator."""
 KEEPALIVES = {
     "connect_timeout": 10,
     "keepalives_idle": 15,
@@ -38,21 +38,21 @@ KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
-"""Options of libpq for a connection that went dead without a word."""
+"""libpq options that detect a connection that went dead silently."""
 
 
-def _unheard(_text: str) -> None:
-    """What nobody waits to hear."""
+def _ignore(_text: str) -> None:
+    """Ignore a notice."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is stored with a study, so that resuming continues the same search.
+    """The settings stored with a study, so that resuming continues the same search.
 
-    goal: as it was written. metric, direction: of the first goal; others: the rest.
-    data: fingerprints of the sets, by name.
-    configuration: the flat explore-stage configuration that all trials share.
-    typed_holds: whether what was typed outweighs what stages ship, as it did not in older versions.
+    goal: as it was written. metric, direction: of the first goal; others: the rest. data:
+    fingerprints of the sets, by name. configuration: the flat explore-stage configuration that all
+    trials share. typed_holds: whether typed values override the values of stages; false in studies
+    of older versions.
     """
 
     recipe: str
@@ -76,14 +76,14 @@ class Settings:
         return (Goal(self.metric, self.direction), *self.others)
 
     def as_stored(self) -> dict[str, Any]:
-        """The fields, as they lie in the database and in `study.yaml`."""
+        """Return the fields as they are stored in the database and in `study.yaml`."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain = {"others": [list(goal) for goal in self.others], "constraints": [*self.constraints]}
         return fields | plain
 
 
 def read_settings(fields: Mapping[str, Any]) -> Settings:
-    """The settings from what a study stores; what an older version lacks is default."""
+    """Return the settings stored by a study, with defaults for fields of newer versions."""
     return Settings(
         **dict(fields)
         | {
@@ -94,12 +94,12 @@ def read_settings(fields: Mapping[str, Any]) -> Settings:
 
 
 def open_storage(
-    url: str, *, seconds: float = 0.0, told: Callable[[str], None] = _unheard
+    url: str, *, seconds: float = 0.0, on_notice: Callable[[str], None] = _ignore
 ) -> RetryingStorage:
-    """A storage by URL, to write to; StudyError, with the remedy, when it cannot be reached.
+    """Open a storage for writing; raise StudyError with a hint when it cannot be reached.
 
-    seconds: how long a server that goes away later is waited for. told: hears of that, and of
-    a file that cannot be written ahead.
+    seconds: how long to wait for a server that becomes unavailable later. on_notice: called when
+    that happens, and when a file cannot use write-ahead logging.
     """
     if "://" not in url:
         raise StudyError(
@@ -119,20 +119,20 @@ def open_storage(
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StudyError(
-                f"storage {url}: {file.parent} cannot be made ({error.strerror})"
+                f"storage {url}: {file.parent} cannot be created ({error.strerror})"
             ) from None
-    arguments = _server_arguments(url) if file is None else write_ahead(file, told)
+    arguments = _server_arguments(url) if file is None else write_ahead(file, on_notice)
     with storage_errors(url, StudyError), quiet():
         return RetryingStorage(
-            _verbatim(with_driver(url)),
+            _escape_template(with_driver(url)),
             seconds=seconds if file is None else 0.0,
-            told=told,
+            on_notice=on_notice,
             engine_kwargs=arguments,
         )
 
 
 def close_storage(url: str, storage: RDBStorage) -> None:
-    """Let go of a database; a SQLite file is then one file again."""
+    """Close a database; a SQLite file is then a single file again."""
     storage.remove_session()
     storage.engine.dispose()
     if (file := sqlite_file(url)) is not None and file.exists():
@@ -141,7 +141,7 @@ def close_storage(url: str, storage: RDBStorage) -> None:
 
 @contextmanager
 def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
-    """A storage for a look, which writes nothing; None when it holds no studies at all.
+    """Open a storage read-only; yield None when it holds no studies at all.
 
     Raises StudyError, with the remedy, when it cannot be reached.
     """
@@ -151,7 +151,7 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         return
     with ExitStack() as stack:
         stack.enter_context(storage_errors(url, StudyError))
-        # A constructor that fails keeps no connection then, which nobody could close.
+        # Otherwise a failing constructor would leave a connection that nobody can close.
         arguments = {**_server_arguments(url), "poolclass": NullPool}
         if file is not None:
             arguments = stack.enter_context(reading(file))
@@ -159,9 +159,9 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         try:
             with quiet():
                 storage = RetryingStorage(
-                    _verbatim(with_driver(url)),
+                    _escape_template(with_driver(url)),
                     seconds=0.0,
-                    told=_unheard,
+                    on_notice=_ignore,
                     engine_kwargs=arguments,
                     skip_table_creation=True,
                 )
@@ -176,17 +176,18 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
                 storage.engine.dispose()
 
 
-def chosen_study(storage: BaseStorage | None, name: str | None, shown: str, remedy: str) -> str:
-    """The name of a study in a storage; None: the only one. shown: the storage, for people.
+def choose_study(storage: BaseStorage | None, name: str | None, shown: str, remedy: str) -> str:
+    """Return the name of a study in a storage.
 
-    storage: None when it holds no studies at all. Raises StudyError, with the names that it
-    holds, or with `remedy` where none is near.
+    name: None for the only one. shown: the storage in messages. storage: None when it holds no
+    studies at all. Raises StudyError, with the names that it holds, or with `remedy` where none is
+    similar.
     """
     names = [] if storage is None else optuna.get_all_study_names(storage)
     chosen = name or (names[0] if len(names) == 1 else None)
     if chosen is None or chosen not in names:
         raise StudyError(
-            f"study {name!r} in {shown}" if name else f"no study is named, and {shown}",
+            f"study {name!r} in {shown}" if name else f"no study was named, and {shown}",
             expected=f"one of {', '.join(names) or 'none'}",
             remedy=did_you_mean(name or "", names) or remedy,
         )
@@ -194,7 +195,7 @@ def chosen_study(storage: BaseStorage | None, name: str | None, shown: str, reme
 
 
 def stored_settings(url: str, name: str) -> Settings | None:
-    """What is stored under `name`; None when no such study exists.
+    """Return the settings stored under `name`; None when no such study exists.
 
     Raises StudyError for a study that Tunewright did not make.
     """
@@ -210,13 +211,13 @@ def stored_settings(url: str, name: str) -> Settings | None:
 
 
 def stored_lease(url: str, name: str) -> Mapping[str, Any]:
-    """The last sign of life of a coordinator of this study; empty when none is at work."""
+    """Return the last lease of a coordinator of this study; empty when none is active."""
     lease: Mapping[str, Any] = (_attributes(url, name) or {}).get(LEASE) or {}
     return lease
 
 
 def _attributes(url: str, name: str) -> Mapping[str, Any] | None:
-    """The user attributes of a stored study; a look leaves nothing behind."""
+    """Return the user attributes of a stored study, without writing anything."""
     with storage_to_read(url) as storage:
         if storage is None or name not in optuna.get_all_study_names(storage):
             return None
@@ -227,7 +228,7 @@ def _attributes(url: str, name: str) -> Mapping[str, Any] | None:
 def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[None]:
     """Turn the many ways in which a database fails into one error with the remedy.
 
-    kind: StorageLost when it fails in the middle of a study, StudyError at the door.
+    kind: StorageLost when it fails in the middle of a study, StudyError when it is opened.
     """
     try:
         yield
@@ -253,28 +254,29 @@ def _remedy(url: str, cause: str) -> str:
         if file is not None and (file.parent / "study.yaml").exists():
             study = shlex.quote(str(file.parent))
         return (
-            f"{again}Rebuild the database from them (tunewright repair {study}) and "
-            "type the same command again."
+            f"{again}Rebuild the database from them (tunewright repair {study}) and run the "
+            "same command again."
         )
     if "password" in cause:
         return (
-            "Give it in --storage, in PGPASSWORD or in ~/.pgpass: no password is kept with a study."
+            "Pass it in --storage, in PGPASSWORD or in ~/.pgpass: no password is stored "
+            "with a study."
         )
     if file is not None and ("full" in cause or "I/O" in cause):
-        return f"{again}Free space on its disk and type the same command again."
+        return f"{again}Free space on its disk and run the same command again."
     if "readonly" in cause or "read-only" in cause:
-        return f"{again}Make it writable and type the same command again."
-    return f"{again}Bring the storage back and type the same command again."
+        return f"{again}Make it writable and run the same command again."
+    return f"{again}Bring the storage back and run the same command again."
 
 
 def _no_tables(error: BaseException) -> bool:
-    """Whether a database is empty, or was left so early that it knows nothing."""
+    """Return whether a database has no tables: empty, or left before any were created."""
     text = str(error.__cause__ or error)
     return "no such table" in text or "UndefinedTable" in text or "readonly database" in text
 
 
 def _server_arguments(url: str) -> dict[str, Any]:
-    """What notices within a minute that a server is gone, where nothing says so."""
+    """Return connection arguments that detect a lost server within a minute."""
     arguments: dict[str, Any] = {"pool_pre_ping": True}
     if url.startswith("postgres"):
         asked = url.partition("?")[2]
@@ -284,17 +286,17 @@ def _server_arguments(url: str) -> dict[str, Any]:
     return arguments
 
 
-def _verbatim(url: str) -> str:
-    """The URL so that Optuna, which fills in what stands in braces, leaves it as it is."""
+def _escape_template(url: str) -> str:
+    """Escape braces in the URL, since Optuna formats it as a template."""
     return url.replace("{", "{{").replace("}", "}}")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna's notices about experimental parts are for us, not for the user.
+    """Silence Optuna's warnings about experimental features and about ranges off their grid.
 
-    So is that it shortens a range to its grid, on which nothing beyond the last step lies anyway.
-    All else that it or a library below it warns of is heard.
+    Optuna shortens such a range to its grid, beyond which no value lies anyway. All other warnings,
+    of Optuna or the libraries below it, are passed on.
     """
     logger = logging.getLogger("optuna")
     level = logger.level
@@ -309,6 +311,6 @@ def quiet() -> Iterator[None]:
 
 
 def silence_optuna() -> None:
-    """No INFO lines from Optuna: progress is shown by Tunewright, unless all is asked for."""
+    """Silence Optuna's INFO lines unless debug logging is on; Tunewright shows the progress."""
     if not logging.getLogger().isEnabledFor(logging.DEBUG):
         optuna.logging.set_verbosity(optuna.logging.WARNING)

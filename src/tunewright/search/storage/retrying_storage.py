@@ -1,8 +1,8 @@
-"""An Optuna database that waits for a server that is away, and repeats what it was told.
+"""An Optuna database that retries its calls while a server is unavailable.
 
-Whatever is repeated may have come through before, when only the answer was lost. So each write
-must be harmless when it is done twice: values and attributes are replaced by themselves; a new
-trial and the end of a trial are looked for before they are written again.
+A retried call may have succeeded before, when only the answer was lost. So each write must be
+harmless when it is done twice: values and attributes replace themselves; a new trial and the end of
+a trial are looked up before they are written again.
 """
 
 import time
@@ -19,29 +19,29 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 SAME_TRIAL_SECONDS = 1.0
-"""Two trials with equal parameters are begun further apart, or one of them is known."""
+"""Two trials with equal parameters that begin within this many seconds are the same trial."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class ServerUnavailable(Exception):
-    """The server did not answer. Not an error of SQLAlchemy, so that Optuna does not retry."""
+    """The server did not answer. Not an SQLAlchemy error, so that Optuna does not retry."""
 
 
-def _patient(
+def _retrying(
     method: Callable[Concatenate[Any, P], R],
 ) -> Callable[Concatenate["RetryingStorage", P], R]:
     def call(self: "RetryingStorage", /, *arguments: P.args, **named: P.kwargs) -> R:
-        return self.patiently(lambda: method(self, *arguments, **named))
+        return self.retry(lambda: method(self, *arguments, **named))
 
     return call
 
 
 class RetryingStorage(RDBStorage):
-    """Optuna's database. seconds: how long it waits for a server; told: hears of the waiting.
+    """Optuna's database. seconds: how long to wait for a server. on_notice: called while waiting.
 
-    Raises StorageInternalError when the server stays away, and from then on at once.
+    Raises StorageInternalError when the server stays unavailable, and from then on at once.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class RetryingStorage(RDBStorage):
         url: str,
         *,
         seconds: float,
-        told: Callable[[str], None],
+        on_notice: Callable[[str], None],
         engine_kwargs: Mapping[str, Any],
         skip_table_creation: bool = False,
     ) -> None:
         super().__init__(
             url, engine_kwargs=dict(engine_kwargs), skip_table_creation=skip_table_creation
         )
-        self._seconds, self._told = seconds, told
+        self._seconds, self._on_notice = seconds, on_notice
         self._begun: set[int] = set()
-        if seconds > 0.0:  # from here on: a server that was never there is a wrong address
+        if seconds > 0.0:  # only now: a server that never answered is a wrong URL
             event.listen(self.engine, "handle_error", _rename_error)
 
-    def patiently(self, call: Callable[[], R]) -> R:
-        """The answer of `call`, which may be called again while the server is away."""
+    def retry(self, call: Callable[[], R]) -> R:
+        """Call `call` and return its answer, retrying while the server is unavailable."""
         began: float | None = None
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -74,41 +74,41 @@ class RetryingStorage(RDBStorage):
                 if began is None:
                     began = now
                     if self._seconds > 0.0:
-                        self._told(
+                        self._on_notice(
                             f"the storage does not answer ({first_line(cause)}); running trials "
-                            f"go on in their folders, and it is asked again for {self._seconds:g} s"
+                            f"continue in their folders, retrying for {self._seconds:g} s"
                         )
                 left = began + self._seconds - now
                 if left <= 0.0:
-                    self._seconds = 0.0  # what is still said at the end does not wait again
+                    self._seconds = 0.0  # later calls fail at once
                     raise StorageInternalError(first_line(cause)) from cause
                 time.sleep(min(pause, left))
                 pause = min(2.0 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             if began is not None:
-                self._told(f"the storage answers again after {time.monotonic() - began:.0f} s")
+                self._on_notice(f"the storage answers again after {time.monotonic() - began:.0f} s")
             return answer
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """As Optuna's, but one that was begun before its answer was lost is not begun again."""
+        """Create a trial as Optuna does, unless an attempt whose answer was lost already did."""
         attempts = 0
 
         def create() -> int:
             nonlocal attempts
             attempts += 1
-            found = self._same(study_id, template_trial) if attempts > 1 else None
+            found = self._find_same_trial(study_id, template_trial) if attempts > 1 else None
             if found is not None:
                 return found
             return RDBStorage.create_new_trial(self, study_id, template_trial)
 
-        trial_id = self.patiently(create)
+        trial_id = self.retry(create)
         self._begun.add(trial_id)
         return trial_id
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """As Optuna's, but an end that was stored before its answer was lost is an end."""
+        """Set the state as Optuna does, unless an attempt whose answer was lost already did."""
         attempts = 0
 
         def tell() -> bool:
@@ -121,10 +121,10 @@ class RetryingStorage(RDBStorage):
                     return True
                 raise
 
-        return self.patiently(tell)
+        return self.retry(tell)
 
-    def _same(self, study_id: int, template: FrozenTrial | None) -> int | None:
-        """A trial that is this template, stored by an attempt whose answer was lost."""
+    def _find_same_trial(self, study_id: int, template: FrozenTrial | None) -> int | None:
+        """Return the trial stored from this template by an attempt whose answer was lost."""
         if template is None or template.datetime_start is None:
             return None
         for trial in RDBStorage.get_all_trials(self, study_id, deepcopy=False):
@@ -139,30 +139,30 @@ class RetryingStorage(RDBStorage):
                 return trial._trial_id
         return None
 
-    create_new_study = _patient(RDBStorage.create_new_study)
-    get_all_studies = _patient(RDBStorage.get_all_studies)
-    get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)
-    get_study_name_from_id = _patient(RDBStorage.get_study_name_from_id)
-    get_study_directions = _patient(RDBStorage.get_study_directions)
-    get_study_user_attrs = _patient(RDBStorage.get_study_user_attrs)
-    get_study_system_attrs = _patient(RDBStorage.get_study_system_attrs)
-    set_study_user_attr = _patient(RDBStorage.set_study_user_attr)
-    set_study_system_attr = _patient(RDBStorage.set_study_system_attr)
-    get_all_trials = _patient(RDBStorage.get_all_trials)
-    get_trial = _patient(RDBStorage.get_trial)
-    set_trial_intermediate_value = _patient(RDBStorage.set_trial_intermediate_value)
-    set_trial_user_attr = _patient(RDBStorage.set_trial_user_attr)
-    set_trial_system_attr = _patient(RDBStorage.set_trial_system_attr)
-    _get_trials = _patient(RDBStorage._get_trials)  # what Optuna's cache in front of it asks
+    create_new_study = _retrying(RDBStorage.create_new_study)
+    get_all_studies = _retrying(RDBStorage.get_all_studies)
+    get_study_id_from_name = _retrying(RDBStorage.get_study_id_from_name)
+    get_study_name_from_id = _retrying(RDBStorage.get_study_name_from_id)
+    get_study_directions = _retrying(RDBStorage.get_study_directions)
+    get_study_user_attrs = _retrying(RDBStorage.get_study_user_attrs)
+    get_study_system_attrs = _retrying(RDBStorage.get_study_system_attrs)
+    set_study_user_attr = _retrying(RDBStorage.set_study_user_attr)
+    set_study_system_attr = _retrying(RDBStorage.set_study_system_attr)
+    get_all_trials = _retrying(RDBStorage.get_all_trials)
+    get_trial = _retrying(RDBStorage.get_trial)
+    set_trial_intermediate_value = _retrying(RDBStorage.set_trial_intermediate_value)
+    set_trial_user_attr = _retrying(RDBStorage.set_trial_user_attr)
+    set_trial_system_attr = _retrying(RDBStorage.set_trial_system_attr)
+    _get_trials = _retrying(RDBStorage._get_trials)  # called by Optuna's cache
 
 
 def first_line(error: object) -> str:
-    """What an error of a database says, without its statement and its parameters."""
+    """Return the message of a database error, without its statement and parameters."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _rename_error(context: ExceptionContext) -> ServerUnavailable | None:
-    """A connection that was lost or refused; a statement that is wrong stays what it is."""
+    """Return ServerUnavailable for a lost or refused connection; None for a wrong statement."""
     error = context.sqlalchemy_exception
     lost = context.is_disconnect or isinstance(
         error, OperationalError | InterfaceError | InternalError

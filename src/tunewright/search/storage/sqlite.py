@@ -1,8 +1,8 @@
-"""How a SQLite file is opened: for the one coordinator that writes, or for a look.
+"""Open SQLite files: for the coordinator that writes, or read-only.
 
-The coordinator writes ahead of the file (WAL): a commit is one write to `study.db-wal`, readers
-and the writer do not wait for each other, and a process that is killed leaves whole commits. At
-its end the study is one ordinary file again, which can be copied and read from anywhere.
+The coordinator uses write-ahead logging (WAL): a commit is one write to `study.db-wal`, readers and
+the writer do not wait for each other, and a killed process leaves whole commits. At the end the
+study is one ordinary file again, which can be copied and read from anywhere.
 """
 
 import contextlib
@@ -19,37 +19,37 @@ from sqlalchemy.pool import NullPool
 from tunewright.runs.sqlite_url import sqlite_uri
 
 BUSY_SECONDS = 60.0
-"""How long a write waits for another program, such as a dashboard."""
+"""Seconds that a write waits for another program, such as a dashboard."""
 SWITCH_SECONDS = 5.0
-"""How long the change of the journal waits: without it the file is as safe, only slower."""
+"""Seconds to wait for the change of journal mode; without it the file is as safe, only slower."""
 SIDES = ("-wal", "-shm", "-journal")
-"""Files that belong to a database that is open, or whose process was killed."""
+"""Suffixes of the files beside a database that is open, or whose process was killed."""
 UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-"""What a reader meets where it may not write: it cannot roll back, or index what was written."""
+"""Errors of a reader without write permission: it cannot roll back, or index what was written."""
 NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.", "ncpfs")
 """File systems on which processes of two machines do not see each other's shared memory."""
 
 
-def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
-    """Arguments of an engine that writes ahead where the file system can; says where not.
+def write_ahead(file: Path, on_notice: Callable[[str], None]) -> dict[str, Any]:
+    """Return engine arguments that use write-ahead logging; notify where the file system cannot.
 
-    `synchronous` is NORMAL there: what was committed is in the page cache, which outlives the
-    process, and the file is never torn. Only a crash of the machine can take the newest
-    commits; what they held lies in the run folders, from which the next session takes it.
+    `synchronous` is NORMAL there: committed data is in the page cache, which outlives the process,
+    and the file is never torn. Only a crash of the machine can lose the newest commits; their data
+    is in the run folders, from which the next session restores it.
     """
     network = on_network(file)
-    said: list[str] = []
+    notified: list[str] = []
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         mode = _journal(connection, "delete" if network else "wal")
         connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
         connection.execute(f"PRAGMA synchronous={'NORMAL' if mode == 'wal' else 'FULL'}")
-        if mode != "wal" and not said:
+        if mode != "wal" and not notified:
             why = f"{network} is a network file system" if network else f"it stays in {mode} mode"
-            said.append(why)
-            told(
-                f"{file} is written with a rollback journal, which is as safe and slower: {why}; "
-                "a local disk (--runs-dir) or a server (--storage postgresql://...) is faster"
+            notified.append(why)
+            on_notice(
+                f"{file} uses a rollback journal, which is as safe but slower: {why}; a local "
+                "disk (--runs-dir) or a server (--storage postgresql://...) is faster"
             )
 
     return {
@@ -59,9 +59,9 @@ def write_ahead(file: Path, told: Callable[[str], None]) -> dict[str, Any]:
 
 
 def one_file(file: Path) -> None:
-    """Bring what was written ahead into the file, and leave it readable on any medium.
+    """Move the write-ahead log into the file, so that it is readable on any medium.
 
-    Where another program has it open, its own end does so; nothing is lost before.
+    Where another program has the file open, closing it there does the same; nothing is lost.
     """
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as own:
         if _journal(own, "delete") != "delete":
@@ -70,11 +70,11 @@ def one_file(file: Path) -> None:
 
 @contextlib.contextmanager
 def reading(file: Path, seconds: float = BUSY_SECONDS) -> Iterator[dict[str, Any]]:
-    """Arguments of an engine that only reads, and leaves nothing beside the file.
+    """Yield engine arguments for reading only, which leave nothing beside the file.
 
-    A file that cannot be read where it lies (a killed study's in a folder that may not be
-    written) is read from a copy. seconds: how long to wait for a program that locks it. Raises
-    sqlite3.DatabaseError for what is no database.
+    A file that cannot be read in place (a killed study's, in a folder without write permission) is
+    read from a copy. seconds: how long to wait for a program that locks it. Raises
+    sqlite3.DatabaseError for a file that is no database.
     """
     with contextlib.ExitStack() as stack:
         uri = _reading_uri(file)
@@ -90,7 +90,7 @@ def reading(file: Path, seconds: float = BUSY_SECONDS) -> Iterator[dict[str, Any
 
 
 def broken(file: Path) -> str:
-    """What is wrong with a database file, in a few words; empty when nothing is."""
+    """Return what is wrong with a database file, in a few words; empty when nothing is."""
     if not file.exists():
         return "it is missing"
     try:
@@ -105,7 +105,7 @@ def broken(file: Path) -> str:
 
 
 def on_network(file: Path) -> str:
-    """The network file system that a file would lie on; empty for a local disk."""
+    """Return the network file system that a file would lie on; empty for a local disk."""
     folder = file.resolve().parent
     mounts = [m for m in psutil.disk_partitions(all=True) if folder.is_relative_to(m.mountpoint)]
     kind: str = max(mounts, key=lambda m: len(m.mountpoint)).fstype if mounts else ""
@@ -113,11 +113,11 @@ def on_network(file: Path) -> str:
 
 
 def _journal(connection: sqlite3.Connection, wanted: str) -> str:
-    """Change the kind of journal if nobody is in the way; returns the kind that it is then."""
+    """Change the journal mode if no other program prevents it; return the mode afterwards."""
     connection.execute(f"PRAGMA busy_timeout={SWITCH_SECONDS * 1000:.0f}")
     try:
         [mode] = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
-    except sqlite3.OperationalError:  # locked, or a folder that cannot hold the file beside it
+    except sqlite3.OperationalError:  # locked, or a read-only folder
         [mode] = connection.execute("PRAGMA journal_mode").fetchone()
     return str(mode)
 
@@ -127,9 +127,9 @@ def _reading_uri(file: Path) -> str:
         header = stream.read(20)
     ahead = header[18:20] == b"\x02\x02"
     if ahead and not file.with_name(f"{file.name}-wal").exists():
-        # Nobody writes it. Opened without a promise that this stays so, SQLite would lay down
-        # two files that a reader cannot take away. A writer that begins in this moment adds to
-        # its own file for hundreds of trials before it touches this one.
+        # No writer is active. Unless opened as immutable, SQLite would create two files that a
+        # reader cannot remove. A writer that starts at this moment appends to its own log for
+        # hundreds of trials before it touches this file.
         return _uri(file, "mode=ro&immutable=1")
     return _uri(file, "mode=ro")
 

@@ -1,9 +1,9 @@
-"""Whose a database server is: one is asked only when the user names it, not when a file does.
+"""Which database servers to connect to: those that the user names, never one from a file.
 
-To whatever host it is sent, a driver hands what it finds around it: PGPASSWORD, ~/.pgpass, a
-service, certificates, a ticket of Kerberos, the user's own name. A study's folder may have come
-from anybody. So no connection is ever made with a server's URL that was read from one: it only
-says which of the URLs that the user gave is meant.
+A driver sends a host whatever credentials it finds: PGPASSWORD, ~/.pgpass, a service file,
+certificates, a Kerberos ticket, the user's own name. A study's folder may come from anybody. So no
+connection is made with a server's URL that was read from one; the URL only selects among those that
+the user gave.
 """
 
 import os
@@ -26,17 +26,17 @@ VARIABLE = "TUNEWRIGHT_STORAGE"
 TRACKING = "MLFLOW_TRACKING_URI"
 """MLflow's own variable for its server."""
 EXPECTED = (
-    "a server that you name yourself, since a file may come from anybody and a password must not "
-    "go to whatever host it names"
+    "a server that you name yourself, since a file may come from anybody and your "
+    "password must not be sent to any host it names"
 )
 
 
 def own_url(stored: str, where: Path, given: Iterable[str | None] = ()) -> str:
-    """The URL by which to open a database that a stored file names.
+    """Return the URL by which to open a database that a stored file names.
 
-    A SQLite file is opened as it is named. For a server, the one among `given`, which were
-    typed, and those of TUNEWRIGHT_STORAGE that means the same database; user and password are
-    its own. where: the stored file. Raises StudyError when there is none.
+    A SQLite file is opened as it is named. For a server, the matching URL among `given`, which were
+    typed, and those of TUNEWRIGHT_STORAGE is returned, with its own user and password. where: the
+    stored file. Raises StudyError when there is none.
     """
     if sqlite_file(stored) is not None:
         return absolute_url(stored)
@@ -47,38 +47,45 @@ def own_url(stored: str, where: Path, given: Iterable[str | None] = ()) -> str:
     raise _not_named(stored, where)
 
 
-def refuse_left(composed: Composition) -> None:
-    """Refuse servers that only a file in a study's or a run's folder sets, as `own_url` does.
+def refuse_stored_servers(composed: Composition) -> None:
+    """Refuse servers that are set only by a file in a study's or a run's folder, as `own_url` does.
 
-    A configuration file of the user's own may name a storage and a tracker's server.
+    The user's own configuration file may name a storage and a tracker's server.
     """
     config, sources = composed.config, composed.sources
     storage, file = config.study.storage, source_of(sources, "study.storage").file
-    if storage is not None and file is not None and _is_left(file) and sqlite_file(storage) is None:
+    if (
+        storage is not None
+        and file is not None
+        and _is_run_file(file)
+        and sqlite_file(storage) is None
+    ):
         own_url(storage, file)
     tracker, file = config.trackers.mlflow, source_of(sources, "trackers.mlflow.uri").file
-    if tracker is not None and file is not None and _is_left(file):
+    if tracker is not None and file is not None and _is_run_file(file):
         refuse_tracker(tracker.uri, file)
 
 
 def refuse_tracker(uri: str | None, where: Path) -> None:
-    """StudyError for an MLflow server, or its database, that only the file `where` names."""
+    """Raise StudyError for an MLflow server or database that only the file `where` names."""
     named = os.environ.get(TRACKING)
     if uri is None or "://" not in uri or uri.startswith("file:") or uri == named:
         return
     if sqlite_file(uri) is None:
         shown = shlex.quote(without_password(uri))
         raise StudyError(
-            f"copies for MLflow would go to {shown}, which only {where} names; nothing was sent "
-            "there",
+            f"copies for MLflow would be sent to {shown}, which only {where} names; nothing "
+            "was sent",
             expected=EXPECTED,
-            remedy=f"If the server is yours: export {TRACKING}={shown}, or set the address "
-            "behind the command (uri=... with replay, else trackers.mlflow.uri=...).",
+            remedy=(
+                f"If the server is yours: export {TRACKING}={shown}, or pass the address to the "
+                "command (uri=... with replay, else trackers.mlflow.uri=...)."
+            ),
         )
 
 
-def _is_left(file: Path) -> bool:
-    """Whether a file lies where studies and runs leave theirs."""
+def _is_run_file(file: Path) -> bool:
+    """Return whether a file lies where studies and runs write theirs."""
     folder = file.resolve().parent
     of_a_run = file.name == "config.yaml" and (folder / "checkpoints").exists()
     return of_a_run or any(
@@ -88,7 +95,7 @@ def _is_left(file: Path) -> bool:
 
 
 def _database(url: str) -> tuple[object, ...] | None:
-    """What a URL asks for, whoever asks; None for what is no URL."""
+    """Return the server and database of a URL, without credentials; None if it is no URL."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -102,13 +109,15 @@ def _not_named(stored: str, where: Path) -> StudyError:
     shown = without_password(stored)
     typed = shlex.quote(shown)
     return StudyError(
-        f"the study is stored on a server, {_server(stored)}, which only {where} names; nothing "
-        "was sent there",
+        f"the study is stored on a server, {_server(stored)}, which only {where} names; "
+        "nothing was sent",
         expected=EXPECTED,
-        remedy=f"If the server is yours: --storage {typed}, or for every command export "
-        f"{VARIABLE}={typed}. If it is not, rebuild the database from the run folders: "
-        f"tunewright repair {shlex.quote(str(where.parent))} "
-        f"--storage {shlex.quote(str(where.parent / 'study.db'))}.",
+        remedy=(
+            f"If the server is yours: pass --storage {typed}, or for every command export "
+            f"{VARIABLE}={typed}. If it is not, rebuild the database from the run folders: "
+            f"tunewright repair {shlex.quote(str(where.parent))} --storage "
+            f"{shlex.quote(str(where.parent / 'study.db'))}."
+        ),
     )
 
 

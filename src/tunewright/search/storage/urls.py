@@ -1,4 +1,4 @@
-"""Addresses of databases: what a URL means, which driver it needs, what of it may be shown."""
+"""Database URLs: their meaning, the driver they need, and the parts that may be shown."""
 
 import importlib
 import re
@@ -11,9 +11,9 @@ from tunewright.errors import StudyError
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 
 DRIVERS = ("psycopg", "psycopg2")
-"""For PostgreSQL, the better one first."""
+"""Drivers for PostgreSQL, the preferred one first."""
 SECRET = ("password", "sslpassword")
-"""Options of a URL that are nobody else's business."""
+"""URL options that must not be shown."""
 _ADDRESS = re.compile(
     r"""(?P<url> [^:/?#]*://
          (?: [^:/?#@]* (?: :(?!\d*[/?#]) [^@]* )? @ )?  # a port is no password, which may hold a #
@@ -24,7 +24,7 @@ _ADDRESS = re.compile(
 
 
 def absolute_url(url: str) -> str:
-    """The URL with a SQLite file's whole path, so that it means the same from everywhere."""
+    """Return the URL with the absolute path of a SQLite file, valid from any working directory."""
     file = sqlite_file(url)
     if file is None:
         return url
@@ -36,14 +36,14 @@ def absolute_url(url: str) -> str:
 
 
 def url_of(storage: str) -> str:
-    """The absolute URL of what was given as a storage: a URL, or the path of a SQLite file."""
+    """Return the absolute URL of a storage given as a URL or as the path of a SQLite file."""
     return absolute_url(storage) if "://" in storage else sqlite_url(Path(storage).resolve())
 
 
 def url_and_name(address: str) -> tuple[str, str | None]:
-    """A URL and the study that `#NAME` behind it names.
+    """Split an address into its URL and the study named after `#`.
 
-    A file whose own name holds a `#` is taken for what it is where it lies there.
+    An existing file whose own name holds a `#` is taken as the file.
     """
     file = sqlite_file(address)
     found = None if file is not None and file.exists() else _ADDRESS.fullmatch(address)
@@ -51,12 +51,12 @@ def url_and_name(address: str) -> tuple[str, str | None]:
 
 
 def without_password(address: str) -> str:
-    """The address as it may be stored and shown: everything but the password."""
+    """Return the address without its password, as it may be stored and shown."""
     url, name = url_and_name(address)
     scheme, colon, rest = url.partition("://")
     if not colon or sqlite_file(url) is not None:
         return address
-    # Up to the last @: a password that somebody forgot to encode may hold one.
+    # Up to the last @, since an unencoded password may contain one.
     rest = re.sub(r"^([^:/@?]*):.*@", r"\1@", rest, flags=re.DOTALL)
     place, question, options = rest.partition("?")
     kept = [
@@ -67,9 +67,9 @@ def without_password(address: str) -> str:
 
 
 def with_driver(url: str) -> str:
-    """A `postgresql://` URL with the driver that is installed; others as they are.
+    """Return a `postgresql://` URL with the installed driver; other URLs unchanged.
 
-    Raises StudyError, with the extra to install, where there is none.
+    Raises StudyError, with the extra to install, where no driver is installed.
     """
     scheme, colon, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres") or not colon:
@@ -77,11 +77,11 @@ def with_driver(url: str) -> str:
     for driver in DRIVERS:
         try:
             importlib.import_module(driver)
-        except ImportError:  # also where it is installed without the library that it needs
+        except ImportError:  # also if its own library is missing
             continue
         return f"postgresql+{driver}://{rest}"
     raise StudyError(
-        f"the storage {without_password(url)} needs a driver for PostgreSQL, and none is installed",
+        f"the storage {without_password(url)} needs a driver for PostgreSQL, but none is installed",
         expected=" or ".join(DRIVERS),
         remedy="pip install 'tunewright[postgresql]'.",
     )

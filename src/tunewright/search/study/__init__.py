@@ -1,1 +1,1 @@
-"""The one door to Optuna: studies, samplers, pruners, trials."""
+"""The interface to Optuna: studies, samplers, pruners, trials."""

@@ -1,4 +1,4 @@
-"""Whether what is asked for is the study that is stored under its name, and what has changed."""
+"""Compare a requested study with the one stored under its name, and list what changed."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -24,7 +24,7 @@ NOT_COMPARED = (
 
 
 def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
-    """What differs between two spaces besides defaults: parameters, then kinds of rules."""
+    """Return the differences of two spaces besides defaults: parameters, then kinds of rules."""
     old, new = (json.loads(json.dumps(s.space)) for s in (known, wanted))
     changed = [
         path
@@ -38,10 +38,10 @@ def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
 
 
 def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Recipe) -> None:
-    """StudyError when what is stored under `name` is another search than the wanted one.
+    """Raise StudyError when the study stored under `name` is another search than the wanted one.
 
-    Another space is none: it is rebased. Settings that only one of the two spaces leaves alone
-    are judged there, trial by trial.
+    Another space is not: the study is rebased. Settings that only one of the two spaces leaves
+    alone are compared there, trial by trial.
     """
     if known.recipe != wanted.recipe:
         raise StudyError(
@@ -51,28 +51,28 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         )
     if known.goals != wanted.goals:
         raise StudyError(
-            f"the study {name!r} has the goal {known.goal!r}, and now {wanted.goal!r} is asked for",
+            f"the study {name!r} has the goal {known.goal!r}, but {wanted.goal!r} was requested",
             remedy="Choose another --name, since scores of different goals do not compare.",
         )
     replaced = [n for n in wanted.data if known.data.get(n, wanted.data[n]) != wanted.data[n]]
     if replaced:
         raise StudyError(
-            f"the study {name!r} was begun on other data: {', '.join(replaced)} has changed since",
+            f"the study {name!r} was begun on other data: {', '.join(replaced)} changed since",
             expected="the same, since scores would not compare",
-            remedy="Choose another --name, or bring the data of before back.",
+            remedy="Choose another --name, or restore the original data.",
         )
     if known.seeds != wanted.seeds:
         raise StudyError(
-            f"the study {name!r} has {known.seeds} seed(s) a configuration, and now "
-            f"{wanted.seeds} are asked for",
-            expected="the same, since a mean over seeds and a single run do not compare",
+            f"the study {name!r} has {known.seeds} seed(s) per configuration, but "
+            f"{wanted.seeds} were requested",
+            expected="the same number, since a mean over seeds and a single run do not compare",
             remedy="Choose another --name.",
         )
     if tuple(known.constraints) != tuple(wanted.constraints):
         raise StudyError(
-            f"the study {name!r} has the constraints {list(known.constraints)}, and now "
-            f"{list(wanted.constraints)} are asked for",
-            expected="the same, since they were judged when each trial ended",
+            f"the study {name!r} has the constraints {list(known.constraints)}, but "
+            f"{list(wanted.constraints)} were requested",
+            expected="the same constraints, since they were checked when each trial ended",
             remedy="Choose another --name.",
         )
     settings = {**known.configuration, **wanted.configuration}
@@ -84,7 +84,7 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         path
         for path in settings
         if known.configuration.get(path) != wanted.configuration.get(path)
-        and path != "goal"  # it may be written with its direction or without
+        and path != "goal"  # may be written with or without its direction
         and not _is_searched(path, moved)
     ]
     if differing:
@@ -94,20 +94,20 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         )
         raise StudyError(
             f"the study {name!r} was begun with another configuration: {shown}",
-            expected="the same, since scores would not compare",
+            expected="the same configuration, since scores would not compare",
             remedy="Choose another --name.",
         )
 
 
-def brought_up(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:
-    """What an older version stored, with the defaults of settings that it did not know."""
+def upgrade_settings(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:
+    """Return settings stored by an older version, with defaults for the ones it did not know."""
     defaults = flatten(recipe.config.model_construct().model_dump())
     new = {path: v for path, v in defaults.items() if path in wanted.configuration}
     return replace(known, configuration=new | dict(known.configuration))
 
 
 def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, Any]:
-    """The settings that all trials share, as they are compared on a resume."""
+    """Return the settings that all trials share, as they are compared on a resume."""
     searched = {recipe.path(p.path) for p in space.parameters}
     return {
         path: value
@@ -117,13 +117,13 @@ def shared_settings(recipe: Recipe, explore: Tree, space: Space) -> dict[str, An
 
 
 def _is_searched(path: str, searched: Collection[str]) -> bool:
-    """Whether a setting is searched, or lies in a section whose kind is."""
+    """Return whether a setting is searched, or lies in a section whose kind is searched."""
     kinds = (other.removesuffix("type") for other in searched if other.endswith(".type"))
     return path in searched or any(path.startswith(kind) for kind in kinds)
 
 
 def _advice(space: Mapping[str, Any]) -> dict[str, Any]:
-    """What is advised against, by which trials are marked; the reasons change nothing."""
+    """Return the `avoid` rules by which trials are tagged, without their reasons."""
     return {rule["name"]: rule["when"] for rule in space.get("avoid", ())}
 
 

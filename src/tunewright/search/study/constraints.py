@@ -1,4 +1,4 @@
-"""Constraints on what comes out of a trial, such as `size_mib <= 10`."""
+"""Constraints on the results of a trial, such as `size_mib <= 10`."""
 
 import math
 import re
@@ -13,7 +13,7 @@ _WRITTEN = re.compile(r"\s*([\w./@-]+)\s*(<=|>=)\s*(\S+)\s*")
 
 @dataclass(frozen=True)
 class Constraint:
-    """`metric <= bound`, or `>=`."""
+    """A constraint `metric <= bound`, or `>=`."""
 
     metric: str
     at_most: bool
@@ -21,11 +21,11 @@ class Constraint:
 
     @property
     def text(self) -> str:
-        """As it is written; the key under which a study stores it."""
+        """The constraint as written; the key under which a study stores it."""
         return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound:.15g}"
 
     def excess(self, measured: Mapping[str, float]) -> float:
-        """By how much it is broken: 0 or less when it is kept, or the metric is not known."""
+        """Return the violation: 0 or less when the constraint holds or the metric is unknown."""
         if self.metric not in measured:
             return 0.0
         if is_same(measured[self.metric], self.bound):
@@ -35,10 +35,10 @@ class Constraint:
 
 
 def constraints(written: Sequence[str], measures: Callable[[str], bool]) -> tuple[Constraint, ...]:
-    """The constraints as they were written in `study.constraints`.
+    """Parse the constraints of `study.constraints`.
 
-    measures: whether runs know a metric. Raises ConfigError for what cannot be read, and for a
-    metric that no run measures.
+    measures: returns whether runs know a metric. Raises ConfigError for a constraint that cannot be
+    read, and for a metric that no run measures.
     """
     return tuple(_read(text, measures) for text in written)
 

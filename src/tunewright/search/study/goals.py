@@ -1,4 +1,4 @@
-"""The goals of a study, and what to say of directions that nobody typed."""
+"""The goals of a study, and notices about directions that were not typed."""
 
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.recipe import Recipe
@@ -9,10 +9,10 @@ from tunewright.search.storage.database import Settings
 def study_goals(
     recipe: Recipe, config: RunConfig, known: Settings | None
 ) -> tuple[tuple[Goal, ...], list[str]]:
-    """The goals of a configuration, with notices of directions that only their names tell.
+    """Return the goals of a configuration, with notices about directions guessed from names.
 
-    known: the stored study, which keeps the directions that it began with: an older version took
-    the largest loss. Raises ConfigError as `Recipe.goals` does.
+    known: the stored study, which keeps the directions it began with: an older version took the
+    largest loss. Raises ConfigError as `Recipe.goals` does.
     """
     stored = {goal.metric: goal.direction for goal in known.goals} if known else {}
     goals, notices = [], []
@@ -23,12 +23,12 @@ def study_goals(
             goal = Goal(metric, stored.get(metric, usual))
             if goal.direction != usual:
                 notices.append(
-                    f"the {_SIZE[goal.direction]} {metric} wins, as when this study was begun; "
-                    f"a new one takes the {_SIZE[usual]}"
+                    f"the {_SIZE[goal.direction]} {metric} wins, as when this study began; a new "
+                    f"study takes the {_SIZE[usual]}"
                 )
             elif usual == "min" and metric not in COSTS:
                 notices.append(
-                    f"the smallest {metric} wins, as its name says ({metric}:min); "
+                    f"the smallest {metric} wins, because of its name ({metric}:min); use "
                     f"{metric}:max for the largest"
                 )
         goals.append(goal)

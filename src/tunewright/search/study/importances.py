@@ -1,4 +1,4 @@
-"""How much each parameter mattered for the first goal of a study."""
+"""Importance of each parameter for the first goal of a study."""
 
 import math
 import warnings
@@ -12,10 +12,10 @@ from tunewright.runs.record import StudyRecord
 
 
 def importances(study: optuna.Study, record: StudyRecord) -> dict[str, float]:
-    """Shares that sum to 1, of the parameters that differ between completed trials.
+    """Return shares that sum to 1, of the parameters that differ between completed trials.
 
-    By PED-ANOVA (Watanabe et al. 2023), as Optuna has it. record: of the same study. Empty
-    where `nothing_to_explain` says why.
+    By PED-ANOVA (Watanabe et al. 2023), as Optuna has it. record: of the same study. Empty where
+    `nothing_to_explain` gives a reason.
     """
     if nothing_to_explain(record):
         return {}
@@ -25,15 +25,15 @@ def importances(study: optuna.Study, record: StudyRecord) -> dict[str, float]:
         return -sign * trial.values[0] if all(map(math.isfinite, trial.values)) else math.nan
 
     with warnings.catch_warnings():
-        # `normalize` may change. Low targets are taken for good ones, and they are. A trial that
-        # alone has or lacks a parameter is passed over for it.
+        # `normalize` may change. Low targets count as good ones, as they should. A trial that
+        # alone has or lacks a parameter is ignored for it.
         warnings.filterwarnings("ignore", "Argument ``normalize``", ExperimentalWarning)
         warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
         warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
         shares = optuna.importance.get_param_importances(
             study,
             params=varying_parameters(record),
-            target=loss if record.others else None,  # one goal has its direction from the study
+            target=loss if record.others else None,  # a single goal uses the study's direction
             normalize=False,
         )
     total = sum(shares.values())

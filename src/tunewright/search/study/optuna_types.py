@@ -1,4 +1,4 @@
-"""Our words in Optuna's, and back: domains, values, states, trials."""
+"""Translate between our types and Optuna's: domains, values, states, trials."""
 
 import json
 import math
@@ -34,7 +34,7 @@ from tunewright.spaces.space import Parameter
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """Optuna's word for a domain."""
+    """Return Optuna's distribution for a domain."""
     if isinstance(domain, Categorical):
         return CategoricalDistribution([encode(domain, choice) for choice in domain.choices])
     if isinstance(domain, Float):
@@ -44,43 +44,43 @@ def distribution(domain: Domain) -> BaseDistribution:
 
 
 def _top(domain: Float) -> float:
-    """Return the largest value; Optuna warns of an upper bound that lies beside the grid."""
+    """Return the largest value on the grid; Optuna warns of an upper bound beside the grid."""
     return on_grid(domain, grid_steps(domain)) if domain.step else domain.high
 
 
 def direction(goal: Goal) -> StudyDirection:
-    """Optuna's word for the direction of a goal."""
+    """Return Optuna's direction of a goal."""
     return StudyDirection.MAXIMIZE if goal.direction == "max" else StudyDirection.MINIMIZE
 
 
 FAILURE = "failure"
-"""Constraint key on every trial: 1 for divergence and lack of memory, 0 otherwise."""
+"""Constraint key on every trial: 1 for divergence and out of memory, 0 otherwise."""
 FAILURE_CONSTRAINT = f"constraints:{FAILURE}"
-"""Where Optuna keeps it among the system attributes."""
+"""Key of that constraint among Optuna's system attributes."""
 SOURCES = "carried_from"
-"""User attribute of a study: what was asked for when its trials were carried over."""
+"""User attribute of a study: the sources its first trials were imported from, as typed."""
 RUN = "run"
-"""User attribute with what the runs of a trial told besides their scores."""
+"""User attribute with the results of a trial's runs besides their scores."""
 OURS_TO_RUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
-"""Not WAITING: a point that another program enqueued is no trial of ours."""
+"""States of trials of ours; not WAITING, which is a point that another program enqueued."""
 DROPPED = "dropped"
-"""User attribute of a trial that only keeps its number: why it is no more than that."""
+"""User attribute of a placeholder trial that only keeps its number: the reason."""
 IMPORTED = "imported_from"
 """User attribute of a trial that ran in another study: `STUDY/17`."""
 
 
 def trials_of(study: optuna.Study, *, ours: bool = True) -> list[FrozenTrial]:
-    """The trials that count for anything: not those that only keep their number."""
+    """Return the trials without placeholders that only keep their number."""
     trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
     read = [as_ours(trial, ours=ours) for trial in trials]
     return [trial for trial in read if DROPPED not in trial.user_attrs]
 
 
 def as_ours(trial: FrozenTrial, *, ours: bool = True) -> FrozenTrial:
-    """A stored trial as we would have stored it: every number in its scores and curve is finite.
+    """Return a stored trial with only finite numbers in its scores and curve.
 
     Optuna keeps infinite scores as good ones; here such a trial has diverged, as a run of ours
-    would have. ours: else the attributes that its users gave it say nothing in our words.
+    would have. ours: False ignores the attributes, which another program may use differently.
     """
     scores = trial.values or []
     curve = {step: v for step, v in trial.intermediate_values.items() if math.isfinite(v)}
@@ -100,7 +100,7 @@ def as_ours(trial: FrozenTrial, *, ours: bool = True) -> FrozenTrial:
 
 
 def suggest(trial: optuna.Trial, parameter: Parameter) -> Any:
-    """What the view's sampler proposes for a parameter, in our spelling."""
+    """Return the value that the view's sampler suggests for a parameter, in our spelling."""
     path, domain = parameter.path, parameter.domain
     if isinstance(domain, Categorical):
         choices = [encode(domain, choice) for choice in domain.choices]
@@ -113,7 +113,7 @@ def suggest(trial: optuna.Trial, parameter: Parameter) -> Any:
 
 
 def encode(domain: Domain, value: Any) -> Any:
-    """Choices that Optuna cannot store, or would take for equal, become JSON texts."""
+    """Encode as JSON text the choices that Optuna cannot store, or would take for equal."""
     if not isinstance(domain, Categorical) or _plain(domain):
         return value
     return canonical(value)
@@ -125,7 +125,7 @@ def _plain(domain: Categorical) -> bool:
 
 
 def decoded_params(trial: FrozenTrial) -> dict[str, Any]:
-    """A stored trial's parameters, in our spelling."""
+    """Return a stored trial's parameters, in our spelling."""
     return {path: _decode(trial.distributions[path], v) for path, v in trial.params.items()}
 
 
@@ -144,7 +144,7 @@ def _decode(stored: BaseDistribution, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class End:
-    """How Optuna is told that a trial ended. constraints: the same keys on every trial."""
+    """The end of a trial, as Optuna stores it. constraints: the same keys on every trial."""
 
     state: TrialState
     values: list[float] | None
@@ -153,10 +153,10 @@ class End:
 
 
 def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> End:
-    """The end of one of our trials in Optuna's words.
+    """Return the end of one of our trials as Optuna stores it.
 
-    A trial that ran to its end and broke a constraint is complete, with the constraint beside
-    it. A pruned one has the last value of its curve, which is of the first goal alone.
+    A trial that ran to its end and violated a constraint is complete, with the constraint beside
+    it. A pruned one has the last value of its curve, which is that of the first goal alone.
     """
     _first, *others = goals
     scored = trial.score is not None and trial.state in ("done", "infeasible")
@@ -181,7 +181,7 @@ def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> E
 
 
 def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
-    """A stored study as plain values; without settings it is not one of ours."""
+    """Return a stored study as plain values; settings: None for a study of another program."""
     trials = trials_of(study, ours=settings is not None)
     goals = settings.goals if settings else _foreign_goals(study)
     return StudyRecord(

@@ -1,4 +1,4 @@
-"""Pruners as pure functions of the curves seen so far: when they may stop a trial, and which.
+"""Pruners as pure functions of the curves so far: when they may stop a trial, and which one.
 
 Nothing is stored: a resumed study decides as it would have without the interruption.
 """
@@ -24,42 +24,42 @@ class Pruner(Protocol):
     """Decides on running trials; steps are epochs completed, counted from 1."""
 
     def steps(self) -> Iterator[int]:
-        """The steps at which a trial may be stopped that reports every step; rising."""
+        """Yield the steps, rising, at which a trial that reports every step may be stopped."""
 
     def keeps(
         self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
     ) -> bool:
-        """Whether trial `number`, which has just reported `step`, goes on.
+        """Return whether trial `number`, which has just reported `step`, goes on.
 
-        curves: what each trial reported, by step. done: the trials that ran to their end.
+        curves: the reported values of each trial, by step. done: the trials that ran to their end.
         """
 
     def reason(self, number: int, step: int) -> str:
-        """Why `keeps` said no."""
+        """Return why `keeps` returned False."""
 
 
 def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) -> Pruner:
-    """The pruner that is asked for.
+    """Return the configured pruner.
 
-    Raises ConfigError when it could never act before `last_step`, after which there is
-    nothing left to stop.
+    Raises ConfigError when it could never act before `last_step`, after which there is nothing left
+    to stop.
     """
     made = _make_pruner(settings, last_step, 1.0 if direction == "max" else -1.0)
     first = _first_too_late(made, last_step)
     if first is not None:
         raise ConfigError(
-            f"the pruner {settings.type} would never prune: its first decision is after {first} "
-            f"epochs, and the last epoch is {last_step}",
+            f"the pruner {settings.type} would never prune: its first decision is after "
+            f"{first} epochs, and the last epoch is {last_step}",
             expected="a decision before the last epoch",
             remedy=f"Use {_REMEDIES[settings.type]}, more epochs, or study.pruner.type=none.",
         )
     return made
 
 
-def shrunk(settings: study_schema.Pruner, last_step: int) -> study_schema.Pruner:
-    """The pruner with a first decision before `last_step`, and no earlier than need be.
+def shrink_pruner(settings: study_schema.Pruner, last_step: int) -> study_schema.Pruner:
+    """Return the pruner with its first decision moved before `last_step`, no earlier than needed.
 
-    `none` where even the earliest one would come too late.
+    Returns the pruner `none` where even the earliest decision would come too late.
     """
     if _first_too_late(_make_pruner(settings, last_step, 1.0), last_step) is None:
         return settings
@@ -73,7 +73,7 @@ def shrunk(settings: study_schema.Pruner, last_step: int) -> study_schema.Pruner
 
 
 def _first_too_late(made: Pruner, last_step: int) -> int | None:
-    """The first decision where it comes when nothing is left to stop."""
+    """Return the step of the first decision if it comes too late to stop anything, else None."""
     first = next(made.steps(), None)
     return first if first is not None and first >= last_step else None
 
@@ -85,7 +85,7 @@ _WAITS = {
     "percentile": "warmup_steps",
     "patient": "patience",
 }
-"""What makes a pruner wait for its first decision."""
+"""The settings that delay a pruner's first decision."""
 
 _REMEDIES = {
     "asha": "study.pruner.min_resource=1 study.pruner.reduction_factor=2 "
@@ -123,20 +123,20 @@ def _make_pruner(settings: study_schema.Pruner, last_step: int, sign: float) -> 
 
 @dataclass(frozen=True)
 class NoPruner:
-    """Every trial runs to its end."""
+    """Lets every trial run to its end."""
 
     def steps(self) -> Iterator[int]:
-        """None."""
+        """Yield no steps."""
         return iter(())
 
     def keeps(
         self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
     ) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def reason(self, number: int, step: int) -> str:
-        """Never asked for."""
+        """Return an empty reason; never called, since no trial is stopped."""
         return ""
 
 
@@ -157,19 +157,19 @@ class Halving:
     )
 
     def steps(self) -> Iterator[int]:
-        """The rungs."""
+        """Yield the rungs."""
         return (self.first * self.factor**k for k in itertools.count())
 
     def keeps(
         self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
     ) -> bool:
-        """Whether trial `number` is among the best `1 / factor` at each rung it came to."""
+        """Return whether trial `number` is among the best `1 / factor` at each rung it reached."""
         passed = _last_report(curves[number], before=step)
         rungs = itertools.takewhile(lambda rung: rung <= step, self.steps())
         return all(self._among_best(number, r, curves) for r in rungs if r > passed)
 
     def reason(self, number: int, step: int) -> str:
-        """The rung and the share."""
+        """Return the rung and the share in words."""
         rung = max(itertools.takewhile(lambda rung: rung <= step, self.steps()))
         return f"not among the best 1/{self.factor} at rung {rung}"
 
@@ -186,9 +186,9 @@ class Halving:
         return better < max(1, reached // self.factor)
 
     def _best_at(self, rung: int, number: int, curve: Curve) -> float | None:
-        """The best value up to a rung that the trial came to; None for one that did not.
+        """Return the best value up to a rung that the trial reached; None for one that did not.
 
-        Remembered while the curve has as many reports: a decision looks at every trial.
+        Cached until the curve has more reports, since a decision looks at every trial.
         """
         known = self._known.setdefault(rung, {}).get(number)
         if known is not None and known[0] is curve and known[1] == len(curve):
@@ -203,8 +203,8 @@ class Halving:
 class Hyperband:
     """Successive halving in brackets, each of which begins one rung later than the one before.
 
-    A trial belongs to a bracket by its number, and its rivals are the others of its bracket.
-    Source: Li et al. 2018, "Hyperband", algorithm 1, for how many trials each bracket gets.
+    A trial belongs to a bracket by its number and is compared within it. Source: Li et al. 2018,
+    "Hyperband", algorithm 1, for the number of trials in each bracket.
     """
 
     first: int
@@ -213,25 +213,25 @@ class Hyperband:
     sign: float
 
     def steps(self) -> Iterator[int]:
-        """The rungs of the first bracket, among which are those of all others."""
+        """Yield the rungs of the first bracket, which include those of all others."""
         return self.brackets[0].steps()
 
     def keeps(
         self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
     ) -> bool:
-        """Whether trial `number` is among the best of its bracket."""
+        """Return whether trial `number` is among the best of its bracket."""
         bracket = self.bracket(number)
         rivals = {n: curve for n, curve in curves.items() if self.bracket(n) == bracket}
         return self.brackets[bracket].keeps(number, step, rivals, done)
 
     def reason(self, number: int, step: int) -> str:
-        """The rung, the share and the bracket."""
+        """Return the rung, the share and the bracket in words."""
         bracket = self.bracket(number)
         return f"{self.brackets[bracket].reason(number, step)} of bracket {bracket}"
 
     @cached_property
     def brackets(self) -> tuple[Halving, ...]:
-        """As many as have their first rung within the epochs, at least one."""
+        """The brackets whose first rung lies within the epochs, at least one."""
         rungs = itertools.takewhile(
             lambda rung: rung <= self.last_step, Halving(self.first, self.factor, 1.0).steps()
         )
@@ -239,7 +239,7 @@ class Hyperband:
         return tuple(Halving(start, self.factor, self.sign) for start in starts)
 
     def bracket(self, number: int) -> int:
-        """The bracket of a trial: at any time, each bracket has its share of the trials."""
+        """Return the bracket of a trial; at any time, each bracket has its share of the trials."""
         return self._turns[number % len(self._turns)]
 
     @cached_property
@@ -270,7 +270,7 @@ class Percentile:
     sign: float
 
     def steps(self) -> Iterator[int]:
-        """The first after the warm-up, then at each interval."""
+        """Yield the first step after the warm-up, then one at each interval."""
         first = max(1, self.warmup_steps)
         yield first
         later = itertools.count(self.warmup_steps, self.interval_steps)
@@ -279,7 +279,7 @@ class Percentile:
     def keeps(
         self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
     ) -> bool:
-        """Whether trial `number` is in the best `kept` per cent, or it is too early to tell."""
+        """Return whether the trial is in the best `kept` per cent, or it is too early to decide."""
         if step < self.warmup_steps or len(done) < max(1, self.startup_trials):
             return True
         due = step - (step - self.warmup_steps) % self.interval_steps
@@ -288,21 +288,21 @@ class Percentile:
         values = [curves[other][step] for other in done if step in curves[other]]
         if not values:
             return True
-        with np.errstate(invalid="ignore"):  # between two infinities lies NaN, which is no bar
+        with np.errstate(invalid="ignore"):  # inf - inf gives NaN, which stops no trial
             bar = np.percentile(values, 100 - self.kept if self.sign > 0 else self.kept)
         return not _is_less(_best(curves[number], step, self.sign), self.sign * bar)
 
     def reason(self, number: int, step: int) -> str:
-        """The bar and the step."""
+        """Return the bar and the step in words."""
         bar = "half" if self.kept == 50 else f"{self.kept:g} %"
         return f"not in the best {bar} of the finished trials at step {step}"
 
 
 @dataclass(frozen=True)
 class Patient:
-    """Ask `wrapped` only on a trial that got no better for `patience` steps; None: stop it.
+    """Ask `wrapped` only about a trial without improvement for `patience` steps; None: stop it.
 
-    No better means worse by more than `min_delta` than its best before. Decides as Optuna's
+    No improvement means worse by more than `min_delta` than its best before. Decides as Optuna's
     PatientPruner around the same pruner.
     """
 
@@ -312,7 +312,7 @@ class Patient:
     sign: float
 
     def steps(self) -> Iterator[int]:
-        """Those of `wrapped` at which patience can be at its end."""
+        """Yield the steps of `wrapped` at which the patience can be used up."""
         first = self.patience + 2
         if self.wrapped is None:
             return itertools.count(first)
@@ -321,7 +321,7 @@ class Patient:
     def keeps(
         self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
     ) -> bool:
-        """Whether trial `number` improves still, or `wrapped` keeps it."""
+        """Return whether trial `number` still improves, or `wrapped` keeps it."""
         reported = sorted(s for s in curves[number] if s <= step)
         before, after = reported[: -self.patience - 1], reported[-self.patience - 1 :]
         if not before:
@@ -332,7 +332,7 @@ class Patient:
         return self.wrapped is not None and self.wrapped.keeps(number, step, curves, done)
 
     def reason(self, number: int, step: int) -> str:
-        """The patience, and the reason of `wrapped`."""
+        """Return the patience, and the reason of `wrapped`, in words."""
         text = f"no better for {self.patience + 1} steps"
         return text if self.wrapped is None else f"{text}, {self.wrapped.reason(number, step)}"
 
@@ -342,7 +342,7 @@ def _last_report(curve: Curve, *, before: int) -> int:
 
 
 def _is_less(value: float, bar: float) -> bool:
-    """Whether a value, of which more is better, is worse than a bar by more than rounding."""
+    """Return whether a value, of which more is better, is below a bar by more than rounding."""
     return value < bar and not is_same(value, bar)
 
 

@@ -1,7 +1,7 @@
-"""Where the next point comes from: a sequence that is fixed beforehand, or a sampler of Optuna.
+"""Samplers: a fixed sequence of points, or a sampler of Optuna.
 
-A sequence knows its place from the trials that are stored: its next point is the first that no
-trial has, so that a resumed study goes on exactly. Optuna's samplers learn from the scores.
+A sequence finds its position from the stored trials: its next point is the first that no trial has,
+so that a resumed study continues exactly. Optuna's samplers learn from the scores.
 """
 
 import itertools
@@ -20,13 +20,13 @@ from tunewright.spaces.points import grid, identity, is_finite, quasi_random
 from tunewright.spaces.space import Space
 
 WARM_START = 10
-"""Finished trials from which CMA-ES starts: it takes the best tenth of them."""
+"""Finished trials needed for CMA-ES to warm-start: it uses the best tenth of them."""
 COUNTED = 10_000
-"""Points of a grid that are counted before a study begins."""
+"""Largest number of grid points counted before a study begins."""
 
 
 def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1) -> list[str]:
-    """What the user should know of the study's sampler on this space.
+    """Return notices about the study's sampler on this space.
 
     Raises ConfigError or SpaceError where it cannot work.
     """
@@ -39,8 +39,10 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
             return [f"the grid has {shown} points{part if study.trials < count else ''}"]
         case study_schema.GpConfig():
             notices = [
-                "the sampler gp learns only from trials that run to their end; "
-                "study.pruner.type=none gives it all of them"
+                (
+                    "the sampler gp learns only from trials that run to their end; "
+                    "study.pruner.type=none gives it all of them"
+                )
             ]
             if conditional:
                 notices.append(
@@ -53,7 +55,7 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
                 raise ConfigError(
                     f"the sampler cma_es with {goals} goals",
                     expected="one",
-                    remedy="Use study.sampler.type=tpe, which learns a front.",
+                    remedy="Use study.sampler.type=tpe, which supports several goals.",
                 )
             _refuse_cma_es(space, conditional)
             return [
@@ -66,7 +68,7 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
 def sequence(
     settings: Mapping[str, Any], space: Space, seed: int
 ) -> Iterator[dict[str, Any]] | None:
-    """The points of a sampler that does not learn from scores; None for one that does."""
+    """Return the points of a sampler that does not learn from scores; None for one that does."""
     match settings["type"]:
         case "grid":
             return grid(space)
@@ -76,7 +78,7 @@ def sequence(
 
 
 def points_left(settings: Settings, space: Space, tried: Collection[Hashable], *, most: int) -> int:
-    """How many points are left to try, counted up to `most`; a finite space comes to an end.
+    """Return how many points are left to try, counted up to `most`; a finite space is exhaustible.
 
     tried: the identities of the points that trials have.
     """
@@ -92,10 +94,10 @@ def points_left(settings: Settings, space: Space, tried: Collection[Hashable], *
 def optuna_sampler(
     settings: Mapping[str, Any], space: Space, seed: int, stored: Sequence[FrozenTrial]
 ) -> BaseSampler:
-    """Optuna's sampler of that name.
+    """Return Optuna's sampler of that name.
 
     stored: the trials of earlier sessions. CMA-ES starts from the best of them (Nomura et al.
-    2021); Optuna's own way to go on, a pickle in the database, might run a stranger's code.
+    2021); Optuna's own way to resume, a pickle in the database, could run someone else's code.
     """
     with quiet():
         match settings["type"]:
@@ -110,7 +112,7 @@ def optuna_sampler(
             case "gp":
                 import torch
 
-                torch.set_num_threads(1)  # its products are tiny, and the cores are the workers'
+                torch.set_num_threads(1)  # tiny products; leave the cores to the workers
                 return GPSampler(
                     n_startup_trials=settings["startup_trials"],
                     seed=seed,
@@ -121,15 +123,15 @@ def optuna_sampler(
                 stepped = any(_has_steps(p.domain) for p in space.parameters)
                 return CmaEsSampler(
                     seed=seed,
-                    with_margin=stepped,  # else it gets stuck on one value (Hamano et al. 2022)
+                    with_margin=stepped,  # avoids getting stuck on one value (Hamano et al. 2022)
                     source_trials=done if len(done) >= WARM_START else None,
                     warn_independent_sampling=False,
                 )
-        return RandomSampler(seed=seed)  # for a sequence, what it draws is never asked for
+        return RandomSampler(seed=seed)  # unused: a sequence provides the points
 
 
 def _refuse_cma_es(space: Space, conditional: list[str]) -> None:
-    remedy = "Take them out of the space (set them by hand), or use study.sampler.type=tpe."
+    remedy = "Remove them from the space (set them by hand), or use study.sampler.type=tpe."
     if choices := [p.path for p in space.parameters if isinstance(p.domain, Categorical)]:
         raise ConfigError(
             f"the sampler cma_es cannot choose among the values of {', '.join(choices)}",
@@ -138,14 +140,14 @@ def _refuse_cma_es(space: Space, conditional: list[str]) -> None:
         )
     if conditional:
         raise ConfigError(
-            f"the sampler cma_es cannot leave out {', '.join(conditional)}, which only some "
+            f"the sampler cma_es does not support {', '.join(conditional)}, which only some "
             "trials have",
             expected="parameters without conditions",
             remedy=remedy,
         )
     if len(free := [p for p in space.parameters if p.domain.ends[0] != p.domain.ends[-1]]) < 2:
         raise ConfigError(
-            f"the sampler cma_es with {len(free)} parameter to adapt",
+            f"the sampler cma_es has only {len(free)} parameter to adapt",
             expected="two or more",
             remedy="Use study.sampler.type=quasi_random or tpe.",
         )

@@ -1,8 +1,8 @@
 """A stored Optuna study, and an in-memory view of it that samples.
 
-The stored study is what users open with `optuna.load_study` and the dashboard. Points are
-drawn from the view, which holds the same trials: a point that breaks a rule is thrown away
-there and never becomes a trial, and sampling does not wait for the database.
+Users open the stored study with `optuna.load_study` and the dashboard. Points are drawn from the
+view, which holds the same trials: a point that violates a rule is discarded there and never becomes
+a trial, and sampling does not wait for the database.
 """
 
 import json
@@ -24,7 +24,7 @@ from tunewright.search.storage.database import (
     LEASE,
     OURS,
     Settings,
-    chosen_study,
+    choose_study,
     close_storage,
     open_storage,
     read_settings,
@@ -54,15 +54,16 @@ from tunewright.spaces.sample import draw
 from tunewright.spaces.space import Space
 
 REJECTIONS = 100
-"""Points that may break a rule before one is drawn uniformly instead of by the sampler."""
+"""Rejected points before one is drawn uniformly instead of by the sampler."""
 REPEATS = 3
-"""Points that were tried before, after which the sampler has nothing new to say."""
+"""Repeated points after which the sampler is taken to have nothing new to suggest."""
 
 
 class Study:
     """One search. Only the coordinator that holds it writes to its storage.
 
-    outage_seconds: how long a database server that goes away is waited for. told: hears of it.
+    outage_seconds: how long to wait for a database server that is unavailable. on_notice: called
+    while waiting.
     """
 
     def __init__(
@@ -73,10 +74,10 @@ class Study:
         space: Space,
         *,
         outage_seconds: float = 0.0,
-        told: Callable[[str], None] = lambda _text: None,
+        on_notice: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.url, self.name, self.settings, self.space = url, name, settings, space
-        self._storage = open_storage(url, seconds=outage_seconds, told=told)
+        self._storage = open_storage(url, seconds=outage_seconds, on_notice=on_notice)
         directions = [direction(goal) for goal in settings.goals]
         with storage_errors(url):
             self._study = optuna.create_study(
@@ -90,15 +91,15 @@ class Study:
             self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = trials_of(self._study)
         self._trial_ids = {t.number: t._trial_id for t in stored}
-        self.count = sum(_counts(trial) for trial in stored)
+        self.count = sum(_is_own(trial) for trial in stored)
         self._memory = InMemoryStorage()
         self._view = optuna.create_study(
             storage=self._memory,
-            # A seed used again after a resume would propose the first points again.
+            # With the same seed, a resumed study would propose its first points again.
             sampler=optuna_sampler(
                 settings.sampler,
                 space,
-                (settings.seed + 1_000_003 * len(stored)) % 2**32,  # what NumPy takes
+                (settings.seed + 1_000_003 * len(stored)) % 2**32,  # the range of NumPy's seeds
                 stored,
             ),
             directions=directions,
@@ -110,16 +111,16 @@ class Study:
             self._mirror(trial)
         self._sequence = sequence(settings.sampler, space, settings.seed)
         self._tried = {identity(space, decoded_params(trial)) for trial in stored}
-        begun = self._begun(stored) if space.good else set()
+        begun = self._tried_good_names(stored) if space.good else set()
         points = good_points(space).items()
         self._good = deque(values for name, values in points if name not in begun)
 
     def ask(self) -> tuple[int, dict[str, Any]]:
-        """A new trial: its number and its parameters; stored as running before this returns.
+        """Return the number and parameters of a new trial, which is already stored as running.
 
         Raises StudyError when no point is left to try.
         """
-        values, view_trial = self._early(), None
+        values, view_trial = self._next_fixed_point(), None
         if values is None:
             values, view_trial = self._sample()
         template = create_trial(
@@ -139,24 +140,25 @@ class Study:
         return number, values
 
     def reachable(self, total: int) -> int:
-        """How many trials the study can have, up to `total`: a finite space comes to an end."""
+        """Return how many trials the study can have, at most `total`; a finite space has an end."""
         left = points_left(self.settings, self.space, self._tried, most=total - self.count)
         return min(total, self.count + left)
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Store an intermediate value, if it is finite; one that is stored at this step stays."""
+        """Store an intermediate value if it is finite and the step has none yet."""
         if step in self.curves[number] or not math.isfinite(value):
             return
         with storage_errors(self.url):
             self._writer.report(self._trial_ids[number], step, value)
-        if len(self.settings.goals) == 1:  # with several, Optuna's samplers know no curves
+        if len(self.settings.goals) == 1:  # Optuna has no curves with several goals
             self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
         self.curves[number][step] = value
 
     def tell(self, trial: Trial) -> None:
-        """End a trial. `infeasible` violates a constraint, so that the sampler learns from it.
+        """Store the end of a trial.
 
-        Telling twice is harmless: the first stands.
+        `infeasible` violates a constraint, which the sampler learns from. A second call for the
+        same trial changes nothing.
         """
         number = trial.number
         trial = replace(trial, curve=self.curves[number])
@@ -170,44 +172,44 @@ class Study:
         self._memory.set_trial_state_values(view_id, end.state, end.values)
 
     def running(self) -> list[tuple[int, dict[str, Any]]]:
-        """Trials that were begun and not ended: their numbers and parameters."""
+        """Return the numbers and parameters of the trials that were begun and have not ended."""
         with storage_errors(self.url):
             trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [(t.number, decoded_params(t)) for t in trials]
 
     def record(self) -> StudyRecord:
-        """The study as plain values."""
+        """Return the study as plain values."""
         return record_of(self._study, self.settings)
 
     def sources(self) -> Sequence[str]:
-        """From where trials were carried over before the first one; empty for most studies."""
+        """Return the sources that trials were imported from before the first one; mostly empty."""
         with storage_errors(self.url):
             found: Sequence[str] = self._study.user_attrs.get(SOURCES) or ()
         return found
 
     def lease(self) -> Mapping[str, Any]:
-        """The last sign of life of a coordinator; empty when none is at work."""
+        """Return the last lease of a coordinator; empty when none is active."""
         with storage_errors(self.url):
             return _lease(self._study)
 
     def set_lease(self, lease: Mapping[str, Any]) -> None:
-        """Store a sign of life."""
+        """Store a lease."""
         with storage_errors(self.url):
             self._study.set_user_attr(LEASE, dict(lease))
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         close_storage(self.url, self._storage)
 
-    def _begun(self, stored: Sequence[FrozenTrial]) -> set[str]:
-        """The names of the good combinations that trials of this study are."""
-        marked = [(t, t.user_attrs[GOOD]) for t in stored if GOOD in t.user_attrs and _counts(t)]
+    def _tried_good_names(self, stored: Sequence[FrozenTrial]) -> set[str]:
+        """Return the names of the good combinations that trials of this study have tried."""
+        marked = [(t, t.user_attrs[GOOD]) for t in stored if GOOD in t.user_attrs and _is_own(t)]
         return {n for t, n in marked if is_good(self.space, decoded_params(t), n)}
 
-    def _early(self) -> dict[str, Any] | None:
-        """The next of the points that no sampler chooses: the defaults, then what is good.
+    def _next_fixed_point(self) -> dict[str, Any] | None:
+        """Return the next point that no sampler chooses: the defaults, then the good combinations.
 
-        Left out where another study's trial, which was carried over, has tried it.
+        Points that an imported trial of another study has tried are skipped.
         """
         default = self.space.default() if self.count == 0 else None
         if default is not None and identity(self.space, default) not in self._tried:
@@ -235,15 +237,17 @@ class Study:
             self._view.tell(trial, state=TrialState.FAIL)
             if repeats == REPEATS:
                 break
-        return self._new_draw(), None
+        return self._draw_untried(), None
 
-    def _new_draw(self) -> dict[str, Any]:
-        """A uniform draw that was not tried; a small space is searched through for one."""
+    def _draw_untried(self) -> dict[str, Any]:
+        """Return an untried uniform draw; a small space is searched exhaustively for one."""
         rng = random.Random(self.settings.seed + self.count)
         for _ in range(REJECTIONS):
             values = draw(self.space, rng)
             if values is None:
-                raise StudyError("the forbid rules leave no combination that a draw could find")
+                raise StudyError(
+                    "the forbid rules leave no combination that random draws could find"
+                )
             if identity(self.space, values) not in self._tried:
                 return values
         for values in grid(self.space) if is_finite(self.space) else ():
@@ -254,7 +258,7 @@ class Study:
     def _mirror(self, trial: FrozenTrial) -> None:
         self.curves[trial.number] = dict(trial.intermediate_values)
         for key in [key for key in trial.system_attrs if key.startswith("cma")]:
-            del trial.system_attrs[key]  # a pickle, which a stranger may have put there
+            del trial.system_attrs[key]  # a pickle, which could run someone else's code
         if len(self.settings.goals) > 1:
             trial = copy(trial)
             trial.intermediate_values = {}
@@ -262,20 +266,20 @@ class Study:
         self._view_trials[trial.number] = view_id
 
 
-def _counts(trial: FrozenTrial) -> bool:
-    """Whether a trial was asked for here: `study.trials` counts those, and no others."""
+def _is_own(trial: FrozenTrial) -> bool:
+    """Return whether a trial was asked for here; `study.trials` counts only those."""
     return IMPORTED not in trial.user_attrs
 
 
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:
-    """A study at rest and the importance of its parameters for the first goal; takes no lock.
+    """Return a stored study and the importances for its first goal, without taking a lock.
 
-    name: may be None when the storage holds one study. The importances are empty where the
-    trials cannot tell them.
+    name: may be None when the storage holds one study. The importances are empty where the trials
+    cannot tell them.
     """
     with storage_to_read(url) as storage:
-        chosen = chosen_study(storage, name, without_password(url), "Name it with --name.")
-        assert storage is not None  # it holds the chosen one
+        chosen = choose_study(storage, name, without_password(url), "Name it with --name.")
+        assert storage is not None  # a study was found in it
         study = optuna.load_study(study_name=chosen, storage=storage)
         attributes = study.user_attrs
         settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
@@ -284,7 +288,7 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
 
 
 def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) -> None:
-    """The same keys on every trial; a kill may have come between them and the trial's state."""
+    """Store all constraints of a trial, also where a kill came between them and its state."""
     trial = optuna.trial.Trial(study, trial_id)
     for key, value in excess.items():
         if key not in trial.constraints:

@@ -1,4 +1,4 @@
-"""What trials are marked with: the good combination that one is, and what advised against it."""
+"""Tags of trials: the good combination they try, and the `avoid` rules they match."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ from tunewright.spaces.points import identity
 from tunewright.spaces.space import Space
 
 AVOIDED = "avoided"
-"""User attribute of a trial: the names of the rules that advise against it."""
+"""User attribute of a trial: the names of the `avoid` rules that it matches."""
 GOOD = "good"
-"""User attribute of a trial: the name of the good combination that it is."""
+"""User attribute of a trial: the name of the good combination that it tries."""
 
 
 def marks(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a trial with these values; none for most."""
+    """Return the tag attributes of a trial with these values; empty for most."""
     found: dict[str, Any] = {}
     if avoided := space.avoid_rules_of(values):
         found[AVOIDED] = list(avoided)
@@ -28,7 +28,7 @@ def marks(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def retag(space: Space, values: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a trial of an earlier space, with the marks of this one.
+    """Return the attributes of a trial of an earlier space, with the tags of this one.
 
     A good combination keeps its name while it has its values, whatever the defaults are now.
     """
@@ -39,7 +39,7 @@ def retag(space: Space, values: Mapping[str, Any], former: Mapping[str, Any]) ->
 
 
 def is_good(space: Space, values: Mapping[str, Any], name: str | None) -> bool:
-    """Whether a trial that bears the name of a good combination has its values."""
+    """Return whether a trial tagged with a good combination has its values."""
     return any(
         good.name == name
         and all(

@@ -1,8 +1,8 @@
-"""What a coordinator stores of its trials: begun, reported, ended, each in one transaction.
+"""Store the begin, reports and end of trials, each in one transaction.
 
-Optuna's methods load a trial again before every change and change one thing at a time; most of
-what a short trial costs is then spent there. For a SQLite file of the layout known here the
-same rows are written straight; any other storage goes through Optuna's methods.
+Optuna's methods load a trial again before every change and change one thing at a time, which takes
+most of the overhead of a short trial. For a SQLite file of a layout known here the same rows are
+written directly; any other storage goes through Optuna's methods.
 """
 
 import json
@@ -25,14 +25,14 @@ from sqlalchemy.engine import Connection
 from tunewright.search.study.optuna_types import End
 
 LAYOUTS = ("v3.2.0.a",)
-"""Versions of Optuna's tables whose rows are known here; it stores the one of each file."""
+"""Versions of Optuna's tables whose rows are known here; each file stores its version."""
 
 
 class TrialWriter(Protocol):
     """Writes trials of one study. Only one coordinator does so at a time."""
 
     def begin(self, template: FrozenTrial) -> tuple[int, int]:
-        """Store a new trial: its id in the storage and its number in the study."""
+        """Store a new trial; return its id in the storage and its number in the study."""
         ...
 
     def report(self, trial_id: int, step: int, value: float) -> None:
@@ -40,7 +40,7 @@ class TrialWriter(Protocol):
         ...
 
     def end(self, trial_id: int, end: End) -> bool:
-        """Store how a trial ended; False, and nothing is written, when it has ended before.
+        """Store the end of a trial; write nothing and return False when it has ended before.
 
         Of each constraint the first value stands, as in Optuna.
         """
@@ -48,29 +48,29 @@ class TrialWriter(Protocol):
 
 
 def writer(study: optuna.Study, storage: RDBStorage, study_id: int) -> TrialWriter:
-    """The fastest writer that is right for the storage."""
+    """Return the fastest writer that works for the storage."""
     if storage.engine.name == "sqlite" and _layout(storage) in LAYOUTS:
         return RowWriter(storage, study_id)
     return MethodWriter(study, storage, study_id)
 
 
 class MethodWriter:
-    """Through Optuna's methods: right for every database, a transaction for each call."""
+    """Writes through Optuna's methods: works for every database, one transaction per call."""
 
     def __init__(self, study: optuna.Study, storage: RDBStorage, study_id: int) -> None:
         self._study, self._storage, self._study_id = study, storage, study_id
 
     def begin(self, template: FrozenTrial) -> tuple[int, int]:
-        """See `TrialWriter`."""
+        """Store a new trial; see `TrialWriter`."""
         trial_id = self._storage.create_new_trial(self._study_id, template)
         return trial_id, self._storage.get_trial_number_from_id(trial_id)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
-        """See `TrialWriter`."""
+        """Store an intermediate value; see `TrialWriter`."""
         self._storage.set_trial_intermediate_value(trial_id, step, value)
 
     def end(self, trial_id: int, end: End) -> bool:
-        """End a trial; a kill in between leaves attributes alone, which are written again."""
+        """End a trial; a kill in between leaves only attributes, which are written again."""
         if self._storage.get_trial(trial_id).state.is_finished():
             return False
         for key, value in end.attributes.items():
@@ -85,14 +85,14 @@ class MethodWriter:
 
 
 class RowWriter:
-    """Straight into the tables of a SQLite file, one transaction for each call."""
+    """Writes rows into the tables of a SQLite file, one transaction per call."""
 
     def __init__(self, storage: RDBStorage, study_id: int) -> None:
         self._engine, self._study_id = storage.engine, study_id
         self._texts: dict[tuple[str, BaseDistribution], str] = {}
 
     def begin(self, template: FrozenTrial) -> tuple[int, int]:
-        """See `TrialWriter`. Raises ValueError for a domain that contradicts the stored one."""
+        """Store a new trial. Raises ValueError for a domain that contradicts the stored one."""
         assert template.state == TrialState.RUNNING, "a trial begins by running"
         with self._engine.begin() as connection:
             # The first statement takes the lock, so that the number counted below is ours.
@@ -124,7 +124,7 @@ class RowWriter:
         return trial_id, int(number)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
-        """See `TrialWriter`."""
+        """Store an intermediate value; see `TrialWriter`."""
         with self._engine.begin() as connection:
             connection.exec_driver_sql(
                 "INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, "
@@ -133,7 +133,7 @@ class RowWriter:
             )
 
     def end(self, trial_id: int, end: End) -> bool:
-        """See `TrialWriter`."""
+        """Store the end of a trial; see `TrialWriter`."""
         with self._engine.begin() as connection:
             ended = connection.exec_driver_sql(
                 "UPDATE trials SET state = ?, datetime_complete = ? "
@@ -149,7 +149,7 @@ class RowWriter:
         return True
 
     def _text(self, connection: Connection, name: str, domain: BaseDistribution) -> str:
-        """A domain as it is stored, checked against the stored ones once a session."""
+        """Return a domain as it is stored, checked against the stored ones once a session."""
         known = self._texts.get((name, domain))
         if known is not None:
             return known
@@ -201,14 +201,14 @@ def _constraints(connection: Connection, trial_id: int, constraints: Mapping[str
 
 
 def _number(value: float) -> tuple[float | None, str]:
-    """A number and its kind; SQLite keeps no NaN, and Optuna no infinity, in the column."""
+    """Return a number and its kind; the column holds no NaN in SQLite and no infinity in Optuna."""
     if math.isfinite(value):
         return float(value), "FINITE"
     return None, "NAN" if value != value else "INF_POS" if value > 0 else "INF_NEG"
 
 
 def _utc(moment: datetime | None) -> str | None:
-    """Local time, as Optuna hands it about, in the words of the column."""
+    """Return local time, which Optuna uses, as UTC text for the column."""
     if moment is None:
         return None
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -1,1 +1,1 @@
-"""Trials of other studies, tables and earlier spaces."""
+"""Import trials of other studies, tables and earlier spaces."""

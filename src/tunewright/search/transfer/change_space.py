@@ -1,7 +1,7 @@
-"""A study whose space has changed goes on under the new one, with the trials that fit it.
+"""Continue a study after a change of its space, with the trials that fit the new one.
 
-Trials keep their numbers, and so their folders. One that does not fit leaves a placeholder,
-which remembers it: when its space comes back, so does the trial.
+Trials keep their numbers, and so their folders. A trial that does not fit is replaced by a
+placeholder that stores it: when its space comes back, so does the trial.
 """
 
 import contextlib
@@ -16,17 +16,17 @@ from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.memory.oom_retry import as_asked
+from tunewright.search.memory.oom_retry import original_config
 from tunewright.search.prepare import PreparedStudy
 from tunewright.search.recovery.trial_from_folder import placeholder
 from tunewright.search.storage.database import LEASE, OURS, Settings
 from tunewright.search.transfer.publish import keep_copy, publish
 from tunewright.search.transfer.stored_trials import (
     StoredTrial,
-    note,
+    import_trial,
     placeholder_of,
+    set_study_attr,
     stored_study,
-    taken_over,
 )
 from tunewright.search.transfer.trial_matching import (
     Candidate,
@@ -38,20 +38,22 @@ from tunewright.search.transfer.trial_matching import (
 REBASED = "rebased_from"
 """User attribute of a trial that was drawn from an earlier space: its number there."""
 KEPT_AS = "kept_as"
-"""User attribute of a study that is about to be rebased: the number under which it is kept, so
-that a command that was killed and is typed again does not keep it twice."""
+"""User attribute of a study that is about to be rebased: the number of its copy.
+
+A command that was killed and is run again finds it, and does not keep a second copy.
+"""
 
 
 @dataclass(frozen=True)
 class _Former:
     """A stored study before it is rebased.
 
-    gaps: numbers that no trial stands for, and why. count: of all numbers. kept: the number
-    under which it is kept. copy: the file that it is copied to; None where it stays in the
-    database, under the name `kept_name`.
+    gaps: numbers without a trial, and why. count: of all numbers. kept: the number of the copy that
+    is kept. copy: the file of the copy; None where it stays in the database, under the name
+    `kept_name`.
     """
 
-    pasts: Sequence[StoredTrial]
+    trials: Sequence[StoredTrial]
     gaps: Mapping[int, str]
     count: int
     attributes: Mapping[str, Any]
@@ -61,28 +63,28 @@ class _Former:
 
 
 def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> None:
-    """Put a study with the new space in the place of the stored one, which is kept.
+    """Replace the stored study by one with the new space, and keep the old one.
 
-    Keeps `study-1.db`, or the next free number; in a database that holds other studies too,
-    the study `NAME-1`. Its space lies in `space-1.yaml`. Killed at any moment, the storage holds
-    either study whole, and the same command goes on.
+    Keeps `study-1.db`, or the next free number; in a database that holds other studies too, the
+    study `NAME-1`. Its space is kept in `space-1.yaml`. After a kill at any moment, the storage
+    holds one of the two studies whole, and the same command continues.
     """
     known = prepared.known
     assert known is not None
     former = _former(prepared)
     watch.notice(
-        f"the space has changed ({', '.join(prepared.changed)}): the study is rebased, with "
-        f"those of its {len(former.pasts)} trials that fit"
+        f"the space has changed ({', '.join(prepared.changed)}): rebasing the study, "
+        f"with those of its {len(former.trials)} trials that fit"
     )
-    candidates = [candidate(past, known, prepared.folder) for past in former.pasts]
-    verdicts = match_trials(recipe, prepared, candidates)
+    candidates = [candidate(old, known, prepared.folder) for old in former.trials]
+    matches = match_trials(recipe, prepared, candidates)
     trials = {number: placeholder(why) for number, why in former.gaps.items()}
-    for past in former.pasts:
-        verdict = verdicts[past.number]
-        trials[past.number] = (
-            placeholder_of(past, verdict.text)
-            if isinstance(verdict, Mismatch)
-            else taken_over(past, prepared.space, verdict, {REBASED: past.number})
+    for old in former.trials:
+        match = matches[old.number]
+        trials[old.number] = (
+            placeholder_of(old, match.text)
+            if isinstance(match, Mismatch)
+            else import_trial(old, prepared.space, match, {REBASED: old.number})
         )
     space = prepared.folder.space.with_name(f"space-{former.kept}.yaml")
     write_yaml(space, known.space, header=f"The space of {former.kept_name}.")
@@ -98,32 +100,32 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
         former.attributes,
         former="" if former.copy is not None else former.kept_name,
     )
-    for number, verdict in verdicts.items():  # from which a lost database is made again
+    for number, match in matches.items():  # the source for rebuilding a lost database
         folder = prepared.folder.trial(number)
         stored = folder.read_parameters()
-        if stored is not None and not isinstance(verdict, Mismatch) and stored[0] != verdict:
-            folder.write_parameters(verdict, started=stored[1])
-    misfits = [verdict for verdict in verdicts.values() if isinstance(verdict, Mismatch)]
+        if stored is not None and not isinstance(match, Mismatch) and stored[0] != match:
+            folder.write_parameters(match, started=stored[1])
+    mismatches = [match for match in matches.values() if isinstance(match, Mismatch)]
     watch.notice(
-        f"{len(verdicts) - len(misfits)} of {len(verdicts)} trials fit and are kept, "
-        f"{len(misfits)} do not"
+        f"{len(matches) - len(mismatches)} of {len(matches)} trials fit and are kept, "
+        f"{len(mismatches)} do not"
     )
-    for line in count_mismatches(misfits):
+    for line in count_mismatches(mismatches):
         watch.notice(f"  not kept, {line}")
     where = former.copy or f"the study {former.kept_name!r} of the same database"
-    watch.notice(f"the study as it was: {where}, with {space.name}")
+    watch.notice(f"the original study is kept in {where}, with {space.name}")
 
 
-def candidate(past: StoredTrial, known: Settings, folder: StudyFolder | None) -> Candidate:
-    """A trial of one of our studies, with the configuration that it ran where it still lies."""
+def candidate(old: StoredTrial, known: Settings, folder: StudyFolder | None) -> Candidate:
+    """Return a trial of one of our studies, with its configuration if the folder is still there."""
     ran = None
-    if folder is not None and folder.trial(past.number).config.exists():
-        with contextlib.suppress(ConfigError):  # what nobody can read says nothing
-            ran = as_asked(folder.trial(past.number))
+    if folder is not None and folder.trial(old.number).config.exists():
+        with contextlib.suppress(ConfigError):  # an unreadable configuration counts as unknown
+            ran = original_config(folder.trial(old.number))
     return Candidate(
-        past.number,
-        past.state,
-        past.parameters,
+        old.number,
+        old.state,
+        old.parameters,
         ran,
         known.configuration,
         known.space.get("derived", {}),
@@ -131,7 +133,7 @@ def candidate(past: StoredTrial, known: Settings, folder: StudyFolder | None) ->
 
 
 def _former(prepared: PreparedStudy) -> _Former:
-    """The stored study, with the number under which it is kept written down in it."""
+    """Return the stored study, after storing the number of its copy in it."""
     name, folder = prepared.name, prepared.folder.path
     stored = stored_study(prepared.url, name)
     names = stored.neighbours
@@ -145,15 +147,15 @@ def _former(prepared: PreparedStudy) -> _Former:
             or f"{name}-{number}" in names
         ):
             number += 1
-        note(prepared.url, name, KEPT_AS, number)
+        set_study_attr(prepared.url, name, KEPT_AS, number)
     kept = {k: v for k, v in stored.attributes.items() if k not in (OURS, LEASE, KEPT_AS)}
     if file is not None:
         copy = _numbered_file(file, number)
-        return _Former(stored.pasts, stored.gaps, stored.count, kept, number, copy.name, copy)
+        return _Former(stored.trials, stored.gaps, stored.count, kept, number, copy.name, copy)
     free = number
     while f"{name}-{free}" in names:
         free += 1
-    return _Former(stored.pasts, stored.gaps, stored.count, kept, number, f"{name}-{free}", None)
+    return _Former(stored.trials, stored.gaps, stored.count, kept, number, f"{name}-{free}", None)
 
 
 def _numbered_file(file: Path, number: int) -> Path:

@@ -1,4 +1,4 @@
-"""Trials from a CSV file: a column a parameter, one for the score, perhaps one for the state."""
+"""Trials from a CSV file: columns for the parameters, the score and optionally the state."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from tunewright.images.sources.csv_rows import csv_rows
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import TrialState
 from tunewright.search.prepare import PreparedStudy
-from tunewright.search.transfer.sources import TrialSource, foreign_past, parameter_names
+from tunewright.search.transfer.sources import TrialSource, foreign_trial, parameter_names
 from tunewright.search.transfer.trial_matching import Candidate, Mismatch
 
 STATES: Mapping[str, TrialState] = {
@@ -26,18 +26,18 @@ STATES: Mapping[str, TrialState] = {
     "running": "running",
     "waiting": "running",
 }
-"""What a column `state` may say, as Optuna, we and others write it."""
+"""Values of a column `state`, as Optuna, Tunewright and others write them."""
 ABOUT = ("datetime_", "user_attrs_", "system_attrs_", "intermediate_values_")
 BESIDE = ("number", "duration", "trial", "seconds", "")
-"""Columns that say nothing of the configuration; beginnings, then whole names."""
+"""Columns that do not concern the configuration: prefixes, and whole names."""
 
 
 def csv_trials(file: Path, recipe: Recipe, prepared: PreparedStudy) -> TrialSource:
-    """The rows of a CSV file as trials, numbered from 1 below the header.
+    """Return the rows of a CSV file as trials, numbered from 1 below the header.
 
     A parameter's column has its path, an alias, or `params_` before it, as in Optuna's
-    `trials_dataframe`; the score's is called as the goal, `score` or `value`. An empty cell is
-    no value. Raises DataError for a file without a score, and for rows that cannot be read.
+    `trials_dataframe`; the score's is named after the goal, `score` or `value`. An empty cell is no
+    value. Raises DataError for a file without a score, and for rows that cannot be read.
     """
     header, rows = _read(file)
     scores_in = _score_columns(file, header, prepared)
@@ -65,7 +65,7 @@ def csv_trials(file: Path, recipe: Recipe, prepared: PreparedStudy) -> TrialSour
             left.append(Mismatch("it has no score"))
         else:
             parameters = {own: row[plain[n]] for n, own in renamed.items() if row.get(plain[n])}
-            own = foreign_past(prepared, number, state, parameters, scores or None)
+            own = foreign_trial(prepared, number, state, parameters, scores or None)
             trials.append((own, Candidate(number, state, parameters, foreign=True)))
     return TrialSource(file.name, str(file.resolve()), tuple(trials), tuple(left), ignored)
 
@@ -82,18 +82,18 @@ def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise DataError(f"{file} is empty", expected="a header and rows")
     header, *lines = rows
     if len(set(filter(None, header))) < len(list(filter(None, header))):
-        raise DataError(f"{file} has a column twice: {', '.join(header)}")
+        raise DataError(f"{file} has a duplicate column: {', '.join(header)}")
     for place, line in enumerate(lines, start=1):
         if len(line) != len(header):
             raise DataError(
                 f"row {place} of {file} has {len(line)} cells",
-                expected=f"{len(header)}, as the header has",
+                expected=f"{len(header)}, like the header",
             )
     return header, [dict(zip(header, line, strict=True)) for line in lines]
 
 
 def _score_columns(file: Path, header: Sequence[str], prepared: PreparedStudy) -> list[str]:
-    """A column for each goal; that of the first one may have a plain name."""
+    """Return the column of each goal; that of the first one may have a plain name."""
     columns = []
     for place, goal in enumerate(prepared.settings.goals):
         plain = ("score", "value") if place == 0 else ()
@@ -102,8 +102,10 @@ def _score_columns(file: Path, header: Sequence[str], prepared: PreparedStudy) -
         if found is None:
             raise DataError(
                 f"{file} has the columns {', '.join(filter(None, header))}",
-                expected=f"one called {' or '.join(dict.fromkeys(names))}, with the scores of "
-                f"the goal {goal.metric}",
+                expected=(
+                    f"a column called {' or '.join(dict.fromkeys(names))}, with the scores of the "
+                    f"goal {goal.metric}"
+                ),
             )
         columns.append(found)
     return columns

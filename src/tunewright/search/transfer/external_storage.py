@@ -1,4 +1,4 @@
-"""Storages of others, which are read and never written: databases, their files, journals."""
+"""Read storages of other programs, without writing: databases, their files, journals."""
 
 import sqlite3
 import tempfile
@@ -13,25 +13,25 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tunewright.errors import StudyError
 from tunewright.runs.sqlite_url import sqlite_file
-from tunewright.search.storage.database import chosen_study, quiet, storage_to_read
+from tunewright.search.storage.database import choose_study, quiet, storage_to_read
 from tunewright.search.storage.urls import without_password
 from tunewright.search.transfer.stored_trials import StoredStudy, study_in
 
 SQLITE = b"SQLite format 3"
-"""How a SQLite file begins."""
+"""First bytes of a SQLite file."""
 
 
 def foreign_study(url: str, name: str | None) -> StoredStudy:
-    """A study in any Optuna storage; None: the only one that it holds.
+    """Return a study in any Optuna storage. name: None for the only one that it holds.
 
     url: of a database, or the path of a journal file. Nothing is written, not even a table or a
-    lock beside the file. Raises StudyError for what is no such storage, and for
-    a name that it does not hold.
+    lock beside the file. Raises StudyError for a file that is no such storage, and for a name that
+    it does not hold.
     """
     with _read_only(url) as storage:
         shown = without_password(url)
-        remedy = f"Name it behind the address: {shown}#NAME"
-        return study_in(storage, chosen_study(storage, name, shown, remedy))
+        remedy = f"Name the study after the address: {shown}#NAME"
+        return study_in(storage, choose_study(storage, name, shown, remedy))
 
 
 @contextmanager
@@ -39,12 +39,12 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
     file = sqlite_file(url) if "://" in url else Path(url)
     shown = without_password(url)
     if file is not None and not file.is_file():
-        raise StudyError(f"{file} does not exist", expected="a database or journal of Optuna")
+        raise StudyError(f"{file} does not exist", expected="an Optuna database or journal")
     with quiet(), _translate_errors(shown):
         if "://" in url:
             with storage_to_read(url) as storage:
                 if storage is None:
-                    raise StudyError(f"{shown} holds no study", expected="a storage of Optuna")
+                    raise StudyError(f"{shown} holds no study", expected="an Optuna storage")
                 yield storage
             return
         assert file is not None
@@ -52,7 +52,7 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
             if not stream.read(1) == b"{":
                 raise StudyError(
                     f"{file}",
-                    expected="a SQLite database or a journal of Optuna, or a file named .csv",
+                    expected="a SQLite database, an Optuna journal, or a file named .csv",
                 )
         with tempfile.TemporaryDirectory(prefix="tunewright-") as folder:
             copy = Path(folder) / "journal"
@@ -62,7 +62,7 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
 
 @contextmanager
 def _translate_errors(shown: str) -> Iterator[None]:
-    """What Optuna says of a storage that it cannot read, as one of our errors."""
+    """Turn Optuna's errors about an unreadable storage into ours."""
     try:
         yield
     except _UNREADABLE as error:
@@ -83,4 +83,4 @@ _UNREADABLE = (
     ValueError,
     TypeError,
 )
-"""What a torn, older or foreign file makes Optuna raise."""
+"""Exceptions that Optuna raises for a torn, older or foreign file."""

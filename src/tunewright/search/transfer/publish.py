@@ -1,6 +1,6 @@
-"""A study that appears in its database whole, in one transaction, or not at all.
+"""Publish a study in its database whole, in one transaction, or not at all.
 
-It is filled in memory and copied by rows: a kill at any moment leaves what stood there before.
+It is filled in memory and copied row by row: a kill at any moment leaves the former content.
 """
 
 import json
@@ -42,11 +42,11 @@ def publish(
     *,
     former: str | None = None,
 ) -> None:
-    """Store a study with these trials, numbered as they stand.
+    """Store a study with these trials, numbered in order.
 
-    attributes: user attributes besides the settings. former: under which name the study that is
-    called `name` now is kept; empty when it goes, since a copy of it is kept elsewhere.
-    Raises StudyError when somebody was faster.
+    attributes: user attributes besides the settings. former: the new name of the study that is
+    called `name` now; empty to delete it, when a copy is kept elsewhere. Raises StudyError when
+    another process was faster.
     """
     memory = RDBStorage("sqlite://")
     try:
@@ -68,13 +68,13 @@ def publish(
 
 
 def keep_copy(file: Path, copy: Path) -> None:
-    """Keep a SQLite database a second time; the copy is whole, or not there."""
+    """Copy a SQLite database; the copy is whole, or absent."""
     with storage_errors(sqlite_url(file)):
         write_with(copy, lambda place: copy_database(file, place))
 
 
 def copy_database(file: Path, place: Path) -> None:
-    """All that a SQLite database holds, also of one that a kill left in the middle of a write."""
+    """Copy the content of a SQLite database, also after a kill in the middle of a write."""
     with (
         closing(sqlite3.connect(file, timeout=60)) as source,
         closing(sqlite3.connect(place)) as target,
@@ -104,7 +104,7 @@ def _fill(
 
 
 def _make_room(connection: Connection, name: str, former: str | None) -> None:
-    """Move the study of that name aside, or take it away."""
+    """Rename the study of that name, or delete it."""
     found = connection.execute(
         select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
     ).scalar_one_or_none()
@@ -127,13 +127,13 @@ def _make_room(connection: Connection, name: str, former: str | None) -> None:
 
 def _overtaken(name: str) -> StudyError:
     return StudyError(
-        f"the study {name!r} was changed by another process at this moment",
-        remedy="Type the same command again.",
+        f"the study {name!r} was changed by another process at the same moment",
+        remedy="Run the same command again.",
     )
 
 
 def _copy(source: Connection, target: Connection) -> None:
-    """All rows of the one study in `source`; the target numbers them anew."""
+    """Copy all rows of the one study in `source`; the target numbers them anew."""
     new: dict[str, dict[int, int]] = {"study_id": {}, "trial_id": {}}
     for table in BaseModel.metadata.sorted_tables:
         links = [key for key in new if key in table.c]

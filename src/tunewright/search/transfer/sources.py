@@ -1,4 +1,4 @@
-"""Where trials come from that ran elsewhere: another study, any Optuna storage, a CSV file."""
+"""Sources of trials that ran elsewhere: another study, any Optuna storage, a CSV file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,19 +25,19 @@ from tunewright.search.transfer.study_configuration import stored_configuration
 from tunewright.search.transfer.trial_matching import Candidate, Mismatch
 
 COMMAND = "tune --from"
-"""What a study is looked for by, as remedies name it."""
+"""The command that error hints about a missing study name."""
 STORED_STATES = {"done": "COMPLETE", "pruned": "PRUNED", "infeasible": "PRUNED", "failed": "FAIL"}
-"""Our states as Optuna calls them in trials that we did not run."""
+"""Optuna's names of our states, for trials that ran elsewhere."""
 
 
 @dataclass(frozen=True)
 class TrialSource:
     """Trials that ran elsewhere.
 
-    label: what stands in their marks. place: the file or `URL#NAME`, the same however it was
-    typed. left: why others were not even looked at. ignored: names that mean nothing here. best:
-    the best trial's configuration, flat, as far as it is known; None where nothing finished.
-    is_start: the study begins at the best of these.
+    label: the name in their tags. place: the file or `URL#NAME`, normalised however it was typed.
+    left: why some trials were not considered. ignored: names without a meaning here. best: the best
+    trial's flat configuration, as far as it is known; None where nothing finished. is_start:
+    whether the study begins at the best of these.
     """
 
     label: str
@@ -50,9 +50,10 @@ class TrialSource:
 
 
 def locate_study(study: str, runs: Path, typed: Sequence[str] = ()) -> StudyLocation:
-    """A study by its name under `runs`, its folder, its database file, or `URL#NAME`.
+    """Return the location of a study.
 
-    typed: other URLs that the user gave, whose servers may be asked.
+    study: a name under `runs`, a folder, a database file, or `URL#NAME`. typed: other URLs that the
+    user gave, whose servers may be used.
     """
     if "://" in study or (Path(study).is_file() and not is_study(study, runs)):
         return storage_at(study)
@@ -60,7 +61,7 @@ def locate_study(study: str, runs: Path, typed: Sequence[str] = ()) -> StudyLoca
 
 
 def storage_at(address: str) -> StudyLocation:
-    """A storage by its URL or its file, with or without `#NAME`."""
+    """Return the location of a storage given by URL or file, with or without `#NAME`."""
     if "://" in address:
         url, name = url_and_name(address)
         return StudyLocation(absolute_url(url), name, None)
@@ -81,7 +82,7 @@ def storage_at(address: str) -> StudyLocation:
 
 
 def _file_and_name(address: str) -> tuple[Path, str | None]:
-    """A file and what `#NAME` behind it names; folders and files may have a `#` of their own."""
+    """Split an address into a file and the name after `#`; the file itself may contain a `#`."""
     parts = address.split("#")
     for count in range(len(parts), 0, -1):
         if (file := Path("#".join(parts[:count]))).is_file():
@@ -90,21 +91,21 @@ def _file_and_name(address: str) -> tuple[Path, str | None]:
 
 
 def place_name(url: str, name: str) -> str:
-    """What is kept and shown of where a study lies; no password is."""
+    """Return the text by which a study's location is stored and shown, without a password."""
     return f"{without_password(url)}#{name}"
 
 
 def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[str, Any]]:
-    """The configuration of one of our studies and its space, as files that could be typed.
+    """Return the configuration and space of one of our studies, as files that could be typed.
 
-    Beside them what was set for kinds that only some trials choose. Raises StudyError for a
-    study of which only the database is known.
+    Also returns the reserved values (set for kinds that only some trials choose). Raises StudyError
+    for a study of which only the database is known.
     """
     is_database = "://" in study or Path(study).is_file()
     folder = storage_at(study).folder if is_database else study_folder(study, runs, COMMAND)
     if folder is None:
         raise StudyError(
-            f"{without_password(study)} is a database alone",
+            f"{without_password(study)} is a database without a folder",
             expected="a recipe or a configuration beside it, such as tunewright tune pairs --from",
         )
     files = [stored_configuration(folder), (folder.space, read_yaml(folder.space))]
@@ -114,7 +115,7 @@ def files_of(study: str, runs: Path) -> tuple[list[tuple[Path, Tree]], Mapping[s
 def own_study(
     study: str, recipe: Recipe, prepared: PreparedStudy, runs: Path, typed: Sequence[str] = ()
 ) -> TrialSource:
-    """The finished trials of one of our studies; StudyError for another recipe's.
+    """Return the finished trials of one of our studies; raise StudyError for another recipe's.
 
     typed: as for `locate_study`.
     """
@@ -123,68 +124,75 @@ def own_study(
     if stored.settings is None:
         raise StudyError(
             f"the study {stored.name!r} was made by another program",
-            expected="one of tunewright, whose configuration is known",
-            remedy=f"Take its trials alone: --import {without_password(study)}.",
+            expected="a study of tunewright, whose configuration is known",
+            remedy=f"To import only its trials: --import {without_password(study)}.",
         )
     return _of_ours(stored, stored.settings, place, recipe, prepared)
 
 
 def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialSource:
-    """The trials of a study in any Optuna storage. address: a URL or a file, with `#NAME`."""
+    """Return the trials of a study in any Optuna storage.
+
+    address: a URL or a file, with `#NAME`.
+    """
     place = storage_at(address)
     url, stored = place.url, foreign_study(place.url, place.name)
     wanted = tuple(goal.direction for goal in prepared.settings.goals)
     if stored.directions != wanted:
         raise StudyError(
             f"the study {stored.name!r} has the direction {', '.join(stored.directions)}",
-            expected=f"{', '.join(wanted)}, as the goal {prepared.settings.goal} has",
-            remedy=f"Turn the goal round with goal={prepared.settings.metric}:"
-            f"{stored.directions[0]} if it means the same.",
+            expected=f"{', '.join(wanted)}, the direction of the goal {prepared.settings.goal}",
+            remedy=(
+                f"Reverse the goal with goal={prepared.settings.metric}:{stored.directions[0]} "
+                "if it means the same."
+            ),
         )
     if stored.settings is not None:
         return _of_ours(stored, stored.settings, place, recipe, prepared)
     trials, left = [], []
     renamed, ignored = parameter_names(
-        recipe, prepared, [name for past in stored.pasts for name in past.parameters]
+        recipe, prepared, [name for old in stored.trials for name in old.parameters]
     )
-    for past in stored.pasts:
-        if past.state == "running":
+    for old in stored.trials:
+        if old.state == "running":
             left.append(Mismatch("it has not ended"))
             continue
-        parameters = {renamed[k]: v for k, v in past.parameters.items() if k in renamed}
-        own = foreign_past(prepared, past.number, past.state, parameters, past.values)
-        own = replace(own, began=past.began, ended=past.ended, attributes=past.attributes)
-        trials.append((own, Candidate(past.number, past.state, parameters, foreign=True)))
+        parameters = {renamed[k]: v for k, v in old.parameters.items() if k in renamed}
+        own = foreign_trial(prepared, old.number, old.state, parameters, old.values)
+        own = replace(own, began=old.began, ended=old.ended, attributes=old.attributes)
+        trials.append((own, Candidate(old.number, old.state, parameters, foreign=True)))
     return TrialSource(
         stored.name, place_name(url, stored.name), tuple(trials), tuple(left), ignored
     )
 
 
-def foreign_past(
+def foreign_trial(
     prepared: PreparedStudy,
     number: int,
     state: TrialState,
     parameters: Mapping[str, Any],
     scores: tuple[float, ...] | None,
 ) -> StoredTrial:
-    """A trial of which no more is known than its parameters, its state and its scores.
+    """Return a trial of which only parameters, state and scores are known.
 
-    No curve, since nobody knows what its steps were, so that no trial of ours is pruned by it;
-    and no more of constraints than whether it was feasible.
+    It has no curve, since the meaning of its steps is unknown, so that no trial of ours is pruned
+    by it; and of constraints only whether it was feasible.
     """
     several = len(prepared.settings.goals) > 1
-    told = scores if state == "done" or (state == "pruned" and not several) else None
+    known_scores = scores if state == "done" or (state == "pruned" and not several) else None
     kept = dict.fromkeys(prepared.settings.constraints, 0.0)
     excess = {FAILURE: float(state == "infeasible")} | kept
-    return StoredTrial(number, state, STORED_STATES[state], parameters, told, constraints=excess)
+    return StoredTrial(
+        number, state, STORED_STATES[state], parameters, known_scores, constraints=excess
+    )
 
 
 def parameter_names(
     recipe: Recipe, prepared: PreparedStudy, names: Sequence[str]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Foreign names of parameters in our spelling, and those that mean nothing here.
+    """Map foreign parameter names to our spelling; also return those without a meaning here.
 
-    Settings that are not searched here are known as well: a trial must have had their values.
+    Settings that are not searched here count as well: a trial must have had their values.
     """
     known = {*flatten(prepared.explore), *leaves(recipe.config)}
     renamed: dict[str, str] = {}
@@ -214,7 +222,7 @@ def _of_ours(
         )
     folder = place.folder
     if folder is not None and read_yaml(folder.settings).get("name") != stored.name:
-        folder = None  # of another study, whose database this one shares
+        folder = None  # it belongs to another study in the same database
     other_goal = ""
     if known.goals != wanted.goals:
         way = f" ({known.direction})" if known.goal == wanted.goal else ""
@@ -224,15 +232,15 @@ def _of_ours(
     elif known.seeds != wanted.seeds:
         other_goal = f"its scores are of {known.seeds} seed(s), and here of {wanted.seeds}"
     trials, left = [], []
-    for past in stored.pasts:
+    for old in stored.trials:
         if other_goal:
             left.append(Mismatch(other_goal))
-        elif past.state in ("running", "failed"):
-            left.append(Mismatch("it has not ended" if past.state == "running" else "it failed"))
+        elif old.state in ("running", "failed"):
+            left.append(Mismatch("it has not ended" if old.state == "running" else "it failed"))
         else:
-            attributes = {k: v for k, v in past.attributes.items() if k != REBASED}
-            own = candidate(past, known, folder)
-            trials.append((replace(past, attributes=attributes), own))
+            attributes = {k: v for k, v in old.attributes.items() if k != REBASED}
+            own = candidate(old, known, folder)
+            trials.append((replace(old, attributes=attributes), own))
     return TrialSource(
         stored.name,
         place_name(place.url, stored.name),
@@ -245,19 +253,19 @@ def _of_ours(
 def _best(
     stored: StoredStudy, known: Settings, wanted: Goal, folder: StudyFolder | None, recipe: Recipe
 ) -> Mapping[str, Any] | None:
-    """The best configuration by its own goal, or by ours where that is the same metric."""
+    """Return the best configuration by the study's own goal, or by ours for the same metric."""
     first = wanted if wanted.metric == known.metric else known.goals[0]
     goals = (first, *known.goals[1:])
-    scored = [past for past in stored.pasts if past.state == "done" and past.values]
+    scored = [old for old in stored.trials if old.state == "done" and old.values]
     if not scored:
         return None
     placed = rank_with_ties(
         [
-            [-goal.sign * value for goal, value in zip(goals, past.values or (), strict=True)]
-            for past in scored
+            [-goal.sign * value for goal, value in zip(goals, old.values or (), strict=True)]
+            for old in scored
         ]
     )
-    _, _, best = min(zip(placed, (past.number for past in scored), scored, strict=True))
+    _, _, best = min(zip(placed, (old.number for old in scored), scored, strict=True))
     found = candidate(best, known, folder)
     if found.ran is not None:
         return flatten(found.ran)

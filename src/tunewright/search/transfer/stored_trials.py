@@ -28,13 +28,13 @@ from tunewright.search.study.optuna_types import DROPPED, as_ours, distribution,
 from tunewright.search.study.trial_tags import retag
 from tunewright.spaces.space import Space
 
-WAS = "dropped_trial"
-"""User attribute beside `placeholder_of`: the trial as it was, in case its space comes back."""
+ORIGINAL = "dropped_trial"
+"""User attribute beside `placeholder_of`: the original trial, in case its space comes back."""
 
 
 @dataclass(frozen=True)
 class StoredTrial:
-    """A trial as it stands in a storage, without the space that it was drawn from.
+    """A trial as it is stored, without the space that it was drawn from.
 
     stored_state: Optuna's name for it. began, ended: in ISO 8601.
     """
@@ -58,17 +58,17 @@ class StoredTrial:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as it stands in a storage.
+    """A study as it is stored.
 
     settings: None for one of another program. directions: `max` or `min`, for each goal. gaps:
-    numbers that no trial stands for, and why. count: of all numbers. neighbours: all studies of
-    the storage, this one too.
+    numbers without a trial, and why. count: of all numbers. neighbours: all studies of the storage,
+    this one too.
     """
 
     name: str
     settings: Settings | None
     directions: tuple[str, ...]
-    pasts: tuple[StoredTrial, ...]
+    trials: tuple[StoredTrial, ...]
     gaps: Mapping[int, str]
     count: int
     attributes: Mapping[str, Any]
@@ -76,14 +76,14 @@ class StoredStudy:
 
 
 def stored_study(url: str, name: str) -> StoredStudy:
-    """The study of that name in a storage of ours; StudyError when it does not answer."""
+    """Return a study of one of our storages; raise StudyError if that is unavailable."""
     with storage_to_read(url) as storage:
-        assert storage is not None, "it was read a moment ago"
+        assert storage is not None, "the study was read a moment ago"
         return study_in(storage, name)
 
 
 def study_in(storage: BaseStorage, name: str) -> StoredStudy:
-    """The study of that name in an open storage."""
+    """Return the study of that name in an open storage."""
     study = optuna.load_study(study_name=name, storage=storage)
     attributes = study.user_attrs
     settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
@@ -91,7 +91,7 @@ def study_in(storage: BaseStorage, name: str) -> StoredStudy:
         name,
         settings,
         tuple("max" if d == StudyDirection.MAXIMIZE else "min" for d in study.directions),
-        tuple(pasts_of(study, settings)),
+        tuple(stored_trials_of(study, settings)),
         _gaps(study),
         len(study.get_trials(deepcopy=False)),
         attributes,
@@ -100,13 +100,13 @@ def study_in(storage: BaseStorage, name: str) -> StoredStudy:
 
 
 def attributes_of(url: str, name: str) -> Mapping[str, Any]:
-    """The user attributes of a study in a storage of ours."""
+    """Return the user attributes of a study in one of our storages."""
     with storage_to_read(url) as storage:
-        assert storage is not None, "it was read a moment ago"
+        assert storage is not None, "the study was read a moment ago"
         return dict(optuna.load_study(study_name=name, storage=storage).user_attrs)
 
 
-def note(url: str, name: str, key: str, value: Any) -> None:
+def set_study_attr(url: str, name: str, key: str, value: Any) -> None:
     """Write an attribute into a stored study."""
     storage = open_storage(url)
     try:
@@ -116,24 +116,24 @@ def note(url: str, name: str, key: str, value: Any) -> None:
         close_storage(url, storage)
 
 
-def pasts_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial]:
-    """The trials of a study by number, also those that an earlier change of space dropped.
+def stored_trials_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial]:
+    """Return the trials of a study by number, also those that a change of space replaced.
 
-    Points that another program enqueued, and that were never begun, are left out. Without
-    settings, parameters are as they stand: who knows what another program meant by them.
+    Points that another program enqueued and that were never begun are skipped. Without settings,
+    parameters are returned as stored, since their meaning is unknown.
     """
     ours = settings is not None
     known = {trial.number: trial for trial in record_of(study, settings).trials}
-    pasts = []
+    old_trials = []
     for stored in study.get_trials(deepcopy=False):
         trial = as_ours(stored, ours=ours)
-        if WAS in trial.user_attrs:
-            was = dict(trial.user_attrs[WAS])
+        if ORIGINAL in trial.user_attrs:
+            was = dict(trial.user_attrs[ORIGINAL])
             was["curve"] = {int(step): value for step, value in was["curve"].items()}
             was["values"] = None if was["values"] is None else tuple(was["values"])
-            pasts.append(StoredTrial(**was))
+            old_trials.append(StoredTrial(**was))
         elif trial.number in known:
-            pasts.append(
+            old_trials.append(
                 StoredTrial(
                     trial.number,
                     known[trial.number].state,
@@ -147,56 +147,56 @@ def pasts_of(study: optuna.Study, settings: Settings | None) -> list[StoredTrial
                     _text(trial.datetime_complete),
                 )
             )
-    return pasts
+    return old_trials
 
 
 def _gaps(study: optuna.Study) -> dict[int, str]:
-    """Numbers whose trial was lost, or never begun."""
+    """Return the numbers whose trial was lost or never begun, with the reason."""
     gaps = {}
     for trial in study.get_trials(deepcopy=False):
-        if DROPPED in trial.user_attrs and WAS not in trial.user_attrs:
+        if DROPPED in trial.user_attrs and ORIGINAL not in trial.user_attrs:
             gaps[trial.number] = str(trial.user_attrs[DROPPED])
         elif trial.state == TrialState.WAITING:
             gaps[trial.number] = "enqueued by another program, and never begun"
     return gaps
 
 
-def taken_over(
-    past: StoredTrial, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
+def import_trial(
+    old: StoredTrial, space: Space, values: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
-    """The trial in a new study, with its parameters there and `attributes` beside its own."""
-    with quiet():  # Optuna warns of bounds that lie beside the grid of their step
+    """Return the trial in a new study, with its parameters there and additional `attributes`."""
+    with quiet():  # Optuna warns about bounds beside the grid
         drawn = {path: distribution(space[path].domain) for path in values}
         params = {path: encode(space[path].domain, value) for path, value in values.items()}
         trial = create_trial(
-            state=TrialState[past.stored_state],
-            values=past.values,
-            params={path: _inside(drawn[path], value) for path, value in params.items()},
+            state=TrialState[old.stored_state],
+            values=old.values,
+            params={path: _clip_to_bounds(drawn[path], value) for path, value in params.items()},
             distributions=drawn,
-            intermediate_values=dict(past.curve),
-            constraints=dict(past.constraints),
-            user_attrs={**retag(space, values, past.attributes), **attributes},
+            intermediate_values=dict(old.curve),
+            constraints=dict(old.constraints),
+            user_attrs={**retag(space, values, old.attributes), **attributes},
         )
-    return _with_dates(trial, past)
+    return _with_dates(trial, old)
 
 
-def _inside(drawn: BaseDistribution, value: Any) -> Any:
-    """A number that lies on our grid may lie beyond Optuna's by a rounding of the last digit."""
+def _clip_to_bounds(drawn: BaseDistribution, value: Any) -> Any:
+    """Clip a number on our grid that exceeds Optuna's bounds by a rounding."""
     return min(max(value, drawn.low), drawn.high) if isinstance(drawn, FloatDistribution) else value
 
 
-def placeholder_of(past: StoredTrial, why: str) -> FrozenTrial:
-    """What keeps the number of a trial that has no place in the new study, and remembers it."""
+def placeholder_of(old: StoredTrial, why: str) -> FrozenTrial:
+    """Return a placeholder that keeps the number of a trial that does not fit, and stores it."""
     trial = placeholder(why)
-    trial.set_user_attr(WAS, asdict(past))
-    return _with_dates(trial, past)
+    trial.set_user_attr(ORIGINAL, asdict(old))
+    return _with_dates(trial, old)
 
 
-def _with_dates(trial: FrozenTrial, past: StoredTrial) -> FrozenTrial:
-    if past.began is not None:
-        trial.datetime_start = datetime.fromisoformat(past.began)
+def _with_dates(trial: FrozenTrial, old: StoredTrial) -> FrozenTrial:
+    if old.began is not None:
+        trial.datetime_start = datetime.fromisoformat(old.began)
     if trial.state.is_finished():
-        ended = past.ended or past.began
+        ended = old.ended or old.began
         trial.datetime_complete = None if ended is None else datetime.fromisoformat(ended)
         trial.datetime_complete = trial.datetime_complete or trial.datetime_start
     return trial

@@ -1,6 +1,6 @@
-"""A configuration that a study left, with the settings and the space of that study.
+"""A configuration written by a study, with the settings and the space of that study.
 
-Imports neither Optuna nor NumPy, so that words can be understood without them.
+Imports neither Optuna nor NumPy, so that arguments can be parsed without them.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 
 LEVELS = 4
-"""How deep below its study a configuration lies at most: `trials/00007/seed-3/config.yaml`."""
+"""Largest depth of a configuration below its study: `trials/00007/seed-3/config.yaml`."""
 
 
 @dataclass(frozen=True)
 class StudyConfiguration:
-    """A configuration in a study's folder, which a new search begins at."""
+    """A configuration in a study's folder, from which a new search begins."""
 
     file: Path
     tree: Mapping[str, Any]
@@ -26,26 +26,26 @@ class StudyConfiguration:
 
     @property
     def name(self) -> str:
-        """What a search around it is called.
+        """The name of a search around it.
 
-        Under the recipe's name it would be the study that the file came from, which is finished.
+        Under the recipe's name it would be the finished study that the file came from.
         """
         stem = self.file.stem.removesuffix("_config")
         return f"{self.study.path.resolve().name}-around-{stem}"
 
     @property
     def is_known(self) -> bool:
-        """Whether the study says what it searched."""
+        """Whether the study's stored settings say what it searched."""
         has_settings = "configuration" in read_yaml(self.study.settings)
         return has_settings and self.study.space.exists()
 
     def settings(self) -> tuple[Path, Tree]:
-        """The file and the configuration of the study, as its final stage left them."""
+        """Return the file and the configuration of the study, with its final stage applied."""
         file, tree = stored_configuration(self.study)
         return file, merge(tree, get(tree, "stages.final") or {})
 
     def space(self) -> tuple[Path, Tree]:
-        """The file and the space of the study, whose defaults give way to what the file sets."""
+        """Return the file and the space of the study, with the file's values as defaults."""
         space, named = read_yaml(self.study.space), flatten(self.tree)
         parameters = {
             path: {k: v for k, v in fields.items() if k != "default" or path not in named}
@@ -53,14 +53,14 @@ class StudyConfiguration:
         }
         return self.study.space, {**space, "parameters": parameters}
 
-    def reserved(self) -> dict[str, Any]:
-        """What the study has set for kinds that only some trials choose, and the file has not."""
+    def reserved_values(self) -> dict[str, Any]:
+        """Return the study's reserved values for kinds that the file does not have."""
         stored = read_yaml(self.study.settings).get("reserved") or {}
         return {path: v for path, v in stored.items() if get(self.tree, path) is None}
 
 
 def find_study_of(file: Path, tree: Mapping[str, Any]) -> StudyConfiguration | None:
-    """The file as what a study left; None for one that lies elsewhere, or is no configuration."""
+    """Return the file as a study's configuration; None if it is not one."""
     if "recipe" not in tree or get(tree, "study.name") is not None:
         return None
     for folder in list(file.absolute().parents)[:LEVELS]:
@@ -72,7 +72,7 @@ def find_study_of(file: Path, tree: Mapping[str, Any]) -> StudyConfiguration | N
 
 
 def stored_configuration(study: StudyFolder) -> tuple[Path, Tree]:
-    """The file and the configuration of a study, without what is of that study alone."""
+    """Return the file and the configuration of a study, without settings of that study alone."""
     tree = copy_tree(read_yaml(study.settings)["configuration"])
     for path in ("study.name", "study.storage"):
         drop(tree, path)

@@ -1,7 +1,7 @@
-"""Whether a trial of another space, or of another study, could be one of this study.
+"""Match a trial of another space, or of another study, with this study.
 
-It could when the configuration that it ran is the one that its values give here. That one rule
-covers domains, conditions, derived values, defaults, parameters that came and those that went.
+A trial matches when the configuration that it ran is the one that its values give here. This one
+rule covers domains, conditions, derived values, defaults, and added or removed parameters.
 """
 
 import json
@@ -23,16 +23,16 @@ MISSING = object()
 REPEATED = "the same point again"
 _WORDS = {"true": True, "false": False, "none": None}
 ORDER: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "running", "failed")
-"""Of several trials at one point, the one that says most about it stands for it."""
+"""Preference among several trials at one point: the most informative state first."""
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A trial that ran elsewhere.
 
-    parameters: what was searched. ran: its whole configuration, None when it is not known.
-    stored: in place of that, the flat settings that its study kept, where they are known.
-    derived: the expressions of its space. foreign: its values may be spelled in other words.
+    parameters: the searched ones. ran: its whole configuration, None when unknown. stored: in place
+    of that, the flat settings that its study kept, where they are known. derived: the expressions
+    of its space. foreign: whether its values may be spelled in another dialect.
     """
 
     number: int
@@ -46,40 +46,40 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Why a trial cannot be one of this study. alike: what it says where others say the same."""
+    """Why a trial does not match this study. alike: the reason without details, for counting."""
 
     text: str
     alike: str = ""
 
 
 MatchResult = dict[str, Any] | Mismatch
-"""The parameters of a trial in this study, or why it cannot be one."""
+"""The parameters of a trial in this study, or why it does not match."""
 
 
 def match_trials(
     recipe: Recipe, prepared: PreparedStudy, candidates: Sequence[Candidate]
 ) -> dict[int, MatchResult]:
-    """For each number, what the trial is here; of several at one point, only one fits."""
-    verdicts: dict[int, MatchResult] = {}
+    """Match the trials by number; of several at one point, only one is accepted."""
+    matches: dict[int, MatchResult] = {}
     taken: dict[Hashable, int] = {}
     for candidate in sorted(candidates, key=lambda c: (ORDER.index(c.state), c.number)):
-        verdict = match_trial(recipe, prepared, candidate)
-        if isinstance(verdict, dict):
-            point = identity(prepared.space, verdict)
+        match = match_trial(recipe, prepared, candidate)
+        if isinstance(match, dict):
+            point = identity(prepared.space, match)
             if point in taken:
-                verdict = Mismatch(f"the same point as trial {taken[point]}", REPEATED)
+                match = Mismatch(f"the same point as trial {taken[point]}", REPEATED)
             else:
                 taken[point] = candidate.number
-        verdicts[candidate.number] = verdict
-    return verdicts
+        matches[candidate.number] = match
+    return matches
 
 
 def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -> MatchResult:
-    """What a trial is in the space of `prepared`, whatever other trials there are."""
+    """Match one trial with the space of `prepared`, regardless of other trials."""
     space = prepared.space
     ran = candidate.ran
     if ran is not None:
-        try:  # what an older version wrote lacks the settings that came since
+        try:  # fill in settings that older versions did not have
             ran = run_part(with_values(ran, {}, recipe.config)[0])
         except ConfigError as error:
             return Mismatch(f"its configuration cannot be read: {error.came}")
@@ -92,7 +92,7 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
         if found is MISSING:
             return Mismatch(f"{path} is not known")
         words = recipe.words.get(recipe.path(path), {}) if candidate.foreign else None
-        found = spelled(parameter.domain, found, words)
+        found = coerce_foreign(parameter.domain, found, words)
         if not parameter.domain.contains(found):
             return Mismatch(f"{path} outside {parameter.domain}")
         values[path] = found
@@ -105,19 +105,19 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
     if ran is not None:
         differing = differences(ran, wanted, NOT_COMPARED)
     else:
-        differing = _told_otherwise(recipe, prepared, candidate, values, wanted)
+        differing = _known_differences(recipe, prepared, candidate, values, wanted)
     if "goal" in differing and len({_metrics(goal) for goal in differing["goal"]}) == 1:
-        del differing["goal"]  # one of them says its direction; a study has compared those
+        del differing["goal"]  # may differ by its direction only, which was compared before
     if differing:
         path, (was, now) = next(iter(differing.items()))
-        return Mismatch(f"{path} was {was} and is {now} here", f"{path} was another")
+        return Mismatch(f"{path} was {was} and is {now} here", f"{path} differed")
     return values
 
 
-def spelled(domain: Domain, value: Any, words: Mapping[str, str] | None = None) -> Any:
-    """A value in the spelling of the domain where it means one of its values, else as it came.
+def coerce_foreign(domain: Domain, value: Any, words: Mapping[str, str] | None = None) -> Any:
+    """Return a value in the domain's spelling where it means one of its values, else unchanged.
 
-    words: other names of choices; with them, texts are read as well, such as `1e-3` or `True`.
+    words: other names of choices; with them, texts are parsed as well, such as `1e-3` or `True`.
     """
     if words is not None and isinstance(value, str):
         value = words.get(value, value)
@@ -146,9 +146,9 @@ def spelled(domain: Domain, value: Any, words: Mapping[str, str] | None = None) 
 def differences(
     stored: Mapping[str, Any], wanted: Mapping[str, Any], ignored: tuple[str, ...] = ()
 ) -> dict[str, tuple[Any, Any]]:
-    """The paths at which a stored configuration is another training than the wanted one.
+    """Return the paths at which a stored configuration differs from the wanted training.
 
-    `auto` in the wanted one is whatever was decided. ignored: beginnings of paths.
+    `auto` in the wanted one matches any value. ignored: prefixes of paths.
     """
     kept, flat = flatten(stored), flatten(run_part(dict(wanted)))
     return {
@@ -168,10 +168,10 @@ def _alike(was: Any, now: Any) -> bool:
     return now == "auto" or same(was, now)
 
 
-def count_mismatches(misfits: Iterable[Mismatch]) -> list[str]:
-    """`3: optim.lr outside 0.0001 .. 0.01`, the most frequent first."""
+def count_mismatches(mismatches: Iterable[Mismatch]) -> list[str]:
+    """Count the mismatches by reason: `3: optim.lr outside 0.0001 .. 0.01`, most frequent first."""
     groups: dict[str, list[str]] = {}
-    for misfit in misfits:
+    for misfit in mismatches:
         groups.setdefault(misfit.alike or misfit.text, []).append(misfit.text)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
     return [
@@ -180,20 +180,20 @@ def count_mismatches(misfits: Iterable[Mismatch]) -> list[str]:
 
 
 def _value_used(path: str, name: str, candidate: Candidate, ran: Tree | None) -> Any:
-    """The value that the trial ran with."""
+    """Return the value that the trial ran with."""
     if ran is not None:
         return get(ran, path, MISSING)
     return candidate.parameters.get(name, candidate.stored.get(path, MISSING))
 
 
-def _told_otherwise(
+def _known_differences(
     recipe: Recipe,
     prepared: PreparedStudy,
     candidate: Candidate,
     values: Mapping[str, Any],
     wanted: Tree,
 ) -> dict[str, tuple[Any, Any]]:
-    """What is known of a trial without a configuration of its own, and is not so here."""
+    """Return the known settings of a trial without a stored configuration that differ here."""
     flat = {k: v for k, v in flatten(wanted).items() if not k.startswith(NOT_COMPARED)}
     differing: dict[str, tuple[Any, Any]] = {}
     if candidate.derived != prepared.space.derived and not candidate.foreign:
@@ -206,7 +206,7 @@ def _told_otherwise(
             continue
         now = flat[path]
         if candidate.foreign:
-            was = spelled(Categorical((now,)), was, recipe.words.get(path, {}))
+            was = coerce_foreign(Categorical((now,)), was, recipe.words.get(path, {}))
         if not _alike(was, now):
             differing[path] = (was, now)
     return differing

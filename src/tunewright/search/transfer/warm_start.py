@@ -1,4 +1,4 @@
-"""A new study that starts from what others found: their best configuration, their trials."""
+"""Start a new study from others: their best configuration, their trials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tunewright.search.transfer.sources import (
     own_study,
     place_name,
 )
-from tunewright.search.transfer.stored_trials import StoredTrial, attributes_of, taken_over
+from tunewright.search.transfer.stored_trials import StoredTrial, attributes_of, import_trial
 from tunewright.search.transfer.trial_matching import (
     REPEATED,
     Mismatch,
@@ -34,9 +34,9 @@ from tunewright.spaces.specification import specification
 def start_from(
     recipe: Recipe, prepared: PreparedStudy, study: str | None, files: Sequence[str], runs: Path
 ) -> tuple[PreparedStudy, tuple[TrialSource, ...]]:
-    """The study with the best configuration of `study` as its first trial; where trials come from.
+    """Return the study with the best configuration of `study` as its first trial, and its sources.
 
-    A study that was begun with the same sources goes on, and takes nothing twice. Raises
+    A study that was begun with the same sources resumes, and imports nothing twice. Raises
     StudyError for a study that was begun without them, and for sources of another recipe or
     direction.
     """
@@ -47,9 +47,11 @@ def start_from(
     taken = () if prepared.known is None else _names_in_use(prepared)
     shown = {one: without_password(one) for one in asked}
     new = [
-        one for one in asked if shown[one] not in taken and place_of(one, runs, typed) not in taken
+        one
+        for one in asked
+        if shown[one] not in taken and source_key(one, runs, typed) not in taken
     ]
-    if study in new and place_of(study, runs, typed) == place_name(prepared.url, prepared.name):
+    if study in new and source_key(study, runs, typed) == place_name(prepared.url, prepared.name):
         raise StudyError(
             f"the study {prepared.name!r} cannot start from itself",
             remedy="Choose another --name for the new one.",
@@ -59,7 +61,7 @@ def start_from(
             without = ", ".join(shown[one] for one in new)
             raise StudyError(
                 f"the study {prepared.name!r} was begun without {without}",
-                expected="a new study, which takes trials over before its first one",
+                expected="a new study, which imports trials before its first own one",
                 remedy="Choose another --name.",
             )
         stored = prepared.known.space["parameters"]
@@ -68,7 +70,7 @@ def start_from(
     sources = []
     if study:
         source = replace(own_study(study, recipe, prepared, runs, typed), is_start=True)
-        prepared = _started_at(recipe, prepared, source)
+        prepared = _start_at(recipe, prepared, source)
         sources.append(source)
     for file in files:
         if is_table(file):
@@ -78,7 +80,8 @@ def start_from(
     places = [source.place for source in sources]
     if len(set(places)) < len(places):
         raise StudyError(
-            f"{', '.join(map(without_password, asked))} name one source twice", expected="each once"
+            f"{', '.join(map(without_password, asked))} name the same source twice",
+            expected="each once",
         )
     return prepared, tuple(sources)
 
@@ -90,7 +93,7 @@ def import_trials(
     asked: Sequence[str],
     watch: StudyCallback,
 ) -> None:
-    """Begin the study with those trials of the sources that fit, numbered from 0.
+    """Begin the study with the trials of the sources that fit, numbered from 0.
 
     asked: the sources as they were typed. Raises StudyError when a file has none that fits.
     """
@@ -100,8 +103,8 @@ def import_trials(
         prepared.name,
         prepared.settings,
         [
-            taken_over(past, prepared.space, values, {IMPORTED: f"{source.label}/{past.number}"})
-            for source, past, values in kept
+            import_trial(old, prepared.space, values, {IMPORTED: f"{source.label}/{old.number}"})
+            for source, old, values in kept
         ],
         {SOURCES: [*map(without_password, asked), *(source.place for source in sources)]},
     )
@@ -112,40 +115,40 @@ def import_trials(
 def trials_to_import(
     recipe: Recipe, prepared: PreparedStudy, sources: Sequence[TrialSource]
 ) -> tuple[list[tuple[TrialSource, StoredTrial, dict[str, Any]]], list[str]]:
-    """The trials that fit, each with its values here; and in words how many, and why not others.
+    """Return the trials that fit, with their values here, and notices of counts and reasons.
 
     Raises StudyError when a file has none that fits.
     """
-    trials = [(source, past, one) for source in sources for past, one in source.trials]
-    verdicts = match_trials(
+    trials = [(source, old, one) for source in sources for old, one in source.trials]
+    matches = match_trials(
         recipe, prepared, [replace(one, number=n) for n, (_, _, one) in enumerate(trials)]
     )
     kept = [
-        (source, past, verdict)
-        for number, (source, past, _) in enumerate(trials)
-        if not isinstance(verdict := verdicts[number], Mismatch)
+        (source, old, match)
+        for number, (source, old, _) in enumerate(trials)
+        if not isinstance(match := matches[number], Mismatch)
     ]
     lines = []
     for source in sources:
-        own = [verdicts[n] for n, (other, _, _) in enumerate(trials) if other is source]
-        misfits = [*source.left, *(v for v in own if isinstance(v, Mismatch))]
-        fitting, count = len(own) + len(source.left) - len(misfits), len(own) + len(source.left)
-        reasons = [f"  not carried over, {line}" for line in count_mismatches(misfits)]
+        own = [matches[n] for n, (other, _, _) in enumerate(trials) if other is source]
+        mismatches = [*source.left, *(v for v in own if isinstance(v, Mismatch))]
+        fitting, count = len(own) + len(source.left) - len(mismatches), len(own) + len(source.left)
+        reasons = [f"  not imported, {line}" for line in count_mismatches(mismatches)]
         if source.ignored:
             reasons.append(f"  ignored: {', '.join(source.ignored)}, unknown to {recipe.name}")
-        repeated = any(misfit.alike == REPEATED for misfit in misfits)
+        repeated = any(misfit.alike == REPEATED for misfit in mismatches)
         if not fitting and not repeated and not source.is_start:
-            said = "; ".join(line.strip() for line in reasons) or "it holds none"
+            why = "; ".join(line.strip() for line in reasons) or "it holds none"
             raise StudyError(
-                f"no trial of {source.place} fits this study: {said}",
+                f"no trial of {source.place} fits this study: {why}",
                 expected="values in the space, and a score",
-                remedy=f"See the space with tunewright space {recipe.name}.",
+                remedy=f"Run tunewright space {recipe.name} to see the space.",
             )
-        lines += [f"{fitting} of {count} trials of {source.label} are carried over", *reasons]
+        lines += [f"{fitting} of {count} trials of {source.label} are imported", *reasons]
         endless = [
-            past
-            for n, (other, past, one) in enumerate(trials)
-            if other is source and one.foreign and past.diverged and isinstance(verdicts[n], dict)
+            old
+            for n, (other, old, one) in enumerate(trials)
+            if other is source and one.foreign and old.diverged and isinstance(matches[n], dict)
         ]
         if endless:
             lines.append(f"  {len(endless)} of them as diverged, with a score that is not finite")
@@ -153,14 +156,14 @@ def trials_to_import(
 
 
 def is_table(file: str) -> bool:
-    """Whether a file is read as rows of text."""
+    """Return whether a file is read as rows of text."""
     return Path(file).suffix.lower() in (".csv", ".tsv")
 
 
-def place_of(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
-    """A source however it was typed; empty where it cannot be told without opening it.
+def source_key(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
+    """Return the normalised location of a source; empty where it is unknown without opening it.
 
-    typed: as for `source.located`.
+    typed: as for `locate_study`.
     """
     if is_table(source):
         return str(Path(source).resolve())
@@ -173,28 +176,28 @@ def place_of(source: str, runs: Path, typed: Sequence[str] = ()) -> str:
 
 def _names_in_use(prepared: PreparedStudy) -> Sequence[str]:
     taken: Sequence[str] = attributes_of(prepared.url, prepared.name).get(SOURCES) or ()
-    # An earlier version spelled signs such as a % in the name of a folder as they are.
+    # An earlier version did not escape signs such as % in folder names.
     places = [url_and_name(one) for one in taken if "://" in one]
     return [*taken, *(place_name(absolute_url(url), name) for url, name in places if name)]
 
 
-def _started_at(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> PreparedStudy:
-    """The study with the source's best values as its defaults."""
+def _start_at(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> PreparedStudy:
+    """Return the study with the source's best values as its defaults."""
     if source.best is None:
-        text = f"no trial of {source.label} has finished: the first trial is the default one"
+        text = f"no trial of {source.label} has finished: starting at the defaults"
         return replace(prepared, notices=(*prepared.notices, text))
     values = {p.path: source.best.get(recipe.path(p.path)) for p in prepared.space.parameters}
     started = _with_defaults(prepared, {k: v for k, v in values.items() if v is not None})
-    text = f"starts at the best configuration of {source.label}"
+    text = f"starting at the best configuration of {source.label}"
     outside = [
         f"{path} = {value}"
         for path, value in values.items()
         if value is not None and not prepared.space[path].domain.contains(value)
     ]
     if outside:
-        text += f", as near as the space allows ({', '.join(outside)} lies outside)"
+        text += f", as close as the space allows ({', '.join(outside)} lies outside)"
     if started.space.default() is None:
-        text = f"the best configuration of {source.label} is forbidden here, and not tried"
+        text = f"the best configuration of {source.label} is forbidden here, so it is not tried"
     return replace(started, notices=(*started.notices, text))
 
 

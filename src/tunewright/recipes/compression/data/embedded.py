@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tunewright.runs.cache import made_once
+from tunewright.runs.cache import make_once
 
 NAME = "photographs"
 TRAINED = 480
@@ -20,7 +20,7 @@ def embedded_photos(folder: Path) -> Path:
     the rest is three of valid, so that no pixel is in both. Source: `china.jpg` and `flower.jpg`
     of scikit-learn (by Yann and dany13, CC BY).
     """
-    return made_once(folder / NAME, _make)
+    return make_once(folder / NAME, _make)
 
 
 def _make(folder: Path) -> None:

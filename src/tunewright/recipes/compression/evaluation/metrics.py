@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunewright.analysis.score_intervals import RESAMPLES, percentiles, without_width
+from tunewright.analysis.score_intervals import RESAMPLES, has_no_width, percentiles
 from tunewright.training.task import Arrays, Metrics
 
 
@@ -39,7 +39,7 @@ class CompressionMetrics(Metrics):
         rng = np.random.default_rng(0)
         means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
         interval = percentiles(np.asarray(means))
-        return None if without_width(interval) else interval
+        return None if has_no_width(interval) else interval
 
     def _values(self, name: str) -> Tensor:
         return torch.cat(self._passed[name]).double().cpu()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tunewright.recipes.pairs.data.pair_files import open_pairs, save_pairs
 from tunewright.recipes.pairs.data.split import split_pairs
-from tunewright.runs.cache import made_once
+from tunewright.runs.cache import make_once
 
 NAME = "digits"
 ARCHIVE = "digits.zip"
@@ -27,7 +27,7 @@ def embedded_digits(folder: Path | str) -> Path:
     same files each time. Source: UCI "Optical Recognition of Handwritten Digits" (Alpaydin and
     Kaynak 1998), as scikit-learn ships it.
     """
-    return made_once(Path(folder) / NAME, _make)
+    return make_once(Path(folder) / NAME, _make)
 
 
 def _make(folder: Path) -> None:
