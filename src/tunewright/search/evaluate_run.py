@@ -59,7 +59,9 @@ def evaluate_run_on(
         return found
     threads = threads_each(config.executor)
     try:
-        found = call(function, folder.path, data, threads=threads, told=lambda said: told(*said))
+        found = call(
+            function, folder.path, data, threads=threads, on_message=lambda message: told(*message)
+        )
     except RunError as error:
         raise _evaluation_error(folder, error, "--data", str(data)) from None
     return found

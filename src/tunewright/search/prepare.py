@@ -185,22 +185,22 @@ def checked_space(
     around = Surroundings(
         tree,
         recipe.config,
-        recipe.facts(config),
+        recipe.data_facts(config),
         composed.typed,
         recipe.aliases,
-        recipe.words,
+        recipe.value_aliases,
         composed.reserved,
         avoid=config.space.avoid,
         written=composed.written,
     )
-    if recipe.searched:
+    if recipe.open_section:
         around = _within(recipe, around, given)
     return build_space(shipped, given, around)
 
 
 def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Surroundings:
     """The surroundings seen from the open section, whose keys are those that the user named."""
-    tree = get(around.tree, recipe.searched, {})
+    tree = get(around.tree, recipe.open_section, {})
     prefix = recipe.path("")
     return Surroundings(
         tree,

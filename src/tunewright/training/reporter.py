@@ -16,17 +16,17 @@ POLL_SECONDS = 0.05
 class Reporter:
     """Writes progress, and tells the training what it is asked to do.
 
-    heard: called after each report, so that a coordinator in the same process, or one that
+    on_report: called after each report, so that a coordinator in the same process, or one that
     waits on a pipe, looks at once. tracking: set before `begin` to have the run copied.
     memory: the peak of the run, looked for until `close`.
     """
 
     def __init__(
-        self, folder: RunFolder, attempt: int, heard: Callable[[], None] | None = None
+        self, folder: RunFolder, attempt: int, on_report: Callable[[], None] | None = None
     ) -> None:
         self.folder, self.attempt = folder, attempt
         self.tracking = Tracking(folder, {})
-        self._heard = heard
+        self._on_report = on_report
         self._writer: ProgressWriter | None = None
         self._polled = 0.0
         self.memory = MemoryPeak()
@@ -56,8 +56,8 @@ class Reporter:
         self._writer.write(progress)
         self.tracking.log(progress)
         self._polled = 0.0
-        if self._heard is not None:
-            self._heard()
+        if self._on_report is not None:
+            self._on_report()
 
     def notice(self, text: str) -> None:
         """Tell the user something of this run; `begin` must precede it."""

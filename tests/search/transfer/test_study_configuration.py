@@ -57,7 +57,8 @@ def test_the_space_is_the_studys_and_the_first_trial_the_files(
     assert ran["point"] == written["point"]
     assert ran["point"]["y"] == -3.0
     assert found.name == f"own-around-{'best' if 'best' in name else '02'}"
-    assert any("in the space of the study that left it" in notice for notice in found.notices)
+    expected = "with the search space of the study that wrote it"
+    assert any(expected in notice for notice in found.notices)
 
 
 def test_the_stages_and_the_pruner_are_the_studys(study: TuneResult) -> None:

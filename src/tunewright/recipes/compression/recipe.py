@@ -38,7 +38,7 @@ ALIASES = {
     "storage": "study.storage",
 }
 
-WORDS = {"loss.type": {"ms-ssim": "ms_ssim"}}
+VALUE_ALIASES = {"loss.type": {"ms-ssim": "ms_ssim"}}
 
 
 def _facts(config: RunConfig) -> Mapping[str, float]:
@@ -93,8 +93,8 @@ RECIPE = Recipe(
     evaluate="tunewright.recipes.compression.evaluation.evaluation:evaluate",
     evaluate_on="tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
     aliases=ALIASES,
-    words=WORDS,
-    facts=_facts,
+    value_aliases=VALUE_ALIASES,
+    data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
 )

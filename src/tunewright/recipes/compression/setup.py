@@ -71,7 +71,7 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
         train,
         valid,
         notices=(choice.why,),
-        chosen={"data.store": choice.store},
+        resolved={"data.store": choice.store},
     )
 
 

@@ -38,7 +38,7 @@ class CompressionTask(Task):
         """
         coded: CodedLatents = model(batch)
         loss, bpp = self.criterion.by_picture(coded, batch)
-        written = as_written(coded.pictures)
+        written = round_to_8_bits(coded.pictures)
         scores = {"loss": loss, "bpp": bpp, "psnr": psnr(written, batch)}
         if has_ms_ssim(min(batch.shape[-2:])):
             scores["ms_ssim"] = ms_ssim(written, batch)
@@ -63,6 +63,6 @@ class CompressionTask(Task):
         return [group for group in groups if group.parameters]
 
 
-def as_written(pictures: Tensor) -> Tensor:
+def round_to_8_bits(pictures: Tensor) -> Tensor:
     """Float32 pictures in 0 to 1 as a file of 8 bits a channel holds them."""
     return torch.round(pictures.float().clamp(0.0, 1.0) * 255.0) / 255.0

@@ -309,7 +309,7 @@ def _around(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]
     around = {path.removeprefix(prefix): value for path, value in around.items()}
     if not {c.path for p in space.parameters for c in p.when} <= around.keys():
         with contextlib.suppress(TunewrightError, OSError):  # figures of data that are gone
-            around |= recipe.facts(config)
+            around |= recipe.data_facts(config)
     return around
 
 

@@ -20,8 +20,8 @@ from tunewright.recipes.compression.codec.container import MOST_THREADS, Contain
 from tunewright.recipes.compression.codec.memory import CHEAP_PIXELS, check_room
 from tunewright.recipes.compression.codec.streams import (
     STREAMS,
+    CodingStats,
     Flat,
-    Tally,
     read_streams,
     write_streams,
 )
@@ -86,10 +86,10 @@ def compress_picture(
     _check_room(opened, width, height, name)
     threads = min(torch.get_num_threads(), MOST_THREADS)
     began = time.perf_counter()
-    tally = Tally()
+    stats = CodingStats()
     with deterministic_torch(threads, opened.device):
         y, z = opened.model.analyse(_pad(opened, picture))
-        streams = write_streams(opened, y, z, tally)
+        streams = write_streams(opened, y, z, stats)
         held = Container(
             opened.fingerprint,
             width,
@@ -97,23 +97,23 @@ def compress_picture(
             grey,
             threads,
             "cuda" if opened.device.type == "cuda" else "cpu",
-            tally.checksum,
+            stats.checksum,
             streams,
         )
         data = pack(held)
         written = time.perf_counter()
         if verify:
-            _latents(opened, unpack(data), name, Tally(), RunError)
+            _latents(opened, unpack(data), name, CodingStats(), RunError)
         verified = time.perf_counter()
-        estimated = {stream: _bits(opened, flats) for stream, flats in tally.kept.items()}
+        estimated = {stream: _bits(opened, flats) for stream, flats in stats.kept.items()}
     real = {stream: 8 * len(coded) for stream, coded in zip(STREAMS, streams, strict=True)}
     return CompressedPicture(
         data,
         real,
         estimated,
-        tally.symbols,
+        stats.symbols,
         written - began,
-        tally.coder_seconds,
+        stats.coder_seconds,
         verified - written,
         tuple(_above(real, estimated)),
     )
@@ -137,16 +137,16 @@ def decompress_picture(
         )
     _check_room(opened, held.width, held.height, name)
     began = time.perf_counter()
-    tally = Tally()
+    stats = CodingStats()
     with deterministic_torch(held.threads, opened.device):
-        y = _latents(opened, held, name, tally, DataError)
+        y = _latents(opened, held, name, stats, DataError)
         picture = _crop(opened.model.synthesise(y), held.width, held.height)
     if held.grey:
         one = picture.mean(2, keepdims=True, dtype=np.float64).round().astype(np.uint8)
         picture = np.repeat(one, 3, 2)
     seconds = time.perf_counter() - began
     return DecompressedPicture(
-        picture, held.grey, seconds, seconds - tally.coder_seconds, tally.coder_seconds
+        picture, held.grey, seconds, seconds - stats.coder_seconds, stats.coder_seconds
     )
 
 
@@ -177,7 +177,7 @@ def _latents(
     opened: TrainedCompressor,
     held: Container,
     name: object,
-    tally: Tally,
+    stats: CodingStats,
     wrong: type[DataError] | type[RunError],
 ) -> Tensor:
     """The latents of a file; raises `wrong` when they are not those that were written."""
@@ -186,8 +186,8 @@ def _latents(
     stride = model.hyper_stride
     shape = (1, model.scales_hyper.shape[1], down // stride, across // stride)
     try:
-        y = read_streams(opened, held.streams, shape, tally)
-        if tally.checksum != held.symbols:
+        y = read_streams(opened, held.streams, shape, stats)
+        if stats.checksum != held.symbols:
             raise DataError("its values have another checksum")
     except DataError as error:
         raise wrong(

@@ -86,7 +86,7 @@ class RangeDecoder:
         words = np.frombuffer(padded, ">u4").astype(np.uint32)
         self._coder, self._decoder = coder, _stream().queue.RangeDecoder(words)
 
-    def take(self, indices: Indices) -> Values:
+    def decode(self, indices: Indices) -> Values:
         """The values [n] that were put with these tables.
 
         Raises DataError for what no `RangeEncoder` has written with them.

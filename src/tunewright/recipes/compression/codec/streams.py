@@ -29,7 +29,7 @@ Flat = tuple[Tensor, Tensor]
 
 
 @dataclass
-class Tally:
+class CodingStats:
     """What is noted of values on their way.
 
     checksum: CRC-32 of all of them, in the order in which they are coded. kept: by stream, where
@@ -55,7 +55,7 @@ class Tally:
 
 
 def write_streams(
-    opened: TrainedCompressor, y: Tensor, z: Tensor, tally: Tally
+    opened: TrainedCompressor, y: Tensor, z: Tensor, stats: CodingStats
 ) -> tuple[bytes, ...]:
     """The streams of latents y [1, M, h, w] and hyper-latents z.
 
@@ -63,57 +63,57 @@ def write_streams(
     """
     model = opened.model
     hyper, latents = RangeEncoder(opened.hyper), RangeEncoder(opened.latents)
-    values = _round(z - model.means_hyper, tally)
-    with tally.coding():
+    values = _round(z - model.means_hyper, stats)
+    with stats.coding():
         hyper.encode(values.ravel(), _channels(z.shape))
     about = torch.from_numpy(values).to(z)
-    tally.kept["z"] = [(about.flatten(), model.scales_hyper.expand_as(z).flatten())]
+    stats.kept["z"] = [(about.flatten(), model.scales_hyper.expand_as(z).flatten())]
     grids = [plane.flatten(1) for plane in model.on_grids(y)]
-    kept = tally.kept["y"] = []
+    kept = stats.kept["y"] = []
 
-    def take(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
-        values = _round(gather(grids[step.grid], step.index) - means, tally)
+    def code_step(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
+        values = _round(gather(grids[step.grid], step.index) - means, stats)
         levels = _levels(opened, scales)
-        with tally.coding():
+        with stats.coding():
             latents.encode(values[0], levels)
         about = torch.from_numpy(values).to(means)
         kept.append((about[0], scales[0]))
         return about + means
 
-    model.code_latents(model.predict(about + model.means_hyper), take)
-    with tally.coding():
+    model.code_latents(model.predict(about + model.means_hyper), code_step)
+    with stats.coding():
         return hyper.finish(), latents.finish()
 
 
 def read_streams(
-    opened: TrainedCompressor, streams: Sequence[bytes], shape: tuple[int, ...], tally: Tally
+    opened: TrainedCompressor, streams: Sequence[bytes], shape: tuple[int, ...], stats: CodingStats
 ) -> Tensor:
     """The latents [1, M, h, w] that were written; shape: of the hyper-latents.
 
     Raises DataError for streams that do not decode. Whether they are what was written is for the
-    checksum of `tally` to say.
+    checksum of `stats` to say.
     """
     model = opened.model
     hyper, latents = (
         RangeDecoder(opened.hyper, streams[0]),
         RangeDecoder(opened.latents, streams[1]),
     )
-    with tally.coding():
-        values = hyper.take(_channels(shape))
-    tally.count(values)
+    with stats.coding():
+        values = hyper.decode(_channels(shape))
+    stats.count(values)
     about = torch.from_numpy(values).reshape(shape).to(model.means_hyper)
 
-    def take(_step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
+    def code_step(_step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         levels = _levels(opened, scales)
-        with tally.coding():
-            values = latents.take(levels)
-        tally.count(values)
+        with stats.coding():
+            values = latents.decode(levels)
+        stats.count(values)
         return torch.from_numpy(values)[None].to(means) + means
 
-    return model.code_latents(model.predict(about + model.means_hyper), take)
+    return model.code_latents(model.predict(about + model.means_hyper), code_step)
 
 
-def _round(about: Tensor, tally: Tally) -> Values:
+def _round(about: Tensor, stats: CodingStats) -> Values:
     """What is coded, noted; RunError for what no file can hold."""
     rounded = about.round().cpu()
     largest = float(rounded.abs().max())
@@ -124,7 +124,7 @@ def _round(about: Tensor, tally: Tally) -> Values:
             remedy="Its training has diverged, or its weights are not those of this model.",
         )
     values: Values = rounded.int().numpy()
-    tally.count(values.ravel())
+    stats.count(values.ravel())
     return values
 
 

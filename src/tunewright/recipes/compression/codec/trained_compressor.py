@@ -59,10 +59,10 @@ def open_compressor(folder: RunFolder, device: torch.device) -> TrainedCompresso
             f"{file} does not fit the model of {folder.config} ({str(error).splitlines()[-1]})",
             remedy="One of them is of another training.",
         ) from None
-    return ready(model, device, folder=folder, config=config)
+    return prepare(model, device, folder=folder, config=config)
 
 
-def ready(
+def prepare(
     model: Compressor,
     device: torch.device | None = None,
     *,

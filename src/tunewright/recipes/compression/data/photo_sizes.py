@@ -43,11 +43,11 @@ def _looked_up(table: ImageTable) -> Indices:
     sizes = np.zeros((len(table), 2), dtype=np.int64)
     reader = PictureReader()
 
-    def take(row: int, size: tuple[int, int]) -> None:
+    def store(row: int, size: tuple[int, int]) -> None:
         sizes[row] = size
 
     with contextlib.closing(reader):
-        thread_map(lambda place: _size(reader, place), table.places, take)
+        thread_map(lambda place: _size(reader, place), table.places, store)
     with contextlib.suppress(NotWritten):  # kept to save time, needed by nobody
         write_json(file, {"sizes": sizes.tolist()})
     return sizes

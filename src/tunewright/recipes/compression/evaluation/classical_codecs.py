@@ -101,7 +101,7 @@ class Curves:
 
     def add(self, picture: Picture, name: str = "a picture") -> None:
         """Measure one more picture, in threads."""
-        kept = KeptFigures(picture, self._keep)
+        kept = CodecResultCache(picture, self._keep)
         jobs: list[tuple[Classical, int]] = []
         for wanted in self._codecs.values():
             for quality in wanted.qualities:
@@ -119,7 +119,7 @@ class Curves:
             except (OSError, ValueError) as error:  # sides over the format's own limits
                 return error
 
-        def take(index: int, coded: CodecPoint | Exception) -> None:
+        def collect(index: int, coded: CodecPoint | Exception) -> None:
             codec, quality = jobs[index]
             if isinstance(coded, CodecPoint):
                 self._coded[codec.name][quality].append(coded)
@@ -127,7 +127,7 @@ class Curves:
             else:
                 failed[codec.name] = str(coded)
 
-        thread_map(one, jobs, take, threads=cores(), chunk=1)
+        thread_map(one, jobs, collect, threads=cores(), chunk=1)
         kept.add(made)
         for codec, why in failed.items():
             del self._codecs[codec]
@@ -178,7 +178,7 @@ VERSION = 2
 """Of how pictures are compared; figures of another one are measured again."""
 
 
-class KeptFigures:
+class CodecResultCache:
     """Bits per pixel and fidelity of one picture, by what was done to it.
 
     folder: where files lie, one a picture, named for its pixels; None keeps nothing.

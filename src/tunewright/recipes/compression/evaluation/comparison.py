@@ -34,7 +34,7 @@ def baselines(
     return found
 
 
-def notes_beside(result: Mapping[str, Any]) -> list[str]:
+def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     """What a reader of the figures must know."""
     means, device = result["metrics"], result["device"]
     notes = [
@@ -76,10 +76,10 @@ def plot_curves(result: Mapping[str, Any], metric: Metric) -> list[PlotCurve]:
         return []
     name = f"{result['model']}, lambda {result['lmbda']:g}"
     own = PlotCurve(name, (result["bpp"],), _decibels([result[metric]], metric))
-    return [own, *lines_beside(result, metric)]
+    return [own, *reference_curves(result, metric)]
 
 
-def lines_beside(result: Mapping[str, Any], metric: Metric) -> list[PlotCurve]:
+def reference_curves(result: Mapping[str, Any], metric: Metric) -> list[PlotCurve]:
     """Classical codecs on the same pictures, and curves that were published for their set."""
     lines = [
         PlotCurve(

@@ -21,7 +21,7 @@ from tunewright.recipes.compression.data.photos import open_photos
 from tunewright.recipes.compression.evaluation.classical_codecs import Curves, available
 from tunewright.recipes.compression.evaluation.comparison import (
     baselines,
-    notes_beside,
+    comparison_notes,
     plot_curves,
 )
 from tunewright.recipes.compression.evaluation.measure import CompressionScores, measure
@@ -75,7 +75,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     return _write_evaluation(opened, str(name), measured, suffix=suffix, notes=notes)
 
 
-def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str, Any]:
+def evaluate_on(path: Path, data: Path, on_message: Callable[[Any], None]) -> dict[str, Any]:
     """Measure the run in `path` on a folder or zip of pictures, or one picture, in whole files.
 
     Each is compressed into the bytes of a file, which are decompressed again; PSNR and MS-SSIM
@@ -85,7 +85,9 @@ def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str
     """
     opened = _open(path)
     curves = Curves(keep=_codec_cache_folder())
-    measured = measure(opened, _list_pictures(data), curves, told=lambda *said: told(said))
+    measured = measure(
+        opened, _list_pictures(data), curves, on_progress=lambda *progress: on_message(progress)
+    )
     return _write_evaluation(opened, data.name, measured, data=data)
 
 
@@ -147,7 +149,7 @@ def _write_evaluation(
         "classical": measured.classical,
         "published": "kodak" if all(KODAK.fullmatch(Path(name).stem) for name in names) else None,
     }
-    result["notes"] = [*notes, *measured.notes, *notes_beside(result)]
+    result["notes"] = [*notes, *measured.notes, *comparison_notes(result)]
     result["files"] = [f"evaluation{suffix}.json", *_draw(folder, result, suffix)]
     write_json(folder.path / f"evaluation{suffix}.json", result)
     return result

@@ -17,10 +17,10 @@ from tunewright.recipes.compression.evaluation.classical_codecs import Curves
 from tunewright.recipes.compression.evaluation.fidelity import fidelity
 from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
 
-Told = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-TOLD = 5
+NAMED_AT_MOST = 5
 """Streams above their estimates that are named; there may be two for each picture."""
 MEANS = (
     "bpp",
@@ -57,7 +57,7 @@ def measure(
     curves: Curves,
     *,
     side: int | None = None,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> CompressionScores:
     """Compress, decompress and compare each picture, and let `curves` code it too.
 
@@ -69,8 +69,8 @@ def measure(
     notes: list[str] = []
     above: list[str] = []
     for number, (name, place) in enumerate(pictures):
-        if told is not None:
-            told("compressing, decompressing, comparing", number, len(pictures))
+        if on_progress is not None:
+            on_progress("compressing, decompressing, comparing", number, len(pictures))
         picture = _read(reader, place, side)
         digest.update(np.array(picture.pixels.shape, dtype="<i8").tobytes())
         digest.update(picture.pixels.tobytes())
@@ -91,9 +91,11 @@ def measure(
             means.pop(key, None)
     intervals = {key: ends for key in means if (ends := metrics.interval(key)) is not None}
     classical = curves.curves()
-    notes += above[:TOLD]
-    if len(above) > TOLD:
-        notes.append(f"and {len(above) - TOLD} more streams are above their estimates as much")
+    notes += above[:NAMED_AT_MOST]
+    if len(above) > NAMED_AT_MOST:
+        notes.append(
+            f"and {len(above) - NAMED_AT_MOST} more streams are above their estimates as much"
+        )
     lossy = sum(name.lower().endswith(JPEG) for name, _ in pictures)
     if lossy and "jpeg" in classical:
         notes.append(

@@ -31,7 +31,7 @@ class CodingStep:
     index: Tensor
 
 
-Take = Callable[[CodingStep, Tensor, Tensor], Tensor]
+LatentCoder = Callable[[CodingStep, Tensor, Tensor], Tensor]
 """From a step, scales [B, n] and means [B, n] to the values of its latents [B, n]."""
 
 
@@ -78,7 +78,7 @@ class Compressor(nn.Module, ABC):
         """The latents [B, M, h, w] as they lie on each of `grids`."""
 
     @abstractmethod
-    def code_latents(self, prior: Tensor, take: Take) -> Tensor:
+    def code_latents(self, prior: Tensor, code_step: LatentCoder) -> Tensor:
         """Every step of coding the latents; returns them, quantised: [B, M, h, w]."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class Compressor(nn.Module, ABC):
         names, abouts = ["z"], [residual.flatten(1)]
         every_scale = [self.scales_hyper.to(exact).expand_as(residual).flatten(1)]
 
-        def take(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
+        def code_step(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
             means = means.to(exact)
             about = gather(grids[step.grid], step.index) - means
             names.append(self.grids[step.grid])
@@ -106,7 +106,9 @@ class Compressor(nn.Module, ABC):
             every_scale.append(scales.to(exact))
             return straight_round(about) + means
 
-        known = self.code_latents(self.predict(straight_round(residual) + self.means_hyper), take)
+        known = self.code_latents(
+            self.predict(straight_round(residual) + self.means_hyper), code_step
+        )
         # At once: eleven small computations cost more than one.
         found = self._likelihood(torch.cat(abouts, 1), torch.cat(every_scale, 1))
         parts: dict[str, list[Tensor]] = {}
@@ -124,7 +126,7 @@ class Compressor(nn.Module, ABC):
         return likelihood(values, scales, self.family)
 
 
-def laid_out(x: Tensor) -> Tensor:
+def to_channels_last(x: Tensor) -> Tensor:
     """The same values, channels last on a CPU: a quarter to a half less time in the transforms."""
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 

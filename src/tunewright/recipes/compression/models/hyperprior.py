@@ -14,10 +14,10 @@ from tunewright.recipes.compression.models.blocks import SLOPE
 from tunewright.recipes.compression.models.compressor import (
     CodingStep,
     Compressor,
-    Take,
+    LatentCoder,
     channel_priors,
     init_wide_latents,
-    laid_out,
+    to_channels_last,
 )
 from tunewright.recipes.compression.models.gdn import Gdn
 from tunewright.recipes.compression.models.likelihoods import GAUSSIAN
@@ -74,7 +74,7 @@ class MeanScaleHyperprior(Compressor):
 
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Compressor.analyse`."""
-        y = self.g_a(laid_out(pictures))
+        y = self.g_a(to_channels_last(pictures))
         return y, self.h_a(y)
 
     def predict(self, z: Tensor) -> Tensor:
@@ -85,17 +85,17 @@ class MeanScaleHyperprior(Compressor):
         """The latents, on their one grid."""
         return (y,)
 
-    def code_latents(self, prior: Tensor, take: Take) -> Tensor:
+    def code_latents(self, prior: Tensor, code_step: LatentCoder) -> Tensor:
         """One step that codes every latent."""
         scales, means = prior.chunk(2, 1)
         index = torch.arange(means[0].numel(), device=prior.device)
-        return take(CodingStep(0, 0, index), scales.flatten(1), means.flatten(1)).reshape(
+        return code_step(CodingStep(0, 0, index), scales.flatten(1), means.flatten(1)).reshape(
             means.shape
         )
 
     def synthesise(self, y: Tensor) -> Tensor:
         """See `Compressor.synthesise`."""
-        y = laid_out(y.to(self.means_hyper.dtype))
+        y = to_channels_last(y.to(self.means_hyper.dtype))
         return self.g_s(y)  # type: ignore[no-any-return]
 
 
