@@ -68,10 +68,11 @@ GUIDE_FILE_NAMES = {
 
 
 def translate_data_section(data: Tree) -> Tree:
-    """The guide's `data:` section (one file name a line) as settings of ours.
+    """Translate the guide's `data:` section (one file name a line) into settings.
 
-    `train_image_embeddings: train_tuning_image_embeddings.pt` names the set `train_tuning`,
-    which only the explore stage trains on; the image and the text file must agree on it.
+    `train_image_embeddings: train_tuning_image_embeddings.pt` names the set `train_tuning`, which
+    only the explore stage trains on. Raises ConfigError if the image and the text file name
+    different sets.
     """
     names: dict[str, str] = {}
     ours: Tree = {}
@@ -113,8 +114,8 @@ def _check(config: RunConfig) -> list[str]:
     notices = check_sets(config.data)
     if config.model.type == "attention" and config.model.tokens == 1:
         notices.append(
-            "model.num_heads is inert: over one token every attention weight is 1; "
-            "set model.tokens=4 for attention that attends"
+            "model.num_heads has no effect: with one token every attention weight is 1; "
+            "set model.tokens=4 to attend over several tokens"
         )
     return notices
 
