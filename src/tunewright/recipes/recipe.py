@@ -54,9 +54,10 @@ class Recipe:
     evaluate: called by `tunewright evaluate`, in a worker.
     evaluate_on: called by `tunewright evaluate --data`, in a worker, with a run's path, the path of
     the data and a callback for progress messages (what is being done, how much, of how much).
-    classifier: from a run folder and a device to a `classification.inference.classifier.Classifier`,
-    for predictions, ensembles, exports and submissions. It needs no more than `config.yaml`,
-    `classes.json` and `checkpoints/best.safetensors` of the folder.
+    classifier: from a run folder and a device to a
+    `classification.inference.classifier.Classifier`, for predictions, ensembles, exports and
+    submissions. It needs no more than `config.yaml`, `classes.json` and
+    `checkpoints/best.safetensors` of the folder.
     compressor: from a run folder and a device to a
     `recipes.compression.codec.trained_compressor.TrainedCompressor`.
     pictures: from a configuration to the `images.dataset.datasets.ImageSets` that it trains on.

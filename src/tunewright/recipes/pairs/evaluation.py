@@ -41,7 +41,7 @@ PANELS = {
 ALIKE = 1.1
 """Galleries whose sizes differ by at most this ratio count as equally hard."""
 BASELINE_ROWS = 100_000
-"""Rows that the linear maps are fitted on; more would change their recall little but cost minutes."""
+"""Rows that the linear maps are fitted on; more change their recall little but cost minutes."""
 
 
 def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:

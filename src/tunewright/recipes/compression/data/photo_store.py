@@ -104,7 +104,7 @@ def build_photo_store(
     progress: Progress | None = None,
     skip_bad: bool = False,
 ) -> PhotoStore:
-    """Decode the whole source of `table`, unless that was done before, and tell where it lies.
+    """Decode the whole source of `table`, unless that was done before; return its store.
 
     As `images.loading.store.build_store`, for photographs that keep their sizes: one file for all
     parts of a source, named for its content, whole or absent, made by one of several processes.
@@ -137,7 +137,7 @@ def build_photo_store(
 
 
 def planes(picture: Image.Image) -> Pixels:
-    """The pixels of an upright RGB picture: uint8 [3, height, width]."""
+    """Convert an upright RGB picture to uint8 [3, height, width]."""
     return np.ascontiguousarray(np.asarray(picture, dtype=np.uint8).transpose(2, 0, 1))
 
 
@@ -156,7 +156,7 @@ def _places(sizes: Sizes) -> Indices:
 
 
 def _ready(file: Path, table: ImageTable) -> Sizes | None:
-    """The sizes of what a whole store holds; None where there is no such store."""
+    """Return the sizes of the photographs in a complete store; None if there is none."""
     try:
         found = file.stat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""HPCM: latents coded in eleven steps over three grids, each step inputs by all before it.
+"""HPCM: latents coded in eleven steps over three grids, each conditioned on all before it.
 
 Submodules carry the names of the released model. Two facts of that model are kept because its
 numbers depend on them: which adaptor serves which step of s2 and s3 (last, first, second, ...),
@@ -40,8 +40,8 @@ class HpcmShape:
     widths, depths: channels and blocks of the transforms at strides 2, 4 and 8. latent, hyper:
     channels of the latents, a multiple of 8, and of the hyper-latents. heads, windows: of the
     attention on s1, s2 and s3. prior_s1_s2, prior_s3: blocks of the two priors before and after
-    a step's scale vector. awake: begin with latents about 1 wide, not 0.03 and all rounded to 0 as
-    PyTorch's own first weights make them; published models begin with those.
+    a step's scale vector. wide_init: start with latents of deviation about 1; with PyTorch's
+    initialisation, as the published models use it, it is 0.03 and all are rounded to 0 at first.
     """
 
     widths: tuple[int, int, int]
@@ -129,11 +129,11 @@ class Hpcm(Compressor):
         return self.h_s(z.to(self.means_hyper.dtype))  # type: ignore[no-any-return]
 
     def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
-        """The latents on s1, s2 and s3."""
+        """Return the latents on s1, s2 and s3."""
         return plan(*y.shape[1:], y.device).on_grids(y)
 
     def code_latents(self, prior: Tensor, code_step: LatentCoder) -> Tensor:
-        """Eleven steps: two on s1, three on s2, six on s3."""
+        """Code in eleven steps: two on s1, three on s2, six on s3."""
         batch, both, height, width = prior.shape
         places = plan(both // 2, height, width, prior.device)
         starts = places.on_grids(prior)
@@ -173,7 +173,7 @@ class Hpcm(Compressor):
 class SpatialPrior(nn.Module):
     """From the context and the latents known so far, [B, 3 M, h, w], to scales and means [B, 2 M].
 
-    depths: blocks before and after the scale vector [1, 3 M, 1, 1], which tells steps apart.
+    depths: blocks before and after the scale vector [1, 3 M, 1, 1], which differs between steps.
     """
 
     def __init__(self, latent: int, depths: tuple[int, int]) -> None:
@@ -190,7 +190,7 @@ class SpatialPrior(nn.Module):
 
 
 def _nothing_known(like: Tensor) -> Tensor:
-    """Zeros for the latents where scales and means [B, 2 M, ...] lie, never in half precision."""
+    """Return zeros [B, M, ...] for parameters [B, 2 M, ...], never in half precision."""
     batch, both, height, width = like.shape
     exact = torch.promote_types(like.dtype, torch.float32)
     return like.new_zeros(batch, both // 2, height, width, dtype=exact)

@@ -1,4 +1,4 @@
-"""Mean-scale hyperprior: all latents at once, from hyper-latents alone; the baseline to beat.
+"""Mean-scale hyperprior, the baseline: all latents are coded at once, from hyper-latents alone.
 
 Source: Minnen, Ballé & Toderici, "Joint Autoregressive and Hierarchical Priors for Learned Image
 Compression", NeurIPS 2018, without its context model. As in CompressAI's `mbt2018-mean` the
@@ -82,11 +82,11 @@ class MeanScaleHyperprior(Compressor):
         return self.h_s(z.to(self.means_hyper.dtype))  # type: ignore[no-any-return]
 
     def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
-        """The latents, on their one grid."""
+        """Return the latents, on their one grid."""
         return (y,)
 
     def code_latents(self, prior: Tensor, code_step: LatentCoder) -> Tensor:
-        """One step that codes every latent."""
+        """Code every latent in one step."""
         scales, means = prior.chunk(2, 1)
         index = torch.arange(means[0].numel(), device=prior.device)
         return code_step(CodingStep(0, 0, index), scales.flatten(1), means.flatten(1)).reshape(

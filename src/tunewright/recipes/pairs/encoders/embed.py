@@ -160,7 +160,7 @@ def _with_text(
 
 
 def _train_rows(rows: Sequence[Row], path: Path) -> npt.NDArray[np.bool_]:
-    """Return a mask of the rows that encoders are fitted on: train, or all without a split column."""
+    """Return a mask of the rows that encoders are fitted on: train, or all without a split."""
     fit = np.array([row.get(SPLIT_COLUMN, "train") == "train" for row in rows], dtype=np.bool_)
     if rows and not fit.any():
         raise DataError(
