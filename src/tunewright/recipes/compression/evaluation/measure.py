@@ -94,9 +94,8 @@ def measure(
     classical = curves.curves()
     notes += above[:NAMED_AT_MOST]
     if len(above) > NAMED_AT_MOST:
-        notes.append(
-            f"and {len(above) - NAMED_AT_MOST} more streams are above their estimates as much"
-        )
+        more = len(above) - NAMED_AT_MOST
+        notes.append(f"and {more} more streams exceed their estimates in the same way")
     lossy = sum(name.lower().endswith(JPEG) for name, _ in pictures)
     if lossy and "jpeg" in classical:
         notes.append(
