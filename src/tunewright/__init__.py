@@ -59,7 +59,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The functions of `tunewright.api`, imported when they are first asked for."""
+    """Return a function of `tunewright.api`, which is imported on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
     from tunewright import api

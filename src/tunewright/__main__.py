@@ -1,4 +1,4 @@
-"""`python -m tunewright`."""
+"""Entry point of `python -m tunewright`."""
 
 from tunewright.cli import main
 

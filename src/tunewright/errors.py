@@ -1,4 +1,4 @@
-"""Every error that Tunewright raises on purpose, and how near misses are suggested.
+"""The errors that Tunewright raises on purpose, and suggestions for misspelt names.
 
 ::
 
@@ -7,12 +7,12 @@
     ├── ConfigError            a configuration key or value
     ├── SpaceError             a search space
     ├── DataError              files, rows, columns, values
-    │   └── NotWritten         a file that the disk or the system refused
+    │   └── NotWritten         a file that could not be written
     ├── StudyError             storage, locks, names of studies
     │   └── StorageLost        a storage that failed in the middle of a study
-    └── RunError               a training that cannot go on
+    └── RunError               a training that cannot continue
         ├── Diverged           the loss is no longer a finite number
-        └── OutOfMemory        the device or the machine has no room
+        └── OutOfMemory        the device or the machine is out of memory
 """
 
 import difflib
@@ -20,10 +20,10 @@ from collections.abc import Iterable
 
 
 class TunewrightError(Exception):
-    """Base of all: `came: expected ... (set in where). remedy`.
+    """Base class; the message reads `came (set in where): expected ... . remedy`.
 
-    came: what was found, in the user's words (`optim.lr = "fast"`).
-    expected: what would have been right. where: file and line, override, or command.
+    came: what was found, as the user wrote it (`optim.lr = "fast"`).
+    expected: what would be valid. where: the file and line, override or command that set it.
     remedy: what to type or change.
     """
 
@@ -47,11 +47,11 @@ class SpaceError(TunewrightError):
 
 
 class DataError(TunewrightError):
-    """Data that is missing, broken or does not fit together; exit code 2."""
+    """Data is missing, broken or inconsistent; exit code 2."""
 
 
 class NotWritten(DataError):
-    """A file that the disk or the system refused to take; exit code 1."""
+    """A file could not be written, because of the disk or permissions; exit code 1."""
 
 
 class StudyError(TunewrightError):
@@ -59,11 +59,11 @@ class StudyError(TunewrightError):
 
 
 class StorageLost(StudyError):
-    """The storage of a study failed while it ran; nothing is lost; exit code 1."""
+    """The storage of a study failed while the study ran; nothing is lost; exit code 1."""
 
 
 class RunError(TunewrightError):
-    """A training cannot go on; the trial ends with this reason, the study does not."""
+    """A training cannot continue; its trial fails with this reason, the study continues."""
 
 
 class Diverged(RunError):
@@ -71,13 +71,13 @@ class Diverged(RunError):
 
 
 class OutOfMemory(RunError):
-    """The device or the machine has no room for this configuration."""
+    """The device or the machine has not enough memory for this configuration."""
 
 
 def did_you_mean(name: str, known: Iterable[str], *, stem: str = "") -> str:
-    """`Did you mean 'x'?` for the nearest of `known`, or an empty string.
+    """Return `Did you mean 'x'?` for the nearest of `known`, or an empty string.
 
-    stem: what stands before the name and is right, such as `optim.`.
+    stem: the correct part before the name, such as `optim.`.
     """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"Did you mean {stem + near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""What a worker runs: one run folder in, one outcome out. Imports no Optuna."""
+"""Run one training from its run folder and write its outcome. Imports no Optuna."""
 
 import ctypes
 import errno
@@ -31,28 +31,28 @@ def run(
     folder: RunFolder,
     *,
     threads: int | None = None,
-    heard: Callable[[], None] | None = None,
+    on_report: Callable[[], None] | None = None,
     redirect: bool = True,
-    bound: Run | None = None,
+    run_override: Run | None = None,
     memory_gib: float | None = None,
 ) -> Outcome:
-    """Train what lies in `folder` and write its outcome; never raises for a failed training.
+    """Train the run in `folder` and write its outcome; a failed training raises nothing.
 
-    Raises DataError when not even the outcome can be written, KeyboardInterrupt on Ctrl-C.
-    threads: CPU threads for torch. heard: called after each report. redirect: send what the
-    process prints to the run's `log.txt`, native libraries included. bound: what runs, for a
-    recipe that the folder's configuration does not say all of. memory_gib: the most that this
-    process may hold meanwhile; see `training.memory_limit`.
+    Raises DataError when the outcome cannot be written, and KeyboardInterrupt on Ctrl-C.
+    threads: CPU threads for torch. on_report: called after each report. redirect: send the output
+    of the process, native libraries included, to the run's `log.txt`. run_override: replaces the
+    recipe's own `run`, for recipes that a configuration alone does not define. memory_gib: the
+    memory limit of this process during the run; see `training.memory.limit`.
     """
     attempt = folder.attempt
     started = time.perf_counter()
-    reporter = Reporter(folder, attempt, heard)
+    reporter = Reporter(folder, attempt, on_report)
     try:
         try:
             with _log(folder, redirect):
                 try:
                     with limit_memory(memory_gib):
-                        outcome = _train(folder, reporter, threads, bound)
+                        outcome = _train(folder, reporter, threads, run_override)
                 except (Exception, SystemExit):
                     traceback.print_exc()
                     raise
@@ -62,14 +62,14 @@ def run(
             outcome = _with_memory(outcome, reporter)
         folder.write_outcome(outcome)
         with _log(folder, redirect):
-            reporter.tracking.finish(outcome)  # whatever it does, the outcome is on disk
+            reporter.tracking.finish(outcome)  # may fail: the outcome is on disk already
     finally:
         reporter.close()
     return outcome
 
 
 def cause_of(error: BaseException) -> Cause:
-    """The kind of failure, for counting and for what the sampler is told."""
+    """Return the kind of failure: it is counted, and it decides what the sampler learns."""
     if isinstance(error, Diverged):
         return "diverged"
     if isinstance(error, OutOfMemory | MemoryError | torch.OutOfMemoryError):
@@ -82,7 +82,7 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def reason_of(error: BaseException) -> str:
-    """One line for people."""
+    """Return the error as one line of text for the user."""
     text = " ".join(str(error).split())
     return text if isinstance(error, TunewrightError) else f"{type(error).__name__}: {text}"[:500]
 
@@ -97,12 +97,12 @@ def _with_memory(outcome: Outcome, reporter: Reporter) -> Outcome:
 
 
 def _train(
-    folder: RunFolder, reporter: Reporter, threads: int | None, bound: Run | None
+    folder: RunFolder, reporter: Reporter, threads: int | None, run_override: Run | None
 ) -> Outcome:
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
-    if bound is not None:
-        recipe = replace(recipe, run=bound)
+    if run_override is not None:
+        recipe = replace(recipe, run=run_override)
     config = validate(tree, recipe.config)
     reporter.tracking = Tracking(folder, make_trackers(config.trackers))
     _fresh_flags(threads)
@@ -115,11 +115,11 @@ def _train(
 
 
 def _fresh_flags(threads: int | None) -> None:
-    """A warm worker starts each run as a new process would, whatever the last one changed."""
+    """Reset torch's global flags, so that a run in a warm worker starts as in a new process."""
     torch.set_grad_enabled(True)
     torch.set_default_dtype(torch.float32)
     torch.set_float32_matmul_precision("highest")
-    if torch.are_deterministic_algorithms_enabled():  # to ask is free, to set imports for seconds
+    if torch.are_deterministic_algorithms_enabled():  # the setter imports modules for seconds
         torch.use_deterministic_algorithms(False)
     torch.autograd.set_detect_anomaly(False)
     torch.backends.cudnn.benchmark = False
@@ -131,23 +131,23 @@ def _fresh_flags(threads: int | None) -> None:
 
 
 def release_memory() -> None:
-    """Between two runs of a worker: nothing of the last one stays, on the device either."""
+    """Free the memory of the last run, on the device too; called between two runs of a worker."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-    with suppress(AttributeError, OSError):  # only the GNU library has it
+    with suppress(AttributeError, OSError):  # only the GNU C library has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
 def _log(folder: RunFolder, redirect: bool) -> Iterator[None]:
-    """Both standard streams, down to the file descriptors, go to `log.txt`."""
+    """Send both standard streams, at the level of file descriptors, to `log.txt`."""
     if not redirect:
         yield
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
+    saved = os.dup(1), os.dup(2)
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.dup2(log, 1)
@@ -156,7 +156,7 @@ def _log(folder: RunFolder, redirect: bool) -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for descriptor, number in zip(kept, (1, 2), strict=True):
+        for descriptor, number in zip(saved, (1, 2), strict=True):
             os.dup2(descriptor, number)
             os.close(descriptor)
         os.close(log)

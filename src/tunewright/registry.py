@@ -1,4 +1,4 @@
-"""Components by name: what a YAML file may name is what stands in a registry."""
+"""Components by name: a YAML file can name only what is registered."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +11,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Registry(Generic[F]):
-    """Functions under their own names; used as a decorator, read like a mapping.
+    """Functions registered under their own names: a decorator that reads like a mapping.
 
-    Positional arguments of a component come from the program, keyword-only ones from the
-    configuration (`options` lists the latter), so a schema can be held equal to a signature.
+    Positional arguments of a component come from the program, keyword-only arguments from the
+    configuration. `options` lists the latter, so that a test can compare a schema with a signature.
     """
 
     def __init__(self, what: str) -> None:
@@ -48,7 +48,7 @@ class Registry(Generic[F]):
         return len(self._functions)
 
     def options(self, name: str) -> Mapping[str, Any]:
-        """The keyword-only parameters of a component with their defaults."""
+        """Return the keyword-only parameters of a component with their defaults."""
         parameters = inspect.signature(self[name]).parameters.values()
         return MappingProxyType(
             {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}

@@ -1,4 +1,4 @@
-"""What was typed or called, sorted: a recipe or a function, files, overrides, foreign flags."""
+"""Parse what was typed or called: a recipe or function, files, overrides, guides' flags."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from tunewright.config.quoting import quote_override
 from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
-from tunewright.recipes.function.recipe import bound
+from tunewright.recipes.function.recipe import bind_function
 from tunewright.recipes.guide_flags import as_override, places
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
@@ -26,7 +26,7 @@ from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
 class ParsedRequest:
     """A recipe with its composed configuration and, for studies, the space file.
 
-    runs: the folder of all runs, where a foreign flag names it.
+    runs: the folder of all runs, if a guide's flag (such as `--output_dir`) names it.
     """
 
     recipe: Recipe
@@ -37,7 +37,7 @@ class ParsedRequest:
 
 @dataclass(frozen=True)
 class FileArguments:
-    """What stands in for typed files: their trees, and settings by path as if they were typed."""
+    """Files used in place of typed ones: their trees, and settings by path as if typed."""
 
     trees: Sequence[tuple[Path, Tree]] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -63,13 +63,14 @@ def parse_request(
     config_name: str | None = None,
     otherwise: Callable[[], FileArguments] | None = None,
 ) -> ParsedRequest:
-    """Sort the words of `command`: `RECIPE|FILE [FILE] [key=value ...] [--foreign-flag value]`.
+    """Parse the arguments of `command`: `RECIPE|FILE [FILE] [key=value ...] [--guide-flag value]`.
 
-    options: the command's own, to suggest. settings: config paths that options of ours
-    set, left out where None. otherwise: files and settings that hold when neither a recipe nor
-    a file is typed. A file with a space in it is a space file, wherever it was named.
+    options: the command's own options, for suggestions. settings: values by config path that
+    the command's options set; None values are left out. otherwise: returns the files and settings
+    to use when neither a recipe nor a file is typed. A file that holds a search space is a space
+    file, whether it is typed or given by --config or --space.
 
-    Raises UsageError for what cannot be meant.
+    Raises UsageError for arguments that are unknown or contradict each other.
     """
     typed = _classify_arguments(words)
     if config is not None:
@@ -101,7 +102,7 @@ def parse_request(
     for file, tree in trees:
         if is_space_file(tree):
             spaces.append((file, tree))
-        elif "defaults" in tree:  # a top-level file of Hydra's kind, in a folder of groups
+        elif "defaults" in tree:  # a top-level Hydra file, in a folder of groups
             if config_name is not None:
                 raise UsageError(
                     f"{file}, which has `defaults`, and --config-name {config_name} together",
@@ -125,7 +126,7 @@ def parse_request(
         next((left for one in trees if (left := find_study_of(*one))), None) if searches else None
     )
     if around is not None:
-        notices = (f"this searches around {around.file}",)
+        notices = (f"searching around the configuration in {around.file}",)
         if around.is_known:
             layers.insert(0, Layer(*around.settings(), stored=True))
             typed.overrides[:0] = [
@@ -133,7 +134,7 @@ def parse_request(
             ]
         if not spaces and around.is_known:
             spaces.append(around.space())
-            notices = (f"{notices[0]}, in the space of the study that left it",)
+            notices = (f"{notices[0]}, with the search space of the study that wrote it",)
     given = None
     for file, tree in spaces:
         given = parse_space(tree, file, recipe.aliases)
@@ -148,7 +149,7 @@ def parse_request(
     named = any(override.startswith("study.name=") for override in overrides)
     if around is not None and command != "space" and not named:
         overrides.append(f"study.name={quote_override(around.name)}")
-        notices = (f"{notices[0]}; the study is called {around.name}: --name says otherwise",)
+        notices = (f"{notices[0]}; the study is named {around.name} (change it with --name)",)
     composed = compose(
         recipe,
         overrides,
@@ -164,23 +165,24 @@ def parse_request(
     return ParsedRequest(recipe, composed, given, own.get("runs-dir"))
 
 
-def resuming(words: Sequence[str], config: Path) -> ParsedRequest:
-    """What `train --resume` means: the stored configuration, with what was typed beside it."""
+def parse_resume(words: Sequence[str], config: Path) -> ParsedRequest:
+    """Parse `train --resume`: the stored configuration, with the typed overrides applied."""
     if files := _classify_arguments(words).files:
         raise UsageError(
             f"{files[0]} and --resume together",
-            expected="overrides alone, since the run has its configuration",
+            expected="only overrides, since the run has its own configuration",
         )
     return parse_request(words, command="train", config=config)
 
 
-def function_request(
+def parse_function_request(
     words: Sequence[Any], space: object, settings: Mapping[str, Any]
 ) -> ParsedRequest:
-    """What `tune(function, space, *overrides)` means: the recipe `function`, bound to it.
+    """Parse `tune(function, space, *overrides)`: the recipe `function`, bound to the function.
 
-    space: by keyword, in place of the second of `words`. Raises UsageError for a function that
-    takes no parameters and report, and for a space that is neither a mapping nor a file.
+    space: the search space, if it was given by keyword and not as the second of `words`. Raises
+    UsageError for a function that cannot be called as `function(params, report)`, and for a space
+    that is neither a mapping nor a file.
     """
     function, *rest = words
     if space is None and rest and not (isinstance(rest[0], str) and "=" in rest[0]):
@@ -192,7 +194,7 @@ def function_request(
     if why := unreachable(function):
         jobs, settings["study.jobs"] = settings.get("study.jobs"), None
         settings["executor.type"] = "inline"
-        several = f", one at a time and not {jobs}" if jobs not in (None, 1) else ""
+        several = f", one at a time instead of {jobs}" if jobs not in (None, 1) else ""
         notices = (f"trials run in this process{several}: {why}",)
     searched = Path(space) if isinstance(space, str | Path) else space
     if not isinstance(searched, Path | Mapping):
@@ -203,15 +205,15 @@ def function_request(
         )
     request = parse_request(("function", *rest), command="tune", settings=settings, space=searched)
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
-    return ParsedRequest(bound(function), composed, request.space)
+    return ParsedRequest(bind_function(function), composed, request.space)
 
 
 def _whole(space: Mapping[str, Any]) -> Tree:
-    """What a space file would hold: a mapping from names to domains gets its `parameters:`."""
+    """Return the mapping as a space file holds it: names with domains go under `parameters:`."""
     parameters = space.get("parameters")
     if isinstance(parameters, Mapping):
         is_whole = all(isinstance(fields, Mapping) for fields in parameters.values())
-    else:  # lists of rules; a mapping is the domain of a parameter that is called so
+    else:  # rules are lists; a mapping is the domain of a parameter named `forbid`, `avoid`, `good`
         rules = [space.get(key) for key in ("forbid", "avoid", "good")]
         is_whole = is_space_file(space) and not any(isinstance(rule, Mapping) for rule in rules)
     return dict(space) if is_whole else {"parameters": dict(space)}
@@ -226,7 +228,7 @@ def _check_signature(function: Any) -> None:
             expected="one that can be called as function(params, report)",
         ) from None
     except ValueError:
-        return  # a builtin that does not tell
+        return  # a builtin without a signature
 
 
 def _classify_arguments(words: Sequence[str]) -> _Arguments:
@@ -278,7 +280,7 @@ def _recipe(typed: _Arguments, trees: Sequence[tuple[Path, Tree]], command: str)
         raise UsageError(
             f"{typed.files[0]} does not say which recipe it is for",
             expected=f"one of {names}",
-            remedy=f"Type it: tunewright {command} RECIPE {typed.files[0]}.",
+            remedy=f"Name the recipe: tunewright {command} RECIPE {typed.files[0]}.",
         )
     raise UsageError(
         f"tunewright {command} without a recipe",
@@ -287,7 +289,7 @@ def _recipe(typed: _Arguments, trees: Sequence[tuple[Path, Tree]], command: str)
 
 
 def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
-    """What a space file sets beside the space; its `data:` files through the recipe."""
+    """Return the settings in a space file; the recipe translates its `data:` section."""
     settings = dict(spec.settings)
     data = settings.pop("data", None)
     if isinstance(data, Mapping):
@@ -297,7 +299,7 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
 
 
 def _apply_direction(given: SpaceFile, recipe: Recipe, composed: Composition) -> Composition:
-    """A study file that names no metric may still say which way it goes."""
+    """Apply the direction of a study file that names no metric."""
     first, *others = composed.config.goals
     if given.direction is None or ":" in first:
         return composed
@@ -311,6 +313,6 @@ def _apply_direction(given: SpaceFile, recipe: Recipe, composed: Composition) ->
         raise UsageError(
             f"{given.file} asks for the {given.direction} of {goal.metric}",
             expected=f"its {goal.direction}",
-            remedy="Name the metric of the file's direction, such as goal=METRIC.",
+            remedy="Set a goal that fits the file's direction: goal=METRIC.",
         )
     return composed

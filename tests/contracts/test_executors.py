@@ -24,20 +24,20 @@ class Quadratic(ExecutorContract):
 
 
 class TestLocal(Quadratic):
-    def make(self, heard: Callable[[], None]) -> Executor:
+    def make(self, on_report: Callable[[], None]) -> Executor:
         return LocalExecutor(2, threads=1)
 
 
 class TestLocalWithAFreshProcessForEachRun(Quadratic):
-    def make(self, heard: Callable[[], None]) -> Executor:
+    def make(self, on_report: Callable[[], None]) -> Executor:
         return LocalExecutor(2, threads=1, fresh=True)
 
 
 class TestInline(Quadratic):
     separate = False
 
-    def make(self, heard: Callable[[], None]) -> Executor:
-        return InlineExecutor(heard)
+    def make(self, on_report: Callable[[], None]) -> Executor:
+        return InlineExecutor(on_report)
 
 
 def configuration(*overrides: str) -> Tree:

@@ -47,7 +47,7 @@ def test_a_call_that_takes_too_long_is_ended() -> None:
 
 def test_what_it_says_on_its_way_is_heard_in_order() -> None:
     heard: list[object] = []
-    assert call(count, 3, told=heard.append) == 3
+    assert call(count, 3, on_message=heard.append) == 3
     assert heard == [0, 1, 2]
 
 
@@ -56,4 +56,4 @@ def test_who_hears_may_end_it() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        call(count, 3, told=enough)
+        call(count, 3, on_message=enough)

@@ -116,7 +116,7 @@ def test_load_that_comes_and_goes_is_followed(machine: Machine, tmp_path: Path) 
         assert machine.asleep == []
     waits.note(tmp_path / "log.txt")
     said = (tmp_path / "log.txt").read_text()
-    assert "they slept while they waited for each other" in said
+    assert "they slept while waiting for each other" in said
     with waits.watch(2):
         time.sleep(0.005)
     assert machine.changes == 2

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright.errors import ConfigError
-from tunewright.recipes.direction import says_less
+from tunewright.recipes.direction import lower_is_better
 from tunewright.recipes.registry import find_recipe
 
 
@@ -39,12 +39,12 @@ PLAIN = ["loss", "rmse", "error", "error_rate", "perplexity", "cross_entropy", "
 
 @pytest.mark.parametrize("name", LESS)
 def test_names_that_say_so(name: str) -> None:
-    assert says_less(name)
+    assert lower_is_better(name)
 
 
 @pytest.mark.parametrize("name", NOT)
 def test_names_that_do_not(name: str) -> None:
-    assert not says_less(name)
+    assert not lower_is_better(name)
 
 
 @given(
@@ -54,13 +54,13 @@ def test_names_that_do_not(name: str) -> None:
     st.booleans(),
 )
 def test_the_split_may_stand_on_either_side(split: str, name: str, sign: str, behind: bool) -> None:
-    assert says_less(sign.join([name, split] if behind else [split, name]))
-    assert says_less(sign.join([split, name]).upper())
+    assert lower_is_better(sign.join([name, split] if behind else [split, name]))
+    assert lower_is_better(sign.join([split, name]).upper())
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_name(name: str) -> None:
-    assert says_less(name) in (True, False)
+    assert lower_is_better(name) in (True, False)
 
 
 def test_what_is_typed_or_declared_outweighs_the_name() -> None:

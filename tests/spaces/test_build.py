@@ -32,7 +32,7 @@ def around(tree=None, facts=COCO, typed=()):
         facts,
         frozenset(typed),
         PAIRS.aliases,
-        PAIRS.words,
+        PAIRS.value_aliases,
     )
 
 
@@ -54,7 +54,7 @@ def attention(**model):
     tree = PairsConfig().model_dump(mode="json")
     tree["model"] = {"type": "attention", "tokens": 4, **model}
     config = PairsConfig.model_validate(tree).model_dump(mode="json")
-    return Surroundings(config, PairsConfig, COCO, frozenset(), PAIRS.aliases, PAIRS.words)
+    return Surroundings(config, PairsConfig, COCO, frozenset(), PAIRS.aliases, PAIRS.value_aliases)
 
 
 def test_the_shipped_space_is_the_guides_on_the_guides_data():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.api.requests import RUNS, request_of, runs_of
 from tunewright.errors import UsageError
-from tunewright.request import FileArguments, ParsedRequest, function_request
+from tunewright.request import FileArguments, ParsedRequest, parse_function_request
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.recipes.function.call import Function
@@ -243,7 +243,7 @@ def _study_request(
     if words and callable(words[0]):
         if any(given is not None for given in configs):
             raise UsageError("a function and a configuration file", expected="one of them")
-        return function_request(words, space, {**settings, "training.epochs": steps})
+        return parse_function_request(words, space, {**settings, "training.epochs": steps})
     if steps is not None:
         raise UsageError(
             f"steps={steps} with a recipe", expected="training.epochs=... among the words"

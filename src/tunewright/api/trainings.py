@@ -8,7 +8,7 @@ from tunewright.api.delivery import telling
 from tunewright.api.requests import RUNS, path_of, request_of, runs_of
 from tunewright.config.compose import Composition
 from tunewright.errors import UsageError
-from tunewright.request import parse_request, resuming
+from tunewright.request import parse_request, parse_resume
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
     from tunewright.deliver.progress import Told
@@ -152,5 +152,5 @@ def _resume(
 
     folder = find_stopped_run(run, runs)
     before = parse_request((), command="train", config=folder.config)
-    wanted = resuming(words, folder.config)
+    wanted = parse_resume(words, folder.config)
     return resume(before.recipe, wanted.composed, folder, before=before.composed.tree, watch=watch)

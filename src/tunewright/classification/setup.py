@@ -68,8 +68,8 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         pictures.in_order(sets.valid),
         pictures.in_order(sets.test) if sets.test is not None else None,
         notices=tuple(notices),
-        chosen={"data.store": pictures.kept},
-        keeps={FILE: ClassIndex.of(sets, config.data.dir).as_json()},
+        resolved={"data.store": pictures.kept},
+        extra_files={FILE: ClassIndex.of(sets, config.data.dir).as_json()},
         calibrate=True,
     )
 

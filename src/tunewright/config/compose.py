@@ -179,8 +179,8 @@ def _split_overrides(
                 remedy="To search over values, list them in a space file (--space FILE).",
             )
         name = override.key_or_group
-        if not isinstance(override.value(), dict) and name in recipe.group_names:
-            name = recipe.group_names[name]
+        if not isinstance(override.value(), dict) and name in recipe.group_aliases:
+            name = recipe.group_aliases[name]
             override = _parse_override(f"{name}={override.value()}")
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
         if chooses and any((folder / name).is_dir() for folder in folders):

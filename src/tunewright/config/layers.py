@@ -16,7 +16,8 @@ class Configurable(Protocol):
 
     conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups that
     it shares with other recipes, searched after its own. aliases: flat or foreign names to config
-    paths. words: for a path, foreign values to ours. group_names: foreign names of groups.
+    paths. value_aliases: for a path, foreign values to ours. group_aliases: foreign names of
+    groups.
     """
 
     @property
@@ -45,12 +46,12 @@ class Configurable(Protocol):
         ...
 
     @property
-    def words(self) -> Mapping[str, Mapping[str, str]]:
+    def value_aliases(self) -> Mapping[str, Mapping[str, str]]:
         """Foreign values."""
         ...
 
     @property
-    def group_names(self) -> Mapping[str, str]:
+    def group_aliases(self) -> Mapping[str, str]:
         """Foreign names of groups."""
         ...
 
@@ -138,7 +139,7 @@ def _own(path: str, recipe: Configurable) -> str:
 
 
 def _word(path: str, value: Any, recipe: Configurable) -> Any:
-    words = {**optuna_names.WORDS.get(path, {}), **recipe.words.get(path, {})}
+    words = {**optuna_names.WORDS.get(path, {}), **recipe.value_aliases.get(path, {})}
     if isinstance(value, bool):
         return words.get(str(value).lower(), value)
     return words.get(value, value) if isinstance(value, str) else value

@@ -129,7 +129,9 @@ def run_in_subprocess(
     if what.threads is None:
         return work(what, *arguments, tell)
     relay = _ProgressAdapter(work)
-    return call(relay, what, *arguments, threads=what.threads, told=lambda said: tell(*said))
+    return call(
+        relay, what, *arguments, threads=what.threads, on_message=lambda message: tell(*message)
+    )
 
 
 def threads(folder: RunFolder) -> int | None:

@@ -1,1 +1,1 @@
-"""Where runs happen."""
+"""Executors: they start runs and report when they end."""

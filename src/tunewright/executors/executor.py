@@ -1,4 +1,4 @@
-"""Where runs happen: the protocol that every executor keeps."""
+"""The protocol that every executor implements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from tunewright.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Need:
-    """What a run asks of the place where it runs.
+    """The resources that a run asks for.
 
-    alone: no other run is there meanwhile, so it may hold the memory of all slots.
+    alone: no other run is running at the same time, so it may use the memory of all slots.
     """
 
     alone: bool = False
@@ -19,14 +19,14 @@ class Need:
 
 @dataclass(frozen=True)
 class RunPlace:
-    """Where a run is or would be: RAM that its process holds already, and its GPU if any."""
+    """Where a run is or would be: the RAM (MiB) its process holds already, and its GPU if any."""
 
     held_mib: float = 0.0
     gpu: str | None = None
 
 
 class Handle(Protocol):
-    """One started attempt."""
+    """One started attempt of a run."""
 
     folder: RunFolder
 
@@ -37,39 +37,39 @@ class Handle(Protocol):
 
     @property
     def death(self) -> str:
-        """How the worker died if it left no outcome ("killed by signal 9"), else empty."""
+        """How the worker died if it wrote no outcome ("killed by signal 9"), else empty."""
         ...
 
     def kill(self) -> None:
-        """End it now; the folder may then hold no outcome."""
+        """End the attempt now; its folder may then hold no outcome."""
         ...
 
     def status(self) -> str:
-        """Where it runs, for people."""
+        """Return where the attempt runs, as text for the user."""
         ...
 
     def place(self) -> RunPlace:
-        """Where it runs, and what it holds there now."""
+        """Return where the attempt runs, and the memory its process holds now."""
         ...
 
 
 class Executor(Protocol):
-    """Starts attempts in run folders; results are read from the folders, not from here."""
+    """Starts attempts in run folders; their results are read from the folders."""
 
     slots: int
 
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
-        """Start the current attempt of each folder; the caller keeps within `slots`."""
+        """Start the current attempt of each folder; the caller never exceeds `slots`."""
         ...
 
     def next_place(self) -> RunPlace:
-        """Where the next start would run."""
+        """Return where the next run would start."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """Return when a run reported or ended, or after `seconds`."""
+        """Wait until a run reports or ends, at most `seconds`."""
         ...
 
     def close(self) -> None:
-        """End all workers; attempts that still run die without an outcome."""
+        """End all workers; attempts that are still running end without an outcome."""
         ...

@@ -1,4 +1,4 @@
-"""The executor that a configuration asks for."""
+"""Make the executor that a configuration asks for."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,20 @@ from tunewright.recipes.recipe import Recipe
 
 
 def make_executor(
-    recipe: Recipe, config: RunConfig, machine: Share, heard: Callable[[], None]
+    recipe: Recipe, config: RunConfig, machine: Share, on_report: Callable[[], None]
 ) -> Executor:
-    """Workers, or this very process. heard: called there at each report."""
-    bound = None if isinstance(recipe.run, str) else recipe.run
+    """Make the executor of `config`: local workers, or this process.
+
+    on_report: called at each report of a run in this process.
+    """
+    run_override = None if isinstance(recipe.run, str) else recipe.run
     if config.executor.type == "inline":
-        return InlineExecutor(heard, threads=machine.threads, bound=bound)
+        return InlineExecutor(on_report, threads=machine.threads, run_override=run_override)
     return LocalExecutor(
         machine.slots,
         threads=machine.threads,
         gpus=machine.gpus,
         fresh=config.executor.isolation == "trial",
-        bound=bound,
+        run_override=run_override,
         memory_gib=config.executor.memory_gib,
     )

@@ -1,6 +1,6 @@
-"""Processes forked from a server that has torch loaded, which are gone when we are.
+"""Start processes from a fork server that has torch loaded; they end when this process ends.
 
-Forking such a process takes about 15 ms. The server never touches CUDA, and neither do we.
+Forking such a process takes about 15 ms. Neither the server nor this process touches CUDA.
 """
 
 import multiprocessing
@@ -19,16 +19,16 @@ from typing import Any
 from tunewright.errors import RunError
 
 PRELOAD = ["tunewright.job", "tunewright.training.trainer", "torch._dynamo"]
-"""What the server imports for all; torch's optimisers import the last one on first use (1.3 s)."""
+"""Modules that the server imports once; torch's optimisers import the last on first use (1.3 s)."""
 
 
 def start_process(
     target: Callable[..., None], *arguments: Any, name: str, script: bool = False
 ) -> tuple[ForkServerProcess, Connection]:
-    """Start `target(pipe, *arguments)`; returns the process and our end of its pipe.
+    """Start `target(pipe, *arguments)`; return the process and this end of its pipe.
 
-    `target` begins with `follow(pipe, ...)`. script: the arguments name something in the main
-    script, which the process therefore imports. Raises RunError when the server does not answer.
+    `target` must begin with `follow(pipe, ...)`. script: the arguments refer to the main script,
+    so the process imports it. Raises RunError when the process cannot be started.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
@@ -43,19 +43,19 @@ def start_process(
         near.close()
         raise RunError(
             f"no worker process could be started ({type(error).__name__}: {error})",
-            remedy="The machine may lack memory or processes: fewer --jobs, and the same command "
-            "resumes.",
+            remedy="The machine may be out of memory or processes. Use fewer --jobs; the same "
+            "command resumes.",
         ) from None
     finally:
         far.close()
     return process, near
 
 
-def follow(pipe: Connection, take: Callable[[Any], None]) -> None:
-    """What a new process does first: hand on what is sent, and die when the other end closes.
+def follow(pipe: Connection, handle: Callable[[Any], None]) -> None:
+    """Set up a new process: pass each received message to `handle`, and die when the pipe closes.
 
-    take: called in a thread of its own. Ctrl-C in the terminal is then the other end's business
-    alone, and whatever this process starts ends with it.
+    handle: called in a thread of its own. Only the parent reacts to Ctrl-C in the terminal, and
+    processes that this one starts end with it.
     """
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,7 +64,7 @@ def follow(pipe: Connection, take: Callable[[Any], None]) -> None:
     def listen() -> None:
         while True:
             try:
-                take(pipe.recv())
+                handle(pipe.recv())
             except (EOFError, OSError):
                 end_group()
 
@@ -72,15 +72,15 @@ def follow(pipe: Connection, take: Callable[[Any], None]) -> None:
 
 
 def end_group() -> None:
-    """Kill this process and all that it started, before it can write anything more."""
+    """Kill this process and every process it started, before they can write anything more."""
     os.killpg(0, signal.SIGKILL)
 
 
 @contextmanager
 def _no_script() -> Iterator[None]:
-    """Hide the main script, which `multiprocessing` would import in every process.
+    """Hide the main script from `multiprocessing`, which would import it in every process.
 
-    Ours need nothing of it, and one without a main guard would begin its study again.
+    Workers do not need it, and a script without a main guard would start its study again.
     """
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -91,7 +91,7 @@ def _no_script() -> Iterator[None]:
 
 
 def _start_server() -> None:
-    """A Ctrl-C while the server still imports torch must not kill it: it inherits the mask."""
+    """Start the server with SIGINT blocked: Ctrl-C while it imports torch must not kill it."""
     resource_tracker.ensure_running()  # starting it would unblock SIGINT again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

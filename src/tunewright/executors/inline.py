@@ -1,4 +1,4 @@
-"""Runs in this very process, one after another: for debuggers and fast tests."""
+"""Run trials in this process, one after another: for debuggers and fast tests."""
 
 import os
 from collections import deque
@@ -11,7 +11,7 @@ from tunewright.runs.folder import RunFolder
 
 
 class InlineHandle:
-    """An attempt that runs when the executor is waited for."""
+    """An attempt that runs inside `InlineExecutor.wait`."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -20,45 +20,49 @@ class InlineHandle:
         self.death = ""
 
     def kill(self) -> None:
-        """End it at its next report; before it started, at once."""
+        """End the attempt at its next report, or before it starts."""
         self.killed = True
 
     def status(self) -> str:
-        """Where it runs."""
+        """Return where the attempt runs."""
         return "this process"
 
     def place(self) -> RunPlace:
-        """Where it runs; without neighbours there is nothing to measure."""
+        """Return an empty place: nothing else runs beside it, so nothing is measured."""
         return RunPlace()
 
 
 class _Ending(BaseException):
-    """Passes through a run that it ends, which would take any Exception for its own failure."""
+    """Ends a run from outside; a BaseException, so the run does not record a failure."""
 
 
 class InlineExecutor:
     """One slot, in this process.
 
-    heard: called at each report, so that pruning works without a second process. threads: CPU
-    threads for torch; None leaves them as they are. bound: see `job.run`.
+    on_report: called at each report, so that pruning works without a second process. threads: CPU
+    threads for torch; None leaves the number unchanged. run_override: see `job.run`.
     """
 
     slots = 1
 
     def __init__(
-        self, heard: Callable[[], None], *, threads: int | None = None, bound: Run | None = None
+        self,
+        on_report: Callable[[], None],
+        *,
+        threads: int | None = None,
+        run_override: Run | None = None,
     ) -> None:
-        self._heard, self._threads, self._bound = heard, threads, bound
+        self._on_report, self._threads, self._run_override = on_report, threads, run_override
         self._queue: deque[InlineHandle] = deque()
 
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
-        """Queue the folders; they run inside `wait`."""
+        """Queue the folders; `wait` runs them."""
         handles = [InlineHandle(folder) for folder in folders]
         self._queue.extend(handles)
         return list(handles)
 
     def next_place(self) -> RunPlace:
-        """Where the next start would run."""
+        """Return where the next run would start."""
         return RunPlace()
 
     def wait(self, seconds: float) -> None:
@@ -72,15 +76,15 @@ class InlineExecutor:
             handle.ended = True
 
     def close(self) -> None:
-        """Forget what has not started."""
+        """Drop the attempts that have not started."""
         self._queue.clear()
 
     def _run(self, handle: InlineHandle) -> None:
         from tunewright import job  # imports torch, which the coordinator otherwise never does
 
-        def on_report() -> None:
+        def report_or_end() -> None:
             try:
-                self._heard()
+                self._on_report()
             except Exception as error:
                 raise _Ending from error
             if handle.killed:
@@ -92,9 +96,9 @@ class InlineExecutor:
                     job.run(
                         handle.folder,
                         threads=self._threads,
-                        heard=on_report,
+                        on_report=report_or_end,
                         redirect=False,
-                        bound=self._bound,
+                        run_override=self._run_override,
                     )
             except _Ending as ending:
                 if ending.__cause__ is not None:

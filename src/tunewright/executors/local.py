@@ -21,14 +21,15 @@ from tunewright.runs.record import Outcome
 from tunewright.training.memory.peak import held_memory
 
 EXIT_SECONDS = 5.0
-"""How long a worker that is leaving may take before it is killed."""
+"""How long a dismissed worker may take to exit before it is killed."""
 
 GROWTH, GROWTH_MIB = 1.5, 512.0
-"""A worker is replaced when it idles with so much more than after its first run."""
+"""A worker is replaced when its idle memory exceeds GROWTH times that after its first run, plus
+GROWTH_MIB: 2,000 MiB after the first run allow 3,512 MiB later."""
 
 
 class LocalHandle:
-    """An attempt on a worker."""
+    """An attempt that runs in a worker."""
 
     def __init__(self, folder: RunFolder, worker: "_Worker") -> None:
         self.folder, self._worker = folder, worker
@@ -36,24 +37,25 @@ class LocalHandle:
         self.death = ""
 
     def kill(self) -> None:
-        """End the worker and everything it started."""
+        """Kill the worker and every process it started."""
         if not self.ended:
             self._worker.kill()
 
     def status(self) -> str:
-        """Where it runs."""
+        """Return the worker's number and process id."""
         return f"worker {self._worker.index} (pid {self._worker.process.pid})"
 
     def place(self) -> RunPlace:
-        """The worker, and what it holds now."""
+        """Return where the worker runs, and the memory it holds now."""
         return self._worker.place()
 
 
 class LocalExecutor:
-    """`slots` worker processes; a worker that dies or grows is replaced, with `fresh` every one.
+    """Runs attempts in `slots` worker processes; a worker that dies or grows is replaced.
 
-    bound: see `job.run`; pickled, which means by name for functions. memory_gib: the most that a
-    worker may hold; a run that is alone may hold `slots` times as much.
+    fresh: replace a worker after every run. run_override: see `job.run`; it is pickled, functions
+    by their name. memory_gib: the memory limit of a worker; a run that is alone may use `slots`
+    times as much.
     """
 
     def __init__(
@@ -63,32 +65,34 @@ class LocalExecutor:
         threads: int,
         gpus: Sequence[str] = (),
         fresh: bool = False,
-        bound: Run | None = None,
+        run_override: Run | None = None,
         memory_gib: float | None = None,
     ):
         self.slots, self._memory_gib = slots, memory_gib
         self._threads, self._gpus, self._fresh = threads, list(gpus), fresh
-        self._bound = None if bound is None else _PickledRun(pickle.dumps(bound))
+        self._run_override = (
+            None if run_override is None else _PickledRun(pickle.dumps(run_override))
+        )
         self._idle: list[_Worker] = []
         self._busy: dict[_Worker, LocalHandle] = {}
         self._leaving: list[_Worker] = []
 
     def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
-        """Give each folder to an idle worker, or to a new one."""
+        """Send each folder to an idle worker, or to a new one."""
         return [self._start(folder, need) for folder in folders]
 
     def next_place(self) -> RunPlace:
-        """The idle worker that would take the next run, or the GPU of a new one."""
+        """Return the place of the idle worker that gets the next run, or of a new worker."""
         return self._idle[-1].place() if self._idle else RunPlace(gpu=self._gpu(self._free_index()))
 
     def wait(self, seconds: float) -> None:
-        """Sleep until a worker reports, finishes or dies, or until `seconds` have passed."""
+        """Wait until a worker reports, finishes or dies, at most `seconds`."""
         if not self._busy:
             return
         sources: dict[Connection | int, _Worker] = {}
         for worker in self._busy:
             sources[worker.pipe] = worker
-            # Children of a dead worker may still hold its pipe open; its sentinel knows.
+            # Children of a dead worker may still hold its pipe open, so wait for its sentinel too.
             sources[worker.process.sentinel] = worker
         ready = wait(list(sources), timeout=seconds)
         for worker in dict.fromkeys(sources[source] for source in ready):  # type: ignore[index]
@@ -112,7 +116,7 @@ class LocalExecutor:
             try:
                 worker.pipe.send((str(folder.path), self._threads, self._limit(need)))
             except OSError:
-                self._dismiss(worker)  # died while idle: take another
+                self._dismiss(worker)  # it died while idle: try another
                 continue
             handle = LocalHandle(folder, worker)
             self._busy[worker] = handle
@@ -120,7 +124,7 @@ class LocalExecutor:
 
     def _new_worker(self) -> "_Worker":
         index = self._free_index()
-        return _Worker(index, self._gpu(index), self._bound)
+        return _Worker(index, self._gpu(index), self._run_override)
 
     def _free_index(self) -> int:
         taken = {worker.index for worker in [*self._idle, *self._busy]}
@@ -141,7 +145,7 @@ class LocalExecutor:
         handle = self._busy.pop(worker)
         if not alive:
             worker.reap()
-            worker.kill()  # what it started must not outlive it
+            worker.kill()  # the processes it started must not outlive it
             handle.death = "" if finished else worker.death()
         elif self._fresh or worker.has_grown():
             self._dismiss(worker)
@@ -156,7 +160,7 @@ class LocalExecutor:
 
 @dataclass(frozen=True)
 class _PickledRun:
-    """A `Run` that is unpickled where it is called, so that what it fails to import fails a run."""
+    """A `Run` that is unpickled when called, so an import error fails the run only."""
 
     data: bytes
 
@@ -172,20 +176,20 @@ class _PickledRun:
 class _Worker:
     """A process and the pipe to it; the worker ends when the pipe closes."""
 
-    def __init__(self, index: int, gpu: str | None, bound: _PickledRun | None) -> None:
+    def __init__(self, index: int, gpu: str | None, run_override: _PickledRun | None) -> None:
         self.index, self.gpu = index, gpu
         self._idle_mib: float | None = None
         self.process, self.pipe = start_process(
             work,
             gpu,
-            bound,
+            run_override,
             name=f"tunewright-worker-{index}",
-            script=bound is not None and bound.in_script,
+            script=run_override is not None and run_override.in_script,
         )
 
     def hear(self) -> tuple[bool, bool]:
-        """Whether its run has finished since last asked, and whether it still lives."""
-        alive = self.process.is_alive()  # asked first, so that its last words are read below
+        """Return whether its run has finished since the last call, and whether it is alive."""
+        alive = self.process.is_alive()  # asked first, so that its last messages are read below
         finished = False
         try:
             while self.pipe.poll():
@@ -195,19 +199,19 @@ class _Worker:
         return finished, alive
 
     def place(self) -> RunPlace:
-        """Where a run on it is, and what it holds now."""
+        """Return its GPU, and the memory it holds now."""
         now = held_memory(self.process.pid)
         return RunPlace(now.private_mib if now else 0.0, self.gpu)
 
     def has_grown(self) -> bool:
-        """Whether it idles, after a run, with far more memory than after its first one."""
+        """Return whether its idle memory is far above that after its first run."""
         now = self.place().held_mib
         if self._idle_mib is None:
             self._idle_mib = now
         return now > GROWTH * self._idle_mib + GROWTH_MIB
 
     def kill(self) -> None:
-        """SIGKILL to the worker's whole process group."""
+        """Send SIGKILL to the worker's whole process group."""
         assert self.process.pid is not None
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -215,7 +219,7 @@ class _Worker:
             self.process.kill()
 
     def reap(self) -> None:
-        """Wait for its end; a worker that takes too long is killed."""
+        """Wait for the worker to exit; kill it after EXIT_SECONDS."""
         self.process.join(timeout=EXIT_SECONDS)
         if self.process.is_alive():
             self.kill()
@@ -223,15 +227,18 @@ class _Worker:
         self.pipe.close()
 
     def death(self) -> str:
-        """How the process ended, in words."""
+        """Return how the process ended, as text."""
         code = self.process.exitcode
         if code is None:
             return "still running"
         return f"killed by signal {-code}" if code < 0 else f"worker exited with code {code}"
 
 
-def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
-    """The life of a worker: folders in, `True` out after each, until the pipe closes."""
+def work(pipe: Connection, gpu: str | None, run_override: Run | None) -> None:
+    """Run a worker's loop: train each received folder, then send `True`, until the pipe closes.
+
+    `False` is sent at each report of a run.
+    """
     inbox: SimpleQueue[tuple[str, int, float | None]] = SimpleQueue()
     follow(pipe, inbox.put)
     if gpu is not None:
@@ -239,15 +246,15 @@ def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
     from tunewright import job
 
     waits = ThreadWaits(os.environ)
-    gc.freeze()  # what the server imported never becomes garbage: 0.2 s less after every run
+    gc.freeze()  # the server's imports never become garbage: saves 0.2 s after every run
     lock = threading.Lock()
 
-    def say(finished: bool) -> None:
+    def send(finished: bool) -> None:
         try:
             with lock:
                 pipe.send(finished)
         except OSError:
-            end_group()  # nobody listens: this is not the run's failure, so it must not end as one
+            end_group()  # the coordinator is gone: end without recording a failure of the run
 
     while True:
         path, threads, memory_gib = inbox.get()
@@ -256,10 +263,10 @@ def work(pipe: Connection, gpu: str | None, bound: Run | None) -> None:
             job.run(
                 folder,
                 threads=threads,
-                heard=lambda: say(False),
-                bound=bound,
+                on_report=lambda: send(False),
+                run_override=run_override,
                 memory_gib=memory_gib,
             )
         waits.note(folder.log)
         job.release_memory()
-        say(True)
+        send(True)

@@ -1,4 +1,4 @@
-"""How many runs this machine takes at once, and what each may use."""
+"""How many runs this machine can do at once, and what each may use."""
 
 import os
 import shutil
@@ -11,12 +11,15 @@ from tunewright.runs.machine.free_cores import cores
 from tunewright.runs.machine.free_memory import free_mib
 
 WORKER_GIB = 1.5
-"""What a trial is assumed to need, until trials have been measured or a limit is given."""
+"""Memory that a trial is assumed to need, until trials are measured or a limit is set."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What each of `slots` workers has: CPU threads, and the GPUs dealt out in turn."""
+    """What each of `slots` workers may use: CPU threads, and the GPUs assigned in turn.
+
+    why: how the number of slots was chosen, as text for the user.
+    """
 
     slots: int
     threads: int
@@ -25,7 +28,11 @@ class Share:
 
 
 def share(config: ExecutorConfig, jobs: int | None) -> Share:
-    """Divide the machine: by GPUs if there are any, else by cores, never beyond free memory."""
+    """Divide the machine: by GPUs if there are any, else by cores, within the free memory.
+
+    jobs: the number of slots, if the user has set it. Raises ConfigError for several jobs, or a
+    memory limit, with the inline executor.
+    """
     if config.type == "inline":
         if jobs not in (None, 1):
             raise ConfigError(
@@ -42,7 +49,7 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
         return Share(1, threads_each(config), (), "inline: this process")
     gpus = visible_gpus()
     free_gib = free_mib() / 1024
-    limit = None if gpus else config.memory_gib  # on a GPU the limit is one of its memory
+    limit = None if gpus else config.memory_gib  # on a GPU, memory_gib limits the GPU's memory
     by_memory = max(1, int(free_gib / (limit or WORKER_GIB)))
     if jobs is not None:
         slots, why = jobs, "as asked"
@@ -54,15 +61,16 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
 
 
 def threads_each(config: ExecutorConfig, slots: int = 1) -> int:
-    """CPU threads for each of `slots` processes: as the user has set, else their share of cores.
+    """Return the CPU threads for each of `slots` processes.
 
-    `executor.threads` comes before what the environment says.
+    `executor.threads` comes first, then OMP_NUM_THREADS or MKL_NUM_THREADS, then an equal share of
+    the cores.
     """
     return config.threads or _environments_threads() or max(1, cores() // slots)
 
 
 def _environments_threads() -> int | None:
-    """What OpenMP, or else MKL, was told in the environment; of a list by level the first."""
+    """Return OMP_NUM_THREADS, else MKL_NUM_THREADS; of a list ("4,2") the first."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         first = os.environ.get(name, "").partition(",")[0].strip()
         if first.isdecimal() and int(first) > 0:
@@ -71,7 +79,7 @@ def _environments_threads() -> int | None:
 
 
 def visible_gpus() -> list[str]:
-    """Ids of the CUDA devices that this process may use; asks the driver, never CUDA itself."""
+    """Return the ids of the CUDA devices this process may use; asks nvidia-smi, never CUDA."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [gpu for gpu in chosen.split(",") if gpu and gpu != "-1"]

@@ -1,4 +1,4 @@
-"""One function call in a process of its own, for torch work of a torch-free coordinator."""
+"""Call one function in a process of its own: the coordinator itself never imports torch."""
 
 import os
 import time
@@ -10,8 +10,8 @@ from tunewright.errors import RunError, TunewrightError
 from tunewright.executors.forkserver import follow, start_process
 from tunewright.executors.thread_waits import ThreadWaits
 
-ON_ITS_WAY = "on its way"
-"""Marks what is said before the answer, which is marked with None or with its error."""
+MESSAGE = "message"
+"""Marks an intermediate message; the answer is marked with None, or with its error's class."""
 
 
 def call(
@@ -19,17 +19,17 @@ def call(
     *arguments: Any,
     threads: int | None = None,
     seconds: float | None = None,
-    told: Callable[[Any], None] | None = None,
+    on_message: Callable[[Any], None] | None = None,
 ) -> Any:
-    """What `function(*arguments)` returns; both must be importable and plain enough to send.
+    """Return `function(*arguments)`, called in a new process; function and arguments are pickled.
 
-    seconds: after which the process is ended. told: called here with what the function says on
-    its way; the function then takes one more argument, with which it says it. Raises RunError
-    when the process dies or takes longer, and the function's own TunewrightError, of its own kind.
+    seconds: the process is ended after this time. on_message: called here with each intermediate
+    message; the function then gets one more argument, a callable that sends one. Raises RunError
+    when the process dies or takes too long; a TunewrightError of the function is raised again here.
     """
     until = None if seconds is None else time.monotonic() + seconds
     process, pipe = start_process(
-        _answer, function, arguments, threads, told is not None, name="tunewright-call"
+        _answer, function, arguments, threads, on_message is not None, name="tunewright-call"
     )
     try:
         while True:
@@ -37,10 +37,10 @@ def call(
             if not pipe.poll(left):
                 raise RunError(f"it took longer than {seconds:g} s")
             kind, value = pipe.recv()
-            if kind != ON_ITS_WAY:
+            if kind != MESSAGE:
                 break
-            if told is not None:
-                told(value)
+            if on_message is not None:
+                on_message(value)
     except EOFError:
         process.join()
         raise RunError(f"the process ended with code {process.exitcode}") from None
@@ -57,15 +57,15 @@ def _answer(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     threads: int | None,
-    tells: bool,
+    sends_messages: bool,
 ) -> None:
     follow(pipe, _nothing)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    if tells:
-        arguments = (*arguments, lambda message: pipe.send((ON_ITS_WAY, message)))
+    if sends_messages:
+        arguments = (*arguments, lambda message: pipe.send((MESSAGE, message)))
     try:
         with ThreadWaits(os.environ).watch(None):  # a codec has the threads that its file names
             answer = function(*arguments)
@@ -75,4 +75,4 @@ def _answer(
 
 
 def _nothing(_message: object) -> None:
-    """A call is sent nothing; its pipe is only watched for its end."""
+    """Ignore a message: a call receives none, its pipe is only watched for its end."""

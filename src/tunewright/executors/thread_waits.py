@@ -1,18 +1,18 @@
-"""How torch's CPU threads wait for each other: awake while cores are free, else asleep.
+"""How torch's CPU threads wait for each other: spinning while cores are free, else sleeping.
 
-Each operation is shared among the threads, and whoever is ready waits for the slowest. GNU's
-OpenMP runtime, with which torch is built for Linux, first has them look again and again for about
-3 ms. While cores are free that is up to twice as fast as to sleep; beside other work they use up
-the very core that the slowest one needs, and training takes 9 to 28 times as long.
+Each operation is divided among the threads, and the fast ones wait for the slowest. GNU's OpenMP
+runtime, which torch uses on Linux, lets a waiting thread spin for about 3 ms before it sleeps.
+While cores are free, spinning is up to twice as fast as sleeping. Beside other work, spinning
+threads occupy the core that the slowest thread needs, and training takes 9 to 28 times as long.
 
-How long they look is fixed when the runtime is loaded, but for one thing: it is next to nothing
-while the runtime manages more threads than there are cores
-(https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html). So a team that does nothing is
-added while threads should sleep, and ended when they may look again: at any moment, with no new
-process, and with no other number of threads, which would change the last digits of what is
-computed. What decides is how often the threads themselves wanted a core and had none.
+The spin time is fixed when the runtime is loaded, with one exception: it is almost zero while the
+runtime manages more threads than there are cores
+(https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html). So an idle team of threads is
+started while threads should sleep, and ended when they may spin again. This works at any moment,
+without a new process and without another number of threads, which would change the last digits of
+the results. The decision depends on how often the threads wanted a core and had none.
 
-LLVM's runtime (macOS, some conda builds) gives its core away while it looks, and is left alone;
+LLVM's runtime (macOS, some conda builds) yields its core while it spins, so it is left unchanged;
 so is whatever the user has set.
 """
 
@@ -36,28 +36,29 @@ from tunewright.runs.machine.free_cores import (
 )
 
 TICK_SECONDS = 0.2
-"""How often the threads' own waiting is looked at: .3 ms each time."""
+"""How often the threads' waiting is measured; one measurement costs 0.3 ms."""
 BUSY, CALM = 0.10, 0.06
-"""Share of the wanted time without a core above which threads sleep, and below which not."""
+"""Shares of the wanted CPU time spent without a core: above BUSY threads sleep, below CALM the
+measurement counts as calm."""
 CALM_TICKS = 5
-"""So many calm looks in a row, until they no longer sleep: a neighbour may only take a breath."""
+"""Calm measurements in a row before threads spin again: other work may only have paused."""
 PRESSURE = 0.20
-"""The same for a process that has just begun, of the whole machine over the last ten seconds."""
+"""The same as BUSY for a new process: of the whole machine, over the last ten seconds."""
 MOST_IDLE = 128
-"""Threads that the idle team may need, which are as many as there are cores without work."""
+"""Maximum size of the idle team, which has about as many threads as there are unused cores."""
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
-"""What a user sets to decide it."""
+"""Environment variables with which a user decides how threads wait."""
 
 
 def set_by_user(environment: Mapping[str, str]) -> str:
-    """The variable by which the user has decided how threads wait; empty without one."""
+    """Return the `NAME=value` with which the user decides how threads wait, or an empty string."""
     return next((f"{name}={environment[name]}" for name in WAITING if environment.get(name)), "")
 
 
 def why_crowded() -> str:
-    """Why a process that begins now should have its threads sleep; empty while cores are free.
+    """Return why the threads of a process that starts now should sleep; empty while cores are free.
 
-    By the kernel's measure of pressure; where that is not told, by what runs in this moment.
+    Uses the kernel's CPU pressure, or, where that is not available, the threads running now.
     """
     share, others = pressure(), runnable()
     if share is not None:
@@ -68,7 +69,7 @@ def why_crowded() -> str:
 
 
 def describe_waits(threads: int, environment: Mapping[str, str]) -> str:
-    """How the threads of a worker wait, for the line that says how many it has; or nothing."""
+    """Return how the threads of a worker wait, for the line with their number; or empty."""
     if threads == 1:
         return ""
     if variable := set_by_user(environment):
@@ -77,23 +78,23 @@ def describe_waits(threads: int, environment: Mapping[str, str]) -> str:
     if not why:
         return ""
     return (
-        f"; threads sleep while they wait for each other, since {why}; executor.threads=1, with "
-        "which nobody waits, can be faster and changes the last digits"
+        f"; threads sleep while they wait for each other, since {why}; executor.threads=1 avoids "
+        "the waiting: it can be faster, and changes the last digits of the results"
     )
 
 
 @dataclass
 class Rule:
-    """Whether threads sleep, from look to look; it takes longer to believe in calm than in trouble.
+    """Decides from measurements whether threads sleep: at once when busy, later when calm.
 
-    asleep: what it comes to.
+    asleep: the current decision.
     """
 
     asleep: bool = False
     calm_ticks: int = 0
 
     def look(self, share: float | None) -> bool:
-        """Take in the share of the wanted time without a core; None says nothing."""
+        """Update with the share of the wanted time without a core (None: unknown)."""
         if share is None:
             return self.asleep
         self.calm_ticks = self.calm_ticks + 1 if share < CALM else 0
@@ -105,10 +106,10 @@ class Rule:
 
 
 class ThreadWaits:
-    """Watches over the threads of this process while it works; one for each process.
+    """Controls how the threads of this process wait; one instance for each process.
 
-    environment: where the user may have decided. sleep: what makes torch's threads sleep, and
-    returns what ends that; None where nothing can.
+    environment: where the user may have decided it. sleep: makes torch's threads sleep and returns
+    a function that ends that; None for the default, through GNU's OpenMP runtime.
     """
 
     def __init__(
@@ -124,9 +125,9 @@ class ThreadWaits:
 
     @contextmanager
     def watch(self, threads: int | None) -> Iterator[None]:
-        """Within the block, have the threads sleep or not, as fits what else the machine does.
+        """Let threads sleep or spin within the block, depending on the other work of the machine.
 
-        threads: of torch; one waits for nobody, None are all cores.
+        threads: torch's CPU threads; None means one for each core. A single thread never waits.
         """
         self._slept_seconds = self._seconds = 0.0
         threads = threads or cores()
@@ -149,13 +150,13 @@ class ThreadWaits:
             self._act(threads, ended=True)
 
     def note(self, log: Path) -> None:
-        """Add to a run's log what the last block came to, unless threads never slept."""
+        """Write to a run's log how long threads slept in the last block, unless they never did."""
         if not self._slept_seconds:
             return
         with suppress(OSError), log.open("a", encoding="utf-8") as file:
             file.write(
                 f"threads: for {self._slept_seconds:.1f} of {self._seconds:.1f} s they slept while "
-                "they waited for each other, since other work wanted the cores\n"
+                "waiting for each other, because other work needed the cores\n"
             )
 
     def _watch(self, threads: int, end: threading.Event) -> None:
@@ -178,20 +179,21 @@ class ThreadWaits:
 
 
 def _openmp_sleep(threads: int) -> Callable[[], None]:
-    """Have GNU's runtime manage more threads than there are cores; returns what ends it."""
+    """Make GNU's runtime manage more threads than there are cores; return what ends it."""
     library = _gnu_openmp()
-    # The cores that the runtime counted when it was loaded, and a team of torch's has some.
+    # The affinity stands for the cores that the runtime counted when it was loaded. A team's master
+    # is not counted: 8 cores, torch's team of 3, idle team of 8 - 3 + 2 = 7: 3 + 6 = 9 > 8.
     idle = len(os.sched_getaffinity(0)) - threads + 2 if library is not None else 0
     if library is None or idle > MOST_IDLE:
         return _nothing
     ready, end = threading.Event(), threading.Event()
 
     def hold() -> None:
-        # A function of the library itself, so that no thread of the team needs the interpreter.
+        # A function of the library itself, so that the team's threads need no Python interpreter.
         harmless = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p)
         library.GOMP_parallel(harmless, None, ctypes.c_uint(max(2, idle)), ctypes.c_uint(0))
         ready.set()
-        end.wait()  # with this thread its team ends
+        end.wait()  # the team ends with this thread
 
     holder = threading.Thread(target=hold, name="idle-team", daemon=True)
     holder.start()
@@ -205,12 +207,12 @@ def _openmp_sleep(threads: int) -> Callable[[], None]:
 
 
 def _gnu_openmp() -> Any:
-    """The OpenMP runtime that torch uses in this process; None unless it is GNU's."""
+    """Return the OpenMP runtime that torch uses in this process, or None unless it is GNU's."""
     torch = sys.modules.get("torch")
     if torch is None or torch.__file__ is None or sys.platform != "linux":
         return None
     try:
-        # Looks a name up in this library and then in those that it was linked with.
+        # Symbols are looked up in this library, then in the libraries it was linked with.
         library = ctypes.CDLL(
             str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"),
             mode=os.RTLD_NOLOAD | os.RTLD_NOW,
@@ -222,4 +224,4 @@ def _gnu_openmp() -> Any:
 
 
 def _nothing() -> None:
-    """Where nothing was done, nothing ends."""
+    """End nothing, because nothing was started."""

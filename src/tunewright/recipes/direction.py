@@ -1,4 +1,4 @@
-"""Which names of metrics say that less is better: `val_loss`, `rmse`, `error_rate`."""
+"""Guess from a metric's name whether lower is better: `val_loss`, `rmse`, `error_rate`."""
 
 import re
 
@@ -17,14 +17,14 @@ _LESS = _words(
     latency seconds milliseconds ms time runtime walltime elapsed delay
     """
 )
-"""Words that say it where they stand last."""
+"""Words that mean lower is better as the last word of a name."""
 _LONGER = re.compile(
     r"(cross entropy|(neg|negative) (ll|elbo|log likelihood|loglikelihood)"
     r"|(edit|hamming|wasserstein|frechet|inception) distance"
     r"|bits per (sub)?(pixel|dim|dimension|char|character|byte|token|word)"
     r"|(error|err|failure|fault|miss|misclassification|loss|false [a-z]+) (rate|ratio|percent\w*))"
 )
-"""Several words that say it together."""
+"""Phrases that mean lower is better."""
 _BESIDE = _words(
     """
     val valid validation test eval evaluation train training dev holdout heldout oof cv fold top
@@ -33,7 +33,7 @@ _BESIDE = _words(
     dataloader idx
     """
 )
-"""Where it was measured, how it was averaged, in which unit: said behind the word that matters."""
+"""Words that may follow the decisive one: the split, the average, the unit; `loss_val_mean`."""
 _SPLIT = re.compile(r"^(validation|valid|val|test|eval|train|dev)(?=[a-z])")
 _TURNED = _words(
     """
@@ -41,21 +41,21 @@ _TURNED = _words(
     improvement reduction gain saved profit
     """
 )
-"""Words that turn what follows them round, as in scikit-learn's `neg_mean_squared_error`."""
+"""Words that reverse the direction, as in scikit-learn's `neg_mean_squared_error`."""
 _TIMES = _words(
     """
     inference prediction predict training train fit test eval response run wall cpu gpu
     elapsed execution processing compute computing step epoch total mean average median
     """
 )
-"""What takes time that is better spent elsewhere; to survive for a long time is no loss."""
+"""Words before `time` that mean lower is better: `train_time`, but not `survival_time`."""
 
 
-def says_less(name: str) -> bool:
-    """Whether a metric of this name is better the smaller it is, by what people call so.
+def lower_is_better(name: str) -> bool:
+    """Return whether lower values of the metric `name` are better, judged by its words.
 
-    A name that does not say, such as `distance`, or that says the contrary, such as
-    `lossless_ratio`, `error_free` or `1-wer`, is not one.
+    False for names that leave it open, such as `distance`, and for names that mean the opposite,
+    such as `lossless_ratio`, `error_free` or `1-wer`.
     """
     words = [w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
     if name.startswith("-") or words[:1] == ["1"]:
@@ -72,7 +72,7 @@ def says_less(name: str) -> bool:
 
 
 def _ends(words: list[str]) -> bool:
-    """Whether the last words say it, and none before them turns it round."""
+    """Return whether the last words mean lower is better, and no word before reverses them."""
     text = " ".join(words)
     for match in _LONGER.finditer(text):
         if match.end() == len(text):

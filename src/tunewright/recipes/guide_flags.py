@@ -1,4 +1,4 @@
-"""Flags of other programs, looked up in what a recipe declares of them."""
+"""Flags of the guides' programs, translated by the aliases that a recipe declares."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +9,13 @@ from tunewright.recipes.recipe import Recipe
 SEARCH_KEYS = tuple(
     f"study.{key}" for key in ("trials", "timeout", "budget", "storage", "sampler", "pruner")
 )
-"""What only a search has; as a flag beside `train` it is a slip."""
+"""Settings that only a search has; as a flag of `train` they are a mistake."""
 
 
 def places(
     flags: Sequence[tuple[str, str]], recipe: Recipe, command: str, options: Sequence[str]
 ) -> tuple[dict[str, Path], list[tuple[str, str]]]:
-    """The files and folders that flags name in place of options of ours; the other flags.
+    """Split flags into files and folders, by the option they stand for, and the other flags.
 
     Raises UsageError where the command has no such option.
     """
@@ -26,7 +26,7 @@ def places(
         if option is None:
             left.append((name, value))
             continue
-        if options and option not in (*options, command):  # `space` takes one as it is
+        if options and option not in (*options, command):  # the command `space` takes a space file
             raise UsageError(f"--{name}", expected=f"an option of `tunewright {command}`")
         if option in found:
             raise UsageError(f"--{name} {value} and {found[option]}", expected="one of them")
@@ -35,9 +35,9 @@ def places(
 
 
 def as_override(name: str, value: str, recipe: Recipe, command: str, options: Sequence[str]) -> str:
-    """The override that a flag means.
+    """Return the override that a flag stands for: `--lr 1e-3` becomes `optim.lr=1e-3`.
 
-    options: the command's own, to suggest. Raises UsageError for a flag that nobody knows.
+    options: the command's own options, for suggestions. Raises UsageError for an unknown flag.
     """
     key = name.replace("-", "_")
     path = recipe.aliases.get(key) or recipe.aliases.get(name)

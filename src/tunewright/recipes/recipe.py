@@ -1,4 +1,4 @@
-"""What a recipe declares of itself, without torch; the set-up behind it is imported late."""
+"""What a recipe declares, without torch; its set-up is imported only when it is needed."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, did_you_mean
-from tunewright.recipes.direction import says_less
+from tunewright.recipes.direction import lower_is_better
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import COSTS, Direction, Goal, Outcome
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunewright.training.reporter import Reporter
 
 Run = Callable[[RunFolder, Any, "Reporter"], Outcome]
-"""A training from its folder, its checked configuration and a reporter."""
+"""A training: from a run folder, a validated configuration and a reporter to an outcome."""
 
 
 def _no_facts(_config: RunConfig) -> Mapping[str, float]:
@@ -40,34 +40,38 @@ def _as_it_is(tree: Tree) -> Tree:
 class Recipe:
     """A workload that can be trained and tuned.
 
-    config: its schema. conf: folder of YAML groups with `<name>.yaml` as the top. groups: folders
-    of groups that recipes share, searched after `conf`. space: the
-    shipped search space, if there is one. metrics: what its task measures, with directions; a
-    study chooses its goal among them, or any when only the run itself knows them (none here).
-    setup: `module:function` from the checked configuration and a device to a
-    `training.task.Setup`. run: `module:function` in place of the trainer, for what does not train
-    with it, or the callable itself, which workers then get from the executor, not by name.
-    evaluate: `module:function`, what `tunewright evaluate` calls in a worker. evaluate_on:
-    `module:function`, what `tunewright evaluate --data` calls there, with a run's path, what is
-    named, and a function of one message, (what is done, how much of it, of how much); none
-    without it. classifier:
-    `module:function` from a run folder and a device to a `inference.classifier.Classifier`,
-    from which predictions, ensembles, exports and submissions are made; none without it. It
-    opens what has no more than `config.yaml`, `classes.json` and `checkpoints/best.safetensors`.
-    compressor: `module:function` from a run folder and a device to a
-    `recipes.compression.opened.Opened`, by which pictures are compressed; none without it.
-    pictures: `module:function` from a configuration to the `images.dataset.datasets.ImageSets` that
-    it trains on, for those that train on pictures.
-    searched: the open section whose keys are the user's own, and by whose plain names spaces
-    and studies then go; empty for the whole configuration.
-    facts: figures of the data that spaces may refer to (`rows`, widths). check_data: raises
-    DataError for data that cannot be used, returns notices. fingerprints: what tells the content
-    of each set, so that a study does not go on with data that was replaced.
-    aliases: foreign keys and flags to config paths; words: foreign values, by path; group_names:
-    foreign names of YAML groups. options: flags to options of ours that name a file or folder
-    (`space`, `config`, `runs-dir`).
-    study_file: settings of ours from the `data:` section of a foreign study file.
-    study_names: what a guide calls by another name in a study's folder, and what it stands for.
+    config: the schema of its configuration. conf: the folder of its YAML groups, with
+    `<name>.yaml` at the top. groups: folders of groups shared with other recipes, searched after
+    `conf`. space: the shipped search space, if there is one.
+    metrics: what its task measures, with directions; a study's goal is one of them, or any metric
+    if this is empty because only the run knows its metrics.
+
+    In the following, `module:function` names a function that is imported when it is called; an
+    empty string means that the recipe does not offer it.
+    setup: from a validated configuration and a device to a `training.task.Setup`.
+    run: replaces the trainer, for workloads that do not train with it. It may be the callable
+    itself, which workers then get from the executor.
+    evaluate: called by `tunewright evaluate`, in a worker.
+    evaluate_on: called by `tunewright evaluate --data`, in a worker, with a run's path, the path of
+    the data and a callback for progress messages (what is being done, how much, of how much).
+    classifier: from a run folder and a device to a
+    `classification.inference.classifier.Classifier`, for predictions, ensembles, exports and
+    submissions. It needs no more than `config.yaml`, `classes.json` and
+    `checkpoints/best.safetensors` of the folder.
+    compressor: from a run folder and a device to a
+    `recipes.compression.codec.trained_compressor.TrainedCompressor`.
+    pictures: from a configuration to the `images.dataset.datasets.ImageSets` that it trains on.
+
+    open_section: the config section whose keys are the user's own; spaces and studies then use the
+    plain names in it. Empty: they use paths in the whole configuration.
+    data_facts: numbers of the data that spaces may refer to (`rows`, widths). check_data: raises
+    DataError for data that cannot be used, and returns notices. fingerprints: a hash of each set's
+    content, so that a study does not continue with replaced data.
+    aliases: keys and flags of a guide, to config paths. value_aliases: by path, values of a guide
+    to ours. group_aliases: a guide's names of YAML groups. options: a guide's flags that stand for
+    an option that takes a file or folder (`space`, `config`, `runs-dir`).
+    study_file: translates the `data:` section of a guide's study file into settings.
+    guide_file_names: names that a guide gives to files of a study's folder, and what they link to.
     """
 
     name: str
@@ -83,16 +87,16 @@ class Recipe:
     classifier: str = ""
     compressor: str = ""
     pictures: str = ""
-    searched: str = ""
+    open_section: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
-    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    group_names: Mapping[str, str] = field(default_factory=dict)
+    value_aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    group_aliases: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
-    facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
+    data_facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check
     fingerprints: Callable[[RunConfig], Mapping[str, str]] = _no_fingerprints
     study_file: Callable[[Tree], Tree] = _as_it_is
-    study_names: Mapping[str, str] = field(default_factory=dict)
+    guide_file_names: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, folder: RunFolder, config: RunConfig, reporter: "Reporter") -> Outcome:
         """Train in this process; imports the torch wing."""
@@ -104,14 +108,14 @@ class Recipe:
         return start(import_object(self.setup), config, self.goals(config)[0], folder, reporter)
 
     def path(self, name: str) -> str:
-        """The config path of what spaces and studies call `name`."""
-        return f"{self.searched}.{name}" if self.searched else name
+        """Return the config path of the parameter that spaces and studies call `name`."""
+        return f"{self.open_section}.{name}" if self.open_section else name
 
     def goals(self, config: RunConfig) -> tuple[Goal, ...]:
-        """The goals of a configuration.
+        """Return the goals of a configuration.
 
-        Raises ConfigError as `goal` does, for one that is named twice, and where the trainer
-        could not tell by the first one which epoch is the best.
+        Raises ConfigError as `goal` does, for a metric that occurs twice, and for a first goal that
+        is not measured after each epoch, since it decides which epoch is the best.
         """
         goals = tuple(self.goal(written) for written in config.goals)
         if self.setup and not self.run and goals[0].metric in COSTS:
@@ -125,7 +129,7 @@ class Recipe:
         return goals
 
     def goal(self, written: str) -> Goal:
-        """The metric and direction of a goal written `metric` or `metric:max|min`.
+        """Parse a goal written `metric` or `metric:max|min`.
 
         Raises ConfigError for a metric that the task does not measure.
         """
@@ -140,22 +144,22 @@ class Recipe:
         )
 
     def direction(self, name: str) -> Direction:
-        """Which way a metric goes unless the goal says so: as declared, else by its name."""
+        """Return the default direction of a metric: as declared, else guessed from its name."""
         if self.declares(name):
             return self.metrics[name.removeprefix("val_")]
-        return "min" if name in COSTS or says_less(name) else "max"
+        return "min" if name in COSTS or lower_is_better(name) else "max"
 
     def declares(self, name: str) -> bool:
-        """Whether the recipe says which way a metric goes."""
+        """Return whether the recipe declares the metric's direction."""
         return name.removeprefix("val_") in self.metrics
 
     def measures(self, name: str) -> bool:
-        """Whether a run of this recipe can be judged by what is called `name`."""
+        """Return whether a run of this recipe may report the metric `name`."""
         return not self.metrics or self.declares(name) or name in COSTS
 
 
 def import_object(name: str) -> Callable[..., Any]:
-    """The function behind `module:function`."""
+    """Import the function behind `module:function`."""
     module, _, function = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found

@@ -14,14 +14,14 @@ GROUP = "tunewright.recipes"
 
 
 def recipe_names() -> list[str]:
-    """All recipe names; imports none of them."""
+    """Return all recipe names, without importing the recipes."""
     shipped = [m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.ispkg]
     return sorted({*shipped, *(point.name for point in entry_points(group=GROUP))})
 
 
 @cache
 def find_recipe(name: str, *, where: str = "") -> Recipe:
-    """The recipe called `name`; UsageError with the nearest name when there is none.
+    """Return the recipe called `name`; raises UsageError with the nearest name if there is none.
 
     where: the file that names it, if it was not typed.
     """

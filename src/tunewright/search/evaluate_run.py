@@ -60,7 +60,11 @@ def evaluate_run_on(
     threads = threads_each(config.executor)
     try:
         found = call(
-            function, folder.path, data, threads=threads, told=lambda report: on_progress(*report)
+            function,
+            folder.path,
+            data,
+            threads=threads,
+            on_message=lambda message: on_progress(*message),
         )
     except RunError as error:
         raise _evaluation_error(folder, error, "--data", str(data)) from None

@@ -110,7 +110,7 @@ def explore(
                 recipe, composed.tree, trial_values(recipe, prepared, trial.parameters)
             ),
         )
-        link_foreign_names(prepared.folder, recipe.study_names)
+        link_foreign_names(prepared.folder, recipe.guide_file_names)
         if ending == "interrupted":
             raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
         return record, ending

@@ -186,22 +186,22 @@ def build_checked_space(
     around = Surroundings(
         tree,
         recipe.config,
-        recipe.facts(config),
+        recipe.data_facts(config),
         composed.typed,
         recipe.aliases,
-        recipe.words,
+        recipe.value_aliases,
         composed.reserved,
         avoid=config.space.avoid,
         written=composed.written,
     )
-    if recipe.searched:
+    if recipe.open_section:
         around = _within(recipe, around, given)
     return build_space(shipped, given, around)
 
 
 def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Surroundings:
     """Return the surroundings with the user's keys declared in the recipe's open section."""
-    tree = get(around.tree, recipe.searched, {})
+    tree = get(around.tree, recipe.open_section, {})
     prefix = recipe.path("")
     return Surroundings(
         tree,

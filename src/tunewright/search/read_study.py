@@ -65,8 +65,8 @@ def _without_folder(
     reserved = read_yaml(folder.settings).get("reserved") or {}
     derived = read_yaml(folder.space).get("derived") or {}
     explore, config = with_values(tree, flatten(tree["stages"]["explore"]), recipe.config)
-    around = flatten(get(explore, recipe.searched, {}) if recipe.searched else explore)
-    facts = recipe.facts(config) if derived else {}
+    around = flatten(get(explore, recipe.open_section, {}) if recipe.open_section else explore)
+    facts = recipe.data_facts(config) if derived else {}
     complete = Space((), (), derived, {**around, **reserved, **facts}).complete(trial.parameters)
     return {**reserved, **{recipe.path(name): value for name, value in complete.items()}}
 

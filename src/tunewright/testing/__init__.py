@@ -1,4 +1,4 @@
-"""Contract tests that ship: inherit one, and a new executor, recipe or task is tested.
+"""Contract tests to inherit: they test an executor, recipe, task or tracker of your own.
 
 ::
 

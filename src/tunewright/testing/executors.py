@@ -1,4 +1,4 @@
-"""What every executor keeps to, whatever it runs on."""
+"""Contract tests for executors: what each must do, whatever it runs on."""
 
 import time
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class ExecutorContract(ABC):
-    """Inherit it, and say how the executor is made and what it may be given to run.
+    """Inherit this class and define how the executor is made and which runs it is given.
 
     separate: whether runs have processes of their own, which can be killed.
     """
@@ -27,32 +27,32 @@ class ExecutorContract(ABC):
     separate: ClassVar[bool] = True
 
     @abstractmethod
-    def make(self, heard: Callable[[], None]) -> Executor:
-        """A new executor with two slots, or one if it never has more.
+    def make(self, on_report: Callable[[], None]) -> Executor:
+        """Return a new executor with two slots, or with one if it never has more.
 
-        heard: what an executor without processes calls at each report.
+        on_report: called at each report by an executor that runs in this process.
         """
 
     @abstractmethod
     def quick(self) -> Tree:
-        """The configuration of a run that reports at least twice and is done in a moment."""
+        """Return the configuration of a run that reports at least twice and ends quickly."""
 
     @abstractmethod
     def slow(self) -> Tree:
-        """The configuration of a run that reports often, and not for less than a minute ends."""
+        """Return the configuration of a run that reports often and takes more than a minute."""
 
     @abstractmethod
     def doomed(self) -> Tree:
-        """The configuration of a run whose process dies of signal 9 after its first report."""
+        """Return the configuration of a run whose process kills itself after its first report."""
 
     @pytest.fixture
     def reports(self) -> list[float]:
-        """When something was heard, by `time.monotonic`."""
+        """Return the list of the reports' times, by `time.monotonic`."""
         return []
 
     @pytest.fixture
     def executor(self, reports: list[float]) -> Iterator[Executor]:
-        """The executor under test; closed afterwards."""
+        """Yield the executor under test; close it afterwards."""
         made = self.make(lambda: reports.append(time.monotonic()))
         yield made
         made.close()
@@ -197,7 +197,7 @@ class ExecutorContract(ABC):
 
 
 def _folder(path: Path, tree: Tree) -> RunFolder:
-    """A run folder whose first attempt may be started."""
+    """Make a run folder whose first attempt can be started."""
     folder = RunFolder(path)
     folder.write_config(tree)
     folder.begin_attempt()
@@ -212,7 +212,7 @@ def _wait_for_end(executor: Executor, handles: list[Handle]) -> None:
 
 
 def _workers(handle: Handle) -> list[psutil.Process]:
-    """The processes of this machine that have the run's log open."""
+    """Return the processes of this machine that have the run's log open."""
     log = str(handle.folder.log.resolve())
     found = []
     for process in psutil.process_iter():

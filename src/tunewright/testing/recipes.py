@@ -1,4 +1,4 @@
-"""What every recipe keeps to."""
+"""Contract tests for recipes."""
 
 import math
 import subprocess
@@ -32,7 +32,7 @@ assert "torch" not in sys.modules, "torch was imported"
 
 
 class RecipeContract(ABC):
-    """Inherit it and name the recipe.
+    """Inherit this class and name the recipe.
 
     small: overrides that make its default configuration train in seconds.
     """
@@ -42,12 +42,12 @@ class RecipeContract(ABC):
 
     @pytest.fixture
     def recipe(self) -> Recipe:
-        """The recipe under test."""
+        """Return the recipe under test."""
         return find_recipe(self.name)
 
     @pytest.fixture
     def composed(self, recipe: Recipe) -> Composition:
-        """Its default configuration, made small, for two epochs in this process."""
+        """Compose its default configuration with `small`, for two epochs in this process."""
         overrides = [*self.small, "training.epochs=2", "executor.type=inline"]
         return compose(recipe, overrides)
 
@@ -67,7 +67,7 @@ class RecipeContract(ABC):
         assert {path for path in recipe.aliases.values() if path not in known} == set()
         assert set(recipe.options.values()) <= {"space", "config", "runs-dir"}
         assert not recipe.options.keys() & recipe.aliases.keys()
-        for path, words in recipe.words.items():
+        for path, words in recipe.value_aliases.items():
             for word, own in words.items():
                 tree = compose(recipe, [f"{path}='{word}'"]).tree
                 assert str(_get(tree, path)) == own
@@ -90,7 +90,7 @@ class RecipeContract(ABC):
         assert validate(changed, recipe.config) == config
 
     def test_micro_batches_make_as_many_steps(self, recipe: Recipe) -> None:
-        """A run that had no room is taken up again in smaller ones, as the same training."""
+        """Check that a run retried with smaller micro-batches is the same training."""
         if not recipe.setup:
             pytest.skip("it brings its own training")
         import torch

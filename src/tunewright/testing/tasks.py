@@ -1,4 +1,4 @@
-"""What every task keeps to."""
+"""Contract tests for tasks."""
 
 import io
 import math
@@ -18,10 +18,10 @@ from tunewright.training.trainer import evaluate
 
 
 class TaskContract(ABC):
-    """Inherit it and make a small set-up.
+    """Inherit this class and make a small set-up.
 
-    facts: what the metrics say besides goals, such as the size of a gallery. absent: how metrics
-    begin that the data of `make` cannot give, such as those of a group without rows.
+    facts: values in the metrics that are no goals, such as the size of a gallery. absent: prefixes
+    of metrics that the data of `make` cannot give, such as those of a group without rows.
     """
 
     facts: ClassVar[Collection[str]] = ()
@@ -29,11 +29,11 @@ class TaskContract(ABC):
 
     @abstractmethod
     def make(self) -> Setup:
-        """A fresh set-up of the task, on the CPU."""
+        """Return a fresh set-up of the task, on the CPU."""
 
     @pytest.fixture
     def setup(self) -> Setup:
-        """The set-up under test, its model in training mode."""
+        """Return the set-up under test, its model in training mode."""
         seed_all(1)
         made = self.make()
         made.model.train()
@@ -69,7 +69,7 @@ class TaskContract(ABC):
         setup.task.after_step(setup.model, batches, loss)
 
     def test_uneven_micro_batches_leave_the_gradient_of_the_batch(self, setup: Setup) -> None:
-        """In evaluation mode: dropout and batch norm see a micro-batch, whatever its weight."""
+        """Compare in evaluation mode, since dropout and batch norm act on each micro-batch."""
         setup.model.eval()
         batch = _batch(setup)
         rows = len(_flat(batch)[0])
@@ -122,7 +122,7 @@ class TaskContract(ABC):
         assert _equal(other.state_dict(), setup.task.state_dict())
 
     def test_a_second_task_learns_nothing_from_the_first(self, setup: Setup) -> None:
-        """Warm workers make one after the other in one process."""
+        """Check that tasks made one after another in a warm worker are independent."""
         other = self.make()
         other.model.load_state_dict(setup.model.state_dict())
         other.model.train()
@@ -139,7 +139,7 @@ def _batch(setup: Setup) -> Batch:
 
 
 def _flat(value: object) -> list[Tensor]:
-    """The tensors in nested lists, tuples and mappings."""
+    """Return the tensors in nested lists, tuples and mappings."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):
@@ -150,7 +150,7 @@ def _flat(value: object) -> list[Tensor]:
 
 
 def _rows(batch: Batch, start: int, stop: int, rows: int) -> Batch:
-    """Some rows of every tensor that has one for each."""
+    """Return rows `start` to `stop` of every tensor that has `rows` rows, the rest unchanged."""
 
     def some(leaf: object) -> object:
         by_row = isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == rows

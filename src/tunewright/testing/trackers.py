@@ -1,4 +1,4 @@
-"""What every tracker keeps to, whichever tool it writes for."""
+"""Contract tests for trackers, whichever tool they write to."""
 
 import os
 import signal
@@ -18,27 +18,27 @@ DONE = Outcome("done", 1, best_step=3, metrics={"val_score": 3.0}, seconds=4.0)
 
 
 class TrackerContract(ABC):
-    """Inherit it, and say how the tracker is made and how its copy is read back."""
+    """Inherit this class and define how the tracker is made and how its copy is read back."""
 
     @abstractmethod
     def make(self) -> Tracker:
-        """A new tracker, as each attempt and each replay gets one."""
+        """Return a new tracker; each attempt and each replay uses a new one."""
 
     @abstractmethod
     def points(self, run: RunInfo, metric: str) -> list[tuple[int, float]]:
-        """The pairs of step and value that the copy of `run` has of a metric."""
+        """Return the (step, value) pairs of a metric in the copy of `run`."""
 
     @abstractmethod
     def copies(self, run: RunInfo) -> int:
-        """How many copies of this one run there are."""
+        """Return how many copies of this run there are."""
 
     @abstractmethod
     def settings(self, run: RunInfo) -> Mapping[str, str]:
-        """The configuration that the copy has, by path, as text."""
+        """Return the configuration in the copy: text by config path."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> RunFolder:
-        """A trial in a study's folder, begun, with four epochs reported."""
+        """Make the folder of a trial of a study, started, with four epochs reported."""
         study = tmp_path / "runs" / "study"
         folder = RunFolder(study / "trials" / "00007")
         folder.write_config(
@@ -129,7 +129,7 @@ def _copy_and_die(contract: type[TrackerContract], folder: RunFolder) -> None:
 
 
 def _attempt(folder: RunFolder, resumed_from: int, last: int) -> None:
-    """Another attempt, which reports the epochs after `resumed_from`."""
+    """Write another attempt, which reports the epochs after `resumed_from`."""
     writer = ProgressWriter(folder.progress, attempt := folder.begin_attempt(), resumed_from)
     for step in range(resumed_from + 1, last + 1):
         metrics = {"val_score": float(step), "train_loss": 1.0 / step}

@@ -30,7 +30,7 @@ def start(
     setup = make_setup(config, device)
     with share_choice(folder) as together:
         choice, notices = choose_settings(setup, config, device, together)
-    chosen = dict(setup.chosen)
+    chosen = dict(setup.resolved)
     if "auto" in (training.precision, training.layout, training.compile):
         chosen["training.precision"] = {"no": "fp32"}.get(choice.precision, choice.precision)
         chosen["training.layout"] = choice.layout
@@ -40,7 +40,7 @@ def start(
         for path, value in chosen.items():
             set_leaf(tree, path, value)
         folder.write_config(tree)
-    for name, content in setup.keeps.items():
+    for name, content in setup.extra_files.items():
         write_json(folder.path / name, content)
     for notice in [*setup.notices, *notices]:
         print(notice)

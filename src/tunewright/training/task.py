@@ -162,9 +162,9 @@ class Task(ABC):
 class Setup:
     """Everything that is trained. Learnable scalars of the loss live in the model.
 
-    chosen: what was decided while setting up, by config path; it is written into the run's
+    resolved: what was decided while setting up, by config path; it is written into the run's
     configuration, so that a re-run repeats it.
-    keeps: JSON files of the run folder by name, without which its weights mean nothing.
+    extra_files: JSON files of the run folder by name, without which its weights mean nothing.
     calibrate: whether precision, layout and compilation are worth a trial on the first batch
     where they are left open; see `training.calibration`.
     """
@@ -175,8 +175,8 @@ class Setup:
     valid: Loader
     test: Loader | None = None
     notices: Sequence[str] = field(default_factory=tuple)
-    chosen: Mapping[str, Any] = field(default_factory=dict)
-    keeps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    extra_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     calibrate: bool = False
 
 

@@ -14,7 +14,7 @@ from tunewright.config.schema import MilestoneSchedule
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
 from tunewright.recipes.compression.setup import make_setup
-from tunewright.recipes.compression.task import as_written
+from tunewright.recipes.compression.task import round_to_8_bits
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.progress import read_progress
 from tunewright.training.randomness import seed_all
@@ -119,7 +119,7 @@ def test_only_kernels_decay() -> None:
 
 def test_what_is_written_has_8_bits() -> None:
     pictures = torch.tensor([-0.3, 0.0, 0.1, 0.5, 1.0, 7.0])
-    assert (as_written(pictures) * 255).tolist() == pytest.approx([0, 0, 26, 128, 255, 255])
+    assert (round_to_8_bits(pictures) * 255).tolist() == pytest.approx([0, 0, 26, 128, 255, 255])
 
 
 def test_means_and_intervals_are_over_pictures() -> None:
@@ -152,7 +152,7 @@ def test_streaming_is_the_same_training() -> None:
     ways = [made(*SMALL, f"data.store={store}", "batch_size=4") for store in ("stream", "resident")]
     one, other = (torch.cat(list(way.train.epoch(1))) for way in ways)
     assert torch.equal(one, other)
-    assert [way.chosen for way in ways] == [{"data.store": "stream"}, {"data.store": "resident"}]
+    assert [way.resolved for way in ways] == [{"data.store": "stream"}, {"data.store": "resident"}]
 
 
 @pytest.mark.slow

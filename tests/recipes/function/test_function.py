@@ -63,7 +63,10 @@ def test_a_lambda_runs_in_this_process_and_says_why(tmp_path, capsys):
     )
     assert tuned.folder.path.name == "lambda"
     assert tuned.folder.trial(0).read_outcome().metrics["process"] == os.getpid()
-    assert "in this process, one at a time and not 4: it has no name" in capsys.readouterr().err
+    assert (
+        "in this process, one at a time instead of 4: it has no importable name"
+        in capsys.readouterr().err
+    )
 
 
 def test_reports_prune_in_two_processes(tmp_path):
@@ -220,8 +223,12 @@ def test_a_script_of_its_own(call, where, tmp_path):
     ("steps", "curve", "said"),
     [
         ([1, 2, 3, 1, 2, 3], {1: 0, 2: 1, 3: 2}, "step 1 was reported before: the first value"),
-        ([1, 1, 2, 2], {1: 0, 2: 2}, "step 1 was reported before: the first value stands"),
-        ([9, 8, 7], {9: 0, 8: 1, 7: 2}, "step 8 was reported after step 9: no pruner looks back"),
+        ([1, 1, 2, 2], {1: 0, 2: 2}, "step 1 was reported before: the first value is kept"),
+        (
+            [9, 8, 7],
+            {9: 0, 8: 1, 7: 2},
+            "step 8 was reported after step 9: pruners ignore earlier steps",
+        ),
         ([2, 4, 3, 5], {2: 0, 4: 1, 3: 2, 5: 3}, "step 3 was reported after step 4"),
         ([0, 1, 5], {0: 0, 1: 1, 5: 2}, ""),
         ([1.0, np.float32(2), np.int64(3), torch.tensor(4), np.array(5.0)], None, ""),
@@ -290,7 +297,7 @@ def test_what_is_no_number_beside_the_goal_is_left_out_and_told(extra, where, tm
     assert progress.metrics == {"value": tuned.record.trials[0].score, "n": 3.0}
     told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
     assert len(told) == 1
-    assert "trial 0: no number, and left out of the results: note (" in told[0]
+    assert "trial 0: left out of the results, not a number: note (" in told[0]
 
 
 @pytest.mark.parametrize(
@@ -362,7 +369,7 @@ def test_a_goal_whose_name_says_that_less_is_better(goal, direction, said, tmp_p
 
 def test_a_study_of_an_older_version_keeps_its_direction(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as older:
-        older.setattr("tunewright.recipes.recipe.says_less", lambda name: False)
+        older.setattr("tunewright.recipes.recipe.lower_is_better", lambda name: False)
         assert least("val_loss", tmp_path).direction == "max"
     capsys.readouterr()
     record = least("val_loss", tmp_path, trials=8)
@@ -379,7 +386,7 @@ def test_a_study_of_an_older_version_keeps_its_direction(tmp_path, monkeypatch, 
 
 def test_a_new_study_from_one_of_an_older_version_starts_at_the_smallest(tmp_path, monkeypatch):
     with monkeypatch.context() as older:
-        older.setattr("tunewright.recipes.recipe.says_less", lambda name: False)
+        older.setattr("tunewright.recipes.recipe.lower_is_better", lambda name: False)
         former = least("val_loss", tmp_path)
     record = least("val_loss", tmp_path, name="new", from_="least", trials=1)
     assert record.direction == "min"

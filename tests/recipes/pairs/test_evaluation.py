@@ -145,7 +145,7 @@ def test_texts_that_share_an_embedding_are_no_one_text(tmp_path: Path) -> None:
     saved(tmp_path, 0.0, lambda kind, row: f"text {row}")
     result = evaluated(tmp_path)
     assert result["metrics"]["i2t_gallery"] == result["pairs"] == 50
-    assert any("have the embedding of another text" in note for note in result["notes"])
+    assert any("have the same embedding as another text" in note for note in result["notes"])
 
 
 def test_the_digits_have_one_average(run: Path) -> None:

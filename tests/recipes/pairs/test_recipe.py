@@ -9,7 +9,7 @@ from tunewright.config.leaves import choices_of, leaves
 from tunewright.errors import ConfigError, SpaceError, StudyError
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.data.pair_files import save_pairs
-from tunewright.recipes.pairs.recipe import ALIASES, WORDS, named_sets
+from tunewright.recipes.pairs.recipe import ALIASES, VALUE_ALIASES, translate_data_section
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.request import parse_request
 from tunewright.search.prepare import build_checked_space, stage
@@ -117,7 +117,7 @@ def folder(tmp_path_factory):
 
 
 def searched(tmp_path, text, *words):
-    """What `tunewright space pairs FILE WORDS` finds: request, space, notices."""
+    """What `tunewright space pairs FILE VALUE_ALIASES` finds: request, space, notices."""
     file = tmp_path / "study.yaml"
     file.write_text(text)
     request = parse_request(["pairs", str(file), *words], command="space")
@@ -140,7 +140,7 @@ def test_every_alias_leads_to_a_key():
 
 
 def test_every_word_stands_for_a_choice():
-    for path, words in WORDS.items():
+    for path, words in VALUE_ALIASES.items():
         assert set(words.values()) <= set(choices_of(PairsConfig, path))
 
 
@@ -221,7 +221,7 @@ def test_heads_that_do_not_divide_are_dropped_and_refused_only_when_none_is_left
 
 
 def test_the_data_section_names_sets():
-    assert named_sets(
+    assert translate_data_section(
         {
             "train_image_embeddings": "train_tuning_image_embeddings.pt",
             "train_text_embeddings": "train_tuning_text_embeddings.pt",
@@ -253,12 +253,12 @@ def test_the_data_section_names_sets():
 )
 def test_files_that_name_no_set(data):
     with pytest.raises(ConfigError, match=r"data\.train_.* = '.*': expected a file <name>_"):
-        named_sets(data)
+        translate_data_section(data)
 
 
 def test_embedded_digits_are_used_until_a_folder_is_named():
     config = compose(PAIRS).config
-    assert PAIRS.facts(config)["rows"] == 1078
+    assert PAIRS.data_facts(config)["rows"] == 1078
     assert any("the embedded digits are used" in notice for notice in PAIRS.check_data(config))
 
 

@@ -57,7 +57,8 @@ def test_the_space_is_the_studys_and_the_first_trial_the_files(
     assert ran["point"] == written["point"]
     assert ran["point"]["y"] == -3.0
     assert found.name == f"own-around-{'best' if 'best' in name else '02'}"
-    assert any("in the space of the study that left it" in notice for notice in found.notices)
+    expected = "with the search space of the study that wrote it"
+    assert any(expected in notice for notice in found.notices)
 
 
 def test_the_stages_and_the_pruner_are_the_studys(study: TuneResult) -> None:
@@ -112,7 +113,7 @@ def test_a_space_of_ones_own_is_the_space(study: TuneResult, tmp_path: Path) -> 
 def test_the_command_space_shows_what_would_be_searched(study: TuneResult) -> None:
     space, notices = tunewright.space(str(study.folder.path / "best_config.yaml"))
     assert {p.path for p in space.parameters} == {"point.x", "point.side"}
-    assert any("searches around" in notice for notice in notices)
+    assert any("searching around" in notice for notice in notices)
 
 
 def test_it_runs_and_is_resumed(study: TuneResult, tmp_path: Path) -> None:
@@ -150,4 +151,4 @@ def test_a_study_file_of_ones_own_is_no_study(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("recipe: quadratic\npoint: {x: 2.0}\n")
     found = around(tmp_path / "mine.yaml")
     assert found.name == "quadratic"
-    assert not any("searches around" in notice for notice in found.notices)
+    assert not any("searching around" in notice for notice in found.notices)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.errors import DataError, UsageError
-from tunewright.recipes.compression.evaluation.comparison import SHOWN, lines_beside
+from tunewright.recipes.compression.evaluation.comparison import SHOWN, reference_curves
 from tunewright.recipes.compression.evaluation.published_curves import PREFIX, find_published
 from tunewright.recipes.compression.evaluation.rate_curve import RateCurve, decibels, rate_curve
 from tunewright.report.rate_distortion import PlotCurve
@@ -162,7 +162,7 @@ def _of_runs(files: Sequence[Path], where: str, metric: Metric) -> NamedCurve:
     return replace(
         named,
         label=f"{models}, {len(files)} runs" if models else named.label,
-        beside=tuple(lines_beside(every[0], metric)),
+        beside=tuple(reference_curves(every[0], metric)),
     )
 
 

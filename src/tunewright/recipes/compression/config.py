@@ -1,4 +1,4 @@
-"""The configuration of `compression`: photographs, a compressor, and what a bit is worth."""
+"""The configuration of `compression`: photographs, a compressor, and the rate-distortion loss."""
 
 from typing import Annotated, Literal
 
@@ -18,7 +18,7 @@ LAMBDAS: dict[str, tuple[float, ...]] = {
     "mse": (0.0018, 0.0035, 0.0067, 0.013, 0.025, 0.0483),
     "ms_ssim": (2.4, 4.58, 8.73, 16.64, 31.73, 60.5),
 }
-"""What each quality level, from 1, sets lambda to (HPCM and CompressAI use the same)."""
+"""Lambda of each quality level, from 1 (the same as in HPCM and CompressAI)."""
 
 
 class PhotosConfig(Section):

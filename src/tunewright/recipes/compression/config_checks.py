@@ -1,4 +1,4 @@
-"""Whether crop, model, loss and goal of a configuration fit one another; imports without torch."""
+"""Check that crop, model, loss and goal of a configuration fit together; imports without torch."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ MS_SSIM_ABOVE = 160
 
 
 def check_fit(config: CompressionConfig) -> list[str]:
-    """Notices on the loss; ConfigError for what cannot be trained together, or is not there."""
+    """Return notices on the loss; raise ConfigError for settings that do not fit."""
     crop, loss = config.data.crop, config.loss
     multiple = multiple_of(config)
     if crop % multiple:
@@ -49,11 +49,11 @@ def check_fit(config: CompressionConfig) -> list[str]:
 
 
 def multiple_of(config: CompressionConfig) -> int:
-    """What the sides of crops must be multiples of, in pixels."""
+    """Return the number of pixels that the sides of crops must be multiples of."""
     model = config.model
     return MULTIPLES[model.size] if model.type == "hpcm" else HYPERPRIOR_MULTIPLE
 
 
 def has_ms_ssim(crop: int) -> bool:
-    """Whether MS-SSIM is defined for crops of so many pixels on a side."""
+    """Return whether MS-SSIM is defined for crops of `crop` pixels a side."""
     return crop > MS_SSIM_ABOVE

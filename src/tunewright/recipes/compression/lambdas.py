@@ -1,4 +1,4 @@
-"""What a bit is worth: lambda from a quality level or as it was written; imports without torch."""
+"""Choose lambda, the weight of the distortion, from a quality level or a value; torch-free."""
 
 from bisect import bisect
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ DEFAULT_QUALITY = 4
 
 @dataclass(frozen=True)
 class Weight:
-    """The weight of the distortion in the loss, and what to tell of it."""
+    """The weight of the distortion in the loss, with notices for the user."""
 
     lmbda: float
     notices: tuple[str, ...] = ()
 
 
 def weight_of(kind: str, quality: int | None, lmbda: float | None, off_table: bool) -> Weight:
-    """Lambda of the loss `kind` (a key of `LAMBDAS`); level 4 where nothing was said.
+    """Return lambda of the loss `kind` (a key of `LAMBDAS`); level 4 by default.
 
-    Raises ConfigError for a level and another lambda together, and for a lambda below or above
-    all of the table without off_table.
+    Raises ConfigError for a level with a different lambda, and for a lambda outside the table
+    without off_table.
     """
     table = LAMBDAS[kind]
     if lmbda is None:
@@ -55,7 +55,7 @@ def _levels(table: tuple[float, ...]) -> str:
 
 
 def _other_table(kind: str, lmbda: float) -> str:
-    """Which loss such a lambda is usual for, where it is another one."""
+    """Return a hint if such a lambda is usual for another loss, else an empty string."""
     for other, table in LAMBDAS.items():
         if other != kind and table[0] <= lmbda <= table[-1]:
             return (

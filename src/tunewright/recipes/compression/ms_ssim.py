@@ -15,16 +15,16 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 def ms_ssim(pictures: Tensor, others: Tensor) -> Tensor:
-    """MS-SSIM of each pair of pictures [B, C, H, W] in 0 to 1, the mean of their channels: [B].
+    """Return MS-SSIM of each pair of pictures [B, C, H, W] in 0 to 1, mean of the channels: [B].
 
-    1 for equal ones. In float64 whatever the pictures are in, for near 1 a float32 has few digits
-    left of what is missing. See `dissimilarity`.
+    Equal pictures give 1. The result is float64 for any input, since near 1 a float32 has few
+    digits left for the difference to 1. See `dissimilarity`.
     """
     return 1.0 - dissimilarity(pictures, others).double()
 
 
 def dissimilarity(pictures: Tensor, others: Tensor) -> Tensor:
-    """1 - MS-SSIM of each pair of pictures [B, C, H, W] in 0 to 1, the mean of their channels: [B].
+    """Return 1 - MS-SSIM of each pair of pictures [B, C, H, W] in 0 to 1, mean of channels: [B].
 
     Differentiable, computed in float32 at least, and exact to about five digits there, however
     alike the pictures are: each term is computed as what it lacks to 1, from the differences of
@@ -56,14 +56,14 @@ def dissimilarity(pictures: Tensor, others: Tensor) -> Tensor:
 
 
 def _window(x: Tensor) -> Tensor:
-    """[1, 1, taps], which add up to 1."""
+    """Return the Gaussian window [1, 1, taps], which sums to 1."""
     at = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
     taps = torch.exp(-(at**2) / (2 * SIGMA**2))
     return (taps / taps.sum()).view(1, 1, -1)
 
 
 def _lacking(x: Tensor, y: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
-    """What luminance, and contrast times structure, lack to 1 at each place: [B, C, h, w].
+    """Return 1 - luminance, and 1 - contrast times structure, at each place: [B, C, h, w].
 
     1 - (2 cov + C) / (var x + var y + C) is var(x - y) / (var x + var y + C), and likewise for
     means. Variances are of centred pixels: E x^2 - (E x)^2 of bright ones has few digits left.
@@ -85,6 +85,6 @@ def _lacking(x: Tensor, y: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _log_of_rest(lacking: Tensor) -> Tensor:
-    """ln(1 - x); -inf with gradient 0 from x = 1 on, where the plain one's would be NaN."""
+    """Return ln(1 - x); for x >= 1 it is -inf with gradient 0, where autograd would give NaN."""
     rest = lacking < 1
     return torch.where(rest, torch.log1p(-torch.where(rest, lacking, 0.0)), -torch.inf)

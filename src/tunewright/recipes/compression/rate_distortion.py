@@ -1,4 +1,4 @@
-"""What a compressor is trained for: distortion, weighed by lambda, plus bits per pixel."""
+"""The rate-distortion loss: distortion, weighted by lambda, plus bits per pixel."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class RateDistortion:
     measure: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
     def __call__(self, coded: CodedLatents, pictures: Tensor) -> Loss:
-        """The mean over pictures; its terms are distortion (weighed), bpp and their parts."""
+        """Return the mean loss; its terms are the weighted distortion, bpp and their parts."""
         with torch.autocast(pictures.device.type, enabled=False):
             reconstructed, pictures = coded.pictures.float(), pictures.float()
             error = squared_error(reconstructed, pictures)
@@ -43,7 +43,7 @@ class RateDistortion:
         return Loss(weighed + bpp, terms)
 
     def by_picture(self, coded: CodedLatents, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the bits per pixel in it, of each picture: [B], [B]."""
+        """Return the loss and the bits per pixel of each picture: [B], [B]."""
         with torch.autocast(pictures.device.type, enabled=False):
             reconstructed, pictures = coded.pictures.float(), pictures.float()
             error = squared_error(reconstructed, pictures)
@@ -53,7 +53,7 @@ class RateDistortion:
 
 
 def rates_of(coded: CodedLatents, pictures: Tensor) -> Mapping[str, Tensor]:
-    """Bits per pixel of each picture [B], estimated, by part: hyper-latents `z` and the grids."""
+    """Return estimated bits per pixel of each picture [B], by part: `z` (hyper-latents), grids."""
     pixels = pictures.shape[-2] * pictures.shape[-1]
     return {
         part: -likelihoods.float().log2().sum(1) / pixels
@@ -62,12 +62,12 @@ def rates_of(coded: CodedLatents, pictures: Tensor) -> Mapping[str, Tensor]:
 
 
 def psnr(pictures: Tensor, others: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of each pair of pictures [B, C, H, W] in 0 to 1: [B]."""
+    """Return the PSNR in dB of each pair of pictures [B, C, H, W] in 0 to 1: [B]."""
     return _in_decibels(squared_error(pictures, others))
 
 
 def squared_error(pictures: Tensor, others: Tensor) -> Tensor:
-    """The mean over pixels and channels, of each pair of pictures: [B]."""
+    """Return the mean squared error over pixels and channels of each pair of pictures: [B]."""
     return (pictures - others).square().flatten(1).mean(1)
 
 
@@ -82,7 +82,7 @@ LOSSES: Registry[Callable[..., RateDistortion]] = Registry("loss")
 def mse(
     *, quality: int | None = None, lmbda: float | None = None, off_table: bool = False
 ) -> RateDistortion:
-    """Distortion 255^2 MSE: the error of pixels from 0 to 255. See `lambdas.weight_of`."""
+    """Make the loss with distortion 255^2 MSE (pixels from 0 to 255); see `lambdas.weight_of`."""
 
     def measure(_pictures: Tensor, _others: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
         return error, WHITE**2 * error
@@ -94,7 +94,7 @@ def mse(
 def ms_ssim(
     *, quality: int | None = None, lmbda: float | None = None, off_table: bool = False
 ) -> RateDistortion:
-    """Distortion 1 - MS-SSIM. See `lambdas.weight_of`."""
+    """Make the loss with distortion 1 - MS-SSIM; see `lambdas.weight_of`."""
 
     def measure(pictures: Tensor, others: Tensor, _error: Tensor) -> tuple[Tensor, Tensor]:
         distortion = dissimilarity(pictures, others)

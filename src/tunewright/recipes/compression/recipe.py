@@ -38,7 +38,7 @@ ALIASES = {
     "storage": "study.storage",
 }
 
-WORDS = {"loss.type": {"ms-ssim": "ms_ssim"}}
+VALUE_ALIASES = {"loss.type": {"ms-ssim": "ms_ssim"}}
 
 
 def _facts(config: RunConfig) -> Mapping[str, float]:
@@ -56,7 +56,7 @@ def _fingerprints(config: RunConfig) -> Mapping[str, str]:
 
 
 def _check(config: RunConfig) -> list[str]:
-    """Notices, before anything trains; photographs are decoded here, where progress is seen."""
+    """Check the data and return notices; photographs are decoded here, with a progress display."""
     from tunewright.images.progress import ShowProgress
     from tunewright.recipes.compression.data.photo_store import build_photo_store, choose
     from tunewright.recipes.compression.data.photos import open_photos, size_notices
@@ -71,8 +71,8 @@ def _check(config: RunConfig) -> list[str]:
     crops, batch = len(photos.train) * data.crops_per_photo, config.training.batch_size
     if crops < batch:
         notices.append(
-            f"an epoch has {crops:,} crops, fewer than training.batch_size = {batch:,}: each is "
-            "one step of so many; data.crops_per_photo takes several of each photograph"
+            f"an epoch has {crops:,} crops, fewer than training.batch_size = {batch:,}: an epoch "
+            "is one smaller step; raise data.crops_per_photo for several crops of each photograph"
         )
     if choice.store == "resident":
         for table in (photos.train, photos.valid):
@@ -93,8 +93,8 @@ RECIPE = Recipe(
     evaluate="tunewright.recipes.compression.evaluation.evaluation:evaluate",
     evaluate_on="tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
     aliases=ALIASES,
-    words=WORDS,
-    facts=_facts,
+    value_aliases=VALUE_ALIASES,
+    data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
 )

@@ -27,9 +27,9 @@ from tunewright.training.task import Setup
 
 
 def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
-    """Everything that is trained, for a checked configuration.
+    """Make model, task and crops for a validated configuration.
 
-    Where photographs are kept was chosen here, and is written into the run's configuration.
+    The store of the photographs is chosen here and written into the run's configuration.
     """
     check_fit(config)
     data, training = config.data, config.training
@@ -71,12 +71,12 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
         train,
         valid,
         notices=(choice.why,),
-        chosen={"data.store": choice.store},
+        resolved={"data.store": choice.store},
     )
 
 
 def make_model(config: CompressionConfig) -> Compressor:
-    """The compressor of a configuration, with the weights that it begins from."""
+    """Make the compressor of a configuration, with its initial weights."""
     model = make_compressor(config.model)
     if config.model.weights is not None:
         load_first_weights(model, Path(config.model.weights).expanduser())

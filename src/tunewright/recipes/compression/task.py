@@ -1,4 +1,4 @@
-"""What is trained when pictures are compressed, and what it is judged by."""
+"""The task of learned compression: its loss and its metrics."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -26,33 +26,32 @@ class CompressionTask(Task):
         self.criterion = criterion
 
     def loss(self, model: nn.Module, batch: Tensor) -> Loss:
-        """The criterion, with bits per pixel by part, distortion and PSNR as terms."""
+        """Compute the rate-distortion loss; its terms are bpp by part, distortion and PSNR."""
         coded: CodedLatents = model(batch)
         return self.criterion(coded, batch)
 
     def predict(self, model: nn.Module, batch: Tensor) -> Arrays:
-        """Of each picture [B]: loss, bpp, psnr, and ms_ssim where it is large enough.
+        """Return loss, bpp, psnr and, for pictures large enough, ms_ssim of each picture [B].
 
-        PSNR and MS-SSIM are of pictures as they are written: cut off at black and white and
-        rounded to 8 bits.
+        PSNR and MS-SSIM are measured after clamping to 0..1 and rounding to 8 bits, as in a file.
         """
         coded: CodedLatents = model(batch)
         loss, bpp = self.criterion.by_picture(coded, batch)
-        written = as_written(coded.pictures)
+        written = round_to_8_bits(coded.pictures)
         scores = {"loss": loss, "bpp": bpp, "psnr": psnr(written, batch)}
         if has_ms_ssim(min(batch.shape[-2:])):
             scores["ms_ssim"] = ms_ssim(written, batch)
         return scores
 
     def metrics(self) -> CompressionMetrics:
-        """A collector of scores of pictures."""
+        """Return a collector of the pictures' scores."""
         return CompressionMetrics()
 
     def param_groups(self, model: nn.Module) -> list[Group]:
-        """Kernels of convolutions decay, where `optim.weight_decay` asks for it; nothing else.
+        """Return two groups: convolution kernels, which `optim.weight_decay` decays, and others.
 
-        Scales and means of the prior, and what normalises, are no matrices, though some of them
-        have several axes.
+        Scales and means of the prior and normalisation parameters do not decay, although some of
+        them have several axes.
         """
         kernels = {id(part.weight) for part in model.modules() if isinstance(part, KERNELS)}
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -63,6 +62,6 @@ class CompressionTask(Task):
         return [group for group in groups if group.parameters]
 
 
-def as_written(pictures: Tensor) -> Tensor:
-    """Float32 pictures in 0 to 1 as a file of 8 bits a channel holds them."""
+def round_to_8_bits(pictures: Tensor) -> Tensor:
+    """Clamp pictures to 0..1 and round them to 8 bits a channel, as float32."""
     return torch.round(pictures.float().clamp(0.0, 1.0) * 255.0) / 255.0

@@ -14,7 +14,7 @@ class FlowersConfig(ClassifyConfig):
     @staticmethod
     def write_embedded(folder: Path) -> None:
         """Write the embedded set into an empty folder; see `recipes.flowers.drawn`."""
-        # Pillow, and more: `show` needs none of it.
+        # Imports Pillow and more, which `show` does not need.
         from tunewright.recipes.flowers.drawn import write_flowers
 
         write_flowers(folder)

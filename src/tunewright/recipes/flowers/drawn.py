@@ -1,4 +1,4 @@
-"""The embedded default of `flowers`: flower-like pictures that are drawn here, not photographed."""
+"""The embedded data set of `flowers`: pictures drawn by this program, not photographs."""
 
 import colorsys
 import csv
@@ -12,19 +12,20 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 VERSION = 1
-"""Of what is written; other pictures need another number."""
+"""Version of the written data; change it when the pictures change."""
 SIDE = 64
-"""Pixels of a picture; it is drawn four times as large, and reduced."""
+"""Pixels a side; a picture is drawn four times as large, then reduced."""
 COUNTS = {"train": 24, "valid": 10, "test": 10}
 """Pictures of each kind."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells one kind of drawn flower from another.
+    """What distinguishes one kind of drawn flower from another.
 
-    petals: how many, in each of `rings`. width: of a petal for its length. colour, heart: of petals
-    and centre, as hue, saturation and value of 0 to 1; kinds share colours on purpose.
+    petals: their number in each of `rings`. width: of a petal, relative to its length. colour: of
+    the petals, as hue, saturation and value from 0 to 1. heart: radius of the centre, relative to
+    the petals' length. Kinds share colours on purpose.
     """
 
     name: str
@@ -48,7 +49,7 @@ KINDS = (
 
 
 def write_flowers(folder: Path) -> None:
-    """Write `index.csv` and `flowers.zip`: 8 kinds, each picture with its own sun and meadow."""
+    """Write `index.csv` and `flowers.zip`: 8 kinds, each picture with its own light and meadow."""
     rows: list[tuple[str, str, str, str]] = []
     with zipfile.ZipFile(folder / "flowers.zip", "w") as archive:
         for label, kind in enumerate(KINDS):
@@ -65,7 +66,7 @@ def write_flowers(folder: Path) -> None:
 
 
 def draw_flower(kind: Kind, draws: np.random.Generator) -> Image.Image:
-    """One flower somewhere in a meadow, [SIDE, SIDE] RGB."""
+    """Draw one flower somewhere in a meadow: [SIDE, SIDE] RGB."""
     side = 4 * SIDE
     picture = _meadow(side, draws)
     brush = ImageDraw.Draw(picture)
@@ -100,7 +101,7 @@ def draw_flower(kind: Kind, draws: np.random.Generator) -> Image.Image:
 def _petal(
     centre: np.ndarray, angle: float, length: float, width: float, squeeze: float
 ) -> list[tuple[float, float]]:
-    """A leaf-shaped outline from the centre outwards."""
+    """Return the corners (x, y) of a leaf-shaped outline from the centre outwards."""
     along = np.linspace(0.0, 1.0, 12)
     across = 0.5 * width * np.sin(math.pi * along**0.8)
     shape = np.concatenate([np.stack([along, across], 1), np.stack([along, -across], 1)[::-1]])
@@ -112,7 +113,7 @@ def _petal(
 
 
 def _meadow(side: int, draws: np.random.Generator) -> Image.Image:
-    """Blurred greens and browns."""
+    """Draw a background of blurred greens and browns: [side, side] RGB."""
     coarse = np.empty((6, 6, 3), dtype=np.uint8)
     for spot in coarse.reshape(-1, 3):
         spot[:] = _rgb(

@@ -60,7 +60,7 @@ ALIASES = {
     "storage": "study.storage",
 }
 
-WORDS = {
+VALUE_ALIASES = {
     "loss.type": {"ce": "cross_entropy", "lsce": "cross_entropy"},
     "training.precision": {"true": "auto", "false": "fp32"},
     "goal": {"val_acc": "val_accuracy"},
@@ -79,10 +79,10 @@ RECIPE = Recipe(
     pictures="tunewright.classification.data_checks:open_sets",
     evaluate="tunewright.recipes.flowers.setup:evaluate",
     aliases=ALIASES,
-    words=WORDS,
-    group_names={"dataset": "data"},
+    value_aliases=VALUE_ALIASES,
+    group_aliases={"dataset": "data"},
     options={"output_dir": "runs-dir"},
-    facts=data_checks.facts,
+    data_facts=data_checks.facts,
     check_data=data_checks.check,
     fingerprints=data_checks.fingerprints,
 )

@@ -1,4 +1,4 @@
-"""The torch side of `flowers`: the classifier that a run holds, and what it is worth."""
+"""The torch side of `flowers`: open the classifier of a run, and evaluate it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tunewright.runs.folder import RunFolder
 
 
 def open_classifier(folder: RunFolder, device: torch.device) -> Classifier:
-    """The best weights of a run, ready to classify."""
+    """Open the classifier of a run, with its best weights."""
     return classifier.open_classifier(folder, FlowersConfig, device)
 
 

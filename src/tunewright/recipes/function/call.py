@@ -1,4 +1,4 @@
-"""One call of the user's function as a run: its reports, its end, what it returned."""
+"""Run the user's function as a trial: its reports, its end, what it returned."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,12 +21,15 @@ Function = Callable[[dict[str, Any], Report], Any]
 
 @dataclass(frozen=True)
 class Call:
-    """A function in the place of a training; as picklable as the function."""
+    """The run of a function, in place of a training; picklable if the function is."""
 
     function: Function
 
     def __call__(self, folder: RunFolder, config: FunctionConfig, reporter: "Reporter") -> Outcome:
-        """Call it once. Its exceptions pass; a pause or a prune ends it at its next report."""
+        """Call the function once; its exceptions pass through.
+
+        A request to pause or prune ends it at its next report.
+        """
         report = Report(
             reporter,
             goal=config.goals[0].partition(":")[0],
@@ -51,7 +54,7 @@ class Call:
 
 
 def _as_mapping(returned: object) -> dict[str, object]:
-    """What a function returned: a mapping as it is, a number as `value`.
+    """Return a function's result as a mapping: a number becomes `{"value": number}`.
 
     Raises ConfigError for anything else.
     """
@@ -67,5 +70,7 @@ def _as_mapping(returned: object) -> dict[str, object]:
 
 
 def without_function(folder: RunFolder, _config: RunConfig, _reporter: "Reporter") -> Outcome:
-    """What runs when a folder is all there is."""
-    raise RunError(f"{folder.path} names a function, which only tunewright.tune can bring along")
+    """Refuse to run from a folder alone, which names the function but does not hold it."""
+    raise RunError(
+        f"{folder.path} names a function that only tunewright.tune(function, space) can provide"
+    )

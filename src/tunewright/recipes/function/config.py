@@ -1,4 +1,4 @@
-"""What can be set for `function`; its parameters are the caller's own, so any are known."""
+"""The configuration of `function`; its parameters are the caller's own, so any are accepted."""
 
 from typing import Any, Literal
 
@@ -10,8 +10,8 @@ from tunewright.config.schema import Goals, RunConfig
 class FunctionConfig(RunConfig):
     """Everything that can be set for `function`.
 
-    function: `module:qualname`, to read and to compare, never to import. params: what the
-    function is called with. training.epochs: the last step that it reports.
+    function: `module:qualname`, shown and compared, never imported. params: the parameters that
+    the function is called with. training.epochs: the last step that it reports.
     """
 
     recipe: Literal["function"] = "function"

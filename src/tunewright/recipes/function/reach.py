@@ -1,4 +1,4 @@
-"""Whether other processes can get at a function: by its name, or not at all."""
+"""Whether worker processes can import a function by its name."""
 
 import ast
 import pickle
@@ -11,15 +11,15 @@ from typing import Any
 
 
 def unreachable(function: Callable[..., Any]) -> str:
-    """Why a worker process cannot import `function`; empty when it can.
+    """Return why a worker process cannot import `function`; empty if it can.
 
-    What lives in the main script is reached by importing the script again, which must not
-    start the search again: the running line must stand under `if __name__ == "__main__":`.
+    A function of the main script is reached by importing the script again, which must not start
+    the search again: the line that runs it must be under `if __name__ == "__main__":`.
     """
     try:
         pickled = pickle.dumps(function)
     except (pickle.PicklingError, AttributeError, TypeError):
-        return "it has no name that could be imported, as lambdas and inner functions have none"
+        return "it has no importable name, like every lambda and inner function"
     if b"__main__" not in pickled:
         return ""
     script = getattr(sys.modules["__main__"], "__file__", None)
@@ -35,7 +35,7 @@ def unreachable(function: Callable[..., Any]) -> str:
 
 
 def reference(function: Callable[..., Any]) -> str:
-    """`module:qualname`, for people; a main script goes by the name of its file."""
+    """Return `module:qualname`, to show; a main script is named after its file."""
     named = function if hasattr(function, "__qualname__") else type(function)
     module = named.__module__
     if module == "__main__":
@@ -44,12 +44,12 @@ def reference(function: Callable[..., Any]) -> str:
 
 
 def plain_name(function: Callable[..., Any]) -> str:
-    """The last part of its name, as a study may be called."""
+    """Return the last part of a function's name, as the name of its study."""
     return re.sub(r"\W", "", reference(function).rpartition(".")[2].rpartition(":")[2])
 
 
 def _guard(script: Path) -> range | None:
-    """The lines of the main guard under which the script is running now, if it is."""
+    """Return the lines of the main guard that the script is running in now, or None."""
     line = _line_in_main(sys._getframe())
     try:
         tree = ast.parse(script.read_bytes())
@@ -66,7 +66,7 @@ def _guard(script: Path) -> range | None:
 
 
 def _line_in_main(frame: FrameType | None) -> int | None:
-    """The line at which the main script stands; None in another thread than its own."""
+    """Return the line that the main script is running; None outside the main thread."""
     main = vars(sys.modules["__main__"])
     while frame is not None:
         if frame.f_code.co_name == "<module>" and frame.f_globals is main:

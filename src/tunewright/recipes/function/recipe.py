@@ -1,4 +1,4 @@
-"""The declaration of `function`, which runs only bound to a function that the caller has."""
+"""The declaration of `function`, which runs only with a function that the caller passes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,8 @@ from tunewright.recipes.recipe import Recipe
 HERE = Path(__file__).parent
 
 
-def bound(function: Function) -> Recipe:
-    """The recipe with its function; only the caller's own object, never a name from a file."""
+def bind_function(function: Function) -> Recipe:
+    """Return the recipe bound to the caller's function object; files never name code to run."""
     return replace(RECIPE, run=Call(function), check_data=_nothing_to_check)
 
 
@@ -21,8 +21,8 @@ def _refuse(config: RunConfig) -> list[str]:
     assert isinstance(config, FunctionConfig)
     raise UsageError(
         f"a configuration of the function {config.function or '(none)'}",
-        expected="the function itself, since no file names code to import",
-        remedy="Call it with what stands under `params`, or search with "
+        expected="the function itself, since files never name code to import",
+        remedy="Call it with the values under `params`, or search with "
         "tunewright.tune(function, space) in Python.",
     )
 
@@ -38,6 +38,6 @@ RECIPE = Recipe(
     space=None,
     metrics={},
     run="tunewright.recipes.function.call:without_function",
-    searched="params",
+    open_section="params",
     check_data=_refuse,
 )

@@ -1,4 +1,4 @@
-"""What a function calls to say how far it is, and through which it is stopped."""
+"""The `report` callable of a function: it reports progress, and stops the function on request."""
 
 import contextlib
 import math
@@ -19,7 +19,7 @@ _ENDS: Mapping[str, OutcomeState] = {"pause": "paused", "prune": "pruned", "canc
 
 
 class StopFunction(BaseException):
-    """Ends the function at a report; no Exception, which the function may catch for itself."""
+    """Ends the function at a report; no Exception, since the function may catch those."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.state)
@@ -27,9 +27,9 @@ class StopFunction(BaseException):
 
 
 class Report:
-    """Handed to the function: `report(step, value=0.3)`.
+    """Passed to the function, which calls `report(step, value=0.3)`.
 
-    step: of the last report, None before the first.
+    step: the step of the last report, None before the first.
     """
 
     def __init__(self, reporter: "Reporter", *, goal: str, last_step: int) -> None:
@@ -47,12 +47,12 @@ class Report:
         value: SupportsFloat | None = None,
         metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        """Report the goal after `step` steps, and whatever else was measured.
+        """Report the goal, and any other metrics, after `step` steps.
 
         step: a whole number of any library, counted over the whole run. value: the metric called
-        `value`. metrics: what is no number among them is left out. Does not return when the trial
-        is pruned or paused. Raises Diverged for a goal that is not finite, ConfigError when the
-        goal is not among the metrics or no number, and for a step that is not whole.
+        `value`. metrics: further metrics; those that are not numbers are left out. Does not return
+        when the trial is pruned or paused. Raises Diverged for a goal that is not finite, and
+        ConfigError for a goal that is missing or not a number, or a step that is not whole.
         """
         step = _whole(step)
         named = {str(name): metric for name, metric in (metrics or {}).items()}
@@ -67,7 +67,7 @@ class Report:
         score_of(values, self._goal, when=f"at step {step}")
         request = self._reporter.request()
         if request is not None and request.kind == "prune" and step >= self._last_step:
-            return  # asked too late: there is nothing left to save
+            return  # the last step: pruning would save nothing
         if request is not None:
             raise StopFunction(
                 Outcome(
@@ -88,16 +88,16 @@ class Report:
 
     @property
     def folder(self) -> Path:
-        """Where the function may keep its state: it is there again after a pause or a kill.
+        """A folder for the function's own state, which survives a pause or a kill.
 
-        Goes when the trial has ended, unless it is the best one.
+        Deleted when the trial has ended, unless it is the best one.
         """
         folder = self._reporter.folder.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def begin(self, resumed_from: int) -> None:
-        """Say once where this attempt starts: what was reported beyond is reported again."""
+        """Record once where this attempt starts: later steps of an earlier attempt are dropped."""
         if not self._begun:
             self._begun = True
             self._reporter.begin(max(0, resumed_from))
@@ -105,10 +105,10 @@ class Report:
     def numbers(
         self, named: Mapping[str, object], goals: Collection[str], whence: str
     ) -> dict[str, float]:
-        """What can be measured among `named`; what is no number is left out, and told once.
+        """Return the numbers among `named`; other values are left out, with one notice.
 
-        whence: where the values come from, for the error. Raises ConfigError for one of `goals`
-        that is no number.
+        whence: where the values come from, for errors. Raises ConfigError for one of `goals` that
+        is not a number.
         """
         numbers: dict[str, float] = {}
         others: dict[str, str] = {}
@@ -124,24 +124,24 @@ class Report:
         if others.keys() - self._left_out:
             self._left_out |= others.keys()
             listed = ", ".join(f"{name} ({kind})" for name, kind in others.items())
-            self._reporter.notice(f"no number, and left out of the results: {listed}")
+            self._reporter.notice(f"left out of the results, not a number: {listed}")
         return numbers
 
     def _check_order(self, step: int) -> None:
-        """Say once that steps begin anew or run down; another attempt is another report."""
+        """Warn once when steps repeat or decrease within one attempt."""
         if self._out_of_order or self.step is None or step > self.step:
             return
         self._out_of_order = True
         if step in self._steps:
-            said = f"step {step} was reported before: the first value stands"
+            came = f"step {step} was reported before: the first value is kept"
         else:
-            said = f"step {step} was reported after step {self.step}: no pruner looks back"
-        self._reporter.notice(f"{said}; count steps upwards, over all epochs")
+            came = f"step {step} was reported after step {self.step}: pruners ignore earlier steps"
+        self._reporter.notice(f"{came}; count steps upwards, over all epochs")
 
 
 def number(value: object) -> float:
-    """A number of any library as a float; TypeError for what is none."""
-    plain, item = value, getattr(value, "item", None)  # of NumPy, torch, pandas
+    """Convert a number of any library to a float; raises TypeError for anything else."""
+    plain, item = value, getattr(value, "item", None)  # NumPy, torch, pandas
     if callable(item):
         with contextlib.suppress(TypeError, ValueError, RuntimeError):  # several elements
             plain = item()
@@ -152,7 +152,7 @@ def number(value: object) -> float:
 
 
 def _whole(step: object) -> int:
-    """A step of any library as an int."""
+    """Convert a step of any library to an int; raises ConfigError if it is not whole."""
     try:
         return index(step)  # type: ignore[arg-type]
     except TypeError:

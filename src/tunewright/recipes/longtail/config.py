@@ -14,7 +14,7 @@ class LongtailConfig(ClassifyConfig):
     @staticmethod
     def write_embedded(folder: Path) -> None:
         """Write the embedded set into an empty folder; see `recipes.longtail.digits`."""
-        # Pillow, and more: `show` needs none of it.
+        # Imports Pillow and more, which `show` does not need.
         from tunewright.recipes.longtail.digits import write_digits
 
         write_digits(folder)

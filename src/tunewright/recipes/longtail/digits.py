@@ -1,4 +1,4 @@
-"""The embedded default of `longtail`: scikit-learn's handwritten digits, made long-tailed."""
+"""The embedded data set of `longtail`: scikit-learn's handwritten digits, made long-tailed."""
 
 import csv
 import zipfile
@@ -20,8 +20,8 @@ SIDE = 16
 def write_digits(folder: Path) -> None:
     """Write `index.csv` and `digits.zip`: 10 classes, 0 the most frequent and 9 the rarest.
 
-    The counts fall geometrically (Cui et al., CVPR 2019, section 5.1); which pictures are left
-    out is drawn with a fixed seed, so that every machine has the same set.
+    The counts fall geometrically (Cui et al., CVPR 2019, section 5.1): 120, 86, 62, ..., 6. The
+    pictures are drawn with a fixed seed, so every machine has the same set.
     """
     digits = load_digits()
     draws = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def write_digits(folder: Path) -> None:
 
 
 def _png(digit: np.ndarray) -> bytes:
-    """A digit of 8 x 8 values from 0 to 16, white on black."""
+    """Encode a digit of 8 x 8 values from 0 to 16 as PNG, white on black."""
     pixels = np.rint(digit * (255 / 16)).astype(np.uint8).repeat(SIDE // 8, 0).repeat(SIDE // 8, 1)
     content = BytesIO()
     Image.fromarray(pixels).save(content, "PNG")

@@ -41,7 +41,7 @@ ALIASES = {
     "skip_bad": "data.skip_bad",
 }
 
-WORDS = {
+VALUE_ALIASES = {
     "loss.type": {"ce": "cross_entropy", "cb": "class_balanced"},
     "goal": {
         "val_acc": "val_accuracy",
@@ -52,7 +52,7 @@ WORDS = {
     },
 }
 
-STUDY_NAMES = {
+GUIDE_FILE_NAMES = {
     "experiments.db": "study.db",
     "best_configs/colornet_v1_best.yaml": "../best_config.yaml",
 }
@@ -70,10 +70,10 @@ RECIPE = Recipe(
     pictures="tunewright.classification.data_checks:open_sets",
     evaluate="tunewright.recipes.longtail.setup:evaluate",
     aliases=ALIASES,
-    words=WORDS,
+    value_aliases=VALUE_ALIASES,
     options={"hp_config": "space", "output_dir": "runs-dir"},
-    facts=data_checks.facts,
+    data_facts=data_checks.facts,
     check_data=data_checks.check,
     fingerprints=data_checks.fingerprints,
-    study_names=STUDY_NAMES,
+    guide_file_names=GUIDE_FILE_NAMES,
 )

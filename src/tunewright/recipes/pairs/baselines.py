@@ -1,10 +1,10 @@
-"""Closed-form maps from image to text embeddings, the baselines printed beside a trained head.
+"""Closed-form maps from image to text embeddings: the baselines shown beside a trained head.
 
-A head that does not beat the ridge map is broken or starved. Both maps centre their features: the
-mean of an embedding is shared by all rows and often long, so without centring it dominates every
-cosine and says nothing about which pair is right. It also makes the ridge intercept free of
-penalty. `LinearMap` gives unit vectors of both sides in the centred text space, ready for
-`retrieval_scores`.
+A head that does not beat the ridge map is broken, or has too little data or training. Both maps
+centre their features. The mean of an embedding is shared by all rows and often long; without
+centring it dominates every cosine and does not help to find the right pair. Centring also leaves
+the intercept of ridge unpenalised. `LinearMap` gives unit vectors of both sides in the centred text
+space, as `retrieval_scores` expects them.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from tunewright.errors import ConfigError
 
 @dataclass(frozen=True)
 class LinearMap:
-    """x -> (x - image_mean) @ weight, which is compared with y - text_mean by cosine.
+    """The map x -> (x - image_mean) @ weight, compared with y - text_mean by cosine.
 
     weight: [image_dim, text_dim]; image_mean: [image_dim]; text_mean: [text_dim]; all float64.
     """
@@ -36,17 +36,17 @@ class LinearMap:
         return F.normalize(mapped, dim=1)
 
     def texts(self, texts: Tensor) -> Tensor:
-        """Centre texts [N, text_dim] and make them unit vectors, to be compared with `images`."""
+        """Centre texts [N, text_dim] and normalise them to unit vectors, for comparison."""
         texts = texts.to(torch.promote_types(texts.dtype, torch.float32))
         return F.normalize(texts - self.text_mean.to(texts), dim=1)
 
 
 def procrustes(images: Tensor, texts: Tensor, *, chunk_rows: int = 8192) -> LinearMap:
-    """The rotation that brings paired images [N, image_dim] closest to texts [N, text_dim].
+    """Fit the rotation that brings paired images [N, image_dim] closest to texts [N, text_dim].
 
-    With X, Y centred and X^T Y = U S V^T, the weight is U V^T; for unequal widths, of the thin
-    decomposition: orthonormal rows (or columns) that maximise tr(W^T X^T Y). It has no penalty to
-    choose, and no room to overfit. chunk_rows: rows in memory at a time.
+    With X, Y centred and X^T Y = U S V^T, the weight is U V^T. For unequal widths the thin
+    decomposition is used: the weight has orthonormal rows (or columns) and maximises
+    tr(W^T X^T Y). There is no penalty to choose. chunk_rows: rows in memory at a time.
     Source: Schönemann, Psychometrika 31, 1966.
     """
     cross, image_mean, text_mean = _centred_product(images, texts, chunk_rows)
@@ -55,10 +55,10 @@ def procrustes(images: Tensor, texts: Tensor, *, chunk_rows: int = 8192) -> Line
 
 
 def ridge(images: Tensor, texts: Tensor, *, penalty: float, chunk_rows: int = 8192) -> LinearMap:
-    """The least-squares map (X^T X + penalty I)^-1 X^T Y of centred X, Y, solved in float64.
+    """Fit the least-squares map (X^T X + penalty I)^-1 X^T Y of centred X, Y, in float64.
 
     images: [N, image_dim]; texts: [N, text_dim]; penalty: positive, in the units of X^T X.
-    chunk_rows: rows in memory at a time, so that N may be as long as a file.
+    chunk_rows: rows in memory at a time, so that X and Y may be larger than memory.
     Raises ConfigError if the penalty is not positive.
     Source: Hoerl and Kennard, Technometrics 12, 1970.
     """
@@ -84,13 +84,13 @@ def best_ridge(
     relative_penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     chunk_rows: int = 8192,
 ) -> tuple[LinearMap, float]:
-    """The ridge map, and its penalty, with the best validation `recall_1`; ties take the larger.
+    """Return the ridge map with the best validation `recall_1`, and its penalty.
 
-    relative_penalties: multiples of the mean eigenvalue of X^T X, so that one grid fits every
-    number of rows and length of vectors. The training rows are read once for the whole grid; each
-    penalty costs one solve and one retrieval at the width of the texts, so a validation set of
-    some thousand rows will do. valid_text_ids: as `text_ids` of `retrieval_ranks`. Raises Diverged
-    if an embedding is NaN.
+    Of equal recalls the largest penalty wins. relative_penalties: multiples of the mean eigenvalue
+    of X^T X, so that one grid suits every number of rows and length of vectors. The training rows
+    are read once for the whole grid; each penalty costs one solve and one retrieval at the width
+    of the texts, so a validation set of a few thousand rows is enough. valid_text_ids: as
+    `text_ids` of `retrieval_ranks`. Raises Diverged if an embedding is NaN.
     """
     cross, image_mean, text_mean = _centred_product(train_images, train_texts, chunk_rows)
     gram, _, _ = _centred_product(train_images, train_images, chunk_rows)
@@ -104,12 +104,16 @@ def best_ridge(
         return retrieval_scores(images, texts, valid_ids, text_ids=valid_text_ids)["recall_1"]
 
     penalties = sorted((eigenvalue * relative for relative in relative_penalties), reverse=True)
-    # `max` keeps the first of equals, and a generator holds one map at a time besides the best.
+    # `max` returns the first of equals: the larger penalty. The generator keeps only the best map
+    # and the current one in memory.
     return max(((fit(p), p) for p in penalties), key=lambda pair: recall(pair[0]))
 
 
 def _centred_product(a: Tensor, b: Tensor, chunk_rows: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(a - mean)^T (b - mean) and both means, float64, with chunk_rows rows in memory at a time."""
+    """Return (a - mean)^T (b - mean) and both means, float64, from chunk_rows rows at a time.
+
+    Computed as a^T b - sum(a) mean(b)^T, which needs one pass.
+    """
     product = torch.zeros(a.shape[1], b.shape[1], dtype=torch.float64, device=a.device)
     a_sum, b_sum = product.new_zeros(a.shape[1]), product.new_zeros(b.shape[1])
     for start in range(0, len(a), chunk_rows):

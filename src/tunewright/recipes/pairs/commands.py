@@ -1,4 +1,4 @@
-"""`tunewright pairs ...`: from pictures and texts to embeddings, from embeddings to splits."""
+"""The commands `tunewright pairs ...`: embed pictures and texts, and split embeddings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,23 +11,31 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 @app.command()
 def split(
     source: Annotated[Path, typer.Argument(help="Folder of the embeddings.")],
-    name: Annotated[str, typer.Option(help="The set: NAME_image_embeddings and so on.")] = "all",
-    output: Annotated[Path | None, typer.Option(help="Where to write; default: SOURCE.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the set, as in NAME_image_embeddings.")] = (
+        "all"
+    ),
+    output: Annotated[Path | None, typer.Option(help="Folder to write to; default: SOURCE.")] = (
+        None
+    ),
     valid: Annotated[
-        str | None, typer.Option(help="A ready set of SOURCE that becomes val, such as val2017.")
+        str | None, typer.Option(help="An existing set of SOURCE to use as val, such as val2017.")
     ] = None,
-    by: Annotated[str, typer.Option(help="groups, or the metadata's own split list.")] = "groups",
+    by: Annotated[
+        str, typer.Option(help="groups, or metadata (the split list in the metadata).")
+    ] = "groups",
     fractions: Annotated[
-        str | None, typer.Option(help="Of the rows, for train,val,test; default .8,.1,.1.")
+        str | None, typer.Option(help="Shares of train,val,test; default .8,.1,.1.")
     ] = None,
     subset: Annotated[int, typer.Option(help="Rows of the tuning subset.")] = 100_000,
-    subset_unit: Annotated[str, typer.Option(help="images (whole ones) or rows.")] = "images",
+    subset_unit: Annotated[
+        str, typer.Option(help="images (keep all rows of an image) or rows.")
+    ] = "images",
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 42,
-    overwrite: Annotated[bool, typer.Option(help="Replace sets that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing sets.")] = False,
 ) -> None:
     """Split embeddings into train, val, test and the tuning subset, without leaks.
 
-    Rows that show one image, or share a text, stay on one side.
+    Rows with the same image or the same text stay in one set.
     """
     from tunewright.errors import UsageError
     from tunewright.recipes.pairs.data.pair_files import open_pairs
@@ -77,10 +85,10 @@ def embed(
     image_column: Annotated[str, typer.Option(help="Column of the file names.")] = "file",
     text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
     id_column: Annotated[str | None, typer.Option(help="Column of image ids.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows an encoder takes at once.")] = None,
-    skip_bad: Annotated[bool, typer.Option(help="List unusable rows, go on.")] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per batch of an encoder.")] = None,
+    skip_bad: Annotated[bool, typer.Option(help="Skip and list unusable rows.")] = False,
 ) -> None:
-    """Turn pictures and texts into paired embeddings; the classical encoders need no download."""
+    """Embed pictures and texts as pairs; the classical encoders need no download."""
     from tunewright.recipes.pairs.encoders.embed import embed_folder
 
     with _progress("embed") as progress:
@@ -112,7 +120,7 @@ def embed(
 
 
 class _progress:  # noqa: N801 - used as a function
-    """A bar in a terminal, silence elsewhere; called with what is done and what there is."""
+    """A progress bar in a terminal, silent elsewhere; called with the rows done and the total."""
 
     def __init__(self, title: str) -> None:
         from rich.console import Console

@@ -19,11 +19,12 @@ METRICS: dict[str, Literal["max", "min"]] = {
 
 
 class PairsDataConfig(Section):
-    """Where the embeddings lie: `{dir}/{train}_image_embeddings.npy` and so on.
+    """Where the embeddings are: `{dir}/{train}_image_embeddings.npy` and so on.
 
     dir: null for the embedded digits. *_metadata: file names, if not `{name}_metadata.json`.
-    texts_repeat: in the metrics, rows with the same text are one text. positives: which rows
-    of a batch count as pairs in the loss; `image_or_text` joins rows that share either.
+    texts_repeat: count rows with the same text as one text in the metrics. positives: which rows
+    of a batch are positives of each other in the loss: those that share an image, or
+    (`image_or_text`) an image or a text.
     """
 
     dir: str | None = None
@@ -55,7 +56,7 @@ class ClipHeadConfig(Section):
 
 
 class MlpHeadConfig(Section):
-    """`clip` with a LayerNorm at its end."""
+    """The `clip` head with a LayerNorm at its end."""
 
     type: Literal["mlp"] = "mlp"
     output_dim: Count = 512
@@ -64,7 +65,7 @@ class MlpHeadConfig(Section):
 
 
 class AttentionHeadConfig(Section):
-    """Self-attention over `tokens` slices of the vector; with one token the heads are inert."""
+    """Self-attention over `tokens` slices of the vector; with one token num_heads has no effect."""
 
     type: Literal["attention"] = "attention"
     output_dim: Count = 512
@@ -92,7 +93,7 @@ class SoftmaxLossConfig(Section):
 
 
 class QueueLossConfig(Section):
-    """InfoNCE with a memory of earlier texts as further negatives."""
+    """InfoNCE with a queue of earlier texts as additional negatives."""
 
     type: Literal["queue"] = "queue"
     temperature: Positive = 0.07

@@ -1,4 +1,4 @@
-"""What a trained pair of heads is worth: metrics, baselines, curves and a picture."""
+"""Evaluate a trained pair of heads: metrics, baselines, curves and a picture."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,18 +39,18 @@ PANELS = {
     "temperature": ["train_temperature"],
 }
 ALIKE = 1.1
-"""Up to this ratio of their sizes, galleries of two sets are as hard as each other."""
+"""Galleries whose sizes differ by at most this ratio count as equally hard."""
 BASELINE_ROWS = 100_000
-"""Rows that the linear maps are fitted on: more change their recall little, and cost minutes."""
+"""Rows that the linear maps are fitted on; more change their recall little but cost minutes."""
 
 
 def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
-    """Measure the run in `path` on a split (default: test if there is one) and write the files.
+    """Evaluate the run in `path` on a split (default: test if there is one) and write the results.
 
-    Writes `evaluation.json`, `curves.html` and, when the pictures are known, `retrieval.png`; for
-    a split other than test that is asked for, `evaluation-train.json` and so on;
-    returns the content of the JSON with the files' names. Recalls are fractions; intervals are
-    95 % bootstrap by image, or Wilson's where all images fare alike.
+    Writes `evaluation.json`, `curves.html` and, if the pictures are known, `retrieval.png`. For an
+    explicit split other than test the names are `evaluation-train.json` and so on. Returns the
+    content of the JSON with the names of the files. Recalls are fractions; intervals are 95 %
+    bootstrap intervals by image, or Wilson intervals where all images score alike.
     """
     folder = RunFolder(path)
     config = validate(folder.read_config(), PairsConfig)
@@ -87,7 +87,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
         *_other_galleries(sets.valid, config, result),
         *_notes(result, ending_of(folder)),
     ]
-    main = split is None or name == "test"  # other splits leave the test's figures alone
+    main = split is None or name == "test"  # other splits must not overwrite the test's files
     suffix = "" if main else f"-{'valid' if name == 'val' else name}"
     files = [folder.path / f"evaluation{suffix}.json", folder.path / "curves.html"]
     write_curves(read_progress(folder.progress), PANELS, files[1])
@@ -114,7 +114,7 @@ def _select_split(sets: PairSets, split: str | None) -> tuple[PairSet, str]:
 
 
 def _scores(ranks: RetrievalRanks) -> dict[str, float]:
-    """Scores as the field averages them, then the other averages, where they may differ."""
+    """Return scores averaged as in the literature, and the other averages where they may differ."""
     return scores_of_ranks(ranks) | other_averages(ranks)
 
 
@@ -123,7 +123,7 @@ def _interval(ranks: RetrievalRanks, k: int) -> tuple[float, float]:
 
 
 def _baselines(sets: PairSets, chosen: PairSet, config: PairsConfig) -> dict[str, RetrievalRanks]:
-    """What maps without any training by gradients find on the same split."""
+    """Return the ranks that closed-form linear maps reach on the same split."""
     cpu = torch.device("cpu")
     train = evaluation_batches(sets, sets.train, config, cpu)
     valid = evaluation_batches(sets, sets.valid, config, cpu)
@@ -155,7 +155,7 @@ def _whole(batches: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _count_notes(chosen: PairSet, result: Mapping[str, Any]) -> list[str]:
-    """What was averaged, where equal texts or images stand on several rows."""
+    """Return notes on what was averaged, where texts or images occur on several rows."""
     metrics = result["metrics"]
     images, texts = int(metrics["t2i_gallery"]), int(metrics["i2t_gallery"])
     notes = []
@@ -164,8 +164,8 @@ def _count_notes(chosen: PairSet, result: Mapping[str, Any]) -> list[str]:
         notes.append(f"{texts:,} distinct texts on {chosen.rows:,} caption rows, by their {by}")
     if (tied := indistinct_texts(chosen)) > 0:
         notes.append(
-            f"{tied:,} texts have the embedding of another text: no model can tell them apart, and "
-            "each tie counts as a miss"
+            f"{tied:,} texts have the same embedding as another text: no model can tell them "
+            "apart, and each tie counts as a miss"
         )
     averages = (
         ("text-to-image", "t2i_r1", f"{chosen.rows:,} caption rows"),
@@ -182,7 +182,7 @@ def _count_notes(chosen: PairSet, result: Mapping[str, Any]) -> list[str]:
 
 
 def _other_galleries(valid: PairSet, config: PairsConfig, result: Mapping[str, Any]) -> list[str]:
-    """Whether the validation set, whose score chose these weights, ranked against other numbers."""
+    """Return a note if the validation set, which chose the weights, has another gallery size."""
     texts = len(np.unique(text_numbers(valid))) if config.data.texts_repeat else valid.rows
     there = {"images": len(np.unique(valid.ids)), "texts": texts}
     metrics = result["metrics"]
@@ -192,21 +192,21 @@ def _other_galleries(valid: PairSet, config: PairsConfig, result: Mapping[str, A
         return []
     return [
         f"ranked among {here['images']:,} images and {here['texts']:,} texts, in the validation "
-        f"set among {there['images']:,} and {there['texts']:,}: recalls over galleries of other "
-        "sizes do not compare"
+        f"set among {there['images']:,} and {there['texts']:,}: recalls over galleries of "
+        "different sizes are not comparable"
     ]
 
 
 def _notes(result: Mapping[str, Any], ending: Ending | None) -> list[str]:
-    """How the heads stand beside a linear map, and what may help where they are worse."""
+    """Return notes that compare the heads with a linear map, with advice if they are worse."""
     ridge = result["baselines"]["ridge"]["recall_1"]
     low, high = result["recall_1_above_ridge_interval"]
     above = f"R@1 {result['metrics']['recall_1'] - ridge:+.3f} ({low:+.3f} to {high:+.3f}, paired)"
     if high < 0:
         advice = "train longer, or on more data" if ending is None else ending.advice
-        said = f"worse than ridge, a linear map: {above}; {advice}"
+        note = f"worse than ridge, a linear map: {above}; {advice}"
     elif low <= 0:
-        said = f"not distinguishable from ridge, a linear map: {above}"
+        note = f"not distinguishable from ridge, a linear map: {above}"
     else:
-        said = f"better than ridge, a linear map: {above}"
-    return [said, *wilson_notes(result["interval_methods"])]
+        note = f"better than ridge, a linear map: {above}"
+    return [note, *wilson_notes(result["interval_methods"])]

@@ -1,4 +1,4 @@
-"""A picture of what retrieval finds: queries and their first results, right ones framed."""
+"""Draw what retrieval finds: queries and their first results, framed green if they are right."""
 
 import io
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.runs.atomic import write_with
 
 TILE, GAP, CAPTION = 96, 10, 300
-"""Pixels: a picture's side, the space around it, the width of a query."""
+"""Pixels: the side of a picture, the space around it, the width of a query."""
 INK, RIGHT, WRONG, PAPER = "#22313f", "#2e7d32", "#c62828", "#ffffff"
 
 
@@ -30,10 +30,10 @@ def draw_retrieval(
     results: int = 6,
     seed: int = 0,
 ) -> bool:
-    """Draw `queries` random texts with the `results` nearest images; False without pictures.
+    """Draw `queries` random texts with the `results` nearest images; return False without pictures.
 
     images, texts: unit vectors [N, d], one row a pair; ids: [N, 2], the image and the text of
-    each row. Right is every image that some row pairs with the query's text.
+    each row. A result is right if any row pairs it with the query's text.
     """
     names = pairs.metadata.get("image_files")
     root = pairs.metadata.get("image_root")

@@ -1,8 +1,8 @@
 """Projection heads: from a frozen embedding [B, input_dim] to the shared space [B, output_dim].
 
-The output is not normalised. The model that holds an image head and a text head does that once,
-so that a norm can be looked at, and no loss has to guess whether its rows are unit vectors.
-Initialisation is PyTorch's own except where a docstring says otherwise.
+The output is not normalised: the model that holds both heads does it once, so norms can be
+inspected, and every loss receives unit vectors. Initialisation is PyTorch's default unless a
+docstring states otherwise.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ HEADS: Registry[Callable[..., nn.Module]] = Registry("head")
 
 @HEADS
 def siglip(input_dim: int, /, *, output_dim: int = 512, dropout: float = 0.0) -> nn.Module:
-    """One normalised linear map, the cheapest head: LayerNorm, dropout, Linear without bias.
+    """Make the cheapest head, one normalised linear map: LayerNorm, dropout, Linear without bias.
 
     [B, input_dim] -> [B, output_dim]. The weight starts as N(0, input_dim**-0.5), so outputs
     have unit variance.
@@ -34,7 +34,7 @@ def siglip(input_dim: int, /, *, output_dim: int = 512, dropout: float = 0.0) ->
 def clip(
     input_dim: int, /, *, output_dim: int = 512, hidden_dim: int = 1024, dropout: float = 0.1
 ) -> nn.Module:
-    """One hidden layer: Linear, GELU, dropout, Linear.
+    """Make a head with one hidden layer: Linear, GELU, dropout, Linear.
 
     [B, input_dim] -> [B, output_dim].
     """
@@ -50,7 +50,7 @@ def clip(
 def mlp(
     input_dim: int, /, *, output_dim: int = 512, hidden_dim: int = 1024, dropout: float = 0.1
 ) -> nn.Module:
-    """The `clip` head with a final LayerNorm.
+    """Make the `clip` head with a final LayerNorm.
 
     [B, input_dim] -> [B, output_dim].
     """
@@ -74,11 +74,11 @@ def attention(
     num_layers: int = 2,
     tokens: int = 1,
 ) -> nn.Module:
-    """Self-attention over the embedding cut into `tokens` pieces, then Linear and LayerNorm.
+    """Make a head of self-attention over `tokens` slices of the embedding, Linear and LayerNorm.
 
-    [B, input_dim] -> [B, output_dim]; attention runs at width input_dim / tokens. With the default
+    [B, input_dim] -> [B, output_dim]; attention has the width input_dim / tokens. With the default
     of one token there is nothing to attend to: every attention weight is 1, `num_heads` changes
-    only what dropout (on the attention weights) draws, and each layer is a linear residual block.
+    only how dropout draws (on the attention weights), and each layer is a linear residual block.
 
     Raises ConfigError if `tokens` does not divide `input_dim`, or `num_heads` the token width.
     Source: Vaswani et al., NeurIPS 2017, section 3 (post-norm layers without feed-forward).
@@ -106,7 +106,7 @@ def attention(
 
 
 class SelfAttentionLayer(nn.Module):
-    """x <- LayerNorm(x + MultiheadAttention(x)) over [B, tokens, width]."""
+    """A post-norm layer: x <- LayerNorm(x + MultiheadAttention(x)) over [B, tokens, width]."""
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class SelfAttentionLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, tokens, width] -> [B, tokens, width]."""
+        """Apply the layer: [B, tokens, width] -> [B, tokens, width]."""
         if x.shape[1] == 1:
             attended = self._values_only(x)
         else:
@@ -129,7 +129,7 @@ class SelfAttentionLayer(nn.Module):
         value = slice(2 * attention.embed_dim, None)
         values = F.linear(x, attention.in_proj_weight[value], attention.in_proj_bias[value])
         if self.training and attention.dropout > 0:
-            # What attention dropout does to a single weight: a whole head is dropped or scaled.
+            # Attention dropout acts on the one weight of a head: the head is dropped or scaled.
             by_head = values.reshape(
                 len(x), 1, attention.num_heads, -1
             )  # [B, 1, heads, width / heads]

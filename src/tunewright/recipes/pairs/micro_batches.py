@@ -1,9 +1,9 @@
-"""One contrastive step in micro-batches, with the gradient of the whole batch.
+"""Do one contrastive step in micro-batches, with the gradient of the whole batch.
 
-The loss of a pair needs the vectors of all others as negatives, so a loss for each micro-batch
-would be another loss. What the heads keep for their backward pass is the memory that shrinks;
-inputs [B, width], vectors [B, output_dim] and what the loss makes of them stay: [B, B] logits for
-`softmax`, [B, B + queue_size] for `queue`, 512 rows of them at a time for `sigmoid`.
+The loss of a pair needs the vectors of all other pairs as negatives, so a loss per micro-batch
+would be a different loss. Only the activations that the heads keep for their backward pass take
+less memory. The inputs [B, width], the vectors [B, output_dim] and the logits of the loss stay
+whole: [B, B] for `softmax`, [B, B + queue_size] for `queue`, 512 rows at a time for `sigmoid`.
 
 Source: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup".
 """
@@ -21,10 +21,10 @@ Generators = tuple[Tensor, Tensor | None]
 
 
 class Contrast(Protocol):
-    """A task whose loss is one of unit vectors."""
+    """A task whose loss takes unit vectors."""
 
     def contrast(self, model: nn.Module, images: Tensor, texts: Tensor, ids: Tensor) -> Loss:
-        """The loss of unit vectors [B, output_dim] with ids [B, 2]."""
+        """Compute the loss of unit vectors [B, output_dim] with ids [B, 2]."""
         ...
 
 
@@ -34,13 +34,13 @@ def cached_backward(
     batches: Sequence[Batch],
     backward: Callable[[Tensor], None],
 ) -> Loss:
-    """Leave the gradients of the loss over all `batches` together.
+    """Accumulate the gradients of one loss over all `batches` together; return that loss.
 
-    The heads run twice: once without a graph for all vectors, from which the loss and its
-    gradient by each vector follow; then for one micro-batch after another, which hands that
-    gradient on. The random state is replayed, so both runs drop the same units, and stands
-    afterwards where one run would have left it. A head must not change in a forward pass:
-    ours have layer norm; batch norm would count twice, and by micro-batch.
+    The heads run twice: first without a graph, to get all vectors, the loss, and its gradient with
+    respect to each vector; then once more for each micro-batch, which propagates that gradient
+    to the weights. The random state is replayed, so both passes drop the same units, and ends
+    as after one pass. A forward pass must not change a head: these use layer norm; batch norm would
+    update its statistics twice, and by micro-batch.
     """
     before: list[Generators] = []
     vectors: list[tuple[Tensor, Tensor]] = []
@@ -48,10 +48,10 @@ def cached_backward(
         for images, texts, _ in batches:
             before.append(_generators(images.device))
             vectors.append(model(images, texts))
-    torch.clear_autocast_cache()  # weights that were cast above are cast without a graph
+    torch.clear_autocast_cache()  # the cached casts above have no graph
     leaves = [torch.cat(side).requires_grad_() for side in zip(*vectors, strict=True)]
     loss = task.contrast(model, leaves[0], leaves[1], torch.cat([ids for _, _, ids in batches]))
-    backward(loss.total)  # scaled here, so that what is handed on below is scaled already
+    backward(loss.total)  # applies the loss scale, so the gradients below are scaled already
     rows = [len(ids) for _, _, ids in batches]
     slopes = [_gradient(leaf).split(rows) for leaf in leaves]
     for (images, texts, _), state, *slope in zip(batches, before, *slopes, strict=True):
@@ -68,7 +68,7 @@ def _gradient(leaf: Tensor) -> Tensor:
 
 
 def _generators(device: torch.device) -> Generators:
-    """The states that dropout draws from."""
+    """Return the states of the random generators that dropout draws from."""
     on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     return torch.get_rng_state(), on_gpu
 

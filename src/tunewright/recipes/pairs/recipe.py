@@ -49,7 +49,7 @@ ALIASES = {
     "data.val_metadata": "data.valid_metadata",
 }
 
-WORDS = {
+VALUE_ALIASES = {
     "loss.type": {
         "sigmoid_infonce": "sigmoid",
         "softmax_infonce": "softmax",
@@ -58,7 +58,7 @@ WORDS = {
 }
 
 
-STUDY_NAMES = {
+GUIDE_FILE_NAMES = {
     "best_hyperparams_config.yaml": "best_config.yaml",
     "optuna_results/best_config.yaml": "../best_config.yaml",
     "optuna_results/best_results.json": "../best_results.json",
@@ -67,11 +67,12 @@ STUDY_NAMES = {
 }
 
 
-def named_sets(data: Tree) -> Tree:
-    """The guide's `data:` section (one file name a line) as settings of ours.
+def translate_data_section(data: Tree) -> Tree:
+    """Translate the guide's `data:` section (one file name a line) into settings.
 
-    `train_image_embeddings: train_tuning_image_embeddings.pt` names the set `train_tuning`,
-    which only the explore stage trains on; the image and the text file must agree on it.
+    `train_image_embeddings: train_tuning_image_embeddings.pt` names the set `train_tuning`, which
+    only the explore stage trains on. Raises ConfigError if the image and the text file name
+    different sets.
     """
     names: dict[str, str] = {}
     ours: Tree = {}
@@ -113,8 +114,8 @@ def _check(config: RunConfig) -> list[str]:
     notices = check_sets(config.data)
     if config.model.type == "attention" and config.model.tokens == 1:
         notices.append(
-            "model.num_heads is inert: over one token every attention weight is 1; "
-            "set model.tokens=4 for attention that attends"
+            "model.num_heads has no effect: with one token every attention weight is 1; "
+            "set model.tokens=4 to attend over several tokens"
         )
     return notices
 
@@ -128,10 +129,10 @@ RECIPE = Recipe(
     setup="tunewright.recipes.pairs.setup:make_setup",
     evaluate="tunewright.recipes.pairs.evaluation:evaluate",
     aliases=ALIASES,
-    words=WORDS,
-    facts=_facts,
+    value_aliases=VALUE_ALIASES,
+    data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
-    study_file=named_sets,
-    study_names=STUDY_NAMES,
+    study_file=translate_data_section,
+    guide_file_names=GUIDE_FILE_NAMES,
 )

@@ -28,13 +28,13 @@ from tunewright.training.memory.device import free_device_bytes
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Images [B, width], texts [B, width], ids [B, 2]: which rows are positives; which text."""
+"""Images [B, width], texts [B, width], ids [B, 2]: the group of positives, and the text."""
 
 EVALUATION_ROWS = 4096
 MIN_EVALUATION_ROWS = 256
-"""At once, and however little memory there is."""
+"""Rows of an evaluation batch, and the minimum with many micro-batches."""
 RESIDENT_SHARE = 0.5
-"""Of the free memory of a GPU, what the data may take to stay on it."""
+"""Share of a GPU's free memory that the data may occupy permanently."""
 
 
 class PairModel(nn.Module):
@@ -45,7 +45,7 @@ class PairModel(nn.Module):
         self.image_head, self.text_head, self.criterion = image_head, text_head, criterion
 
     def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit vectors [B, output_dim] of both sides."""
+        """Return unit vectors [B, output_dim] of images and texts."""
         return (
             _unit(self.image_head(images)),
             _unit(self.text_head(texts)),
@@ -58,29 +58,29 @@ class PairTask(Task):
     metrics_directions = METRICS
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        """The contrastive loss, with the temperature as a term to watch."""
+        """Compute the contrastive loss; the temperature is reported as a term."""
         images, texts = model(batch[0], batch[1])
         return self.contrast(model, images, texts, batch[2])
 
     def contrast(self, model: nn.Module, images: Tensor, texts: Tensor, ids: Tensor) -> Loss:
-        """The loss of unit vectors [B, output_dim] with ids [B, 2]."""
+        """Compute the loss of unit vectors [B, output_dim] with ids [B, 2]."""
         criterion: ContrastiveLoss = model.criterion  # type: ignore[assignment]
         total = criterion(images, texts, ids[:, 0])
         return Loss(total, {"temperature": criterion.temperature})
 
     def predict(self, model: nn.Module, batch: Batch) -> Arrays:
-        """Unit vectors of both sides, with their ids."""
+        """Return unit vectors of images and texts, with their ids."""
         images, texts = model(batch[0], batch[1])
         return {"images": images, "texts": texts, "ids": batch[2]}
 
     def metrics(self) -> "PairMetrics":
-        """A collector of vectors; ranks are computed at the end of the pass."""
+        """Return a collector of vectors, which computes ranks at the end of the pass."""
         return PairMetrics()
 
     def backward(
         self, model: nn.Module, batches: Sequence[Batch], backward: Callable[[Tensor], None]
     ) -> Loss:
-        """Gradients of one step; several micro-batches have each other's rows as negatives."""
+        """Accumulate the gradients of one step; negatives come from all micro-batches."""
         if len(batches) == 1:
             return super().backward(model, batches, backward)
         return cached_backward(self, model, batches, backward)
@@ -91,7 +91,7 @@ class PairTask(Task):
 
 
 class PairMetrics(Metrics):
-    """Vectors of one pass, kept until all are there: retrieval is over the whole set."""
+    """Collects the vectors of one pass, since retrieval ranks within the whole set."""
 
     def __init__(self) -> None:
         self._passed: list[Arrays] = []
@@ -102,7 +102,7 @@ class PairMetrics(Metrics):
         self._passed.append(arrays)
 
     def ranks(self) -> RetrievalRanks:
-        """Ranks over everything that passed; the vectors are then let go."""
+        """Compute ranks over all collected vectors, then free the vectors."""
         if self._ranks is None:
             images, texts, ids = (
                 torch.cat([arrays[name] for arrays in self._passed])
@@ -113,11 +113,11 @@ class PairMetrics(Metrics):
         return self._ranks
 
     def compute(self) -> dict[str, float]:
-        """Recalls, ranks and gallery sizes, as `contrastive.retrieval` names them."""
+        """Return recalls, ranks and gallery sizes, as `contrastive.retrieval` names them."""
         return scores_of_ranks(self.ranks())
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """The bootstrap interval of `recall_1`; of the others none is computed."""
+        """Return the bootstrap interval of `recall_1`, None for the other metrics."""
         if metric != "recall_1":
             return None
         ranks = self.ranks()
@@ -125,7 +125,7 @@ class PairMetrics(Metrics):
 
 
 def make_setup(config: PairsConfig, device: torch.device) -> Setup:
-    """Heads, task and batches for a checked configuration."""
+    """Make heads, task and batches for a validated configuration."""
     sets = open_sets(config.data)
     train = PairBatches(
         *_tensors(sets, sets.train, config, training=True),
@@ -144,7 +144,7 @@ def make_setup(config: PairsConfig, device: torch.device) -> Setup:
 
 
 def make_model(config: PairsConfig, sets: PairSets) -> PairModel:
-    """Freshly initialised heads that fit the widths of the data."""
+    """Make freshly initialised heads for the widths of the data."""
     options = _options(config.model)
     make_head = HEADS[config.model.type]
     criterion = LOSSES[config.loss.type](config.model.output_dim, **_options(config.loss))
@@ -158,7 +158,7 @@ def make_model(config: PairsConfig, sets: PairSets) -> PairModel:
 def evaluation_batches(
     sets: PairSets, pairs: PairSet, config: PairsConfig, device: torch.device
 ) -> PairBatches:
-    """All rows of a set, in order."""
+    """Return batches of all rows of a set, in order."""
     return PairBatches(
         *_tensors(sets, pairs, config, training=False),
         batch_size=max(MIN_EVALUATION_ROWS, EVALUATION_ROWS // config.training.accumulate),
@@ -170,7 +170,7 @@ def evaluation_batches(
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """Rows of length 1, in float32 at least, whatever autocast made of them."""
+    """Normalise rows to length 1, in float32 at least, even under autocast."""
     return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
 
 
@@ -181,16 +181,16 @@ def _options(section: Section) -> Mapping[str, Any]:
 def _tensors(
     sets: PairSets, pairs: PairSet, config: PairsConfig, *, training: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mapped embeddings of a set, and its ids [N, 2]."""
+    """Return the mapped embeddings of a set, and its ids [N, 2]."""
     both = config.data.positives == "image_or_text" and training
-    texts_repeat = config.data.texts_repeat and not training  # a loss asks for positives alone
+    texts_repeat = config.data.texts_repeat and not training  # a loss needs only the positives
     files = (pairs.images.path, pairs.texts.path, pairs.stamps)
     key = _Key(pairs, (*files, both, texts_repeat))
     return _map_embeddings(key, both, texts_repeat)
 
 
 class _Key:
-    """A set that is equal to itself while its files and metadata are the same."""
+    """A cache key: equal as long as the files and metadata of a set are unchanged."""
 
     def __init__(self, pairs: PairSet, identity: tuple[Any, ...]) -> None:
         self.pairs, self.identity = pairs, identity
@@ -204,7 +204,7 @@ class _Key:
 
 @lru_cache(maxsize=8)
 def _map_embeddings(key: _Key, both: bool, texts_repeat: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Kept by a warm worker, so that the next trial on the same data has nothing to read."""
+    """Map the embeddings; cached in a warm worker for the next trial on the same data."""
     pairs = key.pairs
     positives = image_and_text_groups(pairs) if both else integer_ids(pairs)[0]
     texts = text_numbers(pairs) if texts_repeat else np.arange(pairs.rows)

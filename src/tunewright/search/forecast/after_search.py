@@ -25,8 +25,8 @@ def final_stage_cost(
     tree, config = stage(recipe, composed, "final")
     cost = 1.0
     if tree.get("data") != prepared.explore.get("data"):
-        rows = recipe.facts(config).get("rows", 0.0)
-        fewer = recipe.facts(prepared.config).get("rows", 0.0)
+        rows = recipe.data_facts(config).get("rows", 0.0)
+        fewer = recipe.data_facts(prepared.config).get("rows", 0.0)
         cost = rows / fewer if rows and fewer else 1.0
     seeds = max(1, len(config.seeds))
     rounds = math.ceil(seeds / min(seeds, machine.slots))

@@ -315,7 +315,7 @@ def _surroundings(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str
     around = {path.removeprefix(prefix): value for path, value in around.items()}
     if not {c.path for p in space.parameters for c in p.when} <= around.keys():
         with contextlib.suppress(TunewrightError, OSError):  # the data may be missing
-            around |= recipe.facts(config)
+            around |= recipe.data_facts(config)
     return around
 
 

@@ -198,7 +198,7 @@ def parameter_names(
     renamed: dict[str, str] = {}
     for name in dict.fromkeys(names):
         own = recipe.aliases.get(name, name)
-        own = own.removeprefix(recipe.path("")) if recipe.searched else own
+        own = own.removeprefix(recipe.path("")) if recipe.open_section else own
         if own in prepared.space or recipe.path(own) in known:
             renamed[name] = own
     twice = [name for name, own in renamed.items() if list(renamed.values()).count(own) > 1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor, ready
+from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor, prepare
 from tunewright.recipes.compression.models.compressor import Compressor
 from tunewright.recipes.compression.models.hpcm import Hpcm, HpcmShape
 from tunewright.recipes.compression.models.hyperprior import MeanScaleHyperprior
@@ -35,7 +35,7 @@ def make_opened() -> Callable[..., TrainedCompressor]:
         for transform, factor in (("g_a", gain), ("h_a", gain), ("h_s", 4.0)):
             weights = [p for p in getattr(model, transform).parameters() if p.ndim == 4]
             weights[-1].data *= factor
-        return ready(model)
+        return prepare(model)
 
     return make
 

@@ -37,14 +37,14 @@ def test_what_is_put_is_taken_in_the_same_steps(steps):
     steps = [arrays(step) for step in steps]
     reader = RangeDecoder(CODER, coded(steps))
     for values, levels in steps:
-        assert np.array_equal(reader.take(levels), values)
+        assert np.array_equal(reader.decode(levels), values)
 
 
 @pytest.mark.parametrize("value", [2, -2, 5, 4096, -LARGEST, LARGEST])
 def test_values_beyond_a_table_are_escaped(value):
     values, levels = np.array([value, 0, 0], np.int32), np.zeros(3, np.uint8)
     stream = coded([(values, levels)])
-    assert np.array_equal(RangeDecoder(CODER, stream).take(levels), values)
+    assert np.array_equal(RangeDecoder(CODER, stream).decode(levels), values)
     assert len(stream) <= 8
 
 
@@ -76,5 +76,5 @@ def test_bytes_that_nobody_wrote_give_values_or_an_error():
     for length in range(40):
         levels = rng.integers(0, GAUSSIAN.levels, 30).astype(np.uint8)
         with contextlib.suppress(DataError):
-            values = RangeDecoder(CODER, rng.bytes(length)).take(levels)
+            values = RangeDecoder(CODER, rng.bytes(length)).decode(levels)
             assert np.abs(values).max() <= LARGEST

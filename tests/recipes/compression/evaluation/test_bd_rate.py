@@ -138,7 +138,7 @@ def test_akima_may_swing_too() -> None:
     [first, *_] = bjontegaard(BASE, bent, method="akima").notices
     assert first.startswith("test: the akima curve behind the BD-rate")
     steady = bjontegaard(BASE, bent, method="pchip")
-    assert first.endswith(f"pchip, which never swings, says {steady.bd_rate:+.3f} %")
+    assert first.endswith(f"pchip, which does not overshoot, gives {steady.bd_rate:+.3f} %")
     assert steady.notices == ()
 
 

@@ -179,7 +179,7 @@ def test_a_file_above_its_estimate_is_a_warning(
     assert len([note for note in found["notes"] if note.startswith("a.png: the stream")]) == 2
     monkeypatch.setattr(measure, "TOLD", 3)
     _, found = evaluate("tiny", data=place / "photos", runs=place / "runs")
-    assert "and 1 more streams are above their estimates as much" in found["notes"]
+    assert "and 1 more streams exceed their estimates in the same way" in found["notes"]
 
 
 def test_what_cannot_be_measured(place: Path) -> None:

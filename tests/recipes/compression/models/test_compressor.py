@@ -150,11 +150,11 @@ def test_a_step_is_told_by_all_before_it_and_none_after():
     def scales_with(changed: int) -> list[Tensor]:
         found: list[Tensor] = []
 
-        def take(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
+        def code_step(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
             found.append(scales)
             return means + (step.number == changed)
 
-        model.code_latents(prior, take)
+        model.code_latents(prior, code_step)
         return found
 
     plain = scales_with(changed=-1)

@@ -99,13 +99,13 @@ def test_the_walk_is_that_of_dense_masks():
     grids = [grid.flatten(1) for grid in model.on_grids(y)]
     found = []
 
-    def take(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
+    def code_step(step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         flat = torch.zeros_like(grids[step.grid])
         flat[:, step.index] = scales
         found.append(flat)
         return grids[step.grid][:, step.index]
 
-    known = model.code_latents(prior, take)
+    known = model.code_latents(prior, code_step)
     expected, latents = dense(model, y, prior)
     assert torch.equal(known, y)
     assert torch.equal(latents, y)

@@ -259,7 +259,7 @@ class TestOpening:
     def test_metadata_of_the_subset_is_not_taken(self, tmp_path):
         save_set(tmp_path, "train")
         (tmp_path / "train_metadata.json").rename(tmp_path / "train_tuning_metadata.json")
-        with pytest.raises(DataError, match="Row numbers are never taken"):
+        with pytest.raises(DataError, match="Row numbers cannot replace them"):
             open_pairs(tmp_path, "train")
 
     def test_counts_differ(self, tmp_path):

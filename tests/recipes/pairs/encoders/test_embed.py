@@ -277,7 +277,7 @@ class TestEncoders:
             raise OSError("no route to host")
 
         monkeypatch.setattr(timm, "create_model", offline)
-        with pytest.raises(DataError, match=r"resnet18.*no route to host.*downloaded once"):
+        with pytest.raises(DataError, match=r"resnet18.*no route to host.*downloaded on first use"):
             embed(folder, image_encoder="timm", image_model="resnet18")
         with pytest.raises(DataError, match="Did you mean 'resnet18"):
             embed(folder, image_encoder="timm", image_model="resnet-18")

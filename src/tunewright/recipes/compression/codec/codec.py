@@ -1,7 +1,7 @@
-"""A picture to the bytes of a file and back, by a trained compressor.
+"""Compress a picture to the bytes of a file and decompress it, by a trained compressor.
 
-One picture at a time, with the threads that the file names, so that writer and reader predict the
-same tables. Writing reads what it has written, unless it is told not to.
+Pictures are coded one at a time, with the number of threads that the file records, so that writer
+and reader predict the same tables. The writer decodes its own output to verify it, by default.
 """
 
 import time
@@ -20,8 +20,8 @@ from tunewright.recipes.compression.codec.container import MOST_THREADS, Contain
 from tunewright.recipes.compression.codec.memory import CHEAP_PIXELS, check_room
 from tunewright.recipes.compression.codec.streams import (
     STREAMS,
+    CodingStats,
     Flat,
-    Tally,
     read_streams,
     write_streams,
 )
@@ -31,16 +31,16 @@ from tunewright.recipes.compression.models.likelihoods import likelihood
 Pixels = npt.NDArray[np.uint8]
 
 ALLOWED = 1.02, 50.0
-"""Real bits of a stream above the estimated ones: a factor, and bits on top."""
+"""Tolerance of real bits over estimated bits of a stream: a factor, plus a number of bits."""
 
 
 @dataclass(frozen=True)
 class CompressedPicture:
     """A picture as the bytes of a file.
 
-    real_bits, estimated_bits: of each stream, z the hyper-latents and y the latents, in the file
-    and by the model's likelihoods. symbols: how many values were coded. seconds: from the pixels
-    to the bytes, of them coder_seconds outside the network; verify_seconds: reading it again.
+    real_bits, estimated_bits: of each stream (z: hyper-latents, y: latents), in the file and by the
+    model's likelihoods. symbols: the values coded. seconds: from pixels to bytes, of which
+    coder_seconds in the entropy coder. verify_seconds: decoding the streams again.
     """
 
     data: bytes
@@ -55,9 +55,9 @@ class CompressedPicture:
 
 @dataclass(frozen=True)
 class DecompressedPicture:
-    """A picture out of a file: uint8 [H, W, 3], three equal channels where it is grey.
+    """A decoded picture: uint8 [H, W, 3], with three equal channels if it is grey.
 
-    seconds: from the bytes to the pixels, in the network and in the coder.
+    seconds: from bytes to pixels, the sum of network_seconds and coder_seconds.
     """
 
     picture: Pixels
@@ -75,21 +75,21 @@ def compress_picture(
     verify: bool = True,
     name: object = "the picture",
 ) -> CompressedPicture:
-    """Code a picture, uint8 [H, W, 3], of any size.
+    """Compress a picture, uint8 [H, W, 3], of any size.
 
-    grey: whether its channels are equal and one of them is all that is to come back. verify: decode
-    the streams again and compare every value. name: for messages. Raises DataError for a picture
-    that the memory does not hold, RunError when the model says what no file can hold, or does not
-    predict the same twice.
+    grey: its channels are equal, and it is decoded as one channel. verify: decode the streams again
+    and compare every value. name: of the picture, for messages. Raises DataError for a picture that
+    needs more memory than is free, and RunError when the model's latents cannot be coded or are
+    decoded to other values.
     """
     height, width, _ = picture.shape
     _check_room(opened, width, height, name)
     threads = min(torch.get_num_threads(), MOST_THREADS)
     began = time.perf_counter()
-    tally = Tally()
+    stats = CodingStats()
     with deterministic_torch(threads, opened.device):
         y, z = opened.model.analyse(_pad(opened, picture))
-        streams = write_streams(opened, y, z, tally)
+        streams = write_streams(opened, y, z, stats)
         held = Container(
             opened.fingerprint,
             width,
@@ -97,23 +97,23 @@ def compress_picture(
             grey,
             threads,
             "cuda" if opened.device.type == "cuda" else "cpu",
-            tally.checksum,
+            stats.checksum,
             streams,
         )
         data = pack(held)
         written = time.perf_counter()
         if verify:
-            _latents(opened, unpack(data), name, Tally(), RunError)
+            _latents(opened, unpack(data), name, CodingStats(), RunError)
         verified = time.perf_counter()
-        estimated = {stream: _bits(opened, flats) for stream, flats in tally.kept.items()}
+        estimated = {stream: _bits(opened, flats) for stream, flats in stats.kept.items()}
     real = {stream: 8 * len(coded) for stream, coded in zip(STREAMS, streams, strict=True)}
     return CompressedPicture(
         data,
         real,
         estimated,
-        tally.symbols,
+        stats.symbols,
         written - began,
-        tally.coder_seconds,
+        stats.coder_seconds,
         verified - written,
         tuple(_above(real, estimated)),
     )
@@ -122,10 +122,10 @@ def compress_picture(
 def decompress_picture(
     opened: TrainedCompressor, data: bytes, *, name: object = "the file"
 ) -> DecompressedPicture:
-    """Decode what `compress_picture` wrote with the same model.
+    """Decompress what `compress_picture` wrote with the same model.
 
-    name: of the file, for messages. Raises DataError for bytes that are foreign, cut short,
-    altered, of another model, too large for the memory, or that decode to other values here.
+    name: of the file, for messages. Raises DataError for bytes that are no compressed picture, cut
+    short, altered, from another model, too large for the memory, or that decode to other values.
     """
     held = unpack(data, name)
     if held.fingerprint != opened.fingerprint:
@@ -137,27 +137,27 @@ def decompress_picture(
         )
     _check_room(opened, held.width, held.height, name)
     began = time.perf_counter()
-    tally = Tally()
+    stats = CodingStats()
     with deterministic_torch(held.threads, opened.device):
-        y = _latents(opened, held, name, tally, DataError)
+        y = _latents(opened, held, name, stats, DataError)
         picture = _crop(opened.model.synthesise(y), held.width, held.height)
     if held.grey:
         one = picture.mean(2, keepdims=True, dtype=np.float64).round().astype(np.uint8)
         picture = np.repeat(one, 3, 2)
     seconds = time.perf_counter() - began
     return DecompressedPicture(
-        picture, held.grey, seconds, seconds - tally.coder_seconds, tally.coder_seconds
+        picture, held.grey, seconds, seconds - stats.coder_seconds, stats.coder_seconds
     )
 
 
 def padding(width: int, height: int, multiple: int) -> tuple[int, int, int, int]:
-    """Pixels left, right, above and below, to the next multiples, as evenly as can be."""
+    """Return the padding (left, right, top, bottom) to the next multiples: 5 of 8 gives 1 and 2."""
     across, down = -width % multiple, -height % multiple
     return across // 2, across - across // 2, down // 2, down - down // 2
 
 
 def _pad(opened: TrainedCompressor, picture: Pixels) -> Tensor:
-    """[1, 3, H, W] in 0 to 1, with zeros around it."""
+    """Convert a picture to a tensor [1, 3, H, W] in 0 to 1, padded with zeros."""
     height, width, _ = picture.shape
     pixels = torch.from_numpy(np.array(picture)).to(opened.device)
     pictures = pixels.permute(2, 0, 1)[None].float() / 255.0
@@ -165,7 +165,7 @@ def _pad(opened: TrainedCompressor, picture: Pixels) -> Tensor:
 
 
 def _crop(pictures: Tensor, width: int, height: int) -> Pixels:
-    """The picture without its padding, uint8 [H, W, 3]."""
+    """Remove the padding and return the picture as uint8 [H, W, 3]."""
     left, above = (pictures.shape[3] - width) // 2, (pictures.shape[2] - height) // 2
     inside = pictures[0, :, above : above + height, left : left + width]
     rounded = (inside.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
@@ -177,17 +177,17 @@ def _latents(
     opened: TrainedCompressor,
     held: Container,
     name: object,
-    tally: Tally,
+    stats: CodingStats,
     wrong: type[DataError] | type[RunError],
 ) -> Tensor:
-    """The latents of a file; raises `wrong` when they are not those that were written."""
+    """Decode the latents of a file; raises `wrong` if they are not those that were written."""
     model = opened.model
     across, down = _padded_sides(opened, held.width, held.height)
     stride = model.hyper_stride
     shape = (1, model.scales_hyper.shape[1], down // stride, across // stride)
     try:
-        y = read_streams(opened, held.streams, shape, tally)
-        if tally.checksum != held.symbols:
+        y = read_streams(opened, held.streams, shape, stats)
+        if stats.checksum != held.symbols:
             raise DataError("its values have another checksum")
     except DataError as error:
         raise wrong(
@@ -200,7 +200,7 @@ def _latents(
 
 
 def _bits(opened: TrainedCompressor, flats: list[Flat]) -> float:
-    """What the model estimates for values under their own scales, not those of a table."""
+    """Return the estimated bits of values, by their exact scales, not those of a table."""
     family = opened.model.family
     return float(
         sum(-likelihood(about, scales, family).log2().double().sum() for about, scales in flats)
@@ -208,7 +208,7 @@ def _bits(opened: TrainedCompressor, flats: list[Flat]) -> float:
 
 
 def _above(real: Mapping[str, int], estimated: Mapping[str, float]) -> Iterator[str]:
-    """What is to be said of streams that take more than they were estimated to."""
+    """Yield a notice for each stream that takes clearly more bits than were estimated."""
     factor, bits = ALLOWED
     for stream in STREAMS:
         if real[stream] > factor * estimated[stream] + bits:
@@ -232,9 +232,9 @@ def _padded_sides(opened: TrainedCompressor, width: int, height: int) -> tuple[i
 
 @contextmanager
 def deterministic_torch(threads: int, device: torch.device) -> Iterator[None]:
-    """Within the block: `threads` on the CPU, float32 in full, one choice of kernels, no gradients.
+    """Make torch deterministic within the block: `threads`, full float32, fixed kernels, no grad.
 
-    Everything is as it was after it.
+    All settings are restored afterwards.
     """
     before = torch.get_num_threads()
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul

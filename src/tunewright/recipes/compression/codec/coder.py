@@ -1,7 +1,7 @@
-"""The entropy coder: whole numbers to bytes and back, by tables. The one door to constriction.
+"""The entropy coder: integers to bytes and back, by tables. The only module that uses constriction.
 
-A step's values are grouped by their table, so that a call codes all values of one table: the
-coder then spends nanoseconds a value, not the making of a model.
+A step's values are grouped by their table, so that one call codes all values of a table: it costs
+nanoseconds a value, instead of making a model for each value.
 """
 
 from collections.abc import Iterator
@@ -17,24 +17,25 @@ Values = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 LARGEST = 2**24
-"""Of a value's magnitude: float32 holds whole numbers exactly up to here."""
+"""Largest magnitude of a value: float32 holds whole numbers exactly up to here."""
 FAR_BITS = 25
 CHUNK_BITS = 12
 SPENT = bytes(8)
-"""What follows a stream whose zeros at the end were not stored."""
+"""Zeros appended to a stream when it is read, since trailing zeros are not stored."""
 
 
 class Coder:
-    """Tables, and what the coder makes of each when it is first used."""
+    """Tables, and the coder's model of each, made on first use."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self._models: dict[int, Any] = {}
 
     def model(self, number: int) -> Any:
-        """The distribution of a table.
+        """Return constriction's model of a table.
 
-        One count of each value is left out, since the coder adds it: its table then is ours.
+        One count of each value is subtracted, because constriction adds one: the model then has
+        exactly the counts of the table.
         """
         if number not in self._models:
             spare = (self.tables.counts[number] - 1).astype(np.float64)
@@ -49,7 +50,11 @@ class RangeEncoder:
         self._coder, self._encoder = coder, _stream().queue.RangeEncoder()
 
     def encode(self, values: Values, indices: Indices) -> None:
-        """Code `values` [n], at most LARGEST in magnitude, by the tables `indices` [n]."""
+        """Encode `values` [n], at most LARGEST in magnitude, by the tables `indices` [n].
+
+        A value beyond the reach K of its table is coded as the escape symbol 2 K + 1, the others as
+        value + K: with K = 3 the values -3, 0, 3, 5 become 0, 3, 6, 7 (5 is an escape).
+        """
         reaches = self._coder.tables.reaches[indices]
         far = np.abs(values) > reaches
         symbols = np.where(far, 2 * reaches + 1, values + reaches)
@@ -61,12 +66,15 @@ class RangeEncoder:
             self._put_far(values[far], reaches[far])
 
     def finish(self) -> bytes:
-        """The stream."""
+        """Return the stream, without trailing zeros."""
         words: npt.NDArray[np.uint32] = self._encoder.get_compressed()
         return words.astype(">u4").tobytes().rstrip(b"\0")
 
     def _put_far(self, values: Values, reaches: Values) -> None:
-        """How far values lie beyond their tables: sign, number of binary digits, digits."""
+        """Encode how far values are beyond their tables: sign, number of binary digits, digits.
+
+        For the value 8 and the reach 3: 5 beyond, sign 0, 2 digits after the leading one, 01.
+        """
         over = np.abs(values) - reaches
         digits = (np.frexp(over.astype(np.float64))[1] - 1).astype(np.int32)
         self._encoder.encode((values < 0).astype(np.int32), _uniform(1))
@@ -86,8 +94,8 @@ class RangeDecoder:
         words = np.frombuffer(padded, ">u4").astype(np.uint32)
         self._coder, self._decoder = coder, _stream().queue.RangeDecoder(words)
 
-    def take(self, indices: Indices) -> Values:
-        """The values [n] that were put with these tables.
+    def decode(self, indices: Indices) -> Values:
+        """Decode the values [n] that were encoded with these tables.
 
         Raises DataError for what no `RangeEncoder` has written with them.
         """
@@ -125,7 +133,7 @@ class RangeDecoder:
 
 
 def _by_table(indices: Indices) -> tuple[npt.NDArray[np.int64], list[tuple[int, slice]]]:
-    """An order in which values of one table stand together, and where those of each stand."""
+    """Return an order that groups values by table, and the slice of each table in that order."""
     order = np.argsort(indices, kind="stable")  # a radix sort for numbers this narrow
     counts = np.bincount(indices)
     stops = np.cumsum(counts)
@@ -134,7 +142,7 @@ def _by_table(indices: Indices) -> tuple[npt.NDArray[np.int64], list[tuple[int, 
 
 
 def _chunks(bits: int) -> Iterator[tuple[int, int]]:
-    """Shift and width of the parts of a number that are coded at once."""
+    """Yield shift and width of the parts of a number that are coded at once: 25 gives 12, 12, 1."""
     for shift in range(0, bits, CHUNK_BITS):
         yield shift, min(CHUNK_BITS, bits - shift)
 

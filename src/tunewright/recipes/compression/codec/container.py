@@ -1,7 +1,7 @@
-"""A compressed picture as a file (`.twc`): what stands where, and what is believed of it.
+"""The file format of a compressed picture (`.twc`): its layout and its checks.
 
-See docs/compressed-files.md. Nothing in a file is believed before its checksum agrees, and no
-length in it before it fits the bytes that are there.
+See docs/compressed-files.md. Nothing in a file is used before its checksum is verified, and no
+length in it before it fits the size of the file.
 """
 
 import struct
@@ -47,7 +47,7 @@ class Container:
 
 
 def pack(held: Container) -> bytes:
-    """The bytes of a file."""
+    """Return the bytes of a file."""
     flags = GREY * held.grey | CUDA * (held.device == "cuda")
     head = MAGIC + bytes([VERSION]) + held.fingerprint + bytes([flags])
     lengths = [len(stream) for stream in held.streams]
@@ -58,7 +58,7 @@ def pack(held: Container) -> bytes:
 
 
 def read_compressed(file: Path) -> bytes:
-    """The bytes of a file; DataError for what is missing or foreign, which is not read further."""
+    """Read a file; raises DataError if it is missing or no compressed picture (then unread)."""
     try:
         with file.open("rb") as stream:
             begin = stream.read(len(MAGIC))
@@ -71,17 +71,17 @@ def read_compressed(file: Path) -> bytes:
 
 
 def unpack(data: bytes, name: object = "the file") -> Container:
-    """What the bytes of a file say.
+    """Parse the bytes of a file.
 
-    name: of the file, for messages. Raises DataError for what is foreign, of a later version, cut
-    short or altered.
+    name: of the file, for messages. Raises DataError for bytes that are no compressed picture, of a
+    later version, cut short or altered.
     """
     _check_magic(data, name)
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
         raise DataError(
-            f"{name} says that it has version {data[len(MAGIC)]} of the format",
+            f"{name} has version {data[len(MAGIC)]} of the format",
             expected=f"version {VERSION}",
-            remedy="If it is whole, a later tunewright wrote it: decompress it with that one.",
+            remedy="If the file is intact, decompress it with the later tunewright that wrote it.",
         )
     body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     if len(checksum) < CHECKSUM_BYTES or zlib.crc32(body) != struct.unpack("<I", checksum)[0]:
@@ -90,7 +90,7 @@ def unpack(data: bytes, name: object = "the file") -> Container:
 
 
 def _parse(body: bytes, name: object) -> Container:
-    """What stands between magic and checksum; whoever wrote it may still have meant harm."""
+    """Parse the bytes between magic and checksum; a valid checksum does not make them harmless."""
     at = len(MAGIC) + 1
     if len(body) < at + FINGERPRINT_BYTES + 1:
         raise _broken(name, "it ends early")
@@ -135,7 +135,10 @@ def _broken(name: object, why: str) -> DataError:
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; a set eighth bit says that more follow."""
+    """Encode a number with seven bits a byte, lowest first; the eighth bit means more follow.
+
+    300 = 0b10_0101100 becomes AC 02.
+    """
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
@@ -144,7 +147,7 @@ def _varint(number: int) -> bytes:
 
 
 def _varints(data: bytes, at: int, count: int, name: object) -> tuple[Sequence[int], int]:
-    """`count` numbers from place `at` on, and the place after them."""
+    """Decode `count` numbers from offset `at`; return them and the offset after them."""
     numbers: list[int] = []
     for _ in range(count):
         number = 0

@@ -1,4 +1,4 @@
-"""Whether a picture of a size can be coded in the memory that is free, before any is taken."""
+"""Check that a picture can be coded in the free memory, before any is allocated."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from tunewright.runs.quantities import size
 from tunewright.training.memory.device import free_device_bytes
 
 CHEAP_PIXELS = 2**20
-"""Up to here nothing is asked."""
+"""Pictures up to this size are not checked."""
 AT_ONCE = 2.0
-"""How much of the largest layer's input and output is alive at the same time, with all else."""
+"""Peak memory of the network, as a multiple of the largest layer's input and output."""
 PICTURE_BYTES = 64.0
-"""A pixel of the picture itself, its latents and its symbols."""
+"""Bytes a pixel for the picture itself, its latents and its symbols."""
 
 
 def bytes_a_pixel(model: Compressor, device: torch.device) -> float:
-    """What coding takes at its peak; found by coding a picture of the smallest size."""
+    """Return the peak memory of coding in bytes a pixel, measured on the smallest picture."""
     largest = 0
 
     def on_forward(_module: nn.Module, given: tuple[Any, ...], found: Any) -> None:
@@ -42,7 +42,7 @@ def bytes_a_pixel(model: Compressor, device: torch.device) -> float:
 
 
 def check_room(pixels: int, a_pixel: float, device: torch.device, name: object) -> None:
-    """DataError unless the free memory of the device holds the coding of so many pixels."""
+    """Raise DataError unless the device has the free memory to code `pixels` pixels."""
     free = free_device_bytes(device) if device.type == "cuda" else free_mib() * MIB
     if pixels * a_pixel > free:
         place = "the device" if device.type == "cuda" else "this machine"

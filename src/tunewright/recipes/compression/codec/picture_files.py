@@ -1,4 +1,4 @@
-"""Pictures in files: read as they are coded, written without loss."""
+"""Read pictures from files for coding, and write decoded ones without loss."""
 
 import io
 import warnings
@@ -31,15 +31,15 @@ GREY_MODES = ("1", "L", "LA", "La")
 PNG_DEPTH = 24
 """Where a PNG says how many bits a channel has; Pillow drops the lower eight of sixteen."""
 PICTURES = (*LOSSLESS, ".jpg", ".jpeg", ".jp2", ".gif", ".avif", ".pgm", ".pnm")
-"""What is taken for a picture in a folder."""
+"""Extensions of the files in a folder that count as pictures."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What is coded of a file.
+    """The pixels of a picture file.
 
     pixels: uint8 [H, W, 3], upright, transparency over white. grey: the file has one channel.
-    notices: what is not coded.
+    notices: what is lost, such as transparency.
     """
 
     pixels: Pixels
@@ -57,7 +57,7 @@ def read_picture(file: Path) -> Picture:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
-    with warnings.catch_warnings():  # large ones are judged by the memory that is free
+    with warnings.catch_warnings():  # the size is checked against the free memory instead
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             picture = rgb(content, file)
@@ -76,19 +76,19 @@ def read_picture(file: Path) -> Picture:
         )
     notices = []
     if clear:
-        notices.append(f"{file}: transparency is not kept: it lies over white")
+        notices.append(f"{file}: transparency is not kept; the picture is placed on white")
     if frames > 1:
         notices.append(f"{file}: only the first of {frames} frames is kept")
     return Picture(np.array(picture), mode in GREY_MODES, tuple(notices))
 
 
 def format_of(file: Path) -> str:
-    """The end of a name in which pixels are kept; UsageError for another one."""
+    """Return the extension of a lossless format; raises UsageError for any other extension."""
     suffix = file.suffix.lower()
     if suffix in LOSSLESS:
         return suffix
     raise UsageError(
-        f"{file}: {suffix or 'no end of the name'}",
+        f"{file}: {suffix or 'no file extension'}",
         expected=f"a format that keeps every pixel: {', '.join(LOSSLESS)}",
         remedy="Convert the result where a lossy copy is wanted.",
     )
@@ -105,7 +105,7 @@ def write_picture(file: Path, pixels: Pixels, *, grey: bool) -> None:
 
 
 def _depth(picture: Image.Image, content: bytes) -> int:
-    """Bits a channel as the file has them, where it says so."""
+    """Return the bits a channel of the file, 8 where the format does not state them."""
     if picture.format == "PNG":
         return content[PNG_DEPTH]
     if picture.format == "TIFF":
@@ -118,5 +118,5 @@ _BITS = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == "
 
 
 def _advice(error: DataError) -> str:
-    """What the remedy of a picture says before it comes to trainings, which may skip it."""
+    """Return the remedy of a picture's error without its advice for trainings (to skip it)."""
     return error.remedy.partition(", or skip")[0].rstrip(".") + "." if error.remedy else ""

@@ -1,8 +1,8 @@
-"""Integer tables by which latents are coded: how often each value is counted on, scale by scale.
+"""Integer frequency tables for coding latents, one for each scale.
 
-Writer and reader must count on exactly the same. So the probabilities are computed once, in
-float64, and from then on are whole numbers, which the fingerprint of a model covers: two machines
-either have equal tables or say that they do not.
+Writer and reader need exactly the same frequencies. So the probabilities are computed once, in
+float64, and stored as integers that are part of a model's fingerprint: machines with different
+tables refuse each other's files.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from tunewright.recipes.compression.models.likelihoods import Family
 TOTAL = 2**24
 """What the counts of a table sum to: the precision of the coder."""
 ESCAPE_SHARE = 2.0**-16
-"""What all values without an own count have together, at least: 2e-5 bits a value."""
+"""Minimum share of the escape symbol, for all values without their own count: 2e-5 bits a value."""
 LARGEST_REACH = 4095
 
 Counts = npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """For each scale the counts [2 K + 2] of the values -K to K and, last, of all others."""
+    """For each scale the counts [2 K + 2] of the values -K to K and, last, of the escape symbol."""
 
     counts: tuple[Counts, ...]
 
@@ -36,13 +36,13 @@ class Tables:
         return np.array([len(one) // 2 - 1 for one in self.counts], np.int32)
 
     def content(self) -> bytes:
-        """What two machines must agree on."""
+        """Return the tables as bytes, for the fingerprint."""
         numbers = np.concatenate([self.reaches, *self.counts])
         return numbers.astype("<i4").tobytes()
 
 
 def make_tables(scales: Tensor, family: Family) -> Tables:
-    """A table for each of `scales` [n], which are raised to the smallest one of the family."""
+    """Make a table for each of `scales` [n], clamped to the family's smallest scale."""
     raised = scales.detach().to("cpu", torch.float64).clamp(min=family.scale_bound).nan_to_num(1e9)
     reaches = (raised * _reach_at_one(family) - 0.5).ceil().clamp(1, LARGEST_REACH).long()
     # The upper tails from k + 1/2, for k from 0 to the reach: those of all tables at once.
@@ -54,16 +54,16 @@ def make_tables(scales: Tensor, family: Family) -> Tables:
 
 
 def boundaries(family: Family) -> Tensor:
-    """[levels - 1] float32, between the scales of the family's table: their geometric means.
+    """Return the geometric means of neighbouring scales of the table: [levels - 1] float32.
 
-    `torch.bucketize(scales, boundaries)` is the nearest level, in the logarithm.
+    `torch.bucketize(scales, boundaries)` is the level nearest in the logarithm.
     """
     table = family.scale_table()
     return (table[1:] * table[:-1]).sqrt().float()
 
 
 def _counts(tails: npt.NDArray[np.float64]) -> Counts:
-    """From the upper tails from 1/2, 3/2, ..., K + 1/2."""
+    """Return the counts [2 K + 2] from the upper tails P(V > k + 1/2), k from 0 to K."""
     beside = tails[:-1] - tails[1:]
     shares = np.concatenate(
         [
@@ -81,7 +81,7 @@ def _counts(tails: npt.NDArray[np.float64]) -> Counts:
 
 
 def _reach_at_one(family: Family) -> float:
-    """Beyond which a share of ESCAPE_SHARE lies, on both sides together, at scale 1."""
+    """Return the x with P(|V| > x) = ESCAPE_SHARE at scale 1, found by bisection."""
     low, high = 0.0, 64.0
     for _ in range(60):
         middle = 0.5 * (low + high)

@@ -1,4 +1,4 @@
-"""A trained compressor as its run folder holds it, ready to write and read files."""
+"""Open a trained compressor from its run folder, with the tables to write and read files."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from tunewright.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class TrainedCompressor:
-    """A compressor with all that files are written and read by; made by `ready`.
+    """A compressor with everything needed to write and read files; made by `prepare`.
 
     model: in evaluation, in float32, on `device`. fingerprint: which files are its own. latents,
     hyper: coders of the latents, by level of the family's scales, and of the hyper-latents, by
@@ -39,12 +39,12 @@ class TrainedCompressor:
 
     @cached_property
     def bytes_a_pixel(self) -> float:
-        """Memory that coding takes at its peak."""
+        """Peak memory of coding, in bytes a pixel."""
         return bytes_a_pixel(self.model, self.device)
 
 
 def open_compressor(folder: RunFolder, device: torch.device) -> TrainedCompressor:
-    """The best weights of a run, ready to code; DataError when it has none that fit."""
+    """Open the best weights of a run; raises DataError if they do not fit its configuration."""
     from tunewright.recipes.compression.models.factory import make_compressor
     from tunewright.training.checkpoint import load_weights
 
@@ -59,10 +59,10 @@ def open_compressor(folder: RunFolder, device: torch.device) -> TrainedCompresso
             f"{file} does not fit the model of {folder.config} ({str(error).splitlines()[-1]})",
             remedy="One of them is of another training.",
         ) from None
-    return ready(model, device, folder=folder, config=config)
+    return prepare(model, device, folder=folder, config=config)
 
 
-def ready(
+def prepare(
     model: Compressor,
     device: torch.device | None = None,
     *,
@@ -89,7 +89,7 @@ def ready(
 
 
 def fingerprint(model: Compressor, *tables: Tables) -> bytes:
-    """Of a model's kind, the names, shapes and values of its tensors, and its tables."""
+    """Hash a model's kind, the names, shapes and values of its tensors, and its tables."""
     digest = hashlib.blake2b(digest_size=FINGERPRINT_BYTES)
     kind = (type(model).__name__, model.family, model.grids, model.multiple, model.stride)
     digest.update(repr(kind).encode())

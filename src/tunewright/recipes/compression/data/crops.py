@@ -1,4 +1,4 @@
-"""Crops of photographs in batches: which, where and how turned is a pure function of the epoch."""
+"""Random crops of photographs in batches; a pure function of seed and epoch."""
 
 import math
 from collections import deque
@@ -28,12 +28,12 @@ class Photographs(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, row: int) -> Pixels:
-        """One of them, uint8 [3, height, width], not to be changed."""
+        """Return a photograph, uint8 [3, height, width]; it must not be changed."""
         ...
 
 
 class Cut(NamedTuple):
-    """Which part of which photograph: shares in 0 to 1 of the room that the crop has in it."""
+    """A crop's photograph, its position as shares (0 to 1) of the free space, and its flips."""
 
     row: int
     down: float = CENTRE
@@ -53,7 +53,7 @@ class ResidentPhotos:
         return len(self._at)
 
     def __getitem__(self, row: int) -> Pixels:
-        """A view of the mapped file."""
+        """Return a view of the mapped file."""
         start, height, width = self._at[row]
         flat = self._pixels[start : start + 3 * height * width]
         return flat.reshape(3, height, width)
@@ -69,7 +69,7 @@ class StreamedPhotos:
         return len(self._places)
 
     def __getitem__(self, row: int) -> Pixels:
-        """Decoded now."""
+        """Decode a photograph."""
         return planes(self._reader.picture(self._places[row]))
 
 
@@ -119,7 +119,7 @@ class Crops:
         return len(self.order) * self.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[Tensor]:
-        """The crops of one epoch, a micro-batch at a time; a pure function of seed and epoch."""
+        """Yield the crops of one epoch, a micro-batch at a time; a function of seed and epoch."""
         for crops in self._gather(self._cuts(epoch)):
             for part in crops.tensor_split(self.micro_batches):
                 yield part.to(self.device, non_blocking=True).div(255.0)  # float32, in one pass
@@ -138,7 +138,7 @@ class Crops:
             ]
 
     def _gather(self, batches: Iterator[list[Cut]]) -> Iterator[Tensor]:
-        """The crops of each batch: uint8 [B, 3, crop, crop], in memory that a GPU copies from."""
+        """Yield the crops of each batch: uint8 [B, 3, crop, crop], in pinned memory for a GPU."""
         if self._pool is None:
             for cuts in batches:
                 yield self._together([self._one(at) for at in cuts])
@@ -169,9 +169,10 @@ class Crops:
 
 
 def cut(photo: Pixels, at: Cut, crop: int) -> Pixels:
-    """A part of a photograph [3, H, W]: uint8 [3, crop, crop], mostly a view.
+    """Cut a crop, uint8 [3, crop, crop], from a photograph [3, H, W]; usually a view.
 
-    What is smaller than the crop is mirrored at its edges first, as often as need be.
+    A photograph smaller than the crop is first mirrored at its edges, repeatedly if necessary. A
+    width of 10 and a crop of 8 leave 3 positions: right = 0.5 starts at floor(0.5 * 3) = 1.
     """
     _, height, width = photo.shape
     top = math.floor(at.down * (max(height - crop, 0) + 1))

@@ -1,4 +1,4 @@
-"""How large photographs are, from their headers; read once for each content."""
+"""Read the sizes of photographs from their headers, once for each content."""
 
 import contextlib
 import io
@@ -21,9 +21,9 @@ BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def photo_sizes(table: ImageTable) -> Indices:
-    """Width and height in pixels as stored, before EXIF turns them: int64 [N, 2].
+    """Return width and height in pixels as stored, before EXIF rotation: int64 [N, 2].
 
-    0 for what has no readable header: decoding says why.
+    Photographs without a readable header get 0; decoding reports the reason.
     """
     whole = table.whole or table
     if (found := _KNOWN.get(whole)) is None:
@@ -43,11 +43,11 @@ def _looked_up(table: ImageTable) -> Indices:
     sizes = np.zeros((len(table), 2), dtype=np.int64)
     reader = PictureReader()
 
-    def take(row: int, size: tuple[int, int]) -> None:
+    def store(row: int, size: tuple[int, int]) -> None:
         sizes[row] = size
 
     with contextlib.closing(reader):
-        thread_map(lambda place: _size(reader, place), table.places, take)
+        thread_map(lambda place: _size(reader, place), table.places, store)
     with contextlib.suppress(NotWritten):  # kept to save time, needed by nobody
         write_json(file, {"sizes": sizes.tolist()})
     return sizes

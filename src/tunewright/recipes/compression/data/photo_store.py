@@ -41,7 +41,7 @@ from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.machine.free_memory import MIB, free_mib
-from tunewright.runs.quantities import size as said
+from tunewright.runs.quantities import size as format_size
 
 NAME = f"photos-{VERSION}"
 Sizes = list[tuple[int, int] | None]
@@ -83,16 +83,16 @@ def choose(
     wholes = list({id(table.whole or table): table.whole or table for table in tables}.values())
     sizes = [photo_sizes(whole) for whole in wholes]
     count, needed = sum(map(len, wholes)), sum(_bytes(each) for each in sizes)
-    takes = f"{count:,} photographs take {said(needed)} decoded"
+    takes = f"{count:,} photographs take {format_size(needed)} decoded"
     ram, disk = free_mib() * MIB, shutil.disk_usage(cache_folder()).free
     if needed > RAM_SHARE * ram:
-        why = f"more than {RAM_SHARE:.0%} of the {said(ram)} of free RAM"
+        why = f"more than {RAM_SHARE:.0%} of the {format_size(ram)} of free RAM"
         return PhotoStorePlacement("stream", f"{takes}, {why}: each is decoded again for each crop")
     missing = sum(
         _bytes(each) for whole, each in zip(wholes, sizes, strict=True) if not _is_built(whole)
     )
     if missing > DISK_SHARE * disk:
-        why = f"more than {DISK_SHARE:.0%} of the {said(disk)} free on the disk"
+        why = f"more than {DISK_SHARE:.0%} of the {format_size(disk)} free on the disk"
         return PhotoStorePlacement("stream", f"{takes}, {why}: each is decoded again for each crop")
     return PhotoStorePlacement("resident", f"{takes}: decoded once, mapped by every worker")
 
@@ -104,7 +104,7 @@ def build_photo_store(
     progress: OnProgress | None = None,
     skip_bad: bool = False,
 ) -> PhotoStore:
-    """Decode the whole source of `table`, unless that was done before, and tell where it lies.
+    """Decode the whole source of `table`, unless that was done before; return its store.
 
     As `images.loading.store.build_store`, for photographs that keep their sizes: one file for all
     parts of a source, named for its content, whole or absent, made by one of several processes.
@@ -137,7 +137,7 @@ def build_photo_store(
 
 
 def planes(picture: Image.Image) -> Pixels:
-    """The pixels of an upright RGB picture: uint8 [3, height, width]."""
+    """Convert an upright RGB picture to uint8 [3, height, width]."""
     return np.ascontiguousarray(np.asarray(picture, dtype=np.uint8).transpose(2, 0, 1))
 
 
@@ -156,7 +156,7 @@ def _places(sizes: Sizes) -> Indices:
 
 
 def _ready(file: Path, table: ImageTable) -> Sizes | None:
-    """The sizes of what a whole store holds; None where there is no such store."""
+    """Return the sizes of the photographs in a complete store; None if there is none."""
     try:
         found = file.stat().st_size
     except OSError:
@@ -194,7 +194,7 @@ def _write(
         except DataError as error:
             return reason(error)
 
-    def take(row: int, made: Pixels | str) -> None:
+    def store(row: int, made: Pixels | str) -> None:
         nonlocal end
         if isinstance(made, str):
             broken[row] = made
@@ -208,7 +208,7 @@ def _write(
             progress(row + 1, len(table))
 
     with contextlib.closing(reader):
-        thread_map(decode, table.places, take, chunk=1)
+        thread_map(decode, table.places, store, chunk=1)
     check_share(table, broken)
     os.pwrite(out, npy_header((end - start,)), 0)
     os.ftruncate(out, end)

@@ -1,4 +1,4 @@
-"""The photographs of a configuration: found, split and measured without torch."""
+"""Find, split and describe the photographs of a configuration, without torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Photographs to train and to validate on, and what to tell of them."""
+    """Photographs to train and to validate on, with notices for the user."""
 
     train: ImageTable
     valid: ImageTable
@@ -52,14 +52,14 @@ def open_photos(data: PhotosConfig, progress: Progress | None = None) -> Photos:
         if not mask.all():
             notices.append(
                 f"{np.count_nonzero(~mask):,} photographs of {place} are in {apart} too, byte for "
-                f"byte ({some(np.array(table.ids)[~mask])}): they are validated on only"
+                f"byte ({some(np.array(table.ids)[~mask])}): they are used for validation only"
             )
     else:
         tops = sorted({name.partition("/")[0] for name in table.ids if "/" in name})
         if splits := named_splits(tops):
             notices.append(
                 f"{some(f'{folder}/' for folder in splits)} in {place} look like splits, and are "
-                "used as one set of photographs: name them apart by data.dir and data.valid_dir"
+                "used as one set of photographs: set data.dir and data.valid_dir to separate them"
             )
         notices += copies_of(table, keys)
         no_labels = np.zeros(len(table), dtype=np.int64)
@@ -82,7 +82,7 @@ def open_photos(data: PhotosConfig, progress: Progress | None = None) -> Photos:
 
 
 def facts(data: PhotosConfig) -> Mapping[str, float]:
-    """What spaces may refer to: rows (crops an epoch), photos, valid_photos, side.
+    """Return the numbers that spaces may refer to: rows (crops an epoch), photos and so on.
 
     side: the median of the shorter sides of training photographs, in pixels.
     """
@@ -97,14 +97,14 @@ def facts(data: PhotosConfig) -> Mapping[str, float]:
 
 
 def fingerprints(data: PhotosConfig) -> Mapping[str, str]:
-    """What tells the content of train and valid."""
+    """Return a content hash of train and valid, by name."""
     photos = open_photos(data)
     parts = {"train": photos.train, "valid": photos.valid}
     return {name: joined_digest(content_keys(part))[:16] for name, part in parts.items()}
 
 
 def size_notices(data: PhotosConfig, photos: Photos) -> list[str]:
-    """What is unusual about sizes: photographs smaller than a crop."""
+    """Return notices about photographs smaller than a crop."""
     notices = []
     for name, part in (("train", photos.train), ("valid", photos.valid)):
         sides = photo_sizes(part).min(axis=1)

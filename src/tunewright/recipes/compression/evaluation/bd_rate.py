@@ -1,4 +1,4 @@
-"""How far apart two rate-distortion curves are on average: BD-rate and BD-PSNR."""
+"""Compute the average distance of two rate-distortion curves: BD-rate and BD-PSNR."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ METHODS: tuple[Method, ...] = ("akima", "pchip", "cubic")
 Points = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """x and y of `anchor` and `test`."""
 FEW = 4
-"""Points below which a curve's form is guessed more than measured."""
+"""Curves with fewer points get a notice: their shape is mostly a guess."""
 NARROW = 0.5
-"""Share of the range of quality below which the common part says little of the whole."""
+"""Curves that share less of their quality range get a notice."""
 ROUNDING = 1e-9
-"""Share of a curve's way that it may go back without a word."""
+"""Share of a curve's total variation that it may fall without a notice."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Overlap:
 class Bjontegaard:
     """How the tested curve differs from its anchor.
 
-    bd_rate: bits that it needs more at equal quality, in percent; less than 0 saves bits.
-    bd_psnr: quality that it has more at equal rate, in decibels. Both are NaN where the curves
-    have nothing in common. notices: what the two numbers must be read with.
+    bd_rate: additional bits at equal quality, in percent; negative values save bits.
+    bd_psnr: additional quality at equal rate, in decibels. Each is NaN where the curves do not
+    overlap. notices: caveats for the two numbers.
     """
 
     bd_rate: float
@@ -48,12 +48,12 @@ class Bjontegaard:
 
 
 def bjontegaard(anchor: RateCurve, test: RateCurve, *, method: Method = "akima") -> Bjontegaard:
-    """Compare two curves over what they have in common; nothing is extrapolated.
+    """Compare two curves over their common range; nothing is extrapolated.
 
-    method: how a curve runs between its points: `akima` and `pchip` through each of them,
-    piecewise; `cubic` a polynomial of degree 3, by least squares where there are more than four.
-    Where such a curve falls between points that rise, the number may mean nothing, and `notices`
-    say so. BD-rate is 100 (exp(mean over quality of ln R_test - ln R_anchor) - 1);
+    method: how a curve is interpolated: `akima` and `pchip` piecewise, through each point; `cubic`
+    by a polynomial of degree 3, fitted by least squares to more than four points. If such a curve
+    falls between points that rise, the number may be meaningless, and `notices` say so.
+    BD-rate is 100 (exp(mean over quality of ln R_test - ln R_anchor) - 1);
     BD-PSNR the mean over ln R of the difference in quality. Source: Bjøntegaard, VCEG-M33, 2001
     (cubic); Herglotz et al., ICIP 2022 (akima).
     """
@@ -75,14 +75,14 @@ def bjontegaard(anchor: RateCurve, test: RateCurve, *, method: Method = "akima")
         if overlap.share < NARROW:
             notices.append(
                 f"the curves have {overlap.share:.0%} of their range of quality in common, "
-                f"{low:.2f} to {high:.2f} dB: the BD-rate says nothing of the rest"
+                f"{low:.2f} to {high:.2f} dB: the BD-rate covers only this part"
             )
         by_quality = {n: (curve.quality, _logarithms(curve)) for n, curve in curves.items()}
         bd_rate = _in_percent(_difference(by_quality, low, high, method))
         if falls := _falling(curves, by_quality, low, high, method):
             steady = _in_percent(_difference(by_quality, low, high, "pchip"))
-            said = {n: [f"{a:.2f} to {b:.2f} dB" for a, b in at] for n, at in falls.items()}
-            notices += _swings("BD-rate", method, said, f"{steady:+.3f} %")
+            ranges = {n: [f"{a:.2f} to {b:.2f} dB" for a, b in at] for n, at in falls.items()}
+            notices += _swings("BD-rate", method, ranges, f"{steady:+.3f} %")
     if rates is None:
         notices.append(
             f"no overlap: the anchor has {_range(anchor.bpp)} bpp, the test {_range(test.bpp)} "
@@ -93,22 +93,22 @@ def bjontegaard(anchor: RateCurve, test: RateCurve, *, method: Method = "akima")
         bd_psnr = _difference(by_rate, *rates, method)
         if falls := _falling(curves, by_rate, *rates, method):
             steady = _difference(by_rate, *rates, "pchip")
-            said = {
+            ranges = {
                 n: [f"{math.exp(a):.4g} to {math.exp(b):.4g} bpp" for a, b in at]
                 for n, at in falls.items()
             }
-            notices += _swings("BD-PSNR", method, said, f"{steady:+.4f} dB")
+            notices += _swings("BD-PSNR", method, ranges, f"{steady:+.4f} dB")
     return Bjontegaard(bd_rate, bd_psnr, method, overlap, tuple(notices))
 
 
 def _of_one(name: str, curve: RateCurve, method: Method) -> list[str]:
-    """What must be known of one of the curves."""
+    """Return notices about one curve: few points, falling quality."""
     notices = []
     if len(curve.bpp) < FEW:
         drawn = f", a polynomial of degree {len(curve.bpp) - 1}" if method == "cubic" else ""
         notices.append(
-            f"{name}: {len(curve.bpp)} points{drawn}; fewer than {FEW} leave the curve between "
-            "them open"
+            f"{name}: {len(curve.bpp)} points{drawn}; fewer than {FEW} do not determine the curve "
+            "between them"
         )
     notices += [
         f"{name}: not monotone, its quality falls from {low:g} to {high:g} bpp"
@@ -133,11 +133,11 @@ def _range(values: Sequence[float]) -> str:
 def _swings(
     figure: str, method: Method, falls: Mapping[str, Sequence[str]], steady: str
 ) -> list[str]:
-    """What must be known of curves that fall at some places though their points rise."""
+    """Return notices about interpolated curves that fall although their points rise."""
     return [
         f"{name}: the {method} curve behind the {figure} is not monotone between its points, it "
-        f"falls from {' and from '.join(places)}: the number may mean nothing; pchip, which never "
-        f"swings, says {steady}"
+        f"falls from {' and from '.join(places)}: the number may be meaningless; pchip, which does "
+        f"not overshoot, gives {steady}"
         for name, places in falls.items()
     ]
 
@@ -147,11 +147,11 @@ def _in_percent(logarithm: float) -> float:
 
 
 def _fit(x: Sequence[float], y: Sequence[float], method: Method) -> PPoly:
-    """A curve of y over x through the points or, with `cubic`, near them."""
+    """Fit a curve of y over x through the points or, with `cubic`, near them."""
     order = np.argsort(x)
     along, of = np.asarray(x, float)[order], np.asarray(y, float)[order]
     if method == "cubic":
-        # Fitted on -1 to 1, where powers of x are far from each other; the curve is the same.
+        # Fitted on x scaled to -1..1, which is numerically stable; the curve is the same.
         cubic = np.polynomial.Polynomial.fit(along, of, min(3, len(along) - 1))
         powers = [cubic.deriv(k)(along[0]) / math.factorial(k) for k in range(cubic.degree() + 1)]
         return PPoly(np.array(powers[::-1])[:, None], along[[0, -1]])
@@ -161,7 +161,7 @@ def _fit(x: Sequence[float], y: Sequence[float], method: Method) -> PPoly:
 
 
 def _difference(points: Points, low: float, high: float, method: Method) -> float:
-    """How much more y the test has than the anchor, in the mean over low to high of x."""
+    """Return the mean of y_test - y_anchor over x from low to high."""
     test, anchor = (
         float(_fit(*points[name], method).integrate(low, high)) / (high - low)
         for name in ("test", "anchor")
@@ -172,7 +172,7 @@ def _difference(points: Points, low: float, high: float, method: Method) -> floa
 def _falling(
     curves: Mapping[str, RateCurve], points: Points, low: float, high: float, method: Method
 ) -> dict[str, list[tuple[float, float]]]:
-    """Where fitted curves fall, of those whose points never do."""
+    """Return where fitted curves fall, for curves whose points never do."""
     falls = {
         name: _falls(_fit(*points[name], method), low, high)
         for name, curve in curves.items()
@@ -182,7 +182,7 @@ def _falling(
 
 
 def _falls(fitted: PPoly, low: float, high: float) -> list[tuple[float, float]]:
-    """Between which places from low to high a curve falls."""
+    """Return the intervals from low to high in which a curve falls."""
     level = fitted.derivative().roots(extrapolate=False)
     places = [low, *sorted(float(at) for at in level if low < at < high), high]
     steps = np.diff(fitted(places))

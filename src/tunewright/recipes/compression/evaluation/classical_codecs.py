@@ -1,4 +1,4 @@
-"""JPEG, WebP and AVIF on the same pictures: what a learned codec must beat."""
+"""Measure JPEG, WebP and AVIF on the same pictures, as baselines for a learned codec."""
 
 import contextlib
 import hashlib
@@ -22,10 +22,10 @@ from tunewright.runs.machine.free_cores import cores
 
 @dataclass(frozen=True)
 class Classical:
-    """A codec of Pillow's and the qualities at which it is measured, rising.
+    """A codec of Pillow and the qualities at which it is measured, in rising order.
 
-    feature: what Pillow must have been built with. options: beside the quality. All three halve
-    the resolution of colours (4:2:0), as they do unless they are told otherwise.
+    feature: the Pillow feature that it needs. options: further options of the codec. All three
+    codecs use their default chroma subsampling, 4:2:0.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Classical:
 
     @property
     def settings(self) -> str:
-        """As it is told beside the figures."""
-        said = ", ".join(f"{key}={value}" for key, value in self.options.items())
-        return f"Pillow {PILLOW}, 4:2:0, {said}"
+        """The version and options of the codec, as shown beside its figures."""
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"Pillow {PILLOW}, 4:2:0, {options}"
 
 
 CLASSICAL = (
@@ -53,20 +53,20 @@ CLASSICAL = (
 
 
 def available() -> tuple[Classical, ...]:
-    """Those that this Pillow can write."""
+    """Return the codecs that this Pillow can write."""
     return tuple(codec for codec in CLASSICAL if features.check(codec.feature))
 
 
 @dataclass(frozen=True)
 class CodecPoint:
-    """One picture by one codec at one quality: bits per pixel and how near it is."""
+    """One picture coded by one codec at one quality: bits per pixel and fidelity."""
 
     bpp: float
     fidelity: Fidelity
 
 
 def code(picture: Picture, codec: Classical, quality: int) -> CodecPoint:
-    """Write a picture into memory and read it back; OSError where the codec cannot."""
+    """Encode a picture in memory and decode it; raises OSError if the codec cannot."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, codec.name, quality=quality, **codec.options)
     height, width = picture.shape[:2]
@@ -76,10 +76,10 @@ def code(picture: Picture, codec: Classical, quality: int) -> CodecPoint:
 
 
 class Curves:
-    """The curves of the classical codecs over pictures that come one after the other.
+    """Rate-distortion curves of the classical codecs, measured picture by picture.
 
-    A codec that cannot write one of the pictures is left out, with a notice in `notes`. keep: a
-    folder where figures of pictures are kept for the next evaluation; None keeps none.
+    A codec that cannot write one of the pictures is left out, with a notice in `notes`. keep: the
+    cache folder for the figures of each picture; None caches nothing.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Curves:
 
     def add(self, picture: Picture, name: str = "a picture") -> None:
         """Measure one more picture, in threads."""
-        kept = KeptFigures(picture, self._keep)
+        kept = CodecResultCache(picture, self._keep)
         jobs: list[tuple[Classical, int]] = []
         for wanted in self._codecs.values():
             for quality in wanted.qualities:
@@ -119,7 +119,7 @@ class Curves:
             except (OSError, ValueError) as error:  # sides over the format's own limits
                 return error
 
-        def take(index: int, coded: CodecPoint | Exception) -> None:
+        def collect(index: int, coded: CodecPoint | Exception) -> None:
             codec, quality = jobs[index]
             if isinstance(coded, CodecPoint):
                 self._coded[codec.name][quality].append(coded)
@@ -127,17 +127,17 @@ class Curves:
             else:
                 failed[codec.name] = str(coded)
 
-        thread_map(one, jobs, take, threads=cores(), chunk=1)
+        thread_map(one, jobs, collect, threads=cores(), chunk=1)
         kept.add(made)
         for codec, why in failed.items():
             del self._codecs[codec]
             self.notes.append(f"{codec} is left out: it cannot write {name} ({why})")
 
     def curves(self) -> dict[str, dict[str, Any]]:
-        """Of each codec `quality`, `bpp`, `psnr` and `ms_ssim`: means over pictures, rate rising.
+        """Return `quality`, `bpp`, `psnr` and `ms_ssim` of each codec: means, by rising rate.
 
-        `ms_ssim` only where every picture has one. Of two qualities with the same figures the
-        first stays, since tiny pictures hardly differ.
+        `ms_ssim` is left out unless every picture has one. Of two qualities with an equal rate or
+        PSNR, as tiny pictures give, only the first is kept.
         """
         found: dict[str, dict[str, Any]] = {}
         for name, codec in self._codecs.items():
@@ -154,7 +154,7 @@ class Curves:
 
 
 def _cache_key(codec: Classical, quality: int) -> str:
-    """What was done to a picture: the library and all that it was told."""
+    """Return the cache key of a codec at a quality: its version and all its options."""
     return f"{codec.name} {features.version(codec.feature)}, quality {quality}, {codec.settings}"
 
 
@@ -175,13 +175,14 @@ def _mean(quality: int, coded: Sequence[CodecPoint]) -> dict[str, float]:
 
 
 VERSION = 2
-"""Of how pictures are compared; figures of another one are measured again."""
+"""Version of the comparison; cached figures of another version are measured again."""
 
 
-class KeptFigures:
-    """Bits per pixel and fidelity of one picture, by what was done to it.
+class CodecResultCache:
+    """Caches bits per pixel and fidelity of one picture, by codec, quality and options.
 
-    folder: where files lie, one a picture, named for its pixels; None keeps nothing.
+    folder: where the files are, one for each picture, named by a hash of its pixels; None caches
+    nothing.
     """
 
     def __init__(self, picture: Picture, folder: Path | None) -> None:
@@ -196,11 +197,11 @@ class KeptFigures:
                     self._known[name] = (bpp, Fidelity(psnr, ms_ssim))
 
     def get(self, name: str) -> tuple[float, Fidelity] | None:
-        """What is known of it, if anything."""
+        """Return the cached figures, or None."""
         return self._known.get(name)
 
     def add(self, figures: Mapping[str, tuple[float, Fidelity]]) -> None:
-        """Keep these too; a folder that cannot be written costs time later, and nothing else."""
+        """Cache further figures; a folder that cannot be written is ignored."""
         if self._file is None or not figures:
             return
         self._known |= figures

@@ -1,4 +1,4 @@
-"""A run's point beside the curves of other codecs: figures, sentences, lines of a plot."""
+"""Compare a run with other codecs: figures, notes and the curves of a plot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -17,7 +17,7 @@ SHOWN = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
 def baselines(
     means: Mapping[str, float], classical: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, float]]:
-    """What each classical codec reaches at the run's rate, where it can be as small as that.
+    """Return what each classical codec reaches at the run's rate, if its curve includes that rate.
 
     Interpolated between its measured points, along the logarithm of the rate.
     """
@@ -34,8 +34,8 @@ def baselines(
     return found
 
 
-def notes_beside(result: Mapping[str, Any]) -> list[str]:
-    """What a reader of the figures must know."""
+def comparison_notes(result: Mapping[str, Any]) -> list[str]:
+    """Return the notes that belong to the figures of an evaluation."""
     means, device = result["metrics"], result["device"]
     notes = [
         f"seconds a picture on {device}, {result['threads']} threads, one picture at a time: from "
@@ -54,7 +54,7 @@ def notes_beside(result: Mapping[str, Any]) -> list[str]:
 
 
 def _compare(name: str, means: Mapping[str, float], curve: Mapping[str, Any]) -> str:
-    """At the run's PSNR, how many bits a codec needs; or why that cannot be said."""
+    """Return how many bits a codec needs at the run's PSNR, or why that is unknown."""
     order = np.argsort(curve["psnr"])
     qualities, rates = np.asarray(curve["psnr"])[order], np.asarray(curve["bpp"])[order]
     psnr, bpp = means["psnr"], means["bpp"]
@@ -71,16 +71,16 @@ def _compare(name: str, means: Mapping[str, float], curve: Mapping[str, Any]) ->
 
 
 def plot_curves(result: Mapping[str, Any], metric: Metric) -> list[PlotCurve]:
-    """The lines of a plot of one run: its point, and what lies beside it."""
+    """Return the curves of a plot of one run: its point and the reference curves."""
     if metric not in result:
         return []
     name = f"{result['model']}, lambda {result['lmbda']:g}"
     own = PlotCurve(name, (result["bpp"],), _decibels([result[metric]], metric))
-    return [own, *lines_beside(result, metric)]
+    return [own, *reference_curves(result, metric)]
 
 
-def lines_beside(result: Mapping[str, Any], metric: Metric) -> list[PlotCurve]:
-    """Classical codecs on the same pictures, and curves that were published for their set."""
+def reference_curves(result: Mapping[str, Any], metric: Metric) -> list[PlotCurve]:
+    """Return the curves of classical codecs on the same pictures, and those published for them."""
     lines = [
         PlotCurve(
             SHOWN.get(codec, codec),

@@ -1,4 +1,4 @@
-"""What a trained compressor is worth: real files, decoded again, beside codecs that all know."""
+"""Evaluate a trained compressor by real files, decoded again, and by classical codecs."""
 
 import platform
 import re
@@ -21,7 +21,7 @@ from tunewright.recipes.compression.data.photos import open_photos
 from tunewright.recipes.compression.evaluation.classical_codecs import Curves, available
 from tunewright.recipes.compression.evaluation.comparison import (
     baselines,
-    notes_beside,
+    comparison_notes,
     plot_curves,
 )
 from tunewright.recipes.compression.evaluation.measure import CompressionScores, measure
@@ -44,14 +44,14 @@ Every training ends with it: it must neither take long nor need more memory than
 """
 KODAK = re.compile(r"kodim(0[1-9]|1\d|2[0-4])", re.IGNORECASE)
 HEADLINES = ("bpp", "psnr", "ms_ssim")
-"""What stands on top of the JSON, where `bd-rate` reads it, and has intervals."""
+"""Metrics at the top level of the JSON, where `bd-rate` reads them, and with intervals."""
 
 
 def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     """Measure the run in `path` on its validation photographs; see `evaluate_on`.
 
-    split: valid, or train. Of more than 24 photographs, 24 evenly spaced ones are measured, of
-    large ones the middle, and of classical codecs JPEG alone.
+    split: valid, or train. At most 24 evenly spaced photographs are measured, only the middle of
+    large ones; JPEG is the only classical codec.
     """
     opened = _open(path)
     name = "valid" if split in (None, "val") else split
@@ -75,22 +75,25 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     return _write_evaluation(opened, str(name), measured, suffix=suffix, notes=notes)
 
 
-def evaluate_on(path: Path, data: Path, told: Callable[[Any], None]) -> dict[str, Any]:
+def evaluate_on(path: Path, data: Path, on_message: Callable[[Any], None]) -> dict[str, Any]:
     """Measure the run in `path` on a folder or zip of pictures, or one picture, in whole files.
 
-    Each is compressed into the bytes of a file, which are decompressed again; PSNR and MS-SSIM
-    are of what comes out, bits per pixel of all bytes. Writes `evaluation.json`,
+    Each picture is compressed to the bytes of a file and decompressed again; PSNR and MS-SSIM are
+    those of the result, bits per pixel those of all bytes. Writes `evaluation.json`,
     `rate-distortion.html` and `rate-distortion.svg`, with JPEG, WebP and AVIF measured on the same
-    pictures; returns the content of the JSON. Raises DataError for pictures that cannot be coded.
+    pictures, and returns the content of the JSON. on_message: called with a tuple (what is being
+    done, how much is done, of how much). Raises DataError for pictures that cannot be coded.
     """
     opened = _open(path)
     curves = Curves(keep=_codec_cache_folder())
-    measured = measure(opened, _list_pictures(data), curves, told=lambda *said: told(said))
+    measured = measure(
+        opened, _list_pictures(data), curves, on_progress=lambda *progress: on_message(progress)
+    )
     return _write_evaluation(opened, data.name, measured, data=data)
 
 
 def _codec_cache_folder() -> Path:
-    """Where figures of classical codecs are kept: they are the same for every run."""
+    """Return the cache folder of the classical codecs' figures, which do not depend on the run."""
     return cache_folder() / "classical"
 
 
@@ -120,7 +123,7 @@ def _write_evaluation(
     notes: Sequence[str] = (),
     data: Path | None = None,
 ) -> dict[str, Any]:
-    """What was measured as one mapping, written into the run's folder."""
+    """Collect what was measured into one mapping, and write it into the run's folder."""
     folder, config = opened.folder, opened.config
     assert folder is not None
     assert config is not None
@@ -147,14 +150,14 @@ def _write_evaluation(
         "classical": measured.classical,
         "published": "kodak" if all(KODAK.fullmatch(Path(name).stem) for name in names) else None,
     }
-    result["notes"] = [*notes, *measured.notes, *notes_beside(result)]
+    result["notes"] = [*notes, *measured.notes, *comparison_notes(result)]
     result["files"] = [f"evaluation{suffix}.json", *_draw(folder, result, suffix)]
     write_json(folder.path / f"evaluation{suffix}.json", result)
     return result
 
 
 def model_name(config: CompressionConfig) -> str:
-    """As it stands in figures: `HPCM-tiny`, `hyperprior-128-192`."""
+    """Return the model's name for figures: `HPCM-tiny`, `hyperprior-128-192`."""
     model = config.model
     if model.type == "hpcm":
         return f"HPCM-{model.size}"
@@ -173,7 +176,7 @@ def _device(device: torch.device) -> str:
 
 
 def _draw(folder: RunFolder, result: Mapping[str, Any], suffix: str) -> list[str]:
-    """The plot as a page and as a picture; their names."""
+    """Write the plot as a page and as a picture; return their names."""
     page, picture = (folder.path / f"rate-distortion{suffix}.{end}" for end in ("html", "svg"))
     title = f"{result['split']}, {result['images']} pictures, {result['model']}"
     curves = plot_curves(result, "psnr")

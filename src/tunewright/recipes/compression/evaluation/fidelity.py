@@ -1,4 +1,4 @@
-"""How near a decoded picture is to the one that was coded, as codecs are compared by it."""
+"""PSNR and MS-SSIM of a decoded picture, as codecs are compared."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tunewright.recipes.compression.evaluation.rate_curve import decibels
 Picture = npt.NDArray[np.uint8]
 """[H, W, 3], RGB."""
 CAP = 100.0
-"""Decibels of what is restored exactly, whose error has no logarithm."""
+"""PSNR in dB of an exact reconstruction, whose error has no logarithm."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pictures through whole files and back: what each costs, and what is left of it."""
+"""Compress pictures to whole files and back, and measure rate, quality and time."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +17,11 @@ from tunewright.recipes.compression.evaluation.classical_codecs import Curves
 from tunewright.recipes.compression.evaluation.fidelity import fidelity
 from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
 
-Told = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and the total."""
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-TOLD = 5
-"""Streams above their estimates that are named; there may be two for each picture."""
+NAMED_AT_MOST = 5
+"""How many streams above their estimates are listed; there may be two for each picture."""
 MEANS = (
     "bpp",
     "bpp_estimated",
@@ -32,15 +32,16 @@ MEANS = (
     "decode_seconds",
 )
 WARMING = 512
-"""Pixels a side of what is coded once before anything is timed, at most."""
+"""Largest side, in pixels, of the crop that is coded once before anything is timed."""
 
 
 @dataclass(frozen=True)
 class CompressionScores:
-    """What a compressor does to pictures.
+    """The scores of a compressor on a set of pictures.
 
-    rows: a picture each. means: over pictures, of what each of them has. intervals: of means,
-    95 %, by the bootstrap over pictures. digest: of all pixels. classical: see `Curves.curves`.
+    rows: one for each picture. means: over pictures, of scores that all of them have. intervals: of
+    the means, 95 %, by the bootstrap over pictures. digest: of all pixels. classical: see
+    `Curves.curves`.
     """
 
     rows: list[dict[str, Any]]
@@ -57,20 +58,20 @@ def measure(
     curves: Curves,
     *,
     side: int | None = None,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> CompressionScores:
-    """Compress, decompress and compare each picture, and let `curves` code it too.
+    """Compress, decompress and compare each picture, and add it to `curves`.
 
-    pictures: names and places. side: of photographs of a training, pixels a side of their
-    middles. Raises DataError for pictures that cannot be read or coded.
+    pictures: names and places. side: measure only the middle of each picture, of this side in
+    pixels. Raises DataError for pictures that cannot be read or coded.
     """
     reader, digest, metrics = PictureReader(), hashlib.blake2b(digest_size=16), CompressionMetrics()
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     above: list[str] = []
     for number, (name, place) in enumerate(pictures):
-        if told is not None:
-            told("compressing, decompressing, comparing", number, len(pictures))
+        if on_progress is not None:
+            on_progress("compressing, decompressing, comparing", number, len(pictures))
         picture = _read(reader, place, side)
         digest.update(np.array(picture.pixels.shape, dtype="<i8").tobytes())
         digest.update(picture.pixels.tobytes())
@@ -91,9 +92,10 @@ def measure(
             means.pop(key, None)
     intervals = {key: ends for key in means if (ends := metrics.interval(key)) is not None}
     classical = curves.curves()
-    notes += above[:TOLD]
-    if len(above) > TOLD:
-        notes.append(f"and {len(above) - TOLD} more streams are above their estimates as much")
+    notes += above[:NAMED_AT_MOST]
+    if len(above) > NAMED_AT_MOST:
+        more = len(above) - NAMED_AT_MOST
+        notes.append(f"and {more} more streams exceed their estimates in the same way")
     lossy = sum(name.lower().endswith(JPEG) for name, _ in pictures)
     if lossy and "jpeg" in classical:
         notes.append(
@@ -106,7 +108,7 @@ def measure(
 
 
 def _read(reader: PictureReader, place: PicturePlace, side: int | None) -> Picture:
-    """A picture as it is compressed; with `side` the middle of one as it is trained on."""
+    """Read a picture for compression; with `side`, its middle as a training would read it."""
     if side is None and place.member is None:
         return read_picture(place.file)
     pixels = np.array(reader.picture(place))
@@ -117,7 +119,7 @@ def _read(reader: PictureReader, place: PicturePlace, side: int | None) -> Pictu
 
 
 def _warm(opened: TrainedCompressor, picture: Picture) -> None:
-    """Code something once: what is made at the first use is no part of a picture's time."""
+    """Code a crop once, so that one-time initialisation is not part of a picture's time."""
     decompress_picture(
         opened, compress_picture(opened, picture.pixels[:WARMING, :WARMING], verify=False).data
     )
@@ -126,7 +128,7 @@ def _warm(opened: TrainedCompressor, picture: Picture) -> None:
 def _measure_picture(
     opened: TrainedCompressor, name: str, picture: Picture
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """One picture's figures, and what is to be said of its file."""
+    """Measure one picture; return its figures, and notices about its file."""
     pixels = picture.pixels
     written = compress_picture(opened, pixels, grey=picture.grey, verify=False, name=name)
     read = decompress_picture(opened, written.data, name=name)  # checks every value it decodes

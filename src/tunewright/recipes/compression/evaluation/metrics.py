@@ -1,4 +1,4 @@
-"""What a compressor scores on a set of pictures: means of what each picture scores."""
+"""Collect the scores of single pictures, and average them."""
 
 from collections import defaultdict
 
@@ -17,19 +17,19 @@ class CompressionMetrics(Metrics):
         self._passed: dict[str, list[Tensor]] = defaultdict(list)
 
     def update(self, arrays: Arrays) -> None:
-        """Keep the scores [B] of a batch, where they are."""
+        """Collect the scores [B] of a batch, on their device."""
         for name, values in arrays.items():
             self._passed[name].append(values)
 
     def compute(self) -> dict[str, float]:
-        """The mean of each score over pictures."""
+        """Return the mean of each score over pictures."""
         return {name: float(self._values(name).mean()) for name in self._passed}
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """The 95 % percentile interval of a mean, by the bootstrap over pictures.
+        """Return the 95 % percentile interval of a mean, by the bootstrap over pictures.
 
-        Source: Efron & Tibshirani 1993, section 13.3. None for fewer than two pictures, and where
-        all score alike, as they do at a bound: their draws show no spread.
+        None for fewer than two pictures, and where all pictures score alike, so that the draws show
+        no spread. Source: Efron & Tibshirani 1993, section 13.3.
         """
         if metric not in self._passed:
             return None

@@ -1,4 +1,4 @@
-"""Rate-distortion curves that others published, as data with their source; without torch.
+"""Published rate-distortion curves, as data with their source; without torch.
 
 Means over the pictures of a set; PSNR in decibels, models trained for MSE.
 """
@@ -30,7 +30,7 @@ class PublishedCurve:
 
     @property
     def name(self) -> str:
-        """How it is asked for, after `published:`."""
+        """The name that selects the curve, after `published:`."""
         return f"{self.codec.lower()}@{self.data}"
 
 
@@ -81,7 +81,7 @@ PUBLISHED: tuple[PublishedCurve, ...] = (
 
 
 def find_published(name: str) -> PublishedCurve:
-    """The curve called `name`, such as `hpcm-base@kodak`; UsageError with the names there are."""
+    """Return the curve `name` (`hpcm-base@kodak`); raises UsageError with the known names."""
     known = {curve.name: curve for curve in PUBLISHED}
     found = known.get(name.lower())
     if found is None:
@@ -94,5 +94,5 @@ def find_published(name: str) -> PublishedCurve:
 
 
 def published_on(data: str) -> tuple[PublishedCurve, ...]:
-    """The curves of a set of pictures."""
+    """Return the published curves of a set of pictures."""
     return tuple(curve for curve in PUBLISHED if curve.data == data)

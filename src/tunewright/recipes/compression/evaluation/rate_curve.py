@@ -1,4 +1,4 @@
-"""A rate-distortion curve: what one codec makes of the same pictures at several rates."""
+"""A rate-distortion curve: the quality of one codec on the same pictures at several rates."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class RateCurve:
     quality: tuple[float, ...]
 
     def falls(self) -> tuple[tuple[float, float], ...]:
-        """Neighbours between which more bits gave less quality, by their rates."""
+        """Return the pairs of neighbouring rates between which the quality falls."""
         return tuple(
             (self.bpp[i], self.bpp[i + 1])
             for i in range(len(self.bpp) - 1)
@@ -34,12 +34,12 @@ def rate_curve(
     key: str = "psnr",
     ordered: bool = True,
 ) -> RateCurve:
-    """Two lists as a curve, once they are seen to be one.
+    """Make a curve of two lists, after checking them.
 
-    where: what they were read from, for errors. key: what the list of qualities is called there.
-    ordered: refuse rates that neither rise nor fall throughout, as lists do whose values do not
-    belong together. Raises DataError for lists of different lengths, fewer than two points,
-    values that are no finite numbers, rates of 0 or less, and values that occur twice.
+    where: the source of the lists, for errors. key: the name of the list of qualities there.
+    ordered: refuse rates that neither rise nor fall throughout, which suggests that the lists do
+    not belong together. Raises DataError for lists of different lengths, fewer than two points,
+    values that are not finite numbers, rates of 0 or less, and values that occur twice.
     """
     for name, values in (("bpp", bpp), (key, quality)):
         for place, value in enumerate(values):
@@ -71,7 +71,7 @@ def rate_curve(
             f"bpp = {list(bpp)} neither rises nor falls throughout",
             expected="points in the order of their rates",
             where=where,
-            remedy=f"Sort them, and see that each {key} still stands at the place of its bpp.",
+            remedy=f"Sort both lists together, so that each {key} stays with its bpp.",
         )
     for name, values in (("bpp", bpp), (key, quality)):
         twice = next((value for value in values if list(values).count(value) > 1), None)
@@ -87,5 +87,5 @@ def rate_curve(
 
 
 def decibels(ms_ssim: float) -> float:
-    """MS-SSIM, below 1, on the scale on which curves are compared: -10 log10(1 - x)."""
+    """Convert MS-SSIM, below 1, to decibels: -10 log10(1 - x); 0.99 is 20 dB."""
     return -10.0 * math.log10(1.0 - ms_ssim)

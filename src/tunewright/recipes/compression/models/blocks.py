@@ -1,4 +1,4 @@
-"""What HPCM is built of: two residual blocks and attention within windows.
+"""The blocks of HPCM: two residual blocks and attention within windows.
 
 Source: Li et al., ICCV 2025; the partial convolution is that of Chen et al., CVPR 2023.
 """
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 SLOPE = 0.01
 PARTIAL = 4
-"""Of how many channels one is convolved with its neighbours by `PConvRB`."""
+"""`PConvRB` convolves one of this many channels: the first quarter."""
 
 
 class PConvRB(nn.Module):
@@ -47,9 +47,9 @@ class DWConvRB(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """What new parameters find in the context before them, within windows, plus themselves mapped.
+    """Cross-attention of new parameters to the previous context, in windows, with a residual.
 
-    channels: of both, a multiple of heads. window: side of the square windows, which do not
+    channels: of both inputs, a multiple of heads. window: side of the square windows, which do not
     overlap.
     """
 
@@ -62,14 +62,14 @@ class WindowAttention(nn.Module):
         self.conv_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, new: Tensor, context: Tensor) -> Tensor:
-        """The next context; all are [B, channels, H, W], H and W multiples of the window."""
+        """Return the next context; all are [B, channels, H, W], H and W multiples of the window."""
         query = self._windows(self.conv_q(new))
         key, value = self._windows(self.conv_k(context)), self._windows(self.conv_v(context))
         found = F.scaled_dot_product_attention(query, key, value)
         return self.conv_out(new) + self._whole(found, new.shape)  # type: ignore[no-any-return]
 
     def _windows(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] to [B windows, heads, window^2, C / heads]."""
+        """Divide [B, C, H, W] into windows: [B * windows, heads, window^2, C / heads]."""
         batch, channels, height, width = x.shape
         rows, columns = height // self.window, width // self.window
         x = x.view(batch, self.heads, -1, rows, self.window, columns, self.window)
@@ -77,7 +77,7 @@ class WindowAttention(nn.Module):
         return x.reshape(-1, self.heads, self.window**2, channels // self.heads)
 
     def _whole(self, x: Tensor, shape: torch.Size) -> Tensor:
-        """Back from windows to [B, C, H, W]."""
+        """Join windows to [B, C, H, W]; the inverse of `_windows`."""
         batch, channels, height, width = shape
         rows, columns = height // self.window, width // self.window
         x = x.view(batch, rows, columns, self.heads, self.window, self.window, -1)

@@ -1,4 +1,4 @@
-"""Make a compressor of its section, and fill it with weights of another run."""
+"""Make a compressor from its config section, and load initial weights into it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ SHOWN = 3
 
 
 def make_compressor(section: config.HpcmConfig | config.HyperpriorConfig) -> Compressor:
-    """The model of a section with fresh weights, on the default device and in the default dtype."""
+    """Make the model of a section with fresh weights, on the default device and dtype."""
     if isinstance(section, config.HpcmConfig):
         return Hpcm(SHAPES[section.size])
     return MeanScaleHyperprior(section.channels, section.latent)
@@ -26,8 +26,8 @@ def make_compressor(section: config.HpcmConfig | config.HyperpriorConfig) -> Com
 def load_first_weights(model: Compressor, file: Path) -> None:
     """Fill `model` from a safetensors file, or from the best weights of a run folder.
 
-    Raises DataError for a file that is missing, broken or a pickle, and for one of another model:
-    it names what differs.
+    Raises DataError for a file that is missing, broken or a pickle, and for weights of another
+    model, with the differences.
     """
     file = file.expanduser()
     if file.is_dir():
@@ -71,7 +71,7 @@ def load_first_weights(model: Compressor, file: Path) -> None:
 
 
 def _list_names(what: str, names: Iterable[str]) -> list[str]:
-    """`missing: a, b, c and 5 more`, or nothing."""
+    """Return [`missing: a, b, c and 5 more`], or an empty list."""
     every = list(names)
     more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
     return [f"{what}: {', '.join(every[:SHOWN])}{more}"] if every else []

@@ -1,7 +1,7 @@
-"""Values at some places of a grid: picked from it and put into it, with gradients.
+"""Gather values from places of a grid and scatter them back, with gradients.
 
-PyTorch's own gradient of indexing adds up values of the same place, one after another or sorted.
-No place is ever named twice here, so these only copy.
+PyTorch's gradient of indexing adds up values of repeated places, one by one or after sorting. Here
+no place is ever repeated, so the gradients only copy.
 """
 
 import torch
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
-    """[B, n] of values [B, N]; index is int64 [n], each place at most once."""
+    """Return [B, n] of values [B, N]; index is int64 [n], each place at most once."""
     return _Pick.apply(values, index)  # type: ignore[no-any-return]
 
 
 def scatter(onto: Tensor, index: Tensor, values: Tensor) -> Tensor:
-    """`onto` [B, N] with values [B, n] at the places index [n], each named at most once."""
+    """Return `onto` [B, N] with values [B, n] at the places index [n], each at most once."""
     return _Scatter.apply(onto, index, values.to(onto.dtype))  # type: ignore[no-any-return]
 
 

@@ -17,10 +17,10 @@ FIRST_GAMMA = 0.1
 
 
 class Gdn(nn.Module):
-    """x_i / sqrt(beta_i + sum_j gamma_ij x_j^2), or times that root; x: [B, channels, H, W].
+    """The layer x_i / sqrt(beta_i + sum_j gamma_ij x_j^2); x: [B, channels, H, W].
 
-    beta >= 1e-6 and gamma >= 0 are stored as roots, whose bounds let a gradient out again.
-    inverse: multiply, as a synthesis does to undo what an analysis did.
+    beta >= 1e-6 and gamma >= 0 are stored as roots; at a bound, gradients that raise them pass.
+    inverse: multiply by the root, as the synthesis does.
     """
 
     def __init__(self, channels: int, *, inverse: bool = False) -> None:
@@ -31,10 +31,10 @@ class Gdn(nn.Module):
         self.gamma = nn.Parameter((gamma + PEDESTAL).sqrt())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of the shape of x, in the precision of the parameters."""
+        """Normalise x; the result has its shape, and the precision of the parameters."""
         beta = lower_bound(self.beta, (BETA_BOUND + PEDESTAL) ** 0.5) ** 2 - PEDESTAL
         gamma = lower_bound(self.gamma, PEDESTAL**0.5) ** 2 - PEDESTAL
-        # Squares leave the range of float16, and a root near 0 the precision of bfloat16.
+        # Squares overflow float16, and a root near 0 exceeds the precision of bfloat16.
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(beta.dtype)
             energy = F.conv2d(x * x, gamma[..., None, None], beta)

@@ -1,4 +1,4 @@
-"""HPCM: latents coded in eleven steps over three grids, each step told by all before it.
+"""HPCM: latents coded in eleven steps over three grids, each conditioned on all before it.
 
 Submodules carry the names of the released model. Two facts of that model are kept because its
 numbers depend on them: which adaptor serves which step of s2 and s3 (last, first, second, ...),
@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from tunewright.recipes.compression.models.blocks import DWConvRB, PConvRB, WindowAttention
 from tunewright.recipes.compression.models.compressor import (
     Compressor,
-    Take,
+    LatentCoder,
     channel_priors,
     init_wide_latents,
-    laid_out,
+    to_channels_last,
 )
 from tunewright.recipes.compression.models.gather import gather, scatter
 from tunewright.recipes.compression.models.hpcm_grids import GRIDS, S1, S2, S3, STEPS, plan
@@ -40,8 +40,8 @@ class HpcmShape:
     widths, depths: channels and blocks of the transforms at strides 2, 4 and 8. latent, hyper:
     channels of the latents, a multiple of 8, and of the hyper-latents. heads, windows: of the
     attention on s1, s2 and s3. prior_s1_s2, prior_s3: blocks of the two priors before and after
-    a step's scale vector. awake: begin with latents about 1 wide, not 0.03 and all rounded to 0 as
-    PyTorch's own first weights make them; published models begin with those.
+    a step's scale vector. wide_init: start with latents of deviation about 1; with PyTorch's
+    initialisation, as the published models use it, it is 0.03 and all are rounded to 0 at first.
     """
 
     widths: tuple[int, int, int]
@@ -121,7 +121,7 @@ class Hpcm(Compressor):
 
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Compressor.analyse`."""
-        y = self.g_a(laid_out(pictures))
+        y = self.g_a(to_channels_last(pictures))
         return y, self.h_a(y)
 
     def predict(self, z: Tensor) -> Tensor:
@@ -129,11 +129,11 @@ class Hpcm(Compressor):
         return self.h_s(z.to(self.means_hyper.dtype))  # type: ignore[no-any-return]
 
     def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
-        """The latents on s1, s2 and s3."""
+        """Return the latents on s1, s2 and s3."""
         return plan(*y.shape[1:], y.device).on_grids(y)
 
-    def code_latents(self, prior: Tensor, take: Take) -> Tensor:
-        """Eleven steps: two on s1, three on s2, six on s3."""
+    def code_latents(self, prior: Tensor, code_step: LatentCoder) -> Tensor:
+        """Code in eleven steps: two on s1, three on s2, six on s3."""
         batch, both, height, width = prior.shape
         places = plan(both // 2, height, width, prior.device)
         starts = places.on_grids(prior)
@@ -146,20 +146,20 @@ class Hpcm(Compressor):
                 known = places.refine(known, _nothing_known(start), grid)
             for turn, step in enumerate(steps):
                 if step.number > 0:
-                    told = torch.cat((context, known.to(context.dtype)), 1)
+                    inputs = torch.cat((context, known.to(context.dtype)), 1)
                     scale = self.adaptive_params_list[step.number - 1]
-                    params = spatial_prior(adaptors[turn - 1](told), scale)
+                    params = spatial_prior(adaptors[turn - 1](inputs), scale)
                     if step.number < STEPS - 1:
                         context = attention(params, context)
                 chosen = gather(params.reshape(2 * batch, -1), step.index)
                 scales, means = chosen.view(batch, 2, -1).unbind(1)
-                values = take(step, scales, means)
+                values = code_step(step, scales, means)
                 known = scatter(known.flatten(1), step.index, values).view_as(known)
         return known
 
     def synthesise(self, y: Tensor) -> Tensor:
         """See `Compressor.synthesise`."""
-        y = laid_out(y.to(self.means_hyper.dtype))
+        y = to_channels_last(y.to(self.means_hyper.dtype))
         return self.g_s(y)  # type: ignore[no-any-return]
 
     def _on(self, grid: int) -> tuple[nn.ModuleList, Callable[..., Tensor], WindowAttention]:
@@ -173,7 +173,7 @@ class Hpcm(Compressor):
 class SpatialPrior(nn.Module):
     """From the context and the latents known so far, [B, 3 M, h, w], to scales and means [B, 2 M].
 
-    depths: blocks before and after the scale vector [1, 3 M, 1, 1], which tells steps apart.
+    depths: blocks before and after the scale vector [1, 3 M, 1, 1], which differs between steps.
     """
 
     def __init__(self, latent: int, depths: tuple[int, int]) -> None:
@@ -190,7 +190,7 @@ class SpatialPrior(nn.Module):
 
 
 def _nothing_known(like: Tensor) -> Tensor:
-    """Zeros for the latents where scales and means [B, 2 M, ...] lie, never in half precision."""
+    """Return zeros [B, M, ...] for parameters [B, 2 M, ...], never in half precision."""
     batch, both, height, width = like.shape
     exact = torch.promote_types(like.dtype, torch.float32)
     return like.new_zeros(batch, both // 2, height, width, dtype=exact)

@@ -1,10 +1,9 @@
-"""Where HPCM's latents lie: three nested grids, and the eleven steps in which they are coded.
+"""HPCM's three nested grids of latents, and the eleven steps in which they are coded.
 
-Of the latents [M, h, w], the grid s3, every fourth lies on s2 [M, h/2, w/2] too, and every fourth
-of those on s1 [M, h/4, w/4]. Which ones differs from group of channels to group of channels, so
-that wherever one looks some channels are known. All of it repeats every 4 x 4 latents, and
-nothing is learned. Two steps code s1, three the rest of s2, six the rest of s3: 1/32, 1/16 and
-1/8 of the latents each.
+The latents [M, h, w] are the grid s3. Every fourth of them is also on s2 [M, h/2, w/2], and every
+fourth of those on s1 [M, h/4, w/4]. Groups of channels use different places, so that some channels
+are known at every place early. The pattern repeats every 4 x 4 latents and is not learned. Two
+steps code s1, three the rest of s2, six the rest of s3: 1/32, 1/16 and 1/8 of the latents each.
 
 Source: Li et al., "Learned Image Compression with Hierarchical Progressive Context Modeling",
 ICCV 2025.
@@ -21,14 +20,16 @@ from tunewright.recipes.compression.models.compressor import CodingStep
 from tunewright.recipes.compression.models.gather import gather, scatter
 
 Groups = tuple[int, ...]
-"""Which kind of cell is meant in each group of channels; the groups divide them evenly."""
+"""The kind of cell of each group of channels; the groups divide the channels evenly."""
 
 
 class Pattern(NamedTuple):
     """How one grid is coded.
 
-    period: kinds of cell, by row and column, repeated over the grid. known: what the grid before
-    has told, several kinds a group. steps: what each step codes.
+    period: kinds of cell, by row and column, repeated over the grid. known: the cells that the
+    coarser grid has coded, possibly several kinds a group. steps: the cells that each step codes.
+    With period ((0, 1), (2, 3)), groups (3, 2) mean the lower right cell of each 2 x 2 block for
+    the first group of channels, and the lower left cell for the second.
     """
 
     period: tuple[tuple[int, ...], ...]
@@ -76,7 +77,7 @@ class GridPlan(NamedTuple):
     steps: tuple[tuple[CodingStep, ...], ...]
 
     def on_grids(self, values: Tensor) -> tuple[Tensor, ...]:
-        """What of values [B, k M, h, w] lies on s1, s2 and s3; each k-th of the channels alike."""
+        """Return the part of values [B, k M, h, w] on s1, s2 and s3; all k blocks of M alike."""
         batch = len(values)
         found = [values.reshape(-1, _count(self.shapes[-1]))]
         for index in reversed(self.inside):
@@ -85,7 +86,7 @@ class GridPlan(NamedTuple):
         return tuple(flat.reshape(batch, -1, *shape[1:]) for shape, flat in pairs)
 
     def refine(self, values: Tensor, onto: Tensor, grid: int) -> Tensor:
-        """`onto` [B, k M, ...] on a grid, with values [B, k M, ...] of the grid before it inside.
+        """Insert values [B, k M, ...] of the coarser grid into `onto` [B, k M, ...] of a grid.
 
         grid: number of the finer one, 1 or 2.
         """
@@ -96,7 +97,7 @@ class GridPlan(NamedTuple):
 
 @lru_cache(maxsize=4)
 def plan(channels: int, height: int, width: int, device: torch.device) -> GridPlan:
-    """The hierarchy of latents [channels, height, width], with its indices on `device`.
+    """Make the plan for latents [channels, height, width], with its indices on `device`.
 
     channels: a multiple of 8. height, width: multiples of 4, or s1 would not be a grid.
     """
@@ -104,7 +105,7 @@ def plan(channels: int, height: int, width: int, device: torch.device) -> GridPl
     assert height % 4 == 0
     assert width % 4 == 0
     shapes = tuple((channels, height // part, width // part) for part in (4, 2, 1))
-    # Kept for later calls, which may need them for gradients: not possible of inference tensors.
+    # Cached for later calls that may need gradients, which inference tensors do not allow.
     with torch.inference_mode(mode=False):
         inside = tuple(
             _places(pattern, pattern.known, shape, device)
@@ -125,7 +126,7 @@ def plan(channels: int, height: int, width: int, device: torch.device) -> GridPl
 def _places(
     pattern: Pattern, kinds: Sequence[Groups], shape: tuple[int, int, int], device: torch.device
 ) -> Tensor:
-    """Where any of `kinds` lies in a flattened grid, ascending: int64 [n]."""
+    """Return the places of `kinds` in the flattened grid, ascending: int64 [n]."""
     channels, height, width = shape
     period = torch.tensor(pattern.period, device=device)
     rows = torch.arange(height, device=device) % len(period)

@@ -1,4 +1,4 @@
-"""Mean-scale hyperprior: all latents at once, from hyper-latents alone; the baseline to beat.
+"""Mean-scale hyperprior, the baseline: all latents are coded at once, from hyper-latents alone.
 
 Source: Minnen, Ballé & Toderici, "Joint Autoregressive and Hierarchical Priors for Learned Image
 Compression", NeurIPS 2018, without its context model. As in CompressAI's `mbt2018-mean` the
@@ -14,10 +14,10 @@ from tunewright.recipes.compression.models.blocks import SLOPE
 from tunewright.recipes.compression.models.compressor import (
     CodingStep,
     Compressor,
-    Take,
+    LatentCoder,
     channel_priors,
     init_wide_latents,
-    laid_out,
+    to_channels_last,
 )
 from tunewright.recipes.compression.models.gdn import Gdn
 from tunewright.recipes.compression.models.likelihoods import GAUSSIAN
@@ -74,7 +74,7 @@ class MeanScaleHyperprior(Compressor):
 
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Compressor.analyse`."""
-        y = self.g_a(laid_out(pictures))
+        y = self.g_a(to_channels_last(pictures))
         return y, self.h_a(y)
 
     def predict(self, z: Tensor) -> Tensor:
@@ -82,20 +82,20 @@ class MeanScaleHyperprior(Compressor):
         return self.h_s(z.to(self.means_hyper.dtype))  # type: ignore[no-any-return]
 
     def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
-        """The latents, on their one grid."""
+        """Return the latents, on their one grid."""
         return (y,)
 
-    def code_latents(self, prior: Tensor, take: Take) -> Tensor:
-        """One step that codes every latent."""
+    def code_latents(self, prior: Tensor, code_step: LatentCoder) -> Tensor:
+        """Code every latent in one step."""
         scales, means = prior.chunk(2, 1)
         index = torch.arange(means[0].numel(), device=prior.device)
-        return take(CodingStep(0, 0, index), scales.flatten(1), means.flatten(1)).reshape(
+        return code_step(CodingStep(0, 0, index), scales.flatten(1), means.flatten(1)).reshape(
             means.shape
         )
 
     def synthesise(self, y: Tensor) -> Tensor:
         """See `Compressor.synthesise`."""
-        y = laid_out(y.to(self.means_hyper.dtype))
+        y = to_channels_last(y.to(self.means_hyper.dtype))
         return self.g_s(y)  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""How likely quantised values are under a distribution of unit steps: what bits are counted by.
+"""Likelihoods of quantised values, from which bits are estimated.
 
 A value v = round(y - mean) costs -log2 P(v - 1/2 < V < v + 1/2) bits, where V is distributed about
 0 with a scale s that the model predicts.
@@ -18,7 +18,7 @@ BETA = 1.5
 
 @dataclass(frozen=True)
 class Family:
-    """A family of symmetric distributions about 0, told apart by their scale.
+    """A family of symmetric distributions about 0, parametrised by their scale.
 
     scale_bound: the smallest scale that is used. largest, levels: of the table of scales, spaced
     evenly in their logarithm from scale_bound, with which values are really coded.
@@ -30,12 +30,12 @@ class Family:
     levels: int
 
     def scale_table(self) -> Tensor:
-        """[levels] float64, ascending."""
+        """Return the scales of the table: [levels] float64, ascending."""
         ends = math.log(self.scale_bound), math.log(self.largest)
         return torch.linspace(*ends, self.levels, dtype=torch.float64).exp()
 
     def survival(self, u: Tensor) -> Tensor:
-        """P(V > u) at scale 1, for u >= 0 of any shape; differentiable, accurate in the tail."""
+        """Return P(V > u) at scale 1, for u >= 0; differentiable, accurate in the tail."""
         if self.name == "gaussian":
             return 0.5 * torch.erfc(u * math.sqrt(0.5))
         return _Survival.apply(u)  # type: ignore[no-any-return]
@@ -48,7 +48,7 @@ GENERALISED_GAUSSIAN = Family("generalised_gaussian", scale_bound=0.12, largest=
 
 
 def likelihood(values: Tensor, scales: Tensor, family: Family) -> Tensor:
-    """P(v - 1/2 < V < v + 1/2), at least 1e-9; values and scales broadcast, computed in float32+.
+    """Return P(v - 1/2 < V < v + 1/2), at least 1e-9, in float32 or more; inputs broadcast.
 
     values: about the mean; whole numbers when they are coded, with noise in training.
     """
@@ -63,7 +63,7 @@ def likelihood(values: Tensor, scales: Tensor, family: Family) -> Tensor:
 
 
 def lower_bound(x: Tensor, bound: float) -> Tensor:
-    """max(x, bound), whose gradient passes below the bound too when it would raise x."""
+    """Return max(x, bound); below the bound, gradients that would raise x still pass."""
     return _LowerBound.apply(x, bound)  # type: ignore[no-any-return]
 
 

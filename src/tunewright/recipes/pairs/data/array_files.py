@@ -1,7 +1,7 @@
-"""Matrices on disk (`.npy`, `.safetensors`, `.pt`): described, mapped and made, never copied.
+"""Describe, map and create matrices on disk (`.npy`, `.safetensors`, `.pt`), without copies.
 
-Nothing here imports torch, and nothing is unpickled. A file is described by its header alone;
-its rows are then read through the page cache, which every process on the machine shares.
+Nothing here imports torch or unpickles anything. A file is described by its header alone; its
+rows are then read through the page cache, which every process on the machine shares.
 """
 
 import json
@@ -140,7 +140,7 @@ def row_peaks(file: ArrayFile) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bo
 
 
 def content_hash(file: ArrayFile) -> str:
-    """The same for equal matrices in files of one kind, wherever they lie; reads all of it."""
+    """Return a hash of dtype, shape and all numbers, independent of the file's format and path."""
     digest = blake2b(f"{file.dtype} {file.rows} {file.width}".encode(), digest_size=8)
     rows = read_rows(file)
     for chunk in row_chunks(file):
@@ -149,7 +149,7 @@ def content_hash(file: ArrayFile) -> str:
 
 
 def _describe(path: Path, dtype: str | None, shape: Any, offset: int, came: str) -> ArrayFile:
-    """The door that all three formats share: dtype and rank."""
+    """Check dtype and rank, for all three formats; raises DataError."""
     if dtype is None:
         raise DataError(
             f"{path} holds {came}",

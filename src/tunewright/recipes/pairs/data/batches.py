@@ -1,4 +1,4 @@
-"""Embeddings as tensors: mapped from their files and handed out in batches, without a loader."""
+"""Embeddings as tensors: mapped from their files and gathered in batches, without a loader."""
 
 import math
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from tunewright.training.device_copies import copies_on
 def open_tensor(path: Path | str | ArrayFile) -> Tensor:
     """Map a `.npy`, `.safetensors` or `.pt` matrix as a tensor [rows, width], in its own dtype.
 
-    No byte is read before it is used, and all processes on a machine share the pages; writing
-    to the tensor changes a private copy, never the file. A `.pt` is mapped at the place of its
+    Bytes are read when they are used, and all processes on a machine share the pages; writing to
+    the tensor changes a private copy, never the file. A `.pt` is mapped at the offset of its
     numbers, so nothing is unpickled. Raises DataError as `array_files.describe` does.
     """
     file = path if isinstance(path, ArrayFile) else describe(path)
@@ -26,7 +26,7 @@ def open_tensor(path: Path | str | ArrayFile) -> Tensor:
 
 
 class PairBatches:
-    """Batches of pairs, each gathered with one index operation a side; for training loops.
+    """Batches of pairs, each gathered with one index operation per side.
 
     images: [N, width of images], texts: [N, width of texts], ids: [N] int64; equal ids are
     positives of each other. Batches come as `dtype` on `device`. A last batch shorter than
@@ -74,26 +74,25 @@ class PairBatches:
         return self._batches * self.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """The batches of one epoch; which rows are in which depends on seed and epoch alone.
+        """Yield the batches of one epoch; their rows depend on seed and epoch alone.
 
         Yields images [B, width], texts [B, width], ids [B], a micro-batch at a time.
         """
         if not self.shuffle:
             yield from self._in_order()
             return
-        # Moved whole: a GPU would be waited for at every batch that sends its own few rows.
+        # Moved as a whole: sending a few indices per batch would wait for the GPU each time.
         order = self._order(epoch).to(self.ids.device)
         for batch in torch.split(order, self.batch_size)[: self._batches]:
             for rows in batch.tensor_split(self.micro_batches):
                 yield self._gather(rows)  # sorting them first measured no faster from a warm file
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> "PairBatches":
-        """The same batches with all tensors moved to `device`, if they fit into the budget.
+        """Return the same batches with all tensors moved to `device`, if they fit into the budget.
 
-        Moving once costs less than copying every batch, and a tensor that was moved before is
-        taken from there while it lives here: the next trial of a warm worker has nothing to copy.
-        Where they do not fit, batches keep coming from the mapped files and only they go to
-        `device`.
+        Moving once costs less than copying every batch, and a copy made before is reused, so the
+        next trial of a warm worker copies nothing. If the tensors do not fit, batches still come
+        from the mapped files, and each batch is copied to `device`.
         """
         device = torch.device(device)
         tensors = (self.images, self.texts, self.ids)

@@ -1,4 +1,4 @@
-"""The three sets of a configuration, found, checked and measured without torch."""
+"""Find, check and describe the three sets of a configuration, without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class PairSets:
 
 
 def data_folder(data: PairsDataConfig) -> Path:
-    """The folder of the embeddings; the embedded digits are made when none is named."""
+    """Return the folder of the embeddings; without data.dir, make the embedded digits."""
     if data.dir is not None:
         return Path(data.dir).expanduser()
     from tunewright.recipes.pairs.data.digits import embedded_digits  # scikit-learn and Pillow
@@ -71,7 +71,7 @@ def open_sets(data: PairsDataConfig) -> PairSets:
 
 
 def pairs_facts(data: PairsDataConfig) -> Mapping[str, float]:
-    """What spaces may refer to: rows of the training set, widths of the embeddings."""
+    """Return the numbers that spaces may refer to: rows of the sets, widths of the embeddings."""
     sets = open_sets(data)
     return {
         "rows": sets.train.rows,
@@ -82,13 +82,13 @@ def pairs_facts(data: PairsDataConfig) -> Mapping[str, float]:
 
 
 def fingerprints(data: PairsDataConfig) -> Mapping[str, str]:
-    """What tells the content of the sets that a search trains and validates on."""
+    """Return a content hash of the train and the validation set, by name."""
     sets = open_sets(data)
     return {pairs.name: pairs_hash(pairs) for pairs in (sets.train, sets.valid)}
 
 
 def check_sets(data: PairsDataConfig) -> list[str]:
-    """Read every row once: broken values and leaks stop here, before anything is trained."""
+    """Read every row once; raise DataError for broken values and leaks, and return notices."""
     sets = open_sets(data)
     for pairs in sets.all():
         check_pairs(pairs)

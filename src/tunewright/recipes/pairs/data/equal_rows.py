@@ -1,10 +1,10 @@
 """Rows of embeddings that are equal up to rounding, within a file and across files; no torch.
 
-An encoder gives one input other last bits in another batch, so equal bytes are no test of equal
-inputs. Each row is seen along a few random directions, which keeps distances (Johnson and
-Lindenstrauss 1984), and sorted into the cells of a grid over them. Rows that share a cell are
-compared; three grids, shifted against each other, so that rows on either side of an edge meet in
-another one.
+The last bits of an encoder's output depend on the batch, so equal inputs need not give equal bytes.
+Each row is projected on a few random directions, which preserves distances (Johnson and
+Lindenstrauss 1984), and assigned to a cell of a grid over the projections. Rows in one cell are
+compared. Three shifted grids are used, so that two rows on either side of a cell's edge share a
+cell in another grid.
 """
 
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ CHUNK_BYTES = 1 << 20
 
 
 def equal_rows(*files: ArrayFile) -> Indices:
-    """Number the rows of files of one dtype and width, one after the other: [rows of all].
+    """Return a number for each row of files of one dtype and width, file after file: [rows of all].
 
-    Rows have the same number if and only if they are equal up to rounding, directly or in a chain;
-    of rows that are all zero or not finite each is its own. Source: locality-sensitive hashing,
-    Datar et al. 2004, with the candidates compared.
+    Rows have the same number if and only if they are equal up to rounding, directly or in a chain.
+    Each row that is all zero or not finite has a number of its own. Source: locality-sensitive
+    hashing, Datar et al. 2004, with the candidates compared.
     """
     places = np.concatenate([_places(file) for file in files])
     whole = np.isfinite(places).all(axis=1)
@@ -56,7 +56,7 @@ def equal_rows(*files: ArrayFile) -> Indices:
 
 
 def _places(file: ArrayFile) -> Floats:
-    """Each row's direction, along random ones, and the logarithm of its length: [rows, 13]."""
+    """Return each row's projections and the logarithm of its length: [rows, 13]."""
     random = np.random.default_rng(0)  # the same for every file
     directions = random.standard_normal((file.width, DIRECTIONS), dtype=np.float32)
     places = np.empty((file.rows, DIRECTIONS + 1), dtype=np.float32)
@@ -71,14 +71,14 @@ def _places(file: ArrayFile) -> Floats:
 
 
 def _cells(places: Floats) -> Iterator[npt.NDArray[np.uint64]]:
-    """For each grid the cell of every row, as a hash: [rows]."""
+    """Yield, for each grid, a hash of the cell of every row: [rows]."""
     salts = np.random.default_rng(1).integers(1 << 64, size=places.shape[1], dtype=np.uint64)
     for shift in SHIFTS:
         yield np.floor(places + shift).astype(np.int64).astype(np.uint64) @ salts
 
 
 def _numbers(file: ArrayFile, stored: npt.NDArray[Any]) -> Floats:
-    """Stored rows as float32, from the bits of bfloat16 too."""
+    """Convert stored rows to float32; bfloat16 bits 0x3F80 become 0x3F800000, which is 1.0."""
     if file.dtype == "bfloat16":
         return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return np.asarray(stored, dtype=np.float32)

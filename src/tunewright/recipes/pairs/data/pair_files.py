@@ -1,4 +1,4 @@
-"""A set of embedding pairs in a folder: opened, checked and saved without reading it whole.
+"""Open, check and save a set of embedding pairs in a folder, without reading it whole.
 
 A set NAME is three files: `NAME_image_embeddings.*` [N, width], `NAME_text_embeddings.*`
 [N, width] and `NAME_metadata.json`. One row is one pair; an image with five captions has five
@@ -118,13 +118,13 @@ def check_pairs(pairs: PairSet) -> None:
 
 
 def pairs_hash(pairs: PairSet) -> str:
-    """The same for sets with equal embeddings and ids."""
+    """Return a hash of a set's embeddings and ids."""
     parts = (content_hash(pairs.images), content_hash(pairs.texts), *map(str, pairs.ids.tolist()))
     return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 
 def integer_ids(*sets: PairSet) -> tuple[npt.NDArray[np.int64], ...]:
-    """The image ids of several sets as int64, equal if and only if the ids are equal.
+    """Return the image ids of several sets as int64, equal if and only if the ids are equal.
 
     Integers stay as they are; text is numbered over all sets together. Raises DataError when
     some sets use integers and others text, because 7 and "007" cannot be compared.
@@ -217,7 +217,7 @@ def new_pairs(
 
 
 def set_names(folder: Path) -> list[str]:
-    """The sets that a folder holds image embeddings for."""
+    """Return the names of the sets that a folder holds image embeddings for."""
     found = {path.name.partition("_image_embeddings.")[0] for path in _embedding_files(folder)}
     return sorted(found)
 
@@ -275,8 +275,8 @@ def _find_metadata(folder: Path, name: str) -> Path:
     raise DataError(
         came,
         expected="metadata with the image id of every row (image_ids)",
-        remedy="Row numbers are never taken instead: they would call captions of one image "
-        "negatives. Write image_ids, or name the file with data.train_metadata (valid_, test_).",
+        remedy="Row numbers cannot replace them: captions of one image would count as negatives. "
+        "Write image_ids, or name the file with data.train_metadata (valid_, test_).",
     )
 
 

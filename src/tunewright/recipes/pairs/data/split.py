@@ -1,6 +1,6 @@
-"""Splitting a set of pairs into train, val, test and a tuning subset, without leaks.
+"""Split a set of pairs into train, val, test and a tuning subset, without leaks.
 
-Rows that show the same image, or carry the same text, form a group; a group stays whole.
+Rows with the same image or the same text form a group; a group is never divided.
 """
 
 import os
@@ -108,7 +108,10 @@ def split_pairs(
 
 
 def _fit(joined: Indices, room: int, insist: bool, notices: list[str]) -> bool:
-    """Whether text groups are usable: one text on most rows would glue these into one group."""
+    """Return whether grouping by text is usable: a text on most rows would join them all.
+
+    insist: raise DataError if it is not, instead of adding a notice.
+    """
     largest = int(np.bincount(joined).max())
     if largest <= room:
         return True
@@ -226,7 +229,7 @@ def _write(
 
 
 def _metadata(origin: PairSet, name: str, rows: Indices, target: Path, seed: int) -> dict[str, Any]:
-    """The origin's metadata for some of its rows; every list of N values is one a row."""
+    """Return the origin's metadata for some rows; each list of N values has one value per row."""
     kept = rows.tolist()
     metadata: dict[str, Any] = {}
     for key, value in origin.metadata.items():

@@ -1,4 +1,4 @@
-"""Where the numbers lie inside a `.pt` file, found without executing its pickle."""
+"""Find where the numbers are inside a `.pt` file, without executing its pickle."""
 
 import pickletools
 import struct
@@ -46,7 +46,7 @@ class _Mark:
 
 
 def read_record(path: Path) -> tuple[TensorRecord, int, int]:
-    """The one embedding tensor of `path`, and where its storage lies: offset and size in bytes.
+    """Return the embedding tensor of `path`, and the offset and size of its storage in bytes.
 
     Accepts what `torch.save` writes for a tensor, a parameter, or a dictionary that holds one
     tensor or an entry `embeddings`. Only opcodes that build plain values are followed, so a
@@ -106,7 +106,7 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
-    """First byte of an entry; its local header may be longer than the central one says."""
+    """Return the offset of an entry's first byte, from the lengths in its local header."""
     with path.open("rb") as file:
         file.seek(info.header_offset)
         header = file.read(LOCAL_HEADER_BYTES)
@@ -130,7 +130,7 @@ def _choose(path: Path, value: object) -> TensorRecord:
 
 
 def _interpret(path: Path, pickled: bytes) -> object:
-    """The pickle's value with tensors as records; anything but plain construction is refused."""
+    """Return the pickle's value with tensors as records; raise DataError for any other call."""
     try:
         return _Machine().run(pickled)
     except _RefusedOpcode as refused:

@@ -1,7 +1,7 @@
-"""Embeddings without a network or a download: gradients and colours, words and letters.
+"""Embed without a network or a download: by gradients and colours, words and letters.
 
-They make every command of the recipe work offline on a user's own pictures, and give learned
-encoders a floor to clear.
+With these encoders every command of the recipe works offline on a user's own pictures, and
+learned encoders have a baseline.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def picture_features(picture: Image.Image) -> Floats:
     """Describe one RGB picture by five blocks: gradients at two scales, colours, a thumbnail.
 
     Gradient orientation histograms with block normalisation after Dalal and Triggs (CVPR
-    2005); HSV histograms of the whole and of the middle, square-rooted so that a linear map
-    sees Hellinger distances (Arandjelović and Zisserman, CVPR 2012). Each has length 1.
+    2005); HSV histograms of the whole picture and of its middle, square-rooted so that Euclidean
+    distances become Hellinger distances (Arandjelović and Zisserman, CVPR 2012). Each has length 1.
     """
     small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     grey = np.asarray(small.convert("L"), dtype=np.float32) / np.float32(255)
@@ -49,7 +49,7 @@ def picture_features(picture: Image.Image) -> Floats:
 def reduce_features(features: Floats, fit: Mask, /, *, dimensions: int = 512) -> Floats:
     """Reduce features [N, F] to their principal axes: [N, at most `dimensions`], unit rows.
 
-    fit: which rows may be looked at to find the axes, [N]; those of train.
+    fit: the rows that the axes are fitted on, [N]; those of train.
     """
     centred = features - features[fit].mean(axis=0)
     known = centred[fit]
@@ -113,7 +113,11 @@ def _edges(grey: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
 def _gradient_histograms(
     strengths: Floats, orientations: npt.NDArray[np.int64], cell: int
 ) -> Floats:
-    """[cells, cells, orientations] of edge strength, normalised by 2 x 2 blocks of cells."""
+    """Return [cells, cells, orientations] of edge strength, normalised by 2 x 2 blocks of cells.
+
+    A pixel in row y, column x of cells of 8 pixels falls into bin ((y // 8) * cells + x // 8) *
+    orientations + orientation.
+    """
     cells = SIDE // cell
     place = np.arange(SIDE) // cell
     bins = (place[:, None] * cells + place).ravel() * ORIENTATIONS + orientations
@@ -128,7 +132,7 @@ def _gradient_histograms(
 
 
 def _colour_histogram(hsv: npt.NDArray[np.uint8]) -> Floats:
-    """Shares of the pixels in each of 12 hues x 4 saturations x 4 values."""
+    """Return the shares of the pixels in each of 12 hues x 4 saturations x 4 values."""
     levels = (HUES, SATURATIONS, VALUES)
     hue, saturation, value = (
         hsv[..., channel].astype(np.int64) * level // 256 for channel, level in enumerate(levels)

@@ -1,4 +1,4 @@
-"""Embedding a user's own pictures and texts into a set of pairs."""
+"""Embed a user's own pictures and texts as a set of pairs."""
 
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -27,9 +27,9 @@ SPLIT_COLUMN = "split"
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What was embedded: counts, widths, what was left out and what to know.
+    """What was embedded: counts, widths of the embeddings, skipped rows and notices.
 
-    skipped: (file, reason) of every row left out. notices: sentences for the user.
+    skipped: (file, reason) of each skipped row. notices: sentences for the user.
     """
 
     rows: int
@@ -60,10 +60,11 @@ def embed_folder(
     """Embed the rows of a CSV table and save them as the set `name`, before splitting.
 
     images: a folder or a zip. table_csv: UTF-8, one pair a row. image_model, text_model,
-    dimensions, batch_size: passed to the encoders that know them. id_column: which rows show
-    one image (`image_group` if the table has it, else the file); equal pixels join ids anyway.
-    A `split` column is copied, and encoders that learn do so from its train rows alone.
-    skip_bad: leave out rows without a usable picture or text instead of stopping at the first.
+    dimensions, batch_size: passed to the encoders that have such an option. id_column: the ids of
+    the images (default: `image_group` if the table has it, else the file); rows with equal pixels
+    get the same id in any case. A `split` column is copied, and encoders are fitted on its train
+    rows only. skip_bad: skip rows without a usable picture or text instead of stopping at the
+    first one.
     Raises DataError for a table, a picture or an encoder that cannot be used.
     """
     table_csv, target = Path(table_csv), Path(target_folder)
@@ -73,7 +74,7 @@ def embed_folder(
     embed_texts = _build(TEXT_ENCODERS, text_encoder, given | {"model": text_model})
     skipped: list[tuple[str, str]] = []
     rows = _with_text(rows, text_column, image_column, table_csv, skip_bad, skipped)
-    _train_rows(rows, table_csv)  # refused before the hours that encoding may take
+    _train_rows(rows, table_csv)  # fails before encoding, which may take hours
     with PictureSource(images) as source:
         found = source.decode([row[image_column] for row in rows], pictures.prepare)
         good: list[tuple[int, bytes]] = []
@@ -85,11 +86,11 @@ def embed_folder(
     notices = []
     if SPLIT_COLUMN not in used[0] and "classical" in (image_encoder, text_encoder):
         notices.append(
-            "The table has no split column, so the classical encoders chose their axes, without "
-            "labels, from all rows."
+            "The table has no split column, so the classical encoders were fitted on all rows "
+            "(without labels)."
         )
     texts = [row[text_column] for row in used]
-    # One picture, and one text, is one vector: an encoder's last bits differ from batch to batch.
+    # Equal pictures, and equal texts, get one vector: an encoder's last bits depend on the batch.
     image_rows = pictures.finish(features, fit)[_first_rows([digest for _, digest in good])]
     text_rows = embed_texts(texts, fit)[_first_rows(number_texts(texts).tolist())]
     column = id_column or (GROUP_COLUMN if GROUP_COLUMN in used[0] else image_column)
@@ -114,20 +115,20 @@ def embed_folder(
 def _build(
     encoders: Registry[Callable[..., T]], name: str, given: Mapping[str, str | int | None]
 ) -> T:
-    """An encoder with those of the given options that it knows; an idle model is refused."""
+    """Make an encoder with the options that it has; raise DataError for a model it does not use."""
     build, known = encoders[name], encoders.options(name)
     if given["model"] is not None and "model" not in known:
         with_models = [other for other in encoders if "model" in encoders.options(other)]
         raise DataError(
             f"the model {given['model']!r} for the {encoders.what} {name!r}",
-            expected="no model, for there is none to choose",
-            remedy=f"Name the encoder that it belongs to: {', '.join(with_models)}.",
+            expected="no model, since this encoder has none to choose",
+            remedy=f"Choose an encoder with models: {', '.join(with_models)}.",
         )
     return build(**{key: value for key, value in given.items() if value and key in known})
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The rows of a CSV file as text."""
+    """Read the rows of a CSV file as text; raises DataError for a missing column."""
     table = read_csv(path)
     for column in columns:
         if column not in table.columns:
@@ -152,14 +153,14 @@ def _with_text(
         raise DataError(
             f"{len(empty):,} rows of {path} have no {text_column} ({', '.join(empty[:5])})",
             expected="a text in every row",
-            remedy="Complete the table, or leave such rows out with skip_bad=true.",
+            remedy="Complete the table, or skip such rows with skip_bad=true.",
         )
     skipped.extend((file, "no text") for file in empty)
     return [row for row in rows if row[text_column].strip()]
 
 
 def _train_rows(rows: Sequence[Row], path: Path) -> npt.NDArray[np.bool_]:
-    """Which rows an encoder may learn from: those of train, or all without a split column."""
+    """Return a mask of the rows that encoders are fitted on: train, or all without a split."""
     fit = np.array([row.get(SPLIT_COLUMN, "train") == "train" for row in rows], dtype=np.bool_)
     if rows and not fit.any():
         raise DataError(
@@ -177,9 +178,9 @@ def _good(
     total: int,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[Floats]:
-    """The usable pictures' values, while `good` takes their row numbers and pixel digests.
+    """Yield the values of usable pictures; append their row numbers and pixel digests to `good`.
 
-    The others go to `skipped`; without such a list the first of them is raised.
+    Unusable pictures are appended to `skipped`; without that list the first one is raised.
     """
     for number, one in enumerate(found):
         if one.value is not None:
@@ -196,13 +197,16 @@ def _good(
 
 
 def _first_rows(values: Sequence[Hashable]) -> list[int]:
-    """For each row the first one with the same value."""
+    """Return, for each row, the first row with the same value: "a b a" gives 0 1 0."""
     first: dict[Hashable, int] = {}
     return [first.setdefault(value, row) for row, value in enumerate(values)]
 
 
 def _joined_ids(given: Sequence[str], digests: Sequence[bytes]) -> list[str]:
-    """The given ids, with one id for all whose rows show equal pixels, directly or in a chain."""
+    """Give one id to all rows that are connected by equal ids or equal pixels, in chains too.
+
+    Ids "a b c" with pixels "1 1 2" become "a a c": row 1 shares its pixels with row 0.
+    """
     joined: dict[str, str] = {}
 
     def root(name: str) -> str:

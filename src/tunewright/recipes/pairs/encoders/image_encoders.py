@@ -1,4 +1,4 @@
-"""Picture encoders by name: what turns pictures into embeddings."""
+"""Picture encoders by name."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from tunewright.recipes.pairs.encoders.classical import (
 from tunewright.registry import Registry
 
 OFFLINE = (
-    "Pretrained weights are downloaded once: connect to the network for the first use, or choose "
-    "the encoder 'classical', which needs none."
+    "Pretrained weights are downloaded on first use: connect to the network once, or choose the "
+    "encoder 'classical', which needs no download."
 )
 
 
 @dataclass(frozen=True)
 class PictureEncoder:
-    """Three steps, so that pictures are decoded while others are encoded.
+    """An encoder in three steps, so that pictures are decoded while others are encoded.
 
-    prepare: one RGB picture to an array, called in threads. encode: the prepared arrays in
-    order to features [N, F]. finish: features and the rows that may be fitted on, [N], to
+    prepare: from one RGB picture to an array, called in threads. encode: from the prepared arrays,
+    in order, to features [N, F]. finish: from features and the mask [N] of the rows to fit on, to
     embeddings [N, D].
     """
 
@@ -42,7 +42,7 @@ PICTURE_ENCODERS: Registry[Callable[..., PictureEncoder]] = Registry("picture en
 
 @PICTURE_ENCODERS
 def classical(*, dimensions: int = 512) -> PictureEncoder:
-    """Gradient and colour histograms: offline, in seconds, fitted on the train rows."""
+    """Embed by gradient and colour histograms: offline, in seconds, fitted on the train rows."""
     return PictureEncoder(
         prepare=picture_features,
         encode=lambda features: np.stack(list(features)),
@@ -52,9 +52,9 @@ def classical(*, dimensions: int = 512) -> PictureEncoder:
 
 @PICTURE_ENCODERS
 def timm(*, model: str = "convnext_tiny.fb_in22k", batch_size: int = 64) -> PictureEncoder:
-    """Any pretrained picture model of timm, before its classifier; on the GPU where there is one.
+    """Embed by a pretrained timm model without its classifier, on the GPU if there is one.
 
-    Raises DataError for an unknown model and when its weights cannot be had.
+    Raises DataError for an unknown model and when its weights cannot be loaded.
     """
     import timm
     import torch

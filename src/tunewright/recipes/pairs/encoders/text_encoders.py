@@ -1,4 +1,4 @@
-"""Text encoders by name: what turns texts into embeddings."""
+"""Text encoders by name."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,15 +18,15 @@ TEXT_ENCODERS: Registry[Callable[..., TextEncoder]] = Registry("text encoder")
 
 @TEXT_ENCODERS
 def classical(*, dimensions: int = 512) -> TextEncoder:
-    """Words and letter n-grams: offline, in seconds, fitted on the train rows."""
+    """Embed by words and letter n-grams: offline, in seconds, fitted on the train rows."""
     return lambda texts, fit: embed_texts(texts, fit, dimensions=dimensions)
 
 
 @TEXT_ENCODERS
 def sentence_transformers(*, model: str = "all-MiniLM-L6-v2", batch_size: int = 64) -> TextEncoder:
-    """Any text model of the sentence-transformers library, as unit vectors; each text once.
+    """Embed each distinct text by a sentence-transformers model, as unit vectors.
 
-    Raises DataError when the library is not installed or the weights cannot be had.
+    Raises DataError when the library is not installed or the weights cannot be loaded.
     """
     try:
         from sentence_transformers import SentenceTransformer
