@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.api.delivery import telling
 from tunewright.api.requests import RUNS, path_of
 
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
     from collections.abc import Mapping
 
-    from tunewright.deliver.progress import Told
+    from tunewright.deliver.progress import ProgressCallback
 
 
 def compress(
@@ -20,16 +19,17 @@ def compress(
     verify: bool = True,
     force: bool = False,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
     """Code pictures into `.twc` files; without a run, by the newest one that compresses.
 
-    told: called with what is being done, how much is done, how much there is; None shows it on
+    on_progress: called with what is being done, how much is done, how much there is; None shows it on
     standard error. See `deliver.compress.compress`.
     """
     from tunewright.deliver.compression.compress import compress as compress_files
+    from tunewright.deliver.progress import progress_or_default
 
-    with telling(told) as tell:
+    with progress_or_default(on_progress) as report:
         return compress_files(
             pictures,
             output=output,
@@ -37,7 +37,7 @@ def compress(
             verify=verify,
             force=force,
             runs=Path(runs_dir),
-            told=tell,
+            on_progress=report,
         )
 
 
@@ -47,14 +47,15 @@ def decompress(
     run: Path | str | None = None,
     force: bool = False,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
     """Decode `.twc` files by the run that wrote them; see `deliver.compress.decompress`."""
     from tunewright.deliver.compression.compress import decompress as decompress_files
+    from tunewright.deliver.progress import progress_or_default
 
-    with telling(told) as tell:
+    with progress_or_default(on_progress) as report:
         return decompress_files(
-            files, output=output, run=run, force=force, runs=Path(runs_dir), told=tell
+            files, output=output, run=run, force=force, runs=Path(runs_dir), on_progress=report
         )
 
 

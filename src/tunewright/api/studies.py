@@ -192,11 +192,11 @@ def dashboard(
     port: int = 8080,
     open_browser: bool = False,
     runs_dir: Path | str = RUNS,
-    told: Callable[[str], None] = print,
+    on_address: Callable[[str], None] = print,
 ) -> None:
     """Serve optuna-dashboard on a study, read-only, until Ctrl-C; see `deliver.dashboard`.
 
-    told: called with the address once it answers.
+    on_address: called with the address once it answers.
     """
     from tunewright.deliver.dashboard import dashboard as serve
 
@@ -207,7 +207,7 @@ def dashboard(
         port=port,
         open_browser=open_browser,
         runs=Path(runs_dir),
-        told=told,
+        on_address=on_address,
     )
 
 

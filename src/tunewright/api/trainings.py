@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.api.delivery import telling
 from tunewright.api.requests import RUNS, path_of, request_of, runs_of
 from tunewright.config.compose import Composition
 from tunewright.errors import UsageError
 from tunewright.request import parse_request, resuming
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
-    from tunewright.deliver.progress import Told
+    from tunewright.deliver.progress import ProgressCallback
     from tunewright.deliver.replay import ReplayedRun
     from tunewright.runs.folder import RunFolder
     from tunewright.search.callbacks import StudyCallback
@@ -53,18 +52,19 @@ def evaluate(
     split: str | None = None,
     data: Path | str | None = None,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "tuple[RunFolder, Mapping[str, Any]]":
     """Measure a trained run on a split, by default test; where it lies, and its metrics.
 
     run: a run or study folder, a file in one, or a name in `runs_dir`; None is the newest one.
-    data: a folder of pictures to measure it on instead, where its recipe can. told: called with
+    data: a folder of pictures to measure it on instead, where its recipe can. on_progress: called with
     what is being done, how much is done, how much there is; None shows it on standard error.
     """
     from tunewright.deliver.evaluate import evaluate as evaluate_run
+    from tunewright.deliver.progress import progress_or_default
 
-    with telling(told) as tell:
-        return evaluate_run(run, split=split, data=data, runs=Path(runs_dir), told=tell)
+    with progress_or_default(on_progress) as report:
+        return evaluate_run(run, split=split, data=data, runs=Path(runs_dir), on_progress=report)
 
 
 def show(
@@ -120,11 +120,11 @@ def replay(
     *options: str,
     to: str = "mlflow",
     runs_dir: Path | str = RUNS,
-    told: "Callable[[ReplayedRun], None] | None" = None,
+    on_replayed: "Callable[[ReplayedRun], None] | None" = None,
 ) -> "list[ReplayedRun]":
     """Push a stored run, or all runs of a study, to a tracker; twice is the same as once.
 
-    options: the tracker's own, as `key=value`. told: called after each run.
+    options: the tracker's own, as `key=value`. on_replayed: called after each run.
     """
     from tunewright.deliver.replay import replay as push
 
@@ -132,7 +132,7 @@ def replay(
         if "=" not in option:
             raise UsageError(f"{option!r}", expected="options of the tracker as key=value")
     given = dict(option.split("=", 1) for option in options)
-    return push(run, to=to, options=given, runs=Path(runs_dir), told=told)
+    return push(run, to=to, options=given, runs=Path(runs_dir), on_replayed=on_replayed)
 
 
 def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[str, Any]:

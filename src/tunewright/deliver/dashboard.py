@@ -28,11 +28,11 @@ def dashboard(
     port: int = 8080,
     open_browser: bool = False,
     runs: Path = Path("runs"),
-    told: Callable[[str], None] = print,
+    on_address: Callable[[str], None] = print,
 ) -> None:
     """Serve the dashboard of a study until KeyboardInterrupt.
 
-    study: as for `search.look.look`. told: called with the address once it is bound. port: 0
+    study: as for `search.look.look`. on_address: called with the address once it is bound. port: 0
     takes a free one. Raises ConfigError when optuna-dashboard is not installed, UsageError
     when the port is taken.
     """
@@ -54,7 +54,7 @@ def dashboard(
             remedy=f"Try another one: --port {port + 1}.",
         ) from None
     address = f"http://{host}:{server.server_port}/"
-    told(address)
+    on_address(address)
     if open_browser:
         webbrowser.open(address)
     with server:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.check import validate
-from tunewright.deliver.find_run import ENSEMBLE, NamedRun, named_run, newest_run, places
-from tunewright.deliver.progress import Told, silent
+from tunewright.deliver.find_run import ENSEMBLE, NamedRun, find_run, newest_run, places
+from tunewright.deliver.progress import ProgressCallback, no_progress
 from tunewright.errors import DataError, UsageError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
@@ -19,12 +19,12 @@ def evaluate(
     split: str | None = None,
     data: Path | str | None = None,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> tuple[RunFolder, Mapping[str, Any]]:
     """Measure a trained run; a study's folder stands for its final run, else its best trial.
 
-    run: as `named_run` takes it; None is the newest one. data: what it is measured on in place of
-    a split of its own, where its recipe can. told: called with what is being done, how much is
+    run: as `find_run` takes it; None is the newest one. data: what it is measured on in place of
+    a split of its own, where its recipe can. on_progress: called with what is being done, how much is
     done, and how much there is. Raises DataError when there is no trained run, UsageError for
     data that the recipe cannot be measured on.
     """
@@ -33,7 +33,7 @@ def evaluate(
             f"--split {split} and --data {data}",
             expected="one of them: a split of the run's own data, or other data",
         )
-    named = _find_run(run, runs)
+    named = _measurable_run(run, runs)
     folder = named.folder
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
@@ -51,11 +51,11 @@ def evaluate(
             + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
         )
     where = Path(data).expanduser().absolute()
-    result = evaluate_run_on(recipe, folder, config, where, told or silent)
+    result = evaluate_run_on(recipe, folder, config, where, on_progress or no_progress)
     return folder, _with_notes(result, named.notes)
 
 
-def _find_run(run: Path | str | None, runs: Path) -> NamedRun:
+def _measurable_run(run: Path | str | None, runs: Path) -> NamedRun:
     if run is None:
         return newest_run(
             runs,
@@ -72,7 +72,7 @@ def _find_run(run: Path | str | None, runs: Path) -> NamedRun:
                 remedy=f"{place / ENSEMBLE} says what it is worth on the validation set; evaluate "
                 "its runs one by one.",
             )
-    return named_run(path, runs)
+    return find_run(path, runs)
 
 
 def _with_notes(result: Mapping[str, Any], notes: tuple[str, ...]) -> Mapping[str, Any]:

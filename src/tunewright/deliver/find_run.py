@@ -29,7 +29,7 @@ class NamedRun:
     notes: tuple[str, ...] = ()
 
 
-def named_run(name: Path, runs: Path) -> NamedRun:
+def find_run(name: Path, runs: Path) -> NamedRun:
     """The trained run that is meant; of several seeds or final runs, the one that was named.
 
     name: the folder, its study's, a name in `runs`, or a file that lies in it. Where `runs` has
@@ -237,7 +237,7 @@ def _run_folders(runs: Path) -> Iterator[RunFolder]:
             yield from (run for run in candidate.with_seeds() if run.config.exists())
 
 
-def named_file(given: Path | str, option: str = "--output") -> Path:
+def output_file(given: Path | str, option: str = "--output") -> Path:
     """Where it is, absolute; UsageError where a folder stands."""
     file = Path(given).expanduser().absolute()
     if file.is_dir():

@@ -35,12 +35,12 @@ def replay(
     to: str,
     options: Mapping[str, Any] | None = None,
     runs: Path = Path("runs"),
-    told: Callable[[ReplayedRun], None] | None = None,
+    on_replayed: Callable[[ReplayedRun], None] | None = None,
 ) -> list[ReplayedRun]:
     """Copy a run, all seeds of one, or every trial of a study; once more changes nothing.
 
     run: a folder, or a name under `runs`. to: a tracker. options: its settings (`uri`, ...) over
-    those that the run was configured with. told: called after each run.
+    those that the run was configured with. on_replayed: called after each run.
     Raises ConfigError for an unknown tracker, setting or a missing package, DataError where
     no run lies, StudyError for a server that only the run's folder names, RunError when the
     tracker fails.
@@ -50,8 +50,8 @@ def replay(
     replayed = []
     for folder in find_runs(Path(run), runs):
         replayed.append(_replay_run(folder, to, options or {}))
-        if told is not None:
-            told(replayed[-1])
+        if on_replayed is not None:
+            on_replayed(replayed[-1])
     return replayed
 
 

@@ -9,12 +9,12 @@ from tunewright.config.check import validate
 from tunewright.deliver.find_run import (
     ENSEMBLE,
     NamedRun,
-    named_run,
+    find_run,
     newest_run,
     places,
     recipe_of,
 )
-from tunewright.deliver.progress import Told, silent
+from tunewright.deliver.progress import ProgressCallback, no_progress
 from tunewright.errors import DataError, UsageError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
@@ -77,7 +77,7 @@ def resolve_runs(
         file = place if place.is_file() else place / ENSEMBLE
         if file.is_file() and _is_ensemble(file):
             return _ensemble(file)
-    return _of_run(named_run(path, runs))
+    return _of_run(find_run(path, runs))
 
 
 def newest(runs: Path) -> RunSelection:
@@ -119,17 +119,25 @@ def member(folder: RunFolder) -> Member:
 
 
 def run_in_subprocess(
-    what: RunSelection, work: Callable[..., Any], *arguments: Any, told: Told | None = None
+    selection: RunSelection,
+    fn: Callable[..., Any],
+    *arguments: Any,
+    on_progress: ProgressCallback | None = None,
 ) -> Any:
-    """`work(what, *arguments, told)` where torch may be: in a process of its own.
+    """Return `fn(selection, *arguments, on_progress)`, called in a process that may import torch.
 
-    In this one for runs whose executor is `inline`.
+    This is the present process for runs whose executor is `inline`, else a new one.
     """
-    tell = told or silent
-    if what.threads is None:
-        return work(what, *arguments, tell)
-    relay = _ProgressAdapter(work)
-    return call(relay, what, *arguments, threads=what.threads, told=lambda said: tell(*said))
+    report = on_progress or no_progress
+    if selection.threads is None:
+        return fn(selection, *arguments, report)
+    return call(
+        _ProgressAdapter(fn),
+        selection,
+        *arguments,
+        threads=selection.threads,
+        told=lambda message: report(*message),
+    )
 
 
 def threads(folder: RunFolder) -> int | None:
@@ -141,13 +149,13 @@ def threads(folder: RunFolder) -> int | None:
 
 @dataclass(frozen=True)
 class _ProgressAdapter:
-    """Hands on what the work says as one message."""
+    """Calls `fn` in the new process; its progress is sent back as one message a call."""
 
-    work: Callable[..., Any]
+    fn: Callable[..., Any]
 
     def __call__(self, *arguments: Any) -> Any:
         *given, send = arguments
-        return self.work(*given, lambda *said: send(said))
+        return self.fn(*given, lambda *progress: send(progress))
 
 
 def _of_run(run: NamedRun) -> RunSelection:
@@ -174,7 +182,7 @@ def _ensemble(file: Path) -> RunSelection:
             expected="runs, their weights (sum 1), average, as tunewright ensemble writes them",
         ) from None
     # Runs are named from the file's own place, so that a folder of runs can be moved as a whole.
-    found = [named_run(file.parent / name, file.parent) for name in names]
+    found = [find_run(file.parent / name, file.parent) for name in names]
     members = tuple(member(run.folder) for run in found)
     notes = tuple(note for run in found for note in run.notes)
     return RunSelection(

@@ -205,7 +205,7 @@ def dashboard(
             port=port,
             open_browser=open_browser,
             runs_dir=runs_dir,
-            told=show_address,
+            on_address=show_address,
         )
     except KeyboardInterrupt:
         if not addresses:

@@ -10,7 +10,7 @@ from tunewright.config.apply import set_in
 from tunewright.config.check import validate
 from tunewright.config.compose import Composition
 from tunewright.config.tree import Tree
-from tunewright.deliver.find_run import named_file
+from tunewright.deliver.find_run import output_file
 from tunewright.errors import ConfigError, DataError, UsageError, did_you_mean
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
@@ -58,7 +58,7 @@ def augment(
             )
     config = composed.config
     usual = runs / f"augment-{recipe.name}" / f"{level or 'levels'}.png"
-    file = usual if output is None else named_file(output)
+    file = usual if output is None else output_file(output)
     arguments = (recipe.name, composed.tree, level, file)
     if config.executor.type == "inline":
         drawn = _draw_sheet(*arguments)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.inference.tta_views import Views, read_views
 from tunewright.deliver.classification.open_members import open_blend
-from tunewright.deliver.find_run import named_file
-from tunewright.deliver.progress import Told
+from tunewright.deliver.find_run import output_file
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
 from tunewright.runs.atomic import write_json
@@ -57,7 +57,7 @@ def predict(
     category_ids: bool = False,
     batch_size: int | None = None,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
     """Predict every picture of `data` and write `image_id,label` to `output`.
 
@@ -77,9 +77,9 @@ def predict(
     chosen = read_views(tta=tta, named=views, words=words)
     if data is not None and not Path(data).expanduser().exists():
         raise DataError(f"{data} does not exist", expected="a folder, zip or table of pictures")
-    file = named_file(output)
-    shares = None if probabilities is None else named_file(probabilities, "--probabilities")
-    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    file = output_file(output)
+    shares = None if probabilities is None else output_file(probabilities, "--probabilities")
+    selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     wanted = PredictOptions(
         None if data is None else Path(data).expanduser().absolute(),
         file,
@@ -91,11 +91,15 @@ def predict(
         category_ids,
         batch_size,
     )
-    result: Mapping[str, Any] = run_in_subprocess(what, _predict, wanted, told=told)
-    return {**result, "notes": list(what.notes)}
+    result: Mapping[str, Any] = run_in_subprocess(
+        selection, _predict, wanted, on_progress=on_progress
+    )
+    return {**result, "notes": list(selection.notes)}
 
 
-def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str, Any]:
+def _predict(
+    selection: RunSelection, wanted: PredictOptions, on_progress: ProgressCallback
+) -> dict[str, Any]:
     """Judge the views, predict, write; in whichever process may import torch."""
     from tunewright.classification.delivery.predictions_csv import (
         write_predictions,
@@ -104,10 +108,10 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
     from tunewright.classification.inference.predict import predict_table
 
     began = time.perf_counter()
-    blend = open_blend(what, wanted.views, wanted.logit_adjustment)
+    blend = open_blend(selection, wanted.views, wanted.logit_adjustment)
     table = test_table(blend.members[0], wanted.data)
     written = label_names(blend, wanted.category_ids)
-    gain = None if wanted.views.plain else views_gain(blend, wanted.force, told)
+    gain = None if wanted.views.plain else views_gain(blend, wanted.force, on_progress)
     opened = time.perf_counter()
     found = predict_table(
         blend.members,
@@ -116,7 +120,7 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
         views=wanted.views.all(),
         batch_size=wanted.batch_size,
         skip_bad=wanted.skip_bad,
-        told=lambda count, total: told("predicting", count, total),
+        told=lambda count, total: on_progress("predicting", count, total),
     )
     seconds = time.perf_counter() - opened
     scores = found.scores
@@ -135,8 +139,8 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
     if gain is not None and "notice" in gain:
         notices.append(gain.pop("notice"))
     result = {
-        "run": str(what.folder),
-        "members": len(what.members),
+        "run": str(selection.folder),
+        "members": len(selection.members),
         "data": str(table.origin),
         "predictions": len(table),
         "files": files,
@@ -160,7 +164,7 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
     shown = {name: result[name] for name in (*kept, "category_ids", "tta")}
     try:
-        write_json(what.folder / RECORD, record | shown)
+        write_json(selection.folder / RECORD, record | shown)
     except NotWritten as error:  # a folder that may only be read stays as it is
         notices.append(
             f"{error.came}; submit will know neither the test set (--data) nor the views"
@@ -218,7 +222,7 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
     return tuple(ids[name] for name in blend.classes)
 
 
-def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
+def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> dict[str, Any]:
     """What the views do to the accuracy on the validation set, with paired intervals.
 
     Raises ConfigError for views whose whole interval lies below 0, DataError when it cannot be
@@ -235,7 +239,9 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
     try:
         check_same_pictures(blend.members)
         logits = [
-            held_logits(member, views, told=lambda n, total: told("judging the views", n, total))
+            held_logits(
+                member, views, told=lambda n, total: on_progress("judging the views", n, total)
+            )
             for member in blend.members
         ]
         labels = held_labels(blend.members[0])

@@ -38,8 +38,8 @@ from tunewright.deliver.classification.submission_files import (
     requirements,
     sources,
 )
-from tunewright.deliver.find_run import named_file
-from tunewright.deliver.progress import Told
+from tunewright.deliver.find_run import output_file
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError
 from tunewright.runs.atomic import dump_yaml, read_json
@@ -68,7 +68,7 @@ def submit(
     category_ids: bool | None = None,
     verify_only: bool = False,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
     """Check predictions against the test set and pack them with weights and code.
 
@@ -79,29 +79,29 @@ def submit(
     predictions that a contest would refuse, and for a ZIP that lacks a required file; UsageError
     where a folder is named for either file.
     """
-    archive = named_file(output)
-    file = named_file(predictions, "--predictions")
-    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    archive = output_file(output)
+    file = output_file(predictions, "--predictions")
+    selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     if not file.exists():
         raise DataError(
             f"{predictions} does not exist",
             expected="the predictions to submit",
-            remedy=f"tunewright predict {what.folder} --data DIR --output {predictions}",
+            remedy=f"tunewright predict {selection.folder} --data DIR --output {predictions}",
         )
     read_predictions(file)  # what nobody can read is refused before the seconds of the weights
-    record = read_json(what.folder / RECORD) or {}
+    record = read_json(selection.folder / RECORD) or {}
     named = data if data is not None else record.get("data")
     place = None if named is None else Path(str(named)).expanduser().absolute()
     ids = bool(record.get("category_ids")) if category_ids is None else category_ids
     with tempfile.TemporaryDirectory(prefix="tunewright-submit-") as temporary:
         found = run_in_subprocess(
-            what,
+            selection,
             _collect_weights,
             place,
             ids,
             half,
             None if verify_only else Path(temporary),
-            told=told,
+            on_progress=on_progress,
         )
         made_here = (
             record.get("content") == content_digest(file) and record.get("ids") == found["digest"]
@@ -113,11 +113,11 @@ def submit(
                 _same_predictions(archive, file)
         else:
             used = {**PLAIN, "category_ids": ids} | (record if made_here else {})
-            contents = _contents(what, file, used, found, Path(temporary), half)
+            contents = _contents(selection, file, used, found, Path(temporary), half)
             packed = write_zip(archive, contents)
     return {
-        "run": str(what.folder),
-        "notes": list(what.notes),
+        "run": str(selection.folder),
+        "notes": list(selection.notes),
         "predictions": str(file),
         "rows": count,
         "made_here": made_here,
@@ -131,26 +131,28 @@ def submit(
 
 
 def _collect_weights(
-    what: RunSelection,
+    selection: RunSelection,
     data: Path | None,
     category_ids: bool,
     half: bool,
     place: Path | None,
-    told: Told,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
     """The test set's ids, the labels that may be given, and the weights, written into `place`."""
     from tunewright.classification.delivery.export import write_safetensors
     from tunewright.classification.inference.ensemble import Blend
 
-    told("opening", 0, 1)
-    members = open_members(what)
-    blend = Blend(members, what.weights)
+    on_progress("opening", 0, 1)
+    members = open_members(selection)
+    blend = Blend(members, selection.weights)
     table = test_table(members[0], data)
     models = []
     if place is not None:
         names = names_of_models(len(members))
-        for number, (one, found, name) in enumerate(zip(what.members, members, names, strict=True)):
-            told("writing weights", number, len(members))
+        for number, (one, found, name) in enumerate(
+            zip(selection.members, members, names, strict=True)
+        ):
+            on_progress("writing weights", number, len(members))
             tree = RunFolder(one.path).read_config()
             write_safetensors(found, place / name, tree, half=half)
             model = tree.get("model")
@@ -173,7 +175,7 @@ def _collect_weights(
 
 
 def _contents(
-    what: RunSelection,
+    selection: RunSelection,
     predictions: Path,
     used: Mapping[str, Any],
     found: Mapping[str, Any],
@@ -190,13 +192,19 @@ def _contents(
         "code/inference.py": INFERENCE.encode(),
         **sources(),
     }
-    for number, (one, model) in enumerate(zip(what.members, found["models"], strict=True), start=1):
+    for number, (one, model) in enumerate(
+        zip(selection.members, found["models"], strict=True), start=1
+    ):
         contents[f"model/{model['weights']}"] = weights / model["weights"]
         contents |= _run_files(RunFolder(one.path), f"code/configs/runs/{number}", model["weights"])
     contents["code/configs/config.yaml"] = contents["code/configs/runs/1/config.yaml"]
-    if len(what.members) > 1:
-        numbers = [str(number) for number in range(1, len(what.members) + 1)]
-        ensemble = {"runs": numbers, "weights": list(what.weights), "average": what.average}
+    if len(selection.members) > 1:
+        numbers = [str(number) for number in range(1, len(selection.members) + 1)]
+        ensemble = {
+            "runs": numbers,
+            "weights": list(selection.weights),
+            "average": selection.average,
+        }
         contents["code/configs/ensemble.json"] = _json(ensemble)
     shown = ("view_words", "views", "logit_adjustment", "category_ids")
     kept = {name: used[name] for name in shown}

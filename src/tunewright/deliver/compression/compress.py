@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunewright.deliver.compression.input_output_files import Pair, file_pairs
-from tunewright.deliver.compression.select_compressor import meant_compressor
-from tunewright.deliver.progress import Told
+from tunewright.deliver.compression.select_compressor import select_compressor
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, run_in_subprocess
 from tunewright.errors import DataError, NotWritten, RunError
 from tunewright.recipes.compression.codec.container import SUFFIX, read_compressed, unpack
@@ -29,7 +29,7 @@ def compress(
     verify: bool = True,
     force: bool = False,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
     """Code pictures, or folders of them, into `.twc` files by a trained run.
 
@@ -40,10 +40,12 @@ def compress(
     """
     from tunewright.recipes.compression.codec.picture_files import PICTURES
 
-    what = meant_compressor(run, runs)
+    selection = select_compressor(run, runs)
     pairs = file_pairs(pictures, output, taken=PICTURES, made=SUFFIX, single=(SUFFIX,), force=force)
-    found: Mapping[str, Any] = run_in_subprocess(what, _compress, pairs, verify, told=told)
-    return {**found, "notes": list(what.notes)}
+    found: Mapping[str, Any] = run_in_subprocess(
+        selection, _compress, pairs, verify, on_progress=on_progress
+    )
+    return {**found, "notes": list(selection.notes)}
 
 
 def decompress(
@@ -53,7 +55,7 @@ def decompress(
     run: Path | str | None = None,
     force: bool = False,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
     """Decode `.twc` files, or folders of them, by the run that wrote them.
 
@@ -62,16 +64,18 @@ def decompress(
     """
     from tunewright.recipes.compression.codec.picture_files import LOSSLESS
 
-    what = meant_compressor(run, runs)
+    selection = select_compressor(run, runs)
     pairs = file_pairs(
         files, output, taken=(SUFFIX,), made=DECODED, single=tuple(LOSSLESS), force=force
     )
-    found: Mapping[str, Any] = run_in_subprocess(what, _decompress, pairs, told=told)
-    return {**found, "notes": list(what.notes)}
+    found: Mapping[str, Any] = run_in_subprocess(
+        selection, _decompress, pairs, on_progress=on_progress
+    )
+    return {**found, "notes": list(selection.notes)}
 
 
 def _compress(
-    what: RunSelection, pairs: Sequence[Pair], verify: bool, told: Told
+    selection: RunSelection, pairs: Sequence[Pair], verify: bool, on_progress: ProgressCallback
 ) -> dict[str, Any]:
     """Code every picture; in whichever process may import torch."""
     import torch
@@ -80,7 +84,7 @@ def _compress(
     from tunewright.recipes.compression.codec.picture_files import read_picture
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    opened = _open(what, device)
+    opened = _open(selection, device)
 
     def one(pair: Pair) -> dict[str, Any]:
         picture = read_picture(pair.source)
@@ -102,11 +106,11 @@ def _compress(
             "notices": [*picture.notices, *(f"{pair.source}: {n}" for n in found.notices)],
         }
 
-    files, failed, seconds = _each(pairs, one, "compressing", told)
+    files, failed, seconds = _each(pairs, one, "compressing", on_progress)
     pixels = sum(entry["width"] * entry["height"] for entry in files)
     count = sum(entry["bytes"] for entry in files)
     return {
-        "run": str(what.folder),
+        "run": str(selection.folder),
         "fingerprint": opened.fingerprint.hex(),
         "device": device,
         "threads": torch.get_num_threads(),
@@ -120,7 +124,9 @@ def _compress(
     }
 
 
-def _decompress(what: RunSelection, pairs: Sequence[Pair], told: Told) -> dict[str, Any]:
+def _decompress(
+    selection: RunSelection, pairs: Sequence[Pair], on_progress: ProgressCallback
+) -> dict[str, Any]:
     """Decode every file; in whichever process may import torch."""
     import torch
 
@@ -133,7 +139,7 @@ def _decompress(what: RunSelection, pairs: Sequence[Pair], told: Told) -> dict[s
         """The model where the file was written, or on the CPU, whose result is then checked."""
         here = device if torch.cuda.is_available() else "cpu"
         if here not in models:
-            models[here] = _open(what, here)
+            models[here] = _open(selection, here)
         return models[here]
 
     def one(pair: Pair) -> dict[str, Any]:
@@ -151,9 +157,9 @@ def _decompress(what: RunSelection, pairs: Sequence[Pair], told: Told) -> dict[s
             "notices": [],
         }
 
-    files, failed, seconds = _each(pairs, one, "decompressing", told)
+    files, failed, seconds = _each(pairs, one, "decompressing", on_progress)
     return {
-        "run": str(what.folder),
+        "run": str(selection.folder),
         "files": files,
         "failed": failed,
         "pixels": sum(entry["width"] * entry["height"] for entry in files),
@@ -166,7 +172,7 @@ def _each(
     pairs: Sequence[Pair],
     one: Callable[[Pair], dict[str, Any]],
     doing: Literal["compressing", "decompressing"],
-    told: Told,
+    on_progress: ProgressCallback,
 ) -> tuple[list[dict[str, Any]], dict[str, str], float]:
     """What came of each file, why others failed, and the seconds.
 
@@ -176,7 +182,7 @@ def _each(
     files: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     for count, pair in enumerate(pairs):
-        told(doing, count, len(pairs))
+        on_progress(doing, count, len(pairs))
         names = {"input": str(pair.source), "output": str(pair.target)}
         try:
             files.append({**names, **one(pair)})
@@ -186,7 +192,7 @@ def _each(
             if len(pairs) == 1:
                 raise
             failed[str(pair.source)] = str(error)
-    told(doing, len(pairs), len(pairs))
+    on_progress(doing, len(pairs), len(pairs))
     if not files:
         raise DataError(
             f"none of {len(pairs)} files can be used; the first: {next(iter(failed.values()))}"
@@ -194,9 +200,9 @@ def _each(
     return files, failed, time.perf_counter() - began
 
 
-def _open(what: RunSelection, device: str) -> "TrainedCompressor":
+def _open(selection: RunSelection, device: str) -> "TrainedCompressor":
     import torch
 
-    one = what.members[0]
+    one = selection.members[0]
     opened: TrainedCompressor = import_object(one.opener)(RunFolder(one.path), torch.device(device))
     return opened

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tunewright.deliver.find_run import named_file
+from tunewright.deliver.find_run import output_file
 from tunewright.errors import DataError, UsageError
 from tunewright.images.sources.archive import open_shelf, suffix_of
 
@@ -78,7 +78,7 @@ def _check(pairs: list[Pair], force: bool) -> None:
         seen[target] = source
         if target == source:
             raise UsageError(f"{source} would be written over itself", expected="another --output")
-        named_file(target)
+        output_file(target)
     there = [target for _, target in pairs if target.exists()]
     if there and not force:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""

@@ -38,7 +38,7 @@ class NamedCurve:
     beside: tuple[PlotCurve, ...] = ()
 
 
-def named_curve(
+def find_curve(
     source: Path | str | Mapping[str, Any], *, metric: Metric = "psnr", runs: Path = Path("runs")
 ) -> NamedCurve:
     """The curve that is meant, of PSNR or of MS-SSIM in decibels.
