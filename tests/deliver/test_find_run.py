@@ -88,7 +88,9 @@ def test_a_training_that_goes_on_is_noted(run: Path) -> None:
 
 def test_a_training_that_was_stopped_before_it_had_weights(tmp_path: Path) -> None:
     make_run(tmp_path / "one", written=None).begin_attempt()
-    with pytest.raises(DataError, match=r"has not ended, before it had weights.*goes on with it"):
+    with pytest.raises(
+        DataError, match=r"has not ended, before it had weights.*again to resume it"
+    ):
         find_run(Path("one"), tmp_path)
 
 
@@ -99,6 +101,15 @@ def test_nothing_there(run: Path, tmp_path: Path) -> None:
         find_run(Path("flowes"), run.parent)
     with pytest.raises(DataError, match="losers keep no weights"):
         find_run(tmp_path / "one" / "trials" / "00003", tmp_path)
+
+
+@pytest.mark.parametrize("there", ["lt", "train-lt", "lr-find-lt"])
+def test_a_folder_that_is_no_run_is_not_suggested(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).mkdir()
+    for name in ("lt", "lt1"):
+        with pytest.raises(DataError, match=f"no trained run in {name}.*Train first") as refused:
+            find_run(Path(name), tmp_path)
+        assert "Did you mean" not in str(refused.value)
 
 
 def test_a_checkpoint_of_others_that_is_to_be_evaluated_is_not_opened(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_run_by_name_by_folder_or_by_a_file_inside(runs, named):
 def test_without_a_name_it_is_the_newest(runs):
     found = resolve_runs(None, runs=runs)
     assert found.folder == runs / "new"
-    assert "nobody named it" in found.notes[0]
+    assert "using the newest run" in found.notes[0]
 
 
 def test_a_study_stands_for_its_final_run(runs):

@@ -1,4 +1,4 @@
-"""Pictures to small files and back, by trained compressors."""
+"""Compression with trained models: compress, decompress, bd_rate."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +21,10 @@ def compress(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Code pictures into `.twc` files; without a run, by the newest one that compresses.
+    """Compress pictures into `.twc` files; without a run, with the newest one that compresses.
 
-    on_progress: called with what is being done, how much is done, how much there is; None shows it on
-    standard error. See `deliver.compress.compress`.
+    on_progress: called with the piece of work, how much is done, and how much there is; None shows
+    it on standard error. See `deliver.compression.compress.compress`.
     """
     from tunewright.deliver.compression.compress import compress as compress_files
     from tunewright.deliver.progress import progress_or_default
@@ -49,7 +49,10 @@ def decompress(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Decode `.twc` files by the run that wrote them; see `deliver.compress.decompress`."""
+    """Decompress `.twc` files with the run that wrote them.
+
+    See `deliver.compression.compress.decompress`.
+    """
     from tunewright.deliver.compression.compress import decompress as decompress_files
     from tunewright.deliver.progress import progress_or_default
 
@@ -72,10 +75,11 @@ def bd_rate(
     plot: Path | str | None = None,
     runs_dir: Path | str = RUNS,
 ) -> "BdRate":
-    """How many bits a curve saves over its anchor at equal quality; see `deliver.bd_rate`.
+    """Compute how many bits a curve saves over its anchor at equal quality.
 
     anchor, test: files of lists, folders or patterns of evaluated runs, published curves, or
     `{"bpp": [...], "psnr": [...]}` itself. plot: an HTML or SVG file to draw both in.
+    See `deliver.compression.bd_rate.bd_rate`.
     """
     from tunewright.deliver.compression.bd_rate import bd_rate as compare
 

@@ -1,4 +1,4 @@
-"""What is delivered of trained classifiers: predictions, ensembles, checks, files, submissions."""
+"""Deliverables of trained classifiers: predictions, ensembles, checks, exports, submissions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,11 +29,11 @@ def predict(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Label every picture of `data` into a CSV file; without a run, by the newest one.
+    """Predict a label for every picture of `data`, into a CSV file; default: the newest run.
 
-    words: views beside the picture and its mirror image, such as `"tta.rotate=5"`. on_progress: called
-    with what is being done, how much is done, how much there is; None shows it on standard error.
-    See `deliver.predict.predict`.
+    words: views beside the picture and its mirror image, such as `"tta.rotate=5"`. on_progress:
+    called with the piece of work, how much is done, and how much there is; None shows it on
+    standard error. See `deliver.classification.predict.predict`.
     """
     from tunewright.deliver.classification.predict import predict as predict_pictures
     from tunewright.deliver.progress import progress_or_default
@@ -69,7 +69,10 @@ def benchmark(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """How long one picture takes, from its file to its label; see `deliver.check.benchmark`."""
+    """Measure the latency of one picture, from its file to its label.
+
+    See `deliver.classification.check.benchmark`.
+    """
     from tunewright.deliver.classification.check import benchmark as time_one
     from tunewright.deliver.progress import progress_or_default
 
@@ -97,7 +100,10 @@ def ensemble(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Several runs, or the trials of a study, as one; see `deliver.ensemble.ensemble`."""
+    """Average several runs, or the trials of a study.
+
+    See `deliver.classification.ensemble.ensemble`.
+    """
     from tunewright.deliver.classification.ensemble import ensemble as join
     from tunewright.deliver.progress import progress_or_default
 
@@ -129,7 +135,10 @@ def check(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "CheckReport":
-    """Size, latency, parameters and input against limits; see `deliver.check.check`."""
+    """Check size, latency, parameters and input against limits.
+
+    See `deliver.classification.check.check`.
+    """
     from tunewright.deliver.classification.check import check as check_limits
     from tunewright.deliver.progress import progress_or_default
 
@@ -162,7 +171,10 @@ def export(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """A run as a file for other programs, with a parity check; see `deliver.export.export`."""
+    """Export a run as a file for other programs, with a parity check.
+
+    See `deliver.classification.export.export`.
+    """
     from tunewright.deliver.classification.export import export as export_run
     from tunewright.deliver.progress import progress_or_default
 
@@ -191,7 +203,10 @@ def submit(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Checked predictions, weights and code in one ZIP; see `deliver.submit.submit`."""
+    """Pack checked predictions, weights and code in a ZIP.
+
+    See `deliver.classification.submit.submit`.
+    """
     from tunewright.deliver.classification.submit import submit as pack
     from tunewright.deliver.progress import progress_or_default
 
@@ -213,7 +228,7 @@ def submit(
 def _run_and_views(
     run: Path | str | None, words: tuple[str, ...]
 ) -> tuple[Path | str | None, dict[str, str]]:
-    """Which word is the run, and the others as settings of views, as typed.
+    """Return the run among the words, and the other words as settings of views.
 
     `tta.rotate=5`, or `rotate=5` for short.
     """
@@ -231,6 +246,6 @@ def _run_and_views(
             raise UsageError(
                 f"{word!r}",
                 expected="one run, then views: " + ", ".join(f"tta.{name}" for name in NAMES),
-                remedy="Other settings a run has from its training.",
+                remedy="The other settings of a run come from its training.",
             )
     return run, dict(word.split("=", 1) for word in words)

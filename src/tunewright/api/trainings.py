@@ -1,4 +1,4 @@
-"""One training: before it, itself, and what is made of its run."""
+"""Functions about single trainings: train, evaluate, show, lr_find, augment, replay, models."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,8 +29,8 @@ def train(
 ) -> "TrainResult":
     """Train one configuration in full, by one seed or several; the same call resumes.
 
-    resume: a run that was stopped, by its folder or its name; it goes on with the configuration
-    that lies there. Raises UsageError for words that would change it.
+    resume: a run that was stopped, by its folder or its name; it continues with the configuration
+    in its folder. Raises UsageError for words that would change it.
     """
     if resume is not None:
         if name is not None or any((config, config_dir, config_name)):
@@ -54,11 +54,11 @@ def evaluate(
     runs_dir: Path | str = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "tuple[RunFolder, Mapping[str, Any]]":
-    """Measure a trained run on a split, by default test; where it lies, and its metrics.
+    """Evaluate a trained run on a split, by default test; return its folder and its metrics.
 
     run: a run or study folder, a file in one, or a name in `runs_dir`; None is the newest one.
-    data: a folder of pictures to measure it on instead, where its recipe can. on_progress: called with
-    what is being done, how much is done, how much there is; None shows it on standard error.
+    data: a folder of pictures to measure it on instead, where its recipe can. on_progress: called
+    with the piece of work, how much is done, how much there is; None shows it on standard error.
     """
     from tunewright.deliver.evaluate import evaluate as evaluate_run
     from tunewright.deliver.progress import progress_or_default
@@ -73,7 +73,7 @@ def show(
     config_dir: Path | str | None = None,
     config_name: str | None = None,
 ) -> Composition:
-    """The composed configuration, and where each value came from."""
+    """Return the composed configuration, and where each value comes from."""
     return request_of(show, words, config, config_dir, config_name).composed
 
 
@@ -87,7 +87,7 @@ def lr_find(
     config_name: str | None = None,
     runs_dir: Path | str = RUNS,
 ) -> "Mapping[str, Any]":
-    """Sweep the learning rate of a configuration; what it suggests, or why it does not."""
+    """Run a learning-rate sweep; return what it suggests, or why it suggests nothing."""
     from tunewright.deliver.lr_find import lr_find as sweep
 
     request = request_of(lr_find, words, config, config_dir, config_name)
@@ -104,9 +104,9 @@ def augment(
     config_name: str | None = None,
     runs_dir: Path | str = RUNS,
 ) -> "Mapping[str, Any]":
-    """Draw training pictures as they are and as `level`, or each level, varies them.
+    """Draw training pictures beside versions augmented by `level`, or by each level.
 
-    output: a PNG file. See `deliver.augment.augment`.
+    output: a PNG file. See `deliver.classification.augment.augment`.
     """
     from tunewright.deliver.classification.augment import augment as draw
 
@@ -122,7 +122,7 @@ def replay(
     runs_dir: Path | str = RUNS,
     on_replayed: "Callable[[ReplayedRun], None] | None" = None,
 ) -> "list[ReplayedRun]":
-    """Push a stored run, or all runs of a study, to a tracker; twice is the same as once.
+    """Copy a stored run, or all runs of a study, to a tracker; a repeat changes nothing.
 
     options: the tracker's own, as `key=value`. on_replayed: called after each run.
     """
@@ -136,9 +136,9 @@ def replay(
 
 
 def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[str, Any]:
-    """Image models by name, with parameters, exported sizes, input size and licence.
+    """List image models with parameters, exported sizes, input size and licence.
 
-    See `deliver.models.models`.
+    See `deliver.classification.models.models`.
     """
     from tunewright.deliver.classification.models import models as list_models
 

@@ -1,4 +1,4 @@
-"""`tunewright evaluate`: a run by its folder, its study's folder or its name."""
+"""`tunewright evaluate`: the metrics of a trained run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +23,9 @@ def evaluate(
 ) -> tuple[RunFolder, Mapping[str, Any]]:
     """Measure a trained run; a study's folder stands for its final run, else its best trial.
 
-    run: as `find_run` takes it; None is the newest one. data: what it is measured on in place of
-    a split of its own, where its recipe can. on_progress: called with what is being done, how much is
-    done, and how much there is. Raises DataError when there is no trained run, UsageError for
-    data that the recipe cannot be measured on.
+    run: as `find_run` takes it; None is the newest one. data: a folder to measure it on instead of
+    a split of its own data, where its recipe can. Raises DataError when there is no trained run,
+    UsageError for data that the recipe cannot be measured on.
     """
     if split is not None and data is not None:
         raise UsageError(

@@ -8,7 +8,7 @@ from typing import Self
 from tunewright.images.progress import ShowProgress
 
 ProgressCallback = Callable[[str, int, int], None]
-"""`on_progress(what, done, total)`: the piece of work, how much of it is done, how much there is."""
+"""`on_progress(what, done, total)`: the piece of work, how much is done, how much there is."""
 
 
 class ProgressBar:

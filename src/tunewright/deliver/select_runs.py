@@ -1,4 +1,4 @@
-"""Which trained run is meant: a classifier, an ensemble, a file inside one, or the newest run."""
+"""Selects trained classifiers: a run, an ensemble, a file inside one, or the newest run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ class Member:
 
 @dataclass(frozen=True)
 class RunSelection:
-    """What is to be delivered: one run, or several that are averaged.
+    """The runs to deliver: one, or several that are averaged.
 
     folder: of the run or of the ensemble, where results are written. threads: for torch; None is
-    this process, with as many as it has. notes: what whoever named it may not know of it.
+    this process, with as many as it has. notes: what the user may not know about the runs.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class RunSelection:
     notes: tuple[str, ...] = ()
 
     def single(self) -> RunFolder:
-        """The run, where it is one; DataError for an ensemble."""
+        """Return the run; raises DataError for an ensemble."""
         if len(self.members) == 1:
             return RunFolder(self.members[0].path)
         raise DataError(
@@ -59,7 +59,7 @@ class RunSelection:
 def resolve_runs(
     run: Path | str | None, *, checkpoint: Path | str | None = None, runs: Path
 ) -> RunSelection:
-    """Find what is meant by RUN or --checkpoint; without both, the newest run in `runs`.
+    """Return what RUN or --checkpoint selects; without both, the newest run in `runs`.
 
     RUN: a run or study folder, an ensemble, a name in `runs`, or a file inside one of them.
     Raises DataError for what is no trained classifier, UsageError for both at once.
@@ -81,7 +81,7 @@ def resolve_runs(
 
 
 def newest(runs: Path) -> RunSelection:
-    """The run in `runs` whose weights were written last, among those that can predict.
+    """Return the run in `runs` with the newest weights, of those that can predict.
 
     Of a study, its final run, else its best trial. Raises DataError when there is none.
     """
@@ -96,7 +96,7 @@ def newest(runs: Path) -> RunSelection:
 
 
 def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
-    """Every run with weights of a study: trials, the final one, their seeds; None if it is none."""
+    """Return every run of a study that has weights, seeds included; None for what is no study."""
     for place in places(path, runs):
         study = StudyFolder(place)
         if study.settings.exists() or study.trials.is_dir():
@@ -107,7 +107,7 @@ def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
 
 
 def member(folder: RunFolder) -> Member:
-    """The run as a member; DataError when its recipe has no classifier."""
+    """Return the run as a member; raises DataError when its recipe has no classifier."""
     recipe = recipe_of(folder)
     if not recipe.classifier:
         raise DataError(
@@ -141,7 +141,7 @@ def run_in_subprocess(
 
 
 def threads(folder: RunFolder) -> int | None:
-    """CPU threads for work on a run; None for this process, where its executor is `inline`."""
+    """Return the CPU threads for work on a run; None where its executor is `inline`."""
     tree = folder.read_config()
     config = validate(tree, recipe_of(folder).config)
     return None if config.executor.type == "inline" else threads_each(config.executor)

@@ -244,7 +244,7 @@ def test_the_test_folder_of_a_competition_is_the_default(tmp_path, monkeypatch):
     draw_test(tmp_path / "data" / "test", 5)
     found = tunewright.predict(on_progress=quiet)
     assert found["predictions"] == 5
-    assert "nobody named it" in found["notes"][0]
+    assert "using the newest run" in found["notes"][0]
     assert {row[1] for row in rows_of(tmp_path / "predictions.csv")[1:]} <= {"0", "1", "2"}
 
 
@@ -307,6 +307,15 @@ def test_a_folder_is_refused_before_a_picture_is_read(place, tmp_path, monkeypat
     given = {"data": place / "test", "output": tmp_path / "p.csv", option: tmp_path}
     with pytest.raises(UsageError, match=f"--{option} {tmp_path} is a folder: expected the name"):
         tunewright.predict("one", runs_dir=place / "runs", on_progress=quiet, **given)
+
+
+@pytest.mark.parametrize("same", ["p.csv", "folder/../p.csv"])
+def test_labels_and_probabilities_do_not_share_a_file(place, tmp_path, monkeypatch, same):
+    monkeypatch.setattr(module, "open_blend", lambda *_: pytest.fail("opened a model"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match="are the same file: expected two files"):
+        predicted(place, tmp_path / "p.csv", probabilities=tmp_path / same)
+    assert not (tmp_path / "p.csv").exists()
 
 
 def test_predictions_that_cannot_be_written_name_no_other_folder_of_runs(place, tmp_path):

@@ -138,7 +138,7 @@ def test_the_run_that_is_meant(tmp_path):
         os.utime(weights, (1e9 - age, 1e9 - age))
     found = select_compressor(None, tmp_path)
     assert found.folder == tmp_path / "new"
-    assert "nobody named it" in found.notes[0]
+    assert "using the newest run" in found.notes[0]
     assert select_compressor("old", tmp_path).folder == tmp_path / "old"
     assert select_compressor(tmp_path / "old" / "checkpoints" / "best.safetensors", tmp_path) == (
         select_compressor("old", tmp_path)
@@ -166,7 +166,7 @@ def test_the_commands_print_what_was_done(place, tmp_path):
     result = runner.invoke(app, args)
     assert result.exit_code == 0, result.output
     assert "3 compressed" in result.output
-    assert "bits a pixel" in result.output
+    assert "bits per pixel" in result.output
     args = ["decompress", str(tmp_path / "small"), "--output", str(tmp_path / "back"), *options]
     result = runner.invoke(app, args)
     assert result.exit_code == 0, result.output

@@ -15,13 +15,13 @@ from tunewright.runs.atomic import write_json
 from tunewright.runs.quantities import bytes_of, count_of, milliseconds_of
 
 MAX_SIZE, MAX_LATENCY, MAX_PARAMS, INPUT = "500MB", "100ms", "10B", 600
-"""Where none is given: the limits of the flower guide's contest."""
+"""Default limits: those of the contest in the flower guide."""
 FILE = "check.json"
 
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A line of the report. passed: None for what is only told."""
+    """A row of the report. passed: None where there is no limit."""
 
     name: str
     measured: str
@@ -39,7 +39,7 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every limit is kept."""
+        """Whether no limit is exceeded."""
         return all(row.passed is not False for row in self.rows)
 
 
@@ -108,7 +108,7 @@ def benchmark(
     runs: Path = Path("runs"),
     on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
-    """The latencies of `check` alone, with other precisions and layouts beside them."""
+    """Measure only the latencies of `check`, also with other precisions and memory layouts."""
     chosen = read_views(tta=tta, named=views, words=words)
     selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     found: Mapping[str, Any] = run_in_subprocess(
@@ -170,7 +170,7 @@ def _measure(
 
 
 def exported_bytes(blend: Any, selection: RunSelection) -> dict[str, list[int]]:
-    """The bytes of each member's exported safetensors file, in both precisions."""
+    """Return the bytes of each member's exported safetensors file, in both precisions."""
     from tunewright.classification.delivery.export import write_safetensors
     from tunewright.runs.folder import RunFolder
 

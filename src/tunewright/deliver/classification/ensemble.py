@@ -97,7 +97,7 @@ def ensemble(
 
 
 def _find_runs(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
-    """The runs that are meant, each once, in the order in which they were named."""
+    """Return the selected runs, each once, in the order in which they were named."""
     found: list[NamedRun] = []
     for given in named:
         path = Path(given).expanduser()
@@ -115,7 +115,7 @@ def _find_runs(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
 
 
 def _made_of(selection: RunSelection, method: str) -> dict[str, Any]:
-    """What `MADE_OF` holds."""
+    """Return what `MADE_OF` holds."""
     runs = [str(one.path) for one in selection.members]
     return {"runs": runs, "method": method, "average": selection.average}
 
@@ -137,7 +137,7 @@ def _free(wanted: Path, made_of: Mapping[str, Any], *, given: bool) -> Path:
 def _open_members(
     selection: RunSelection, on_progress: ProgressCallback
 ) -> "tuple[tuple[Classifier, ...], Any, Any]":
-    """The members, their validation logits [M, N, C], and the labels [N]."""
+    """Return the members, their validation logits [M, N, C], and the labels [N]."""
     import torch
 
     from tunewright.classification.inference.cached_logits import (
@@ -287,7 +287,7 @@ def _average_weights(
 
 
 def _write_soup(soup: "Classifier", first: RunFolder, folder: Path, accuracy: float) -> None:
-    """A run folder like that of the first ingredient, with the soup's weights."""
+    """Write a run folder like that of the first ingredient, with the soup's weights."""
     from safetensors.torch import save_file
 
     from tunewright.classification.classes_file import read_classes, write_classes

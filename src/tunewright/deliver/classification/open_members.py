@@ -1,4 +1,4 @@
-"""What is meant, opened: classifiers on the device. For processes that may import torch."""
+"""Opens the classifiers of a selection, in processes that may import torch."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_members(selection: RunSelection) -> "tuple[Classifier, ...]":
-    """The classifiers, on the GPU if there is one."""
+    """Open the classifiers, on the GPU if there is one."""
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -25,7 +25,7 @@ def open_members(selection: RunSelection) -> "tuple[Classifier, ...]":
 def open_blend(
     selection: RunSelection, views: Views = ALONE, logit_adjustment: float = 0.0
 ) -> "Blend":
-    """The classifiers and how they are averaged; DataError unless their classes are the same."""
+    """Open the classifiers as one blend; raises DataError unless they have the same classes."""
     from tunewright.classification.inference.ensemble import Blend
 
     average: Any = selection.average

@@ -28,7 +28,7 @@ OUTPUT = Path("predictions.csv")
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to predict and how; plain values that travel to the process that does it."""
+    """What to predict and how: plain values that are sent to the process that predicts."""
 
     data: Path | None
     output: Path
@@ -61,14 +61,14 @@ def predict(
 ) -> Mapping[str, Any]:
     """Predict every picture of `data` and write `image_id,label` to `output`.
 
-    run: as `meant.meant` takes it. data: a folder, zip, CSV or manifest; None for the test set of
-    the training data. views: see `inference.tta_views.read_views`; such that the validation set
-    shows to lower the accuracy are refused unless `force`. logit_adjustment: tau of the post-hoc
+    run: as `select_runs.resolve_runs` takes it. data: a folder, zip, CSV or manifest; None for the
+    test set of the training data. views: see `inference.tta_views.read_views`; views that lower the
+    accuracy on the validation set are refused unless `force`. logit_adjustment: tau of the post-hoc
     correction for rare classes. category_ids: write the source's category ids, where it has them.
-    skip_bad: unreadable pictures get the most frequent class instead of ending the call. Returns
+    skip_bad: give unreadable pictures the most frequent class instead of raising. Returns
     what was written, the gain of the views with its interval, and the seconds it took. Raises
     DataError for pictures or a model that cannot be read, ConfigError for views, UsageError for an
-    `output` that is a folder.
+    `output` that is a folder, or the same file as `probabilities`.
     """
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"a batch of {batch_size}", expected="1 or more pictures")
@@ -79,6 +79,12 @@ def predict(
         raise DataError(f"{data} does not exist", expected="a folder, zip or table of pictures")
     file = output_file(output)
     shares = None if probabilities is None else output_file(probabilities, "--probabilities")
+    if shares is not None and shares.resolve() == file.resolve():
+        raise UsageError(
+            f"--output {output} and --probabilities {probabilities} are the same file",
+            expected="two files: the probabilities would overwrite the labels",
+            remedy="Choose another name for one of them.",
+        )
     selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     wanted = PredictOptions(
         None if data is None else Path(data).expanduser().absolute(),
@@ -100,7 +106,7 @@ def predict(
 def _predict(
     selection: RunSelection, wanted: PredictOptions, on_progress: ProgressCallback
 ) -> dict[str, Any]:
-    """Judge the views, predict, write; in whichever process may import torch."""
+    """Judge the views, predict and write, in a process that may import torch."""
     from tunewright.classification.delivery.predictions_csv import (
         write_predictions,
         write_probabilities,
@@ -173,7 +179,7 @@ def _predict(
 
 
 def test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
-    """The pictures to predict: those of `data`, else the test set beside the training data.
+    """Return the pictures to predict: those of `data`, else the test set of the training data.
 
     That is a folder `test` there, or the test split. Raises DataError when there is neither, and
     for names that no file of predictions can hold.
@@ -205,7 +211,7 @@ def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
 
 
 def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
-    """What is written for each class: as the source writes it, or its category id."""
+    """Return the text to write for each class: its label in the source, or its category id."""
     if not category_ids:
         return blend.classes
     from tunewright.classification.classes_file import read_classes
@@ -223,7 +229,7 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
 
 
 def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> dict[str, Any]:
-    """What the views do to the accuracy on the validation set, with paired intervals.
+    """Measure what the views change in the validation accuracy, with paired intervals.
 
     Raises ConfigError for views whose whole interval lies below 0, DataError when it cannot be
     measured; with `force`, the answer says so instead.
@@ -287,7 +293,7 @@ def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> di
 
 
 def _each(judged: "ViewGains", names: Sequence[str]) -> str:
-    """`hflip 0.6923 (-0.0577 to 0.0000, paired)` of each view."""
+    """Return `hflip 0.6923 (-0.0577 to 0.0000, paired)` for each view."""
     accuracies = {**judged.alone, "all": judged.together}
     shown = {"all": "all of them together"}
     return ", ".join(
@@ -298,7 +304,7 @@ def _each(judged: "ViewGains", names: Sequence[str]) -> str:
 
 
 def said_labels(labels: Sequence[str]) -> dict[str, int]:
-    """How often each label was given, the most frequent first."""
+    """Count how often each label was predicted, most frequent first."""
     counts: dict[str, int] = {}
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
@@ -306,12 +312,12 @@ def said_labels(labels: Sequence[str]) -> dict[str, int]:
 
 
 def content_digest(file: Path) -> str:
-    """What tells whether a file still is what was written."""
+    """Return a digest of a file, by which a later change is noticed."""
     return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
 
 
 def ids_digest(ids: Iterable[str]) -> str:
-    """What tells whether two test sets have the same ids in the same order."""
+    """Return a digest that is equal for test sets with the same ids in the same order."""
     found = hashlib.blake2b(digest_size=16)
     for name in ids:
         found.update(name.encode("utf-8", "surrogateescape") + b"\0")

@@ -1,4 +1,4 @@
-"""`tunewright submit`: checked predictions, weights and code in one ZIP, always the same bytes."""
+"""`tunewright submit`: checked predictions, weights and code in a reproducible ZIP."""
 
 import json
 import re
@@ -52,9 +52,9 @@ PLAIN = {
     "category_ids": False,
     "tta": None,
 }
-"""Of predictions that are not ours: as if made without views."""
+"""Record for predictions of another program: as if made without views."""
 PLACE = re.compile(r"(\w+://)?[~/]")
-"""How a path of this machine begins, also as a URL; it means nothing on another one."""
+"""How a path of this machine begins, also as a URL; it is useless on another machine."""
 
 
 def submit(
@@ -138,7 +138,7 @@ def _collect_weights(
     place: Path | None,
     on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """The test set's ids, the labels that may be given, and the weights, written into `place`."""
+    """Return the test set's ids and the allowed labels, and write the weights into `place`."""
     from tunewright.classification.delivery.export import write_safetensors
     from tunewright.classification.inference.ensemble import Blend
 
@@ -182,7 +182,7 @@ def _contents(
     weights: Path,
     half: bool,
 ) -> dict[str, Content]:
-    """Every file of the submission by its name."""
+    """Return every file of the submission by its name."""
     needed = requirements().encode()
     contents: dict[str, Content] = {
         PREDICTIONS: predictions.read_bytes(),
@@ -227,7 +227,7 @@ def _contents(
 
 
 def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content]:
-    """The small files of a run, from which its recipe opens it where the data is not."""
+    """Return the small files of a run that its recipe needs to open it without the data."""
     tree = _without_places(folder.read_config())
     set_leaf(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
     if isinstance(tree.get("data"), dict) and "dir" in tree["data"]:
@@ -240,7 +240,7 @@ def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content
 
 
 def _classes(folder: RunFolder) -> ClassIndex:
-    """What the run says of its classes; it has been opened, which wrote them if need be."""
+    """Return the classes of a run; opening the run before has written them if necessary."""
     known = read_classes(folder)
     if known is None:
         raise DataError(
@@ -251,7 +251,7 @@ def _classes(folder: RunFolder) -> ClassIndex:
 
 
 def _without_places(value: Any) -> Any:
-    """A configuration in which every path of this machine is a bare name."""
+    """Return a configuration in which every path of this machine is reduced to its last name."""
     if isinstance(value, dict):
         return {key: _without_places(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -266,7 +266,7 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def _parts(packed: list[PackedFile]) -> dict[str, int]:
-    """Bytes of `code`, `model`, `result` and the rest, before compression."""
+    """Return the bytes of `code`, `model`, `result` and the rest, before compression."""
     parts: dict[str, int] = {}
     for one in packed:
         top = one.name.partition("/")[0]

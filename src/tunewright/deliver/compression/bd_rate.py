@@ -1,4 +1,4 @@
-"""`tunewright bd-rate`: how many bits one curve saves over another at equal quality."""
+"""`tunewright bd-rate`: BD-rate and BD-PSNR of two rate-distortion curves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ PLOTS = (".html", ".svg")
 
 @dataclass(frozen=True)
 class BdRate:
-    """What `recipes.compression.evaluation.bd_rate.Bjontegaard` says of two named curves.
+    """The result of `recipes.compression.evaluation.bd_rate.bjontegaard` for two named curves.
 
     metric: what was compared, MS-SSIM in decibels. bd_psnr: of that metric, whatever it is.
     """

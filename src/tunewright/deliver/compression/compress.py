@@ -1,4 +1,4 @@
-"""`tunewright compress` and `decompress`: pictures to small files and back, by a trained run."""
+"""`tunewright compress` and `decompress`: pictures to `.twc` files and back."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ def compress(
     runs: Path = Path("runs"),
     on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
-    """Code pictures, or folders of them, into `.twc` files by a trained run.
+    """Compress pictures, or folders of them, into `.twc` files with a trained run.
 
     output: a file for one picture, else a folder. run: None for the newest one. verify: decode
     what was coded and compare every value. Returns bytes, bits and seconds of each file, in total,
@@ -57,7 +57,7 @@ def decompress(
     runs: Path = Path("runs"),
     on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
-    """Decode `.twc` files, or folders of them, by the run that wrote them.
+    """Decompress `.twc` files, or folders of them, with the run that wrote them.
 
     output: a picture file in a format that keeps every pixel, else a folder, for PNG files. See
     `compress`.
@@ -77,7 +77,7 @@ def decompress(
 def _compress(
     selection: RunSelection, pairs: Sequence[Pair], verify: bool, on_progress: ProgressCallback
 ) -> dict[str, Any]:
-    """Code every picture; in whichever process may import torch."""
+    """Compress every picture, in a process that may import torch."""
     import torch
 
     from tunewright.recipes.compression.codec.codec import compress_picture
@@ -127,7 +127,7 @@ def _compress(
 def _decompress(
     selection: RunSelection, pairs: Sequence[Pair], on_progress: ProgressCallback
 ) -> dict[str, Any]:
-    """Decode every file; in whichever process may import torch."""
+    """Decompress every file, in a process that may import torch."""
     import torch
 
     from tunewright.recipes.compression.codec.codec import decompress_picture
@@ -136,7 +136,7 @@ def _decompress(
     models: dict[str, TrainedCompressor] = {}
 
     def model_on(device: str) -> "TrainedCompressor":
-        """The model where the file was written, or on the CPU, whose result is then checked."""
+        """Return the model on the device that wrote the file, else on the CPU."""
         here = device if torch.cuda.is_available() else "cpu"
         if here not in models:
             models[here] = _open(selection, here)
@@ -174,9 +174,9 @@ def _each(
     doing: Literal["compressing", "decompressing"],
     on_progress: ProgressCallback,
 ) -> tuple[list[dict[str, Any]], dict[str, str], float]:
-    """What came of each file, why others failed, and the seconds.
+    """Process each file; return the results, the errors by file, and the seconds.
 
-    A file that cannot be used ends the call only when there is no other; a full disk always does.
+    A file that fails raises only when it is the only one; a full disk always does.
     """
     began = time.perf_counter()
     files: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Which trained compressor is meant: a run, a file inside one, or the newest one."""
+"""Selects a trained compressor: a run, a file inside one, or the newest one."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ EXPECTED = "a run of a recipe that compresses pictures"
 
 
 def select_compressor(run: Path | str | None, runs: Path) -> RunSelection:
-    """Find what is meant by --run; without it, the newest run in `runs` that compresses.
+    """Return the compressor that --run names; without it, the newest run that compresses.
 
     run: a run or study folder, a name in `runs`, or the weights inside one. Raises DataError for
     what is no trained compressor.
