@@ -21,7 +21,7 @@ FRAME = 22
 
 
 class Copying(ScreenCallback):
-    """Draws nowhere, and keeps what it said and how the live region looked in the middle."""
+    """Draws nothing; keeps the notices, the lines, and the live region in the middle."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -30,10 +30,10 @@ class Copying(ScreenCallback):
         self.frame: list[Text] = []
 
     def notice(self, text: str) -> None:
-        """Kept for the picture."""
+        """Keep the notice for the picture."""
         self.notices.append(Text.assemble(("note", "cyan"), f" {text}"))
 
-    def progressed(
+    def on_report(
         self,
         number: int,
         step: int,
@@ -41,15 +41,15 @@ class Copying(ScreenCallback):
         metrics: Mapping[str, float],
         standing: Callable[[], StudyProgress],
     ) -> None:
-        """The frame is copied when all workers have something to show."""
-        super().progressed(number, step, last_step, metrics, standing)
+        """Copy the live region once all workers have something to show."""
+        super().on_report(number, step, last_step, metrics, standing)
         working = self.view.working.values()
         if len(self.trials) >= FRAME and not self.frame and all(w.step for w in working):
-            self.moved(standing())
+            self.on_progress(standing())
             self.frame = self.view.lines(WIDTH, 40)
 
-    def _line(self, text: str) -> None:
-        self.trials.append(Text.from_markup(text))
+    def _line(self, text: Text) -> None:
+        self.trials.append(text)
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def main() -> None:
         console.print("...")
         print_tuned(console, tuned)
         svg = console.export_svg(title="tunewright tune pairs")
-    # The faces are named in the style, so no font need be fetched from anywhere.
+    # The style names the fonts, so none has to be downloaded.
     PICTURE.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
 
 

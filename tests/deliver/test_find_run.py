@@ -99,7 +99,7 @@ def test_nothing_there(run: Path, tmp_path: Path) -> None:
         find_run(Path("other"), run.parent)
     with pytest.raises(DataError, match="Did you mean 'flowers'"):
         find_run(Path("flowes"), run.parent)
-    with pytest.raises(DataError, match="losers keep no weights"):
+    with pytest.raises(DataError, match="Only the best trial of a study keeps its weights"):
         find_run(tmp_path / "one" / "trials" / "00003", tmp_path)
 
 
@@ -116,7 +116,7 @@ def test_a_checkpoint_of_others_that_is_to_be_evaluated_is_not_opened(tmp_path: 
     with pytest.raises(DataError, match="does not exist"):
         evaluate("best_model.pt", runs=tmp_path)
     (tmp_path / "best_model.pt").write_bytes(b"a pickle that nobody opens")
-    with pytest.raises(DataError, match="pickles, and none is opened"):
+    with pytest.raises(DataError, match="pickles, which are not opened"):
         evaluate(tmp_path / "best_model.pt", runs=tmp_path)
 
 

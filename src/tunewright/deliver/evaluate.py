@@ -40,13 +40,13 @@ def evaluate(
     if data is None:
         result = evaluate_run(recipe, folder, config, split)
         if result is None:
-            raise DataError(f"the recipe {recipe.name} has nothing to evaluate")
+            raise DataError(f"the recipe {recipe.name} has no evaluation")
         return folder, _with_notes(result, named.notes)
     if not recipe.evaluate_on:
         raise UsageError(
-            f"--data {data}, and {folder.path} is a run of {recipe.name}",
-            expected="a recipe that is measured on a folder, such as compression",
-            remedy="Runs of this one are measured on their own data: --split train, valid or test."
+            f"--data {data} with {folder.path}, a run of {recipe.name}",
+            expected="a run of a recipe that evaluates on a folder, such as compression",
+            remedy="Its runs are evaluated on their own data: --split train, valid or test."
             + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
         )
     where = Path(data).expanduser().absolute()
@@ -60,7 +60,7 @@ def _measurable_run(run: Path | str | None, runs: Path) -> NamedRun:
             runs,
             lambda recipe: bool(recipe.evaluate),
             kind="run",
-            expected="one that can be measured",
+            expected="one that can be evaluated",
         )
     path = Path(run).expanduser()
     for place in places(path, runs):

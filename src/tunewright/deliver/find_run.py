@@ -106,7 +106,7 @@ def newest_run(runs: Path, able: Callable[[Recipe], bool], *, kind: str, expecte
         raise DataError(
             f"no trained {kind} in {runs}",
             expected=expected,
-            remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
+            remedy="Train one first, give its folder, or set the folder of runs with --runs-dir.",
         )
     return with_state(folder, (f"using the newest run, {folder.path}",))
 
@@ -139,17 +139,19 @@ def run_of_file(file: Path) -> RunFolder:
     if folder is None:
         foreign = file.suffix in FOREIGN
         raise DataError(
-            f"{file} is not part of a run folder of ours"
+            f"{file} is not in a run folder of Tunewright"
             + (
-                ": checkpoints of other programs are pickles, and none is opened" if foreign else ""
+                ": checkpoints of other programs are pickles, which are not opened"
+                if foreign
+                else ""
             ),
             expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy="Weights of others come in as safetensors, when a training begins: "
+            remedy="To start a training from other weights, convert them to safetensors: "
             "model.weights=FILE.",
         )
     if file.parent.name == "checkpoints" and file.name not in ("best.safetensors", "best.json"):
         raise DataError(
-            f"{file} is not what its run delivers",
+            f"{file} is not the best checkpoint of its run",
             expected=f"{file.with_name('best.safetensors')}",
             remedy=f"Name that, or the run folder {folder.path}.",
         )
@@ -197,7 +199,7 @@ def _nothing(name: Path, runs: Path) -> DataError:
         return DataError(
             f"{name} does not exist",
             expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy=f"Leave it out for the newest run, {newest.path}."
+            remedy=f"Without a name, the newest run is used: {newest.path}."
             if newest
             else f"The best weights of a run are {runs}/NAME/checkpoints/best.safetensors.",
         )
@@ -205,10 +207,10 @@ def _nothing(name: Path, runs: Path) -> DataError:
     return DataError(
         f"no trained run in {name}",
         expected="a folder with config.yaml and checkpoints, or a study with a final run",
-        remedy="A study's losers keep no weights: name its `final`."
+        remedy="Only the best trial of a study keeps its weights: use its `final` run."
         if loser
         else did_you_mean(str(name), list(_names(runs)))
-        or f"Train first, or say where runs are with --runs-dir (now {runs}).",
+        or f"Train first, or set the folder of runs with --runs-dir (now {runs}).",
     )
 
 

@@ -111,7 +111,7 @@ def member(folder: RunFolder) -> Member:
     recipe = recipe_of(folder)
     if not recipe.classifier:
         raise DataError(
-            f"the recipe {recipe.name} has nothing to predict with",
+            f"the recipe {recipe.name} has no classifier",
             expected="a run of a recipe that classifies pictures",
             where=str(folder.path),
         )
@@ -178,8 +178,8 @@ def _ensemble(file: Path) -> RunSelection:
             raise ValueError
     except (AssertionError, KeyError, TypeError, ValueError):
         raise DataError(
-            f"{file} is no ensemble",
-            expected="runs, their weights (sum 1), average, as tunewright ensemble writes them",
+            f"{file} is not an ensemble",
+            expected="runs, weights (sum 1) and average, as tunewright ensemble writes them",
         ) from None
     # Runs are named from the file's own place, so that a folder of runs can be moved as a whole.
     found = [find_run(file.parent / name, file.parent) for name in names]

@@ -158,7 +158,7 @@ def test_a_loss_of_one_picture_is_told_and_no_refusal(place, tmp_path, monkeypat
     assert tta["gain"]["high"] >= 0
     assert tta["harmful"] == []
     both = predicted(place, tmp_path / "q.csv", views="hflip,vflip")
-    [notice] = [text for text in both["notices"] if "cannot tell from none" in text]
+    [notice] = [text for text in both["notices"] if "but not significantly" in text]
     assert "hflip 0.9643" in notice
     assert "vflip" not in notice
 
@@ -174,7 +174,7 @@ def test_without_its_training_data_a_run_still_predicts(place, tmp_path):
     predicted(place, tmp_path / "a.csv")
     predicted(place, tmp_path / "b.csv", **options)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    with pytest.raises(DataError, match="what the views are worth cannot be measured"):
+    with pytest.raises(DataError, match="the gain of the views cannot be measured"):
         predicted(place, tmp_path / "c.csv", tta=True, **options)
     found = predicted(place, tmp_path / "c.csv", tta=True, force=True, **options)
     assert "gone" in found["tta"]["unknown"]

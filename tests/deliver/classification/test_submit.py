@@ -93,7 +93,7 @@ def test_what_is_packed_predicts_the_same_without_us(place, tmp_path, run):
     assert "python code/inference.py --data DIR --output predictions.csv --tta" in readme
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    plugin = Path(__file__).parents[1] / "plugin"  # the practice recipe is no part of the package
+    plugin = Path(__file__).parents[2] / "plugin"  # the practice recipe is no part of the package
     environment = {**os.environ, "PYTHONPATH": str(plugin)}
     script = str(unpacked / "code" / "inference.py")
     words = ["--data", str(place / "test"), "--output", "mine.csv", "--tta"]

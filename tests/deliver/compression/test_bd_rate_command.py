@@ -134,7 +134,7 @@ def test_ms_ssim_is_compared_in_decibels(runs: Path) -> None:
     found = find_curve(runs, metric="ms_ssim")
     assert found.curve.quality[0] == pytest.approx(10.0)  # 1 - .01 / .1
     given = {"bpp": [0.1, 0.2], "ms_ssim": [11.0, 12.0]}
-    assert "taken for decibels" in find_curve(given, metric="ms_ssim").notices[0]
+    assert "read as decibels" in find_curve(given, metric="ms_ssim").notices[0]
     with pytest.raises(DataError, match="not both"):
         find_curve({"bpp": [0.1, 0.2], "ms_ssim": [0.9, 12.0]}, metric="ms_ssim")
 

@@ -38,7 +38,7 @@ def print_predicted(
     if found["skipped"]:
         _line(
             console,
-            f"note: {len(found['skipped']):,} pictures could not be read and have the most "
+            f"note: {len(found['skipped']):,} pictures could not be read and were given the most "
             "frequent class of the training:",
         )
         for name, reason in list(found["skipped"].items())[:10]:
@@ -197,8 +197,8 @@ def print_submitted(console: Console, found: Mapping[str, Any], *, as_json: bool
     if not found["made_here"]:
         _line(
             console,
-            "note: these predictions are not what this run predicted last: code/inference.py in "
-            "the ZIP may answer otherwise",
+            "note: these predictions are not the latest of this run: code/inference.py in the ZIP "
+            "may give different ones",
         )
     if found["output"] is None:
         _line(console, "no ZIP yet; nothing was written")

@@ -46,7 +46,7 @@ def augment(
     """
     if not recipe.pictures:
         raise ConfigError(
-            f"the recipe {recipe.name} trains on no pictures", expected="one that does"
+            f"the recipe {recipe.name} has no pictures", expected="a recipe that trains on pictures"
         )
     if level is not None:
         level = level.replace("-", "_")

@@ -256,7 +256,7 @@ def _average_weights(
         tried = iter(range(2 * len(members)))
 
         def score(one: "Classifier") -> float:
-            on_progress("tasting soups", next(tried), 2 * len(members) - 1)
+            on_progress("evaluating soups", next(tried), 2 * len(members) - 1)
             found = predict(one, choosing).argmax(1) == labels[choosing]
             return float(found.double().mean())
 
@@ -352,4 +352,4 @@ def _verdict(result: Mapping[str, Any]) -> str:
         return f"a gain of {figures} over the best single run"
     if gain["high"] < 0:
         return f"no gain but a loss: {figures} against the best single run"
-    return f"no gain over the best single run that these pictures could tell: {figures}"
+    return f"no significant gain over the best single run: {figures}"

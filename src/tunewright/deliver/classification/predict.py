@@ -206,7 +206,7 @@ def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
     raise DataError(
         f"{origin} has no test set",
         expected="a folder `test` or a test split, where no pictures are named",
-        remedy="Name what to predict: --data DIR.",
+        remedy="Give the pictures to predict: --data DIR.",
     )
 
 
@@ -255,8 +255,8 @@ def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> di
         if force:
             return {"unknown": str(error)}
         raise DataError(
-            f"what the views are worth cannot be measured: {error}",
-            remedy="--force predicts with them all the same.",
+            f"the gain of the views cannot be measured: {error}",
+            remedy="Use --force to predict with them anyway.",
         ) from None
     scores = {
         name: blend.scores([of_views[chosen] for of_views in logits])
@@ -278,7 +278,7 @@ def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> di
         raise ConfigError(
             f"views that lower the accuracy on the {len(labels)} validation pictures, "
             f"{judged.plain:.4f} without them: {_each(judged, worse)}",
-            expected="views that do not, as far as these pictures can tell",
+            expected="views without a significant loss",
             remedy="Leave them out of --views (an image-and-flip --tta needs classes that look "
             "alike in a mirror), or --force.",
         )
@@ -286,7 +286,7 @@ def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> di
     if lower and len(judged.alone) > 1:  # of a lone view the gain of all says it
         answer["notice"] = (
             f"views that lower the accuracy on the {len(labels)} validation pictures, "
-            f"{judged.plain:.4f} without them, by as little as these cannot tell from none: "
+            f"{judged.plain:.4f} without them, but not significantly: "
             f"{_each(judged, lower)}"
         )
     return answer

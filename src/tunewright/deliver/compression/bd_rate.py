@@ -73,7 +73,8 @@ def bd_rate(
     notices = [*of_anchor.notices, *of_test.notices, *found.notices]
     if of_anchor.digest and of_test.digest and of_anchor.digest != of_test.digest:
         notices.append(
-            "the curves were measured on different pictures: part of the difference is theirs"
+            "the curves were measured on different pictures: part of the difference may be due "
+            "to them"
         )
     if plot is not None:
         _draw(of_anchor, of_test, what, plot)

@@ -115,7 +115,7 @@ def _curve(
             quality = tuple(decibels(value) for value in curve.quality)
             curve = RateCurve(curve.bpp, quality)
         elif min(curve.quality) >= 1.0:
-            notices = (f"{where}: values of ms_ssim from 1 up are taken for decibels",)
+            notices = (f"{where}: ms_ssim values of 1 or more are read as decibels",)
         else:
             raise DataError(
                 f"ms_ssim from {min(curve.quality):g} to {max(curve.quality):g}",
