@@ -199,7 +199,7 @@ def _nothing(name: Path, runs: Path) -> DataError:
         return DataError(
             f"{name} does not exist",
             expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy=f"Without a name, the newest run is used: {newest.path}."
+            remedy=f"Leave the name out to use the newest run, {newest.path}."
             if newest
             else f"The best weights of a run are {runs}/NAME/checkpoints/best.safetensors.",
         )
