@@ -352,4 +352,4 @@ def _verdict(result: Mapping[str, Any]) -> str:
         return f"a gain of {figures} over the best single run"
     if gain["high"] < 0:
         return f"no gain but a loss: {figures} against the best single run"
-    return f"no significant gain over the best single run: {figures}"
+    return f"no gain over the best single run that is significant: {figures}"
