@@ -110,7 +110,7 @@ def compare(folder: Path, name: str, words: tuple[str, ...], rounds: int) -> dic
     def predict() -> dict[str, float]:
         began = time.perf_counter()
         told = tunewright.predict(
-            run, data=folder / "test", output=folder / "p.csv", told=lambda *_: None
+            run, data=folder / "test", output=folder / "p.csv", on_progress=lambda *_: None
         )
         return {
             "seconds": time.perf_counter() - began,

@@ -115,7 +115,7 @@ def prepare(place: Path) -> None:
         "                 *sys.argv[2:], name='coder', runs_dir=place)\n"
         "Image.fromarray(load_sample_images().images[0][:320, :448]).save(place / 'picture.png')\n"
         "tunewright.compress(place / 'picture.png', output=place / 'picture.twc',\n"
-        "                    run=place / 'coder', told=lambda *_: None)\n"
+        "                    run=place / 'coder', on_progress=lambda *_: None)\n"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(place), *SAME],
@@ -135,7 +135,10 @@ def work(place: Path, cases: Sequence[str]) -> None:
         if case == "decode":
             target = place / f"decoded-{os.getpid()}-{number}.png"
             told = tunewright.decompress(
-                place / "picture.twc", output=target, run=place / "coder", told=lambda *_: None
+                place / "picture.twc",
+                output=target,
+                run=place / "coder",
+                on_progress=lambda *_: None,
             )
             seconds = float(told["seconds"])
         else:

@@ -48,8 +48,8 @@ class Copying(ScreenCallback):
             self.on_progress(progress())
             self.frame = self.view.lines(WIDTH, 40)
 
-    def _line(self, text: str) -> None:
-        self.trials.append(Text.from_markup(text))
+    def _line(self, text: Text) -> None:
+        self.trials.append(text)
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def main() -> None:
         console.print("...")
         print_tuned(console, tuned)
         svg = console.export_svg(title="tunewright tune pairs")
-    # The faces are named in the style, so no font need be fetched from anywhere.
+    # The style names the fonts, so none has to be downloaded.
     PICTURE.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
 
 

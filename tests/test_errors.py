@@ -39,3 +39,9 @@ def test_the_nearest_name_is_suggested_behind_its_stem():
     assert did_you_mean("lrr", ["lr", "eps"]) == "Did you mean 'lr'?"
     assert did_you_mean("lrr", ["lr", "eps"], stem="optim.") == "Did you mean 'optim.lr'?"
     assert did_you_mean("momentum", ["lr", "eps"]) == ""
+
+
+def test_a_name_that_was_typed_is_not_suggested():
+    assert did_you_mean("lt", ["lt"]) == ""
+    assert did_you_mean("lt", iter(["lt", "lt-2"])) == "Did you mean 'lt-2'?"
+    assert did_you_mean("lr", ["lr"], stem="optim.") == ""

@@ -77,9 +77,11 @@ class OutOfMemory(RunError):
 def did_you_mean(name: str, known: Iterable[str], *, stem: str = "") -> str:
     """Return `Did you mean 'x'?` for the nearest of `known`, or an empty string.
 
-    stem: the correct part before the name, such as `optim.`.
+    `name` itself is never suggested: it was typed and did not work. stem: the correct part
+    before the name, such as `optim.`.
     """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    others = [other for other in known if other != name]
+    near = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
     return f"Did you mean {stem + near[0]!r}?" if near else ""
 
 

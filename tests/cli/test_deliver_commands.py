@@ -71,7 +71,7 @@ def test_views_as_words_as_a_list_and_as_a_flag(here, monkeypatch, capsys):
 def test_without_a_run_the_newest_is_named(here, monkeypatch, capsys):
     code, out, _ = typed(monkeypatch, capsys, "predict", "--data", "test", "--output", "a/b.csv")
     assert code == 0
-    assert "note: nobody named it: this is the newest run" in out
+    assert "note: using the newest run" in out
     assert (here / "a" / "b.csv").exists()
     code, out, _ = typed(
         monkeypatch, capsys, "predict", "tta.vflip=true", "--data", "test", "--force"

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from tunewright.deliver.dashboard import dashboard, read_only_url, reading_only
+from tunewright.deliver.dashboard import dashboard, read_only, read_only_url
 from tunewright.errors import ConfigError, StudyError
 from tunewright.runs.sqlite_url import sqlite_url
 
@@ -54,7 +54,7 @@ def test_a_database_file_is_opened_to_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_what_would_change_something_is_refused(method: str) -> None:
     answers: list[str] = []
-    asked = reading_only(lambda _environ, start: [start("200 OK", []) or b"page"])
+    asked = read_only(lambda _environ, start: [start("200 OK", []) or b"page"])
     asked({"REQUEST_METHOD": method}, lambda status, _headers: answers.append(status))
     asked({"REQUEST_METHOD": "GET"}, lambda status, _headers: answers.append(status))
     assert answers == ["403 Forbidden", "200 OK"]
@@ -84,5 +84,5 @@ def test_it_shows_a_study_until_ctrl_c(tmp_path: Path) -> None:
         urllib.request.urlopen(delete)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
-    assert (process.returncode, said) == (0, "the dashboard has ended\n")
+    assert (process.returncode, said) == (0, "dashboard stopped\n")
     assert (tmp_path / "study/study.db").read_bytes() == before

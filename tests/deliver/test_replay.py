@@ -67,9 +67,9 @@ def train(folder: RunFolder, *overrides: str) -> RunFolder:
 
 
 def test_every_trial_of_a_study_is_copied(study, stores):
-    told = []
-    replayed = replay("study", to="mlflow", runs=study.path.parent, told=told.append)
-    assert told == replayed
+    copied = []
+    replayed = replay("study", to="mlflow", runs=study.path.parent, on_replayed=copied.append)
+    assert copied == replayed
     assert [run.name for run in replayed] == ["00000", "00001", "00002"]
     for run in replayed:
         copy, folder = stores[0].copies[run.name], run.folder

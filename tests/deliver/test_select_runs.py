@@ -39,7 +39,7 @@ def test_a_run_by_name_by_folder_or_by_a_file_inside(runs, named):
 def test_without_a_name_it_is_the_newest(runs):
     found = resolve_runs(None, runs=runs)
     assert found.folder == runs / "new"
-    assert "nobody named it" in found.notes[0]
+    assert "using the newest run" in found.notes[0]
 
 
 def test_a_study_stands_for_its_final_run(runs):
@@ -85,7 +85,7 @@ def test_the_guides_checkpoint_that_is_not_there_leads_to_the_newest(runs):
 def test_checkpoints_of_others_are_not_opened(runs, tmp_path):
     file = tmp_path / "best_model.pt"
     file.write_bytes(b"a pickle that nobody opens")
-    with pytest.raises(DataError, match="pickles, and none is opened"):
+    with pytest.raises(DataError, match="pickles, which are not opened"):
         resolve_runs(None, checkpoint=file, runs=runs)
 
 
@@ -100,7 +100,7 @@ def test_a_recipe_without_a_classifier_has_nothing_to_predict_with(runs):
     trained = tunewright.train(
         "blobs", "executor.type=inline", "training.epochs=1", name="points", runs_dir=runs
     )
-    with pytest.raises(DataError, match="the recipe blobs has nothing to predict with"):
+    with pytest.raises(DataError, match="the recipe blobs has no classifier"):
         resolve_runs(trained.folders[0].path, runs=runs)
     assert resolve_runs(None, runs=runs).folder == runs / "new"  # though the other one is newer
 
@@ -131,7 +131,7 @@ def test_an_ensemble_names_its_runs_from_its_own_place(runs, tmp_path):
 def test_half_an_ensemble_is_none(runs, stored):
     (runs / "both").mkdir()
     (runs / "both" / "ensemble.json").write_text(json.dumps(stored))
-    with pytest.raises(DataError, match="is no ensemble"):
+    with pytest.raises(DataError, match="is not an ensemble"):
         resolve_runs("both", runs=runs)
 
 

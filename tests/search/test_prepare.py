@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tunewright
-from tunewright.deliver.find_run import named_run
+from tunewright.deliver.find_run import find_run
 from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.search.prepare import refuse_leading_out
 from tunewright.search.storage.database import open_storage
@@ -65,7 +65,7 @@ def test_relative_urls_become_whole_ones(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_study_stands_for_its_final_run(tmp_path: Path) -> None:
     (tmp_path / "one" / "final" / "checkpoints").mkdir(parents=True)
     (tmp_path / "one" / "final" / "config.yaml").write_text("recipe: quadratic\n")
-    assert named_run(Path("one"), tmp_path).folder.path == tmp_path / "one" / "final"
+    assert find_run(Path("one"), tmp_path).folder.path == tmp_path / "one" / "final"
 
 
 @pytest.mark.parametrize("name", ["a\0b", os.fsdecode(b"caf\xe9")])

@@ -1,16 +1,15 @@
-"""Pictures to small files and back, by trained compressors."""
+"""Compression with trained models: compress, decompress, bd_rate."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.api.delivery import telling
 from tunewright.api.requests import RUNS, path_of
 
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
     from collections.abc import Mapping
 
-    from tunewright.deliver.progress import Told
+    from tunewright.deliver.progress import ProgressCallback
 
 
 def compress(
@@ -20,16 +19,17 @@ def compress(
     verify: bool = True,
     force: bool = False,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Code pictures into `.twc` files; without a run, by the newest one that compresses.
+    """Compress pictures into `.twc` files; without a run, with the newest one that compresses.
 
-    told: called with what is being done, how much is done, how much there is; None shows it on
-    standard error. See `deliver.compress.compress`.
+    on_progress: called with the piece of work, how much is done, and how much there is; None shows
+    it on standard error. See `deliver.compression.compress.compress`.
     """
     from tunewright.deliver.compression.compress import compress as compress_files
+    from tunewright.deliver.progress import progress_or_default
 
-    with telling(told) as tell:
+    with progress_or_default(on_progress) as report:
         return compress_files(
             pictures,
             output=output,
@@ -37,7 +37,7 @@ def compress(
             verify=verify,
             force=force,
             runs=Path(runs_dir),
-            told=tell,
+            on_progress=report,
         )
 
 
@@ -47,14 +47,18 @@ def decompress(
     run: Path | str | None = None,
     force: bool = False,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Decode `.twc` files by the run that wrote them; see `deliver.compress.decompress`."""
-    from tunewright.deliver.compression.compress import decompress as decompress_files
+    """Decompress `.twc` files with the run that wrote them.
 
-    with telling(told) as tell:
+    See `deliver.compression.compress.decompress`.
+    """
+    from tunewright.deliver.compression.compress import decompress as decompress_files
+    from tunewright.deliver.progress import progress_or_default
+
+    with progress_or_default(on_progress) as report:
         return decompress_files(
-            files, output=output, run=run, force=force, runs=Path(runs_dir), told=tell
+            files, output=output, run=run, force=force, runs=Path(runs_dir), on_progress=report
         )
 
 
@@ -71,10 +75,11 @@ def bd_rate(
     plot: Path | str | None = None,
     runs_dir: Path | str = RUNS,
 ) -> "BdRate":
-    """How many bits a curve saves over its anchor at equal quality; see `deliver.bd_rate`.
+    """Compute how many bits a curve saves over its anchor at equal quality.
 
     anchor, test: files of lists, folders or patterns of evaluated runs, published curves, or
     `{"bpp": [...], "psnr": [...]}` itself. plot: an HTML or SVG file to draw both in.
+    See `deliver.compression.bd_rate.bd_rate`.
     """
     from tunewright.deliver.compression.bd_rate import bd_rate as compare
 

@@ -1,7 +1,6 @@
-"""What is delivered of trained classifiers: predictions, ensembles, checks, files, submissions."""
+"""Deliverables of trained classifiers: predictions, ensembles, checks, exports, submissions."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from tunewright.errors import UsageError
 
 if TYPE_CHECKING:  # imported in the functions: the coordinator has no torch
     from tunewright.deliver.classification.check import CheckReport
-    from tunewright.deliver.progress import Told
+    from tunewright.deliver.progress import ProgressCallback
 
 
 def predict(
@@ -28,18 +27,19 @@ def predict(
     category_ids: bool = False,
     batch_size: int | None = None,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Label every picture of `data` into a CSV file; without a run, by the newest one.
+    """Predict a label for every picture of `data`, into a CSV file; default: the newest run.
 
-    words: views beside the picture and its mirror image, such as `"tta.rotate=5"`. told: called
-    with what is being done, how much is done, how much there is; None shows it on standard error.
-    See `deliver.predict.predict`.
+    words: views beside the picture and its mirror image, such as `"tta.rotate=5"`. on_progress:
+    called with the piece of work, how much is done, and how much there is; None shows it on
+    standard error. See `deliver.classification.predict.predict`.
     """
     from tunewright.deliver.classification.predict import predict as predict_pictures
+    from tunewright.deliver.progress import progress_or_default
 
     run, of_views = _run_and_views(run, words)
-    with telling(told) as tell:
+    with progress_or_default(on_progress) as report:
         return predict_pictures(
             run,
             data=data,
@@ -55,7 +55,7 @@ def predict(
             category_ids=category_ids,
             batch_size=batch_size,
             runs=Path(runs_dir),
-            told=tell,
+            on_progress=report,
         )
 
 
@@ -67,13 +67,17 @@ def benchmark(
     tta: bool = False,
     views: str | Sequence[str] = (),
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """How long one picture takes, from its file to its label; see `deliver.check.benchmark`."""
+    """Measure the latency of one picture, from its file to its label.
+
+    See `deliver.classification.check.benchmark`.
+    """
     from tunewright.deliver.classification.check import benchmark as time_one
+    from tunewright.deliver.progress import progress_or_default
 
     run, of_views = _run_and_views(run, words)
-    with telling(told) as tell:
+    with progress_or_default(on_progress) as report:
         return time_one(
             run,
             checkpoint=checkpoint,
@@ -82,7 +86,7 @@ def benchmark(
             views=views,
             words=of_views,
             runs=Path(runs_dir),
-            told=tell,
+            on_progress=report,
         )
 
 
@@ -94,12 +98,16 @@ def ensemble(
     max_size: str | float = "500MB",
     max_latency: str | float = "100ms",
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Several runs, or the trials of a study, as one; see `deliver.ensemble.ensemble`."""
-    from tunewright.deliver.classification.ensemble import ensemble as join
+    """Average several runs, or the trials of a study.
 
-    with telling(told) as tell:
+    See `deliver.classification.ensemble.ensemble`.
+    """
+    from tunewright.deliver.classification.ensemble import ensemble as join
+    from tunewright.deliver.progress import progress_or_default
+
+    with progress_or_default(on_progress) as report:
         return join(
             *named,
             method=method,
@@ -108,7 +116,7 @@ def ensemble(
             max_size=max_size,
             max_latency=max_latency,
             runs=Path(runs_dir),
-            told=tell,
+            on_progress=report,
         )
 
 
@@ -125,13 +133,17 @@ def check(
     views: str | Sequence[str] = (),
     benchmark: bool = False,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "CheckReport":
-    """Size, latency, parameters and input against limits; see `deliver.check.check`."""
+    """Check size, latency, parameters and input against limits.
+
+    See `deliver.classification.check.check`.
+    """
     from tunewright.deliver.classification.check import check as check_limits
+    from tunewright.deliver.progress import progress_or_default
 
     run, of_views = _run_and_views(run, words)
-    with telling(told) as tell:
+    with progress_or_default(on_progress) as report:
         return check_limits(
             run,
             checkpoint=checkpoint,
@@ -145,7 +157,7 @@ def check(
             words=of_views,
             benchmark=benchmark,
             runs=Path(runs_dir),
-            told=tell,
+            on_progress=report,
         )
 
 
@@ -157,12 +169,16 @@ def export(
     output: Path | str | None = None,
     checkpoint: Path | str | None = None,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """A run as a file for other programs, with a parity check; see `deliver.export.export`."""
-    from tunewright.deliver.classification.export import export as export_run
+    """Export a run as a file for other programs, with a parity check.
 
-    with telling(told) as tell:
+    See `deliver.classification.export.export`.
+    """
+    from tunewright.deliver.classification.export import export as export_run
+    from tunewright.deliver.progress import progress_or_default
+
+    with progress_or_default(on_progress) as report:
         return export_run(
             run,
             to=to,
@@ -170,7 +186,7 @@ def export(
             output=output,
             checkpoint=checkpoint,
             runs=Path(runs_dir),
-            told=tell,
+            on_progress=report,
         )
 
 
@@ -185,12 +201,16 @@ def submit(
     category_ids: bool | None = None,
     verify_only: bool = False,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "Mapping[str, Any]":
-    """Checked predictions, weights and code in one ZIP; see `deliver.submit.submit`."""
-    from tunewright.deliver.classification.submit import submit as pack
+    """Pack checked predictions, weights and code in a ZIP.
 
-    with telling(told) as tell:
+    See `deliver.classification.submit.submit`.
+    """
+    from tunewright.deliver.classification.submit import submit as pack
+    from tunewright.deliver.progress import progress_or_default
+
+    with progress_or_default(on_progress) as report:
         return pack(
             run,
             predictions=predictions,
@@ -201,14 +221,14 @@ def submit(
             category_ids=category_ids,
             verify_only=verify_only,
             runs=Path(runs_dir),
-            told=tell,
+            on_progress=report,
         )
 
 
 def _run_and_views(
     run: Path | str | None, words: tuple[str, ...]
 ) -> tuple[Path | str | None, dict[str, str]]:
-    """Which word is the run, and the others as settings of views, as typed.
+    """Return the run among the words, and the other words as settings of views.
 
     `tta.rotate=5`, or `rotate=5` for short.
     """
@@ -226,18 +246,6 @@ def _run_and_views(
             raise UsageError(
                 f"{word!r}",
                 expected="one run, then views: " + ", ".join(f"tta.{name}" for name in NAMES),
-                remedy="Other settings a run has from its training.",
+                remedy="The other settings of a run come from its training.",
             )
     return run, dict(word.split("=", 1) for word in words)
-
-
-@contextmanager
-def telling(told: "Told | None") -> "Iterator[Told]":
-    """What is told, else standard error, wiped at the end."""
-    if told is not None:
-        yield told
-        return
-    from tunewright.deliver.progress import Saying
-
-    with Saying() as saying:
-        yield saying

@@ -1,4 +1,4 @@
-"""What was called, as a request: words, files and keywords that stand for overrides."""
+"""Turns the arguments of a call into a request: words, files, and keywords for overrides."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from tunewright.request import FileArguments, ParsedRequest, parse_request
 
 RUNS = Path("runs")
 NOT_TYPED = ("watch", "goal", "steps", "constraints")
-"""Keywords for which the command line has no option, but an override or nothing."""
+"""Keywords that are not options of the command line."""
 
 
 def runs_of(request: ParsedRequest, given: Path | str) -> Path:
-    """The folder of all runs, which a guide's own flag may name."""
+    """Return the folder of all runs, which a flag of a guide may set."""
     if request.runs is not None and Path(given) != RUNS:
         raise UsageError(f"{request.runs} and --runs-dir {given}", expected="one folder of runs")
     return request.runs or Path(given)
@@ -30,7 +30,7 @@ def request_of(
     settings: Mapping[str, Any] | None = None,
     otherwise: Callable[[], FileArguments] | None = None,
 ) -> ParsedRequest:
-    """The request that `command`, a function of this package, was called with.
+    """Return the request that `command`, a function of this package, was called with.
 
     Raises as `request.parse_request` does, with the keywords of `command` as what was expected.
     """
@@ -51,5 +51,5 @@ def request_of(
 
 
 def path_of(given: Path | str | None) -> Path | None:
-    """A path that was given as text."""
+    """Return a path that may be given as text."""
     return None if given is None else Path(given)

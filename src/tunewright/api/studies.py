@@ -115,7 +115,7 @@ def plan(
     runs_dir: Path | str = RUNS,
     watch: "StudyCallback | None" = None,
 ) -> "StudyPlan":
-    """How many trials, how long, how much disk `tune` with the same words would take.
+    """Estimate the trials, time and disk that `tune` with the same words would take.
 
     Trains the first configuration for two epochs and stores nothing; see `search.plan.plan`.
     Arguments as for `tune`. Raises what `tune` would raise before its first trial, and RunError
@@ -154,7 +154,7 @@ def space(
     config_dir: Path | str | None = None,
     config_name: str | None = None,
 ) -> "tuple[Space, list[str]]":
-    """What would be searched, checked against the recipe and its data; and what was changed."""
+    """Return the space to search, checked against the recipe and its data, and the notices."""
     from tunewright.search.prepare import build_checked_space, stage
 
     words = (*([recipe] if recipe else []), *words)
@@ -174,7 +174,7 @@ def analyze(
     top: int = 10,
     runs_dir: Path | str = RUNS,
 ) -> "StudyView":
-    """What a study found; see `search.look.look`."""
+    """Return what a study found; see `search.read_study.read_study`."""
     from tunewright.search.read_study import read_study
 
     return read_study(
@@ -194,11 +194,11 @@ def dashboard(
     port: int = 8080,
     open_browser: bool = False,
     runs_dir: Path | str = RUNS,
-    told: Callable[[str], None] = print,
+    on_address: Callable[[str], None] = print,
 ) -> None:
-    """Serve optuna-dashboard on a study, read-only, until Ctrl-C; see `deliver.dashboard`.
+    """Serve optuna-dashboard for a study, read-only, until Ctrl-C; see `deliver.dashboard`.
 
-    told: called with the address once it answers.
+    on_address: called with the address once the server listens.
     """
     from tunewright.deliver.dashboard import dashboard as serve
 
@@ -209,14 +209,14 @@ def dashboard(
         port=port,
         open_browser=open_browser,
         runs=Path(runs_dir),
-        told=told,
+        on_address=on_address,
     )
 
 
 def repair(
     study: Path | str | None = None, *, storage: str | None = None, runs_dir: Path | str = RUNS
 ) -> "RepairReport":
-    """Make a study's database agree with its run folders; see `search.repair.repair`."""
+    """Make a study's database agree with its run folders; see `search.recovery.repair.repair`."""
     from tunewright.search.recovery.repair import repair as repair_study
 
     named = None if study is None else str(study)
@@ -224,7 +224,7 @@ def repair(
 
 
 def _of_study(**given: Any) -> dict[str, Any]:
-    """Keywords of a study as settings by path."""
+    """Return keywords of a study as settings by path."""
     return {f"study.{name}": value for name, value in given.items()}
 
 
@@ -238,7 +238,7 @@ def _study_request(
     steps: int | None,
     otherwise: Callable[[], FileArguments] | None = None,
 ) -> ParsedRequest:
-    """Words or a function, with a space; UsageError for keywords that only the other one has."""
+    """Return the request for words or for a function; UsageError for keywords of the other."""
     settings = {**settings, "goal": goal}
     if words and callable(words[0]):
         if any(given is not None for given in configs):
@@ -254,7 +254,7 @@ def _study_request(
 def _files_of(
     study: str | None, space: Mapping[str, Any] | Path | str | None, runs: Path
 ) -> FileArguments:
-    """The configuration and the space of a study, as if they had been typed."""
+    """Return the configuration and the space of a study, as if they had been typed."""
     if study is None:
         return FileArguments()
     from tunewright.search.transfer.sources import files_of

@@ -1,17 +1,16 @@
-"""One training: before it, itself, and what is made of its run."""
+"""Functions about single trainings: train, evaluate, show, lr_find, augment, replay, models."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.api.delivery import telling
 from tunewright.api.requests import RUNS, path_of, request_of, runs_of
 from tunewright.config.compose import Composition
 from tunewright.errors import UsageError
 from tunewright.request import parse_request, parse_resume
 
 if TYPE_CHECKING:  # imported in the functions: `show` needs neither Optuna nor NumPy
-    from tunewright.deliver.progress import Told
+    from tunewright.deliver.progress import ProgressCallback
     from tunewright.deliver.replay import ReplayedRun
     from tunewright.runs.folder import RunFolder
     from tunewright.search.callbacks import StudyCallback
@@ -30,8 +29,8 @@ def train(
 ) -> "TrainResult":
     """Train one configuration in full, by one seed or several; the same call resumes.
 
-    resume: a run that was stopped, by its folder or its name; it goes on with the configuration
-    that lies there. Raises UsageError for words that would change it.
+    resume: a run that was stopped, by its folder or its name; it continues with the configuration
+    in its folder. Raises UsageError for words that would change it.
     """
     if resume is not None:
         if name is not None or any((config, config_dir, config_name)):
@@ -53,18 +52,19 @@ def evaluate(
     split: str | None = None,
     data: Path | str | None = None,
     runs_dir: Path | str = RUNS,
-    told: "Told | None" = None,
+    on_progress: "ProgressCallback | None" = None,
 ) -> "tuple[RunFolder, Mapping[str, Any]]":
-    """Measure a trained run on a split, by default test; where it lies, and its metrics.
+    """Evaluate a trained run on a split, by default test; return its folder and its metrics.
 
     run: a run or study folder, a file in one, or a name in `runs_dir`; None is the newest one.
-    data: a folder of pictures to measure it on instead, where its recipe can. told: called with
-    what is being done, how much is done, how much there is; None shows it on standard error.
+    data: a folder of pictures to measure it on instead, where its recipe can. on_progress: called
+    with the piece of work, how much is done, how much there is; None shows it on standard error.
     """
     from tunewright.deliver.evaluate import evaluate as evaluate_run
+    from tunewright.deliver.progress import progress_or_default
 
-    with telling(told) as tell:
-        return evaluate_run(run, split=split, data=data, runs=Path(runs_dir), told=tell)
+    with progress_or_default(on_progress) as report:
+        return evaluate_run(run, split=split, data=data, runs=Path(runs_dir), on_progress=report)
 
 
 def show(
@@ -73,7 +73,7 @@ def show(
     config_dir: Path | str | None = None,
     config_name: str | None = None,
 ) -> Composition:
-    """The composed configuration, and where each value came from."""
+    """Return the composed configuration, and where each value comes from."""
     return request_of(show, words, config, config_dir, config_name).composed
 
 
@@ -87,7 +87,7 @@ def lr_find(
     config_name: str | None = None,
     runs_dir: Path | str = RUNS,
 ) -> "Mapping[str, Any]":
-    """Sweep the learning rate of a configuration; what it suggests, or why it does not."""
+    """Run a learning-rate sweep; return what it suggests, or why it suggests nothing."""
     from tunewright.deliver.lr_find import lr_find as sweep
 
     request = request_of(lr_find, words, config, config_dir, config_name)
@@ -104,9 +104,9 @@ def augment(
     config_name: str | None = None,
     runs_dir: Path | str = RUNS,
 ) -> "Mapping[str, Any]":
-    """Draw training pictures as they are and as `level`, or each level, varies them.
+    """Draw training pictures beside versions augmented by `level`, or by each level.
 
-    output: a PNG file. See `deliver.augment.augment`.
+    output: a PNG file. See `deliver.classification.augment.augment`.
     """
     from tunewright.deliver.classification.augment import augment as draw
 
@@ -120,11 +120,11 @@ def replay(
     *options: str,
     to: str = "mlflow",
     runs_dir: Path | str = RUNS,
-    told: "Callable[[ReplayedRun], None] | None" = None,
+    on_replayed: "Callable[[ReplayedRun], None] | None" = None,
 ) -> "list[ReplayedRun]":
-    """Push a stored run, or all runs of a study, to a tracker; twice is the same as once.
+    """Copy a stored run, or all runs of a study, to a tracker; a repeat changes nothing.
 
-    options: the tracker's own, as `key=value`. told: called after each run.
+    options: the tracker's own, as `key=value`. on_replayed: called after each run.
     """
     from tunewright.deliver.replay import replay as push
 
@@ -132,13 +132,13 @@ def replay(
         if "=" not in option:
             raise UsageError(f"{option!r}", expected="options of the tracker as key=value")
     given = dict(option.split("=", 1) for option in options)
-    return push(run, to=to, options=given, runs=Path(runs_dir), told=told)
+    return push(run, to=to, options=given, runs=Path(runs_dir), on_replayed=on_replayed)
 
 
 def models(wanted: str = "", *, classes: int = 100, limit: int = 40) -> Mapping[str, Any]:
-    """Image models by name, with parameters, exported sizes, input size and licence.
+    """List image models with parameters, exported sizes, input size and licence.
 
-    See `deliver.models.models`.
+    See `deliver.classification.models.models`.
     """
     from tunewright.deliver.classification.models import models as list_models
 

@@ -11,7 +11,7 @@ __all__ = ["app", "main"]
 
 
 def __getattr__(name: str) -> Any:
-    """The application; imported late, so that Ctrl-C finds `main` at work from the first moment."""
+    """Return the application, imported late so that `main` handles Ctrl-C from the start."""
     if name != "app":
         raise AttributeError(f"module 'tunewright.cli' has no attribute {name!r}")
     from tunewright.cli.application import app
@@ -20,13 +20,13 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 done, 1 failed work, 2 wrong usage, 130 interrupted."""
+    """Run the console script; exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     try:
         sys.exit(_code_of_a_command())
     except KeyboardInterrupt:
         print("tunewright: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # who reads has seen enough; the last flush must not complain
+    except BrokenPipeError:  # the reader closed the pipe; the final flush must not raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
@@ -60,13 +60,13 @@ def _code_of_a_command() -> int:
 
 
 def _hides_ctrl_c(error: BaseException | None) -> bool:
-    """Whether this is what a library's clearing up made of a KeyboardInterrupt."""
+    """Return whether a library raised this error in place of a KeyboardInterrupt."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, KeyboardInterrupt):
             return True
-        # While pydantic builds a schema, it is but a word in pydantic's own error.
+        # While pydantic builds a schema, only the text of its error names the interrupt.
         if type(error).__name__ == "SchemaError" and "KeyboardInterrupt" in str(error):
             return True
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""All commands together, in the order in which `--help` lists them."""
+"""The application with all commands, in the order in which `--help` lists them."""
 
 from tunewright.cli.commands import study
 
@@ -16,9 +16,14 @@ from tunewright.cli.commands import models
 
 # isort: split
 from tunewright.cli.commands import augment
-from tunewright.cli.options import app
+from tunewright.cli.options import DATA, app
 from tunewright.recipes.pairs.commands import app as pairs  # imports Typer and no more
 
 __all__ = ["app", "augment", "classification", "compression", "models", "run", "study"]
 
-app.add_typer(pairs, name="pairs", help="Data for the recipe pairs: embed, split.")
+app.add_typer(
+    pairs,
+    name="pairs",
+    help="Prepare data for the recipe pairs: embed, split.",
+    rich_help_panel=DATA,
+)

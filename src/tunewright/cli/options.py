@@ -1,4 +1,4 @@
-"""What the commands share: the application, the options that several of them take, the console."""
+"""What the commands share: the application, its panels, common options, the console."""
 
 import sys
 from pathlib import Path
@@ -12,13 +12,33 @@ if TYPE_CHECKING:
 
 
 class Passing(BaseException):
-    """Carries an exception past Typer, which would end the program in its own way."""
+    """Carries an exception past Typer, which would handle it in its own way."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
+SEARCH, TRAIN, DELIVER = "Search", "Train", "Deliver"
+COMPRESSION, DATA = "Compression", "Data"
+"""Panels of `--help`."""
+
+
 class _Group(TyperGroup):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands in their panels, without Rich, which `--help` would wait for."""
+        shown = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        width = max(len(name) for name, _ in shown)
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, command in shown:
+            if command is not None and not command.hidden:
+                summary = command.get_short_help_str(formatter.width - width - 4)
+                panel = getattr(command, "rich_help_panel", None)
+                rows = panels.setdefault(panel if isinstance(panel, str) else "Commands", [])
+                rows.append((f"{name:<{width}}", summary))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -31,36 +51,61 @@ app = typer.Typer(
     cls=_Group,
     help="Tune and fine-tune PyTorch models: a search space in, the best model out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from tunewright import __version__
+
+        print(f"tunewright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": True}
-"""Unknown options pass through: the guides' flags are data, looked up by recipe."""
+"""Unknown options are passed on: the recipe declares which flags of the guides it knows."""
 
 Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="RECIPE|FILE [FILE] [KEY=VALUE]...", show_default=False),
 ]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where run folders go.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of all runs and studies.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A configuration or study file.")]
-ConfigDir = Annotated[Path | None, typer.Option("--config-dir", help="Your folder of YAML groups.")]
+ConfigDir = Annotated[
+    Path | None, typer.Option("--config-dir", help="Folder with your own configuration groups.")
+]
 ConfigName = Annotated[
-    str | None, typer.Option("--config-name", help="A top-level file in place of the recipe's.")
+    str | None,
+    typer.Option(
+        "--config-name", help="A top-level configuration file to use instead of the recipe's."
+    ),
 ]
 Budget = Annotated[
     str | None,
-    typer.Option(help="Time for all of it, final training included: 45m, 8h, 1h30m, 90 (seconds)."),
+    typer.Option(help="Total time, including the final training: 45m, 8h, 1h30m, 90 (seconds)."),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Say more; tracebacks of errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print more, and tracebacks of errors.")]
 
 
 def console(*, to_stderr: bool = False) -> "Console":
-    """Where tables and progress are drawn: as wide as the terminal, 120 columns in a pipe.
+    """Return the console for tables and progress: as wide as the terminal, 120 columns in a pipe.
 
-    A text is printed as it is: a folder may be called `[red]` or `:smile:`. What is coloured is
-    a `rich.text.Text`.
+    Text is printed without markup, since a folder may be called `[red]` or `:smile:`; coloured
+    text is a `rich.text.Text`.
     """
     from rich.console import Console
 
@@ -70,11 +115,11 @@ def console(*, to_stderr: bool = False) -> "Console":
 
 
 def verbose_logs(verbose: bool) -> None:
-    """Let libraries say more with --verbose."""
+    """Set the log level of libraries: DEBUG with --verbose, else WARNING."""
     import logging
 
     class StderrHandler(logging.Handler):
-        """Writes to whatever standard error is by then: above a live region, if there is one."""
+        """Writes to the current standard error, which a live display may have redirected."""
 
         def emit(self, record: logging.LogRecord) -> None:
             print(self.format(record), file=sys.stderr)

@@ -1,1 +1,1 @@
-"""What is made of a trained run."""
+"""Deliverables of a trained run: metrics, predictions, exports, submissions, coded files."""

@@ -1,7 +1,7 @@
-"""`tunewright dashboard`: optuna-dashboard on a study, to look at and not to change.
+"""`tunewright dashboard`: optuna-dashboard for a study, read-only.
 
-The database is opened read-only where it is a SQLite file, and whatever the page asks to change
-is refused, so that a running study is neither locked nor hurt.
+A SQLite file is opened read-only, and requests that would change the study are refused, so that
+a running study is neither locked nor altered.
 """
 
 import importlib
@@ -28,13 +28,13 @@ def dashboard(
     port: int = 8080,
     open_browser: bool = False,
     runs: Path = Path("runs"),
-    told: Callable[[str], None] = print,
+    on_address: Callable[[str], None] = print,
 ) -> None:
     """Serve the dashboard of a study until KeyboardInterrupt.
 
-    study: as for `search.look.look`. told: called with the address once it is bound. port: 0
-    takes a free one. Raises ConfigError when optuna-dashboard is not installed, UsageError
-    when the port is taken.
+    study: as for `search.read_study.read_study`. on_address: called with the address once the
+    server listens. port: 0 picks a free one. Raises ConfigError when optuna-dashboard is not
+    installed, UsageError when the port is taken.
     """
     url = locate(None if study is None else str(study), storage=storage, runs=runs).url
     try:
@@ -45,7 +45,7 @@ def dashboard(
             remedy="pip install 'tunewright[dashboard]'",
         ) from None
     silence_optuna()
-    application = reading_only(package.wsgi(read_only_url(url)))
+    application = read_only(package.wsgi(read_only_url(url)))
     try:
         server = make_server(host, port, application, _Threads, _Quiet)
     except OSError as error:
@@ -54,7 +54,7 @@ def dashboard(
             remedy=f"Try another one: --port {port + 1}.",
         ) from None
     address = f"http://{host}:{server.server_port}/"
-    told(address)
+    on_address(address)
     if open_browser:
         webbrowser.open(address)
     with server:
@@ -62,13 +62,13 @@ def dashboard(
 
 
 def read_only_url(url: str) -> str:
-    """The URL through which SQLite opens its file to read; other databases as they are."""
+    """Return a URL that opens a SQLite file read-only; other URLs unchanged."""
     file = sqlite_file(url)
     return url if file is None else sqlite_url(file, mode="ro")
 
 
-def reading_only(application: Application) -> Application:
-    """`application` without the requests that change something."""
+def read_only(application: Application) -> Application:
+    """Wrap `application` so that requests that would change something are refused."""
 
     def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
@@ -80,11 +80,11 @@ def reading_only(application: Application) -> Application:
 
 
 class _Threads(ThreadingMixIn, WSGIServer):
-    """A page asks for several things at once."""
+    """Answers several requests at once: a page sends them in parallel."""
 
     daemon_threads = True
 
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """No line a request."""
+        """Log nothing: there would be a line per request."""

@@ -1,12 +1,12 @@
-"""`tunewright evaluate`: a run by its folder, its study's folder or its name."""
+"""`tunewright evaluate`: the metrics of a trained run."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tunewright.config.check import validate
-from tunewright.deliver.find_run import ENSEMBLE, NamedRun, named_run, newest_run, places
-from tunewright.deliver.progress import Told, silent
+from tunewright.deliver.find_run import ENSEMBLE, NamedRun, find_run, newest_run, places
+from tunewright.deliver.progress import ProgressCallback, no_progress
 from tunewright.errors import DataError, UsageError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
@@ -19,21 +19,20 @@ def evaluate(
     split: str | None = None,
     data: Path | str | None = None,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> tuple[RunFolder, Mapping[str, Any]]:
     """Measure a trained run; a study's folder stands for its final run, else its best trial.
 
-    run: as `named_run` takes it; None is the newest one. data: what it is measured on in place of
-    a split of its own, where its recipe can. told: called with what is being done, how much is
-    done, and how much there is. Raises DataError when there is no trained run, UsageError for
-    data that the recipe cannot be measured on.
+    run: as `find_run` takes it; None is the newest one. data: a folder to measure it on instead of
+    a split of its own data, where its recipe can. Raises DataError when there is no trained run,
+    UsageError for data that the recipe cannot be measured on.
     """
     if split is not None and data is not None:
         raise UsageError(
             f"--split {split} and --data {data}",
             expected="one of them: a split of the run's own data, or other data",
         )
-    named = _find_run(run, runs)
+    named = _measurable_run(run, runs)
     folder = named.folder
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
@@ -41,27 +40,27 @@ def evaluate(
     if data is None:
         result = evaluate_run(recipe, folder, config, split)
         if result is None:
-            raise DataError(f"the recipe {recipe.name} has nothing to evaluate")
+            raise DataError(f"the recipe {recipe.name} has no evaluation")
         return folder, _with_notes(result, named.notes)
     if not recipe.evaluate_on:
         raise UsageError(
-            f"--data {data}, and {folder.path} is a run of {recipe.name}",
-            expected="a recipe that is measured on a folder, such as compression",
-            remedy="Runs of this one are measured on their own data: --split train, valid or test."
+            f"--data {data} with {folder.path}, a run of {recipe.name}",
+            expected="a run of a recipe that evaluates on a folder, such as compression",
+            remedy="Its runs are evaluated on their own data: --split train, valid or test."
             + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
         )
     where = Path(data).expanduser().absolute()
-    result = evaluate_run_on(recipe, folder, config, where, told or silent)
+    result = evaluate_run_on(recipe, folder, config, where, on_progress or no_progress)
     return folder, _with_notes(result, named.notes)
 
 
-def _find_run(run: Path | str | None, runs: Path) -> NamedRun:
+def _measurable_run(run: Path | str | None, runs: Path) -> NamedRun:
     if run is None:
         return newest_run(
             runs,
             lambda recipe: bool(recipe.evaluate),
             kind="run",
-            expected="one that can be measured",
+            expected="one that can be evaluated",
         )
     path = Path(run).expanduser()
     for place in places(path, runs):
@@ -72,7 +71,7 @@ def _find_run(run: Path | str | None, runs: Path) -> NamedRun:
                 remedy=f"{place / ENSEMBLE} says what it is worth on the validation set; evaluate "
                 "its runs one by one.",
             )
-    return named_run(path, runs)
+    return find_run(path, runs)
 
 
 def _with_notes(result: Mapping[str, Any], notes: tuple[str, ...]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The run folder that a path, a name or a file inside it stands for."""
+"""Finds the run folder that a path, a name or a file inside it stands for."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
 
 FOREIGN = (".pt", ".pth", ".ckpt", ".pkl", ".bin", ".tar")
-"""Ends of names of checkpoints that other programs write: Python pickles, most of them."""
+"""Suffixes of checkpoints of other programs, most of them Python pickles."""
 
 ENSEMBLE = "ensemble.json"
 
 ENDED = ("done", "pruned")
-"""Outcomes after which a training does not go on."""
+"""States of a training that has ended."""
 
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A run with weights. notes: what whoever named it may not know of it."""
+    """A run with weights. notes: what its user may not know about it."""
 
     folder: RunFolder
     notes: tuple[str, ...] = ()
 
 
-def named_run(name: Path, runs: Path) -> NamedRun:
-    """The trained run that is meant; of several seeds or final runs, the one that was named.
+def find_run(name: Path, runs: Path) -> NamedRun:
+    """Return the trained run that `name` stands for.
 
     name: the folder, its study's, a name in `runs`, or a file that lies in it. Where `runs` has
     no run or study of this name, it stands for the newest of train-NAME, train-NAME-2, ...,
-    which a recipe's runs are called when nobody chooses a name. Raises DataError for what has
-    no weights, or several runs.
+    which are the default names of a recipe's runs. Raises DataError where there are no weights,
+    or several runs.
     """
     for place in places(name, runs):
         if place.is_file():
@@ -51,19 +51,21 @@ def named_run(name: Path, runs: Path) -> NamedRun:
                 )
             several = f"{name}: the newest of {len(found)} runs, {newest[0].path}"
             return with_state(newest[0], (several,) if len(found) > 1 else ())
-        if any(_is_ours(place) for place in group):  # no other is meant because it has no weights
+        if any(
+            _is_ours(place) for place in group
+        ):  # a run without weights does not stand for another one
             raise DataError(
                 f"{group[0]} has no weights yet",
-                expected="a run, or a trial of the study, that came to its first validation",
+                expected="a run, or a trial of the study, that completed its first validation",
                 remedy=_by_recipe_instead(name, runs),
             )
     raise _nothing(name, runs)
 
 
 def places(name: Path, runs: Path) -> tuple[Path, ...]:
-    """Where what is called `name` may lie: that path itself, and the one in `runs`.
+    """Return the paths that `name` may stand for: the path itself, and the one in `runs`.
 
-    Only one of them where that is the folder of a run, a study or an ensemble.
+    Only one of them is returned if it is the folder of a run, a study or an ensemble.
     """
     if _is_ours(name):
         return (name,)
@@ -71,9 +73,9 @@ def places(name: Path, runs: Path) -> tuple[Path, ...]:
 
 
 def with_state(folder: RunFolder, notes: tuple[str, ...] = ()) -> NamedRun:
-    """The run, and how its training ended, unless it trained all of its epochs.
+    """Return the run, with a note on how its training ended unless all epochs were trained.
 
-    Raises DataError where it has not even come to its first weights.
+    Raises DataError where it has no weights yet.
     """
     ending = ending_of(folder)
     outcome = folder.read_outcome()
@@ -87,30 +89,30 @@ def with_state(folder: RunFolder, notes: tuple[str, ...] = ()) -> NamedRun:
     if _weights_time(folder) == 0.0:
         raise DataError(
             f"the training of {folder.path} {how}, before it had weights",
-            expected="a run that came to its first validation",
-            remedy="The command that began it goes on with it.",
+            expected="a run that completed its first validation",
+            remedy="Run the command that started it again to resume it.",
         )
     stands = how if ending is None else f"{ending}"
     return NamedRun(folder, (*notes, f"the training of {folder.path} {stands}: its best so far"))
 
 
 def newest_run(runs: Path, able: Callable[[Recipe], bool], *, kind: str, expected: str) -> NamedRun:
-    """The newest run in `runs` of a recipe that is `able`, with a note that nobody named it.
+    """Return the newest run in `runs` of a recipe that is `able`, with a note that it was chosen.
 
-    kind, expected: what it would be, for the DataError where there is none.
+    kind, expected: for the message of the DataError where there is none.
     """
     folder = newest_folder(runs, able)
     if folder is None:
         raise DataError(
             f"no trained {kind} in {runs}",
             expected=expected,
-            remedy="Train one first, name its folder, or say where runs are with --runs-dir.",
+            remedy="Train one first, give its folder, or set the folder of runs with --runs-dir.",
         )
-    return with_state(folder, (f"nobody named it: this is the newest run, {folder.path}",))
+    return with_state(folder, (f"using the newest run, {folder.path}",))
 
 
 def newest_folder(runs: Path, able: Callable[[Recipe], bool]) -> RunFolder | None:
-    """The run in `runs` whose weights were written last, of those whose recipe is `able`."""
+    """Return the run in `runs` with the newest weights, of those whose recipe is `able`."""
     found: list[tuple[float, RunFolder]] = []
     for folder in _run_folders(runs):
         weights = folder.checkpoints / "best.safetensors"
@@ -120,12 +122,12 @@ def newest_folder(runs: Path, able: Callable[[Recipe], bool]) -> RunFolder | Non
 
 
 def recipe_of(folder: RunFolder) -> Recipe:
-    """The recipe that a run is of."""
+    """Return the recipe of a run."""
     return find_recipe(str(folder.read_config().get("recipe")), where=str(folder.config))
 
 
 def run_of_file(file: Path) -> RunFolder:
-    """The run that a file inside it stands for, as far as that is what is delivered of it."""
+    """Return the run that a file inside it stands for; DataError for other files."""
     folder = next(
         (
             RunFolder(parent)
@@ -137,17 +139,19 @@ def run_of_file(file: Path) -> RunFolder:
     if folder is None:
         foreign = file.suffix in FOREIGN
         raise DataError(
-            f"{file} is not part of a run folder of ours"
+            f"{file} is not in a run folder of Tunewright"
             + (
-                ": checkpoints of other programs are pickles, and none is opened" if foreign else ""
+                ": checkpoints of other programs are pickles, which are not opened"
+                if foreign
+                else ""
             ),
             expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy="Weights of others come in as safetensors, when a training begins: "
+            remedy="To start a training from other weights, convert them to safetensors: "
             "model.weights=FILE.",
         )
     if file.parent.name == "checkpoints" and file.name not in ("best.safetensors", "best.json"):
         raise DataError(
-            f"{file} is not what its run delivers",
+            f"{file} is not the best checkpoint of its run",
             expected=f"{file.with_name('best.safetensors')}",
             remedy=f"Name that, or the run folder {folder.path}.",
         )
@@ -155,7 +159,7 @@ def run_of_file(file: Path) -> RunFolder:
 
 
 def _by_recipe(name: Path, runs: Path) -> list[Path]:
-    """Where the runs of a recipe of this name are, as `train` chooses names."""
+    """Return where the runs of a recipe of this name are, as `train` names them."""
     if len(name.parts) != 1:
         return []
     return [runs / f"train-{name}", *sorted(runs.glob(f"train-{escape(str(name))}-[0-9]*"))]
@@ -167,13 +171,13 @@ def _by_recipe_instead(name: Path, runs: Path) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a folder is that of a run, a study or an ensemble, with weights or without."""
+    """Return whether a folder is that of a run, a study or an ensemble, even without weights."""
     files = (RunFolder(path).config, StudyFolder(path).settings, path / ENSEMBLE)
     return any(file.exists() for file in files)
 
 
 def _with_weights(path: Path) -> list[RunFolder]:
-    """The run in a folder, or its seeds; of a study, its final run, else its best trial."""
+    """Return the run in a folder, or its seeds; of a study, its final run, else its best trial."""
     best = read_json(StudyFolder(path).best_results)
     if best is not None and not (path / "final").exists():  # its best trial keeps its weights
         path = StudyFolder(path).trial(int(best["trial"])).path
@@ -184,7 +188,7 @@ def _with_weights(path: Path) -> list[RunFolder]:
 
 
 def _weights_time(folder: RunFolder) -> float:
-    """When its weights were; 0 where there are none."""
+    """Return when the weights were written; 0 where there are none."""
     weights = folder.checkpoints / "best.safetensors"
     return weights.stat().st_mtime if weights.exists() else 0.0
 
@@ -195,7 +199,7 @@ def _nothing(name: Path, runs: Path) -> DataError:
         return DataError(
             f"{name} does not exist",
             expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy=f"Leave it out for the newest run, {newest.path}."
+            remedy=f"Leave the name out to use the newest run, {newest.path}."
             if newest
             else f"The best weights of a run are {runs}/NAME/checkpoints/best.safetensors.",
         )
@@ -203,16 +207,16 @@ def _nothing(name: Path, runs: Path) -> DataError:
     return DataError(
         f"no trained run in {name}",
         expected="a folder with config.yaml and checkpoints, or a study with a final run",
-        remedy="A study's losers keep no weights: name its `final`."
+        remedy="Only the best trial of a study keeps its weights: use its `final` run."
         if loser
         else did_you_mean(str(name), list(_names(runs)))
-        or f"Train first, or say where runs are with --runs-dir (now {runs}).",
+        or f"Train first, or set the folder of runs with --runs-dir (now {runs}).",
     )
 
 
 def _names(runs: Path) -> Iterator[str]:
-    """What stands for the runs that there are, as it is usually typed."""
-    for path in sorted(runs.glob("*/")):
+    """Yield the names of runs, studies and ensembles in `runs`, as they are usually typed."""
+    for path in filter(_is_ours, sorted(runs.glob("*/"))):
         yield path.name
         if path.name.startswith("train-"):
             yield path.name.removeprefix("train-")
@@ -221,12 +225,12 @@ def _names(runs: Path) -> Iterator[str]:
 def _is_able(folder: RunFolder, able: Callable[[Recipe], bool]) -> bool:
     try:
         return able(recipe_of(folder))
-    except TunewrightError:  # of a recipe that is not installed here
+    except TunewrightError:  # its recipe is not installed
         return False
 
 
 def _run_folders(runs: Path) -> Iterator[RunFolder]:
-    """Runs and seeds in a folder of runs; of each study, the ones that it is evaluated by."""
+    """Yield runs and seeds in a folder of runs; of a study, its final run or best trial."""
     for path in sorted(runs.glob("*/")):
         best = read_json(StudyFolder(path).best_results)
         final = StudyFolder(path).final
@@ -237,8 +241,8 @@ def _run_folders(runs: Path) -> Iterator[RunFolder]:
             yield from (run for run in candidate.with_seeds() if run.config.exists())
 
 
-def named_file(given: Path | str, option: str = "--output") -> Path:
-    """Where it is, absolute; UsageError where a folder stands."""
+def output_file(given: Path | str, option: str = "--output") -> Path:
+    """Return the absolute path of a file; raises UsageError where it is a folder."""
     file = Path(given).expanduser().absolute()
     if file.is_dir():
         raise UsageError(f"{option} {given} is a folder", expected="the name of a file")

@@ -1,4 +1,4 @@
-"""`tunewright lr-find`: the learning rates that a short sweep suggests for a configuration."""
+"""`tunewright lr-find`: a learning-rate sweep of a configuration."""
 
 import math
 from collections.abc import Mapping
@@ -51,9 +51,9 @@ def lr_find(
     notices = [*composed.notices, *recipe.check_data(config)]
     arguments = (recipe.name, composed.tree, low, high, steps)
     if config.executor.type == "inline":
-        curve = _swept(*arguments)
+        curve = _sweep(*arguments)
     else:
-        curve = call(_swept, *arguments, threads=threads_each(config.executor))
+        curve = call(_sweep, *arguments, threads=threads_each(config.executor))
     result = {
         "recipe": recipe.name,
         "optimizer": config.optim.type,
@@ -78,8 +78,8 @@ def lr_find(
     return {**result, "folder": str(folder), "files": ["lr_curve.json", "lr_curve.html"]}
 
 
-def _swept(name: str, tree: Tree, low: float, high: float, steps: int) -> dict[str, Any]:
-    """The curve as plain values; imports the torch wing, in whichever process it is called."""
+def _sweep(name: str, tree: Tree, low: float, high: float, steps: int) -> dict[str, Any]:
+    """Return the curve as plain values; imports torch in the process that calls it."""
     import torch
 
     from tunewright.training.lr_finder import find_lr

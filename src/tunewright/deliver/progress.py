@@ -1,17 +1,18 @@
-"""Where long work on runs stands, on standard error; a piece of work after the other."""
+"""Progress of long work on runs, on standard error: one piece of work after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from tunewright.images.progress import ShowProgress
 
-Told = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+ProgressCallback = Callable[[str, int, int], None]
+"""`on_progress(what, done, total)`: the piece of work, how much is done, how much there is."""
 
 
-class Saying:
-    """Called with what is being done, how much is done and how much there is."""
+class ProgressBar:
+    """Shows each piece of work on standard error; a `ProgressCallback`."""
 
     def __init__(self) -> None:
         self._what = ""
@@ -31,12 +32,22 @@ class Saying:
             self._shown = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show it; what was shown of another piece of work goes."""
+        """Show the progress; a new piece of work replaces the one shown before."""
         if self._shown is None or what != self._what:
             self.__exit__(None, None, None)
             self._what, self._shown = what, ShowProgress(what)
         self._shown(done, total)
 
 
-def silent(_what: str, _done: int, _total: int) -> None:
-    """Nobody listens."""
+def no_progress(_what: str, _done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def progress_or_default(on_progress: ProgressCallback | None) -> Iterator[ProgressCallback]:
+    """Yield `on_progress`, or a `ProgressBar` that is removed at the end where it is None."""
+    if on_progress is not None:
+        yield on_progress
+        return
+    with ProgressBar() as bar:
+        yield bar

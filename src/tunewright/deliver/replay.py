@@ -1,4 +1,4 @@
-"""`tunewright replay`: a stored run, or all of a study's, copied to a tracker."""
+"""`tunewright replay`: copies a stored run, or all runs of a study, to a tracker."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ def replay(
     to: str,
     options: Mapping[str, Any] | None = None,
     runs: Path = Path("runs"),
-    told: Callable[[ReplayedRun], None] | None = None,
+    on_replayed: Callable[[ReplayedRun], None] | None = None,
 ) -> list[ReplayedRun]:
-    """Copy a run, all seeds of one, or every trial of a study; once more changes nothing.
+    """Copy a run, all of its seeds, or every trial of a study; a repeat changes nothing.
 
     run: a folder, or a name under `runs`. to: a tracker. options: its settings (`uri`, ...) over
-    those that the run was configured with. told: called after each run.
+    those that the run was configured with. on_replayed: called after each run.
     Raises ConfigError for an unknown tracker, setting or a missing package, DataError where
     no run lies, StudyError for a server that only the run's folder names, RunError when the
     tracker fails.
@@ -50,13 +50,13 @@ def replay(
     replayed = []
     for folder in find_runs(Path(run), runs):
         replayed.append(_replay_run(folder, to, options or {}))
-        if told is not None:
-            told(replayed[-1])
+        if on_replayed is not None:
+            on_replayed(replayed[-1])
     return replayed
 
 
 def find_runs(run: Path, runs: Path) -> list[RunFolder]:
-    """All runs at or below a folder that were begun at least once, in order of their paths."""
+    """Return all runs at or below a folder that were ever started, sorted by path."""
     for place in (run, runs / run):
         found = sorted(file.parent for file in place.rglob("attempt.json"))
         if found:
@@ -87,6 +87,6 @@ def _replay_run(folder: RunFolder, to: str, options: Mapping[str, Any]) -> Repla
         reason = " ".join(str(error).split())[:500]
         raise RunError(
             f"{folder.path} could not be copied to {to} ({type(error).__name__}: {reason})",
-            remedy="The same command goes on; what was copied is not doubled.",
+            remedy="Run the same command again; what was copied is not duplicated.",
         ) from error
     return ReplayedRun(folder, info.study, info.name, len(history), outcome.state)

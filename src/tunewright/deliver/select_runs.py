@@ -1,4 +1,4 @@
-"""Which trained run is meant: a classifier, an ensemble, a file inside one, or the newest run."""
+"""Selects trained classifiers: a run, an ensemble, a file inside one, or the newest run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from tunewright.config.check import validate
 from tunewright.deliver.find_run import (
     ENSEMBLE,
     NamedRun,
-    named_run,
+    find_run,
     newest_run,
     places,
     recipe_of,
 )
-from tunewright.deliver.progress import Told, silent
+from tunewright.deliver.progress import ProgressCallback, no_progress
 from tunewright.errors import DataError, UsageError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
@@ -32,10 +32,10 @@ class Member:
 
 @dataclass(frozen=True)
 class RunSelection:
-    """What is to be delivered: one run, or several that are averaged.
+    """The runs to deliver: one, or several that are averaged.
 
     folder: of the run or of the ensemble, where results are written. threads: for torch; None is
-    this process, with as many as it has. notes: what whoever named it may not know of it.
+    this process, with as many as it has. notes: what the user may not know about the runs.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class RunSelection:
     notes: tuple[str, ...] = ()
 
     def single(self) -> RunFolder:
-        """The run, where it is one; DataError for an ensemble."""
+        """Return the run; raises DataError for an ensemble."""
         if len(self.members) == 1:
             return RunFolder(self.members[0].path)
         raise DataError(
@@ -59,7 +59,7 @@ class RunSelection:
 def resolve_runs(
     run: Path | str | None, *, checkpoint: Path | str | None = None, runs: Path
 ) -> RunSelection:
-    """Find what is meant by RUN or --checkpoint; without both, the newest run in `runs`.
+    """Return what RUN or --checkpoint selects; without both, the newest run in `runs`.
 
     RUN: a run or study folder, an ensemble, a name in `runs`, or a file inside one of them.
     Raises DataError for what is no trained classifier, UsageError for both at once.
@@ -77,11 +77,11 @@ def resolve_runs(
         file = place if place.is_file() else place / ENSEMBLE
         if file.is_file() and _is_ensemble(file):
             return _ensemble(file)
-    return _of_run(named_run(path, runs))
+    return _of_run(find_run(path, runs))
 
 
 def newest(runs: Path) -> RunSelection:
-    """The run in `runs` whose weights were written last, among those that can predict.
+    """Return the run in `runs` with the newest weights, of those that can predict.
 
     Of a study, its final run, else its best trial. Raises DataError when there is none.
     """
@@ -96,7 +96,7 @@ def newest(runs: Path) -> RunSelection:
 
 
 def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
-    """Every run with weights of a study: trials, the final one, their seeds; None if it is none."""
+    """Return every run of a study that has weights, seeds included; None for what is no study."""
     for place in places(path, runs):
         study = StudyFolder(place)
         if study.settings.exists() or study.trials.is_dir():
@@ -107,11 +107,11 @@ def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
 
 
 def member(folder: RunFolder) -> Member:
-    """The run as a member; DataError when its recipe has no classifier."""
+    """Return the run as a member; raises DataError when its recipe has no classifier."""
     recipe = recipe_of(folder)
     if not recipe.classifier:
         raise DataError(
-            f"the recipe {recipe.name} has nothing to predict with",
+            f"the recipe {recipe.name} has no classifier",
             expected="a run of a recipe that classifies pictures",
             where=str(folder.path),
         )
@@ -119,23 +119,29 @@ def member(folder: RunFolder) -> Member:
 
 
 def run_in_subprocess(
-    what: RunSelection, work: Callable[..., Any], *arguments: Any, told: Told | None = None
+    selection: RunSelection,
+    fn: Callable[..., Any],
+    *arguments: Any,
+    on_progress: ProgressCallback | None = None,
 ) -> Any:
-    """`work(what, *arguments, told)` where torch may be: in a process of its own.
+    """Return `fn(selection, *arguments, on_progress)`, called in a process that may import torch.
 
-    In this one for runs whose executor is `inline`.
+    This is the present process for runs whose executor is `inline`, else a new one.
     """
-    tell = told or silent
-    if what.threads is None:
-        return work(what, *arguments, tell)
-    relay = _ProgressAdapter(work)
+    report = on_progress or no_progress
+    if selection.threads is None:
+        return fn(selection, *arguments, report)
     return call(
-        relay, what, *arguments, threads=what.threads, on_message=lambda message: tell(*message)
+        _ProgressAdapter(fn),
+        selection,
+        *arguments,
+        threads=selection.threads,
+        on_message=lambda message: report(*message),
     )
 
 
 def threads(folder: RunFolder) -> int | None:
-    """CPU threads for work on a run; None for this process, where its executor is `inline`."""
+    """Return the CPU threads for work on a run; None where its executor is `inline`."""
     tree = folder.read_config()
     config = validate(tree, recipe_of(folder).config)
     return None if config.executor.type == "inline" else threads_each(config.executor)
@@ -143,13 +149,13 @@ def threads(folder: RunFolder) -> int | None:
 
 @dataclass(frozen=True)
 class _ProgressAdapter:
-    """Hands on what the work says as one message."""
+    """Calls `fn` in the new process; its progress is sent back as one message a call."""
 
-    work: Callable[..., Any]
+    fn: Callable[..., Any]
 
     def __call__(self, *arguments: Any) -> Any:
         *given, send = arguments
-        return self.work(*given, lambda *said: send(said))
+        return self.fn(*given, lambda *progress: send(progress))
 
 
 def _of_run(run: NamedRun) -> RunSelection:
@@ -172,11 +178,11 @@ def _ensemble(file: Path) -> RunSelection:
             raise ValueError
     except (AssertionError, KeyError, TypeError, ValueError):
         raise DataError(
-            f"{file} is no ensemble",
-            expected="runs, their weights (sum 1), average, as tunewright ensemble writes them",
+            f"{file} is not an ensemble",
+            expected="runs, weights (sum 1) and average, as tunewright ensemble writes them",
         ) from None
     # Runs are named from the file's own place, so that a folder of runs can be moved as a whole.
-    found = [named_run(file.parent / name, file.parent) for name in names]
+    found = [find_run(file.parent / name, file.parent) for name in names]
     members = tuple(member(run.folder) for run in found)
     notes = tuple(note for run in found for note in run.notes)
     return RunSelection(

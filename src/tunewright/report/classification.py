@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewright.report.figures import COLOURS, GRID, INK, PALE
+from tunewright.report.figures import COLOURS, GRID, INK, PALE, write_page
 
 CELL_NUMBERS = 25
 """Most classes for which a confusion matrix shows its numbers."""
@@ -15,7 +15,7 @@ def write_confusion(
 ) -> None:
     """Write a confusion matrix: rows are true classes, coloured by the share of the row.
 
-    counts: [C, C] pictures. The page needs `plotly.min.js`, written beside it.
+    counts: [C, C] pictures.
     """
     import plotly.graph_objects as go
 
@@ -43,7 +43,7 @@ def write_confusion(
     figure.update_layout(**_layout(title, height=side, width=side + 160))
     figure.update_xaxes(title_text="predicted", type="category", side="bottom", constrain="domain")
     figure.update_yaxes(title_text="true", type="category", autorange="reversed", scaleanchor="x")
-    _write(figure, file)
+    write_page(figure, file)
 
 
 def write_reliability(
@@ -105,7 +105,7 @@ def write_reliability(
     figure.update_xaxes(title_text="confidence", row=2, col=1)
     figure.update_yaxes(title_text="accuracy", range=[0, 1], gridcolor=GRID, row=1, col=1)
     figure.update_yaxes(title_text="pictures", gridcolor=GRID, row=2, col=1)
-    _write(figure, file)
+    write_page(figure, file)
 
 
 def write_classes(rows: Sequence[Mapping[str, Any]], file: Path, *, title: str = "") -> None:
@@ -139,7 +139,7 @@ def write_classes(rows: Sequence[Mapping[str, Any]], file: Path, *, title: str =
     figure.update_layout(**_layout(title, height=480, width=max(640, 200 + 22 * len(known))))
     figure.update_xaxes(title_text="class, most training pictures first", type="category")
     figure.update_yaxes(title_text="recall", range=[0, 1.02], gridcolor=GRID)
-    _write(figure, file)
+    write_page(figure, file)
 
 
 def _layout(title: str, *, height: int, width: int) -> dict[str, Any]:
@@ -158,8 +158,3 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return [
         name if names.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(names)
     ]
-
-
-def _write(figure: Any, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(file, include_plotlyjs="directory")

@@ -1,13 +1,24 @@
-"""Figures as HTML that opens offline; with its neighbours the only user of Plotly."""
+"""Figures as HTML pages that open offline and can be sent by mail: one file each."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 from tunewright.runs.record import Progress
 
 INK, PALE, GRID = "#22313f", "#b4c1cc", "#dfe4e8"
 COLOURS = ("#1b6ca8", "#c8553d", "#588157", "#8d6a9f", "#bc8a2c", "#3a7d7c")
+
+
+def write_page(figure: Any, file: Path) -> None:
+    """Write a Plotly figure as one HTML file that needs no other file and no network.
+
+    The script of Plotly, 4.8 MB, is part of each page: a page that loads it from a file beside it
+    is empty when it is copied or mailed alone.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_html(file, include_plotlyjs=True)
 
 
 def write_curves(
@@ -55,8 +66,7 @@ def write_curves(
     )
     figure.update_xaxes(gridcolor=GRID)
     figure.update_yaxes(gridcolor=GRID)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(file, include_plotlyjs="directory")
+    write_page(figure, file)
 
 
 def write_lr_curve(
@@ -68,7 +78,7 @@ def write_lr_curve(
     marks: Mapping[str, float],
     title: str = "",
 ) -> None:
-    """Write the losses of a learning-rate sweep: raw light, smoothed dark.
+    """Write the losses of a learning-rate sweep: raw in light, smoothed in dark.
 
     The page needs `plotly.min.js`, written beside it. marks: learning rates by name; each is a
     vertical line, with a point on the smoothed curve.
@@ -101,5 +111,4 @@ def write_lr_curve(
         title_text="learning rate", type="log", dtick=1, exponentformat="power", gridcolor=GRID
     )
     figure.update_yaxes(title_text="training loss", gridcolor=GRID)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(file, include_plotlyjs="directory")
+    write_page(figure, file)

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Literal
 
-from tunewright.report.figures import COLOURS, GRID, INK, PALE
+from tunewright.report.figures import COLOURS, GRID, INK, PALE, write_page
 
 Kind = Literal["run", "classical", "published"]
 PSNR, MS_SSIM = "PSNR (dB)", "MS-SSIM (dB)"
@@ -36,7 +36,7 @@ class PlotCurve:
 def write_rate_distortion(
     panels: Sequence[tuple[str, Sequence[PlotCurve]]], file: Path, *, title: str = ""
 ) -> None:
-    """Write curves as HTML, a panel for each quality axis that has any.
+    """Write curves as HTML, with a panel for each axis of quality that has any.
 
     The page needs `plotly.min.js`, written beside it. panels: the title of an axis (`PSNR`,
     `MS_SSIM`) and its curves. A curve has the same colour in all panels.
@@ -86,8 +86,7 @@ def write_rate_distortion(
     )
     figure.update_xaxes(gridcolor=GRID)
     figure.update_yaxes(gridcolor=GRID)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(file, include_plotlyjs="directory")
+    write_page(figure, file)
 
 
 def rate_distortion_svg(curves: Sequence[PlotCurve], *, axis: str = PSNR, title: str = "") -> str:

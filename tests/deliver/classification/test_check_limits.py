@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checked(runs: Path, run: str = "run1", **options):
-    generous = {"max_latency": "1000s", "input_size": 48, "told": quiet, "runs_dir": runs}
+    generous = {"max_latency": "1000s", "input_size": 48, "on_progress": quiet, "runs_dir": runs}
     return tunewright.check(run, **(generous | options))
 
 
@@ -72,7 +72,7 @@ def test_a_run_that_may_only_be_read_is_reported_all_the_same(runs, tmp_path):
 def test_the_size_is_that_of_the_exported_file(runs):
     report = checked(runs)
     for half, name in ((False, "float32"), (True, "float16")):
-        file = tunewright.export("run1", half=half, runs_dir=runs, told=quiet)
+        file = tunewright.export("run1", half=half, runs_dir=runs, on_progress=quiet)
         assert report.figures["bytes"][name] == [file["bytes"]]
 
 
@@ -130,7 +130,9 @@ def test_benchmark_adds_other_precisions(runs):
     report = checked(runs, benchmark=True)
     assert "bfloat16 autocast" in report.figures["precisions"]
     assert "float32" not in report.figures["precisions"]  # it is what was judged
-    figures = tunewright.benchmark("run1", tta=True, input_size=48, runs_dir=runs, told=quiet)
+    figures = tunewright.benchmark(
+        "run1", tta=True, input_size=48, runs_dir=runs, on_progress=quiet
+    )
     assert figures["views"] == ["image", "hflip"]
     assert set(figures["precisions"]) == set(report.figures["precisions"])
 

@@ -41,7 +41,7 @@ def runs(place, tmp_path) -> Path:
 
 
 def joined(runs: Path, *named: str, **options):
-    return tunewright.ensemble(*named, runs_dir=runs, told=quiet, **options)
+    return tunewright.ensemble(*named, runs_dir=runs, on_progress=quiet, **options)
 
 
 def held(runs: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,7 +74,7 @@ def test_an_ensemble_is_a_run_to_predict(runs, place, tmp_path):
             output=tmp_path / "p.csv",
             probabilities=tmp_path / f"{name}.csv",
             runs_dir=runs,
-            told=quiet,
+            on_progress=quiet,
         )
         with (tmp_path / f"{name}.csv").open(newline="") as stream:
             shares[name] = np.array([row[1:] for row in list(csv.reader(stream))[1:]], dtype=float)
@@ -167,7 +167,7 @@ def test_a_soup_is_a_run(runs, place, tmp_path):
     ours, first = opened(folder).model.state_dict(), opened(RunFolder(runs / "run1")).model
     assert all(torch.equal(ours[name], t) for name, t in first.state_dict().items())
     assert (read_json(folder.path / "soup.json") or {})["method"] == "soup"
-    options = {"data": place / "test", "runs_dir": runs, "told": quiet}
+    options = {"data": place / "test", "runs_dir": runs, "on_progress": quiet}
     tunewright.predict("soup", output=tmp_path / "a.csv", **options)
     tunewright.predict("run1", output=tmp_path / "b.csv", **options)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()

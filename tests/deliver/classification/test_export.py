@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_format_beside_its_run(runs, to, half):
     if to == "onnx" and not ONNX:
         pytest.skip("needs the extra `onnx`: pip install 'tunewright[onnx]'")
-    found = tunewright.export("one", to=to, half=half, runs_dir=runs, told=quiet)
+    found = tunewright.export("one", to=to, half=half, runs_dir=runs, on_progress=quiet)
     name = "model-half" if half else "model"
     assert found["file"] == str(runs / "one" / "export" / f"{name}{parts.SUFFIXES[to]}")
     assert found["bytes"] == Path(found["file"]).stat().st_size
@@ -48,14 +48,14 @@ def test_each_format_beside_its_run(runs, to, half):
 
 def test_a_file_of_ones_own(runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tunewright.export(runs / "one", output="mine.safetensors", told=quiet)
+    tunewright.export(runs / "one", output="mine.safetensors", on_progress=quiet)
     assert (tmp_path / "mine.safetensors").exists()
 
 
 def test_a_folder_is_no_output(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "open_members", lambda _: pytest.fail("opened a model"))
     with pytest.raises(UsageError, match=f"--output {tmp_path} is a folder: expected the name"):
-        tunewright.export("one", output=tmp_path, runs_dir=runs, told=quiet)
+        tunewright.export("one", output=tmp_path, runs_dir=runs, on_progress=quiet)
 
 
 def test_a_format_that_is_none(runs):
@@ -66,7 +66,7 @@ def test_a_format_that_is_none(runs):
 def test_without_onnx_the_remedy_is_told(runs, monkeypatch):
     monkeypatch.setattr(parts.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'tunewright\[onnx\]'"):
-        tunewright.export("one", to="onnx", runs_dir=runs, told=quiet)
+        tunewright.export("one", to="onnx", runs_dir=runs, on_progress=quiet)
 
 
 def test_an_ensemble_has_no_one_graph(runs):

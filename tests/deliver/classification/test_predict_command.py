@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predicted(place: Path, output: Path, *words: str, **options):
-    given = {"data": place / "test", "runs_dir": place / "runs", "told": quiet} | options
+    given = {"data": place / "test", "runs_dir": place / "runs", "on_progress": quiet} | options
     return tunewright.predict("one", *words, output=output, **given)
 
 
@@ -127,7 +127,7 @@ def test_views_that_lower_the_accuracy_are_refused_unless_forced(tmp_path):
     draw_set(tmp_path / "data", (20, 20), sides=True)
     made_run(tmp_path / "runs" / "one", tmp_path / "data", steps=30)
     options = {"data": tmp_path / "data", "output": tmp_path / "p.csv"}
-    options |= {"runs_dir": tmp_path / "runs", "told": quiet}
+    options |= {"runs_dir": tmp_path / "runs", "on_progress": quiet}
     with pytest.raises(ConfigError, match=r"lower the accuracy.*hflip 0\.\d+") as caught:
         tunewright.predict("one", tta=True, **options)
     assert "--force" in str(caught.value)
@@ -158,7 +158,7 @@ def test_a_loss_of_one_picture_is_told_and_no_refusal(place, tmp_path, monkeypat
     assert tta["gain"]["high"] >= 0
     assert tta["harmful"] == []
     both = predicted(place, tmp_path / "q.csv", views="hflip,vflip")
-    [notice] = [text for text in both["notices"] if "cannot tell from none" in text]
+    [notice] = [text for text in both["notices"] if "but not significantly" in text]
     assert "hflip 0.9643" in notice
     assert "vflip" not in notice
 
@@ -174,7 +174,7 @@ def test_without_its_training_data_a_run_still_predicts(place, tmp_path):
     predicted(place, tmp_path / "a.csv")
     predicted(place, tmp_path / "b.csv", **options)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    with pytest.raises(DataError, match="what the views are worth cannot be measured"):
+    with pytest.raises(DataError, match="the gain of the views cannot be measured"):
         predicted(place, tmp_path / "c.csv", tta=True, **options)
     found = predicted(place, tmp_path / "c.csv", tta=True, force=True, **options)
     assert "gone" in found["tta"]["unknown"]
@@ -185,7 +185,9 @@ def test_names_that_are_not_utf8_are_refused_before_the_work(place, tmp_path):
     (folder / "img_1.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
     heard = []
     with pytest.raises(DataError, match=r"'caf\\udce9\.png'.*in UTF-8.*Rename") as refused:
-        predicted(place, tmp_path / "p.csv", data=folder, told=lambda *said: heard.append(said))
+        predicted(
+            place, tmp_path / "p.csv", data=folder, on_progress=lambda *said: heard.append(said)
+        )
     assert str(refused.value).encode()
     assert heard == []
 
@@ -238,18 +240,18 @@ def test_the_test_folder_of_a_competition_is_the_default(tmp_path, monkeypatch):
     made_run(tmp_path / "runs" / "one", tmp_path / "data", steps=1)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"has no test set.*--data DIR"):
-        tunewright.predict(told=quiet)
+        tunewright.predict(on_progress=quiet)
     draw_test(tmp_path / "data" / "test", 5)
-    found = tunewright.predict(told=quiet)
+    found = tunewright.predict(on_progress=quiet)
     assert found["predictions"] == 5
-    assert "nobody named it" in found["notes"][0]
+    assert "using the newest run" in found["notes"][0]
     assert {row[1] for row in rows_of(tmp_path / "predictions.csv")[1:]} <= {"0", "1", "2"}
 
 
 def test_a_test_split_is_predicted_by_default(tmp_path):
     draw_set(tmp_path / "data")
     run = made_run(tmp_path / "runs" / "one", tmp_path / "data", steps=1, test_split=0.2)
-    found = tunewright.predict(run.path, output=tmp_path / "p.csv", told=quiet)
+    found = tunewright.predict(run.path, output=tmp_path / "p.csv", on_progress=quiet)
     table = opened(run).sets.test
     assert table is not None
     assert [row[0] for row in rows_of(tmp_path / "p.csv")[1:]] == list(table.ids)
@@ -258,7 +260,7 @@ def test_a_test_split_is_predicted_by_default(tmp_path):
 
 def test_it_works_from_any_directory(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tunewright.predict(place / "runs" / "one", data=place / "test", told=quiet)
+    tunewright.predict(place / "runs" / "one", data=place / "test", on_progress=quiet)
     assert (tmp_path / "predictions.csv").exists()
 
 
@@ -304,7 +306,16 @@ def test_a_folder_is_refused_before_a_picture_is_read(place, tmp_path, monkeypat
     monkeypatch.setattr(module, "open_blend", lambda *_: pytest.fail("opened a model"))
     given = {"data": place / "test", "output": tmp_path / "p.csv", option: tmp_path}
     with pytest.raises(UsageError, match=f"--{option} {tmp_path} is a folder: expected the name"):
-        tunewright.predict("one", runs_dir=place / "runs", told=quiet, **given)
+        tunewright.predict("one", runs_dir=place / "runs", on_progress=quiet, **given)
+
+
+@pytest.mark.parametrize("same", ["p.csv", "folder/../p.csv"])
+def test_labels_and_probabilities_do_not_share_a_file(place, tmp_path, monkeypatch, same):
+    monkeypatch.setattr(module, "open_blend", lambda *_: pytest.fail("opened a model"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match="are the same file: expected two files"):
+        predicted(place, tmp_path / "p.csv", probabilities=tmp_path / same)
+    assert not (tmp_path / "p.csv").exists()
 
 
 def test_predictions_that_cannot_be_written_name_no_other_folder_of_runs(place, tmp_path):
@@ -334,7 +345,7 @@ def test_a_process_of_its_own_says_the_same(place, tmp_path):
         tta=True,
         force=True,
         runs_dir=tmp_path / "runs",
-        told=lambda *what: said.append(what),
+        on_progress=lambda *what: said.append(what),
     )
     here = predicted(place, tmp_path / "here.csv", tta=True, force=True)
     assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()

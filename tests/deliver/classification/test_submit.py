@@ -47,7 +47,7 @@ def refused(file: Path, read):
 
 
 def predicted(place: Path, output: Path, run: str = "run1", **options) -> None:
-    given = {"data": place / "test", "runs_dir": place / "runs", "told": quiet}
+    given = {"data": place / "test", "runs_dir": place / "runs", "on_progress": quiet}
     tunewright.predict(run, output=output, **(given | options))
 
 
@@ -56,7 +56,7 @@ def submitted(place: Path, tmp_path: Path, run: str = "run1", **options):
         "predictions": tmp_path / "predictions.csv",
         "output": tmp_path / "submission.zip",
         "runs_dir": place / "runs",
-        "told": quiet,
+        "on_progress": quiet,
     }
     return tunewright.submit(run, **(given | options))
 

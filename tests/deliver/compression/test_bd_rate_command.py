@@ -11,7 +11,7 @@ import pytest
 import tunewright
 from tunewright import cli
 from tunewright.deliver.compression.bd_rate import bd_rate
-from tunewright.deliver.compression.rate_curves import named_curve
+from tunewright.deliver.compression.rate_curves import find_curve
 from tunewright.errors import DataError, UsageError
 
 BASE = {
@@ -96,11 +96,11 @@ def test_no_overlap_is_said_and_is_no_success(
 @pytest.mark.parametrize("named", ["runs", "runs/hpcm-*", "hpcm-*"])
 def test_evaluated_runs_are_points(runs: Path, named: str, monkeypatch: Any) -> None:
     monkeypatch.chdir(runs.parent)
-    found = named_curve(named)
+    found = find_curve(named)
     assert found.curve.bpp == (0.1, 0.2, 0.4, 0.8)
     assert found.curve.quality == (28.0, 30.5, 33.0, 36.0)
     assert found.digest == "d"
-    absolute = named_curve(str(runs / "hpcm-[0-2]"))
+    absolute = find_curve(str(runs / "hpcm-[0-2]"))
     assert absolute.curve.bpp == (0.1, 0.2, 0.4)
 
 
@@ -131,21 +131,21 @@ def test_both_are_drawn_with_what_was_measured_beside_them(
 
 
 def test_ms_ssim_is_compared_in_decibels(runs: Path) -> None:
-    found = named_curve(runs, metric="ms_ssim")
+    found = find_curve(runs, metric="ms_ssim")
     assert found.curve.quality[0] == pytest.approx(10.0)  # 1 - .01 / .1
     given = {"bpp": [0.1, 0.2], "ms_ssim": [11.0, 12.0]}
-    assert "taken for decibels" in named_curve(given, metric="ms_ssim").notices[0]
+    assert "read as decibels" in find_curve(given, metric="ms_ssim").notices[0]
     with pytest.raises(DataError, match="not both"):
-        named_curve({"bpp": [0.1, 0.2], "ms_ssim": [0.9, 12.0]}, metric="ms_ssim")
+        find_curve({"bpp": [0.1, 0.2], "ms_ssim": [0.9, 12.0]}, metric="ms_ssim")
 
 
 def test_points_of_different_pictures_are_no_curve(runs: Path) -> None:
     with pytest.raises(DataError, match="different pictures"):
-        named_curve(runs.parent / "*" / "**")
+        find_curve(runs.parent / "*" / "**")
     with pytest.raises(DataError, match=r"other/evaluation.json is one point"):
-        named_curve(runs.parent / "other" / "evaluation.json")
+        find_curve(runs.parent / "other" / "evaluation.json")
     with pytest.raises(DataError, match="is one point"):
-        named_curve(runs.parent / "other")
+        find_curve(runs.parent / "other")
     other = {**LARGE, "digest": "others"}
     assert "different pictures" in bd_rate(runs, other).notices[-1]
 
@@ -170,19 +170,19 @@ def test_files_that_are_no_curve(tmp_path: Path, value: object, said: str) -> No
 def test_what_is_not_there(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     (tmp_path / "a.json").write_text('{"bpp": [0.1,')
     with pytest.raises(DataError, match="not readable as JSON"):
-        named_curve(tmp_path / "a.json")
+        find_curve(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"bpp": [0.1, 0.2],\n "psnr": [30, Infinity]}')
     with pytest.raises(DataError, match=r"not readable as JSON \(Infinity .* line 2"):
-        named_curve(tmp_path / "a.json")
+        find_curve(tmp_path / "a.json")
     with pytest.raises(DataError, match=r"no evaluation.json in"):
-        named_curve(tmp_path)
+        find_curve(tmp_path)
     code, _, err = typed(monkeypatch, capsys, str(tmp_path / "none.json"), "x")
     assert code == 2
     assert "does not exist" in err
     with pytest.raises(UsageError, match="Did you mean 'published:hpcm-large@kodak'"):
         bd_rate("published:hpcm-larg@kodak", LARGE)
     with pytest.raises(UsageError, match="no other was published"):
-        named_curve("published:hpcm-base@clic", metric="ms_ssim")
+        find_curve("published:hpcm-base@clic", metric="ms_ssim")
     with pytest.raises(UsageError, match="one of akima, pchip, cubic"):
         bd_rate(BASE, LARGE, method="spline")
     with pytest.raises(UsageError, match="one of psnr, ms_ssim"):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import tunewright
 from tunewright.cli.application import app
-from tunewright.deliver.compression.select_compressor import meant_compressor
+from tunewright.deliver.compression.select_compressor import select_compressor
 from tunewright.errors import DataError, UsageError
 from tunewright.recipes.compression.config import HyperpriorConfig
 from tunewright.recipes.compression.models.factory import make_compressor
@@ -57,13 +57,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compressed(place: Path, *pictures: Path, **options):
     return tunewright.compress(
-        *pictures, **({"run": "one", "runs_dir": place / "runs", "told": quiet} | options)
+        *pictures, **({"run": "one", "runs_dir": place / "runs", "on_progress": quiet} | options)
     )
 
 
 def decompressed(place: Path, *files: Path, **options):
     return tunewright.decompress(
-        *files, **({"run": "one", "runs_dir": place / "runs", "told": quiet} | options)
+        *files, **({"run": "one", "runs_dir": place / "runs", "on_progress": quiet} | options)
     )
 
 
@@ -136,18 +136,18 @@ def test_the_run_that_is_meant(tmp_path):
     for age, name in enumerate(("new", "old")):
         weights = made_run(tmp_path / name).checkpoints / "best.safetensors"
         os.utime(weights, (1e9 - age, 1e9 - age))
-    found = meant_compressor(None, tmp_path)
+    found = select_compressor(None, tmp_path)
     assert found.folder == tmp_path / "new"
-    assert "nobody named it" in found.notes[0]
-    assert meant_compressor("old", tmp_path).folder == tmp_path / "old"
-    assert meant_compressor(tmp_path / "old" / "checkpoints" / "best.safetensors", tmp_path) == (
-        meant_compressor("old", tmp_path)
+    assert "using the newest run" in found.notes[0]
+    assert select_compressor("old", tmp_path).folder == tmp_path / "old"
+    assert select_compressor(tmp_path / "old" / "checkpoints" / "best.safetensors", tmp_path) == (
+        select_compressor("old", tmp_path)
     )
     with pytest.raises(DataError, match="Train one first"):
-        meant_compressor(None, tmp_path / "gone")
+        select_compressor(None, tmp_path / "gone")
     RunFolder(tmp_path / "old").write_config({"recipe": "quadratic"})
     with pytest.raises(DataError, match="quadratic does not compress pictures"):
-        meant_compressor("old", tmp_path)
+        select_compressor("old", tmp_path)
 
 
 def test_weights_of_another_model_are_refused(tmp_path, place):
@@ -166,7 +166,7 @@ def test_the_commands_print_what_was_done(place, tmp_path):
     result = runner.invoke(app, args)
     assert result.exit_code == 0, result.output
     assert "3 compressed" in result.output
-    assert "bits a pixel" in result.output
+    assert "bits per pixel" in result.output
     args = ["decompress", str(tmp_path / "small"), "--output", str(tmp_path / "back"), *options]
     result = runner.invoke(app, args)
     assert result.exit_code == 0, result.output

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tunewright.cli.options import (
+    DATA,
     FOREIGN,
     ConfigDir,
     ConfigFile,
@@ -20,7 +21,7 @@ from tunewright.cli.options import (
 )
 
 
-@app.command(context_settings=FOREIGN)
+@app.command(context_settings=FOREIGN, rich_help_panel=DATA)
 def augment(
     words: Words = None,
     level: Annotated[
@@ -35,7 +36,10 @@ def augment(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Draw training pictures as they are and as they are varied; without --level, by each level."""
+    """Draw training pictures beside their augmented versions.
+
+    Without --level, every augmentation level is drawn.
+    """
     from tunewright import api
 
     verbose_logs(verbose)

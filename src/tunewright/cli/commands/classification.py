@@ -1,19 +1,19 @@
-"""The commands about what a trained classifier gives: predict, ensemble, check, export, submit."""
+"""The commands that deliver a trained classifier: predict, ensemble, check, export, submit."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tunewright.cli.options import RunsDir, Verbose, app, console
+from tunewright.cli.options import DELIVER, RunsDir, Verbose, app, console
 
 Words = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN [tta.KEY=VALUE]",
-        help="A run, study or ensemble folder, or its name in --runs-dir; none: the newest run. "
-        "Then views: tta.hflip, tta.vflip (true, false), tta.rotate (degrees), tta.brightness "
-        "(0.1 is 10 %), tta.mean (logits, probabilities).",
+        help="A run, study or ensemble folder, or its name in --runs-dir (default: the newest "
+        "run). Then views: tta.hflip, tta.vflip (true, false), tta.rotate (degrees), "
+        "tta.brightness (0.1 is 10 %), tta.mean (logits, probabilities).",
         show_default=False,
     ),
 ]
@@ -21,7 +21,8 @@ OneRun = Annotated[
     Path | None,
     typer.Argument(
         metavar="RUN",
-        help="A run, study or ensemble folder, or its name in --runs-dir; none: the newest run.",
+        help="A run, study or ensemble folder, or its name in --runs-dir (default: the newest "
+        "run).",
         show_default=False,
     ),
 ]
@@ -29,57 +30,71 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(help="The same as RUN: a run folder, or checkpoints/best.safetensors in one."),
 ]
-Tta = Annotated[bool, typer.Option("--tta", help="Average each picture with its mirror image.")]
+Tta = Annotated[
+    bool,
+    typer.Option("--tta", help="Average the predictions for each picture and its mirror image."),
+]
 Views = Annotated[
     str,
-    typer.Option(help="Average these views: hflip,vflip,rotate=5,brightness=0.1 (some of them)."),
+    typer.Option(help="Views to average: any of hflip,vflip,rotate=5,brightness=0.1."),
 ]
-Half = Annotated[bool, typer.Option("--half", help="Weights in float16.")]
+Half = Annotated[bool, typer.Option("--half", help="Store weights in float16.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-MaxSize = Annotated[str, typer.Option(help="Bytes of the exported file: 500MB (10^6), 477MiB.")]
-MaxLatency = Annotated[str, typer.Option(help="p95 of one picture, file to label: 100ms, 0.1s.")]
+MaxSize = Annotated[str, typer.Option(help="Size of the exported file: 500MB (10^6), 477MiB.")]
+MaxLatency = Annotated[
+    str, typer.Option(help="95th percentile for one picture, file to label: 100ms, 0.1s.")
+]
 InputSize = Annotated[int, typer.Option("--input", help="Side of the pictures, in pixels.")]
 
 
-@app.command()
+@app.command(rich_help_panel=DELIVER)
 def predict(
     words: Words = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="A folder, zip, CSV or manifest; none: the test set of the training."),
+        typer.Option(
+            help="A folder, zip, CSV or manifest (default: the test set of the training data)."
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where image_id,label goes.")] = Path(
+    output: Annotated[Path, typer.Option(help="CSV file to write image_id,label to.")] = Path(
         "predictions.csv"
     ),
     tta: Tta = False,
     views: Views = "",
     force: Annotated[
-        bool, typer.Option("--force", help="Keep views that lower the validation accuracy.")
+        bool,
+        typer.Option("--force", help="Use the views even if they lower the validation accuracy."),
     ] = False,
     probabilities: Annotated[
-        Path | None, typer.Option(help="Also write a column of probabilities for each class.")
+        Path | None, typer.Option(help="CSV file for the probabilities, one column per class.")
     ] = None,
     logit_adjustment: Annotated[
         float,
-        typer.Option(help="Correct for the class frequencies of the training: tau, 1 in full."),
+        typer.Option(help="Logit adjustment for class frequencies: tau, 0 for none, 1 in full."),
     ] = 0.0,
     skip_bad: Annotated[
         bool,
-        typer.Option("--skip-bad", help="Unreadable pictures get the most frequent class."),
+        typer.Option("--skip-bad", help="Give unreadable pictures the most frequent class."),
     ] = False,
     category_ids: Annotated[
         bool, typer.Option("--category-ids", help="Write the ids of category_mapping.csv.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures at once.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures per batch.")] = None,
     benchmark: Annotated[
-        bool, typer.Option("--benchmark", help="Time one picture; predict none.")
+        bool,
+        typer.Option(
+            "--benchmark", help="Measure the latency of one picture instead of predicting."
+        ),
     ] = False,
     checkpoint: Checkpoint = None,
     as_json: Json = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Label every picture of a folder: predictions.csv, ids exactly as given, in their order."""
+    """Predict a label for every picture of a folder.
+
+    Writes image_id,label to predictions.csv; ids and their order are kept exactly.
+    """
     from tunewright import api
     from tunewright.cli.output.classification import print_benchmark, print_predicted
 
@@ -107,13 +122,13 @@ def predict(
     print_predicted(console(), found, output, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DELIVER)
 def ensemble(
     runs: Annotated[
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="Runs, or studies, which stand for all of their trials with weights.",
+            help="Runs, or studies (all of their trials that have weights).",
         ),
     ],
     method: Annotated[
@@ -124,16 +139,18 @@ def ensemble(
         ),
     ] = "mean",
     average: Annotated[
-        str, typer.Option(help="Of what: probabilities; logits, the geometric mean.")
+        str, typer.Option(help="What to average: probabilities or logits (geometric mean).")
     ] = "probabilities",
-    name: Annotated[str | None, typer.Option(help="Of the folder in --runs-dir.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the ensemble's folder in --runs-dir.")
+    ] = None,
     max_size: MaxSize = "500MB",
     max_latency: MaxLatency = "100ms",
     as_json: Json = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Average several runs, and say whether that gains anything over the best one."""
+    """Average several runs and report the gain over the best one."""
     from tunewright import api
     from tunewright.cli.output.classification import print_ensemble
 
@@ -149,25 +166,28 @@ def ensemble(
     print_ensemble(console(), found, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DELIVER)
 def check(
     words: Words = None,
     max_size: MaxSize = "500MB",
     max_latency: MaxLatency = "100ms",
-    max_params: Annotated[str, typer.Option(help="Parameters: 10B (10^9), 28M.")] = "10B",
+    max_params: Annotated[str, typer.Option(help="Number of parameters: 10B (10^9), 28M.")] = "10B",
     input_size: InputSize = 600,
     half: Half = False,
     tta: Tta = False,
     views: Views = "",
     benchmark: Annotated[
-        bool, typer.Option("--benchmark", help="Time other precisions and layouts as well.")
+        bool, typer.Option("--benchmark", help="Also measure other precisions and memory layouts.")
     ] = False,
     checkpoint: Checkpoint = None,
     as_json: Json = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Compare size, latency, parameters and input with limits; exit code 1 when one is broken."""
+    """Check size, latency, parameters and input against limits.
+
+    The exit code is 1 when a limit is exceeded.
+    """
     from tunewright import api
     from tunewright.cli.output.classification import print_checked
 
@@ -189,20 +209,24 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=DELIVER)
 def export(
     run: OneRun = None,
     to: Annotated[str, typer.Option(help="safetensors, onnx or torch-export.")] = "safetensors",
     half: Half = False,
     output: Annotated[
-        Path | None, typer.Option(help="The file; by default in the run's folder, under export/.")
+        Path | None,
+        typer.Option(help="File to write (default: in the run's folder, under export/)."),
     ] = None,
     checkpoint: Checkpoint = None,
     as_json: Json = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Write a run as a file for other programs, and check that it answers as the run does."""
+    """Export a run to safetensors, ONNX or torch.export.
+
+    The exported file is checked against the run: both must give the same logits.
+    """
     from tunewright import api
     from tunewright.cli.output.classification import print_exported
 
@@ -212,33 +236,37 @@ def export(
     print_exported(console(), found, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DELIVER)
 def submit(
     run: OneRun = None,
-    predictions: Annotated[Path, typer.Option(help="What predict wrote.")] = Path(
+    predictions: Annotated[Path, typer.Option(help="CSV file that predict wrote.")] = Path(
         "predictions.csv"
     ),
-    output: Annotated[Path, typer.Option(help="The ZIP.")] = Path("submission.zip"),
+    output: Annotated[Path, typer.Option(help="ZIP file to write.")] = Path("submission.zip"),
     data: Annotated[
-        Path | None, typer.Option(help="The test set; none: what predict predicted last.")
+        Path | None, typer.Option(help="The test set (default: the one that predict used last).")
     ] = None,
     half: Half = False,
     category_ids: Annotated[
         bool | None,
         typer.Option(
-            "--category-ids/--labels", help="What the labels are; none: as predict wrote them."
+            "--category-ids/--labels",
+            help="How labels are written (default: as predict wrote them).",
         ),
     ] = None,
     verify_only: Annotated[
         bool,
-        typer.Option("--verify-only", help="Check the predictions and the ZIP; write nothing."),
+        typer.Option("--verify-only", help="Check the predictions and the ZIP without writing."),
     ] = False,
     checkpoint: Checkpoint = None,
     as_json: Json = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Check predictions, and pack them with weights and code in a ZIP that is always the same."""
+    """Check predictions and pack them with weights and code in a ZIP.
+
+    The same input gives the same bytes.
+    """
     from tunewright import api
     from tunewright.cli.output.classification import print_submitted
 

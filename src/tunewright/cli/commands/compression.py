@@ -1,4 +1,4 @@
-"""The commands that make pictures small, and pictures again."""
+"""The commands about compression: compress, decompress, bd-rate."""
 
 import json
 import math
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.cli.options import RunsDir, Verbose, app, console
+from tunewright.cli.options import COMPRESSION, RunsDir, Verbose, app, console
 
 Run = Annotated[
     Path | None,
     typer.Option(
-        help="A run or study folder, or its name in --runs-dir; none: the newest that compresses."
+        help="A run or study folder, or its name in --runs-dir (default: the newest compressor)."
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Write over files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@app.command(rich_help_panel=COMPRESSION)
 def compress(
     pictures: Annotated[
         list[Path], typer.Argument(metavar="IMG...", help="Pictures, or folders of them.")
@@ -31,7 +31,7 @@ def compress(
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify/--no-verify", help="Decode what was coded, and compare every value."
+            "--verify/--no-verify", help="Decode each file again and compare every value."
         ),
     ] = True,
     force: Force = False,
@@ -39,7 +39,10 @@ def compress(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Code pictures into .twc files by a trained run; exit code 1 when some cannot be used."""
+    """Compress pictures into .twc files with a trained run.
+
+    The exit code is 1 when some pictures could not be compressed.
+    """
     from tunewright import api
     from tunewright.cli.output.compression import print_compressed
 
@@ -51,7 +54,7 @@ def compress(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=COMPRESSION)
 def decompress(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE.twc...", help="Files, or folders of them.")
@@ -69,7 +72,10 @@ def decompress(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Decode .twc files by the run that wrote them; exit code 1 when some cannot be used."""
+    """Decompress .twc files with the run that wrote them.
+
+    The exit code is 1 when some files could not be decompressed.
+    """
     from tunewright import api
     from tunewright.cli.output.compression import print_decompressed
 
@@ -84,30 +90,28 @@ if TYPE_CHECKING:
 
 CURVE = (
     'A JSON file {"bpp": [...], "psnr": [...]}; a folder or a quoted pattern of evaluated runs, '
-    "each a point; RUN/evaluation.json:jpeg; published:hpcm-base@kodak."
+    "one point per run; RUN/evaluation.json:jpeg; published:hpcm-base@kodak."
 )
 
 
-@app.command("bd-rate")
+@app.command("bd-rate", rich_help_panel=COMPRESSION)
 def bd_rate(
-    anchor: Annotated[str, typer.Argument(help="What is compared with. " + CURVE)],
-    test: Annotated[str, typer.Argument(help="What is compared, named in the same ways.")],
+    anchor: Annotated[str, typer.Argument(help="The curve to compare with. " + CURVE)],
+    test: Annotated[str, typer.Argument(help="The curve to compare, given in the same way.")],
     method: Annotated[
-        str, typer.Option(help="How curves run between their points: akima, pchip or cubic.")
+        str, typer.Option(help="Interpolation between the points: akima, pchip or cubic.")
     ] = "akima",
-    metric: Annotated[
-        str, typer.Option(help="psnr, or ms_ssim, which is compared in decibels.")
-    ] = "psnr",
+    metric: Annotated[str, typer.Option(help="psnr or ms_ssim (compared in decibels).")] = "psnr",
     plot: Annotated[
-        Path | None, typer.Option(help="Draw both, and what was measured beside: .html or .svg.")
+        Path | None, typer.Option(help="Plot both curves and the reference codecs: .html or .svg.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Average difference of two rate-distortion curves: BD-rate and BD-PSNR.
+    """Compute BD-rate and BD-PSNR of two rate-distortion curves.
 
-    Exit code 1 when the curves have no quality in common.
+    The exit code is 1 when the curves have no range of quality in common.
     """
     from tunewright import api
 
@@ -125,7 +129,7 @@ def bd_rate(
 
 
 def _lines(found: "BdRate") -> list[str]:
-    """The two numbers, what they were taken over, and how to read them."""
+    """Return the lines to print: both numbers, the range they cover, and the notices."""
     name = "PSNR" if found.metric == "psnr" else "MS-SSIM"
     sides = {"anchor": found.anchor, "test": found.test}
     lines = [f"{side:<8} {named.name}, {_points(named.curve)}" for side, named in sides.items()]
@@ -154,7 +158,7 @@ def _points(curve: Any) -> str:
 
 
 def _plain(found: "BdRate") -> dict[str, Any]:
-    """As JSON; null for what is not known."""
+    """Return plain values for JSON; None for a number that is not known."""
     from dataclasses import asdict
 
     def side(named: Any) -> dict[str, Any]:

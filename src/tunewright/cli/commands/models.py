@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewright.cli.options import Verbose, app, console
+from tunewright.cli.options import TRAIN, Verbose, app, console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 MB, MIB = 10**6, 2**20
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def models(
     wanted: Annotated[
         str, typer.Argument(metavar="[FILTER]", help="Part of a name, or a pattern with *.")
     ] = "",
-    classes: Annotated[int, typer.Option(help="Classes that the head tells apart.")] = 100,
-    limit: Annotated[int, typer.Option(help="Rows at most.")] = 40,
+    classes: Annotated[int, typer.Option(help="Number of classes of the head.")] = 100,
+    limit: Annotated[int, typer.Option(help="Maximum number of rows.")] = 40,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """List image models: parameters, exported size, input size, licence of the weights."""
+    """List image models with parameters, sizes and licences.
+
+    Sizes are those of the exported file; licences are those of the pretrained weights.
+    """
     from tunewright import api
 
     found = api.models(wanted, classes=classes, limit=limit)
@@ -38,7 +41,7 @@ def models(
 
 
 def models_table(found: Mapping[str, Any]) -> "Table":
-    """One line a model."""
+    """Return a table with one row per model."""
     from rich.table import Table
 
     table = Table(title=f"image models, {found['classes']} classes")

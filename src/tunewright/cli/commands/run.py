@@ -7,6 +7,7 @@ import typer
 
 from tunewright.cli.options import (
     FOREIGN,
+    TRAIN,
     ConfigDir,
     ConfigFile,
     ConfigName,
@@ -19,11 +20,11 @@ from tunewright.cli.options import (
 )
 
 
-@app.command(context_settings=FOREIGN)
+@app.command(context_settings=FOREIGN, rich_help_panel=TRAIN)
 def train(
     words: Words = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="A stopped run to go on with: folder or name.")
+        Path | None, typer.Option("--resume", help="A stopped run to resume: folder or name.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     config: ConfigFile = None,
@@ -32,7 +33,10 @@ def train(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Train one configuration in full; the same command resumes an interrupted run."""
+    """Train one configuration in full, or resume an interrupted run.
+
+    Run the same command again to resume.
+    """
     from tunewright import api
     from tunewright.cli.output.results import print_trained
     from tunewright.cli.output.screen import ScreenCallback
@@ -53,16 +57,18 @@ def train(
     print_trained(screen, trained)
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def evaluate(
     run: Annotated[
         Path | None,
-        typer.Argument(help="A run or study folder, or its name in --runs-dir; none: the newest."),
+        typer.Argument(
+            help="A run or study folder, or its name in --runs-dir (default: the newest run)."
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Measure it on this folder of pictures instead (compression)."),
+        typer.Option(help="Evaluate on this folder of pictures instead (compression)."),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -72,7 +78,10 @@ def evaluate(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Measure a trained run on its test split, beside simple baselines."""
+    """Evaluate a trained run, with simple baselines for comparison.
+
+    The default is the test split of the run's own data.
+    """
     from tunewright import api
     from tunewright.cli.output.results import print_evaluation
     from tunewright.errors import UsageError
@@ -86,7 +95,7 @@ def evaluate(
     print_evaluation(console(), found, result, as_json=as_json)
 
 
-@app.command(context_settings=FOREIGN)
+@app.command(context_settings=FOREIGN, rich_help_panel=TRAIN)
 def show(
     words: Words = None,
     config: ConfigFile = None,
@@ -94,7 +103,7 @@ def show(
     config_name: ConfigName = None,
     verbose: Verbose = False,
 ) -> None:
-    """Print the composed configuration and where each value came from."""
+    """Print the configuration and where each value comes from."""
     from tunewright import api
     from tunewright.cli.output.results import print_configuration
 
@@ -103,12 +112,12 @@ def show(
     )
 
 
-@app.command("lr-find", context_settings=FOREIGN)
+@app.command("lr-find", context_settings=FOREIGN, rich_help_panel=TRAIN)
 def lr_find(
     words: Words = None,
-    low: Annotated[float, typer.Option(help="The first rate of the sweep.")] = 1e-7,
-    high: Annotated[float, typer.Option(help="The last one.")] = 10.0,
-    steps: Annotated[int, typer.Option(help="Steps of the sweep.")] = 100,
+    low: Annotated[float, typer.Option(help="Lowest learning rate of the sweep.")] = 1e-7,
+    high: Annotated[float, typer.Option(help="Highest learning rate of the sweep.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Number of training steps.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
@@ -116,7 +125,10 @@ def lr_find(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Sweep the learning rate and suggest one, unless the curve is noise."""
+    """Run a learning-rate sweep and suggest a learning rate.
+
+    Nothing is suggested where the curve is too noisy.
+    """
     from tunewright import api
     from tunewright.cli.output.results import print_sweep
 
@@ -134,7 +146,7 @@ def lr_find(
     print_sweep(console(), result, words or [], as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def replay(
     run: Annotated[Path, typer.Argument(help="A run or study folder, or a name in --runs-dir.")],
     options: Annotated[
@@ -144,7 +156,7 @@ def replay(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Push a stored run, or a whole study, to a tracker."""
+    """Copy a stored run, or a whole study, to an experiment tracker."""
     from tunewright import api
     from tunewright.cli.output.results import print_replayed
 

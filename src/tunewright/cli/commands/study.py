@@ -7,6 +7,7 @@ import typer
 
 from tunewright.cli.options import (
     FOREIGN,
+    SEARCH,
     Budget,
     ConfigDir,
     ConfigFile,
@@ -20,25 +21,30 @@ from tunewright.cli.options import (
 )
 
 From = Annotated[
-    str | None, typer.Option("--from", help="A study to start from: its best, its trials.")
+    str | None,
+    typer.Option("--from", help="A study to start from: its best configuration and its trials."),
 ]
 Imports = Annotated[
     list[str] | None,
-    typer.Option("--import", help="A CSV file or Optuna storage whose trials to take over."),
+    typer.Option("--import", help="A CSV file or Optuna storage to import trials from."),
 ]
 
 
-@app.command(context_settings=FOREIGN)
+@app.command(context_settings=FOREIGN, rich_help_panel=SEARCH)
 def tune(
     words: Words = None,
     space: Annotated[Path | None, typer.Option("--space", help="A space file.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Trials in all, also after a resume.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the study and its folder.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Runs a configuration, of which the mean counts.")
+    trials: Annotated[
+        int | None, typer.Option(help="Total number of trials, including those before a resume.")
     ] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study and of its folder.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Number of trials to run in parallel.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs per configuration; the score is their mean.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Time limit of the search, in seconds.")
+    ] = None,
     budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
     from_: From = None,
@@ -51,7 +57,7 @@ def tune(
 ) -> None:
     """Search for the best configuration, then train it in full.
 
-    Type the same command again to resume. A study file may stand after the recipe.
+    Run the same command again to resume. A study file may follow the recipe.
     """
     from tunewright import api
     from tunewright.cli.output.results import print_tuned
@@ -81,17 +87,21 @@ def tune(
     print_tuned(screen, tuned)
 
 
-@app.command(context_settings=FOREIGN)
+@app.command(context_settings=FOREIGN, rich_help_panel=SEARCH)
 def plan(
     words: Words = None,
     space: Annotated[Path | None, typer.Option("--space", help="A space file.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Trials in all, also after a resume.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the study and its folder.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Runs a configuration, of which the mean counts.")
+    trials: Annotated[
+        int | None, typer.Option(help="Total number of trials, including those before a resume.")
     ] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds for the search.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study and of its folder.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Number of trials to run in parallel.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs per configuration; the score is their mean.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Time limit of the search, in seconds.")
+    ] = None,
     budget: Budget = None,
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
     from_: From = None,
@@ -103,7 +113,11 @@ def plan(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Say how long tune with the same words would take, from two epochs of a first trial."""
+    """Estimate how long tune would take, from a first short trial.
+
+    Give the same arguments as for tune. The first configuration is trained for two epochs, and
+    nothing is stored.
+    """
     from tunewright import api
     from tunewright.cli.output.plan import print_plan
     from tunewright.cli.output.screen import ScreenCallback
@@ -132,7 +146,7 @@ def plan(
     print_plan(screen, made, as_json=as_json)
 
 
-@app.command(context_settings=FOREIGN)
+@app.command(context_settings=FOREIGN, rich_help_panel=SEARCH)
 def space(
     words: Words = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="The recipe to check for.")] = None,
@@ -141,7 +155,10 @@ def space(
     config_name: ConfigName = None,
     verbose: Verbose = False,
 ) -> None:
-    """Check a space file against a recipe and its data, and print what would be searched."""
+    """Check a space file and print what would be searched.
+
+    The space is checked against the recipe and its data.
+    """
     from tunewright import api
     from tunewright.cli.output.results import print_space
 
@@ -151,13 +168,15 @@ def space(
     print_space(console(), found, notices, as_yaml=as_yaml)
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def analyze(
     study: Annotated[
         str | None, typer.Argument(help="A study's name or folder, or a database file.")
     ] = None,
     storage: Annotated[str | None, typer.Option("--storage", "--db", help="Database URL.")] = None,
-    name: Annotated[str | None, typer.Option("--name", "--study-name", help="Its name.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "--study-name", help="Name of the study.")
+    ] = None,
     top: Annotated[int, typer.Option(help="How many trials to list.")] = 10,
     save_configs: Annotated[
         bool, typer.Option("--save-configs", help="Write the top configurations.")
@@ -166,7 +185,7 @@ def analyze(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """What a study found: best, top table, importances, failures by cause."""
+    """Show what a study found: best trials, importances, failures."""
     from tunewright import api
     from tunewright.cli.output.results import print_analysis
 
@@ -175,26 +194,29 @@ def analyze(
     print_analysis(console(), looked.overview, files, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def dashboard(
     study: Annotated[
         str | None, typer.Argument(help="A study's name or folder, or a database file.")
     ] = None,
     storage: Annotated[str | None, typer.Option("--storage", "--db", help="Database URL.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(help="The port; 0 picks a free one.")] = 8080,
     open_browser: Annotated[bool, typer.Option("--open", help="Open a browser.")] = False,
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Serve optuna-dashboard on a study, also while it runs, until Ctrl-C."""
+    """Serve optuna-dashboard for a study until Ctrl-C.
+
+    The study is opened read-only and may be running.
+    """
     from tunewright import api
 
     addresses: list[str] = []
 
     def show_address(address: str) -> None:
         addresses.append(address)
-        print(f"optuna-dashboard: {address}  (Ctrl-C ends it)", flush=True)
+        print(f"optuna-dashboard: {address}  (press Ctrl-C to stop)", flush=True)
 
     verbose_logs(verbose)
     try:
@@ -205,16 +227,15 @@ def dashboard(
             port=port,
             open_browser=open_browser,
             runs_dir=runs_dir,
-            told=show_address,
+            on_address=show_address,
         )
     except KeyboardInterrupt:
         if not addresses:
             raise
-        # the one way in which it ends
-        print("the dashboard has ended")
+        print("dashboard stopped")
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def repair(
     study: Annotated[str | None, typer.Argument(help="A study's name or folder.")] = None,
     storage: Annotated[str | None, typer.Option("--storage", help="Database URL.")] = None,
@@ -222,7 +243,10 @@ def repair(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Rebuild a study's database from its run folders, or fill in what it lacks."""
+    """Rebuild a study's database from its run folders.
+
+    A database that is intact is compared with the run folders, and missing entries are added.
+    """
     from tunewright import api
     from tunewright.cli.output.plan import print_repaired
 

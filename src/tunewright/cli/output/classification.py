@@ -1,4 +1,4 @@
-"""What the commands about classifiers print when they are done."""
+"""Results of the commands about classifiers, as they are printed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def print_predicted(
     console: Console, found: Mapping[str, Any], output: Path, *, as_json: bool
 ) -> None:
-    """How many predictions, what the views gained, what could not be read, the files."""
+    """Print the number of predictions, the gain of the views, unreadable pictures and files."""
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -38,7 +38,7 @@ def print_predicted(
     if found["skipped"]:
         _line(
             console,
-            f"note: {len(found['skipped']):,} pictures could not be read and have the most "
+            f"note: {len(found['skipped']):,} pictures could not be read and were given the most "
             "frequent class of the training:",
         )
         for name, reason in list(found["skipped"].items())[:10]:
@@ -51,7 +51,7 @@ def print_predicted(
 
 
 def _tta(found: Mapping[str, Any]) -> str:
-    """What the views changed on the validation set, in a sentence."""
+    """Describe in a sentence what the views changed on the validation set."""
     from tunewright.analysis.score_intervals import describe_paired
 
     views = ", ".join(found["views"])
@@ -72,7 +72,7 @@ def _tta(found: Mapping[str, Any]) -> str:
 
 
 def print_benchmark(console: Console, figures: Mapping[str, Any], *, as_json: bool) -> None:
-    """Latencies of one picture, or the JSON."""
+    """Print the latencies of one picture, or the JSON."""
     if as_json:
         print(json.dumps(figures, indent=2))
         return
@@ -97,7 +97,7 @@ def _latencies(figures: Mapping[str, Any]) -> Table:
 
 
 def print_ensemble(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
-    """The members, the gain over the best of them, what they cost together."""
+    """Print the members, the gain over the best of them, and their total cost."""
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -126,7 +126,7 @@ def print_ensemble(console: Console, found: Mapping[str, Any], *, as_json: bool)
 
 
 def print_checked(console: Console, report: "CheckReport", *, as_json: bool) -> None:
-    """One table of limits, and what it must be read with."""
+    """Print the table of limits and its notes, or the JSON."""
     if as_json:
         rows = [asdict(row) for row in report.rows]
         print(
@@ -154,7 +154,7 @@ def print_checked(console: Console, report: "CheckReport", *, as_json: bool) -> 
 
 
 def print_exported(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
-    """The file, its bytes, and how far its answers are from the run's."""
+    """Print the file, its size, and the largest difference from the run's logits."""
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -187,7 +187,7 @@ def print_exported(console: Console, found: Mapping[str, Any], *, as_json: bool)
 
 
 def print_submitted(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
-    """What was checked, what was packed, and how large it is."""
+    """Print what was checked, what was packed, and its size."""
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -197,8 +197,8 @@ def print_submitted(console: Console, found: Mapping[str, Any], *, as_json: bool
     if not found["made_here"]:
         _line(
             console,
-            "note: these predictions are not what this run predicted last: code/inference.py in "
-            "the ZIP may answer otherwise",
+            "note: these predictions are not the latest of this run: code/inference.py in the ZIP "
+            "may give different ones",
         )
     if found["output"] is None:
         _line(console, "no ZIP yet; nothing was written")
@@ -218,7 +218,7 @@ def print_submitted(console: Console, found: Mapping[str, Any], *, as_json: bool
 
 
 def _summarise_files(files: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    """The files of a submission, the sources as one."""
+    """Return names and bytes of a submission's files, with all sources as one entry."""
     sources = [count for name, count in files if name.startswith("code/tunewright/")]
     shown = [(name, count) for name, count in files if not name.startswith("code/tunewright/")]
     return [*shown, (f"code/tunewright/ ({len(sources)} files)", sum(sources))]

@@ -1,4 +1,4 @@
-"""What the commands about compressed pictures print when they are done."""
+"""Results of compress and decompress, as they are printed."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from rich.table import Table
 from tunewright.runs.quantities import duration
 
 SHOWN = 30
-"""Files in the table; --json lists all."""
+"""Maximum number of files in the table; --json lists all."""
 
 
 def print_compressed(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
-    """Bits a pixel, written and estimated, of each file and of all."""
+    """Print the bits per pixel, real and estimated, of each file and in total."""
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -38,14 +38,14 @@ def print_compressed(console: Console, found: Mapping[str, Any], *, as_json: boo
     _line(
         console,
         f"{found['bytes']:,} bytes for {_count(found['pixels'], 'pixel')}, "
-        f"{found['bpp']:.4f} bits a pixel, in {duration(found['seconds'])} on "
+        f"{found['bpp']:.4f} bits per pixel, in {duration(found['seconds'])} on "
         f"{found['device']} with {_count(found['threads'], 'thread')}; {verified}",
     )
     _print_failures(console, found)
 
 
 def print_decompressed(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
-    """The pictures that were written."""
+    """Print the pictures that were written."""
     if as_json:
         print(json.dumps(found, indent=2))
         return

@@ -1,4 +1,4 @@
-"""The part of the terminal that is drawn anew while a study or a training runs.
+"""The part of the terminal that is redrawn while a study or a training runs.
 
 Every line is cut to the width and the whole to the height, so that nothing ever wraps.
 """
@@ -19,14 +19,14 @@ from tunewright.runs.record import Trial
 from tunewright.search.callbacks import StudyProgress
 
 RECENT = 3
-"""Prunes and failures that stay in view."""
+"""Number of recent prunes and failures that stay in view."""
 BAR = (10, 40)
-"""Columns of the bar, at least and at most."""
+"""Smallest and largest width of the bar, in columns."""
 
 
 @dataclass
 class Working:
-    """A trial in the hands of a worker, as far as it has come. began: by the clock."""
+    """A running trial and its progress. began: by the clock, in seconds."""
 
     values: Mapping[str, Any]
     where: str
@@ -38,10 +38,10 @@ class Working:
 
 @dataclass
 class LiveView:
-    """What is known of a study or a training; drawn by Rich whenever it wants to.
+    """The state of a study or a training, which Rich draws several times a second.
 
-    epoch, trained, trained_left: for a single training, where it stands, its last figures, and the
-    time left.
+    epoch, trained, trained_left: of a single training: the current and last epoch, its latest
+    metrics as text, and the seconds left.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -54,7 +54,7 @@ class LiveView:
     trained_left: float | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The lines, each cut to the width; as many as the height has room for."""
+        """Draw the lines, cut to the width and to the height."""
         lines = self.lines(options.max_width, console.size.height - 1)
         for number, line in enumerate(lines):
             line.truncate(options.max_width, overflow="ellipsis")
@@ -63,7 +63,7 @@ class LiveView:
             yield from line.render(console)
 
     def lines(self, width: int, height: int) -> list[Text]:
-        """At most `height` lines; the ones that say most come first, workers before the past."""
+        """Return at most `height` lines: the totals, then running trials, then recent failures."""
         if self.epoch is not None:
             head = [self._training_bar(width), Text(f"  {self.trained}")]
             past = [] if self.standing is None else [self._best(self.standing)]
@@ -118,7 +118,7 @@ class LiveView:
         return text
 
     def _workers(self, width: int, room: int) -> list[Text]:
-        """A table of the running trials: trial, epoch, seconds, score, main parameters."""
+        """Return a table of the running trials: trial, epoch, time, score, main parameters."""
         if not self.working or room < 2:
             return []
         rows = sorted(self.working.items())
@@ -139,7 +139,7 @@ class LiveView:
         return lines
 
     def _past(self, trial: Trial) -> Text:
-        """A recent prune or failure, with its reason."""
+        """Return a line about a recent prune or failure, with its reason."""
         style = "yellow" if trial.state == "pruned" else "red"
         text = Text("  ")
         text.append(f"{trial.state} {trial.number}", style=style)
@@ -148,20 +148,20 @@ class LiveView:
 
 
 def because(trial: Trial) -> str:
-    """Why a trial ended early: its cause, and the reason in words."""
+    """Return why a trial ended early: its cause, and the reason in words."""
     if not trial.cause or trial.cause == "error":
         return trial.reason or trial.cause
     return f"{trial.cause}: {trial.reason}" if trial.reason else trial.cause
 
 
 def goal_value(metrics: Mapping[str, float], metric: str) -> float | None:
-    """The goal among the metrics of an epoch."""
+    """Return the goal among the metrics of an epoch; None if it is missing or NaN."""
     value = metrics.get(metric)
     return None if value is None or value != value else value
 
 
 def metrics_in_words(metrics: Mapping[str, float], metric: str = "") -> str:
-    """The goal and the loss, or the first two figures there are."""
+    """Return the goal and the loss as text, or the first two metrics."""
     wanted = [name for name in (metric, "train_loss", "val_recall_1", "val_loss") if name]
     shown = {name: metrics[name] for name in wanted if name in metrics}
     shown = dict(list((shown or metrics).items())[:2])

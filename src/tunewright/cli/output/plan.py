@@ -1,4 +1,4 @@
-"""What `tunewright plan` prints: the parts of a study, and what each will take."""
+"""Results of plan and repair, as they are printed."""
 
 import json
 from dataclasses import asdict
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_plan(console: Console, plan: "StudyPlan", *, as_json: bool) -> None:
-    """What a study will take, part by part, or the JSON."""
+    """Print the expected time, disk and memory of a study, or the JSON."""
     if as_json:
         print(json.dumps(asdict(plan), indent=2))
         return
@@ -35,7 +35,7 @@ def print_plan(console: Console, plan: "StudyPlan", *, as_json: bool) -> None:
 
 
 def plan_rows(plan: "StudyPlan") -> list[tuple[str, str]]:
-    """The lines of a plan: what it is about, and in words how much."""
+    """Return the rows of a plan: a name and a description of each."""
     trials = f"{plan.trials} trials"
     if plan.grid:
         sizes = " x ".join(str(size) for size in plan.grid)
@@ -94,23 +94,23 @@ if TYPE_CHECKING:  # `--help` starts without the engine
 
 
 def print_repaired(found: "RepairReport", *, as_json: bool) -> None:
-    """A line a fact, or the JSON."""
+    """Print what repair found and changed, or the JSON."""
     if as_json:
         from tunewright.search.recovery.repair import as_json as plain
 
         print(json.dumps(plain(found), indent=2))
         return
     if found.rebuilt:
-        print(f"the database was made anew from the run folders: {found.rebuilt}")
+        print(f"the database was rebuilt from the run folders: {found.rebuilt}")
     else:
-        print("the database is whole; it was compared with the run folders")
+        print("the database is intact; it was compared with the run folders")
     if found.kept is not None:
-        print(f"the old file is {found.kept}")
+        print(f"the old file was kept as {found.kept}")
     if found.added and not found.rebuilt:
         print(f"added: trial {', '.join(map(str, found.added))}")
     for title, lines in (
         ("filled in", found.filled),
-        ("differs, and was left alone", found.differing),
+        ("differs, left unchanged", found.differing),
         ("could not be rebuilt", found.lost),
     ):
         for line in lines:

@@ -1,4 +1,4 @@
-"""What commands print when they are done: results, files, and what to type next."""
+"""Results of the commands about studies and runs, as they are printed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ if TYPE_CHECKING:  # `show` and `space` start without the engine
     from tunewright.search.training_run import TrainResult
 
 PICTURES = 24
-"""Of an evaluation, as many are printed one by one."""
+"""Maximum number of rows in the table by picture."""
 
 
 def print_tuned(console: Console, tuned: "TuneResult") -> None:
-    """The best configuration, its score with an interval, the files, the next commands."""
+    """Print the best configuration, its score with an interval, the files and next commands."""
     best, folder = tuned.record.best, tuned.folder
     if best is None:
         counts = {s: len(tuned.record.of_state(s)) for s in ("pruned", "infeasible", "failed")}
@@ -62,13 +62,13 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
         console.print(front_table(tuned.record))
     timed_out = tuned.ending == "timed out"
     if timed_out:
-        console.print("The time for the search was up; the same command goes on with it.")
+        console.print("search time limit reached; run the same command again to continue")
     if tuned.final is not None:
         _print_scores(console, tuned.final)
     elif tuned.evaluation is not None:
         ending = ending_of(folder.trial(best.number))
         how = "" if ending is None else f": {ending}"
-        _line(console, f"no final training; measured below is trial {best.number}{how}")
+        _line(console, f"no final training; the evaluation below is of trial {best.number}{how}")
     if tuned.evaluation is not None:
         _print_evaluated(console, tuned.evaluation)
     console.rule("files")
@@ -86,17 +86,12 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
         _line(console, f"  {format_command('evaluate', final)}")
     if "params" not in read_yaml(folder.best_config):  # a function has no training of its own
         _line(console, f"  {format_command('train', folder.best_config)} seeds=[1,2,3]")
-    if timed_out:
-        _line(console, "  the same command   # goes on with the search")
-    else:
-        _line(
-            console,
-            f"  the same command with --trials {2 * len(tuned.record.own)}   # search on",
-        )
+    more = "" if timed_out else f" with --trials {2 * len(tuned.record.own)}"
+    _line(console, f"  the same command{more}   # continues the search")
 
 
 def print_trained(console: Console, trained: "TrainResult") -> None:
-    """Scores of a training and where it lies."""
+    """Print the scores of a training and its folders."""
     _print_scores(console, trained)
     for folder in trained.folders:
         _line(console, f"  {folder.path}")
@@ -106,7 +101,7 @@ def print_trained(console: Console, trained: "TrainResult") -> None:
 def print_evaluation(
     console: Console, folder: RunFolder, result: Mapping[str, Any], *, as_json: bool
 ) -> None:
-    """Metrics beside baselines, or the JSON."""
+    """Print the metrics with those of the baselines, or the JSON."""
     if as_json:
         print(json.dumps(result, indent=2))
         return
@@ -123,7 +118,7 @@ def print_evaluation(
 def print_sweep(
     console: Console, result: Mapping[str, Any], words: Sequence[str], *, as_json: bool
 ) -> None:
-    """The suggested learning rates, or why there are none, and the picture."""
+    """Print the suggested learning rates, or why there are none, and the files."""
     if as_json:
         print(json.dumps(result, indent=2))
         return
@@ -144,14 +139,14 @@ def print_sweep(
 
 
 def print_replayed(replayed: Sequence["ReplayedRun"], to: str) -> None:
-    """What a tracker was given, one line a run."""
+    """Print what was copied to a tracker, one line per run."""
     for one in replayed:
         print(f"{one.folder.path}  {one.steps} epochs  {one.state}")
     print(f"{len(replayed)} run(s) in {to}")
 
 
 def print_configuration(composed: Composition) -> None:
-    """Each line of the configuration with its source."""
+    """Print each line of the configuration with its source."""
     here = Path.cwd()
     for line, source in yaml_lines(composed):
         place = source.replace(f"{here}/", "") if source != "default" else "default"
@@ -161,7 +156,7 @@ def print_configuration(composed: Composition) -> None:
 
 
 def print_space(console: Console, space: Space, notices: Sequence[str], *, as_yaml: bool) -> None:
-    """The checked space: domains, conditions, the first point, rules."""
+    """Print the space: domains, conditions, the first point, rules; or a space file."""
     if as_yaml:
         print(dump_yaml(specification(space)), end="")
         return
@@ -186,15 +181,15 @@ def print_space(console: Console, space: Space, notices: Sequence[str], *, as_ya
 def print_analysis(
     console: Console, overview: Mapping[str, Any], files: Sequence[Path], *, as_json: bool
 ) -> None:
-    """The overview of a study, or its JSON."""
+    """Print the overview of a study, or its JSON."""
     if as_json:
-        told = {**overview, "files": [str(file) for file in files]}
-        print(json.dumps(plain(told), indent=2, allow_nan=False))
+        output = {**overview, "files": [str(file) for file in files]}
+        print(json.dumps(plain(output), indent=2, allow_nan=False))
         return
     states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
     _line(console, f"study {overview['study']}: {overview['trials']} trials ({states})")
     if overview.get("carried"):
-        console.print(f"beside them {overview['carried']} carried over from elsewhere")
+        console.print(f"{overview['carried']} more trials were carried over from other studies")
     console.print(
         f"goal {overview['goal']} ({overview['direction']}), {overview['epochs']} epochs, "
         f"{duration(overview['seconds'])} of trials"
@@ -211,7 +206,7 @@ def print_analysis(
         if overview["front"]:
             others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview["others"])
             front = ", ".join(map(str, overview["front"]))
-            console.print(f"beside {others} the front is trial {front}", soft_wrap=True)
+            console.print(f"with {others}, the Pareto front is trial {front}", soft_wrap=True)
         paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
         console.print(trials_table(overview["top"], paths, console.width))
     for one in overview["good"]:
@@ -236,7 +231,7 @@ def print_analysis(
 
 
 def _line(console: Console, text: str) -> None:
-    """A line that a shell or a pipe may read: whole, without markup."""
+    """Print a line without wrapping or markup, so that a pipe can read it."""
     console.print(text, soft_wrap=True, markup=False)
 
 

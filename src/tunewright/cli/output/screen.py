@@ -1,4 +1,4 @@
-"""What is seen while a study or a training runs: a live region in a terminal, lines elsewhere."""
+"""Progress of a study or a training: a live region in a terminal, lines elsewhere."""
 
 import sys
 import time
@@ -15,11 +15,11 @@ from tunewright.runs.record import Trial
 from tunewright.search.callbacks import StudyCallback, StudyProgress
 
 PLAIN_SECONDS = 5.0
-"""How often a long single run says where it stands when the output is not a terminal."""
+"""Seconds between two progress lines of a training when the output is not a terminal."""
 STANDING_SECONDS = 30.0
-"""How often a study says so there; each trial that ends has its own line."""
+"""The same for a study, where each trial that ends has its own line."""
 ESTIMATE_SECONDS = 1.0
-"""How often the time left is estimated anew between two trials."""
+"""Seconds between two estimates of the time left while no trial ends."""
 MARKS = {"done": "green", "pruned": "yellow", "infeasible": "red", "failed": "red"}
 
 
@@ -46,12 +46,12 @@ class ScreenCallback(StudyCallback):
             self._live = None
 
     def notice(self, text: str) -> None:
-        """A decision, marked as such."""
+        """Print a notice about an automatic decision."""
         line = Text.assemble(("note", "cyan"), " ", text)
         self.console.print(line, soft_wrap=not self._draws)
 
     def on_trial_start(self, number: int, values: Mapping[str, Any], where: str) -> None:
-        """A row in the live region; a line of its own only when asked to say more."""
+        """Add a row to the live region; print a line only with --verbose."""
         self.view.working[number] = Working(values, where, self.view.clock())
         if self.verbose:
             self._line(Text(f"trial {number} on {where}: {short(values)}"))
@@ -64,7 +64,7 @@ class ScreenCallback(StudyCallback):
         metrics: Mapping[str, float],
         progress: Callable[[], StudyProgress],
     ) -> None:
-        """How far a trial has come."""
+        """Update the row of a trial."""
         if not self._draws:
             return
         if (working := self.view.working.get(number)) is not None:
@@ -75,7 +75,7 @@ class ScreenCallback(StudyCallback):
             self.on_progress(progress())
 
     def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
-        """One line a trial."""
+        """Print one line per trial."""
         self.view.working.pop(trial.number, None)
         if trial.state != "done":
             self.view.recent.append(trial)
@@ -98,7 +98,7 @@ class ScreenCallback(StudyCallback):
         self.on_progress(progress)
 
     def on_progress(self, progress: StudyProgress) -> None:
-        """Where the study stands: drawn in a terminal, now and then a line elsewhere."""
+        """Redraw the live region; without a terminal, print a line every 30 seconds."""
         self.view.standing, self.view.estimated = progress, self.view.clock()
         self.view.epoch = None
         for number in set(self.view.working) - set(progress.live):
@@ -118,7 +118,7 @@ class ScreenCallback(StudyCallback):
     def on_epoch(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:
-        """Epochs of a single run."""
+        """Show an epoch of a single training."""
         view = self.view
         view.epoch, view.estimated = (epoch, epochs), view.clock()
         view.trained = metrics_in_words(metrics, view.standing.metric if view.standing else "")
@@ -129,7 +129,7 @@ class ScreenCallback(StudyCallback):
             self._line(Text(f"epoch {epoch}/{epochs}  {view.trained}  {left}"))
 
     def _line(self, text: Text) -> None:
-        """One line of the terminal, cut to its width; whole where there is no terminal."""
+        """Print one line, cut to the width of a terminal; in full elsewhere."""
         if self._draws:
             self.console.print(text, no_wrap=True, overflow="ellipsis")
         else:
@@ -148,7 +148,7 @@ class ScreenCallback(StudyCallback):
                 console=self.console,
                 transient=True,
                 refresh_per_second=4,
-                # What others write to a terminal goes above the region, and to a file as it is.
+                # Other output to a terminal is printed above the region; to a file, unchanged.
                 redirect_stderr=sys.stderr.isatty(),
             )
             self._live.start()

@@ -1,4 +1,4 @@
-"""The tables that commands print."""
+"""Tables that commands print."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from tunewright.runs.record import StudyRecord
 
 
 def evaluation_table(result: Mapping[str, Any]) -> Table:
-    """Metrics of a run beside those of its baselines."""
+    """Return a table of a run's metrics and those of its baselines."""
     baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
     counts = [f"{result[unit]:,} {unit}" for unit in ("pairs", "images") if unit in result]
     where = str(result["split"]) + ("" if result.get("data") else " split")
@@ -28,7 +28,7 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
 
 
 def pictures_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What each picture costs and keeps, of those that a compressor was measured on."""
+    """Return a table of bits, quality and seconds of each compressed picture."""
     table = Table(title="by picture")
     table.add_column("picture", overflow="fold")
     for name in ("pixels", "bpp", "estimated", "PSNR dB", "MS-SSIM", "encode", "decode"):
@@ -49,7 +49,7 @@ def pictures_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width: int) -> Table:
-    """The top trials, one a column, as many as `width` characters hold."""
+    """Return the top trials, one per column, as many as fit in `width` characters."""
     shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]
     table = Table(title="best trials")
     table.add_column("trial")
@@ -67,12 +67,12 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
 
 
 def _mark(row: Mapping[str, Any]) -> str:
-    """Whether a space calls the combination good, or advises against it."""
+    """Return `good` or `avoid` where the space marks the combination as such."""
     return "avoid" if "avoided" in row else "good" if "good" in row else ""
 
 
 def front_table(record: StudyRecord) -> Table:
-    """The Pareto front of several goals, best first goal first."""
+    """Return the Pareto front of several goals, sorted by the first goal."""
     table = Table(title="front: no trial is better in every goal")
     table.add_column("trial")
     for goal in record.goals:
@@ -85,7 +85,7 @@ def front_table(record: StudyRecord) -> Table:
 
 
 def importance_table(importances: Mapping[str, float]) -> Table:
-    """What mattered, as bars."""
+    """Return the importances of parameters, as bars."""
     table = Table(title="importance (PED-ANOVA)")
     table.add_column("parameter")
     table.add_column("share", justify="right")

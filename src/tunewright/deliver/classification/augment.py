@@ -1,4 +1,4 @@
-"""`tunewright augment`: a contact sheet of training pictures as they are and as they are varied."""
+"""`tunewright augment`: a contact sheet of training pictures and their augmented versions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from tunewright.config.apply import set_in
 from tunewright.config.check import validate
 from tunewright.config.compose import Composition
 from tunewright.config.tree import Tree
-from tunewright.deliver.find_run import named_file
+from tunewright.deliver.find_run import output_file
 from tunewright.errors import ConfigError, DataError, UsageError, did_you_mean
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tunewright.images.augment.contact_sheet import Column
 
 PICTURES = 8
-"""Rows of a sheet."""
+"""Number of pictures, one per row of the sheet."""
 DRAWS_OF_ONE, DRAWS_OF_EACH = 6, 2
-"""Of one level alone, and of each of several side by side."""
+"""Augmented versions of a picture: for a single level, and for each of several levels."""
 
 
 def augment(
@@ -46,7 +46,7 @@ def augment(
     """
     if not recipe.pictures:
         raise ConfigError(
-            f"the recipe {recipe.name} trains on no pictures", expected="one that does"
+            f"the recipe {recipe.name} has no pictures", expected="a recipe that trains on pictures"
         )
     if level is not None:
         level = level.replace("-", "_")
@@ -58,7 +58,7 @@ def augment(
             )
     config = composed.config
     usual = runs / f"augment-{recipe.name}" / f"{level or 'levels'}.png"
-    file = usual if output is None else named_file(output)
+    file = usual if output is None else output_file(output)
     arguments = (recipe.name, composed.tree, level, file)
     if config.executor.type == "inline":
         drawn = _draw_sheet(*arguments)
@@ -73,7 +73,7 @@ def augment(
 
 
 def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> dict[str, Any]:
-    """The sheet, written; imports torch, in whichever process it is called."""
+    """Write the sheet; imports torch in the process that calls it."""
     import torch
 
     from tunewright.classification.models.image_classifier import input_size
@@ -108,7 +108,7 @@ def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> dict[st
 def _pictures(
     sets: ImageSets, size: int, seed: int, *, skip_bad: bool
 ) -> tuple[Sequence[int], "np.ndarray[Any, np.dtype[np.uint8]]"]:
-    """Rows of the training table, of classes from the largest to the smallest; their pixels."""
+    """Return rows of the training table, largest classes first, and their pixels [N, H, W, 3]."""
     from tunewright.images.loading.store import as_uint8
     from tunewright.images.sources.reader import PictureReader
 
@@ -133,7 +133,7 @@ def _pictures(
 def _rows_by_class(
     labels: "np.ndarray[Any, np.dtype[np.int64]]", draw: np.random.Generator
 ) -> list[int]:
-    """All rows: one of each class, the classes spread from head to tail, then another of each."""
+    """Return all rows: one of each class, spread from head to tail, then another of each."""
     shuffled = draw.permutation(len(labels))
     counts = np.bincount(labels[labels >= 0])
     classes = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
@@ -148,9 +148,9 @@ def _rows_by_class(
 
 
 def _columns(config: Any, level: str | None) -> "tuple[list[Column], list[str]]":
-    """What is shown: one level, or all of them and the mixing, each with the settings given.
+    """Return the columns: one level, or all levels and the mixing, each with the given settings.
 
-    And why a level is not among all of them: a setting may contradict its own ones.
+    The second value says which levels are left out: a given setting may contradict a level.
     """
     import torch
     from torch import Tensor

@@ -8,20 +8,20 @@ from typing import Any
 
 from tunewright.classification.inference.tta_views import Views, read_views
 from tunewright.deliver.classification.open_members import open_blend
-from tunewright.deliver.progress import Told
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import NotWritten, UsageError
 from tunewright.runs.atomic import write_json
 from tunewright.runs.quantities import bytes_of, count_of, milliseconds_of
 
 MAX_SIZE, MAX_LATENCY, MAX_PARAMS, INPUT = "500MB", "100ms", "10B", 600
-"""Where none is given: the limits of the flower guide's contest."""
+"""Default limits: those of the contest in the flower guide."""
 FILE = "check.json"
 
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A line of the report. passed: None for what is only told."""
+    """A row of the report. passed: None where there is no limit."""
 
     name: str
     measured: str
@@ -39,7 +39,7 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every limit is kept."""
+        """Whether no limit is exceeded."""
         return all(row.passed is not False for row in self.rows)
 
 
@@ -58,7 +58,7 @@ def check(
     benchmark: bool = False,
     measurements: int = 100,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> CheckReport:
     """Measure what would be submitted, and compare it with limits; writes `check.json`.
 
@@ -78,11 +78,11 @@ def check(
     if measurements < 100:
         raise UsageError(f"{measurements} measurements", expected="100 or more")
     chosen = read_views(tta=tta, named=views, words=words)
-    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     figures = run_in_subprocess(
-        what, _measure, chosen, input_size, measurements, benchmark, told=told
+        selection, _measure, chosen, input_size, measurements, benchmark, on_progress=on_progress
     )
-    report = _report(figures, *limits, half=half, notes=what.notes)
+    report = _report(figures, *limits, half=half, notes=selection.notes)
     stored = {
         "passed": report.passed,
         "rows": [asdict(row) for row in report.rows],
@@ -90,7 +90,7 @@ def check(
         **report.figures,
     }
     try:
-        write_json(what.folder / FILE, stored)
+        write_json(selection.folder / FILE, stored)
     except NotWritten as error:  # a folder that may only be read stays as it is
         return replace(report, notes=(*report.notes, error.came))
     return report
@@ -106,13 +106,13 @@ def benchmark(
     words: Mapping[str, str] | None = None,
     measurements: int = 100,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
-    """The latencies of `check` alone, with other precisions and layouts beside them."""
+    """Measure only the latencies of `check`, also with other precisions and memory layouts."""
     chosen = read_views(tta=tta, named=views, words=words)
-    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     found: Mapping[str, Any] = run_in_subprocess(
-        what, _measure, chosen, input_size, measurements, True, told=told
+        selection, _measure, chosen, input_size, measurements, True, on_progress=on_progress
     )
     return found
 
@@ -125,18 +125,18 @@ def _limit(option: str, read: Callable[[str | float], float], written: str | flo
 
 
 def _measure(
-    what: RunSelection,
+    selection: RunSelection,
     views: Views,
     input_size: int,
     measurements: int,
     precisions: bool,
-    told: Told,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
     """Every figure, in whichever process may import torch."""
     from tunewright.classification.delivery import latency as costs
 
-    blend = open_blend(what, views)
-    sizes = exported_bytes(blend, what)
+    blend = open_blend(selection, views)
+    sizes = exported_bytes(blend, selection)
     with tempfile.TemporaryDirectory(prefix="tunewright-check-") as temporary:
         picture = Path(temporary) / "picture.jpg"
         picture.write_bytes(costs.draw_picture(input_size))
@@ -144,7 +144,7 @@ def _measure(
             blend,
             picture,
             runs=measurements,
-            on_progress=lambda n, total: told("timing one picture", n, total),
+            on_progress=lambda n, total: on_progress("timing one picture", n, total),
         )
         others = {}
         if precisions:
@@ -152,11 +152,11 @@ def _measure(
                 blend,
                 picture,
                 runs=measurements,
-                on_notice=lambda name: told(f"timing {name}", 0, 1),
+                on_notice=lambda name: on_progress(f"timing {name}", 0, 1),
             )
     return {
-        "run": str(what.folder),
-        "members": [str(one.path) for one in what.members],
+        "run": str(selection.folder),
+        "members": [str(one.path) for one in selection.members],
         "bytes": sizes,
         "parameters": costs.parameters(blend),
         "device": costs.device_name(blend.members[0].device),
@@ -169,8 +169,8 @@ def _measure(
     }
 
 
-def exported_bytes(blend: Any, what: RunSelection) -> dict[str, list[int]]:
-    """The bytes of each member's exported safetensors file, in both precisions."""
+def exported_bytes(blend: Any, selection: RunSelection) -> dict[str, list[int]]:
+    """Return the bytes of each member's exported safetensors file, in both precisions."""
     from tunewright.classification.delivery.export import write_safetensors
     from tunewright.runs.folder import RunFolder
 
@@ -178,7 +178,7 @@ def exported_bytes(blend: Any, what: RunSelection) -> dict[str, list[int]]:
     with tempfile.TemporaryDirectory(prefix="tunewright-check-") as temporary:
         file = Path(temporary) / "model.safetensors"
         for precision in ("float32", "float16"):
-            for member, one in zip(blend.members, what.members, strict=True):
+            for member, one in zip(blend.members, selection.members, strict=True):
                 tree = RunFolder(one.path).read_config()
                 write_safetensors(member, file, tree, half=precision == "float16")
                 sizes.setdefault(precision, []).append(file.stat().st_size)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.deliver.classification.check import INPUT, MAX_LATENCY, MAX_SIZE, exported_bytes
 from tunewright.deliver.classification.open_members import open_members
-from tunewright.deliver.find_run import ENSEMBLE, NamedRun, named_run
-from tunewright.deliver.progress import Told
+from tunewright.deliver.find_run import ENSEMBLE, NamedRun, find_run
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import (
     Member,
     RunSelection,
@@ -56,7 +56,7 @@ def ensemble(
     max_size: str | float = MAX_SIZE,
     max_latency: str | float = MAX_LATENCY,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
     """Make one classifier of several; `predict`, `check` and `submit` take it as a run.
 
@@ -80,7 +80,7 @@ def ensemble(
     except ValueError as error:
         raise UsageError(f"limits {max_size}, {max_latency}", expected=str(error)) from None
     found = _find_runs(named, runs)
-    what = RunSelection(
+    selection = RunSelection(
         runs,
         tuple(member(run.folder) for run in found),
         (1.0 / len(found),) * len(found),
@@ -89,20 +89,20 @@ def ensemble(
         tuple(note for run in found for note in run.notes),
     )
     kind = "soup" if method in SOUPS else "ensemble"
-    folder = _free(runs / (name or kind), _made_of(what, method), given=name is not None)
+    folder = _free(runs / (name or kind), _made_of(selection, method), given=name is not None)
     asked = EnsembleOptions(method, AVERAGES[average], folder, *limits)
     work = _average_weights if method in SOUPS else _average_predictions
-    joined: Mapping[str, Any] = run_in_subprocess(what, work, asked, told=told)
-    return {**joined, "notes": list(what.notes)}
+    joined: Mapping[str, Any] = run_in_subprocess(selection, work, asked, on_progress=on_progress)
+    return {**joined, "notes": list(selection.notes)}
 
 
 def _find_runs(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
-    """The runs that are meant, each once, in the order in which they were named."""
+    """Return the selected runs, each once, in the order in which they were named."""
     found: list[NamedRun] = []
     for given in named:
         path = Path(given).expanduser()
         of = of_study(path, runs)
-        found += map(NamedRun, of) if of is not None else [named_run(path, runs)]
+        found += map(NamedRun, of) if of is not None else [find_run(path, runs)]
     distinct = list({run.folder.path.resolve(): run for run in found}.values())
     if len(distinct) < 2:
         raise DataError(
@@ -114,10 +114,10 @@ def _find_runs(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
     return distinct
 
 
-def _made_of(what: RunSelection, method: str) -> dict[str, Any]:
-    """What `MADE_OF` holds."""
-    runs = [str(one.path) for one in what.members]
-    return {"runs": runs, "method": method, "average": what.average}
+def _made_of(selection: RunSelection, method: str) -> dict[str, Any]:
+    """Return what `MADE_OF` holds."""
+    runs = [str(one.path) for one in selection.members]
+    return {"runs": runs, "method": method, "average": selection.average}
 
 
 def _free(wanted: Path, made_of: Mapping[str, Any], *, given: bool) -> Path:
@@ -134,8 +134,10 @@ def _free(wanted: Path, made_of: Mapping[str, Any], *, given: bool) -> Path:
     raise DataError(f"{wanted} and its successors are taken", remedy="Choose another --name.")
 
 
-def _open_members(what: RunSelection, told: Told) -> "tuple[tuple[Classifier, ...], Any, Any]":
-    """The members, their validation logits [M, N, C], and the labels [N]."""
+def _open_members(
+    selection: RunSelection, on_progress: ProgressCallback
+) -> "tuple[tuple[Classifier, ...], Any, Any]":
+    """Return the members, their validation logits [M, N, C], and the labels [N]."""
     import torch
 
     from tunewright.classification.inference.cached_logits import (
@@ -145,24 +147,26 @@ def _open_members(what: RunSelection, told: Told) -> "tuple[tuple[Classifier, ..
     )
     from tunewright.classification.inference.ensemble import check_classes
 
-    members = open_members(what)
+    members = open_members(selection)
     check_classes(members)
     check_same_pictures(members)
     logits = []
     for number, one in enumerate(members):
-        told("validating the members", number, len(members))
+        on_progress("validating the members", number, len(members))
         logits.append(validation_logits(one)[0])
-    told("validating the members", len(members), len(members))
+    on_progress("validating the members", len(members), len(members))
     return members, torch.stack(logits), validation_labels(members[0])
 
 
-def _average_predictions(what: RunSelection, asked: EnsembleOptions, told: Told) -> dict[str, Any]:
+def _average_predictions(
+    selection: RunSelection, asked: EnsembleOptions, on_progress: ProgressCallback
+) -> dict[str, Any]:
     """Weigh the members, judge them, write `ensemble.json`."""
     import torch
 
     from tunewright.classification.inference import ensemble as parts
 
-    members, logits, labels = _open_members(what, told)
+    members, logits, labels = _open_members(selection, on_progress)
     average: Any = asked.average
     weigh = parts.METHODS[asked.method]
     weights = weigh(logits, labels, average)
@@ -172,10 +176,10 @@ def _average_predictions(what: RunSelection, asked: EnsembleOptions, told: Told)
     kept = [index for index, weight in enumerate(weights.tolist()) if weight > 0]
     chosen = RunSelection(
         asked.folder,
-        tuple(what.members[index] for index in kept),
+        tuple(selection.members[index] for index in kept),
         tuple(float(weights[index]) for index in kept),
         asked.average,
-        what.threads,
+        selection.threads,
     )
     blend = parts.Blend(tuple(members[index] for index in kept), chosen.weights, average)
     scores = parts.blend(logits[kept].double(), torch.tensor(chosen.weights), average)
@@ -186,24 +190,24 @@ def _average_predictions(what: RunSelection, asked: EnsembleOptions, told: Told)
         "method": asked.method,
         "classes": list(blend.classes),
         "folder": str(asked.folder),
-        "members": _members(what, logits, labels, weights.tolist()),
+        "members": _members(selection, logits, labels, weights.tolist()),
         "accuracy": float((scores.argmax(1) == labels).double().mean()),
         "gain": gain,
-        "costs": _costs(blend, chosen, asked, told),
+        "costs": _costs(blend, chosen, asked, on_progress),
     }
     result["verdict"] = _verdict(result)
     write_json(asked.folder / ENSEMBLE, result)
-    write_json(asked.folder / MADE_OF, _made_of(what, asked.method))
+    write_json(asked.folder / MADE_OF, _made_of(selection, asked.method))
     return result
 
 
 def _members(
-    what: RunSelection, logits: Any, labels: Any, weights: Sequence[float]
+    selection: RunSelection, logits: Any, labels: Any, weights: Sequence[float]
 ) -> list[dict[str, Any]]:
     right = (logits.argmax(2) == labels).double().mean(1).tolist()
     return [
         {"run": str(one.path), "accuracy": accuracy, "weight": weight}
-        for one, accuracy, weight in zip(what.members, right, weights, strict=True)
+        for one, accuracy, weight in zip(selection.members, right, weights, strict=True)
     ]
 
 
@@ -224,7 +228,9 @@ def _gain(labels: Any, ours: Any, others: Any, counts: Any) -> dict[str, Any]:
     }
 
 
-def _average_weights(what: RunSelection, asked: EnsembleOptions, told: Told) -> dict[str, Any]:
+def _average_weights(
+    selection: RunSelection, asked: EnsembleOptions, on_progress: ProgressCallback
+) -> dict[str, Any]:
     """Average the weights, judge the soup, write it as a run folder."""
     import torch
 
@@ -232,7 +238,7 @@ def _average_weights(what: RunSelection, asked: EnsembleOptions, told: Told) -> 
     from tunewright.classification.inference.ensemble import Blend, stratified_folds
     from tunewright.classification.inference.predict import predict_table
 
-    members, logits, labels = _open_members(what, told)
+    members, logits, labels = _open_members(selection, on_progress)
     parts.check_architectures(members)
     table = members[0].sets.valid
 
@@ -250,7 +256,7 @@ def _average_weights(what: RunSelection, asked: EnsembleOptions, told: Told) -> 
         tried = iter(range(2 * len(members)))
 
         def score(one: "Classifier") -> float:
-            told("tasting soups", next(tried), 2 * len(members) - 1)
+            on_progress("evaluating soups", next(tried), 2 * len(members) - 1)
             found = predict(one, choosing).argmax(1) == labels[choosing]
             return float(found.double().mean())
 
@@ -258,30 +264,30 @@ def _average_weights(what: RunSelection, asked: EnsembleOptions, told: Told) -> 
     right = (logits.argmax(2) == labels).double()
     chooses = every if asked.method == "soup" else choosing
     best = int(right[:, chooses].mean(1).argmax())
-    told("judging the soup", 0, 1)
+    on_progress("judging the soup", 0, 1)
     scores = predict(soup, every)
     counts = members[0].class_counts.cpu().numpy()
     gain = _gain(labels[judged], scores[judged].argmax(1), logits[best, judged].argmax(1), counts)
     accuracy = float((scores.argmax(1) == labels).double().mean())
-    _write_soup(soup, RunFolder(what.members[chosen[0]].path), asked.folder, accuracy)
-    one = RunSelection(asked.folder, (Member(asked.folder.resolve(), what.members[0].opener),))
+    _write_soup(soup, RunFolder(selection.members[chosen[0]].path), asked.folder, accuracy)
+    one = RunSelection(asked.folder, (Member(asked.folder.resolve(), selection.members[0].opener),))
     weights = [1.0 / len(chosen) if i in chosen else 0.0 for i in range(len(members))]
     result: dict[str, Any] = {
         "folder": str(asked.folder),
         "method": asked.method,
-        "members": _members(what, logits, labels, weights),
+        "members": _members(selection, logits, labels, weights),
         "accuracy": accuracy,
         "gain": gain,
-        "costs": _costs(Blend((soup,)), one, asked, told),
+        "costs": _costs(Blend((soup,)), one, asked, on_progress),
     }
     result["verdict"] = _verdict(result)
     write_json(asked.folder / "soup.json", result)
-    write_json(asked.folder / MADE_OF, _made_of(what, asked.method))
+    write_json(asked.folder / MADE_OF, _made_of(selection, asked.method))
     return result
 
 
 def _write_soup(soup: "Classifier", first: RunFolder, folder: Path, accuracy: float) -> None:
-    """A run folder like that of the first ingredient, with the soup's weights."""
+    """Write a run folder like that of the first ingredient, with the soup's weights."""
     from safetensors.torch import save_file
 
     from tunewright.classification.classes_file import read_classes, write_classes
@@ -304,16 +310,18 @@ def _write_soup(soup: "Classifier", first: RunFolder, folder: Path, accuracy: fl
     )
 
 
-def _costs(blend: Any, what: RunSelection, asked: EnsembleOptions, told: Told) -> dict[str, Any]:
+def _costs(
+    blend: Any, selection: RunSelection, asked: EnsembleOptions, on_progress: ProgressCallback
+) -> dict[str, Any]:
     """Size and latency of all members together, beside the limits."""
     from tunewright.classification.delivery import latency as costs
 
-    sizes = {name: sum(found) for name, found in exported_bytes(blend, what).items()}
+    sizes = {name: sum(found) for name, found in exported_bytes(blend, selection).items()}
     with tempfile.TemporaryDirectory(prefix="tunewright-ensemble-") as temporary:
         picture = Path(temporary) / "picture.jpg"
         picture.write_bytes(costs.draw_picture(INPUT))
         taken = costs.measure(
-            blend, picture, on_progress=lambda n, total: told("timing one picture", n, total)
+            blend, picture, on_progress=lambda n, total: on_progress("timing one picture", n, total)
         )
     return {
         "bytes": sizes,
@@ -344,4 +352,4 @@ def _verdict(result: Mapping[str, Any]) -> str:
         return f"a gain of {figures} over the best single run"
     if gain["high"] < 0:
         return f"no gain but a loss: {figures} against the best single run"
-    return f"no gain over the best single run that these pictures could tell: {figures}"
+    return f"no gain over the best single run that is significant: {figures}"

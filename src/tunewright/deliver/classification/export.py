@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tunewright.deliver.classification.open_members import open_members
-from tunewright.deliver.find_run import named_file
-from tunewright.deliver.progress import Told
+from tunewright.deliver.find_run import output_file
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError, UsageError, did_you_mean
 
@@ -21,7 +21,7 @@ def export(
     output: Path | str | None = None,
     checkpoint: Path | str | None = None,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
     """Write the model for others, read it back, and compare its answers with the run's.
 
@@ -34,32 +34,34 @@ def export(
         raise UsageError(
             f"--to {to}", expected=f"one of {', '.join(FORMATS)}", remedy=did_you_mean(to, FORMATS)
         )
-    place = None if output is None else named_file(output)
-    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
-    what.single()  # an ensemble has no one graph
-    result: Mapping[str, Any] = run_in_subprocess(what, _export, to, half, place, told=told)
-    return {**result, "notes": list(what.notes)}
+    place = None if output is None else output_file(output)
+    selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    selection.single()  # an ensemble has no one graph
+    result: Mapping[str, Any] = run_in_subprocess(
+        selection, _export, to, half, place, on_progress=on_progress
+    )
+    return {**result, "notes": list(selection.notes)}
 
 
 def _export(
-    what: RunSelection, to: Any, half: bool, output: Path | None, told: Told
+    selection: RunSelection, to: Any, half: bool, output: Path | None, on_progress: ProgressCallback
 ) -> dict[str, Any]:
     from tunewright.classification.delivery import export as parts
 
     assert to in get_args(parts.Format)
     if to == "onnx":
         parts.need_onnx()
-    (classifier,) = open_members(what)
+    (classifier,) = open_members(selection)
     name = "model-half" if half else "model"
-    file = output or what.folder / "export" / f"{name}{parts.SUFFIXES[to]}"
-    told("writing", 0, 1)
-    parts.write(classifier, file, to, what.single().read_config(), half=half)
-    told("comparing", 0, 1)
+    file = output or selection.folder / "export" / f"{name}{parts.SUFFIXES[to]}"
+    on_progress("writing", 0, 1)
+    parts.write(classifier, file, to, selection.single().read_config(), half=half)
+    on_progress("comparing", 0, 1)
     exported = parts.read_back(classifier, file, to)
     difference = parts.largest_difference(classifier, exported, parts.sample(classifier))
     parts.check_parity(difference, file, half=half)
     result: dict[str, Any] = {
-        "run": str(what.folder),
+        "run": str(selection.folder),
         "file": str(file),
         "to": to,
         "half": half,
@@ -70,7 +72,7 @@ def _export(
         "classes": len(classifier.classes),
     }
     if half:
-        told("scoring on the validation set", 0, 1)
+        on_progress("scoring on the validation set", 0, 1)
         try:
             before, after = parts.accuracy(classifier), parts.accuracy(classifier, exported)
             result["accuracy"] = {

@@ -1,4 +1,4 @@
-"""`tunewright models`: what can be trained, how large it is, and under which licence."""
+"""`tunewright models`: image models with their sizes and licences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,13 @@ from tunewright.executors.subprocess_call import call
 def models(
     wanted: str = "", *, classes: int = 100, limit: int = 40, inline: bool = False
 ) -> Mapping[str, Any]:
-    """Models whose names hold `wanted`, or match it if it has a `*`; without it the short names.
+    """Return models whose names contain `wanted`, or match it if it has a `*`.
 
-    The short names (ColorNet-V1 with each fusion, the six of the flower guide) stand before
-    timm's. Nothing is loaded or fetched: sizes are those of the safetensors file that an export
-    for `classes` classes writes, without its notes. inline: in this process, which then imports
-    torch. Returns `rows` (see `models.model_table.ModelRow`), `classes` and `notices`.
+    Short names (ColorNet-V1 with each fusion, the six of the flower guide) come first, timm's
+    follow; without `wanted`, only the short names are listed. Nothing is loaded or downloaded:
+    sizes are those of the safetensors file that an export for `classes` classes writes, without
+    its metadata. inline: build the models in this process, which then imports torch. Returns
+    `rows` (see `models.model_table.ModelRow`), `classes` and `notices`.
     Raises UsageError when nothing matches.
     """
     if classes < 1 or limit < 1:
@@ -28,7 +29,7 @@ def models(
     if not found["rows"] and not found["failed"]:
         near = found["near"]
         raise UsageError(
-            f"no model's name holds {wanted!r}",
+            f"no model name contains {wanted!r}",
             remedy=f"Did you mean {', '.join(near)}?" if near else "tunewright models lists some.",
         )
     notices = [f"could not be built: {name}" for name in found["failed"]]
@@ -43,7 +44,7 @@ def models(
 
 
 def _table(wanted: str, classes: int, limit: int) -> dict[str, Any]:
-    """The rows as plain values; imports torch and timm, in whichever process it is called."""
+    """Return the rows as plain values; imports torch and timm in the process that calls it."""
     from tunewright.classification.models.model_table import table
 
     return table(wanted, classes, limit)

@@ -1,4 +1,4 @@
-"""What is meant, opened: classifiers on the device. For processes that may import torch."""
+"""Opens the classifiers of a selection, in processes that may import torch."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from tunewright.classification.inference.ensemble import Blend
 
 
-def open_members(what: RunSelection) -> "tuple[Classifier, ...]":
-    """The classifiers, on the GPU if there is one."""
+def open_members(selection: RunSelection) -> "tuple[Classifier, ...]":
+    """Open the classifiers, on the GPU if there is one."""
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return tuple(import_object(one.opener)(RunFolder(one.path), device) for one in what.members)
+    return tuple(
+        import_object(one.opener)(RunFolder(one.path), device) for one in selection.members
+    )
 
 
-def open_blend(what: RunSelection, views: Views = ALONE, logit_adjustment: float = 0.0) -> "Blend":
-    """The classifiers and how they are averaged; DataError unless their classes are the same."""
+def open_blend(
+    selection: RunSelection, views: Views = ALONE, logit_adjustment: float = 0.0
+) -> "Blend":
+    """Open the classifiers as one blend; raises DataError unless they have the same classes."""
     from tunewright.classification.inference.ensemble import Blend
 
-    average: Any = what.average
-    return Blend(open_members(what), what.weights, average, views, logit_adjustment)
+    average: Any = selection.average
+    return Blend(open_members(selection), selection.weights, average, views, logit_adjustment)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.inference.tta_views import Views, read_views
 from tunewright.deliver.classification.open_members import open_blend
-from tunewright.deliver.find_run import named_file
-from tunewright.deliver.progress import Told
+from tunewright.deliver.find_run import output_file
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
 from tunewright.runs.atomic import write_json
@@ -28,7 +28,7 @@ OUTPUT = Path("predictions.csv")
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to predict and how; plain values that travel to the process that does it."""
+    """What to predict and how: plain values that are sent to the process that predicts."""
 
     data: Path | None
     output: Path
@@ -57,18 +57,18 @@ def predict(
     category_ids: bool = False,
     batch_size: int | None = None,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
     """Predict every picture of `data` and write `image_id,label` to `output`.
 
-    run: as `meant.meant` takes it. data: a folder, zip, CSV or manifest; None for the test set of
-    the training data. views: see `inference.tta_views.read_views`; such that the validation set
-    shows to lower the accuracy are refused unless `force`. logit_adjustment: tau of the post-hoc
+    run: as `select_runs.resolve_runs` takes it. data: a folder, zip, CSV or manifest; None for the
+    test set of the training data. views: see `inference.tta_views.read_views`; views that lower the
+    accuracy on the validation set are refused unless `force`. logit_adjustment: tau of the post-hoc
     correction for rare classes. category_ids: write the source's category ids, where it has them.
-    skip_bad: unreadable pictures get the most frequent class instead of ending the call. Returns
+    skip_bad: give unreadable pictures the most frequent class instead of raising. Returns
     what was written, the gain of the views with its interval, and the seconds it took. Raises
     DataError for pictures or a model that cannot be read, ConfigError for views, UsageError for an
-    `output` that is a folder.
+    `output` that is a folder, or the same file as `probabilities`.
     """
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"a batch of {batch_size}", expected="1 or more pictures")
@@ -77,9 +77,15 @@ def predict(
     chosen = read_views(tta=tta, named=views, words=words)
     if data is not None and not Path(data).expanduser().exists():
         raise DataError(f"{data} does not exist", expected="a folder, zip or table of pictures")
-    file = named_file(output)
-    shares = None if probabilities is None else named_file(probabilities, "--probabilities")
-    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    file = output_file(output)
+    shares = None if probabilities is None else output_file(probabilities, "--probabilities")
+    if shares is not None and shares.resolve() == file.resolve():
+        raise UsageError(
+            f"--output {output} and --probabilities {probabilities} are the same file",
+            expected="two files: the probabilities would overwrite the labels",
+            remedy="Choose another name for one of them.",
+        )
+    selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     wanted = PredictOptions(
         None if data is None else Path(data).expanduser().absolute(),
         file,
@@ -91,12 +97,16 @@ def predict(
         category_ids,
         batch_size,
     )
-    result: Mapping[str, Any] = run_in_subprocess(what, _predict, wanted, told=told)
-    return {**result, "notes": list(what.notes)}
+    result: Mapping[str, Any] = run_in_subprocess(
+        selection, _predict, wanted, on_progress=on_progress
+    )
+    return {**result, "notes": list(selection.notes)}
 
 
-def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str, Any]:
-    """Judge the views, predict, write; in whichever process may import torch."""
+def _predict(
+    selection: RunSelection, wanted: PredictOptions, on_progress: ProgressCallback
+) -> dict[str, Any]:
+    """Judge the views, predict and write, in a process that may import torch."""
     from tunewright.classification.delivery.predictions_csv import (
         write_predictions,
         write_probabilities,
@@ -104,10 +114,10 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
     from tunewright.classification.inference.predict import predict_table
 
     began = time.perf_counter()
-    blend = open_blend(what, wanted.views, wanted.logit_adjustment)
+    blend = open_blend(selection, wanted.views, wanted.logit_adjustment)
     table = test_table(blend.members[0], wanted.data)
     written = label_names(blend, wanted.category_ids)
-    gain = None if wanted.views.plain else views_gain(blend, wanted.force, told)
+    gain = None if wanted.views.plain else views_gain(blend, wanted.force, on_progress)
     opened = time.perf_counter()
     found = predict_table(
         blend.members,
@@ -116,7 +126,7 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
         views=wanted.views.all(),
         batch_size=wanted.batch_size,
         skip_bad=wanted.skip_bad,
-        on_progress=lambda count, total: told("predicting", count, total),
+        on_progress=lambda count, total: on_progress("predicting", count, total),
     )
     seconds = time.perf_counter() - opened
     scores = found.scores
@@ -135,8 +145,8 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
     if gain is not None and "notice" in gain:
         notices.append(gain.pop("notice"))
     result = {
-        "run": str(what.folder),
-        "members": len(what.members),
+        "run": str(selection.folder),
+        "members": len(selection.members),
         "data": str(table.origin),
         "predictions": len(table),
         "files": files,
@@ -160,7 +170,7 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
     shown = {name: result[name] for name in (*kept, "category_ids", "tta")}
     try:
-        write_json(what.folder / RECORD, record | shown)
+        write_json(selection.folder / RECORD, record | shown)
     except NotWritten as error:  # a folder that may only be read stays as it is
         notices.append(
             f"{error.came}; submit will know neither the test set (--data) nor the views"
@@ -169,7 +179,7 @@ def _predict(what: RunSelection, wanted: PredictOptions, told: Told) -> dict[str
 
 
 def test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
-    """The pictures to predict: those of `data`, else the test set beside the training data.
+    """Return the pictures to predict: those of `data`, else the test set of the training data.
 
     That is a folder `test` there, or the test split. Raises DataError when there is neither, and
     for names that no file of predictions can hold.
@@ -196,12 +206,12 @@ def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
     raise DataError(
         f"{origin} has no test set",
         expected="a folder `test` or a test split, where no pictures are named",
-        remedy="Name what to predict: --data DIR.",
+        remedy="Give the pictures to predict: --data DIR.",
     )
 
 
 def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
-    """What is written for each class: as the source writes it, or its category id."""
+    """Return the text to write for each class: its label in the source, or its category id."""
     if not category_ids:
         return blend.classes
     from tunewright.classification.classes_file import read_classes
@@ -218,8 +228,8 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
     return tuple(ids[name] for name in blend.classes)
 
 
-def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
-    """What the views do to the accuracy on the validation set, with paired intervals.
+def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> dict[str, Any]:
+    """Measure what the views change in the validation accuracy, with paired intervals.
 
     Raises ConfigError for views whose whole interval lies below 0, DataError when it cannot be
     measured; with `force`, the answer says so instead.
@@ -236,7 +246,9 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
         check_same_pictures(blend.members)
         logits = [
             validation_logits(
-                member, views, on_progress=lambda n, total: told("judging the views", n, total)
+                member,
+                views,
+                on_progress=lambda n, total: on_progress("judging the views", n, total),
             )
             for member in blend.members
         ]
@@ -245,8 +257,8 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
         if force:
             return {"unknown": str(error)}
         raise DataError(
-            f"what the views are worth cannot be measured: {error}",
-            remedy="--force predicts with them all the same.",
+            f"the gain of the views cannot be measured: {error}",
+            remedy="Use --force to predict with them anyway.",
         ) from None
     scores = {
         name: blend.scores([of_views[chosen] for of_views in logits])
@@ -268,7 +280,7 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
         raise ConfigError(
             f"views that lower the accuracy on the {len(labels)} validation pictures, "
             f"{judged.plain:.4f} without them: {_each(judged, worse)}",
-            expected="views that do not, as far as these pictures can tell",
+            expected="views without a significant loss",
             remedy="Leave them out of --views (an image-and-flip --tta needs classes that look "
             "alike in a mirror), or --force.",
         )
@@ -276,14 +288,14 @@ def views_gain(blend: "Blend", force: bool, told: Told) -> dict[str, Any]:
     if lower and len(judged.alone) > 1:  # of a lone view the gain of all says it
         answer["notice"] = (
             f"views that lower the accuracy on the {len(labels)} validation pictures, "
-            f"{judged.plain:.4f} without them, by as little as these cannot tell from none: "
+            f"{judged.plain:.4f} without them, but not significantly: "
             f"{_each(judged, lower)}"
         )
     return answer
 
 
 def _each(judged: "ViewGains", names: Sequence[str]) -> str:
-    """`hflip 0.6923 (-0.0577 to 0.0000, paired)` of each view."""
+    """Return `hflip 0.6923 (-0.0577 to 0.0000, paired)` for each view."""
     accuracies = {**judged.alone, "all": judged.together}
     shown = {"all": "all of them together"}
     return ", ".join(
@@ -294,7 +306,7 @@ def _each(judged: "ViewGains", names: Sequence[str]) -> str:
 
 
 def said_labels(labels: Sequence[str]) -> dict[str, int]:
-    """How often each label was given, the most frequent first."""
+    """Count how often each label was predicted, most frequent first."""
     counts: dict[str, int] = {}
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
@@ -302,12 +314,12 @@ def said_labels(labels: Sequence[str]) -> dict[str, int]:
 
 
 def content_digest(file: Path) -> str:
-    """What tells whether a file still is what was written."""
+    """Return a digest of a file, by which a later change is noticed."""
     return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
 
 
 def ids_digest(ids: Iterable[str]) -> str:
-    """What tells whether two test sets have the same ids in the same order."""
+    """Return a digest that is equal for test sets with the same ids in the same order."""
     found = hashlib.blake2b(digest_size=16)
     for name in ids:
         found.update(name.encode("utf-8", "surrogateescape") + b"\0")

@@ -131,7 +131,7 @@ if __name__ == "__main__":
 
 
 def requirements() -> str:
-    """What must be installed, each at the version that is installed here."""
+    """Return the requirements, each pinned to the installed version."""
     wanted = [
         re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0]
         for line in requires("tunewright") or ()
@@ -148,7 +148,7 @@ def requirements() -> str:
 
 
 def sources() -> dict[str, Path]:
-    """The package itself, by its names under `code/`: so the scripts run without installing it."""
+    """Return the package's files by their names under `code/`, so that it need not be installed."""
     root = Path(__file__).parents[2]
     found = {}
     for file in sorted(root.rglob("*")):
@@ -159,7 +159,7 @@ def sources() -> dict[str, Path]:
 
 
 def readme(facts: Mapping[str, Any]) -> str:
-    """The page of the submission; nothing in it tells when or where it was made.
+    """Return the README of the submission; it names neither a time nor a machine.
 
     facts: models (name, recipe, weights, bytes, parameters, size), precision, classes, pictures,
     predictions, views, adjustment, accuracy (by run), tta, packages.
@@ -221,7 +221,7 @@ def _views(facts: Mapping[str, Any]) -> list[str]:
 
 
 def names_of_models(count: int) -> Sequence[str]:
-    """`best_model.safetensors`, and with a number where there are several."""
+    """Return `best_model.safetensors`, with a number where there are several."""
     if count == 1:
         return ("best_model.safetensors",)
     return tuple(f"best_model_{number}.safetensors" for number in range(1, count + 1))

@@ -1,4 +1,4 @@
-"""`tunewright submit`: checked predictions, weights and code in one ZIP, always the same bytes."""
+"""`tunewright submit`: checked predictions, weights and code in a reproducible ZIP."""
 
 import json
 import re
@@ -38,8 +38,8 @@ from tunewright.deliver.classification.submission_files import (
     requirements,
     sources,
 )
-from tunewright.deliver.find_run import named_file
-from tunewright.deliver.progress import Told
+from tunewright.deliver.find_run import output_file
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError
 from tunewright.runs.atomic import dump_yaml, read_json
@@ -52,9 +52,9 @@ PLAIN = {
     "category_ids": False,
     "tta": None,
 }
-"""Of predictions that are not ours: as if made without views."""
+"""Record for predictions of another program: as if made without views."""
 PLACE = re.compile(r"(\w+://)?[~/]")
-"""How a path of this machine begins, also as a URL; it means nothing on another one."""
+"""How a path of this machine begins, also as a URL; it is useless on another machine."""
 
 
 def submit(
@@ -68,7 +68,7 @@ def submit(
     category_ids: bool | None = None,
     verify_only: bool = False,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
     """Check predictions against the test set and pack them with weights and code.
 
@@ -79,29 +79,29 @@ def submit(
     predictions that a contest would refuse, and for a ZIP that lacks a required file; UsageError
     where a folder is named for either file.
     """
-    archive = named_file(output)
-    file = named_file(predictions, "--predictions")
-    what = resolve_runs(run, checkpoint=checkpoint, runs=runs)
+    archive = output_file(output)
+    file = output_file(predictions, "--predictions")
+    selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     if not file.exists():
         raise DataError(
             f"{predictions} does not exist",
             expected="the predictions to submit",
-            remedy=f"tunewright predict {what.folder} --data DIR --output {predictions}",
+            remedy=f"tunewright predict {selection.folder} --data DIR --output {predictions}",
         )
     read_predictions(file)  # what nobody can read is refused before the seconds of the weights
-    record = read_json(what.folder / RECORD) or {}
+    record = read_json(selection.folder / RECORD) or {}
     named = data if data is not None else record.get("data")
     place = None if named is None else Path(str(named)).expanduser().absolute()
     ids = bool(record.get("category_ids")) if category_ids is None else category_ids
     with tempfile.TemporaryDirectory(prefix="tunewright-submit-") as temporary:
         found = run_in_subprocess(
-            what,
+            selection,
             _collect_weights,
             place,
             ids,
             half,
             None if verify_only else Path(temporary),
-            told=told,
+            on_progress=on_progress,
         )
         made_here = (
             record.get("content") == content_digest(file) and record.get("ids") == found["digest"]
@@ -113,11 +113,11 @@ def submit(
                 _same_predictions(archive, file)
         else:
             used = {**PLAIN, "category_ids": ids} | (record if made_here else {})
-            contents = _contents(what, file, used, found, Path(temporary), half)
+            contents = _contents(selection, file, used, found, Path(temporary), half)
             packed = write_zip(archive, contents)
     return {
-        "run": str(what.folder),
-        "notes": list(what.notes),
+        "run": str(selection.folder),
+        "notes": list(selection.notes),
         "predictions": str(file),
         "rows": count,
         "made_here": made_here,
@@ -131,26 +131,28 @@ def submit(
 
 
 def _collect_weights(
-    what: RunSelection,
+    selection: RunSelection,
     data: Path | None,
     category_ids: bool,
     half: bool,
     place: Path | None,
-    told: Told,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """The test set's ids, the labels that may be given, and the weights, written into `place`."""
+    """Return the test set's ids and the allowed labels, and write the weights into `place`."""
     from tunewright.classification.delivery.export import write_safetensors
     from tunewright.classification.inference.ensemble import Blend
 
-    told("opening", 0, 1)
-    members = open_members(what)
-    blend = Blend(members, what.weights)
+    on_progress("opening", 0, 1)
+    members = open_members(selection)
+    blend = Blend(members, selection.weights)
     table = test_table(members[0], data)
     models = []
     if place is not None:
         names = names_of_models(len(members))
-        for number, (one, found, name) in enumerate(zip(what.members, members, names, strict=True)):
-            told("writing weights", number, len(members))
+        for number, (one, found, name) in enumerate(
+            zip(selection.members, members, names, strict=True)
+        ):
+            on_progress("writing weights", number, len(members))
             tree = RunFolder(one.path).read_config()
             write_safetensors(found, place / name, tree, half=half)
             model = tree.get("model")
@@ -173,14 +175,14 @@ def _collect_weights(
 
 
 def _contents(
-    what: RunSelection,
+    selection: RunSelection,
     predictions: Path,
     used: Mapping[str, Any],
     found: Mapping[str, Any],
     weights: Path,
     half: bool,
 ) -> dict[str, Content]:
-    """Every file of the submission by its name."""
+    """Return every file of the submission by its name."""
     needed = requirements().encode()
     contents: dict[str, Content] = {
         PREDICTIONS: predictions.read_bytes(),
@@ -190,13 +192,19 @@ def _contents(
         "code/inference.py": INFERENCE.encode(),
         **sources(),
     }
-    for number, (one, model) in enumerate(zip(what.members, found["models"], strict=True), start=1):
+    for number, (one, model) in enumerate(
+        zip(selection.members, found["models"], strict=True), start=1
+    ):
         contents[f"model/{model['weights']}"] = weights / model["weights"]
         contents |= _run_files(RunFolder(one.path), f"code/configs/runs/{number}", model["weights"])
     contents["code/configs/config.yaml"] = contents["code/configs/runs/1/config.yaml"]
-    if len(what.members) > 1:
-        numbers = [str(number) for number in range(1, len(what.members) + 1)]
-        ensemble = {"runs": numbers, "weights": list(what.weights), "average": what.average}
+    if len(selection.members) > 1:
+        numbers = [str(number) for number in range(1, len(selection.members) + 1)]
+        ensemble = {
+            "runs": numbers,
+            "weights": list(selection.weights),
+            "average": selection.average,
+        }
         contents["code/configs/ensemble.json"] = _json(ensemble)
     shown = ("view_words", "views", "logit_adjustment", "category_ids")
     kept = {name: used[name] for name in shown}
@@ -219,7 +227,7 @@ def _contents(
 
 
 def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content]:
-    """The small files of a run, from which its recipe opens it where the data is not."""
+    """Return the small files of a run that its recipe needs to open it without the data."""
     tree = _without_places(folder.read_config())
     set_leaf(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
     if isinstance(tree.get("data"), dict) and "dir" in tree["data"]:
@@ -232,7 +240,7 @@ def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content
 
 
 def _classes(folder: RunFolder) -> ClassIndex:
-    """What the run says of its classes; it has been opened, which wrote them if need be."""
+    """Return the classes of a run; opening the run before has written them if necessary."""
     known = read_classes(folder)
     if known is None:
         raise DataError(
@@ -243,7 +251,7 @@ def _classes(folder: RunFolder) -> ClassIndex:
 
 
 def _without_places(value: Any) -> Any:
-    """A configuration in which every path of this machine is a bare name."""
+    """Return a configuration in which every path of this machine is reduced to its last name."""
     if isinstance(value, dict):
         return {key: _without_places(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -258,7 +266,7 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def _parts(packed: list[PackedFile]) -> dict[str, int]:
-    """Bytes of `code`, `model`, `result` and the rest, before compression."""
+    """Return the bytes of `code`, `model`, `result` and the rest, before compression."""
     parts: dict[str, int] = {}
     for one in packed:
         top = one.name.partition("/")[0]

@@ -1,11 +1,11 @@
-"""`tunewright bd-rate`: how many bits one curve saves over another at equal quality."""
+"""`tunewright bd-rate`: BD-rate and BD-PSNR of two rate-distortion curves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.deliver.compression.rate_curves import METRICS, Metric, NamedCurve, named_curve
+from tunewright.deliver.compression.rate_curves import METRICS, Metric, NamedCurve, find_curve
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.compression.evaluation.bd_rate import METHODS, Method, Overlap, bjontegaard
 from tunewright.report.rate_distortion import (
@@ -22,7 +22,7 @@ PLOTS = (".html", ".svg")
 
 @dataclass(frozen=True)
 class BdRate:
-    """What `recipes.compression.evaluation.bd_rate.Bjontegaard` says of two named curves.
+    """The result of `recipes.compression.evaluation.bd_rate.bjontegaard` for two named curves.
 
     metric: what was compared, MS-SSIM in decibels. bd_psnr: of that metric, whatever it is.
     """
@@ -46,7 +46,7 @@ def bd_rate(
     plot: Path | None = None,
     runs: Path = Path("runs"),
 ) -> BdRate:
-    """Compare a curve with its anchor; see `named_curve` for what names one.
+    """Compare a curve with its anchor; see `find_curve` for what names one.
 
     plot: an HTML or SVG file for both curves, with the codecs that evaluations measured beside
     them. Raises UsageError for an unknown method, metric or kind of file, DataError for what is
@@ -68,12 +68,13 @@ def bd_rate(
             expected=f"one of {', '.join(METRICS)}",
             remedy=did_you_mean(metric, METRICS),
         )
-    of_anchor, of_test = (named_curve(source, metric=what, runs=runs) for source in (anchor, test))
+    of_anchor, of_test = (find_curve(source, metric=what, runs=runs) for source in (anchor, test))
     found = bjontegaard(of_anchor.curve, of_test.curve, method=how)
     notices = [*of_anchor.notices, *of_test.notices, *found.notices]
     if of_anchor.digest and of_test.digest and of_anchor.digest != of_test.digest:
         notices.append(
-            "the curves were measured on different pictures: part of the difference is theirs"
+            "the curves were measured on different pictures: part of the difference may be due "
+            "to them"
         )
     if plot is not None:
         _draw(of_anchor, of_test, what, plot)

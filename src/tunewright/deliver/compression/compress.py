@@ -1,4 +1,4 @@
-"""`tunewright compress` and `decompress`: pictures to small files and back, by a trained run."""
+"""`tunewright compress` and `decompress`: pictures to `.twc` files and back."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunewright.deliver.compression.input_output_files import Pair, file_pairs
-from tunewright.deliver.compression.select_compressor import meant_compressor
-from tunewright.deliver.progress import Told
+from tunewright.deliver.compression.select_compressor import select_compressor
+from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, run_in_subprocess
 from tunewright.errors import DataError, NotWritten, RunError
 from tunewright.recipes.compression.codec.container import SUFFIX, read_compressed, unpack
@@ -29,9 +29,9 @@ def compress(
     verify: bool = True,
     force: bool = False,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
-    """Code pictures, or folders of them, into `.twc` files by a trained run.
+    """Compress pictures, or folders of them, into `.twc` files with a trained run.
 
     output: a file for one picture, else a folder. run: None for the newest one. verify: decode
     what was coded and compare every value. Returns bytes, bits and seconds of each file, in total,
@@ -40,10 +40,12 @@ def compress(
     """
     from tunewright.recipes.compression.codec.picture_files import PICTURES
 
-    what = meant_compressor(run, runs)
+    selection = select_compressor(run, runs)
     pairs = file_pairs(pictures, output, taken=PICTURES, made=SUFFIX, single=(SUFFIX,), force=force)
-    found: Mapping[str, Any] = run_in_subprocess(what, _compress, pairs, verify, told=told)
-    return {**found, "notes": list(what.notes)}
+    found: Mapping[str, Any] = run_in_subprocess(
+        selection, _compress, pairs, verify, on_progress=on_progress
+    )
+    return {**found, "notes": list(selection.notes)}
 
 
 def decompress(
@@ -53,34 +55,36 @@ def decompress(
     run: Path | str | None = None,
     force: bool = False,
     runs: Path = Path("runs"),
-    told: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Mapping[str, Any]:
-    """Decode `.twc` files, or folders of them, by the run that wrote them.
+    """Decompress `.twc` files, or folders of them, with the run that wrote them.
 
     output: a picture file in a format that keeps every pixel, else a folder, for PNG files. See
     `compress`.
     """
     from tunewright.recipes.compression.codec.picture_files import LOSSLESS
 
-    what = meant_compressor(run, runs)
+    selection = select_compressor(run, runs)
     pairs = file_pairs(
         files, output, taken=(SUFFIX,), made=DECODED, single=tuple(LOSSLESS), force=force
     )
-    found: Mapping[str, Any] = run_in_subprocess(what, _decompress, pairs, told=told)
-    return {**found, "notes": list(what.notes)}
+    found: Mapping[str, Any] = run_in_subprocess(
+        selection, _decompress, pairs, on_progress=on_progress
+    )
+    return {**found, "notes": list(selection.notes)}
 
 
 def _compress(
-    what: RunSelection, pairs: Sequence[Pair], verify: bool, told: Told
+    selection: RunSelection, pairs: Sequence[Pair], verify: bool, on_progress: ProgressCallback
 ) -> dict[str, Any]:
-    """Code every picture; in whichever process may import torch."""
+    """Compress every picture, in a process that may import torch."""
     import torch
 
     from tunewright.recipes.compression.codec.codec import compress_picture
     from tunewright.recipes.compression.codec.picture_files import read_picture
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    opened = _open(what, device)
+    opened = _open(selection, device)
 
     def one(pair: Pair) -> dict[str, Any]:
         picture = read_picture(pair.source)
@@ -102,11 +106,11 @@ def _compress(
             "notices": [*picture.notices, *(f"{pair.source}: {n}" for n in found.notices)],
         }
 
-    files, failed, seconds = _each(pairs, one, "compressing", told)
+    files, failed, seconds = _each(pairs, one, "compressing", on_progress)
     pixels = sum(entry["width"] * entry["height"] for entry in files)
     count = sum(entry["bytes"] for entry in files)
     return {
-        "run": str(what.folder),
+        "run": str(selection.folder),
         "fingerprint": opened.fingerprint.hex(),
         "device": device,
         "threads": torch.get_num_threads(),
@@ -120,8 +124,10 @@ def _compress(
     }
 
 
-def _decompress(what: RunSelection, pairs: Sequence[Pair], told: Told) -> dict[str, Any]:
-    """Decode every file; in whichever process may import torch."""
+def _decompress(
+    selection: RunSelection, pairs: Sequence[Pair], on_progress: ProgressCallback
+) -> dict[str, Any]:
+    """Decompress every file, in a process that may import torch."""
     import torch
 
     from tunewright.recipes.compression.codec.codec import decompress_picture
@@ -130,10 +136,10 @@ def _decompress(what: RunSelection, pairs: Sequence[Pair], told: Told) -> dict[s
     models: dict[str, TrainedCompressor] = {}
 
     def model_on(device: str) -> "TrainedCompressor":
-        """The model where the file was written, or on the CPU, whose result is then checked."""
+        """Return the model on the device that wrote the file, else on the CPU."""
         here = device if torch.cuda.is_available() else "cpu"
         if here not in models:
-            models[here] = _open(what, here)
+            models[here] = _open(selection, here)
         return models[here]
 
     def one(pair: Pair) -> dict[str, Any]:
@@ -151,9 +157,9 @@ def _decompress(what: RunSelection, pairs: Sequence[Pair], told: Told) -> dict[s
             "notices": [],
         }
 
-    files, failed, seconds = _each(pairs, one, "decompressing", told)
+    files, failed, seconds = _each(pairs, one, "decompressing", on_progress)
     return {
-        "run": str(what.folder),
+        "run": str(selection.folder),
         "files": files,
         "failed": failed,
         "pixels": sum(entry["width"] * entry["height"] for entry in files),
@@ -166,17 +172,17 @@ def _each(
     pairs: Sequence[Pair],
     one: Callable[[Pair], dict[str, Any]],
     doing: Literal["compressing", "decompressing"],
-    told: Told,
+    on_progress: ProgressCallback,
 ) -> tuple[list[dict[str, Any]], dict[str, str], float]:
-    """What came of each file, why others failed, and the seconds.
+    """Process each file; return the results, the errors by file, and the seconds.
 
-    A file that cannot be used ends the call only when there is no other; a full disk always does.
+    A file that fails raises only when it is the only one; a full disk always does.
     """
     began = time.perf_counter()
     files: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     for count, pair in enumerate(pairs):
-        told(doing, count, len(pairs))
+        on_progress(doing, count, len(pairs))
         names = {"input": str(pair.source), "output": str(pair.target)}
         try:
             files.append({**names, **one(pair)})
@@ -186,7 +192,7 @@ def _each(
             if len(pairs) == 1:
                 raise
             failed[str(pair.source)] = str(error)
-    told(doing, len(pairs), len(pairs))
+    on_progress(doing, len(pairs), len(pairs))
     if not files:
         raise DataError(
             f"none of {len(pairs)} files can be used; the first: {next(iter(failed.values()))}"
@@ -194,9 +200,9 @@ def _each(
     return files, failed, time.perf_counter() - began
 
 
-def _open(what: RunSelection, device: str) -> "TrainedCompressor":
+def _open(selection: RunSelection, device: str) -> "TrainedCompressor":
     import torch
 
-    one = what.members[0]
+    one = selection.members[0]
     opened: TrainedCompressor = import_object(one.opener)(RunFolder(one.path), torch.device(device))
     return opened

@@ -1,16 +1,16 @@
-"""Which file is made of which: of files and of whole folders, into one file or into a folder."""
+"""Pairs of input and output files, for files and whole folders."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tunewright.deliver.find_run import named_file
+from tunewright.deliver.find_run import output_file
 from tunewright.errors import DataError, UsageError
 from tunewright.images.sources.archive import list_files, suffix_of
 
 
 class Pair(NamedTuple):
-    """A file that is there, and the one that is made of it."""
+    """An existing file, and the one that is made from it."""
 
     source: Path
     target: Path
@@ -25,7 +25,7 @@ def file_pairs(
     single: Collection[str],
     force: bool,
 ) -> list[Pair]:
-    """Pair what is given with what is made of it; all paths are absolute.
+    """Pair each input file with its output file; all paths are absolute.
 
     given: files, and folders, of which all files with an end in `taken` count, those in folders
     inside them and in linked ones too, as a training lists them. output: a file, with an end in
@@ -55,7 +55,7 @@ def file_pairs(
 
 
 def _files(given: Path, taken: Collection[str]) -> list[tuple[Path, Path]]:
-    """Files, each with the name that it keeps below the output."""
+    """Return files, each with its relative name below the output folder."""
     path = given.absolute()
     if path.is_file():
         return [(path, Path(path.name))]
@@ -78,7 +78,7 @@ def _check(pairs: list[Pair], force: bool) -> None:
         seen[target] = source
         if target == source:
             raise UsageError(f"{source} would be written over itself", expected="another --output")
-        named_file(target)
+        output_file(target)
     there = [target for _, target in pairs if target.exists()]
     if there and not force:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""

@@ -1,4 +1,4 @@
-"""Which rate-distortion curve is meant: lists in a file, evaluated runs, or what was published."""
+"""Finds rate-distortion curves: lists in a file, evaluated runs, or published results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,10 +38,10 @@ class NamedCurve:
     beside: tuple[PlotCurve, ...] = ()
 
 
-def named_curve(
+def find_curve(
     source: Path | str | Mapping[str, Any], *, metric: Metric = "psnr", runs: Path = Path("runs")
 ) -> NamedCurve:
-    """The curve that is meant, of PSNR or of MS-SSIM in decibels.
+    """Return the curve that `source` names, of PSNR or of MS-SSIM in decibels.
 
     source: a file of lists; a folder or a pattern (`runs/hpcm-*`) of runs that were evaluated,
     each a point; `FILE:jpeg` for a classical codec that an evaluation measured beside the run;
@@ -115,7 +115,7 @@ def _curve(
             quality = tuple(decibels(value) for value in curve.quality)
             curve = RateCurve(curve.bpp, quality)
         elif min(curve.quality) >= 1.0:
-            notices = (f"{where}: values of ms_ssim from 1 up are taken for decibels",)
+            notices = (f"{where}: ms_ssim values of 1 or more are read as decibels",)
         else:
             raise DataError(
                 f"ms_ssim from {min(curve.quality):g} to {max(curve.quality):g}",
@@ -127,7 +127,7 @@ def _curve(
 
 
 def _of_runs(files: Sequence[Path], where: str, metric: Metric) -> NamedCurve:
-    """A point of each evaluation, in the order of their rates."""
+    """Return a curve with one point per evaluation, sorted by rate."""
     bpp, values, digests = [], [], {}
     every = [_json(file) for file in files]
     for file, stored in zip(files, every, strict=True):
@@ -167,7 +167,7 @@ def _of_runs(files: Sequence[Path], where: str, metric: Metric) -> NamedCurve:
 
 
 def _matching(pattern: Path) -> list[Path]:
-    """What a pattern that is no name of a file stands for."""
+    """Return the paths that match a pattern; none where it has no wildcard."""
     if not any(sign in str(pattern) for sign in "*?["):
         return []
     root = Path(pattern.anchor)
@@ -175,7 +175,7 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _evaluations(path: Path) -> list[Path]:
-    """The evaluations of a file, a run, or the runs in a folder."""
+    """Return the evaluations of a file, a run, or the runs in a folder."""
     if path.is_file():
         return [path]
     if (path / EVALUATION).is_file():

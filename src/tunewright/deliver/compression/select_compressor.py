@@ -1,10 +1,10 @@
-"""Which trained compressor is meant: a run, a file inside one, or the newest one."""
+"""Selects a trained compressor: a run, a file inside one, or the newest one."""
 
 from pathlib import Path
 
 from tunewright.deliver.find_run import (
     NamedRun,
-    named_run,
+    find_run,
     newest_run,
     recipe_of,
 )
@@ -14,14 +14,14 @@ from tunewright.errors import DataError
 EXPECTED = "a run of a recipe that compresses pictures"
 
 
-def meant_compressor(run: Path | str | None, runs: Path) -> RunSelection:
-    """Find what is meant by --run; without it, the newest run in `runs` that compresses.
+def select_compressor(run: Path | str | None, runs: Path) -> RunSelection:
+    """Return the compressor that --run names; without it, the newest run that compresses.
 
     run: a run or study folder, a name in `runs`, or the weights inside one. Raises DataError for
     what is no trained compressor.
     """
     if run is not None:
-        return _of(named_run(Path(run).expanduser(), runs))
+        return _of(find_run(Path(run).expanduser(), runs))
     return _of(
         newest_run(
             runs, lambda recipe: bool(recipe.compressor), kind="compressor", expected=EXPECTED

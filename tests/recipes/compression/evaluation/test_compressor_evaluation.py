@@ -133,7 +133,9 @@ def test_a_process_of_its_own_measures_the_same(place: Path) -> None:
     tree["executor"] = {**tree["executor"], "type": "local"}
     folder.write_config(tree)
     _, there = evaluate(
-        folder.path, data=place / "photos", told=lambda _what, done, _total: told.append(done)
+        folder.path,
+        data=place / "photos",
+        on_progress=lambda _what, done, _total: told.append(done),
     )
     assert told == [0, 1]
     assert (there["bpp"], there["psnr"], there["digest"]) == (
