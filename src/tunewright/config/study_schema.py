@@ -129,8 +129,9 @@ Pruner = Annotated[
 class StudyConfig(Section):
     """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
 
-    seeds: runs a configuration, each with a seed of its own; the sampler is told their mean.
-    The first goes through the pruner, the others only run when it reaches its end.
+    seed: of the points that are tried; it follows the `seed` of the trainings where only that one
+    is set. seeds: runs a configuration, each with a seed of its own; the sampler is told their
+    mean. The first goes through the pruner, the others only run when it reaches its end.
     constraints: such as `size_mib <= 10`, on metrics and on what runs cost
     (`runs.record.COSTS`); a trial that breaks one never wins, and the sampler learns from it.
     final: train the winner in full afterwards. timeout: seconds for the search, then it
