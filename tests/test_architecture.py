@@ -111,7 +111,14 @@ TORCH_FREE = (
     "tunewright.recipes.pairs.commands",
     "tunewright.recipes.pairs.config",
     "tunewright.recipes.pairs.recipe",
+    "tunewright.recipes.pairs.data.array_files",
     "tunewright.recipes.pairs.data.datasets",
+    "tunewright.recipes.pairs.data.digits",
+    "tunewright.recipes.pairs.data.groups",
+    "tunewright.recipes.pairs.data.pair_files",
+    "tunewright.recipes.pairs.data.split",
+    "tunewright.recipes.pairs.data.torch_archive",
+    "tunewright.recipes.pairs.encoders.embed",
 )
 
 
@@ -274,6 +281,9 @@ def test_the_number_wing_imports_without_torch():
         for file in files()
         if f"{name_of(file)}.".startswith(tuple(f"{module}." for module in TORCH_FREE))
     ]
+    assert {m for m in TORCH_FREE if not any(f"{name}.".startswith(f"{m}.") for name in wing)} == (
+        set()
+    ), "moved or removed"
     code = f"""
 import importlib, sys
 sys.modules["torch"] = None

@@ -82,10 +82,10 @@ def test_a_coordinator_checks_without_torch(tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.modules["torch"] = None
-from tunewright.classification.models.config import ImageModel
+from tunewright.classification.models.config import ImageModelConfig
 from tunewright.classification.models.pretrained import check_weights
-print(check_weights(ImageModel(weights={str(file)!r}, sha256={sha256(file)!r})))
-print(check_weights(ImageModel(name="test_resnet", fusion="none")))
+print(check_weights(ImageModelConfig(weights={str(file)!r}, sha256={sha256(file)!r})))
+print(check_weights(ImageModelConfig(name="test_resnet", fusion="none")))
 """
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
