@@ -49,7 +49,11 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def migrations():
-    """Optuna reads all its migrations three times for each new database; here once for all."""
+    """Optuna reads all its migrations three times for each new database; here once for all.
+
+    Without this a new database costs 0.16 s of CPU time in place of 0.04 s, and tests that make
+    one each take 43 % longer (tests/search/study/test_trial_writer.py).
+    """
     made, known = ScriptDirectory.from_config, {}
 
     def once(config):
