@@ -1,12 +1,16 @@
 """The rules of the house that a machine can hold."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -52,6 +56,13 @@ DOORS = {
     "mlflow": ("training/trackers/mlflow.py",),
     "wandb": ("training/trackers/wandb.py",),
 }
+OPTIONAL = {
+    "mlflow": ["mlflow"],
+    "onnxruntime": ["onnxruntime"],
+    "sentence_transformers": ["sentence-transformers"],
+    "wandb": ["wandb"],
+}
+"""The packages of extras that the source imports, and their distributions, installed or not."""
 MOST_MODULES = 15
 """What a folder holds at most; a reader takes in no more names at once."""
 NAMELESS = ("util", "utils", "common", "helper", "helpers", "misc", "base", "manager")
@@ -100,7 +111,14 @@ TORCH_FREE = (
     "tunewright.recipes.pairs.commands",
     "tunewright.recipes.pairs.config",
     "tunewright.recipes.pairs.recipe",
+    "tunewright.recipes.pairs.data.array_files",
     "tunewright.recipes.pairs.data.datasets",
+    "tunewright.recipes.pairs.data.digits",
+    "tunewright.recipes.pairs.data.groups",
+    "tunewright.recipes.pairs.data.pair_files",
+    "tunewright.recipes.pairs.data.split",
+    "tunewright.recipes.pairs.data.torch_archive",
+    "tunewright.recipes.pairs.encoders.embed",
 )
 
 
@@ -184,6 +202,35 @@ def test_a_heavy_dependency_has_one_door(package):
     assert [user for user in users if not user.startswith(DOORS[package])] == []
 
 
+def test_what_is_imported_is_declared():
+    """A package that comes along with another one leaves when that one no longer needs it."""
+    packages = packages_distributions() | OPTIONAL
+    used = {m.split(".")[0] for f in files() for m in imports(f)} - {"tunewright", "__future__"}
+    foreign = used - sys.stdlib_module_names
+    declared = declared_distributions()
+    assert {n for n in foreign if declared.isdisjoint(map(canonical, packages[n]))} == set()
+
+
+def test_what_is_declared_is_used():
+    packages = packages_distributions()
+    used = {m.split(".")[0] for f in files() for m in imports(f)}
+    needed = {canonical(d) for name in used for d in packages.get(name, ())}
+    assert declared_distributions(extras=False) - needed == set()
+
+
+def canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def declared_distributions(extras: bool = True) -> set[str]:
+    """The distributions of pyproject.toml, by their canonical names."""
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    lines = list(project["project"]["dependencies"])
+    if extras:
+        lines += chain(*project["project"]["optional-dependencies"].values())
+    return {canonical(re.split(r"[\[<>=!~; ]", line)[0]) for line in lines}
+
+
 def test_a_folder_can_be_taken_in_at_once():
     counts = Counter(file.parent for file in files() if file.stem != "__init__")
     assert {str(folder): n for folder, n in counts.items() if n > MOST_MODULES} == {}
@@ -234,6 +281,9 @@ def test_the_number_wing_imports_without_torch():
         for file in files()
         if f"{name_of(file)}.".startswith(tuple(f"{module}." for module in TORCH_FREE))
     ]
+    assert {m for m in TORCH_FREE if not any(f"{name}.".startswith(f"{m}.") for name in wing)} == (
+        set()
+    ), "moved or removed"
     code = f"""
 import importlib, sys
 sys.modules["torch"] = None

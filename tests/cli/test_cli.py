@@ -372,8 +372,8 @@ study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
     assert (code, json.loads(out)["trials"]) == (0, 3)
 
 
-def test_analyze_says_why_there_are_no_importances(files, monkeypatch, capsys):
-    study = optuna.create_study(study_name="s", storage="sqlite:///study.db")
+def test_analyze_says_why_there_are_no_importances(files, monkeypatch, capsys, optuna_storage):
+    study = optuna.create_study(study_name="s", storage=optuna_storage("sqlite:///study.db"))
     study.add_trials(
         create_trial(
             params={"x": n / 20, "y": n % 3},

@@ -9,6 +9,7 @@ from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
 from tunewright.config.quoting import quote_override
 from tunewright.config.tree import flatten, get
+from tunewright.errors import ConfigError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import dump_yaml, read_yaml, write_yaml
 
@@ -183,3 +184,41 @@ def test_the_last_way_to_say_a_warmup_holds(
 )
 def test_values_as_they_are_typed(value: Any, text: str) -> None:
     assert quote_override(value) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "search", "training"),
+    [
+        ((), 0, 42),
+        (("seed=7",), 7, 7),
+        (("training.seed=7",), 7, 7),  # the guides' name
+        (("study.seed=7",), 7, 42),
+        (("seed=7", "study.seed=3"), 3, 7),
+        (("seed=-1",), 2**32 - 1, -1),
+    ],
+)
+def test_a_typed_seed_varies_the_search_too(
+    words: tuple[str, ...], search: int, training: int
+) -> None:
+    found = shipped("pairs", *words)
+    assert (found.config.study.seed, found.config.seed) == (search, training)
+    said = [notice for notice in found.notices if "study.seed" in notice]
+    assert bool(said) is (words == ("study.seed=7",))
+    assert all("trainings keep seed = 42" in notice for notice in said)
+
+
+def test_a_seed_of_a_file_counts_if_somebody_typed_it(tmp_path: Path) -> None:
+    pairs = find_recipe("pairs")
+    file = layer(tmp_path, {"seed": 7})
+    assert compose(pairs, layers=[file]).config.study.seed == 7
+    assert compose(pairs, layers=[file._replace(stored=True)]).config.study.seed == 0
+    assert compose(pairs, ["seed=8"], layers=[file]).config.study.seed == 8
+    whole = {**shipped("pairs").tree, "study": {"seed": 5}}  # as a study keeps it
+    both = compose(pairs, ["seed=8"], layers=[layer(tmp_path, whole, stored=True)])
+    assert (both.config.study.seed, both.config.seed) == (8, 8)
+
+
+def test_a_seed_that_is_no_number_is_refused_once() -> None:
+    with pytest.raises(ConfigError, match=r"^seed") as refused:
+        shipped("pairs", "seed=seven")
+    assert "study.seed" not in str(refused.value)

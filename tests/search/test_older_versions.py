@@ -49,13 +49,13 @@ def reports(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
 
 
-def test_a_finished_study_is_shown_and_analysed(place):
+def test_a_finished_study_is_shown_and_analysed(place, optuna_storage):
     before = (place / "runs/finished/best_results.json").read_bytes()
     assert "trial 0" in run(place, "analyze", "runs/finished")
     run(place, *searched(4, 3, "finished"))
     assert (place / "runs/finished/best_results.json").read_bytes() == before
     study = optuna.load_study(
-        study_name="finished", storage=f"sqlite:///{place}/runs/finished/study.db"
+        study_name="finished", storage=optuna_storage(f"sqlite:///{place}/runs/finished/study.db")
     )
     assert len(study.trials) == 3
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 import tunewright
+from tunewright.config.compose import compose
 from tunewright.deliver.find_run import find_run
 from tunewright.errors import ConfigError, StudyError, UsageError
-from tunewright.search.prepare import refuse_leading_out
+from tunewright.recipes.registry import find_recipe
+from tunewright.search.prepare import prepare, refuse_leading_out
 from tunewright.search.storage.database import open_storage
 from tunewright.search.storage.urls import absolute_url
 
@@ -51,6 +53,20 @@ def test_other_rules_are_another_space(tmp_path: Path) -> None:
 def test_seeds_are_distinct() -> None:
     with pytest.raises(ConfigError, match="each of them once"):
         tunewright.show("quadratic", "seeds=[1,1]")
+
+
+def test_a_study_keeps_the_seed_that_it_was_begun_with(tmp_path: Path) -> None:
+    """Also one of an older version, in which a typed `seed` left the search alone."""
+    recipe = find_recipe("quadratic")
+
+    def seed_of(*words: str) -> int:
+        composed = compose(recipe, [*QUADRATIC[1:], "study.name=one", *words])
+        return prepare(recipe, composed, given=None, runs=tmp_path).settings.seed
+
+    assert seed_of("seed=7") == 7
+    tunewright.tune(*QUADRATIC, "seed=7", "study.seed=0", trials=2, name="one", runs_dir=tmp_path)
+    assert seed_of("seed=7") == 0
+    assert seed_of("seed=7", "study.seed=3") == 3
 
 
 def test_relative_urls_become_whole_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from tunewright.spaces.domain import (
     as_written,
     canonical,
     grid_steps,
+    middle,
     nearest,
     on_grid,
     same,
@@ -55,6 +56,33 @@ def test_the_nearest_value_lies_in_the_domain(domain, value):
     assert nearest(domain, found) == found
 
 
+@given(domains())
+def test_the_middle_lies_in_the_domain(domain):
+    assert domain.contains(middle(domain))
+
+
+@pytest.mark.parametrize(
+    ("domain", "found"),
+    [
+        (Float(0.1, 0.2), 0.15),
+        (Float(-1.0, 1.0), 0.0),
+        (Float(1e-5, 1e-1, log=True), 1e-3),
+        (Float(0.0, 1.0, step=0.3), 0.6),
+        (Float(0.3, 0.3), 0.3),
+        (Int(1, 9), 5),
+        (Int(1, 4), 3),
+        (Int(10, 20, step=4), 14),
+        (Int(8, 512, log=True), 64),
+        (Categorical(("b", "a")), "b"),
+        (Categorical((1, None)), 1),
+    ],
+)
+def test_middle(domain, found):
+    value = middle(domain)
+    assert value == found
+    assert type(value) is type(found)
+
+
 def test_every_step_of_a_grid_is_drawn():
     rng = random.Random(0)
     drawn = {round(uniform(Float(0.0, 0.3, step=0.1), rng), 6) for _ in range(100)}
@@ -72,7 +100,7 @@ def test_every_step_of_a_grid_is_drawn():
         (Int(1, 9), 2.6, 3),
         (Categorical((256, 512)), 300, 256),
         (Categorical(("a", 512)), 300, "a"),
-        (Float(0.5, 1.0), None, 0.5),
+        (Float(0.5, 1.0), None, 0.75),
     ],
 )
 def test_nearest(domain, value, found):

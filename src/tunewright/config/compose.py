@@ -40,7 +40,13 @@ from tunewright.config.quoting import in_quotes
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, overlay_sources, source_of, sources_in
 from tunewright.config.tree import Tree, at, flatten, get, merge, set_leaf
-from tunewright.config.typed import TypedSources, drop_outweighed, drop_overridden, unchanged_paths
+from tunewright.config.typed import (
+    TypedSources,
+    drop_outweighed,
+    drop_overridden,
+    follow_seed,
+    unchanged_paths,
+)
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.stamp import Stamp, file_stamp
@@ -124,7 +130,9 @@ def _finish(
     tree, outweighed = drop_outweighed(_resolve(tree), sources, users)
     tree = with_kinds(tree, recipe.config)
     kept, foreign = without_foreign_keys(tree, recipe.config)
-    notices, reserved = [], {}
+    written = {path: source for path, source in sources.items() if users.in_file(source)}
+    kept, sources, seed_notices = follow_seed(kept, sources, users)
+    notices, reserved = [*seed_notices], {}
     for path, owners in foreign.items():
         section = path.rpartition(".")[0]
         if path in typed and reserving and f"{section}.type" not in typed:
@@ -142,7 +150,6 @@ def _finish(
     complete = config.model_dump(mode="json")
     for stage in complete["stages"]:
         _check_stage(stage, complete, sources, recipe)
-    written = {path: source for path, source in sources.items() if users.in_file(source)}
     return Composition(
         config, complete, sources, tuple(notices), typed, reserved, written, outweighed
     )

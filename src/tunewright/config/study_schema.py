@@ -129,7 +129,8 @@ Pruner = Annotated[
 class StudyConfig(Section):
     """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
 
-    seeds: runs per configuration, each with its own seed; the sampler gets their mean. The first
+    seed: of the points that are tried; it follows the `seed` of the trainings where only that one
+    is set. seeds: runs per configuration, each with its own seed; the sampler gets their mean. The first
     goes through the pruner, the others only run when it reaches its end. constraints: such as
     `size_mib <= 10`, on metrics and on the costs of runs (`runs.record.COSTS`); a trial that
     violates one never wins, and the sampler learns from it. final: train the winner in full

@@ -17,6 +17,9 @@ from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, set_leaf
 ONE_OF = (("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fraction"),)
 """Alternative keys for one setting: setting one removes the others set before."""
 
+SEED, SEARCH_SEED = "seed", "study.seed"
+"""Of a training, and of the points that a study tries."""
+
 
 class TypedSources(NamedTuple):
     """Tells which sources are a user's.
@@ -66,6 +69,30 @@ def drop_outweighed(
         if gone:
             held["stages"][stage], outweighed[stage] = kept, gone
     return held, outweighed
+
+
+def follow_seed(
+    tree: Tree, sources: Mapping[str, Source], typed: TypedSources
+) -> tuple[Tree, Mapping[str, Source], tuple[str, ...]]:
+    """Return the tree and sources with `study.seed` set to a typed `seed`, and notices.
+
+    One number then varies the points of the search and the trainings. A typed `study.seed` holds,
+    and alone it varies the points only, which is said.
+    """
+    seeds = {path: get(tree, path) for path in (SEED, SEARCH_SEED)}
+    if typed.at(SEARCH_SEED, sources):
+        if typed.at(SEED, sources):
+            return tree, sources, ()
+        notice = (
+            f"{SEARCH_SEED} = {seeds[SEARCH_SEED]} varies the points that are tried; trainings "
+            f"keep seed = {seeds[SEED]} (set seed alone to vary both)"
+        )
+        return tree, sources, (notice,)
+    if not typed.at(SEED, sources) or type(seeds[SEED]) is not int:
+        return tree, sources, ()
+    followed = copy_tree(tree)
+    set_leaf(followed, SEARCH_SEED, seeds[SEED] % 2**32)  # NumPy takes no negative seed
+    return followed, {**sources, SEARCH_SEED: source_of(sources, SEED)}, ()
 
 
 def unchanged_paths(part: Part, below: Mapping[str, Any], schema: type[RunConfig]) -> Iterable[str]:

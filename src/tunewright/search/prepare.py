@@ -11,6 +11,7 @@ from tunewright.config.compose import Composition
 from tunewright.config.leaves import open_section
 from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.tree import Tree, flatten, get
+from tunewright.config.typed import SEARCH_SEED
 from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
@@ -109,6 +110,7 @@ def prepare(
         names = "; ".join(map(str, space.good))
         notices.append(f"tried right after the defaults: {names}")
     notices += [*_check_goals(config, first, others), *check_sampler(study, space, len(others) + 1)]
+    seeded = SEARCH_SEED in composed.typed or SEARCH_SEED in composed.written
     settings = Settings(
         recipe=recipe.name,
         goal=", ".join(config.goals),
@@ -118,7 +120,7 @@ def prepare(
         pruner=study.pruner.model_dump(),
         space=specification(space),
         configuration=shared_settings(recipe, explore, space) | dict(composed.reserved),
-        seed=study.seed,
+        seed=known.seed if known is not None and not seeded else study.seed,
         others=tuple(others),
         constraints=tuple(limit.text for limit in limits),
         seeds=study.seeds,

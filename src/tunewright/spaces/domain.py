@@ -140,8 +140,21 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+def middle(domain: Domain) -> Any:
+    """Return the middle of a domain on its own scale; of choices, which have no order, the first.
+
+    On a log scale that is the geometric mean of the bounds: .001 of 1e-5 .. .1. Whole numbers and
+    steps take the nearest value of their grid.
+    """
+    if isinstance(domain, Categorical):
+        return domain.choices[0]
+    if domain.log:
+        return nearest(domain, as_written(math.sqrt(domain.low) * math.sqrt(domain.high)))
+    return nearest(domain, as_written(domain.low / 2 + domain.high / 2))
+
+
 def nearest(domain: Domain, value: Any) -> Any:
-    """Return the value of the domain closest to `value`; the first one if they cannot be compared.
+    """Return the value of the domain closest to `value`; its middle if they cannot be compared.
 
     A value of the domain is returned in the domain's spelling.
     """
@@ -151,10 +164,10 @@ def nearest(domain: Domain, value: Any) -> Any:
                 return choice
         numbers = [c for c in domain.choices if isinstance(c, int | float)]
         if not is_number(value) or len(numbers) < len(domain.choices):
-            return domain.choices[0]
+            return middle(domain)
         return min(numbers, key=lambda choice: abs(choice - value))
     if not is_number(value):
-        return domain.low
+        return middle(domain)
     clipped = min(max(value, domain.low), domain.high)
     if domain.step:
         place = min(round((clipped - domain.low) / domain.step), grid_steps(domain))

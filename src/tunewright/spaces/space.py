@@ -92,7 +92,11 @@ class Space:
         )
 
     def default(self) -> dict[str, Any] | None:
-        """Return the first point to try, or None if the defaults themselves are forbidden."""
+        """Return the first point to try, or None if the defaults themselves are forbidden.
+
+        A parameter starts from its default, else from what the configuration says, else from the
+        middle of its domain (`domain.middle`).
+        """
         values = self.point({})
         return None if self.broken_rule(values) else values
 

@@ -39,7 +39,7 @@ def main():
 """
 
 
-def test_the_example_converges(tmp_path):
+def test_the_example_converges(tmp_path, optuna_storage):
     tuned = tunewright.tune(
         parabola, X, INLINE, goal="value:min", trials=40, name="parabola", runs_dir=tmp_path
     )
@@ -48,7 +48,9 @@ def test_the_example_converges(tmp_path):
     assert len(tuned.record.of_state("done")) == 40
     assert best.score < 0.01
     assert best.score == best.parameters["x"] ** 2
-    stored = optuna.load_study(study_name="parabola", storage=f"sqlite:///{tuned.folder.database}")
+    stored = optuna.load_study(
+        study_name="parabola", storage=optuna_storage(f"sqlite:///{tuned.folder.database}")
+    )
     assert stored.best_params == best.parameters
     assert tunewright.analyze("parabola", runs_dir=tmp_path).record.best == best
 
@@ -405,7 +407,7 @@ def test_a_study_file_s_direction_is_typed(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "quasi_random"])
-def test_a_function_gets_the_steps_that_a_person_writes(sampler, tmp_path):
+def test_a_function_gets_the_steps_that_a_person_writes(sampler, tmp_path, optuna_storage):
     seen = []
 
     def function(params, report):
@@ -426,7 +428,7 @@ def test_a_function_gets_the_steps_that_a_person_writes(sampler, tmp_path):
     assert {params["x"] for params in seen if "y" in params} == {0.3, 0.7}
     assert len(seen) == 10
     stored = optuna.load_study(
-        study_name=tuned.record.name, storage=f"sqlite:///{tuned.folder.database}"
+        study_name=tuned.record.name, storage=optuna_storage(f"sqlite:///{tuned.folder.database}")
     )
     assert {t.params["x"] for t in stored.trials} == {params["x"] for params in seen}
     edge = {t.number for t in stored.trials if t.user_attrs.get("avoided") == ["edge"]}

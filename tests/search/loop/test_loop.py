@@ -2,12 +2,13 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from practice.quadratic.recipe import Point
 from practice.quadratic.run import score
 from practice.quadratic.studies import rows, tuned
@@ -157,10 +158,12 @@ def test_each_end_is_told_once_with_where_the_study_stands(tmp_path: Path) -> No
     assert best.number == found.record.best.number
 
 
-def test_optuna_opens_the_study(tmp_path: Path) -> None:
+def test_optuna_opens_the_study(
+    tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     found = tuned(tmp_path, "study.trials=5")
     url = f"sqlite:///{tmp_path}/study/study.db"
-    study = optuna.load_study(study_name="study", storage=url)
+    study = optuna.load_study(study_name="study", storage=optuna_storage(url))
     assert len(study.trials) == 5
     assert found.record.best is not None
     assert study.best_trial.number == found.record.best.number

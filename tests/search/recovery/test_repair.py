@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from practice.quadratic.studies import rows, tuned
 
 import tunewright
@@ -170,11 +171,13 @@ class TestBroken:
             "study.db",
         ]
 
-    def test_optuna_opens_what_was_made(self, runs: Path) -> None:
+    def test_optuna_opens_what_was_made(
+        self, runs: Path, optuna_storage: Callable[[str], RDBStorage]
+    ) -> None:
         missing(runs / "study/study.db")
         repaired(runs)
         url = f"sqlite:///{runs}/study/study.db"
-        study = optuna.load_study(study_name="study", storage=url)
+        study = optuna.load_study(study_name="study", storage=optuna_storage(url))
         assert len(study.trials) == 16
         assert study.best_trial.number == looked(runs).best.number  # type: ignore[union-attr]
         infeasible = [t for t in study.trials if any(v > 0 for v in t.constraints.values())]
@@ -182,7 +185,9 @@ class TestBroken:
 
 
 class TestHoles:
-    def test_a_folder_that_is_gone_keeps_its_number(self, runs: Path) -> None:
+    def test_a_folder_that_is_gone_keeps_its_number(
+        self, runs: Path, optuna_storage: Callable[[str], RDBStorage]
+    ) -> None:
         before = looked(runs)
         shutil.rmtree(runs / "study/trials/00003")
         missing(runs / "study/study.db")
@@ -191,7 +196,7 @@ class TestHoles:
         after = looked(runs)
         assert plain(after) == plain(before)[:3] + plain(before)[4:]
         url = f"sqlite:///{runs}/study/study.db"
-        trial = optuna.load_study(study_name="study", storage=url).trials[3]
+        trial = optuna.load_study(study_name="study", storage=optuna_storage(url)).trials[3]
         assert (trial.state.name, trial.user_attrs) == ("FAIL", {DROPPED: "it has no folder"})
         done = tuned(runs, *WORDS[1:], "study.trials=18")
         numbers = [number for number in range(19) if number != 3]
@@ -342,13 +347,15 @@ class TestElsewhere:
             assert old == new, name
         tuned(runs, *WORDS[1:], "study.trials=16")
 
-    def test_a_study_in_a_database_with_others_touches_only_its_own(self, tmp_path: Path) -> None:
+    def test_a_study_in_a_database_with_others_touches_only_its_own(
+        self, tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+    ) -> None:
         storage = f"study.storage='sqlite:///{tmp_path}/shared.db'"
         tuned(tmp_path, "study.trials=3", storage)
         tuned(tmp_path, "study.trials=2", storage, "study.name=other")
         url = f"sqlite:///{tmp_path}/shared.db"
         before = plain(load_record(url, "study")[0])
-        optuna.delete_study(study_name="study", storage=url)
+        optuna.delete_study(study_name="study", storage=optuna_storage(url))
         found = repaired(tmp_path)
         assert (found.rebuilt, found.added) == ("", [0, 1, 2])
         assert plain(load_record(url, "study")[0]) == before

@@ -81,12 +81,21 @@ class TestFile:
         assert rows(database, "PRAGMA journal_mode") == [("delete",)]
         assert rows(database, "SELECT COUNT(*) FROM trials") == [(1,)]
 
-    def test_a_tuned_study_leaves_one_file(self, tmp_path: Path) -> None:
+    def test_a_tuned_study_leaves_one_file(
+        self, tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+    ) -> None:
         tuned(tmp_path, "study.trials=3")
         assert sorted(f.name for f in (tmp_path / "study").glob("study.db*")) == ["study.db"]
         copy = tmp_path / "copy.db"
         shutil.copyfile(tmp_path / "study/study.db", copy)
-        assert len(optuna.load_study(study_name="study", storage=f"sqlite:///{copy}").trials) == 3
+        assert (
+            len(
+                optuna.load_study(
+                    study_name="study", storage=optuna_storage(f"sqlite:///{copy}")
+                ).trials
+            )
+            == 3
+        )
 
     def test_another_program_that_reads_it_bars_neither_the_work_nor_the_end(
         self, database: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,10 +1,12 @@
 """Constraints on outcomes: read, judged, told to the sampler, and never the winner."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from practice.quadratic.studies import tuned
 
 import tunewright
@@ -55,7 +57,9 @@ def test_a_metric_that_no_run_measures_is_refused_by_name() -> None:
         constraints(["size_mb <= 3"], find_recipe("pairs").measures)
 
 
-def test_the_best_is_within_the_constraint_and_the_sampler_learns_it(tmp_path: Path) -> None:
+def test_the_best_is_within_the_constraint_and_the_sampler_learns_it(
+    tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     found = tunewright.tune(
         heavy,
         SPACE,
@@ -75,7 +79,9 @@ def test_the_best_is_within_the_constraint_and_the_sampler_learns_it(tmp_path: P
     assert "violating mass <= 3" in broken[0].reason
     late = [trial.state for trial in found.record.trials[20:]]
     assert late.count("infeasible") <= 0.55 * len(late), "of random draws 70 % would break it"
-    stored = optuna.load_study(study_name="light", storage=f"sqlite:///{tmp_path}/light/study.db")
+    stored = optuna.load_study(
+        study_name="light", storage=optuna_storage(f"sqlite:///{tmp_path}/light/study.db")
+    )
     assert stored.best_trial.number == best.number
     assert {frozenset(trial.constraints) for trial in stored.trials} == {
         frozenset({"failure", "mass <= 3"})

@@ -1,12 +1,14 @@
 """Several goals at once: the front, what prunes, what wins, and what Optuna has of it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.storages import RDBStorage
 from practice.quadratic.studies import tuned
 
 import tunewright
@@ -71,9 +73,13 @@ def test_the_first_goal_prunes_and_a_resume_goes_on(tmp_path: Path) -> None:
     assert all(by_number[n].curve for n in range(20)), "curves survive in the database"
 
 
-def test_optuna_and_the_files_have_the_front(tmp_path: Path) -> None:
+def test_optuna_and_the_files_have_the_front(
+    tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     found = search(tmp_path, "study.pruner.type=none", "executor.type=inline", trials=12)
-    stored = optuna.load_study(study_name="two", storage=f"sqlite:///{tmp_path}/two/study.db")
+    stored = optuna.load_study(
+        study_name="two", storage=optuna_storage(f"sqlite:///{tmp_path}/two/study.db")
+    )
     assert [d.name for d in stored.directions] == ["MINIMIZE", "MINIMIZE"]
     front = [trial.number for trial in found.record.front()]
     assert sorted(trial.number for trial in stored.best_trials) == sorted(front)

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -75,13 +76,12 @@ def all_finite(value: Any) -> bool:
 @pytest.mark.parametrize("kind", ["database", "journal"])
 @pytest.mark.parametrize(("optunas", "direction"), [("minimize", "min"), ("maximize", "max")])
 def test_an_infinite_score_of_theirs_has_diverged_and_never_wins(
-    kind: str, optunas: str, direction: str
+    kind: str, optunas: str, direction: str, optuna_storage: Callable[[str], RDBStorage]
 ) -> None:
-    storage = "sqlite:///old.file"
-    if kind == "journal":
-        storage = JournalStorage(JournalFileBackend("old.file"))  # type: ignore[assignment]
     theirs(
-        storage,
+        optuna_storage("sqlite:///old.file")
+        if kind == "database"
+        else JournalStorage(JournalFileBackend("old.file")),
         optunas,
         [INF, 0.5, -INF],
         intermediate_values={1: math.nan, 2: INF, 3: 0.25},
@@ -103,14 +103,20 @@ def test_an_infinite_score_of_theirs_has_diverged_and_never_wins(
     assert again.record.trials[:3] == found.record.trials[:3]
     for file in ("best_results.json", "study_summary.json"):
         assert all_finite(json.loads((again.folder.path / file).read_text()))
-    stored = optuna.load_study(study_name="new", storage=f"sqlite:///{again.folder.database}")
+    stored = optuna.load_study(
+        study_name="new", storage=optuna_storage(f"sqlite:///{again.folder.database}")
+    )
     assert math.isfinite(stored.best_value)
     assert stored.trials[0].constraints[FAILURE] == 1.0
 
 
-def test_of_several_goals_one_without_end_decides_for_all() -> None:
+def test_of_several_goals_one_without_end_decides_for_all(
+    optuna_storage: Callable[[str], RDBStorage],
+) -> None:
     study = optuna.create_study(
-        storage="sqlite:///old.db", study_name="old", directions=["minimize", "maximize"]
+        storage=optuna_storage("sqlite:///old.db"),
+        study_name="old",
+        directions=["minimize", "maximize"],
     )
     for n, values in enumerate([(0.5, INF), (-INF, 0.5), (0.5, 0.5)]):
         study.add_trial(
@@ -132,7 +138,9 @@ def test_of_several_goals_one_without_end_decides_for_all() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
-def test_what_an_older_version_carried_over_is_mended_at_the_next_resume(sampler: str) -> None:
+def test_what_an_older_version_carried_over_is_mended_at_the_next_resume(
+    sampler: str, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     words = (f"study.sampler.type={sampler}", "study.sampler.startup_trials=1")
     options: dict[str, Any] = {"goal": "value:min", "name": "new"}
 
@@ -140,7 +148,9 @@ def test_what_an_older_version_carried_over_is_mended_at_the_next_resume(sampler
         return float(params["x"])
 
     tunewright.tune(function, SPACE, "executor.type=inline", *words, trials=2, **options)
-    study = optuna.load_study(study_name="new", storage="sqlite:///runs/new/study.db")
+    study = optuna.load_study(
+        study_name="new", storage=optuna_storage("sqlite:///runs/new/study.db")
+    )
     carried = {IMPORTED: "old/0"}
     study.add_trial(
         create_trial(
@@ -160,9 +170,13 @@ def test_what_an_older_version_carried_over_is_mended_at_the_next_resume(sampler
 
 
 def test_a_look_at_theirs_shows_and_writes_numbers(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    optuna_storage: Callable[[str], RDBStorage],
 ) -> None:
-    study = optuna.create_study(storage="sqlite:///old.db", study_name="old", direction="maximize")
+    study = optuna.create_study(
+        storage=optuna_storage("sqlite:///old.db"), study_name="old", direction="maximize"
+    )
     clip = CategoricalDistribution([1.0, INF])
     for n in range(30):
         study.add_trial(
@@ -188,8 +202,12 @@ def test_a_look_at_theirs_shows_and_writes_numbers(
     assert shown["by_state"]["infeasible"] == 2
 
 
-def test_a_parameter_that_is_not_finite_lies_outside(here: Path) -> None:
-    study = optuna.create_study(storage="sqlite:///old.db", study_name="old", direction="minimize")
+def test_a_parameter_that_is_not_finite_lies_outside(
+    here: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
+    study = optuna.create_study(
+        storage=optuna_storage("sqlite:///old.db"), study_name="old", direction="minimize"
+    )
     wide = CategoricalDistribution([0.5, INF, math.nan])
     for value in (0.5, INF, math.nan):
         study.add_trial(create_trial(params={"x": value}, distributions={"x": wide}, value=1.0))

@@ -1,11 +1,13 @@
 """Samplers: what each can search, what it is refused, and how it goes on after a stop."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from practice.quadratic.studies import ended, tuned
 
 from tunewright.config import study_schema
@@ -264,7 +266,9 @@ class Recorder(StudyCallback):
         self.notices.append(text)
 
 
-def test_a_grid_ends_when_it_is_spent_and_is_shown_what_it_was(tmp_path: Path) -> None:
+def test_a_grid_ends_when_it_is_spent_and_is_shown_what_it_was(
+    tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     watch = Recorder()
     options = ("study.sampler.type=grid", NO_PRUNING)
     tuned(tmp_path, "study.trials=4", *options, space=GRID)
@@ -278,7 +282,9 @@ def test_a_grid_ends_when_it_is_spent_and_is_shown_what_it_was(tmp_path: Path) -
         for n in watch.notices
     )
     url = f"sqlite:///{tmp_path}/study/study.db"
-    stored = optuna.load_study(study_name="study", storage=url).user_attrs["tunewright"]
+    stored = optuna.load_study(study_name="study", storage=optuna_storage(url)).user_attrs[
+        "tunewright"
+    ]
     assert json.loads(stored)["sampler"] == {"type": "grid"}
 
 

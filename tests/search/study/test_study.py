@@ -2,11 +2,13 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from practice.quadratic.studies import ended, rows
 
 from tunewright.config.study_schema import AshaConfig, RandomConfig, TpeConfig
@@ -182,7 +184,11 @@ def test_values_are_stored_once_a_step_and_nan_never(database: Path) -> None:
     ],
 )
 def test_states_as_optuna_knows_them(
-    database: Path, state: Any, stored: str, violation: float
+    database: Path,
+    state: Any,
+    stored: str,
+    violation: float,
+    optuna_storage: Callable[[str], RDBStorage],
 ) -> None:
     study = opened(database)
     number, _ = study.ask()
@@ -197,7 +203,9 @@ def test_states_as_optuna_knows_them(
     assert (trial.cause, trial.reason) == ("diverged", "NaN at step 3")
     assert trial.seconds is not None
     study.close()
-    [frozen] = optuna.load_study(study_name="study", storage=f"sqlite:///{database}").trials
+    [frozen] = optuna.load_study(
+        study_name="study", storage=optuna_storage(f"sqlite:///{database}")
+    ).trials
     assert frozen.state.name == stored
     assert frozen.constraints == {FAILURE: violation}
 
@@ -259,14 +267,16 @@ def test_an_end_that_a_kill_cut_in_two_is_told_again_in_silence(database: Path) 
     again.close()
 
 
-def test_optuna_and_plain_sql_read_it_while_it_runs(database: Path) -> None:
+def test_optuna_and_plain_sql_read_it_while_it_runs(
+    database: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     study = opened(database)
     for _ in range(3):
         number, values = study.ask()
         study.report(number, 1, 0.5)
         if number < 2:
             study.tell(ended(number, "done", score_of(values)))
-    other = optuna.load_study(study_name="study", storage=f"sqlite:///{database}")
+    other = optuna.load_study(study_name="study", storage=optuna_storage(f"sqlite:///{database}"))
     assert [t.state.name for t in other.trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
     assert other.trials[0].params["optim.lr"] == 1e-2
     assert other.direction.name == "MAXIMIZE"
@@ -276,14 +286,16 @@ def test_optuna_and_plain_sql_read_it_while_it_runs(database: Path) -> None:
     study.close()
 
 
-def test_a_point_that_somebody_enqueued_is_no_trial_of_ours(database: Path) -> None:
+def test_a_point_that_somebody_enqueued_is_no_trial_of_ours(
+    database: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     study = opened(database)
     number, values = study.ask()
     study.tell(ended(number, "done", score_of(values)))
     study.close()
-    optuna.load_study(study_name="study", storage=f"sqlite:///{database}").enqueue_trial(
-        {"optim.lr": 0.05}
-    )
+    optuna.load_study(
+        study_name="study", storage=optuna_storage(f"sqlite:///{database}")
+    ).enqueue_trial({"optim.lr": 0.05})
     again = opened(database)
     assert again.count == 1
     assert again.running() == []
@@ -293,21 +305,25 @@ def test_a_point_that_somebody_enqueued_is_no_trial_of_ours(database: Path) -> N
     again.close()
 
 
-def test_the_settings_are_stored_with_the_study(database: Path) -> None:
+def test_the_settings_are_stored_with_the_study(
+    database: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     url = f"sqlite:///{database}"
     assert stored_settings(url, "study") is None
     opened(database).close()
     assert stored_settings(url, "study") == settings()
     assert stored_settings(url, "other") is None
-    attributes = optuna.load_study(study_name="study", storage=url).user_attrs
+    attributes = optuna.load_study(study_name="study", storage=optuna_storage(url)).user_attrs
     stored = json.loads(attributes["tunewright"])
     assert stored["sampler"]["type"] == "tpe"
     assert stored["pruner"]["type"] == "asha"
     assert stored["space"] == settings().space
 
 
-def test_a_study_of_another_program_is_left_alone(database: Path) -> None:
-    optuna.create_study(storage=f"sqlite:///{database}", study_name="theirs")
+def test_a_study_of_another_program_is_left_alone(
+    database: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
+    optuna.create_study(storage=optuna_storage(f"sqlite:///{database}"), study_name="theirs")
     with pytest.raises(StudyError, match="made by another program"):
         stored_settings(f"sqlite:///{database}", "theirs")
 

@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 import tunewright
 from tunewright.analysis.avoided import comparison_line, summarise_avoid_rules
@@ -191,7 +193,9 @@ def test_a_study_from_another_one_tries_them_around_its_best(tmp_path: Path) -> 
 # --- avoided combinations ---------------------------------------------------------------------
 
 
-def test_a_case_is_marked_for_all_who_look(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_a_case_is_marked_for_all_who_look(
+    tmp_path: Path, capsys: Any, monkeypatch: Any, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     rule = words_of("wide", data__image_size=[256, 288])
     found, notices = tuned(tmp_path, space={"avoid": [rule]}, trials=24)
     cases = [t for t in found.record.trials if t.parameters["data.image_size"] != 224]
@@ -199,7 +203,7 @@ def test_a_case_is_marked_for_all_who_look(tmp_path: Path, capsys: Any, monkeypa
     for trial in found.record.trials:
         assert ("wide" in trial.avoided) == (trial in cases)
     url = f"sqlite:///{tmp_path}/study/study.db"
-    stored = optuna.load_study(study_name="study", storage=url).trials
+    stored = optuna.load_study(study_name="study", storage=optuna_storage(url)).trials
     assert [t.number for t in stored if "wide" in t.user_attrs.get("avoided", [])] == [
         trial.number for trial in cases
     ]

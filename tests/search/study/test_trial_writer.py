@@ -2,15 +2,17 @@
 
 import math
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunewright.search.storage.database import open_storage
+from tunewright.search.storage.database import close_storage, open_storage
 from tunewright.search.study.optuna_types import End
 from tunewright.search.study.trial_writer import (
     LAYOUTS,
@@ -38,9 +40,11 @@ def way(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> optuna.Study:
+def study(tmp_path: Path) -> Iterator[optuna.Study]:
     url = f"sqlite:///{tmp_path}/study.db"
-    return optuna.create_study(study_name="s", storage=open_storage(url), load_if_exists=True)
+    storage = open_storage(url)
+    yield optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+    close_storage(url, storage)
 
 
 def made(study: optuna.Study, way: str) -> TrialWriter:
@@ -54,8 +58,11 @@ def made(study: optuna.Study, way: str) -> TrialWriter:
 
 def seen(study: optuna.Study) -> list[FrozenTrial]:
     """What another process finds in the file."""
-    url = study._storage._backend.url
-    return optuna.load_study(study_name="s", storage=str(url)).trials
+    storage = RDBStorage(str(study._storage._backend.url))
+    try:
+        return optuna.load_study(study_name="s", storage=storage).trials
+    finally:
+        close_storage(storage.url, storage)
 
 
 class TestWriter:
@@ -111,6 +118,7 @@ class TestWriter:
         trial_id, _ = writing.begin(template())
         assert writing.end(trial_id, End(TrialState.COMPLETE, [1.0, 2.0], {}, {}))
         assert seen(study)[0].values == [1.0, 2.0]
+        close_storage(storage.url, storage)
 
     def test_the_first_end_stands(self, study, way):
         writing = made(study, way)
@@ -138,12 +146,14 @@ def test_both_leave_the_same_rows(tmp_path, way):
     found = []
     for each in ("rows", "methods"):
         file = tmp_path / f"{each}.db"
-        study = optuna.create_study(study_name="s", storage=open_storage(f"sqlite:///{file}"))
+        storage = open_storage(f"sqlite:///{file}")
+        study = optuna.create_study(study_name="s", storage=storage)
         writing = made(study, each)
         for value in (0.5, math.inf):
             trial_id, _ = writing.begin(template())
             writing.report(trial_id, 1, value)
             writing.end(trial_id, End(TrialState.COMPLETE, [value], {"failure": 0.0}, {"b": [2]}))
+        close_storage(storage.url, storage)
         with closing(sqlite3.connect(file)) as connection, connection:
             found.append(
                 {

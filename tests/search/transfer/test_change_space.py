@@ -3,7 +3,7 @@
 import json
 import random
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from practice.quadratic.studies import rows, tuned
 
@@ -114,13 +115,17 @@ def test_trials_that_fit_are_kept_under_their_numbers_and_the_rest_leave_theirs_
     assert "high: 3.0" in (tmp_path / "study/space.yaml").read_text()
 
 
-def test_optuna_opens_the_new_study_and_its_joint_space_is_whole(tmp_path: Path) -> None:
+def test_optuna_opens_the_new_study_and_its_joint_space_is_whole(
+    tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     searched(tmp_path, space(x=X, side=SIDE))
     changed = space(
         x={"type": "float", "low": -4.0, "high": 4.5}, side={"choices": ["right", "left"]}
     )
     found, _ = searched(tmp_path, changed, trials=9)
-    study = optuna.load_study(study_name="study", storage=f"sqlite:///{found.folder.database}")
+    study = optuna.load_study(
+        study_name="study", storage=optuna_storage(f"sqlite:///{found.folder.database}")
+    )
     assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
     kinds = {
         path: {repr(trial.distributions[path]) for trial in study.trials if trial.params}

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 from practice.functions import parabola
@@ -349,9 +349,13 @@ def test_a_csv_that_says_nothing_is_refused(here: Path, text: str, complaint: st
     assert not (here / "runs/new/study.db").exists()
 
 
-def test_a_csv_of_optunas_own_making(here: Path) -> None:
+def test_a_csv_of_optunas_own_making(
+    here: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     one, _ = tuned("one", trials=3)
-    study = optuna.load_study(study_name="one", storage=f"sqlite:///{one.folder.database}")
+    study = optuna.load_study(
+        study_name="one", storage=optuna_storage(f"sqlite:///{one.folder.database}")
+    )
     header = ["number", "value", "datetime_start", "params_point.x", "params_point.side", "state"]
     lines = [
         [t.number, t.value, t.datetime_start, *t.params.values(), t.state.name]
@@ -369,6 +373,8 @@ SIDE = CategoricalDistribution(["left", "right", "up"])
 
 
 def foreign(storage: Any, name: str = "theirs", direction: str = "maximize") -> None:
+    if isinstance(storage, str):
+        storage = RDBStorage(storage)  # a URL would open one that nobody can close
     study = optuna.create_study(storage=storage, study_name=name, direction=direction)
     study.set_user_attr("note", "theirs")
 
@@ -392,9 +398,14 @@ def foreign(storage: Any, name: str = "theirs", direction: str = "maximize") -> 
     add(4.0, "up", TrialState.COMPLETE, -3.0)
     add(1.0, "left", TrialState.COMPLETE, -2.5)
     study.ask()
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
 
 
-def test_any_optuna_database_is_read_and_left_as_it_was(here: Path) -> None:
+def test_any_optuna_database_is_read_and_left_as_it_was(
+    here: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     foreign("sqlite:///theirs.db")
     before = digest(Path("theirs.db"))
     found, told = tuned("new", imports=["theirs.db"], trials=1)
@@ -417,7 +428,9 @@ def test_any_optuna_database_is_read_and_left_as_it_was(here: Path) -> None:
         "not ended",
     ):
         assert line in told
-    own = optuna.load_study(study_name="new", storage=f"sqlite:///{found.folder.database}")
+    own = optuna.load_study(
+        study_name="new", storage=optuna_storage(f"sqlite:///{found.folder.database}")
+    )
     for trial in own.trials[:3]:
         assert set(trial.user_attrs) == {"imported_from"}
         assert not [key for key in trial.system_attrs if key.startswith("cma")]
@@ -442,13 +455,17 @@ def test_addresses_journals_and_names(here: Path) -> None:
     assert "0 of 7 trials of theirs are imported" in told, "they are there already"
 
 
-def test_choices_that_are_stored_as_texts_are_read(here: Path) -> None:
+def test_choices_that_are_stored_as_texts_are_read(
+    here: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     text = SPACE.replace("choices: [left, right]", "choices: [right, left]")
     Path("space.yaml").write_text(
         text + "  faults.first_attempts: { choices: [1, 2, 1000000] }\n"
         "  training.precision: { choices: [fp32, bf16] }\n"
     )
-    study = optuna.create_study(storage="sqlite:///theirs.db", study_name="t", direction="maximize")
+    study = optuna.create_study(
+        storage=optuna_storage("sqlite:///theirs.db"), study_name="t", direction="maximize"
+    )
     study.add_trial(
         create_trial(
             value=-1.0,
@@ -477,7 +494,9 @@ def test_choices_that_are_stored_as_texts_are_read(here: Path) -> None:
     }
 
 
-def test_a_guides_names_and_words_are_understood(here: Path) -> None:
+def test_a_guides_names_and_words_are_understood(
+    here: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     choices = {
         "head_type": ["siglip", "clip", "attention", "mlp"],
         "hidden_dim": [128, 256],
@@ -487,7 +506,9 @@ def test_a_guides_names_and_words_are_understood(here: Path) -> None:
     kinds: dict[str, Any] = {name: CategoricalDistribution(c) for name, c in choices.items()}
     kinds["learning_rate"] = FloatDistribution(1e-5, 1e-2, log=True)
     study = optuna.create_study(
-        storage="sqlite:///optuna_study.db", study_name="theirs", direction="maximize"
+        storage=optuna_storage("sqlite:///optuna_study.db"),
+        study_name="theirs",
+        direction="maximize",
     )
     for batch_size in (128, 4096):
         values = {
@@ -517,11 +538,15 @@ def test_a_guides_names_and_words_are_understood(here: Path) -> None:
     assert source.ignored == ()
 
 
-def test_what_cannot_be_taken_is_refused(here: Path) -> None:
+def test_what_cannot_be_taken_is_refused(
+    here: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     foreign("sqlite:///down.db", direction="minimize")
     with pytest.raises(StudyError, match="has the direction min: expected max"):
         tuned("new", imports=["down.db"])
-    optuna.create_study(storage="sqlite:///two.db", directions=["maximize", "minimize"])
+    optuna.create_study(
+        storage=optuna_storage("sqlite:///two.db"), directions=["maximize", "minimize"]
+    )
     with pytest.raises(StudyError, match="has the direction max, min"):
         tuned("new", imports=["two.db"])
     foreign("sqlite:///theirs.db")
