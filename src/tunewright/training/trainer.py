@@ -112,13 +112,13 @@ class _Run:
         self.model: nn.Module = self.accelerator.prepare(setup.model)
         decay = self.training.ema_decay
         self.average = WeightAverage(self.model, decay) if decay is not None else None
+        off = GradScaler(self.accelerator.device.type, enabled=False)
+        scaler = self.accelerator.scaler or off
         self.step = TrainingStep(
             self.task,
             self.model,
             self.optimizer,
-            MixedPrecision(
-                self.accelerator.autocast, self.accelerator.scaler or GradScaler(self.accelerator.device.type, enabled=False)
-            ),
+            MixedPrecision(self.accelerator.autocast, scaler),
             clip_norm=self.training.clip_norm,
             average=self.average,
             # Shares its weights with the model; checkpoints, the average and evaluation use that.

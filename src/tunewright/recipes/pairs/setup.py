@@ -1,6 +1,6 @@
 """Model, task and data of `pairs`, as the trainer wants them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
