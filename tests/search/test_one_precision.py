@@ -12,7 +12,7 @@ import tunewright
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.shared_choice import read_shared_choice
 from tunewright.search.callbacks import StudyCallback
-from tunewright.training.autotune import autotune
+from tunewright.training.autotune import autotune, visits
 from tunewright.training.autotune.timing_cache import StepSettings, StepTime
 
 SMALL = ("executor.type=inline", "executor.threads=1", "training.epochs=2", "stages.explore={}")
@@ -25,7 +25,7 @@ class Fickle:
 
     def __init__(self, *_: object) -> None: ...
 
-    def time_steps(self, choice: StepSettings) -> StepTime:
+    def time_steps(self, choice: StepSettings, seconds: float) -> StepTime:
         bold = choice.precision == "bf16"
         return StepTime((0.1 if bold != self.later else 1.0,), 1.0)
 
@@ -45,6 +45,7 @@ def fickle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(autotune, "StepBenchmark", Fickle)
     monkeypatch.setattr(autotune, "SHORT_SECONDS", 0.0)
     monkeypatch.setattr(autotune, "SHARE", 100.0)
+    monkeypatch.setattr(visits, "SHARE", 100.0)
     monkeypatch.setattr(autotune, "kept_times", Forgetful)
     Fickle.later = False
 

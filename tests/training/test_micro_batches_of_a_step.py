@@ -18,6 +18,7 @@ from tunewright.images.loading.batches import IMAGENET, ImageBatch, ImageBatches
 from tunewright.recipes.compression.models.compressor import CodedLatents
 from tunewright.recipes.compression.rate_distortion import LOSSES as CODING_LOSSES
 from tunewright.recipes.compression.task import CompressionTask
+from tunewright.testing.tasks import plain_context
 from tunewright.training.task import Batch, Loss, Task
 
 COUNTS = torch.tensor([90, 20, 5])
@@ -27,7 +28,7 @@ ROWS = st.integers(2, 13)
 def stepped(task: Task, model: nn.Module, batches: list[Batch]) -> tuple[Loss, Tensor]:
     """The loss of a step, and its gradient."""
     model.zero_grad()
-    loss = task.backward(model, batches, Tensor.backward)
+    loss = task.backward(model, batches, plain_context(model))
     return loss, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 

@@ -129,15 +129,15 @@ Pruner = Annotated[
 class StudyConfig(Section):
     """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
 
-    seed: of the points that are tried; it follows the `seed` of the trainings where only that one
-    is set. seeds: runs per configuration, each with its own seed; the sampler gets their mean. The first
-    goes through the pruner, the others only run when it reaches its end. constraints: such as
-    `size_mib <= 10`, on metrics and on the costs of runs (`runs.record.COSTS`); a trial that
-    violates one never wins, and the sampler learns from it. final: train the winner in full
-    afterwards. timeout: seconds for the search, then it pauses and can be resumed. budget: seconds
-    for a whole call, the final training and the evaluation included, also as `45m`, `8h`, `1h30m`.
-    outage_seconds: how long to wait for a database server that becomes unavailable during the
-    study.
+    seed: of the points that are tried; it follows the `seed` of the trainings where only that
+    one is set. seeds: runs per configuration, each with its own seed; the sampler gets their
+    mean. The first goes through the pruner, the others only run when it reaches its end.
+    constraints: such as `size_mib <= 10`, on metrics and on the costs of runs
+    (`runs.record.COSTS`); a trial that violates one never wins, and the sampler learns from it.
+    final: train the winner in full afterwards. timeout: seconds for the search, then it pauses
+    and can be resumed. budget: seconds for a whole call, the final training and the evaluation
+    included, also as `45m`, `8h`, `1h30m`. outage_seconds: how long to wait for a database
+    server that becomes unavailable during the study.
     """
 
     name: str | None = None

@@ -3,17 +3,20 @@
 import io
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import ClassVar
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from tunewright.config.schema import SgdConfig
+from tunewright.training.optim import make_optimizer
 from tunewright.training.randomness import seed_all
-from tunewright.training.task import Batch, Clock, Setup
+from tunewright.training.step import TrainingStep, mixed_precision
+from tunewright.training.task import Batch, Clock, Setup, StepContext
 from tunewright.training.trainer import evaluate
 
 
@@ -63,10 +66,17 @@ class TaskContract(ABC):
 
     def test_a_step_by_micro_batches_leaves_gradients(self, setup: Setup) -> None:
         batches = [_batch(setup), _batch(setup)]
-        loss = setup.task.backward(setup.model, batches, Tensor.backward)
+        loss = setup.task.backward(setup.model, batches, plain_context(setup.model))
         assert not loss.total.requires_grad
         assert any(p.grad is not None and p.grad.any() for p in setup.model.parameters())
-        setup.task.after_step(setup.model, batches, loss)
+
+    def test_a_step_is_taken_and_its_hooks_fit(self, setup: Setup) -> None:
+        before = [p.detach().clone() for p in setup.model.parameters() if p.requires_grad]
+        loss = _take_step(setup, [_batch(setup), _batch(setup)])
+        after = [p.detach() for p in setup.model.parameters() if p.requires_grad]
+        assert math.isfinite(loss)
+        assert not all(map(torch.equal, before, after)), "no weight moved"
+        assert all(p.grad is None for p in setup.model.parameters()), "gradients were left behind"
 
     def test_uneven_micro_batches_leave_the_gradient_of_the_batch(self, setup: Setup) -> None:
         """Compare in evaluation mode, since dropout and batch norm act on each micro-batch."""
@@ -79,7 +89,7 @@ class TaskContract(ABC):
         for cuts in ([rows], [rows - 1, rows]):
             setup.model.zero_grad()
             parts = [_rows(batch, a, b, rows) for a, b in pairwise([0, *cuts])]
-            loss = setup.task.backward(setup.model, parts, Tensor.backward)
+            loss = setup.task.backward(setup.model, parts, plain_context(setup.model))
             slopes = [p.grad.flatten() for p in setup.model.parameters() if p.grad is not None]
             found.append((float(loss.total), torch.cat(slopes).clone()))
         (whole, gradient), (total, by_parts) = found
@@ -110,9 +120,7 @@ class TaskContract(ABC):
         assert len(list(setup.train.epoch(0))) == len(setup.train)
 
     def test_the_state_survives_a_file_and_is_taken_up(self, setup: Setup) -> None:
-        batch = _batch(setup)
-        loss = setup.task.backward(setup.model, [batch], Tensor.backward)
-        setup.task.after_step(setup.model, [batch], loss)
+        _take_step(setup, [_batch(setup)])
         file = io.BytesIO()
         torch.save(setup.task.state_dict(), file)
         file.seek(0)
@@ -132,6 +140,30 @@ class TaskContract(ABC):
             seed_all(1)
             totals.append(made.task.loss(made.model, _batch(made)).total)
         assert torch.equal(*totals)
+
+
+def plain_context(model: nn.Module) -> StepContext:
+    """Return the context of a first step in full precision on the CPU, to call a hook by itself."""
+    precision = mixed_precision("no", torch.device("cpu"))
+    return StepContext(
+        Clock(0, 0, 1, 1),
+        model,
+        torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1),
+        precision.autocast,
+        precision.scaler.scale,
+    )
+
+
+def _take_step(setup: Setup, batches: Sequence[Batch]) -> float:
+    """Take a step as the trainer does; return its loss."""
+    step = TrainingStep(
+        setup.task,
+        setup.model,
+        make_optimizer(SgdConfig(), setup.task.param_groups(setup.model)),
+        mixed_precision("no", torch.device("cpu")),
+        clip_norm=1.0,
+    )
+    return float(step.take(batches, Clock(0, 0, 1, len(setup.train)), 1.0).total)
 
 
 def _batch(setup: Setup) -> Batch:

@@ -23,7 +23,7 @@ def size_of(model: nn.Module) -> dict[str, float]:
 
 def latency_ms(task: Task, model: nn.Module, loader: Loader) -> float:
     """Return the median milliseconds to predict one row of `loader`, synchronised."""
-    row = task.one(next(iter(loader.epoch(0))))
+    row = task.first_row(next(iter(loader.epoch(0))))
     was_training = model.training
     model.eval()
     times = []

@@ -8,36 +8,42 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from tunewright.config.schema import RunConfig
 from tunewright.errors import DataError, Diverged
-from tunewright.training.optim import make_optimizer, set_factor
+from tunewright.training.autotune.precision import resolve_precision
+from tunewright.training.optim import make_optimizer
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
+from tunewright.training.step import (
+    TrainingStep,
+    micro_batches,
+    mixed_precision,
+    steps_per_epoch,
+)
 from tunewright.training.task import Batch, Clock, Loader, Setup
-from tunewright.training.trainer import resolve_precision
 
 CLEAR_FALL = 3.0
 """How many standard deviations of a single loss the smoothed loss must fall by.
 
-Of 4,000 sweeps of pure noise, normal or heavy-tailed, with 10 to 400 steps, none reached it.
+None of 4,000 sweeps of pure noise, normal or heavy-tailed, with 10 to 400 steps, reached it.
 """
 ROUNDING = 1e-5
-"""The share of the first loss that a fall must exceed, whatever the noise."""
+"""The share of the first loss that a fall must exceed at any noise."""
 FEWEST_STEPS = 10
-"""Fewer losses than these show no curve."""
+"""The fewest losses that show a curve."""
 SHORTEST_MEMORY = 5.0
-"""Steps that the average reaches back at least, so that what is left of the noise is known."""
+"""The fewest steps that the average spans, so that its remaining noise can be estimated."""
 FLANK = 0.1
 """The share of the fall that is cut off at its top and at its foot before `valley` is read.
 
-Otherwise the plateau before it counts, whose length is `low`'s doing, and the ripple after it.
+Otherwise the plateau before the fall would count, whose length depends on `low`, and the ripple
+after it.
 """
 
 Numbers = npt.NDArray[np.float64]
@@ -45,7 +51,7 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LrCurve:
-    """The losses of a sweep by learning rate, and what they suggest.
+    """The losses of a sweep by learning rate, and the rates they suggest.
 
     rates, losses, smoothed: one entry a step; a loss that is not finite is left out. diverged:
     whether the sweep ended early. suggestions: `steepest`, the rate where the smoothed loss
@@ -73,13 +79,13 @@ def find_lr(
 ) -> LrCurve:
     """Take up to `steps` steps at rates that grow exponentially from `low` to `high`.
 
-    The steps are the trainer's: the task's gradients, groups and hooks, micro-batches, clipping
-    and precision; only the schedule is replaced, and it stays the first epoch. A copy of model
-    and task takes them, so the set-up is left as it is, bit for bit, and the process gets its
-    random state back, even when it is interrupted.
+    The steps are those of the trainer: the task's gradients, groups and hooks, micro-batches,
+    clipping and precision. Only the schedule is replaced, and the clock stays at the first epoch.
+    A copy of model and task takes them, so the set-up stays as it is, bit for bit, and the random
+    state of the process is restored, even after an interrupt.
 
-    smoothing: how far back the average of losses reaches, as a share of `steps`. stop_factor:
-    the sweep ends when that average is so many times its lowest value, or not finite.
+    smoothing: the span of the average of losses, as a share of `steps`. stop_factor: the sweep
+    ends when that average is this many times its lowest value, or not finite.
     Raises DataError when there is nothing to train on.
     """
     decay = 1.0 - 1.0 / max(SHORTEST_MEMORY, smoothing * steps)
@@ -89,7 +95,7 @@ def find_lr(
     before = random_state()
     try:
         training = _Training(setup, config)
-        _settle(training, most=steps)
+        _fill_queues(training, most=steps)
         for rate in rates:
             loss = training.step(rate)
             if not math.isfinite(loss):
@@ -116,10 +122,10 @@ def read_curve(
     ceiling: float = math.inf,
     diverged: bool = False,
 ) -> LrCurve:
-    """Smooth a sweep, and read both suggestions off it or say why it has none.
+    """Smooth a sweep, and read both suggestions off it or give the reason why it has none.
 
-    decay: what a loss counts for in the average one step away. ceiling: losses above it count
-    as this much, lest the explosion at the end bury the curve before it.
+    decay: the weight of a loss in the average one step away. ceiling: higher losses count as
+    this much, so that the explosion at the end does not hide the curve before it.
     """
     rates = list(rates[: len(losses)])
     smoothed = _smooth(np.minimum(losses, ceiling), decay)
@@ -135,57 +141,38 @@ class _Training:
         loader, accumulate = setup.train, config.training.accumulate
         if len(loader) == 0:
             raise DataError("the training set gives no batch", expected="at least one an epoch")
-        self.config = config
-        # Copied together, so that a task which holds on to modules holds those of the copy.
+        # Copied together, so that a task which holds modules holds those of the copy.
         self.model, self.task = copy.deepcopy((setup.model, setup.task))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(device)
-        self.optimizer = make_optimizer(config.optim, self.task.param_groups(self.model))
-        precision = resolve_precision(config.training.precision, cpu=device.type == "cpu")
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-        self.autocast = torch.autocast(
-            device.type,
-            torch.float16 if precision == "fp16" else torch.bfloat16,
-            enabled=precision != "no",
+        self.full_lr = config.optim.lr
+        self.steps = TrainingStep(
+            self.task,
+            self.model,
+            make_optimizer(config.optim, self.task.param_groups(self.model)),
+            mixed_precision(
+                resolve_precision(config.training.precision, cpu=device.type == "cpu"), device
+            ),
+            clip_norm=config.training.clip_norm,
         )
-        self.steps = _steps(loader, accumulate)
+        self.batches = _endless(loader, accumulate)
+        self.clock = Clock(0, 0, config.training.epochs, steps_per_epoch(loader, accumulate))
         seed_all(config.seed)
         self.model.train()
-        self.task.on_epoch(
-            self.model,
-            Clock(0, 0, config.training.epochs, math.ceil(len(loader) / accumulate)),
-        )
+        self.task.on_epoch(self.model, self.clock)
 
     def step(self, rate: float) -> float:
-        """The loss of the next step, which is then taken at `rate` if the loss is finite."""
-        batches = next(self.steps)
+        """Take the next step at `rate` if its loss is finite; return that loss."""
+        batches = next(self.batches)
         try:
-            with self.autocast:
-                loss = self.task.backward(self.model, batches, self._backward)
+            loss = self.steps.take(batches, self.clock, rate / self.full_lr, only_if_finite=True)
         except Diverged:
             return math.nan
-        value = float(loss.total)
-        if not math.isfinite(value):
-            return value
-        self.scaler.unscale_(self.optimizer)
-        if (norm := self.config.training.clip_norm) is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), norm)
-        set_factor(self.optimizer, rate / self.config.optim.lr)
-        scale = self.scaler.get_scale()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.scaler.get_scale() >= scale:  # it sinks when a step was skipped
-            self.task.after_step(self.model, batches, loss)
-        return value
-
-    def _backward(self, total: Tensor) -> None:
-        with torch.autocast(total.device.type, enabled=False):
-            self.scaler.scale(total).backward()
+        return float(loss.total)
 
 
-def _settle(training: _Training, *, most: int, block: int = 5) -> None:
-    """Steps at rate 0 for as long as the loss rises by itself, as it does while a queue fills."""
+def _fill_queues(training: _Training, *, most: int, block: int = 5) -> None:
+    """Take steps at rate 0 while the loss rises by itself, as it does while a queue fills."""
     before = -math.inf
     for _ in range(most // block):
         level = fmean(training.step(0.0) for _ in range(block))
@@ -194,18 +181,16 @@ def _settle(training: _Training, *, most: int, block: int = 5) -> None:
         before = level
 
 
-def _steps(loader: Loader, accumulate: int) -> Iterator[list[Batch]]:
-    """The micro-batches of each step, epoch after epoch."""
+def _endless(loader: Loader, accumulate: int) -> Iterator[list[Batch]]:
+    """Yield the micro-batches of each step, epoch after epoch."""
     for epoch in count():
-        batches = loader.epoch(epoch)
-        while step := list(islice(batches, accumulate)):
-            yield step
+        yield from micro_batches(loader.epoch(epoch), accumulate)
 
 
 def _smooth(losses: Sequence[float] | Numbers, decay: float) -> Numbers:
-    """Exponential averages that look both ways, and so do not lag behind the rate.
+    """Return exponential averages in both directions, which do not lag behind the rate.
 
-    The last one has only a past: it is the running average, with its bias corrected.
+    The last has only a past: it is the running average, with its bias corrected.
     """
     index = np.arange(len(losses))
     weights = decay ** np.abs(index[:, None] - index)  # [steps, steps]
@@ -214,7 +199,7 @@ def _smooth(losses: Sequence[float] | Numbers, decay: float) -> Numbers:
 
 
 def _refusal(losses: Numbers, smoothed: Numbers, rates: Sequence[float], diverged: bool) -> str:
-    """Why nothing can be read off the curve; empty when something can."""
+    """Return why nothing can be read off the curve; empty when something can."""
     if len(losses) < FEWEST_STEPS:
         return (
             f"the loss diverged after {len(losses)} steps, and {FEWEST_STEPS} are the fewest that "
@@ -255,12 +240,12 @@ def _flank(smoothed: Numbers) -> float:
 
 
 def _foot(smoothed: Numbers) -> int:
-    """The step where the loss has fallen nearly as far as it ever does."""
+    """Return the step where the loss has fallen nearly as far as it ever does."""
     return int(np.flatnonzero(smoothed <= smoothed.min() + _flank(smoothed))[0])
 
 
 def _longest_descent(values: Numbers) -> npt.NDArray[np.int64]:
-    """The indices of the longest strictly decreasing subsequence; they need not be adjacent."""
+    """Return the indices of the longest strictly decreasing subsequence, adjacent or not."""
     lengths = np.ones(len(values), np.int64)
     previous = np.full(len(values), -1)
     for index in range(1, len(values)):

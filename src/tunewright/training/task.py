@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves, tree_map
 
 Arrays = Mapping[str, Tensor]
@@ -24,11 +26,11 @@ class Loader(Protocol):
     """Batches whose order is a pure function of the epoch, so that resuming is exact."""
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, counted from 0."""
+        """Yield the batches of an epoch, counted from 0."""
         ...
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Return the number of batches in an epoch."""
         ...
 
 
@@ -36,26 +38,26 @@ class Metrics(Protocol):
     """Collects predictions of one pass over a data set."""
 
     def update(self, arrays: Arrays) -> None:
-        """Take in what `Task.predict` returned for a batch."""
+        """Add what `Task.predict` returned for a batch."""
         ...
 
     def compute(self) -> dict[str, float]:
-        """The metrics of the whole pass."""
+        """Return the metrics of the whole pass."""
         ...
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """The 95 % interval of a metric over the examples that passed, where it is known.
+        """Return the 95 % interval of a metric over the examples of the pass, None if unknown.
 
-        Asked for after `compute`, once, for the epoch that proved the best.
+        Called after `compute`, once, for the best epoch.
         """
         return None
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Where a training stands; everything scheduled is a function of it.
+    """How far a training is; everything scheduled is a function of it.
 
-    epoch, step: completed ones. epochs, steps_per_epoch: the full horizon of the stage, also
+    epoch, step: the number completed. epochs, steps_per_epoch: the full horizon of the stage, also
     when a trial stops earlier, so that a resumed run is the same training.
     """
 
@@ -66,7 +68,7 @@ class Clock:
 
     @property
     def steps(self) -> int:
-        """Steps in the full horizon."""
+        """The number of steps in the full horizon."""
         return self.epochs * self.steps_per_epoch
 
 
@@ -80,6 +82,61 @@ class Group:
     decays: bool = True
 
 
+@dataclass(frozen=True)
+class StepContext:
+    """What the hooks of a step may use besides their batches.
+
+    clock: before the step in `Task.backward`, after it in `Task.after_step`. model: the one that
+    takes the step (compiled where the run is compiled); a second forward pass goes through it.
+    optimizer: its groups already have the learning rate of this step. autocast: opens the
+    precision of the run; `Task.backward` is called inside it, `Task.after_step` is not. scale:
+    multiplies a loss by the factor of mixed precision (1 except in fp16).
+
+    Until the optimiser steps, gradients carry that factor; it is the same for all losses of a step.
+    """
+
+    clock: Clock
+    model: nn.Module
+    optimizer: Optimizer
+    autocast: Callable[[], AbstractContextManager[Any]]
+    scale: Callable[[Tensor], Tensor]
+
+    def backward(self, total: Tensor) -> None:
+        """Add the gradients of `total` to `.grad`; use it in place of `Tensor.backward`."""
+        with torch.autocast(total.device.type, enabled=False):
+            self.scale(total).backward()
+
+    def __call__(self, total: Tensor) -> None:
+        """Do what `backward` does: older tasks expect a function in place of this context."""
+        self.backward(total)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters that the optimiser trains now, group after group."""
+        groups = self.optimizer.param_groups
+        return [p for group in groups for p in group["params"] if p.requires_grad]
+
+    def gradients(self, total: Tensor, *, keep_graph: bool = False) -> list[Tensor]:
+        """Return the gradient of `total` by each of `parameters`, and leave `.grad` alone.
+
+        Zeros stand where `total` does not depend on a parameter. keep_graph: another loss of the
+        same forward pass follows.
+        """
+        with torch.autocast(total.device.type, enabled=False):
+            found = torch.autograd.grad(
+                self.scale(total),
+                self.parameters,
+                retain_graph=keep_graph,
+                materialize_grads=True,
+            )
+        return list(found)
+
+    def set_gradients(self, gradients: Sequence[Tensor]) -> None:
+        """Replace `.grad` of `parameters`; the step clips these and updates with them."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+
 class Task(ABC):
     """Loss, predictions, metrics, and quiet hooks that each have a default."""
 
@@ -87,22 +144,28 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        """The loss of one micro-batch; called in training mode, under autocast."""
+        """Return the loss of one micro-batch; called in training mode, under autocast."""
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> Arrays:
-        """What the metrics need of one batch; called in evaluation mode, without gradients."""
+        """Return what the metrics need of a batch; called in evaluation mode, without gradients."""
 
     @abstractmethod
     def metrics(self) -> Metrics:
-        """A fresh collector for one pass."""
+        """Return a fresh collector for one pass."""
 
-    def one(self, batch: Batch) -> Batch:
-        """The first row of a batch, to time its prediction. Default: of every tensor in it."""
+    def first_row(self, batch: Batch) -> Batch:
+        """Return the first row of a batch, to time its prediction.
+
+        Default: the first row of every tensor in it.
+        """
         return tree_map(lambda leaf: leaf[:1] if isinstance(leaf, Tensor) else leaf, batch)
 
     def param_groups(self, model: nn.Module) -> list[Group]:
-        """Made once. Default: matrices decay; biases, norms and learnable scalars do not."""
+        """Return the groups of the optimiser; called once.
+
+        Default: matrices decay; biases, norms and learnable scalars do not.
+        """
         trained = [p for p in model.parameters() if p.requires_grad]
         groups = [
             Group("matrices", [p for p in trained if p.ndim >= 2]),
@@ -110,26 +173,25 @@ class Task(ABC):
         ]
         return [group for group in groups if group.parameters]
 
-    def backward(
-        self, model: nn.Module, batches: Sequence[Batch], backward: Callable[[Tensor], None]
-    ) -> Loss:
-        """Gradients of one step. Default: loss and backward for each micro-batch, averaged.
+    def backward(self, model: nn.Module, batches: Sequence[Batch], context: StepContext) -> Loss:
+        """Leave the gradients of one step in `.grad`, and return its loss, detached.
 
-        Micro-batches count by their `weight`, so that the gradient, and the loss that comes back,
-        are those of the whole batch in however many parts it comes.
-        backward: scales for mixed precision; use it in place of `Tensor.backward`.
+        Default: loss and backward for each micro-batch, averaged. Micro-batches count by their
+        `weight`, so that the gradient and the loss are those of the whole batch in however many
+        parts it comes. Call `context.backward` in place of `Tensor.backward`, or combine the
+        gradients of several losses: `context.gradients`, then `context.set_gradients`.
         """
         weights = [self.weight(batch) for batch in batches]
         shares = [weight / sum(weights) for weight in weights]
         losses = []
         for batch, share in zip(batches, shares, strict=True):
             loss = self.loss(model, batch)
-            backward(loss.total * share)
+            context.backward(loss.total * share)
             losses.append(loss)
         return mean_loss(losses, shares)
 
     def weight(self, batch: Batch) -> float | Tensor:
-        """What a micro-batch counts in a mean: what its own mean was divided by.
+        """Return what a micro-batch counts in a mean: what its own mean was divided by.
 
         Default: its rows, the length of the first tensor in it (1 where there is none). A loss
         that divides by something else, such as a sum of class weights or the number of tokens,
@@ -138,24 +200,30 @@ class Task(ABC):
         rows = [len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim]
         return float(rows[0]) if rows else 1.0
 
-    def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
-        """Called only after a real optimiser step."""
+    def after_step(
+        self, model: nn.Module, batches: Sequence[Batch], loss: Loss, context: StepContext
+    ) -> None:
+        """Do what follows an update of the weights; not called where the step was skipped.
+
+        model: the plain module, as in `on_epoch`. loss: what `backward` returned. A second forward
+        pass on the same batches calls `context.model` inside `context.autocast()`.
+        """
 
     def on_epoch(self, model: nn.Module, clock: Clock) -> None:
-        """Called before each epoch; must be a pure function of the clock."""
+        """Prepare an epoch; must be a pure function of the clock."""
 
     def on_valid(self, scores: Mapping[str, float], clock: Clock) -> None:
-        """Called with the validation metrics after each epoch."""
+        """Take note of the validation metrics; called after each epoch."""
 
     def finish(self, model: nn.Module) -> None:
-        """Called once on the best weights, before evaluation and export."""
+        """Finish the best weights; called once, before evaluation and export."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs besides model and optimiser."""
+        """Return what a resumed run needs besides model and optimiser."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 @dataclass(frozen=True)
@@ -164,9 +232,9 @@ class Setup:
 
     resolved: what was decided while setting up, by config path; it is written into the run's
     configuration, so that a re-run repeats it.
-    extra_files: JSON files of the run folder by name, without which its weights mean nothing.
-    calibrate: whether precision, layout and compilation are worth a trial on the first batch
-    where they are left open; see `training.calibration`.
+    extra_files: JSON files by name that the run folder needs besides the weights.
+    calibrate: whether precision, layout and compilation may be timed on the first batch where
+    they are left open; see `training.autotune`.
     """
 
     model: nn.Module
@@ -181,7 +249,7 @@ class Setup:
 
 
 def mean_loss(losses: Sequence[Loss], shares: Sequence[float | Tensor]) -> Loss:
-    """The mean of micro-batch losses, detached; shares: of each in it, which add up to 1."""
+    """Return the mean of micro-batch losses, detached; `shares`, their weights, add up to 1."""
 
     def mean(values: Iterable[Tensor]) -> Tensor:
         terms = (value.detach() * share for value, share in zip(values, shares, strict=True))

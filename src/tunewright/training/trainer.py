@@ -1,20 +1,19 @@
 """How anything is trained: one loop for all recipes, in the order things happen.
 
-Nothing here is named for a recipe. What is trained, and the hooks, are in `training.task`.
+Nothing here is named for a recipe. What is trained, and the hooks, are in `training.task`; the
+order of one step is in `training.step`.
 """
 
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.amp.grad_scaler import GradScaler
 
 from tunewright.config.schema import RunConfig
 from tunewright.errors import Diverged
@@ -25,21 +24,29 @@ from tunewright.training.autotune.precision import Precision
 from tunewright.training.checkpoint import Checkpoints, State
 from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
-from tunewright.training.optim import make_optimizer, set_factor
+from tunewright.training.optim import make_optimizer
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor
-from tunewright.training.task import Batch, Clock, Loader, Metrics, Setup, Task
+from tunewright.training.step import (
+    MixedPrecision,
+    TrainingStep,
+    micro_batches,
+    steps_per_epoch,
+)
+from tunewright.training.task import Clock, Loader, Metrics, Setup, Task
 from tunewright.training.weight_average import WeightAverage, average_notices
 
 GOAL_PREFIX = "val_"
+STORED_AS = {"early_stop_best": "hopeful_score", "early_stop_epoch": "hopeful_epoch"}
+"""Fields of TrainState that checkpoints know by an older name."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
     """How a run is trained, and which validation metric decides what is best.
 
-    precision, layout, compiled: what the configuration's `auto` came to.
+    precision, layout, compiled: what `auto` in the configuration was resolved to.
     """
 
     config: RunConfig
@@ -61,29 +68,32 @@ class TrainState:
     best_epoch: int = 0
     best_metrics: Mapping[str, float] | None = None
     best_interval: tuple[float, float] | None = None
-    hopeful_score: float | None = None  # the last that was better by enough, and its epoch
-    hopeful_epoch: int = 0
+    early_stop_best: float | None = None  # the last score that was better by `min_delta`
+    early_stop_epoch: int = 0  # and its epoch, from which patience counts
+
+    def as_stored(self) -> dict[str, Any]:
+        """Return the fields by the names that checkpoints have for them."""
+        return {STORED_AS.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> "TrainState":
+        """Return the state that `as_stored` wrote."""
+        names = {name: field for field, name in STORED_AS.items()}
+        return cls(**{names.get(name, name): value for name, value in stored.items()})
 
 
 def train(setup: Setup, plan: TrainingPlan, report: Reporter, folder: RunFolder) -> Outcome:
     """Train until the horizon, early stopping, or a request; resume if there is a checkpoint.
 
-    The model keeps the best weights afterwards only on disk. Raises Diverged when the loss or
-    the goal stops being finite, ConfigError when the task does not measure the goal.
+    The best weights are on disk afterwards; the model has the last ones. Raises Diverged when the
+    loss or the goal stops being finite, ConfigError when the task does not measure the goal.
     """
     try:
         return _Run(setup, plan, report, folder).outcome()
     finally:
-        # Accelerate's state is one a process; the next run of this worker brings its own.
+        # Accelerate's state is global; the next run of this worker process needs its own.
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
-
-
-def resolve_precision(wanted: str, *, cpu: bool) -> Precision:
-    """Accelerate's word for a precision; `auto` is bf16 on GPUs that have it, else fp32."""
-    if wanted == "auto":
-        return "bf16" if not cpu and torch.cuda.is_bf16_supported() else "no"
-    return {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[wanted]  # type: ignore[return-value]
 
 
 class _Run:
@@ -98,147 +108,139 @@ class _Run:
             cpu=not torch.cuda.is_available(), mixed_precision=plan.precision
         )
         lay_out(setup.model, plan.layout)
-        optimizer = make_optimizer(plan.config.optim, self.task.param_groups(setup.model))
-        self.model: nn.Module
-        self.optimizer: Optimizer
-        self.model, self.optimizer = self.accelerator.prepare(setup.model, optimizer)
-        # Shares its weights with the model, and has no part in states, averages and evaluation.
-        compiled = torch.compile(self.model) if plan.compiled else self.model
-        self.stepping = cast(nn.Module, compiled)
+        self.optimizer = make_optimizer(plan.config.optim, self.task.param_groups(setup.model))
+        self.model: nn.Module = self.accelerator.prepare(setup.model)
         decay = self.training.ema_decay
         self.average = WeightAverage(self.model, decay) if decay is not None else None
+        off = GradScaler(self.accelerator.device.type, enabled=False)
+        scaler = self.accelerator.scaler or off
+        self.step = TrainingStep(
+            self.task,
+            self.model,
+            self.optimizer,
+            MixedPrecision(self.accelerator.autocast, scaler),
+            clip_norm=self.training.clip_norm,
+            average=self.average,
+            # Shares its weights with the model; checkpoints, the average and evaluation use that.
+            stepping=cast(nn.Module, torch.compile(self.model)) if plan.compiled else None,
+        )
         self.checkpoints = Checkpoints(
             folder.checkpoints,
             keep_last=self.training.keep_last,
             keep_best=self.training.keep_best,
             direction=plan.direction,
         )
-        self.steps_per_epoch = math.ceil(len(setup.train) / self.training.accumulate)
-        self.standing = TrainState()
+        self.steps_per_epoch = steps_per_epoch(setup.train, self.training.accumulate)
+        self.state = TrainState()
         self.notes = average_notices(decay, self._clock.steps) if decay is not None else []
-        self.lr = 0.0  # of the last step, before the multiples that groups have
+        self.lr = 0.0  # of the last step, before the `lr_scale` of groups
         self._best_pass: Metrics | None = None  # whose interval is not yet computed
 
     def outcome(self) -> Outcome:
         seed_all(self.plan.config.seed)
         self._resume()
-        self.report.begin(self.standing.epoch)
+        self.report.begin(self.state.epoch)
         for note in self.notes:
             print(note)
-        started = time.perf_counter() - self.standing.seconds
+        started = time.perf_counter() - self.state.seconds
         saved = time.perf_counter()
         request: EndRequest | None = None
         while self._goes_on() and request is None:
             terms, request = self._train_epoch()
             if request is not None:
                 break
-            self.standing.epoch += 1
-            measured, scores = self._valid()
-            self.standing.seconds = time.perf_counter() - started
-            self._take(measured, scores)
+            self.state.epoch += 1
+            metrics, scores = self._validate()
+            self.state.seconds = time.perf_counter() - started
+            self._record(metrics, scores)
             # The report precedes the checkpoint: a kill between them repeats epochs, while
             # the other order would lose the value of this one.
-            seconds = self.standing.seconds
-            self.report.report(self.standing.epoch, {**terms, **scores}, seconds, self.lr)
+            seconds = self.state.seconds
+            self.report.report(self.state.epoch, {**terms, **scores}, seconds, self.lr)
             request = self.report.request()
             due = time.perf_counter() - saved >= self.training.checkpoint_seconds
             if self._goes_on() and (due or request is not None) and not _prunes(request):
-                self.checkpoints.flush(self.standing.epoch, self._state)
+                self.checkpoints.flush(self.state.epoch, self._checkpoint)
                 saved = time.perf_counter()
         if request is None or not self._goes_on():
-            self.checkpoints.finish(self.standing.epoch, self._state)
+            self.checkpoints.finish(self.state.epoch, self._checkpoint)
             request = None
         return self._end(request)
 
     def _train_epoch(self) -> tuple[dict[str, float], EndRequest | None]:
-        """One pass over the training data: the order of a step is the order of these lines."""
+        """Train on every batch once; return the mean losses, or the request that ended it."""
         self.model.train()
         self.task.on_epoch(self.model, self._clock)
         sums: dict[str, Tensor] = {}
-        bad_step: Tensor | None = None  # stays on the device: no synchronisation a step
-        whole: float | Tensor = 0.0  # what all steps count; their rows, as a rule
-        loader = self.setup.train.epoch(self.standing.epoch)
-        for batches in _steps(loader, self.training.accumulate):
-            with self.accelerator.autocast():  # the loss too: its products can outweigh the model's
-                loss = self.task.backward(self.stepping, batches, self._backward)
-            if self.training.clip_norm is not None:
-                self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
-            scale = factor(self.plan.config.schedule, self._clock)
-            set_factor(self.optimizer, scale)
-            self.lr = self.plan.config.optim.lr * scale
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            self.standing.step += 1
-            if not self.accelerator.optimizer_step_was_skipped:
-                if self.average is not None:
-                    self.average.update_parameters(self.model)
-                self.task.after_step(self.model, batches, loss)
-            bad_step = _first_bad(bad_step, loss.total, self.standing.step)
+        first_bad: Tensor | None = None  # stays on the device: no step waits for it
+        total: float | Tensor = 0.0  # of the weights of all steps: of their rows, as a rule
+        loader = self.setup.train.epoch(self.state.epoch)
+        for batches in micro_batches(loader, self.training.accumulate):
+            lr_factor = factor(self.plan.config.schedule, self._clock)
+            self.lr = self.plan.config.optim.lr * lr_factor
+            loss = self.step.take(batches, self._clock, lr_factor)
+            self.state.step += 1
+            first_bad = _first_bad_step(first_bad, loss.total, self.state.step)
             weight = sum(self.task.weight(batch) for batch in batches)
-            whole = whole + weight
+            total = total + weight
             for name, value in {"loss": loss.total, **loss.terms}.items():
-                counted = value.detach() * weight
-                sums[name] = sums[name] + counted if name in sums else counted
+                weighted = value.detach() * weight
+                sums[name] = sums[name] + weighted if name in sums else weighted
             request = self.report.request()
             if request is not None and request.kind != "pause":  # a pause waits for the epoch
                 return {}, request
-        self._refuse_divergence(bad_step)
-        return {f"train_{name}": float(value / whole) for name, value in sums.items()}, None
+        _refuse_divergence(first_bad)
+        return {f"train_{name}": float(value / total) for name, value in sums.items()}, None
 
-    def _backward(self, total: Tensor) -> None:
-        with torch.autocast(total.device.type, enabled=False):
-            self.accelerator.backward(total)
-
-    def _valid(self) -> tuple[Metrics, dict[str, float]]:
-        measured = run_evaluation(self.task, self._best_model, self.setup.valid)
-        scores = {f"{GOAL_PREFIX}{name}": value for name, value in measured.compute().items()}
+    def _validate(self) -> tuple[Metrics, dict[str, float]]:
+        metrics = run_evaluation(self.task, self._best_model, self.setup.valid)
+        scores = {f"{GOAL_PREFIX}{name}": value for name, value in metrics.compute().items()}
         self.task.on_valid(scores, self._clock)
-        return measured, scores
+        return metrics, scores
 
-    def _take(self, measured: Metrics, scores: Mapping[str, float]) -> None:
-        """Remember the best epoch, and its weights."""
-        score = score_of(scores, self.plan.metric, when=f"after epoch {self.standing.epoch}")
+    def _record(self, metrics: Metrics, scores: Mapping[str, float]) -> None:
+        """Remember the best epoch, and keep its weights."""
+        score = score_of(scores, self.plan.metric, when=f"after epoch {self.state.epoch}")
         sign = 1.0 if self.plan.direction == "max" else -1.0
-        best = self.standing.best_score
+        best = self.state.best_score
         if best is None or sign * score > sign * best:
-            self.standing.best_score, self.standing.best_epoch = score, self.standing.epoch
-            self.standing.best_metrics = dict(scores)
-            self._best_pass = measured
-        hope = self.standing.hopeful_score
-        if hope is None or (
-            sign * (score - hope) > self.training.min_delta and not is_same(score, hope)
+            self.state.best_score, self.state.best_epoch = score, self.state.epoch
+            self.state.best_metrics = dict(scores)
+            self._best_pass = metrics
+        reference = self.state.early_stop_best
+        if reference is None or (
+            sign * (score - reference) > self.training.min_delta and not is_same(score, reference)
         ):
-            self.standing.hopeful_score = score
-            self.standing.hopeful_epoch = self.standing.epoch
+            self.state.early_stop_best = score
+            self.state.early_stop_epoch = self.state.epoch
         self.checkpoints.offer(
-            self.standing.epoch, score, scores, lambda: self._best_model.state_dict()
+            self.state.epoch, score, scores, lambda: self._best_model.state_dict()
         )
 
     def _end(self, request: EndRequest | None) -> Outcome:
-        standing = self.standing
-        state = {None: "done", "pause": "paused", "prune": "pruned", "cancel": "failed"}[
+        end = {None: "done", "pause": "paused", "prune": "pruned", "cancel": "failed"}[
             request.kind if request else None
         ]
         return Outcome(
-            state,  # type: ignore[arg-type]
+            end,  # type: ignore[arg-type]
             self.report.attempt,
-            cause="interrupted" if state == "failed" else "",
+            cause="interrupted" if end == "failed" else "",
             reason=request.reason if request else "",
-            best_step=standing.best_epoch or None,
-            metrics=standing.best_metrics or {},
-            seconds=standing.seconds,
-            interval=self._best_interval() if state == "done" else None,
-            costs=self._costs(done=state == "done"),
+            best_step=self.state.best_epoch or None,
+            metrics=self.state.best_metrics or {},
+            seconds=self.state.seconds,
+            interval=self._best_interval() if end == "done" else None,
+            costs=self._costs(done=end == "done"),
             notes=tuple(self.notes),
         )
 
     def _best_interval(self) -> tuple[float, float] | None:
-        """Of the best epoch's score; computed when it is wanted, since a better one may come."""
+        """Return the interval of the best score; computed late, since a better one may come."""
         if self._best_pass is not None:
             metric = self.plan.metric.removeprefix(GOAL_PREFIX)
-            self.standing.best_interval = self._best_pass.interval(metric)
+            self.state.best_interval = self._best_pass.interval(metric)
             self._best_pass = None
-        return self.standing.best_interval
+        return self.state.best_interval
 
     def _costs(self, *, done: bool) -> dict[str, float]:
         costs = size_of(self.setup.model)
@@ -248,31 +250,22 @@ class _Run:
         return costs
 
     def _goes_on(self) -> bool:
-        """Whether an epoch is left, and the patience for it."""
-        patience, standing = self.training.patience, self.standing
-        waited = standing.epoch - standing.hopeful_epoch
-        impatient = patience is not None and standing.hopeful_epoch > 0 and waited >= patience
-        return standing.epoch < self.training.epochs and not impatient
-
-    def _refuse_divergence(self, bad_step: Tensor | None) -> None:
-        if bad_step is not None and (step := int(bad_step)) > 0:
-            raise Diverged(
-                f"the loss is not a finite number at step {step}",
-                remedy="A lower optim.lr, training.clip_norm or a warm-up usually helps.",
-            )
+        """Return whether an epoch is left, and patience for it."""
+        patience, state = self.training.patience, self.state
+        waited = state.epoch - state.early_stop_epoch
+        impatient = patience is not None and state.early_stop_epoch > 0 and waited >= patience
+        return state.epoch < self.training.epochs and not impatient
 
     @property
     def _clock(self) -> Clock:
-        return Clock(
-            self.standing.epoch, self.standing.step, self.training.epochs, self.steps_per_epoch
-        )
+        return Clock(self.state.epoch, self.state.step, self.training.epochs, self.steps_per_epoch)
 
     @property
     def _best_model(self) -> nn.Module:
-        """What is evaluated and kept: the average of weights if there is one."""
+        """The model that is evaluated and kept: the average of weights if there is one."""
         return self.average.module if self.average is not None else self.model
 
-    def _state(self) -> State:
+    def _checkpoint(self) -> State:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -280,7 +273,7 @@ class _Run:
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
             "task": self.task.state_dict(),
             "random": random_state(),
-            "standing": asdict(replace(self.standing, best_interval=self._best_interval())),
+            "standing": replace(self.state, best_interval=self._best_interval()).as_stored(),
         }
 
     def _resume(self) -> None:
@@ -295,16 +288,16 @@ class _Run:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.task.load_state_dict(state["task"])
         restore_random_state(state["random"])
-        self.standing = TrainState(**state["standing"])
+        self.state = TrainState.from_stored(state["standing"])
 
 
 def evaluate(task: Task, model: nn.Module, loader: Loader) -> dict[str, float]:
-    """The task's metrics of `model` over one pass of `loader`, in evaluation mode."""
+    """Return the task's metrics of `model` over one pass of `loader`, in evaluation mode."""
     return run_evaluation(task, model, loader).compute()
 
 
 def run_evaluation(task: Task, model: nn.Module, loader: Loader) -> Metrics:
-    """The task's collector after one pass of `loader`, in evaluation mode."""
+    """Return the task's collector after one pass of `loader`, in evaluation mode."""
     metrics = task.metrics()
     was_training = model.training
     model.eval()
@@ -315,17 +308,19 @@ def run_evaluation(task: Task, model: nn.Module, loader: Loader) -> Metrics:
     return metrics
 
 
-def _first_bad(known: Tensor | None, loss: Tensor, step: int) -> Tensor:
-    """The first step whose loss is not finite, as a tensor on the device; 0 while none is."""
+def _first_bad_step(known: Tensor | None, loss: Tensor, step: int) -> Tensor:
+    """Return the first step whose loss is not finite, on the device; 0 while there is none."""
     bad = (~torch.isfinite(loss.detach())).to(torch.int64) * step
     return bad if known is None else torch.where(known > 0, known, bad)
 
 
+def _refuse_divergence(first_bad: Tensor | None) -> None:
+    if first_bad is not None and (step := int(first_bad)) > 0:
+        raise Diverged(
+            f"the loss is not a finite number at step {step}",
+            remedy="A lower optim.lr, training.clip_norm or a warm-up usually helps.",
+        )
+
+
 def _prunes(request: EndRequest | None) -> bool:
     return request is not None and request.kind == "prune"
-
-
-def _steps(loader: Iterator[Batch], accumulate: int) -> Iterator[list[Batch]]:
-    """The micro-batches of each step; the last step of an epoch may have fewer."""
-    while batches := list(islice(loader, accumulate)):
-        yield batches

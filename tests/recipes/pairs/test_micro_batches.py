@@ -13,6 +13,7 @@ from tunewright.recipes.pairs.data.datasets import open_sets
 from tunewright.recipes.pairs.micro_batches import Batch, cached_backward
 from tunewright.recipes.pairs.setup import PairModel, PairTask, make_model, make_setup
 from tunewright.recipes.registry import find_recipe
+from tunewright.testing.tasks import plain_context
 
 CPU = torch.device("cpu")
 ROWS = 24
@@ -93,8 +94,8 @@ def test_the_gradient_is_that_of_the_whole_batch(head: str, loss: str, parts: in
     words = [f"model={head}", "model.dropout=0.0", *LOSSES[loss]]
     whole, cached = model_of(*words), model_of(*words)
     batch = rows(whole)
-    expected = PairTask().backward(whole, [batch], Tensor.backward)
-    found = PairTask().backward(cached, cut(batch, parts), Tensor.backward)
+    expected = PairTask().backward(whole, [batch], plain_context(whole))
+    found = PairTask().backward(cached, cut(batch, parts), plain_context(cached))
     assert torch.allclose(found.total, expected.total, rtol=1e-9)
     assert found.terms == expected.terms
     assert not found.total.requires_grad
@@ -118,7 +119,7 @@ def test_both_passes_drop_the_same_units(head: str, loss: str) -> None:
     total.backward()
     after = torch.get_rng_state()
     torch.manual_seed(11)
-    found = PairTask().backward(cached, batches, Tensor.backward)
+    found = PairTask().backward(cached, batches, plain_context(cached))
     assert torch.allclose(found.total, total, rtol=1e-9)
     assert_same(whole, cached)
     assert torch.equal(torch.get_rng_state(), after), "the next step draws other masks"
@@ -128,8 +129,8 @@ def test_a_loss_for_each_micro_batch_would_be_another_loss() -> None:
     """What this file guards against: the tests above could not pass by accident."""
     whole, naive = model_of("model.dropout=0.0"), model_of("model.dropout=0.0")
     batch = rows(whole)
-    PairTask().backward(whole, [batch], Tensor.backward)
-    super(PairTask, PairTask()).backward(naive, cut(batch, 4), Tensor.backward)
+    PairTask().backward(whole, [batch], plain_context(whole))
+    super(PairTask, PairTask()).backward(naive, cut(batch, 4), plain_context(naive))
     with pytest.raises(AssertionError):
         assert_same(whole, naive)
 
@@ -150,8 +151,8 @@ def test_autocast_keeps_the_gradient_of_the_weights() -> None:
     images, texts, ids = rows(whole)
     batch = (images.float(), texts.float(), ids)
     with torch.autocast("cpu", torch.bfloat16):
-        PairTask().backward(whole, [batch], Tensor.backward)
-        PairTask().backward(cached, cut(batch, 2), Tensor.backward)
+        PairTask().backward(whole, [batch], plain_context(whole))
+        PairTask().backward(cached, cut(batch, 2), plain_context(cached))
     for name, gradient in gradients(whole).items():
         difference = (gradients(cached)[name] - gradient).norm()
         assert difference <= 0.02 * gradient.norm() + 1e-8, name
@@ -203,7 +204,7 @@ def test_what_the_heads_keep_for_backward_shrinks() -> None:
         with torch.autograd.graph.saved_tensors_hooks(
             pack, lambda packed: packed.tensor if isinstance(packed, Kept) else packed
         ):
-            PairTask().backward(model, batches, Tensor.backward)
+            PairTask().backward(model, batches, plain_context(model))
     assert most[8] < most[1] / 4
 
 
@@ -217,5 +218,5 @@ def test_on_a_gpu_both_passes_drop_the_same_units() -> None:
     images, texts = (torch.cat(side) for side in zip(*vectors, strict=True))
     PairTask().contrast(whole, images, texts, torch.cat([b[2] for b in batches])).total.backward()
     torch.manual_seed(11)
-    PairTask().backward(cached, batches, Tensor.backward)
+    PairTask().backward(cached, batches, plain_context(cached))
     assert_same(whole, cached)

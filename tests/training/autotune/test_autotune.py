@@ -21,10 +21,11 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal
 from tunewright.runs.shared_choice import begin_sharing, read_shared_choice, share_choice
 from tunewright.search.prepare import run_part
-from tunewright.training.autotune import autotune, timing_cache
-from tunewright.training.autotune.autotune import CLEAR, ROUNDS, choose_settings, fastest
+from tunewright.training.autotune import autotune, step_benchmark, timing_cache, visits
+from tunewright.training.autotune.autotune import choose_settings, fastest
 from tunewright.training.autotune.memory_format import lay_out
 from tunewright.training.autotune.timing_cache import StepSettings, StepTime
+from tunewright.training.autotune.visits import CLEAR, ROUNDS
 from tunewright.training.checkpoint import load_weights
 from tunewright.training.randomness import random_state
 from tunewright.training.reporter import Reporter
@@ -130,14 +131,14 @@ class Told:
     def __init__(self, seconds: Seconds, losses: Mapping[StepSettings, float]) -> None:
         self.seconds, self.losses, self.visits = seconds, losses, list[StepSettings]()
 
-    def time_steps(self, choice: StepSettings) -> StepTime:
+    def time_steps(self, choice: StepSettings, seconds: float) -> StepTime:
         self.visits.append(choice)
         if choice not in self.seconds:
             raise RuntimeError("no kernel")
-        seconds = self.seconds[choice]
-        if not isinstance(seconds, float):
-            seconds = seconds[(self.visits.count(choice) - 1) % len(seconds)]
-        return StepTime((seconds,), self.losses.get(choice, 1.0), 40.0 * choice.compiled)
+        taken = self.seconds[choice]
+        if not isinstance(taken, float):
+            taken = taken[(self.visits.count(choice) - 1) % len(taken)]
+        return StepTime((taken,), self.losses.get(choice, 1.0), 40.0 * choice.compiled)
 
     def close(self) -> None:
         pass
@@ -187,6 +188,7 @@ def test_the_run_is_left_bit_for_bit_as_it_was(monkeypatch: pytest.MonkeyPatch) 
 def test_every_way_is_tried_and_kept(monkeypatch: pytest.MonkeyPatch, alone: Path) -> None:
     monkeypatch.setattr(autotune, "SHORT_SECONDS", 0.0)
     monkeypatch.setattr(timing_cache, "STEADY", float("inf"))
+    monkeypatch.setattr(visits, "SHARE", 1000.0)
     _, [notice] = choose_settings(setup(), config("training.epochs=160"), CPU)
     for words in ("fp32, contiguous", "bf16, contiguous", "fp32, channels_last"):
         assert words in notice
@@ -243,13 +245,97 @@ def test_other_shapes_are_measured_anew(times: Any) -> None:
 
 def test_trying_costs_a_share_of_the_training_at_most(times: Any) -> None:
     answers = times({FP32: 2.0, BF16: 1.0, LAST: 1.0, BOTH: 1.5})
-    choice, _ = choose_settings(setup(), config("training.epochs=5"), CPU)  # 40 steps, 80 seconds
+    choice, notices = choose_settings(setup(), config("training.epochs=5"), CPU)
+    assert (choice, notices) == (FP32, [])
+    assert answers.visits == []  # of 40 steps, the 3 of a visit are more than 5 %
+    choice, _ = choose_settings(setup(), config("training.epochs=10"), CPU)
     assert (choice, answers.visits) == (FP32, [FP32])
     choice, _ = choose_settings(
         setup(), config("training.epochs=80"), CPU
     )  # 640 steps, two ways of 15
     assert set(answers.visits) == {FP32, BOTH}
     assert choice == BOTH
+
+
+class MadeUpClock:
+    """Stands in for the module `time`; steps of `OnTheClock` advance it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def __deepcopy__(self, _: object) -> "MadeUpClock":
+        return self
+
+
+class OnTheClock(Sorting):
+    """Takes as long as it is said to; the first step of a copy may take longer."""
+
+    def __init__(
+        self, clock: MadeUpClock, seconds: Mapping[StepSettings, float], warm_up: float
+    ) -> None:
+        super().__init__()
+        self.clock, self.seconds, self.warm_up = clock, seconds, warm_up
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        weight: Any = model[0].weight  # type: ignore[index,operator]
+        choice = StepSettings(
+            "bf16" if torch.is_autocast_enabled("cpu") else "no",
+            "contiguous" if weight.is_contiguous() else "channels_last",
+        )
+        first = self.warm_up if self.steps == 0 else 1.0
+        self.clock.now += first * self.seconds[choice]
+        return super().loss(model, batch)
+
+
+def seconds_of_trying(
+    monkeypatch: pytest.MonkeyPatch,
+    epochs: int,
+    seconds: Mapping[StepSettings, float],
+    warm_up: float = 1.0,
+) -> tuple[StepSettings, float, list[str]]:
+    """Choose with real steps on a made-up clock."""
+    clock = MadeUpClock()
+    for module in (autotune, step_benchmark, visits):
+        monkeypatch.setattr(module, "time", clock)
+    made = replace(setup(), task=OnTheClock(clock, seconds, warm_up))
+    overrides = (f"training.epochs={epochs}", "training.compile=never")
+    choice, notices = choose_settings(made, config(*overrides), CPU)
+    return choice, clock.now, notices
+
+
+@pytest.mark.parametrize("warm_up", [1.0, 3.0])
+@pytest.mark.parametrize("dear", [0.5, 1.5, 4.0, 10.0])
+@pytest.mark.parametrize("epochs", [1, 2, 5, 8, 10, 40, 80, 160, 800])
+def test_a_dear_training_keeps_to_its_share_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch, epochs: int, dear: float, warm_up: float
+) -> None:
+    plain = 20.0
+    seconds = {FP32: plain, BF16: dear * plain, LAST: 0.8 * plain, BOTH: dear * plain}
+    choice, spent, _ = seconds_of_trying(monkeypatch, epochs, seconds, warm_up)
+    first_visit = (warm_up + 2.0) * plain  # nothing is known before it
+    bound = max(0.05 * 8 * epochs * plain, first_visit if 8 * epochs >= 60 else 0.0)
+    first_step = warm_up * dear * plain  # of a setting that nothing is known of
+    assert spent <= bound + (first_step if first_step > 10 * plain else 0.0)
+    if epochs == 800:
+        assert choice == (BF16 if dear < 0.8 else LAST)
+
+
+def test_of_a_setting_that_is_too_slow_one_step_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {FP32: 2.0, BF16: 2.0, LAST: 1.0, BOTH: 2000.0}
+    choice, spent, notices = seconds_of_trying(monkeypatch, 160, seconds)
+    assert choice == FP32  # the budget is gone
+    assert spent == 3 * 2.0 + 2000.0
+    assert notices[0].startswith("calibration: bf16, channels_last is too slow to be tried (a step")
+
+
+def test_where_not_all_fits_the_slower_ones_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {FP32: 2.0, BF16: 4.0, LAST: 1.0, BOTH: 6.0}
+    choice, spent, _ = seconds_of_trying(monkeypatch, 160, seconds)
+    assert choice == LAST
+    assert spent <= 0.05 * 1280 * 2.0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Model, task and data of `pairs`, as the trainer wants them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +25,7 @@ from tunewright.recipes.pairs.data.pair_files import PairSet, integer_ids
 from tunewright.recipes.pairs.heads import HEADS
 from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.training.memory.device import free_device_bytes
-from tunewright.training.task import Arrays, Loss, Metrics, Setup, Task
+from tunewright.training.task import Arrays, Loss, Metrics, Setup, StepContext, Task
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Images [B, width], texts [B, width], ids [B, 2]: the group of positives, and the text."""
@@ -77,15 +77,15 @@ class PairTask(Task):
         """Return a collector of vectors, which computes ranks at the end of the pass."""
         return PairMetrics()
 
-    def backward(
-        self, model: nn.Module, batches: Sequence[Batch], backward: Callable[[Tensor], None]
-    ) -> Loss:
-        """Accumulate the gradients of one step; negatives come from all micro-batches."""
+    def backward(self, model: nn.Module, batches: Sequence[Batch], context: StepContext) -> Loss:
+        """Leave the gradients of a step; micro-batches have each other's rows as negatives."""
         if len(batches) == 1:
-            return super().backward(model, batches, backward)
-        return cached_backward(self, model, batches, backward)
+            return super().backward(model, batches, context)
+        return cached_backward(self, model, batches, context.backward)
 
-    def after_step(self, model: nn.Module, batches: Sequence[Batch], loss: Loss) -> None:
+    def after_step(
+        self, model: nn.Module, batches: Sequence[Batch], loss: Loss, context: StepContext
+    ) -> None:
         """Keep the learnable scale within its bounds."""
         model.criterion.clamp_()  # type: ignore[operator]
 

@@ -1,15 +1,17 @@
-"""Which precision, memory layout and compilation pay, tried on a run's own first batch.
+"""Precision, memory layout and compilation by what is fastest on a run's own first batch.
 
-Nothing is universal: channels_last makes one network half as fast again and slows another, and a
-compiler costs what only a long training gives back. So a copy of the model takes a few steps each
-way; the run itself is left as it was, bit for bit. What was measured is kept on disk, so that other
-trainings of the same shapes only read it.
+Nothing is best everywhere: channels_last makes one network half as fast again and slows another,
+and compiling pays only in a long training. So a copy of the model takes a few steps in each
+setting; the run itself stays as it was, bit for bit. The times are kept on disk, by machine and
+shapes, and later trainings read them.
 
-Other work on the machine makes single steps ten times as long. So all ways are visited in turn,
-several times, and another than the plain one is taken only where even its slowest visit was faster
-than the plain one's fastest. The runs of a study choose together.
+Other work on the machine can make single steps ten times as long. So all settings are visited in
+turn, five times, and another than the plain one is chosen only where even its slowest visit was
+faster than the plain one's fastest. Trying costs at most 5 % of the training: see `visits`. The
+runs of a study choose together.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -21,36 +23,36 @@ from tunewright.errors import Diverged
 from tunewright.runs.quantities import duration
 from tunewright.runs.shared_choice import SharedChoice
 from tunewright.training.autotune.memory_format import Layout
-from tunewright.training.autotune.precision import Precision, cpu_precision, native_bf16
-from tunewright.training.autotune.step_benchmark import STEPS, StepBenchmark, steps_per_epoch
+from tunewright.training.autotune.precision import (
+    Precision,
+    cpu_precision,
+    native_bf16,
+    resolve_precision,
+)
+from tunewright.training.autotune.step_benchmark import STEPS, StepBenchmark
 from tunewright.training.autotune.timing_cache import StepSettings, StepTime, kept_times, key_of
+from tunewright.training.autotune.visits import CLEAR, ROUNDS, SHARE, Visits
 from tunewright.training.randomness import random_state, restore_random_state
+from tunewright.training.step import steps_per_epoch
 from tunewright.training.task import Setup
-from tunewright.training.trainer import resolve_precision
 
 SHORT_SECONDS = 60.0
-"""A training that takes no longer than this is begun at once."""
+"""A training that takes no longer than this starts at once."""
 COMPILE_SECONDS = 1800.0
-"""And only one that takes longer than this may be worth a compiler's while."""
-SHARE = 0.05
-"""Of the whole training, what trying may cost."""
-CLEAR = 1.03
-"""How many times as fast a choice must be to be preferred to a plainer one, at its slowest."""
-ROUNDS = 5
-"""Visits of each way: where two are the same, all of the bolder one are faster once in 252."""
+"""Compiling is tried only in a training that takes longer than this."""
 LOSS_TOLERANCE = 0.05
-"""How far the first loss may lie from that of full precision, relative to it."""
+"""How far the first loss may be from that of full precision, relative to it."""
 
 
 def choose_settings(
     setup: Setup, config: RunConfig, device: torch.device, together: SharedChoice | None = None
 ) -> tuple[StepSettings, list[str]]:
-    """What `auto` comes to for this run, and what to say of it.
+    """Return what `auto` means for this run, and notices about it.
 
     Settings that are not `auto` stay as they are. Steps are tried only where `setup.calibrate`
-    asks for it and the training is predicted to take longer than a minute. together: precision and
-    layout are those of all the runs that it speaks of; the first of them tries steps, for as long
-    as they take together, and it is filled in. Whether compiling pays is each run's own question.
+    asks for it and the training is predicted to take longer than a minute. together: the runs that
+    share precision and layout; the first of them tries steps, with the budget of all, and fills it
+    in. Each run decides for itself whether compiling pays.
     """
     if together is None or not setup.calibrate or not _shares(config):
         choice, notices, _ = _choose(setup, config, device, config.training.epochs)
@@ -88,7 +90,7 @@ def _with(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
 def _choose(
     setup: Setup, config: RunConfig, device: torch.device, epochs: int
 ) -> tuple[StepSettings, list[str], bool]:
-    """What `auto` comes to for so many epochs, what to say, and whether it may hold for others."""
+    """Return the settings for `epochs`, notices, and whether other runs may share the settings."""
     training = config.training
     layout: Layout = "channels_last" if training.layout == "channels_last" else "contiguous"
     plain = StepSettings(_untried(setup, training, device), layout)
@@ -97,16 +99,18 @@ def _choose(
     is_open = len(choices) > 1 or training.compile == "auto"
     if not setup.calibrate or not is_open or len(setup.train) == 0:
         return replace(plain, compiled=always), [], True
-    steps = epochs * steps_per_epoch(setup, config)
+    steps = epochs * steps_per_epoch(setup.train, training.accumulate)
+    if SHARE * steps < 1.0:
+        return replace(plain, compiled=always), [], True  # a single step would cost too much
     best, notices, decided = _try_choices(setup, config, device, plain, choices, steps)
     return replace(best, compiled=best.compiled or always), notices, decided
 
 
 def fastest(times: Mapping[StepSettings, StepTime], steps: int) -> StepSettings:
-    """The choice that surely takes the least time for `steps`; the plainer one where none does.
+    """Return the setting that surely takes the least time for `steps`, else the plainest.
 
-    What changed the first loss is left out. A choice is better than a plainer one when its slowest
-    visit is 3 % faster than the other's fastest; a compiled one must also pay for compiling.
+    One that changed the first loss is left out. A setting is better than a plainer one when its
+    slowest visit is 3 % faster than the other's fastest; compiling must pay for itself too.
     """
     loss = times[min(times, key=_elaborate)].loss
     sound = {
@@ -123,7 +127,7 @@ def fastest(times: Mapping[StepSettings, StepTime], steps: int) -> StepSettings:
 
 
 def _untried(setup: Setup, training: TrainingConfig, device: torch.device) -> Precision:
-    """The precision of a run that tries nothing."""
+    """Return the precision of a run that tries nothing."""
     if training.precision != "auto":
         return resolve_precision(training.precision, cpu=device.type == "cpu")
     if setup.calibrate:
@@ -138,7 +142,7 @@ def _elaborate(choice: StepSettings) -> tuple[bool, bool, bool]:
 
 
 def _open(plain: StepSettings, config: RunConfig, device: torch.device) -> list[StepSettings]:
-    """The choices that the configuration leaves open; the boldest stands after the plain one."""
+    """Return the settings that the configuration leaves open: the plain one, then the boldest."""
     low = native_bf16() if device.type == "cpu" else torch.cuda.is_bf16_supported()
     precisions: Sequence[Precision] = [plain.precision]
     if config.training.precision == "auto" and low:
@@ -159,81 +163,67 @@ def _try_choices(
     steps: int,
 ) -> tuple[StepSettings, list[str], bool]:
     before = random_state()
+    began = time.perf_counter()
     loader = setup.train.epoch(0)
     try:
         batches = list(islice(loader, config.training.accumulate))
+        loading = time.perf_counter() - began
         with kept_times(key_of(setup, config, device, batches)) as times:
             known = dict(times)
-            trying = StepBenchmark(setup, config, device, batches)
+            benchmark = StepBenchmark(setup, config, device, batches)
+            visits = Visits(benchmark, times, plain, steps, spent=loading)
             try:
-                problems = _measure(trying, times, config, plain, choices, steps)
+                _measure(visits, choices, compiles=config.training.compile == "auto")
             finally:
-                trying.close()
+                benchmark.close()
             reused = times == known
     finally:
         restore_random_state(before)
         if close := getattr(loader, "close", None):
             close()
-    if plain in times and times[plain].fastest * steps <= SHORT_SECONDS:
+    if plain not in times and plain not in visits.failed:
         return plain, [], True
-    compiles = config.training.compile == "auto"
-    allowed = {c: times[c] for c in choices if c in times}
-    if not allowed:
-        return plain, problems, False
-    compiled = [replace(choice, compiled=True) for choice in allowed]
-    allowed |= {c: times[c] for c in compiled if compiles and c in times}
-    best = fastest(allowed, steps)
-    return best, [*problems, _describe_choice(best, allowed, steps, reused=reused)], True
+    if _is_short(visits):
+        return plain, [], True
+    compiled = [replace(choice, compiled=True) for choice in choices]
+    allowed = [*choices, *(compiled if config.training.compile == "auto" else [])]
+    found = {choice: times[choice] for choice in allowed if choice in times}
+    if not found:
+        return plain, visits.problems, False
+    best = fastest(_comparable(found), steps)
+    return best, [*visits.problems, _describe_choice(best, found, steps, reused=reused)], True
 
 
-def _measure(
-    trying: "StepBenchmark",
-    times: dict[StepSettings, StepTime],
-    config: RunConfig,
-    plain: StepSettings,
-    choices: Sequence[StepSettings],
-    steps: int,
-) -> list[str]:
-    """Fill in the times that are missing and worth having; what went wrong comes back."""
-    problems: list[str] = []
-    failed: dict[StepSettings, Exception] = {}
-
-    def visit(choice: StepSettings) -> None:
-        try:
-            timed = trying.time_steps(choice)
-        except Exception as error:  # out of memory, an operation that lacks a kernel, a compiler
-            reason = " ".join(str(error).split())[:200]
-            problems.append(f"calibration: {choice} does not work here ({reason})")
-            failed[choice] = error
-            times.pop(choice, None)
-            return
-        old = times.get(choice)
-        times[choice] = timed if old is None else old.then(timed)
-
-    def visit_in_turn(ways: Sequence[StepSettings]) -> None:
-        for number in range(ROUNDS):
-            for choice in ways[:: -1 if number % 2 else 1]:
-                seen = len(times[choice].seconds) if choice in times else 0
-                if seen <= number and choice not in failed:
-                    visit(choice)
-
+def _measure(visits: Visits, choices: Sequence[StepSettings], *, compiles: bool) -> None:
+    """Visit the settings whose times are missing and worth having."""
+    times, plain, steps = visits.times, visits.plain, visits.steps
     if plain not in times:
-        visit(plain)
-    if plain in times and times[plain].fastest * steps <= SHORT_SECONDS:
-        return problems
-    if isinstance(failed.get(plain), Diverged):
-        return problems  # in full precision: the trainer says what is wrong with that
-    affordable = int(SHARE * steps / (STEPS * ROUNDS))
-    ways = list(choices) if plain in failed else list(choices)[:affordable]
-    if len(ways) > 1:
-        visit_in_turn(ways)
+        if SHARE * steps < STEPS:
+            return  # the first visit alone would cost too much
+        visits.visit(plain)
+    if _is_short(visits):
+        return
+    if isinstance(visits.failed.get(plain), Diverged):
+        return  # in full precision: the trainer says what is wrong
+    in_turn = choices if plain in visits.failed else choices[: visits.affordable()]
+    if len(in_turn) > 1:
+        visits.visit_in_turn(in_turn)
     if not (found := {c: times[c] for c in choices if c in times}):
-        return problems
-    best = fastest(found, steps)
-    long = times[best].typical * steps > COMPILE_SECONDS
-    if config.training.compile == "auto" and long:
-        visit_in_turn([best, replace(best, compiled=True)])
-    return problems
+        return
+    best = fastest(_comparable(found), steps)
+    if compiles and times[best].typical * steps > COMPILE_SECONDS:
+        visits.visit_in_turn([best, replace(best, compiled=True)])
+
+
+def _comparable(times: Mapping[StepSettings, StepTime]) -> dict[StepSettings, StepTime]:
+    """Return the times of the plainest setting, and of those that had all visits."""
+    plainest = min(times, key=_elaborate)
+    return {c: t for c, t in times.items() if c == plainest or len(t.seconds) >= ROUNDS}
+
+
+def _is_short(visits: Visits) -> bool:
+    plain = visits.times.get(visits.plain)
+    return plain is not None and plain.fastest * visits.steps <= SHORT_SECONDS
 
 
 def _describe_choice(

@@ -1,4 +1,4 @@
-"""How pictures and filters lie in memory: channel by channel, or pixel by pixel."""
+"""The memory format of pictures and filters: channel by channel, or pixel by pixel."""
 
 from typing import Any, Literal
 
@@ -10,10 +10,10 @@ HOOK = "_channels_last_hook"
 
 
 def lay_out(model: nn.Module, layout: Layout) -> None:
-    """Bring the weights of `model`, and all pictures that it is given from now on, into `layout`.
+    """Bring the weights of `model`, and all pictures passed to it from now on, into `layout`.
 
-    Parameters stay the same objects, so optimisers over them stay right. A copy of the model
-    does as the model does.
+    Parameters stay the same objects, so optimisers over them stay valid. A copy of the model
+    keeps the layout.
     """
     hook = model.__dict__.pop(HOOK, None)
     if hook is not None:

@@ -1,4 +1,4 @@
-"""How long a step takes, each way it can be taken: kept on disk for those that come after."""
+"""Step times by setting, kept on disk for later trainings of this shape on this machine."""
 
 import fcntl
 import hashlib
@@ -23,12 +23,12 @@ from tunewright.training.autotune.precision import Precision
 from tunewright.training.task import Batch, Setup
 
 STEADY = 1.5
-"""How many times as long as its fastest visit the slowest one may take in times that are kept."""
+"""How many times as long as the fastest visit the slowest may take for times to be kept."""
 
 
 @dataclass(frozen=True)
 class StepSettings:
-    """One way to take the same steps."""
+    """Precision, memory layout and compilation of steps."""
 
     precision: Precision = "no"
     layout: Layout = "contiguous"
@@ -41,7 +41,7 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class StepTime:
-    """What a choice took: seconds a step at each visit, the first loss, seconds of compiling."""
+    """The time of a setting: seconds a step at each visit, the first loss, seconds of compiling."""
 
     seconds: tuple[float, ...]
     loss: float
@@ -49,12 +49,12 @@ class StepTime:
 
     @property
     def fastest(self) -> float:
-        """Seconds a step at the visit that was least disturbed."""
+        """Seconds a step in the fastest visit, the least disturbed one."""
         return min(self.seconds)
 
     @property
     def slowest(self) -> float:
-        """Seconds a step at the visit that was disturbed most."""
+        """Seconds a step in the slowest visit, the most disturbed one."""
         return max(self.seconds)
 
     @property
@@ -63,14 +63,14 @@ class StepTime:
         return median(self.seconds)
 
     def then(self, later: "StepTime") -> "StepTime":
-        """Both, as one."""
+        """Return these visits followed by those of `later`."""
         return StepTime((*self.seconds, *later.seconds), self.loss, self.compiling)
 
 
 def key_of(
     setup: Setup, config: RunConfig, device: torch.device, batches: Sequence[Batch]
 ) -> dict[str, Any]:
-    """All that the times depend on, in plain values."""
+    """Return everything that step times depend on, in plain values."""
     model = setup.model
     built = [
         [(name, type(module).__qualname__) for name, module in model.named_modules()],
@@ -78,7 +78,7 @@ def key_of(
     ]
     return {
         "machine": _machine(device),
-        "visits": "interleaved",  # times of single visits, as they were kept before, do not count
+        "visits": "interleaved",  # an older version kept times of single visits; these do not count
         "torch": torch.__version__,
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
         "model": hashlib.sha256(json.dumps(built).encode()).hexdigest(),
@@ -114,10 +114,10 @@ def _machine(device: torch.device) -> str:
 
 @contextmanager
 def kept_times(key: Mapping[str, Any]) -> Iterator[dict[StepSettings, StepTime]]:
-    """The times that are known for `key`, kept with what is added to them.
+    """Open the times that are known for `key`; what is added to them is kept.
 
     Under a lock: a second worker waits, since two that measure at once would slow each other, and
-    then finds what the first one wrote. Times that something disturbed are not kept.
+    then finds what the first one wrote. Times that other work disturbed are not kept.
     """
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     folder = cache_folder() / "calibration"
