@@ -10,7 +10,9 @@ from mkdocs.structure.files import File, Files
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
-ELSEWHERE = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>")
+ELSEWHERE = re.compile(
+    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>"
+)
 """A tag for which a browser would fetch something from another host."""
 
 log = logging.getLogger("mkdocs.plugins.tunewright")
@@ -30,7 +32,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Point links to the measured figures, which lie beside `docs/`, at their copies in the site."""
+    """Point links to the measured figures, which lie outside of `docs/`, at their copies."""
     return markdown.replace("](../benchmarks/results/", "](benchmarks/results/")
 
 
