@@ -4,18 +4,15 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 import yaml
+from command_lines import parsed
 
-from tunewright.cli import app
 from tunewright.config.leaves import leaves
 from tunewright.config.schema import RunConfig
-from tunewright.recipes.pairs.commands import app as pairs_app
 from tunewright.recipes.registry import find_recipe
-from tunewright.request import ParsedRequest, parse_request
+from tunewright.request import parse_request
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "coming-from-the-guides.md"
@@ -83,29 +80,6 @@ def quoted_here() -> list[str]:
     rows = [row for rows in sections().values() for row in rows]
     cells = [cell for row in rows for cell in row[1:]]
     return sorted({c for cell in cells for c in code(cell) if c.startswith("tunewright ")})
-
-
-def parsed(command: str) -> ParsedRequest | None:
-    """Parse a command as the command line does, up to the point where work would begin."""
-    words = shlex.split(command)[1:]
-    own = words[0] == "pairs"
-    group: Any = typer.main.get_command(pairs_app if own else app)
-    name, *arguments = words[1:] if own else words
-    given = dict(group.commands[name].make_context(name, arguments).params)
-    if name not in ("tune", "plan", "space", "train", "show", "lr-find", "augment"):
-        return None  # its words are no overrides
-    if given.get("resume"):
-        return None  # the recipe is that of the run
-    settings = {f"study.{key}": given.get(key) for key in ("trials", "jobs", "timeout", "storage")}
-    return parse_request(
-        [*filter(None, [given.get("recipe")]), *(given["words"] or [])],
-        command=name,
-        settings=settings if name == "tune" else {},
-        config=given.get("config"),
-        space=given.get("space"),
-        config_dir=given.get("config_dir"),
-        config_name=given.get("config_name"),
-    )
 
 
 def test_each_guide_has_a_section() -> None:
