@@ -39,10 +39,10 @@ def test_trials_are_as_long_as_was_typed_and_that_is_said(
     found = prepared(tmp_path, recipe, "training.epochs=5")
     assert found.config.training.epochs == 5
     assert final_epochs(found, recipe) == 5
-    [notice] = told(found, "training.epochs = 5 (override 'training.epochs=5') holds in")
+    [notice] = told(found, "training.epochs = 5 (override 'training.epochs=5') also applies to")
     assert f"stages.explore.training.epochs={ships} restores that" in notice
     assert told(found, "the final training is shorter") == []
-    assert told(prepared(tmp_path, recipe), "holds in") == []
+    assert told(prepared(tmp_path, recipe), "also applies to") == []
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ class TestInAFolder:
         assert text.startswith(
             "# 1 attempt(s) ran out of memory: training.accumulate is now 2 (was 1)."
         )
-        assert "the same 32 rows, in micro-batches of 16" in text
+        assert "still 32 rows, in micro-batches of 16" in text
         assert original_config(folder) == asked
 
     def test_until_nothing_is_left_the_run_has_not_ended(self, folder: RunFolder) -> None:

@@ -203,7 +203,7 @@ def checked(sampler: study_schema.Sampler, space: Space, trials: int = 40) -> li
             ),
             "does not support z, which only some trials have",
         ),
-        (study_schema.CmaEsConfig(), Space(NUMBERS.parameters[:1]), "with 1 parameter to adapt"),
+        (study_schema.CmaEsConfig(), Space(NUMBERS.parameters[:1]), "only 1 parameter to adapt"),
     ],
 )
 def test_where_a_sampler_cannot_work_it_is_refused_by_name(
