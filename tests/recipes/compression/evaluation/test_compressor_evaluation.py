@@ -29,8 +29,9 @@ JPEG = Classical("jpeg", "jpg", (5, 50, 90), {})
 @pytest.fixture(autouse=True)
 def one_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     """JPEG alone: all three are most of the time of these tests."""
-    for place in ("classical", "evaluation"):
-        monkeypatch.setattr(f"tunewright.recipes.compression.{place}.available", lambda: (JPEG,))
+    package = "tunewright.recipes.compression.evaluation"
+    for module in ("classical_codecs", "evaluation"):
+        monkeypatch.setattr(f"{package}.{module}.available", lambda: (JPEG,))
 
 
 @pytest.fixture(scope="module")
