@@ -102,7 +102,7 @@ def tunewright_arm(trials: int, warm: int, jobs: int) -> dict[str, float]:
         def __init__(self):
             self.times: list[float] = []
 
-        def ended(self, trial, standing):
+        def on_trial_end(self, trial, standing):
             self.times.append(time.perf_counter())
 
     ends = Ends()

@@ -112,7 +112,7 @@ def write_config(recipe: Recipe) -> str:
     if groups := _groups(recipe):
         lines += ["Files to choose from, as `GROUP=FILE`:", ""]
         lines += [*_table(("group", "files"), groups), ""]
-    tree = {} if recipe.searched else compose(recipe).tree
+    tree = {} if recipe.open_section else compose(recipe).tree
     for heading, section, values in _sections(recipe.config, "", tree):
         lines += [f"## {heading}", ""]
         description, meanings = read_docstring(section)

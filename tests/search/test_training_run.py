@@ -80,7 +80,7 @@ def test_another_configuration_takes_another_folder(tmp_path: Path) -> None:
 
 def test_seeds_that_were_interrupted_belong_to_their_configuration(tmp_path: Path) -> None:
     class Presses(StudyCallback):
-        def trained(self, *_arguments: object) -> None:
+        def on_epoch(self, *_arguments: object) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted):
@@ -94,10 +94,10 @@ def test_seeds_that_were_interrupted_belong_to_their_configuration(tmp_path: Pat
 
 def test_an_interrupted_training_is_taken_up(tmp_path: Path) -> None:
     class Presses(StudyCallback):
-        def trained(self, *_arguments: object) -> None:
+        def on_epoch(self, *_arguments: object) -> None:
             raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="The same command resumes"):
+    with pytest.raises(Interrupted, match="Run the same command again to resume"):
         trained(tmp_path, "quadratic", watch=Presses())
     assert len(trained(tmp_path, "quadratic").scores) == 1
 

@@ -136,6 +136,10 @@ class Recipe:
         name, _, direction = written.partition(":")
         if direction in ("", "max", "min") and name and self.measures(name):
             return Goal(name, direction or self.direction(name))  # type: ignore[arg-type]
+        if name and self.measures(name):
+            raise ConfigError(
+                f"goal = {written!r}", expected=f"{name}:max or {name}:min, or {name} alone"
+            )
         known = [f"val_{metric}" for metric in self.metrics] or ["its metrics"]
         raise ConfigError(
             f"goal = {written!r}",

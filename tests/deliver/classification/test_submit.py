@@ -197,7 +197,7 @@ def test_verify_only_writes_nothing(place, tmp_path):
     assert found["verified_only"]
     assert found["bytes"] == len(before)
     (tmp_path / "submission.zip").write_bytes(before[: len(before) // 2])
-    with pytest.raises(DataError, match="no readable ZIP"):
+    with pytest.raises(DataError, match="not a readable ZIP"):
         submitted(place, tmp_path, verify_only=True)
 
 

@@ -184,7 +184,8 @@ def test_data_that_moved_is_asked_for_where_it_is_needed(tmp_path: Path) -> None
     there = data.rename(tmp_path / "there")
     folder = trained.folders[0]
     assert open_classifier(folder, torch.device("cpu")).classes
-    with pytest.raises(DataError, match=r"no longer in .*here.*data\.dir into .*config\.yaml"):
+    moved = r"no longer in .*here.*data\.dir to their new place in .*config\.yaml"
+    with pytest.raises(DataError, match=moved):
         open_classifier(folder, torch.device("cpu")).sets  # noqa: B018
     text = folder.config.read_text(encoding="utf-8")
     folder.config.write_text(text.replace(str(data), str(there)), encoding="utf-8")

@@ -133,11 +133,11 @@ def test_both_averages_stand_where_texts_or_images_repeat(tmp_path: Path) -> Non
 
 def test_another_gallery_than_the_validation_sets_is_said(tmp_path: Path, run: Path) -> None:
     result = evaluated(saved(tmp_path, 0.0, SPELLINGS["as it is"]))
-    [note] = [note for note in result["notes"] if "other sizes" in note]
+    [note] = [note for note in result["notes"] if "different sizes" in note]
     images, texts = (int(result["metrics"][f"{way}_gallery"]) for way in ("t2i", "i2t"))
     assert f"among {images} images and {texts} texts, in the validation set among" in note
     _, digits = tunewright.evaluate(run)  # 359 and 360 pairs
-    assert not [note for note in digits["notes"] if "other sizes" in note]
+    assert not [note for note in digits["notes"] if "different sizes" in note]
 
 
 def test_texts_that_share_an_embedding_are_no_one_text(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Recorder(StudyCallback):
     def notice(self, text: str) -> None:
         self.notices.append(text)
 
-    def ended(self, trial: Trial, standing: StudyProgress) -> None:
+    def on_trial_end(self, trial: Trial, standing: StudyProgress) -> None:
         self.trials.append(trial)
         self.standings.append(standing)
 
@@ -290,7 +290,7 @@ def test_late_lines_of_an_earlier_attempt_are_not_taken_for_the_new_one(tmp_path
     class Late(StudyCallback):
         """Writes as an old worker would, when the new attempt has begun."""
 
-        def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
+        def on_trial_start(self, number: int, values: Mapping[str, Any], where: str) -> None:
             line = {"attempt": 1, "step": 8, "metrics": {"val_score": 99.0}}
             with progress.open("a") as stream:
                 stream.write(json.dumps(line | {"seconds": 1.0, "memory_mib": 1.0}) + "\n")
@@ -304,7 +304,7 @@ def test_late_lines_of_an_earlier_attempt_are_not_taken_for_the_new_one(tmp_path
 class PressesCtrlC(StudyCallback):
     """Presses Ctrl-C when the first trial starts."""
 
-    def started(self, number: int, values: Mapping[str, Any], where: str) -> None:
+    def on_trial_start(self, number: int, values: Mapping[str, Any], where: str) -> None:
         raise KeyboardInterrupt
 
 

@@ -97,7 +97,7 @@ class TestALimitOfTheWorkersOwn:
         ]
         assert len(told) == 2
         assert "not enough memory" in told[0] or "can't allocate memory" in told[0]
-        assert told[1].endswith("in 4 micro-batches of 8 rows (the batch stays 32)")
+        assert "retrying with 4 micro-batches of 8 rows" in told[1]
         scores = {trial.score for trial in found.record.trials}
         assert max(scores) - min(scores) < 1e-6, "the same batch is the same training"
         costs = found.record.trials[number].costs

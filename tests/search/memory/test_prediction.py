@@ -55,7 +55,7 @@ def test_a_larger_one_needs_more_by_its_two_largest_ratios(
 
 def test_smaller_micro_batches_are_no_reason_to_expect_less_until_they_ran() -> None:
     found = peaks((SMALL, 800.0))
-    assert found.predict(SMALL, 4.0) == found.expected(SMALL)
+    assert found.predict(SMALL, 4.0) == found.predict(SMALL)
     found.learn(SMALL, 4.0, IDLE, ExpectedPeak(IDLE + 250.0, 0.0))
     assert found.predict(SMALL, 4.0).memory_mib == pytest.approx(IDLE + MARGIN * 250.0)
     assert found.predict(SMALL).memory_mib == pytest.approx(IDLE + MARGIN * 800.0)

@@ -178,7 +178,7 @@ class TestFile:
 KILLED = """
 import os, sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_database import opened
 study = opened(Path({database!r}))
 number, _ = study.ask()
@@ -191,7 +191,8 @@ os.kill(os.getpid(), 9)
 
 def killed(database: Path) -> int:
     """A process that reports and is killed; the last step of which it knew."""
-    code = KILLED.format(tests=str(Path(__file__).parent), database=str(database))
+    tests = [str(folder) for folder in Path(__file__).parents[:2]]
+    code = KILLED.format(tests=tests, database=str(database))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr
     return int(done.stdout.split()[-1])

@@ -337,7 +337,7 @@ def test_a_setting_that_is_not_searched_must_be_as_it_is_here(here: Path) -> Non
         ("x,point.side,value\n1,left\n", "row 1 of past.csv has 2 cells: expected 3"),
         ("x,point.side,value\n1,left,good\n", "value = 'good' in row 1 .*expected a number"),
         ("x,point.x,value\n1,1,1\n", "x and point.x are the same parameter"),
-        ("x,x,value\n1,1,1\n", "a column twice"),
+        ("x,x,value\n1,1,1\n", "has a duplicate column"),
         ("x,value,state\n1,1,HAPPY\n", "state = 'happy' in row 1"),
         ('x,point.side,value\n1,"left,2\n2,right,3\n', "line 2 of past.csv has a quote"),
         ('x;point.side;value\n1;left;2\n2;"right;3\n3;left";4\n', "line 3 of past.csv has"),

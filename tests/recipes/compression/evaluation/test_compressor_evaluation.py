@@ -74,7 +74,7 @@ def test_on_a_folder(place: Path) -> None:
         "tiny",
         data=place / "photos",
         runs_dir=place / "runs",
-        told=lambda *said: told.append(said),
+        on_progress=lambda *report: told.append(report),
     )
     assert told == [("compressing, decompressing, comparing", n, 2) for n in (0, 1)]
     assert json.loads((folder.path / "evaluation.json").read_text()) == found
@@ -179,7 +179,7 @@ def test_a_file_above_its_estimate_is_a_warning(
     monkeypatch.setattr("tunewright.recipes.compression.codec.codec.ALLOWED", (0.0, 0.0))
     _, found = evaluate("tiny", data=place / "photos" / "a.png", runs=place / "runs")
     assert len([note for note in found["notes"] if note.startswith("a.png: the stream")]) == 2
-    monkeypatch.setattr(measure, "TOLD", 3)
+    monkeypatch.setattr(measure, "NAMED_AT_MOST", 3)
     _, found = evaluate("tiny", data=place / "photos", runs=place / "runs")
     assert "and 1 more streams exceed their estimates in the same way" in found["notes"]
 
