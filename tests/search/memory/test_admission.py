@@ -122,8 +122,8 @@ class TestALimitOfTheWorkersOwn:
             number = by_need[need].number
             assert retry_level_of(found.folder.trial(number)) == RetryLevel(1, 4, True)
             assert by_need[need].costs["alone"] == 1.0
-            told = [text for text in watch.notices if text.startswith(f"trial {number} had no")]
-            assert [text.endswith("alone") for text in told] == [False, False, True]
+            told = [t for t in watch.notices if t.startswith(f"trial {number} ran out of memory")]
+            assert ["no other trials running" in text for text in told] == [False, False, True]
         workers = {trial.number: _peak(found, trial.number) for trial in by_need.values()}
         assert workers[by_need[200.0].number] > idle_mib + 180
         assert workers[by_need[1.0].number] < idle_mib + 100, "nothing of the others has stayed"
