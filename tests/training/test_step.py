@@ -140,6 +140,14 @@ def test_hooks_of_three_arguments_still_work():
     assert len(older.seen) == 1
 
 
+def test_the_default_takes_a_plain_function_of_a_loss():
+    step, other = made(Plain()), made(Plain())
+    Plain().backward(step.model, batches(2), lambda total: total.backward())
+    Plain().backward(other.model, batches(2), Tensor.backward)
+    assert torch.equal(step.model.weight.grad, other.model.weight.grad)
+    assert step.model.weight.grad.any()
+
+
 class Overflows(Plain):
     """Has a gradient that is not finite, under a finite loss or not."""
 

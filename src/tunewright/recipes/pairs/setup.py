@@ -81,7 +81,7 @@ class PairTask(Task):
         """Leave the gradients of a step; micro-batches have each other's rows as negatives."""
         if len(batches) == 1:
             return super().backward(model, batches, context)
-        return cached_backward(self, model, batches, context.backward)
+        return cached_backward(self, model, batches, context)
 
     def after_step(
         self, model: nn.Module, batches: Sequence[Batch], loss: Loss, context: StepContext
