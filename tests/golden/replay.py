@@ -36,6 +36,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": models[0] if models else platform.processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
         "torch": torch.__version__,
         "numpy": np.__version__,
     }

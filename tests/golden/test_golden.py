@@ -1,7 +1,8 @@
 """What the recipes report for fixed seeds, held against recorded logs.
 
-Equal to the last bit where the processor, torch and numpy are those that recorded them. Elsewhere
-the last bits of float32 differ, and two epochs multiply that: each number within 5 % or .02.
+Equal to the last bit where processor, Python, torch and numpy are those that recorded them.
+Elsewhere the last bits of float32 differ, and two epochs multiply that: each number within 5 %
+or .02.
 """
 
 import base64
