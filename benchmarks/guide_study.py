@@ -215,12 +215,12 @@ def run_guide(
     import yaml
     from guide_baseline import search
 
-    from tunewright.recipes.pairs.recipe import ALIASES, WORDS
+    from tunewright.recipes.pairs.recipe import ALIASES, VALUE_ALIASES
 
     fixed = None
     if same_points:
         flat = {path: name for name, path in ALIASES.items() if name in SPACE}
-        losses = {ours: guide for guide, ours in WORDS["loss.type"].items()}
+        losses = {ours: guide for guide, ours in VALUE_ALIASES["loss.type"].items()}
         fixed = []
         for point in json.loads((shared / "points.json").read_text()):
             named = {flat[path]: value for path, value in point.items()}
