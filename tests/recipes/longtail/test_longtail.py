@@ -76,7 +76,8 @@ def test_the_embedded_digits_have_a_long_tail_and_balanced_rest(tmp_path: Path) 
 
 def test_the_guides_own_file_becomes_a_conditional_space(tmp_path: Path) -> None:
     (tmp_path / "hyperparameters.yaml").write_text(GUIDE)
-    space, notices = tunewright.space("longtail", str(tmp_path / "hyperparameters.yaml"))
+    checked = tunewright.space("longtail", str(tmp_path / "hyperparameters.yaml"))
+    space, notices = checked.space, checked.notices
     paths = {parameter.path for parameter in space.parameters}
     assert {"loss.tau", "loss.gamma", "data.image_size", "model.fusion"} <= paths
     assert "loss.alpha" not in paths
