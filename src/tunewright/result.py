@@ -40,34 +40,34 @@ def to_json(value: Any) -> Any:
 
 
 def to_html(value: Any) -> str:
-    """Return a JSON value as a plain HTML table, of at most `ROWS` rows."""
+    """Return a JSON value as plain HTML: tables of at most `ROWS` rows, and texts."""
     if isinstance(value, Mapping):
         rows = [f"<th>{escape(str(key))}</th>{_cell(one)}" for key, one in value.items()]
-    elif isinstance(value, list) and any(isinstance(one, Mapping | list) for one in value):
-        if not all(isinstance(one, Mapping) for one in value):
-            rows = [_cell(one) for one in value]
-        else:
-            columns = list(dict.fromkeys(key for one in value for key in one))
-            rows = ["".join(_cell(one.get(key, "")) for key in columns) for one in value]
-            rows.insert(0, "".join(f"<th>{escape(str(key))}</th>" for key in columns))
-    elif isinstance(value, list):
-        return escape(_texts(value))
-    else:
-        return "" if value is None else escape(f"{value:.6g}" if _is_float(value) else str(value))
+        return _table(rows)
+    if not isinstance(value, list):
+        return escape(_text(value))
+    if value and all(isinstance(one, Mapping) for one in value):
+        columns = list(dict.fromkeys(key for one in value for key in one))
+        head = "".join(f"<th>{escape(str(key))}</th>" for key in columns)
+        rows = ["".join(_cell(one.get(key)) for key in columns) for one in value]
+        return _table(rows, head)
+    if any(isinstance(one, Mapping | list) for one in value):
+        return _table([_cell(one) for one in value])
+    more = [f"and {len(value) - ROWS} more"] if len(value) > ROWS else []
+    return escape(", ".join([*map(_text, value[:ROWS]), *more]))
+
+
+def _table(rows: Sequence[str], head: str = "") -> str:
     more = [f"<td>and {len(rows) - ROWS} more</td>"] if len(rows) > ROWS else []
-    body = "".join(f"<tr>{row}</tr>" for row in [*rows[:ROWS], *more])
-    return f"<table>{body}</table>"
+    shown = [*([head] if head else []), *rows[:ROWS], *more]
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in shown)}</table>"
 
 
 def _cell(value: Any) -> str:
     return f"<td style='text-align: left'>{to_html(value)}</td>"
 
 
-def _texts(values: Sequence[Any]) -> str:
-    shown = [f"{one:.6g}" if _is_float(one) else str(one) for one in values[:ROWS]]
-    more = [f"and {len(values) - ROWS} more"] if len(values) > ROWS else []
-    return ", ".join([*shown, *more])
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, float)
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

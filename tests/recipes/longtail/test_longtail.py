@@ -120,7 +120,7 @@ def test_a_study_of_the_embedded_digits_ends_with_a_measured_model(tmp_path: Pat
         "study.pruner.type=none", trials=2, runs_dir=tmp_path, watch=heard,
     )  # fmt: skip
     assert tuned.evaluation is not None
-    assert {"accuracy", "macro_f1", "tail_accuracy"} <= tuned.evaluation["metrics"].keys()
+    assert {"accuracy", "macro_f1", "tail_accuracy"} <= tuned.evaluation.metrics.keys()
     stored = yaml.safe_load((tuned.folder.path / "best_config.yaml").read_text())
     assert stored["data"]["store"] in ("auto", "memory")
 

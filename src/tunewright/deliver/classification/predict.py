@@ -3,23 +3,23 @@
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.inference.tta_views import ALONE, Views
 from tunewright.deliver.classification.open_members import open_blend
+from tunewright.deliver.classification.views_gain import views_gain
 from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
-from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
+from tunewright.errors import DataError, NotWritten, UsageError
 from tunewright.result import Result
 from tunewright.runs.atomic import write_json
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
     from tunewright.classification.inference.ensemble import Blend
-    from tunewright.classification.inference.tta import ViewGains
     from tunewright.images.image_table import ImageTable
 
 RECORD = "predicted.json"
@@ -241,83 +241,6 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
             remedy="Leave out --category-ids to write the labels as the training data has them.",
         )
     return tuple(ids[name] for name in blend.classes)
-
-
-def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> dict[str, Any]:
-    """Measure what the views change in the validation accuracy, with paired intervals.
-
-    Raises ConfigError for views whose whole interval lies below 0, DataError when it cannot be
-    measured; with `force`, the answer says so instead.
-    """
-    from tunewright.classification.inference.cached_logits import (
-        check_same_pictures,
-        validation_labels,
-        validation_logits,
-    )
-    from tunewright.classification.inference.tta import judge, sets_to_judge
-
-    views = blend.views.all()
-    try:
-        check_same_pictures(blend.members)
-        logits = [
-            validation_logits(
-                member,
-                views,
-                on_progress=lambda n, total: on_progress("judging the views", n, total),
-            )
-            for member in blend.members
-        ]
-        labels = validation_labels(blend.members[0])
-    except DataError as error:
-        if force:
-            return {"unknown": str(error)}
-        raise DataError(
-            f"the gain of the views cannot be measured: {error}",
-            remedy="Use --force to predict with them anyway.",
-        ) from None
-    scores = {
-        name: blend.scores([of_views[chosen] for of_views in logits])
-        for name, chosen in sets_to_judge(views).items()
-    }
-    judged = judge(scores, labels, blend.members[0].class_counts)
-    harmful = [name for name in judged.harmful if name != "all"]
-    answer = {
-        "pictures": len(labels),
-        "plain": judged.plain,
-        "with_views": judged.together,
-        "gain": asdict(judged.gains["all"]),
-        "alone": dict(judged.alone),
-        "alone_gain": {name: asdict(judged.gains[name]) for name in judged.alone},
-        "harmful": harmful,
-    }
-    worse = harmful or list(judged.harmful)
-    if worse and not force:
-        raise ConfigError(
-            f"views that lower the accuracy on the {len(labels)} validation pictures, "
-            f"{judged.plain:.4f} without them: {_each(judged, worse)}",
-            expected="views without a significant loss",
-            remedy="Leave them out of --views (an image-and-flip --tta needs classes that look "
-            "alike in a mirror), or --force.",
-        )
-    lower = [name for name in judged.lower if name in judged.alone]
-    if lower and len(judged.alone) > 1:  # of a lone view the gain of all says it
-        answer["notice"] = (
-            f"views that lower the accuracy on the {len(labels)} validation pictures, "
-            f"{judged.plain:.4f} without them, but not significantly: "
-            f"{_each(judged, lower)}"
-        )
-    return answer
-
-
-def _each(judged: "ViewGains", names: Sequence[str]) -> str:
-    """Return `hflip 0.6923 (-0.0577 to 0.0000, paired)` for each view."""
-    accuracies = {**judged.alone, "all": judged.together}
-    shown = {"all": "all of them together"}
-    return ", ".join(
-        f"{shown.get(name, name)} {accuracies[name]:.4f} "
-        f"({judged.gains[name].low:+.4f} to {judged.gains[name].high:+.4f}, paired)"
-        for name in names
-    )
 
 
 def said_labels(labels: Sequence[str]) -> dict[str, int]:
