@@ -140,7 +140,8 @@ def predict(
 
     In Python, the words after the run are views beside the picture and its mirror image, such as
     `"tta.rotate=5"`. on_progress: called with the piece of work, how much is done, and how much
-    there is; None shows it on standard error. See `deliver.classification.predict.predict`.
+    there is; None shows it on standard error. Raises DataError for pictures or a model that cannot
+    be read, ConfigError for views. See `deliver.classification.predict.predict`.
     """
     from tunewright.cli.requests import path_of, run_and_views
     from tunewright.deliver.classification.predict import PredictOptions
@@ -191,7 +192,8 @@ def ensemble(
 ) -> "EnsembleReport":
     """Average several runs and report the gain over the best one.
 
-    In Python, see `deliver.classification.ensemble.ensemble`.
+    In Python, return the members, the gain with its interval, and what all together cost. Raises
+    DataError for runs that do not fit together. See `deliver.classification.ensemble.ensemble`.
     """
     from tunewright.deliver.classification.ensemble import ensemble as join
     from tunewright.deliver.classification.limits import read_limits
@@ -236,7 +238,8 @@ def check(
 
     The exit code is 1 when a limit is exceeded.
 
-    In Python, see `deliver.classification.check.check`.
+    In Python, return the rows, the notes, and every figure. Raises UsageError for limits that
+    cannot be read. See `deliver.classification.check.check`.
     """
     from tunewright.cli.requests import run_and_views
     from tunewright.deliver.classification.check import CheckOptions
@@ -268,7 +271,8 @@ def export(
 
     The exported file is checked against the run: both must give the same logits.
 
-    In Python, see `deliver.classification.export.export`.
+    In Python, return the file and how near it is. Raises ConfigError when ONNX is not installed,
+    RunError when the file is not the model. See `deliver.classification.export.export`.
     """
     from tunewright.deliver.classification.export import export as export_run
 
@@ -315,7 +319,9 @@ def submit(
 
     The same input gives the same bytes.
 
-    In Python, see `deliver.classification.submit.submit`.
+    In Python, return the files of the ZIP and their sizes. Raises DataError for predictions that a
+    contest would refuse, and for a ZIP that lacks a required file. See
+    `deliver.classification.submit.submit`.
     """
     from tunewright.cli.requests import path_of
     from tunewright.deliver.classification.submit import SubmitOptions

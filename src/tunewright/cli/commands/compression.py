@@ -58,8 +58,9 @@ def compress(
 
     The exit code is 1 when some pictures could not be compressed.
 
-    In Python, on_progress is called with the piece of work, how much is done, and how much there
-    is; None shows it on standard error. See `deliver.compression.compress.compress`.
+    In Python, return bytes, bits and seconds of each file, and why files `failed`. on_progress:
+    called with the piece of work, how much is done, and how much there is; None shows it on
+    standard error. See `deliver.compression.compress.compress`.
     """
     from tunewright.deliver.compression.compress import compress as compress_files
 
@@ -101,7 +102,8 @@ def decompress(
 
     The exit code is 1 when some files could not be decompressed.
 
-    In Python, see `deliver.compression.compress.decompress`.
+    In Python, return seconds of each file and why files `failed`. Raises DataError for a file of
+    another run. See `deliver.compression.compress.decompress`.
     """
     from tunewright.deliver.compression.compress import decompress as decompress_files
 
@@ -135,8 +137,8 @@ def bd_rate(
 
     The exit code is 1 when the curves have no range of quality in common.
 
-    In Python, a curve may also be `{"bpp": [...], "psnr": [...]}` itself. See
-    `deliver.compression.bd_rate.bd_rate`.
+    In Python, a curve may also be `{"bpp": [...], "psnr": [...]}` itself. Raises DataError for what
+    is no curve. See `deliver.compression.bd_rate.bd_rate`.
     """
     from tunewright.deliver.compression.bd_rate import bd_rate as compare
 

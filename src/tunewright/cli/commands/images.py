@@ -35,7 +35,8 @@ def models(
 
     Sizes are those of the exported file; licences are those of the pretrained weights.
 
-    In Python, see `deliver.classification.models.models`.
+    In Python, return the rows and the notices. Raises UsageError when nothing matches. See
+    `deliver.classification.models.models`.
     """
     from tunewright.deliver.classification.models import models as list_models
 
@@ -59,7 +60,8 @@ def augment(
 
     Without --level, every augmentation level is drawn.
 
-    In Python, see `deliver.classification.augment.augment`.
+    In Python, return the file and what is in it. Raises UsageError for an unknown level,
+    ConfigError for a recipe without pictures. See `deliver.classification.augment.augment`.
     """
     from tunewright.cli.requests import Configs, path_of, request_of, runs_of
     from tunewright.deliver.classification.augment import augment as draw
