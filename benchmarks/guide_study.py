@@ -169,12 +169,12 @@ def write_study(place: Path, trials: int) -> None:
     """The guide's study file, and the points that both are given."""
     import yaml
 
-    from tunewright import api
+    import tunewright
     from tunewright.spaces.points import quasi_random
 
     file = {"study_name": "guide", "n_trials": trials, "n_jobs": JOBS, "search_space": dict(SPACE)}
     (place / "study.yaml").write_text(yaml.safe_dump(file, sort_keys=False))
-    space, _ = api.space("pairs", str(place / "study.yaml"), *ours_words(place))
+    space = tunewright.space("pairs", str(place / "study.yaml"), *ours_words(place)).space
     first = space.default()  # what a study of ours tries first
     points = chain([] if first is None else [first], quasi_random(space, POINTS_SEED))
     (place / "points.json").write_text(json.dumps(list(islice(points, trials))))

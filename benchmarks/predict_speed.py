@@ -114,7 +114,7 @@ def compare(folder: Path, name: str, words: tuple[str, ...], rounds: int) -> dic
         )
         return {
             "seconds": time.perf_counter() - began,
-            "predicting_seconds": told["seconds"]["predicting"],
+            "predicting_seconds": told.seconds["predicting"],
         }
 
     measured = run_rounds(

@@ -140,7 +140,7 @@ def work(place: Path, cases: Sequence[str]) -> None:
                 run=place / "coder",
                 on_progress=lambda *_: None,
             )
-            seconds = float(told["seconds"])
+            seconds = told.seconds
         else:
             name = f"{case}-{os.getpid()}-{number}"
             tunewright.train(case, *TRAINED[case], *SAME, name=name, runs_dir=place)

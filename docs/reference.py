@@ -3,7 +3,9 @@
 Everything is read off the code that it describes. Needs neither MkDocs nor torch.
 """
 
+import ast
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,11 +91,31 @@ def _parameters(name: str, command: Any) -> list[str]:
 
 
 def write_api() -> str:
-    """Return the page of the public functions, which mkdocstrings fills in."""
-    lines = ["# Python functions", "", "Every command is a function of the same name:", ""]
+    """Return the page of the public functions and what they return, for mkdocstrings to fill in."""
+    lines = [
+        "# Python functions",
+        "",
+        "Every command is a function of the same name. What it returns is frozen: a notebook "
+        "shows it as a table, and `as_json()` is what `--json` prints.",
+        "",
+    ]
     for name in sorted(tunewright.__all__):
         lines += [f"::: tunewright.{name}", ""]
+    lines += ["## What they return", ""]
+    for name in sorted(returned_types(), key=lambda path: path.rpartition(".")[2]):
+        lines += [f"::: {name}", "    options: {heading_level: 3, show_root_full_path: false}", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def returned_types() -> set[str]:
+    """Return the classes that the public functions return, as `module.name`."""
+    found = set()
+    for function in (getattr(tunewright, name) for name in tunewright.__all__):
+        name = inspect.signature(function).return_annotation
+        tree = ast.parse(inspect.getsource(importlib.import_module(function.__module__)))
+        imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+        found |= {f"{one.module}.{name}" for one in imports if name in [n.name for n in one.names]}
+    return found
 
 
 # The configuration

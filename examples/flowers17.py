@@ -21,6 +21,7 @@ from pathlib import Path
 
 import tunewright
 from tunewright.classification.metrics.intervals import wilson
+from tunewright.result import Result
 
 NETWORKS = ("resnet10t", "resnet14t", "regnetx_002")
 PIXELS = 80
@@ -57,7 +58,7 @@ def main() -> None:
     took("search")
     names = [train(network, data, best, options) for network in NETWORKS]
     took("training")
-    tests = {name: tunewright.evaluate(name, runs_dir=runs)[1] for name in names}
+    tests = {name: tunewright.evaluate(name, runs_dir=runs) for name in names}
     took("evaluation")
     joined = tunewright.ensemble(*names, name="flowers17-three", runs_dir=runs)
     took("ensemble")
@@ -85,25 +86,30 @@ def main() -> None:
         "settings": best,
         "test": {
             name: {
-                "accuracy": found["metrics"]["accuracy"],
-                "interval": found["accuracy_interval"],
-                "baselines": {k: v["accuracy"] for k, v in found["baselines"].items()},
+                "accuracy": found.metrics["accuracy"],
+                "interval": found.figures["accuracy_interval"],
+                "baselines": {k: v["accuracy"] for k, v in found.baselines.items()},
             }
             for name, found in tests.items()
         },
-        "ensemble": {key: joined[key] for key in ("accuracy", "gain", "verdict", "costs")},
+        "ensemble": pick(joined, "accuracy", "gain", "verdict", "costs"),
         "test_by_predictions": predicted,
         "check": {"passed": checked.passed}
-        | {name: checked.figures[name] for name in ("bytes", "parameters", "device", "whole")},
-        "submission": {name: submitted[name] for name in ("rows", "bytes", "parts")},
+        | pick(checked.figures, "bytes", "parameters", "device", "whole"),
+        "submission": pick(submitted, "rows", "bytes", "parts"),
     }
     output = options.output or runs / "flowers17.json"
     output.write_text(json.dumps(result, indent=2, default=str) + "\n")
     for name, found in predicted.items():
         print(f"{name:<46} test accuracy {found['accuracy']:.3f}")
-    print(f"ensemble: {joined['verdict']}")
+    print(f"ensemble: {joined.verdict}")
     print(f"check: {'passed' if checked.passed else 'failed'};  {archive}")
     print(f"{result['seconds']}\nwritten: {output}")
+
+
+def pick(found: Result, *names: str) -> dict[str, object]:
+    """Some of the figures, as JSON."""
+    return {name: found.as_json()[name] for name in names}
 
 
 def search(data: Sequence[str], options: argparse.Namespace) -> dict[str, object]:
@@ -146,7 +152,7 @@ def predict(name: str, truth: Mapping[str, str], tta: bool, runs: Path) -> dict[
     return {
         "accuracy": right / len(truth),
         "interval": wilson(right, len(truth)),
-        "gain_on_validation": told["tta"],
+        "gain_on_validation": told.tta,
     }
 
 

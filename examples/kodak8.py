@@ -64,7 +64,7 @@ def main() -> None:
             seconds[name] = round(time.perf_counter() - began_one, 1)
             if name == common:
                 continue
-            found = tunewright.evaluate(name, data=options.kodak, runs_dir=runs)[1]
+            found = tunewright.evaluate(name, data=options.kodak, runs_dir=runs).figures
             classical = found["classical"]
             curves.setdefault(model, []).append(point(found))
             print(f"{name:<26} {told(curves[model][-1])}")

@@ -21,7 +21,6 @@ SOURCE = Path(tunewright.__file__).parent
 FLOORS = (
     ("", "__main__"),  # the face of the package: `tunewright.tune` and the others
     ("cli",),
-    ("api",),
     ("request", "deliver"),
     ("search",),
     ("executors",),
@@ -35,7 +34,7 @@ FLOORS = (
     ("spaces",),
     ("config",),
     ("runs",),
-    ("registry",),
+    ("registry", "result"),
     ("errors",),
 )
 """From the roof down; names on one line are neighbours, which do not know each other."""
@@ -69,8 +68,8 @@ NAMELESS = ("util", "utils", "common", "helper", "helpers", "misc", "base", "man
 TORCH_FREE = (
     "tunewright.errors",
     "tunewright.registry",
+    "tunewright.result",
     "tunewright.analysis",
-    "tunewright.api",
     "tunewright.cli",
     "tunewright.config",
     "tunewright.deliver",

@@ -81,7 +81,8 @@ def test_the_guides_file_is_a_study_as_it_stands(file: Path) -> None:
 
 
 def test_the_guides_file_keeps_the_conditions_of_the_recipes_space(file: Path) -> None:
-    space, notices = tunewright.space("tailed", str(file))
+    checked = tunewright.space("tailed", str(file))
+    space, notices = checked.space, checked.notices
     assert [str(c) for c in space["loss.tau"].when] == [
         "loss.type = smooth_modulation",
         "optim.lr above 0.0001",
@@ -181,7 +182,7 @@ def test_a_flag_names_the_space(file: Path) -> None:
 
 
 def test_the_command_space_takes_the_flag_too(file: Path) -> None:
-    space, _ = tunewright.space("tailed", "--hp-config", str(file))
+    space = tunewright.space("tailed", "--hp-config", str(file)).space
     assert str(space["model.name"].domain) == "colornet_v1"
 
 

@@ -6,30 +6,19 @@ The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", tr
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunewright.api import (
-        analyze,
-        augment,
-        bd_rate,
+    from tunewright.cli.commands.classification import (
         benchmark,
         check,
-        compress,
-        dashboard,
-        decompress,
         ensemble,
-        evaluate,
         export,
-        lr_find,
-        models,
-        plan,
         predict,
-        repair,
-        replay,
-        show,
-        space,
         submit,
-        train,
-        tune,
     )
+    from tunewright.cli.commands.compression import bd_rate, compress, decompress
+    from tunewright.cli.commands.images import augment, models
+    from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
+    from tunewright.cli.commands.search import plan, space, tune
+    from tunewright.cli.commands.study import analyze, dashboard, repair
 
 __version__ = "0.1.0"
 __all__ = [
@@ -59,9 +48,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return a function of `tunewright.api`, which is imported on first use."""
+    """Return a command as a function; commands are imported on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
-    from tunewright import api
+    from tunewright.cli import commands
 
-    return getattr(api, name)
+    return getattr(commands, name)

@@ -66,10 +66,10 @@ def test_a_parameter_without_end_is_not_judged():
 
 def test_the_overview_says_why_there_are_none_or_what_was_left_out():
     flat = overview(record([0.5] * 60), {}, top=3)
-    assert flat["importances"] == {}
-    assert flat["importance_notes"] == ["no importances: every score is 0.5: nothing to explain"]
+    assert flat.importances == {}
+    assert flat.importance_notes == ["no importances: every score is 0.5: nothing to explain"]
     told = overview(record(RANKED * 2), {"x": 1.0}, top=3)
-    [left_out] = told["importance_notes"]
+    [left_out] = told.importance_notes
     assert left_out.endswith("do not differ in them: y")
 
 

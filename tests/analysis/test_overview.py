@@ -27,16 +27,16 @@ STUDY = record(
 
 def test_what_is_shown_of_a_study():
     shown = overview(STUDY, {"optim.lr": 1.0}, top=2)
-    assert shown["by_state"] == {
+    assert shown.by_state == {
         "done": 3,
         "pruned": 1,
         "infeasible": 2,
         "failed": 1,
         "running": 1,
     }
-    assert shown["trials"] == 8
-    assert [row["trial"] for row in shown["top"]] == [1, 7]  # ties go to the earlier one
-    assert shown["best"] == {
+    assert shown.trials == 8
+    assert [row["trial"] for row in shown.top] == [1, 7]  # ties go to the earlier one
+    assert shown.best == {
         "trial": 1,
         "score": 0.5,
         "epochs": 1,
@@ -47,27 +47,27 @@ def test_what_is_shown_of_a_study():
         "seeds": {},
         "costs": {},
     }
-    assert (shown["seconds"], shown["epochs"]) == (3.0, 7)
+    assert (shown.seconds, shown.epochs) == (3.0, 7)
 
 
 @pytest.mark.parametrize(("direction", "best"), [("max", 1), ("min", 0)])
 def test_the_best_follows_the_direction(direction, best):
     mirrored = record(*STUDY.trials, direction=direction)
-    assert overview(mirrored, {}, top=1)["best"]["trial"] == best
+    assert overview(mirrored, {}, top=1).best["trial"] == best
 
 
 def test_an_empty_study():
     shown = overview(record(), {}, top=5)
-    assert shown["best"] is None
-    assert (shown["top"], shown["failures"], shown["epochs"]) == ([], [], 0)
+    assert shown.best is None
+    assert (shown.top, shown.failures, shown.epochs) == ([], [], 0)
 
 
 def test_importances_come_with_their_caveats():
-    rough, left_out = overview(STUDY, {"optim.lr": 1.0}, top=1)["importance_notes"]
+    rough, left_out = overview(STUDY, {"optim.lr": 1.0}, top=1).importance_notes
     assert rough.startswith(f"3 completed trials: importances are rough below {ENOUGH}")
     assert left_out == ("not ranked, because completed trials do not differ in them: model.tokens")
     many = record(*(trial(n, score=0.1) for n in range(ENOUGH)))
-    assert overview(many, {"optim.lr": 1.0}, top=1)["importance_notes"] == []
+    assert overview(many, {"optim.lr": 1.0}, top=1).importance_notes == []
 
 
 def test_failures_are_gathered_by_cause_whatever_their_numbers():

@@ -17,7 +17,7 @@ from optuna.trial import create_trial
 from typer.testing import CliRunner
 
 import tunewright
-from tunewright import api, cli
+from tunewright import cli
 from tunewright.cli.output import formatting
 from tunewright.errors import ConfigError, UsageError
 from tunewright.request import parse_request
@@ -307,7 +307,7 @@ def test_what_a_library_makes_of_ctrl_c_is_still_ctrl_c(monkeypatch, capsys):
         except AttributeError:
             raise ConfigError("a file is not readable as YAML") from None
 
-    monkeypatch.setattr("tunewright.api.show", interrupted)
+    monkeypatch.setattr("tunewright.cli.output.results.print_configuration", interrupted)
     code, out, err = typed(monkeypatch, capsys, "show", "pairs")
     assert (code, out, err) == (130, "", "tunewright: interrupted\n")
 
@@ -350,9 +350,9 @@ def test_a_space_of_rules_alone_lies_over_the_recipes_space(files):
 
 
 def test_a_notebook_may_write_paths_as_text_and_a_space_as_a_mapping(files):
-    found, _ = api.space("quadratic")
+    found = tunewright.space("quadratic").space
     assert "point.x" in {p.path for p in found.parameters}
-    assert api.show(config="mine.yaml").config.seed == 5
+    assert tunewright.show(config="mine.yaml").config.seed == 5
     request = parse_request(
         ["quadratic"], command="tune", space={"point.x": {"low": 0.0, "high": 1.0}}
     )
@@ -388,7 +388,7 @@ def test_analyze_says_why_there_are_no_importances(files, monkeypatch, capsys, o
     code, out, _ = typed(monkeypatch, capsys, "analyze", "study.db", "--json")
     shown = json.loads(out)
     assert (shown["importances"], shown["importance_notes"]) == ({}, [why])
-    assert tunewright.analyze("study.db").overview["importance_notes"] == [why]
+    assert tunewright.analyze("study.db").overview.importance_notes == [why]
 
 
 def test_a_file_with_defaults_is_a_top_level_file(tmp_path):

@@ -87,7 +87,7 @@ def test_benchmark_predicts_nothing(here, monkeypatch, capsys):
 
 
 def test_an_ensemble_says_what_it_gained(here, monkeypatch, capsys):
-    monkeypatch.setattr("tunewright.deliver.classification.ensemble.INPUT", 48)
+    monkeypatch.setattr("tunewright.deliver.classification.ensemble_report.INPUT", 48)
     code, out, _ = typed(monkeypatch, capsys, "ensemble", "run1", "run2", "--name", "both")
     assert code == 0
     assert "the best single run" in out

@@ -44,10 +44,12 @@ def test_every_command_has_a_panel() -> None:
     assert listed == panels
 
 
-def test_no_summary_is_cut_at_80_columns() -> None:
-    shown = CliRunner().invoke(cli.app, ["--help"], terminal_width=80).output
+@pytest.mark.parametrize("group", [[], ["pairs"]])
+def test_no_summary_is_cut_at_80_columns(group: list[str]) -> None:
+    shown = CliRunner().invoke(cli.app, [*group, "--help"], terminal_width=80).output
     lines = {line.split()[0]: line for line in shown.splitlines() if line.startswith("  ")}
-    for name in COMMANDS:
+    commands = COMMANDS["pairs"].commands if group else COMMANDS
+    for name in commands:
         assert len(lines[name]) <= 80
         assert lines[name].endswith("."), lines[name]
         assert not lines[name].endswith("..."), lines[name]

@@ -18,4 +18,4 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoding 600 x 600 pixels a hundred times would be most of the time of these tests."""
-    monkeypatch.setattr("tunewright.deliver.classification.ensemble.INPUT", 48)
+    monkeypatch.setattr("tunewright.deliver.classification.ensemble_report.INPUT", 48)

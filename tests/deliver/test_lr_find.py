@@ -33,10 +33,10 @@ def test_it_writes_the_curve_and_returns_what_it_wrote(tmp_path):
     result = lr_find(find_recipe("blobs"), made, runs=tmp_path, low=1e-6, high=1.0, steps=30)
     assert torch.equal(torch.get_rng_state(), before)
     folder = tmp_path / "lr-find-blobs"
-    assert result["folder"] == str(folder)
-    assert all((folder / name).exists() for name in result["files"])
+    assert result.folder == folder
+    assert all((folder / name).exists() for name in result.files)
     stored = json.loads((folder / "lr_curve.json").read_text())
-    assert stored == {name: result[name] for name in result if name not in ("folder", "files")}
+    assert stored | {"folder": str(folder), "files": list(result.files)} == result.as_json()
     assert stored["rates"][0] == pytest.approx(1e-6)
     assert stored["lr"] == made.config.optim.lr
     page = (folder / "lr_curve.html").read_text()
@@ -55,8 +55,8 @@ def test_a_process_of_its_own_gives_the_same_curve_bit_for_bit(tmp_path):
         )
         for kind in ("inline", "local")
     )
-    assert there["losses"] == here["losses"]
-    assert there["smoothed"] == here["smoothed"]
+    assert there.losses == here.losses
+    assert there.smoothed == here.smoothed
 
 
 def test_it_starts_from_the_weights_of_the_run(tmp_path):
@@ -65,7 +65,7 @@ def test_it_starts_from_the_weights_of_the_run(tmp_path):
     for seed in (1, 1, 2):
         torch.rand(5)
         made = composed("executor.type=inline", f"seed={seed}")
-        first.append(lr_find(find_recipe("blobs"), made, runs=tmp_path, steps=20)["losses"][0])
+        first.append(lr_find(find_recipe("blobs"), made, runs=tmp_path, steps=20).losses[0])
     assert first[0] == first[1] != first[2]
 
 

@@ -68,8 +68,8 @@ def train(folder: RunFolder, *overrides: str) -> RunFolder:
 
 def test_every_trial_of_a_study_is_copied(study, stores):
     copied = []
-    replayed = replay("study", to="mlflow", runs=study.path.parent, on_replayed=copied.append)
-    assert copied == replayed
+    replayed = replay("study", to="mlflow", runs=study.path.parent, on_replayed=copied.append).runs
+    assert copied == list(replayed)
     assert [run.name for run in replayed] == ["00000", "00001", "00002"]
     for run in replayed:
         copy, folder = stores[0].copies[run.name], run.folder
@@ -82,7 +82,7 @@ def test_every_trial_of_a_study_is_copied(study, stores):
 
 
 def test_one_run_by_its_folder(study, stores):
-    [run] = replay(study.trial(1).path, to="mlflow")
+    [run] = replay(study.trial(1).path, to="mlflow").runs
     assert run.name == "00001"
 
 
@@ -116,7 +116,7 @@ def test_a_server_that_only_the_folder_names_is_not_sent_to(tmp_path, stores, mo
 def test_a_run_without_an_outcome_is_copied_as_killed(tmp_path, stores):
     folder = train(RunFolder(tmp_path))
     folder.outcome.unlink()
-    [run] = replay(folder.path, to="mlflow")
+    [run] = replay(folder.path, to="mlflow").runs
     outcome = stores[0].copies[run.name]["outcome"]
     assert (outcome.state, outcome.cause) == ("failed", "killed")
     assert "no outcome" in outcome.reason

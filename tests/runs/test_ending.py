@@ -87,7 +87,7 @@ def test_a_training_that_patience_ends_is_not_called_full(tmp_path, console_text
     assert said.startswith(f"stopped by patience after epoch {ending.epochs} of 40: val_recall_1")
     assert f"best epoch {ending.best} of 40" in said
     assert "in full" not in said
-    _, result = tunewright.evaluate(early.folders[0].path)
+    result = tunewright.evaluate(early.folders[0].path).figures
     assert any(f"stopped by patience after epoch {ending.epochs}" in n for n in result["notes"])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from practice.quadratic.studies import tuned
 
-from tunewright import api
+import tunewright
 from tunewright.cli import main
 from tunewright.cli.output.plan import plan_rows
 from tunewright.errors import RunError
@@ -23,7 +23,7 @@ def torch_is_imported() -> None:
 
 
 def test_a_plan_is_the_sum_of_its_parts(tmp_path: Path) -> None:
-    made = api.plan(
+    made = tunewright.plan(
         *INLINE, "epoch_seconds=0.05", "study.pruner.type=none", "training.epochs=30",
         "+stages.explore.training.epochs=10", trials=20, runs_dir=tmp_path,
     )  # fmt: skip
@@ -40,7 +40,7 @@ def test_a_plan_is_the_sum_of_its_parts(tmp_path: Path) -> None:
 
 
 def test_pruning_is_assumed_and_said(tmp_path: Path) -> None:
-    made = api.plan(*INLINE, "epoch_seconds=0.05", trials=20, runs_dir=tmp_path)
+    made = tunewright.plan(*INLINE, "epoch_seconds=0.05", trials=20, runs_dir=tmp_path)
     assert made.pruner == "asha"
     assert made.trained_share == pytest.approx(0.5)  # of 8: 2, half to 4, a quarter to the end
     assert made.search_seconds < made.unpruned_seconds
@@ -53,52 +53,54 @@ def test_a_grid_says_how_many_runs_it_is(tmp_path: Path) -> None:
         "point.side": {"type": "categorical", "choices": ["left", "right"]},
     }
     words = (*INLINE, "study.sampler.type=grid", "epoch_seconds=0.01")
-    made = api.plan(*words, space=space, runs_dir=tmp_path)
+    made = tunewright.plan(*words, space=space, runs_dir=tmp_path)
     assert (made.grid, made.points, made.trials) == ((4, 2, 2), 16, 16)
-    some = api.plan(*words, space=space, trials=5, runs_dir=tmp_path)
+    some = tunewright.plan(*words, space=space, trials=5, runs_dir=tmp_path)
     assert (some.points, some.trials) == (16, 5)
 
 
 def test_a_study_that_was_begun_is_planned_to_its_end(tmp_path: Path) -> None:
     tuned(tmp_path, "study.trials=4")
-    made = api.plan(*INLINE, name="study", trials=10, runs_dir=tmp_path)
+    made = tunewright.plan(*INLINE, name="study", trials=10, runs_dir=tmp_path)
     assert (made.trials, made.begun) == (10, 4)
-    done = api.plan(*INLINE, name="study", trials=4, runs_dir=tmp_path)
+    done = tunewright.plan(*INLINE, name="study", trials=4, runs_dir=tmp_path)
     assert done.search_seconds == 0.0
 
 
 def test_a_plan_says_what_fits_into_a_budget(tmp_path: Path) -> None:
     words = (*INLINE, "epoch_seconds=0.1", "study.pruner.type=none", "training.epochs=4")
-    made = api.plan(*words, trials=1000, budget="1m", runs_dir=tmp_path)
+    made = tunewright.plan(*words, trials=1000, budget="1m", runs_dir=tmp_path)
     assert made.fitting is not None
     assert 60 < made.fitting < 150  # of 0.4 s and a little each
     assert made.final_fits
     assert made.seconds == 60.0
-    short = api.plan(*words, trials=1000, budget=0.6, runs_dir=tmp_path)
+    short = tunewright.plan(*words, trials=1000, budget=0.6, runs_dir=tmp_path)
     assert not short.final_fits
 
 
 def test_a_first_configuration_that_does_not_train_is_the_answer(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="a bug in the recipe"):
-        api.plan(*INLINE, "faults.kind=error", "faults.epoch=1", runs_dir=tmp_path)
+        tunewright.plan(*INLINE, "faults.kind=error", "faults.epoch=1", runs_dir=tmp_path)
 
 
 def test_a_function_can_be_planned(tmp_path: Path) -> None:
-    made = api.plan(lambda params, report: params["x"], {"x": {"low": 0.0, "high": 1.0}}, trials=3)
+    made = tunewright.plan(
+        lambda params, report: params["x"], {"x": {"low": 0.0, "high": 1.0}}, trials=3
+    )
     assert (made.trials, made.step_seconds) == (3, 0.0)
 
 
 def test_disk_is_foretold_within_a_factor_of_two(tmp_path: Path) -> None:
     words = (*INLINE, "study.name=study", "study.trials=12")
-    made = api.plan(*words, runs_dir=tmp_path)
+    made = tunewright.plan(*words, runs_dir=tmp_path)
     tuned(tmp_path, "study.trials=12", "study.final=true")
     assert 0.5 < made.disk_bytes / folder_bytes(tmp_path / "study") < 2.0
 
 
 def test_every_seed_is_a_run(tmp_path: Path) -> None:
     words = (*INLINE, "epoch_seconds=0.05", "study.pruner.type=none")
-    one = api.plan(*words, trials=10, runs_dir=tmp_path)
-    three = api.plan(*words, "study.seeds=3", trials=10, runs_dir=tmp_path)
+    one = tunewright.plan(*words, trials=10, runs_dir=tmp_path)
+    three = tunewright.plan(*words, "study.seeds=3", trials=10, runs_dir=tmp_path)
     assert three.search_seconds > 2.0 * one.search_seconds
     assert three.final_seconds < 2.0 * one.final_seconds
 
@@ -116,10 +118,10 @@ def finite(**rest: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("sampler", ["tpe", "random", "quasi_random"])
 def test_a_space_that_comes_to_an_end_bounds_any_sampler(tmp_path: Path, sampler: str) -> None:
     words = (*INLINE, f"study.sampler.type={sampler}", "study.pruner.type=none")
-    made = api.plan(*words, space=finite(), trials=20, runs_dir=tmp_path)
+    made = tunewright.plan(*words, space=finite(), trials=20, runs_dir=tmp_path)
     assert (made.grid, made.points, made.trials) == ((), 6, 6)
     space = finite(forbid=[{"point.x": 0.0, "point.side": "left"}])
-    made = api.plan(*words, space=space, trials=20, runs_dir=tmp_path)
+    made = tunewright.plan(*words, space=space, trials=20, runs_dir=tmp_path)
     assert (made.points, made.trials) == (5, 5)
     assert ("trials", "a space of 5 points: 5 trials of 8 epochs") in [
         (name, text) for name, text in plan_rows(replace(made, step_seconds=0.1))
@@ -128,29 +130,31 @@ def test_a_space_that_comes_to_an_end_bounds_any_sampler(tmp_path: Path, sampler
 
 def test_a_space_that_nobody_would_count_is_not_counted(tmp_path: Path) -> None:
     many = {f"point.{name}": {"low": -5.0, "high": 5.0, "step": 0.05} for name in ("x", "y")}
-    made = api.plan(*INLINE, space={"parameters": many}, trials=7, runs_dir=tmp_path)
+    made = tunewright.plan(*INLINE, space={"parameters": many}, trials=7, runs_dir=tmp_path)
     assert (made.points, made.trials) == (None, 7)
 
 
 def test_what_comes_from_elsewhere_is_counted_and_nothing_is_stored(tmp_path: Path) -> None:
     words = (*INLINE, "study.pruner.type=none")
-    first = api.tune(
+    first = tunewright.tune(
         *words, "study.final=false", space=finite(), trials=4, name="first", runs_dir=tmp_path
     )
     assert len(first.record.trials) == 4
     before = sorted(file.name for file in tmp_path.iterdir())
-    made = api.plan(*words, space=finite(), trials=20, name="new", from_="first", runs_dir=tmp_path)
+    made = tunewright.plan(
+        *words, space=finite(), trials=20, name="new", from_="first", runs_dir=tmp_path
+    )
     assert (made.carried, made.begun, made.trials, made.points) == (4, 0, 2, 6)
     assert "4 of 4 trials of first are imported" in made.notices
     assert any("starting at the best configuration" in notice for notice in made.notices)
     assert sorted(file.name for file in tmp_path.iterdir()) == before
     table = tmp_path / "table.csv"
     table.write_text("point.x,point.side,val_score\n1.0,left,0.5\n2.0,left,0.25\n")
-    made = api.plan(
+    made = tunewright.plan(
         *words, space=finite(), trials=20, name="new", imports=[table], runs_dir=tmp_path
     )
     assert (made.carried, made.trials) == (2, 4)
-    found = api.tune(
+    found = tunewright.tune(
         *words, "study.final=false", space=finite(), trials=20, name="new", imports=[table],
         runs_dir=tmp_path,
     )  # fmt: skip
@@ -171,7 +175,9 @@ def test_a_plan_of_another_study_alone_is_typed_as_the_search_is(
 
 def test_a_study_whose_space_has_changed_is_planned_with_what_fits(tmp_path: Path) -> None:
     words = (*INLINE, "study.pruner.type=none")
-    api.tune(*words, "study.final=false", space=finite(), trials=6, name="study", runs_dir=tmp_path)
+    tunewright.tune(
+        *words, "study.final=false", space=finite(), trials=6, name="study", runs_dir=tmp_path
+    )
     smaller = finite(forbid=[{"point.side": "left"}])
-    made = api.plan(*words, space=smaller, trials=20, name="study", runs_dir=tmp_path)
+    made = tunewright.plan(*words, space=smaller, trials=20, name="study", runs_dir=tmp_path)
     assert (made.begun, made.trials, made.points) == (3, 3, 3)

@@ -40,7 +40,7 @@ def test_final_is_always_the_best_trial(tmp_path: Path) -> None:
 
 def test_other_rules_are_another_space(tmp_path: Path) -> None:
     file = tmp_path / "space.yaml"
-    path = next(p.path for p in tunewright.space(*QUADRATIC)[0].parameters)
+    path = next(p.path for p in tunewright.space(*QUADRATIC).space.parameters)
     fields = "parameters:\n  " + path + ": {type: float, low: 0.0, high: 1.0}\n"
     file.write_text(fields)
     tunewright.tune(*QUADRATIC, space=file, trials=2, name="one", runs_dir=tmp_path)

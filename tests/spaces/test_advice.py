@@ -25,7 +25,8 @@ def spaced(tmp_path: Path, *words: str, **given: Any) -> tuple[Space, list[str]]
     if given:
         write_yaml(tmp_path / "mine.yaml", given)
         words = (str(tmp_path / "mine.yaml"), *words)
-    return tunewright.space("tailed", *words)
+    checked = tunewright.space("tailed", *words)
+    return checked.space, list(checked.notices)
 
 
 def told(notices: list[str], word: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Compare trials that match a space's `avoid` rules with the others, rule by rule."""
 
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -24,7 +25,7 @@ def summarise_avoid_rules(record: StudyRecord) -> list[dict[str, Any]]:
     return rows
 
 
-def comparison_line(row: dict[str, Any], goal: str) -> str:
+def comparison_line(row: Mapping[str, Any], goal: str) -> str:
     """Return a row in words; empty where too few trials have ended to compare them."""
     cases, others = row["cases"], row["others"]
     if min(cases["finished"], others["finished"]) < ENOUGH:
@@ -35,7 +36,7 @@ def comparison_line(row: dict[str, Any], goal: str) -> str:
     )
 
 
-def count_line(row: dict[str, Any]) -> str:
+def count_line(row: Mapping[str, Any]) -> str:
     """Return a row in words where it cannot be compared."""
     return f"{row['name']}, advised against: {_format_counts(row['cases'])}"
 
@@ -51,9 +52,9 @@ def _figures(trials: list[Trial], record: StudyRecord) -> dict[str, Any]:
     }
 
 
-def _format_counts(figures: dict[str, Any]) -> str:
+def _format_counts(figures: Mapping[str, Any]) -> str:
     return f"{figures['finished']} of {figures['trials']} ran to their end"
 
 
-def _scores(figures: dict[str, Any]) -> str:
+def _scores(figures: Mapping[str, Any]) -> str:
     return f"{figures['median']:.4g} in the median and {figures['best']:.4g} at best"

@@ -1,44 +1,79 @@
 """The overview of a study that `analyze` prints or stores."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tunewright.analysis.avoided import summarise_avoid_rules
 from tunewright.analysis.importances import completed_trials, nothing_to_explain
+from tunewright.result import Result
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
 ENOUGH = 50
 """Completed trials below which PED-ANOVA has fewer than five above its quantile."""
 
 
-def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int) -> dict[str, Any]:
-    """Return counts, the best trial, the top table, importances with their caveats, failures.
+@dataclass(frozen=True)
+class StudyOverview(Result):
+    """Counts, the best trials, importances with their caveats, and failures of a study.
 
-    Counts are of the study's own trials; `carried` are those that ran in others.
+    others: the goals after the first one; front: the trials of their Pareto front. trials,
+    by_state, seconds, epochs: of the study's own trials. carried: how many ran in other studies.
+    best, top: trials as rows, by score. failures: by cause and reason. good, avoided: what became
+    of the combinations that the space recommends or advises against. storage: its database, without
+    a password; empty for a study that was read from one.
     """
+
+    study: str
+    recipe: str
+    goal: str
+    direction: str
+    others: Sequence[Mapping[str, Any]]
+    front: Sequence[int]
+    trials: int
+    by_state: Mapping[str, int]
+    carried: int
+    best: Mapping[str, Any] | None
+    top: Sequence[Mapping[str, Any]]
+    importances: Mapping[str, float]
+    importance_notes: Sequence[str]
+    failures: Sequence[Mapping[str, Any]]
+    good: Sequence[Mapping[str, Any]]
+    avoided: Sequence[Mapping[str, Any]]
+    seconds: float
+    epochs: int
+    storage: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all fields; `storage` only where there is one."""
+        found = super().as_json()
+        return found if self.storage else {k: v for k, v in found.items() if k != "storage"}
+
+
+def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int) -> StudyOverview:
+    """Return what `analyze` shows of a study; top: how many of its best trials."""
     own = replace(record, trials=record.own)
     ranked = record.rank_trials()
-    return {
-        "study": record.name,
-        "recipe": record.recipe,
-        "goal": record.goal,
-        "direction": record.direction,
-        "others": [{"goal": goal.metric, "direction": goal.direction} for goal in record.others],
-        "front": [trial.number for trial in record.front()] if record.others else [],
-        "trials": len(own.trials),
-        "by_state": {state: len(own.of_state(state)) for state in STATES},
-        "carried": len(record.trials) - len(own.trials),
-        "best": _row(ranked[0]) if ranked else None,
-        "top": [_row(trial) for trial in ranked[:top]],
-        "importances": dict(importances),
-        "importance_notes": _caveats(record, importances),
-        "failures": failures(record),
-        "good": [_good_row(trial) for trial in record.trials if trial.good],
-        "avoided": summarise_avoid_rules(record),
-        "seconds": sum(trial.seconds or 0.0 for trial in own.trials),
-        "epochs": sum(max(trial.curve, default=0) for trial in own.trials),
-    }
+    return StudyOverview(
+        study=record.name,
+        recipe=record.recipe,
+        goal=record.goal,
+        direction=record.direction,
+        others=[{"goal": goal.metric, "direction": goal.direction} for goal in record.others],
+        front=[trial.number for trial in record.front()] if record.others else [],
+        trials=len(own.trials),
+        by_state={state: len(own.of_state(state)) for state in STATES},
+        carried=len(record.trials) - len(own.trials),
+        best=_row(ranked[0]) if ranked else None,
+        top=[_row(trial) for trial in ranked[:top]],
+        importances=dict(importances),
+        importance_notes=_caveats(record, importances),
+        failures=failures(record),
+        good=[_good_row(trial) for trial in record.trials if trial.good],
+        avoided=summarise_avoid_rules(record),
+        seconds=sum(trial.seconds or 0.0 for trial in own.trials),
+        epochs=sum(max(trial.curve, default=0) for trial in own.trials),
+    )
 
 
 def failures(record: StudyRecord) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What the commands share: the application, its panels, common options, the console."""
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,14 +80,18 @@ def _options_of_all(
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": True}
 """Unknown options are passed on: the recipe declares which flags of the guides it knows."""
 
-Words = Annotated[
-    list[str] | None,
+Word = Annotated[
+    str | Path | Mapping[str, Any] | Callable[..., Any],
     typer.Argument(metavar="RECIPE|FILE [FILE] [KEY=VALUE]...", show_default=False),
 ]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of all runs and studies.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A configuration or study file.")]
+"""A recipe, a file or an override; for `tune` and `plan` also a function and its space."""
+RunsDir = Annotated[Path | str, typer.Option("--runs-dir", help="Folder of all runs and studies.")]
+ConfigFile = Annotated[
+    Path | str | None, typer.Option("--config", help="A configuration or study file.")
+]
 ConfigDir = Annotated[
-    Path | None, typer.Option("--config-dir", help="Folder with your own configuration groups.")
+    Path | str | None,
+    typer.Option("--config-dir", help="Folder with your own configuration groups."),
 ]
 ConfigName = Annotated[
     str | None,
@@ -94,10 +99,7 @@ ConfigName = Annotated[
         "--config-name", help="A top-level configuration file to use instead of the recipe's."
     ),
 ]
-Budget = Annotated[
-    str | None,
-    typer.Option(help="Total time, including the final training: 45m, 8h, 1h30m, 90 (seconds)."),
-]
+RUNS = Path("runs")
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print more, and tracebacks of errors.")]
 
 

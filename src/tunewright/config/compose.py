@@ -48,6 +48,7 @@ from tunewright.config.typed import (
     unchanged_paths,
 )
 from tunewright.errors import ConfigError, UsageError, did_you_mean
+from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.stamp import Stamp, file_stamp
 
@@ -55,7 +56,7 @@ SHARED = Path(__file__).parent / "conf"
 
 
 @dataclass(frozen=True)
-class Composition:
+class Composition(Result):
     """A checked configuration, its tree, and where each leaf came from."""
 
     config: RunConfig
@@ -70,6 +71,11 @@ class Composition:
     """The paths that the user's files set, and where; a search begins at these values."""
     outweighed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Values shipped by stages for paths that were typed, and which are overridden there."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the configuration; `sources` says where its values come from."""
+        found: dict[str, Any] = to_json(self.tree)
+        return found
 
 
 def compose(

@@ -28,12 +28,12 @@ def dashboard(
     port: int = 8080,
     open_browser: bool = False,
     runs: Path = Path("runs"),
-    on_address: Callable[[str], None] = print,
+    on_address: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve the dashboard of a study until KeyboardInterrupt.
+    """Serve the dashboard of a study until Ctrl-C, which is no error once the server listens.
 
-    study: as for `search.read_study.read_study`. on_address: called with the address once the
-    server listens. port: 0 picks a free one. Raises ConfigError when optuna-dashboard is not
+    study: as for `search.read_study.read_study`. on_address: called with the address then; None
+    prints it. port: 0 picks a free one. Raises ConfigError when optuna-dashboard is not
     installed, UsageError when the port is taken.
     """
     url = locate(None if study is None else str(study), storage=storage, runs=runs).url
@@ -54,11 +54,18 @@ def dashboard(
             remedy=f"Try another one: --port {port + 1}.",
         ) from None
     address = f"http://{host}:{server.server_port}/"
-    on_address(address)
-    if open_browser:
-        webbrowser.open(address)
-    with server:
-        server.serve_forever()
+    try:
+        (on_address or _print_address)(address)
+        if open_browser:
+            webbrowser.open(address)
+        with server:
+            server.serve_forever()
+    except KeyboardInterrupt:
+        print("dashboard stopped")
+
+
+def _print_address(address: str) -> None:
+    print(f"optuna-dashboard: {address}  (press Ctrl-C to stop)", flush=True)
 
 
 def read_only_url(url: str) -> str:

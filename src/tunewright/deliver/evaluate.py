@@ -1,16 +1,14 @@
 """`tunewright evaluate`: the metrics of a trained run."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tunewright.config.check import validate
 from tunewright.deliver.find_run import ENSEMBLE, NamedRun, find_run, newest_run, places
-from tunewright.deliver.progress import ProgressCallback, no_progress
+from tunewright.deliver.progress import ProgressCallback, progress_or_default
 from tunewright.errors import DataError, UsageError
 from tunewright.recipes.registry import find_recipe
-from tunewright.runs.folder import RunFolder
-from tunewright.search.evaluate_run import evaluate_run, evaluate_run_on
+from tunewright.search.evaluate_run import Evaluation, evaluate_run, evaluate_run_on
 
 
 def evaluate(
@@ -20,11 +18,12 @@ def evaluate(
     data: Path | str | None = None,
     runs: Path = Path("runs"),
     on_progress: ProgressCallback | None = None,
-) -> tuple[RunFolder, Mapping[str, Any]]:
+) -> Evaluation:
     """Measure a trained run; a study's folder stands for its final run, else its best trial.
 
     run: as `find_run` takes it; None is the newest one. data: a folder to measure it on instead of
-    a split of its own data, where its recipe can. Raises DataError when there is no trained run,
+    a split of its own data, where its recipe can. on_progress: None shows it on standard error.
+    Raises DataError when there is no trained run,
     UsageError for data that the recipe cannot be measured on.
     """
     if split is not None and data is not None:
@@ -41,7 +40,7 @@ def evaluate(
         result = evaluate_run(recipe, folder, config, split)
         if result is None:
             raise DataError(f"the recipe {recipe.name} has no evaluation")
-        return folder, _with_notes(result, named.notes)
+        return _with_notes(result, named.notes)
     if not recipe.evaluate_on:
         raise UsageError(
             f"--data {data} with {folder.path}, a run of {recipe.name}",
@@ -50,8 +49,8 @@ def evaluate(
             + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
         )
     where = Path(data).expanduser().absolute()
-    result = evaluate_run_on(recipe, folder, config, where, on_progress or no_progress)
-    return folder, _with_notes(result, named.notes)
+    with progress_or_default(on_progress) as report:
+        return _with_notes(evaluate_run_on(recipe, folder, config, where, report), named.notes)
 
 
 def _measurable_run(run: Path | str | None, runs: Path) -> NamedRun:
@@ -74,5 +73,5 @@ def _measurable_run(run: Path | str | None, runs: Path) -> NamedRun:
     return find_run(path, runs)
 
 
-def _with_notes(result: Mapping[str, Any], notes: tuple[str, ...]) -> Mapping[str, Any]:
-    return {**result, "notes": [*notes, *result.get("notes", [])]}
+def _with_notes(found: Evaluation, notes: tuple[str, ...]) -> Evaluation:
+    return replace(found, figures={**found.figures, "notes": [*notes, *found.notes]})

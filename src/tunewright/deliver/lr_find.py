@@ -1,8 +1,8 @@
 """`tunewright lr-find`: a learning-rate sweep of a configuration."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,41 @@ from tunewright.executors.subprocess_call import call
 from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.report.figures import write_lr_curve
+from tunewright.result import Result
 from tunewright.runs.atomic import write_json
 
 FEWEST_STEPS = 20
+
+
+@dataclass(frozen=True)
+class LrSweep(Result):
+    """A learning-rate sweep: its losses, and the rates that they suggest.
+
+    lr: the rate of the configuration. rates, losses, smoothed, diverged, suggestions, reason: see
+    `training.lr_finder.LrCurve`. files: in `folder`. words: what names the configuration, for the
+    next command.
+    """
+
+    recipe: str
+    optimizer: str
+    lr: float
+    low: float
+    high: float
+    steps: int
+    notices: Sequence[str]
+    rates: Sequence[float]
+    losses: Sequence[float]
+    smoothed: Sequence[float]
+    diverged: bool
+    suggestions: Mapping[str, float] | None
+    reason: str
+    folder: Path
+    files: tuple[str, ...]
+    words: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all fields but the words."""
+        return {name: one for name, one in super().as_json().items() if name != "words"}
 
 
 def lr_find(
@@ -28,12 +60,12 @@ def lr_find(
     low: float = 1e-7,
     high: float = 10.0,
     steps: int = 100,
-) -> Mapping[str, Any]:
+) -> LrSweep:
     """Sweep the learning rate of `composed`, from the weights that its training would start with.
 
     Writes `lr_curve.json` and `lr_curve.html` to `runs/lr-find-<recipe>`, over those of an
-    earlier sweep. Returns what the JSON holds, with `folder` and `files`. Raises UsageError for
-    a range that cannot be swept, ConfigError for a recipe that does not use the trainer.
+    earlier sweep. Raises UsageError for a range that cannot be swept, ConfigError for a recipe that
+    does not use the trainer.
     """
     if not 0.0 < low < high < math.inf:
         raise UsageError(
@@ -75,7 +107,7 @@ def lr_find(
         title=f"{recipe.name}: "
         + (f"no suggestion, {curve['reason']}" if curve["reason"] else f"{steps} steps"),
     )
-    return {**result, "folder": str(folder), "files": ["lr_curve.json", "lr_curve.html"]}
+    return LrSweep(**result, folder=folder, files=("lr_curve.json", "lr_curve.html"))
 
 
 def _sweep(name: str, tree: Tree, low: float, high: float, steps: int) -> dict[str, Any]:

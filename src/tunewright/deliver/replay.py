@@ -8,6 +8,7 @@ from typing import Any
 from tunewright.config.check import validate
 from tunewright.config.schema import TrackersConfig
 from tunewright.errors import DataError, RunError
+from tunewright.result import Result
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, OutcomeState
@@ -29,6 +30,14 @@ class ReplayedRun:
     state: OutcomeState
 
 
+@dataclass(frozen=True)
+class ReplayReport(Result):
+    """The runs that were copied to a tracker. to: its name."""
+
+    to: str
+    runs: tuple[ReplayedRun, ...]
+
+
 def replay(
     run: Path | str,
     *,
@@ -36,7 +45,7 @@ def replay(
     options: Mapping[str, Any] | None = None,
     runs: Path = Path("runs"),
     on_replayed: Callable[[ReplayedRun], None] | None = None,
-) -> list[ReplayedRun]:
+) -> ReplayReport:
     """Copy a run, all of its seeds, or every trial of a study; a repeat changes nothing.
 
     run: a folder, or a name under `runs`. to: a tracker. options: its settings (`uri`, ...) over
@@ -52,7 +61,7 @@ def replay(
         replayed.append(_replay_run(folder, to, options or {}))
         if on_replayed is not None:
             on_replayed(replayed[-1])
-    return replayed
+    return ReplayReport(to, tuple(replayed))
 
 
 def find_runs(run: Path, runs: Path) -> list[RunFolder]:

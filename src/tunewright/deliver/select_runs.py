@@ -14,7 +14,7 @@ from tunewright.deliver.find_run import (
     places,
     recipe_of,
 )
-from tunewright.deliver.progress import ProgressCallback, no_progress
+from tunewright.deliver.progress import ProgressCallback, progress_or_default
 from tunewright.errors import DataError, UsageError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
@@ -126,18 +126,19 @@ def run_in_subprocess(
 ) -> Any:
     """Return `fn(selection, *arguments, on_progress)`, called in a process that may import torch.
 
-    This is the present process for runs whose executor is `inline`, else a new one.
+    This is the present process for runs whose executor is `inline`, else a new one. on_progress:
+    None shows it on standard error.
     """
-    report = on_progress or no_progress
-    if selection.threads is None:
-        return fn(selection, *arguments, report)
-    return call(
-        _ProgressAdapter(fn),
-        selection,
-        *arguments,
-        threads=selection.threads,
-        on_message=lambda message: report(*message),
-    )
+    with progress_or_default(on_progress) as report:
+        if selection.threads is None:
+            return fn(selection, *arguments, report)
+        return call(
+            _ProgressAdapter(fn),
+            selection,
+            *arguments,
+            threads=selection.threads,
+            on_message=lambda message: report(*message),
+        )
 
 
 def threads(folder: RunFolder) -> int | None:

@@ -23,6 +23,9 @@ class RunFolder:
 
     path: Path
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @property
     def config(self) -> Path:
         """The whole configuration of this run."""
@@ -142,6 +145,9 @@ class StudyFolder:
     """`runs/<study>/`: the study file, its trials, and their results."""
 
     path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def database(self) -> Path:

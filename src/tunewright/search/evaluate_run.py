@@ -1,6 +1,6 @@
 """Run a recipe's evaluation in a subprocess, since the coordinator does not import torch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -11,7 +11,53 @@ from tunewright.errors import RunError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
 from tunewright.recipes.recipe import Recipe, import_object
+from tunewright.result import Result, to_json
 from tunewright.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Evaluation(Result):
+    """The scores of a run on one split of its data, or on other data.
+
+    folder: of the run. figures: everything that its recipe measured, by name: what the file
+    `evaluation.json` holds.
+    """
+
+    folder: RunFolder
+    figures: Mapping[str, Any]
+
+    @property
+    def split(self) -> str:
+        """The split that was measured, or the name of the other data."""
+        return str(self.figures["split"])
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The metrics of the run."""
+        found: Mapping[str, float] = self.figures["metrics"]
+        return found
+
+    @property
+    def baselines(self) -> Mapping[str, Mapping[str, float]]:
+        """The metrics of simple methods on the same data, by the name of the method."""
+        found: Mapping[str, Mapping[str, float]] = self.figures.get("baselines", {})
+        return found
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the scores must be read with."""
+        found: Sequence[str] = self.figures.get("notes", ())
+        return found
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the evaluation wrote."""
+        return tuple(self.folder.path / name for name in self.figures.get("files", ()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures."""
+        found: dict[str, Any] = to_json(self.figures)
+        return found
 
 
 def evaluate_run(
@@ -20,25 +66,23 @@ def evaluate_run(
     config: RunConfig,
     split: str | None = None,
     seconds: float | None = None,
-) -> Mapping[str, Any] | None:
-    """Evaluate a run with the recipe's own function, in a subprocess; return the scores.
+) -> Evaluation | None:
+    """Evaluate a run with the recipe's own function, in a subprocess.
 
-    seconds: time limit after which the subprocess is ended and RunError is raised.
+    Returns None where the recipe has no evaluation. seconds: time limit after which the subprocess
+    is ended and RunError is raised.
     """
     if not recipe.evaluate:
         return None
     function = _LazyImport(recipe.evaluate)
     if config.executor.type == "inline":
-        found: Mapping[str, Any] = function(folder.path, split)
-        return found
+        return Evaluation(folder, function(folder.path, split))
     threads = threads_each(config.executor)
     try:
-        answer: Mapping[str, Any] = call(
-            function, folder.path, split, threads=threads, seconds=seconds
-        )
+        found = call(function, folder.path, split, threads=threads, seconds=seconds)
     except RunError as error:
         raise _evaluation_error(folder, error) from None
-    return answer
+    return Evaluation(folder, found)
 
 
 def evaluate_run_on(
@@ -47,16 +91,15 @@ def evaluate_run_on(
     config: RunConfig,
     data: Path,
     on_progress: Callable[[str, int, int], None],
-) -> Mapping[str, Any]:
+) -> Evaluation:
     """Evaluate a run on other data with the recipe's own function, in a subprocess.
 
     on_progress: called with the current activity, the amount done and the total.
     """
     function = _LazyImport(recipe.evaluate_on)
-    found: Mapping[str, Any]
     if config.executor.type == "inline":
         found = function(folder.path, data, lambda report: on_progress(*report))
-        return found
+        return Evaluation(folder, found)
     threads = threads_each(config.executor)
     try:
         found = call(
@@ -68,7 +111,7 @@ def evaluate_run_on(
         )
     except RunError as error:
         raise _evaluation_error(folder, error, "--data", str(data)) from None
-    return found
+    return Evaluation(folder, found)
 
 
 def _evaluation_error(folder: RunFolder, error: RunError, *options: str) -> RunError:

@@ -12,6 +12,7 @@ from tunewright.config.compose import Composition
 from tunewright.errors import SpaceError
 from tunewright.executors.resources import Share, share
 from tunewright.recipes.recipe import Recipe
+from tunewright.result import Result
 from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.forecast.after_search import final_stage_cost
@@ -41,7 +42,7 @@ from tunewright.spaces.space import Space
 
 
 @dataclass(frozen=True)
-class StudyPlan:
+class StudyPlan(Result):
     """The forecast of a study. Seconds are wall time; mebibytes are for one worker.
 
     trials: in all; begun: those of earlier sessions. grid: the sizes of a grid's dimensions.

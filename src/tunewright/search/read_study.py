@@ -1,16 +1,17 @@
 """Read a study from outside: no lock, no torch, while it runs or long after."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.analysis.overview import overview
+from tunewright.analysis.overview import StudyOverview, overview
 from tunewright.config.apply import with_values
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import StudyError, did_you_mean
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe
+from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
@@ -25,15 +26,23 @@ from tunewright.spaces.space import Space
 
 
 @dataclass(frozen=True)
-class StudyView:
-    """A study's record and its overview. folder: None when only a database was given."""
+class StudyView(Result):
+    """A study's record and its overview.
+
+    folder: None when only a database was given. replaced: the paths that trials replaced besides
+    their parameters: derived ones and reserved ones. files: the configurations that were written.
+    """
 
     record: StudyRecord
-    overview: dict[str, Any]
+    overview: StudyOverview
     folder: StudyFolder | None
     configuration: Tree | None
     replaced: tuple[str, ...] = ()
-    """Paths that trials replaced besides their parameters: derived ones and reserved ones."""
+    files: tuple[Path, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the overview and the files."""
+        return {**self.overview.as_json(), "files": to_json(self.files)}
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
@@ -93,7 +102,7 @@ def read_study(
     settings = read_yaml(place.folder.settings)
     record, importances = load_record(place.url, place.name)
     shown = overview(record, importances, top=top)
-    shown["storage"] = without_password(place.url)
+    shown = replace(shown, storage=without_password(place.url))
     replaced = tuple(settings.get("replaced", ()))
     return StudyView(record, shown, place.folder, settings["configuration"], replaced)
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,11 @@ from tunewright.config.compose import Composition
 from tunewright.executors.resources import share
 from tunewright.executors.thread_waits import describe_waits
 from tunewright.recipes.recipe import Recipe
+from tunewright.result import Result, to_json
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.evaluate_run import evaluate_run
+from tunewright.search.evaluate_run import Evaluation, evaluate_run
 from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
 from tunewright.search.forecast.budget import Budget, evaluate_within_budget, train_within_budget
@@ -36,14 +37,30 @@ from tunewright.training.trackers.tracker import require
 
 
 @dataclass(frozen=True)
-class TuneResult:
+class TuneResult(Result):
     """The result of `tune`. final: None when it was not asked for, or nothing finished."""
 
     folder: StudyFolder
     record: StudyRecord
     ending: Ending
     final: TrainResult | None
-    evaluation: Mapping[str, Any] | None
+    evaluation: Evaluation | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the study, its best trial, and the scores of the final training."""
+        record, best = self.record, self.record.best
+        return {
+            "study": record.name,
+            "folder": str(self.folder.path),
+            "recipe": record.recipe,
+            "goal": record.goal,
+            "direction": record.direction,
+            "trials": len(record.own),
+            "ending": self.ending,
+            "best": to_json(best),
+            "final": to_json(self.final),
+            "evaluation": to_json(self.evaluation),
+        }
 
 
 def tune(

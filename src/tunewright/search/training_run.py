@@ -12,6 +12,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, RunError
 from tunewright.executors.executor import Executor, Handle
+from tunewright.result import Result
 from tunewright.runs.atomic import write_json
 from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
@@ -28,7 +29,7 @@ from tunewright.search.transfer.trial_matching import differences
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Result):
     """Finished runs and their scores; several when `seeds` were given."""
 
     metric: str
@@ -53,6 +54,10 @@ class TrainResult:
     def endings(self) -> tuple[Ending | None, ...]:
         """How each run ended: with all of its epochs, or stopped early by patience."""
         return tuple(map(ending_of, self.folders))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields, the mean and the spread."""
+        return {**super().as_json(), "mean": self.mean, "spread": self.spread}
 
     def best(self, direction: Literal["max", "min"]) -> RunFolder:
         """Return the folder of the best seed, the first of equal ones."""

@@ -16,6 +16,7 @@ from tunewright.cli.output.screen import ScreenCallback
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Trial
 from tunewright.search.callbacks import StudyProgress
+from tunewright.search.evaluate_run import Evaluation
 
 PARAMETERS = {"model.type": "siglip", "optim.lr": 0.000312, "training.batch_size": 512}
 BEST = Trial(7, "done", PARAMETERS, 0.4321, {1: 0.4, 12: 0.4321}, seconds=3.2)
@@ -187,7 +188,7 @@ def test_a_text_is_printed_as_it_is(
     with ScreenCallback(screen) as watch:
         watch.notice(text)
         watch.on_trial_end(replace(BEST, parameters={"x": text}), STANDING)
-    print_evaluation(screen, RunFolder(Path(text)), {**EVALUATED, "notes": [text]}, as_json=False)
+    print_evaluation(screen, Evaluation(RunFolder(Path(text)), {**EVALUATED, "notes": [text]}))
     printed = capsys.readouterr().out
     assert printed.count(text) == 4, printed
 

@@ -30,10 +30,10 @@ def test_one_level(flowers, tmp_path):
     drawn = tunewright.augment(
         "flowers", FAST, flowers, "data.image_size=24", level="ultra-strong", output=output
     )
-    assert drawn["levels"] == ["ultra_strong"]
-    assert drawn["size"] == 24
-    assert len(drawn["pictures"]) == 8
-    assert {name.split("/")[0] for name in drawn["pictures"]} == {"red", "blue"}
+    assert drawn.levels == ("ultra_strong",)
+    assert drawn.size == 24
+    assert len(drawn.pictures) == 8
+    assert {name.split("/")[0] for name in drawn.pictures} == {"red", "blue"}
     with Image.open(output) as sheet:
         assert sheet.width > 7 * 96
 
@@ -42,8 +42,8 @@ def test_levels_side_by_side_and_what_mixing_adds(flowers, tmp_path):
     drawn = tunewright.augment(
         "flowers", FAST, flowers, "mixing.cutmix_alpha=1.0", runs_dir=tmp_path
     )
-    assert drawn["levels"] == [*[name for name in LEVELS if name != "none"], "as configured, mixed"]
-    assert drawn["file"] == str(tmp_path / "augment-flowers" / "levels.png")
+    assert drawn.levels == (*[name for name in LEVELS if name != "none"], "as configured, mixed")
+    assert drawn.file == tmp_path / "augment-flowers" / "levels.png"
 
 
 def test_settings_by_hand_hold_at_every_level(flowers, tmp_path):
@@ -62,8 +62,8 @@ def test_settings_by_hand_hold_at_every_level(flowers, tmp_path):
 def test_a_level_that_a_setting_contradicts_is_left_out_and_said(flowers, tmp_path):
     words = (FAST, flowers, "augmentation=ultra_strong", "augmentation.noise_std_min=0.03")
     drawn = tunewright.augment("flowers", *words, runs_dir=tmp_path)
-    assert drawn["levels"] == ["crop_flip", "light", "medium", "ultra_strong", "colour"]
-    assert [notice for notice in drawn["notices"] if "strong is left out: augmentation" in notice]
+    assert drawn.levels == ("crop_flip", "light", "medium", "ultra_strong", "colour")
+    assert [notice for notice in drawn.notices if "strong is left out: augmentation" in notice]
     with pytest.raises(ConfigError, match="noise_std_min must not be above noise_std_max"):
         tunewright.augment("flowers", *words, level="strong", runs_dir=tmp_path)
 
@@ -81,7 +81,7 @@ def test_broken_pictures_are_passed_over_if_asked(flowers, tmp_path):
     (tmp_path / "set" / "blue" / "0.png").write_bytes(b"")
     words = (FAST, flowers, "data.skip_bad=true", "data.val_split=0.2")
     drawn = tunewright.augment("flowers", *words, level="light", runs_dir=tmp_path)
-    assert "blue/0.png" not in drawn["pictures"]
+    assert "blue/0.png" not in drawn.pictures
 
 
 def test_the_command(flowers, tmp_path, monkeypatch, capsys):

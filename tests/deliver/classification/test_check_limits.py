@@ -73,11 +73,11 @@ def test_the_size_is_that_of_the_exported_file(runs):
     report = checked(runs)
     for half, name in ((False, "float32"), (True, "float16")):
         file = tunewright.export("run1", half=half, runs_dir=runs, on_progress=quiet)
-        assert report.figures["bytes"][name] == [file["bytes"]]
+        assert report.figures.bytes[name] == [file.bytes]
 
 
 def test_a_model_too_large_passes_in_half_and_both_are_named(runs):
-    whole, half = (checked(runs).figures["bytes"][name][0] for name in ("float32", "float16"))
+    whole, half = (checked(runs).figures.bytes[name][0] for name in ("float32", "float16"))
     limit = (whole + half) // 2
     report = checked(runs, max_size=limit)
     assert passed(report)["size"] is False
@@ -107,9 +107,9 @@ def test_each_limit_fails_by_itself(runs, options, row):
 def test_an_ensemble_adds_its_sizes_and_views_are_counted(runs):
     report = checked(runs, "both", tta=True)
     one = checked(runs)
-    assert sum(report.figures["bytes"]["float32"]) == 2 * one.figures["bytes"]["float32"][0]
-    assert report.figures["parameters"] == 2 * one.figures["parameters"]
-    assert report.figures["views"] == ["image", "hflip"]
+    assert sum(report.figures.bytes["float32"]) == 2 * one.figures.bytes["float32"][0]
+    assert report.figures.parameters == 2 * one.figures.parameters
+    assert report.figures.views == ("image", "hflip")
     assert any("2 view(s) (image, hflip), 2 model(s)" in note for note in report.notes)
     assert "2 files" in report.rows[0].measured
 
@@ -128,20 +128,20 @@ def test_what_drop_path_and_amp_do_not_do(runs):
 
 def test_benchmark_adds_other_precisions(runs):
     report = checked(runs, benchmark=True)
-    assert "bfloat16 autocast" in report.figures["precisions"]
-    assert "float32" not in report.figures["precisions"]  # it is what was judged
+    assert "bfloat16 autocast" in report.figures.precisions
+    assert "float32" not in report.figures.precisions  # it is what was judged
     figures = tunewright.benchmark(
         "run1", tta=True, input_size=48, runs_dir=runs, on_progress=quiet
     )
-    assert figures["views"] == ["image", "hflip"]
-    assert set(figures["precisions"]) == set(report.figures["precisions"])
+    assert figures.views == ("image", "hflip")
+    assert set(figures.precisions) == set(report.figures.precisions)
 
 
 def test_benchmark_shows_the_latency_that_was_judged(runs, capsys):
     report = checked(runs, benchmark=True)
-    print_checked(Console(width=120), report, as_json=False)
+    print_checked(Console(width=120), report)
     (line,) = (text for text in capsys.readouterr().out.splitlines() if "alone, float32 " in text)
-    judged = report.figures["models"]
+    judged = report.figures.models
     assert f"{judged['p50_ms']:.2f}" in line
     assert f"{judged['p95_ms']:.2f}" in line
 

@@ -57,11 +57,12 @@ def test_the_mean_of_three(runs, average):
     logits, labels = held(runs)
     kind = "probabilities" if average == "probabilities" else "geometric"
     said = blend(logits, torch.full((3,), 1 / 3), kind).argmax(1)
-    assert found["accuracy"] == pytest.approx(float((said == labels).double().mean()))
-    assert found["runs"] == ["../run1", "../run2", "../run3"]
-    assert found["weights"] == pytest.approx([1 / 3] * 3)
-    assert found["gain"]["low"] <= found["gain"]["value"] <= found["gain"]["high"]
-    assert json.loads((runs / "ensemble" / "ensemble.json").read_text()) | {"notes": []} == found
+    assert found.accuracy == pytest.approx(float((said == labels).double().mean()))
+    assert found.runs == ("../run1", "../run2", "../run3")
+    assert found.weights == pytest.approx([1 / 3] * 3)
+    assert found.gain["low"] <= found.gain["value"] <= found.gain["high"]
+    stored = json.loads((runs / "ensemble" / "ensemble.json").read_text())
+    assert stored | {"notes": []} == found.as_json()
 
 
 def test_an_ensemble_is_a_run_to_predict(runs, place, tmp_path):
@@ -84,20 +85,20 @@ def test_an_ensemble_is_a_run_to_predict(runs, place, tmp_path):
 def test_equal_models_gain_nothing_and_say_so(runs):
     shutil.copytree(runs / "run1", runs / "copy")
     found = joined(runs, "run1", "copy")
-    assert found["gain"]["value"] == 0.0
-    assert found["verdict"].startswith("no gain")
-    assert found["gain"]["p_value"] == 1.0
+    assert found.gain["value"] == 0.0
+    assert found.verdict.startswith("no gain")
+    assert found.gain["p_value"] == 1.0
 
 
 def test_weights_and_selection_leave_out_what_harms(runs, place, tmp_path):
     made_run(runs / "blind", place / "data", seed=9, steps=1)
     for method in ("weighted", "greedy"):
         found = joined(runs, "run1", "run2", "blind", method=method)
-        assert found["method"] == method
-        weights = {Path(one["run"]).name: one["weight"] for one in found["members"]}
+        assert found.method == method
+        weights = {Path(one["run"]).name: one["weight"] for one in found.members}
         assert weights["blind"] < 0.2
-        assert sum(found["weights"]) == pytest.approx(1.0)
-        assert len(found["runs"]) == sum(weight > 0 for weight in weights.values())
+        assert sum(found.weights) == pytest.approx(1.0)
+        assert len(found.runs) == sum(weight > 0 for weight in weights.values())
 
 
 def test_a_study_stands_for_all_of_its_trials_with_weights(runs):
@@ -106,7 +107,7 @@ def test_a_study_stands_for_all_of_its_trials_with_weights(runs):
         shutil.copytree(runs / name, trials / f"{number:05d}")
     (trials / "00003").mkdir()
     found = joined(runs, "study", method="greedy")
-    assert [Path(one["run"]).name for one in found["members"]] == ["00000", "00001", "00002"]
+    assert [Path(one["run"]).name for one in found.members] == ["00000", "00001", "00002"]
 
 
 def test_runs_of_other_classes_are_refused(runs, tmp_path):
@@ -144,16 +145,16 @@ def test_slips_are_named(runs, options, text):
 
 def test_size_and_latency_of_all_are_judged(runs):
     found = joined(runs, "run1", "run2", max_size=6000, max_latency="1e9ms")
-    costs = found["costs"]
+    costs = found.costs
     assert costs["passed"] == {"size": False, "size_half": False, "latency": True}
     assert costs["bytes"]["float32"] == 2 * 4916 or costs["bytes"]["float32"] > 6000
     assert costs["latency"]["runs"] >= 100
 
 
 def test_the_same_again_has_the_same_folder_and_others_a_new_one(runs):
-    assert joined(runs, "run1", "run2")["folder"] == str(runs / "ensemble")
-    assert joined(runs, "run1", "run2")["folder"] == str(runs / "ensemble")
-    assert joined(runs, "run1", "run3")["folder"] == str(runs / "ensemble-2")
+    assert joined(runs, "run1", "run2").folder == runs / "ensemble"
+    assert joined(runs, "run1", "run2").folder == runs / "ensemble"
+    assert joined(runs, "run1", "run3").folder == runs / "ensemble-2"
     with pytest.raises(DataError, match="something else"):
         joined(runs, "run2", "run3", name="ensemble")
 
@@ -162,8 +163,8 @@ def test_a_soup_is_a_run(runs, place, tmp_path):
     shutil.copytree(runs / "run1", runs / "copy")
     found = joined(runs, "run1", "copy", method="soup")
     folder = RunFolder(runs / "soup")
-    assert found["gain"]["value"] == 0.0
-    assert found["verdict"].startswith("no gain")
+    assert found.gain["value"] == 0.0
+    assert found.verdict.startswith("no gain")
     ours, first = opened(folder).model.state_dict(), opened(RunFolder(runs / "run1")).model
     assert all(torch.equal(ours[name], t) for name, t in first.state_dict().items())
     assert (read_json(folder.path / "soup.json") or {})["method"] == "soup"
@@ -171,17 +172,17 @@ def test_a_soup_is_a_run(runs, place, tmp_path):
     tunewright.predict("soup", output=tmp_path / "a.csv", **options)
     tunewright.predict("run1", output=tmp_path / "b.csv", **options)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    _, result = tunewright.evaluate(runs / "soup")
-    assert result["metrics"]["accuracy"] == pytest.approx(found["accuracy"])
+    result = tunewright.evaluate(runs / "soup")
+    assert result.metrics["accuracy"] == pytest.approx(found.accuracy)
 
 
 def test_a_greedy_soup_of_strangers_is_the_best_of_them(runs):
     """Networks that started apart have no weights between them; nothing is stirred in."""
     found = joined(runs, "run1", "run2", "run3", method="greedy-soup")
-    weights = [one["weight"] for one in found["members"]]
+    weights = [one["weight"] for one in found.members]
     assert sum(weights) == pytest.approx(1.0)
-    assert found["gain"]["pictures"] < len(held(runs)[1])  # judged on the other half
-    assert found["gain"]["low"] <= found["gain"]["value"] <= found["gain"]["high"]
+    assert found.gain["pictures"] < len(held(runs)[1])  # judged on the other half
+    assert found.gain["low"] <= found.gain["value"] <= found.gain["high"]
 
 
 def test_a_soup_of_other_architectures_is_refused(runs, place):
@@ -189,7 +190,7 @@ def test_a_soup_of_other_architectures_is_refused(runs, place):
     with pytest.raises(DataError, match=r"differ in architecture.*--method mean"):
         joined(runs, "run1", "wide", method="soup")
     found = joined(runs, "run1", "wide")
-    assert found["classes"] == list(CLASSES)
+    assert found.classes == tuple(CLASSES)
 
 
 def test_a_name_is_kept_for_what_was_made_by_it(runs):
@@ -198,4 +199,4 @@ def test_a_name_is_kept_for_what_was_made_by_it(runs):
     with pytest.raises(DataError, match="two holds something else"):
         joined(runs, "run1", "run2", name="two", average="logits")
     assert (runs / "two" / "ensemble.json").read_text() == before
-    assert joined(runs, "run1", "run2", name="two")["folder"] == str(runs / "two")
+    assert joined(runs, "run1", "run2", name="two").folder == runs / "two"

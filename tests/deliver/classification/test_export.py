@@ -35,15 +35,16 @@ def test_each_format_beside_its_run(runs, to, half):
         pytest.skip("needs the extra `onnx`: pip install 'tunewright[onnx]'")
     found = tunewright.export("one", to=to, half=half, runs_dir=runs, on_progress=quiet)
     name = "model-half" if half else "model"
-    assert found["file"] == str(runs / "one" / "export" / f"{name}{parts.SUFFIXES[to]}")
-    assert found["bytes"] == Path(found["file"]).stat().st_size
+    assert found.file == runs / "one" / "export" / f"{name}{parts.SUFFIXES[to]}"
+    assert found.bytes == found.file.stat().st_size
     if half:
-        assert found["largest_difference"] < 0.1
-        assert found["accuracy"]["pictures"] == 28
-        assert abs(found["accuracy"]["float32"] - found["accuracy"]["float16"]) < 0.1
+        assert found.largest_difference < 0.1
+        assert found.accuracy["pictures"] == 28
+        assert abs(found.accuracy["float32"] - found.accuracy["float16"]) < 0.1
     else:
-        assert found["largest_difference"] <= 1e-4
-        assert "accuracy" not in found
+        assert found.largest_difference <= 1e-4
+        assert found.accuracy is None
+        assert "accuracy" not in found.as_json()
 
 
 def test_a_file_of_ones_own(runs, tmp_path, monkeypatch):

@@ -59,8 +59,8 @@ def test_every_id_in_order_with_what_the_model_says(place, tmp_path):
             pixels = torch.from_numpy(as_uint8(picture, 16))[None]
         with torch.no_grad():
             assert classifier.classes[int(classifier.logits(pixels).argmax())] == label
-    assert found["predictions"] == 30
-    assert found["tta"] is None
+    assert found.predictions == 30
+    assert found.tta is None
     content = (tmp_path / "p.csv").read_bytes()
     assert not content.startswith(b"\xef\xbb\xbf")
     assert b"\r" not in content
@@ -95,7 +95,7 @@ def test_bare_tta_is_the_mean_of_the_logits_of_picture_and_mirror(place, tmp_pat
     found = predicted(
         place, tmp_path / "p.csv", tta=True, force=True, probabilities=tmp_path / "q.csv"
     )
-    assert found["views"] == ["image", "hflip"]
+    assert found.views == ("image", "hflip")
     classifier = opened(RunFolder(place / "runs" / "one"))
     name, *shares = rows_of(tmp_path / "q.csv")[1]
     with Image.open(place / "test" / name) as picture:
@@ -108,18 +108,18 @@ def test_bare_tta_is_the_mean_of_the_logits_of_picture_and_mirror(place, tmp_pat
 def test_the_gain_of_views_has_an_interval(place, tmp_path):
     words = ("tta.rotate=5", "tta.brightness=0.1")
     found = predicted(place, tmp_path / "p.csv", *words, force=True)
-    gain = found["tta"]["gain"]
-    assert found["views"][1:] == [
+    gain = found.tta["gain"]
+    assert found.views[1:] == (
         "hflip",
         "rotate+5",
         "rotate-5",
         "brightness+10%",
         "brightness-10%",
-    ]
+    )
     assert gain["low"] <= gain["value"] <= gain["high"]
-    assert gain["value"] == pytest.approx(found["tta"]["with_views"] - found["tta"]["plain"])
-    assert set(found["tta"]["alone"]) == set(found["views"][1:])
-    assert found["tta"]["pictures"] == 28
+    assert gain["value"] == pytest.approx(found.tta["with_views"] - found.tta["plain"])
+    assert set(found.tta["alone"]) == set(found.views[1:])
+    assert found.tta["pictures"] == 28
 
 
 def test_views_that_lower_the_accuracy_are_refused_unless_forced(tmp_path):
@@ -133,10 +133,10 @@ def test_views_that_lower_the_accuracy_are_refused_unless_forced(tmp_path):
     assert "--force" in str(caught.value)
     assert not (tmp_path / "p.csv").exists()
     forced = tunewright.predict("one", tta=True, force=True, **options)
-    assert forced["tta"]["harmful"] == ["hflip"]
-    assert forced["tta"]["gain"]["high"] < 0
+    assert forced.tta["harmful"] == ["hflip"]
+    assert forced.tta["gain"]["high"] < 0
     harmless = tunewright.predict("one", views="vflip,brightness=0.05", **options)
-    assert harmless["tta"]["harmful"] == []
+    assert harmless.tta["harmful"] == []
 
 
 def test_a_loss_of_one_picture_is_told_and_no_refusal(place, tmp_path, monkeypatch):
@@ -153,12 +153,12 @@ def test_a_loss_of_one_picture_is_told_and_no_refusal(place, tmp_path, monkeypat
     monkeypatch.setattr(cached_logits, "validation_logits", mirrored_wrongly)
     found = predicted(place, tmp_path / "p.csv", tta=True)
     assert (tmp_path / "p.csv").exists()
-    tta = found["tta"]
+    tta = found.tta
     assert tta["gain"]["value"] == pytest.approx(-1 / 28)
     assert tta["gain"]["high"] >= 0
     assert tta["harmful"] == []
     both = predicted(place, tmp_path / "q.csv", views="hflip,vflip")
-    [notice] = [text for text in both["notices"] if "but not significantly" in text]
+    [notice] = [text for text in both.notices if "but not significantly" in text]
     assert "hflip 0.9643" in notice
     assert "vflip" not in notice
 
@@ -177,7 +177,7 @@ def test_without_its_training_data_a_run_still_predicts(place, tmp_path):
     with pytest.raises(DataError, match="the gain of the views cannot be measured"):
         predicted(place, tmp_path / "c.csv", tta=True, **options)
     found = predicted(place, tmp_path / "c.csv", tta=True, force=True, **options)
-    assert "gone" in found["tta"]["unknown"]
+    assert "gone" in found.tta["unknown"]
 
 
 def test_names_that_are_not_utf8_are_refused_before_the_work(place, tmp_path):
@@ -201,7 +201,7 @@ def test_unreadable_pictures_are_refused_or_answered(place, tmp_path):
     found = predicted(
         place, tmp_path / "p.csv", data=folder, skip_bad=True, probabilities=tmp_path / "q.csv"
     )
-    assert list(found["skipped"]) == ["img_4.png"]
+    assert list(found.skipped) == ["img_4.png"]
     rows = rows_of(tmp_path / "p.csv")
     assert len(rows) == 10
     assert ["img_4.png", "blue"] in rows  # the most frequent class of the training
@@ -211,8 +211,8 @@ def test_unreadable_pictures_are_refused_or_answered(place, tmp_path):
 
 
 def test_logit_adjustment_moves_towards_the_rare(place, tmp_path):
-    plain = predicted(place, tmp_path / "p.csv")["said"]
-    adjusted = predicted(place, tmp_path / "p.csv", logit_adjustment=20.0)["said"]
+    plain = predicted(place, tmp_path / "p.csv").said
+    adjusted = predicted(place, tmp_path / "p.csv", logit_adjustment=20.0).said
     assert adjusted.get("red", 0) > plain.get("red", 0)
     assert adjusted.get("blue", 0) < plain.get("blue", 0)
 
@@ -225,7 +225,7 @@ def test_labels_are_written_as_the_source_or_as_category_ids(place, tmp_path):
     ids = {"blue": "164", "green": "165", "red": "1749"}
     write_json(file, (read_json(file) or {}) | {"category_ids": ids})
     found = predicted(place, tmp_path / "p.csv", category_ids=True, runs_dir=tmp_path / "runs")
-    assert set(found["said"]) <= set(ids.values())
+    assert set(found.said) <= set(ids.values())
 
 
 def test_the_test_folder_of_a_competition_is_the_default(tmp_path, monkeypatch):
@@ -243,8 +243,8 @@ def test_the_test_folder_of_a_competition_is_the_default(tmp_path, monkeypatch):
         tunewright.predict(on_progress=quiet)
     draw_test(tmp_path / "data" / "test", 5)
     found = tunewright.predict(on_progress=quiet)
-    assert found["predictions"] == 5
-    assert "using the newest run" in found["notes"][0]
+    assert found.predictions == 5
+    assert "using the newest run" in found.notes[0]
     assert {row[1] for row in rows_of(tmp_path / "predictions.csv")[1:]} <= {"0", "1", "2"}
 
 
@@ -255,7 +255,7 @@ def test_a_test_split_is_predicted_by_default(tmp_path):
     table = opened(run).sets.test
     assert table is not None
     assert [row[0] for row in rows_of(tmp_path / "p.csv")[1:]] == list(table.ids)
-    assert found["predictions"] == len(table)
+    assert found.predictions == len(table)
 
 
 def test_it_works_from_any_directory(place, tmp_path, monkeypatch):
@@ -280,8 +280,8 @@ def test_a_run_that_may_only_be_read_predicts_and_says_what_was_not_kept(place, 
         (run / name).mkdir()
     found = predicted(place, tmp_path / "p.csv", tta=True, force=True, runs_dir=run.parent)
     assert len(rows_of(tmp_path / "p.csv")) == 31
-    assert found["tta"]["pictures"] == 28
-    (notice,) = (text for text in found["notices"] if "predicted.json" in text)
+    assert found.tta["pictures"] == 28
+    (notice,) = (text for text in found.notices if "predicted.json" in text)
     assert "cannot be written" in notice
     assert "submit" in notice
 
@@ -331,7 +331,7 @@ def test_words_are_views_or_slips(place, tmp_path):
     with pytest.raises(UsageError, match=r"'optim.lr=1'.*tta.hflip"):
         predicted(place, tmp_path / "p.csv", "optim.lr=1")
     found = predicted(place, tmp_path / "p.csv", "vflip=true", "tta.hflip=false", force=True)
-    assert found["views"] == ["image", "vflip"]
+    assert found.views == ("image", "vflip")
     with pytest.raises(UsageError, match="one run"):
         predicted(place, tmp_path / "p.csv", "two")
 
@@ -349,7 +349,7 @@ def test_a_process_of_its_own_says_the_same(place, tmp_path):
     )
     here = predicted(place, tmp_path / "here.csv", tta=True, force=True)
     assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
-    assert found["tta"] == here["tta"]
+    assert found.tta == here.tta
     assert ("predicting", 30, 30) in said
     assert ("judging the views", 28, 28) in said
     with pytest.raises(DataError, match="does not exist"):

@@ -67,12 +67,12 @@ def test_it_has_everything_and_is_the_same_twice(place, tmp_path):
     first = (tmp_path / "submission.zip").read_bytes()
     submitted(place, tmp_path, output=tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == first
-    names = [name for name, _ in found["files"]]
+    names = [name for name, _ in found.files]
     assert set(REQUIRED) < set(names)
     assert "model/best_model.safetensors" in names
-    assert found["rows"] == 10
-    assert found["made_here"]
-    assert found["bytes"] == len(first)
+    assert found.rows == 10
+    assert found.made_here
+    assert found.bytes == len(first)
     with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
         assert archive.testzip() is None
         packed = archive.read("result/predictions.csv")
@@ -181,7 +181,7 @@ def test_predictions_that_a_contest_refuses_are_not_packed(place, tmp_path, chan
 def test_predictions_of_others_are_told_apart(place, tmp_path):
     predicted(place, tmp_path / "predictions.csv", "run2")
     found = submitted(place, tmp_path, "run1", data=place / "test")
-    assert not found["made_here"]
+    assert not found.made_here
     with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
         assert "--tta" not in archive.read("README.md").decode()
 
@@ -189,13 +189,13 @@ def test_predictions_of_others_are_told_apart(place, tmp_path):
 def test_verify_only_writes_nothing(place, tmp_path):
     predicted(place, tmp_path / "predictions.csv")
     found = submitted(place, tmp_path, verify_only=True)
-    assert found["output"] is None
+    assert found.output is None
     assert not (tmp_path / "submission.zip").exists()
     submitted(place, tmp_path)
     before = (tmp_path / "submission.zip").read_bytes()
     found = submitted(place, tmp_path, verify_only=True)
-    assert found["verified_only"]
-    assert found["bytes"] == len(before)
+    assert found.verified_only
+    assert found.bytes == len(before)
     (tmp_path / "submission.zip").write_bytes(before[: len(before) // 2])
     with pytest.raises(DataError, match="not a readable ZIP"):
         submitted(place, tmp_path, verify_only=True)
@@ -250,6 +250,6 @@ def test_predictions_that_may_not_be_read_are_refused(place, tmp_path, monkeypat
 def test_the_test_set_is_what_was_predicted_or_what_is_named(place, tmp_path):
     other = draw_test(tmp_path / "other", 4)
     predicted(place, tmp_path / "predictions.csv", data=other)
-    assert submitted(place, tmp_path)["rows"] == 4
+    assert submitted(place, tmp_path).rows == 4
     with pytest.raises(DataError, match="6 without a prediction"):
         submitted(place, tmp_path, data=place / "test")

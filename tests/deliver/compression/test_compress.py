@@ -71,13 +71,13 @@ def test_a_folder_there_and_back(place, tmp_path):
     found = compressed(place, place / "photos", output=tmp_path / "small")
     files = sorted((tmp_path / "small").iterdir())
     assert [file.name for file in files] == ["0.twc", "1.twc", "2.twc"]
-    assert found["bytes"] == sum(file.stat().st_size for file in files)
-    assert found["bpp"] == pytest.approx(8 * found["bytes"] / found["pixels"])
-    assert found["failed"] == {}
-    json.dumps(found)
+    assert found.bytes == sum(file.stat().st_size for file in files)
+    assert found.bpp == pytest.approx(8 * found.bytes / found.pixels)
+    assert found.failed == {}
+    json.dumps(found.as_json())
     back = decompressed(place, tmp_path / "small", output=tmp_path / "back")
-    assert [Path(one["output"]).name for one in back["files"]] == ["0.png", "1.png", "2.png"]
-    for one in back["files"]:
+    assert [Path(one["output"]).name for one in back.files] == ["0.png", "1.png", "2.png"]
+    for one in back.files:
         with Image.open(one["output"]) as picture:
             assert picture.size == (one["width"], one["height"])
             assert picture.mode == "RGB"
@@ -105,8 +105,8 @@ def test_of_several_the_broken_ones_are_named(place, tmp_path):
     drawn(tmp_path / "in" / "good.png")
     (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
     found = compressed(place, tmp_path / "in", output=tmp_path / "out")
-    assert list(found["failed"]) == [str(tmp_path / "in" / "bad.png")]
-    assert [Path(one["output"]).name for one in found["files"]] == ["good.twc"]
+    assert list(found.failed) == [str(tmp_path / "in" / "bad.png")]
+    assert [Path(one["output"]).name for one in found.files] == ["good.twc"]
     with pytest.raises(DataError, match=r"bad\.png is not a readable picture"):
         compressed(place, tmp_path / "in" / "bad.png", output=tmp_path / "a.twc")
     (tmp_path / "in" / "good.png").write_bytes(b"")

@@ -105,7 +105,7 @@ def test_the_models_that_are_listed_are_those_that_train(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["light", "medium", "strong", "ultra_strong"])
 def test_a_level_that_is_searched_has_its_own_numbers(name: str) -> None:
-    assert name in tunewright.space("flowers")[0]["augmentation.type"].domain.ends
+    assert name in tunewright.space("flowers").space["augmentation.type"].domain.ends
     tree = tunewright.show("flowers").tree
     _, found = with_values(tree, {"augmentation.type": name}, FlowersConfig)
     assert found.augmentation == LEVELS[name]()
@@ -114,7 +114,7 @@ def test_a_level_that_is_searched_has_its_own_numbers(name: str) -> None:
 def test_mixing_that_is_searched_mixes() -> None:
     tree = tunewright.show("flowers").tree
     for path in ("mixing.mixup_alpha", "mixing.cutmix_alpha"):
-        on = tunewright.space("flowers")[0][path].domain.ends[-1]
+        on = tunewright.space("flowers").space[path].domain.ends[-1]
         _, found = with_values(tree, {path: on}, FlowersConfig)
         assert make_mix(found.mixing) is not None
     assert make_mix(config().mixing) is None

@@ -76,7 +76,8 @@ def test_the_embedded_digits_have_a_long_tail_and_balanced_rest(tmp_path: Path) 
 
 def test_the_guides_own_file_becomes_a_conditional_space(tmp_path: Path) -> None:
     (tmp_path / "hyperparameters.yaml").write_text(GUIDE)
-    space, notices = tunewright.space("longtail", str(tmp_path / "hyperparameters.yaml"))
+    checked = tunewright.space("longtail", str(tmp_path / "hyperparameters.yaml"))
+    space, notices = checked.space, checked.notices
     paths = {parameter.path for parameter in space.parameters}
     assert {"loss.tau", "loss.gamma", "data.image_size", "model.fusion"} <= paths
     assert "loss.alpha" not in paths
@@ -119,7 +120,7 @@ def test_a_study_of_the_embedded_digits_ends_with_a_measured_model(tmp_path: Pat
         "study.pruner.type=none", trials=2, runs_dir=tmp_path, watch=heard,
     )  # fmt: skip
     assert tuned.evaluation is not None
-    assert {"accuracy", "macro_f1", "tail_accuracy"} <= tuned.evaluation["metrics"].keys()
+    assert {"accuracy", "macro_f1", "tail_accuracy"} <= tuned.evaluation.metrics.keys()
     stored = yaml.safe_load((tuned.folder.path / "best_config.yaml").read_text())
     assert stored["data"]["store"] in ("auto", "memory")
 

@@ -25,9 +25,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_another_split_leaves_the_figures_of_the_test_set_alone(run: Path) -> None:
-    _, test = tunewright.evaluate(run)
+    test = tunewright.evaluate(run).figures
     before = (run / "evaluation.json").read_bytes()
-    _, valid = tunewright.evaluate(run, split="valid")
+    valid = tunewright.evaluate(run, split="valid").figures
     assert (test["split"], valid["split"]) == ("test", "valid")
     assert (run / "evaluation.json").read_bytes() == before
     assert json.loads((run / "evaluation-valid.json").read_text())["split"] == "valid"
@@ -53,7 +53,7 @@ def test_a_recall_at_its_bound_is_not_certain_and_says_so(tmp_path: Path) -> Non
     expected = pytest.approx(list(wilson(12, 12)))
     assert trained.outcomes[0].metrics["val_recall_1"] == 1.0
     assert list(trained.outcomes[0].interval or ()) == expected
-    _, result = tunewright.evaluate(trained.folders[0].path)
+    result = tunewright.evaluate(trained.folders[0].path).figures
     assert result["recall_1_interval"] == expected
     assert result["interval_methods"] == {"recall_1": "wilson", "recall_10": "wilson"}
     low, high = result["recall_1_above_ridge_interval"]
@@ -96,7 +96,7 @@ def evaluated(folder: Path, *words: str):
         *words,
         runs_dir=folder / "runs",
     )
-    return tunewright.evaluate(trained.folders[0].path)[1]
+    return tunewright.evaluate(trained.folders[0].path).figures
 
 
 SPELLINGS = {
@@ -136,7 +136,7 @@ def test_another_gallery_than_the_validation_sets_is_said(tmp_path: Path, run: P
     [note] = [note for note in result["notes"] if "different sizes" in note]
     images, texts = (int(result["metrics"][f"{way}_gallery"]) for way in ("t2i", "i2t"))
     assert f"among {images} images and {texts} texts, in the validation set among" in note
-    _, digits = tunewright.evaluate(run)  # 359 and 360 pairs
+    digits = tunewright.evaluate(run).figures  # 359 and 360 pairs
     assert not [note for note in digits["notes"] if "different sizes" in note]
 
 
@@ -149,7 +149,7 @@ def test_texts_that_share_an_embedding_are_no_one_text(tmp_path: Path) -> None:
 
 
 def test_the_digits_have_one_average(run: Path) -> None:
-    _, result = tunewright.evaluate(run)
+    result = tunewright.evaluate(run).figures
     assert not [name for name in result["metrics"] if "_by_" in name]
 
 

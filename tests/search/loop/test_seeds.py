@@ -66,7 +66,7 @@ def test_the_mean_over_seeds_is_the_score(tmp_path: Path) -> None:
         folder = found.folder.trial(trial.number)
         assert folder.by_seed(43).read_config()["seed"] == 43
         assert folder.by_seed(44).read_outcome().state == "done"
-    top = read_study("noise", runs=tmp_path).overview["top"][0]
+    top = read_study("noise", runs=tmp_path).overview.top[0]
     assert set(top["seeds"]) == {"42", "43", "44"}
 
 

@@ -105,7 +105,7 @@ class TestBroken:
         kept = database.read_bytes() if database.exists() else None
         found = repaired(runs)
         assert found.rebuilt
-        assert found.lost == found.differing == []
+        assert found.lost == found.differing == ()
         assert plain(looked(runs)) == plain(before)
         for old, new in zip(before.trials, looked(runs).trials, strict=True):
             assert (old.seconds is None) == (new.seconds is None)
@@ -138,7 +138,7 @@ class TestBroken:
             assert repaired(runs).kept == database.with_name(f"study.broken-{count}.db")
         before = database.read_bytes()
         again = repaired(runs)
-        assert (again.rebuilt, again.kept, again.added, again.filled) == ("", None, [], [])
+        assert (again.rebuilt, again.kept, again.added, again.filled) == ("", None, (), ())
         assert sorted(database.read_bytes()) == sorted(before) or plain(looked(runs))
 
     def test_a_database_that_another_program_keeps_locked(
@@ -192,7 +192,7 @@ class TestHoles:
         shutil.rmtree(runs / "study/trials/00003")
         missing(runs / "study/study.db")
         found = repaired(runs)
-        assert found.lost == ["trial 3: it has no folder"]
+        assert found.lost == ("trial 3: it has no folder",)
         after = looked(runs)
         assert plain(after) == plain(before)[:3] + plain(before)[4:]
         url = f"sqlite:///{runs}/study/study.db"
@@ -229,7 +229,7 @@ class TestHoles:
             file.unlink()
         before = looked(runs)
         missing(runs / "study/study.db")
-        assert repaired(runs).lost == []
+        assert repaired(runs).lost == ()
         assert plain(looked(runs)) == plain(before)
         counts = {
             json.loads(file.read_text())["attempt"]
@@ -273,9 +273,9 @@ class TestWhole:
         connection.commit()
         connection.close()
         found = repaired(runs)
-        assert found.filled == ["trial 0: 1 reported value(s)", "trial 15: 1 reported value(s)"]
+        assert found.filled == ("trial 0: 1 reported value(s)", "trial 15: 1 reported value(s)")
         assert plain(looked(runs)) == before
-        assert repaired(runs).filled == []
+        assert repaired(runs).filled == ()
 
     def test_an_end_that_was_not_stored_is_filled_in(self, runs: Path) -> None:
         before = plain(looked(runs))
@@ -336,7 +336,7 @@ class TestElsewhere:
         del stored["settings"]
         write_yaml(runs / "study/study.yaml", stored)
         missing(runs / "study/study.db")
-        assert repaired(runs).lost == []
+        assert repaired(runs).lost == ()
         assert plain(looked(runs)) == plain(before)
         again = stored_settings(url, "study")
         assert settings is not None
@@ -357,7 +357,7 @@ class TestElsewhere:
         before = plain(load_record(url, "study")[0])
         optuna.delete_study(study_name="study", storage=optuna_storage(url))
         found = repaired(tmp_path)
-        assert (found.rebuilt, found.added) == ("", [0, 1, 2])
+        assert (found.rebuilt, found.added) == ("", (0, 1, 2))
         assert plain(load_record(url, "study")[0]) == before
         assert len(load_record(url, "other")[0].trials) == 2
 
@@ -388,12 +388,12 @@ class TestElsewhere:
 
         before = search(12).record
         missing(tmp_path / "study/study.db")
-        assert repaired(tmp_path).lost == []
+        assert repaired(tmp_path).lost == ()
         assert plain(looked(tmp_path)) == plain(before)
         for file in (tmp_path / "study/trials").glob("*/trial.json"):
             file.unlink()
         missing(tmp_path / "study/study.db")
-        assert repaired(tmp_path).lost == []
+        assert repaired(tmp_path).lost == ()
         assert plain(looked(tmp_path)) == plain(before)
         assert len(search(14).record.trials) == 14
 

@@ -186,7 +186,7 @@ class TestLife:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(VARIABLE, shell.url)
             looked = tunewright.analyze(str(shell.study))
-        assert looked.overview["by_state"]["done"] == 8
+        assert looked.overview.by_state["done"] == 8
         storage = optuna.storages.RDBStorage(shell.url.replace("postgresql", "postgresql+psycopg"))
         theirs = optuna.load_study(study_name="study", storage=storage)
         assert theirs.best_value == looked.record.best.score  # type: ignore[union-attr]
@@ -226,10 +226,10 @@ class TestLife:
             tunewright.analyze(str(shell.study))
         shown = tunewright.analyze(str(shell.study), storage=shell.url)
         assert shown.folder is not None
-        assert shown.overview["storage"] == plain
+        assert shown.overview.storage == plain
         monkeypatch.setenv("PGPASSWORD", "secret")
         monkeypatch.setenv(VARIABLE, plain)
-        assert tunewright.analyze(str(shell.study)).overview["storage"] == plain
+        assert tunewright.analyze(str(shell.study)).overview.storage == plain
         shell.url = plain
         shell.finish("--trials", "3", NO_PRUNING)
         shell.whole(3)
@@ -269,10 +269,10 @@ class TestLife:
         printed, _ = process.communicate(timeout=60)
         assert process.returncode == 2
         assert "tunewright repair" in printed
-        assert tunewright.repair(str(shell.study)).added == [0, 1, 2]
+        assert tunewright.repair(str(shell.study)).added == (0, 1, 2)
         record, _ = load_record(shell.url, None)
         assert [(t.parameters, t.curve, t.score) for t in record.trials] == before
-        assert tunewright.repair(str(shell.study)).added == []
+        assert tunewright.repair(str(shell.study)).added == ()
         shell.finish("--trials", "4", NO_PRUNING)
 
 

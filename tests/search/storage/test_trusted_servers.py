@@ -155,8 +155,8 @@ def test_the_folder_can_be_opened_without_its_server(sent: Callable[[str], Path]
     with pytest.raises(StudyError, match="tunewright repair") as caught:
         tunewright.analyze(folder)
     [storage] = re.findall(r"tunewright repair \S+ --storage (\S+)\.$", str(caught.value))
-    assert tunewright.repair(folder, storage=storage).added == [0, 1]
-    assert tunewright.analyze(folder, storage=storage).overview["trials"] == 2
+    assert tunewright.repair(folder, storage=storage).added == (0, 1)
+    assert tunewright.analyze(folder, storage=storage).overview.trials == 2
 
 
 def test_a_new_study_that_names_the_server_itself_may_start_from_it(

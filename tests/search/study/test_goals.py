@@ -87,9 +87,9 @@ def test_optuna_and_the_files_have_the_front(
     assert [row["trial"] for row in summary["front"]] == front
     assert set(summary["front"][0]) == {"trial", "near", "far"}
     shown = read_study("two", runs=tmp_path).overview
-    assert shown["front"] == front
-    assert shown["top"][0]["others"].keys() == {"far"}
-    assert set(shown["importances"]) <= {"x", "y"}
+    assert shown.front == front
+    assert shown.top[0]["others"].keys() == {"far"}
+    assert set(shown.importances) <= {"x", "y"}
 
 
 def test_a_goal_that_was_not_measured_fails_the_trial_by_name(tmp_path: Path) -> None:

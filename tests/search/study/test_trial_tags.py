@@ -210,9 +210,9 @@ def test_a_case_is_marked_for_all_who_look(
     [end] = [n for n in notices if n.startswith("wide, advised against: ")]
     assert f"{len(cases)} of {len(cases)} ran to their end, with val_accuracy" in end
     overview = tunewright.analyze("study", runs_dir=tmp_path).overview
-    [row] = [row for row in overview["avoided"] if row["name"] == "wide"]
+    [row] = [row for row in overview.avoided if row["name"] == "wide"]
     assert row["cases"]["trials"] == len(cases)
-    assert [one["name"] for one in overview["good"]] == list(GOOD)
+    assert [one["name"] for one in overview.good] == list(GOOD)
     monkeypatch.setattr("sys.argv", ["tunewright", "analyze", "study", "--runs-dir", str(tmp_path)])
     with pytest.raises(SystemExit):
         main()
@@ -327,6 +327,6 @@ def test_pruned_trials_are_counted_beside_the_scores() -> None:
 def test_a_space_file_of_a_study_says_what_it_advises(tmp_path: Path) -> None:
     tuned(tmp_path, "space.avoid=forbid", trials=2)
     file = tmp_path / "study/space.yaml"
-    space, _ = tunewright.space("tailed", TRIPLE, str(file))
+    space = tunewright.space("tailed", TRIPLE, str(file)).space
     assert [good.name for good in space.good] == list(GOOD)
     assert any(rule.name == SMALL for rule in space.forbid), "it brings its setting along"

@@ -111,7 +111,8 @@ def test_a_space_of_ones_own_is_the_space(study: TuneResult, tmp_path: Path) -> 
 
 
 def test_the_command_space_shows_what_would_be_searched(study: TuneResult) -> None:
-    space, notices = tunewright.space(str(study.folder.path / "best_config.yaml"))
+    checked = tunewright.space(str(study.folder.path / "best_config.yaml"))
+    space, notices = checked.space, checked.notices
     assert {p.path for p in space.parameters} == {"point.x", "point.side"}
     assert any("searching around" in notice for notice in notices)
 

@@ -106,8 +106,8 @@ def test_the_trials_of_a_study_are_carried_and_do_not_count(here: Path) -> None:
         str(t.parameters) for t in one.record.trials
     }
     shown = tunewright.analyze("two").overview
-    assert (shown["trials"], shown["carried"], shown["by_state"]["done"]) == (3, 5, 3)
-    marks = {row["trial"]: row.get("carried") for row in shown["top"]}
+    assert (shown.trials, shown.carried, shown.by_state["done"]) == (3, 5, 3)
+    marks = {row["trial"]: row.get("carried") for row in shown.top}
     assert marks[0] == "one/0"
     assert marks[7] is None
     summary = json.loads(two.folder.summary.read_text())
@@ -619,7 +619,7 @@ def test_a_repair_leaves_carried_trials_alone(here: Path) -> None:
     tuned("one", trials=3)
     tuned("two", from_="one", trials=2)
     found = tunewright.repair("two")
-    assert (found.rebuilt, found.added, found.filled, found.differing) == ("", [], [], [])
+    assert (found.rebuilt, found.added, found.filled, found.differing) == ("", (), (), ())
 
 
 def test_the_command_line_has_both(here: Path, monkeypatch: Any, capsys: Any) -> None:

@@ -1,1 +1,41 @@
-"""The commands: parse, call, hand the result to `output`."""
+"""The commands, each of them a function of the package too, in the order of `--help`."""
+
+# isort: off
+from tunewright.cli.commands.search import plan, space, tune
+from tunewright.cli.commands.study import analyze, dashboard, repair
+from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
+from tunewright.cli.commands.classification import (
+    benchmark,
+    check,
+    ensemble,
+    export,
+    predict,
+    submit,
+)
+from tunewright.cli.commands.compression import bd_rate, compress, decompress
+from tunewright.cli.commands.images import augment, models
+
+__all__ = [
+    "analyze",
+    "augment",
+    "bd_rate",
+    "benchmark",
+    "check",
+    "compress",
+    "dashboard",
+    "decompress",
+    "ensemble",
+    "evaluate",
+    "export",
+    "lr_find",
+    "models",
+    "plan",
+    "predict",
+    "repair",
+    "replay",
+    "show",
+    "space",
+    "submit",
+    "train",
+    "tune",
+]

@@ -1,14 +1,24 @@
 """The commands that deliver a trained classifier: predict, ensemble, check, export, submit."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli.options import DELIVER, RunsDir, Verbose, app, console
+from tunewright.cli.command import JSON, Switch, command
+from tunewright.cli.options import DELIVER, RUNS, RunsDir
 
-Words = Annotated[
-    list[str] | None,
+if TYPE_CHECKING:
+    from tunewright.deliver.classification.check import CheckReport, CostReport
+    from tunewright.deliver.classification.ensemble_report import EnsembleReport
+    from tunewright.deliver.classification.export import ExportReport
+    from tunewright.deliver.classification.predict import Predictions
+    from tunewright.deliver.classification.submit import SubmissionReport
+    from tunewright.deliver.progress import ProgressCallback
+
+RunAndView = Annotated[
+    str,
     typer.Argument(
         metavar="RUN [tta.KEY=VALUE]",
         help="A run, study or ensemble folder, or its name in --runs-dir (default: the newest "
@@ -18,7 +28,7 @@ Words = Annotated[
     ),
 ]
 OneRun = Annotated[
-    Path | None,
+    Path | str | None,
     typer.Argument(
         metavar="RUN",
         help="A run, study or ensemble folder, or its name in --runs-dir (default: the newest "
@@ -27,7 +37,7 @@ OneRun = Annotated[
     ),
 ]
 Checkpoint = Annotated[
-    Path | None,
+    Path | str | None,
     typer.Option(help="The same as RUN: a run folder, or checkpoints/best.safetensors in one."),
 ]
 Tta = Annotated[
@@ -35,28 +45,67 @@ Tta = Annotated[
     typer.Option("--tta", help="Average the predictions for each picture and its mirror image."),
 ]
 Views = Annotated[
-    str,
+    str | Sequence[str],
     typer.Option(help="Views to average: any of hflip,vflip,rotate=5,brightness=0.1."),
 ]
 Half = Annotated[bool, typer.Option("--half", help="Store weights in float16.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-MaxSize = Annotated[str, typer.Option(help="Size of the exported file: 500MB (10^6), 477MiB.")]
+MaxSize = Annotated[
+    str | float, typer.Option(help="Size of the exported file: 500MB (10^6), 477MiB.")
+]
 MaxLatency = Annotated[
-    str, typer.Option(help="95th percentile for one picture, file to label: 100ms, 0.1s.")
+    str | float,
+    typer.Option(help="95th percentile for one picture, file to label: 100ms, 0.1s."),
 ]
 InputSize = Annotated[int, typer.Option("--input", help="Side of the pictures, in pixels.")]
 
 
-@app.command(rich_help_panel=DELIVER)
+def benchmark(
+    run: Path | str | None = None,
+    *words: str,
+    checkpoint: Path | str | None = None,
+    input_size: int = 600,
+    tta: bool = False,
+    views: str | Sequence[str] = "",
+    runs_dir: Path | str = RUNS,
+    on_progress: "ProgressCallback | None" = None,
+) -> "CostReport":
+    """Measure the latency of one picture, from its file to its label; `predict --benchmark`.
+
+    See `deliver.classification.check.benchmark`; for the arguments, `check`.
+    """
+    from tunewright.cli.requests import run_and_views
+    from tunewright.deliver.classification.check import CheckOptions
+    from tunewright.deliver.classification.check import benchmark as time_one
+
+    run, chosen = run_and_views(run, words, tta=tta, views=views)
+    options = CheckOptions(views=chosen, input_size=input_size)
+    runs = Path(runs_dir)
+    return time_one(run, options, checkpoint=checkpoint, runs=runs, on_progress=on_progress)
+
+
+BENCHMARK = Switch(
+    "benchmark",
+    "Measure the latency of one picture instead of predicting.",
+    "classification:print_benchmark",
+    call=benchmark,
+)
+
+
+@command(
+    DELIVER,
+    prints="classification:print_predicted",
+    switches=[BENCHMARK, JSON],
+)
 def predict(
-    words: Words = None,
+    run: Path | str | None = None,
+    *words: RunAndView,
     data: Annotated[
-        Path | None,
+        Path | str | None,
         typer.Option(
             help="A folder, zip, CSV or manifest (default: the test set of the training data)."
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="CSV file to write image_id,label to.")] = Path(
+    output: Annotated[Path | str, typer.Option(help="CSV file to write image_id,label to.")] = Path(
         "predictions.csv"
     ),
     tta: Tta = False,
@@ -66,7 +115,8 @@ def predict(
         typer.Option("--force", help="Use the views even if they lower the validation accuracy."),
     ] = False,
     probabilities: Annotated[
-        Path | None, typer.Option(help="CSV file for the probabilities, one column per class.")
+        Path | str | None,
+        typer.Option(help="CSV file for the probabilities, one column per class."),
     ] = None,
     logit_adjustment: Annotated[
         float,
@@ -80,52 +130,43 @@ def predict(
         bool, typer.Option("--category-ids", help="Write the ids of category_mapping.csv.")
     ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Pictures per batch.")] = None,
-    benchmark: Annotated[
-        bool,
-        typer.Option(
-            "--benchmark", help="Measure the latency of one picture instead of predicting."
-        ),
-    ] = False,
     checkpoint: Checkpoint = None,
-    as_json: Json = False,
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
+    runs_dir: RunsDir = RUNS,
+    on_progress: "ProgressCallback | None" = None,
+) -> "Predictions":
     """Predict a label for every picture of a folder.
 
     Writes image_id,label to predictions.csv; ids and their order are kept exactly.
-    """
-    from tunewright import api
-    from tunewright.cli.output.classification import print_benchmark, print_predicted
 
-    if benchmark:
-        figures = api.benchmark(
-            *(words or []), checkpoint=checkpoint, tta=tta, views=views, runs_dir=runs_dir
-        )
-        print_benchmark(console(), figures, as_json=as_json)
-        return
-    found = api.predict(
-        *(words or []),
-        data=data,
-        output=output,
-        checkpoint=checkpoint,
-        tta=tta,
-        views=views,
+    In Python, the words after the run are views beside the picture and its mirror image, such as
+    `"tta.rotate=5"`. on_progress: called with the piece of work, how much is done, and how much
+    there is; None shows it on standard error. Raises DataError for pictures or a model that cannot
+    be read, ConfigError for views. See `deliver.classification.predict.predict`.
+    """
+    from tunewright.cli.requests import path_of, run_and_views
+    from tunewright.deliver.classification.predict import PredictOptions
+    from tunewright.deliver.classification.predict import predict as predict_pictures
+
+    run, chosen = run_and_views(run, words, tta=tta, views=views)
+    options = PredictOptions(
+        data=path_of(data),
+        output=Path(output),
+        views=chosen,
         force=force,
-        probabilities=probabilities,
+        probabilities=path_of(probabilities),
         logit_adjustment=logit_adjustment,
         skip_bad=skip_bad,
         category_ids=category_ids,
         batch_size=batch_size,
-        runs_dir=runs_dir,
     )
-    print_predicted(console(), found, output, as_json=as_json)
+    runs = Path(runs_dir)
+    return predict_pictures(run, options, checkpoint=checkpoint, runs=runs, on_progress=on_progress)
 
 
-@app.command(rich_help_panel=DELIVER)
+@command(DELIVER, prints="classification:print_ensemble", switches=[JSON], needs_words=True)
 def ensemble(
-    runs: Annotated[
-        list[Path],
+    *runs: Annotated[
+        Path | str,
         typer.Argument(
             metavar="RUN...",
             help="Runs, or studies (all of their trials that have weights).",
@@ -146,32 +187,42 @@ def ensemble(
     ] = None,
     max_size: MaxSize = "500MB",
     max_latency: MaxLatency = "100ms",
-    as_json: Json = False,
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
-    """Average several runs and report the gain over the best one."""
-    from tunewright import api
-    from tunewright.cli.output.classification import print_ensemble
+    runs_dir: RunsDir = RUNS,
+    on_progress: "ProgressCallback | None" = None,
+) -> "EnsembleReport":
+    """Average several runs and report the gain over the best one.
 
-    found = api.ensemble(
-        *runs,
+    In Python, return the members, the gain with its interval, and what all together cost. Raises
+    DataError for runs that do not fit together. See `deliver.classification.ensemble.ensemble`.
+    """
+    from tunewright.deliver.classification.ensemble import ensemble as join
+    from tunewright.deliver.classification.limits import read_limits
+
+    return join(
+        runs,
         method=method,
         average=average,
+        limits=read_limits(max_size, max_latency),
         name=name,
-        max_size=max_size,
-        max_latency=max_latency,
-        runs_dir=runs_dir,
+        runs=Path(runs_dir),
+        on_progress=on_progress,
     )
-    print_ensemble(console(), found, as_json=as_json)
 
 
-@app.command(rich_help_panel=DELIVER)
+@command(
+    DELIVER,
+    prints="classification:print_checked",
+    switches=[JSON],
+    fails=lambda report: not report.passed,
+)
 def check(
-    words: Words = None,
+    run: Path | str | None = None,
+    *words: RunAndView,
     max_size: MaxSize = "500MB",
     max_latency: MaxLatency = "100ms",
-    max_params: Annotated[str, typer.Option(help="Number of parameters: 10B (10^9), 28M.")] = "10B",
+    max_params: Annotated[
+        str | float, typer.Option(help="Number of parameters: 10B (10^9), 28M.")
+    ] = "10B",
     input_size: InputSize = 600,
     half: Half = False,
     tta: Tta = False,
@@ -180,71 +231,73 @@ def check(
         bool, typer.Option("--benchmark", help="Also measure other precisions and memory layouts.")
     ] = False,
     checkpoint: Checkpoint = None,
-    as_json: Json = False,
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
+    runs_dir: RunsDir = RUNS,
+    on_progress: "ProgressCallback | None" = None,
+) -> "CheckReport":
     """Check size, latency, parameters and input against limits.
 
     The exit code is 1 when a limit is exceeded.
+
+    In Python, return the rows, the notes, and every figure. Raises UsageError for limits that
+    cannot be read. See `deliver.classification.check.check`.
     """
-    from tunewright import api
-    from tunewright.cli.output.classification import print_checked
+    from tunewright.cli.requests import run_and_views
+    from tunewright.deliver.classification.check import CheckOptions
+    from tunewright.deliver.classification.check import check as check_limits
+    from tunewright.deliver.classification.limits import read_limits
 
-    report = api.check(
-        *(words or []),
-        checkpoint=checkpoint,
-        max_size=max_size,
-        max_latency=max_latency,
-        max_params=max_params,
-        input_size=input_size,
-        half=half,
-        tta=tta,
-        views=views,
-        benchmark=benchmark,
-        runs_dir=runs_dir,
-    )
-    print_checked(console(), report, as_json=as_json)
-    if not report.passed:
-        raise typer.Exit(1)
+    limits = read_limits(max_size, max_latency, max_params)
+    run, chosen = run_and_views(run, words, tta=tta, views=views)
+    options = CheckOptions(limits, chosen, input_size, half, benchmark)
+    runs = Path(runs_dir)
+    return check_limits(run, options, checkpoint=checkpoint, runs=runs, on_progress=on_progress)
 
 
-@app.command(rich_help_panel=DELIVER)
+@command(DELIVER, prints="classification:print_exported", switches=[JSON])
 def export(
     run: OneRun = None,
+    *,
     to: Annotated[str, typer.Option(help="safetensors, onnx or torch-export.")] = "safetensors",
     half: Half = False,
     output: Annotated[
-        Path | None,
+        Path | str | None,
         typer.Option(help="File to write (default: in the run's folder, under export/)."),
     ] = None,
     checkpoint: Checkpoint = None,
-    as_json: Json = False,
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
+    runs_dir: RunsDir = RUNS,
+    on_progress: "ProgressCallback | None" = None,
+) -> "ExportReport":
     """Export a run to safetensors, ONNX or torch.export.
 
     The exported file is checked against the run: both must give the same logits.
+
+    In Python, return the file and how near it is. Raises ConfigError when ONNX is not installed,
+    RunError when the file is not the model. See `deliver.classification.export.export`.
     """
-    from tunewright import api
-    from tunewright.cli.output.classification import print_exported
+    from tunewright.deliver.classification.export import export as export_run
 
-    found = api.export(
-        run, to=to, half=half, output=output, checkpoint=checkpoint, runs_dir=runs_dir
+    return export_run(
+        run,
+        to=to,
+        half=half,
+        output=output,
+        checkpoint=checkpoint,
+        runs=Path(runs_dir),
+        on_progress=on_progress,
     )
-    print_exported(console(), found, as_json=as_json)
 
 
-@app.command(rich_help_panel=DELIVER)
+@command(DELIVER, prints="classification:print_submitted", switches=[JSON])
 def submit(
     run: OneRun = None,
-    predictions: Annotated[Path, typer.Option(help="CSV file that predict wrote.")] = Path(
+    *,
+    predictions: Annotated[Path | str, typer.Option(help="CSV file that predict wrote.")] = Path(
         "predictions.csv"
     ),
-    output: Annotated[Path, typer.Option(help="ZIP file to write.")] = Path("submission.zip"),
+    output: Annotated[Path | str, typer.Option(help="ZIP file to write.")] = Path("submission.zip"),
     data: Annotated[
-        Path | None, typer.Option(help="The test set (default: the one that predict used last).")
+        Path | str | None,
+        typer.Option(help="The test set (default: the one that predict used last)."),
     ] = None,
     half: Half = False,
     category_ids: Annotated[
@@ -259,26 +312,23 @@ def submit(
         typer.Option("--verify-only", help="Check the predictions and the ZIP without writing."),
     ] = False,
     checkpoint: Checkpoint = None,
-    as_json: Json = False,
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
+    runs_dir: RunsDir = RUNS,
+    on_progress: "ProgressCallback | None" = None,
+) -> "SubmissionReport":
     """Check predictions and pack them with weights and code in a ZIP.
 
     The same input gives the same bytes.
-    """
-    from tunewright import api
-    from tunewright.cli.output.classification import print_submitted
 
-    found = api.submit(
-        run,
-        predictions=predictions,
-        output=output,
-        data=data,
-        checkpoint=checkpoint,
-        half=half,
-        category_ids=category_ids,
-        verify_only=verify_only,
-        runs_dir=runs_dir,
+    In Python, return the files of the ZIP and their sizes. Raises DataError for predictions that a
+    contest would refuse, and for a ZIP that lacks a required file. See
+    `deliver.classification.submit.submit`.
+    """
+    from tunewright.cli.requests import path_of
+    from tunewright.deliver.classification.submit import SubmitOptions
+    from tunewright.deliver.classification.submit import submit as pack
+
+    options = SubmitOptions(
+        Path(predictions), Path(output), path_of(data), half, category_ids, verify_only
     )
-    print_submitted(console(), found, as_json=as_json)
+    runs = Path(runs_dir)
+    return pack(run, options, checkpoint=checkpoint, runs=runs, on_progress=on_progress)

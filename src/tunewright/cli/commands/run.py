@@ -1,164 +1,182 @@
 """The commands about one run: train, evaluate, show, lr-find, replay."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunewright.cli.command import JSON, command
 from tunewright.cli.options import (
-    FOREIGN,
+    RUNS,
     TRAIN,
     ConfigDir,
     ConfigFile,
     ConfigName,
     RunsDir,
-    Verbose,
-    Words,
-    app,
-    console,
-    verbose_logs,
+    Word,
 )
+from tunewright.errors import UsageError
+
+if TYPE_CHECKING:
+    from tunewright.config.compose import Composition
+    from tunewright.deliver.lr_find import LrSweep
+    from tunewright.deliver.progress import ProgressCallback
+    from tunewright.deliver.replay import ReplayedRun, ReplayReport
+    from tunewright.search.callbacks import StudyCallback
+    from tunewright.search.evaluate_run import Evaluation
+    from tunewright.search.training_run import TrainResult
 
 
-@app.command(context_settings=FOREIGN, rich_help_panel=TRAIN)
+@command(TRAIN, prints="results:print_trained", guide_flags=True)
 def train(
-    words: Words = None,
+    *words: Word,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="A stopped run to resume: folder or name.")
+        Path | str | None,
+        typer.Option("--resume", help="A stopped run to resume: folder or name."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = None,
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
+    runs_dir: RunsDir = RUNS,
+    watch: "StudyCallback | None" = None,
+) -> "TrainResult":
     """Train one configuration in full, or resume an interrupted run.
 
     Run the same command again to resume.
+
+    In Python, return the runs and their scores, several where `seeds` are given. A run that is
+    resumed continues with the configuration in its folder. watch: receives the epochs. Raises
+    UsageError for words that would change it.
     """
-    from tunewright import api
-    from tunewright.cli.output.results import print_trained
-    from tunewright.cli.output.screen import ScreenCallback
+    from tunewright.cli.requests import Configs, request_of, runs_of
+    from tunewright.request import parse_request, parse_resume
+    from tunewright.search.resume import find_stopped_run
+    from tunewright.search.resume import resume as resume_run
+    from tunewright.search.stages import train as train_stage
 
-    verbose_logs(verbose)
-    screen = console()
-    with ScreenCallback(screen, verbose=verbose) as watch:
-        trained = api.train(
-            *(words or []),
-            resume=resume,
-            name=name,
-            config=config,
-            config_dir=config_dir,
-            config_name=config_name,
-            runs_dir=runs_dir,
-            watch=watch,
-        )
-    print_trained(screen, trained)
+    configs = Configs(config, config_dir, config_name)
+    if resume is not None:
+        if name is not None or any(configs):
+            raise UsageError(
+                f"--resume {resume} with another option that names a run or a configuration",
+                expected="the run alone, which has both",
+            )
+        folder = find_stopped_run(Path(resume), Path(runs_dir))
+        before = parse_request((), command="train", config=folder.config)
+        wanted = parse_resume([str(word) for word in words], folder.config)
+        tree = before.composed.tree
+        return resume_run(before.recipe, wanted.composed, folder, before=tree, watch=watch)
+    request = request_of(train, words, configs)
+    runs = runs_of(request, runs_dir)
+    return train_stage(request.recipe, request.composed, name=name, runs=runs, watch=watch)
 
 
-@app.command(rich_help_panel=TRAIN)
+@command(TRAIN, prints="results:print_evaluation", switches=[JSON])
 def evaluate(
     run: Annotated[
-        Path | None,
+        Path | str | None,
         typer.Argument(
             help="A run or study folder, or its name in --runs-dir (default: the newest run)."
         ),
     ] = None,
+    *,
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
     data: Annotated[
-        Path | None,
+        Path | str | None,
         typer.Option(help="Evaluate on this folder of pictures instead (compression)."),
     ] = None,
     checkpoint: Annotated[
-        Path | None,
+        Path | str | None,
         typer.Option(help="The same as RUN: a run folder, or checkpoints/best.safetensors in one."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
+    runs_dir: RunsDir = RUNS,
+    on_progress: "ProgressCallback | None" = None,
+) -> "Evaluation":
     """Evaluate a trained run, with simple baselines for comparison.
 
     The default is the test split of the run's own data.
+
+    In Python, return the folder of the run and its metrics. on_progress: called with the piece of
+    work, how much is done, how much there is; None shows it on standard error. See
+    `deliver.evaluate.evaluate`.
     """
-    from tunewright import api
-    from tunewright.cli.output.results import print_evaluation
-    from tunewright.errors import UsageError
+    from tunewright.deliver.evaluate import evaluate as evaluate_run
 
     if run is not None and checkpoint is not None:
         raise UsageError(
             f"the run {run} and --checkpoint {checkpoint}",
             expected="one of them: they mean the same",
         )
-    found, result = api.evaluate(run or checkpoint, split=split, data=data, runs_dir=runs_dir)
-    print_evaluation(console(), found, result, as_json=as_json)
+    named = checkpoint if run is None else run
+    runs = Path(runs_dir)
+    return evaluate_run(named, split=split, data=data, runs=runs, on_progress=on_progress)
 
 
-@app.command(context_settings=FOREIGN, rich_help_panel=TRAIN)
+@command(TRAIN, prints="results:print_configuration", guide_flags=True)
 def show(
-    words: Words = None,
+    *words: Word,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = None,
-    verbose: Verbose = False,
-) -> None:
-    """Print the configuration and where each value comes from."""
-    from tunewright import api
-    from tunewright.cli.output.results import print_configuration
+) -> "Composition":
+    """Print the configuration and where each value comes from.
 
-    print_configuration(
-        api.show(*(words or []), config=config, config_dir=config_dir, config_name=config_name)
-    )
+    In Python, return the composed configuration.
+    """
+    from tunewright.cli.requests import Configs, request_of
+
+    return request_of(show, words, Configs(config, config_dir, config_name)).composed
 
 
-@app.command("lr-find", context_settings=FOREIGN, rich_help_panel=TRAIN)
+@command(TRAIN, prints="results:print_sweep", switches=[JSON], guide_flags=True)
 def lr_find(
-    words: Words = None,
+    *words: Word,
     low: Annotated[float, typer.Option(help="Lowest learning rate of the sweep.")] = 1e-7,
     high: Annotated[float, typer.Option(help="Highest learning rate of the sweep.")] = 10.0,
     steps: Annotated[int, typer.Option(help="Number of training steps.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = None,
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
+    runs_dir: RunsDir = RUNS,
+) -> "LrSweep":
     """Run a learning-rate sweep and suggest a learning rate.
 
     Nothing is suggested where the curve is too noisy.
+
+    In Python, return the curve, what it suggests, or why it suggests nothing.
     """
-    from tunewright import api
-    from tunewright.cli.output.results import print_sweep
+    from tunewright.cli.requests import Configs, request_of, runs_of
+    from tunewright.deliver.lr_find import lr_find as sweep
 
-    verbose_logs(verbose)
-    result = api.lr_find(
-        *(words or []),
-        low=low,
-        high=high,
-        steps=steps,
-        config=config,
-        config_dir=config_dir,
-        config_name=config_name,
-        runs_dir=runs_dir,
-    )
-    print_sweep(console(), result, words or [], as_json=as_json)
+    request = request_of(lr_find, words, Configs(config, config_dir, config_name))
+    runs = runs_of(request, runs_dir)
+    found = sweep(request.recipe, request.composed, runs=runs, low=low, high=high, steps=steps)
+    return replace(found, words=tuple(str(word) for word in words))
 
 
-@app.command(rich_help_panel=TRAIN)
+@command(TRAIN, prints="results:print_replayed")
 def replay(
-    run: Annotated[Path, typer.Argument(help="A run or study folder, or a name in --runs-dir.")],
-    options: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The tracker's options.")
-    ] = None,
+    run: Annotated[
+        Path | str, typer.Argument(help="A run or study folder, or a name in --runs-dir.")
+    ],
+    *options: Annotated[
+        str, typer.Argument(metavar="[KEY=VALUE]...", help="The tracker's options.")
+    ],
     to: Annotated[str, typer.Option(help="tensorboard, mlflow or wandb.")] = "mlflow",
-    runs_dir: RunsDir = Path("runs"),
-    verbose: Verbose = False,
-) -> None:
-    """Copy a stored run, or a whole study, to an experiment tracker."""
-    from tunewright import api
-    from tunewright.cli.output.results import print_replayed
+    runs_dir: RunsDir = RUNS,
+    on_replayed: "Callable[[ReplayedRun], None] | None" = None,
+) -> "ReplayReport":
+    """Copy a stored run, or a whole study, to an experiment tracker.
 
-    replayed = api.replay(run, *(options or []), to=to, runs_dir=runs_dir)
-    print_replayed(replayed, to)
+    In Python, a repeat changes nothing either; `on_replayed` is called after each run.
+    """
+    from tunewright.deliver.replay import replay as push
+
+    for option in options:
+        if "=" not in option:
+            raise UsageError(f"{option!r}", expected="options of the tracker as key=value")
+    given = dict(option.split("=", 1) for option in options)
+    return push(run, to=to, options=given, runs=Path(runs_dir), on_replayed=on_replayed)

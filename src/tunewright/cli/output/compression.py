@@ -1,28 +1,29 @@
 """Results of compress and decompress, as they are printed."""
 
-import json
-from collections.abc import Mapping
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from tunewright.cli.output.formatting import print_line
 from tunewright.runs.quantities import duration
+
+if TYPE_CHECKING:
+    from tunewright.deliver.compression.bd_rate import BdRate
+    from tunewright.deliver.compression.compress import CompressReport, DecompressReport
 
 SHOWN = 30
 """Maximum number of files in the table; --json lists all."""
 
 
-def print_compressed(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
+def print_compressed(console: Console, found: "CompressReport") -> None:
     """Print the bits per pixel, real and estimated, of each file and in total."""
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
     _notes(console, found)
-    table = Table(title=f"{len(found['files'])} compressed", caption_justify="left")
+    table = Table(title=f"{len(found.files)} compressed", caption_justify="left")
     for name in ("file", "pixels", "bytes", "bpp", "estimated", "seconds"):
         table.add_column(name, justify="left" if name == "file" else "right", overflow="fold")
-    for one in found["files"][:SHOWN]:
+    for one in found.files[:SHOWN]:
         pixels = one["width"] * one["height"]
         table.add_row(
             one["output"],
@@ -34,57 +35,87 @@ def print_compressed(console: Console, found: Mapping[str, Any], *, as_json: boo
         )
     console.print(table)
     _more(console, found)
-    verified = "each decoded again and compared" if found["verified"] else "not verified"
-    _line(
+    verified = "each decoded again and compared" if found.verified else "not verified"
+    print_line(
         console,
-        f"{found['bytes']:,} bytes for {_count(found['pixels'], 'pixel')}, "
-        f"{found['bpp']:.4f} bits per pixel, in {duration(found['seconds'])} on "
-        f"{found['device']} with {_count(found['threads'], 'thread')}; {verified}",
+        f"{found.bytes:,} bytes for {_count(found.pixels, 'pixel')}, "
+        f"{found.bpp:.4f} bits per pixel, in {duration(found.seconds)} on "
+        f"{found.device} with {_count(found.threads, 'thread')}; {verified}",
     )
     _print_failures(console, found)
 
 
-def print_decompressed(console: Console, found: Mapping[str, Any], *, as_json: bool) -> None:
+def print_decompressed(console: Console, found: "DecompressReport") -> None:
     """Print the pictures that were written."""
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
     _notes(console, found)
-    for one in found["files"][:SHOWN]:
-        _line(
+    for one in found.files[:SHOWN]:
+        print_line(
             console,
             f"  {one['output']}  {one['width']} x {one['height']}, {duration(one['seconds'])} "
             f"({duration(one['coder_seconds'])} of them in the entropy coder)",
         )
     _more(console, found)
-    _line(
+    print_line(
         console,
-        f"{len(found['files'])} decompressed, {_count(found['pixels'], 'pixel')}, in "
-        f"{duration(found['seconds'])}",
+        f"{len(found.files)} decompressed, {_count(found.pixels, 'pixel')}, in "
+        f"{duration(found.seconds)}",
     )
     _print_failures(console, found)
 
 
-def _notes(console: Console, found: Mapping[str, Any]) -> None:
-    for note in [*found["notes"], *(note for one in found["files"] for note in one["notices"])]:
-        _line(console, f"note: {note}")
+def _notes(console: Console, found: "CompressReport | DecompressReport") -> None:
+    for note in [*found.notes, *(note for one in found.files for note in one["notices"])]:
+        print_line(console, f"note: {note}")
 
 
-def _more(console: Console, found: Mapping[str, Any]) -> None:
-    if len(found["files"]) > SHOWN:
-        _line(console, f"  and {len(found['files']) - SHOWN:,} more: --json lists them")
+def _more(console: Console, found: "CompressReport | DecompressReport") -> None:
+    if len(found.files) > SHOWN:
+        print_line(console, f"  and {len(found.files) - SHOWN:,} more: --json lists them")
 
 
-def _print_failures(console: Console, found: Mapping[str, Any]) -> None:
-    if found["failed"]:
-        _line(console, f"{len(found['failed']):,} could not be used:")
-    for name, why in found["failed"].items():
-        _line(console, f"  {name}: {why}")
+def _print_failures(console: Console, found: "CompressReport | DecompressReport") -> None:
+    if found.failed:
+        print_line(console, f"{len(found.failed):,} could not be used:")
+    for name, why in found.failed.items():
+        print_line(console, f"  {name}: {why}")
 
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _line(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False)
+def print_bd_rate(console: Console, found: "BdRate") -> None:
+    """Print both numbers, the range they cover, the notices, and the plot."""
+    for line in _lines(found):
+        print_line(console, line)
+    if found.plot is not None:
+        print_line(console, f"  {found.plot}")
+
+
+def _lines(found: "BdRate") -> list[str]:
+    """Return both numbers, the range they cover, and the notices, as lines."""
+    name = "PSNR" if found.metric == "psnr" else "MS-SSIM"
+    sides = {"anchor": found.anchor, "test": found.test}
+    lines = [f"{side:<8} {named.name}, {_points(named.curve)}" for side, named in sides.items()]
+    if math.isfinite(found.bd_rate):
+        verdict = "fewer" if found.bd_rate < 0 else "more"
+        lines.append(
+            f"BD-rate  {found.bd_rate:+.3f} % (the test needs {abs(found.bd_rate):.3f} % {verdict} "
+            f"bits at equal {name})"
+        )
+    if math.isfinite(found.bd_psnr):
+        lines.append(f"BD-{name:<5} {found.bd_psnr:+.4f} dB at equal rate")
+    if found.overlap is not None:
+        shared = found.overlap
+        lines.append(
+            f"method   {found.method}, over {shared.low:.2f} to {shared.high:.2f} dB "
+            f"({shared.share:.0%} of what either reaches)"
+        )
+    return lines + [f"note: {notice}" for notice in found.notices]
+
+
+def _points(curve: Any) -> str:
+    rates = f"{curve.bpp[0]:.4g} to {curve.bpp[-1]:.4g} bpp"
+    return f"{len(curve.bpp)} points, {rates}, " + (
+        f"{min(curve.quality):.2f} to {max(curve.quality):.2f} dB"
+    )

@@ -1,12 +1,16 @@
 """Figures, parameters and commands as the command line writes them."""
 
-import math
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tunewright.result import Result
 from tunewright.runs.quantities import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def remaining(seconds: float | None) -> str:
@@ -26,13 +30,20 @@ def figure(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def plain(value: Any) -> Any:
-    """Return a value for strict JSON: numbers that are not finite become texts such as `inf`."""
-    if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+def print_json(_console: "Console", result: Result) -> None:
+    """Print a result as JSON, on standard output."""
+    print(json.dumps(result.as_json(), indent=2, allow_nan=False))
+
+
+def print_line(console: "Console", text: str) -> None:
+    """Print a line without wrapping or markup, so that a pipe can read it."""
+    console.print(text, soft_wrap=True, markup=False)
+
+
+def from_here(path: Path) -> Path:
+    """Return a path as seen from the working folder, if it lies there."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def with_interval(value: Any, interval: Sequence[float] | None) -> str:

@@ -1,7 +1,5 @@
 """Results of plan and repair, as they are printed."""
 
-import json
-from dataclasses import asdict
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -13,13 +11,11 @@ from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
     from tunewright.search.plan import StudyPlan
+    from tunewright.search.recovery.repair_report import RepairReport
 
 
-def print_plan(console: Console, plan: "StudyPlan", *, as_json: bool) -> None:
-    """Print the expected time, disk and memory of a study, or the JSON."""
-    if as_json:
-        print(json.dumps(asdict(plan), indent=2))
-        return
+def print_plan(console: Console, plan: "StudyPlan") -> None:
+    """Print the expected time, disk and memory of a study."""
     for notice in plan.notices:
         console.print(f"note: {notice}", soft_wrap=True, markup=False)
     console.rule(f"plan of the study {plan.study}")
@@ -89,17 +85,8 @@ def _fitting(plan: "StudyPlan") -> str:
     return "everything fits"
 
 
-if TYPE_CHECKING:  # `--help` starts without the engine
-    from tunewright.search.recovery.repair import RepairReport
-
-
-def print_repaired(found: "RepairReport", *, as_json: bool) -> None:
-    """Print what repair found and changed, or the JSON."""
-    if as_json:
-        from tunewright.search.recovery.repair import as_json as plain
-
-        print(json.dumps(plain(found), indent=2))
-        return
+def print_repaired(_console: Console, found: "RepairReport") -> None:
+    """Print what repair found and changed."""
     if found.rebuilt:
         print(f"the database was rebuilt from the run folders: {found.rebuilt}")
     else:

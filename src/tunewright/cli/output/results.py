@@ -1,15 +1,19 @@
 """Results of the commands about studies and runs, as they are printed."""
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from tunewright.analysis.avoided import comparison_line, count_line
-from tunewright.cli.output.formatting import figure, format_command, plain, quote, with_interval
+from tunewright.cli.output.formatting import (
+    figure,
+    format_command,
+    print_line,
+    quote,
+    with_interval,
+)
 from tunewright.cli.output.tables import (
     evaluation_table,
     front_table,
@@ -22,13 +26,15 @@ from tunewright.config.show import yaml_lines
 from tunewright.errors import RunError
 from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.ending import ending_of
-from tunewright.runs.folder import RunFolder
 from tunewright.runs.quantities import duration
-from tunewright.spaces.space import Space
+from tunewright.spaces.checked_space import CheckedSpace
 from tunewright.spaces.specification import specification
 
 if TYPE_CHECKING:  # `show` and `space` start without the engine
-    from tunewright.deliver.replay import ReplayedRun
+    from tunewright.deliver.lr_find import LrSweep
+    from tunewright.deliver.replay import ReplayReport
+    from tunewright.search.evaluate_run import Evaluation
+    from tunewright.search.read_study import StudyView
     from tunewright.search.stages import TuneResult
     from tunewright.search.training_run import TrainResult
 
@@ -47,7 +53,7 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
             remedy=f"See why: {format_command('analyze', folder.path)}",
         )
     console.rule("best configuration")
-    _line(
+    print_line(
         console,
         f"trial {best.number} of {len(tuned.record.trials)}, "
         f"{tuned.record.goal} = {with_interval(best.score, best.interval)} in the search"
@@ -57,7 +63,7 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
         + (f", advised against: {', '.join(best.avoided)}" if best.avoided else ""),
     )
     for path, value in best.parameters.items():
-        _line(console, f"  {path:<24} {figure(value)}")
+        print_line(console, f"  {path:<24} {figure(value)}")
     if tuned.record.others:
         console.print(front_table(tuned.record))
     timed_out = tuned.ending == "timed out"
@@ -68,84 +74,75 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     elif tuned.evaluation is not None:
         ending = ending_of(folder.trial(best.number))
         how = "" if ending is None else f": {ending}"
-        _line(console, f"no final training; the evaluation below is of trial {best.number}{how}")
+        print_line(
+            console, f"no final training; the evaluation below is of trial {best.number}{how}"
+        )
     if tuned.evaluation is not None:
         _print_evaluated(console, tuned.evaluation)
     console.rule("files")
     final = tuned.final.best(tuned.record.direction).path if tuned.final else None
     winner = final or folder.trial(best.number).path  # the best trial keeps its weights
     files = [folder.best_config, folder.best_results, folder.summary, folder.database]
-    files += [winner / name for name in (tuned.evaluation or {}).get("files", [])]
+    files += tuned.evaluation.files if tuned.evaluation is not None else ()
     files += [winner / "checkpoints" / "best.safetensors"]
     for file in files:
         if file.exists():
-            _line(console, f"  {file}")
+            print_line(console, f"  {file}")
     console.rule("next")
-    _line(console, f"  {format_command('analyze', folder.path)}")
+    print_line(console, f"  {format_command('analyze', folder.path)}")
     if final:
-        _line(console, f"  {format_command('evaluate', final)}")
+        print_line(console, f"  {format_command('evaluate', final)}")
     if "params" not in read_yaml(folder.best_config):  # a function has no training of its own
-        _line(console, f"  {format_command('train', folder.best_config)} seeds=[1,2,3]")
+        print_line(console, f"  {format_command('train', folder.best_config)} seeds=[1,2,3]")
     more = "" if timed_out else f" with --trials {2 * len(tuned.record.own)}"
-    _line(console, f"  the same command{more}   # continues the search")
+    print_line(console, f"  the same command{more}   # continues the search")
 
 
 def print_trained(console: Console, trained: "TrainResult") -> None:
     """Print the scores of a training and its folders."""
     _print_scores(console, trained)
     for folder in trained.folders:
-        _line(console, f"  {folder.path}")
-    _line(console, f"next: {format_command('evaluate', trained.folders[0].path)}")
+        print_line(console, f"  {folder.path}")
+    print_line(console, f"next: {format_command('evaluate', trained.folders[0].path)}")
 
 
-def print_evaluation(
-    console: Console, folder: RunFolder, result: Mapping[str, Any], *, as_json: bool
-) -> None:
-    """Print the metrics with those of the baselines, or the JSON."""
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
-    pictures = result.get("per_image", [])
+def print_evaluation(console: Console, found: "Evaluation") -> None:
+    """Print the metrics with those of the baselines."""
+    pictures = found.figures.get("per_image", [])
     if pictures:
         console.print(pictures_table(pictures[:PICTURES]))
     if len(pictures) > PICTURES:
-        _line(console, f"and {len(pictures) - PICTURES} more in {result['files'][0]}")
-    _print_evaluated(console, result)
-    for name in result.get("files", []):
-        _line(console, f"  {folder.path / name}")
+        print_line(console, f"and {len(pictures) - PICTURES} more in {found.files[0].name}")
+    _print_evaluated(console, found)
+    for file in found.files:
+        print_line(console, f"  {file}")
 
 
-def print_sweep(
-    console: Console, result: Mapping[str, Any], words: Sequence[str], *, as_json: bool
-) -> None:
+def print_sweep(console: Console, found: "LrSweep") -> None:
     """Print the suggested learning rates, or why there are none, and the files."""
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
-    for notice in result["notices"]:
-        console.print(f"note: {notice}", soft_wrap=True, markup=False)
-    suggestions = result["suggestions"]
-    if suggestions is None:
-        console.print(f"no suggestion: {result['reason']}", soft_wrap=True, markup=False)
+    for notice in found.notices:
+        print_line(console, f"note: {notice}")
+    if found.suggestions is None:
+        print_line(console, f"no suggestion: {found.reason}")
     else:
-        for name, rate in suggestions.items():
+        for name, rate in found.suggestions.items():
             console.print(f"{name:<9} {rate:.1e}")
-        console.print(f"optim.lr is {result['lr']:.1e}")
-    for name in result["files"]:
-        _line(console, f"  {Path(result['folder']) / name}")
-    if suggestions is not None:
-        lr = f"optim.lr={suggestions['valley']:.1e}"
-        _line(console, f"next: {format_command('train', *words, lr)}")
+        console.print(f"optim.lr is {found.lr:.1e}")
+    for name in found.files:
+        print_line(console, f"  {found.folder / name}")
+    if found.suggestions is not None:
+        lr = f"optim.lr={found.suggestions['valley']:.1e}"
+        print_line(console, f"next: {format_command('train', *found.words, lr)}")
 
 
-def print_replayed(replayed: Sequence["ReplayedRun"], to: str) -> None:
+def print_replayed(_console: Console, found: "ReplayReport") -> None:
     """Print what was copied to a tracker, one line per run."""
-    for one in replayed:
+    for one in found.runs:
         print(f"{one.folder.path}  {one.steps} epochs  {one.state}")
-    print(f"{len(replayed)} run(s) in {to}")
+    print(f"{len(found.runs)} run(s) in {found.to}")
 
 
-def print_configuration(composed: Composition) -> None:
+def print_configuration(_console: Console, composed: Composition) -> None:
     """Print each line of the configuration with its source."""
     here = Path.cwd()
     for line, source in yaml_lines(composed):
@@ -155,11 +152,14 @@ def print_configuration(composed: Composition) -> None:
         print(f"# note: {notice}")
 
 
-def print_space(console: Console, space: Space, notices: Sequence[str], *, as_yaml: bool) -> None:
-    """Print the space: domains, conditions, the first point, rules; or a space file."""
-    if as_yaml:
-        print(dump_yaml(specification(space)), end="")
-        return
+def print_space_file(_console: Console, found: CheckedSpace) -> None:
+    """Print a space file that reads back as the space."""
+    print(dump_yaml(specification(found.space)), end="")
+
+
+def print_space(console: Console, found: CheckedSpace) -> None:
+    """Print the space: domains, conditions, the first point, rules."""
+    space = found.space
     first = space.default() or {}
     width = max(len(p.path) for p in space.parameters)
     for parameter in space.parameters:
@@ -168,78 +168,68 @@ def print_space(console: Console, space: Space, notices: Sequence[str], *, as_ya
         line = f"{parameter.path:<{width}}  {parameter.domain!s:<36} {start:<20}"
         console.print(line + (f" when {when}" if when else ""), soft_wrap=True, markup=False)
     for rule in space.forbid:
-        _line(console, f"forbidden: {rule}")
+        print_line(console, f"forbidden: {rule}")
     for good in space.good:
         values = ", ".join(f"{path} = {figure(value)}" for path, value in good.values.items())
-        _line(console, f"tried first: {good.name} ({values})")
+        print_line(console, f"tried first: {good.name} ({values})")
     for path, text in space.derived.items():
         console.print(f"derived: {path} = {text}", soft_wrap=True, markup=False)
-    for notice in notices:
+    for notice in found.notices:
         console.print(f"note: {notice}", soft_wrap=True, markup=False)
 
 
-def print_analysis(
-    console: Console, overview: Mapping[str, Any], files: Sequence[Path], *, as_json: bool
-) -> None:
-    """Print the overview of a study, or its JSON."""
-    if as_json:
-        output = {**overview, "files": [str(file) for file in files]}
-        print(json.dumps(plain(output), indent=2, allow_nan=False))
-        return
-    states = ", ".join(f"{count} {state}" for state, count in overview["by_state"].items() if count)
-    _line(console, f"study {overview['study']}: {overview['trials']} trials ({states})")
-    if overview.get("carried"):
-        console.print(f"{overview['carried']} more trials were carried over from other studies")
+def print_analysis(console: Console, view: "StudyView") -> None:
+    """Print the overview of a study."""
+    overview = view.overview
+    states = ", ".join(f"{count} {state}" for state, count in overview.by_state.items() if count)
+    print_line(console, f"study {overview.study}: {overview.trials} trials ({states})")
+    if overview.carried:
+        console.print(f"{overview.carried} more trials were carried over from other studies")
     console.print(
-        f"goal {overview['goal']} ({overview['direction']}), {overview['epochs']} epochs, "
-        f"{duration(overview['seconds'])} of trials"
+        f"goal {overview.goal} ({overview.direction}), {overview.epochs} epochs, "
+        f"{duration(overview.seconds)} of trials"
     )
-    if overview.get("storage"):
-        _line(console, f"optuna-dashboard {quote(overview['storage'])}")
-    best = overview["best"]
+    if overview.storage:
+        print_line(console, f"optuna-dashboard {quote(overview.storage)}")
+    best = overview.best
     if best is None:
         console.print("no trial has finished yet")
     else:
         shown = with_interval(best["score"], best["interval"])
         ran = f", carried from {best['carried']}" if best.get("carried") else ""
-        _line(console, f"best: trial {best['trial']} with {shown}{ran}")
-        if overview["front"]:
-            others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview["others"])
-            front = ", ".join(map(str, overview["front"]))
+        print_line(console, f"best: trial {best['trial']} with {shown}{ran}")
+        if overview.front:
+            others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview.others)
+            front = ", ".join(map(str, overview.front))
             console.print(f"with {others}, the Pareto front is trial {front}", soft_wrap=True)
-        paths = list(dict.fromkeys(p for row in overview["top"] for p in row["parameters"]))
-        console.print(trials_table(overview["top"], paths, console.width))
-    for one in overview["good"]:
+        paths = list(dict.fromkeys(p for row in overview.top for p in row["parameters"]))
+        console.print(trials_table(overview.top, paths, console.width))
+    for one in overview.good:
         score = "" if one["score"] is None else f" with {figure(one['score'])}"
         end = f"trial {one['trial']} {one['state']}{score}"
-        _line(console, f"good combination {one['name']}: {end}")
-    for row in overview["avoided"]:
-        _line(console, f"note: {comparison_line(row, overview['goal']) or count_line(row)}")
-    if overview["importances"]:
-        console.print(importance_table(overview["importances"]))
-    for note in overview["importance_notes"]:
-        _line(console, f"note: {note}")
-    for failure in overview["failures"]:
+        print_line(console, f"good combination {one['name']}: {end}")
+    for row in overview.avoided:
+        print_line(console, f"note: {comparison_line(row, overview.goal) or count_line(row)}")
+    if overview.importances:
+        console.print(importance_table(overview.importances))
+    for note in overview.importance_notes:
+        print_line(console, f"note: {note}")
+    for failure in overview.failures:
         numbers = ", ".join(map(str, failure["trials"][:8]))
         console.print(
             f"{failure['count']} x {failure['cause']}: {failure['reason']} (trials {numbers})",
             soft_wrap=True,
             markup=False,
         )
-    for file in files:
-        _line(console, f"  {file}   # {format_command('train', file)}")
-
-
-def _line(console: Console, text: str) -> None:
-    """Print a line without wrapping or markup, so that a pipe can read it."""
-    console.print(text, soft_wrap=True, markup=False)
+    for file in view.files:
+        print_line(console, f"  {file}   # {format_command('train', file)}")
 
 
 def _print_scores(console: Console, trained: "TrainResult") -> None:
     goal = trained.metric
     early = [ending is not None and not ending.whole for ending in trained.endings]
     for note in dict.fromkeys(note for outcome in trained.outcomes for note in outcome.notes):
-        _line(console, f"note: {note}")
+        print_line(console, f"note: {note}")
     if len(trained.scores) == 1:
         best = trained.outcomes[0]
         ending = trained.endings[0]
@@ -259,10 +249,10 @@ def _print_scores(console: Console, trained: "TrainResult") -> None:
     )
     for folder, ending, is_early in zip(trained.folders, trained.endings, early, strict=True):
         if is_early:
-            _line(console, f"{folder.path.name}: {ending}")
+            print_line(console, f"{folder.path.name}: {ending}")
 
 
-def _print_evaluated(console: Console, result: Mapping[str, Any]) -> None:
-    console.print(evaluation_table(result))
-    for note in result.get("notes", []):
+def _print_evaluated(console: Console, found: "Evaluation") -> None:
+    console.print(evaluation_table(found.figures))
+    for note in found.notes:
         console.print(Text.assemble(("note", "yellow"), f" {note}"), soft_wrap=True)

@@ -1,6 +1,7 @@
 """`tunewright augment`: a contact sheet of training pictures and their augmented versions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from tunewright.images.augment.config import LEVELS, AugmentationLevel
 from tunewright.images.dataset.datasets import ImageSets
 from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
+from tunewright.result import Result
 
 if TYPE_CHECKING:
     from tunewright.images.augment.contact_sheet import Column
@@ -28,6 +30,21 @@ DRAWS_OF_ONE, DRAWS_OF_EACH = 6, 2
 """Augmented versions of a picture: for a single level, and for each of several levels."""
 
 
+@dataclass(frozen=True)
+class ContactSheetReport(Result):
+    """A sheet of training pictures beside their augmented versions.
+
+    levels: its columns. pictures: the ids of its rows. size: of a picture, in pixels.
+    """
+
+    recipe: str
+    file: Path
+    levels: tuple[str, ...]
+    pictures: tuple[str, ...]
+    size: int
+    notices: tuple[str, ...]
+
+
 def augment(
     recipe: Recipe,
     composed: Composition,
@@ -35,13 +52,12 @@ def augment(
     level: str | None = None,
     output: Path | None = None,
     runs: Path = Path("runs"),
-) -> Mapping[str, Any]:
+) -> ContactSheetReport:
     """Draw training pictures, one of each class as far as they go, and random variations of each.
 
     level: the one to show, with whatever else the configuration says of the augmentation; None
     shows all levels side by side, and what the configured mixing would add. output: a PNG file;
-    None is `runs/augment-<recipe>/<level>.png`. Returns the `file`, the `levels`, the `pictures`
-    (their ids), their `size` in pixels, and `notices`. Raises UsageError for an unknown level,
+    None is `runs/augment-<recipe>/<level>.png`. Raises UsageError for an unknown level,
     ConfigError for a recipe without pictures, DataError for pictures that cannot be read.
     """
     if not recipe.pictures:
@@ -60,19 +76,15 @@ def augment(
     usual = runs / f"augment-{recipe.name}" / f"{level or 'levels'}.png"
     file = usual if output is None else output_file(output)
     arguments = (recipe.name, composed.tree, level, file)
+    drawn: ContactSheetReport
     if config.executor.type == "inline":
         drawn = _draw_sheet(*arguments)
     else:
         drawn = call(_draw_sheet, *arguments, threads=threads_each(config.executor))
-    return {
-        "recipe": recipe.name,
-        "file": str(file),
-        **drawn,
-        "notices": [*composed.notices, *drawn["notices"]],
-    }
+    return replace(drawn, notices=(*composed.notices, *drawn.notices))
 
 
-def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> dict[str, Any]:
+def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> ContactSheetReport:
     """Write the sheet; imports torch in the process that calls it."""
     import torch
 
@@ -97,12 +109,14 @@ def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> dict[st
         seed=config.seed,
     )
     write_contact_sheet(sheet, file)
-    return {
-        "levels": [column.name for column in columns],
-        "pictures": [table.ids[row] for row in rows],
-        "size": size,
-        "notices": [*sets.notices, *contradictions],
-    }
+    return ContactSheetReport(
+        name,
+        file,
+        levels=tuple(column.name for column in columns),
+        pictures=tuple(table.ids[row] for row in rows),
+        size=size,
+        notices=(*sets.notices, *contradictions),
+    )
 
 
 def _pictures(

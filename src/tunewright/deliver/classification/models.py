@@ -1,23 +1,33 @@
 """`tunewright models`: image models with their sizes and licences."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tunewright.errors import UsageError
 from tunewright.executors.subprocess_call import call
+from tunewright.result import Result
+
+
+@dataclass(frozen=True)
+class ModelList(Result):
+    """Models whose names match. rows: see `classification.models.model_table.ModelRow`."""
+
+    classes: int
+    rows: tuple[Mapping[str, Any], ...]
+    notices: tuple[str, ...]
 
 
 def models(
     wanted: str = "", *, classes: int = 100, limit: int = 40, inline: bool = False
-) -> Mapping[str, Any]:
+) -> ModelList:
     """Return models whose names contain `wanted`, or match it if it has a `*`.
 
     Short names (ColorNet-V1 with each fusion, the six of the flower guide) come first, timm's
     follow; without `wanted`, only the short names are listed. Nothing is loaded or downloaded:
     sizes are those of the safetensors file that an export for `classes` classes writes, without
-    its metadata. inline: build the models in this process, which then imports torch. Returns
-    `rows` (see `models.model_table.ModelRow`), `classes` and `notices`.
-    Raises UsageError when nothing matches.
+    its metadata. inline: build the models in this process, which then imports torch. Raises
+    UsageError when nothing matches.
     """
     if classes < 1 or limit < 1:
         raise UsageError(f"{classes} classes, {limit} rows", expected="at least one of each")
@@ -40,7 +50,7 @@ def models(
         )
     if not wanted:
         notices.append(f"timm knows {found['known']} more: tunewright models FILTER")
-    return {"classes": classes, "rows": found["rows"], "notices": notices}
+    return ModelList(classes, tuple(found["rows"]), tuple(notices))
 
 
 def _table(wanted: str, classes: int, limit: int) -> dict[str, Any]:

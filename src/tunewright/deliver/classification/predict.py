@@ -3,22 +3,23 @@
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.classification.inference.tta_views import Views, read_views
+from tunewright.classification.inference.tta_views import ALONE, Views
 from tunewright.deliver.classification.open_members import open_blend
+from tunewright.deliver.classification.views_gain import views_gain
 from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
-from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
+from tunewright.errors import DataError, NotWritten, UsageError
+from tunewright.result import Result
 from tunewright.runs.atomic import write_json
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
     from tunewright.classification.inference.ensemble import Blend
-    from tunewright.classification.inference.tta import ViewGains
     from tunewright.images.image_table import ImageTable
 
 RECORD = "predicted.json"
@@ -28,54 +29,79 @@ OUTPUT = Path("predictions.csv")
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to predict and how: plain values that are sent to the process that predicts."""
+    """What to predict and how: plain values that are sent to the process that predicts.
 
-    data: Path | None
-    output: Path
-    views: Views
-    force: bool
-    probabilities: Path | None
+    data: a folder, zip, CSV or manifest; None for the test set of the training data. output,
+    probabilities: CSV files. views: those that lower the accuracy on the validation set are refused
+    unless `force`. logit_adjustment: tau of the post-hoc correction for rare classes. skip_bad:
+    give unreadable pictures the most frequent class instead of raising. category_ids: write the
+    source's category ids, where it has them. Raises UsageError for numbers out of range.
+    """
+
+    data: Path | None = None
+    output: Path = OUTPUT
+    views: Views = ALONE
+    force: bool = False
+    probabilities: Path | None = None
+    logit_adjustment: float = 0.0
+    skip_bad: bool = False
+    category_ids: bool = False
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"a batch of {self.batch_size}", expected="1 or more pictures")
+        if not 0.0 <= self.logit_adjustment < float("inf"):
+            raise UsageError(
+                f"logit adjustment by {self.logit_adjustment}", expected="tau of 0 or more"
+            )
+
+
+@dataclass(frozen=True)
+class Predictions(Result):
+    """What was predicted and written: the labels are in the first of `files`.
+
+    members: how many models were averaged. data: what was predicted; predictions: how many. views,
+    view_words, mean: the views, as arguments too, and what of them was averaged. tta: the gain of
+    the views on the validation set; None without any. skipped: why pictures could not be read, by
+    id. said: how often each label was predicted. seconds: of `opening` and `predicting`. notes:
+    what to know about the run.
+    """
+
+    run: Path
+    members: int
+    data: str
+    predictions: int
+    files: tuple[Path, ...]
+    views: tuple[str, ...]
+    view_words: tuple[str, ...]
+    mean: str
+    tta: Mapping[str, Any] | None
     logit_adjustment: float
-    skip_bad: bool
     category_ids: bool
-    batch_size: int | None
+    skipped: Mapping[str, str]
+    said: Mapping[str, int]
+    notices: tuple[str, ...]
+    seconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
 
 def predict(
-    run: Path | str | None = None,
+    run: Path | str | None,
+    options: PredictOptions,
     *,
-    data: Path | str | None = None,
-    output: Path | str = OUTPUT,
     checkpoint: Path | str | None = None,
-    tta: bool = False,
-    views: str | Iterable[str] = (),
-    words: Mapping[str, str] | None = None,
-    force: bool = False,
-    probabilities: Path | str | None = None,
-    logit_adjustment: float = 0.0,
-    skip_bad: bool = False,
-    category_ids: bool = False,
-    batch_size: int | None = None,
     runs: Path = Path("runs"),
     on_progress: ProgressCallback | None = None,
-) -> Mapping[str, Any]:
-    """Predict every picture of `data` and write `image_id,label` to `output`.
+) -> Predictions:
+    """Predict every picture of the data and write `image_id,label`.
 
-    run: as `select_runs.resolve_runs` takes it. data: a folder, zip, CSV or manifest; None for the
-    test set of the training data. views: see `inference.tta_views.read_views`; views that lower the
-    accuracy on the validation set are refused unless `force`. logit_adjustment: tau of the post-hoc
-    correction for rare classes. category_ids: write the source's category ids, where it has them.
-    skip_bad: give unreadable pictures the most frequent class instead of raising. Returns
-    what was written, the gain of the views with its interval, and the seconds it took. Raises
-    DataError for pictures or a model that cannot be read, ConfigError for views, UsageError for an
-    `output` that is a folder, or the same file as `probabilities`.
+    run: as `select_runs.resolve_runs` takes it. Raises DataError for pictures or a model that
+    cannot be read, ConfigError for views, UsageError for an output that is a folder, or the same
+    file as the probabilities.
     """
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"a batch of {batch_size}", expected="1 or more pictures")
-    if not 0.0 <= logit_adjustment < float("inf"):
-        raise UsageError(f"logit adjustment by {logit_adjustment}", expected="tau of 0 or more")
-    chosen = read_views(tta=tta, named=views, words=words)
-    if data is not None and not Path(data).expanduser().exists():
+    data, output, probabilities = options.data, options.output, options.probabilities
+    if data is not None and not data.expanduser().exists():
         raise DataError(f"{data} does not exist", expected="a folder, zip or table of pictures")
     file = output_file(output)
     shares = None if probabilities is None else output_file(probabilities, "--probabilities")
@@ -86,26 +112,15 @@ def predict(
             remedy="Choose another name for one of them.",
         )
     selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
-    wanted = PredictOptions(
-        None if data is None else Path(data).expanduser().absolute(),
-        file,
-        chosen,
-        force,
-        shares,
-        logit_adjustment,
-        skip_bad,
-        category_ids,
-        batch_size,
-    )
-    result: Mapping[str, Any] = run_in_subprocess(
-        selection, _predict, wanted, on_progress=on_progress
-    )
-    return {**result, "notes": list(selection.notes)}
+    place = None if data is None else data.expanduser().absolute()
+    wanted = replace(options, data=place, output=file, probabilities=shares)
+    found: Predictions = run_in_subprocess(selection, _predict, wanted, on_progress=on_progress)
+    return replace(found, notes=selection.notes)
 
 
 def _predict(
     selection: RunSelection, wanted: PredictOptions, on_progress: ProgressCallback
-) -> dict[str, Any]:
+) -> Predictions:
     """Judge the views, predict and write, in a process that may import torch."""
     from tunewright.classification.delivery.predictions_csv import (
         write_predictions,
@@ -136,31 +151,31 @@ def _predict(
         scores[list(found.bad)] = prior.log_softmax(0)
     labels = [written[index] for index in scores.argmax(1).tolist()]
     write_predictions(wanted.output, table.ids, labels)
-    files = [str(wanted.output)]
+    files = [wanted.output]
     if wanted.probabilities is not None:
         rows = scores.exp().tolist()
         write_probabilities(wanted.probabilities, table.ids, written, rows)
-        files.append(str(wanted.probabilities))
+        files.append(wanted.probabilities)
     notices = list(table.notices)
     if gain is not None and "notice" in gain:
         notices.append(gain.pop("notice"))
-    result = {
-        "run": str(selection.folder),
-        "members": len(selection.members),
-        "data": str(table.origin),
-        "predictions": len(table),
-        "files": files,
-        "views": [view.name for view in wanted.views.all()],
-        "view_words": list(wanted.views.words),
-        "mean": wanted.views.mean,
-        "tta": gain,
-        "logit_adjustment": wanted.logit_adjustment,
-        "category_ids": wanted.category_ids,
-        "skipped": {table.ids[row]: found.bad[row] for row in sorted(found.bad)},
-        "said": said_labels(labels),
-        "notices": notices,
-        "seconds": {"opening": opened - began, "predicting": seconds},
-    }
+    result = Predictions(
+        run=selection.folder,
+        members=len(selection.members),
+        data=str(table.origin),
+        predictions=len(table),
+        files=tuple(files),
+        views=tuple(view.name for view in wanted.views.all()),
+        view_words=wanted.views.words,
+        mean=wanted.views.mean,
+        tta=gain,
+        logit_adjustment=wanted.logit_adjustment,
+        category_ids=wanted.category_ids,
+        skipped={table.ids[row]: found.bad[row] for row in sorted(found.bad)},
+        said=said_labels(labels),
+        notices=tuple(notices),
+        seconds={"opening": opened - began, "predicting": seconds},
+    )
     named = None if wanted.data is None else str(wanted.data)
     record = {
         "data": named,
@@ -168,13 +183,13 @@ def _predict(
         "content": content_digest(wanted.output),
     }
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
-    shown = {name: result[name] for name in (*kept, "category_ids", "tta")}
+    stored = result.as_json()
+    shown = {name: stored[name] for name in (*kept, "category_ids", "tta")}
     try:
         write_json(selection.folder / RECORD, record | shown)
     except NotWritten as error:  # a folder that may only be read stays as it is
-        notices.append(
-            f"{error.came}; submit will know neither the test set (--data) nor the views"
-        )
+        unknown = f"{error.came}; submit will know neither the test set (--data) nor the views"
+        return replace(result, notices=(*notices, unknown))
     return result
 
 
@@ -226,83 +241,6 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
             remedy="Leave out --category-ids to write the labels as the training data has them.",
         )
     return tuple(ids[name] for name in blend.classes)
-
-
-def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> dict[str, Any]:
-    """Measure what the views change in the validation accuracy, with paired intervals.
-
-    Raises ConfigError for views whose whole interval lies below 0, DataError when it cannot be
-    measured; with `force`, the answer says so instead.
-    """
-    from tunewright.classification.inference.cached_logits import (
-        check_same_pictures,
-        validation_labels,
-        validation_logits,
-    )
-    from tunewright.classification.inference.tta import judge, sets_to_judge
-
-    views = blend.views.all()
-    try:
-        check_same_pictures(blend.members)
-        logits = [
-            validation_logits(
-                member,
-                views,
-                on_progress=lambda n, total: on_progress("judging the views", n, total),
-            )
-            for member in blend.members
-        ]
-        labels = validation_labels(blend.members[0])
-    except DataError as error:
-        if force:
-            return {"unknown": str(error)}
-        raise DataError(
-            f"the gain of the views cannot be measured: {error}",
-            remedy="Use --force to predict with them anyway.",
-        ) from None
-    scores = {
-        name: blend.scores([of_views[chosen] for of_views in logits])
-        for name, chosen in sets_to_judge(views).items()
-    }
-    judged = judge(scores, labels, blend.members[0].class_counts)
-    harmful = [name for name in judged.harmful if name != "all"]
-    answer = {
-        "pictures": len(labels),
-        "plain": judged.plain,
-        "with_views": judged.together,
-        "gain": asdict(judged.gains["all"]),
-        "alone": dict(judged.alone),
-        "alone_gain": {name: asdict(judged.gains[name]) for name in judged.alone},
-        "harmful": harmful,
-    }
-    worse = harmful or list(judged.harmful)
-    if worse and not force:
-        raise ConfigError(
-            f"views that lower the accuracy on the {len(labels)} validation pictures, "
-            f"{judged.plain:.4f} without them: {_each(judged, worse)}",
-            expected="views without a significant loss",
-            remedy="Leave them out of --views (an image-and-flip --tta needs classes that look "
-            "alike in a mirror), or --force.",
-        )
-    lower = [name for name in judged.lower if name in judged.alone]
-    if lower and len(judged.alone) > 1:  # of a lone view the gain of all says it
-        answer["notice"] = (
-            f"views that lower the accuracy on the {len(labels)} validation pictures, "
-            f"{judged.plain:.4f} without them, but not significantly: "
-            f"{_each(judged, lower)}"
-        )
-    return answer
-
-
-def _each(judged: "ViewGains", names: Sequence[str]) -> str:
-    """Return `hflip 0.6923 (-0.0577 to 0.0000, paired)` for each view."""
-    accuracies = {**judged.alone, "all": judged.together}
-    shown = {"all": "all of them together"}
-    return ", ".join(
-        f"{shown.get(name, name)} {accuracies[name]:.4f} "
-        f"({judged.gains[name].low:+.4f} to {judged.gains[name].high:+.4f}, paired)"
-        for name in names
-    )
 
 
 def said_labels(labels: Sequence[str]) -> dict[str, int]:

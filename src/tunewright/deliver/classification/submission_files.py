@@ -108,7 +108,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         run = assembled(Path(place))
         if options.benchmark:
-            figures = tunewright.benchmark(run, *words, tta=options.tta)
+            figures = tunewright.benchmark(run, *words, tta=options.tta).as_json()
             print(json.dumps({name: figures[name] for name in ("device", "whole", "models")}))
             return
         # The views were judged on the validation set before the submission: see README.md.
@@ -122,7 +122,7 @@ def main() -> None:
             logit_adjustment=used["logit_adjustment"],
             category_ids=used["category_ids"],
         )
-    print(f"{found['predictions']} predictions in {options.output}")
+    print(f"{found.predictions} predictions in {options.output}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tunewright.config.tree import set_leaf
 from tunewright.deliver.classification.check import in_megabytes
 from tunewright.deliver.classification.open_members import open_members
 from tunewright.deliver.classification.predict import (
+    OUTPUT,
     RECORD,
     content_digest,
     ids_digest,
@@ -42,6 +43,7 @@ from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError
+from tunewright.result import Result
 from tunewright.runs.atomic import dump_yaml, read_json
 from tunewright.runs.folder import RunFolder
 
@@ -57,42 +59,76 @@ PLACE = re.compile(r"(\w+://)?[~/]")
 """How a path of this machine begins, also as a URL; it is useless on another machine."""
 
 
-def submit(
-    run: Path | str | None = None,
-    *,
-    predictions: Path | str = "predictions.csv",
-    output: Path | str = "submission.zip",
-    data: Path | str | None = None,
-    checkpoint: Path | str | None = None,
-    half: bool = False,
-    category_ids: bool | None = None,
-    verify_only: bool = False,
-    runs: Path = Path("runs"),
-    on_progress: ProgressCallback | None = None,
-) -> Mapping[str, Any]:
-    """Check predictions against the test set and pack them with weights and code.
+@dataclass(frozen=True)
+class SubmitOptions:
+    """What to check and pack.
 
     data: the test set; by default what `predict` last predicted with this run, else the test set
     of the training data. half: weights in float16. category_ids: whether labels are category ids;
     by default as `predict` wrote them. verify_only: check the predictions, and the ZIP if there is
-    one, and write nothing. Returns the files of the ZIP and their sizes. Raises DataError for
-    predictions that a contest would refuse, and for a ZIP that lacks a required file; UsageError
-    where a folder is named for either file.
+    one, and write nothing.
     """
-    archive = output_file(output)
-    file = output_file(predictions, "--predictions")
+
+    predictions: Path = OUTPUT
+    output: Path = Path("submission.zip")
+    data: Path | None = None
+    half: bool = False
+    category_ids: bool | None = None
+    verify_only: bool = False
+
+
+@dataclass(frozen=True)
+class SubmissionReport(Result):
+    """Checked predictions, and the ZIP that they are in.
+
+    rows: of the predictions; made_here: whether they are the run's latest. output: the ZIP; None
+    where there is none. bytes: of it. files: the name and bytes of each file in it; parts: bytes by
+    top folder. model: the size of the weights in words. verified_only: nothing was written.
+    """
+
+    run: Path
+    notes: tuple[str, ...]
+    predictions: Path
+    rows: int
+    made_here: bool
+    output: Path | None
+    bytes: int
+    files: tuple[tuple[str, int], ...]
+    parts: Mapping[str, int]
+    model: str
+    verified_only: bool
+
+
+def submit(
+    run: Path | str | None,
+    options: SubmitOptions,
+    *,
+    checkpoint: Path | str | None = None,
+    runs: Path = Path("runs"),
+    on_progress: ProgressCallback | None = None,
+) -> SubmissionReport:
+    """Check predictions against the test set and pack them with weights and code.
+
+    Raises DataError for predictions that a contest would refuse, and for a ZIP that lacks a
+    required file; UsageError where a folder is named for either file.
+    """
+    half, verify_only = options.half, options.verify_only
+    archive = output_file(options.output)
+    file = output_file(options.predictions, "--predictions")
     selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     if not file.exists():
         raise DataError(
-            f"{predictions} does not exist",
+            f"{options.predictions} does not exist",
             expected="the predictions to submit",
-            remedy=f"tunewright predict {selection.folder} --data DIR --output {predictions}",
+            remedy=f"tunewright predict {selection.folder} --data DIR "
+            f"--output {options.predictions}",
         )
     read_predictions(file)  # what nobody can read is refused before the seconds of the weights
     record = read_json(selection.folder / RECORD) or {}
-    named = data if data is not None else record.get("data")
+    named = options.data if options.data is not None else record.get("data")
     place = None if named is None else Path(str(named)).expanduser().absolute()
-    ids = bool(record.get("category_ids")) if category_ids is None else category_ids
+    ids = options.category_ids
+    ids = bool(record.get("category_ids")) if ids is None else ids
     with tempfile.TemporaryDirectory(prefix="tunewright-submit-") as temporary:
         found = run_in_subprocess(
             selection,
@@ -115,19 +151,19 @@ def submit(
             used = {**PLAIN, "category_ids": ids} | (record if made_here else {})
             contents = _contents(selection, file, used, found, Path(temporary), half)
             packed = write_zip(archive, contents)
-    return {
-        "run": str(selection.folder),
-        "notes": list(selection.notes),
-        "predictions": str(file),
-        "rows": count,
-        "made_here": made_here,
-        "output": str(archive) if packed else None,
-        "bytes": archive.stat().st_size if packed else 0,
-        "files": [(one.name, one.bytes) for one in packed],
-        "parts": _parts(packed),
-        "model": in_megabytes(sum(one.bytes for one in packed if one.name.startswith("model/"))),
-        "verified_only": verify_only,
-    }
+    return SubmissionReport(
+        run=selection.folder,
+        notes=selection.notes,
+        predictions=file,
+        rows=count,
+        made_here=made_here,
+        output=archive if packed else None,
+        bytes=archive.stat().st_size if packed else 0,
+        files=tuple((one.name, one.bytes) for one in packed),
+        parts=_parts(packed),
+        model=in_megabytes(sum(one.bytes for one in packed if one.name.startswith("model/"))),
+        verified_only=verify_only,
+    )
 
 
 def _collect_weights(

@@ -1,5 +1,6 @@
 """`tunewright bd-rate`: BD-rate and BD-PSNR of two rate-distortion curves."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,18 @@ from tunewright.report.rate_distortion import (
     rate_distortion_svg,
     write_rate_distortion,
 )
+from tunewright.result import Result, to_json
 from tunewright.runs.atomic import NAMED, write_text
 
 PLOTS = (".html", ".svg")
 
 
 @dataclass(frozen=True)
-class BdRate:
+class BdRate(Result):
     """The result of `recipes.compression.evaluation.bd_rate.bjontegaard` for two named curves.
 
-    metric: what was compared, MS-SSIM in decibels. bd_psnr: of that metric, whatever it is.
+    bd_rate: percent; bd_psnr: decibels, of the metric, whatever it is; NaN where they are not
+    known. metric: what was compared, MS-SSIM in decibels. plot: the file that both are drawn in.
     """
 
     anchor: NamedCurve
@@ -35,6 +38,20 @@ class BdRate:
     bd_psnr: float
     overlap: Overlap | None
     notices: tuple[str, ...]
+    plot: Path | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return both numbers, None for one that is not known, how they came about, the curves."""
+        return {
+            "bd_rate": self.bd_rate if math.isfinite(self.bd_rate) else None,
+            "bd_psnr": self.bd_psnr if math.isfinite(self.bd_psnr) else None,
+            "method": self.method,
+            "metric": self.metric,
+            "overlap": to_json(self.overlap),
+            "notices": list(self.notices),
+            "anchor": {"name": self.anchor.name, **to_json(self.anchor.curve)},
+            "test": {"name": self.test.name, **to_json(self.test.curve)},
+        }
 
 
 def bd_rate(
@@ -87,6 +104,7 @@ def bd_rate(
         found.bd_psnr,
         found.overlap,
         tuple(dict.fromkeys(notices)),  # both sides may have one source
+        plot,
     )
 
 

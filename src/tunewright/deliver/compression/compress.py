@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ from tunewright.deliver.select_runs import RunSelection, run_in_subprocess
 from tunewright.errors import DataError, NotWritten, RunError
 from tunewright.recipes.compression.codec.container import SUFFIX, read_compressed, unpack
 from tunewright.recipes.recipe import import_object
+from tunewright.result import Result
 from tunewright.runs.atomic import NAMED, write_with
 from tunewright.runs.folder import RunFolder
 
@@ -19,6 +21,41 @@ if TYPE_CHECKING:
     from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor
 
 DECODED = ".png"
+
+
+@dataclass(frozen=True)
+class CompressReport(Result):
+    """Pictures that were compressed.
+
+    run, fingerprint: of the model. files: bytes, bits and seconds of each. failed: why files could
+    not be used. pixels, bytes, bpp, seconds: in total.
+    """
+
+    run: Path
+    fingerprint: str
+    device: str
+    threads: int
+    verified: bool
+    files: Sequence[Mapping[str, Any]]
+    failed: Mapping[str, str]
+    pixels: int
+    bytes: int
+    bpp: float
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DecompressReport(Result):
+    """Pictures that were decompressed: files, failed and totals as in `CompressReport`."""
+
+    run: Path
+    files: Sequence[Mapping[str, Any]]
+    failed: Mapping[str, str]
+    pixels: int
+    bytes: int
+    seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def compress(
@@ -30,22 +67,21 @@ def compress(
     force: bool = False,
     runs: Path = Path("runs"),
     on_progress: ProgressCallback | None = None,
-) -> Mapping[str, Any]:
+) -> CompressReport:
     """Compress pictures, or folders of them, into `.twc` files with a trained run.
 
     output: a file for one picture, else a folder. run: None for the newest one. verify: decode
-    what was coded and compare every value. Returns bytes, bits and seconds of each file, in total,
-    and why files `failed`. Raises DataError, UsageError as `file_pairs` does, and what is wrong
-    with a picture when it is the only one.
+    what was coded and compare every value. Raises DataError, UsageError as `file_pairs` does, and
+    what is wrong with a picture when it is the only one.
     """
     from tunewright.recipes.compression.codec.picture_files import PICTURES
 
     selection = select_compressor(run, runs)
     pairs = file_pairs(pictures, output, taken=PICTURES, made=SUFFIX, single=(SUFFIX,), force=force)
-    found: Mapping[str, Any] = run_in_subprocess(
+    found: CompressReport = run_in_subprocess(
         selection, _compress, pairs, verify, on_progress=on_progress
     )
-    return {**found, "notes": list(selection.notes)}
+    return replace(found, notes=selection.notes)
 
 
 def decompress(
@@ -56,7 +92,7 @@ def decompress(
     force: bool = False,
     runs: Path = Path("runs"),
     on_progress: ProgressCallback | None = None,
-) -> Mapping[str, Any]:
+) -> DecompressReport:
     """Decompress `.twc` files, or folders of them, with the run that wrote them.
 
     output: a picture file in a format that keeps every pixel, else a folder, for PNG files. See
@@ -68,15 +104,15 @@ def decompress(
     pairs = file_pairs(
         files, output, taken=(SUFFIX,), made=DECODED, single=tuple(LOSSLESS), force=force
     )
-    found: Mapping[str, Any] = run_in_subprocess(
+    found: DecompressReport = run_in_subprocess(
         selection, _decompress, pairs, on_progress=on_progress
     )
-    return {**found, "notes": list(selection.notes)}
+    return replace(found, notes=selection.notes)
 
 
 def _compress(
     selection: RunSelection, pairs: Sequence[Pair], verify: bool, on_progress: ProgressCallback
-) -> dict[str, Any]:
+) -> CompressReport:
     """Compress every picture, in a process that may import torch."""
     import torch
 
@@ -109,24 +145,24 @@ def _compress(
     files, failed, seconds = _each(pairs, one, "compressing", on_progress)
     pixels = sum(entry["width"] * entry["height"] for entry in files)
     count = sum(entry["bytes"] for entry in files)
-    return {
-        "run": str(selection.folder),
-        "fingerprint": opened.fingerprint.hex(),
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "verified": verify,
-        "files": files,
-        "failed": failed,
-        "pixels": pixels,
-        "bytes": count,
-        "bpp": 8 * count / pixels,
-        "seconds": seconds,
-    }
+    return CompressReport(
+        run=selection.folder,
+        fingerprint=opened.fingerprint.hex(),
+        device=device,
+        threads=torch.get_num_threads(),
+        verified=verify,
+        files=files,
+        failed=failed,
+        pixels=pixels,
+        bytes=count,
+        bpp=8 * count / pixels,
+        seconds=seconds,
+    )
 
 
 def _decompress(
     selection: RunSelection, pairs: Sequence[Pair], on_progress: ProgressCallback
-) -> dict[str, Any]:
+) -> DecompressReport:
     """Decompress every file, in a process that may import torch."""
     import torch
 
@@ -158,14 +194,14 @@ def _decompress(
         }
 
     files, failed, seconds = _each(pairs, one, "decompressing", on_progress)
-    return {
-        "run": str(selection.folder),
-        "files": files,
-        "failed": failed,
-        "pixels": sum(entry["width"] * entry["height"] for entry in files),
-        "bytes": sum(entry["bytes"] for entry in files),
-        "seconds": seconds,
-    }
+    return DecompressReport(
+        run=selection.folder,
+        files=files,
+        failed=failed,
+        pixels=sum(entry["width"] * entry["height"] for entry in files),
+        bytes=sum(entry["bytes"] for entry in files),
+        seconds=seconds,
+    )
 
 
 def _each(

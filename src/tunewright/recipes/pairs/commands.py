@@ -33,9 +33,10 @@ def split(
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 42,
     overwrite: Annotated[bool, typer.Option(help="Replace existing sets.")] = False,
 ) -> None:
-    """Split embeddings into train, val, test and the tuning subset, without leaks.
+    """Split embeddings into sets, without leaks.
 
-    Rows with the same image or the same text stay in one set.
+    The sets are train, val, test and the tuning subset. Rows with the same image or the same text
+    stay in one of them.
     """
     from tunewright.errors import UsageError
     from tunewright.recipes.pairs.data.pair_files import open_pairs
@@ -88,7 +89,10 @@ def embed(
     batch_size: Annotated[int | None, typer.Option(help="Rows per batch of an encoder.")] = None,
     skip_bad: Annotated[bool, typer.Option(help="Skip and list unusable rows.")] = False,
 ) -> None:
-    """Embed pictures and texts as pairs; the classical encoders need no download."""
+    """Embed pictures and texts as pairs.
+
+    The classical encoders need no download.
+    """
     from tunewright.recipes.pairs.encoders.embed import embed_folder
 
     with _progress("embed") as progress:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.read_study import stored_url, study_folder
+from tunewright.search.recovery.repair_report import RepairLog, RepairReport
 from tunewright.search.recovery.trial_from_folder import (
     RecoveredTrial,
     placeholder,
@@ -50,25 +50,6 @@ from tunewright.search.study.optuna_types import DROPPED, IMPORTED, SOURCES, dir
 from tunewright.spaces.space import Space
 
 
-@dataclass
-class RepairReport:
-    """The findings and changes of a repair.
-
-    rebuilt: why the database was rebuilt; empty when it was intact. kept: where the old file is.
-    added: trials missing from it. filled: values added to trials it had. differing: disagreements
-    with the folders, which are left alone. lost: what no folder tells any more.
-    """
-
-    folder: StudyFolder
-    rebuilt: str = ""
-    kept: Path | None = None
-    added: list[int] = field(default_factory=list)
-    filled: list[str] = field(default_factory=list)
-    differing: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    by_state: dict[str, int] = field(default_factory=dict)
-
-
 def repair(
     study: str | None, *, storage: str | None = None, runs: Path = Path("runs")
 ) -> RepairReport:
@@ -84,31 +65,40 @@ def repair(
     stored = read_yaml(folder.settings)
     url = url_of(storage) if storage else stored_url(folder, stored)
     name = str(stored["name"])
-    found = RepairReport(folder)
+    log, kept = RepairLog(), None
     lock = FolderLock(folder.path)
     try:
         file = sqlite_file(url)
-        found.rebuilt = broken(file) if file is not None else ""
+        rebuilt = broken(file) if file is not None else ""
         known = None
-        if not found.rebuilt:
+        if not rebuilt:
             refuse_if_alive(name, stored_lease(url, name))
             known = stored_settings(url, name)
         settings = known or settings_of(folder, stored)
-        if file is not None and found.rebuilt:
+        if file is not None and rebuilt:
             fresh = file.with_name(f".{file.name}.rebuilt")
             _remove(fresh)
-            fill_database(sqlite_url(fresh), name, settings, folder, found)
-            _report_imported(sqlite_url(fresh), name, stored.get(SOURCES) or [], found)
-            found.kept = _replace_file(fresh, file)
+            fill_database(sqlite_url(fresh), name, settings, folder, log)
+            _report_imported(sqlite_url(fresh), name, stored.get(SOURCES) or [], log)
+            kept = _replace_file(fresh, file)
         else:
-            fill_database(url, name, settings, folder, found)
-            _report_imported(url, name, stored.get(SOURCES) or [], found)
+            fill_database(url, name, settings, folder, log)
+            _report_imported(url, name, stored.get(SOURCES) or [], log)
     finally:
         lock.release()
-    return found
+    return RepairReport(
+        folder=folder,
+        rebuilt=rebuilt,
+        kept=kept,
+        added=tuple(log.added),
+        filled=tuple(log.filled),
+        differing=tuple(log.differing),
+        lost=tuple(log.lost),
+        by_state=log.by_state,
+    )
 
 
-def _report_imported(url: str, name: str, sources: Sequence[str], found: RepairReport) -> None:
+def _report_imported(url: str, name: str, sources: Sequence[str], log: RepairLog) -> None:
     """Report the trials imported when the study began; they have no folder to restore from."""
     storage = open_storage(url)
     try:
@@ -116,7 +106,7 @@ def _report_imported(url: str, name: str, sources: Sequence[str], found: RepairR
             study = optuna.load_study(study_name=name, storage=storage)
             if sources and SOURCES not in study.user_attrs:
                 study.set_user_attr(SOURCES, list(sources))
-                found.lost.append(
+                log.lost.append(
                     f"the trials imported from {sources[0]} have no folders here; a new study "
                     "imports them again"
                 )
@@ -144,9 +134,9 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
             row = connection.execute(query, {"name": name}).fetchone()
     if row is None or max(numbers) < row[0]:
         return []
-    found = RepairReport(folder)
-    fill_database(url, name, settings, folder, found)
-    return [number for number in found.added if number in numbers]
+    log = RepairLog()
+    fill_database(url, name, settings, folder, log)
+    return [number for number in log.added if number in numbers]
 
 
 def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
@@ -184,7 +174,7 @@ def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
 
 
 def fill_database(
-    url: str, name: str, settings: Settings, folder: StudyFolder, found: RepairReport
+    url: str, name: str, settings: Settings, folder: StudyFolder, log: RepairLog
 ) -> None:
     """Add everything to a database that the folders know and it does not."""
     recipe = find_recipe(settings.recipe)
@@ -209,15 +199,15 @@ def fill_database(
                 recovered = _read_trial(folder, number, number in numbers, recipe, settings, space)
                 if number not in stored:
                     storage.create_new_trial(study_id, recovered.trial)
-                    found.added.append(number)
-                    found.lost += [f"trial {number}: {reason}" for reason in recovered.lost]
+                    log.added.append(number)
+                    log.lost += [f"trial {number}: {reason}" for reason in recovered.lost]
                 elif stored[number].state != TrialState.WAITING:
-                    _compare(storage, stored[number], recovered, number in numbers, found)
+                    _compare(storage, stored[number], recovered, number in numbers, log)
                 if number in numbers:
                     repair_attempt_counter(folder.trial(number))
             for trial in study.get_trials(deepcopy=False):
                 state = trial.state.name.lower()
-                found.by_state[state] = found.by_state.get(state, 0) + 1
+                log.by_state[state] = log.by_state.get(state, 0) + 1
     finally:
         close_storage(url, storage)
 
@@ -236,19 +226,19 @@ def _compare(
     stored: FrozenTrial,
     recovered: RecoveredTrial,
     there: bool,
-    found: RepairReport,
+    log: RepairLog,
 ) -> None:
     """Add the missing values of a stored trial; existing values stay."""
     at = f"trial {stored.number}"
     if DROPPED in stored.user_attrs or IMPORTED in stored.user_attrs:  # has no folder here
         return
     if DROPPED in recovered.trial.user_attrs:
-        found.differing.append(f"{at}: {recovered.lost[0]}" if there else f"{at} has no folder")
+        log.differing.append(f"{at}: {recovered.lost[0]}" if there else f"{at} has no folder")
         return
     trial_id, trial = stored._trial_id, recovered.trial
-    found.differing += [f"{at}: {reason}" for reason in recovered.lost]
+    log.differing += [f"{at}: {reason}" for reason in recovered.lost]
     if stored.params != trial.params:
-        found.differing.append(
+        log.differing.append(
             f"{at}: its parameters are {stored.params}, but other ones in its folder"
         )
     curve, known = trial.intermediate_values, stored.intermediate_values
@@ -256,22 +246,22 @@ def _compare(
     for step in missing:
         _add_value(storage, stored, step, curve[step])
     if missing:
-        found.filled.append(f"{at}: {len(missing)} reported value(s)")
+        log.filled.append(f"{at}: {len(missing)} reported value(s)")
     other = sorted(step for step in curve.keys() & known.keys() if curve[step] != known[step])
     if other:
-        found.differing.append(f"{at}: its value(s) at step {', '.join(map(str, other))}")
+        log.differing.append(f"{at}: its value(s) at step {', '.join(map(str, other))}")
     if not stored.state.is_finished() and trial.state.is_finished():
         for key, value in trial.user_attrs.items():
             storage.set_trial_user_attr(trial_id, key, value)
         for key, value in trial.system_attrs.items():
             storage.set_trial_system_attr(trial_id, key, value)
         storage.set_trial_state_values(trial_id, trial.state, trial.values)
-        found.filled.append(f"{at}: its end ({trial.state.name.lower()})")
+        log.filled.append(f"{at}: its end ({trial.state.name.lower()})")
     elif not trial.state.is_finished():
         if stored.state.is_finished():
-            found.differing.append(f"{at}: it has ended, but its folder has no outcome")
+            log.differing.append(f"{at}: it has ended, but its folder has no outcome")
     elif (stored.state, stored.values) != (trial.state, trial.values):
-        found.differing.append(
+        log.differing.append(
             f"{at}: {stored.state.name.lower()} with {stored.values}, but "
             f"{trial.state.name.lower()} with {trial.values} in its folder"
         )
@@ -357,9 +347,3 @@ def _replace_file(fresh: Path, file: Path) -> Path | None:
 def _remove(file: Path) -> None:
     for side in ("", *SIDES):
         file.with_name(f"{file.name}{side}").unlink(missing_ok=True)
-
-
-def as_json(found: RepairReport) -> dict[str, Any]:
-    """Return the findings of a repair as JSON values."""
-    kept = str(found.kept) if found.kept else None
-    return {**asdict(found), "folder": str(found.folder.path), "kept": kept}

@@ -70,12 +70,13 @@ def place(made: Path, tmp_path: Path) -> Path:
 
 def test_on_a_folder(place: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    folder, found = tunewright.evaluate(
+    measured = tunewright.evaluate(
         "tiny",
         data=place / "photos",
         runs_dir=place / "runs",
         on_progress=lambda *report: told.append(report),
     )
+    folder, found = measured.folder, measured.figures
     assert told == [("compressing, decompressing, comparing", n, 2) for n in (0, 1)]
     assert json.loads((folder.path / "evaluation.json").read_text()) == found
     assert (found["images"], found["split"], found["lmbda"]) == (2, "photos", 0.0035)
@@ -102,7 +103,7 @@ def test_on_a_folder(place: Path) -> None:
 
 
 def test_its_point_is_read_by_bd_rate(place: Path) -> None:
-    _, found = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    found = evaluate("tiny", data=place / "photos", runs=place / "runs").figures
     stored = place / "runs" / "tiny" / "evaluation.json"
     other = {"bpp": found["bpp"] * 2, "psnr": found["psnr"] + 3, "digest": found["digest"]}
     (place / "runs" / "more").mkdir()
@@ -128,15 +129,16 @@ def test_by_the_command(place: Path, monkeypatch: Any, capsys: Any) -> None:
 @pytest.mark.slow
 def test_a_process_of_its_own_measures_the_same(place: Path) -> None:
     told: list[int] = []
-    folder, here = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    measured = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    folder, here = measured.folder, measured.figures
     tree = folder.read_config()
     tree["executor"] = {**tree["executor"], "type": "local"}
     folder.write_config(tree)
-    _, there = evaluate(
+    there = evaluate(
         folder.path,
         data=place / "photos",
         on_progress=lambda _what, done, _total: told.append(done),
-    )
+    ).figures
     assert told == [0, 1]
     assert (there["bpp"], there["psnr"], there["digest"]) == (
         here["bpp"],
@@ -147,15 +149,16 @@ def test_a_process_of_its_own_measures_the_same(place: Path) -> None:
 
 def test_jpeg_files_are_told(place: Path) -> None:
     draw(place / "photos" / "c.jpg", 40, 40)
-    _, found = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    found = evaluate("tiny", data=place / "photos", runs=place / "runs").figures
     assert [note for note in found["notes"] if note.startswith("1 of 3 pictures are JPEG files")]
 
 
 def test_without_data_its_own_validation_photographs(place: Path) -> None:
-    folder, found = evaluate("tiny", runs=place / "runs")
+    measured = evaluate("tiny", runs=place / "runs")
+    folder, found = measured.folder, measured.figures
     assert (found["split"], found["images"]) == ("valid", 6)
     assert found["data"] is None
-    _, again = evaluate("tiny", split="valid", runs=place / "runs")
+    again = evaluate("tiny", split="valid", runs=place / "runs").figures
     assert again["files"][0] == "evaluation-valid.json"
     assert again["bpp"] == found["bpp"]
     assert again["digest"] == found["digest"]
@@ -166,7 +169,8 @@ def test_without_data_its_own_validation_photographs(place: Path) -> None:
 def test_kodak_has_published_curves_beside_it(place: Path) -> None:
     kodak = place / "kodak"
     draw(kodak / "kodim05.png", 170, 180)
-    folder, found = evaluate("tiny", data=kodak, runs=place / "runs")
+    measured = evaluate("tiny", data=kodak, runs=place / "runs")
+    folder, found = measured.folder, measured.figures
     assert [note for note in found["notes"] if "of which 1 are measured here" in note]
     assert "HPCM-Base (published)" in (folder.path / "rate-distortion.svg").read_text()
     assert 0 < found["ms_ssim"] <= 1
@@ -177,10 +181,10 @@ def test_a_file_above_its_estimate_is_a_warning(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tunewright.recipes.compression.codec.codec.ALLOWED", (0.0, 0.0))
-    _, found = evaluate("tiny", data=place / "photos" / "a.png", runs=place / "runs")
+    found = evaluate("tiny", data=place / "photos" / "a.png", runs=place / "runs").figures
     assert len([note for note in found["notes"] if note.startswith("a.png: the stream")]) == 2
     monkeypatch.setattr(measure, "NAMED_AT_MOST", 3)
-    _, found = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    found = evaluate("tiny", data=place / "photos", runs=place / "runs").figures
     assert "and 1 more streams exceed their estimates in the same way" in found["notes"]
 
 
@@ -212,7 +216,7 @@ def test_many_photographs_are_a_few_evenly_spaced(
 ) -> None:
     monkeypatch.setattr(evaluation, "OWN", 2)
     monkeypatch.setattr(evaluation, "SIDE", 100)
-    _, found = evaluate("tiny", split="valid", runs=place / "runs")
+    found = evaluate("tiny", split="valid", runs=place / "runs").figures
     assert found["notes"][0] == "2 of 6 photographs"
     names = [row["name"] for row in found["per_image"]]
     assert names[0] != names[1]

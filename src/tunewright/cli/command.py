@@ -1,0 +1,200 @@
+"""One signature for a command and its function: `@command` makes the options from it.
+
+Parameters whose annotation holds a `typer.Option` or `typer.Argument` can be typed; the others are
+Python's alone. Of a union, the command line reads the first type. `--verbose` and the switches
+belong to the command line alone.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import Parameter, Signature
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+from tunewright.cli.options import FOREIGN, Verbose, app, console, verbose_logs
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LAST = ("config", "config_dir", "config_name", "runs_dir")
+"""Options that many commands have; `--help` lists them after a command's own."""
+IN_PYTHON = "\n\nIn Python"
+"""How the part of a docstring begins that `--help` leaves out."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """An option of the command line alone: with it, another result is printed, or printed so.
+
+    prints: as for `command`; of several switches the last one's holds. call: the function to call
+    in place of the command's own, with those of the options that it has too.
+    """
+
+    name: str
+    help: str
+    prints: str
+    call: Callable[..., Any] | None = None
+
+
+JSON = Switch("json", "Print JSON.", "formatting:print_json")
+
+
+def command(
+    panel: str,
+    *,
+    prints: str = "",
+    switches: Sequence[Switch] = (),
+    guide_flags: bool = False,
+    needs_words: bool = False,
+    fails: Callable[[Any], bool] | None = None,
+) -> Callable[[F], F]:
+    """Register a function as the command of its name; return the function.
+
+    prints: `module:function` in `cli.output`, called with the console and what was returned; empty
+    for nothing. guide_flags: pass unknown options on among the words, since a recipe may know them.
+    needs_words: refuse an empty `*words`. fails: whether a result ends with exit code 1.
+    """
+
+    def register(function: F) -> F:
+        typed = _typed_parameters(function, needs_words)
+        own = [parameter for parameter in typed if parameter.name not in LAST]
+        shared = [parameter for parameter in typed if parameter.name in LAST]
+        flags = [_flag(switch.name, Annotated[bool, _option(switch)]) for switch in switches]
+
+        def run(**given: Any) -> None:
+            chosen = [switch for switch in switches if given.pop(switch.name)]
+            verbose_logs(verbose := given.pop("verbose"))
+            called = next((switch.call for switch in chosen if switch.call), function)
+            *_, printer = [prints, *(switch.prints for switch in chosen)]
+            with _watch(called, verbose, to_stderr=bool(chosen)) as watch:
+                result = _call(called, {**given, **watch})
+            if printer:
+                _printer(printer)(console(), result)
+            if fails is not None and fails(result):
+                raise typer.Exit(1)
+
+        parameters = [*own, *flags, *shared, _flag("verbose", Verbose)]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        vars(run)["__signature__"] = Signature(parameters)
+        app.command(
+            function.__name__.replace("_", "-"),
+            help=inspect.cleandoc(function.__doc__ or "").partition(IN_PYTHON)[0],
+            context_settings=FOREIGN if guide_flags else None,
+            rich_help_panel=panel,
+        )(run)
+        _hide_options(function)
+        return function
+
+    return register
+
+
+def _hide_options(function: Callable[..., Any]) -> None:
+    """Show a notebook the signature without what is said to Typer."""
+    signature = inspect.signature(function)
+    parameters = [
+        one.replace(annotation=get_args(one.annotation)[0]) if _info(one.annotation) else one
+        for one in signature.parameters.values()
+    ]
+    vars(function)["__signature__"] = signature.replace(parameters=parameters)
+
+
+def option_names(function: Callable[..., Any]) -> list[str]:
+    """Return the options that the signature of a command makes, without their dashes."""
+    found = {name: _info(annotation) for name, annotation in function.__annotations__.items()}
+    return [
+        info.default.lstrip("-") if isinstance(info.default, str) else name.replace("_", "-")
+        for name, info in found.items()
+        if isinstance(info, OptionInfo)
+    ]
+
+
+def _typed_parameters(function: Callable[..., Any], needs_words: bool) -> list[Parameter]:
+    """Return the parameters that can be typed, as Typer understands them."""
+    found = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        annotation = function.__annotations__.get(name)
+        info, default = _info(annotation), parameter.default
+        if info is None:
+            continue
+        kind: Any = _first(get_args(annotation)[0])
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            kind, default = list[kind], Parameter.empty if needs_words else None
+        elif default == ():
+            default = None
+        if default is None:
+            kind = kind | None
+        found.append(
+            Parameter(
+                name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+            )
+        )
+    return found
+
+
+def _info(annotation: Any) -> ArgumentInfo | OptionInfo | None:
+    """Return what an annotation says to Typer."""
+    of_typer = (one for one in get_args(annotation) if isinstance(one, ArgumentInfo | OptionInfo))
+    return next(of_typer, None) if get_origin(annotation) is Annotated else None
+
+
+def _first(annotation: Any) -> Any:
+    """Return the type that the command line reads: of a union the first one, of lists a list."""
+    if get_origin(annotation) in (Union, UnionType):
+        return _first(next(one for one in get_args(annotation) if one is not NoneType))
+    if get_origin(annotation) is Sequence:
+        return list[_first(get_args(annotation)[0])]  # type: ignore[misc]
+    return annotation
+
+
+def _flag(name: str, annotation: Any) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+
+
+def _option(switch: Switch) -> Any:
+    return typer.Option(f"--{switch.name}", help=switch.help)
+
+
+def _call(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    """Call the function with those of the values that it has parameters for.
+
+    An option that was not typed is left out, so that the default of the function holds.
+    """
+    words: list[Any] = []
+    options: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in given:
+            continue
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            words += given[name] or []
+        elif parameter.kind is Parameter.POSITIONAL_OR_KEYWORD:
+            words.append(given[name])
+        elif given[name] is not None:
+            options[name] = given[name]
+    return function(*words, **options)
+
+
+@contextmanager
+def _watch(
+    function: Callable[..., Any], verbose: bool, *, to_stderr: bool
+) -> Iterator[dict[str, Any]]:
+    """Draw the progress of a function that can be watched; yield what it is watched with."""
+    if "watch" not in inspect.signature(function).parameters:
+        yield {}
+        return
+    from tunewright.cli.output.screen import ScreenCallback
+
+    with ScreenCallback(console(to_stderr=to_stderr), verbose=verbose) as watch:
+        yield {"watch": watch}
+
+
+def _printer(named: str) -> Callable[[Any, Any], None]:
+    module, _, function = named.partition(":")
+    found: Callable[[Any, Any], None] = getattr(
+        import_module(f"tunewright.cli.output.{module}"), function
+    )
+    return found

@@ -1,0 +1,206 @@
+"""The commands that search: tune, plan, space."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunewright.cli.command import JSON, Switch, command
+from tunewright.cli.options import (
+    RUNS,
+    SEARCH,
+    ConfigDir,
+    ConfigFile,
+    ConfigName,
+    RunsDir,
+    Word,
+)
+
+if TYPE_CHECKING:  # imported in the functions, since `--help` waits for what is imported here
+    from tunewright.search.callbacks import StudyCallback
+    from tunewright.search.plan import StudyPlan
+    from tunewright.search.stages import TuneResult
+    from tunewright.spaces.checked_space import CheckedSpace
+
+SpaceFile = Annotated[
+    Path | str | Mapping[str, Any] | None, typer.Option("--space", help="A space file.")
+]
+Trials = Annotated[
+    int | None, typer.Option(help="Total number of trials, including those before a resume.")
+]
+Name = Annotated[str | None, typer.Option(help="Name of the study and of its folder.")]
+Jobs = Annotated[int | None, typer.Option(help="Number of trials to run in parallel.")]
+Seeds = Annotated[int | None, typer.Option(help="Runs per configuration; the score is their mean.")]
+Timeout = Annotated[float | None, typer.Option(help="Time limit of the search, in seconds.")]
+Budget = Annotated[
+    str | float | None,
+    typer.Option(help="Total time, including the final training: 45m, 8h, 1h30m, 90 (seconds)."),
+]
+Storage = Annotated[str | None, typer.Option(help="Database URL.")]
+From = Annotated[
+    str | Path | None,
+    typer.Option("--from", help="A study to start from: its best configuration and its trials."),
+]
+Imports = Annotated[
+    Sequence[str | Path],
+    typer.Option("--import", help="A CSV file or Optuna storage to import trials from."),
+]
+
+
+@command(SEARCH, prints="results:print_tuned", guide_flags=True)
+def tune(
+    *words: Word,
+    space: SpaceFile = None,
+    trials: Trials = None,
+    name: Name = None,
+    jobs: Jobs = None,
+    seeds: Seeds = None,
+    timeout: Timeout = None,
+    budget: Budget = None,
+    storage: Storage = None,
+    from_: From = None,
+    imports: Imports = (),
+    config: ConfigFile = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = None,
+    runs_dir: RunsDir = RUNS,
+    goal: str | Sequence[str] | None = None,
+    steps: int | None = None,
+    constraints: Sequence[str] | None = None,
+    watch: "StudyCallback | None" = None,
+) -> "TuneResult":
+    """Search for the best configuration, then train it in full.
+
+    Run the same command again to resume. A study file may follow the recipe.
+
+    In Python, `words` are what one types, and the same call resumes. constraints: on what comes
+    out, such as `"size_mib <= 10"`. watch: receives the events of the study.
+
+    With a function in place of the words, `tune(function, space)`, search for the parameters
+    for which `function(params, report)` returns the best score. space: a mapping from names to
+    domains, or a space file. goal: `value` for a number that is returned, else one of the names;
+    `:min` or `:max` says which way, else the largest wins, and of costs and of what is called a
+    loss or an error the smallest; of several, which are a front, the first prunes and picks the
+    winner. steps: the last step that the function reports, at which none is pruned. See
+    docs/functions.md.
+
+    from_: another study (its name, folder or database): the search starts at its best
+    configuration, and its trials that fit are carried over; alone, without a recipe or file, its
+    configuration and space hold as well. imports: CSV files and Optuna storages (`URL#STUDY`)
+    whose trials are carried over. Carried trials do not count towards `trials`.
+
+    Raises a TunewrightError; see `search.stages.tune`.
+    """
+    from tunewright.cli.requests import Configs, runs_of, study_request
+    from tunewright.search.callbacks import PrintNotices
+    from tunewright.search.stages import tune as tune_stages
+
+    settings = _settings(
+        goal, steps, trials=trials, name=name, jobs=jobs, seeds=seeds, constraints=constraints,
+        timeout=timeout, budget=budget, storage=storage,
+    )  # fmt: skip
+    configs = Configs(config, config_dir, config_name)
+    origin = None if from_ is None else str(from_)
+    request = study_request(tune, words, configs, space, settings, origin, runs_dir)
+    if words and callable(words[0]):
+        watch = watch or PrintNotices()
+    return tune_stages(
+        request.recipe,
+        request.composed,
+        given=request.space,
+        runs=runs_of(request, runs_dir),
+        watch=watch,
+        from_=origin,
+        imports=[str(source) for source in imports],
+    )
+
+
+@command(SEARCH, prints="plan:print_plan", switches=[JSON], guide_flags=True)
+def plan(
+    *words: Word,
+    space: SpaceFile = None,
+    trials: Trials = None,
+    name: Name = None,
+    jobs: Jobs = None,
+    seeds: Seeds = None,
+    timeout: Timeout = None,
+    budget: Budget = None,
+    storage: Storage = None,
+    from_: From = None,
+    imports: Imports = (),
+    config: ConfigFile = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = None,
+    runs_dir: RunsDir = RUNS,
+    goal: str | Sequence[str] | None = None,
+    steps: int | None = None,
+    constraints: Sequence[str] | None = None,
+    watch: "StudyCallback | None" = None,
+) -> "StudyPlan":
+    """Estimate how long tune would take, from a first short trial.
+
+    Give the same arguments as for tune. The first configuration is trained for two epochs, and
+    nothing is stored.
+
+    In Python, raises what `tune` would raise before its first trial, and RunError when the first
+    configuration does not train. See `search.plan.plan`.
+    """
+    from tunewright.cli.requests import Configs, runs_of, study_request
+    from tunewright.search.plan import plan as plan_study
+
+    settings = _settings(
+        goal, steps, trials=trials, name=name, jobs=jobs, seeds=seeds, constraints=constraints,
+        timeout=timeout, budget=budget, storage=storage,
+    )  # fmt: skip
+    configs = Configs(config, config_dir, config_name)
+    origin = None if from_ is None else str(from_)
+    request = study_request(plan, words, configs, space, settings, origin, runs_dir)
+    return plan_study(
+        request.recipe,
+        request.composed,
+        given=request.space,
+        runs=runs_of(request, runs_dir),
+        watch=watch,
+        from_=origin,
+        imports=[str(source) for source in imports],
+    )
+
+
+def _settings(
+    goal: str | Sequence[str] | None, steps: int | None, **of_study: Any
+) -> dict[str, Any]:
+    """Return keywords of a search as settings by config path."""
+    settings = {f"study.{name}": value for name, value in of_study.items()}
+    return {**settings, "goal": goal, "training.epochs": steps}
+
+
+@command(
+    SEARCH,
+    prints="results:print_space",
+    switches=[Switch("yaml", "Print a space file.", "results:print_space_file")],
+    guide_flags=True,
+)
+def space(
+    *words: Word,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="The recipe to check for.")] = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = None,
+) -> "CheckedSpace":
+    """Check a space file and print what would be searched.
+
+    The space is checked against the recipe and its data.
+
+    In Python, return the space and the notices.
+    """
+    from tunewright.cli.requests import Configs, request_of
+    from tunewright.search.prepare import build_checked_space, stage
+    from tunewright.spaces.checked_space import CheckedSpace
+
+    words = (*([recipe] if recipe else []), *words)
+    request = request_of(space, words, Configs(None, config_dir, config_name))
+    tree, config = stage(request.recipe, request.composed, "explore")
+    found, notices = build_checked_space(
+        request.recipe, request.composed, tree, config, request.space
+    )
+    return CheckedSpace(found, (*request.composed.notices, *notices))

@@ -1,0 +1,164 @@
+"""What an ensemble or a soup is worth: the gain over the best run, and the cost of all together."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.deliver.classification.check import exported_bytes
+from tunewright.deliver.classification.limits import INPUT, Limits
+from tunewright.deliver.classification.open_members import open_members
+from tunewright.deliver.progress import ProgressCallback
+from tunewright.deliver.select_runs import RunSelection
+from tunewright.result import Result
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.classifier import Classifier
+
+MADE_OF = "made_of.json"
+"""By which a later call with the same runs knows its own folder."""
+
+
+@dataclass(frozen=True)
+class EnsembleOptions:
+    """What to make; plain values that travel to the process that does it."""
+
+    method: str
+    average: str
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class EnsembleReport(Result):
+    """An ensemble or a soup, in `folder`.
+
+    members: every run with its validation accuracy and its weight. accuracy: of all together. gain:
+    over the best single run, with its interval. costs: bytes and latency beside the limits. runs,
+    weights, average, classes: of an ensemble, as `predict` reads them; empty for a soup.
+    """
+
+    folder: Path
+    method: str
+    members: Sequence[Mapping[str, Any]]
+    accuracy: float
+    gain: Mapping[str, Any]
+    costs: Mapping[str, Any]
+    verdict: str
+    runs: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    average: str = ""
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all fields, of a soup those that it has."""
+        of_ensembles = ("runs", "weights", "average", "classes")
+        found = super().as_json()
+        return {name: one for name, one in found.items() if self.runs or name not in of_ensembles}
+
+    def stored(self) -> dict[str, Any]:
+        """Return what the file in the folder holds: all but the notes."""
+        return {name: one for name, one in self.as_json().items() if name != "notes"}
+
+
+def made_of(selection: RunSelection, method: str) -> dict[str, Any]:
+    """Return what `MADE_OF` holds."""
+    runs = [str(one.path) for one in selection.members]
+    return {"runs": runs, "method": method, "average": selection.average}
+
+
+def open_validated(
+    selection: RunSelection, on_progress: ProgressCallback
+) -> "tuple[tuple[Classifier, ...], Any, Any]":
+    """Open the members; return them, their validation logits [M, N, C], and the labels [N]."""
+    import torch
+
+    from tunewright.classification.inference.cached_logits import (
+        check_same_pictures,
+        validation_labels,
+        validation_logits,
+    )
+    from tunewright.classification.inference.ensemble import check_classes
+
+    members = open_members(selection)
+    check_classes(members)
+    check_same_pictures(members)
+    logits = []
+    for number, one in enumerate(members):
+        on_progress("validating the members", number, len(members))
+        logits.append(validation_logits(one)[0])
+    on_progress("validating the members", len(members), len(members))
+    return members, torch.stack(logits), validation_labels(members[0])
+
+
+def member_rows(
+    selection: RunSelection, logits: Any, labels: Any, weights: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Return each run with its validation accuracy and its weight."""
+    right = (logits.argmax(2) == labels).double().mean(1).tolist()
+    return [
+        {"run": str(one.path), "accuracy": accuracy, "weight": weight}
+        for one, accuracy, weight in zip(selection.members, right, weights, strict=True)
+    ]
+
+
+def measure_gain(labels: Any, ours: Any, others: Any, counts: Any) -> dict[str, Any]:
+    """Measure how much more often `ours` is right than `others`, in pairs on the same rows."""
+    from tunewright.classification.metrics.intervals import bootstrap_differences, mcnemar
+
+    truth, mine, theirs = labels.numpy(), ours.numpy(), others.numpy()
+    gains = bootstrap_differences(truth, mine, theirs, counts)
+    test = mcnemar(truth, mine, theirs)
+    return {
+        "pictures": len(labels),
+        "ensemble": float((mine == truth).mean()),
+        "single": float((theirs == truth).mean()),
+        **asdict(gains["accuracy"]),
+        "macro_f1": asdict(gains["macro_f1"]),
+        "p_value": test.p_value,
+    }
+
+
+def measure_costs(
+    blend: Any, selection: RunSelection, limits: Limits, on_progress: ProgressCallback
+) -> dict[str, Any]:
+    """Measure size and latency of all members together, beside the limits."""
+    from tunewright.classification.delivery import latency as costs
+
+    sizes = {name: sum(found) for name, found in exported_bytes(blend, selection).items()}
+    with tempfile.TemporaryDirectory(prefix="tunewright-ensemble-") as temporary:
+        picture = Path(temporary) / "picture.jpg"
+        picture.write_bytes(costs.draw_picture(INPUT))
+        taken = costs.measure(
+            blend, picture, on_progress=lambda n, total: on_progress("timing one picture", n, total)
+        )
+    return {
+        "bytes": sizes,
+        "max_bytes": limits.bytes,
+        "latency": asdict(taken.whole),
+        "max_ms": limits.milliseconds,
+        "device": costs.device_name(blend.members[0].device),
+        "passed": {
+            "size": sizes["float32"] <= limits.bytes,
+            "size_half": sizes["float16"] <= limits.bytes,
+            "latency": taken.whole.p95_ms < limits.milliseconds,
+        },
+    }
+
+
+def describe_gain(gain: Mapping[str, Any], weights: Sequence[float]) -> str:
+    """Say in words whether it is a gain, no gain, or a loss."""
+    from tunewright.analysis.score_intervals import describe_paired
+
+    figures = (
+        f"{gain['value']:+.4f} accuracy ({gain['low']:+.4f} to {gain['high']:+.4f}, "
+        f"{describe_paired(gain)}, n = {gain['pictures']})"
+    )
+    if sum(1 for weight in weights if weight > 0) == 1:
+        return f"no gain: the best single run was chosen alone; {figures}"
+    if gain["low"] > 0:
+        return f"a gain of {figures} over the best single run"
+    if gain["high"] < 0:
+        return f"no gain but a loss: {figures} against the best single run"
+    return f"no gain over the best single run that is significant: {figures}"
