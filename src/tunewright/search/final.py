@@ -2,7 +2,6 @@
 
 import itertools
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from tunewright.config.compose import Composition
@@ -16,14 +15,16 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.forecast.budget import Budget
+from tunewright.search.loop.training_loop import TrainingLoop
 from tunewright.search.prepare import PreparedStudy, full_configuration, trial_values
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.training_run import (
     TrainResult,
     free_folder,
     is_done,
-    pause_when_due,
-    run_seeds,
+    read_result,
+    write_configs,
+    write_seed_scores,
 )
 
 
@@ -80,16 +81,16 @@ def train_in_full(
 
     until: the clock time at which it pauses.
     """
-    seeds = max(1, len(tree.get("seeds") or []))
-    slots = min(machine.slots, seeds)
-    threads = threads_each(config.executor, slots)
-    one = replace(machine, slots=slots, threads=threads)
-    executor = make_executor(recipe, config, one, partial(pause_when_due, folder, until))
+    seeds = tree.get("seeds") or []
+    slots = min(machine.slots, max(1, len(seeds)))
+    one = replace(machine, slots=slots, threads=threads_each(config.executor, slots))
+    folders = write_configs(folder, tree, recipe.config)
+    todo = [place for place in folders if not is_done(place)]
+    loop = TrainingLoop(todo, tree["training"]["epochs"], config.executor, watch, until)
+    executor = make_executor(recipe, config, one, loop.poll)
     try:
-        with stop_flag(at_once=isinstance(executor, InlineExecutor), until=until) as stop:
-            return run_seeds(
-                folder, tree, recipe.config, metric, executor, config.executor, watch, stop
-            )
+        with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
+            ending = loop.run(executor, stop) if todo else "finished"
     except KeyboardInterrupt:
         raise Interrupted(
             "stopped at once: the last checkpoint is the latest saved state",
@@ -97,3 +98,12 @@ def train_in_full(
         ) from None
     finally:
         executor.close()
+    if ending != "finished" and not all(map(is_done, folders)):
+        raise Interrupted(
+            "stopped: the training will resume from its last checkpoint",
+            remedy="Run the same command again to resume.",
+        )
+    trained = read_result(folders, metric)
+    if seeds:
+        write_seed_scores(folder, seeds, trained)
+    return trained

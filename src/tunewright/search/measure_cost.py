@@ -23,7 +23,7 @@ from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest, Outcome
 from tunewright.search.evaluate_run import evaluate_run
 from tunewright.search.forecast.disk import run_bytes
-from tunewright.search.loop.loop import WAIT_SECONDS
+from tunewright.search.loop.run_loop import WAIT_SECONDS
 from tunewright.search.prepare import PreparedStudy, run_tree
 
 ONCE_SECONDS = 60.0

@@ -20,7 +20,7 @@ from tunewright.search.explore import explore
 from tunewright.search.final import train_in_full, train_winner
 from tunewright.search.forecast.budget import Budget, evaluate_within_budget, train_within_budget
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
-from tunewright.search.loop.loop import Ending
+from tunewright.search.loop.run_loop import Ending
 from tunewright.search.prepare import (
     prepare,
     refuse_leading_out,
