@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from tunewright.config.schema import ExecutorConfig as ExecutorConfig
@@ -19,7 +19,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import EndRequest, Outcome, Progress
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.memory.admission import Memory
+from tunewright.search.memory.memory_model import Memory
 from tunewright.search.signals import StopFlag
 
 WAIT_SECONDS = 0.2
@@ -78,6 +78,7 @@ class RunLoop(ABC, Generic[RunT]):
         self.stopping = False
         self._deaths: Counter[RunFolder] = Counter()
         self._notified: set[str] = set()
+        self._refused: set[RunFolder] = set()
 
     @abstractmethod
     def next_run(self) -> RunT | None:
@@ -138,7 +139,7 @@ class RunLoop(ABC, Generic[RunT]):
         When the storage or a folder can no longer be written, the runs are asked to save
         themselves before the error is raised.
         """
-        self.executor = self.memory.executor = executor
+        self.executor, self.memory.slots = executor, executor.slots
         try:
             return self._run(stop)
         except (StorageLost, NotWritten):
@@ -199,13 +200,20 @@ class RunLoop(ABC, Generic[RunT]):
                 return
 
     def _start(self, run: RunT) -> bool:
-        """Start a run on the executor, if there is enough memory for it now."""
-        beside = [live.handle for live in self.live]
-        if not self.memory.can_start(run.name, run.folder, run.values, beside):
+        """Start a run on the executor, unless it refuses it now."""
+        resources = replace(
+            self.memory.resources_for(run.folder, run.values),
+            cpus=self.limits.threads,
+            walltime_seconds=self._run_seconds,
+        )
+        if (refusal := self.executor.refusal(resources)) is not None:
+            if run.folder not in self._refused:
+                self._refused.add(run.folder)
+                self.watch.notice(f"{run.name} waits: {refusal}")
             return False
         self.prepare(run)
         attempt = run.folder.begin_attempt()
-        [handle] = self.executor.start([run.folder], self.memory.resources_for(run.folder))
+        [handle] = self.executor.start([run.folder], resources)
         deadline = None if self._run_seconds is None else time.monotonic() + self._run_seconds
         tail = ProgressTail(run.folder.progress, attempt)
         live = Live(run, handle, tail, attempt, deadline)
@@ -242,7 +250,7 @@ class RunLoop(ABC, Generic[RunT]):
 
     def _on_worker_crash(self, live: Live[RunT]) -> Outcome | None:
         """Return the outcome of a run whose worker died, or None when the run is retried."""
-        run, death = live.run, live.handle.death
+        run, death = live.run, str(live.handle.death or "its worker wrote no outcome")
         if (outcome := pruned_before(run.folder)) is not None:
             return outcome
         if live.deadline is not None and time.monotonic() > live.deadline:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.loop.trial_result import aggregate_runs
 from tunewright.search.loop.trial_runs import Search, TrialRun
-from tunewright.search.memory.admission import Memory, with_memory
+from tunewright.search.memory.memory_model import Memory, with_memory
 from tunewright.search.study.study import Study
 
 
