@@ -1,10 +1,9 @@
 """The last stage: train one configuration in full."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tunewright.config.compose import Composition
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.executors.factory import make_executor
@@ -28,9 +27,21 @@ from tunewright.search.training_run import (
 )
 
 
+@dataclass(frozen=True)
+class FullTraining:
+    """One configuration that is trained in full, with one seed or several.
+
+    folder: of its run; several seeds have folders below it. metric: the one that is its score.
+    """
+
+    folder: RunFolder
+    tree: Tree
+    recipe: Recipe
+    metric: str
+
+
 def train_winner(
     recipe: Recipe,
-    composed: Composition,
     prepared: PreparedStudy,
     record: StudyRecord,
     machine: Share,
@@ -39,7 +50,7 @@ def train_winner(
     until: float | None,
 ) -> TrainResult | None:
     """Train the best trial's configuration in full; return None when the budget is too short."""
-    best = record.best
+    best, composed = record.best, prepared.composed
     assert best is not None
     values = trial_values(recipe, prepared, best.parameters)
     tree = full_configuration(recipe, composed.tree, values)
@@ -56,8 +67,8 @@ def train_winner(
         aside.rename(previous.path)
         watch.notice(f"the final run of an earlier best trial is now in {previous.path}")
     watch.notice(f"final: training trial {best.number} in full, in {folder.path}")
-    metric = prepared.settings.metric
-    return train_in_full(folder, tree, recipe, metric, composed.config, machine, watch, until)
+    training = FullTraining(folder, tree, recipe, prepared.settings.metric)
+    return train_in_full(training, composed.config, machine, watch, until)
 
 
 def _bring_back(aside: Path, final: Path) -> None:
@@ -68,19 +79,18 @@ def _bring_back(aside: Path, final: Path) -> None:
 
 
 def train_in_full(
-    folder: RunFolder,
-    tree: Tree,
-    recipe: Recipe,
-    metric: str,
+    training: FullTraining,
     config: RunConfig,
     machine: Share,
     watch: StudyCallback,
     until: float | None = None,
 ) -> TrainResult:
-    """Train one configuration with one seed or several.
+    """Train one configuration, or resume it; return the result of one that has ended.
 
-    until: the clock time at which it pauses.
+    config: says where it is trained. until: the clock time at which it pauses. Raises RunError with
+    the reason when a run fails, Interrupted when it was paused.
     """
+    folder, tree, recipe = training.folder, training.tree, training.recipe
     seeds = tree.get("seeds") or []
     slots = min(machine.slots, max(1, len(seeds)))
     one = replace(machine, slots=slots, threads=threads_each(config.executor, slots))
@@ -103,7 +113,7 @@ def train_in_full(
             "stopped: the training will resume from its last checkpoint",
             remedy="Run the same command again to resume.",
         )
-    trained = read_result(folders, metric)
+    trained = read_result(folders, training.metric)
     if seeds:
         write_seed_scores(folder, seeds, trained)
     return trained

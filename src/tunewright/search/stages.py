@@ -17,7 +17,7 @@ from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.evaluate_run import evaluate_run
 from tunewright.search.explore import explore
-from tunewright.search.final import train_in_full, train_winner
+from tunewright.search.final import FullTraining, train_in_full, train_winner
 from tunewright.search.forecast.budget import Budget, evaluate_within_budget, train_within_budget
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.loop.run_loop import Ending
@@ -88,7 +88,7 @@ def tune(
         record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
         trained, evaluation = None, None
         if prepared.config.study.final and record.best is not None:  # even after a timeout
-            final = partial(train_winner, recipe, composed, prepared, record, executor_share, watch)
+            final = partial(train_winner, recipe, prepared, record, executor_share, watch)
             trained = train_within_budget(budget, watch, partial(final, budget))
             winner = prepared.folder.trial(record.best.number)
             if trained is not None:
@@ -128,10 +128,7 @@ def train(
     lock = FolderLock(folder.path)
     try:
         return train_in_full(
-            folder,
-            composed.tree,
-            recipe,
-            metric,
+            FullTraining(folder, composed.tree, recipe, metric),
             composed.config,
             share(composed.config.executor, composed.config.study.jobs),
             watch,
