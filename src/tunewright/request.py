@@ -18,8 +18,11 @@ from tunewright.recipes.guide_flags import as_override, places
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
-from tunewright.search.transfer.study_configuration import find_study_of
+from tunewright.search.transfer.study_configuration import StudyConfiguration, find_study_of
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
+
+SEARCHES = ("tune", "plan", "space")
+"""The commands that search, or show what would be searched."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,25 @@ class FileArguments:
 
     trees: Sequence[tuple[Path, Tree]] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file and what it holds. stored: used in place of typed ones, so nobody has typed it."""
+
+    path: Path
+    tree: Tree
+    stored: bool = False
+
+
+@dataclass
+class _Sources:
+    """Files by what they hold: configurations, search spaces, and a top-level file of Hydra."""
+
+    layers: list[Layer]
+    spaces: list[_File]
+    config_dir: Path | None
+    config_name: str | None
 
 
 @dataclass
@@ -73,95 +95,51 @@ def parse_request(
     Raises UsageError for arguments that are unknown or contradict each other.
     """
     typed = _classify_arguments(words)
-    if config is not None:
-        if typed.files:
-            raise UsageError(
-                f"{typed.files[0]} and --config {config} together",
-                expected="one of them",
-                remedy=f"Name the file once: tunewright {command} {typed.files[0]}.",
-            )
-        typed.files.append(config)
-    trees = [(file, read_yaml(file)) for file in typed.files]
-    stored: set[Path] = set()
-    if typed.recipe is None and not trees and otherwise is not None:
-        found = otherwise()
-        trees = list(found.trees)
-        stored = {file for file, _ in trees}
-        typed.overrides[:0] = [f"{path}={quote_override(v)}" for path, v in found.settings.items()]
-    recipe = _recipe(typed, trees, command)
+    files = _read_files(typed, command, config, otherwise)
+    recipe = _recipe(typed, files, command)
     own, flags = places(typed.flags, recipe, command, options)
     if "config" in own:
-        if trees:
-            raise UsageError(f"{trees[0][0]} and {own['config']} together", expected="one of them")
-        trees.append((own["config"], read_yaml(own["config"])))
-    if "space" in own:
-        if space is not None:
-            raise UsageError(f"--space {space} and {own['space']} together", expected="one space")
-        space = own["space"]
-    layers, spaces = [], []
-    for file, tree in trees:
-        if is_space_file(tree):
-            spaces.append((file, tree))
-        elif "defaults" in tree:  # a top-level Hydra file, in a folder of groups
-            if config_name is not None:
-                raise UsageError(
-                    f"{file}, which has `defaults`, and --config-name {config_name} together",
-                    expected="one top-level file",
-                )
-            config_dir, config_name = config_dir or file.parent, file.stem
-        else:
-            layers.append(Layer(file, tree, file in stored))
-    if space is not None:
-        if spaces:
-            raise UsageError(f"{spaces[0][0]} and --space {space} together", expected="one space")
-        if isinstance(space, Mapping):
-            spaces.append((Path("the space"), _whole(space)))
-        else:
-            spaces.append((space, read_yaml(space)))
-    if len(spaces) > 1 or len(layers) > 1:
+        if files:
+            raise UsageError(
+                f"{files[0].path} and {own['config']} together", expected="one of them"
+            )
+        files.append(_File(own["config"], read_yaml(own["config"])))
+    if "space" in own and space is not None:
+        raise UsageError(f"--space {space} and {own['space']} together", expected="one space")
+    sources = _sort_files(files, config_dir, config_name)
+    _add_space(sources, own.get("space", space))
+    if len(sources.spaces) > 1 or len(sources.layers) > 1:
         raise UsageError(f"{len(typed.files)} files", expected="one configuration and one space")
-    notices: tuple[str, ...] = ()
-    searches = command in ("tune", "plan", "space")
-    around = (
-        next((left for one in trees if (left := find_study_of(*one))), None) if searches else None
-    )
-    if around is not None:
-        notices = (f"searching around the configuration in {around.file}",)
-        if around.is_known:
-            layers.insert(0, Layer(*around.settings(), stored=True))
-            typed.overrides[:0] = [
-                f"{p}={quote_override(v)}" for p, v in around.reserved_values().items()
-            ]
-        if not spaces and around.is_known:
-            spaces.append(around.space())
-            notices = (f"{notices[0]}, with the search space of the study that wrote it",)
+    around = _study_to_search_around(files) if command in SEARCHES else None
+    about = _search_around(around, sources, typed) if around is not None else ""
     given = None
-    for file, tree in spaces:
-        given = parse_space(tree, file, recipe.aliases)
-        layers.append(Layer(file, _settings(given, recipe), file in stored))
+    for file in sources.spaces:
+        given = parse_space(file.tree, file.path, recipe.aliases)
+        sources.layers.append(Layer(file.path, _settings(given, recipe), file.stored))
     overrides = [
         *typed.overrides,
-        *(as_override(n, v, recipe, command, options) for n, v in flags),
-    ]
-    overrides += [
-        f"{path}={quote_override(v)}" for path, v in (settings or {}).items() if v is not None
+        *(as_override(name, value, recipe, command, options) for name, value in flags),
+        *_as_overrides({path: v for path, v in (settings or {}).items() if v is not None}),
     ]
     named = any(override.startswith("study.name=") for override in overrides)
     if around is not None and command != "space" and not named:
-        overrides.append(f"study.name={quote_override(around.name)}")
-        notices = (f"{notices[0]}; the study is named {around.name} (change it with --name)",)
+        overrides += _as_overrides({"study.name": around.name})
+        about += f"; the study is named {around.name} (change it with --name)"
     composed = compose(
         recipe,
         overrides,
-        layers=layers,
-        config_dir=config_dir,
-        config_name=config_name,
-        reserving=command in ("tune", "plan", "space"),
+        layers=sources.layers,
+        config_dir=sources.config_dir,
+        config_name=sources.config_name,
+        reserving=command in SEARCHES,
     )
+    notices = list(composed.notices)
     if given is not None:
         composed = _apply_direction(given, recipe, composed)
-        notices = (*given.notices, *notices)
-    composed = replace(composed, notices=(*composed.notices, *notices))
+        notices += given.notices
+    if about:
+        notices.append(about)
+    composed = replace(composed, notices=tuple(notices))
     return ParsedRequest(recipe, composed, given, own.get("runs-dir"))
 
 
@@ -258,6 +236,86 @@ def _classify_arguments(words: Sequence[str]) -> _Arguments:
     return typed
 
 
+def _read_files(
+    typed: _Arguments,
+    command: str,
+    config: Path | None,
+    otherwise: Callable[[], FileArguments] | None,
+) -> list[_File]:
+    """Read the typed files and that of --config, or what `otherwise` names in their place."""
+    if config is not None:
+        if typed.files:
+            raise UsageError(
+                f"{typed.files[0]} and --config {config} together",
+                expected="one of them",
+                remedy=f"Name the file once: tunewright {command} {typed.files[0]}.",
+            )
+        typed.files.append(config)
+    if typed.files or typed.recipe is not None or otherwise is None:
+        return [_File(file, read_yaml(file)) for file in typed.files]
+    found = otherwise()
+    typed.overrides[:0] = _as_overrides(found.settings)
+    return [_File(file, tree, stored=True) for file, tree in found.trees]
+
+
+def _sort_files(
+    files: Sequence[_File], config_dir: Path | None, config_name: str | None
+) -> _Sources:
+    sources = _Sources([], [], config_dir, config_name)
+    for file in files:
+        if is_space_file(file.tree):
+            sources.spaces.append(file)
+        elif "defaults" in file.tree:  # a top-level Hydra file, in a folder of groups
+            if sources.config_name is not None:
+                raise UsageError(
+                    f"{file.path}, which has `defaults`, and --config-name {sources.config_name} "
+                    "together",
+                    expected="one top-level file",
+                )
+            sources.config_dir = sources.config_dir or file.path.parent
+            sources.config_name = file.path.stem
+        else:
+            sources.layers.append(Layer(file.path, file.tree, file.stored))
+    return sources
+
+
+def _add_space(sources: _Sources, space: Mapping[str, Any] | Path | None) -> None:
+    """Add the space that an option or a call gives."""
+    if space is None:
+        return
+    if sources.spaces:
+        raise UsageError(
+            f"{sources.spaces[0].path} and --space {space} together", expected="one space"
+        )
+    if isinstance(space, Mapping):
+        sources.spaces.append(_File(Path("the space"), _whole(space)))
+    else:
+        sources.spaces.append(_File(space, read_yaml(space)))
+
+
+def _study_to_search_around(files: Sequence[_File]) -> StudyConfiguration | None:
+    """Return the study that wrote one of the files, such as a best_config.yaml."""
+    found = (find_study_of(file.path, file.tree) for file in files)
+    return next((study for study in found if study is not None), None)
+
+
+def _search_around(around: StudyConfiguration, sources: _Sources, typed: _Arguments) -> str:
+    """Lay what a study says below what was typed; return a notice about it."""
+    about = f"searching around the configuration in {around.file}"
+    if not around.is_known:
+        return about
+    sources.layers.insert(0, Layer(*around.settings(), stored=True))
+    typed.overrides[:0] = _as_overrides(around.reserved_values())
+    if sources.spaces:
+        return about
+    sources.spaces.append(_File(*around.space()))
+    return f"{about}, with the search space of the study that wrote it"
+
+
+def _as_overrides(settings: Mapping[str, Any]) -> list[str]:
+    return [f"{path}={quote_override(value)}" for path, value in settings.items()]
+
+
 def _folder(folder: Path) -> UsageError:
     runs = [
         file for name in ("best_config.yaml", "config.yaml") if (file := folder / name).exists()
@@ -269,12 +327,12 @@ def _folder(folder: Path) -> UsageError:
     )
 
 
-def _recipe(typed: _Arguments, trees: Sequence[tuple[Path, Tree]], command: str) -> Recipe:
+def _recipe(typed: _Arguments, files: Sequence[_File], command: str) -> Recipe:
     if typed.recipe is not None:
         return find_recipe(typed.recipe)
-    for file, tree in trees:
-        if isinstance(tree.get("recipe"), str):
-            return find_recipe(tree["recipe"], where=str(file))
+    for file in files:
+        if isinstance(file.tree.get("recipe"), str):
+            return find_recipe(file.tree["recipe"], where=str(file.path))
     names = ", ".join(recipe_names())
     if typed.files:
         raise UsageError(

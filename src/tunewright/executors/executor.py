@@ -1,4 +1,4 @@
-"""The protocol that every executor implements."""
+"""The protocol that every executor implements, and the values that it exchanges with its caller."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,21 +8,43 @@ from tunewright.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Need:
-    """The resources that a run asks for.
+class Resources:
+    """The resources that a run asks for; None leaves one to the executor.
 
-    alone: no other run is running at the same time, so it may use the memory of all slots.
+    cpus: CPU threads. gpus: whole GPUs. memory_mib, device_mib: the expected peaks, in RAM that
+    only its worker holds, and on the GPU. walltime_seconds: time limit of the attempt. alone: no
+    other run is running at the same time, so it may use the memory of all slots.
     """
 
+    cpus: int | None = None
+    gpus: int | None = None
+    memory_mib: float | None = None
+    device_mib: float | None = None
+    walltime_seconds: float | None = None
     alone: bool = False
 
 
 @dataclass(frozen=True)
-class RunPlace:
-    """Where a run is or would be: the RAM (MiB) its process holds already, and its GPU if any."""
+class WorkerDeath:
+    """How a worker ended whose run wrote no outcome.
 
-    held_mib: float = 0.0
-    gpu: str | None = None
+    signal: the number of the signal that killed it. exit_code: that with which it exited. Neither:
+    the run was ended on request. out_of_memory: the system says that memory was the reason.
+    """
+
+    signal: int | None = None
+    exit_code: int | None = None
+    out_of_memory: bool = False
+
+    def __str__(self) -> str:
+        """Return the death in words ("killed by signal 9")."""
+        if self.out_of_memory:
+            return "killed by the kernel for lack of memory"
+        if self.signal is not None:
+            return f"killed by signal {self.signal}"
+        if self.exit_code is not None:
+            return f"worker exited with code {self.exit_code}"
+        return "killed"
 
 
 class Handle(Protocol):
@@ -36,8 +58,8 @@ class Handle(Protocol):
         ...
 
     @property
-    def death(self) -> str:
-        """How the worker died if it wrote no outcome ("killed by signal 9"), else empty."""
+    def death(self) -> WorkerDeath | None:
+        """How the worker died, if it did before the run had ended; else None."""
         ...
 
     def kill(self) -> None:
@@ -48,22 +70,25 @@ class Handle(Protocol):
         """Return where the attempt runs, as text for the user."""
         ...
 
-    def place(self) -> RunPlace:
-        """Return where the attempt runs, and the memory its process holds now."""
-        ...
-
 
 class Executor(Protocol):
     """Starts attempts in run folders; their results are read from the folders."""
 
     slots: int
 
-    def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
-        """Start the current attempt of each folder; the caller never exceeds `slots`."""
+    def refusal(self, resources: Resources) -> str | None:
+        """Return why a run that asks for `resources` cannot start now; None when it can.
+
+        The text ("needs about 1.4 GiB, 0.5 GiB free") is shown to the user, behind the name of the
+        run and "waits:". While no run is running nothing is refused, since it would wait forever.
+        """
         ...
 
-    def next_place(self) -> RunPlace:
-        """Return where the next run would start."""
+    def start(self, folders: Sequence[RunFolder], resources: Resources) -> list[Handle]:
+        """Start the current attempt of each folder; the caller never exceeds `slots`.
+
+        resources: of each of them.
+        """
         ...
 
     def wait(self, seconds: float) -> None:

@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from tunewright.executors.executor import Handle, Need, RunPlace
+from tunewright.executors.executor import Handle, Resources, WorkerDeath
 from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
@@ -17,7 +17,7 @@ class InlineHandle:
         self.folder = folder
         self.ended = False
         self.killed = False
-        self.death = ""
+        self.death: WorkerDeath | None = None
 
     def kill(self) -> None:
         """End the attempt at its next report, or before it starts."""
@@ -26,10 +26,6 @@ class InlineHandle:
     def status(self) -> str:
         """Return where the attempt runs."""
         return "this process"
-
-    def place(self) -> RunPlace:
-        """Return an empty place: nothing else runs beside it, so nothing is measured."""
-        return RunPlace()
 
 
 class _Ending(BaseException):
@@ -55,15 +51,15 @@ class InlineExecutor:
         self._on_report, self._threads, self._run_override = on_report, threads, run_override
         self._queue: deque[InlineHandle] = deque()
 
-    def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
-        """Queue the folders; `wait` runs them."""
+    def refusal(self, resources: Resources) -> str | None:
+        """Return None while nothing is queued; this process measures no memory of its own."""
+        return "this process trains one run at a time" if self._queue else None
+
+    def start(self, folders: Sequence[RunFolder], resources: Resources) -> list[Handle]:
+        """Queue the folders; `wait` runs them, with what this process has."""
         handles = [InlineHandle(folder) for folder in folders]
         self._queue.extend(handles)
         return list(handles)
-
-    def next_place(self) -> RunPlace:
-        """Return where the next run would start."""
-        return RunPlace()
 
     def wait(self, seconds: float) -> None:
         """Run the next queued folder to its end."""
@@ -104,4 +100,4 @@ class InlineExecutor:
                 if ending.__cause__ is not None:
                     raise ending.__cause__ from None
         if handle.killed:
-            handle.death = "killed"
+            handle.death = WorkerDeath()

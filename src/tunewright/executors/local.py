@@ -6,14 +6,15 @@ import pickle
 import signal
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from tunewright.executors.executor import Handle, Need, RunPlace
+from tunewright.executors.executor import Handle, Resources, WorkerDeath
 from tunewright.executors.forkserver import end_group, follow, start_process
+from tunewright.executors.host_memory import HostMemory, Occupant, RunPlace
 from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
@@ -31,23 +32,24 @@ GROWTH_MIB: 2,000 MiB after the first run allow 3,512 MiB later."""
 class LocalHandle:
     """An attempt that runs in a worker."""
 
-    def __init__(self, folder: RunFolder, worker: "_Worker") -> None:
-        self.folder, self._worker = folder, worker
-        self.ended = False
-        self.death = ""
+    def __init__(self, folder: RunFolder, resources: Resources, worker: "_Worker") -> None:
+        self.folder, self.resources, self._worker = folder, resources, worker
+        self.ended = self.killed = False
+        self.death: WorkerDeath | None = None
 
     def kill(self) -> None:
         """Kill the worker and every process it started."""
         if not self.ended:
+            self.killed = True
             self._worker.kill()
 
     def status(self) -> str:
         """Return the worker's number and process id."""
         return f"worker {self._worker.index} (pid {self._worker.process.pid})"
 
-    def place(self) -> RunPlace:
-        """Return where the worker runs, and the memory it holds now."""
-        return self._worker.place()
+    def occupant(self) -> Occupant:
+        """Return the run with where it is, and the memory it holds now."""
+        return Occupant(self.folder, self.resources, self._worker.place())
 
 
 class LocalExecutor:
@@ -68,7 +70,7 @@ class LocalExecutor:
         run_override: Run | None = None,
         memory_gib: float | None = None,
     ):
-        self.slots, self._memory_gib = slots, memory_gib
+        self.slots, self._memory_gib, self._memory = slots, memory_gib, HostMemory(memory_gib)
         self._threads, self._gpus, self._fresh = threads, list(gpus), fresh
         self._run_override = (
             None if run_override is None else _PickledRun(pickle.dumps(run_override))
@@ -77,13 +79,22 @@ class LocalExecutor:
         self._busy: dict[_Worker, LocalHandle] = {}
         self._leaving: list[_Worker] = []
 
-    def start(self, folders: Sequence[RunFolder], need: Need) -> list[Handle]:
-        """Send each folder to an idle worker, or to a new one."""
-        return [self._start(folder, need) for folder in folders]
+    def refusal(self, resources: Resources) -> str | None:
+        """Return why a run cannot start beside the others: slots, memory, or one must be alone."""
+        if not self._busy:
+            return None
+        if len(self._busy) >= self.slots:
+            return f"all {self.slots} slots are taken"
+        if resources.alone:
+            return "it runs alone, after those that are running"
+        if any(handle.resources.alone for handle in self._busy.values()):
+            return "a run that must be alone is running"
+        running = [handle.occupant() for handle in self._busy.values()]
+        return self._memory.shortage(resources, self._next_place(), running)
 
-    def next_place(self) -> RunPlace:
-        """Return the place of the idle worker that gets the next run, or of a new worker."""
-        return self._idle[-1].place() if self._idle else RunPlace(gpu=self._gpu(self._free_index()))
+    def start(self, folders: Sequence[RunFolder], resources: Resources) -> list[Handle]:
+        """Send each folder to an idle worker, or to a new one; a worker has one GPU, if any."""
+        return [self._start(folder, resources) for folder in folders]
 
     def wait(self, seconds: float) -> None:
         """Wait until a worker reports, finishes or dies, at most `seconds`."""
@@ -110,17 +121,22 @@ class LocalExecutor:
             handle.ended, handle.death = True, worker.death()
         self._idle, self._busy, self._leaving = [], {}, []
 
-    def _start(self, folder: RunFolder, need: Need) -> LocalHandle:
+    def _start(self, folder: RunFolder, resources: Resources) -> LocalHandle:
+        threads = resources.cpus or self._threads
         while True:
             worker = self._idle.pop() if self._idle else self._new_worker()
             try:
-                worker.pipe.send((str(folder.path), self._threads, self._limit(need)))
+                worker.pipe.send((str(folder.path), threads, self._limit(resources)))
             except OSError:
                 self._dismiss(worker)  # it died while idle: try another
                 continue
-            handle = LocalHandle(folder, worker)
+            handle = LocalHandle(folder, resources, worker)
             self._busy[worker] = handle
             return handle
+
+    def _next_place(self) -> RunPlace:
+        """Return the place of the idle worker that gets the next run, or of a new worker."""
+        return self._idle[-1].place() if self._idle else RunPlace(gpu=self._gpu(self._free_index()))
 
     def _new_worker(self) -> "_Worker":
         index = self._free_index()
@@ -133,10 +149,10 @@ class LocalExecutor:
     def _gpu(self, index: int) -> str | None:
         return self._gpus[index % len(self._gpus)] if self._gpus else None
 
-    def _limit(self, need: Need) -> float | None:
+    def _limit(self, resources: Resources) -> float | None:
         if self._memory_gib is None:
             return None
-        return self._memory_gib * (self.slots if need.alone else 1)
+        return self._memory_gib * (self.slots if resources.alone else 1)
 
     def _hear(self, worker: "_Worker") -> None:
         finished, alive = worker.hear()
@@ -146,12 +162,19 @@ class LocalExecutor:
         if not alive:
             worker.reap()
             worker.kill()  # the processes it started must not outlive it
-            handle.death = "" if finished else worker.death()
+            handle.death = None if finished else self._death(worker, handle)
         elif self._fresh or worker.has_grown():
             self._dismiss(worker)
         else:
             self._idle.append(worker)
         handle.ended = True
+
+    def _death(self, worker: "_Worker", handle: LocalHandle) -> WorkerDeath:
+        """Return how a worker died; the kernel kills for lack of memory with the signal of kill."""
+        death = worker.death()
+        if death.signal == signal.SIGKILL and not handle.killed and self._memory.was_short():
+            return replace(death, out_of_memory=True)
+        return death
 
     def _dismiss(self, worker: "_Worker") -> None:
         worker.pipe.close()
@@ -226,12 +249,11 @@ class _Worker:
             self.process.join()
         self.pipe.close()
 
-    def death(self) -> str:
-        """Return how the process ended, as text."""
+    def death(self) -> WorkerDeath:
+        """Return how the process ended."""
         code = self.process.exitcode
-        if code is None:
-            return "still running"
-        return f"killed by signal {-code}" if code < 0 else f"worker exited with code {code}"
+        assert code is not None, "it has been reaped"
+        return WorkerDeath(signal=-code) if code < 0 else WorkerDeath(exit_code=code)
 
 
 def work(pipe: Connection, gpu: str | None, run_override: Run | None) -> None:

@@ -17,7 +17,8 @@ from tunewright.search.callbacks import StudyCallback
 from tunewright.search.forecast.after_search import final_stage_cost
 from tunewright.search.forecast.budget import Budget
 from tunewright.search.loop.lease import Lease
-from tunewright.search.loop.loop import Ending, Loop
+from tunewright.search.loop.run_loop import Ending
+from tunewright.search.loop.study_loop import StudyLoop
 from tunewright.search.loop.trial_runs import Search
 from tunewright.search.prepare import (
     PreparedStudy,
@@ -87,7 +88,7 @@ def explore(
             closing=final_stage_cost(recipe, composed, prepared, machine),
             budget=budget,
         )
-        loop = Loop(study, search, watch, lease)
+        loop = StudyLoop(study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)
         try:
             with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:

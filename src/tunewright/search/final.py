@@ -1,11 +1,9 @@
 """The last stage: train one configuration in full."""
 
 import itertools
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tunewright.config.compose import Composition
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.executors.factory import make_executor
@@ -16,20 +14,34 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.forecast.budget import Budget
+from tunewright.search.loop.training_loop import TrainingLoop
 from tunewright.search.prepare import PreparedStudy, full_configuration, trial_values
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.training_run import (
     TrainResult,
     free_folder,
     is_done,
-    pause_when_due,
-    run_seeds,
+    read_result,
+    write_configs,
+    write_seed_scores,
 )
+
+
+@dataclass(frozen=True)
+class FullTraining:
+    """One configuration that is trained in full, with one seed or several.
+
+    folder: of its run; several seeds have folders below it. metric: the one that is its score.
+    """
+
+    folder: RunFolder
+    tree: Tree
+    recipe: Recipe
+    metric: str
 
 
 def train_winner(
     recipe: Recipe,
-    composed: Composition,
     prepared: PreparedStudy,
     record: StudyRecord,
     machine: Share,
@@ -38,7 +50,7 @@ def train_winner(
     until: float | None,
 ) -> TrainResult | None:
     """Train the best trial's configuration in full; return None when the budget is too short."""
-    best = record.best
+    best, composed = record.best, prepared.composed
     assert best is not None
     values = trial_values(recipe, prepared, best.parameters)
     tree = full_configuration(recipe, composed.tree, values)
@@ -55,8 +67,8 @@ def train_winner(
         aside.rename(previous.path)
         watch.notice(f"the final run of an earlier best trial is now in {previous.path}")
     watch.notice(f"final: training trial {best.number} in full, in {folder.path}")
-    metric = prepared.settings.metric
-    return train_in_full(folder, tree, recipe, metric, composed.config, machine, watch, until)
+    training = FullTraining(folder, tree, recipe, prepared.settings.metric)
+    return train_in_full(training, composed.config, machine, watch, until)
 
 
 def _bring_back(aside: Path, final: Path) -> None:
@@ -67,29 +79,28 @@ def _bring_back(aside: Path, final: Path) -> None:
 
 
 def train_in_full(
-    folder: RunFolder,
-    tree: Tree,
-    recipe: Recipe,
-    metric: str,
+    training: FullTraining,
     config: RunConfig,
     machine: Share,
     watch: StudyCallback,
     until: float | None = None,
 ) -> TrainResult:
-    """Train one configuration with one seed or several.
+    """Train one configuration, or resume it; return the result of one that has ended.
 
-    until: the clock time at which it pauses.
+    config: says where it is trained. until: the clock time at which it pauses. Raises RunError with
+    the reason when a run fails, Interrupted when it was paused.
     """
-    seeds = max(1, len(tree.get("seeds") or []))
-    slots = min(machine.slots, seeds)
-    threads = threads_each(config.executor, slots)
-    one = replace(machine, slots=slots, threads=threads)
-    executor = make_executor(recipe, config, one, partial(pause_when_due, folder, until))
+    folder, tree, recipe = training.folder, training.tree, training.recipe
+    seeds = tree.get("seeds") or []
+    slots = min(machine.slots, max(1, len(seeds)))
+    one = replace(machine, slots=slots, threads=threads_each(config.executor, slots))
+    folders = write_configs(folder, tree, recipe.config)
+    todo = [place for place in folders if not is_done(place)]
+    loop = TrainingLoop(todo, tree["training"]["epochs"], config.executor, watch, until)
+    executor = make_executor(recipe, config, one, loop.poll)
     try:
-        with stop_flag(at_once=isinstance(executor, InlineExecutor), until=until) as stop:
-            return run_seeds(
-                folder, tree, recipe.config, metric, executor, config.executor, watch, stop
-            )
+        with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
+            ending = loop.run(executor, stop) if todo else "finished"
     except KeyboardInterrupt:
         raise Interrupted(
             "stopped at once: the last checkpoint is the latest saved state",
@@ -97,3 +108,12 @@ def train_in_full(
         ) from None
     finally:
         executor.close()
+    if ending != "finished" and not all(map(is_done, folders)):
+        raise Interrupted(
+            "stopped: the training will resume from its last checkpoint",
+            remedy="Run the same command again to resume.",
+        )
+    trained = read_result(folders, training.metric)
+    if seeds:
+        write_seed_scores(folder, seeds, trained)
+    return trained

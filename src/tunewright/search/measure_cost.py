@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import RunError, TunewrightError
-from tunewright.executors.executor import Executor, Need
+from tunewright.executors.executor import Executor, Resources
 from tunewright.executors.factory import make_executor
 from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe
@@ -23,7 +23,7 @@ from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest, Outcome
 from tunewright.search.evaluate_run import evaluate_run
 from tunewright.search.forecast.disk import run_bytes
-from tunewright.search.loop.loop import WAIT_SECONDS
+from tunewright.search.loop.run_loop import WAIT_SECONDS
 from tunewright.search.prepare import PreparedStudy, run_tree
 
 ONCE_SECONDS = 60.0
@@ -120,7 +120,7 @@ def _attempt(executor: Executor, folders: Sequence[RunFolder]) -> _Attempt:
     for folder in folders:
         folder.write_request(EndRequest("pause", folder.begin_attempt()))
         began[folder.path] = time.monotonic()
-        handles += executor.start([folder], Need())
+        handles += executor.start([folder], Resources())
     ended: dict[Path, float] = {}
     while len(ended) < len(folders):
         executor.wait(WAIT_SECONDS)
@@ -132,7 +132,11 @@ def _attempt(executor: Executor, folders: Sequence[RunFolder]) -> _Attempt:
         outcome = handle.folder.read_outcome()
         if outcome is None or outcome.state == "failed":
             why = handle.death if outcome is None else f"{outcome.cause}: {outcome.reason}"
-            lacked = outcome is not None and outcome.cause == "out of memory"
+            lacked = (
+                handle.death is not None and handle.death.out_of_memory
+                if outcome is None
+                else outcome.cause == "out of memory"
+            )
             raise RunError(
                 f"the first configuration does not train ({why})",
                 remedy=(

@@ -11,7 +11,7 @@ from tunewright.executors.resources import share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.final import train_in_full
+from tunewright.search.final import FullTraining, train_in_full
 from tunewright.search.loop.lease import FolderLock
 from tunewright.search.prepare import run_part
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
@@ -78,11 +78,9 @@ def resume(
         places = [folder.by_seed(seed) for seed in before.get("seeds") or []] or [folder]
         if all(map(is_done, places)):
             watch.notice(f"{folder.path} is complete: nothing is left to train")
+        metric = recipe.goals(composed.config)[0].metric
         return train_in_full(
-            folder,
-            before,
-            recipe,
-            recipe.goals(composed.config)[0].metric,
+            FullTraining(folder, before, recipe, metric),
             composed.config,
             share(composed.config.executor, composed.config.study.jobs),
             watch,

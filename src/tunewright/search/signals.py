@@ -1,7 +1,6 @@
 """Ctrl-C and SIGTERM as a flag that the loop polls, so that nothing is left half done."""
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,18 +15,9 @@ class Interrupted(TunewrightError):
 
 @dataclass
 class StopFlag:
-    """A flag set by the first signal; the second signal raises KeyboardInterrupt at once.
-
-    until: time by the monotonic clock at which the flag is set without a signal.
-    """
+    """A flag set by the first signal; the second signal raises KeyboardInterrupt at once."""
 
     signalled: bool = False
-    until: float | None = None
-
-    @property
-    def set(self) -> bool:
-        """Whether to stop: a signal came, or the time is up."""
-        return self.signalled or (self.until is not None and time.monotonic() >= self.until)
 
 
 def stopping_message(grace_seconds: float, *, signalled: bool = True) -> str:
@@ -41,13 +31,13 @@ def stopping_message(grace_seconds: float, *, signalled: bool = True) -> str:
 
 
 @contextmanager
-def stop_flag(*, at_once: bool = False, until: float | None = None) -> Iterator[StopFlag]:
+def stop_flag(*, at_once: bool = False) -> Iterator[StopFlag]:
     """Catch SIGINT and SIGTERM while the block runs.
 
-    at_once: raise KeyboardInterrupt on the first signal, for work in this very process. until: see
-    `StopFlag`. Outside the main thread signals cannot be caught.
+    at_once: raise KeyboardInterrupt on the first signal, for work in this very process. Outside the
+    main thread signals cannot be caught.
     """
-    flag = StopFlag(until=until)
+    flag = StopFlag()
 
     def caught(_number: int, _frame: FrameType | None) -> None:
         if flag.signalled or at_once:

@@ -18,10 +18,10 @@ from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.evaluate_run import Evaluation, evaluate_run
 from tunewright.search.explore import explore
-from tunewright.search.final import train_in_full, train_winner
+from tunewright.search.final import FullTraining, train_in_full, train_winner
 from tunewright.search.forecast.budget import Budget, evaluate_within_budget, train_within_budget
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
-from tunewright.search.loop.loop import Ending
+from tunewright.search.loop.run_loop import Ending
 from tunewright.search.prepare import (
     prepare,
     refuse_leading_out,
@@ -105,7 +105,7 @@ def tune(
         record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
         trained, evaluation = None, None
         if prepared.config.study.final and record.best is not None:  # even after a timeout
-            final = partial(train_winner, recipe, composed, prepared, record, executor_share, watch)
+            final = partial(train_winner, recipe, prepared, record, executor_share, watch)
             trained = train_within_budget(budget, watch, partial(final, budget))
             winner = prepared.folder.trial(record.best.number)
             if trained is not None:
@@ -145,10 +145,7 @@ def train(
     lock = FolderLock(folder.path)
     try:
         return train_in_full(
-            folder,
-            composed.tree,
-            recipe,
-            metric,
+            FullTraining(folder, composed.tree, recipe, metric),
             composed.config,
             share(composed.config.executor, composed.config.study.jobs),
             watch,

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tunewright.config.tree import Tree
-from tunewright.executors.executor import Executor, Handle, Need
+from tunewright.executors.executor import Executor, Handle, Resources, WorkerDeath
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest
@@ -61,7 +61,7 @@ class ExecutorContract(ABC):
         self, executor: Executor, tmp_path: Path
     ) -> None:
         folders = [_folder(tmp_path / str(i), self.quick()) for i in range(executor.slots)]
-        handles = executor.start(folders, Need())
+        handles = executor.start(folders, Resources())
         assert [handle.folder for handle in handles] == folders
         _wait_for_end(executor, handles)
         for folder, handle in zip(folders, handles, strict=True):
@@ -69,12 +69,12 @@ class ExecutorContract(ABC):
             assert outcome is not None
             assert (outcome.state, outcome.attempt) == ("done", 1)
             assert len(read_progress(folder.progress)) >= 2
-            assert handle.death == ""
+            assert handle.death is None
 
     def test_a_slot_is_used_again(self, executor: Executor, tmp_path: Path) -> None:
         for name in ("first", "second", "third"):
             folder = _folder(tmp_path / name, self.quick())
-            _wait_for_end(executor, executor.start([folder], Need()))
+            _wait_for_end(executor, executor.start([folder], Resources()))
             outcome = folder.read_outcome()
             assert outcome is not None
             assert outcome.state == "done"
@@ -83,10 +83,10 @@ class ExecutorContract(ABC):
         self, executor: Executor, tmp_path: Path
     ) -> None:
         folder = _folder(tmp_path / "run", self.quick())
-        _wait_for_end(executor, executor.start([folder], Need()))
+        _wait_for_end(executor, executor.start([folder], Resources()))
         assert folder.begin_attempt() == 2
         assert folder.read_outcome() is None
-        _wait_for_end(executor, executor.start([folder], Need()))
+        _wait_for_end(executor, executor.start([folder], Resources()))
         outcome = folder.read_outcome()
         assert outcome is not None
         assert (outcome.state, outcome.attempt) == ("done", 2)
@@ -101,7 +101,7 @@ class ExecutorContract(ABC):
     ) -> None:
         folder = _folder(tmp_path / "run", self.quick())
         before = time.monotonic()
-        handles = executor.start([folder], Need())
+        handles = executor.start([folder], Resources())
         while not read_progress(folder.progress):
             executor.wait(30.0)
         assert time.monotonic() - before < 25.0
@@ -113,7 +113,7 @@ class ExecutorContract(ABC):
         if not self.separate:
             pytest.skip("nobody can ask while the only process runs")
         folder = _folder(tmp_path / "run", self.slow())
-        handles = executor.start([folder], Need())
+        handles = executor.start([folder], Resources())
         while not read_progress(folder.progress):
             executor.wait(0.2)
         folder.write_request(EndRequest("pause", folder.attempt))
@@ -128,36 +128,38 @@ class ExecutorContract(ABC):
         if not self.separate:
             pytest.skip("the run's process is this one")
         folder = _folder(tmp_path / "doomed", self.doomed())
-        [handle] = executor.start([folder], Need())
+        [handle] = executor.start([folder], Resources())
         _wait_for_end(executor, [handle])
-        assert handle.death == "killed by signal 9"
+        assert handle.death == WorkerDeath(signal=9)
+        assert str(handle.death) == "killed by signal 9"
         assert folder.read_outcome() is None
         next_one = _folder(tmp_path / "next", self.quick())
-        _wait_for_end(executor, executor.start([next_one], Need()))
+        _wait_for_end(executor, executor.start([next_one], Resources()))
         assert next_one.read_outcome() is not None
 
     def test_kill_ends_a_run_without_an_outcome(self, executor: Executor, tmp_path: Path) -> None:
         if not self.separate:
             pytest.skip("the run's process is this one")
         folder = _folder(tmp_path / "run", self.slow())
-        [handle] = executor.start([folder], Need())
+        [handle] = executor.start([folder], Resources())
         while not read_progress(folder.progress):
             executor.wait(0.2)
         handle.kill()
         _wait_for_end(executor, [handle])
-        assert handle.death
+        assert handle.death is not None
+        assert not handle.death.out_of_memory
         assert folder.read_outcome() is None
         handle.kill()  # once more is harmless
 
     def test_close_leaves_no_process_and_ends_what_runs(self, tmp_path: Path) -> None:
         executor = self.make(lambda: None)
         quick = _folder(tmp_path / "quick", self.quick())
-        _wait_for_end(executor, executor.start([quick], Need()))
+        _wait_for_end(executor, executor.start([quick], Resources()))
         if not self.separate:
             executor.close()
             return
         slow = _folder(tmp_path / "slow", self.slow())
-        [handle] = executor.start([slow], Need())
+        [handle] = executor.start([slow], Resources())
         while not read_progress(slow.progress):
             executor.wait(0.2)
         workers = _workers(handle)
@@ -169,19 +171,27 @@ class ExecutorContract(ABC):
         assert slow.read_outcome() is None
         executor.close()  # once more is harmless
 
-    def test_a_place_says_what_is_held_there(self, executor: Executor, tmp_path: Path) -> None:
-        before = executor.next_place()
-        [handle] = executor.start([_folder(tmp_path / "run", self.quick())], Need())
-        where = handle.place()
-        _wait_for_end(executor, [handle])
-        assert where.gpu == before.gpu
-        assert where.held_mib >= 0.0
-        if self.separate:
-            assert handle.place().held_mib >= 0.0, "also when it has ended"
+    def test_nothing_is_refused_while_nothing_runs(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        much = Resources(cpus=1, memory_mib=1e9, device_mib=1e9, walltime_seconds=3600.0)
+        for resources in (Resources(), Resources(alone=True), much):
+            assert executor.refusal(resources) is None
+        _wait_for_end(executor, executor.start([_folder(tmp_path / "run", self.quick())], much))
+        assert executor.refusal(much) is None, "after a run, too"
+
+    def test_a_refusal_says_why(self, executor: Executor, tmp_path: Path) -> None:
+        folders = [_folder(tmp_path / str(i), self.quick()) for i in range(executor.slots)]
+        handles = executor.start(folders, Resources())
+        reason = executor.refusal(Resources())
+        assert reason, "all slots are taken"
+        assert "\n" not in reason
+        _wait_for_end(executor, handles)
+        assert executor.refusal(Resources()) is None
 
     def test_a_run_tells_its_peak(self, executor: Executor, tmp_path: Path) -> None:
         folder = _folder(tmp_path / "run", self.quick())
-        _wait_for_end(executor, executor.start([folder], Need(alone=True)))
+        _wait_for_end(executor, executor.start([folder], Resources(alone=True)))
         outcome = folder.read_outcome()
         assert outcome is not None
         assert outcome.memory_mib >= outcome.idle_mib > 1.0
@@ -191,7 +201,7 @@ class ExecutorContract(ABC):
         )
 
     def test_status_says_where_it_runs(self, executor: Executor, tmp_path: Path) -> None:
-        [handle] = executor.start([_folder(tmp_path / "run", self.quick())], Need())
+        [handle] = executor.start([_folder(tmp_path / "run", self.quick())], Resources())
         assert handle.status()
         _wait_for_end(executor, [handle])
 

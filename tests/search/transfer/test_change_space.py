@@ -25,7 +25,7 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import Trial
 from tunewright.search import explore, prepare
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.loop.loop import Loop
+from tunewright.search.loop.study_loop import StudyLoop
 from tunewright.search.stages import TuneResult
 from tunewright.search.study.optuna_types import DROPPED
 from tunewright.search.study.study import Study, load_record
@@ -308,7 +308,7 @@ def interrupted(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     searched(runs, space(x=X), trials=2)
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "run", asked)
+        patch.setattr(StudyLoop, "run", asked)
         with pytest.raises(Exception, match="stopped"):
             searched(runs, space(x=X), trials=3)
     assert rows(runs / "study/study.db", "SELECT state FROM trials WHERE number = 2") == [

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.loop.trial_result import aggregate_runs
-from tunewright.search.loop.trial_runs import Run, Search
-from tunewright.search.memory.admission import Memory, with_memory
+from tunewright.search.loop.trial_runs import Search, TrialRun
+from tunewright.search.memory.memory_model import Memory, with_memory
 from tunewright.search.study.study import Study
 
 
@@ -17,7 +17,7 @@ class SeedResult:
     """
 
     trial: Trial | None
-    pending: tuple[Run, ...] = ()
+    pending: tuple[TrialRun, ...] = ()
 
 
 class SeedRuns:
@@ -27,7 +27,7 @@ class SeedRuns:
         self._search, self._study, self._memory = search, study, memory
         self._outcomes: dict[int, dict[int, Outcome]] = {}
 
-    def record(self, run: Run, outcome: Outcome) -> SeedResult:
+    def record(self, run: TrialRun, outcome: Outcome) -> SeedResult:
         """Record the end of a run and return what follows from it.
 
         The other seeds run only if the first one reached its end; a failure of one decides the
@@ -44,7 +44,7 @@ class SeedRuns:
         del self._outcomes[run.number]
         return SeedResult(trial)
 
-    def _trial(self, run: Run) -> Trial:
+    def _trial(self, run: TrialRun) -> Trial:
         outcomes, search = self._outcomes[run.number], self._search
         curve = self._study.curves[run.number]
         trial = aggregate_runs(
@@ -52,7 +52,7 @@ class SeedRuns:
         )
         return with_memory(trial, search.folder.trial(run.number), outcomes.values())
 
-    def _others(self, first: Run) -> list[Run]:
+    def _others(self, first: TrialRun) -> list[TrialRun]:
         """Return the runs of the other seeds, without those that ended before this session."""
         pending = []
         for run in self._search.runs(first.number, first.values)[1:]:
@@ -63,7 +63,7 @@ class SeedRuns:
                 self._outcomes[first.number][run.seed] = outcome
         return pending
 
-    def _has_ended(self, run: Run, outcome: Outcome) -> bool:
+    def _has_ended(self, run: TrialRun, outcome: Outcome) -> bool:
         """Return whether a run is finished: not after a pause, a cancel, or for lack of memory."""
         if outcome.state == "paused" or outcome.cause == "interrupted":
             return False

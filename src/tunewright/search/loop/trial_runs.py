@@ -6,12 +6,11 @@ from typing import Any
 
 from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.config.tree import Tree
-from tunewright.executors.executor import Handle
-from tunewright.runs.folder import RunFolder, StudyFolder
-from tunewright.runs.progress import ProgressTail
+from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import Goal
 from tunewright.search.forecast.budget import Budget
 from tunewright.search.forecast.time_left import NO_FINAL_STAGE, FinalStageCost
+from tunewright.search.loop.run_loop import Run
 from tunewright.search.study.constraints import Constraint
 from tunewright.search.study.pruners import Pruner
 
@@ -40,13 +39,16 @@ class Search:
     closing: FinalStageCost = NO_FINAL_STAGE
     budget: Budget | None = None
 
-    def runs(self, number: int, values: Mapping[str, Any]) -> list["Run"]:
+    def runs(self, number: int, values: Mapping[str, Any]) -> list["TrialRun"]:
         """Return all runs of a trial, the first one first."""
         first, *others = self.seeds
-        folder = self.folder.trial(number)
+        folder, name, values = self.folder.trial(number), f"trial {number}", dict(values)
         return [
-            Run(number, first, dict(values), folder, True),
-            *(Run(number, seed, dict(values), folder.by_seed(seed), False) for seed in others),
+            TrialRun(folder, name, values, number, first, True),
+            *(
+                TrialRun(folder.by_seed(seed), f"{name}, seed {seed}", values, number, seed, False)
+                for seed in others
+            ),
         ]
 
     @property
@@ -56,7 +58,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrialRun(Run):
     """One run of a trial; a trial has one run per seed of the search.
 
     first: whether it is the run that the pruner watches and that the other seeds wait for.
@@ -64,26 +66,4 @@ class Run:
 
     number: int
     seed: int
-    values: Mapping[str, Any]
-    folder: RunFolder
     first: bool
-
-    @property
-    def name(self) -> str:
-        """The name of the run in notices."""
-        return f"trial {self.number}" + ("" if self.first else f", seed {self.seed}")
-
-
-@dataclass
-class Live:
-    """A run that an executor is working on.
-
-    judged: the last step at which the pruner was asked about it.
-    """
-
-    run: Run
-    handle: Handle
-    tail: ProgressTail
-    attempt: int
-    deadline: float | None
-    judged: int

@@ -17,7 +17,7 @@ from tunewright.runs.folder import RunFolder, outcome_of
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
 from tunewright.search.loop.trial_result import aggregate_runs
-from tunewright.search.memory.admission import with_memory
+from tunewright.search.memory.memory_model import with_memory
 from tunewright.search.memory.oom_retry import has_ended
 from tunewright.search.storage.database import Settings, quiet
 from tunewright.search.study.constraints import constraints

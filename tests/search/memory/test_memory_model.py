@@ -11,15 +11,16 @@ from practice.quadratic.studies import tuned
 from tunewright.config.compose import compose
 from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import ConfigError, RunError
-from tunewright.executors.executor import Handle, Need, RunPlace
+from tunewright.executors import host_memory
+from tunewright.executors.executor import Handle, Resources, WorkerDeath
 from tunewright.executors.local import LocalExecutor
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.memory import admission
-from tunewright.search.memory.admission import Memory
+from tunewright.search.memory import memory_model
+from tunewright.search.memory.memory_model import Memory
 from tunewright.search.memory.oom_retry import RetryLevel, next_retry, retry_level_of
 from tunewright.search.prepare import run_part
 from tunewright.search.stages import TuneResult, train, tune
@@ -71,7 +72,7 @@ def idle_mib(tmp_path_factory: pytest.TempPathFactory) -> float:
     executor = LocalExecutor(1, threads=1)
     for _ in range(2):
         folder.begin_attempt()
-        [handle] = executor.start([folder], Need())
+        [handle] = executor.start([folder], Resources())
         while not handle.ended:
             executor.wait(1.0)
     executor.close()
@@ -170,7 +171,7 @@ class TestAWorkerThatIsKilled:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         counted = iter([0, *range(1, 100)])
-        monkeypatch.setattr(admission, "kills", lambda: next(counted))
+        monkeypatch.setattr(host_memory, "kills", lambda: next(counted))
         watch = Recorder()
         found = tuned(
             tmp_path, "executor.type=local", "study.jobs=2", "study.trials=2", "faults.epoch=3",
@@ -195,7 +196,7 @@ class TestAWorkerThatIsKilled:
     def test_an_abort_that_speaks_of_memory(self, tmp_path: Path) -> None:
         folder = RunFolder(tmp_path)
         folder.begin_attempt()
-        handle = Died(folder, "killed by signal 6")
+        handle = Died(folder, WorkerDeath(signal=6))
         ours = Memory(ExecutorConfig(), lambda text: None)
         folder.log.write_text("what went before: bad_alloc\n" + "x" * 2000)
         assert ours.oom_outcome(handle) is None
@@ -205,132 +206,72 @@ class TestAWorkerThatIsKilled:
         assert outcome is not None
         assert (outcome.cause, outcome.attempt) == ("out of memory", 1)
         assert outcome.reason == "out of memory (killed by signal 6)"
+        assert ours.oom_outcome(Died(folder, WorkerDeath(signal=9))) is None, "the kernel would say"
 
 
 class Died(Handle):
-    """A handle of a worker that has died, or holds some memory."""
+    """A handle of a worker that has died."""
 
     ended = True
 
-    def __init__(self, folder: RunFolder, death: str = "", place: RunPlace | None = None) -> None:
-        self.folder, self._death, self._place = folder, death, place or RunPlace()
+    def __init__(self, folder: RunFolder, death: WorkerDeath) -> None:
+        self.folder, self._death = folder, death
 
     @property
-    def death(self) -> str:
+    def death(self) -> WorkerDeath:
         return self._death
 
-    def place(self) -> RunPlace:
-        return self._place
 
-
-class Slots:
-    """An executor as far as admission looks at it."""
-
-    def __init__(self, slots: int = 4, next_place: RunPlace | None = None) -> None:
-        self.slots, self._next = slots, next_place or RunPlace()
-
-    def next_place(self) -> RunPlace:
-        return self._next
-
-
-class TestAdmission:
-    """Four slots, 4 GiB free, and trials of 300 MiB idle and 1,300 at their peak."""
+class TestWhatARunAsksFor:
+    """After a trial of 300 MiB idle and 1,300 at its peak."""
 
     @pytest.fixture
-    def told(self) -> list[str]:
-        return []
-
-    @pytest.fixture
-    def ours(self, monkeypatch: pytest.MonkeyPatch, told: list[str], tmp_path: Path) -> Memory:
-        monkeypatch.setattr(admission, "free_mib", lambda: 4096.0)
-        made = Memory(ExecutorConfig(), told.append)
-        made.executor = Slots()  # type: ignore[assignment]
+    def ours(self, tmp_path: Path) -> Memory:
+        made = Memory(ExecutorConfig(), lambda text: None, slots=4)
         made.learn(folder_of(tmp_path, 99), {"width": 8}, outcome(1300.0))
         return made
 
-    def test_as_many_as_fit_and_the_rest_wait(
-        self, ours: Memory, told: list[str], tmp_path: Path
-    ) -> None:
-        running: list[Handle] = []
-        for number in range(4):
-            folder = folder_of(tmp_path, number)
-            for _ in range(3):
-                let_in = ours.can_start(f"trial {number}", folder, {"width": 8}, running)
-            if let_in:
-                running.append(Died(folder, place=RunPlace(300.0)))
-        # each needs 300 + 1.1 * 1000 MiB; those that run still grow by 1,100 of them
-        assert [handle.folder.path.name for handle in running] == ["00000", "00001", "00002"]
-        assert told == ["trial 3 waits: needs about 1.4 GiB, 0.5 GiB free"]
-
-    def test_an_idle_worker_has_part_of_it_already(self, ours: Memory, tmp_path: Path) -> None:
-        ours.executor = Slots(next_place=RunPlace(900.0))  # type: ignore[assignment]
-        running = self.three(ours, tmp_path)
-        assert ours.can_start("trial 3", folder_of(tmp_path, 3), {"width": 8}, running)
-
-    def test_a_smaller_one_passes(self, ours: Memory, tmp_path: Path) -> None:
-        running = self.three(ours, tmp_path)
+    def test_the_peak_of_one_like_it_with_a_margin(self, ours: Memory, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, 0)
+        assert ours.resources_for(folder, {"width": 8}) == Resources(
+            memory_mib=1400.0, device_mib=0
+        )
         ours.learn(folder_of(tmp_path, 98), {"width": 2}, outcome(350.0))
-        assert ours.can_start("trial 3", folder_of(tmp_path, 3), {"width": 2}, running)
-
-    def test_alone_everything_may_run(
-        self, ours: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(admission, "free_mib", lambda: 0.0)
-        assert ours.can_start("trial 0", folder_of(tmp_path, 0), {"width": 8}, [])
-
-    def test_one_that_must_be_alone_waits_and_lets_nobody_in(
-        self, ours: Memory, told: list[str], tmp_path: Path
-    ) -> None:
-        lone, other = folder_of(tmp_path, 0), folder_of(tmp_path, 1)
-        next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
-        for _ in range(3):
-            next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
-        rung = retry_level_of(lone)
-        assert rung is not None
-        assert rung.alone
-        assert ours.can_start("trial 1", other, {"width": 1}, [])
-        assert not ours.can_start("trial 0", lone, {"width": 1}, [Died(other)])
-        assert ours.can_start("trial 0", lone, {"width": 1}, [])
-        assert ours.resources_for(lone).alone
-        assert not ours.can_start("trial 1", other, {"width": 1}, [Died(lone)])
-        assert not ours.resources_for(folder_of(tmp_path, 2)).alone
+        assert ours.resources_for(folder, {"width": 2}).memory_mib == pytest.approx(355.0)
 
     def test_what_failed_teaches_nothing(self, ours: Memory, tmp_path: Path) -> None:
         failed = Outcome("failed", 1, "error", memory_mib=10.0, idle_mib=5.0)
         ours.learn(folder_of(tmp_path, 97), {"width": 8}, failed)
-        running = self.three(ours, tmp_path)
-        assert not ours.can_start("trial 3", folder_of(tmp_path, 3), {"width": 8}, running)
+        asked = ours.resources_for(folder_of(tmp_path, 0), {"width": 8})
+        assert asked.memory_mib == pytest.approx(1400.0)
 
-    def test_a_gpu_that_is_shared_is_asked_for(
-        self, ours: Memory, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_the_last_retry_is_alone_as_is_every_run_in_one_slot(
+        self, ours: Memory, tmp_path: Path
     ) -> None:
-        asked: list[str] = []
+        lone, other = folder_of(tmp_path, 0), folder_of(tmp_path, 1)
+        for _ in range(4):
+            next_retry(lone, Outcome("failed", lone.begin_attempt(), "out of memory"), alone=False)
+        level = retry_level_of(lone)
+        assert level is not None
+        assert level.alone
+        assert ours.resources_for(lone, {"width": 1}).alone
+        assert not ours.resources_for(other, {"width": 1}).alone
+        ours.slots = 1
+        assert ours.resources_for(other, {"width": 1}).alone
 
-        def free(gpu: str) -> float:
-            asked.append(gpu)
-            return 3000.0
 
-        monkeypatch.setattr(admission, "free_device_mib", free)
-        ours.learn(folder_of(tmp_path, 96), {"width": 8}, outcome(400.0, device_mib=1500.0))
-        ours.executor = Slots(next_place=RunPlace(300.0, "0"))  # type: ignore[assignment]
-        first = folder_of(tmp_path, 0)
-        assert ours.can_start("trial 0", first, {"width": 8}, [])
-        elsewhere = Died(first, place=RunPlace(300.0, "1"))
-        here = Died(first, place=RunPlace(300.0, "0"))
-        assert ours.can_start("trial 1", folder_of(tmp_path, 1), {"width": 8}, [elsewhere])
-        assert asked == [], "its GPU has nobody"
-        assert not ours.can_start("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
-        assert told == ["trial 2 waits: needs about 1.6 GiB, 1.4 GiB free"]
-        assert not ours.can_start("trial 2", folder_of(tmp_path, 2), {"width": 8}, [here])
-        assert asked == ["0"], "the driver is slow to answer"
-
-    def three(self, ours: Memory, tmp_path: Path) -> list[Handle]:
-        running: list[Handle] = []
-        for number in range(3):
-            folder = folder_of(tmp_path, number)
-            assert ours.can_start(f"trial {number}", folder, {"width": 8}, running)
-            running.append(Died(folder, place=RunPlace(300.0)))
-        return running
+def test_a_run_that_waits_for_memory_is_announced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_memory, "free_mib", lambda: 0.0)
+    watch = Recorder()
+    found = tuned(
+        tmp_path, *WORKERS, "study.jobs=2", "study.trials=2", "epoch_seconds=0.1",
+        "study.pruner.type=none", watch=watch,
+    )  # fmt: skip
+    assert [trial.state for trial in found.record.trials] == ["done"] * 2
+    waits = [text for text in watch.notices if "waits" in text]
+    assert waits == ["trial 1 waits: needs about 1.5 GiB, 0.0 GiB free"]
 
 
 def folder_of(study: Path, number: int) -> RunFolder:
@@ -358,4 +299,4 @@ def test_what_was_learned_is_there_after_a_resume(
     monkeypatch.setattr(Memory, "learn", learn)
     tuned(tmp_path, "study.trials=2")
     assert [name for name, _ in learned] == ["00000", "00001"]
-    assert all(0 < mib < 1.2 * admission.WORKER_GIB * 1024 * 4 for _, mib in learned)
+    assert all(0 < mib < 1.2 * memory_model.WORKER_GIB * 1024 * 4 for _, mib in learned)
