@@ -137,7 +137,7 @@ def parse_request(
             notices = (f"{notices[0]}, with the search space of the study that wrote it",)
     given = None
     for file, tree in spaces:
-        given = parse_space(tree, file, recipe.aliases)
+        given = parse_space(tree, file, recipe.dialect.aliases)
         layers.append(Layer(file, _settings(given, recipe), file in stored))
     overrides = [
         *typed.overrides,
@@ -203,9 +203,10 @@ def parse_function_request(
             expected="a mapping from names to domains, or a file",
             remedy='For example {"x": {"type": "float", "low": -1.0, "high": 1.0}}.',
         )
-    request = parse_request(("function", *rest), command="tune", settings=settings, space=searched)
+    recipe = bind_function(function)
+    request = parse_request((recipe.name, *rest), command="tune", settings=settings, space=searched)
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
-    return ParsedRequest(bind_function(function), composed, request.space)
+    return ParsedRequest(recipe, composed, request.space)
 
 
 def _whole(space: Mapping[str, Any]) -> Tree:
@@ -293,7 +294,7 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
     settings = dict(spec.settings)
     data = settings.pop("data", None)
     if isinstance(data, Mapping):
-        for key, value in recipe.study_file(dict(data)).items():
+        for key, value in recipe.dialect.study_file(dict(data)).items():
             set_leaf(settings, key, value)
     return settings
 

@@ -8,7 +8,7 @@ from tunewright.config.check import validate
 from tunewright.deliver.find_run import ENSEMBLE, NamedRun, find_run, newest_run, places
 from tunewright.deliver.progress import ProgressCallback, no_progress
 from tunewright.errors import DataError, UsageError
-from tunewright.recipes.registry import find_recipe
+from tunewright.recipes.registry import find_capability, find_recipe, recipes_with
 from tunewright.runs.folder import RunFolder
 from tunewright.search.evaluate_run import evaluate_run, evaluate_run_on
 
@@ -38,16 +38,19 @@ def evaluate(
     recipe = find_recipe(str(tree.get("recipe")))
     config = validate(tree, recipe.config)
     if data is None:
+        find_capability(recipe, "evaluate", run=folder.path)
         result = evaluate_run(recipe, folder, config, split)
-        if result is None:
-            raise DataError(f"the recipe {recipe.name} has no evaluation")
-        return folder, _with_notes(result, named.notes)
-    if not recipe.evaluate_on:
+        return folder, _with_notes(result or {}, named.notes)
+    if not recipe.offers("evaluate_on"):
         raise UsageError(
             f"--data {data} with {folder.path}, a run of {recipe.name}",
-            expected="a run of a recipe that evaluates on a folder, such as compression",
+            expected=f"a run of {' or '.join(recipes_with('evaluate_on'))}",
             remedy="Its runs are evaluated on their own data: --split train, valid or test."
-            + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
+            + (
+                " tunewright predict --data labels other pictures."
+                if recipe.offers("classifier")
+                else ""
+            ),
         )
     where = Path(data).expanduser().absolute()
     result = evaluate_run_on(recipe, folder, config, where, on_progress or no_progress)
@@ -58,7 +61,7 @@ def _measurable_run(run: Path | str | None, runs: Path) -> NamedRun:
     if run is None:
         return newest_run(
             runs,
-            lambda recipe: bool(recipe.evaluate),
+            lambda recipe: recipe.offers("evaluate"),
             kind="run",
             expected="one that can be evaluated",
         )

@@ -25,9 +25,9 @@ def evaluate_run(
 
     seconds: time limit after which the subprocess is ended and RunError is raised.
     """
-    if not recipe.evaluate:
+    if not recipe.offers("evaluate"):
         return None
-    function = _LazyImport(recipe.evaluate)
+    function = _LazyImport(recipe.capabilities["evaluate"])
     if config.executor.type == "inline":
         found: Mapping[str, Any] = function(folder.path, split)
         return found
@@ -52,7 +52,7 @@ def evaluate_run_on(
 
     on_progress: called with the current activity, the amount done and the total.
     """
-    function = _LazyImport(recipe.evaluate_on)
+    function = _LazyImport(recipe.capabilities["evaluate_on"])
     found: Mapping[str, Any]
     if config.executor.type == "inline":
         found = function(folder.path, data, lambda report: on_progress(*report))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.compression.config import METRICS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
@@ -87,14 +88,18 @@ RECIPE = Recipe(
     config=CompressionConfig,
     conf=HERE / "conf",
     space=HERE / "space.yaml",
-    compressor="tunewright.recipes.compression.codec.trained_compressor:open_compressor",
     metrics=METRICS,
     setup="tunewright.recipes.compression.setup:make_setup",
-    evaluate="tunewright.recipes.compression.evaluation.evaluation:evaluate",
-    evaluate_on="tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
-    aliases=ALIASES,
-    value_aliases=VALUE_ALIASES,
     data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
+    capabilities={
+        "evaluate": "tunewright.recipes.compression.evaluation.evaluation:evaluate",
+        "evaluate_on": "tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
+        "compressor": "tunewright.recipes.compression.codec.trained_compressor:open_compressor",
+    },
+    dialect=Dialect(
+        aliases=ALIASES,
+        value_aliases=VALUE_ALIASES,
+    ),
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tunewright.classification import data_checks
 from tunewright.classification.losses.config import METRICS
+from tunewright.config.dialect import Dialect
 from tunewright.recipes.flowers.config import FlowersConfig
 from tunewright.recipes.recipe import Recipe
 
@@ -75,14 +76,18 @@ RECIPE = Recipe(
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.classification.setup:make_setup",
-    classifier="tunewright.recipes.flowers.setup:open_classifier",
-    pictures="tunewright.classification.data_checks:open_sets",
-    evaluate="tunewright.recipes.flowers.setup:evaluate",
-    aliases=ALIASES,
-    value_aliases=VALUE_ALIASES,
-    group_aliases={"dataset": "data"},
-    options={"output_dir": "runs-dir"},
     data_facts=data_checks.facts,
     check_data=data_checks.check,
     fingerprints=data_checks.fingerprints,
+    capabilities={
+        "evaluate": "tunewright.recipes.flowers.setup:evaluate",
+        "classifier": "tunewright.recipes.flowers.setup:open_classifier",
+        "pictures": "tunewright.classification.data_checks:open_sets",
+    },
+    dialect=Dialect(
+        aliases=ALIASES,
+        value_aliases=VALUE_ALIASES,
+        group_aliases={"dataset": "data"},
+        options={"output_dir": "runs-dir"},
+    ),
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tunewright.classification import data_checks
 from tunewright.classification.losses.config import METRICS
+from tunewright.config.dialect import Dialect
 from tunewright.recipes.longtail.config import LongtailConfig
 from tunewright.recipes.recipe import Recipe
 
@@ -66,14 +67,18 @@ RECIPE = Recipe(
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.classification.setup:make_setup",
-    classifier="tunewright.recipes.longtail.setup:open_classifier",
-    pictures="tunewright.classification.data_checks:open_sets",
-    evaluate="tunewright.recipes.longtail.setup:evaluate",
-    aliases=ALIASES,
-    value_aliases=VALUE_ALIASES,
-    options={"hp_config": "space", "output_dir": "runs-dir"},
     data_facts=data_checks.facts,
     check_data=data_checks.check,
     fingerprints=data_checks.fingerprints,
-    guide_file_names=GUIDE_FILE_NAMES,
+    capabilities={
+        "evaluate": "tunewright.recipes.longtail.setup:evaluate",
+        "classifier": "tunewright.recipes.longtail.setup:open_classifier",
+        "pictures": "tunewright.classification.data_checks:open_sets",
+    },
+    dialect=Dialect(
+        aliases=ALIASES,
+        value_aliases=VALUE_ALIASES,
+        options={"hp_config": "space", "output_dir": "runs-dir"},
+        guide_file_names=GUIDE_FILE_NAMES,
+    ),
 )

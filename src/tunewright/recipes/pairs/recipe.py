@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import ConfigError
@@ -127,12 +128,16 @@ RECIPE = Recipe(
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.recipes.pairs.setup:make_setup",
-    evaluate="tunewright.recipes.pairs.evaluation:evaluate",
-    aliases=ALIASES,
-    value_aliases=VALUE_ALIASES,
     data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
-    study_file=translate_data_section,
-    guide_file_names=GUIDE_FILE_NAMES,
+    capabilities={
+        "evaluate": "tunewright.recipes.pairs.evaluation:evaluate",
+    },
+    dialect=Dialect(
+        aliases=ALIASES,
+        value_aliases=VALUE_ALIASES,
+        study_file=translate_data_section,
+        guide_file_names=GUIDE_FILE_NAMES,
+    ),
 )
