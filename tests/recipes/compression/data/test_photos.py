@@ -191,7 +191,7 @@ class TestStore:
 
     def test_a_full_disk(self, place, tmp_path, monkeypatch):
         table = open_photos(PhotosConfig(dir=str(place))).train
-        monkeypatch.setattr("tunewright.images.loading.store.SPARE_BYTES", 1 << 62)
+        monkeypatch.setattr("tunewright.images.loading.shared_file.SPARE_BYTES", 1 << 62)
         with pytest.raises(NotWritten, match=r"data\.store=stream"):
             build_photo_store(table, folder=tmp_path)
 

@@ -126,7 +126,7 @@ def _interpret(path: Path, pickled: bytes) -> object:
         for opcode, argument, _ in pickletools.genops(pickled):
             if opcode.name not in _OPCODES:
                 raise _Refused(f"the pickle opcode {opcode.name}")
-            if opcode.name.endswith("BINPUT") and argument > len(pickled):  # reserves that much
+            if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(pickled):  # reserves that
                 raise ValueError("more values than bytes")
         return _Unpickler(io.BytesIO(pickled)).load()
     except _Refused as refused:
@@ -196,10 +196,11 @@ _CALLS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": _first,
     "collections.OrderedDict": dict,
 }
-_OPCODES = frozenset(
-    """PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE
-    SHORT_BINUNICODE BINUNICODE8 EMPTY_TUPLE EMPTY_DICT EMPTY_LIST TUPLE TUPLE1 TUPLE2 TUPLE3
-    SETITEM SETITEMS APPEND APPENDS GLOBAL STACK_GLOBAL BINPUT LONG_BINPUT MEMOIZE BINGET
-    LONG_BINGET BINPERSID REDUCE""".split()
-)
+_NEEDED = """
+PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE
+SHORT_BINUNICODE BINUNICODE8 EMPTY_TUPLE EMPTY_DICT EMPTY_LIST TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM
+SETITEMS APPEND APPENDS GLOBAL STACK_GLOBAL BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET BINPERSID
+REDUCE
+"""
+_OPCODES = frozenset(_NEEDED.split())
 """What describing a tensor needs: plain values, names, calls, references to numbers."""
