@@ -8,7 +8,8 @@ from tunewright.config.check import validate
 from tunewright.deliver.find_run import ENSEMBLE, NamedRun, find_run, newest_run, places
 from tunewright.deliver.progress import ProgressCallback, no_progress
 from tunewright.errors import DataError, UsageError
-from tunewright.recipes.registry import find_capability, find_recipe, recipes_with
+from tunewright.recipes.capabilities import find_capability, recipes_with
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.search.evaluate_run import evaluate_run, evaluate_run_on
 

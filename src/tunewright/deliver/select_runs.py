@@ -18,7 +18,7 @@ from tunewright.deliver.progress import ProgressCallback, no_progress
 from tunewright.errors import DataError, UsageError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
-from tunewright.recipes.registry import find_capability
+from tunewright.recipes.capabilities import find_capability
 from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 

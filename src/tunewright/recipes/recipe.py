@@ -67,7 +67,7 @@ class Recipe:
     setup: from a validated configuration and a device to a `training.task.Setup`.
     run: replaces the trainer, for workloads that do not train with it. It may be the callable
     itself, which workers then get from the executor.
-    capabilities: what else the recipe offers, by name; `registry.find_capability` looks one up.
+    capabilities: what else the recipe offers, by name; `capabilities.find_capability` looks one up.
     Known are
     `evaluate`: called by `tunewright evaluate`, in a worker, with a run's path and a split;
     `evaluate_on`: called by `tunewright evaluate --data`, in a worker, with a run's path, the path

@@ -1,14 +1,13 @@
 """Recipes by name: the shipped ones and those that installed packages declare."""
 
-import contextlib
 import importlib
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from tunewright.errors import ConfigError, DataError, UsageError, did_you_mean
-from tunewright.recipes.recipe import CAPABILITIES, Recipe
+from tunewright.errors import UsageError, did_you_mean
+from tunewright.recipes.recipe import Recipe
 
 GROUP = "tunewright.recipes"
 """Entry-point group in which other packages offer a `Recipe`."""
@@ -39,30 +38,3 @@ def find_recipe(name: str, *, where: str = "") -> Recipe:
         )
     shipped: Recipe = importlib.import_module(f"tunewright.recipes.{name}.recipe").RECIPE
     return shipped
-
-
-def find_capability(recipe: Recipe, name: str, *, run: Path | None = None) -> str:
-    """Return the `module:function` of a recipe's capability.
-
-    run: the folder whose recipe it is. Raises DataError for a run of a recipe without the
-    capability, ConfigError for such a recipe; both name the recipes that have it.
-    """
-    if recipe.offers(name):
-        return recipe.capabilities[name]
-    able = " or ".join(recipes_with(name)) or f"a recipe that offers {name!r}"
-    error = ConfigError if run is None else DataError
-    raise error(
-        f"the recipe {recipe.name} {CAPABILITIES.get(name, f'does not offer {name!r}')}",
-        expected=able if run is None else f"a run of {able}",
-        where=str(run or ""),
-    )
-
-
-def recipes_with(capability: str) -> list[str]:
-    """Return the names of the recipes that have a capability; one that fails to import has none."""
-    found = []
-    for name in recipe_names():
-        with contextlib.suppress(Exception):
-            if find_recipe(name).offers(capability):
-                found.append(name)
-    return found

@@ -13,11 +13,11 @@ from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from tunewright.config.schema import RunConfig
 from tunewright.errors import DataError, Diverged
 from tunewright.training.autotune.precision import resolve_precision
+from tunewright.training.device import default_device
 from tunewright.training.optim import make_optimizer
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
 from tunewright.training.step import (
@@ -143,7 +143,7 @@ class _Training:
             raise DataError("the training set gives no batch", expected="at least one an epoch")
         # Copied together, so that a task which holds modules holds those of the copy.
         self.model, self.task = copy.deepcopy((setup.model, setup.task))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = default_device()
         self.model.to(device)
         self.full_lr = config.optim.lr
         self.steps = TrainingStep(

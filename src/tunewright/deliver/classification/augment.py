@@ -16,8 +16,9 @@ from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
 from tunewright.images.augment.config import LEVELS, AugmentationLevel
 from tunewright.images.dataset.datasets import ImageSets
+from tunewright.recipes.capabilities import find_capability
 from tunewright.recipes.recipe import Recipe, import_object
-from tunewright.recipes.registry import find_capability, find_recipe
+from tunewright.recipes.registry import find_recipe
 
 if TYPE_CHECKING:
     from tunewright.images.augment.contact_sheet import Column

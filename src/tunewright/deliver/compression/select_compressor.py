@@ -9,7 +9,7 @@ from tunewright.deliver.find_run import (
     recipe_of,
 )
 from tunewright.deliver.select_runs import Member, RunSelection, threads
-from tunewright.recipes.registry import find_capability
+from tunewright.recipes.capabilities import find_capability
 
 
 def select_compressor(run: Path | str | None, runs: Path) -> RunSelection:

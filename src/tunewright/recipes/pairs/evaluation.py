@@ -32,6 +32,7 @@ from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.training.checkpoint import load_weights
+from tunewright.training.device import default_device
 
 PANELS = {
     "loss": ["train_loss"],
@@ -58,7 +59,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     chosen, name = _select_split(sets, split)
     model = make_model(config, sets)
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     model.to(device).eval()
     metrics = PairTask().metrics()
     passed = []

@@ -9,13 +9,9 @@ import pytest
 from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError, DataError
+from tunewright.recipes.capabilities import find_capability, recipes_with
 from tunewright.recipes.recipe import CAPABILITIES, Recipe, import_object
-from tunewright.recipes.registry import (
-    find_capability,
-    find_recipe,
-    recipe_names,
-    recipes_with,
-)
+from tunewright.recipes.registry import find_recipe, recipe_names
 
 
 def recipe(**given) -> Recipe:
@@ -50,7 +46,7 @@ def test_a_broken_recipe_does_not_hide_the_others(monkeypatch):
             raise ImportError(name)
         return find_recipe(name)
 
-    monkeypatch.setattr("tunewright.recipes.registry.find_recipe", find)
+    monkeypatch.setattr("tunewright.recipes.capabilities.find_recipe", find)
     assert "compression" in recipes_with("evaluate")
     assert "pairs" not in recipes_with("evaluate")
 
