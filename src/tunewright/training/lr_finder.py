@@ -94,7 +94,7 @@ def find_lr(
     best = ceiling = math.inf
     before = random_state()
     try:
-        training = _Training(setup, config)
+        training = TrainingCopy(setup, config)
         _fill_queues(training, most=steps)
         for rate in rates:
             loss = training.step(rate)
@@ -134,7 +134,7 @@ def read_curve(
     return LrCurve(rates, list(losses), smoothed.tolist(), diverged, suggestions, reason)
 
 
-class _Training:
+class TrainingCopy:
     """A copy of model and task in training, one step at a time at any rate."""
 
     def __init__(self, setup: Setup, config: RunConfig) -> None:
@@ -171,7 +171,7 @@ class _Training:
         return float(loss.total)
 
 
-def _fill_queues(training: _Training, *, most: int, block: int = 5) -> None:
+def _fill_queues(training: TrainingCopy, *, most: int, block: int = 5) -> None:
     """Take steps at rate 0 while the loss rises by itself, as it does while a queue fills."""
     before = -math.inf
     for _ in range(most // block):
@@ -229,7 +229,7 @@ def _refusal(losses: Numbers, smoothed: Numbers, rates: Sequence[float], diverge
 def _suggestions(decades: Numbers, smoothed: Numbers) -> Mapping[str, float]:
     foot = _foot(smoothed)
     top = int(np.flatnonzero(smoothed[: foot + 1] >= smoothed[0] - _flank(smoothed))[-1])
-    descent = top + _longest_descent(smoothed[top : foot + 1])
+    descent = top + longest_descent(smoothed[top : foot + 1])
     steepest = int(np.gradient(smoothed, decades)[: foot + 1].argmin())
     valley = int(descent[len(descent) * 2 // 3])
     return {"steepest": float(10 ** decades[steepest]), "valley": float(10 ** decades[valley])}
@@ -244,7 +244,7 @@ def _foot(smoothed: Numbers) -> int:
     return int(np.flatnonzero(smoothed <= smoothed.min() + _flank(smoothed))[0])
 
 
-def _longest_descent(values: Numbers) -> npt.NDArray[np.int64]:
+def longest_descent(values: Numbers) -> npt.NDArray[np.int64]:
     """Return the indices of the longest strictly decreasing subsequence, adjacent or not."""
     lengths = np.ones(len(values), np.int64)
     previous = np.full(len(values), -1)

@@ -162,11 +162,12 @@ class TestStore:
         with pytest.raises(ValueError, match="read-only"):
             found[0][0, 0, 0] = 1
 
-    def test_made_once_for_all_parts(self, place, tmp_path, monkeypatch):
+    def test_made_once_for_all_parts(self, place, tmp_path):
         photos = open_photos(PhotosConfig(dir=str(place), val_split=0.3))
         first = build_photo_store(photos.train, folder=tmp_path)
-        monkeypatch.setattr(module, "_build", None)
-        second = build_photo_store(photos.valid, folder=tmp_path)
+        second = build_photo_store(
+            photos.valid, folder=tmp_path, progress=lambda *_: pytest.fail("decoded again")
+        )
         assert (first.built, second.built) == (True, False)
         assert first.file == second.file
         reader, found = PictureReader(), ResidentPhotos(second)

@@ -141,6 +141,7 @@ class TestFormats:
         [
             (b"\x80\x02r\xff\xff\xff\x7f.", "broken pickle"),  # a memo of 2**31 values
             (b"\x80\x04\x95" + b"\xff" * 8 + b"N.", "broken pickle"),  # a frame without end
+            (b"\x80\x02}N" + b"\x85" * 5_000_000 + b"Ns.", "50,000 tuples"),  # one in the other
             (b"\x80\x02ccollections\nOrderedDict\n)\x81.", "opcode NEWOBJ, which is not"),
             (b"\x80\x02c_io\nopen\nX\x01\x00\x00\x00x\x85R.", "call of _io.open, which is not"),
         ],

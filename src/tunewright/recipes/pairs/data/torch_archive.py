@@ -14,6 +14,8 @@ from tunewright.errors import DataError
 from tunewright.images.sources.archive import UNPACKABLE
 
 LOCAL_HEADER_BYTES = 30  # the fixed part of a zip entry's local header (APPNOTE.TXT 4.3.7)
+MAX_TUPLES = 50_000
+"""Each may hold the one before it, and Python overflows its stack on millions of those."""
 SAVE_AGAIN = "Write the plain matrix again: torch.save(embeddings.detach().clone(), path)."
 
 
@@ -123,9 +125,13 @@ def _choose(path: Path, value: object) -> TensorRecord:
 def _interpret(path: Path, pickled: bytes) -> object:
     """Return the pickle's value with tensors as records; raise DataError for any other call."""
     try:
+        tuples = 0
         for opcode, argument, _ in pickletools.genops(pickled):
             if opcode.name not in _OPCODES:
                 raise _Refused(f"the pickle opcode {opcode.name}")
+            tuples += opcode.name.startswith("TUPLE")
+            if tuples > MAX_TUPLES:
+                raise _Refused(f"more than {MAX_TUPLES:,} tuples")
             if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(pickled):  # reserves that
                 raise ValueError("more values than bytes")
         return _Unpickler(io.BytesIO(pickled)).load()
@@ -182,8 +188,8 @@ class _Unpickler(pickle.Unpickler):
 
 def _tensor(*arguments: Any) -> TensorRecord:
     storage, start, shape, strides, *_rest = arguments
-    if not isinstance(storage, Storage):
-        raise ValueError("a tensor without storage")
+    if not isinstance(storage, Storage) or len(shape) != len(strides):
+        raise ValueError("a tensor without storage, or with other strides than axes")
     return TensorRecord(storage, int(start), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
@@ -196,6 +202,10 @@ _CALLS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": _first,
     "collections.OrderedDict": dict,
 }
+_BROKEN = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error),
+    pickle.PickleError,
+)
 _NEEDED = """
 PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE
 SHORT_BINUNICODE BINUNICODE8 EMPTY_TUPLE EMPTY_DICT EMPTY_LIST TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM
