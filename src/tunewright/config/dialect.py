@@ -5,6 +5,19 @@ from dataclasses import dataclass, field
 
 from tunewright.config.tree import Tree
 
+SHARED_ALIASES = {
+    "n_trials": "study.trials",
+    "n_jobs": "study.jobs",
+    "timeout": "study.timeout",
+    "storage": "study.storage",
+    "study_name": "study.name",
+    "batch_size": "training.batch_size",
+    "lr": "optim.lr",
+    "learning_rate": "optim.lr",
+    "weight_decay": "optim.weight_decay",
+}
+"""Keys and flags that all guides write alike."""
+
 
 def _as_it_is(tree: Tree) -> Tree:
     return tree

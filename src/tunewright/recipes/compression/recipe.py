@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tunewright.config.dialect import Dialect
+from tunewright.config.dialect import SHARED_ALIASES, Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.compression.config import METRICS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
@@ -12,6 +12,7 @@ from tunewright.recipes.recipe import Recipe
 HERE = Path(__file__).parent
 
 ALIASES = {
+    **SHARED_ALIASES,
     # Arguments of the guide and of HPCM's own programs.
     "lambda": "loss.lmbda",
     "lmbda": "loss.lmbda",
@@ -20,10 +21,6 @@ ALIASES = {
     "metric": "loss.type",
     "checkpoint": "model.weights",
     "finetune_lr": "optim.lr",
-    "learning_rate": "optim.lr",
-    "lr": "optim.lr",
-    "weight_decay": "optim.weight_decay",
-    "batch_size": "training.batch_size",
     "epochs": "training.epochs",
     "clip_max_norm": "training.clip_norm",
     "keep_last_n": "training.keep_last",
@@ -32,11 +29,6 @@ ALIASES = {
     "patch_size": "data.crop",
     "crop_size": "data.crop",
     "skip_bad": "data.skip_bad",
-    "n_trials": "study.trials",
-    "n_jobs": "study.jobs",
-    "study_name": "study.name",
-    "timeout": "study.timeout",
-    "storage": "study.storage",
 }
 
 VALUE_ALIASES = {"loss.type": {"ms-ssim": "ms_ssim"}}

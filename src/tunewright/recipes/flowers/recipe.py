@@ -4,13 +4,14 @@ from pathlib import Path
 
 from tunewright.classification import data_checks
 from tunewright.classification.losses.config import METRICS
-from tunewright.config.dialect import Dialect
+from tunewright.config.dialect import SHARED_ALIASES, Dialect
 from tunewright.recipes.flowers.config import FlowersConfig
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
 
 ALIASES = {
+    **SHARED_ALIASES,
     # Hydra groups and keys of the guide.
     "dataset.batch_size": "training.batch_size",
     "dataset.val_split": "data.val_split",
@@ -39,10 +40,6 @@ ALIASES = {
     "training.mixup_prob": "mixing.mix_prob",
     "training.seed": "seed",
     # The same without their section, as in a search space or a flag.
-    "learning_rate": "optim.lr",
-    "lr": "optim.lr",
-    "weight_decay": "optim.weight_decay",
-    "batch_size": "training.batch_size",
     "val_split": "data.val_split",
     "skip_bad": "data.skip_bad",
     "image_size": "data.image_size",
@@ -54,11 +51,6 @@ ALIASES = {
     "label_smoothing": "loss.label_smoothing",
     "drop_path_rate": "model.drop_path_rate",
     "epochs": "training.epochs",
-    "n_trials": "study.trials",
-    "n_jobs": "study.jobs",
-    "study_name": "study.name",
-    "timeout": "study.timeout",
-    "storage": "study.storage",
 }
 
 VALUE_ALIASES = {
