@@ -114,7 +114,7 @@ def parse_request(
     about = _search_around(around, sources, typed) if around is not None else ""
     given = None
     for file in sources.spaces:
-        given = parse_space(file.tree, file.path, recipe.aliases)
+        given = parse_space(file.tree, file.path, recipe.dialect.aliases)
         sources.layers.append(Layer(file.path, _settings(given, recipe), file.stored))
     overrides = [
         *typed.overrides,
@@ -181,9 +181,10 @@ def parse_function_request(
             expected="a mapping from names to domains, or a file",
             remedy='For example {"x": {"type": "float", "low": -1.0, "high": 1.0}}.',
         )
-    request = parse_request(("function", *rest), command="tune", settings=settings, space=searched)
+    recipe = bind_function(function)
+    request = parse_request((recipe.name, *rest), command="tune", settings=settings, space=searched)
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
-    return ParsedRequest(bind_function(function), composed, request.space)
+    return ParsedRequest(recipe, composed, request.space)
 
 
 def _whole(space: Mapping[str, Any]) -> Tree:
@@ -351,7 +352,7 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
     settings = dict(spec.settings)
     data = settings.pop("data", None)
     if isinstance(data, Mapping):
-        for key, value in recipe.study_file(dict(data)).items():
+        for key, value in recipe.dialect.study_file(dict(data)).items():
             set_leaf(settings, key, value)
     return settings
 

@@ -149,12 +149,14 @@ def test_every_quoted_key_exists(name: str) -> None:
     known = leaves(recipe.config)
     sections_of = {*recipe.config.model_fields, *RunConfig.model_fields}
     for row in sections()[name]:
-        aliases = [recipe.aliases[word] for word in code(row[0]) if word in recipe.aliases]
+        aliases = [
+            recipe.dialect.aliases[word] for word in code(row[0]) if word in recipe.dialect.aliases
+        ]
         assert not aliases or any(path in row[1] for path in aliases) or "the same" in row[1], row
     for text in (part for row in sections()[name] for part in row[1:]):
         for word in (word for part in code(text) for word in part.split()):
             path = word.partition("=")[0].removeprefix("stages.explore.")
-            path = recipe.aliases.get(path, path)
+            path = recipe.dialect.aliases.get(path, path)
             top, dot, _ = path.partition(".")
             is_file = path.endswith((".yaml", ".db", ".csv"))
             if dot and top in sections_of and not is_file:

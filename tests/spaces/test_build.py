@@ -31,13 +31,13 @@ def around(tree=None, facts=COCO, typed=()):
         PairsConfig,
         facts,
         frozenset(typed),
-        PAIRS.aliases,
-        PAIRS.value_aliases,
+        PAIRS.dialect.aliases,
+        PAIRS.dialect.value_aliases,
     )
 
 
 def given(parameters, **rest):
-    return parse_space({"parameters": parameters, **rest}, Path("mine.yaml"), PAIRS.aliases)
+    return parse_space({"parameters": parameters, **rest}, Path("mine.yaml"), PAIRS.dialect.aliases)
 
 
 def built(parameters=None, place=None, **rest):
@@ -54,7 +54,9 @@ def attention(**model):
     tree = PairsConfig().model_dump(mode="json")
     tree["model"] = {"type": "attention", "tokens": 4, **model}
     config = PairsConfig.model_validate(tree).model_dump(mode="json")
-    return Surroundings(config, PairsConfig, COCO, frozenset(), PAIRS.aliases, PAIRS.value_aliases)
+    return Surroundings(
+        config, PairsConfig, COCO, frozenset(), PAIRS.dialect.aliases, PAIRS.dialect.value_aliases
+    )
 
 
 def test_the_shipped_space_is_the_guides_on_the_guides_data():
@@ -258,7 +260,7 @@ def test_an_error_names_the_line(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("search_space:\n  lr:\n    low: 1e-5\n  batch_size: {choices: [0]}\n")
     with pytest.raises(SpaceError, match=r"training.batch_size cannot be 0.*mine.yaml:4"):
-        build_space(SHIPPED, read_space(file, PAIRS.aliases), around())
+        build_space(SHIPPED, read_space(file, PAIRS.dialect.aliases), around())
 
 
 def test_nothing_left_to_search():

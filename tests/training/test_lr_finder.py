@@ -17,7 +17,7 @@ from tunewright.errors import DataError, Diverged
 from tunewright.recipes.recipe import import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
-from tunewright.training.lr_finder import _longest_descent, _Training, find_lr, read_curve
+from tunewright.training.lr_finder import TrainingCopy, find_lr, longest_descent, read_curve
 from tunewright.training.randomness import random_state, seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Group, Loader, Loss, Setup
@@ -121,7 +121,7 @@ class TestReading:
         assert exploded.suggestions["steepest"] == pytest.approx(plain.suggestions["steepest"])
 
     def test_the_longest_descent_skips_what_rises(self):
-        assert _longest_descent(np.array([5.0, 9.0, 4.0, 4.5, 3.0, 8.0, 2.0])).tolist() in (
+        assert longest_descent(np.array([5.0, 9.0, 4.0, 4.5, 3.0, 8.0, 2.0])).tolist() in (
             [0, 2, 4, 6],
             [1, 2, 4, 6],
             [0, 3, 4, 6],
@@ -167,7 +167,7 @@ class TestSweep:
     @pytest.mark.parametrize("options", [[], ["training.accumulate=2", "training.clip_norm=0.1"]])
     def test_a_step_is_the_step_of_the_trainer(self, options, tmp_path):
         setup, config = blobs(*options, "schedule=constant", "training.epochs=1")
-        training = _Training(setup, config)
+        training = TrainingCopy(setup, config)
         steps = math.ceil(len(setup.train) / config.training.accumulate)
         for _ in range(steps):
             training.step(config.optim.lr)

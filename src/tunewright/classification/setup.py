@@ -1,6 +1,5 @@
 """Build model, task and batches from a configuration, for every recipe that classifies pictures."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,6 @@ from tunewright.classification.losses.losses import LOSSES
 from tunewright.classification.models.cosine_classifier import normalise_classifier
 from tunewright.classification.models.image_classifier import input_size, make_image_model
 from tunewright.classification.task import ClassifyTask
-from tunewright.config.section import Section
 from tunewright.images.augment.augment import make_augment
 from tunewright.images.augment.mixup import make_mix
 from tunewright.images.image_table import ImageTable
@@ -45,7 +43,7 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
     size = input_size(config.model, config.data.image_size)
     model = make_model(config, len(sets.classes), on_notice=notices.append)
     counts = torch.from_numpy(sets.class_counts)
-    criterion = LOSSES[config.loss.type](counts, **_options(config.loss)).to(device)
+    criterion = LOSSES[config.loss.type](counts, **config.loss.keywords()).to(device)
     task = ClassifyTask(criterion, counts.to(device), config.finetune)
     pictures = Pictures.of(config, sets.train, size, device, normalisation(model))
     notices.append(pictures.why)
@@ -160,7 +158,3 @@ def _map_store(store: Store) -> Tensor:
 
 _TENSORS: dict[Path, Tensor] = {}
 """By file; a store is named by its content, so a new content has a new name."""
-
-
-def _options(section: Section) -> Mapping[str, Any]:
-    return {name: getattr(section, name) for name in type(section).model_fields if name != "type"}

@@ -152,7 +152,7 @@ def _finish(
                 f"{path} (set in {source_of(sources, path)}) is ignored: only {owners} has it, "
                 f"and {section}.type is {get(tree, section + '.type')}"
             )
-    config = validate(kept, recipe.config, sources, recipe.aliases)
+    config = validate(kept, recipe.config, sources, recipe.dialect.aliases)
     complete = config.model_dump(mode="json")
     for stage in complete["stages"]:
         _check_stage(stage, complete, sources, recipe)
@@ -168,7 +168,7 @@ def _check_stage(
     prefix = f"stages.{stage}."
     placed = {p.removeprefix(prefix): s for p, s in sources.items() if p.startswith(prefix)}
     replaced, _ = without_foreign_keys(merge(tree, tree["stages"][stage]), recipe.config)
-    validate(replaced, recipe.config, {**sources, **placed}, recipe.aliases)
+    validate(replaced, recipe.config, {**sources, **placed}, recipe.dialect.aliases)
 
 
 def _part_of_override(override: Override, recipe: Configurable) -> Part:
@@ -192,8 +192,8 @@ def _split_overrides(
                 remedy="To search over values, list them in a space file (--space FILE).",
             )
         name = override.key_or_group
-        if not isinstance(override.value(), dict) and name in recipe.group_aliases:
-            name = recipe.group_aliases[name]
+        if not isinstance(override.value(), dict) and name in recipe.dialect.group_aliases:
+            name = recipe.dialect.group_aliases[name]
             override = _parse_override(f"{name}={override.value()}")
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
         if chooses and any((folder / name).is_dir() for folder in folders):

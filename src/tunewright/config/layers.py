@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from tunewright.config import optuna_names
+from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, overlay_sources, sources_in
 from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, merge, set_leaf
@@ -15,9 +16,7 @@ class Configurable(Protocol):
     """The properties of a recipe that composing needs.
 
     conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups that
-    it shares with other recipes, searched after its own. aliases: flat or foreign names to config
-    paths. value_aliases: for a path, foreign values to ours. group_aliases: foreign names of
-    groups.
+    it shares with other recipes, searched after its own.
     """
 
     @property
@@ -41,18 +40,8 @@ class Configurable(Protocol):
         ...
 
     @property
-    def aliases(self) -> Mapping[str, str]:
-        """Foreign keys."""
-        ...
-
-    @property
-    def value_aliases(self) -> Mapping[str, Mapping[str, str]]:
-        """Foreign values."""
-        ...
-
-    @property
-    def group_aliases(self) -> Mapping[str, str]:
-        """Foreign names of groups."""
+    def dialect(self) -> Dialect:
+        """Foreign names of keys, values and groups."""
         ...
 
 
@@ -135,11 +124,11 @@ def translate(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
 
 
 def _own(path: str, recipe: Configurable) -> str:
-    return recipe.aliases.get(path) or optuna_names.KEYS.get(path, path)
+    return recipe.dialect.aliases.get(path) or optuna_names.KEYS.get(path, path)
 
 
 def _word(path: str, value: Any, recipe: Configurable) -> Any:
-    words = {**optuna_names.WORDS.get(path, {}), **recipe.value_aliases.get(path, {})}
+    words = {**optuna_names.WORDS.get(path, {}), **recipe.dialect.value_aliases.get(path, {})}
     if isinstance(value, bool):
         return words.get(str(value).lower(), value)
     return words.get(value, value) if isinstance(value, str) else value

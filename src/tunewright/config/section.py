@@ -1,6 +1,6 @@
 """The base of all configuration sections, and types of numbers."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,3 +22,7 @@ class Section(BaseModel):
     """A frozen, strict part of the configuration; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def keywords(self) -> dict[str, Any]:
+        """Return its values as the keyword arguments of the component that its `type` names."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "type"}

@@ -18,6 +18,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from tunewright.registry import Registry
+from tunewright.training.precision import at_least_float32
 
 MAX_LOG_SCALE = math.log(100)  # CLIP, section 2.5: a larger scale makes training unstable
 INITIAL_BIAS = -10.0  # SigLIP, section 3.2: at the start nearly all pairs are negatives
@@ -129,7 +130,7 @@ class SoftmaxLoss(ContrastiveLoss):
 
     def forward(self, images: Tensor, texts: Tensor, ids: Tensor) -> Tensor:
         """Return the mean loss of the batch, a scalar."""
-        images, texts = self.scale * _wide(images), _wide(texts)
+        images, texts = self.scale * at_least_float32(images), at_least_float32(texts)
         positives, count = _positives(texts, ids)
         normalisers = cast(Tensor, _LogSumExpSum.apply(images, texts))
         # P is symmetric, so both directions share their target term. It is linear in the texts, so
@@ -147,7 +148,7 @@ class SigmoidLoss(ContrastiveLoss):
 
     def forward(self, images: Tensor, texts: Tensor, ids: Tensor) -> Tensor:
         """Return the mean loss of the batch, a scalar."""
-        images, texts = self.scale * _wide(images), _wide(texts)
+        images, texts = self.scale * at_least_float32(images), at_least_float32(texts)
         bias = images.new_zeros(()) if self.bias is None else self.bias
         positives, count = _positives(texts, ids)
         # -ln sigmoid(l) = softplus(-l) = softplus(l) - l: count every pair as a negative, then
@@ -188,10 +189,12 @@ class QueueLoss(ContrastiveLoss):
 
     def forward(self, images: Tensor, texts: Tensor, ids: Tensor) -> Tensor:
         """Return the mean loss of the batch, a scalar; in training mode, then enqueue the texts."""
-        images, texts = self.scale * _wide(images), _wide(texts)
+        images, texts = self.scale * at_least_float32(images), at_least_float32(texts)
         # The copy also keeps the queue of this step for backward while `enqueue` overwrites it.
         gallery = torch.cat([texts, self.queue.to(texts.dtype)])  # [B + queue_size, d]
-        logits = _wide(images @ gallery.T).masked_fill_(self._exclusion_mask(ids), -math.inf)
+        logits = at_least_float32(images @ gallery.T).masked_fill_(
+            self._exclusion_mask(ids), -math.inf
+        )
         loss = (logits.logsumexp(1) - (images * texts).sum(1)).mean()
         if self.training:
             self.enqueue(texts, ids)
@@ -234,7 +237,7 @@ class _LogSumExpSum(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         wants_a, wants_b = ctx.needs_input_grad
-        logits = _wide(a @ b.T)  # [B, B]
+        logits = at_least_float32(a @ b.T)  # [B, B]
         if not (wants_a or wants_b):
             return logits.logsumexp(1).sum() + logits.logsumexp(0).sum()
         # The gradient is the softmax of rows plus that of columns: exponentials by their sums,
@@ -268,7 +271,7 @@ class _SoftplusSum(Function):
         grad_b = torch.zeros_like(b) if wants_b else None
         for start in range(0, len(a), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            logits = _wide(a[rows] @ b.T).add_(bias)  # [CHUNK_ROWS, B]
+            logits = at_least_float32(a[rows] @ b.T).add_(bias)  # [CHUNK_ROWS, B]
             total += F.softplus(logits).sum()
             if not (wants_a or wants_b or wants_bias):
                 continue
@@ -302,8 +305,3 @@ def _positives(texts: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     sums = torch.zeros_like(texts).index_add(0, group, texts)
     counts = torch.zeros_like(ids).index_add(0, group, torch.ones_like(ids))
     return sums.index_select(0, group), counts.index_select(0, group)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Convert to at least float32, also under autocast."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -7,6 +7,7 @@ from tunewright.config.check import validate
 from tunewright.deliver.find_run import ENSEMBLE, NamedRun, find_run, newest_run, places
 from tunewright.deliver.progress import ProgressCallback, progress_or_default
 from tunewright.errors import DataError, UsageError
+from tunewright.recipes.capabilities import find_capability, recipes_with
 from tunewright.recipes.registry import find_recipe
 from tunewright.search.evaluate_run import Evaluation, evaluate_run, evaluate_run_on
 
@@ -37,16 +38,21 @@ def evaluate(
     recipe = find_recipe(str(tree.get("recipe")))
     config = validate(tree, recipe.config)
     if data is None:
+        find_capability(recipe, "evaluate", run=folder.path)
         result = evaluate_run(recipe, folder, config, split)
         if result is None:
             raise DataError(f"the recipe {recipe.name} has no evaluation")
         return _with_notes(result, named.notes)
-    if not recipe.evaluate_on:
+    if not recipe.offers("evaluate_on"):
         raise UsageError(
             f"--data {data} with {folder.path}, a run of {recipe.name}",
-            expected="a run of a recipe that evaluates on a folder, such as compression",
+            expected=f"a run of {' or '.join(recipes_with('evaluate_on'))}",
             remedy="Its runs are evaluated on their own data: --split train, valid or test."
-            + (" tunewright predict --data labels other pictures." if recipe.classifier else ""),
+            + (
+                " tunewright predict --data labels other pictures."
+                if recipe.offers("classifier")
+                else ""
+            ),
         )
     where = Path(data).expanduser().absolute()
     with progress_or_default(on_progress) as report:
@@ -57,7 +63,7 @@ def _measurable_run(run: Path | str | None, runs: Path) -> NamedRun:
     if run is None:
         return newest_run(
             runs,
-            lambda recipe: bool(recipe.evaluate),
+            lambda recipe: recipe.offers("evaluate"),
             kind="run",
             expected="one that can be evaluated",
         )

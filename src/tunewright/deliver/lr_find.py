@@ -112,14 +112,13 @@ def lr_find(
 
 def _sweep(name: str, tree: Tree, low: float, high: float, steps: int) -> dict[str, Any]:
     """Return the curve as plain values; imports torch in the process that calls it."""
-    import torch
-
+    from tunewright.training.device import default_device
     from tunewright.training.lr_finder import find_lr
     from tunewright.training.randomness import random_state, restore_random_state, seed_all
 
     recipe = find_recipe(name)
     config = validate(tree, recipe.config)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     before = random_state()
     try:
         seed_all(config.seed)  # as a run does, so that the first weights are those of the run

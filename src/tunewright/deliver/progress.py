@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self
 
 from tunewright.images.progress import ShowProgress
@@ -21,20 +20,15 @@ class ProgressBar:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._shown is not None:
-            self._shown.__exit__(kind, error, trace)
+            self._shown.__exit__()
             self._shown = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show the progress; a new piece of work replaces the one shown before."""
         if self._shown is None or what != self._what:
-            self.__exit__(None, None, None)
+            self.__exit__()
             self._what, self._shown = what, ShowProgress(what)
         self._shown(done, total)
 

@@ -18,6 +18,7 @@ from tunewright.deliver.progress import ProgressCallback, progress_or_default
 from tunewright.errors import DataError, UsageError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
+from tunewright.recipes.capabilities import find_capability
 from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder, StudyFolder
 
@@ -88,7 +89,7 @@ def newest(runs: Path) -> RunSelection:
     return _of_run(
         newest_run(
             runs,
-            lambda recipe: bool(recipe.classifier),
+            lambda recipe: recipe.offers("classifier"),
             kind="classifier",
             expected="a run of a recipe that classifies",
         )
@@ -109,13 +110,8 @@ def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
 def member(folder: RunFolder) -> Member:
     """Return the run as a member; raises DataError when its recipe has no classifier."""
     recipe = recipe_of(folder)
-    if not recipe.classifier:
-        raise DataError(
-            f"the recipe {recipe.name} has no classifier",
-            expected="a run of a recipe that classifies pictures",
-            where=str(folder.path),
-        )
-    return Member(folder.path.resolve(), recipe.classifier)
+    opener = find_capability(recipe, "classifier", run=folder.path)
+    return Member(folder.path.resolve(), opener)
 
 
 def run_in_subprocess(

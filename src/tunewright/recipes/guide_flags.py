@@ -22,7 +22,9 @@ def places(
     found: dict[str, Path] = {}
     left = []
     for name, value in flags:
-        option = recipe.options.get(name.replace("-", "_")) or recipe.options.get(name)
+        option = recipe.dialect.options.get(name.replace("-", "_")) or recipe.dialect.options.get(
+            name
+        )
         if option is None:
             left.append((name, value))
             continue
@@ -40,7 +42,7 @@ def as_override(name: str, value: str, recipe: Recipe, command: str, options: Se
     options: the command's own options, for suggestions. Raises UsageError for an unknown flag.
     """
     key = name.replace("-", "_")
-    path = recipe.aliases.get(key) or recipe.aliases.get(name)
+    path = recipe.dialect.aliases.get(key) or recipe.dialect.aliases.get(name)
     if command in ("train", "lr-find") and (path or f"study.{key}") in SEARCH_KEYS:
         raise UsageError(
             f"--{name} with tunewright {command}",
@@ -58,5 +60,5 @@ def as_override(name: str, value: str, recipe: Recipe, command: str, options: Se
 
 
 def _flags(recipe: Recipe) -> list[str]:
-    known = [*recipe.aliases, *recipe.options]
+    known = [*recipe.dialect.aliases, *recipe.dialect.options]
     return [name.replace("_", "-") for name in known if "." not in name]

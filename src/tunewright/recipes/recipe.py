@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
-from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, did_you_mean
 from tunewright.recipes.direction import lower_is_better
 from tunewright.runs.folder import RunFolder
@@ -18,6 +18,26 @@ if TYPE_CHECKING:
 
 Run = Callable[[RunFolder, Any, "Reporter"], Outcome]
 """A training: from a run folder, a validated configuration and a reporter to an outcome."""
+
+CAPABILITIES = {
+    "evaluate": "has no evaluation",
+    "evaluate_on": "is evaluated on its own data only",
+    "classifier": "has no classifier",
+    "compressor": "does not compress pictures",
+    "pictures": "has no pictures of classes",
+}
+"""What recipes may offer besides a training, and what a recipe without it is told."""
+
+TRAIN_AGAIN = (
+    "Complete: tunewright train THIS_FILE, or tunewright tune THIS_FILE --name NEW to search "
+    "around it."
+)
+
+_MOVED = {
+    **{name: f'capabilities={{"{name}": ...}}' for name in CAPABILITIES},
+    **{name: f"dialect=Dialect({name}=...)" for name in Dialect.__dataclass_fields__},
+}
+"""Former arguments of `Recipe`, and where each stands now."""
 
 
 def _no_facts(_config: RunConfig) -> Mapping[str, float]:
@@ -30,10 +50,6 @@ def _no_fingerprints(_config: RunConfig) -> Mapping[str, str]:
 
 def _no_check(_config: RunConfig) -> list[str]:
     return []
-
-
-def _as_it_is(tree: Tree) -> Tree:
-    return tree
 
 
 @dataclass(frozen=True)
@@ -51,27 +67,25 @@ class Recipe:
     setup: from a validated configuration and a device to a `training.task.Setup`.
     run: replaces the trainer, for workloads that do not train with it. It may be the callable
     itself, which workers then get from the executor.
-    evaluate: called by `tunewright evaluate`, in a worker.
-    evaluate_on: called by `tunewright evaluate --data`, in a worker, with a run's path, the path of
-    the data and a callback for progress messages (what is being done, how much, of how much).
-    classifier: from a run folder and a device to a
+    capabilities: what else the recipe offers, by name; `capabilities.find_capability` looks one up.
+    Known are
+    `evaluate`: called by `tunewright evaluate`, in a worker, with a run's path and a split;
+    `evaluate_on`: called by `tunewright evaluate --data`, in a worker, with a run's path, the path
+    of the data and a callback for progress messages (what is being done, how much, of how much);
+    `classifier`: from a run folder and a device to a
     `classification.inference.classifier.Classifier`, for predictions, ensembles, exports and
-    submissions. It needs no more than `config.yaml`, `classes.json` and
-    `checkpoints/best.safetensors` of the folder.
-    compressor: from a run folder and a device to a
-    `recipes.compression.codec.trained_compressor.TrainedCompressor`.
-    pictures: from a configuration to the `images.dataset.datasets.ImageSets` that it trains on.
+    submissions, from no more than `config.yaml`, `classes.json` and `checkpoints/best.safetensors`;
+    `compressor`: from a run folder and a device to a
+    `recipes.compression.codec.trained_compressor.TrainedCompressor`;
+    `pictures`: from a configuration to the `images.dataset.datasets.ImageSets` that it trains on.
 
     open_section: the config section whose keys are the user's own; spaces and studies then use the
     plain names in it. Empty: they use paths in the whole configuration.
     data_facts: numbers of the data that spaces may refer to (`rows`, widths). check_data: raises
     DataError for data that cannot be used, and returns notices. fingerprints: a hash of each set's
     content, so that a study does not continue with replaced data.
-    aliases: keys and flags of a guide, to config paths. value_aliases: by path, values of a guide
-    to ours. group_aliases: a guide's names of YAML groups. options: a guide's flags that stand for
-    an option that takes a file or folder (`space`, `config`, `runs-dir`).
-    study_file: translates the `data:` section of a guide's study file into settings.
-    guide_file_names: names that a guide gives to files of a study's folder, and what they link to.
+    dialect: how a guide spells what the recipe understands.
+    usage: what a study's `best_config.yaml` says about its use, in its first lines.
     """
 
     name: str
@@ -82,21 +96,32 @@ class Recipe:
     groups: tuple[Path, ...] = ()
     setup: str = ""
     run: str | Run = ""
-    evaluate: str = ""
-    evaluate_on: str = ""
-    classifier: str = ""
-    compressor: str = ""
-    pictures: str = ""
+    capabilities: Mapping[str, str] = field(default_factory=dict)
     open_section: str = ""
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    value_aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    group_aliases: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, str] = field(default_factory=dict)
     data_facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check
     fingerprints: Callable[[RunConfig], Mapping[str, str]] = _no_fingerprints
-    study_file: Callable[[Tree], Tree] = _as_it_is
-    guide_file_names: Mapping[str, str] = field(default_factory=dict)
+    dialect: Dialect = field(default_factory=Dialect)
+    usage: str = TRAIN_AGAIN
+
+    def __new__(cls, *_: Any, **given: Any) -> "Recipe":
+        """Refuse arguments of former versions; raises ConfigError that says where they moved."""
+        if moved := [f"{name} into {_MOVED[name]}" for name in given if name in _MOVED]:
+            raise ConfigError(
+                f"the recipe {given.get('name', '')!r} was written for an older version",
+                expected="the present arguments of Recipe",
+                remedy=f"Move {', '.join(moved)}.",
+            )
+        return super().__new__(cls)
+
+    @property
+    def uses_trainer(self) -> bool:
+        """Whether our trainer runs it; a recipe that brings its own has no steps to divide."""
+        return bool(self.setup) and not self.run
+
+    def offers(self, capability: str) -> bool:
+        """Return whether the recipe has a capability."""
+        return bool(self.capabilities.get(capability))
 
     def start(self, folder: RunFolder, config: RunConfig, reporter: "Reporter") -> Outcome:
         """Train in this process; imports the torch wing."""
@@ -118,7 +143,7 @@ class Recipe:
         is not measured after each epoch, since it decides which epoch is the best.
         """
         goals = tuple(self.goal(written) for written in config.goals)
-        if self.setup and not self.run and goals[0].metric in COSTS:
+        if self.uses_trainer and goals[0].metric in COSTS:
             raise ConfigError(
                 f"the first goal is {goals[0].metric}, which is known only at the end of a run",
                 expected="a metric that is measured after each epoch",

@@ -109,12 +109,12 @@ def rate_distortion_svg(curves: Sequence[PlotCurve], *, axis: str = PSNR, title:
         f'height="{bottom - TOP}"/></clipPath>',
         f'<text x="12" y="24" font-size="15">{escape(title)}</text>',
     ]
-    for tick in _ticks(left, right):
+    for tick in round_ticks(left, right):
         parts += [
             f'<line x1="{x(tick)}" x2="{x(tick)}" y1="{TOP}" y2="{bottom}" stroke="{GRID}"/>',
             f'<text x="{x(tick)}" y="{bottom + 17}" text-anchor="middle">{tick:g}</text>',
         ]
-    for tick in _ticks(low, high):
+    for tick in round_ticks(low, high):
         parts += [
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick)}" y2="{y(tick)}" '
             f'stroke="{GRID}"/>',
@@ -172,7 +172,7 @@ def _frame(curves: Sequence[PlotCurve]) -> tuple[tuple[float, float], tuple[floa
     return (0.0, right), (math.floor(min(inside)), math.ceil(max(inside) + 0.1))
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Return four to nine round numbers from low to high: 0, 0.2, ..., 1 for 0 to 1."""
     rough = (high - low) / 8
     power = 10.0 ** math.floor(math.log10(rough))

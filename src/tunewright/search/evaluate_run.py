@@ -72,9 +72,9 @@ def evaluate_run(
     Returns None where the recipe has no evaluation. seconds: time limit after which the subprocess
     is ended and RunError is raised.
     """
-    if not recipe.evaluate:
+    if not recipe.offers("evaluate"):
         return None
-    function = _LazyImport(recipe.evaluate)
+    function = _LazyImport(recipe.capabilities["evaluate"])
     if config.executor.type == "inline":
         return Evaluation(folder, function(folder.path, split))
     threads = threads_each(config.executor)
@@ -96,7 +96,7 @@ def evaluate_run_on(
 
     on_progress: called with the current activity, the amount done and the total.
     """
-    function = _LazyImport(recipe.evaluate_on)
+    function = _LazyImport(recipe.capabilities["evaluate_on"])
     if config.executor.type == "inline":
         found = function(folder.path, data, lambda report: on_progress(*report))
         return Evaluation(folder, found)

@@ -67,7 +67,7 @@ def explore(
     try:
         lease = Lease(study)
         _write_study_files(prepared, composed, study.sources())
-        if recipe.setup:  # without one, the recipe's function trains by itself
+        if recipe.uses_trainer:
             begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
         seed = prepared.config.seed
         search = Search(
@@ -110,8 +110,9 @@ def explore(
             lambda trial: full_configuration(
                 recipe, composed.tree, trial_values(recipe, prepared, trial.parameters)
             ),
+            recipe.usage,
         )
-        link_foreign_names(prepared.folder, recipe.guide_file_names)
+        link_foreign_names(prepared.folder, recipe.dialect.guide_file_names)
         if ending == "interrupted":
             raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
         return record, ending

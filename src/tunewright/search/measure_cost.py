@@ -82,7 +82,7 @@ def measure(
         one = folders[0]
         own, weights = run_bytes(one)
         took = None
-        if evaluates and recipe.evaluate:
+        if evaluates and recipe.offers("evaluate"):
             began = time.monotonic()
             try:
                 evaluate_run(recipe, one, prepared.config, seconds=EVALUATION_SECONDS)

@@ -64,7 +64,7 @@ class StudyView(Result):
             chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
             return full_configuration(recipe, tree, {**beside, **chosen})
 
-        return write_top_configs(folder, self.record, configure, count)
+        return write_top_configs(folder, self.record, configure, count, recipe.usage)
 
 
 def _without_folder(

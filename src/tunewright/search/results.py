@@ -15,13 +15,18 @@ Configure = Callable[[Trial], Tree]
 """Returns the complete configuration of a trial at full fidelity."""
 
 
-def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure) -> None:
-    """Write `best_config.yaml`, `best_results.json` and `study_summary.json`."""
+def write_results(
+    folder: StudyFolder, record: StudyRecord, configure: Configure, usage: str
+) -> None:
+    """Write `best_config.yaml`, `best_results.json` and `study_summary.json`.
+
+    usage: what the configuration says about its use, as its recipe declares it.
+    """
     write_json(folder.summary, summary(record))
     best = record.best
     if best is None:
         return
-    write_yaml(folder.best_config, configure(best), header=_header(record, best, 1))
+    write_yaml(folder.best_config, configure(best), header=_header(record, best, 1, usage))
     write_json(
         folder.best_results,
         {
@@ -40,13 +45,13 @@ def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure
 
 
 def write_top_configs(
-    folder: StudyFolder, record: StudyRecord, configure: Configure, count: int
+    folder: StudyFolder, record: StudyRecord, configure: Configure, count: int, usage: str
 ) -> list[Path]:
     """Write `top_configs/01.yaml` and so on, each ready to train; return the files."""
     files = []
     for place, trial in enumerate(record.rank_trials()[:count], start=1):
         file = folder.top_configs / f"{place:02d}.yaml"
-        write_yaml(file, configure(trial), header=_header(record, trial, place))
+        write_yaml(file, configure(trial), header=_header(record, trial, place, usage))
         files.append(file)
     return files
 
@@ -97,21 +102,10 @@ def front(record: StudyRecord) -> list[dict[str, Any]]:
     ]
 
 
-def _use(record: StudyRecord) -> str:
-    if record.recipe == "function":
-        return (
-            "Complete: `params` are the arguments of your function; there is nothing else to train."
-        )
-    return (
-        "Complete: tunewright train THIS_FILE, or tunewright tune THIS_FILE --name NEW to search "
-        "around it."
-    )
-
-
-def _header(record: StudyRecord, trial: Trial, place: int) -> str:
+def _header(record: StudyRecord, trial: Trial, place: int, usage: str) -> str:
     score = "none" if trial.score is None else f"{trial.score:.4f}"
     return (
         f"Place {place} of {len(record.trials)} trials of the study {record.name}: "
         f"trial {trial.number}, {record.goal} = {score}.\n"
-        f"{_use(record)}"
+        f"{usage}"
     )

@@ -64,10 +64,10 @@ class RecipeContract(ABC):
 
     def test_every_alias_and_every_word_leads_to_a_key(self, recipe: Recipe) -> None:
         known = leaves(recipe.config)
-        assert {path for path in recipe.aliases.values() if path not in known} == set()
-        assert set(recipe.options.values()) <= {"space", "config", "runs-dir"}
-        assert not recipe.options.keys() & recipe.aliases.keys()
-        for path, words in recipe.value_aliases.items():
+        assert {path for path in recipe.dialect.aliases.values() if path not in known} == set()
+        assert set(recipe.dialect.options.values()) <= {"space", "config", "runs-dir"}
+        assert not recipe.dialect.options.keys() & recipe.dialect.aliases.keys()
+        for path, words in recipe.dialect.value_aliases.items():
             for word, own in words.items():
                 tree = compose(recipe, [f"{path}='{word}'"]).tree
                 assert str(_get(tree, path)) == own

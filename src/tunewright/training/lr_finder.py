@@ -13,11 +13,11 @@ from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from tunewright.config.schema import RunConfig
 from tunewright.errors import DataError, Diverged
 from tunewright.training.autotune.precision import resolve_precision
+from tunewright.training.device import default_device
 from tunewright.training.optim import make_optimizer
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
 from tunewright.training.step import (
@@ -94,7 +94,7 @@ def find_lr(
     best = ceiling = math.inf
     before = random_state()
     try:
-        training = _Training(setup, config)
+        training = TrainingCopy(setup, config)
         _fill_queues(training, most=steps)
         for rate in rates:
             loss = training.step(rate)
@@ -134,7 +134,7 @@ def read_curve(
     return LrCurve(rates, list(losses), smoothed.tolist(), diverged, suggestions, reason)
 
 
-class _Training:
+class TrainingCopy:
     """A copy of model and task in training, one step at a time at any rate."""
 
     def __init__(self, setup: Setup, config: RunConfig) -> None:
@@ -143,7 +143,7 @@ class _Training:
             raise DataError("the training set gives no batch", expected="at least one an epoch")
         # Copied together, so that a task which holds modules holds those of the copy.
         self.model, self.task = copy.deepcopy((setup.model, setup.task))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = default_device()
         self.model.to(device)
         self.full_lr = config.optim.lr
         self.steps = TrainingStep(
@@ -171,7 +171,7 @@ class _Training:
         return float(loss.total)
 
 
-def _fill_queues(training: _Training, *, most: int, block: int = 5) -> None:
+def _fill_queues(training: TrainingCopy, *, most: int, block: int = 5) -> None:
     """Take steps at rate 0 while the loss rises by itself, as it does while a queue fills."""
     before = -math.inf
     for _ in range(most // block):
@@ -229,7 +229,7 @@ def _refusal(losses: Numbers, smoothed: Numbers, rates: Sequence[float], diverge
 def _suggestions(decades: Numbers, smoothed: Numbers) -> Mapping[str, float]:
     foot = _foot(smoothed)
     top = int(np.flatnonzero(smoothed[: foot + 1] >= smoothed[0] - _flank(smoothed))[-1])
-    descent = top + _longest_descent(smoothed[top : foot + 1])
+    descent = top + longest_descent(smoothed[top : foot + 1])
     steepest = int(np.gradient(smoothed, decades)[: foot + 1].argmin())
     valley = int(descent[len(descent) * 2 // 3])
     return {"steepest": float(10 ** decades[steepest]), "valley": float(10 ** decades[valley])}
@@ -244,7 +244,7 @@ def _foot(smoothed: Numbers) -> int:
     return int(np.flatnonzero(smoothed <= smoothed.min() + _flank(smoothed))[0])
 
 
-def _longest_descent(values: Numbers) -> npt.NDArray[np.int64]:
+def longest_descent(values: Numbers) -> npt.NDArray[np.int64]:
     """Return the indices of the longest strictly decreasing subsequence, adjacent or not."""
     lengths = np.ones(len(values), np.int64)
     previous = np.full(len(values), -1)

@@ -12,6 +12,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal, Outcome
 from tunewright.runs.shared_choice import share_choice
 from tunewright.training.autotune.autotune import choose_settings
+from tunewright.training.device import default_device
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
 from tunewright.training.trainer import TrainingPlan, train
@@ -25,7 +26,7 @@ def start(
     report: Reporter,
 ) -> Outcome:
     """Train `config` in `folder`; automatic choices are written into its config first."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     training = config.training
     setup = make_setup(config, device)
     with share_choice(folder) as together:

@@ -41,7 +41,7 @@ def test_percentiles_are_of_the_runs_after_the_warm_ups(clock):
 
 def test_the_device_is_awaited_before_and_after_each_run(monkeypatch):
     order = []
-    monkeypatch.setattr(costs, "_await", lambda _device: order.append("await"))
+    monkeypatch.setattr(costs, "await_device", lambda _device: order.append("await"))
     costs.latency(lambda: order.append("work"), CPU, runs=2, warm_ups=1)
     assert order == ["await", "work", "await"] * 3
 

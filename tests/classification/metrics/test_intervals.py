@@ -125,7 +125,7 @@ def test_accuracies_at_a_bound_are_wilsons_over_their_rows(rows, seed, right):
 def test_rare_pairs_are_drawn_like_the_others():
     numbers = np.array([50, 3, 1, 7, 1, 12])
     rows, chances = numbers.sum(), numbers / numbers.sum()
-    drawn = intervals._multinomial(np.random.default_rng(0), numbers, 40_000)
+    drawn = intervals.draw_counts(np.random.default_rng(0), numbers, 40_000)
     assert (drawn.sum(1) == rows).all()
     assert drawn.mean(0) == pytest.approx(numbers, rel=0.03)
     covariance = rows * (np.diag(chances) - np.outer(chances, chances))

@@ -73,7 +73,7 @@ def test_what_cannot_be_drawn(flowers, tmp_path):
         tunewright.augment("flowers", FAST, flowers, level="light", output=tmp_path)
     with pytest.raises(UsageError, match="'strong'"):
         tunewright.augment("flowers", FAST, flowers, level="stronk")
-    with pytest.raises(ConfigError, match="no pictures"):
+    with pytest.raises(ConfigError, match="no pictures of classes"):
         tunewright.augment("pairs", FAST)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,8 @@ from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.datasets import open_sets
 from tunewright.images.loading import placement
-from tunewright.images.loading import store as module
 from tunewright.images.loading.placement import choose
+from tunewright.images.loading.shared_file import npy_header
 from tunewright.images.loading.store import as_uint8, build_store, is_built, open_store
 from tunewright.images.sources.open_source import open_table
 from tunewright.images.sources.reader import PictureReader
@@ -59,16 +60,14 @@ class TestBuild:
         mapped[0] ^= 255
         assert np.array_equal(open_store(store)[0], decoded(table, 8)[0])
 
-    def test_made_once(self, table, tmp_path, monkeypatch):
+    def test_made_once(self, table, tmp_path):
         assert not is_built(table, 8, folder=tmp_path)
         first = build_store(table, 8, folder=tmp_path)
         assert is_built(table, 8, folder=tmp_path)
-        monkeypatch.setattr(module, "_build", None)
-        again = build_store(table, 8, folder=tmp_path)
+        again = build_store(table, 8, folder=tmp_path, on_progress=lambda *_: pytest.fail("again"))
         assert (first.built, again.built) == (True, False)
         assert again.file == first.file
-        with pytest.raises(TypeError):
-            build_store(table, 9, folder=tmp_path)
+        assert build_store(table, 9, folder=tmp_path).built
 
     def test_parts_share_the_file_of_the_whole(self, table, tmp_path):
         sets = open_sets(ImagesConfig(dir=str(table.origin)))
@@ -110,7 +109,7 @@ class TestBuild:
         build_store(table, 8, folder=tmp_path, on_progress=lambda *p: pytest.fail("nothing to do"))
 
     def test_header_has_one_length(self):
-        lengths = {len(module._header(rows, 144)) for rows in (0, 1, 10**9)}
+        lengths = {len(npy_header((rows, 3, 144, 144))) for rows in (0, 1, 10**9)}
         assert lengths == {128}
 
 
@@ -229,7 +228,7 @@ class TestTogether:
 
 class TestDisk:
     def test_room_is_checked_before(self, table, tmp_path, monkeypatch):
-        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0, 0, 1000))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 1000))
         with pytest.raises(NotWritten, match=r"0\.0 GiB free.*data\.store=stream"):
             build_store(table, 8, folder=tmp_path)
 
@@ -238,7 +237,7 @@ class TestDisk:
         def full(*_):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(module.os, call, full)
+        monkeypatch.setattr(os, call, full)
         with pytest.raises(NotWritten, match="No space left on device"):
             build_store(table, 8, folder=tmp_path / "cache")
         assert list((tmp_path / "cache").rglob("*.part")) == []
@@ -254,7 +253,7 @@ class TestDisk:
         def cannot(*_):
             raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-        monkeypatch.setattr(module.os, "posix_fallocate", cannot)
+        monkeypatch.setattr(os, "posix_fallocate", cannot)
         assert build_store(table, 8, folder=tmp_path).built
 
     def test_stores_that_nobody_uses_go(self, table, tmp_path):
@@ -278,7 +277,7 @@ class TestChoice:
     def machine(self, monkeypatch):
         """8 GiB of RAM and 20 GiB of disk are free."""
         monkeypatch.setattr(placement, "free_mib", lambda: 8 * GIB / MIB)
-        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0, 0, 20 * GIB))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 20 * GIB))
 
     def test_small_sets_are_kept(self, table):
         choice = choose(table, 144)
@@ -298,14 +297,14 @@ class TestChoice:
         with monkeypatch.context() as patched:  # such as a control group's limit
             patched.setattr(placement, "free_mib", lambda: 1000 / MIB)
             assert choose(table, 144).store == "stream"
-        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0, 0, GIB // 1000))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, GIB // 1000))
         choice = choose(table, 144)
         assert choice.store == "stream"
         assert "free on the disk of ~/.cache/tunewright" in choice.why
 
     def test_what_is_there_needs_no_disk(self, table, monkeypatch):
         build_store(table, 144)
-        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0, 0, 1000))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 1000))
         assert choose(table, 144).store == "memory"
 
     @pytest.mark.parametrize("wanted", ["memory", "device", "stream"])

@@ -88,7 +88,9 @@ def test_levels_are_the_tables() -> None:
 
 def test_lambda_is_the_guides_default_and_may_be_typed_in_several_ways() -> None:
     assert configured().loss == schema.MseConfig()
-    assert {RECIPE.aliases[word] for word in ("lambda", "lmbda", "loss.lambda")} == {"loss.lmbda"}
+    assert {RECIPE.dialect.aliases[word] for word in ("lambda", "lmbda", "loss.lambda")} == {
+        "loss.lmbda"
+    }
     assert configured("lambda=0.0067").loss == schema.MseConfig(lmbda=0.0067)
     assert configured("metric=ms-ssim", "quality=2").loss == schema.MsSsimConfig(quality=2)
 

@@ -11,7 +11,7 @@ import tunewright
 from tunewright.analysis.score_intervals import wilson
 from tunewright.errors import ConfigError
 from tunewright.recipes.pairs.data.pair_files import save_pairs
-from tunewright.recipes.pairs.evaluation import _notes
+from tunewright.recipes.pairs.evaluation import ridge_notes
 from tunewright.runs.ending import Ending
 
 
@@ -161,11 +161,11 @@ def test_the_advice_beside_ridge_fits_how_the_training_ended() -> None:
         "interval_methods": {},
     }
     patient = Ending("done", epochs=12, planned=50, best=7, patience=5)
-    [said] = _notes(result, patient)
+    [said] = ridge_notes(result, patient)
     assert "stopped by patience after epoch 12 of 50; best epoch 7" in said
     assert "train longer" not in said
-    [said] = _notes(result, replace(patient, epochs=50, patience=None, best=50))
+    [said] = ridge_notes(result, replace(patient, epochs=50, patience=None, best=50))
     assert "train longer" in said
-    [said] = _notes(result, replace(patient, epochs=50, best=9))
+    [said] = ridge_notes(result, replace(patient, epochs=50, best=9))
     assert "train longer" not in said
     assert "best epoch 9 of 50" in said

@@ -26,7 +26,7 @@ from tunewright.config.study_schema import AshaConfig, TpeConfig
 from tunewright.errors import StorageLost, StudyError
 from tunewright.search.storage import sqlite
 from tunewright.search.storage.database import Settings, stored_settings
-from tunewright.search.storage.retrying_storage import RetryingStorage, _rename_error
+from tunewright.search.storage.retrying_storage import RetryingStorage, rename_error
 from tunewright.search.study.study import Study, load_record
 from tunewright.search.study.trial_writer import MethodWriter
 from tunewright.spaces.domain import Float
@@ -349,7 +349,7 @@ class TestServerAway:
         assert isinstance(storage, RetryingStorage)
         storage._seconds = 5.0  # as for a server
         made._writer = MethodWriter(made._study, storage, made._id)
-        event.listen(storage.engine, "handle_error", _rename_error)
+        event.listen(storage.engine, "handle_error", rename_error)
         yield made
         made.close()
 

@@ -398,14 +398,14 @@ def test_a_kill_in_the_middle_of_the_transaction_leaves_the_old_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, _ = searched(tmp_path, space(x=X), trials=4)
-    original = publish._copy
+    original = publish.copy_tables
 
     def torn(source: Any, target: Any) -> None:
         original(source, target)
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "_copy", torn)
+        patch.setattr(publish, "copy_tables", torn)
         with pytest.raises(Killed):
             searched(tmp_path, space(x=X, y=Y), trials=4)
     record, _ = load_record(f"sqlite:///{tmp_path}/study/study.db", None)

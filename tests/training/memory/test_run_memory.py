@@ -32,7 +32,7 @@ class TestPeak:
     def test_a_peak_is_found_where_the_mark_may_not_be_reset(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(memory, "_reset_mark", lambda: False)
+        monkeypatch.setattr(memory, "reset_mark", lambda: False)
         touched(500)  # the mark now stands too high for what follows
         peak = MemoryPeak()
         kept = touched(200)

@@ -13,7 +13,7 @@ import pytest
 
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.testing.trackers import TrackerContract
-from tunewright.training.trackers.mlflow import _address, mlflow
+from tunewright.training.trackers.mlflow import mlflow, tracking_uri
 from tunewright.training.trackers.tensorboard import tensorboard
 from tunewright.training.trackers.tracker import RunInfo, Tracker
 from tunewright.training.trackers.wandb import wandb
@@ -185,6 +185,6 @@ def leveldb_log(data: bytes, *, start: int) -> Iterator[bytes]:
 def test_mlflows_file_lies_in_the_folder_of_all_runs_whatever_it_is_called(tmp_path: Path) -> None:
     for name in ("50%25", "what?", "r#1", "ü @:", "mlflow"):
         file = tmp_path / name / "mlflow.db"
-        assert sqlite_file(_address(None, file.parent)) == file
-        assert sqlite_file(_address(sqlite_url(file), tmp_path)) == file
-    assert _address("http://host:5000", tmp_path) == "http://host:5000"
+        assert sqlite_file(tracking_uri(None, file.parent)) == file
+        assert sqlite_file(tracking_uri(sqlite_url(file), tmp_path)) == file
+    assert tracking_uri("http://host:5000", tmp_path) == "http://host:5000"

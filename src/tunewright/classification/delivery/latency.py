@@ -49,10 +49,10 @@ def latency(
     """Measure how long `work` takes, each run by itself, after warm-ups that are not counted."""
     times = []
     for run in range(warm_ups + runs):
-        _await(device)
+        await_device(device)
         began = time.perf_counter()
         work()
-        _await(device)
+        await_device(device)
         if run >= warm_ups:
             times.append(1000.0 * (time.perf_counter() - began))
         if on_progress is not None:
@@ -61,7 +61,8 @@ def latency(
     return Latency(float(np.mean(times)), p50, p95, runs, warm_ups)
 
 
-def _await(device: torch.device) -> None:
+def await_device(device: torch.device) -> None:
+    """Wait until a GPU has done all work that was given to it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from tunewright.classification.losses.class_weights import class_shares
+from tunewright.training.precision import at_least_float32
 
 
 def adjusted_logits(logits: Tensor, class_counts: Tensor, *, tau: float = 1.0) -> Tensor:
@@ -14,6 +15,6 @@ def adjusted_logits(logits: Tensor, class_counts: Tensor, *, tau: float = 1.0) -
     it would correct twice. tau 0 changes nothing. class_counts: [C], 0 taken as 1. Source: Menon et
     al., ICLR 2021, section 4.1.
     """
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    wide = at_least_float32(logits)
     prior = np.log(class_shares(class_counts.detach().cpu().numpy()))
     return wide - torch.as_tensor(tau * prior, dtype=wide.dtype, device=wide.device)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tunewright.classification.losses import class_weights as formulas
 from tunewright.classification.losses.class_weights import Counts, Floats
 from tunewright.registry import Registry
+from tunewright.training.precision import at_least_float32
 
 Schedule = Callable[[Counts, float], Floats]
 
@@ -167,7 +168,7 @@ class WeightedLoss(ClassLoss):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
         rows = F.cross_entropy(
-            _wide(logits), labels, reduction="none", label_smoothing=self.label_smoothing
+            at_least_float32(logits), labels, reduction="none", label_smoothing=self.label_smoothing
         )
         return self.now.to(rows.dtype)[labels] * rows
 
@@ -192,7 +193,7 @@ class FocalLoss(ClassLoss):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
-        log_p = _wide(logits).log_softmax(1)
+        log_p = at_least_float32(logits).log_softmax(1)
         log_p_t = log_p.gather(1, labels[:, None]).squeeze(1)
         rows = -(1 - self.label_smoothing) * log_p_t - self.label_smoothing * log_p.mean(1)
         # 1 - p_t = -expm1(log p_t), without cancellation: for p_t = 1 - 1e-8 in float32 it is 1e-8,
@@ -213,7 +214,7 @@ class AdjustedLoss(ClassLoss):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
-        wide = _wide(logits)
+        wide = at_least_float32(logits)
         return F.cross_entropy(wide + self.shift.to(wide.dtype), labels, reduction="none")
 
 
@@ -241,7 +242,7 @@ class LdamLoss(ClassLoss):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each row: [B, C], [B] int64 -> [B], at least float32."""
-        wide = _wide(logits)
+        wide = at_least_float32(logits)
         taken = (self.scale * self.margins).to(wide.dtype)[labels]
         handicapped = wide.scatter_add(1, labels[:, None], -taken[:, None])
         rows = F.cross_entropy(handicapped, labels, reduction="none")
@@ -266,8 +267,3 @@ def _uniform(counts: Counts, _time: float) -> Floats:
 def _numbers(class_counts: Tensor) -> Counts:
     counts: Counts = class_counts.detach().cpu().numpy()
     return counts
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Convert to at least float32, also under autocast."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -170,10 +170,10 @@ def _draws(numbers: Ints, resamples: int, seed: int) -> Iterator[Ints]:
     generator = np.random.default_rng(seed)
     at_once = max(1, min(resamples, CELLS_AT_ONCE // len(numbers)))
     for start in range(0, resamples, at_once):
-        yield _multinomial(generator, numbers, min(at_once, resamples - start))
+        yield draw_counts(generator, numbers, min(at_once, resamples - start))
 
 
-def _multinomial(generator: np.random.Generator, numbers: Ints, size: int) -> Ints:
+def draw_counts(generator: np.random.Generator, numbers: Ints, size: int) -> Ints:
     """Draw how often each cell [K] occurs among as many draws as there are rows: [size, K].
 
     A count costs NumPy about as much as six rows, and most pairs of a label with a wrong prediction

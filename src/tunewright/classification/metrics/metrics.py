@@ -17,6 +17,7 @@ from tunewright.classification.metrics.confusion_scores import (
 )
 from tunewright.classification.metrics.intervals import bootstrap_intervals
 from tunewright.errors import DataError, Diverged
+from tunewright.training.precision import at_least_float32
 from tunewright.training.task import Arrays, Metrics
 
 COLUMNS = ("logits", "labels", "rows")
@@ -134,7 +135,7 @@ class ClassMetrics(Metrics):
         logits, labels, rows = (
             torch.cat([arrays[name] for arrays in self._passed]) for name in COLUMNS
         )
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = at_least_float32(logits)
         if not bool(logits.isfinite().all()):
             raise Diverged(
                 "a logit is not a finite number",

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tunewright.errors import ConfigError
+from tunewright.training.precision import at_least_float32
 
 
 class NormalisedLinear(nn.Module):
@@ -21,7 +22,7 @@ class NormalisedLinear(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits in [-scale, scale]."""
-        wide = features.to(torch.promote_types(features.dtype, torch.float32))
+        wide = at_least_float32(features)
         weight = self.weight.to(wide.dtype)  # it may be float16 too
         return self.scale * F.linear(F.normalize(wide, dim=-1), F.normalize(weight, dim=-1))
 

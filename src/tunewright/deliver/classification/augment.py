@@ -17,6 +17,7 @@ from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
 from tunewright.images.augment.config import LEVELS, AugmentationLevel
 from tunewright.images.dataset.datasets import ImageSets
+from tunewright.recipes.capabilities import find_capability
 from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.result import Result
@@ -60,10 +61,7 @@ def augment(
     None is `runs/augment-<recipe>/<level>.png`. Raises UsageError for an unknown level,
     ConfigError for a recipe without pictures, DataError for pictures that cannot be read.
     """
-    if not recipe.pictures:
-        raise ConfigError(
-            f"the recipe {recipe.name} has no pictures", expected="a recipe that trains on pictures"
-        )
+    find_capability(recipe, "pictures")
     if level is not None:
         level = level.replace("-", "_")
         if level not in LEVELS:
@@ -93,7 +91,7 @@ def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> Contact
 
     recipe = find_recipe(name)
     config: Any = validate(tree, recipe.config)
-    sets: ImageSets = import_object(recipe.pictures)(config)
+    sets: ImageSets = import_object(find_capability(recipe, "pictures"))(config)
     size = input_size(config.model, config.data.image_size)
     rows, images = _pictures(sets, size, config.seed, skip_bad=config.data.skip_bad)
     table, (columns, contradictions) = sets.train, _columns(config, level)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def open_members(selection: RunSelection) -> "tuple[Classifier, ...]":
     """Open the classifiers, on the GPU if there is one."""
-    import torch
+    from tunewright.training.device import default_device
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     return tuple(
         import_object(one.opener)(RunFolder(one.path), device) for one in selection.members
     )

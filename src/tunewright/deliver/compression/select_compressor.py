@@ -9,9 +9,7 @@ from tunewright.deliver.find_run import (
     recipe_of,
 )
 from tunewright.deliver.select_runs import Member, RunSelection, threads
-from tunewright.errors import DataError
-
-EXPECTED = "a run of a recipe that compresses pictures"
+from tunewright.recipes.capabilities import find_capability
 
 
 def select_compressor(run: Path | str | None, runs: Path) -> RunSelection:
@@ -24,18 +22,16 @@ def select_compressor(run: Path | str | None, runs: Path) -> RunSelection:
         return _of(find_run(Path(run).expanduser(), runs))
     return _of(
         newest_run(
-            runs, lambda recipe: bool(recipe.compressor), kind="compressor", expected=EXPECTED
+            runs,
+            lambda recipe: recipe.offers("compressor"),
+            kind="compressor",
+            expected="a run of a recipe that compresses pictures",
         )
     )
 
 
 def _of(run: NamedRun) -> RunSelection:
     folder, recipe = run.folder, recipe_of(run.folder)
-    if not recipe.compressor:
-        raise DataError(
-            f"the recipe {recipe.name} does not compress pictures",
-            expected=EXPECTED,
-            where=str(folder.path),
-        )
-    one = Member(folder.path.resolve(), recipe.compressor)
+    opener = find_capability(recipe, "compressor", run=folder.path)
+    one = Member(folder.path.resolve(), opener)
     return RunSelection(one.path, (one,), threads=threads(folder), notes=run.notes)

@@ -1,21 +1,24 @@
 """Pictures that cannot be decoded: find them, remember them by content, leave them out."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from tunewright.errors import DataError
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.reader import PictureReader
-from tunewright.images.thread_map import thread_map
+from tunewright.images.thread_map import CHUNK, thread_map
 from tunewright.runs.atomic import read_json, write_json, write_text
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.callbacks import OnProgress
 
+T = TypeVar("T")
 SHARE = 0.05
 """If a larger share is broken, something is wrong with the whole set: even skip_bad stops."""
 VERSION = "2"
@@ -38,7 +41,7 @@ def without_broken(
     folder = content_folder(table)
     broken = read_verdicts(folder, table)
     if broken is None:
-        broken = _decode_all(table, on_progress)
+        broken = decode_all(table, lambda _: None, lambda _row, _made: None, on_progress)
         write_verdicts(folder, table, broken)
     if not broken:
         return table, []
@@ -75,18 +78,13 @@ def write_verdicts(folder: Path, table: ImageTable, broken: Broken) -> None:
 
 def check_share(table: ImageTable, broken: Broken) -> None:
     """Raise DataError if so many pictures are broken that skipping them would hide a problem."""
-    if len(broken) > max_unreadable(len(table)):
+    if len(broken) > _max_unreadable(len(table)):
         raise DataError(
             f"{len(broken):,} of {len(table):,} pictures of {table.origin} cannot be used "
             f"({_reasons(broken)})",
             expected=f"at most {SHARE:.0%} to be skipped",
             remedy="Something happened to the whole set: copy or download it again.",
         )
-
-
-def max_unreadable(rows: int) -> int:
-    """Return how many broken pictures skip_bad accepts."""
-    return max(1, int(SHARE * rows))
 
 
 def refuse(table: ImageTable, broken: Broken) -> None:
@@ -108,32 +106,57 @@ def describe_skipped(folder: Path, table: ImageTable, broken: Broken) -> str:
     )
 
 
+def decode_all(
+    table: ImageTable,
+    prepare: Callable[[Image.Image], T],
+    keep: Callable[[int, T], object],
+    on_progress: OnProgress | None,
+    *,
+    chunk: int = CHUNK,
+) -> dict[int, str]:
+    """Call `keep(row, prepare(picture))` in order of the rows; return why the others are broken.
+
+    prepare: runs in threads, `keep` in this one. chunk: as for `thread_map`. Raises DataError as
+    `check_share` does, soon after that is certain.
+    """
+    broken: dict[int, str] = {}
+    reader = PictureReader()
+
+    def decode(place: PicturePlace) -> T | _Reason:
+        try:
+            return prepare(reader.picture(place))
+        except DataError as error:
+            return _Reason(reason(error))
+
+    def take(row: int, made: T | _Reason) -> None:
+        if isinstance(made, _Reason):
+            broken[row] = made
+            if len(broken) > 2 * _max_unreadable(len(table)):
+                check_share(table, broken)
+        else:
+            keep(row, made)
+        if on_progress is not None:
+            on_progress(row + 1, len(table))
+
+    with contextlib.closing(reader):
+        thread_map(decode, table.places, take, chunk=chunk)
+    check_share(table, broken)
+    return broken
+
+
 def reason(error: DataError) -> str:
     """Return the message of a picture's DataError, without the advice that all of them share."""
     return error.came + (f" (expected {error.expected})" if error.expected else "")
 
 
+class _Reason(str):
+    """Why a picture cannot be used."""
+
+
+def _max_unreadable(rows: int) -> int:
+    """Return how many broken pictures skip_bad accepts."""
+    return max(1, int(SHARE * rows))
+
+
 def _reasons(broken: Broken) -> str:
     return some(broken[row] for row in sorted(broken))
-
-
-def _decode_all(table: ImageTable, on_progress: OnProgress | None) -> dict[int, str]:
-    broken: dict[int, str] = {}
-    reader = PictureReader()
-
-    def why(place: PicturePlace) -> str | None:
-        try:
-            reader.picture(place)
-        except DataError as error:
-            return reason(error)
-        return None
-
-    def take(row: int, found: str | None) -> None:
-        if found is not None:
-            broken[row] = found
-        if on_progress is not None:
-            on_progress(row + 1, len(table))
-
-    with contextlib.closing(reader):
-        thread_map(why, table.places, take)
-    return broken

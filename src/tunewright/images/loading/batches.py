@@ -15,7 +15,7 @@ from tunewright.images.augment.mixup import Mix
 from tunewright.images.loading.cpu_chunks import chunked_on_cpu
 from tunewright.images.loading.sampler import Order, generator_of
 from tunewright.images.loading.store import Store, open_store
-from tunewright.training.device_copies import copies_on
+from tunewright.training.device import copies_on
 
 
 class ImageBatch(NamedTuple):

@@ -1,13 +1,6 @@
 """Keep decoded pictures in one memory-mapped file, which all processes of a machine share."""
 
-import contextlib
-import errno
-import fcntl
-import io
 import os
-import shutil
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +10,17 @@ import numpy.typing as npt
 import PIL
 from PIL import Image
 
-from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.unreadable import (
     Broken,
-    check_share,
     content_folder,
+    decode_all,
     describe_skipped,
-    max_unreadable,
     read_verdicts,
-    reason,
     refuse,
     write_verdicts,
 )
-from tunewright.images.image_table import ImageTable, Indices, PicturePlace
-from tunewright.images.sources.reader import PictureReader
-from tunewright.images.thread_map import thread_map
+from tunewright.images.image_table import ImageTable, Indices
+from tunewright.images.loading.shared_file import find_or_build, new_file, npy_header
 from tunewright.runs.callbacks import OnProgress
 from tunewright.training.memory.limit import make_room_to_map
 
@@ -39,9 +28,6 @@ Pixels = npt.NDArray[np.uint8]
 
 SKIPPED = -1
 VERSION = f"2-{PIL.__version__}"  # another Pillow may decode and scale a little differently
-UNUSED_DAYS = 30
-"""Stores unused for this long are removed when another one is built."""
-SPARE_BYTES = 1 << 28  # 256 MiB stay free on the disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +67,14 @@ def build_store(
     whole = table.whole or table
     inside = content_folder(whole, folder)
     file = inside / f"{size}-{VERSION}.npy"
-    broken = _ready(file, whole, size)
-    built = False
-    if broken is None:
-        tidy(inside.parent)
-        check_room(store_bytes(len(whole), size), inside, "lower data.image_size")
-        with alone(inside / f"{size}.lock"):
-            broken = _ready(file, whole, size)  # made by another process meanwhile?
-            if broken is None:
-                broken, built = _build(whole, size, file, on_progress), True
-    with contextlib.suppress(OSError):
-        os.utime(file)
+    broken, built = find_or_build(
+        file,
+        lambda: _ready(file, whole, size),
+        lambda: _build(whole, size, file, on_progress),
+        lock=f"{size}.lock",
+        needed=lambda: store_bytes(len(whole), size),
+        otherwise="lower data.image_size",
+    )
     rows_of = np.full(len(whole), SKIPPED, dtype=np.int64)
     good = np.setdiff1d(np.arange(len(whole)), np.array(sorted(broken), dtype=np.int64))
     rows_of[good] = np.arange(len(good))
@@ -152,130 +135,23 @@ def _ready(file: Path, table: ImageTable, size: int) -> Broken | None:
     return broken if whole else None
 
 
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Wait for a lock and hold it; the system releases it however the process dies."""
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise NotWritten(
-            f"{lock.parent} cannot be written: {error.strerror}",
-            remedy="Use data.store=stream, which keeps nothing.",
-        ) from error
-    try:
-        with contextlib.suppress(OSError):  # a disk without locks: two may do the same work
-            fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
-
-
-def tidy(folder: Path) -> None:
-    """Remove stores unused for 30 days; a process that has one mapped keeps it."""
-    for file in folder.glob("*/*.npy"):
-        with contextlib.suppress(OSError):
-            if time.time() - file.stat().st_mtime > UNUSED_DAYS * 86_400:
-                file.unlink()
-
-
-def check_room(needed: int, folder: Path, or_else: str) -> None:
-    """Raise NotWritten if the disk of `folder` has no space for that many bytes."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if needed + SPARE_BYTES > free:
-        raise NotWritten(
-            f"the decoded pictures take {needed / 2**30:,.1f} GiB, and {there} has "
-            f"{free / 2**30:,.1f} GiB free",
-            remedy=f"Free space, {or_else}, or use data.store=stream, which keeps nothing.",
-        )
-
-
 def _build(table: ImageTable, size: int, file: Path, on_progress: OnProgress | None) -> Broken:
-    broken: dict[int, str] = {}
-    with new_file(file) as out:
-        _write(table, size, out, broken, on_progress)
+    """Fill the file in order of the rows, without gaps for broken ones, and the header last."""
+    start, step, good = len(_header(0, size)), store_bytes(1, size), 0
+
+    with new_file(file, start + step * len(table)) as out:
+
+        def keep(_row: int, made: Pixels) -> None:
+            nonlocal good
+            os.pwrite(out, made.data, start + step * good)
+            good += 1
+
+        broken = decode_all(table, lambda picture: as_uint8(picture, size), keep, on_progress)
+        os.pwrite(out, _header(good, size), 0)
+        os.ftruncate(out, start + step * good)
         write_verdicts(file.parent, table, broken)
     return broken
 
 
-@contextlib.contextmanager
-def new_file(file: Path) -> Iterator[int]:
-    """Yield a descriptor to fill, which becomes `file` at the end; the caller holds its lock.
-
-    Raises NotWritten for what the operating system refuses.
-    """
-    temporary = file.with_name(
-        f".{file.name}.part"
-    )  # we hold the lock: a leftover is safe to replace
-    try:
-        with temporary.open("wb") as out:
-            yield out.fileno()
-            os.fsync(out.fileno())
-        temporary.replace(file)
-    except OSError as error:
-        raise NotWritten(
-            f"{file} cannot be written: {error.strerror or error}",
-            remedy="Free space, or use data.store=stream, which keeps nothing.",
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _write(
-    table: ImageTable, size: int, out: int, broken: dict[int, str], on_progress: OnProgress | None
-) -> None:
-    """Fill the file in order of the rows, without gaps for broken ones, and the header last."""
-    start = len(_header(0, size))
-    step = store_bytes(1, size)
-    reserve(out, start + step * len(table))
-    good = 0
-    reader = PictureReader()
-
-    def decode(place: PicturePlace) -> Pixels | str:
-        try:
-            return as_uint8(reader.picture(place), size)
-        except DataError as error:
-            return reason(error)
-
-    def take(row: int, made: Pixels | str) -> None:
-        nonlocal good
-        if isinstance(made, str):
-            broken[row] = made
-            if len(broken) > 2 * max_unreadable(len(table)):
-                check_share(table, broken)
-        else:
-            os.pwrite(out, made.data, start + step * good)
-            good += 1
-        if on_progress is not None:
-            on_progress(row + 1, len(table))
-
-    with contextlib.closing(reader):
-        thread_map(decode, table.places, take)
-    check_share(table, broken)
-    header = _header(good, size)
-    os.pwrite(out, header, 0)
-    os.ftruncate(out, start + step * good)
-
-
-def reserve(out: int, size: int) -> None:
-    """Reserve the space, so that a full disk shows now, on disks that support it."""
-    try:
-        os.posix_fallocate(out, 0, size)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-
-
 def _header(rows: int, size: int) -> bytes:
     return npy_header((rows, 3, size, size))
-
-
-def npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return the header of a `.npy` file of bytes; its length does not depend on the first axis."""
-    made = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        made, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
-    return made.getvalue()

@@ -6,7 +6,6 @@ transparency (over white). What would need a guess is refused.
 
 import hashlib
 import io
-import os
 import struct
 import zipfile
 from collections import deque
@@ -15,13 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from PIL import ExifTags, Image
 
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.sources.archive import UNPACKABLE
+from tunewright.runs.machine.free_cores import cores
 
 T = TypeVar("T")
 DEEP_MODES = ("I", "F")  # 16- and 32-bit grey, which Pillow would clip instead of scaling
@@ -61,7 +60,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
     def __init__(self, place: Path | str) -> None:
         self.place = Path(place)
         self._archive: zipfile.ZipFile | None = None
-        self._threads = os.cpu_count() or 1
+        self._threads = cores()
         self._pool = ThreadPoolExecutor(self._threads)  # starts a thread when one is needed
         if self.place.is_dir():
             return
@@ -81,12 +80,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         if self._archive is not None:
             self._archive.close()

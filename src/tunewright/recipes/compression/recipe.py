@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from tunewright.config.dialect import SHARED_ALIASES, Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.compression.config import METRICS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
@@ -11,6 +12,7 @@ from tunewright.recipes.recipe import Recipe
 HERE = Path(__file__).parent
 
 ALIASES = {
+    **SHARED_ALIASES,
     # Arguments of the guide and of HPCM's own programs.
     "lambda": "loss.lmbda",
     "lmbda": "loss.lmbda",
@@ -19,10 +21,6 @@ ALIASES = {
     "metric": "loss.type",
     "checkpoint": "model.weights",
     "finetune_lr": "optim.lr",
-    "learning_rate": "optim.lr",
-    "lr": "optim.lr",
-    "weight_decay": "optim.weight_decay",
-    "batch_size": "training.batch_size",
     "epochs": "training.epochs",
     "clip_max_norm": "training.clip_norm",
     "keep_last_n": "training.keep_last",
@@ -31,11 +29,6 @@ ALIASES = {
     "patch_size": "data.crop",
     "crop_size": "data.crop",
     "skip_bad": "data.skip_bad",
-    "n_trials": "study.trials",
-    "n_jobs": "study.jobs",
-    "study_name": "study.name",
-    "timeout": "study.timeout",
-    "storage": "study.storage",
 }
 
 VALUE_ALIASES = {"loss.type": {"ms-ssim": "ms_ssim"}}
@@ -87,14 +80,18 @@ RECIPE = Recipe(
     config=CompressionConfig,
     conf=HERE / "conf",
     space=HERE / "space.yaml",
-    compressor="tunewright.recipes.compression.codec.trained_compressor:open_compressor",
     metrics=METRICS,
     setup="tunewright.recipes.compression.setup:make_setup",
-    evaluate="tunewright.recipes.compression.evaluation.evaluation:evaluate",
-    evaluate_on="tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
-    aliases=ALIASES,
-    value_aliases=VALUE_ALIASES,
     data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
+    capabilities={
+        "evaluate": "tunewright.recipes.compression.evaluation.evaluation:evaluate",
+        "evaluate_on": "tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
+        "compressor": "tunewright.recipes.compression.codec.trained_compressor:open_compressor",
+    },
+    dialect=Dialect(
+        aliases=ALIASES,
+        value_aliases=VALUE_ALIASES,
+    ),
 )

@@ -1,12 +1,9 @@
 """Model, task and crops of `compression`, as the trainer wants them."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from tunewright.config.section import Section
 from tunewright.images.image_table import ImageTable
 from tunewright.images.progress import ShowProgress
 from tunewright.recipes.compression.config import CompressionConfig
@@ -67,7 +64,7 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
     )
     return Setup(
         make_model(config),
-        CompressionTask(LOSSES[config.loss.type](**_options(config.loss))),
+        CompressionTask(LOSSES[config.loss.type](**config.loss.keywords())),
         train,
         valid,
         notices=(choice.why,),
@@ -81,7 +78,3 @@ def make_model(config: CompressionConfig) -> Compressor:
     if config.model.weights is not None:
         load_first_weights(model, Path(config.model.weights).expanduser())
     return model
-
-
-def _options(section: Section) -> Mapping[str, Any]:
-    return {name: getattr(section, name) for name in type(section).model_fields if name != "type"}

@@ -4,12 +4,14 @@ from pathlib import Path
 
 from tunewright.classification import data_checks
 from tunewright.classification.losses.config import METRICS
+from tunewright.config.dialect import SHARED_ALIASES, Dialect
 from tunewright.recipes.flowers.config import FlowersConfig
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
 
 ALIASES = {
+    **SHARED_ALIASES,
     # Hydra groups and keys of the guide.
     "dataset.batch_size": "training.batch_size",
     "dataset.val_split": "data.val_split",
@@ -38,10 +40,6 @@ ALIASES = {
     "training.mixup_prob": "mixing.mix_prob",
     "training.seed": "seed",
     # The same without their section, as in a search space or a flag.
-    "learning_rate": "optim.lr",
-    "lr": "optim.lr",
-    "weight_decay": "optim.weight_decay",
-    "batch_size": "training.batch_size",
     "val_split": "data.val_split",
     "skip_bad": "data.skip_bad",
     "image_size": "data.image_size",
@@ -53,11 +51,6 @@ ALIASES = {
     "label_smoothing": "loss.label_smoothing",
     "drop_path_rate": "model.drop_path_rate",
     "epochs": "training.epochs",
-    "n_trials": "study.trials",
-    "n_jobs": "study.jobs",
-    "study_name": "study.name",
-    "timeout": "study.timeout",
-    "storage": "study.storage",
 }
 
 VALUE_ALIASES = {
@@ -75,14 +68,18 @@ RECIPE = Recipe(
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.classification.setup:make_setup",
-    classifier="tunewright.recipes.flowers.setup:open_classifier",
-    pictures="tunewright.classification.data_checks:open_sets",
-    evaluate="tunewright.recipes.flowers.setup:evaluate",
-    aliases=ALIASES,
-    value_aliases=VALUE_ALIASES,
-    group_aliases={"dataset": "data"},
-    options={"output_dir": "runs-dir"},
     data_facts=data_checks.facts,
     check_data=data_checks.check,
     fingerprints=data_checks.fingerprints,
+    capabilities={
+        "evaluate": "tunewright.recipes.flowers.setup:evaluate",
+        "classifier": "tunewright.recipes.flowers.setup:open_classifier",
+        "pictures": "tunewright.classification.data_checks:open_sets",
+    },
+    dialect=Dialect(
+        aliases=ALIASES,
+        value_aliases=VALUE_ALIASES,
+        group_aliases={"dataset": "data"},
+        options={"output_dir": "runs-dir"},
+    ),
 )

@@ -10,6 +10,7 @@ from tunewright.classification.inference import classifier
 from tunewright.classification.inference.classifier import Classifier
 from tunewright.recipes.flowers.config import FlowersConfig
 from tunewright.runs.folder import RunFolder
+from tunewright.training.device import default_device
 
 
 def open_classifier(folder: RunFolder, device: torch.device) -> Classifier:
@@ -20,5 +21,5 @@ def open_classifier(folder: RunFolder, device: torch.device) -> Classifier:
 def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     """Measure the run in `path`; see `classification.evaluation.evaluation`."""
     folder = RunFolder(path)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     return evaluation.evaluate(open_classifier(folder, device), folder, split)

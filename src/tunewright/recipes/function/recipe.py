@@ -39,5 +39,6 @@ RECIPE = Recipe(
     metrics={},
     run="tunewright.recipes.function.call:without_function",
     open_section="params",
+    usage="Complete: `params` are the arguments of your function; there is nothing else to train.",
     check_data=_refuse,
 )

@@ -4,12 +4,14 @@ from pathlib import Path
 
 from tunewright.classification import data_checks
 from tunewright.classification.losses.config import METRICS
+from tunewright.config.dialect import SHARED_ALIASES, Dialect
 from tunewright.recipes.longtail.config import LongtailConfig
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
 
 ALIASES = {
+    **SHARED_ALIASES,
     # Flat names of the guide's search space.
     "backbone": "model.name",
     "fusion": "model.fusion",
@@ -22,10 +24,6 @@ ALIASES = {
     "label_smoothing": "loss.label_smoothing",
     "image_size": "data.image_size",
     "input_size": "data.image_size",
-    "batch_size": "training.batch_size",
-    "lr": "optim.lr",
-    "learning_rate": "optim.lr",
-    "weight_decay": "optim.weight_decay",
     # Its fixed settings and flags.
     "epochs": "training.epochs",
     "patience": "training.patience",
@@ -33,10 +31,6 @@ ALIASES = {
     "objective": "goal",
     "experiment": "study.name",
     "experiment_name": "study.name",
-    "n_trials": "study.trials",
-    "n_jobs": "study.jobs",
-    "timeout": "study.timeout",
-    "storage": "study.storage",
     "manifest": "data.dir",
     "skip_bad": "data.skip_bad",
 }
@@ -66,14 +60,18 @@ RECIPE = Recipe(
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.classification.setup:make_setup",
-    classifier="tunewright.recipes.longtail.setup:open_classifier",
-    pictures="tunewright.classification.data_checks:open_sets",
-    evaluate="tunewright.recipes.longtail.setup:evaluate",
-    aliases=ALIASES,
-    value_aliases=VALUE_ALIASES,
-    options={"hp_config": "space", "output_dir": "runs-dir"},
     data_facts=data_checks.facts,
     check_data=data_checks.check,
     fingerprints=data_checks.fingerprints,
-    guide_file_names=GUIDE_FILE_NAMES,
+    capabilities={
+        "evaluate": "tunewright.recipes.longtail.setup:evaluate",
+        "classifier": "tunewright.recipes.longtail.setup:open_classifier",
+        "pictures": "tunewright.classification.data_checks:open_sets",
+    },
+    dialect=Dialect(
+        aliases=ALIASES,
+        value_aliases=VALUE_ALIASES,
+        options={"hp_config": "space", "output_dir": "runs-dir"},
+        guide_file_names=GUIDE_FILE_NAMES,
+    ),
 )

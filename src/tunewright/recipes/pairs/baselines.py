@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tunewright.contrastive.retrieval import retrieval_scores
 from tunewright.errors import ConfigError
+from tunewright.training.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class LinearMap:
 
     def images(self, images: Tensor) -> Tensor:
         """Map images [N, image_dim] to unit vectors [N, text_dim]."""
-        images = images.to(torch.promote_types(images.dtype, torch.float32))
+        images = at_least_float32(images)
         mapped = (images - self.image_mean.to(images)) @ self.weight.to(images)
         return F.normalize(mapped, dim=1)
 
     def texts(self, texts: Tensor) -> Tensor:
         """Centre texts [N, text_dim] and normalise them to unit vectors, for comparison."""
-        texts = texts.to(torch.promote_types(texts.dtype, torch.float32))
+        texts = at_least_float32(texts)
         return F.normalize(texts - self.text_mean.to(texts), dim=1)
 
 

@@ -32,6 +32,7 @@ from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.training.checkpoint import load_weights
+from tunewright.training.device import default_device
 
 PANELS = {
     "loss": ["train_loss"],
@@ -58,7 +59,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     chosen, name = _select_split(sets, split)
     model = make_model(config, sets)
     model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     model.to(device).eval()
     metrics = PairTask().metrics()
     passed = []
@@ -85,7 +86,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     result["notes"] = [
         *_count_notes(chosen, result),
         *_other_galleries(sets.valid, config, result),
-        *_notes(result, ending_of(folder)),
+        *ridge_notes(result, ending_of(folder)),
     ]
     main = split is None or name == "test"  # other splits must not overwrite the test's files
     suffix = "" if main else f"-{'valid' if name == 'val' else name}"
@@ -197,7 +198,7 @@ def _other_galleries(valid: PairSet, config: PairsConfig, result: Mapping[str, A
     ]
 
 
-def _notes(result: Mapping[str, Any], ending: Ending | None) -> list[str]:
+def ridge_notes(result: Mapping[str, Any], ending: Ending | None) -> list[str]:
     """Return notes that compare the heads with a linear map, with advice if they are worse."""
     ridge = result["baselines"]["ridge"]["recall_1"]
     low, high = result["recall_1_above_ridge_interval"]

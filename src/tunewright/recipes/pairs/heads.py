@@ -54,13 +54,8 @@ def mlp(
 
     [B, input_dim] -> [B, output_dim].
     """
-    return nn.Sequential(
-        nn.Linear(input_dim, hidden_dim),
-        nn.GELU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden_dim, output_dim),
-        nn.LayerNorm(output_dim),
-    )
+    hidden = clip(input_dim, output_dim=output_dim, hidden_dim=hidden_dim, dropout=dropout)
+    return nn.Sequential(*hidden.children(), nn.LayerNorm(output_dim))
 
 
 @HEADS

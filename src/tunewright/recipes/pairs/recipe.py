@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from tunewright.config.dialect import SHARED_ALIASES, Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import ConfigError
@@ -12,6 +13,7 @@ from tunewright.recipes.recipe import Recipe
 HERE = Path(__file__).parent
 
 ALIASES = {
+    **SHARED_ALIASES,
     # Flat names of the guide's search space.
     "head_type": "model.type",
     "output_dim": "model.output_dim",
@@ -25,10 +27,6 @@ ALIASES = {
     "learnable_temp": "loss.learnable_temp",
     "learnable_scale": "loss.learnable_temp",
     "queue_size": "loss.queue_size",
-    "batch_size": "training.batch_size",
-    "learning_rate": "optim.lr",
-    "lr": "optim.lr",
-    "weight_decay": "optim.weight_decay",
     # Keys of the guide's nested training file.
     "model.learnable_temp": "loss.learnable_temp",
     "model.learnable_scale": "loss.learnable_temp",
@@ -39,11 +37,6 @@ ALIASES = {
     "training.gradient_clip": "training.clip_norm",
     "training.seed": "seed",
     # Keys of the guide's study file.
-    "study_name": "study.name",
-    "n_trials": "study.trials",
-    "n_jobs": "study.jobs",
-    "storage": "study.storage",
-    "timeout": "study.timeout",
     "base_data_dir": "data.dir",
     "data.base_data_dir": "data.dir",
     "data.val_metadata": "data.valid_metadata",
@@ -127,12 +120,16 @@ RECIPE = Recipe(
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.recipes.pairs.setup:make_setup",
-    evaluate="tunewright.recipes.pairs.evaluation:evaluate",
-    aliases=ALIASES,
-    value_aliases=VALUE_ALIASES,
     data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
-    study_file=translate_data_section,
-    guide_file_names=GUIDE_FILE_NAMES,
+    capabilities={
+        "evaluate": "tunewright.recipes.pairs.evaluation:evaluate",
+    },
+    dialect=Dialect(
+        aliases=ALIASES,
+        value_aliases=VALUE_ALIASES,
+        study_file=translate_data_section,
+        guide_file_names=GUIDE_FILE_NAMES,
+    ),
 )

@@ -1,6 +1,6 @@
 """Model, task and data of `pairs`, as the trainer wants them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunewright.config.section import Section
 from tunewright.contrastive.losses import LOSSES, ContrastiveLoss
 from tunewright.contrastive.retrieval import (
     RetrievalRanks,
@@ -25,6 +24,7 @@ from tunewright.recipes.pairs.data.pair_files import PairSet, integer_ids
 from tunewright.recipes.pairs.heads import HEADS
 from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.training.memory.device import free_device_bytes
+from tunewright.training.precision import at_least_float32
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, StepContext, Task
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -145,9 +145,9 @@ def make_setup(config: PairsConfig, device: torch.device) -> Setup:
 
 def make_model(config: PairsConfig, sets: PairSets) -> PairModel:
     """Make freshly initialised heads for the widths of the data."""
-    options = _options(config.model)
+    options = config.model.keywords()
     make_head = HEADS[config.model.type]
-    criterion = LOSSES[config.loss.type](config.model.output_dim, **_options(config.loss))
+    criterion = LOSSES[config.loss.type](config.model.output_dim, **config.loss.keywords())
     return PairModel(
         make_head(sets.train.images.width, **options),
         make_head(sets.train.texts.width, **options),
@@ -171,11 +171,7 @@ def evaluation_batches(
 
 def _unit(vectors: Tensor) -> Tensor:
     """Normalise rows to length 1, in float32 at least, even under autocast."""
-    return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
-
-
-def _options(section: Section) -> Mapping[str, Any]:
-    return {name: getattr(section, name) for name in type(section).model_fields if name != "type"}
+    return F.normalize(at_least_float32(vectors), dim=1)
 
 
 def _tensors(

@@ -30,5 +30,5 @@ def final_stage_cost(
         cost = rows / fewer if rows and fewer else 1.0
     seeds = max(1, len(config.seeds))
     rounds = math.ceil(seeds / min(seeds, machine.slots))
-    evaluation = EVALUATION_SECONDS if recipe.evaluate else 0.0
+    evaluation = EVALUATION_SECONDS if recipe.offers("evaluate") else 0.0
     return FinalStageCost(config.training.epochs, cost, rounds, evaluation)

@@ -135,8 +135,7 @@ def _read_attempts(folder: RunFolder) -> dict[str, Any] | None:
 
 def _splits(tree: Tree) -> bool:
     """Return whether our trainer runs it; a function that brings its own has no micro-batches."""
-    recipe = find_recipe(str(tree["recipe"]))
-    return bool(recipe.setup) and not recipe.run
+    return find_recipe(str(tree["recipe"])).uses_trainer
 
 
 def _header(level: RetryLevel, batch_size: int, attempts: int) -> str:

@@ -59,7 +59,7 @@ class RetryingStorage(RDBStorage):
         self._seconds, self._on_notice = seconds, on_notice
         self._begun: set[int] = set()
         if seconds > 0.0:  # only now: a server that never answered is a wrong URL
-            event.listen(self.engine, "handle_error", _rename_error)
+            event.listen(self.engine, "handle_error", rename_error)
 
     def retry(self, call: Callable[[], R]) -> R:
         """Call `call` and return its answer, retrying while the server is unavailable."""
@@ -161,7 +161,7 @@ def first_line(error: object) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _rename_error(context: ExceptionContext) -> ServerUnavailable | None:
+def rename_error(context: ExceptionContext) -> ServerUnavailable | None:
     """Return ServerUnavailable for a lost or refused connection; None for a wrong statement."""
     error = context.sqlalchemy_exception
     lost = context.is_disconnect or isinstance(

@@ -59,7 +59,7 @@ def publish(
                 target.engine.begin() as connection,
             ):
                 _make_room(connection, name, former)
-                _copy(source, connection)
+                copy_tables(source, connection)
         finally:
             close_storage(url, target)
     finally:
@@ -132,7 +132,7 @@ def _overtaken(name: str) -> StudyError:
     )
 
 
-def _copy(source: Connection, target: Connection) -> None:
+def copy_tables(source: Connection, target: Connection) -> None:
     """Copy all rows of the one study in `source`; the target numbers them anew."""
     new: dict[str, dict[int, int]] = {"study_id": {}, "trial_id": {}}
     for table in BaseModel.metadata.sorted_tables:

@@ -197,7 +197,7 @@ def parameter_names(
     known = {*flatten(prepared.explore), *leaves(recipe.config)}
     renamed: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        own = recipe.aliases.get(name, name)
+        own = recipe.dialect.aliases.get(name, name)
         own = own.removeprefix(recipe.path("")) if recipe.open_section else own
         if own in prepared.space or recipe.path(own) in known:
             renamed[name] = own

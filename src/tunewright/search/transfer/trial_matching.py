@@ -91,7 +91,9 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
         found = _value_used(recipe.path(path), path, candidate, ran)
         if found is MISSING:
             return Mismatch(f"{path} is not known")
-        words = recipe.value_aliases.get(recipe.path(path), {}) if candidate.foreign else None
+        words = (
+            recipe.dialect.value_aliases.get(recipe.path(path), {}) if candidate.foreign else None
+        )
         found = coerce_foreign(parameter.domain, found, words)
         if not parameter.domain.contains(found):
             return Mismatch(f"{path} outside {parameter.domain}")
@@ -206,7 +208,9 @@ def _known_differences(
             continue
         now = flat[path]
         if candidate.foreign:
-            was = coerce_foreign(Categorical((now,)), was, recipe.value_aliases.get(path, {}))
+            was = coerce_foreign(
+                Categorical((now,)), was, recipe.dialect.value_aliases.get(path, {})
+            )
         if not _alike(was, now):
             differing[path] = (was, now)
     return differing

@@ -68,7 +68,7 @@ class MemoryPeak:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reset = _reset_mark()
+        self._reset = reset_mark()
         start = held_memory() or HeldMemory(0.0, 0.0, 0.0)
         self.idle_mib = start.private_mib
         self._peak, self._mapped, self._children = start.private_mib, start.mapped_mib, 0.0
@@ -101,7 +101,7 @@ class MemoryPeak:
             self.mib()
 
 
-def _reset_mark() -> bool:
+def reset_mark() -> bool:
     """Reset the kernel's mark of the highest resident set; returns whether that worked."""
     try:
         Path("/proc/self/clear_refs").write_text("5")

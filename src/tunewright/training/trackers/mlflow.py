@@ -55,7 +55,7 @@ class _MLflow:
 
         # It logs the creation of its database, which is not about this run.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        self._run, uri = run, _address(self._wanted, run.runs)
+        self._run, uri = run, tracking_uri(self._wanted, run.runs)
         with _alone(uri):
             self._client = MlflowClient(uri)
             experiment = self._experiment_id(self._experiment or run.study, uri)
@@ -161,7 +161,7 @@ class _MLflow:
         return read_json(self._memory_file) or {}
 
 
-def _address(uri: str | None, runs: Path) -> str:
+def tracking_uri(uri: str | None, runs: Path) -> str:
     """Return the tracking URI, with an absolute path if it is a SQLite file."""
     if uri is None:
         return sqlite_url(runs / "mlflow.db")

@@ -37,6 +37,8 @@ RECIPE = Recipe(
     space=None,
     metrics={"accuracy": "max"},
     run="practice.pictures.classifier:train",
-    evaluate="practice.pictures.classifier:evaluate",
-    classifier="practice.pictures.classifier:open_classifier",
+    capabilities={
+        "evaluate": "practice.pictures.classifier:evaluate",
+        "classifier": "practice.pictures.classifier:open_classifier",
+    },
 )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tunewright.config.dialect import Dialect
 from tunewright.config.schema import Goals, RunConfig
 from tunewright.config.section import NotNegative, Section
 from tunewright.recipes.recipe import Recipe
@@ -64,5 +65,7 @@ RECIPE = Recipe(
     space=HERE / "space.yaml",
     metrics={"score": "max", "loss": "min"},
     run="practice.quadratic.run:run",
-    aliases={"x": "point.x", "y": "point.y"},
+    dialect=Dialect(
+        aliases={"x": "point.x", "y": "point.y"},
+    ),
 )

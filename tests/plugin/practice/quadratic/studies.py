@@ -25,7 +25,7 @@ def tuned(
     recipe = find_recipe("quadratic")
     given: SpaceFile | None = None
     if space is not None:
-        given = parse_space(dict(space), Path("space.yaml"), recipe.aliases)
+        given = parse_space(dict(space), Path("space.yaml"), recipe.dialect.aliases)
     chosen = {line.partition("=")[0]: line for line in (*FAST, *overrides)}
     return tune(recipe, compose(recipe, list(chosen.values())), given=given, runs=runs, watch=watch)
 

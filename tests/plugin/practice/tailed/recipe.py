@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tunewright.config.dialect import Dialect
 from tunewright.config.schema import Goals, RunConfig
 from tunewright.config.section import Count, Fraction, Positive, Section
 from tunewright.recipes.recipe import Recipe
@@ -61,24 +62,26 @@ RECIPE = Recipe(
     space=HERE / "space.yaml",
     metrics={"accuracy": "max", "tail_f1": "max", "loss": "min"},
     run="practice.tailed.run:run",
-    aliases={
-        "backbone": "model.name",
-        "fusion": "model.fusion",
-        "dropout": "model.dropout",
-        "loss_fn": "loss.type",
-        "tau": "loss.tau",
-        "modulation_type": "loss.modulation",
-        "focal_gamma": "loss.gamma",
-        "focal_alpha": "loss.alpha",
-        "image_size": "data.image_size",
-        "use_weighted_sampler": "data.weighted_sampler",
-        "batch_size": "training.batch_size",
-        "epochs": "training.epochs",
-        "lr": "optim.lr",
-        "weight_decay": "optim.weight_decay",
-        "n_trials": "study.trials",
-        "experiment": "study.name",
-        "manifest": "data.dir",
-    },
-    options={"hp_config": "space", "output_dir": "runs-dir", "base_config": "config"},
+    dialect=Dialect(
+        aliases={
+            "backbone": "model.name",
+            "fusion": "model.fusion",
+            "dropout": "model.dropout",
+            "loss_fn": "loss.type",
+            "tau": "loss.tau",
+            "modulation_type": "loss.modulation",
+            "focal_gamma": "loss.gamma",
+            "focal_alpha": "loss.alpha",
+            "image_size": "data.image_size",
+            "use_weighted_sampler": "data.weighted_sampler",
+            "batch_size": "training.batch_size",
+            "epochs": "training.epochs",
+            "lr": "optim.lr",
+            "weight_decay": "optim.weight_decay",
+            "n_trials": "study.trials",
+            "experiment": "study.name",
+            "manifest": "data.dir",
+        },
+        options={"hp_config": "space", "output_dir": "runs-dir", "base_config": "config"},
+    ),
 )

@@ -77,7 +77,7 @@ def test_real_bits_are_the_estimated_ones_but_for_a_little(make_opened, pictures
 
 def test_bits_above_the_estimated_ones_are_told():
     real, estimated = {"z": 100, "y": 1200}, {"z": 60.0, "y": 1000.0}
-    (said,) = codec._above(real, estimated)
+    (said,) = codec.bits_above(real, estimated)
     assert said == (
         "the stream y takes 1,200 bits, 20.0% more than the 1,000 that the model estimates"
     )

@@ -104,7 +104,7 @@ def test_flips_are_as_often_as_asked(photos) -> None:
 def test_every_photograph_takes_part_and_batches_are_cut_to_what_is_there(photos) -> None:
     loader = crops(photos, batch_size=100)
     assert [len(part) for part in loader.epoch(0)] == [21]
-    rows = [at.row for at in next(iter(loader._cuts(0)))]
+    rows = [at.row for at in next(iter(loader.cuts(0)))]
     assert sorted(rows) == sorted([*range(7)] * 3)
 
 

@@ -162,11 +162,12 @@ class TestStore:
         with pytest.raises(ValueError, match="read-only"):
             found[0][0, 0, 0] = 1
 
-    def test_made_once_for_all_parts(self, place, tmp_path, monkeypatch):
+    def test_made_once_for_all_parts(self, place, tmp_path):
         photos = open_photos(PhotosConfig(dir=str(place), val_split=0.3))
         first = build_photo_store(photos.train, folder=tmp_path)
-        monkeypatch.setattr(module, "_build", None)
-        second = build_photo_store(photos.valid, folder=tmp_path)
+        second = build_photo_store(
+            photos.valid, folder=tmp_path, progress=lambda *_: pytest.fail("decoded again")
+        )
         assert (first.built, second.built) == (True, False)
         assert first.file == second.file
         reader, found = PictureReader(), ResidentPhotos(second)
@@ -191,7 +192,7 @@ class TestStore:
 
     def test_a_full_disk(self, place, tmp_path, monkeypatch):
         table = open_photos(PhotosConfig(dir=str(place))).train
-        monkeypatch.setattr("tunewright.images.loading.store.SPARE_BYTES", 1 << 62)
+        monkeypatch.setattr("tunewright.images.loading.shared_file.SPARE_BYTES", 1 << 62)
         with pytest.raises(NotWritten, match=r"data\.store=stream"):
             build_photo_store(table, folder=tmp_path)
 

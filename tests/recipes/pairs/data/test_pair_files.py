@@ -136,6 +136,22 @@ class TestFormats:
             describe(tmp_path / "y.pt")
         assert not proof.exists()
 
+    @pytest.mark.parametrize(
+        ("pickled", "match"),
+        [
+            (b"\x80\x02r\xff\xff\xff\x7f.", "broken pickle"),  # a memo of 2**31 values
+            (b"\x80\x04\x95" + b"\xff" * 8 + b"N.", "broken pickle"),  # a frame without end
+            (b"\x80\x02}N" + b"\x85" * 5_000_000 + b"Ns.", "50,000 tuples"),  # one in the other
+            (b"\x80\x02ccollections\nOrderedDict\n)\x81.", "opcode NEWOBJ, which is not"),
+            (b"\x80\x02c_io\nopen\nX\x01\x00\x00\x00x\x85R.", "call of _io.open, which is not"),
+        ],
+    )
+    def test_a_crafted_pickle_is_described_or_refused(self, tmp_path, pickled, match):
+        with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+            archive.writestr("x/data.pkl", pickled)
+        with pytest.raises(DataError, match=match):
+            describe(tmp_path / "x.pt")
+
     @pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
     @pytest.mark.parametrize("at", [150, 700, None])
     @pytest.mark.parametrize("extra", [b"\x11" * 4, b"\x11" * 24, b"\0" * 192])

@@ -115,7 +115,7 @@ def compress_picture(
         written - began,
         stats.coder_seconds,
         verified - written,
-        tuple(_above(real, estimated)),
+        tuple(bits_above(real, estimated)),
     )
 
 
@@ -207,7 +207,7 @@ def _bits(opened: TrainedCompressor, flats: list[Flat]) -> float:
     )
 
 
-def _above(real: Mapping[str, int], estimated: Mapping[str, float]) -> Iterator[str]:
+def bits_above(real: Mapping[str, int], estimated: Mapping[str, float]) -> Iterator[str]:
     """Yield a notice for each stream that takes clearly more bits than were estimated."""
     factor, bits = ALLOWED
     for stream in STREAMS:

@@ -120,11 +120,12 @@ class Crops:
 
     def epoch(self, epoch: int) -> Iterator[Tensor]:
         """Yield the crops of one epoch, a micro-batch at a time; a function of seed and epoch."""
-        for crops in self._gather(self._cuts(epoch)):
+        for crops in self._gather(self.cuts(epoch)):
             for part in crops.tensor_split(self.micro_batches):
                 yield part.to(self.device, non_blocking=True).div(255.0)  # float32, in one pass
 
-    def _cuts(self, epoch: int) -> Iterator[list[Cut]]:
+    def cuts(self, epoch: int) -> Iterator[list[Cut]]:
+        """Yield where the crops of each batch are cut."""
         generator = generator_of(self.order.seed, epoch, "augment")
         for batch in self.order.epoch(epoch):
             rows = batch.tolist()

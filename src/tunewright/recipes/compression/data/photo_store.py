@@ -1,6 +1,5 @@
 """Decoded photographs of any size in one memory-mapped file that all processes share."""
 
-import contextlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -11,31 +10,18 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from tunewright.errors import DataError
 from tunewright.images.dataset.unreadable import (
-    check_share,
     content_folder,
+    decode_all,
     describe_skipped,
-    max_unreadable,
     read_verdicts,
-    reason,
     refuse,
     write_verdicts,
 )
-from tunewright.images.image_table import ImageTable, Indices, PicturePlace
+from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.loading.placement import DISK_SHARE, RAM_SHARE
-from tunewright.images.loading.store import (
-    VERSION,
-    Pixels,
-    alone,
-    check_room,
-    new_file,
-    npy_header,
-    reserve,
-    tidy,
-)
-from tunewright.images.sources.reader import PictureReader
-from tunewright.images.thread_map import thread_map
+from tunewright.images.loading.shared_file import find_or_build, new_file, npy_header
+from tunewright.images.loading.store import VERSION, Pixels
 from tunewright.recipes.compression.data.photo_sizes import photo_sizes
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder
@@ -114,17 +100,14 @@ def build_photo_store(
     whole = table.whole or table
     inside = content_folder(whole, folder)
     file = inside / f"{NAME}.npy"
-    sizes = _ready(file, whole)
-    built = False
-    if sizes is None:
-        tidy(inside.parent)
-        check_room(_bytes(photo_sizes(whole)), inside, "use fewer photographs")
-        with alone(inside / f"{NAME}.lock"):
-            sizes = _ready(file, whole)  # whoever had the lock before may have made it
-            if sizes is None:
-                sizes, built = _build(whole, file, progress), True
-    with contextlib.suppress(OSError):
-        os.utime(file)
+    sizes, built = find_or_build(
+        file,
+        lambda: _ready(file, whole),
+        lambda: _build(whole, file, progress),
+        lock=f"{NAME}.lock",
+        needed=lambda: _bytes(photo_sizes(whole)),
+        otherwise="use fewer photographs",
+    )
     at = _places(sizes)
     rows = np.arange(len(whole)) if table.whole_rows is None else table.whole_rows
     notices: tuple[str, ...] = ()
@@ -171,45 +154,20 @@ def _ready(file: Path, table: ImageTable) -> Sizes | None:
 
 
 def _build(table: ImageTable, file: Path, progress: OnProgress | None) -> Sizes:
-    broken: dict[int, str] = {}
-    with new_file(file) as out:
-        sizes = _write(table, out, broken, progress)
-        write_verdicts(file.parent, table, broken)
-        write_json(file.with_suffix(".json"), {"sizes": sizes})
-    return sizes
-
-
-def _write(
-    table: ImageTable, out: int, broken: dict[int, str], progress: OnProgress | None
-) -> Sizes:
     """Fill the file in order of the rows; broken ones leave no gap, the header comes last."""
     start = end = len(npy_header((0,)))
-    reserve(out, start + _bytes(photo_sizes(table)))
     sizes: Sizes = [None] * len(table)
-    reader = PictureReader()
+    with new_file(file, start + _bytes(photo_sizes(table))) as out:
 
-    def decode(place: PicturePlace) -> Pixels | str:
-        try:
-            return planes(reader.picture(place))
-        except DataError as error:
-            return reason(error)
-
-    def store(row: int, made: Pixels | str) -> None:
-        nonlocal end
-        if isinstance(made, str):
-            broken[row] = made
-            if len(broken) > 2 * max_unreadable(len(table)):
-                check_share(table, broken)
-        else:
+        def keep(row: int, made: Pixels) -> None:
+            nonlocal end
             os.pwrite(out, made.data, end)
             sizes[row] = (made.shape[1], made.shape[2])
             end += made.nbytes
-        if progress is not None:
-            progress(row + 1, len(table))
 
-    with contextlib.closing(reader):
-        thread_map(decode, table.places, store, chunk=1)
-    check_share(table, broken)
-    os.pwrite(out, npy_header((end - start,)), 0)
-    os.ftruncate(out, end)
+        broken = decode_all(table, planes, keep, progress, chunk=1)
+        os.pwrite(out, npy_header((end - start,)), 0)
+        os.ftruncate(out, end)
+        write_verdicts(file.parent, table, broken)
+        write_json(file.with_suffix(".json"), {"sizes": sizes})
     return sizes

@@ -36,6 +36,7 @@ from tunewright.runs.atomic import write_json, write_text
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.machine.free_cores import cores
+from tunewright.training.device import default_device
 
 OWN, SIDE = 24, 1024
 """Photographs of the run's own data that are measured, and pixels a side of their middles.
@@ -98,7 +99,7 @@ def _codec_cache_folder() -> Path:
 
 
 def _open(path: Path) -> TrainedCompressor:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     return open_compressor(RunFolder(path), device)
 
 

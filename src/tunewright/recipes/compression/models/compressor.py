@@ -50,13 +50,18 @@ class Compressor(nn.Module, ABC):
     """Pictures [B, 3, H, W] in 0 to 1, H and W multiples of `multiple`.
 
     family: of the latents and hyper-latents. grids: names of the grids on which latents are
-    coded, coarse to fine. stride: pixels a latent spans in each direction.
+    coded, coarse to fine. stride: pixels a latent spans in each direction. g_a, g_s: analysis and
+    synthesis; h_a, h_s: those of the hyper-latents, as in Ballé et al. 2018.
     """
 
     family: Family
     grids: tuple[str, ...]
     multiple: int
     stride: int
+    g_a: nn.Sequential
+    g_s: nn.Sequential
+    h_a: nn.Sequential
+    h_s: nn.Sequential
     means_hyper: nn.Parameter  # [1, N, 1, 1]
     scales_hyper: nn.Parameter  # [1, N, 1, 1]
 
@@ -65,13 +70,20 @@ class Compressor(nn.Module, ABC):
         """Pixels a hyper-latent spans in each direction: the hyper transforms halve twice."""
         return 4 * self.stride
 
-    @abstractmethod
     def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Latents y [B, M, H / stride, W / stride] and hyper-latents z [B, N, h, w]."""
+        y = self.g_a(_to_channels_last(pictures))
+        return y, self.h_a(y)
 
-    @abstractmethod
     def predict(self, z: Tensor) -> Tensor:
-        """Return the initial prior parameters [B, 2 M, ...] from the quantised hyper-latents."""
+        """Return scales, then means [B, 2 M, ...] from the quantised hyper-latents."""
+        prior: Tensor = self.h_s(z.to(self.means_hyper.dtype))
+        return prior
+
+    def synthesise(self, y: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] of quantised latents, not clamped."""
+        pictures: Tensor = self.g_s(_to_channels_last(y.to(self.means_hyper.dtype)))
+        return pictures
 
     @abstractmethod
     def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
@@ -80,10 +92,6 @@ class Compressor(nn.Module, ABC):
     @abstractmethod
     def code_latents(self, prior: Tensor, code_step: LatentCoder) -> Tensor:
         """Do every coding step; return the quantised latents [B, M, h, w]."""
-
-    @abstractmethod
-    def synthesise(self, y: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] of quantised latents, not clamped."""
 
     def forward(self, pictures: Tensor) -> CodedLatents:
         """Code without writing a file; bits are estimated from likelihoods.
@@ -126,7 +134,7 @@ class Compressor(nn.Module, ABC):
         return likelihood(values, scales, self.family)
 
 
-def to_channels_last(x: Tensor) -> Tensor:
+def _to_channels_last(x: Tensor) -> Tensor:
     """Convert to channels last on a CPU, which saves 25 to 50 % of the transforms' time."""
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 

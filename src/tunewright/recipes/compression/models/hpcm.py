@@ -24,7 +24,6 @@ from tunewright.recipes.compression.models.compressor import (
     LatentCoder,
     channel_priors,
     init_wide_latents,
-    to_channels_last,
 )
 from tunewright.recipes.compression.models.gather import gather, scatter
 from tunewright.recipes.compression.models.hpcm_grids import GRIDS, S1, S2, S3, STEPS, plan
@@ -119,15 +118,6 @@ class Hpcm(Compressor):
         if shape.wide_init:
             init_wide_latents(self.g_a, self.g_s)
 
-    def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Compressor.analyse`."""
-        y = self.g_a(to_channels_last(pictures))
-        return y, self.h_a(y)
-
-    def predict(self, z: Tensor) -> Tensor:
-        """Scales, then means: [B, 2 M, h, w]."""
-        return self.h_s(z.to(self.means_hyper.dtype))  # type: ignore[no-any-return]
-
     def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
         """Return the latents on s1, s2 and s3."""
         return plan(*y.shape[1:], y.device).on_grids(y)
@@ -156,11 +146,6 @@ class Hpcm(Compressor):
                 values = code_step(step, scales, means)
                 known = scatter(known.flatten(1), step.index, values).view_as(known)
         return known
-
-    def synthesise(self, y: Tensor) -> Tensor:
-        """See `Compressor.synthesise`."""
-        y = to_channels_last(y.to(self.means_hyper.dtype))
-        return self.g_s(y)  # type: ignore[no-any-return]
 
     def _on(self, grid: int) -> tuple[nn.ModuleList, Callable[..., Tensor], WindowAttention]:
         return (

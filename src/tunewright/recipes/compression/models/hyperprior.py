@@ -17,7 +17,6 @@ from tunewright.recipes.compression.models.compressor import (
     LatentCoder,
     channel_priors,
     init_wide_latents,
-    to_channels_last,
 )
 from tunewright.recipes.compression.models.gdn import Gdn
 from tunewright.recipes.compression.models.likelihoods import GAUSSIAN
@@ -72,15 +71,6 @@ class MeanScaleHyperprior(Compressor):
         self.means_hyper, self.scales_hyper = channel_priors(channels)
         init_wide_latents(self.g_a, self.g_s)
 
-    def analyse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Compressor.analyse`."""
-        y = self.g_a(to_channels_last(pictures))
-        return y, self.h_a(y)
-
-    def predict(self, z: Tensor) -> Tensor:
-        """Scales, then means: [B, 2 M, h, w]."""
-        return self.h_s(z.to(self.means_hyper.dtype))  # type: ignore[no-any-return]
-
     def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
         """Return the latents, on their one grid."""
         return (y,)
@@ -92,11 +82,6 @@ class MeanScaleHyperprior(Compressor):
         return code_step(CodingStep(0, 0, index), scales.flatten(1), means.flatten(1)).reshape(
             means.shape
         )
-
-    def synthesise(self, y: Tensor) -> Tensor:
-        """See `Compressor.synthesise`."""
-        y = to_channels_last(y.to(self.means_hyper.dtype))
-        return self.g_s(y)  # type: ignore[no-any-return]
 
 
 def _down(before: int, after: int) -> nn.Conv2d:

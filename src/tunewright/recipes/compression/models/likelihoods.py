@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tunewright.training.precision import at_least_float32
+
 LIKELIHOOD_BOUND = 1e-9
 BETA = 1.5
 """Shape of the generalised Gaussian; 2 is the normal distribution, 1 is Laplace's."""
@@ -52,7 +54,7 @@ def likelihood(values: Tensor, scales: Tensor, family: Family) -> Tensor:
 
     values: about the mean; whole numbers when they are coded, with noise in training.
     """
-    v = values.abs().to(torch.promote_types(values.dtype, torch.float32))
+    v = at_least_float32(values.abs())
     s = lower_bound(scales.to(v.dtype), family.scale_bound)
     near, far = (v - 0.5) / s, (v + 0.5) / s
     tail = family.survival(far)

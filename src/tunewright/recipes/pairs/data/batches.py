@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tunewright.errors import DataError
 from tunewright.recipes.pairs.data.array_files import ArrayFile, describe, map_rows
-from tunewright.training.device_copies import copies_on
+from tunewright.training.device import copies_on
 
 
 def open_tensor(path: Path | str | ArrayFile) -> Tensor:

@@ -1,5 +1,7 @@
 """Find where the numbers are inside a `.pt` file, without executing its pickle."""
 
+import io
+import pickle
 import pickletools
 import struct
 import zipfile
@@ -12,6 +14,8 @@ from tunewright.errors import DataError
 from tunewright.images.sources.archive import UNPACKABLE
 
 LOCAL_HEADER_BYTES = 30  # the fixed part of a zip entry's local header (APPNOTE.TXT 4.3.7)
+MAX_TUPLES = 50_000
+"""Each may hold the one before it, and Python overflows its stack on millions of those."""
 SAVE_AGAIN = "Write the plain matrix again: torch.save(embeddings.detach().clone(), path)."
 
 
@@ -32,17 +36,6 @@ class TensorRecord:
     start: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Global:
-    """A name that the pickle mentions; it is compared, never imported."""
-
-    name: str
-
-
-class _Mark:
-    """The pickle machine's MARK."""
 
 
 def read_record(path: Path) -> tuple[TensorRecord, int, int]:
@@ -132,14 +125,30 @@ def _choose(path: Path, value: object) -> TensorRecord:
 def _interpret(path: Path, pickled: bytes) -> object:
     """Return the pickle's value with tensors as records; raise DataError for any other call."""
     try:
-        return _Machine().run(pickled)
-    except _RefusedOpcode as refused:
+        tuples = 0
+        for opcode, argument, _ in pickletools.genops(pickled):
+            if opcode.name not in _OPCODES:
+                raise _Refused(f"the pickle opcode {opcode.name}")
+            tuples += opcode.name.startswith("TUPLE")
+            if tuples > MAX_TUPLES:
+                raise _Refused(f"more than {MAX_TUPLES:,} tuples")
+            if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(pickled):  # reserves that
+                raise ValueError("more values than bytes")
+        return _Unpickler(io.BytesIO(pickled)).load()
+    except _Refused as refused:
         raise DataError(
             f"{path} contains {refused}, which is not executed",
             expected="a bare tensor",
             remedy=SAVE_AGAIN,
         ) from None
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        pickle.PickleError,
+    ):
         raise DataError(
             f"{path} has a broken pickle",
             expected="a tensor written by torch.save",
@@ -147,124 +156,61 @@ def _interpret(path: Path, pickled: bytes) -> object:
         ) from None
 
 
-class _RefusedOpcode(Exception):
+class _Refused(Exception):
     """A call, or an opcode, that describing a tensor does not need."""
 
 
-class _Machine:
-    """A pickle machine that knows only the opcodes of plain values and three torch calls."""
+@dataclass(frozen=True)
+class _Global:
+    """A name that the pickle mentions; its call is refused."""
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+    name: str
 
-    def run(self, pickled: bytes) -> object:
-        for opcode, argument, _ in pickletools.genops(pickled):
-            name = opcode.name
-            if name == "STOP":
-                return self.stack.pop()
-            if name in _CONSTANTS:
-                self.stack.append(_CONSTANTS[name](argument))
-            elif name in _LITERALS:
-                self.stack.append(argument)
-            elif name not in ("PROTO", "FRAME"):
-                step = getattr(self, f"op_{name.lower()}", None)
-                if step is None:
-                    raise _RefusedOpcode(f"the pickle opcode {name}")
-                step(argument)
-        raise ValueError("no STOP")
+    def __call__(self, *_: object) -> None:
+        raise _Refused(f"a call of {self.name}")
 
-    def pop_to_mark(self) -> list[Any]:
-        at = max(i for i, item in enumerate(self.stack) if isinstance(item, _Mark))
-        items = self.stack[at + 1 :]
-        del self.stack[at:]
-        return items
 
-    def op_global(self, argument: str) -> None:
-        self.stack.append(_Global(argument.replace(" ", ".")))
+class _Unpickler(pickle.Unpickler):
+    """Python's unpickler, with names that are compared and never imported."""
 
-    def op_stack_global(self, _: object) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(_Global(f"{module}.{name}"))
+    def find_class(self, module: str, name: str) -> Any:
+        """Return our own function in place of one of torch's three, else only the name."""
+        found = f"{module}.{name}"
+        return _CALLS.get(found) or _Global(found)
 
-    def op_binput(self, argument: int) -> None:
-        self.memo[argument] = self.stack[-1]
-
-    op_long_binput = op_binput
-
-    def op_memoize(self, _: object) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def op_binget(self, argument: int) -> None:
-        self.stack.append(self.memo[argument])
-
-    op_long_binget = op_binget
-
-    def op_tuple(self, _: object) -> None:
-        self.stack.append(tuple(self.pop_to_mark()))
-
-    def op_tuple1(self, _: object) -> None:
-        self.stack[-1:] = [tuple(self.stack[-1:])]
-
-    def op_tuple2(self, _: object) -> None:
-        self.stack[-2:] = [tuple(self.stack[-2:])]
-
-    def op_tuple3(self, _: object) -> None:
-        self.stack[-3:] = [tuple(self.stack[-3:])]
-
-    def op_setitem(self, _: object) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self.stack[-1][key] = value
-
-    def op_setitems(self, _: object) -> None:
-        items = self.pop_to_mark()
-        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
-
-    def op_append(self, _: object) -> None:
-        value = self.stack.pop()
-        self.stack[-1].append(value)
-
-    def op_appends(self, _: object) -> None:
-        values = self.pop_to_mark()
-        self.stack[-1].extend(values)
-
-    def op_binpersid(self, _: object) -> None:
-        tag, kind, key, _device, count = self.stack.pop()
+    def persistent_load(self, pid: Any) -> Storage:
+        """Return the reference to a tensor's numbers."""
+        tag, kind, key, _device, count = pid
         if tag != "storage" or not isinstance(kind, _Global):
-            raise _RefusedOpcode("a foreign persistent id")
-        self.stack.append(Storage(kind.name.removeprefix("torch."), key, int(count)))
-
-    def op_reduce(self, _: object) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, _Global):
-            raise _RefusedOpcode("a call of a value")
-        if function.name not in _CALLS:
-            raise _RefusedOpcode(f"a call of {function.name}")
-        self.stack.append(_CALLS[function.name](arguments))
+            raise _Refused("a foreign persistent id")
+        return Storage(kind.name.removeprefix("torch."), key, int(count))
 
 
-def _tensor(arguments: tuple[Any, ...]) -> TensorRecord:
+def _tensor(*arguments: Any) -> TensorRecord:
     storage, start, shape, strides, *_rest = arguments
-    if not isinstance(storage, Storage):
-        raise ValueError("a tensor without storage")
+    if not isinstance(storage, Storage) or len(shape) != len(strides):
+        raise ValueError("a tensor without storage, or with other strides than axes")
     return TensorRecord(storage, int(start), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
-_CALLS: Mapping[str, Callable[[tuple[Any, ...]], Any]] = {
+def _first(value: object, *_rest: object) -> object:
+    return value
+
+
+_CALLS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": lambda arguments: arguments[0],
-    "collections.OrderedDict": lambda arguments: {},
+    "torch._utils._rebuild_parameter": _first,
+    "collections.OrderedDict": dict,
 }
-_CONSTANTS: Mapping[str, Callable[[Any], Any]] = {
-    "NONE": lambda _: None,
-    "NEWTRUE": lambda _: True,
-    "NEWFALSE": lambda _: False,
-    "EMPTY_TUPLE": lambda _: (),
-    "EMPTY_DICT": lambda _: {},
-    "EMPTY_LIST": lambda _: [],
-    "MARK": lambda _: _Mark(),
-}
-_LITERALS = (
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+_BROKEN = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error),
+    pickle.PickleError,
 )
+_NEEDED = """
+PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE
+SHORT_BINUNICODE BINUNICODE8 EMPTY_TUPLE EMPTY_DICT EMPTY_LIST TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM
+SETITEMS APPEND APPENDS GLOBAL STACK_GLOBAL BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET BINPERSID
+REDUCE
+"""
+_OPCODES = frozenset(_NEEDED.split())
+"""What describing a tensor needs: plain values, names, calls, references to numbers."""

@@ -59,6 +59,8 @@ def timm(*, model: str = "convnext_tiny.fb_in22k", batch_size: int = 64) -> Pict
     import timm
     import torch
 
+    from tunewright.training.device import default_device
+
     if not timm.is_model(model):
         raise DataError(
             f"the timm model {model!r}",
@@ -72,7 +74,7 @@ def timm(*, model: str = "convnext_tiny.fb_in22k", batch_size: int = 64) -> Pict
         raise DataError(
             f"the weights of {model!r} could not be loaded ({reason})", remedy=OFFLINE
         ) from error
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     network = network.to(device).eval()
     data: Any = timm.data
     transform = data.create_transform(**data.resolve_model_data_config(network))

@@ -1,10 +1,15 @@
-"""Copies of tensors on a device, shared by all trials of a warm worker."""
+"""The device of this process, and copies of tensors on it."""
 
 from collections.abc import MutableMapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
+
+
+def default_device() -> torch.device:
+    """Return the first GPU that this process may use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def copies_on(
