@@ -1,6 +1,6 @@
 """The schema as a list of paths, so that spaces and messages can reason about keys."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 from tunewright.config.tree import Tree
+
+OPTIONS = "options"
+"""The key of a mapping whose keys are the keyword arguments of a component."""
+SHOWN_KINDS = 8
+"""How many kinds a message lists."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,26 @@ class Leaf:
 @cache
 def leaves(schema: type[BaseModel]) -> Mapping[str, Leaf]:
     """Return all paths of a schema; a path that several kinds share is listed once."""
-    found: dict[str, Leaf] = {}
+    found = _Leaves()
     _walk(schema, "", {}, found)
     return MappingProxyType(found)
+
+
+class _Leaves(dict[str, Leaf]):
+    """Leaves by path; those below a mapping of options exist too, though no schema lists them."""
+
+    def __contains__(self, path: object) -> bool:
+        return super().__contains__(path) or (isinstance(path, str) and self._above(path) != "")
+
+    def __missing__(self, path: str) -> Leaf:
+        if above := self._above(path):
+            return Leaf(path, None, self[above].kinds)
+        raise KeyError(path)
+
+    def _above(self, path: str) -> str:
+        above, dot, last = path.rpartition(".")
+        known = above.endswith(f".{OPTIONS}") and super().__contains__(above)
+        return above if dot and last and known else ""
 
 
 class OpenSection(BaseModel):
@@ -60,6 +82,11 @@ def kinds_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
         for name in get_args(section.model_fields["type"].annotation):
             kinds[name] = section
     return kinds
+
+
+def shown_kinds(kinds: Sequence[str]) -> Sequence[str]:
+    """Return the kinds that a message lists: all of them, or of many the first few."""
+    return kinds if len(kinds) <= SHOWN_KINDS else [*kinds[:3], f"{len(kinds) - 3} others"]
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -154,7 +181,7 @@ def _prune(tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, 
         for key, leaf in value.items():
             owners = [k for k, other in several.items() if key in other.model_fields]
             if key not in section.model_fields and owners:
-                foreign[f"{path}.{key}"] = ", ".join(owners)
+                foreign[f"{path}.{key}"] = ", ".join(shown_kinds(owners))
             else:
                 inner[key] = leaf
         kept[name] = _prune(inner, section, f"{path}.", foreign)

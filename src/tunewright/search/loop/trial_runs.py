@@ -13,7 +13,7 @@ from tunewright.runs.record import Goal
 from tunewright.search.forecast.budget import Budget
 from tunewright.search.forecast.time_left import NO_FINAL_STAGE, FinalStageCost
 from tunewright.search.study.constraints import Constraint
-from tunewright.search.study.pruners import Pruner
+from tunewright.search.study.stopping_rules import Pruner
 
 
 @dataclass(frozen=True)
