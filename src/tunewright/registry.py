@@ -115,8 +115,8 @@ def refuse_options(owner: str, given: Collection[str], accepted: Mapping[str, An
     known = f"{', '.join(accepted)}" if accepted else "none"
     unknown = [name for name in given if name not in accepted]
     if unknown:
-        near = did_you_mean(unknown[0], accepted)
-        return f"options of {owner} ({known}), not {', '.join(unknown)}" + (near and f". {near}")
+        near = did_you_mean(unknown[0], accepted).replace("Did", "did")
+        return f"options of {owner} ({known}), not {', '.join(unknown)}" + (near and f" ({near})")
     empty = inspect.Parameter.empty
     missing = [name for name, usual in accepted.items() if usual is empty and name not in given]
     return f"{', '.join(missing)} too, which {owner} needs" if missing else ""

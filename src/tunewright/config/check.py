@@ -55,7 +55,7 @@ def _problem(item: Any, around: _Around) -> ConfigError:
         return ConfigError(f"{path} is missing", remedy="Set it in a file or as an override.")
     if kind.startswith("union_tag"):
         path = path if path.endswith(".type") else f"{path}.type"
-    choices = choices_of(around.schema, path)
+    choices = () if kind == "value_error" else choices_of(around.schema, path)
     value = get(around.tree, path, item["input"])
     if choices:
         expected, remedy = f"one of {', '.join(choices)}", did_you_mean(str(value), choices)

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from inspect import Parameter
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from tunewright.config.components.plugins import OPTIMIZERS
 from tunewright.config.section import Fraction, NotNegative, Options, Positive, Section
@@ -150,20 +150,20 @@ class OtherOptimizer(Section):
     weight_decay: NotNegative = 0.0
     options: Options = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _steps_once(self) -> Self:
-        if self.type in _REFUSED:
-            raise ValueError(
-                f"an optimizer that steps with one gradient, but {self.type} "
-                f"{_REFUSED[self.type]}. Use adamw, or see docs/own-components.md"
-            )
-        return self
+    @field_validator("type")
+    @classmethod
+    def _steps_once(cls, name: str) -> str:
+        if name in _REFUSED:
+            raise ValueError(f"one that steps with one gradient, but {name} {_REFUSED[name]}")
+        return name
 
     @field_validator("options")
     @classmethod
     def _fitting(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         accepted = constructor_options(OTHER_OPTIMIZERS.get(info.data.get("type", ""), ""))
-        if accepted and (reason := refuse_options(info.data["type"], options, accepted)):
+        if accepted and (
+            reason := refuse_options(f"the optimizer {info.data['type']}", options, accepted)
+        ):
             raise ValueError(reason)
         return options
 
