@@ -200,19 +200,19 @@ def _unwrap_annotation(annotation: Any) -> Any:
 
 def choices_of(schema: type[BaseModel], path: str) -> tuple[str, ...]:
     """Return the values that a `type` key may have; empty for other paths."""
-    names: list[str] = []
-    node: type[BaseModel] | None = schema
     *parents, last = path.split(".")
+    names: list[str] = []
+    nodes: list[type[BaseModel]] = [schema]
     for parent in parents:
-        if node is None or parent not in node.model_fields:
-            return ()
-        field = node.model_fields[parent]
-        names = list(kinds_of(field))
-        node = section_of(field)
+        fields = [node.model_fields[parent] for node in nodes if parent in node.model_fields]
+        several = {name: kind for field in fields for name, kind in kinds_of(field).items()}
+        names = list(several)
+        single = [section for field in fields if (section := section_of(field)) is not None]
+        nodes = [*several.values(), *single]
     if last == "type" and names:
         return tuple(names)
-    if node is not None and last in node.model_fields:
-        bare = _unwrap_annotation(node.model_fields[last].annotation)
-        if get_origin(bare) is Literal:
-            return tuple(str(value) for value in get_args(bare))
+    for node in nodes:
+        if last in node.model_fields:
+            bare = _unwrap_annotation(node.model_fields[last].annotation)
+            return tuple(map(str, get_args(bare))) if get_origin(bare) is Literal else ()
     return ()

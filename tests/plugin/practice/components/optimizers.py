@@ -38,7 +38,6 @@ class Modal(SignDescent):
 
     def swap(self, training):
         for group in self.param_groups:
-            group["modes"] = group.get("modes", 0) + (training != group.get("training"))
             group["training"] = training
 
     def train(self):
