@@ -223,7 +223,7 @@ def test_a_space_chooses_among_optimisers_and_their_options(key: str) -> None:
                 "optim.options.caution": {"choices": [True, False]},
                 "optim.options.trust_clip": {
                     "choices": [True, False],
-                    "when": {"optim.type": "lamb"},
+                    "when": {key: "lamb"},
                 },
             },
         },
