@@ -21,9 +21,13 @@ from pydantic_core import PydanticUndefined
 import tunewright
 from tunewright import recipes
 from tunewright.cli import app
+from tunewright.config.components.optimizers import OTHER_OPTIMIZERS
+from tunewright.config.components.plugins import EXECUTORS, OPTIMIZERS, PluginSection
 from tunewright.config.compose import compose
 from tunewright.config.leaves import kinds_of, section_of
+from tunewright.config.schema import PluginTracker
 from tunewright.recipes.recipe import Recipe
+from tunewright.registry import plugin_names
 
 TYPES = {
     bool: "true or false",
@@ -140,6 +144,8 @@ def write_config(recipe: Recipe) -> str:
         description, meanings = read_docstring(section)
         if section is not recipe.config:
             lines += _paragraphs(description)
+        if len(names := _types(section)) > 1:
+            lines += [f"Its `type` is one of {', '.join(f'`{name}`' for name in names)}.", ""]
         rows = list(_rows(section, values, meanings))
         lines += [*_table(("key", "value", "default", "meaning"), rows), ""] if rows else []
     return "\n".join(lines).rstrip() + "\n"
@@ -165,11 +171,22 @@ def _sections(
     for name, field in section.model_fields.items():
         below = f"{path}.{name}".removeprefix(".")
         values = tree.get(name) or {}
-        for of_kind, cls in kinds_of(field).items():
-            chosen = isinstance(values, Mapping) and values.get("type") == of_kind
-            yield from _sections(cls, below, values if chosen else {}, of_kind)
-        if (single := section_of(field)) is not None:
+        for cls in dict.fromkeys(kinds_of(field).values()):
+            names = _types(cls)
+            chosen = isinstance(values, Mapping) and values.get("type") in names
+            if not issubclass(cls, PluginSection):
+                kind = names[0] if len(names) == 1 else "..."
+                yield from _sections(cls, below, values if chosen else {}, kind)
+        if (single := section_of(field)) not in (None, PluginTracker):
             yield from _sections(single, below, values)
+
+
+def _types(section: type[BaseModel]) -> tuple[str, ...]:
+    """Return the names of a kind of section, without those that installed packages offer."""
+    field = section.model_fields.get("type")
+    names = get_args(field.annotation) if field is not None else ()
+    offered = {*plugin_names(OPTIMIZERS), *plugin_names(EXECUTORS)} - {*OTHER_OPTIMIZERS}
+    return names if len(names) == 1 else tuple(name for name in names if name not in offered)
 
 
 def _rows(

@@ -1,7 +1,13 @@
-"""Components by name: a YAML file can name only what is registered."""
+"""Components by name: a YAML file can name only what is registered, or what a package offers.
+
+Other packages offer components in entry-point groups such as `tunewright.pruners`. Their names are
+known without importing them; a component is imported when it is used.
+"""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -15,10 +21,12 @@ class Registry(Generic[F]):
 
     Positional arguments of a component come from the program, keyword-only arguments from the
     configuration. `options` lists the latter, so that a test can compare a schema with a signature.
+    group: the entry-point group in which other packages offer components; those registered here
+    are found first, so that a package cannot replace one.
     """
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, group: str = "") -> None:
+        self.what, self.group = what, group
         self._functions: dict[str, F] = {}
 
     def __call__(self, function: F) -> F:
@@ -30,26 +38,101 @@ class Registry(Generic[F]):
         return function
 
     def __getitem__(self, name: str) -> F:
-        if name not in self._functions:
-            raise ConfigError(
-                f"{self.what} {name!r}",
-                expected=f"one of {', '.join(sorted(self._functions))}",
-                remedy=did_you_mean(name, self._functions),
-            )
-        return self._functions[name]
+        if name in self._functions:
+            return self._functions[name]
+        if name in self:
+            plugin: F = load_plugin(self.group, name)
+            if not callable(plugin):
+                raise ConfigError(
+                    f"the {self.what} {name!r} of {self.group} is a {type(plugin).__name__}",
+                    expected="a function or a class",
+                )
+            return plugin
+        raise ConfigError(
+            f"{self.what} {name!r}",
+            expected=f"one of {', '.join(sorted(self))}",
+            remedy=did_you_mean(name, self),
+        )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._functions)
+        yield from self._functions
+        yield from (name for name in plugin_names(self.group) if name not in self._functions)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._functions
+        return name in self._functions or name in plugin_names(self.group)
 
     def __len__(self) -> int:
-        return len(self._functions)
+        return sum(1 for _ in self)
 
     def options(self, name: str) -> Mapping[str, Any]:
         """Return the keyword-only parameters of a component with their defaults."""
-        parameters = inspect.signature(self[name]).parameters.values()
-        return MappingProxyType(
-            {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return keyword_options(self[name])
+
+
+def plugin_names(group: str) -> tuple[str, ...]:
+    """Return the names that installed packages offer in an entry-point group, sorted."""
+    return tuple(_plugins(group))
+
+
+def load_plugin(group: str, name: str) -> Any:
+    """Import and return the component `name` of a group.
+
+    Raises ConfigError that names the entry point where it cannot be imported, or where two packages
+    offer the same name; other names are not affected.
+    """
+    point, *others = _plugins(group)[name]
+    if others:
+        offers = " and ".join(map(_written, (point, *others)))
+        raise ConfigError(
+            f"the name {name!r} is offered twice in {group}: {offers}",
+            remedy="Uninstall one of the packages.",
         )
+    try:
+        return point.load()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{name!r} of {group} cannot be imported: {_written(point)} raised "
+            f"{type(error).__name__}: {reason}",
+            remedy="Repair or uninstall that package.",
+        ) from error
+
+
+def keyword_options(component: Callable[..., Any]) -> Mapping[str, Any]:
+    """Return the keyword-only parameters of a component with their defaults."""
+    parameters = inspect.signature(component).parameters.values()
+    return MappingProxyType(
+        {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    )
+
+
+def refuse_options(owner: str, given: Collection[str], accepted: Mapping[str, Any]) -> str:
+    """Return why a component cannot be called with the options `given`; empty if it can.
+
+    owner: the component in words. accepted: its options with their defaults, and
+    `inspect.Parameter.empty` for one that must be given. The reason reads after "expected".
+    """
+    known = f"{', '.join(accepted)}" if accepted else "none"
+    unknown = [name for name in given if name not in accepted]
+    if unknown:
+        near = did_you_mean(unknown[0], accepted).replace("Did", "did")
+        return f"options of {owner} ({known}), not {', '.join(unknown)}" + (near and f" ({near})")
+    empty = inspect.Parameter.empty
+    missing = [name for name, usual in accepted.items() if usual is empty and name not in given]
+    return f"{', '.join(missing)} too, which {owner} needs" if missing else ""
+
+
+@cache
+def _plugins(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Return the entry points of a group by name; cached, since the packages are read for it."""
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for point in entry_points(group=group) if group else ():
+        found.setdefault(point.name, {})[_written(point)] = (
+            point  # once where a path is listed twice
+        )
+    return MappingProxyType({name: tuple(found[name].values()) for name in sorted(found)})
+
+
+def _written(point: EntryPoint) -> str:
+    package = f" (package {point.dist.name})" if point.dist is not None else ""
+    return f"the entry point {point.name} = {point.value}{package}"

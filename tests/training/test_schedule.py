@@ -3,28 +3,35 @@
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from timm.scheduler import CosineLRScheduler, PolyLRScheduler
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     LinearLR,
     LRScheduler,
     MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
     StepLR,
 )
 
 from tunewright.config.check import validate
-from tunewright.config.schema import (
+from tunewright.config.components.schedules import (
     ConstantSchedule,
     CosineSchedule,
     LinearSchedule,
     MilestoneSchedule,
-    RunConfig,
+    OneCycleSchedule,
+    PolynomialSchedule,
+    Schedule,
     StepSchedule,
 )
+from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError
 from tunewright.training.schedule import factor
 from tunewright.training.task import Clock
@@ -32,9 +39,7 @@ from tunewright.training.task import Clock
 STEPS = 40
 
 
-def factors(
-    schedule: ConstantSchedule | CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
-) -> list[float]:
+def factors(schedule: Schedule) -> list[float]:
     """The factor before each of 4 epochs of 10 steps."""
     return [factor(schedule, Clock(step // 10, step, 4, 10)) for step in range(STEPS)]
 
@@ -51,11 +56,25 @@ def factors(
             MilestoneSchedule(fractions=(0.25, 0.8), factors=(0.5, 0.25)),
             lambda o: MultiStepLR(o, [10, 32], gamma=0.5),
         ),
+        (PolynomialSchedule(), lambda o: PolynomialLR(o, STEPS)),
+        (PolynomialSchedule(power=2.5), lambda o: PolynomialLR(o, STEPS, power=2.5)),
+        (OneCycleSchedule(), lambda o: OneCycleLR(o, 1.0, STEPS, cycle_momentum=False)),
+        (
+            OneCycleSchedule(rise_fraction=0.55, start_fraction=0.1, final_fraction=0.001),
+            lambda o: OneCycleLR(
+                o,
+                1.0,
+                STEPS,
+                pct_start=0.55,
+                div_factor=10.0,
+                final_div_factor=100.0,
+                cycle_momentum=False,
+            ),
+        ),
     ],
 )
 def test_as_torch_schedules(
-    ours: CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
-    theirs: Callable[[torch.optim.Optimizer], LRScheduler],
+    ours: Schedule, theirs: Callable[[torch.optim.Optimizer], LRScheduler]
 ) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = theirs(optimizer)
@@ -67,6 +86,41 @@ def test_as_torch_schedules(
             optimizer.step()
             scheduler.step()
     assert factors(ours) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (
+            CosineSchedule(final_fraction=0.1),
+            lambda o: CosineLRScheduler(o, STEPS, lr_min=0.1, t_in_epochs=False),
+        ),
+        (
+            PolynomialSchedule(power=0.5, final_fraction=0.2),
+            lambda o: PolyLRScheduler(o, STEPS, power=0.5, lr_min=0.2, t_in_epochs=False),
+        ),
+        (
+            CosineSchedule(warmup_steps=8),
+            lambda o: CosineLRScheduler(
+                o,
+                STEPS - 8,
+                warmup_t=8,
+                warmup_lr_init=1 / 8,
+                warmup_prefix=True,
+                t_in_epochs=False,
+            ),
+        ),
+    ],
+)
+def test_as_timm_schedules(ours: Schedule, theirs: Callable[[torch.optim.Optimizer], Any]) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = theirs(optimizer)
+    expected = []
+    for step in range(STEPS):
+        scheduler.step_update(step)
+        expected.append(optimizer.param_groups[0]["lr"])
+    skipped = ours.warmup_steps or 0  # timm's warm-up is one step late: 1/8, 1/8 + 7/64, ...
+    assert factors(ours)[skipped:] == pytest.approx(expected[skipped:], abs=1e-9)
 
 
 def test_warm_up_reaches_one_in_its_last_step_and_never_is_zero() -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tunewright.config.leaves import choices_of, kinds_of, leaves, section_of
+from tunewright.config.leaves import choices_of, kinds_of, leaves, section_of, shown_kinds
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
 from tunewright.errors import ConfigError, did_you_mean
@@ -55,7 +55,7 @@ def _problem(item: Any, around: _Around) -> ConfigError:
         return ConfigError(f"{path} is missing", remedy="Set it in a file or as an override.")
     if kind.startswith("union_tag"):
         path = path if path.endswith(".type") else f"{path}.type"
-    choices = choices_of(around.schema, path)
+    choices = () if kind == "value_error" else choices_of(around.schema, path)
     value = get(around.tree, path, item["input"])
     if choices:
         expected, remedy = f"one of {', '.join(choices)}", did_you_mean(str(value), choices)
@@ -78,8 +78,8 @@ def _unknown(path: str, around: _Around) -> ConfigError:
         section, kinds = next(iter(known[path].kinds.items()))
         return ConfigError(
             f"{path} = {_format_value(get(around.tree, path))}",
-            expected=f"{section}.type to be {' or '.join(kinds)}, since no other kind has this "
-            f"key (it is {get(around.tree, section + '.type')})",
+            expected=f"{section}.type to be {' or '.join(shown_kinds(kinds))}, since no other kind "
+            f"has this key (it is {get(around.tree, section + '.type')})",
             where=where,
             remedy=f"Leave it out, or set {section}.type={kinds[0]}.",
         )

@@ -35,7 +35,7 @@ from tunewright.config.layers import (
     part_of_file,
     translate,
 )
-from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
+from tunewright.config.leaves import choices_of, leaves, with_kinds, without_foreign_keys
 from tunewright.config.quoting import in_quotes
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, overlay_sources, source_of, sources_in
@@ -141,10 +141,11 @@ def _finish(
     notices, reserved = [*seed_notices], {}
     for path, owners in foreign.items():
         section = path.rpartition(".")[0]
-        if path in typed and reserving and f"{section}.type" not in typed:
+        by_hand = path in typed or any(p.startswith(f"{path}.") for p in typed)
+        if by_hand and reserving and f"{section}.type" not in typed:
             reserved[path] = get(tree, path)
             continue
-        if path in typed:
+        if by_hand:
             set_leaf(kept, path, get(tree, path))  # typed on purpose: the check will refuse it
             continue
         if source_of(sources, f"{section}.type").override is None:
@@ -197,7 +198,7 @@ def _split_overrides(
             override = _parse_override(f"{name}={override.value()}")
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
         if chooses and any((folder / name).is_dir() for folder in folders):
-            _check_option(override, folders)
+            _check_option(override, folders, recipe)
             groups[name] = str(override.input_line)
         else:
             values.append(_part_of_override(override, recipe))
@@ -216,17 +217,18 @@ def _parse_override(text: str) -> Override:
         ) from None
 
 
-def _check_option(override: Override, folders: Sequence[Path]) -> None:
+def _check_option(override: Override, folders: Sequence[Path], recipe: Configurable) -> None:
     if override.is_delete():
         return
     group, option = override.key_or_group, str(override.value())
     options = _options(group, folders)
     if option not in options:
+        named = option in choices_of(recipe.config, f"{group}.type")
         raise ConfigError(
             f"{group}={option}",
             expected=f"one of {', '.join(options)}",
             where=f"override {override.input_line!r}",
-            remedy=did_you_mean(option, options),
+            remedy=f"Write {group}.type={option}." if named else did_you_mean(option, options),
         )
 
 

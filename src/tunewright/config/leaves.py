@@ -1,6 +1,6 @@
 """The schema as a list of paths, so that spaces and messages can reason about keys."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 from tunewright.config.tree import Tree
+
+OPTIONS = "options"
+"""The key of a mapping whose keys are the keyword arguments of a component."""
+SHOWN_KINDS = 8
+"""How many kinds a message lists."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,26 @@ class Leaf:
 @cache
 def leaves(schema: type[BaseModel]) -> Mapping[str, Leaf]:
     """Return all paths of a schema; a path that several kinds share is listed once."""
-    found: dict[str, Leaf] = {}
+    found = _Leaves()
     _walk(schema, "", {}, found)
     return MappingProxyType(found)
+
+
+class _Leaves(dict[str, Leaf]):
+    """Leaves by path; those below a mapping of options exist too, though no schema lists them."""
+
+    def __contains__(self, path: object) -> bool:
+        return super().__contains__(path) or (isinstance(path, str) and self._above(path) != "")
+
+    def __missing__(self, path: str) -> Leaf:
+        if above := self._above(path):
+            return Leaf(path, None, self[above].kinds)
+        raise KeyError(path)
+
+    def _above(self, path: str) -> str:
+        above, dot, last = path.rpartition(".")
+        known = above.endswith(f".{OPTIONS}") and super().__contains__(above)
+        return above if dot and last and known else ""
 
 
 class OpenSection(BaseModel):
@@ -60,6 +82,11 @@ def kinds_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
         for name in get_args(section.model_fields["type"].annotation):
             kinds[name] = section
     return kinds
+
+
+def shown_kinds(kinds: Sequence[str]) -> Sequence[str]:
+    """Return the kinds that a message lists: all of them, or of many the first few."""
+    return kinds if len(kinds) <= SHOWN_KINDS else [*kinds[:3], f"{len(kinds) - 3} others"]
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -154,7 +181,7 @@ def _prune(tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, 
         for key, leaf in value.items():
             owners = [k for k, other in several.items() if key in other.model_fields]
             if key not in section.model_fields and owners:
-                foreign[f"{path}.{key}"] = ", ".join(owners)
+                foreign[f"{path}.{key}"] = ", ".join(shown_kinds(owners))
             else:
                 inner[key] = leaf
         kept[name] = _prune(inner, section, f"{path}.", foreign)
@@ -173,19 +200,19 @@ def _unwrap_annotation(annotation: Any) -> Any:
 
 def choices_of(schema: type[BaseModel], path: str) -> tuple[str, ...]:
     """Return the values that a `type` key may have; empty for other paths."""
-    names: list[str] = []
-    node: type[BaseModel] | None = schema
     *parents, last = path.split(".")
+    names: list[str] = []
+    nodes: list[type[BaseModel]] = [schema]
     for parent in parents:
-        if node is None or parent not in node.model_fields:
-            return ()
-        field = node.model_fields[parent]
-        names = list(kinds_of(field))
-        node = section_of(field)
+        fields = [node.model_fields[parent] for node in nodes if parent in node.model_fields]
+        several = {name: kind for field in fields for name, kind in kinds_of(field).items()}
+        names = list(several)
+        single = [section for field in fields if (section := section_of(field)) is not None]
+        nodes = [*several.values(), *single]
     if last == "type" and names:
         return tuple(names)
-    if node is not None and last in node.model_fields:
-        bare = _unwrap_annotation(node.model_fields[last].annotation)
-        if get_origin(bare) is Literal:
-            return tuple(str(value) for value in get_args(bare))
+    for node in nodes:
+        if last in node.model_fields:
+            bare = _unwrap_annotation(node.model_fields[last].annotation)
+            return tuple(map(str, get_args(bare))) if get_origin(bare) is Literal else ()
     return ()

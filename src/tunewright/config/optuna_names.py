@@ -1,6 +1,8 @@
-"""Optuna's names for samplers, pruners and their settings, as other programs write them."""
+"""Names that other programs write: Optuna's samplers, pruners and settings; timm's optimisers."""
 
 KEYS = {
+    "optim.name": "optim.type",
+    "optim.opt": "optim.type",
     "study.sampler.n_startup_trials": "study.sampler.startup_trials",
     "study.pruner.n_startup_trials": "study.pruner.startup_trials",
     "study.pruner.n_warmup_steps": "study.pruner.warmup_steps",

@@ -4,110 +4,34 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 `RunConfig`. A section that exists in several kinds is a union discriminated by its key `type`.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    create_model,
+    model_validator,
+)
 
-from tunewright.config.section import Count, Fraction, NotNegative, Positive, Section, distinct
+from tunewright.config.components.optimizers import AdamWConfig as AdamWConfig
+from tunewright.config.components.optimizers import Optim as Optim
+from tunewright.config.components.optimizers import SgdConfig as SgdConfig
+from tunewright.config.components.plugins import EXECUTORS, TRACKERS, refuse_plugin_options
+from tunewright.config.components.schedules import ConstantSchedule as ConstantSchedule
+from tunewright.config.components.schedules import CosineSchedule as CosineSchedule
+from tunewright.config.components.schedules import LinearSchedule as LinearSchedule
+from tunewright.config.components.schedules import MilestoneSchedule as MilestoneSchedule
+from tunewright.config.components.schedules import Schedule as Schedule
+from tunewright.config.components.schedules import StepSchedule as StepSchedule
+from tunewright.config.section import Count, NotNegative, Options, Positive, Section, distinct
 from tunewright.config.study_schema import StudyConfig
+from tunewright.registry import plugin_names
 
 OF_STUDIES = ("study", "space", "executor", "stages")
 """Sections that only a study reads."""
-
-
-class AdamWConfig(Section):
-    """AdamW (Loshchilov & Hutter 2019); no decay on biases, norms and learnable scalars."""
-
-    type: Literal["adamw"] = "adamw"
-    lr: Positive = 1e-4
-    weight_decay: NotNegative = 0.01
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
-    eps: Positive = 1e-8
-
-
-class SgdConfig(Section):
-    """Stochastic gradient descent with (Nesterov) momentum."""
-
-    type: Literal["sgd"] = "sgd"
-    lr: Positive = 0.1
-    weight_decay: NotNegative = 5e-4
-    momentum: Fraction = 0.9
-    nesterov: bool = True
-
-
-Optim = Annotated[AdamWConfig | SgdConfig, Field(discriminator="type")]
-
-
-class WarmupConfig(Section):
-    """Linear warm-up from zero, in steps, or epochs, or a fraction of all steps."""
-
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
-    warmup_epochs: NotNegative | None = None
-    warmup_fraction: Fraction = 0.0
-
-
-class ConstantSchedule(WarmupConfig):
-    """The learning rate stays as it is after the warm-up."""
-
-    type: Literal["constant"] = "constant"
-
-
-class CosineSchedule(WarmupConfig):
-    """Half a cosine down to `final_fraction` of the learning rate."""
-
-    type: Literal["cosine"] = "cosine"
-    final_fraction: Fraction = 0.0
-
-
-class LinearSchedule(WarmupConfig):
-    """A straight line down to `final_fraction` of the learning rate."""
-
-    type: Literal["linear"] = "linear"
-    final_fraction: Fraction = 0.0
-
-
-class StepSchedule(WarmupConfig):
-    """The learning rate is multiplied by `decay` after every `every_fraction` of the training."""
-
-    type: Literal["step"] = "step"
-    every_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
-    decay: Fraction = 0.1
-
-
-def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
-    if sorted(set(fractions)) != list(fractions):
-        raise ValueError("fractions of the training, each larger than the one before it")
-    return fractions
-
-
-class MilestoneSchedule(WarmupConfig):
-    """The learning rate is multiplied by each of `factors` from that fraction of the training on.
-
-    Before the first fraction the factor is 1. factors: of the full learning rate, not of the one
-    before.
-    """
-
-    type: Literal["milestones"] = "milestones"
-    fractions: Annotated[
-        tuple[Fraction, ...], Field(strict=False, min_length=1), AfterValidator(_ascending)
-    ] = (0.5, 0.75)
-    factors: Annotated[tuple[Fraction, ...], Field(strict=False)] = (0.1, 0.01)
-
-    @model_validator(mode="after")
-    def _matching(self) -> Self:
-        if len(self.fractions) != len(self.factors):
-            raise ValueError(
-                f"as many factors as fractions, but there are {len(self.factors)} and "
-                f"{len(self.fractions)}"
-            )
-        return self
-
-
-Schedule = Annotated[
-    ConstantSchedule | CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
-    Field(discriminator="type"),
-]
 
 
 class TrainingConfig(Section):
@@ -152,6 +76,12 @@ class SpaceConfig(Section):
     avoid: Literal["warn", "forbid"] = "warn"
 
 
+if TYPE_CHECKING:
+    ExecutorName = str
+else:
+    ExecutorName = Literal[tuple(dict.fromkeys(("local", "inline", *plugin_names(EXECUTORS))))]
+
+
 class ExecutorConfig(Section):
     """How trials run. isolation: warm workers that live across trials, or one per trial.
 
@@ -159,16 +89,26 @@ class ExecutorConfig(Section):
     which a trial fails (null = never). grace_seconds: how long a stop waits for checkpoints.
     retries: how often a trial whose worker was killed is resumed from its last checkpoint.
     memory_gib: the most that a worker may hold (null = no limit), of its GPU where it has one, else
-    of RAM; a trial that must run alone may hold the share of all workers.
+    of RAM; a trial that must run alone may hold the share of all workers. options: keyword
+    arguments of the executor of an installed package.
     """
 
-    type: Literal["local", "inline"] = "local"
+    type: ExecutorName = "local"
     isolation: Literal["worker", "trial"] = "worker"
     threads: Count | None = None
     trial_timeout: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 1
     grace_seconds: Positive = 15.0
     memory_gib: Positive | None = None
+    options: Options = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.type not in ("local", "inline"):
+            refuse_plugin_options(EXECUTORS, self.type, self.options, what="executor")
+        elif self.options:
+            raise ValueError(f"no options, since the executor {self.type} takes none")
+        return self
 
 
 class StagesConfig(Section):
@@ -207,6 +147,12 @@ class WandbConfig(Section):
     entity: str | None = None
 
 
+class PluginTracker(Section):
+    """The tracker of an installed package; its keys are the keyword arguments of the tracker."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class TrackersConfig(Section):
     """Copies of each run for other tools; `{}` enables one with its defaults, null disables it.
 
@@ -217,10 +163,32 @@ class TrackersConfig(Section):
     mlflow: MLflowConfig | None = None
     wandb: WandbConfig | None = None
 
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        for name in self.names:
+            section = getattr(self, name)
+            if isinstance(section, PluginTracker):
+                refuse_plugin_options(TRACKERS, name, section.model_dump(), what="tracker")
+        return self
+
     @property
     def names(self) -> list[str]:
         """The enabled trackers."""
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+
+if not TYPE_CHECKING:
+    TrackersConfig = create_model(
+        "TrackersConfig",
+        __base__=TrackersConfig,
+        __doc__=TrackersConfig.__doc__,
+        __module__=__name__,
+        **{
+            name: (PluginTracker | None, None)
+            for name in plugin_names(TRACKERS)
+            if name not in TrackersConfig.model_fields
+        },
+    )
 
 
 def _goals(written: Any) -> str | tuple[str, ...]:

@@ -8,6 +8,8 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Options = dict[str, Any]
+"""Keyword arguments of a component, which takes more of them than a schema can list."""
 T = TypeVar("T")
 
 

@@ -1,9 +1,15 @@
 """The configuration of a search: samplers, pruners, and the settings of a study."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from tunewright.config.components.plugins import (
+    PRUNERS,
+    SAMPLERS,
+    PluginSection,
+    with_plugins,
+)
 from tunewright.config.section import Count, NotNegative, Positive, Section, distinct
 from tunewright.runs.quantities import seconds_of
 
@@ -52,10 +58,17 @@ class CmaEsConfig(Section):
     type: Literal["cma_es"] = "cma_es"
 
 
-Sampler = Annotated[
-    TpeConfig | RandomConfig | GridConfig | QuasiRandomConfig | GpConfig | CmaEsConfig,
-    Field(discriminator="type"),
-]
+class PluginSampler(PluginSection):
+    """A sampler of an installed package. options: its keyword arguments."""
+
+    group, what = SAMPLERS, "sampler"
+
+
+_Samplers = TpeConfig | RandomConfig | GridConfig | QuasiRandomConfig | GpConfig | CmaEsConfig
+if TYPE_CHECKING:
+    Sampler = _Samplers | PluginSampler
+else:
+    Sampler = with_plugins(_Samplers, PluginSampler)
 
 
 class AshaConfig(Section):
@@ -119,6 +132,19 @@ class NoPrunerConfig(Section):
     type: Literal["none"] = "none"
 
 
+class PluginPruner(PluginSection):
+    """A pruner of an installed package. options: its keyword arguments."""
+
+    group, what = PRUNERS, "pruner"
+
+
+_Unwrapped = AshaConfig | HyperbandConfig | MedianConfig | PercentileConfig | NoPrunerConfig
+if TYPE_CHECKING:
+    Wrapped = _Unwrapped | PluginPruner
+else:
+    Wrapped = with_plugins(_Unwrapped, PluginPruner)
+
+
 class PatientConfig(Section):
     """Let `wrapped` decide only on trials without a better score for `patience` epochs.
 
@@ -129,16 +155,13 @@ class PatientConfig(Section):
     type: Literal["patient"] = "patient"
     patience: Annotated[int, Field(ge=0)] = 3
     min_delta: NotNegative = 0.0
-    wrapped: Annotated[
-        AshaConfig | HyperbandConfig | MedianConfig | PercentileConfig | NoPrunerConfig,
-        Field(discriminator="type"),
-    ] = MedianConfig()
+    wrapped: Wrapped = MedianConfig()
 
 
-Pruner = Annotated[
-    AshaConfig | HyperbandConfig | MedianConfig | PercentileConfig | PatientConfig | NoPrunerConfig,
-    Field(discriminator="type"),
-]
+if TYPE_CHECKING:
+    Pruner = _Unwrapped | PatientConfig | PluginPruner
+else:
+    Pruner = with_plugins(_Unwrapped | PatientConfig, PluginPruner)
 
 
 class StudyConfig(Section):

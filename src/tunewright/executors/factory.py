@@ -1,30 +1,64 @@
 """Make the executor that a configuration asks for."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from tunewright.config.schema import RunConfig
+from tunewright.config.components import plugins
+from tunewright.config.schema import ExecutorConfig, RunConfig
 from tunewright.executors.executor import Executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.local import LocalExecutor
 from tunewright.executors.resources import Share
-from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.recipe import Recipe, Run
+from tunewright.registry import Registry
+
+
+@dataclass(frozen=True)
+class ExecutorRequest:
+    """What the program asks of an executor.
+
+    config: the section `executor`. machine: the slots, and what each may use. on_report: called at
+    each report of a run in this process. run_override: see `job.run`.
+    """
+
+    config: ExecutorConfig
+    machine: Share
+    on_report: Callable[[], None]
+    run_override: Run | None = None
+
+
+EXECUTORS: Registry[Callable[..., Executor]] = Registry("executor", plugins.EXECUTORS)
+"""Executors by name. A component takes an `ExecutorRequest` from the program."""
 
 
 def make_executor(
     recipe: Recipe, config: RunConfig, machine: Share, on_report: Callable[[], None]
 ) -> Executor:
-    """Make the executor of `config`: local workers, or this process.
+    """Make the executor of `config`.
 
     on_report: called at each report of a run in this process.
     """
     run_override = None if isinstance(recipe.run, str) else recipe.run
-    if config.executor.type == "inline":
-        return InlineExecutor(on_report, threads=machine.threads, run_override=run_override)
+    request = ExecutorRequest(config.executor, machine, on_report, run_override)
+    return EXECUTORS[config.executor.type](request, **config.executor.options)
+
+
+@EXECUTORS
+def inline(request: ExecutorRequest, /) -> Executor:
+    """Run in this process."""
+    return InlineExecutor(
+        request.on_report, threads=request.machine.threads, run_override=request.run_override
+    )
+
+
+@EXECUTORS
+def local(request: ExecutorRequest, /) -> Executor:
+    """Run in worker processes on this machine."""
     return LocalExecutor(
-        machine.slots,
-        threads=machine.threads,
-        gpus=machine.gpus,
-        fresh=config.executor.isolation == "trial",
-        run_override=run_override,
-        memory_gib=config.executor.memory_gib,
+        request.machine.slots,
+        threads=request.machine.threads,
+        gpus=request.machine.gpus,
+        fresh=request.config.isolation == "trial",
+        run_override=request.run_override,
+        memory_gib=request.config.memory_gib,
     )

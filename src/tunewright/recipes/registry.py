@@ -3,11 +3,11 @@
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 
-from tunewright.errors import UsageError, did_you_mean
+from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
+from tunewright.registry import load_plugin, plugin_names
 
 GROUP = "tunewright.recipes"
 """Entry-point group in which other packages offer a `Recipe`."""
@@ -15,20 +15,19 @@ GROUP = "tunewright.recipes"
 
 def recipe_names() -> list[str]:
     """Return all recipe names, without importing the recipes."""
-    shipped = [m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.ispkg]
-    return sorted({*shipped, *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*_shipped_names(), *plugin_names(GROUP)})
 
 
 @cache
 def find_recipe(name: str, *, where: str = "") -> Recipe:
-    """Return the recipe called `name`; raises UsageError with the nearest name if there is none.
+    """Return the recipe called `name`; a package cannot replace a shipped one.
 
-    where: the file that names it, if it was not typed.
+    where: the file that names it, if it was not typed. Raises UsageError with the nearest name if
+    there is none, ConfigError for a package whose recipe cannot be imported or is not a `Recipe`.
     """
-    for point in entry_points(group=GROUP):
-        if point.name == name:
-            declared: Recipe = point.load()
-            return declared
+    if name in _shipped_names():
+        shipped: Recipe = importlib.import_module(f"tunewright.recipes.{name}.recipe").RECIPE
+        return shipped
     if name not in recipe_names():
         raise UsageError(
             f"recipe {name!r}",
@@ -36,5 +35,17 @@ def find_recipe(name: str, *, where: str = "") -> Recipe:
             where=where,
             remedy=did_you_mean(name, recipe_names()),
         )
-    shipped: Recipe = importlib.import_module(f"tunewright.recipes.{name}.recipe").RECIPE
-    return shipped
+    declared = load_plugin(GROUP, name)
+    if not isinstance(declared, Recipe):
+        raise ConfigError(
+            f"the entry point {name!r} of {GROUP} is a {type(declared).__name__}",
+            expected="a tunewright.recipes.recipe.Recipe",
+            remedy="Let it point to the declaration, such as `my_recipe.recipe:RECIPE`.",
+        )
+    return declared
+
+
+@cache
+def _shipped_names() -> frozenset[str]:
+    folder = str(Path(__file__).parent)
+    return frozenset(m.name for m in pkgutil.iter_modules([folder]) if m.ispkg)

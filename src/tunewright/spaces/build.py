@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunewright.config.apply import with_values
-from tunewright.config.leaves import leaves
+from tunewright.config.leaves import leaves, shown_kinds
 from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError, SpaceError, did_you_mean
 from tunewright.spaces.advice import advice_notices, as_forbidden, select_good, translate_avoided
@@ -287,7 +287,8 @@ def _check_reserved(parameters: Mapping[str, Parameter], around: Surroundings) -
             if chosen is None or not any(chosen.domain.contains(kind) for kind in kinds):
                 raise SpaceError(
                     f"{path}={value}",
-                    expected=f"{section}.type to be {' or '.join(kinds)}, or searched among them",
+                    expected=f"{section}.type to be {' or '.join(shown_kinds(kinds))}, or searched "
+                    "among them",
                     remedy=f"Leave it out, or choose {section}.type.",
                 )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from tunewright.config.leaves import choices_of, leaves
+from tunewright.config.optuna_names import KEYS
 from tunewright.config.schema import OF_STUDIES
 from tunewright.config.tree import copy_tree, flatten
 from tunewright.errors import SpaceError, did_you_mean
@@ -176,7 +177,8 @@ def _fit_to_data(
 
 def translate_condition(condition: Condition, around: Surroundings) -> Condition:
     """Return a condition in our spelling of keys and values."""
-    path = (around.aliases or {}).get(condition.path, condition.path)
+    path = around.aliases.get(condition.path, "") if around.aliases else ""
+    path = path or KEYS.get(condition.path, condition.path)
     among = tuple(_word(path, value, around) for value in condition.among)
     if condition.bounds is None:
         return Condition(path, among)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tunewright.config.optuna_names import KEYS
 from tunewright.config.sources import Source, lines_of
 from tunewright.config.tree import Tree, copy_tree, set_leaf
 from tunewright.errors import SpaceError, did_you_mean
@@ -94,7 +95,7 @@ def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str])
     renamed: dict[str, Mapping[str, Any]] = {}
     where: dict[str, str] = {}
     for name, fields in spec.parameters.items():
-        path = aliases.get(name, name)
+        path = aliases.get(name) or KEYS.get(name, name)
         source = str(Source(file, lines.get(f"{top}.{name}")))
         if path in renamed:
             raise SpaceError(

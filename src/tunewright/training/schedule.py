@@ -1,48 +1,114 @@
-"""Learning-rate schedules: the factor on the learning rate as a function of the clock."""
+"""Learning-rate schedules: the factor on the learning rate as a function of the clock. No torch.
+
+A component takes the number of a step and of all steps, both without the warm-up, from the program;
+it must be a pure function of them, so that a resumed run is the same training.
+"""
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from tunewright.config.schema import (
-    ConstantSchedule,
-    CosineSchedule,
-    LinearSchedule,
-    MilestoneSchedule,
-    StepSchedule,
-    WarmupConfig,
-)
-from tunewright.training.task import Clock
+from tunewright.config.components import plugins
+from tunewright.config.components.schedules import Schedule, WarmupConfig
+from tunewright.registry import Registry
+
+if TYPE_CHECKING:
+    from tunewright.training.task import Clock
+
+SCHEDULES: Registry[Callable[..., float]] = Registry("schedule", plugins.SCHEDULES)
+WARMUP_KEYS = tuple(WarmupConfig.model_fields)
 
 
-def factor(
-    schedule: ConstantSchedule | CosineSchedule | LinearSchedule | StepSchedule | MilestoneSchedule,
-    clock: Clock,
-) -> float:
+def factor(schedule: Schedule, clock: "Clock") -> float:
     """Return the factor on the learning rate for the next step of the clock.
 
     Warm-up rises linearly and reaches 1 in its last step: with 4 steps it is 0.25, 0.5, 0.75, 1.
-    The rest runs over the remaining steps of the horizon. Cosine: Loshchilov & Hutter 2017,
-    equation 5, without restarts.
+    The rest runs over the remaining steps of the horizon.
     """
     warmup = _warmup(schedule, clock)
     if clock.step < warmup:
         return (clock.step + 1) / warmup
-    done = min((clock.step - warmup) / max(1, clock.steps - warmup), 1.0)
-    match schedule:
-        case ConstantSchedule():
-            return 1.0
-        case CosineSchedule(final_fraction=final):
-            return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
-        case LinearSchedule(final_fraction=final):
-            return final + (1.0 - final) * (1.0 - done)
-        case StepSchedule(every_fraction=every, decay=decay):
-            return float(decay ** math.floor(done / every + 1e-9))
-        case MilestoneSchedule(fractions=fractions, factors=factors):
-            passed = bisect_right(fractions, done + 1e-9)
-            return factors[passed - 1] if passed else 1.0
+    options = plugins.options_of(schedule, own=WARMUP_KEYS)
+    steps = max(1, clock.steps - warmup)
+    return float(SCHEDULES[schedule.type](clock.step - warmup, steps, **options))
 
 
-def _warmup(schedule: WarmupConfig, clock: Clock) -> int:
+@SCHEDULES
+def constant(_step: int, _steps: int, /) -> float:
+    """Return 1."""
+    return 1.0
+
+
+@SCHEDULES
+def cosine(step: int, steps: int, /, *, final_fraction: float = 0.0) -> float:
+    """Follow half a cosine: Loshchilov & Hutter 2017, equation 5, without restarts."""
+    return final_fraction + (1.0 - final_fraction) * 0.5 * (
+        1.0 + math.cos(math.pi * _done(step, steps))
+    )
+
+
+@SCHEDULES
+def linear(step: int, steps: int, /, *, final_fraction: float = 0.0) -> float:
+    """Follow a straight line."""
+    return final_fraction + (1.0 - final_fraction) * (1.0 - _done(step, steps))
+
+
+@SCHEDULES
+def polynomial(
+    step: int, steps: int, /, *, power: float = 1.0, final_fraction: float = 0.0
+) -> float:
+    """Follow a power of what is left: torch's PolynomialLR, timm's PolyLRScheduler."""
+    left = (1.0 - _done(step, steps)) ** power
+    return float(final_fraction + (1.0 - final_fraction) * left)
+
+
+@SCHEDULES
+def one_cycle(
+    step: int,
+    steps: int,
+    /,
+    *,
+    rise_fraction: float = 0.3,
+    start_fraction: float = 0.04,
+    final_fraction: float = 4e-6,
+) -> float:
+    """Follow half a cosine up, then one down: torch's OneCycleLR, whose last step is the lowest."""
+    peak, last = rise_fraction * steps - 1.0, steps - 1.0
+    if step <= peak:
+        return _cosine_between(start_fraction, 1.0, step / peak if peak > 0 else 1.0)
+    return _cosine_between(1.0, final_fraction, min((step - peak) / (last - peak), 1.0))
+
+
+@SCHEDULES
+def step(step: int, steps: int, /, *, every_fraction: float = 0.3, decay: float = 0.1) -> float:
+    """Multiply by `decay` after each `every_fraction`."""
+    return float(decay ** math.floor(_done(step, steps) / every_fraction + 1e-9))
+
+
+@SCHEDULES
+def milestones(
+    step: int,
+    steps: int,
+    /,
+    *,
+    fractions: Sequence[float] = (0.5, 0.75),
+    factors: Sequence[float] = (0.1, 0.01),
+) -> float:
+    """Return the factor of the last of `fractions` that is passed."""
+    passed = bisect_right(fractions, _done(step, steps) + 1e-9)
+    return factors[passed - 1] if passed else 1.0
+
+
+def _done(step: int, steps: int) -> float:
+    return min(step / steps, 1.0)
+
+
+def _cosine_between(start: float, end: float, done: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def _warmup(schedule: WarmupConfig, clock: "Clock") -> int:
     """Return the steps of the warm-up, in whichever unit it was configured."""
     if schedule.warmup_steps is not None:
         return schedule.warmup_steps

@@ -18,7 +18,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from tunewright.training.autotune.precision import Precision
-from tunewright.training.optim import set_factor
+from tunewright.training.optim import set_factor, set_training
 from tunewright.training.task import Batch, Clock, Loader, Loss, StepContext, Task
 from tunewright.training.weight_average import WeightAverage
 
@@ -81,6 +81,7 @@ class TrainingStep:
         they are where it is not finite. By default nothing waits for the device, and the caller
         looks at the losses later.
         """
+        set_training(self.optimizer, training=True)
         set_factor(self.optimizer, lr_factor)
         context = StepContext(
             clock,

@@ -24,7 +24,7 @@ from tunewright.training.autotune.precision import Precision
 from tunewright.training.checkpoint import Checkpoints, State
 from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
-from tunewright.training.optim import make_optimizer
+from tunewright.training.optim import make_optimizer, set_training
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor
@@ -193,6 +193,7 @@ class _Run:
         return {f"train_{name}": float(value / total) for name, value in sums.items()}, None
 
     def _validate(self) -> tuple[Metrics, dict[str, float]]:
+        set_training(self.optimizer, training=False)  # the weights to keep, where these are others
         metrics = run_evaluation(self.task, self._best_model, self.setup.valid)
         scores = {f"{GOAL_PREFIX}{name}": value for name, value in metrics.compute().items()}
         self.task.on_valid(scores, self._clock)

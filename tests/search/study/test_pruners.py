@@ -17,7 +17,8 @@ from tunewright.config.study_schema import AshaConfig, NoPrunerConfig, PatientCo
 from tunewright.errors import ConfigError
 from tunewright.search.storage.database import quiet
 from tunewright.search.study import pruners
-from tunewright.search.study.pruners import Hyperband, pruner, shrink_pruner
+from tunewright.search.study.pruners import pruner, shrink_pruner
+from tunewright.search.study.stopping_rules import Hyperband
 
 scores = st.floats(-100, 100, allow_nan=False).map(lambda score: round(score, 6))
 ladders = st.builds(

@@ -271,7 +271,7 @@ def test_an_unknown_option_is_refused():
 
 def test_the_schema_has_the_options_of_the_trackers():
     assert set(TrackersConfig.model_fields) == set(TRACKERS)
-    for name in TRACKERS:
+    for name in set(TRACKERS) - {"notebook", "broken"}:  # of the practice plug-in
         section = TrackersConfig.model_validate({name: {}})
         assert getattr(section, name).model_dump() == dict(TRACKERS.options(name))
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tunewright.search.study.pruners import Halving, Hyperband, Patient, Percentile, Pruner
+from tunewright.search.study.stopping_rules import Halving, Hyperband, Patient, Percentile, Pruner
 
 PRIOR_TRIALS = 4.0
 """Weight, in trials, of the assumed share of pruning against the observed share."""

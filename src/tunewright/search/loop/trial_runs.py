@@ -12,7 +12,7 @@ from tunewright.search.forecast.budget import Budget
 from tunewright.search.forecast.time_left import NO_FINAL_STAGE, FinalStageCost
 from tunewright.search.loop.run_loop import Run
 from tunewright.search.study.constraints import Constraint
-from tunewright.search.study.pruners import Pruner
+from tunewright.search.study.stopping_rules import Pruner
 
 
 @dataclass(frozen=True)

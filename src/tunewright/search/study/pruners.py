@@ -1,41 +1,32 @@
-"""Pruners as pure functions of the curves so far: when they may stop a trial, and which one.
+"""Pruners by name: when they may stop a trial, and which one.
 
-Nothing is stored: a resumed study decides as it would have without the interruption.
+A component takes the last step and the sign of the direction (1.0 where more is better, else -1.0)
+from the program, and returns a `Pruner`.
 """
 
-import itertools
-import math
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Literal, Protocol
-
-import numpy as np
+from collections.abc import Callable
+from typing import Literal
 
 from tunewright.config import study_schema
+from tunewright.config.components import plugins
 from tunewright.errors import ConfigError
-from tunewright.runs.record import is_same
+from tunewright.registry import Registry
+from tunewright.search.study.stopping_rules import (
+    Curve as Curve,
+)
+from tunewright.search.study.stopping_rules import (
+    Halving,
+    Hyperband,
+    NoPruner,
+    Patient,
+    Percentile,
+)
+from tunewright.search.study.stopping_rules import (
+    Pruner as Pruner,
+)
 
-Curve = Mapping[int, float]
 Direction = Literal["max", "min"]
-
-
-class Pruner(Protocol):
-    """Decides on running trials; steps are epochs completed, counted from 1."""
-
-    def steps(self) -> Iterator[int]:
-        """Yield the steps, rising, at which a trial that reports every step may be stopped."""
-
-    def keeps(
-        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
-    ) -> bool:
-        """Return whether trial `number`, which has just reported `step`, goes on.
-
-        curves: the reported values of each trial, by step. done: the trials that ran to their end.
-        """
-
-    def reason(self, number: int, step: int) -> str:
-        """Return why `keeps` returned False."""
+PRUNERS: Registry[Callable[..., Pruner]] = Registry("pruner", plugins.PRUNERS)
 
 
 def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) -> Pruner:
@@ -51,7 +42,8 @@ def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) 
             f"the pruner {settings.type} would never prune: its first decision is after "
             f"{first} epochs, and the last epoch is {last_step}",
             expected="a decision before the last epoch",
-            remedy=f"Use {_REMEDIES[settings.type]}, more epochs, or study.pruner.type=none.",
+            remedy=f"Use {_REMEDIES.get(settings.type, 'other options')}, more epochs, or "
+            "study.pruner.type=none.",
         )
     return made
 
@@ -87,6 +79,7 @@ _WAITS = {
 }
 """The settings that delay a pruner's first decision."""
 
+_MEDIAN = study_schema.MedianConfig()
 _REMEDIES = {
     "asha": "study.pruner.min_resource=1 study.pruner.reduction_factor=2 "
     "study.pruner.min_early_stopping_rate=0",
@@ -98,253 +91,79 @@ _REMEDIES = {
 
 
 def _make_pruner(settings: study_schema.Pruner, last_step: int, sign: float) -> Pruner:
-    match settings:
-        case study_schema.NoPrunerConfig():
-            return NoPruner()
-        case study_schema.AshaConfig():
-            first = settings.min_resource * (
-                settings.reduction_factor**settings.min_early_stopping_rate
-            )
-            return Halving(first, settings.reduction_factor, sign)
-        case study_schema.HyperbandConfig():
-            return Hyperband(settings.min_resource, last_step, settings.reduction_factor, sign)
-        case study_schema.MedianConfig():
-            kept = 50.0
-        case study_schema.PercentileConfig():
-            kept = settings.percentile
-        case study_schema.PatientConfig():
-            inner = _make_pruner(settings.wrapped, last_step, sign)
-            alone = isinstance(settings.wrapped, study_schema.NoPrunerConfig)
-            return Patient(settings.patience, settings.min_delta, None if alone else inner, sign)
-    return Percentile(
-        kept, settings.startup_trials, settings.warmup_steps, settings.interval_steps, sign
-    )
+    options = plugins.options_of(settings)
+    return PRUNERS[settings.type](last_step, sign, **options)
 
 
-@dataclass(frozen=True)
-class NoPruner:
-    """Lets every trial run to its end."""
-
-    def steps(self) -> Iterator[int]:
-        """Yield no steps."""
-        return iter(())
-
-    def keeps(
-        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
-    ) -> bool:
-        """Return True."""
-        return True
-
-    def reason(self, number: int, step: int) -> str:
-        """Return an empty reason; never called, since no trial is stopped."""
-        return ""
+@PRUNERS
+def none(_last_step: int, _sign: float, /) -> Pruner:
+    """Make the pruner that stops no trial."""
+    return NoPruner()
 
 
-@dataclass(frozen=True)
-class Halving:
-    """Asynchronous successive halving, with rungs at `first * factor ** k`.
-
-    A trial's value at a rung is its best one so far. While fewer than `factor` trials have
-    been there, only the best of them goes on. Source: Li et al. 2020, "A System for Massively
-    Parallel Hyperparameter Tuning", algorithm 2, with stopping in place of promotion.
-    """
-
-    first: int
-    factor: int
-    sign: float
-    _known: dict[int, dict[int, tuple[Curve, int, float | None]]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-
-    def steps(self) -> Iterator[int]:
-        """Yield the rungs."""
-        return (self.first * self.factor**k for k in itertools.count())
-
-    def keeps(
-        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
-    ) -> bool:
-        """Return whether trial `number` is among the best `1 / factor` at each rung it reached."""
-        passed = _last_report(curves[number], before=step)
-        rungs = itertools.takewhile(lambda rung: rung <= step, self.steps())
-        return all(self._among_best(number, r, curves) for r in rungs if r > passed)
-
-    def reason(self, number: int, step: int) -> str:
-        """Return the rung and the share in words."""
-        rung = max(itertools.takewhile(lambda rung: rung <= step, self.steps()))
-        return f"not among the best 1/{self.factor} at rung {rung}"
-
-    def _among_best(self, number: int, rung: int, curves: Mapping[int, Curve]) -> bool:
-        mine = self._best_at(rung, number, curves[number])
-        if mine is None:
-            return True
-        reached = better = 0
-        for other, curve in curves.items():
-            value = self._best_at(rung, other, curve)
-            if value is not None:
-                reached += 1
-                better += _is_less(mine, value)
-        return better < max(1, reached // self.factor)
-
-    def _best_at(self, rung: int, number: int, curve: Curve) -> float | None:
-        """Return the best value up to a rung that the trial reached; None for one that did not.
-
-        Cached until the curve has more reports, since a decision looks at every trial.
-        """
-        known = self._known.setdefault(rung, {}).get(number)
-        if known is not None and known[0] is curve and known[1] == len(curve):
-            return known[2]
-        came = any(step >= rung for step in curve) and any(step <= rung for step in curve)
-        value = _best(curve, rung, self.sign) if came else None
-        self._known[rung][number] = (curve, len(curve), value)
-        return value
+@PRUNERS
+def asha(
+    _last_step: int,
+    sign: float,
+    /,
+    *,
+    min_resource: int = 2,
+    reduction_factor: int = 2,
+    min_early_stopping_rate: int = 0,
+) -> Pruner:
+    """Make asynchronous successive halving."""
+    first = min_resource * reduction_factor**min_early_stopping_rate
+    return Halving(first, reduction_factor, sign)
 
 
-@dataclass(frozen=True)
-class Hyperband:
-    """Successive halving in brackets, each of which begins one rung later than the one before.
-
-    A trial belongs to a bracket by its number and is compared within it. Source: Li et al. 2018,
-    "Hyperband", algorithm 1, for the number of trials in each bracket.
-    """
-
-    first: int
-    last_step: int
-    factor: int
-    sign: float
-
-    def steps(self) -> Iterator[int]:
-        """Yield the rungs of the first bracket, which include those of all others."""
-        return self.brackets[0].steps()
-
-    def keeps(
-        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
-    ) -> bool:
-        """Return whether trial `number` is among the best of its bracket."""
-        bracket = self.bracket(number)
-        rivals = {n: curve for n, curve in curves.items() if self.bracket(n) == bracket}
-        return self.brackets[bracket].keeps(number, step, rivals, done)
-
-    def reason(self, number: int, step: int) -> str:
-        """Return the rung, the share and the bracket in words."""
-        bracket = self.bracket(number)
-        return f"{self.brackets[bracket].reason(number, step)} of bracket {bracket}"
-
-    @cached_property
-    def brackets(self) -> tuple[Halving, ...]:
-        """The brackets whose first rung lies within the epochs, at least one."""
-        rungs = itertools.takewhile(
-            lambda rung: rung <= self.last_step, Halving(self.first, self.factor, 1.0).steps()
-        )
-        starts = tuple(rungs) or (self.first,)
-        return tuple(Halving(start, self.factor, self.sign) for start in starts)
-
-    def bracket(self, number: int) -> int:
-        """Return the bracket of a trial; at any time, each bracket has its share of the trials."""
-        return self._turns[number % len(self._turns)]
-
-    @cached_property
-    def _turns(self) -> tuple[int, ...]:
-        count = len(self.brackets)
-        shares = [math.ceil(count * self.factor**s / (s + 1)) for s in reversed(range(count))]
-        total, given, turns = sum(shares), [0] * count, []
-        for turn in range(1, total + 1):
-            behind = [share * turn - total * has for share, has in zip(shares, given, strict=True)]
-            turns.append(behind.index(max(behind)))
-            given[turns[-1]] += 1
-        return tuple(turns)
+@PRUNERS
+def hyperband(
+    last_step: int, sign: float, /, *, min_resource: int = 1, reduction_factor: int = 3
+) -> Pruner:
+    """Make brackets of successive halving."""
+    return Hyperband(min_resource, last_step, reduction_factor, sign)
 
 
-@dataclass(frozen=True)
-class Percentile:
-    """Stop a trial whose best value so far is worse than a percentile of the others' values.
-
-    The others are the trials that ran to their end, with their values at the same step.
-    Decides as Optuna's PercentilePruner and, with `kept` 50, as its MedianPruner (Golovin et
-    al. 2017, "Google Vizier", section 3.2.2, says it of averages).
-    """
-
-    kept: float
-    startup_trials: int
-    warmup_steps: int
-    interval_steps: int
-    sign: float
-
-    def steps(self) -> Iterator[int]:
-        """Yield the first step after the warm-up, then one at each interval."""
-        first = max(1, self.warmup_steps)
-        yield first
-        later = itertools.count(self.warmup_steps, self.interval_steps)
-        yield from (step for step in later if step > first)
-
-    def keeps(
-        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
-    ) -> bool:
-        """Return whether the trial is in the best `kept` per cent, or it is too early to decide."""
-        if step < self.warmup_steps or len(done) < max(1, self.startup_trials):
-            return True
-        due = step - (step - self.warmup_steps) % self.interval_steps
-        if _last_report(curves[number], before=step) >= due:
-            return True
-        values = [curves[other][step] for other in done if step in curves[other]]
-        if not values:
-            return True
-        with np.errstate(invalid="ignore"):  # inf - inf gives NaN, which stops no trial
-            bar = np.percentile(values, 100 - self.kept if self.sign > 0 else self.kept)
-        return not _is_less(_best(curves[number], step, self.sign), self.sign * bar)
-
-    def reason(self, number: int, step: int) -> str:
-        """Return the bar and the step in words."""
-        bar = "half" if self.kept == 50 else f"{self.kept:g} %"
-        return f"not in the best {bar} of the finished trials at step {step}"
+@PRUNERS
+def median(
+    _last_step: int,
+    sign: float,
+    /,
+    *,
+    startup_trials: int = 5,
+    warmup_steps: int = 0,
+    interval_steps: int = 1,
+) -> Pruner:
+    """Make the percentile pruner at 50."""
+    return Percentile(50.0, startup_trials, warmup_steps, interval_steps, sign)
 
 
-@dataclass(frozen=True)
-class Patient:
-    """Ask `wrapped` only about a trial without improvement for `patience` steps; None: stop it.
-
-    No improvement means worse by more than `min_delta` than its best before. Decides as Optuna's
-    PatientPruner around the same pruner.
-    """
-
-    patience: int
-    min_delta: float
-    wrapped: Pruner | None
-    sign: float
-
-    def steps(self) -> Iterator[int]:
-        """Yield the steps of `wrapped` at which the patience can be used up."""
-        first = self.patience + 2
-        if self.wrapped is None:
-            return itertools.count(first)
-        return (step for step in self.wrapped.steps() if step >= first)
-
-    def keeps(
-        self, number: int, step: int, curves: Mapping[int, Curve], done: Collection[int]
-    ) -> bool:
-        """Return whether trial `number` still improves, or `wrapped` keeps it."""
-        reported = sorted(s for s in curves[number] if s <= step)
-        before, after = reported[: -self.patience - 1], reported[-self.patience - 1 :]
-        if not before:
-            return True
-        once, lately = (max(self.sign * curves[number][s] for s in t) for t in (before, after))
-        if not _is_less(lately, once - self.min_delta):
-            return True
-        return self.wrapped is not None and self.wrapped.keeps(number, step, curves, done)
-
-    def reason(self, number: int, step: int) -> str:
-        """Return the patience, and the reason of `wrapped`, in words."""
-        text = f"no better for {self.patience + 1} steps"
-        return text if self.wrapped is None else f"{text}, {self.wrapped.reason(number, step)}"
+@PRUNERS
+def percentile(
+    _last_step: int,
+    sign: float,
+    /,
+    *,
+    percentile: float = 25.0,
+    startup_trials: int = 5,
+    warmup_steps: int = 0,
+    interval_steps: int = 1,
+) -> Pruner:
+    """Make the pruner that lets the best `percentile` per cent go on."""
+    return Percentile(percentile, startup_trials, warmup_steps, interval_steps, sign)
 
 
-def _last_report(curve: Curve, *, before: int) -> int:
-    return max((step for step in curve if step < before), default=-1)
-
-
-def _is_less(value: float, bar: float) -> bool:
-    """Return whether a value, of which more is better, is below a bar by more than rounding."""
-    return value < bar and not is_same(value, bar)
-
-
-def _best(curve: Curve, step: int, sign: float) -> float:
-    return max(sign * value for s, value in curve.items() if s <= step)
+@PRUNERS
+def patient(
+    last_step: int,
+    sign: float,
+    /,
+    *,
+    patience: int = 3,
+    min_delta: float = 0.0,
+    wrapped: study_schema.Wrapped = _MEDIAN,
+) -> Pruner:
+    """Make the pruner that asks `wrapped` about trials that stopped improving."""
+    alone = isinstance(wrapped, study_schema.NoPrunerConfig)
+    inner = None if alone else _make_pruner(wrapped, last_step, sign)
+    return Patient(patience, min_delta, inner, sign)

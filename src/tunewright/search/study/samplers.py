@@ -5,7 +5,7 @@ so that a resumed study continues exactly. Optuna's samplers learn from the scor
 """
 
 import itertools
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,12 +13,24 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.trial import FrozenTrial, TrialState
 
 from tunewright.config import study_schema
+from tunewright.config.components import plugins
 from tunewright.errors import ConfigError
+from tunewright.registry import Registry
 from tunewright.search.storage.database import Settings, quiet
 from tunewright.spaces.domain import Categorical, Int
 from tunewright.spaces.points import grid, identity, is_finite, quasi_random
 from tunewright.spaces.space import Space
 
+SAMPLERS: Registry[Callable[..., BaseSampler]] = Registry("sampler", plugins.SAMPLERS)
+"""Samplers of Optuna by name.
+
+A component takes the space, a seed and the stored trials from the program.
+"""
+SEQUENCES: Mapping[str, Callable[[Space, int], Iterator[dict[str, Any]]]] = {
+    "grid": lambda space, _seed: grid(space),
+    "quasi_random": quasi_random,
+}
+"""Samplers that do not learn from scores: from a space and a seed to points."""
 WARM_START = 10
 """Finished trials needed for CMA-ES to warm-start: it uses the best tenth of them."""
 COUNTED = 10_000
@@ -69,12 +81,8 @@ def sequence(
     settings: Mapping[str, Any], space: Space, seed: int
 ) -> Iterator[dict[str, Any]] | None:
     """Return the points of a sampler that does not learn from scores; None for one that does."""
-    match settings["type"]:
-        case "grid":
-            return grid(space)
-        case "quasi_random":
-            return quasi_random(space, seed)
-    return None
+    make = SEQUENCES.get(settings["type"])
+    return None if make is None else make(space, seed)
 
 
 def points_left(settings: Settings, space: Space, tried: Collection[Hashable], *, most: int) -> int:
@@ -96,38 +104,68 @@ def optuna_sampler(
 ) -> BaseSampler:
     """Return Optuna's sampler of that name.
 
-    stored: the trials of earlier sessions. CMA-ES starts from the best of them (Nomura et al.
-    2021); Optuna's own way to resume, a pickle in the database, could run someone else's code.
+    stored: the trials of earlier sessions.
     """
+    name = settings["type"]
+    if name in SEQUENCES:
+        return RandomSampler(seed=seed)  # unused: the sequence provides the points
+    options = {key: value for key, value in settings.items() if key != "type"}
     with quiet():
-        match settings["type"]:
-            case "tpe":
-                return TPESampler(
-                    n_startup_trials=settings["startup_trials"],
-                    multivariate=True,
-                    group=True,  # keeps the joint model inside conditional branches
-                    constant_liar=True,
-                    seed=seed,
-                )
-            case "gp":
-                import torch
+        made = SAMPLERS[name](space, seed, stored, **options.pop("options", {}), **options)
+    if not isinstance(made, BaseSampler):
+        raise ConfigError(
+            f"the sampler {name} of {SAMPLERS.group} returned a {type(made).__name__}",
+            expected="an optuna.samplers.BaseSampler",
+        )
+    return made
 
-                torch.set_num_threads(1)  # tiny products; leave the cores to the workers
-                return GPSampler(
-                    n_startup_trials=settings["startup_trials"],
-                    seed=seed,
-                    warn_independent_sampling=False,
-                )
-            case "cma_es":
-                done = [trial for trial in stored if trial.state == TrialState.COMPLETE]
-                stepped = any(_has_steps(p.domain) for p in space.parameters)
-                return CmaEsSampler(
-                    seed=seed,
-                    with_margin=stepped,  # avoids getting stuck on one value (Hamano et al. 2022)
-                    source_trials=done if len(done) >= WARM_START else None,
-                    warn_independent_sampling=False,
-                )
-        return RandomSampler(seed=seed)  # unused: a sequence provides the points
+
+@SAMPLERS
+def random(_space: Space, seed: int, _stored: Sequence[FrozenTrial], /) -> BaseSampler:
+    """Draw independent points."""
+    return RandomSampler(seed=seed)
+
+
+@SAMPLERS
+def tpe(
+    _space: Space, seed: int, _stored: Sequence[FrozenTrial], /, *, startup_trials: int = 10
+) -> BaseSampler:
+    """Model good and bad points by Parzen estimators."""
+    return TPESampler(
+        n_startup_trials=startup_trials,
+        multivariate=True,
+        group=True,  # keeps the joint model inside conditional branches
+        constant_liar=True,
+        seed=seed,
+    )
+
+
+@SAMPLERS
+def gp(
+    _space: Space, seed: int, _stored: Sequence[FrozenTrial], /, *, startup_trials: int = 10
+) -> BaseSampler:
+    """Model the score by a Gaussian process."""
+    import torch
+
+    torch.set_num_threads(1)  # tiny products; leave the cores to the workers
+    return GPSampler(n_startup_trials=startup_trials, seed=seed, warn_independent_sampling=False)
+
+
+@SAMPLERS
+def cma_es(space: Space, seed: int, stored: Sequence[FrozenTrial], /) -> BaseSampler:
+    """Adapt a normal distribution.
+
+    Starts from the best stored trials (Nomura et al. 2021); Optuna's own way to resume, a pickle in
+    the database, could run someone else's code.
+    """
+    done = [trial for trial in stored if trial.state == TrialState.COMPLETE]
+    stepped = any(_has_steps(p.domain) for p in space.parameters)
+    return CmaEsSampler(
+        seed=seed,
+        with_margin=stepped,  # avoids getting stuck on one value (Hamano et al. 2022)
+        source_trials=done if len(done) >= WARM_START else None,
+        warn_independent_sampling=False,
+    )
 
 
 def _refuse_cma_es(space: Space, conditional: list[str]) -> None:

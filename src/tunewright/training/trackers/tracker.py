@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tunewright.config.components import plugins
 from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError
-from tunewright.registry import Registry
+from tunewright.registry import Registry, plugin_names
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Progress
@@ -55,16 +56,20 @@ class Tracker(Protocol):
         ...
 
 
-TRACKERS: Registry[Callable[..., Tracker]] = Registry("tracker")
-"""Trackers by the name of their package, which is also the name of their extra."""
+TRACKERS: Registry[Callable[..., Tracker]] = Registry("tracker", plugins.TRACKERS)
+"""Trackers by name. A shipped one is called like the package it needs, and like its extra."""
 
 
 def require(names: Iterable[str]) -> None:
     """Raise ConfigError for a tracker whose package is not installed, without importing it.
 
-    Call it before anything starts; the error says what to install.
+    Call it before anything starts; the error says what to install. The tracker of an installed
+    package is imported, since it knows what it needs.
     """
     for name in names:
+        if name in plugin_names(TRACKERS.group):
+            TRACKERS[name]
+            continue
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:  # no origin: a plain folder such as ./wandb
             raise ConfigError(

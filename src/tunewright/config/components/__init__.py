@@ -1,0 +1,1 @@
+"""Sections whose `type` names a component, shipped or of an installed package."""
