@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tunewright.runs.documents import parse_json
 from tunewright.runs.record import Progress
 
 
@@ -101,7 +102,7 @@ def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Prog
 def _json_lines(data: bytes) -> Iterator[dict[str, Any]]:
     for line in data.split(b"\n"):
         try:
-            value = json.loads(line)
+            value = parse_json(line.decode())
         except (json.JSONDecodeError, UnicodeDecodeError):
             continue
         if isinstance(value, dict):

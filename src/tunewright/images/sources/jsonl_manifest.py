@@ -9,7 +9,7 @@ from typing import Any
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.build_table import Naming, TableRow, some, table_of
-from tunewright.runs.strict_json import read_strict_json
+from tunewright.runs.documents import parse_json
 
 READY = "manifest_ready.jsonl"
 CLASSES = "class_to_idx.json"
@@ -86,7 +86,7 @@ def _records(file: Path) -> list[tuple[int, Record]]:
         if not written.strip():
             continue
         try:
-            record = read_strict_json(written)
+            record = parse_json(written)
         except ValueError as error:
             raise DataError(
                 f"line {line:,} of {file} is not JSON ({getattr(error, 'msg', error)})",
@@ -245,7 +245,7 @@ def _order(file: Path, records: Sequence[tuple[int, Record]]) -> dict[str, int]:
 
 def _class_to_idx(file: Path) -> Mapping[str, int]:
     try:
-        read = read_strict_json(file.read_text(encoding="utf-8-sig"))
+        read = parse_json(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read ({error})") from None
     if not isinstance(read, dict) or not all(type(value) is int for value in read.values()):

@@ -1,6 +1,5 @@
 """Study storage: databases by URL, the settings stored in them, and clear errors."""
 
-import json
 import logging
 import shlex
 import sqlite3
@@ -17,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tunewright.errors import StorageLost, StudyError, did_you_mean
+from tunewright.runs.documents import parse_json
 from tunewright.runs.record import Direction, Goal
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.storage.retrying_storage import (
@@ -207,7 +207,14 @@ def stored_settings(url: str, name: str) -> Settings | None:
             f"the study {name!r} in {without_password(url)} was made by another program",
             remedy="Choose another --name.",
         )
-    return read_settings(json.loads(attributes[OURS]))
+    return settings_in(attributes)
+
+
+def settings_in(attributes: Mapping[str, Any]) -> Settings | None:
+    """Return the settings among a study's attributes; None in a study of another program."""
+    if OURS not in attributes:
+        return None
+    return read_settings(parse_json(attributes[OURS], finite=False))
 
 
 def stored_lease(url: str, name: str) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from tunewright.errors import DataError
 from tunewright.recipes.pairs.data.torch_archive import read_record
+from tunewright.runs.documents import parse_json
 from tunewright.training.memory.limit import make_room_to_map
 
 # dtype -> how numpy holds it; numpy has no bfloat16, its bits travel as uint16
@@ -226,7 +227,7 @@ def _read_safetensors(path: Path) -> ArrayFile:
         ) from None
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length).decode())
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     if len(tensors) != 1 and "embeddings" not in tensors:
         raise DataError(

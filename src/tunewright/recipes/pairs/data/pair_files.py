@@ -29,8 +29,8 @@ from tunewright.recipes.pairs.data.array_files import (
     row_peaks,
 )
 from tunewright.recipes.pairs.data.equal_rows import equal_rows
+from tunewright.runs.documents import parse_json
 from tunewright.runs.stamp import Stamp, file_stamp
-from tunewright.runs.strict_json import read_strict_json
 
 Array = npt.NDArray[Any]
 SIDES = ("image", "text")
@@ -282,7 +282,7 @@ def _find_metadata(folder: Path, name: str) -> Path:
 
 def _read_metadata(path: Path) -> Mapping[str, Any]:
     try:
-        metadata = read_strict_json(path.read_text(encoding="utf-8"))
+        metadata = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} is missing", expected="the metadata of the set") from None
     except ValueError as error:
