@@ -33,6 +33,7 @@ from tunewright.config.layers import (
     in_our_spelling,
     overlay_part,
     part_of_file,
+    path_of_key,
     translate,
 )
 from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
@@ -49,6 +50,7 @@ from tunewright.config.typed import (
 )
 from tunewright.errors import ConfigError, UsageError, did_you_mean, quote
 from tunewright.runs.atomic import read_yaml
+from tunewright.runs.regular_files import exists
 from tunewright.runs.stamp import Stamp, file_stamp
 
 SHARED = Path(__file__).parent / "conf"
@@ -178,7 +180,8 @@ def _split_overrides(
     """Split overrides into the files chosen for groups, and single values."""
     groups: dict[str, str] = {}
     values: list[Part] = []
-    for override in map(_parse_override, overrides):
+    for text in overrides:
+        override = _parse_override(text, recipe)
         if override.is_sweep_override():
             raise UsageError(
                 f"override {override.input_line!r} lists several values",
@@ -188,7 +191,7 @@ def _split_overrides(
         name = override.key_or_group
         if not isinstance(override.value(), dict) and name in recipe.group_aliases:
             name = recipe.group_aliases[name]
-            override = _parse_override(f"{name}={override.value()}")
+            override = _parse_override(f"{name}={override.value()}", recipe)
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
         if chooses and any((folder / name).is_dir() for folder in folders):
             _check_option(override, folders)
@@ -198,9 +201,11 @@ def _split_overrides(
     return groups, values
 
 
-def _parse_override(text: str) -> Override:
+def _parse_override(text: str, recipe: Configurable) -> Override:
     try:
-        return OverridesParser.create().parse_override(text)
+        override = OverridesParser.create().parse_override(_with_quoted_path(text, recipe))
+        override.input_line = text
+        return override
     except (HydraException, RecursionError) as error:
         reason = _one_line(error)
         raise UsageError(
@@ -208,6 +213,22 @@ def _parse_override(text: str) -> Override:
             expected="one such as optim.lr=1e-3",
             remedy="A value with ~, commas, brackets or spaces needs quotes: key='\"a, b\"'.",
         ) from None
+
+
+def _with_quoted_path(text: str, recipe: Configurable) -> str:
+    """Quote the path in `data.dir=flowers (1)`, so that it is read as typed.
+
+    Quotes and escapes of the override grammar still mean what they mean there, and `null` is no
+    path, unless there is a file or folder of that very name.
+    """
+    key, equals, value = text.partition("=")
+    known = leaves(recipe.config).get(path_of_key(key.lstrip("+"), recipe))
+    if not equals or not value or known is None or not known.is_path:
+        return text
+    quoted = value[0] in "'\"" and value[-1] == value[0]
+    if (quoted or value == "null" or "\\" in value) and not exists(value):
+        return text
+    return f"{key}={in_quotes(value)}"
 
 
 def _check_option(override: Override, folders: Sequence[Path]) -> None:

@@ -8,6 +8,9 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+PATH = "path"
+PathText = Annotated[str, PATH]
+"""A file or folder: what follows `key=` on the command line is its name, as typed."""
 T = TypeVar("T")
 
 

@@ -3,8 +3,8 @@
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -14,7 +14,20 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path | str) -> BinaryIO:
+def exists(path: Path | str) -> bool:
+    """Return whether there is anything; False for a name that the system cannot even look up.
+
+    `Path.exists` raises OSError where a name has 300 letters.
+    """
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path | str) -> bool:
+    """Return whether there is a regular file, or a link to one; False as for `exists`."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def open_regular(path: Path | str) -> BufferedReader:
     """Open a file for reading, in binary; links are followed.
 
     Raises OSError, also for what is no regular file: its `strerror` then says what is there.
@@ -31,7 +44,7 @@ def open_regular(path: Path | str) -> BinaryIO:
         if not stat.S_ISREG(mode):
             kind = _KINDS.get(stat.S_IFMT(mode), "something else")
             raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
-        return os.fdopen(handle, "rb")
+        return open(handle, "rb")  # noqa: PTH123
     except BaseException:
         os.close(handle)
         raise

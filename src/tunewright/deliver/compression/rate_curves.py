@@ -11,6 +11,7 @@ from tunewright.recipes.compression.evaluation.published_curves import PREFIX, f
 from tunewright.recipes.compression.evaluation.rate_curve import RateCurve, decibels, rate_curve
 from tunewright.report.rate_distortion import PlotCurve
 from tunewright.runs.documents import parse_json
+from tunewright.runs.regular_files import read_regular
 
 Metric = Literal["psnr", "ms_ssim"]
 METRICS: tuple[Metric, ...] = ("psnr", "ms_ssim")
@@ -196,7 +197,7 @@ def _classical(file: Path, codec: str, metric: Metric) -> NamedCurve:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        value = parse_json(file.read_text(encoding="utf-8"))
+        value = parse_json(read_regular(file).decode())
     except (OSError, ValueError) as error:
         raise DataError(f"{file} is not readable as JSON ({error})", expected=EXPECTED) from None
     if not isinstance(value, dict):

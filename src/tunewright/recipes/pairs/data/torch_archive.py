@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import DataError
-from tunewright.images.sources.archive import UNPACKABLE
+from tunewright.images.sources.archive import UNPACKABLE, why
 
+MAX_PICKLE_BYTES = 8 << 20
+"""Size of the description of a tensor, which may hold a list of ids beside it."""
 LOCAL_HEADER_BYTES = 30  # the fixed part of a zip entry's local header (APPNOTE.TXT 4.3.7)
 SAVE_AGAIN = "Write the plain matrix again: torch.save(embeddings.detach().clone(), path)."
 
@@ -56,9 +58,9 @@ def read_record(path: Path) -> tuple[TensorRecord, int, int]:
     with _open_archive(path) as archive:
         try:
             return _read(path, archive)
-        except (OSError, *UNPACKABLE) as error:
+        except (KeyError, OSError, *UNPACKABLE) as error:
             raise DataError(
-                f"{path} is damaged ({error})", remedy="Copy or download the file again."
+                f"{path} is damaged ({why(error)})", remedy="Copy or download the file again."
             ) from None
 
 
@@ -72,6 +74,13 @@ def _read(path: Path, archive: zipfile.ZipFile) -> tuple[TensorRecord, int, int]
         )
     if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
         raise DataError(f"{path} was written on a big-endian machine", remedy=SAVE_AGAIN)
+    size = archive.getinfo(entries["data.pkl"]).file_size
+    if size > MAX_PICKLE_BYTES:
+        raise DataError(
+            f"{path} describes its tensor in {size:,} bytes",
+            expected=f"at most {MAX_PICKLE_BYTES:,}",
+            remedy=SAVE_AGAIN,
+        )
     record = _choose(path, _interpret(path, archive.read(entries["data.pkl"])))
     entry = entries.get(f"data/{record.storage.key}")
     if entry is None:
@@ -103,6 +112,10 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
         else:
             came, remedy = f"{path} is no torch file", SAVE_AGAIN
         raise DataError(came, expected="the zip that torch.save writes", remedy=remedy) from None
+    except (OSError, *UNPACKABLE) as error:
+        raise DataError(
+            f"{path} is damaged ({why(error)})", remedy="Copy or download the file again."
+        ) from None
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
@@ -139,7 +152,7 @@ def _interpret(path: Path, pickled: bytes) -> object:
             expected="a bare tensor",
             remedy=SAVE_AGAIN,
         ) from None
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error):
         raise DataError(
             f"{path} has a broken pickle",
             expected="a tensor written by torch.save",
@@ -175,7 +188,11 @@ class _Machine:
         raise ValueError("no STOP")
 
     def pop_to_mark(self) -> list[Any]:
-        at = max(i for i, item in enumerate(self.stack) if isinstance(item, _Mark))
+        at = len(self.stack) - 1
+        while not isinstance(self.stack[at], _Mark):  # from the end: each item is passed once
+            at -= 1
+            if at < 0:
+                raise ValueError("no MARK")
         items = self.stack[at + 1 :]
         del self.stack[at:]
         return items
@@ -247,6 +264,8 @@ def _tensor(arguments: tuple[Any, ...]) -> TensorRecord:
     storage, start, shape, strides, *_rest = arguments
     if not isinstance(storage, Storage):
         raise ValueError("a tensor without storage")
+    if len(shape) != len(strides):
+        raise ValueError("a tensor with another number of strides than axes")
     return TensorRecord(storage, int(start), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
