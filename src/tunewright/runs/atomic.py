@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,11 @@ def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        name = f".{path.name[:100]}.{secrets.token_hex(4)}"
+        # Made here with 0666, so that the umask and the folder's own rules decide who may read it.
+        os.close(os.open(path.parent / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        temporary = path.parent / name
         write(temporary)
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise NotWritten(

@@ -21,7 +21,7 @@ class ProgressWriter:
 
     def __init__(self, path: Path, attempt: int, resumed_from: int) -> None:
         self._attempt = attempt
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         size = os.fstat(self._descriptor).st_size
         torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
         start = json.dumps({"attempt": attempt, "resumed_from": resumed_from})

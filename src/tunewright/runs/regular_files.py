@@ -27,6 +27,11 @@ def is_file(path: Path | str) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
+def is_folder(path: Path | str) -> bool:
+    """Return whether there is a folder, or a link to one; False as for `exists`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def open_regular(path: Path | str) -> BufferedReader:
     """Open a file for reading, in binary; links are followed.
 

@@ -142,15 +142,9 @@ def _fit_to_data(
     if not isinstance(domain, Categorical):
         return domain
     fixed = {k: v for k, v in around.fixed.items() if k not in raw}
-    if (bound := spec.get("shrink_to")) and names_in(bound) <= fixed.keys():
-        if not all(isinstance(choice, int) for choice in domain.choices):
-            raise SpaceError(
-                f"shrink_to with {_list_values(domain.choices)}", expected="whole numbers"
-            )
-        limit = evaluate(bound, fixed)
-        if not is_number(limit):
-            raise SpaceError(f"{path}: shrink_to = {quote(limit)}", expected="a number")
-        choices = list(domain.choices)
+    bound, fits = spec.get("shrink_to"), spec.get("fits")
+    if bound and names_in(bound) <= fixed.keys():
+        limit, choices = _limit(path, domain, bound, fixed), list(domain.choices)
         while max(choices) > limit and max(choices) > 1:
             choices = sorted({max(1, choice // 2) for choice in choices})
         if choices != list(domain.choices):
@@ -159,23 +153,31 @@ def _fit_to_data(
                 f"at most {bound} = {limit:g}"
             )
             domain = Categorical(tuple(choices))
-    fits = spec.get("fits")
     if fits and names_in(fits) - {"value"} <= fixed.keys():
         good = [c for c in domain.choices if evaluate(fits, {**fixed, "value": c})]
         bad = [c for c in domain.choices if c not in good]
-        figures = ", ".join(
-            f"{n} = {_figure(fixed[n])}" for n in sorted(names_in(fits) - {"value"})
-        )
+        named = sorted(names_in(fits) - {"value"})
+        figures = ", ".join(f"{name} = {_figure(fixed[name])}" for name in named)
         if not good:
             raise SpaceError(
                 f"no choice of {path} works on this data: {_list_values(bad)}",
                 expected=f"{fits} ({figures})",
-                remedy="Add a choice that fits.",
+                remedy=f"Add a choice that fits, or set {path} by hand.",
             )
         if bad:
             notices.append(f"{path}: dropped {_list_values(bad)}, which fail {fits} ({figures})")
             domain = Categorical(tuple(good))
     return domain
+
+
+def _limit(path: str, domain: Categorical, bound: str, fixed: Mapping[str, Any]) -> float:
+    """Return what `shrink_to` allows; raise SpaceError where it, or a choice, is no number."""
+    if not all(isinstance(choice, int) for choice in domain.choices):
+        raise SpaceError(f"shrink_to with {_list_values(domain.choices)}", expected="whole numbers")
+    limit = evaluate(bound, fixed)
+    if not is_number(limit):
+        raise SpaceError(f"{path}: shrink_to = {quote(limit)}", expected="a number")
+    return limit
 
 
 def translate_condition(condition: Condition, around: Surroundings) -> Condition:

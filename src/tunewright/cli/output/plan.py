@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunewright.errors import printable
 from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def print_repaired(found: "RepairReport", *, as_json: bool) -> None:
     else:
         print("the database is intact; it was compared with the run folders")
     if found.kept is not None:
-        print(f"the old file was kept as {found.kept}")
+        print(printable(f"the old file was kept as {found.kept}"))
     if found.added and not found.rebuilt:
         print(f"added: trial {', '.join(map(str, found.added))}")
     for title, lines in (
@@ -114,7 +115,7 @@ def print_repaired(found: "RepairReport", *, as_json: bool) -> None:
         ("could not be rebuilt", found.lost),
     ):
         for line in lines:
-            print(f"{title}: {line}")
+            print(printable(f"{title}: {line}"))
     counts = ", ".join(f"{count} {state}" for state, count in sorted(found.by_state.items()))
     print(f"{sum(found.by_state.values())} trials: {counts or 'none'}")
     print("next: the same tune command resumes")

@@ -19,7 +19,7 @@ from tunewright.cli.output.tables import (
 )
 from tunewright.config.compose import Composition
 from tunewright.config.show import yaml_lines
-from tunewright.errors import RunError
+from tunewright.errors import RunError, printable
 from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder
@@ -141,8 +141,8 @@ def print_sweep(
 def print_replayed(replayed: Sequence["ReplayedRun"], to: str) -> None:
     """Print what was copied to a tracker, one line per run."""
     for one in replayed:
-        print(f"{one.folder.path}  {one.steps} epochs  {one.state}")
-    print(f"{len(replayed)} run(s) in {to}")
+        print(printable(f"{one.folder.path}  {one.steps} epochs  {one.state}"))
+    print(printable(f"{len(replayed)} run(s) in {to}"))
 
 
 def print_configuration(composed: Composition) -> None:
@@ -150,9 +150,9 @@ def print_configuration(composed: Composition) -> None:
     here = Path.cwd()
     for line, source in yaml_lines(composed):
         place = source.replace(f"{here}/", "") if source != "default" else "default"
-        print(f"{line:<44} # {place}" if source else line)
+        print(printable(f"{line:<44} # {place}" if source else line))
     for notice in composed.notices:
-        print(f"# note: {notice}")
+        print(printable(f"# note: {notice}"))
 
 
 def print_space(console: Console, space: Space, notices: Sequence[str], *, as_yaml: bool) -> None:

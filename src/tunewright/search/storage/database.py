@@ -117,9 +117,11 @@ def open_storage(
     if file is not None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()  # SQLite would make it 0644, whatever the umask says
         except OSError as error:
             raise StudyError(
-                f"storage {url}: {file.parent} cannot be created ({error.strerror})"
+                f"storage {url}: {file} cannot be created ({error.strerror})",
+                remedy="Choose another place with --runs-dir or --storage.",
             ) from None
     arguments = _server_arguments(url) if file is None else write_ahead(file, on_notice)
     with storage_errors(url, StudyError), quiet():
@@ -149,6 +151,12 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
     if file is not None and not file.exists():
         yield None
         return
+    if file is not None and not file.is_file():
+        raise StudyError(
+            f"{file} is not a file",
+            expected="the database of a study",
+            remedy="Move it away, or choose another place with --runs-dir or --storage.",
+        )
     with ExitStack() as stack:
         stack.enter_context(storage_errors(url, StudyError))
         # Otherwise a failing constructor would leave a connection that nobody can close.
