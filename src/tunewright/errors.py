@@ -16,7 +16,15 @@
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+QUOTED = 200
+"""Characters of a wrong value that a message quotes at most."""
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that steer a terminal or turn the direction of text, and halves of characters."""
 
 
 class TunewrightError(Exception):
@@ -31,7 +39,7 @@ class TunewrightError(Exception):
         self.came, self.expected, self.where, self.remedy = came, expected, where, remedy
         head = came + (f" (set in {where})" if where else "")
         text = f"{head}: expected {expected}." if expected else _sentence(head)
-        super().__init__(f"{text} {remedy}".strip())
+        super().__init__(printable(f"{text} {remedy}".strip()))
 
 
 class UsageError(TunewrightError):
@@ -72,6 +80,24 @@ class Diverged(RunError):
 
 class OutOfMemory(RunError):
     """The device or the machine has not enough memory for this configuration."""
+
+
+def printable(text: str) -> str:
+    """Return a text for the terminal: control characters are escaped, except line ends and tabs.
+
+    Names and stored reasons come from strangers' files, and could clear the screen or hide a line.
+    """
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def quote(value: object) -> str:
+    """Return a wrong value as a message quotes it: its `repr`, cut to 200 characters."""
+    return shorten(repr(value))
+
+
+def shorten(text: str) -> str:
+    """Return a text cut to 200 characters, with an ellipsis where something is left out."""
+    return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, stem: str = "") -> str:

@@ -11,13 +11,14 @@ from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
 from tunewright.config.quoting import quote_override
 from tunewright.config.tree import Tree, set_leaf
-from tunewright.errors import UsageError
+from tunewright.errors import UsageError, quote
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bind_function
 from tunewright.recipes.guide_flags import as_override, places
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
+from tunewright.runs.regular_files import is_file, is_folder
 from tunewright.search.transfer.study_configuration import StudyConfiguration, find_study_of
 from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
 
@@ -224,15 +225,15 @@ def _classify_arguments(words: Sequence[str]) -> _Arguments:
             typed.overrides.append(word)
         elif word in recipe_names() and typed.recipe is None:
             typed.recipe = word
-        elif Path(word).is_dir():
+        elif is_folder(word):
             raise _folder(Path(word))
-        elif Path(word).suffix in (".yaml", ".yml") or Path(word).is_file():
+        elif Path(word).suffix in (".yaml", ".yml") or is_file(word):
             typed.files.append(Path(word))
         elif typed.recipe is None and not typed.files:
             find_recipe(word)  # raises, with the nearest name
         else:
             raise UsageError(
-                f"{word!r}", expected="a YAML file or an override such as optim.lr=1e-3"
+                f"{quote(word)}", expected="a YAML file or an override such as optim.lr=1e-3"
             )
     return typed
 

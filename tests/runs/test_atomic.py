@@ -140,10 +140,9 @@ def test_json_is_an_object_or_not_there(tmp_path):
     [
         (b"- 1\n- 2\n", "holds a YAML list: expected a mapping"),
         (b"a: [1", "is not readable as YAML"),
-        (b"a: 1\na: 2\n", "found duplicate key a"),
+        (b"a: 1\na: 2\n", "duplicate key 'a'"),
         (b"\x00\xff", "is not readable as YAML"),
-        (b"3", "is not readable as YAML"),
-        (b"a: ${b", "is not readable as YAML"),
+        (b"3", "holds 3 only"),
     ],
 )
 def test_a_file_without_a_mapping(tmp_path, content, complaint):

@@ -228,7 +228,7 @@ def test_a_space_chooses_among_optimisers_and_their_options(key: str) -> None:
             },
         },
         Path("space.yaml"),
-        recipe.aliases,
+        recipe.dialect.aliases,
     )
     composed = compose(recipe)
     tree, config = stage(recipe, composed, "explore")

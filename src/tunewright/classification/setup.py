@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tunewright.classification.classes_file import FILE, ClassIndex
 from tunewright.classification.config import ClassifyConfig
@@ -15,6 +16,7 @@ from tunewright.classification.losses.losses import LOSSES
 from tunewright.classification.models.cosine_classifier import normalise_classifier
 from tunewright.classification.models.image_classifier import input_size, make_image_model
 from tunewright.classification.task import ClassifyTask
+from tunewright.errors import ConfigError
 from tunewright.images.augment.augment import make_augment
 from tunewright.images.augment.mixup import make_mix
 from tunewright.images.image_table import ImageTable
@@ -42,6 +44,7 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
     notices: list[str] = []
     size = input_size(config.model, config.data.image_size)
     model = make_model(config, len(sets.classes), on_notice=notices.append)
+    _check_micro_batch(model, config, len(sets.train))
     counts = torch.from_numpy(sets.class_counts)
     criterion = LOSSES[config.loss.type](counts, **config.loss.keywords()).to(device)
     task = ClassifyTask(criterion, counts.to(device), config.finetune)
@@ -81,6 +84,19 @@ def make_model(config: ClassifyConfig, classes: int, *, on_notice: OnNotice = pr
     if scale is not None:
         normalise_classifier(model, classes, scale=scale)
     return model
+
+
+def _check_micro_batch(model: nn.Module, config: ClassifyConfig, rows: int) -> None:
+    """Refuse micro-batches of one picture for a network with batch norm, which has no variance."""
+    training = config.training
+    smallest = min(training.batch_size, rows) // training.accumulate
+    if smallest < 2 and any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise ConfigError(
+            f"training.batch_size = {training.batch_size} and training.accumulate = "
+            f"{training.accumulate} leave {smallest} of {rows:,} pictures for a micro-batch",
+            expected="at least 2, since the network has batch norm",
+            remedy="Raise training.batch_size, or lower training.accumulate.",
+        )
 
 
 def normalisation(model: nn.Module) -> Normalisation:

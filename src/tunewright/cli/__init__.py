@@ -1,8 +1,11 @@
 """The command line: parse, call, print. Everything heavy is imported inside the commands."""
 
-import os
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
+
+from tunewright.cli.surroundings import explain, prepare_streams, silence
+from tunewright.errors import printable
 
 if TYPE_CHECKING:
     from tunewright.cli.application import app
@@ -21,17 +24,34 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """Run the console script; exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    prepare_streams()
     try:
-        sys.exit(_code_of_a_command())
+        try:
+            code = _code_of_a_command()
+        except SystemExit as end:
+            code = end.code
+        sys.stdout.flush()  # here, where an error can be told, not when the interpreter ends
+        sys.exit(code)
     except KeyboardInterrupt:
         print("tunewright: interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader closed the pipe; the final flush must not raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence([sys.stdout])
         sys.exit(0)
+    except (OSError, RuntimeError) as error:
+        sentence = explain(error)
+        if sentence is None or "--verbose" in sys.argv[1:]:
+            raise
+        with contextlib.suppress(OSError):
+            print(f"tunewright: {printable(sentence)}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            silence([sys.stdout])
+        sys.exit(1)
 
 
-def _code_of_a_command() -> int:
+def _code_of_a_command() -> int | str | None:
     from tunewright.cli.application import app
     from tunewright.cli.options import Passing
     from tunewright.errors import NotWritten, RunError, StorageLost, TunewrightError

@@ -109,11 +109,11 @@ def console(*, to_stderr: bool = False) -> "Console":
     Text is printed without markup, since a folder may be called `[red]` or `:smile:`; coloured
     text is a `rich.text.Text`.
     """
-    from rich.console import Console
+    from tunewright.cli.output.safe_console import SafeConsole
 
     stream = sys.stderr if to_stderr else sys.stdout
     width = None if stream.isatty() else 120
-    return Console(width=width, highlight=False, markup=False, emoji=False, stderr=to_stderr)
+    return SafeConsole(width=width, highlight=False, markup=False, emoji=False, stderr=to_stderr)
 
 
 def verbose_logs(verbose: bool) -> None:

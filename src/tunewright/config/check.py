@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from tunewright.config.leaves import choices_of, kinds_of, leaves, section_of, shown_kinds
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
-from tunewright.errors import ConfigError, did_you_mean
+from tunewright.errors import ConfigError, did_you_mean, quote, shorten
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -122,6 +122,6 @@ def _path(location: Sequence[int | str], schema: type[BaseModel]) -> str:
 
 def _format_value(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False)
+        return shorten(json.dumps(value, ensure_ascii=False))
     except (TypeError, ValueError):
-        return repr(value)
+        return quote(value)

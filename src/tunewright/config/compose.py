@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -26,6 +25,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tunewright.config.check import validate
+from tunewright.config.interpolations import check_interpolations
 from tunewright.config.layers import (
     Configurable,
     Layer,
@@ -33,6 +33,7 @@ from tunewright.config.layers import (
     in_our_spelling,
     overlay_part,
     part_of_file,
+    path_of_key,
     translate,
 )
 from tunewright.config.leaves import choices_of, leaves, with_kinds, without_foreign_keys
@@ -47,9 +48,10 @@ from tunewright.config.typed import (
     follow_seed,
     unchanged_paths,
 )
-from tunewright.errors import ConfigError, UsageError, did_you_mean
+from tunewright.errors import ConfigError, UsageError, did_you_mean, quote
 from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
+from tunewright.runs.regular_files import exists
 from tunewright.runs.stamp import Stamp, file_stamp
 
 SHARED = Path(__file__).parent / "conf"
@@ -185,7 +187,8 @@ def _split_overrides(
     """Split overrides into the files chosen for groups, and single values."""
     groups: dict[str, str] = {}
     values: list[Part] = []
-    for override in map(_parse_override, overrides):
+    for text in overrides:
+        override = _parse_override(text, recipe)
         if override.is_sweep_override():
             raise UsageError(
                 f"override {override.input_line!r} lists several values",
@@ -195,7 +198,7 @@ def _split_overrides(
         name = override.key_or_group
         if not isinstance(override.value(), dict) and name in recipe.dialect.group_aliases:
             name = recipe.dialect.group_aliases[name]
-            override = _parse_override(f"{name}={override.value()}")
+            override = _parse_override(f"{name}={override.value()}", recipe)
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
         if chooses and any((folder / name).is_dir() for folder in folders):
             _check_option(override, folders, recipe)
@@ -205,16 +208,34 @@ def _split_overrides(
     return groups, values
 
 
-def _parse_override(text: str) -> Override:
+def _parse_override(text: str, recipe: Configurable) -> Override:
     try:
-        return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        reason = str(error).strip().splitlines()[0]
+        override = OverridesParser.create().parse_override(_with_quoted_path(text, recipe))
+        override.input_line = text
+        return override
+    except (HydraException, RecursionError) as error:
+        reason = _one_line(error)
         raise UsageError(
-            f"override {text!r} cannot be read ({reason})",
+            f"override {quote(text)} cannot be read ({reason})",
             expected="one such as optim.lr=1e-3",
             remedy="A value with ~, commas, brackets or spaces needs quotes: key='\"a, b\"'.",
         ) from None
+
+
+def _with_quoted_path(text: str, recipe: Configurable) -> str:
+    """Quote the path in `data.dir=flowers (1)`, so that it is read as typed.
+
+    Quotes and escapes of the override grammar still mean what they mean there, and `null` is no
+    path, unless there is a file or folder of that very name.
+    """
+    key, equals, value = text.partition("=")
+    known = leaves(recipe.config).get(path_of_key(key.lstrip("+"), recipe))
+    if not equals or not value or known is None or not known.is_path:
+        return text
+    quoted = value[0] in "'\"" and value[-1] == value[0]
+    if (quoted or value == "null" or "\\" in value) and not exists(value):
+        return text
+    return f"{key}={in_quotes(value)}"
 
 
 def _check_option(override: Override, folders: Sequence[Path], recipe: Configurable) -> None:
@@ -288,7 +309,7 @@ def _compose_groups(
             expected=f"one of {', '.join(tops)}",
             remedy=did_you_mean(name, tops),
         )
-    read_yaml(top)  # for errors that name the file; Hydra reads a copy
+    _read_reachable(top, groups, own)
     places = ",".join(in_quotes(f"file://{folder}") for folder in folders)
     search = f"hydra.searchpath=[{places}]"
     try:
@@ -300,10 +321,14 @@ def _compose_groups(
         raise ConfigError(
             f"the configuration {name!r} cannot be composed: {str(error).strip().splitlines()[0]}"
         ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"a file of {name!r} is not readable as YAML: {error}") from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration {name!r} cannot be merged: {error}") from None
+    except _OF_HYDRA as error:
+        raise ConfigError(
+            f"the configuration {name!r} cannot be composed ({_one_line(error)})",
+            where=str(top),
+            expected="defaults such as [{optim: adamw}, _self_]",
+        ) from None
     sources: dict[str, Source] = {}
     users: list[tuple[Tree, dict[str, Source]]] = []
     for part in parts:
@@ -323,6 +348,45 @@ def _compose_groups(
     return tree, sources
 
 
+_OF_HYDRA = (ValueError, TypeError, AttributeError, LookupError, AssertionError, RecursionError)
+"""What Hydra raises, besides its own errors, for a `defaults` list of another form."""
+
+
+def _read_reachable(top: Path, groups: Sequence[str], own: Path | None) -> None:
+    """Read the files that Hydra will read, within our limits and for errors that name the file.
+
+    These are the top-level file, which it reads as a copy, and those of the user's own folder that
+    the chosen groups and the `defaults` lists name.
+    """
+    waiting, seen = [top], set[Path]()
+    if own is not None:
+        waiting += [own / f"{group.replace('=', '/')}.yaml" for group in groups]
+    while waiting:
+        file = waiting.pop()
+        if file in seen or not file.is_file():
+            continue
+        seen.add(file)
+        defaults = read_yaml(file).get("defaults")
+        for entry in defaults if isinstance(defaults, list) and own is not None else ():
+            for name in _named(entry):
+                waiting += [folder / f"{name}.yaml" for folder in (own, file.parent) if folder]
+
+
+def _named(entry: object) -> Iterator[str]:
+    """Yield the files, without suffix, that an entry of a `defaults` list may mean."""
+    if isinstance(entry, str):
+        yield entry.partition("@")[0].lstrip("/")
+    elif isinstance(entry, Mapping):
+        for key, options in entry.items():
+            group = str(key).rpartition(" ")[2].partition("@")[0].lstrip("/")
+            for option in options if isinstance(options, list) else [options]:
+                yield f"{group}/{option}"
+
+
+def _one_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 @contextlib.contextmanager
 def _initialise_hydra(top: Path) -> Iterator[None]:
     """Initialise Hydra for one composition, and clear its global state afterwards.
@@ -338,10 +402,11 @@ def _initialise_hydra(top: Path) -> Iterator[None]:
 
 
 def _resolve(tree: Tree) -> Tree:
+    check_interpolations(tree)
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"an interpolation cannot be resolved: {error}") from None
+    except (OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise ConfigError(f"an interpolation cannot be resolved: {_one_line(error)}") from None
     return {str(key): value for key, value in resolved.items()}  # type: ignore[union-attr]
 
 

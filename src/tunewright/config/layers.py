@@ -69,7 +69,9 @@ def part_of_file(layer: Layer, chosen: Mapping[str, str], recipe: Configurable) 
     tree = translate(layer.tree, recipe)
     for group in chosen.keys() - {"data"}:  # a data group sets more than the path of the data
         drop(tree, group)
-    sources = {_own(path, recipe): s for path, s in sources_in(layer.file, layer.tree).items()}
+    sources = {
+        path_of_key(path, recipe): s for path, s in sources_in(layer.file, layer.tree).items()
+    }
     return Part(tree, {path: sources.get(path, Source(layer.file)) for path in flatten(tree)})
 
 
@@ -105,7 +107,9 @@ def in_our_spelling(
     lack.
     """
     flat = flatten(tree)
-    foreign = {path: _own(path, recipe) for path in flat if _own(path, recipe) != path}
+    foreign = {
+        path: path_of_key(path, recipe) for path in flat if path_of_key(path, recipe) != path
+    }
     ours, theirs = copy_tree(tree), {path: flat[path] for path in foreign}
     for path in foreign:
         drop(ours, path)
@@ -116,14 +120,15 @@ def in_our_spelling(
 
 def translate(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
     """Return a tree with foreign keys and values replaced by ours."""
-    flat = {_own(path, recipe): value for path, value in flatten(tree).items()}
+    flat = {path_of_key(path, recipe): value for path, value in flatten(tree).items()}
     result: Tree = {}
     for path, value in flat.items():
         set_leaf(result, path, _word(path, value, recipe))
     return result
 
 
-def _own(path: str, recipe: Configurable) -> str:
+def path_of_key(path: str, recipe: Configurable) -> str:
+    """Return our path for a key, which may be in a guide's or Optuna's spelling."""
     return recipe.dialect.aliases.get(path) or optuna_names.KEYS.get(path, path)
 
 

@@ -1,7 +1,7 @@
 """The schema as a list of paths, so that spaces and messages can reason about keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
+from tunewright.config.section import PATH
 from tunewright.config.tree import Tree
 
 OPTIONS = "options"
@@ -22,12 +23,14 @@ class Leaf:
     """A key that can be set.
 
     kinds: for each section on the way that exists in several kinds, its path and the kinds that
-    have this key: `{"model": ("clip", "mlp")}` for `model.hidden_dim`.
+    have this key: `{"model": ("clip", "mlp")}` for `model.hidden_dim`. is_path: the value is the
+    name of a file or folder.
     """
 
     path: str
     default: Any
     kinds: Mapping[str, tuple[str, ...]]
+    is_path: bool = False
 
 
 @cache
@@ -151,7 +154,8 @@ def _walk(
         elif (section_type := section_of(field)) is not None and section_type.model_fields:
             _walk(section_type, f"{path}.", kinds, found)
         elif path not in found:
-            found[path] = Leaf(path, field.get_default(call_default_factory=True), dict(kinds))
+            default = field.get_default(call_default_factory=True)
+            found[path] = Leaf(path, default, dict(kinds), _is_path(field))
         elif name != "type":
             found[path] = _share_kinds(found[path], kinds)
 
@@ -161,7 +165,12 @@ def _share_kinds(leaf: Leaf, kinds: Mapping[str, tuple[str, ...]]) -> Leaf:
         section: (*names, *(k for k in kinds.get(section, ()) if k not in names))
         for section, names in leaf.kinds.items()
     }
-    return Leaf(leaf.path, leaf.default, joined)
+    return replace(leaf, kinds=joined)
+
+
+def _is_path(field: FieldInfo) -> bool:
+    marks = [*field.metadata, *(m for kind in get_args(field.annotation) for m in get_args(kind))]
+    return PATH in marks
 
 
 def _prune(tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, str]) -> Tree:

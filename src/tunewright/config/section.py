@@ -10,6 +10,9 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Options = dict[str, Any]
 """Keyword arguments of a component, which takes more of them than a schema can list."""
+PATH = "path"
+PathText = Annotated[str, PATH]
+"""A file or folder: what follows `key=` on the command line is its name, as typed."""
 T = TypeVar("T")
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from tunewright.config.tree import flatten
+from tunewright.runs.documents import MAX_YAML_BYTES, YamlProblem, parse_yaml
+from tunewright.runs.regular_files import read_regular
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,11 @@ DEFAULT = Source()
 
 def lines_of(file: Path) -> dict[str, int]:
     """Return the line of every key in a YAML file, by dotted path."""
-    try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, yaml.YAMLError):
-        return {}
     found: dict[str, int] = {}
-    if isinstance(root, yaml.MappingNode):
-        _collect(root, "", found)
+    try:
+        parse_yaml(read_regular(file, most=MAX_YAML_BYTES).decode("utf-8-sig"), found)
+    except (YamlProblem, OSError, UnicodeDecodeError):
+        return {}
     return found
 
 
@@ -71,11 +69,3 @@ def _line(lines: Mapping[str, int], path: str) -> int | None:
             return lines[path]
         path = path.rpartition(".")[0]
     return None
-
-
-def _collect(node: yaml.MappingNode, prefix: str, found: dict[str, int]) -> None:
-    for key, value in node.value:
-        path = f"{prefix}{key.value}"
-        found[path] = key.start_mark.line + 1
-        if isinstance(value, yaml.MappingNode):
-            _collect(value, f"{path}.", found)

@@ -11,6 +11,7 @@ from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import read_json
 from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.regular_files import exists, is_file
 
 FOREIGN = (".pt", ".pth", ".ckpt", ".pkl", ".bin", ".tar")
 """Suffixes of checkpoints of other programs, most of them Python pickles."""
@@ -38,7 +39,7 @@ def find_run(name: Path, runs: Path) -> NamedRun:
     or several runs.
     """
     for place in places(name, runs):
-        if place.is_file():
+        if is_file(place):
             return with_state(run_of_file(place))
     for group in (*([place] for place in places(name, runs)), _by_recipe(name, runs)):
         found = [kept for place in group if (kept := _with_weights(place))]
@@ -173,7 +174,7 @@ def _by_recipe_instead(name: Path, runs: Path) -> str:
 def _is_ours(path: Path) -> bool:
     """Return whether a folder is that of a run, a study or an ensemble, even without weights."""
     files = (RunFolder(path).config, StudyFolder(path).settings, path / ENSEMBLE)
-    return any(file.exists() for file in files)
+    return any(map(exists, files))
 
 
 def _with_weights(path: Path) -> list[RunFolder]:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -41,6 +42,12 @@ def start_process(
             process.start()
     except (EOFError, OSError) as error:
         near.close()
+        if "path too long" in str(error):
+            raise RunError(
+                f"the path of the temporary folder {tempfile.gettempdir()} is too long for the "
+                "socket of the worker processes",
+                remedy="Set TMPDIR to a shorter one, such as /tmp.",
+            ) from None
         raise RunError(
             f"no worker process could be started ({type(error).__name__}: {error})",
             remedy="The machine may be out of memory or processes. Use fewer --jobs; the same "

@@ -4,16 +4,16 @@ import contextlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from tunewright.errors import ConfigError, NotWritten
+from tunewright.errors import ConfigError, NotWritten, quote
+from tunewright.runs.documents import MAX_YAML_BYTES, YamlProblem, parse_json, parse_yaml
+from tunewright.runs.regular_files import read_regular
 
 IN_RUNS = "Free space or choose a writable folder with --runs-dir; the same command then resumes."
 """Hint for a file of a run folder that could not be written."""
@@ -30,11 +30,11 @@ def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        name = f".{path.name[:100]}.{secrets.token_hex(4)}"
+        # Made here with 0666, so that the umask and the folder's own rules decide who may read it.
+        os.close(os.open(path.parent / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        temporary = path.parent / name
         write(temporary)
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise NotWritten(
@@ -71,29 +71,31 @@ def dump_yaml(tree: Mapping[str, Any]) -> str:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the JSON object at `path`, or None when it is absent or not (yet) whole."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_regular(path).decode())
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file, unresolved; `1e-4` is a number (OmegaConf's loader).
+    """Return the mapping in a YAML file, unresolved; `1e-4` is a number.
 
     Raises ConfigError when the file is missing, is not YAML or holds no mapping.
     """
     try:
-        loaded = OmegaConf.load(path)
+        tree = parse_yaml(read_regular(path, most=MAX_YAML_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist", remedy="Check the path.") from None
     except IsADirectoryError:
         raise ConfigError(f"{path} is a folder", expected="a YAML file") from None
-    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+    except (YamlProblem, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not readable as YAML: {error}") from error
-    tree = OmegaConf.to_container(loaded, resolve=False)
+    if tree is None:
+        return {}
     if not isinstance(tree, dict):
+        kind = "a YAML list" if isinstance(tree, list) else f"{quote(tree)} only"
         raise ConfigError(
-            f"{path} holds a YAML list", expected="a mapping (key: value) at the top of the file"
+            f"{path} holds {kind}", expected="a mapping (key: value) at the top of the file"
         )
     return {str(key): value for key, value in tree.items()}
 
@@ -114,7 +116,7 @@ def _represent_list(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=plain)
 
 
-# OmegaConf's loader reads 1e-3 as a number, so a text that looks like one must be quoted.
+# Our reader takes 1e-3 for a number, so a text that looks like one must be quoted.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?[\d_]*\.?[\d_]+[eE][-+]?\d+$"),

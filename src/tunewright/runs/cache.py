@@ -1,21 +1,38 @@
 """The cache folder for files that can be recomputed."""
 
+import contextlib
+import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tunewright.errors import NotWritten
+
 
 def cache_folder() -> Path:
-    """Return `~/.cache/tunewright`, or a temporary folder of the system if that is not writable."""
-    wanted = Path.home() / ".cache" / "tunewright"
-    try:
+    """Return `~/.cache/tunewright`, or a temporary folder of this user if that is not writable.
+
+    Raises NotWritten if the temporary folder is there already and not this user's alone: what
+    another user put there would be taken for our own data.
+    """
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the home is not known
+        wanted = Path.home() / ".cache" / "tunewright"
         wanted.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=wanted):
             return wanted
-    except OSError:
-        fallback = Path(tempfile.gettempdir()) / "tunewright"
-        fallback.mkdir(parents=True, exist_ok=True)
-        return fallback
+    shared = Path(tempfile.gettempdir()) / f"tunewright-{os.geteuid()}"
+    with contextlib.suppress(FileExistsError):
+        shared.mkdir(mode=0o700)
+    found = shared.lstat()
+    others = stat.S_IWGRP | stat.S_IWOTH
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & others:
+        raise NotWritten(
+            f"the cache folder {shared} belongs to another user, or others may write in it",
+            expected="a folder that only this user writes",
+            remedy="Remove it, or set HOME or TMPDIR to a folder of your own.",
+        )
+    return shared
 
 
 def make_once(target: Path, make: Callable[[Path], object]) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tunewright.runs.documents import parse_json
 from tunewright.runs.record import Progress
 
 
@@ -20,7 +21,7 @@ class ProgressWriter:
 
     def __init__(self, path: Path, attempt: int, resumed_from: int) -> None:
         self._attempt = attempt
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         size = os.fstat(self._descriptor).st_size
         torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
         start = json.dumps({"attempt": attempt, "resumed_from": resumed_from})
@@ -101,7 +102,7 @@ def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Prog
 def _json_lines(data: bytes) -> Iterator[dict[str, Any]]:
     for line in data.split(b"\n"):
         try:
-            value = json.loads(line)
+            value = parse_json(line.decode())
         except (json.JSONDecodeError, UnicodeDecodeError):
             continue
         if isinstance(value, dict):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tunewright.errors import printable
 from tunewright.runs.record import Trial
 
 
@@ -72,4 +73,4 @@ class PrintNotices(StudyCallback):
 
     def notice(self, text: str) -> None:
         """Print one line on standard error."""
-        print(f"tunewright: {text}", file=sys.stderr)
+        print(f"tunewright: {printable(text)}", file=sys.stderr)

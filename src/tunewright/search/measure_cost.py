@@ -5,7 +5,6 @@ machine is measured too. Each copy stops after one epoch and resumes for another
 includes the start of the process, the second only the start-up of every trial.
 """
 
-import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from tunewright.executors.executor import Executor, Resources
 from tunewright.executors.factory import make_executor
 from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe
+from tunewright.runs.documents import parse_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest, Outcome
@@ -167,7 +167,7 @@ def _last_attempt(folder: RunFolder) -> tuple[int, float]:
         lines = folder.progress.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return 0, 0.0
-    for line in map(json.loads, lines):
+    for line in map(parse_json, lines):
         if "resumed_from" in line:
             start, before = line["resumed_from"], seconds if line["resumed_from"] else 0.0
         elif "step" in line:

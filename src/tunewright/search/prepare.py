@@ -12,7 +12,7 @@ from tunewright.config.leaves import open_section
 from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.config.typed import SEARCH_SEED
-from tunewright.errors import ConfigError, StudyError, UsageError
+from tunewright.errors import ConfigError, StudyError, UsageError, shorten
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
@@ -262,6 +262,16 @@ def refuse_leading_out(name: str, runs: Path) -> None:
             expected=f"a name whose folder lies in {runs}",
             remedy="Choose a plain --name, and the place with --runs-dir.",
         )
+    try:
+        (runs / name).stat()
+    except (FileNotFoundError, PermissionError):
+        return
+    except OSError as error:
+        raise UsageError(
+            f"{shorten(str(runs / name))} cannot be used ({error.strerror})",
+            expected="a folder that is there or can be made",
+            remedy="Choose another --name or --runs-dir.",
+        ) from None
 
 
 def _refuse_stray_trials(folder: StudyFolder, url: str) -> None:

@@ -15,6 +15,7 @@ from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
+from tunewright.runs.regular_files import exists
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
@@ -160,7 +161,7 @@ def stored_url(folder: StudyFolder, settings: Tree, typed: Sequence[str] = ()) -
 
 def is_study(study: str, runs: Path) -> bool:
     """Return whether there is a study's folder of this name, or in `runs`."""
-    return any((path / "study.yaml").exists() for path in (Path(study), runs / study))
+    return any(exists(path / "study.yaml") for path in (Path(study), runs / study))
 
 
 def study_folder(study: str | None, runs: Path, command: str = "analyze") -> StudyFolder:

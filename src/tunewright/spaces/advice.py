@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewright.errors import SpaceError
+from tunewright.errors import SpaceError, quote
 from tunewright.spaces.domain import Domain, coerce, same
 from tunewright.spaces.parameter import Surroundings, check_names, translate_condition
 from tunewright.spaces.points import identity, list_values
@@ -16,7 +16,7 @@ def read_avoided(raw: Sequence[Any]) -> tuple[AvoidRule, ...]:
     rules = {}
     for spec in raw:
         name, because, when = _read_entry(spec, "avoid", "when")
-        rules[name] = AvoidRule(name, because, conditions(when, f"when of {name!r}"))
+        rules[name] = AvoidRule(name, because, conditions(when, f"when of {quote(name)}"))
     return tuple(rules.values())
 
 
@@ -26,7 +26,9 @@ def read_good(raw: Sequence[Any]) -> tuple[Good, ...]:
     for spec in raw:
         name, because, values = _read_entry(spec, "good", "set")
         if not isinstance(values, Mapping) or not values:
-            raise SpaceError(f"set of {name!r}: {values!r}", expected="a mapping, path: value")
+            raise SpaceError(
+                f"set of {quote(name)}: {quote(values)}", expected="a mapping, path: value"
+            )
         found[name] = Good(name, because, dict(values))
     return tuple(found.values())
 
@@ -37,7 +39,7 @@ def translate_avoided(raw: Sequence[Any], around: Surroundings) -> tuple[AvoidRu
     for rule in read_avoided(raw):
         found = tuple(translate_condition(condition, around) for condition in rule.conditions)
         for condition in found:
-            check_names(condition.path, around.known_names, f"avoid {rule.name!r}")
+            check_names(condition.path, around.known_names, f"avoid {quote(rule.name)}")
         rules.append(AvoidRule(rule.name, rule.because, found))
     return tuple(rules)
 
@@ -79,14 +81,14 @@ def select_good(
         values = {}
         for path, value in good.values.items():
             own = translate_condition(Condition(path, among=(value,)), around)
-            check_names(own.path, around.known_names, f"good {good.name!r}")
+            check_names(own.path, around.known_names, f"good {quote(good.name)}")
             if own.path in space:
                 values[own.path] = coerce(space[own.path].domain, own.among[0])
             elif own.path not in inert:
                 values[own.path] = own.among[0]
         good = Good(good.name, good.because, values)
         if why := _why_not(good, space, kept):
-            notices.append(f"the good combination {good.name!r} is left out: {why}")
+            notices.append(f"the good combination {quote(good.name)} is left out: {why}")
         else:
             kept.append(good)
     return tuple(kept), notices
@@ -101,7 +103,7 @@ def good_points(space: Space) -> dict[str, dict[str, Any]]:
 def _read_entry(spec: Any, kind: str, key: str) -> tuple[str, str, Any]:
     if not isinstance(spec, Mapping) or not {"name", key} <= set(spec) <= {"name", "because", key}:
         raise SpaceError(
-            f"{kind}: {spec!r}", expected=f"a mapping with name, because and {key}, each once"
+            f"{kind}: {quote(spec)}", expected=f"a mapping with name, because and {key}, each once"
         )
     return str(spec["name"]), str(spec.get("because") or ""), spec[key]
 
@@ -122,7 +124,9 @@ def _why_not(good: Good, space: Space, others: Sequence[Good]) -> str:
             return f"{path} needs {' and '.join(map(str, space[path].when))}"
     if (rule := space.broken_rule(point)) is not None:
         return f"forbidden: {rule}"
-    taken = {identity(space, space.point(other.values)): f"as {other.name!r}" for other in others}
+    taken = {
+        identity(space, space.point(other.values)): f"as {quote(other.name)}" for other in others
+    }
     if (default := space.default()) is not None:
         taken[identity(space, default)] = "as the first trial, the defaults"
     found = taken.get(identity(space, point))

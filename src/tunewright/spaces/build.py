@@ -9,7 +9,7 @@ from typing import Any
 from tunewright.config.apply import with_values
 from tunewright.config.leaves import leaves, shown_kinds
 from tunewright.config.tree import flatten
-from tunewright.errors import ConfigError, SpaceError, did_you_mean
+from tunewright.errors import ConfigError, SpaceError, did_you_mean, quote
 from tunewright.spaces.advice import advice_notices, as_forbidden, select_good, translate_avoided
 from tunewright.spaces.apart import check_apart
 from tunewright.spaces.domain import nearest, same
@@ -189,7 +189,7 @@ def _drop_inert(
         reason, default = raw[path]["inert"], parameters[path].default
         if not isinstance(reason, str):
             raise SpaceError(
-                f"{path}: inert = {reason!r}",
+                f"{path}: inert = {quote(reason)}",
                 expected="the reason, or false to search it anyway",
                 where=where.get(path, ""),
             )
@@ -199,7 +199,7 @@ def _drop_inert(
         elif isinstance(default, bool | int | float | str):
             found[path] = repr(default)
         else:
-            raise SpaceError(f"{path}: default = {default!r}", expected="a number or a word")
+            raise SpaceError(f"{path}: default = {quote(default)}", expected="a number or a word")
         notices.append(
             f"{path} is inert, and stays {default}: {reason}. `inert: false` in a "
             "space file searches it anyway"

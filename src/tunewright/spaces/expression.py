@@ -1,9 +1,10 @@
 """Small arithmetic over config paths and facts of the data, read from space files.
 
 `image_width / model.tokens % value == 0` is parsed with `ast` and evaluated by hand: numbers,
-names, arithmetic, comparisons, `and`, `or`, `not`, `min`, `max`. Nothing else is allowed. Numbers
-are the decimals that people write, computed as fractions: 0.6 % 0.2 is 0, and 0.1 + 0.2 <= 0.3
-holds.
+names, arithmetic, comparisons, `and`, `or`, `not`, `min`, `max`, `round`. Nothing else is allowed.
+Numbers are the decimals that people write, computed as fractions: 0.6 % 0.2 is 0, and
+0.1 + 0.2 <= 0.3 holds. Texts can be compared, not computed with. Length, nesting and the size of
+every intermediate number are bounded, so that an expression takes microseconds whatever it says.
 """
 
 import ast
@@ -11,10 +12,18 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
-from tunewright.errors import SpaceError
+from tunewright.errors import SpaceError, quote
 from tunewright.spaces.domain import close
+
+MAX_CHARACTERS = 1_000
+MAX_NESTING = 40
+MAX_BITS = 4_096
+"""Of an intermediate number, or of each part of a fraction; a float spans 2,100."""
+MAX_PLACES = 30
+"""Decimal places for `round`, before or after the point."""
 
 
 def _divide(one: Any, other: Any) -> Any:
@@ -27,7 +36,22 @@ def _floor_divide(one: Any, other: Any) -> Any:
 
 
 def _power(one: Any, other: Any) -> Any:
-    return operator.pow(_plain(one), _plain(other))  # exact powers of fractions could take forever
+    one, other = _plain(one), _plain(other)  # exact powers of fractions could take forever
+    whole = isinstance(one, int) and isinstance(other, int)
+    if whole and other > 0 and one.bit_length() * other > MAX_BITS:
+        raise OverflowError(_TOO_LONG)
+    return operator.pow(one, other)
+
+
+def _round(one: Any, places: Any = None) -> Any:
+    if places is None:
+        return round(one)
+    if not isinstance(places, int) or abs(places) > MAX_PLACES:
+        raise OverflowError(f"round takes at most {MAX_PLACES} places")
+    return round(one, places)
+
+
+_TOO_LONG = f"a number in it has more than {MAX_BITS:,} bits"
 
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -47,7 +71,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_CALLS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "round": round}
+_CALLS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "round": _round}
 
 
 def evaluate(text: str, names: Mapping[str, Any]) -> Any:
@@ -56,25 +80,49 @@ def evaluate(text: str, names: Mapping[str, Any]) -> Any:
     Raises SpaceError for anything but arithmetic, and for unknown names.
     """
     try:
-        return _plain(_value(_parse(text), names))
+        value = _plain(_value(_parse(str(text)), names))
+        if isinstance(value, int):
+            float(value)  # raises OverflowError for one that no float can hold
+        return value
     except (TypeError, ZeroDivisionError, OverflowError) as error:
-        raise SpaceError(f"the expression {text!r} cannot be computed: {error}") from None
+        raise SpaceError(f"the expression {quote(text)} cannot be computed: {error}") from None
 
 
-def names_in(text: str) -> set[str]:
+def names_in(text: str) -> frozenset[str]:
     """Return the dotted names that an expression refers to."""
+    return _names_in(str(text))
+
+
+@lru_cache(maxsize=256)  # a rule is asked at every point that is drawn
+def _names_in(text: str) -> frozenset[str]:
     found: set[str] = set()
     _gather(_parse(text), found)
-    return found
+    return frozenset(found)
 
 
+@lru_cache(maxsize=256)
 def _parse(text: str) -> ast.expr:
-    try:
-        return ast.parse(str(text), mode="eval").body
-    except SyntaxError as error:
+    if len(text) > MAX_CHARACTERS:
         raise SpaceError(
-            f"the expression {text!r}", expected=f"arithmetic over names ({error.msg})"
+            f"the expression {quote(text)} has {len(text):,} characters",
+            expected=f"at most {MAX_CHARACTERS:,}",
+        )
+    try:
+        parsed = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "msg", None) or str(error) or type(error).__name__
+        raise SpaceError(
+            f"the expression {quote(text)}", expected=f"arithmetic over names ({reason})"
         ) from None
+    level: list[ast.AST] = [parsed]
+    for _ in range(MAX_NESTING):
+        level = [inner for node in level for inner in ast.iter_child_nodes(node)]
+        if not level:
+            return parsed
+    raise SpaceError(
+        f"the expression {quote(text)} is nested deeper than {MAX_NESTING} levels",
+        expected="a shorter one",
+    )
 
 
 def _gather(node: ast.AST, found: set[str]) -> None:
@@ -94,14 +142,15 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
             name = _dotted_name(node)
             if name not in names:
                 raise SpaceError(
-                    f"{name!r} in an expression", expected=f"one of {', '.join(sorted(names))}"
+                    f"{quote(name)} in an expression",
+                    expected=f"one of {', '.join(sorted(names))}",
                 )
             return _exact(names[name])
         case ast.BinOp() if type(node.op) in _BINARY:
             left, right = _value(node.left, names), _value(node.right, names)
-            return _exact(_BINARY[type(node.op)](left, right))
+            return _bounded(_exact(_BINARY[type(node.op)](_number(left), _number(right))))
         case ast.UnaryOp(op=ast.USub()):
-            return -_value(node.operand, names)
+            return -_number(_value(node.operand, names))
         case ast.UnaryOp(op=ast.Not()):
             return not _value(node.operand, names)
         case ast.BoolOp():
@@ -117,7 +166,26 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
             return True
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _CALLS:
             return _CALLS[name](*(_value(argument, names) for argument in node.args))
-    raise SpaceError(f"{ast.unparse(node)!r} in an expression", expected="arithmetic over names")
+    raise SpaceError(
+        f"{quote(ast.unparse(node))} in an expression", expected="arithmetic over names"
+    )
+
+
+def _number(value: Any) -> Any:
+    """Return an operand; raise TypeError for a text or a list, which `*` would multiply."""
+    if isinstance(value, int | float | Fraction):
+        return value
+    raise TypeError(f"{quote(value)} is not a number")
+
+
+def _bounded(value: Any) -> Any:
+    """Return a result; raise OverflowError for one that is too long to go on with."""
+    if isinstance(value, complex):
+        raise TypeError("a root of a negative number")
+    parts = (value.numerator, value.denominator) if isinstance(value, int | Fraction) else ()
+    if any(part.bit_length() > MAX_BITS for part in parts):
+        raise OverflowError(_TOO_LONG)
+    return value
 
 
 def _compare(comparison: type[ast.cmpop], left: Any, right: Any) -> bool:
@@ -142,4 +210,4 @@ def _dotted_name(node: ast.AST) -> str:
         return node.id
     if isinstance(node, ast.Attribute):
         return f"{_dotted_name(node.value)}.{node.attr}"
-    raise SpaceError(f"{ast.unparse(node)!r} in an expression", expected="a dotted name")
+    raise SpaceError(f"{quote(ast.unparse(node))} in an expression", expected="a dotted name")

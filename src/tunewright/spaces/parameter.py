@@ -10,8 +10,8 @@ from tunewright.config.leaves import choices_of, leaves
 from tunewright.config.optuna_names import KEYS
 from tunewright.config.schema import OF_STUDIES
 from tunewright.config.tree import copy_tree, flatten
-from tunewright.errors import SpaceError, did_you_mean
-from tunewright.spaces.domain import Categorical, Domain, Float, Int, as_written
+from tunewright.errors import SpaceError, did_you_mean, quote, shorten
+from tunewright.spaces.domain import Categorical, Domain, Float, Int, as_written, is_number
 from tunewright.spaces.expression import evaluate, names_in
 from tunewright.spaces.rules import Condition, conditions
 from tunewright.spaces.space import Parameter
@@ -67,7 +67,7 @@ def read_parameter(
     domain = _domain(path, spec, around)
     default = _word(path, spec.get("default"), around)
     if default is not None and not domain.contains(default):
-        raise SpaceError(f"default = {default!r}", expected=f"a value of {domain}")
+        raise SpaceError(f"default = {quote(default)}", expected=f"a value of {domain}")
     check_names(spec.get("fits"), {*around.known_names, "value"}, f"fits of {path}")
     check_names(spec.get("shrink_to"), around.known_names, f"shrink_to of {path}")
     domain = _fit_to_data(path, domain, spec, raw, around, notices)
@@ -104,11 +104,11 @@ def _domain(path: str, spec: Mapping[str, Any], around: Surroundings) -> Domain:
     if kind in ("categorical", "bool"):
         choices = spec.get("choices", [True, False] if kind == "bool" else None)
         if not isinstance(choices, list):
-            raise SpaceError(f"choices = {choices!r}", expected="a list of values")
+            raise SpaceError(f"choices = {quote(choices)}", expected="a list of values")
         return Categorical(tuple(_word(path, choice, around) for choice in choices))
     if kind not in ("float", "int"):
         raise SpaceError(
-            f"type = {kind!r}",
+            f"type = {quote(kind)}",
             expected="categorical, float or int",
             remedy=did_you_mean(str(kind), ("categorical", "float", "int")),
         )
@@ -127,7 +127,7 @@ def _domain(path: str, spec: Mapping[str, Any], around: Surroundings) -> Domain:
 
 def _number(name: str, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SpaceError(f"{name} = {value!r}", expected="a number")
+        raise SpaceError(f"{name} = {quote(value)}", expected="a number")
     return value
 
 
@@ -143,13 +143,9 @@ def _fit_to_data(
     if not isinstance(domain, Categorical):
         return domain
     fixed = {k: v for k, v in around.fixed.items() if k not in raw}
-    if (bound := spec.get("shrink_to")) and names_in(bound) <= fixed.keys():
-        if not all(isinstance(choice, int) for choice in domain.choices):
-            raise SpaceError(
-                f"shrink_to with {_list_values(domain.choices)}", expected="whole numbers"
-            )
-        limit = evaluate(bound, fixed)
-        choices = list(domain.choices)
+    bound, fits = spec.get("shrink_to"), spec.get("fits")
+    if bound and names_in(bound) <= fixed.keys():
+        limit, choices = _limit(path, domain, bound, fixed), list(domain.choices)
         while max(choices) > limit and max(choices) > 1:
             choices = sorted({max(1, choice // 2) for choice in choices})
         if choices != list(domain.choices):
@@ -158,21 +154,31 @@ def _fit_to_data(
                 f"at most {bound} = {limit:g}"
             )
             domain = Categorical(tuple(choices))
-    fits = spec.get("fits")
     if fits and names_in(fits) - {"value"} <= fixed.keys():
         good = [c for c in domain.choices if evaluate(fits, {**fixed, "value": c})]
         bad = [c for c in domain.choices if c not in good]
-        figures = ", ".join(f"{n} = {fixed[n]:g}" for n in sorted(names_in(fits) - {"value"}))
+        named = sorted(names_in(fits) - {"value"})
+        figures = ", ".join(f"{name} = {_figure(fixed[name])}" for name in named)
         if not good:
             raise SpaceError(
                 f"no choice of {path} works on this data: {_list_values(bad)}",
                 expected=f"{fits} ({figures})",
-                remedy="Add a choice that fits.",
+                remedy=f"Add a choice that fits, or set {path} by hand.",
             )
         if bad:
             notices.append(f"{path}: dropped {_list_values(bad)}, which fail {fits} ({figures})")
             domain = Categorical(tuple(good))
     return domain
+
+
+def _limit(path: str, domain: Categorical, bound: str, fixed: Mapping[str, Any]) -> float:
+    """Return what `shrink_to` allows; raise SpaceError where it, or a choice, is no number."""
+    if not all(isinstance(choice, int) for choice in domain.choices):
+        raise SpaceError(f"shrink_to with {_list_values(domain.choices)}", expected="whole numbers")
+    limit = evaluate(bound, fixed)
+    if not is_number(limit):
+        raise SpaceError(f"{path}: shrink_to = {quote(limit)}", expected="a number")
+    return limit
 
 
 def translate_condition(condition: Condition, around: Surroundings) -> Condition:
@@ -203,5 +209,9 @@ def check_names(text: Any, known: Collection[str], where: str) -> None:
         )
 
 
+def _figure(value: Any) -> str:
+    return f"{value:g}" if is_number(value) else quote(value)
+
+
 def _list_values(values: Any) -> str:
-    return f"[{', '.join(str(value) for value in values)}]"
+    return shorten(f"[{', '.join(str(value) for value in values)}]")

@@ -8,7 +8,7 @@ from typing import Any
 from tunewright.config.optuna_names import KEYS
 from tunewright.config.sources import Source, lines_of
 from tunewright.config.tree import Tree, copy_tree, set_leaf
-from tunewright.errors import SpaceError, did_you_mean
+from tunewright.errors import SpaceError, did_you_mean, quote
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.record import Direction
 
@@ -111,7 +111,7 @@ def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
     for key in tree:
         if key not in OURS:
             raise SpaceError(
-                f"{key!r} in {file}",
+                f"{quote(key)} in {file}",
                 expected=f"one of {', '.join(OURS)}",
                 remedy=did_you_mean(key, OURS),
             )
@@ -141,7 +141,7 @@ def _study_blocks(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str
     """Read `hyperparameters:` beside a `study:` and a `fixed:` block."""
     for key in tree:
         if key not in ("study", "hyperparameters", "fixed"):
-            raise SpaceError(f"{key!r} in {file}", expected="study, hyperparameters or fixed")
+            raise SpaceError(f"{quote(key)} in {file}", expected="study, hyperparameters or fixed")
     settings, study = _section(tree, "fixed", file), _section(tree, "study", file)
     notices = _unread(settings, study, file, aliases)
     for key, value in study.items():
@@ -164,7 +164,7 @@ def _study_blocks(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str
         direction = _DIRECTIONS.get(str(study["direction"]))
         if direction is None:
             raise SpaceError(
-                f"study.direction = {study['direction']!r} in {file}",
+                f"study.direction = {quote(study['direction'])} in {file}",
                 expected="maximize or minimize",
             )
     if direction is not None and "goal" in settings:
@@ -204,7 +204,7 @@ def _section(tree: Mapping[str, Any], key: str, file: Path) -> Tree:
     """Return a section of the file, which may be missing or empty."""
     section = tree.get(key)
     if section is not None and not isinstance(section, Mapping):
-        raise SpaceError(f"{key} = {section!r} in {file}", expected="a mapping (key: value)")
+        raise SpaceError(f"{key} = {quote(section)} in {file}", expected="a mapping (key: value)")
     return copy_tree(section or {})
 
 
@@ -227,14 +227,14 @@ def _component(key: str, value: Any, file: Path) -> Tree:
         return {"type": value}
     if not isinstance(value, Mapping):
         raise SpaceError(
-            f"{key} = {value!r} in {file}", expected="a name, a mapping with `type`, or null"
+            f"{key} = {quote(value)} in {file}", expected="a name, a mapping with `type`, or null"
         )
     return {k: ("none" if k == "type" and v is None else v) for k, v in value.items()}
 
 
 def _parameters(raw: Any, file: Path, key: str) -> dict[str, dict[str, Any]]:
     if not isinstance(raw, Mapping):
-        kind = "a YAML list" if isinstance(raw, list) else repr(raw)
+        kind = "a YAML list" if isinstance(raw, list) else quote(raw)
         raise SpaceError(
             f"{key} in {file} is {kind}",
             expected="a mapping from parameter names to their domains",
@@ -246,13 +246,13 @@ def _parameters(raw: Any, file: Path, key: str) -> dict[str, dict[str, Any]]:
     for path, fields in _by_path(raw).items():
         if not isinstance(fields, Mapping):
             raise SpaceError(
-                f"{key}.{path} = {fields!r} in {file}",
+                f"{key}.{path} = {quote(fields)} in {file}",
                 expected="a mapping with type, choices or low and high",
             )
         for name in fields:
             if name not in FIELDS:
                 raise SpaceError(
-                    f"{key}.{path} has {name!r} in {file}",
+                    f"{key}.{path} has {quote(name)} in {file}",
                     expected=f"one of {', '.join(FIELDS)}",
                     remedy=did_you_mean(str(name), FIELDS),
                 )

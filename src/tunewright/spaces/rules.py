@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunewright.errors import SpaceError, did_you_mean
+from tunewright.errors import SpaceError, did_you_mean, quote
 from tunewright.spaces.domain import Categorical, Domain, Int, below, close, is_number, same
 from tunewright.spaces.expression import evaluate, names_in
 
@@ -105,7 +105,7 @@ class Good:
 def conditions(raw: Any, where: str) -> tuple[Condition, ...]:
     """Parse conditions from YAML: `{path: value | [values] | {above: .., below: .., not: ..}}`."""
     if not isinstance(raw, Mapping) or not raw:
-        raise SpaceError(f"{where}: {raw!r}", expected="a mapping from paths to values")
+        raise SpaceError(f"{where}: {quote(raw)}", expected="a mapping from paths to values")
     return tuple(_condition(str(path), wanted, where) for path, wanted in raw.items())
 
 
@@ -114,12 +114,12 @@ def _condition(path: str, wanted: Any, where: str) -> Condition:
         for name, bound in wanted.items():
             if name not in BOUNDS:
                 raise SpaceError(
-                    f"{where}: {path} has {name!r}",
+                    f"{where}: {path} has {quote(name)}",
                     expected=f"one of {', '.join(BOUNDS)}",
                     remedy=did_you_mean(str(name), BOUNDS),
                 )
             if name != "not" and (isinstance(bound, bool) or not isinstance(bound, int | float)):
-                raise SpaceError(f"{where}: {path} {name} {bound!r}", expected="a number")
+                raise SpaceError(f"{where}: {path} {name} {quote(bound)}", expected="a number")
         return Condition(path, bounds=dict(wanted))
     return Condition(path, among=tuple(wanted) if isinstance(wanted, list) else (wanted,))
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from tunewright.errors import DataError
 from tunewright.runs.atomic import read_json, write_json, write_with
+from tunewright.runs.documents import parse_json
 
 State = dict[str, Any]
 
@@ -153,7 +154,12 @@ def read_best(file: Path) -> Best:
     try:
         with safe_open(file, framework="pt") as opened:
             header = opened.metadata() or {}
-        return Best(int(header["epoch"]), float(header["score"]), json.loads(header["metrics"]), {})
+        return Best(
+            int(header["epoch"]),
+            float(header["score"]),
+            parse_json(header["metrics"], finite=False),
+            {},
+        )
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DataError(f"{file} is not a Tunewright checkpoint ({error})") from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tunewright.errors import DataError
 from tunewright.images.sources.csv_rows import csv_rows, shorten
 from tunewright.runs.atomic import NAMED, write_with
+from tunewright.runs.regular_files import read_regular
 
 HEADER = ("image_id", "label")
 SHOWN = 5
@@ -60,7 +61,7 @@ def read_predictions(file: Path) -> tuple[list[str], list[str]]:
     header, rows that are not an id and a label, no rows.
     """
     try:
-        content = file.read_bytes()
+        content = read_regular(file)
     except OSError as error:
         raise DataError(
             f"{file} cannot be read ({error.strerror})",

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-import yaml
-
 from tunewright.errors import ConfigError, did_you_mean
+from tunewright.runs.documents import YamlProblem, parse_yaml
 
 Mean = Literal["logits", "probabilities"]
 NAMES = ("hflip", "vflip", "rotate", "brightness", "mean")
@@ -136,8 +135,8 @@ def _set_view(views: Views, name: str, written: str | None, *, where: str) -> Vi
 def _value(written: str) -> Any:
     """Parse as YAML; text that is not YAML stays text, and is refused later."""
     try:
-        return yaml.safe_load(written)
-    except (yaml.YAMLError, ValueError):  # ValueError: for an invalid date
+        return parse_yaml(written)
+    except YamlProblem:
         return written
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.section import Count, Fraction, Positive, Section
+from tunewright.config.section import Count, Fraction, PathText, Positive, Section
 from tunewright.errors import ConfigError
 
 COLORNET = "colornet_v1"
@@ -33,7 +33,7 @@ class ImageModelConfig(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     drop_path_rate: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     pretrained: bool = False
-    weights: str | None = None
+    weights: PathText | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     gradient_checkpointing: bool = False
     input_size: Count | None = None

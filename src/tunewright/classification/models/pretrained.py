@@ -18,6 +18,7 @@ from tunewright.classification.models.timm_info import TimmFacts
 from tunewright.classification.models.timm_query import timm_facts
 from tunewright.errors import ConfigError, DataError
 from tunewright.runs.callbacks import OnNotice
+from tunewright.runs.regular_files import open_regular
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -135,7 +136,7 @@ def _check_file(section: ImageModelConfig) -> None:
 
 def sha256(file: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunewright.errors import printable
 from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def print_repaired(_console: Console, found: "RepairReport") -> None:
     else:
         print("the database is intact; it was compared with the run folders")
     if found.kept is not None:
-        print(f"the old file was kept as {found.kept}")
+        print(printable(f"the old file was kept as {found.kept}"))
     if found.added and not found.rebuilt:
         print(f"added: trial {', '.join(map(str, found.added))}")
     for title, lines in (
@@ -101,7 +102,7 @@ def print_repaired(_console: Console, found: "RepairReport") -> None:
         ("could not be rebuilt", found.lost),
     ):
         for line in lines:
-            print(f"{title}: {line}")
+            print(printable(f"{title}: {line}"))
     counts = ", ".join(f"{count} {state}" for state, count in sorted(found.by_state.items()))
     print(f"{sum(found.by_state.values())} trials: {counts or 'none'}")
     print("next: the same tune command resumes")

@@ -23,7 +23,7 @@ from tunewright.cli.output.tables import (
 )
 from tunewright.config.compose import Composition
 from tunewright.config.show import yaml_lines
-from tunewright.errors import RunError
+from tunewright.errors import RunError, printable
 from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.ending import ending_of
 from tunewright.runs.quantities import duration
@@ -138,8 +138,8 @@ def print_sweep(console: Console, found: "LrSweep") -> None:
 def print_replayed(_console: Console, found: "ReplayReport") -> None:
     """Print what was copied to a tracker, one line per run."""
     for one in found.runs:
-        print(f"{one.folder.path}  {one.steps} epochs  {one.state}")
-    print(f"{len(found.runs)} run(s) in {found.to}")
+        print(printable(f"{one.folder.path}  {one.steps} epochs  {one.state}"))
+    print(printable(f"{len(found.runs)} run(s) in {found.to}"))
 
 
 def print_configuration(_console: Console, composed: Composition) -> None:
@@ -147,9 +147,9 @@ def print_configuration(_console: Console, composed: Composition) -> None:
     here = Path.cwd()
     for line, source in yaml_lines(composed):
         place = source.replace(f"{here}/", "") if source != "default" else "default"
-        print(f"{line:<44} # {place}" if source else line)
+        print(printable(f"{line:<44} # {place}" if source else line))
     for notice in composed.notices:
-        print(f"# note: {notice}")
+        print(printable(f"# note: {notice}"))
 
 
 def print_space_file(_console: Console, found: CheckedSpace) -> None:

@@ -74,7 +74,7 @@ def compress(
     what was coded and compare every value. Raises DataError, UsageError as `file_pairs` does, and
     what is wrong with a picture when it is the only one.
     """
-    from tunewright.recipes.compression.codec.picture_files import PICTURES
+    from tunewright.images.sources.archive import PICTURES
 
     selection = select_compressor(run, runs)
     pairs = file_pairs(pictures, output, taken=PICTURES, made=SUFFIX, single=(SUFFIX,), force=force)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tunewright.deliver.find_run import output_file
 from tunewright.errors import DataError, UsageError
 from tunewright.images.sources.archive import list_files, suffix_of
+from tunewright.runs.regular_files import exists, is_file
 
 
 class Pair(NamedTuple):
@@ -57,10 +58,12 @@ def file_pairs(
 def _files(given: Path, taken: Collection[str]) -> list[tuple[Path, Path]]:
     """Return files, each with its relative name below the output folder."""
     path = given.absolute()
-    if path.is_file():
+    if is_file(path):
         return [(path, Path(path.name))]
     if not path.is_dir():
-        raise DataError(f"{given} does not exist", remedy="Check the path.")
+        there = exists(path)
+        came = "is neither a file nor a folder" if there else "does not exist"
+        raise DataError(f"{given} {came}", remedy="Check the path.")
     found = sorted(name for name in list_files(path).names if suffix_of(name) in taken)
     if not found:
         raise DataError(f"no file in {given}", expected=f"names ending in {', '.join(taken)}")

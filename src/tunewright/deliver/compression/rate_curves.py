@@ -10,7 +10,8 @@ from tunewright.recipes.compression.evaluation.comparison import SHOWN, referenc
 from tunewright.recipes.compression.evaluation.published_curves import PREFIX, find_published
 from tunewright.recipes.compression.evaluation.rate_curve import RateCurve, decibels, rate_curve
 from tunewright.report.rate_distortion import PlotCurve
-from tunewright.runs.strict_json import read_strict_json
+from tunewright.runs.documents import parse_json
+from tunewright.runs.regular_files import read_regular
 
 Metric = Literal["psnr", "ms_ssim"]
 METRICS: tuple[Metric, ...] = ("psnr", "ms_ssim")
@@ -196,7 +197,7 @@ def _classical(file: Path, codec: str, metric: Metric) -> NamedCurve:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        value = read_strict_json(file.read_text(encoding="utf-8"))
+        value = parse_json(read_regular(file).decode())
     except (OSError, ValueError) as error:
         raise DataError(f"{file} is not readable as JSON ({error})", expected=EXPECTED) from None
     if not isinstance(value, dict):

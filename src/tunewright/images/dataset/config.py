@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.section import Count, Fraction, Section
+from tunewright.config.section import Count, Fraction, PathText, Section
 
 
 class ImagesConfig(Section):
@@ -21,7 +21,7 @@ class ImagesConfig(Section):
     processes that decode when streaming (null = auto).
     """
 
-    dir: str | None = None
+    dir: PathText | None = None
     image_size: Count = 224
     val_split: Fraction = 0.15
     test_split: Fraction = 0.0

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import time
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, MutableMapping, Sequence
 from hashlib import blake2b
@@ -13,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.image_table import ImageTable, PicturePlace
+from tunewright.images.sources.archive import UNPACKABLE, open_zip
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_text
@@ -159,9 +159,9 @@ def _last_change(stamp: Mark) -> int:
 def _directory(file: str) -> dict[str, Mark]:
     """Return CRC and size of every member of a zip."""
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_zip(Path(file)) as archive:
             return {info.filename: [info.CRC, info.file_size] for info in archive.infolist()}
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, *UNPACKABLE):
         return {}
 
 

@@ -89,6 +89,8 @@ def fold_numbers(labels: Indices, units: Indices, folds: int, seed: int) -> Indi
 
 def _may_go(labels: Indices, units: Indices) -> Mask:
     """Return the rows whose unit can be held out without leaving a class empty."""
+    if not len(labels):
+        return np.zeros(0, dtype=np.bool_)
     pairs = np.unique(np.stack([labels, units]), axis=1)
     lone = np.bincount(pairs[0], minlength=int(labels.max()) + 1)[pairs[0]] == 1
     return ~np.isin(units, pairs[1][lone])

@@ -1,5 +1,6 @@
 """Choose where decoded pictures are kept while training: on the device, mapped, or nowhere."""
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,5 +73,7 @@ def _obstacle(table: ImageTable, size: int) -> str | None:
 
 
 def _short() -> str:
-    home, folder = Path.home(), cache_folder()
-    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+    folder = cache_folder()
+    with contextlib.suppress(RuntimeError, ValueError):  # no home, or elsewhere
+        return f"~/{folder.relative_to(Path.home())}"
+    return str(folder)

@@ -87,7 +87,7 @@ def _alone(lock: Path) -> Iterator[None]:
     """Wait for a lock and hold it; the system releases it however the process dies."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise NotWritten(
             f"{lock.parent} cannot be written: {error.strerror}",

@@ -4,6 +4,7 @@ import lzma
 import os
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -12,12 +13,19 @@ from pathlib import Path
 
 from tunewright.errors import DataError
 from tunewright.images.image_table import PicturePlace
+from tunewright.runs.regular_files import open_regular, read_regular
 from tunewright.runs.stamp import Stamp, file_stamp
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".avif"}
 PICTURES |= {".jp2", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
 """Suffixes of picture files."""
 CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "__pycache__", "@eadir"})
+CLUTTER |= {"$recycle.bin", "lost+found", "system volume information"}
+"""What file managers and file systems leave behind, in lower case."""
+MAX_FILE_BYTES = 1 << 30
+"""Size of a picture or table that is unpacked from a zip."""
+MAX_DIGITS = 300
+"""Digits of a number by which names are sorted."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,16 @@ class FileListing:
         return self.below(tops.pop())
 
     def content(self, name: str) -> bytes:
-        """Return the bytes of a small file."""
-        if not self.archive:
-            return (self.place / (self.prefix + name)).read_bytes()
-        with zipfile.ZipFile(self.place) as archive:
-            return archive.read(self.prefix + name)
+        """Return the bytes of a small file; raises DataError if it cannot be read."""
+        try:
+            if not self.archive:
+                return read_regular(self.place / (self.prefix + name))
+            with open_zip(self.place) as archive:
+                return unpack(archive, self.prefix + name)
+        except (KeyError, OSError, *UNPACKABLE) as error:
+            raise DataError(
+                f"{self.at(name)} cannot be read ({why(error)})", remedy="Copy it again."
+            ) from None
 
 
 def list_files(place: Path) -> FileListing:
@@ -98,7 +111,33 @@ def suffix_of(name: str) -> str:
 def natural(name: str) -> tuple[list[str | int], str]:
     """Return a sort key that puts 9.jpg before 10.jpg."""
     parts = re.split(r"(\d+)", name.casefold())
-    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
+    return [whole_number(part) if at % 2 else part for at, part in enumerate(parts)], name
+
+
+def whole_number(digits: str) -> int:
+    """Return a sort key for a whole number; all that are too long for one sort alike."""
+    return int(digits) if len(digits) <= MAX_DIGITS else 10**MAX_DIGITS
+
+
+def open_zip(place: Path) -> zipfile.ZipFile:
+    """Open a zip that is a regular file; raises OSError, KeyError or one of UNPACKABLE."""
+    open_regular(place).close()
+    return zipfile.ZipFile(place)
+
+
+def unpack(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return the bytes of a file in a zip; raises KeyError, OSError or one of UNPACKABLE."""
+    size = archive.getinfo(name).file_size
+    if size > MAX_FILE_BYTES:
+        raise ValueError(f"it would take {size:,} bytes, more than {MAX_FILE_BYTES:,}")
+    return archive.read(name)
+
+
+def why(error: Exception) -> str:
+    """Return the reason why a file could not be read, in words."""
+    if isinstance(error, KeyError):
+        return "there is no such file in the zip"
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def _walk(top: Path) -> FileListing:
@@ -110,21 +149,27 @@ def _walk(top: Path) -> FileListing:
     while waiting:
         inside, above = waiting.pop()
         here = top / inside
-        key = _key(here)
-        if key in above:
-            circles.append(inside)
-            continue
-        if inside:
-            folders.append(inside)
-        with os.scandir(here) as entries:
-            for entry in entries:
-                if _clutter(entry.name):
-                    continue
-                name = f"{inside}/{entry.name}" if inside else entry.name
-                if entry.is_dir():
-                    waiting.append((name, (*above, key)))
-                else:
-                    names.append(name)
+        try:
+            key = _key(here)
+            if key in above:
+                circles.append(inside)
+                continue
+            if inside:
+                folders.append(inside)
+            with os.scandir(here) as entries:
+                kept = [entry for entry in entries if not is_clutter(entry.name)]
+        except OSError as error:
+            raise DataError(
+                f"{here} cannot be listed ({error.strerror})",
+                expected="a folder that this user may read",
+                remedy="Give yourself access to it, or move it elsewhere.",
+            ) from None
+        for entry in kept:
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            if _is_folder(entry):
+                waiting.append((name, (*above, key)))
+            else:
+                names.append(name)
     every, below, back = (tuple(sorted(each, key=natural)) for each in (names, folders, circles))
     return FileListing(top, False, every, below, circles=back)
 
@@ -135,18 +180,27 @@ def _key(folder: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: no folder, and reading it as a file says so
+        return False
+
+
 @lru_cache(maxsize=8)  # reading a zip's directory is the slowest part of opening it
 def _zip(place: Path, _stamp: Stamp | None) -> FileListing:
     try:
-        with zipfile.ZipFile(place) as archive:
+        with open_zip(place) as archive:
             listed = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except (OSError, *UNPACKABLE) as error:
         raise DataError(
-            f"{place} is not a zip file, or is incomplete",
+            f"{place} is not a zip file, or is incomplete ({why(error)})",
             expected="a folder or zip of pictures",
             remedy="Copy or download it again.",
         ) from None
-    kept = [name for name in listed if not any(_clutter(part) for part in name.split("/") if part)]
+    kept = [
+        name for name in listed if not any(is_clutter(part) for part in name.split("/") if part)
+    ]
     names = [name for name in kept if not name.endswith("/")]
     folders = {name.rstrip("/") for name in kept if name.endswith("/")}
     for name in names:
@@ -160,7 +214,8 @@ def _zip(place: Path, _stamp: Stamp | None) -> FileListing:
     )
 
 
-def _clutter(name: str) -> bool:
+def is_clutter(name: str) -> bool:
+    """Return whether a file or folder is hidden, or left behind by a file manager or system."""
     return name.startswith(".") or name.casefold() in CLUTTER
 
 
@@ -172,5 +227,8 @@ UNPACKABLE = (
     ValueError,
     NotImplementedError,
     RuntimeError,
+    struct.error,
+    OverflowError,
+    IndexError,
 )
 """Errors of unpacking, besides OSError, which unreadable files raise too."""

@@ -10,6 +10,8 @@ import numpy as np
 
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, PicturePlace
+from tunewright.images.sources.archive import whole_number
+from tunewright.images.sources.unicode_forms import composed
 
 EXAMPLES = 5  # how many items a message names
 SPLIT_WORDS: Mapping[str, str] = {
@@ -72,7 +74,7 @@ def table_of(
     Raises DataError for no rows, a duplicate id, a missing or unknown label, and a group or split
     that only some rows have.
     """
-    naming = naming or Naming()
+    naming = _composed(naming or Naming())
     if not rows:
         raise DataError(f"{origin} lists no pictures", expected="at least one")
     _each_id_once(rows)
@@ -88,7 +90,8 @@ def table_of(
             expected="a label for each picture",
             remedy="Add the labels, or remove these rows and predict them with --data.",
         )
-    written = [row.label or "" for row in rows]
+    written = [composed(row.label or "") for row in rows]
+    _check_characters(rows, written)
     groups = _column(origin, rows, [row.group for row in rows], "group")
     doubts = [] if naming.classes else _no_values(origin, rows, written, "label")
     doubts += _no_values(origin, rows, groups or (), "group")
@@ -115,12 +118,42 @@ def table_of(
     )
 
 
+def _composed(naming: Naming) -> Naming:
+    """Return what a source says about its classes, with names in their composed form."""
+    return Naming(
+        None if naming.classes is None else tuple(map(composed, naming.classes)),
+        tuple(map(composed, naming.known)),
+        {composed(name): text for name, text in naming.names.items()},
+        {composed(name): text for name, text in naming.category_ids.items()},
+    )
+
+
+def _check_characters(rows: Sequence[TableRow], labels: Sequence[str]) -> None:
+    """Refuse class names that cannot be written as UTF-8: predictions would fail at their end."""
+    odd = next((row for row, label in zip(rows, labels, strict=True) if not _is_text(label)), None)
+    if odd is not None:
+        raise DataError(
+            f"the class of {odd.where} is not UTF-8",
+            expected="class names in UTF-8",
+            remedy="Rename the folder; convmv -f latin1 -t utf8 renames many.",
+        )
+
+
+def _is_text(name: str) -> bool:
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Sort names as integers if all are integers, else as text."""
     distinct = sorted(set(names))
     if all(INTEGER.fullmatch(name) for name in distinct):
-        distinct.sort(key=int)
+        distinct.sort(key=_signed)
     return tuple(distinct)
+
+
+def _signed(name: str) -> int:
+    number = whole_number(name.lstrip("+-"))
+    return -number if name.startswith("-") else number
 
 
 def some(items: Iterable[object]) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
+from tunewright.images.sources.unicode_forms import composed
+from tunewright.runs.regular_files import read_regular
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 CHARACTERS = 80
@@ -46,11 +48,11 @@ class CsvRows:
         return found
 
     def column(self, name: str | None) -> list[str | None]:
-        """Return the cells of one column, stripped; None for an empty cell."""
+        """Return the cells of one column, stripped and composed (NFC); None for an empty cell."""
         if name is None:
             return [None] * len(self.cells)
         at = self.columns.index(name)
-        return [row[at].strip() or None for row in self.cells]
+        return [composed(row[at].strip()) or None for row in self.cells]
 
     def raw(self, name: str) -> list[str]:
         """Return the cells of one column, exactly as they are."""
@@ -65,7 +67,7 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
     without rows, or with rows of another length than the first, and as `csv_rows` does.
     """
     try:
-        text = (file.read_bytes() if content is None else content).decode("utf-8-sig")
+        text = (read_regular(file) if content is None else content).decode("utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{file} does not exist", expected="a CSV file") from None
     except OSError as error:

@@ -6,7 +6,6 @@ transparency (over white). What would need a guess is refused.
 
 import hashlib
 import io
-import struct
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +17,14 @@ from typing import Generic, Self, TypeVar
 
 from PIL import ExifTags, Image
 
-from tunewright.errors import DataError, did_you_mean
-from tunewright.images.sources.archive import UNPACKABLE
+from tunewright.errors import DataError, did_you_mean, quote, shorten
+from tunewright.images.sources.archive import UNPACKABLE, list_files, open_zip, unpack, why
+from tunewright.images.sources.unicode_forms import by_form, composed
 from tunewright.runs.machine.free_cores import cores
+from tunewright.runs.regular_files import read_regular
 
 T = TypeVar("T")
 DEEP_MODES = ("I", "F")  # 16- and 32-bit grey, which Pillow would clip instead of scaling
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, struct.error)
-"""Errors that Pillow raises for unreadable files, depending on their format."""
 Turn = Image.Transpose
 UPRIGHT = {
     2: Turn.FLIP_LEFT_RIGHT,
@@ -60,19 +59,20 @@ class PictureSource(AbstractContextManager["PictureSource"]):
     def __init__(self, place: Path | str) -> None:
         self.place = Path(place)
         self._archive: zipfile.ZipFile | None = None
+        self._forms: dict[str, list[str]] | None = None
         self._threads = cores()
         self._pool = ThreadPoolExecutor(self._threads)  # starts a thread when one is needed
         if self.place.is_dir():
             return
         try:
-            self._archive = zipfile.ZipFile(self.place)
+            self._archive = open_zip(self.place)
         except FileNotFoundError:
             raise DataError(
                 f"{self.place} does not exist", expected="a folder or a zip of pictures"
             ) from None
-        except zipfile.BadZipFile:
+        except (OSError, *UNPACKABLE) as error:
             raise DataError(
-                f"{self.place} is not a zip file, or is incomplete",
+                f"{self.place} is not a zip file, or is incomplete ({why(error)})",
                 expected="a folder or a zip of pictures",
                 remedy="Copy or download it again.",
             ) from None
@@ -119,21 +119,41 @@ class PictureSource(AbstractContextManager["PictureSource"]):
 
     def _read(self, name: str) -> bytes:
         try:
-            if self._archive is not None:
-                return self._archive.read(str(PurePosixPath(name)))
-            return (self.place / name).read_bytes()
-        except (KeyError, OSError):
-            raise DataError(
-                f"{self.place} has no readable {name!r}",
-                expected="every file of the table",
-                remedy=did_you_mean(name, self._names())
-                or "Check the path, or skip such files with skip_bad=true.",
-            ) from None
+            return self._content(name)
+        except (KeyError, FileNotFoundError):
+            if (other := self._in_other_form(name)) is not None:
+                return self._read(other)
+            raise self._not_readable(name, "there is none") from None
+        except OSError as error:
+            raise self._not_readable(name, why(error)) from None
         except UNPACKABLE as error:
             raise DataError(
                 f"{name!r} in {self.place} cannot be unpacked ({error})",
                 remedy="Copy the archive again, or skip such files with skip_bad=true.",
             ) from None
+
+    def _content(self, name: str) -> bytes:
+        if self._archive is not None:
+            return unpack(self._archive, str(PurePosixPath(name)))
+        return read_regular(self.place / name)
+
+    def _in_other_form(self, name: str) -> str | None:
+        """Return the name of the file that differs in its Unicode form only, if there is one."""
+        if name.isascii():
+            return None
+        if self._forms is None:
+            names = self._names() if self._archive is not None else list_files(self.place).names
+            self._forms = by_form(names)
+        found = self._forms.get(composed(str(PurePosixPath(name))), [])
+        return found[0] if len(found) == 1 and found[0] != name else None
+
+    def _not_readable(self, name: str, reason: str) -> DataError:
+        return DataError(
+            f"{self.place} has no readable {quote(name)} ({reason})",
+            expected="every file of the table",
+            remedy=did_you_mean(name, self._names())
+            or "Check the path, or skip such files with skip_bad=true.",
+        )
 
     def _names(self) -> list[str]:
         if self._archive is not None:
@@ -158,16 +178,17 @@ def rgb(content: bytes, name: object) -> Image.Image:
         deep = picture.mode.partition(";")[0] in DEEP_MODES
         if not deep:
             return _plain(_upright(picture))
-    except BROKEN as error:
-        raise DataError(
-            f"{name} is not a readable picture ({error or type(error).__name__})",
-            remedy="Replace the file, or skip such files with skip_bad=true.",
-        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
             f"{name} is too large ({error})",
             expected=f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels",
             remedy="Scale it down, or skip such files with skip_bad=true.",
+        ) from None
+    except Exception as error:  # each format's decoder has errors of its own
+        reason = shorten(" ".join(str(error).split())) or type(error).__name__
+        raise DataError(
+            f"{name} is not a readable picture ({reason})",
+            remedy="Replace the file, or skip such files with skip_bad=true.",
         ) from None
     raise DataError(
         f"{name} has {picture.mode} pixels",
@@ -182,7 +203,7 @@ def _upright(picture: Image.Image) -> Image.Image:
     picture.load()  # rotates a TIFF, whose EXIF then no longer asks for it
     try:
         turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except (*BROKEN, TypeError):
+    except Exception:
         return picture  # ignore broken EXIF, as every viewer does
     return picture if turn is None else picture.transpose(turn)
 

@@ -8,6 +8,7 @@ from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import some
+from tunewright.images.sources.unicode_forms import by_form, composed
 
 
 def places_of(
@@ -72,15 +73,19 @@ def _on(listing: FileListing, names: Sequence[str], table: Path) -> list[Picture
     there = set(listing.names)
     if there.issuperset(names):
         return [listing.at(name) for name in names]
+    forms = by_form(listing.names)
     by_stem: dict[str, list[str]] = {}
     for name in listing.pictures:
-        by_stem.setdefault(_stem(name), []).append(name)
+        by_stem.setdefault(composed(_stem(name)), []).append(name)
     found: list[PicturePlace | None] = []
     for name in names:
         if name in there:
             found.append(listing.at(name))
             continue
-        others = by_stem.get(name) or (by_stem.get(_stem(name), []) if is_picture(name) else [])
+        form = composed(name)
+        others = forms.get(form) or by_stem.get(form) or []
+        if not others and is_picture(name):
+            others = by_stem.get(_stem(form), [])
         if len(others) > 1:
             raise DataError(
                 f"{name!r} of {table} may be {' or '.join(others)}",

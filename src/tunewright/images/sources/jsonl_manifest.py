@@ -6,10 +6,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from tunewright.errors import DataError, did_you_mean
+from tunewright.errors import DataError, did_you_mean, quote, shorten
 from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.build_table import Naming, TableRow, some, table_of
-from tunewright.runs.strict_json import read_strict_json
+from tunewright.runs.documents import parse_json
+from tunewright.runs.regular_files import exists, read_regular
 
 READY = "manifest_ready.jsonl"
 CLASSES = "class_to_idx.json"
@@ -78,7 +79,7 @@ def read_manifest(file: Path, *, labelled: bool, group_by: str | None) -> ImageT
 
 def _records(file: Path) -> list[tuple[int, Record]]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_regular(file).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read ({error})") from None
     records = []
@@ -86,7 +87,7 @@ def _records(file: Path) -> list[tuple[int, Record]]:
         if not written.strip():
             continue
         try:
-            record = read_strict_json(written)
+            record = parse_json(written)
         except ValueError as error:
             raise DataError(
                 f"line {line:,} of {file} is not JSON ({getattr(error, 'msg', error)})",
@@ -110,7 +111,7 @@ def _check_types(file: Path, line: int, record: Record, *, labelled: bool) -> No
             value = record[key] = _whole(value)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise DataError(
-                f"{key} = {value!r} in line {line:,} of {file}",
+                f"{key} = {quote(value)} in line {line:,} of {file}",
                 expected=f"{expected}, or null",
                 remedy="Correct the line, or take it out.",
             )
@@ -147,7 +148,7 @@ def _box(file: Path, line: int, box: Any) -> tuple[float, float, float, float]:
     )
     if not numbers or len(box) != 4 or not (box[0] < box[2] and box[1] < box[3]):
         raise DataError(
-            f"bbox_xyxy = {box} in line {line:,} of {file}",
+            f"bbox_xyxy = {quote(box)} in line {line:,} of {file}",
             expected="[left, top, right, bottom] in pixels, with left < right and top < bottom",
             remedy="Convert boxes of the form [x, y, width, height].",
         )
@@ -161,17 +162,17 @@ def _root(file: Path, records: Sequence[tuple[int, Record]]) -> Path:
         raise DataError(f"{file} has no records", expected="one JSON object a line")
     first = _place(file, *records[0], Path()).file
     above = [file.resolve().parent, *file.resolve().parents[1:4], Path.cwd()]
-    found = next((folder for folder in above if (folder / first).exists()), None)
+    found = next((folder for folder in above if exists(folder / first)), None)
     if found is None:
         raise DataError(
-            f"{first} of {file} does not exist",
+            f"{shorten(str(first))} of {file} does not exist",
             expected=f"a path relative to {above[0]} or one of the folders above it",
             remedy="Move the pictures there, or write their full paths.",
         )
     missing = [
-        place.file
+        shorten(str(place.file))
         for place in {_place(file, line, record, found) for line, record in records}
-        if not place.file.exists()
+        if not exists(place.file)
     ]
     if missing:
         raise DataError(
@@ -245,7 +246,7 @@ def _order(file: Path, records: Sequence[tuple[int, Record]]) -> dict[str, int]:
 
 def _class_to_idx(file: Path) -> Mapping[str, int]:
     try:
-        read = read_strict_json(file.read_text(encoding="utf-8-sig"))
+        read = parse_json(read_regular(file).decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read ({error})") from None
     if not isinstance(read, dict) or not all(type(value) is int for value in read.values()):

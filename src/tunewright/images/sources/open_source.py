@@ -16,6 +16,7 @@ from tunewright.images.sources.csv_sources import (
 )
 from tunewright.images.sources.jsonl_manifest import manifest_in, read_manifest
 from tunewright.images.sources.split_folders import Layout, layout_of
+from tunewright.runs.regular_files import exists
 
 RECOGNISED = (
     "class folders (train/CLASS/*.jpg with valid/ and test/, CLASS/train/*.jpg, or CLASS/*.jpg); "
@@ -36,7 +37,7 @@ def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "au
     None. Raises DataError that lists what is recognised and what was found.
     """
     place = place.expanduser().absolute()
-    if not place.exists():
+    if not exists(place):
         raise DataError(f"{place} does not exist", expected=RECOGNISED, remedy="Check the path.")
     table = _open(place, labelled, group_by)
     if labelled and len(table.classes) < 2:
@@ -49,7 +50,7 @@ def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "au
 
 
 def _open(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
-    if place.is_file():
+    if not place.is_dir():
         return _open_file(place, labelled, group_by)
     if (manifest := manifest_in(place)) is not None:
         return read_manifest(manifest, labelled=labelled, group_by=group_by)

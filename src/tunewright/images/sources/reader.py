@@ -10,8 +10,9 @@ from PIL import Image
 
 from tunewright.errors import DataError
 from tunewright.images.image_table import PicturePlace
-from tunewright.images.sources.archive import UNPACKABLE
+from tunewright.images.sources.archive import UNPACKABLE, open_zip, unpack, why
 from tunewright.images.sources.decode import rgb
+from tunewright.runs.regular_files import read_regular
 
 SKIP = "or skip such files with skip_bad=true"
 
@@ -38,15 +39,11 @@ class PictureReader:
         """Return the bytes of a picture's file; raises DataError if it cannot be read."""
         try:
             if place.member is None:
-                return place.file.read_bytes()
-            return self._archive(place.file).read(place.member)
+                return read_regular(place.file)
+            return unpack(self._archive(place.file), place.member)
         except (KeyError, OSError) as error:
-            if isinstance(error, KeyError):
-                why = "there is no such file in the zip"
-            else:
-                why = error.strerror or str(error)
             raise DataError(
-                f"{place} cannot be read ({why})", remedy=f"Check the path, {SKIP}."
+                f"{place} cannot be read ({why(error)})", remedy=f"Check the path, {SKIP}."
             ) from None
         except UNPACKABLE as error:
             raise DataError(
@@ -70,7 +67,7 @@ class PictureReader:
             if self._process != os.getpid():  # after a fork, open zips belong to the parent
                 self._process, self._archives = os.getpid(), {}
             if file not in self._archives:
-                self._archives[file] = zipfile.ZipFile(file)
+                self._archives[file] = open_zip(file)
             return self._archives[file]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunewright.config.schema import Goals, RunConfig
-from tunewright.config.section import Count, Fraction, Positive, Section
+from tunewright.config.section import Count, Fraction, PathText, Positive, Section
 
 METRICS: dict[str, Literal["max", "min"]] = {
     "loss": "min",
@@ -32,8 +32,8 @@ class PhotosConfig(Section):
     again for each crop (stream). skip_bad: leave out, and list, what cannot be read.
     """
 
-    dir: str | None = None
-    valid_dir: str | None = None
+    dir: PathText | None = None
+    valid_dir: PathText | None = None
     val_split: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     split_seed: int = 42
     crop: Count = 256
@@ -53,7 +53,7 @@ class HpcmConfig(Section):
 
     type: Literal["hpcm"] = "hpcm"
     size: Literal["tiny", "base", "large"] = "tiny"
-    weights: str | None = None
+    weights: PathText | None = None
 
 
 class HyperpriorConfig(Section):
@@ -66,7 +66,7 @@ class HyperpriorConfig(Section):
     type: Literal["hyperprior"] = "hyperprior"
     channels: Count = 128
     latent: Count = 192
-    weights: str | None = None
+    weights: PathText | None = None
 
 
 class MseConfig(Section):

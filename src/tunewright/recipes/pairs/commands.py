@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tunewright.errors import printable
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
@@ -38,7 +40,7 @@ def split(
     The sets are train, val, test and the tuning subset. Rows with the same image or the same text
     stay in one of them.
     """
-    from tunewright.errors import UsageError
+    from tunewright.errors import UsageError, printable
     from tunewright.recipes.pairs.data.pair_files import open_pairs
     from tunewright.recipes.pairs.data.split import split_pairs
 
@@ -67,7 +69,7 @@ def split(
         f"{report.largest_group} rows"
     )
     for notice in report.notices:
-        print(f"note: {notice}")
+        print(printable(f"note: {notice}"))
     print(f"next: tunewright tune pairs data.dir={report.folder}")
 
 
@@ -117,9 +119,9 @@ def embed(
         f"({report.widths[0]} and {report.widths[1]} wide)"
     )
     for skipped, reason in report.skipped:
-        print(f"skipped {skipped}: {reason}")
+        print(printable(f"skipped {skipped}: {reason}"))
     for notice in report.notices:
-        print(f"note: {notice}")
+        print(printable(f"note: {notice}"))
     print(f"next: tunewright pairs split {output} --name {name}")
 
 

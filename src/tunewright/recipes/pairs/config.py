@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunewright.config.schema import Goals, RunConfig
-from tunewright.config.section import Count, Fraction, Positive, Section
+from tunewright.config.section import Count, Fraction, PathText, Positive, Section
 
 METRICS: dict[str, Literal["max", "min"]] = {
     "recall_1": "max",
@@ -28,13 +28,13 @@ class PairsDataConfig(Section):
     (`image_or_text`) an image or a text.
     """
 
-    dir: str | None = None
+    dir: PathText | None = None
     train: str = "train"
     valid: str = "val"
     test: str | None = "test"
-    train_metadata: str | None = None
-    valid_metadata: str | None = None
-    test_metadata: str | None = None
+    train_metadata: PathText | None = None
+    valid_metadata: PathText | None = None
+    test_metadata: PathText | None = None
     texts_repeat: bool = True
     positives: Literal["image", "image_or_text"] = "image"
 

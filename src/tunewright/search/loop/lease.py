@@ -26,7 +26,7 @@ class FolderLock:
         self.path = folder / "lock"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise StudyError(
                 f"the study folder {folder} cannot be written ({error.strerror})",

@@ -1,7 +1,6 @@
 """Rebuild a trial, as its database stores it, from its run folder."""
 
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from tunewright.config.tree import get
 from tunewright.errors import TunewrightError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_json, write_json
+from tunewright.runs.documents import parse_json
 from tunewright.runs.folder import RunFolder, outcome_of
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
@@ -134,8 +134,8 @@ def repair_attempt_counter(folder: RunFolder) -> None:
     attempts = [0]
     with contextlib.suppress(OSError):
         for line in folder.progress.read_text(errors="replace").splitlines():
-            with contextlib.suppress(json.JSONDecodeError, TypeError, ValueError, KeyError):
-                attempts.append(int(json.loads(line)["attempt"]))
+            with contextlib.suppress(TypeError, ValueError, KeyError):
+                attempts.append(int(parse_json(line)["attempt"]))
     stored = read_json(folder.outcome)
     if stored is not None and isinstance(stored.get("attempt"), int):
         attempts.append(stored["attempt"])

@@ -1,6 +1,5 @@
 """Study storage: databases by URL, the settings stored in them, and clear errors."""
 
-import json
 import logging
 import shlex
 import sqlite3
@@ -17,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tunewright.errors import StorageLost, StudyError, did_you_mean
+from tunewright.runs.documents import parse_json
 from tunewright.runs.record import Direction, Goal
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.storage.retrying_storage import (
@@ -117,9 +117,11 @@ def open_storage(
     if file is not None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()  # SQLite would make it 0644, whatever the umask says
         except OSError as error:
             raise StudyError(
-                f"storage {url}: {file.parent} cannot be created ({error.strerror})"
+                f"storage {url}: {file} cannot be created ({error.strerror})",
+                remedy="Choose another place with --runs-dir or --storage.",
             ) from None
     arguments = _server_arguments(url) if file is None else write_ahead(file, on_notice)
     with storage_errors(url, StudyError), quiet():
@@ -149,6 +151,12 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
     if file is not None and not file.exists():
         yield None
         return
+    if file is not None and not file.is_file():
+        raise StudyError(
+            f"{file} is not a file",
+            expected="the database of a study",
+            remedy="Move it away, or choose another place with --runs-dir or --storage.",
+        )
     with ExitStack() as stack:
         stack.enter_context(storage_errors(url, StudyError))
         # Otherwise a failing constructor would leave a connection that nobody can close.
@@ -207,7 +215,14 @@ def stored_settings(url: str, name: str) -> Settings | None:
             f"the study {name!r} in {without_password(url)} was made by another program",
             remedy="Choose another --name.",
         )
-    return read_settings(json.loads(attributes[OURS]))
+    return settings_in(attributes)
+
+
+def settings_in(attributes: Mapping[str, Any]) -> Settings | None:
+    """Return the settings among a study's attributes; None in a study of another program."""
+    if OURS not in attributes:
+        return None
+    return read_settings(parse_json(attributes[OURS], finite=False))
 
 
 def stored_lease(url: str, name: str) -> Mapping[str, Any]:

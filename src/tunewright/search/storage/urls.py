@@ -30,14 +30,23 @@ def absolute_url(url: str) -> str:
         return url
     parsed = make_url(url)
     if parsed.query and "uri" not in parsed.query:  # options of the driver, not of SQLite
-        return parsed.set(database=str(file.resolve())).render_as_string(hide_password=False)
+        return parsed.set(database=str(_absolute(file))).render_as_string(hide_password=False)
     options = {key: value for key, value in parsed.query.items() if key != "uri"}
-    return sqlite_url(file.resolve(), **options)
+    return sqlite_url(_absolute(file), **options)
 
 
 def url_of(storage: str) -> str:
     """Return the absolute URL of a storage given as a URL or as the path of a SQLite file."""
-    return absolute_url(storage) if "://" in storage else sqlite_url(Path(storage).resolve())
+    return absolute_url(storage) if "://" in storage else sqlite_url(_absolute(Path(storage)))
+
+
+def _absolute(file: Path) -> Path:
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
+        raise StudyError(
+            f"{file} cannot be looked up ({error})", remedy="Name another place."
+        ) from None
 
 
 def url_and_name(address: str) -> tuple[str, str | None]:

@@ -27,7 +27,7 @@ from tunewright.search.storage.database import (
     choose_study,
     close_storage,
     open_storage,
-    read_settings,
+    settings_in,
     storage_errors,
     storage_to_read,
 )
@@ -282,7 +282,7 @@ def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, floa
         assert storage is not None  # a study was found in it
         study = optuna.load_study(study_name=chosen, storage=storage)
         attributes = study.user_attrs
-        settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
+        settings = settings_in(attributes)
         record = record_of(study, settings)
         return record, importances(study, record)
 

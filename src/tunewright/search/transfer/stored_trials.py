@@ -1,6 +1,5 @@
 """Trials of earlier studies as plain values, and as trials of a new one."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -15,12 +14,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from tunewright.runs.record import TrialState as State
 from tunewright.search.recovery.trial_from_folder import placeholder
 from tunewright.search.storage.database import (
-    OURS,
     Settings,
     close_storage,
     open_storage,
     quiet,
-    read_settings,
+    settings_in,
     storage_errors,
     storage_to_read,
 )
@@ -86,7 +84,7 @@ def study_in(storage: BaseStorage, name: str) -> StoredStudy:
     """Return the study of that name in an open storage."""
     study = optuna.load_study(study_name=name, storage=storage)
     attributes = study.user_attrs
-    settings = read_settings(json.loads(attributes[OURS])) if OURS in attributes else None
+    settings = settings_in(attributes)
     return StoredStudy(
         name,
         settings,

@@ -4,7 +4,6 @@ A trial matches when the configuration that it ran is the one that its values gi
 rule covers domains, conditions, derived values, defaults, and added or removed parameters.
 """
 
-import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from tunewright.config.apply import with_values
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import ConfigError, SpaceError
 from tunewright.recipes.recipe import Recipe
+from tunewright.runs.documents import parse_json
 from tunewright.runs.record import TrialState
 from tunewright.search.prepare import PreparedStudy, run_part, run_tree
 from tunewright.search.study.compatibility import NOT_COMPARED
@@ -218,6 +218,6 @@ def _known_differences(
 
 def _from_json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text, finite=False)
+    except ValueError:
         return text

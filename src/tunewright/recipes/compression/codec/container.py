@@ -13,6 +13,7 @@ from typing import Literal
 
 from tunewright.errors import DataError
 from tunewright.runs.machine.free_memory import MIB, free_mib
+from tunewright.runs.regular_files import open_regular
 
 MAGIC = b"\x89TWC"
 VERSION = 1
@@ -60,7 +61,7 @@ def pack(held: Container) -> bytes:
 def read_compressed(file: Path) -> bytes:
     """Read a file; raises DataError if it is missing or no compressed picture (then unread)."""
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             begin = stream.read(len(MAGIC))
             _check_magic(begin, file)
             if file.stat().st_size > free_mib() * MIB:

@@ -15,6 +15,7 @@ from tunewright.errors import DataError, UsageError
 from tunewright.images.dataset.unreadable import reason
 from tunewright.images.sources.decode import rgb
 from tunewright.runs.atomic import NAMED, write_with
+from tunewright.runs.regular_files import read_regular
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,8 +31,6 @@ LOSSLESS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 GREY_MODES = ("1", "L", "LA", "La")
 PNG_DEPTH = 24
 """Where a PNG says how many bits a channel has; Pillow drops the lower eight of sixteen."""
-PICTURES = (*LOSSLESS, ".jpg", ".jpeg", ".jp2", ".gif", ".avif", ".pgm", ".pnm")
-"""Extensions of the files in a folder that count as pictures."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def read_picture(file: Path) -> Picture:
     large that it may be a decompression bomb.
     """
     try:
-        content = file.read_bytes()
+        content = read_regular(file)
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
     with warnings.catch_warnings():  # the size is checked against the free memory instead

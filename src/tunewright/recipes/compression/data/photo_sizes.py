@@ -8,16 +8,15 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from PIL import Image
 
-from tunewright.errors import DataError, NotWritten
+from tunewright.errors import NotWritten
 from tunewright.images.dataset.unreadable import content_folder
 from tunewright.images.image_table import ImageTable, Indices, PicturePlace
-from tunewright.images.sources.decode import BROKEN
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_json
+from tunewright.runs.regular_files import open_regular
 
 FILE = "sizes.json"
-BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def photo_sizes(table: ImageTable) -> Indices:
@@ -55,8 +54,12 @@ def _looked_up(table: ImageTable) -> Indices:
 
 def _size(reader: PictureReader, place: PicturePlace) -> tuple[int, int]:
     try:
-        content = place.file if place.member is None else io.BytesIO(reader.content(place))
-        with Image.open(content) as picture:
+        with (
+            open_regular(place.file)
+            if place.member is None
+            else io.BytesIO(reader.content(place)) as content,
+            Image.open(content) as picture,
+        ):
             return picture.size
-    except (*BROKEN, *BOMBS, DataError):
+    except Exception:  # each format's decoder has errors of its own
         return 0, 0

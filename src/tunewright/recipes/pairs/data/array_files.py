@@ -19,6 +19,8 @@ from safetensors import SafetensorError, safe_open
 
 from tunewright.errors import DataError
 from tunewright.recipes.pairs.data.torch_archive import read_record
+from tunewright.runs.documents import parse_json
+from tunewright.runs.regular_files import exists, is_file
 from tunewright.training.memory.limit import make_room_to_map
 
 # dtype -> how numpy holds it; numpy has no bfloat16, its bits travel as uint16
@@ -71,8 +73,9 @@ def describe(path: Path | str) -> ArrayFile:
     reader = _READERS.get(path.suffix)
     if reader is None:
         raise DataError(f"{path}", expected=f"a file ending in {', '.join(_READERS)}")
-    if not path.is_file():
-        raise DataError(f"{path} is missing", expected="a file of embeddings")
+    if not is_file(path):
+        there = "is neither a file nor a link to one" if exists(path) else "is missing"
+        raise DataError(f"{path} {there}", expected="a file of embeddings")
     found = reader(path)
     needed = found.offset + found.rows * found.row_bytes
     if path.stat().st_size < needed:
@@ -169,7 +172,7 @@ def _read_npy(path: Path) -> ArrayFile:
     with path.open("rb") as file:
         try:
             shape, fortran, stored = _npy_header(file)
-        except (ValueError, EOFError):
+        except Exception:  # numpy reads the header as Python, which fails in many ways
             raise DataError(
                 f"{path} is cut short or no .npy file",
                 expected="a file written by numpy.save",
@@ -226,7 +229,12 @@ def _read_safetensors(path: Path) -> ArrayFile:
         ) from None
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+        try:
+            header = parse_json(file.read(length).decode())
+        except ValueError as error:
+            raise DataError(
+                f"{path} has a damaged header ({error})", remedy="Copy the file again."
+            ) from None
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     if len(tensors) != 1 and "embeddings" not in tensors:
         raise DataError(

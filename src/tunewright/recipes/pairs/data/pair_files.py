@@ -29,12 +29,15 @@ from tunewright.recipes.pairs.data.array_files import (
     row_peaks,
 )
 from tunewright.recipes.pairs.data.equal_rows import equal_rows
+from tunewright.runs.documents import parse_json
+from tunewright.runs.regular_files import read_regular
 from tunewright.runs.stamp import Stamp, file_stamp
-from tunewright.runs.strict_json import read_strict_json
 
 Array = npt.NDArray[Any]
 SIDES = ("image", "text")
 PER_ROW = ("image_ids", "texts", "image_files", "text_files", "split")
+MAX_ID = 4_096
+"""Characters of an image id, which may be a path; numpy stores all as long as the longest."""
 EXAMPLES = 5  # how many offenders an error names
 
 
@@ -282,9 +285,13 @@ def _find_metadata(folder: Path, name: str) -> Path:
 
 def _read_metadata(path: Path) -> Mapping[str, Any]:
     try:
-        metadata = read_strict_json(path.read_text(encoding="utf-8"))
+        metadata = parse_json(read_regular(path).decode())
     except FileNotFoundError:
         raise DataError(f"{path} is missing", expected="the metadata of the set") from None
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror})", expected="the metadata of the set"
+        ) from None
     except ValueError as error:
         raise DataError(
             f"{path} is not JSON ({error})",
@@ -310,6 +317,11 @@ def _read_ids(path: Path, metadata: Mapping[str, Any]) -> Array:
     if kinds == {int} and max(map(abs, values)) >= 1 << 63:
         raise DataError(
             f"image_ids in {path} do not fit into 64 bits", remedy="Write them as text."
+        )
+    if kinds == {str} and max(map(len, values)) > MAX_ID:
+        raise DataError(
+            f"an image id in {path} has {max(map(len, values)):,} characters",
+            expected=f"at most {MAX_ID}",
         )
     return np.array(values, dtype=np.int64 if kinds == {int} else np.str_)
 

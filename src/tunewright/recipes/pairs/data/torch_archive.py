@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import DataError
-from tunewright.images.sources.archive import UNPACKABLE
+from tunewright.images.sources.archive import UNPACKABLE, why
 
+MAX_PICKLE_BYTES = 8 << 20
+"""Size of the description of a tensor, which may hold a list of ids beside it."""
 LOCAL_HEADER_BYTES = 30  # the fixed part of a zip entry's local header (APPNOTE.TXT 4.3.7)
 MAX_TUPLES = 50_000
 """Each may hold the one before it, and Python overflows its stack on millions of those."""
@@ -49,9 +51,9 @@ def read_record(path: Path) -> tuple[TensorRecord, int, int]:
     with _open_archive(path) as archive:
         try:
             return _read(path, archive)
-        except (OSError, *UNPACKABLE) as error:
+        except (KeyError, OSError, *UNPACKABLE) as error:
             raise DataError(
-                f"{path} is damaged ({error})", remedy="Copy or download the file again."
+                f"{path} is damaged ({why(error)})", remedy="Copy or download the file again."
             ) from None
 
 
@@ -65,6 +67,13 @@ def _read(path: Path, archive: zipfile.ZipFile) -> tuple[TensorRecord, int, int]
         )
     if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
         raise DataError(f"{path} was written on a big-endian machine", remedy=SAVE_AGAIN)
+    size = archive.getinfo(entries["data.pkl"]).file_size
+    if size > MAX_PICKLE_BYTES:
+        raise DataError(
+            f"{path} describes its tensor in {size:,} bytes",
+            expected=f"at most {MAX_PICKLE_BYTES:,}",
+            remedy=SAVE_AGAIN,
+        )
     record = _choose(path, _interpret(path, archive.read(entries["data.pkl"])))
     entry = entries.get(f"data/{record.storage.key}")
     if entry is None:
@@ -96,6 +105,10 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
         else:
             came, remedy = f"{path} is no torch file", SAVE_AGAIN
         raise DataError(came, expected="the zip that torch.save writes", remedy=remedy) from None
+    except (OSError, *UNPACKABLE) as error:
+        raise DataError(
+            f"{path} is damaged ({why(error)})", remedy="Copy or download the file again."
+        ) from None
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
@@ -148,6 +161,7 @@ def _interpret(path: Path, pickled: bytes) -> object:
         AttributeError,
         ArithmeticError,
         pickle.PickleError,
+        struct.error,
     ):
         raise DataError(
             f"{path} has a broken pickle",
@@ -188,8 +202,10 @@ class _Unpickler(pickle.Unpickler):
 
 def _tensor(*arguments: Any) -> TensorRecord:
     storage, start, shape, strides, *_rest = arguments
-    if not isinstance(storage, Storage) or len(shape) != len(strides):
-        raise ValueError("a tensor without storage, or with other strides than axes")
+    if not isinstance(storage, Storage):
+        raise ValueError("a tensor without storage")
+    if len(shape) != len(strides):
+        raise ValueError("a tensor with another number of strides than axes")
     return TensorRecord(storage, int(start), tuple(map(int, shape)), tuple(map(int, strides)))
 
 

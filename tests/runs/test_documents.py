@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.runs.strict_json import read_strict_json
+from tunewright.runs.documents import parse_json
 
 NO_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "-1E+400")
 
@@ -19,7 +19,7 @@ NO_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "-1E+400")
 def test_no_numbers_are_named_with_their_place(word, text):
     written = text.format(word)
     with pytest.raises(json.JSONDecodeError, match="is no number in JSON") as caught:
-        read_strict_json(written)
+        parse_json(written)
     assert written.startswith(word, caught.value.pos)
     assert caught.value.lineno == written.count("\n") + 1
 
@@ -32,4 +32,4 @@ def test_no_numbers_are_named_with_their_place(word, text):
     )
 )  # fmt: skip
 def test_all_else_is_what_json_makes_of_it(value):
-    assert read_strict_json(json.dumps(value)) == value
+    assert parse_json(json.dumps(value)) == value
