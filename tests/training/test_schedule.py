@@ -33,7 +33,7 @@ from tunewright.config.components.schedules import (
 )
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError
-from tunewright.training.schedule import factor
+from tunewright.training.schedule import factor, warmup_notices
 from tunewright.training.task import Clock
 
 STEPS = 40
@@ -162,6 +162,19 @@ def test_always_between_zero_and_one(kind, warmup: float, epochs: int, steps: in
     peak = found.index(max(found))
     assert found[: peak + 1] == sorted(found[: peak + 1])
     assert found[peak:] == sorted(found[peak:], reverse=True)
+
+
+def test_a_warmup_in_steps_that_outlasts_the_run_is_said() -> None:
+    [never] = warmup_notices(CosineSchedule(warmup_steps=90_000), 1_420)
+    assert "1,420 of the 1,420 steps" in never
+    assert "schedule.warmup_steps=90000" in never
+    assert "never exceeds 1.58 % of optim.lr" in never
+    assert "schedule.warmup_steps=142 is a tenth" in never
+    [long] = warmup_notices(CosineSchedule(warmup_steps=8), 10)
+    assert "8 of the 10 steps" in long
+    assert "never" not in long
+    assert warmup_notices(CosineSchedule(warmup_steps=5), 10) == []
+    assert warmup_notices(CosineSchedule(warmup_fraction=1.0), 10) == [], "said before the start"
 
 
 def test_milestones_are_fractions_of_the_whole_and_each_factor_counts_from_the_start() -> None:

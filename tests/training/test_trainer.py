@@ -297,6 +297,12 @@ def test_a_short_run_with_a_long_average_is_near_the_one_without(tmp_path: Path)
     assert "averages over about 10,000 steps, and this run has 18" in note
 
 
+def test_a_run_that_is_all_warmup_says_so(tmp_path: Path) -> None:
+    run = Run(tmp_path, "training.epochs=3", "schedule.warmup_steps=1000").attempt()
+    [note] = run.notes
+    assert "18 of the 18 steps of this run are warm-up" in note
+
+
 def test_early_stopping_waits_for_its_patience_and_keeps_the_best(tmp_path: Path) -> None:
     run = Run(tmp_path, "training.patience=2", "training.epochs=20", "optim.lr=1e-9")
 

@@ -140,6 +140,13 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+def has_tuple(value: Any) -> bool:
+    """Return whether a value is or holds a tuple, which JSON and YAML store as a list."""
+    if isinstance(value, Mapping):
+        return any(map(has_tuple, value.values()))
+    return isinstance(value, tuple) or (isinstance(value, list) and any(map(has_tuple, value)))
+
+
 def middle(domain: Domain) -> Any:
     """Return the middle of a domain on its own scale; of choices, which have no order, the first.
 
@@ -208,7 +215,12 @@ def _check_bounds(low: float, high: float, log: bool, step: float | None) -> Non
     if not (math.isfinite(low) and math.isfinite(high)) or low > high:
         raise SpaceError(f"low = {low}, high = {high}", expected="finite bounds, low <= high")
     if log and low <= 0:
-        raise SpaceError(f"low = {low} on a log scale", expected="low > 0")
+        raise SpaceError(
+            f"low = {low} on a log scale",
+            expected="low > 0",
+            remedy="Take a small low; to try 0 as well, add a parameter that switches it on, and "
+            "`when` here.",
+        )
     if log and step is not None:
         raise SpaceError(f"log and step = {step} together", expected="only one of them")
     if step is not None and step <= 0:

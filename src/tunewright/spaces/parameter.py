@@ -11,7 +11,15 @@ from tunewright.config.optuna_names import KEYS
 from tunewright.config.schema import OF_STUDIES
 from tunewright.config.tree import copy_tree, flatten
 from tunewright.errors import SpaceError, did_you_mean, quote, shorten
-from tunewright.spaces.domain import Categorical, Domain, Float, Int, as_written, is_number
+from tunewright.spaces.domain import (
+    Categorical,
+    Domain,
+    Float,
+    Int,
+    as_written,
+    has_tuple,
+    is_number,
+)
 from tunewright.spaces.expression import evaluate, names_in
 from tunewright.spaces.rules import Condition, conditions
 from tunewright.spaces.space import Parameter
@@ -65,6 +73,8 @@ def read_parameter(
     Adds to `notices` what had to be changed. Raises SpaceError for a contradictory specification.
     """
     domain = _domain(path, spec, around)
+    if any(map(has_tuple, domain.ends)):
+        notices.append(f"{path}: tuples are stored as lists, and a trial receives lists")
     default = _word(path, spec.get("default"), around)
     if default is not None and not domain.contains(default):
         raise SpaceError(f"default = {quote(default)}", expected=f"a value of {domain}")

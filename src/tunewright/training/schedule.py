@@ -100,6 +100,22 @@ def milestones(
     return factors[passed - 1] if passed else 1.0
 
 
+def warmup_notices(schedule: WarmupConfig, steps: int) -> list[str]:
+    """Return a notice if most of a training of `steps` steps is warm-up that is given in steps.
+
+    One in epochs, or as a fraction, is checked before the training starts.
+    """
+    warmup = schedule.warmup_steps
+    if warmup is None or 2 * warmup <= steps:
+        return []
+    end = "" if warmup <= steps else f", and never exceeds {100 * steps / warmup:.3g} % of optim.lr"
+    return [
+        f"{min(warmup, steps):,} of the {steps:,} steps of this run are warm-up of the learning "
+        f"rate, which schedule.warmup_steps={warmup} sets{end}; "
+        f"schedule.warmup_steps={math.ceil(steps / 10)} is a tenth of the run"
+    ]
+
+
 def _done(step: int, steps: int) -> float:
     return min(step / steps, 1.0)
 

@@ -27,7 +27,7 @@ from tunewright.training.goal import score_of
 from tunewright.training.optim import make_optimizer, set_training
 from tunewright.training.randomness import random_state, restore_random_state, seed_all
 from tunewright.training.reporter import Reporter
-from tunewright.training.schedule import factor
+from tunewright.training.schedule import factor, warmup_notices
 from tunewright.training.step import (
     MixedPrecision,
     TrainingStep,
@@ -132,7 +132,9 @@ class _Run:
         )
         self.steps_per_epoch = steps_per_epoch(setup.train, self.training.accumulate)
         self.state = TrainState()
-        self.notes = average_notices(decay, self._clock.steps) if decay is not None else []
+        self.notes = warmup_notices(plan.config.schedule, self._clock.steps)
+        if decay is not None:
+            self.notes += average_notices(decay, self._clock.steps)
         self.lr = 0.0  # of the last step, before the `lr_scale` of groups
         self._best_pass: Metrics | None = None  # whose interval is not yet computed
 

@@ -186,3 +186,11 @@ def test_the_head_is_what_depends_on_the_classes() -> None:
 def test_sections_are_checked_before_anything_is_built() -> None:
     check_model(ImageModelConfig())
     check_model(ImageModelConfig(name="no_such_model", fusion="none"))  # timm is asked later
+
+
+def test_a_size_that_the_model_cannot_take_is_refused_before_training() -> None:
+    section = ImageModelConfig(name="crossvit_9_240", fusion="none", pretrained=False)
+    with pytest.raises(ConfigError, match=r"for pictures of 64 x 64.*model\.input_size=240"):
+        make_image_model(section, 3, image_size=64)
+    taken = make_image_model(section.model_copy(update={"input_size": 240}), 3, image_size=64)
+    assert taken.training

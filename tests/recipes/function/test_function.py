@@ -323,6 +323,44 @@ def test_numbers_of_any_library_are_numbers(score, tmp_path, capsys):
     assert "left out" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("choices", "told"),
+    [([(3, 3), (5, 5)], 1), ([{"size": (3, 3)}, {"size": (5, 5)}], 1), ([[3, 3], [5, 5]], 0)],
+)
+def test_tuples_among_the_choices_are_told_to_arrive_as_lists(choices, told, tmp_path, capsys):
+    arrived = []
+
+    def kernel(params, report):
+        arrived.append(params["kernel"])
+        return 1.0
+
+    tunewright.tune(kernel, {"kernel": {"choices": choices}}, name="tuples", runs_dir=tmp_path)
+    sizes = [value["size"] if isinstance(value, dict) else value for value in arrived]
+    assert sizes == [[3, 3], [5, 5]]
+    notices = [line for line in capsys.readouterr().err.splitlines() if "tuple" in line]
+    assert len(notices) == told
+    assert all("kernel: tuples are stored as lists" in notice for notice in notices)
+
+
+def test_zero_beside_a_log_scale_is_a_switch_as_the_error_says(tmp_path):
+    arrived = []
+
+    def penalty(params, report):
+        arrived.append(params.get("alpha", 0.0))
+        return 1.0
+
+    alpha = {"type": "float", "low": 0.0, "high": 1.0, "log": True}
+    with pytest.raises(SpaceError, match="parameter that switches it on, and `when`"):
+        tunewright.tune(penalty, {"alpha": alpha}, runs_dir=tmp_path)
+    space = {
+        "penalised": {"choices": [False, True]},
+        "alpha": {**alpha, "low": 1e-6, "when": {"penalised": True}},
+    }
+    tunewright.tune(penalty, space, trials=12, name="switch", runs_dir=tmp_path)
+    assert 0.0 in arrived
+    assert any(1e-6 <= value <= 1.0 for value in arrived)
+
+
 def test_a_text_under_a_constraint_fails_the_trial(tmp_path):
     tuned = tunewright.tune(
         lambda params, report: {"value": 1.0, "width": "wide"},

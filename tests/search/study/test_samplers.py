@@ -40,7 +40,16 @@ NUMBERS = Space(
 NO_PRUNING = "study.pruner.type=none"
 
 
-def opened(database: Path, space: Space, sampler: study_schema.Sampler, seed: int = 7) -> Study:
+LIGHT = "mass <= 2"
+
+
+def opened(
+    database: Path,
+    space: Space,
+    sampler: study_schema.Sampler,
+    seed: int = 7,
+    constraint: str | None = None,
+) -> Study:
     settings = Settings(
         recipe="quadratic",
         goal="val_score",
@@ -51,6 +60,7 @@ def opened(database: Path, space: Space, sampler: study_schema.Sampler, seed: in
         space={},
         configuration={},
         seed=seed,
+        constraints=(constraint,) if constraint else (),
     )
     return Study(f"sqlite:///{database}", "study", settings, space)
 
@@ -148,6 +158,40 @@ def test_what_learns_goes_on_in_another_session(
     assert len({identity(NUMBERS, values) for values in points}) == len(points)
     best = max(-abs(values["x"]) - abs(values["n"] - 3) for values in points)
     assert best > -5, "the first point has -8"
+
+
+def test_cma_es_goes_on_where_a_parameter_has_one_value_only(tmp_path: Path) -> None:
+    pytest.importorskip("cmaes")
+    fixed = (
+        Parameter("k", Float(1.0, 1.0)),
+        Parameter("block", Int(1024, 1024, step=128)),
+        Parameter("decay", Float(0.1, 0.1, log=True)),
+    )
+    space = Space((*NUMBERS.parameters, *fixed))
+    sampler = study_schema.CmaEsConfig()
+    points = in_sessions(tmp_path / "study.db", space, sampler, [samplers.WARM_START, 3])
+    assert all(space.contains(values) for values in points)
+
+
+@pytest.mark.parametrize("sessions", [[60], [30, 30]])
+def test_cma_es_moves_to_where_the_constraint_holds(tmp_path: Path, sessions: list[int]) -> None:
+    pytest.importorskip("cmaes")
+    space = Space((Parameter("x", Float(0.0, 1.0)), Parameter("y", Float(0.0, 1.0))))
+    within: list[bool] = []
+    for count in sessions:
+        study = opened(tmp_path / "study.db", space, study_schema.CmaEsConfig(), constraint=LIGHT)
+        for _ in range(count):
+            number, values = study.ask()
+            excess = 10 * values["x"] - 2.0
+            end = ("done", "") if excess <= 0 else ("infeasible", "constraint")
+            told = ended(number, end[0], values["x"], end[1], constraints={LIGHT: excess})
+            study.tell(told)
+            within.append(excess <= 0)
+        best = study.record().best
+        study.close()
+    assert sum(within[-20:]) >= 8, "of random draws a fifth would be within it"
+    assert best is not None
+    assert 0.15 < best.score <= 0.2
 
 
 def test_no_pickle_of_a_stranger_is_loaded(tmp_path: Path) -> None:

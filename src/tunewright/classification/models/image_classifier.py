@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from tunewright.classification.models.batch_norm_checkpointing import count_batches_once
@@ -56,7 +57,9 @@ def make_image_model(
     check_model(section)
     # A file replaces the hub's weights.
     asked = section.model_copy(update={"pretrained": False}) if section.weights else section
-    model = _build(asked, classes, input_size(section, image_size))
+    size = input_size(section, image_size)
+    model = _build(asked, classes, size)
+    _check_size(model, section, size)
     if section.weights:
         load_file_weights(model, head_names(model), section, on_notice, _conversion(model))
     elif section.pretrained:
@@ -99,16 +102,34 @@ def _build(section: ImageModelConfig, classes: int, size: int) -> nn.Module:
     except ConfigError:
         raise
     except AssertionError as error:  # timm: its patches do not divide this size
-        raise ConfigError(
-            f"{section.name} cannot be built for pictures of {size} x {size}: {error}",
-            remedy="Set model.input_size to a size that it takes.",
-        ) from None
+        raise _wrong_size(section, size, error) from None
     except (OSError, RuntimeError) as error:
         if not section.pretrained:
             raise
         reason = " ".join(str(error).split())
         raise no_weights(timm_facts(section.name), f"cannot be loaded ({reason})") from None
     return _fuse(backbone, backbone.feature_info.channels(), section, classes)  # type: ignore[operator,union-attr]
+
+
+def _check_size(model: nn.Module, section: ImageModelConfig, size: int) -> None:
+    """Raise ConfigError if a model of timm cannot take pictures of `size`, which building hides."""
+    if section.name == COLORNET or size == timm_facts(section.name).size:
+        return
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError) as error:
+        raise _wrong_size(section, size, error) from None
+    model.train()
+
+
+def _wrong_size(section: ImageModelConfig, size: int, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{section.name} cannot be built for pictures of {size} x {size}: {error}",
+        remedy=f"Set model.input_size={timm_facts(section.name).size}, the size of its weights, or "
+        "another size that it takes.",
+    )
 
 
 def _fuse(

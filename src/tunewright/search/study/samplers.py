@@ -6,11 +6,12 @@ so that a resumed study continues exactly. Optuna's samplers learn from the scor
 
 import itertools
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from copy import copy
 from importlib.util import find_spec
 from typing import Any
 
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.config import study_schema
 from tunewright.config.components import plugins
@@ -35,6 +36,8 @@ WARM_START = 10
 """Finished trials needed for CMA-ES to warm-start: it uses the best tenth of them."""
 COUNTED = 10_000
 """Largest number of grid points counted before a study begins."""
+BEHIND = 1e100
+"""How far behind any score CMA-ES is told of a trial that violates a constraint."""
 
 
 def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1) -> list[str]:
@@ -158,7 +161,7 @@ def cma_es(space: Space, seed: int, stored: Sequence[FrozenTrial], /) -> BaseSam
     Starts from the best stored trials (Nomura et al. 2021); Optuna's own way to resume, a pickle in
     the database, could run someone else's code.
     """
-    done = [trial for trial in stored if trial.state == TrialState.COMPLETE]
+    done = _source_trials(stored, _free(space))
     stepped = any(_has_steps(p.domain) for p in space.parameters)
     return CmaEsSampler(
         seed=seed,
@@ -166,6 +169,53 @@ def cma_es(space: Space, seed: int, stored: Sequence[FrozenTrial], /) -> BaseSam
         source_trials=done if len(done) >= WARM_START else None,
         warn_independent_sampling=False,
     )
+
+
+def scores_to_learn(
+    settings: Settings, scores: Sequence[float], constraints: Mapping[str, float]
+) -> list[float]:
+    """Return the scores that the sampler learns from a trial that ran to its end.
+
+    CMA-ES knows no constraints, and only ranks the scores: a trial that violates one comes behind
+    all that do not, and those by the sum of their violations. The other samplers learn from
+    constraints beside the scores. Source: Deb 2000, "An efficient constraint handling method for
+    genetic algorithms".
+    """
+    excess = sum(max(0.0, value) for value in constraints.values())
+    if settings.sampler["type"] != "cma_es" or excess == 0.0:
+        return list(scores)
+    behind = BEHIND * (1.0 + excess / (1.0 + excess))  # rising with the excess, and finite
+    return [-behind if settings.direction == "max" else behind]
+
+
+def as_learned(settings: Settings, trial: FrozenTrial) -> FrozenTrial:
+    """Return a stored trial with the scores that the sampler learns from it."""
+    if trial.state != TrialState.COMPLETE:
+        return trial
+    learned = copy(trial)
+    learned.values = scores_to_learn(settings, trial.values, trial.constraints)
+    return learned
+
+
+def _source_trials(stored: Sequence[FrozenTrial], free: Sequence[str]) -> list[FrozenTrial]:
+    """Return the finished trials with the parameters `free` alone, as CMA-ES starts from them.
+
+    Optuna takes no trial that has other parameters, such as one with a single value.
+    """
+    return [
+        create_trial(
+            values=trial.values,
+            params={path: trial.params[path] for path in free},
+            distributions={path: trial.distributions[path] for path in free},
+        )
+        for trial in stored
+        if trial.state == TrialState.COMPLETE and trial.params.keys() >= set(free)
+    ]
+
+
+def _free(space: Space) -> list[str]:
+    """Return the parameters that have more than one value."""
+    return [p.path for p in space.parameters if p.domain.ends[0] != p.domain.ends[-1]]
 
 
 def _refuse_cma_es(space: Space, conditional: list[str]) -> None:
@@ -183,7 +233,7 @@ def _refuse_cma_es(space: Space, conditional: list[str]) -> None:
             expected="parameters without conditions",
             remedy=remedy,
         )
-    if len(free := [p for p in space.parameters if p.domain.ends[0] != p.domain.ends[-1]]) < 2:
+    if len(free := _free(space)) < 2:
         raise ConfigError(
             f"the sampler cma_es has only {len(free)} parameter to adapt",
             expected="two or more",

@@ -45,7 +45,13 @@ from tunewright.search.study.optuna_types import (
     suggest,
     trials_of,
 )
-from tunewright.search.study.samplers import optuna_sampler, points_left, sequence
+from tunewright.search.study.samplers import (
+    as_learned,
+    optuna_sampler,
+    points_left,
+    scores_to_learn,
+    sequence,
+)
 from tunewright.search.study.trial_tags import GOOD, is_good, marks
 from tunewright.search.study.trial_writer import writer
 from tunewright.spaces.advice import good_points
@@ -90,6 +96,7 @@ class Study:
             self._writer = writer(self._study, self._storage, self._id)
             self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = trials_of(self._study)
+        learned = [as_learned(settings, trial) for trial in stored]
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = sum(_is_own(trial) for trial in stored)
         self._memory = InMemoryStorage()
@@ -100,14 +107,14 @@ class Study:
                 settings.sampler,
                 space,
                 (settings.seed + 1_000_003 * len(stored)) % 2**32,  # the range of NumPy's seeds
-                stored,
+                learned,
             ),
             directions=directions,
         )
         self._view_id = self._memory.get_study_id_from_name(self._view.study_name)
         self._view_trials: dict[int, int] = {}
         self.curves: dict[int, dict[int, float]] = {}
-        for trial in stored:
+        for trial in learned:
             self._mirror(trial)
         self._sequence = sequence(settings.sampler, space, settings.seed)
         self._tried = {identity(space, decoded_params(trial)) for trial in stored}
@@ -169,7 +176,10 @@ class Study:
                 return
         view_id = self._view_trials[number]
         _constrain(self._view, view_id, end.constraints)
-        self._memory.set_trial_state_values(view_id, end.state, end.values)
+        scores = end.values
+        if scores and end.state == TrialState.COMPLETE:
+            scores = scores_to_learn(self.settings, scores, end.constraints)
+        self._memory.set_trial_state_values(view_id, end.state, scores)
 
     def running(self) -> list[tuple[int, dict[str, Any]]]:
         """Return the numbers and parameters of the trials that were begun and have not ended."""
