@@ -24,7 +24,7 @@ from tunewright.classification.losses.config import (
 from tunewright.classification.losses.losses import LOSSES
 from tunewright.config.apply import with_values
 from tunewright.config.check import validate
-from tunewright.config.schema import Section
+from tunewright.config.section import Section
 from tunewright.errors import ConfigError
 
 KINDS: dict[str, type[Section]] = {

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.config.schema import Count, Fraction, RunConfig, Section
+from tunewright.config.schema import RunConfig
+from tunewright.config.section import Count, Fraction, Section
 from tunewright.images.dataset.config import ImagesConfig
 from tunewright.recipes.recipe import Recipe
 
