@@ -37,15 +37,18 @@ OF_STUDIES = ("study", "space", "executor", "stages")
 class TrainingConfig(Section):
     """The length and method of training; the same for every recipe.
 
-    batch_size: rows per step, all micro-batches together. accumulate: micro-batches per step.
-    patience: epochs without a better score before stopping early (null = never); better by more
-    than min_delta, while the best weights are those of the best score, by however little. layout:
-    of images in memory. compile: with torch.compile. Where these and precision are `auto`, recipes
-    with large networks benchmark the options on the first batch and store the choice.
-    checkpoint_seconds: least time between two resumable checkpoints; a killed run computes at most
-    this much again, plus the epoch it was in. keep_last: states kept after the end (0 = only while
-    it runs). keep_best: best weights that are kept. latency: measure the prediction time of one row
-    at the end; set by studies that ask for it.
+    epochs: passes over the training set. batch_size: rows per step, all micro-batches together.
+    accumulate: micro-batches per step. clip_norm: largest norm of the gradient (null = not
+    clipped). precision: of the arithmetic, mixed for bf16 and fp16. ema_decay: of an average of the
+    weights over steps, which is then evaluated and kept (null = none). patience: epochs without a
+    better score before stopping early (null = never). min_delta: how much better counts for
+    patience; the best weights are those of the best score, by however little. layout: of images in
+    memory. compile: with torch.compile. Where these and precision are `auto`, recipes with large
+    networks benchmark the options on the first batch and store the choice. checkpoint_seconds:
+    least time between two resumable checkpoints; a killed run computes at most this much again,
+    plus the epoch it was in. keep_last: states kept after the end (0 = only while it runs).
+    keep_best: best weights that are kept. latency: measure the prediction time of one row at the
+    end; set by studies that ask for it.
     """
 
     epochs: Count = 50
@@ -82,11 +85,12 @@ else:
 class ExecutorConfig(Section):
     """How trials run. isolation: warm workers that live across trials, or one per trial.
 
-    threads: CPU threads per worker (null = its share of the cores). retries: how often a trial
-    whose worker was killed is resumed from its last checkpoint. memory_gib: the most that a worker
-    may hold (null = no limit), of its GPU where it has one, else of RAM; a trial that must run
-    alone may hold the share of all workers. options: keyword arguments of the executor of an
-    installed package.
+    threads: CPU threads per worker (null = its share of the cores). trial_timeout: seconds after
+    which a trial fails (null = never). grace_seconds: how long a stop waits for checkpoints.
+    retries: how often a trial whose worker was killed is resumed from its last checkpoint.
+    memory_gib: the most that a worker may hold (null = no limit), of its GPU where it has one, else
+    of RAM; a trial that must run alone may hold the share of all workers. options: keyword
+    arguments of the executor of an installed package.
     """
 
     type: ExecutorName = "local"
@@ -108,7 +112,10 @@ class ExecutorConfig(Section):
 
 
 class StagesConfig(Section):
-    """The overrides of each stage, nested like the configuration itself."""
+    """The overrides of each stage, nested like the configuration itself.
+
+    explore: of the trials. final: of the training of the winner.
+    """
 
     explore: dict[str, Any] = Field(default_factory=dict)
     final: dict[str, Any] = Field(default_factory=dict)
@@ -129,7 +136,11 @@ class MLflowConfig(Section):
 
 
 class WandbConfig(Section):
-    """Weights & Biases; offline, data stays in the run folders until `wandb sync` is run."""
+    """Weights & Biases.
+
+    mode: offline data stays in the run folders until `wandb sync` is run. project, entity: where
+    the runs belong.
+    """
 
     mode: Literal["offline", "online"] = "offline"
     project: str = "tunewright"
@@ -199,8 +210,10 @@ Goals = Annotated[str | tuple[str, ...], PlainValidator(_goals), PlainSerializer
 class RunConfig(Section):
     """The sections that every recipe has.
 
-    goal: `metric` or `metric:min`, among the task's metrics and the costs of every run
-    (`runs.record.COSTS`); or several, of which the first prunes and picks the winner.
+    recipe: its name. goal: `metric` or `metric:min`, among the task's metrics and the costs of
+    every run (`runs.record.COSTS`); or several, of which the first prunes and picks the winner.
+    seed: of the training, and of the search where `study.seed` is not set. seeds: train once with
+    each of them, and report the mean.
     """
 
     recipe: str

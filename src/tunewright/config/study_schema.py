@@ -15,7 +15,10 @@ from tunewright.runs.quantities import seconds_of
 
 
 class TpeConfig(Section):
-    """Tree-structured Parzen estimator, multivariate, grouped by branch (Watanabe 2023)."""
+    """Tree-structured Parzen estimator, multivariate, grouped by branch (Watanabe 2023).
+
+    startup_trials: random trials before the estimator is used.
+    """
 
     type: Literal["tpe"] = "tpe"
     startup_trials: Count = 10
@@ -40,7 +43,10 @@ class QuasiRandomConfig(Section):
 
 
 class GpConfig(Section):
-    """Gaussian process with log expected improvement; learns from trials that were not pruned."""
+    """Gaussian process with log expected improvement; learns from trials that were not pruned.
+
+    startup_trials: random trials before the process is used.
+    """
 
     type: Literal["gp"] = "gp"
     startup_trials: Count = 10
@@ -68,7 +74,9 @@ else:
 class AshaConfig(Section):
     """Asynchronous successive halving (Li et al. 2020), rungs counted in epochs completed.
 
-    The rungs are `min_resource * reduction_factor ** (k + min_early_stopping_rate)`.
+    The rungs are `min_resource * reduction_factor ** (k + min_early_stopping_rate)`. min_resource:
+    epochs before the first decision. reduction_factor: one trial of so many goes on at each rung.
+    min_early_stopping_rate: rungs left out at the start.
     """
 
     type: Literal["asha"] = "asha"
@@ -80,7 +88,9 @@ class AshaConfig(Section):
 class HyperbandConfig(Section):
     """Brackets of successive halving that start later and later (Li et al. 2018).
 
-    The brackets are `asha` with `min_early_stopping_rate` 0, 1, ..., as many as fit.
+    The brackets are `asha` with `min_early_stopping_rate` 0, 1, ..., as many as fit. min_resource:
+    epochs before the first decision of the first bracket. reduction_factor: one trial of so many
+    goes on at each rung.
     """
 
     type: Literal["hyperband"] = "hyperband"
@@ -102,7 +112,12 @@ class MedianConfig(Section):
 
 
 class PercentileConfig(Section):
-    """Like `median`, but only the best `percentile` per cent go on."""
+    """Like `median`, but only the best `percentile` per cent go on.
+
+    percentile: per cent of the trials that go on. startup_trials: trials that must have run to
+    their end before. warmup_steps: epochs before the first decision. interval_steps: epochs from
+    one decision to the next.
+    """
 
     type: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(ge=0.0, le=100.0)] = 25.0
@@ -133,8 +148,8 @@ else:
 class PatientConfig(Section):
     """Let `wrapped` decide only on trials without a better score for `patience` epochs.
 
-    min_delta: how much worse the latest epochs must be than those before. wrapped: the pruner that
-    decides then; with `none`, the trial is stopped.
+    patience: epochs without a better score. min_delta: how much worse the latest epochs must be
+    than those before. wrapped: the pruner that decides then; with `none`, the trial is stopped.
     """
 
     type: Literal["patient"] = "patient"
@@ -150,7 +165,11 @@ else:
 
 
 class StudyConfig(Section):
-    """The search. trials: the total, also after a resume. jobs: trials at once (null = auto).
+    """The search.
+
+    name: of the study and its folder (null = the recipe's). trials: the total, also after a resume.
+    storage: URL of a database (null = `study.db` in the folder). jobs: trials at once (null =
+    auto).
 
     seed: of the points that are tried; it follows the `seed` of the trainings where only that
     one is set. seeds: runs per configuration, each with its own seed; the sampler gets their

@@ -82,14 +82,22 @@ Alpha = Annotated[
 
 
 class CrossEntropyConfig(Section):
-    """Plain cross-entropy: every image counts equally."""
+    """Plain cross-entropy: every image counts equally.
+
+    label_smoothing: probability of the target that is spread over all classes.
+    """
 
     type: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: Smoothing = 0.0
 
 
 class SmoothModulationConfig(Section):
-    """Class weights that go from 1 to n^-tau during training (after Hu et al. 2023)."""
+    """Class weights that go from 1 to n^-tau during training (after Hu et al. 2023).
+
+    tau: 0 for equal weights, 1 for the inverse of the class counts. modulation_type: the way from
+    the first weights to the last. label_smoothing: probability of the target that is spread over
+    all classes.
+    """
 
     type: Literal["smooth_modulation"] = "smooth_modulation"
     tau: NotNegative = 0.5
@@ -100,8 +108,9 @@ class SmoothModulationConfig(Section):
 class FocalConfig(Section):
     """Less weight for images that the model is sure of (Lin et al. 2017), in the softmax form.
 
-    alpha: null, a list with a weight per class, `from_counts` (1 / n, scaled to mean 1), or one
-    number for all classes, which only scales the loss.
+    gamma: exponent on 1 - probability; 0 is the cross-entropy. alpha: null, a list with a weight
+    per class, `from_counts` (1 / n, scaled to mean 1), or one number for all classes, which only
+    scales the loss. label_smoothing: probability of the target that is spread over all classes.
     """
 
     type: Literal["focal"] = "focal"
@@ -111,7 +120,10 @@ class FocalConfig(Section):
 
 
 class ClassBalancedConfig(Section):
-    """Weights by the effective number of images (Cui et al. 2019)."""
+    """Weights by the effective number of images (Cui et al. 2019).
+
+    beta: 0 for equal weights; towards 1, the inverse of the class counts.
+    """
 
     type: Literal["class_balanced"] = "class_balanced"
     beta: Beta = 0.999
@@ -124,7 +136,10 @@ class BalancedSoftmaxConfig(Section):
 
 
 class LogitAdjustmentConfig(Section):
-    """Logits plus tau ln(share of the class) while training (Menon et al. 2021)."""
+    """Logits plus tau ln(share of the class) while training (Menon et al. 2021).
+
+    tau: 0 is the cross-entropy, 1 aims at the balanced accuracy.
+    """
 
     type: Literal["logit_adjustment"] = "logit_adjustment"
     tau: NotNegative = 1.0
@@ -134,8 +149,8 @@ class LdamConfig(Section):
     """Larger margins for rarer classes, class weights late in training (Cao et al. 2019).
 
     max_margin: of the rarest class, as a cosine. scale: factor on the cosines. drw_fraction:
-    fraction of the epochs before the weights of `class_balanced` with `drw_beta` set in; 1 for
-    never.
+    fraction of the epochs before the weights of `class_balanced` set in; 1 for never. drw_beta:
+    their beta.
     """
 
     type: Literal["ldam"] = "ldam"

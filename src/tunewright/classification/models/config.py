@@ -21,7 +21,7 @@ class ImageModelConfig(Section):
     how the levels c2 to c5 of the backbone are combined; `none` uses timm's own model with its own
     head. fusion_size: rows and columns to which `msff` resizes every level. dropout: before the
     last layer. drop_path_rate: stochastic depth (null = the model's default). pretrained: weights
-    from timm's hub. weights: a safetensors file used instead; `sha256` is checked if given.
+    from timm's hub. weights: a safetensors file used instead. sha256: what the file must hash to.
     gradient_checkpointing: recompute activations in the backward pass, for less memory and more
     time. input_size: side of the model's input (null = the model's own if it is fixed, else
     `data.image_size`).

@@ -20,23 +20,36 @@ class AugmentationLevel(Section):
     geometry (one resampling; borders are reflected), colour, weather, blur, noise, holes.
 
     pad: fraction of the side, in black on all sides, followed by a random crop of the original size
-    at whole pixels. crop_scale: area of a random crop that is resized to the full size; crop_ratio:
-    its width divided by its height. hflip, vflip, rot90 (one to three quarter turns):
-    probabilities. affine: probability of a shift (fraction of the side), a scale (1 +- scale) and a
-    rotation. elastic (Simard et al. 2003): with alpha 1 and sigma 50, the usual values, no pixel
-    visibly moves. grid_distortion: a grid of grid_distortion_steps cells, each stretched by 1 +-
+    at whole pixels. crop_scale_*: area of a random crop that is resized to the full size, as a
+    fraction of the picture. crop_ratio_*: width of the crop divided by its height, relative to the
+    picture's. hflip, vflip: probability of a mirror image, left to right or upside down. rot90:
+    probability of one to three quarter turns. affine: probability of a shift, a scale and a
+    rotation together. shift: up to this fraction of the side, each way. scale: factor 1 +- scale.
+    rotate_degrees: up to this angle, either way. elastic: probability of smoothed random
+    displacements (Simard et al. 2003). elastic_alpha: factor on the displacements; with alpha 1 and
+    sigma 50, the usual values, no pixel visibly moves. elastic_sigma: standard deviation of the
+    smoothing, in pixels. grid_distortion: probability of stretching the cells of a grid.
+    grid_distortion_steps: cells on a side. grid_distortion_limit: each cell is stretched by 1 +-
     limit.
 
-    jitter: brightness, contrast and saturation as factors 1 +- value, hue as a fraction of the
-    circle. brightness_contrast: pixels times 1 +- contrast_limit, plus +- brightness_limit. hsv:
-    shifts in OpenCV's units: hue of 180, saturation and value of 255. gamma: in per cent. shadow: a
-    convex shape, darkened by shadow_darkness. fog: fraction of white. blur: Gaussian, by the width
-    of its kernel. noise: Gaussian, by its standard deviation where white is 1.
+    equalise: probability of equalising the histogram of each channel. jitter: probability of colour
+    jitter. jitter_brightness, jitter_contrast, jitter_saturation: factor 1 +- value. jitter_hue:
+    shift of up to this fraction of the circle. brightness_contrast: probability of a linear change
+    of all pixels. brightness_limit: up to this is added, where white is 1. contrast_limit: pixels
+    times 1 +- limit. hsv: probability of shifts of hue, saturation and value. hsv_hue: up to this,
+    of 180 (OpenCV's units). hsv_saturation, hsv_value: up to this, of 255. gamma: probability of a
+    gamma curve. gamma_*: exponent in per cent. shadow: probability of a dark convex shape.
+    shadow_darkness: fraction of the light that it takes. fog: probability of fog. fog_*: fraction
+    of white mixed in. blur: probability of a Gaussian blur. blur_pixels_*: width of its kernel.
+    noise: probability of Gaussian noise. noise_std_*: its standard deviation, where white is 1.
 
-    coarse_dropout: rectangular holes. cutout: one square with its centre anywhere (DeVries and
-    Taylor 2017), cutout_side as a fraction of the side. grid_mask (Chen et al. 2020): a grid of
-    squares, unit as a fraction of the side; keep is the paper's r. hole_fill: colour of the holes,
-    from 0 black to 1 white.
+    coarse_dropout: probability of rectangular holes. coarse_dropout_holes_*: how many.
+    coarse_dropout_pixels_*: their sides. cutout: probability of one square hole with its centre
+    anywhere (DeVries and Taylor 2017). cutout_side: its side, as a fraction of the picture's.
+    grid_mask: probability of a grid of square holes (Chen et al. 2020). grid_mask_unit_*: distance
+    of the holes, as a fraction of the side. grid_mask_keep: the paper's r, the fraction of the
+    distance that is kept. grid_mask_degrees: rotation of the grid, up to this. hole_fill: colour of
+    all holes, from 0 black to 1 white.
     """
 
     pad: Fraction = 0.0

@@ -25,10 +25,11 @@ class PhotosConfig(Section):
     """Photographs to learn from: every picture in a folder, and in the folders inside it.
 
     dir: null for crops of the two photographs that scikit-learn ships. valid_dir: photographs to
-    validate on; null splits val_split of `dir` off. crop: side of the random crops, in pixels.
-    crops_per_photo: how many of them an epoch takes of each photograph. store: decoded photographs
-    in memory that all processes share (resident), or decoded again for each crop (stream).
-    skip_bad: leave out, and list, what cannot be read.
+    validate on; null splits some off. val_split: fraction of the photographs that is split off
+    then. split_seed: of that split. hflip, vflip: probability of a mirror image of a crop. crop:
+    side of the random crops, in pixels. crops_per_photo: how many of them an epoch takes of each
+    photograph. store: decoded photographs in memory that all processes share (resident), or decoded
+    again for each crop (stream). skip_bad: leave out, and list, what cannot be read.
     """
 
     dir: str | None = None
@@ -58,7 +59,8 @@ class HpcmConfig(Section):
 class HyperpriorConfig(Section):
     """Mean-scale hyperprior (Minnen, Ballé & Toderici, NeurIPS 2018), without its context model.
 
-    channels: of the transforms. latent: channels of the latents.
+    channels: of the transforms. latent: channels of the latents. weights: safetensors of the same
+    model to begin from.
     """
 
     type: Literal["hyperprior"] = "hyperprior"
@@ -70,7 +72,7 @@ class HyperpriorConfig(Section):
 class MseConfig(Section):
     """lambda * 255^2 * MSE + bits per pixel.
 
-    quality: level of the table, from 1; lmbda: the weight itself, in place of a level.
+    quality: level of the table, from 1. lmbda: the weight itself, in place of a level.
     off_table: whether lmbda may lie below or above all of the table.
     """
 
@@ -81,7 +83,11 @@ class MseConfig(Section):
 
 
 class MsSsimConfig(Section):
-    """lambda * (1 - MS-SSIM) + bits per pixel; see `MseConfig`."""
+    """lambda * (1 - MS-SSIM) + bits per pixel.
+
+    quality: level of the table, from 1. lmbda: the weight itself, in place of a level. off_table:
+    whether lmbda may lie below or above all of the table.
+    """
 
     type: Literal["ms_ssim"] = "ms_ssim"
     quality: Annotated[int, Field(ge=1, le=6)] | None = None

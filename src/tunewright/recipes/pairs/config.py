@@ -21,7 +21,8 @@ METRICS: dict[str, Literal["max", "min"]] = {
 class PairsDataConfig(Section):
     """Where the embeddings are: `{dir}/{train}_image_embeddings.npy` and so on.
 
-    dir: null for the embedded digits. *_metadata: file names, if not `{name}_metadata.json`.
+    dir: null for the embedded digits. train, valid, test: name of the set, the start of its files;
+    test may be null. *_metadata: file names, if not `{name}_metadata.json`.
     texts_repeat: count rows with the same text as one text in the metrics. positives: which rows
     of a batch are positives of each other in the loss: those that share an image, or
     (`image_or_text`) an image or a text.
@@ -39,7 +40,10 @@ class PairsDataConfig(Section):
 
 
 class SiglipHeadConfig(Section):
-    """LayerNorm, dropout, one linear map."""
+    """LayerNorm, dropout, one linear map.
+
+    output_dim: width of the shared space. dropout: before the linear map.
+    """
 
     type: Literal["siglip"] = "siglip"
     output_dim: Count = 512
@@ -47,7 +51,11 @@ class SiglipHeadConfig(Section):
 
 
 class ClipHeadConfig(Section):
-    """Two linear maps with GELU between them."""
+    """Two linear maps with GELU between them.
+
+    output_dim: width of the shared space. hidden_dim: width between the maps. dropout: after the
+    GELU.
+    """
 
     type: Literal["clip"] = "clip"
     output_dim: Count = 512
@@ -56,7 +64,11 @@ class ClipHeadConfig(Section):
 
 
 class MlpHeadConfig(Section):
-    """The `clip` head with a LayerNorm at its end."""
+    """The `clip` head with a LayerNorm at its end.
+
+    output_dim: width of the shared space. hidden_dim: width between the maps. dropout: after the
+    GELU.
+    """
 
     type: Literal["mlp"] = "mlp"
     output_dim: Count = 512
@@ -65,7 +77,11 @@ class MlpHeadConfig(Section):
 
 
 class AttentionHeadConfig(Section):
-    """Self-attention over `tokens` slices of the vector; with one token num_heads has no effect."""
+    """Self-attention over slices of the vector.
+
+    output_dim: width of the shared space. dropout: in each layer. num_heads: of the attention; no
+    effect with one token. num_layers: layers of the encoder. tokens: slices of the vector.
+    """
 
     type: Literal["attention"] = "attention"
     output_dim: Count = 512
@@ -76,7 +92,11 @@ class AttentionHeadConfig(Section):
 
 
 class SigmoidLossConfig(Section):
-    """Pairwise sigmoid loss (Zhai et al. 2023)."""
+    """Pairwise sigmoid loss (Zhai et al. 2023).
+
+    temperature: similarities are divided by it; the first value where it is learnt.
+    learnable_temp: whether it is learnt. sigmoid_bias: learn an offset of the logits, too.
+    """
 
     type: Literal["sigmoid"] = "sigmoid"
     temperature: Positive = 0.1
@@ -85,7 +105,11 @@ class SigmoidLossConfig(Section):
 
 
 class SoftmaxLossConfig(Section):
-    """Symmetric InfoNCE (Radford et al. 2021) with several positives."""
+    """Symmetric InfoNCE (Radford et al. 2021) with several positives.
+
+    temperature: similarities are divided by it; the first value where it is learnt.
+    learnable_temp: whether it is learnt.
+    """
 
     type: Literal["softmax"] = "softmax"
     temperature: Positive = 0.07
@@ -93,7 +117,12 @@ class SoftmaxLossConfig(Section):
 
 
 class QueueLossConfig(Section):
-    """InfoNCE with a queue of earlier texts as additional negatives."""
+    """InfoNCE with a queue of earlier texts as additional negatives.
+
+    temperature: similarities are divided by it; the first value where it is learnt.
+    learnable_temp: whether it is learnt. queue_size: texts in the queue. mask_batch_duplicates:
+    other captions of the same image in the batch are no negatives.
+    """
 
     type: Literal["queue"] = "queue"
     temperature: Positive = 0.07
