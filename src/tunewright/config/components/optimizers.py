@@ -84,7 +84,7 @@ TIMM_OPTIMIZERS = frozenset(
     name for names in (*_TIMM.values(), *_TIMM_OF_TORCH.values()) for name in names.split()
 )
 _CLOSURE = "evaluates the loss several times in a step"
-_REFUSED = {
+REFUSED = {
     "LBFGS": _CLOSURE,
     "lbfgs": _CLOSURE,
     "SparseAdam": "takes sparse gradients only",
@@ -99,7 +99,7 @@ class AdamWConfig(Section):
 
     lr: the full learning rate, which the schedule scales. weight_decay: spares biases, norms and
     learnable scalars. beta1, beta2: decay of the averages of the gradient and of its square. eps:
-    added to the root of the latter.
+    added to the root of the averaged square.
     """
 
     type: Literal["adamw"] = "adamw"
@@ -115,7 +115,7 @@ class AdamConfig(Section):
 
     lr: the full learning rate, which the schedule scales. weight_decay: a penalty in the gradient,
     unlike AdamW's; spares biases, norms and learnable scalars. beta1, beta2: decay of the averages
-    of the gradient and of its square. eps: added to the root of the latter.
+    of the gradient and of its square. eps: added to the root of the averaged square.
     """
 
     type: Literal["adam"] = "adam"
@@ -156,8 +156,8 @@ class OtherOptimizer(Section):
 
     timm's names are in lower case (`lion`); a class of torch.optim has its own (`RMSprop`), with
     torch's defaults. lr: the full learning rate, which the schedule scales. weight_decay: spares
-    biases, norms and learnable scalars. options: keyword arguments of its constructor (`betas: [0.9, 0.98]`); those
-    of an installed package are checked when the training starts.
+    biases, norms and learnable scalars. options: keyword arguments of its constructor
+    (`betas: [0.9, 0.98]`); those of an installed package are checked when the training starts.
     """
 
     type: OtherName
@@ -168,8 +168,8 @@ class OtherOptimizer(Section):
     @field_validator("type")
     @classmethod
     def _steps_once(cls, name: str) -> str:
-        if name in _REFUSED:
-            raise ValueError(f"one that steps with one gradient, but {name} {_REFUSED[name]}")
+        if name in REFUSED:
+            raise ValueError(f"one that steps with one gradient, but {name} {REFUSED[name]}")
         return name
 
     @field_validator("options")

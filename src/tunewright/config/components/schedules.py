@@ -11,8 +11,7 @@ from tunewright.config.section import Fraction, NotNegative, Positive, Section
 class WarmupConfig(Section):
     """Linear warm-up from zero.
 
-    warmup_steps, warmup_epochs, warmup_fraction: its length in steps, or epochs, or as a fraction
-    of all steps.
+    warmup_steps: its length. warmup_epochs: or in epochs. warmup_fraction: or of all steps.
     """
 
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
