@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 import tunewright
 from tunewright import recipes
 from tunewright.cli import app
-from tunewright.config.components.optimizers import OTHER_OPTIMIZERS
+from tunewright.config.components.optimizers import OTHER_OPTIMIZERS, REFUSED
 from tunewright.config.components.plugins import EXECUTORS, OPTIMIZERS, PluginSection
 from tunewright.config.compose import compose
 from tunewright.config.leaves import kinds_of, section_of
@@ -182,11 +182,12 @@ def _sections(
 
 
 def _types(section: type[BaseModel]) -> tuple[str, ...]:
-    """Return the names of a kind of section, without those that installed packages offer."""
+    """Return the usable names of a kind of section, without what installed packages offer."""
     field = section.model_fields.get("type")
     names = get_args(field.annotation) if field is not None else ()
-    offered = {*plugin_names(OPTIMIZERS), *plugin_names(EXECUTORS)} - {*OTHER_OPTIMIZERS}
-    return names if len(names) == 1 else tuple(name for name in names if name not in offered)
+    left_out = {*plugin_names(OPTIMIZERS), *plugin_names(EXECUTORS)} - {*OTHER_OPTIMIZERS}
+    left_out |= {*REFUSED}
+    return names if len(names) == 1 else tuple(name for name in names if name not in left_out)
 
 
 def _rows(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from tunewright.config.leaves import choices_of, leaves
+from tunewright.config.leaves import SHOWN_KINDS, choices_of, leaves
 from tunewright.config.optuna_names import KEYS
 from tunewright.config.schema import OF_STUDIES
 from tunewright.config.tree import copy_tree, flatten
@@ -91,7 +91,9 @@ def read_parameter(
     }
     named = {condition.path for condition in explicit}
     implied = [
-        Condition(kind, among=kinds) for kind, kinds in sections.items() if kind not in named
+        Condition(kind, among=_possible(kind, kinds, raw, around))
+        for kind, kinds in sections.items()
+        if kind not in named
     ]
     for condition in explicit:
         foreign = [k for k in condition.among if k not in sections.get(condition.path, [k])]
@@ -102,6 +104,16 @@ def read_parameter(
             )
     explicit = tuple(_narrow(c, sections[c.path]) if c.path in sections else c for c in explicit)
     return Parameter(path, domain, default, (*implied, *explicit))
+
+
+def _possible(
+    path: str, kinds: tuple[str, ...], raw: Mapping[str, Any], around: Surroundings
+) -> tuple[str, ...]:
+    """Return the kinds without those that cannot occur here, where they are many."""
+    if len(kinds) <= SHOWN_KINDS:
+        return kinds
+    choices = raw.get(path, {}).get("choices", [around.fixed.get(path)])
+    return tuple(kind for kind in kinds if kind in choices) or kinds
 
 
 def _narrow(condition: Condition, kinds: tuple[str, ...]) -> Condition:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tunewright.config.leaves import shown_kinds
 from tunewright.errors import SpaceError, did_you_mean, quote
 from tunewright.spaces.domain import Categorical, Domain, Int, below, close, is_number, same
 from tunewright.spaces.expression import evaluate, names_in
@@ -48,7 +49,7 @@ class Condition:
 
     def __str__(self) -> str:
         if self.bounds is None:
-            return f"{self.path} = {' or '.join(str(choice) for choice in self.among)}"
+            return f"{self.path} = {' or '.join(shown_kinds([*map(str, self.among)]))}"
         return " and ".join(
             f"{self.path} {name.replace('_', ' ')} {bound}" for name, bound in self.bounds.items()
         )

@@ -84,7 +84,7 @@ TIMM_OPTIMIZERS = frozenset(
     name for names in (*_TIMM.values(), *_TIMM_OF_TORCH.values()) for name in names.split()
 )
 _CLOSURE = "evaluates the loss several times in a step"
-_REFUSED = {
+REFUSED = {
     "LBFGS": _CLOSURE,
     "lbfgs": _CLOSURE,
     "SparseAdam": "takes sparse gradients only",
@@ -95,7 +95,12 @@ _REFUSED = {
 
 
 class AdamWConfig(Section):
-    """AdamW (Loshchilov & Hutter 2019); no decay on biases, norms and learnable scalars."""
+    """AdamW (Loshchilov & Hutter 2019).
+
+    lr: the full learning rate, which the schedule scales. weight_decay: spares biases, norms and
+    learnable scalars. beta1, beta2: decay of the averages of the gradient and of its square. eps:
+    added to the root of the averaged square.
+    """
 
     type: Literal["adamw"] = "adamw"
     lr: Positive = 1e-4
@@ -106,7 +111,12 @@ class AdamWConfig(Section):
 
 
 class AdamConfig(Section):
-    """Adam (Kingma & Ba 2015). weight_decay: an L2 penalty in the gradient, unlike AdamW's."""
+    """Adam (Kingma & Ba 2015).
+
+    lr: the full learning rate, which the schedule scales. weight_decay: a penalty in the gradient,
+    unlike AdamW's; spares biases, norms and learnable scalars. beta1, beta2: decay of the averages
+    of the gradient and of its square. eps: added to the root of the averaged square.
+    """
 
     type: Literal["adam"] = "adam"
     lr: Positive = 1e-3
@@ -117,7 +127,11 @@ class AdamConfig(Section):
 
 
 class SgdConfig(Section):
-    """Stochastic gradient descent with (Nesterov) momentum."""
+    """Stochastic gradient descent with momentum.
+
+    lr: the full learning rate, which the schedule scales. weight_decay: spares biases, norms and
+    learnable scalars. momentum: decay of the average of gradients. nesterov: look ahead by it.
+    """
 
     type: Literal["sgd"] = "sgd"
     lr: Positive = 0.1
@@ -141,8 +155,9 @@ class OtherOptimizer(Section):
     """Any optimiser of timm, torch.optim or an installed package, by name.
 
     timm's names are in lower case (`lion`); a class of torch.optim has its own (`RMSprop`), with
-    torch's defaults. options: keyword arguments of its constructor (`betas: [0.9, 0.98]`); those
-    of an installed package are checked when the training starts.
+    torch's defaults. lr: the full learning rate, which the schedule scales. weight_decay: spares
+    biases, norms and learnable scalars. options: keyword arguments of its constructor
+    (`betas: [0.9, 0.98]`); those of an installed package are checked when the training starts.
     """
 
     type: OtherName
@@ -153,8 +168,8 @@ class OtherOptimizer(Section):
     @field_validator("type")
     @classmethod
     def _steps_once(cls, name: str) -> str:
-        if name in _REFUSED:
-            raise ValueError(f"one that steps with one gradient, but {name} {_REFUSED[name]}")
+        if name in REFUSED:
+            raise ValueError(f"one that steps with one gradient, but {name} {REFUSED[name]}")
         return name
 
     @field_validator("options")

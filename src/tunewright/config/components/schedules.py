@@ -9,7 +9,10 @@ from tunewright.config.section import Fraction, NotNegative, Positive, Section
 
 
 class WarmupConfig(Section):
-    """Linear warm-up from zero, in steps, or epochs, or a fraction of all steps."""
+    """Linear warm-up from zero.
+
+    warmup_steps: its length. warmup_epochs: or in epochs. warmup_fraction: or of all steps.
+    """
 
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
     warmup_epochs: NotNegative | None = None
@@ -23,21 +26,25 @@ class ConstantSchedule(WarmupConfig):
 
 
 class CosineSchedule(WarmupConfig):
-    """Half a cosine down to `final_fraction` of the learning rate."""
+    """Half a cosine. final_fraction: of the learning rate, at the end."""
 
     type: Literal["cosine"] = "cosine"
     final_fraction: Fraction = 0.0
 
 
 class LinearSchedule(WarmupConfig):
-    """A straight line down to `final_fraction` of the learning rate."""
+    """A straight line. final_fraction: of the learning rate, at the end."""
 
     type: Literal["linear"] = "linear"
     final_fraction: Fraction = 0.0
 
 
 class PolynomialSchedule(WarmupConfig):
-    """A power of the remaining training, down to `final_fraction` of the learning rate."""
+    """A power of the remaining training.
+
+    power: 1 is a straight line; more falls faster at first. final_fraction: of the learning rate,
+    at the end.
+    """
 
     type: Literal["polynomial"] = "polynomial"
     power: Positive = 1.0
@@ -59,7 +66,10 @@ class OneCycleSchedule(WarmupConfig):
 
 
 class StepSchedule(WarmupConfig):
-    """The learning rate is multiplied by `decay` after every `every_fraction` of the training."""
+    """A staircase down.
+
+    every_fraction: the share of the training between two steps. decay: what each multiplies by.
+    """
 
     type: Literal["step"] = "step"
     every_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
@@ -75,8 +85,8 @@ def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
 class MilestoneSchedule(WarmupConfig):
     """The learning rate is multiplied by each of `factors` from that fraction of the training on.
 
-    Before the first fraction the factor is 1. factors: of the full learning rate, not of the one
-    before.
+    Before the first fraction the factor is 1. fractions: of the training. factors: of the full
+    learning rate, not of the one before.
     """
 
     type: Literal["milestones"] = "milestones"

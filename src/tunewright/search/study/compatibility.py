@@ -29,7 +29,7 @@ def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
     changed = [
         path
         for path in {**old["parameters"], **new["parameters"]}
-        if _domain(old["parameters"].get(path)) != _domain(new["parameters"].get(path))
+        if _domain(path, old["parameters"]) != _domain(path, new["parameters"])
     ]
     changed += [rules for rules in ("forbid", "derived") if old.get(rules) != new.get(rules)]
     changed += ["avoid"] if _advice(old) != _advice(new) else []
@@ -127,7 +127,20 @@ def _advice(space: Mapping[str, Any]) -> dict[str, Any]:
     return {rule["name"]: rule["when"] for rule in space.get("avoid", ())}
 
 
-def _domain(fields: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if fields is None:
+def _domain(path: str, parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what decides the values of a parameter, besides its default.
+
+    Of its conditions, only what can differ between trials: the kinds of a section that have a key
+    become more with each version, and the space may choose among two of them.
+    """
+    if path not in parameters:
         return None
-    return {k: v for k, v in fields.items() if k != "default"}
+    fields = {k: v for k, v in parameters[path].items() if k not in ("default", "when")}
+    when = {
+        other: [v for v in among if v in parameters[other].get("choices", among)]
+        if isinstance(among, list)
+        else among
+        for other, among in parameters[path].get("when", {}).items()
+        if other in parameters
+    }
+    return fields | ({"when": when} if when else {})
