@@ -73,6 +73,9 @@ def test_without_a_run_the_newest_is_named(here, monkeypatch, capsys):
     assert code == 0
     assert "note: using the newest run" in out
     assert (here / "a" / "b.csv").exists()
+    assert "--predictions a/b.csv" in out
+    _, out, _ = typed(monkeypatch, capsys, "predict", "--data", "test", "--output", "a b.csv")
+    assert "--predictions 'a b.csv'" in out
     code, out, _ = typed(
         monkeypatch, capsys, "predict", "tta.vflip=true", "--data", "test", "--force"
     )

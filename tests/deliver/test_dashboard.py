@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from wsgiref.simple_server import WSGIServer
 
 import pytest
 from practice.quadratic.studies import tuned
@@ -58,6 +60,28 @@ def test_what_would_change_something_is_refused(method: str) -> None:
     asked({"REQUEST_METHOD": method}, lambda status, _headers: answers.append(status))
     asked({"REQUEST_METHOD": "GET"}, lambda status, _headers: answers.append(status))
     assert answers == ["403 Forbidden", "200 OK"]
+
+
+def test_ctrl_c_ends_it_without_an_error_once_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_server: WSGIServer) -> None:
+        raise KeyboardInterrupt
+
+    tuned(tmp_path, "study.trials=1")
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", SimpleNamespace(wsgi=lambda _url: None))
+    monkeypatch.setattr(WSGIServer, "serve_forever", interrupted)
+    capsys.readouterr()
+    dashboard("study", runs=tmp_path, port=0)
+    address, end = capsys.readouterr().out.splitlines()
+    assert address.startswith("optuna-dashboard: http://127.0.0.1:")
+    assert end == "dashboard stopped"
+    heard: list[str] = []
+    dashboard("study", runs=tmp_path, port=0, on_address=heard.append)
+    assert [url.startswith("http://127.0.0.1:") for url in heard] == [True]
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", SimpleNamespace(wsgi=interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        dashboard("study", runs=tmp_path, port=0)
 
 
 @installed

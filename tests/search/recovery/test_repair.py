@@ -261,7 +261,7 @@ class TestWhole:
         before = rows(runs / "study/study.db", "SELECT * FROM trials")
         found = repaired(runs)
         assert found.rebuilt == ""
-        assert (found.added, found.filled, found.differing, found.lost) == ([], [], [], [])
+        assert (found.added, found.filled, found.differing, found.lost) == ((), (), (), ())
         assert rows(runs / "study/study.db", "SELECT * FROM trials") == before
         assert found.by_state["running"] == 1
 

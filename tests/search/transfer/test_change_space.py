@@ -235,7 +235,7 @@ def test_a_lost_database_of_a_rebased_study_is_made_again(tmp_path: Path) -> Non
     narrow = {"type": "float", "low": -4.5, "high": 2.0}
     found, _ = searched(tmp_path, space(x=narrow, y=Y), trials=5)
     repaired = tunewright.repair("study", runs_dir=tmp_path)
-    assert (repaired.added, repaired.filled, repaired.differing) == ([], [], [])
+    assert (repaired.added, repaired.filled, repaired.differing) == ((), (), ())
     found.folder.database.unlink()
     tunewright.repair("study", runs_dir=tmp_path)
     record, _ = load_record(f"sqlite:///{found.folder.database}", "study")
