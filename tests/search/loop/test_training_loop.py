@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tunewright
 from tunewright.config.compose import compose
 from tunewright.errors import RunError
 from tunewright.recipes.registry import find_recipe
@@ -24,7 +25,9 @@ class Recorder(StudyCallback):
     """Keeps the notices, and the epochs with how many lines their run had reported by then."""
 
     def __init__(self, run: Path) -> None:
-        self.run, self.notices, self.epochs = RunFolder(run), list[str](), list[tuple[int, int]]()
+        self.run = RunFolder(run)
+        self.notices: list[str] = []
+        self.epochs: list[tuple[int, int]] = []
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
@@ -88,3 +91,16 @@ def test_a_seed_that_fails_ends_the_training_and_leaves_the_others_to_the_next_c
     with pytest.raises(RunError, match=r"seed-[12] failed \(error\): .*a bug in the recipe"):
         trained(tmp_path, *words)
     assert len(trained(tmp_path, *words).scores) == 2
+
+
+def test_the_notices_of_a_final_training_are_shown_as_those_of_trials_are(tmp_path: Path) -> None:
+    def describes(params: Mapping[str, float], report: object) -> dict[str, object]:
+        return {"value": params["x"], "name": "a text"}
+
+    watch = Recorder(tmp_path / "texts")
+    tunewright.tune(
+        describes, {"x": {"type": "float", "low": 0.0, "high": 1.0}}, "executor.type=inline",
+        "study.final=true", trials=1, name="texts", runs_dir=tmp_path, watch=watch,
+    )  # fmt: skip
+    shown = [text for text in watch.notices if "not a number" in text]
+    assert shown == [f"trial 0: {shown[-1]}", shown[-1]]

@@ -1,4 +1,4 @@
-"""Memory in whole studies: real workers with a limit, and what a coordinator lets in."""
+"""Memory in whole studies: real workers with a limit, and what their runs ask for."""
 
 import json
 from collections.abc import Mapping

@@ -76,6 +76,7 @@ class RunLoop(ABC, Generic[RunT]):
         self.waiting: list[RunT] = []
         self.live: list[Live[RunT]] = []
         self.stopping = False
+        self._stop = StopFlag()
         self._deaths: Counter[RunFolder] = Counter()
         self._notified: set[str] = set()
         self._refused: set[RunFolder] = set()
@@ -139,9 +140,9 @@ class RunLoop(ABC, Generic[RunT]):
         When the storage or a folder can no longer be written, the runs are asked to save
         themselves before the error is raised.
         """
-        self.executor, self.memory.slots = executor, executor.slots
+        self.executor, self.memory.slots, self._stop = executor, executor.slots, stop
         try:
-            return self._run(stop)
+            return self._run()
         except (StorageLost, NotWritten):
             with contextlib.suppress(NotWritten):
                 self.ask_to_pause()
@@ -177,13 +178,13 @@ class RunLoop(ABC, Generic[RunT]):
             if folder.read_request(live.attempt) is None:
                 folder.write_request(EndRequest("pause", live.attempt))
 
-    def _run(self, stop: StopFlag) -> Ending:
+    def _run(self) -> Ending:
         self.on_begin()
         while True:
             self.on_turn()
-            if stop.signalled or self.should_pause():
-                self._pause(signalled=stop.signalled)
-                return "interrupted" if stop.signalled else "timed out"
+            if (signalled := self._stop.signalled) or self.should_pause():
+                self._pause(signalled=signalled)
+                return "interrupted" if signalled else "timed out"
             self._fill()
             if not self.live:
                 return "finished"
@@ -224,7 +225,8 @@ class RunLoop(ABC, Generic[RunT]):
     def _read(self, live: Live[RunT]) -> None:
         for progress in live.tail.poll():
             self.on_report(live, progress)
-            if self.should_pause():  # an inline run blocks the loop until its end
+            # An inline run blocks the loop until its end.
+            if self._stop.signalled or self.should_pause():
                 self.ask_to_pause()
         for text in live.tail.notices:
             if text not in self._notified:  # another run may have sent the same notice

@@ -1,4 +1,4 @@
-"""What memory a run asks for, as earlier ones needed, and how it is retried without enough."""
+"""Predict the memory of a run from earlier ones, and retry a run that ran out of memory."""
 
 import math
 import os
