@@ -96,6 +96,7 @@ TORCH_FREE = (
     "tunewright.training.trackers",
     "tunewright.search",
     "tunewright.recipes.compression.codec.container",
+    "tunewright.recipes.capabilities",
     "tunewright.recipes.registry",
     "tunewright.recipes.recipe",
     "tunewright.recipes.compression.config",

@@ -10,7 +10,7 @@ from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError, DataError
 from tunewright.recipes.capabilities import find_capability, recipes_with
-from tunewright.recipes.recipe import CAPABILITIES, Recipe, import_object
+from tunewright.recipes.recipe import CAPABILITIES, Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
 
 
@@ -19,10 +19,8 @@ def recipe(**given) -> Recipe:
 
 
 @pytest.mark.parametrize("name", ["longtail", "pairs", "compression", "flowers"])
-def test_every_capability_is_known_and_leads_to_a_function(name):
-    offered = find_recipe(name).capabilities
-    assert offered.keys() <= CAPABILITIES.keys()
-    assert all(callable(import_object(target)) for target in offered.values())
+def test_every_capability_of_a_shipped_recipe_is_known(name):
+    assert find_recipe(name).capabilities.keys() <= CAPABILITIES.keys()
 
 
 def test_a_missing_capability_names_the_recipes_that_have_it(tmp_path):

@@ -72,6 +72,9 @@ class RecipeContract(ABC):
                 tree = compose(recipe, [f"{path}='{word}'"]).tree
                 assert str(_get(tree, path)) == own
 
+    def test_every_capability_leads_to_a_function(self, recipe: Recipe) -> None:
+        assert all(callable(import_object(target)) for target in recipe.capabilities.values())
+
     def test_the_goal_is_measured(self, recipe: Recipe, composed: Composition) -> None:
         metric, direction = recipe.goals(composed.config)[0]
         assert metric.startswith("val_")

@@ -154,15 +154,7 @@ def _interpret(path: Path, pickled: bytes) -> object:
             expected="a bare tensor",
             remedy=SAVE_AGAIN,
         ) from None
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        pickle.PickleError,
-        struct.error,
-    ):
+    except _BROKEN:
         raise DataError(
             f"{path} has a broken pickle",
             expected="a tensor written by torch.save",
