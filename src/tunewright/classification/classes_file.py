@@ -79,10 +79,13 @@ def read_classes(folder: RunFolder) -> ClassIndex | None:
     try:
         classes = tuple(composed(str(name)) for name in stored["classes"])
         counts = tuple(int(count) for count in stored["class_counts"])
-        names, ids = stored.get("names", {}), stored.get("category_ids", {})
-        named = [{composed(name): str(text) for name, text in x.items()} for x in (names, ids)]
+        names, ids = (
+            {composed(name): str(text) for name, text in stored.get(key, {}).items()}
+            for key in ("names", "category_ids")
+        )
         data_dir = stored.get("data_dir")
-        if not classes or len(classes) != len(counts) or not isinstance(data_dir, str | None):
+        whole = isinstance(stored["classes"], list) and isinstance(data_dir, str | None)
+        if not whole or not classes or len(classes) != len(counts):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise DataError(
@@ -90,7 +93,7 @@ def read_classes(folder: RunFolder) -> ClassIndex | None:
             expected="classes and class_counts, with one entry per class",
             remedy="Delete the file on a machine with the training data: it is written again.",
         ) from None
-    return ClassIndex(classes, counts, *named, data_dir)
+    return ClassIndex(classes, counts, names, ids, data_dir)
 
 
 def write_classes(folder: RunFolder, known: ClassIndex) -> None:
