@@ -202,6 +202,31 @@ def test_a_heavy_dependency_has_one_door(package):
     assert [user for user in users if not user.startswith(DOORS[package])] == []
 
 
+READERS = {
+    "runs/documents.py": "the one reader, with its limits",
+    "search/study/compatibility.py": "what it wrote itself on the same line",
+    "search/study/optuna_types.py": "choices, accepted only where they are what it would write",
+    "classification/models/timm_query.py": "the answer of a process that it started",
+}
+"""The files that call a YAML or JSON reader, and what they read."""
+
+
+def test_what_comes_from_outside_is_read_within_limits():
+    """The one reader knows its limits; any other call needs a reason in the list."""
+    names = {"load", "loads", "load_all", "safe_load", "full_load", "unsafe_load", "compose"}
+    names |= {"raw_decode", "parse", "scan"}
+    calling = {
+        file.relative_to(SOURCE).as_posix()
+        for file in files()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr in names
+        and isinstance(node.value, ast.Name)
+        and node.value.id in {"yaml", "json", "OmegaConf"}
+    }
+    assert calling == READERS.keys()
+
+
 def test_what_is_imported_is_declared():
     """A package that comes along with another one leaves when that one no longer needs it."""
     packages = packages_distributions() | OPTIONAL

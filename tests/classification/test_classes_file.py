@@ -71,3 +71,29 @@ def test_relative_data_is_found_from_anywhere(sets, tmp_path, monkeypatch):
     assert data_dir_of(known, "data") == str(tmp_path / "data")
     assert data_dir_of(known, "/elsewhere") == "/elsewhere"
     assert data_dir_of(ClassIndex.of(sets, None), None) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": "ab"},
+        {"classes": None},
+        {"class_counts": [1, "x"]},
+        {"names": ["a"]},
+        {"category_ids": 3},
+        {"data_dir": 5},
+    ],
+)
+def test_a_class_file_of_another_form(tmp_path, change):
+    whole = {"classes": ["a", "b", "c"], "class_counts": [1, 2, 3], "names": {}, "category_ids": {}}
+    (tmp_path / FILE).write_text(json.dumps(whole | change))
+    with pytest.raises(DataError, match=r"classes\.json does not list the classes"):
+        read_classes(RunFolder(tmp_path))
+
+
+def test_classes_in_another_unicode_form(tmp_path):
+    stored = {"classes": ["cafe\u0301"], "class_counts": [1], "names": {"cafe\u0301": "x"}}
+    (tmp_path / FILE).write_text(json.dumps(stored))
+    known = read_classes(RunFolder(tmp_path))
+    assert known is not None
+    assert (known.classes, known.names) == (("caf\u00e9",), {"caf\u00e9": "x"})

@@ -11,6 +11,7 @@ from tunewright.config.compose import compose
 from tunewright.config.layers import Layer
 from tunewright.config.show import yaml_lines
 from tunewright.config.sources import source_of
+from tunewright.config.tree import get
 from tunewright.errors import ConfigError, UsageError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import dump_yaml, read_yaml
@@ -263,3 +264,61 @@ def test_a_file_of_a_recipe_that_is_edited_is_read_again(tmp_path):
     file = recipe.conf / "pairs.yaml"
     file.write_text(file.read_text().replace("seed: 42", "seed: 7"))
     assert (before.config.seed, compose(recipe).config.seed) == (42, 7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["naïve/日本", "x (2) [a], b", "o'clock", 'a"b', "1e3", "true", "a&b#c=d", "~x", " x ", "${"],
+)
+@pytest.mark.parametrize("key", ["data.dir", "++data.dir", "data.valid_dir", "model.weights"])
+def test_a_path_is_what_was_typed(name, key):
+    if name == "${":
+        pytest.skip("an interpolation stays one")
+    composed = compose(find_recipe("compression"), [f"{key}={name}"])
+    path = key.lstrip("+")
+    assert get(composed.tree, path) == name
+    assert str(source_of(composed.sources, path)) == f"override {f'{key}={name}'!r}"
+
+
+def test_quotes_escapes_and_null_keep_their_meaning(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = find_recipe("flowers")
+    for typed, meant in (("'a, b'", "a, b"), ("a\\ b", "a b"), ("null", None), ("${goal}", "x")):
+        composed = compose(recipe, [f"data.dir={typed}", "goal=x"])
+        assert composed.config.data.dir == meant
+    for name in ("null", "'q'", "c\\d"):
+        (tmp_path / name).mkdir()
+        assert compose(recipe, [f"data.dir={name}"]).config.data.dir == name
+
+
+def test_a_name_that_is_no_path_still_follows_the_grammar():
+    with pytest.raises(UsageError, match="lists several values"):
+        compose(find_recipe("flowers"), ["study.name=a, b"])
+
+
+@pytest.mark.parametrize(
+    "defaults", ["[7]", "[{optim: [1]}]", "{a: b}", "[{a: b, c: d}]", "x", "[[[]]]", "[null]"]
+)
+def test_defaults_of_another_form(tmp_path, defaults):
+    (tmp_path / "top.yaml").write_text(f"defaults: {defaults}\nrecipe: pairs\n")
+    with pytest.raises(ConfigError, match="top"):
+        compose(find_recipe("pairs"), config_dir=tmp_path, config_name="top")
+
+
+def test_a_group_file_beyond_the_limits(tmp_path):
+    (tmp_path / "optim").mkdir()
+    wide = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+        f"{name}: &{name} [{', '.join(['*' + chr(ord(name) - 1)] * 10)}]\n" for name in "bcdefgh"
+    )
+    (tmp_path / "optim" / "wide.yaml").write_text(wide)
+    (tmp_path / "top.yaml").write_text("defaults: [pairs, {override optim: wide}, _self_]\n")
+    with pytest.raises(ConfigError, match=r"wide\.yaml .* more than 50,000 values"):
+        compose(find_recipe("pairs"), config_dir=tmp_path, config_name="top")
+    with pytest.raises(ConfigError, match=r"wide\.yaml .* more than 50,000 values"):
+        compose(find_recipe("pairs"), ["optim=wide"], config_dir=tmp_path)
+
+
+def test_a_wrong_value_is_quoted_in_part():
+    with pytest.raises(ConfigError) as caught:
+        compose(find_recipe("pairs"), [f"optim.lr={'z' * 10_000}"])
+    assert len(str(caught.value)) < 10_700  # once in part, once as the override that set it

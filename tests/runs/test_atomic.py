@@ -118,9 +118,19 @@ def test_a_named_file_that_cannot_be_written_has_another_remedy(tmp_path):
     assert "--runs-dir" not in str(caught.value)
 
 
-def test_others_may_read_what_was_written(tmp_path):
-    write_text(tmp_path / "new" / "a.txt", "x")
-    assert (tmp_path / "new" / "a.txt").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o007, 0o660)])
+def test_the_umask_says_who_may_read_what_was_written(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "new" / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "a.txt").stat().st_mode & 0o777 == mode
+
+
+def test_the_longest_name_that_a_file_may_have(tmp_path):
+    write_text(tmp_path / ("n" * 255), "x")
+    assert [len(file.name) for file in tmp_path.iterdir()] == [255]
 
 
 def test_json_is_an_object_or_not_there(tmp_path):

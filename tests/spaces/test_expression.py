@@ -101,3 +101,44 @@ def test_fractions_are_the_decimals_that_are_written(text, value):
     found = evaluate(text, {"x": 0.1, "y": 0.2, "third": 1 / 3})
     assert found == value
     assert type(found) is type(value) or isinstance(value, int)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "7 ** 7 ** 7 ** 7",
+        "2 ** 5000 - 2 ** 5000",
+        "3 ** a ** a",
+        "kind * 10 ** 9",
+        "kind + kind == 'x'",
+        "'%0999999d' % a",
+        "-kind",
+        "1 << 10 ** 9",
+        "round(a, 10 ** 9)",
+        "round(0.5, -10 ** 9)",
+        "(-8) ** 0.5",
+        "2 ** 1024",
+        "[x for x in [y for y in (1, 2)]]",
+        "sum(x for x in (1, 2))",
+        "{1: 2}[1]",
+        "a if on else " * 50 + "1",
+        "-" * 900 + "1",
+        "(" * 400 + "1" + ")" * 400,
+        "not " * 200 + "on",
+        "a" + ".b" * 60,
+        "a < " * 400 + "a",
+        "1 + " * 300 + "1",
+        "9" * 5000,
+        "a\0",
+    ],
+)
+def test_bounded_in_size_and_time(text):
+    with pytest.raises(SpaceError) as caught:
+        evaluate(text, {**NAMES, "x": 1})
+    assert len(str(caught.value)) < 600
+
+
+def test_a_result_that_a_float_can_hold():
+    assert evaluate("10 ** 300", {}) == 10**300
+    assert evaluate("round(2.675, 2) == 2.68", {})
+    assert evaluate("kind != 'mlp' and kind >= 'a'", NAMES)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.datasets import ImageSets
+from tunewright.images.sources.unicode_forms import composed
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 
@@ -76,18 +77,23 @@ def read_classes(folder: RunFolder) -> ClassIndex | None:
     if stored is None:
         return None
     try:
-        classes = tuple(str(name) for name in stored["classes"])
+        classes = tuple(composed(str(name)) for name in stored["classes"])
         counts = tuple(int(count) for count in stored["class_counts"])
-        if not classes or len(classes) != len(counts):
+        names, ids = (
+            {composed(name): str(text) for name, text in stored.get(key, {}).items()}
+            for key in ("names", "category_ids")
+        )
+        data_dir = stored.get("data_dir")
+        whole = isinstance(stored["classes"], list) and isinstance(data_dir, str | None)
+        if not whole or not classes or len(classes) != len(counts):
             raise ValueError
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise DataError(
             f"{folder.path / FILE} does not list the classes",
             expected="classes and class_counts, with one entry per class",
             remedy="Delete the file on a machine with the training data: it is written again.",
         ) from None
-    names, ids = stored.get("names", {}), stored.get("category_ids", {})
-    return ClassIndex(classes, counts, names, ids, stored.get("data_dir"))
+    return ClassIndex(classes, counts, names, ids, data_dir)
 
 
 def write_classes(folder: RunFolder, known: ClassIndex) -> None:

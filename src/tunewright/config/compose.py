@@ -51,7 +51,7 @@ from tunewright.config.typed import (
 from tunewright.errors import ConfigError, UsageError, did_you_mean, quote
 from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
-from tunewright.runs.regular_files import exists
+from tunewright.runs.regular_files import exists, is_file, is_folder
 from tunewright.runs.stamp import Stamp, file_stamp
 
 SHARED = Path(__file__).parent / "conf"
@@ -200,7 +200,7 @@ def _split_overrides(
             name = recipe.dialect.group_aliases[name]
             override = _parse_override(f"{name}={override.value()}", recipe)
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
-        if chooses and any((folder / name).is_dir() for folder in folders):
+        if chooses and any(is_folder(folder / name) for folder in folders):
             _check_option(override, folders, recipe)
             groups[name] = str(override.input_line)
         else:
@@ -254,7 +254,8 @@ def _check_option(override: Override, folders: Sequence[Path], recipe: Configura
 
 
 def _options(group: str, folders: Sequence[Path]) -> list[str]:
-    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+    places = [folder / group for folder in folders if is_folder(folder / group)]
+    return sorted({file.stem for place in places for file in place.glob("*.yaml")})
 
 
 def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str, str]:
@@ -301,7 +302,7 @@ def _compose_groups(
 
     own: the user's folder, whose groups override shipped ones that a shipped file lists after them.
     """
-    top = next((f for d in folders if (f := d / f"{name}.yaml").is_file()), None)
+    top = next((f for d in folders if is_file(f := d / f"{name}.yaml")), None)
     if top is None:
         tops = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
         raise ConfigError(
@@ -363,7 +364,7 @@ def _read_reachable(top: Path, groups: Sequence[str], own: Path | None) -> None:
         waiting += [own / f"{group.replace('=', '/')}.yaml" for group in groups]
     while waiting:
         file = waiting.pop()
-        if file in seen or not file.is_file():
+        if file in seen or not is_file(file):
             continue
         seen.add(file)
         defaults = read_yaml(file).get("defaults")

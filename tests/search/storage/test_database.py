@@ -25,7 +25,13 @@ import tunewright
 from tunewright.config.study_schema import AshaConfig, TpeConfig
 from tunewright.errors import StorageLost, StudyError
 from tunewright.search.storage import sqlite
-from tunewright.search.storage.database import Settings, stored_settings
+from tunewright.search.storage.database import (
+    Settings,
+    close_storage,
+    open_storage,
+    storage_to_read,
+    stored_settings,
+)
 from tunewright.search.storage.retrying_storage import RetryingStorage, rename_error
 from tunewright.search.study.study import Study, load_record
 from tunewright.search.study.trial_writer import MethodWriter
@@ -477,3 +483,23 @@ def test_a_disk_that_fills_up_under_a_real_study(tmp_path: Path) -> None:
     shell.finish(*words)
     assert shell.states() == dict.fromkeys(range(8), "COMPLETE")
     assert reported <= shell.stored()
+
+
+def test_the_umask_says_who_may_write_the_database(tmp_path):
+    before = os.umask(0o007)
+    try:
+        close_storage(url := f"sqlite:///{tmp_path}/new/study.db", open_storage(url))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "study.db").stat().st_mode & 0o777 == 0o660
+
+
+def test_a_folder_in_place_of_the_database(tmp_path):
+    (tmp_path / "study.db").mkdir()
+    with (
+        pytest.raises(StudyError, match=r"study\.db is not a file.* Move it away"),
+        storage_to_read(f"sqlite:///{tmp_path}/study.db"),
+    ):
+        pass
+    with pytest.raises(StudyError, match=r"does not answer|cannot be created"):
+        open_storage(f"sqlite:///{tmp_path}/study.db")

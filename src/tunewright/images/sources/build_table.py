@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tunewright.errors import DataError, did_you_mean
+from tunewright.errors import DataError, did_you_mean, quote, shorten
 from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, PicturePlace
 from tunewright.images.sources.archive import whole_number
 from tunewright.images.sources.unicode_forms import composed
@@ -100,7 +100,7 @@ def table_of(
     for row, label in zip(rows, written, strict=True):
         if label not in number:
             raise DataError(
-                f"the label {label!r} in {row.where}",
+                f"the label {quote(label)} in {row.where}",
                 expected=f"one of {some(classes)}",
                 remedy=did_you_mean(label, classes),
             )
@@ -158,9 +158,11 @@ def _signed(name: str) -> int:
 
 def some(items: Iterable[object]) -> str:
     """List the first few items, and how many more there are."""
-    listed = [str(item) for item in items]
+    listed = list(items)
     more = len(listed) - EXAMPLES
-    return ", ".join(listed[:EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(shorten(str(item)) for item in listed[:EXAMPLES]) + (
+        f" and {more:,} more" if more > 0 else ""
+    )
 
 
 def _no_values(
@@ -183,7 +185,7 @@ def _no_values(
     doubtful = sorted(value for value in distinct if value.casefold() in NO_VALUE)
     first = {value: rows[values.index(value)].where for value in doubtful}
     return [
-        f"{value!r} is taken for a {what} ({values.count(value):,} pictures, the first in "
+        f"{quote(value)} is taken for a {what} ({values.count(value):,} pictures, the first in "
         f"{first[value]}): if it stands for a missing one, complete these rows or leave them out"
         for value in doubtful
     ]
@@ -197,7 +199,7 @@ def _each_id_once(rows: Sequence[TableRow]) -> None:
     first, second = again[0]
     equal = first[:5] == second[:5]
     raise DataError(
-        f"the id {first.id!r} occurs twice, in {first.where} and {second.where}"
+        f"the id {quote(first.id)} occurs twice, in {first.where} and {second.where}"
         + (" (equal rows)" if equal else "")
         + (f"; so do {len(again) - 1:,} other rows" if len(again) > 1 else ""),
         expected="each id once",
@@ -213,7 +215,7 @@ def _split(row: TableRow) -> str | None:
     known = SPLIT_WORDS.get(row.split.casefold())
     if known is None:
         raise DataError(
-            f"the split {row.split!r} in {row.where}",
+            f"the split {quote(row.split)} in {row.where}",
             expected=f"one of {', '.join(SPLITS)}",
             remedy=did_you_mean(row.split, SPLIT_WORDS),
         )

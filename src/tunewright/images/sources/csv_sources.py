@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tunewright.errors import DataError, did_you_mean
+from tunewright.errors import DataError, did_you_mean, quote
 from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.archive import FileListing, list_files
 from tunewright.images.sources.build_table import Naming, TableRow, some, table_of
@@ -146,8 +146,8 @@ def _readable(table: CsvRows) -> dict[str, str]:
     for key, name, line in pairs:
         if key and name and names.setdefault(key, name) != name:
             raise DataError(
-                f"line {line:,} of {table.file} calls the label {key!r} {name!r}",
-                expected=f"{names[key]!r}, as an earlier line does",
+                f"line {line:,} of {table.file} calls the label {quote(key)} {quote(name)}",
+                expected=f"{quote(names[key])}, as an earlier line does",
                 remedy="Correct the label or the class.",
             )
     return names
@@ -167,7 +167,7 @@ def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str
     unknown = sorted(given - set(keys))
     if unknown:
         raise DataError(
-            f"{file} has no entry for the label {unknown[0]!r}",
+            f"{file} has no entry for the label {quote(unknown[0])}",
             expected=f"each of {len(given)} labels in its column 'label' or 'category_id'",
             remedy="Complete the mapping, or remove it.",
         )

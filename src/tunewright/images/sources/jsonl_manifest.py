@@ -230,7 +230,7 @@ def _order(file: Path, records: Sequence[tuple[int, Record]]) -> dict[str, int]:
             continue  # a label that is not in the file is refused with what it knows
         if label_of.setdefault(str(label), index) != index:
             raise DataError(
-                f"line {line:,} of {file} gives {label!r} the label_idx {index}",
+                f"line {line:,} of {file} gives {quote(label)} the label_idx {index}",
                 expected=f"{label_of[str(label)]}, as in {CLASSES if given else 'an earlier line'}",
             )
     if len(set(label_of.values())) < len(label_of) or (
