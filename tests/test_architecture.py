@@ -49,7 +49,7 @@ DOORS = {
         "search/transfer/publish.py",
     ),
     "constriction": ("recipes/compression/codec/coder.py",),
-    "hydra": ("config/compose.py",),
+    "hydra": ("config/compose.py", "config/overrides.py"),
     "plotly": ("report/",),
     "accelerate": ("training/trainer.py",),
     "mlflow": ("training/trackers/mlflow.py",),

@@ -9,7 +9,7 @@ from typing import Any
 from tunewright.config.apply import with_values
 from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
-from tunewright.config.quoting import quote_override
+from tunewright.config.overrides import quote_override
 from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError, quote
 from tunewright.recipes.function.reach import plain_name, reference, unreachable

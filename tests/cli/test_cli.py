@@ -190,8 +190,8 @@ def test_options_of_ours_are_quoted_as_they_must_be():
         (["pairs", "other.yaml"], r'recipe = "retina" \(set in other.yaml:1\)'),
         (["list.yaml"], "list.yaml holds a YAML list: expected a mapping"),
         (["broken.yaml"], "broken.yaml is not readable as YAML"),
-        (["pairs", "double.yaml"], "found duplicate key lr"),
-        (["pairs", "text.yaml"], r"just a text is not a known key \(set in text.yaml"),
+        (["pairs", "double.yaml"], "line 3: duplicate key .lr."),
+        (["pairs", "text.yaml"], "text.yaml holds .just a text. only: expected a mapping"),
         (["typo.yaml"], r"optim.lrr is not a known key \(set in typo.yaml:3\).*'optim.lr'"),
         (["pairs", "mine.yaml", "partial.yaml"], "2 files: expected one configuration"),
         (["pairs", "space.yaml", "study.yaml"], "2 files: expected one configuration and one"),
@@ -307,7 +307,7 @@ def test_what_a_library_makes_of_ctrl_c_is_still_ctrl_c(monkeypatch, capsys):
         except AttributeError:
             raise ConfigError("a file is not readable as YAML") from None
 
-    monkeypatch.setattr("tunewright.cli.output.results.print_configuration", interrupted)
+    monkeypatch.setattr("tunewright.cli.output.configuration.print_configuration", interrupted)
     code, out, err = typed(monkeypatch, capsys, "show", "pairs")
     assert (code, out, err) == (130, "", "tunewright: interrupted\n")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
+from tunewright.cli.output.configuration import yaml_lines
 from tunewright.config.compose import compose
 from tunewright.config.layers import Layer
-from tunewright.config.show import yaml_lines
 from tunewright.config.sources import source_of
 from tunewright.config.tree import get
 from tunewright.errors import ConfigError, UsageError

@@ -7,7 +7,7 @@ import pytest
 
 from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
-from tunewright.config.quoting import quote_override
+from tunewright.config.overrides import quote_override
 from tunewright.config.tree import flatten, get
 from tunewright.errors import ConfigError
 from tunewright.recipes.registry import find_recipe

@@ -1,8 +1,7 @@
 """Compose configurations by Hydra's grammar from YAML groups, a file and overrides.
 
-The only module that uses Hydra. Order, later wins: the recipe's groups, the user's file, overrides.
-Hydra accepts unknown keys in group files, so the whole tree is checked afterwards (`config.check`),
-with the source of each value.
+Order, later wins: the recipe's groups, the user's file, overrides. Hydra accepts unknown keys in
+group files, so the whole tree is checked afterwards (`config.check`), with the source of each value.
 """
 
 import contextlib
@@ -17,8 +16,6 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -29,18 +26,15 @@ from tunewright.config.interpolations import check_interpolations
 from tunewright.config.layers import (
     Configurable,
     Layer,
-    Part,
     in_our_spelling,
     overlay_part,
     part_of_file,
-    path_of_key,
-    translate,
 )
-from tunewright.config.leaves import choices_of, leaves, with_kinds, without_foreign_keys
-from tunewright.config.quoting import in_quotes
+from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
+from tunewright.config.overrides import implied_groups, in_quotes, one_line, split_overrides
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, overlay_sources, source_of, sources_in
-from tunewright.config.tree import Tree, at, flatten, get, merge, set_leaf
+from tunewright.config.tree import Tree, at, get, merge, set_leaf
 from tunewright.config.typed import (
     TypedSources,
     drop_outweighed,
@@ -48,10 +42,10 @@ from tunewright.config.typed import (
     follow_seed,
     unchanged_paths,
 )
-from tunewright.errors import ConfigError, UsageError, did_you_mean, quote
+from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
-from tunewright.runs.regular_files import exists, is_file, is_folder
+from tunewright.runs.regular_files import is_file
 from tunewright.runs.stamp import Stamp, file_stamp
 
 SHARED = Path(__file__).parent / "conf"
@@ -102,9 +96,9 @@ def compose(
     folders = [*own, recipe.conf, *recipe.groups, SHARED]
     if config_dir and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}", expected="an existing folder")
-    chosen, typed = _split_overrides(overrides, folders, recipe)
+    chosen, typed = split_overrides(overrides, folders, recipe)
     parts = [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed]
-    groups = _implied_groups(parts, folders) | chosen
+    groups = implied_groups(parts, folders) | chosen
     top = (config_name or recipe.name).removesuffix(".yaml")
     chosen_groups = tuple(groups.values())
     found = (
@@ -174,109 +168,6 @@ def _check_stage(
     validate(replaced, recipe.config, {**sources, **placed}, recipe.dialect.aliases)
 
 
-def _part_of_override(override: Override, recipe: Configurable) -> Part:
-    value = None if override.is_delete() else _plain(override)
-    tree = translate({override.key_or_group: value}, recipe)
-    sources = dict.fromkeys(flatten(tree), Source(override=override.input_line))
-    return Part(tree, sources, takes_out=override.is_delete())
-
-
-def _split_overrides(
-    overrides: Sequence[str], folders: Sequence[Path], recipe: Configurable
-) -> tuple[dict[str, str], list[Part]]:
-    """Split overrides into the files chosen for groups, and single values."""
-    groups: dict[str, str] = {}
-    values: list[Part] = []
-    for text in overrides:
-        override = _parse_override(text, recipe)
-        if override.is_sweep_override():
-            raise UsageError(
-                f"override {override.input_line!r} lists several values",
-                expected="one value",
-                remedy="To search over values, list them in a space file (--space FILE).",
-            )
-        name = override.key_or_group
-        if not isinstance(override.value(), dict) and name in recipe.dialect.group_aliases:
-            name = recipe.dialect.group_aliases[name]
-            override = _parse_override(f"{name}={override.value()}", recipe)
-        chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
-        if chooses and any(is_folder(folder / name) for folder in folders):
-            _check_option(override, folders, recipe)
-            groups[name] = str(override.input_line)
-        else:
-            values.append(_part_of_override(override, recipe))
-    return groups, values
-
-
-def _parse_override(text: str, recipe: Configurable) -> Override:
-    try:
-        override = OverridesParser.create().parse_override(_with_quoted_path(text, recipe))
-        override.input_line = text
-        return override
-    except (HydraException, RecursionError) as error:
-        reason = _one_line(error)
-        raise UsageError(
-            f"override {quote(text)} cannot be read ({reason})",
-            expected="one such as optim.lr=1e-3",
-            remedy="A value with ~, commas, brackets or spaces needs quotes: key='\"a, b\"'.",
-        ) from None
-
-
-def _with_quoted_path(text: str, recipe: Configurable) -> str:
-    """Quote the path in `data.dir=flowers (1)`, so that it is read as typed.
-
-    Quotes and escapes of the override grammar still mean what they mean there, and `null` is no
-    path, unless there is a file or folder of that very name.
-    """
-    key, equals, value = text.partition("=")
-    known = leaves(recipe.config).get(path_of_key(key.lstrip("+"), recipe))
-    if not equals or not value or known is None or not known.is_path:
-        return text
-    quoted = value[0] in "'\"" and value[-1] == value[0]
-    if (quoted or value == "null" or "\\" in value) and not exists(value):
-        return text
-    return f"{key}={in_quotes(value)}"
-
-
-def _check_option(override: Override, folders: Sequence[Path], recipe: Configurable) -> None:
-    if override.is_delete():
-        return
-    group, option = override.key_or_group, str(override.value())
-    options = _options(group, folders)
-    if option not in options:
-        named = option in choices_of(recipe.config, f"{group}.type")
-        raise ConfigError(
-            f"{group}={option}",
-            expected=f"one of {', '.join(options)}",
-            where=f"override {override.input_line!r}",
-            remedy=f"Write {group}.type={option}." if named else did_you_mean(option, options),
-        )
-
-
-def _options(group: str, folders: Sequence[Path]) -> list[str]:
-    places = [folder / group for folder in folders if is_folder(folder / group)]
-    return sorted({file.stem for place in places for file in place.glob("*.yaml")})
-
-
-def _implied_groups(parts: Sequence[Part], folders: Sequence[Path]) -> dict[str, str]:
-    """Return the groups implied by single settings.
-
-    `model.type=clip`, typed or in a file, starts from the file of that kind where there is one; the
-    user's own data do not start from the embedded ones.
-    """
-    groups: dict[str, str] = {}
-    for part in parts:
-        for path, value in flatten(part.tree).items():
-            group, _, last = path.rpartition(".")
-            if group and last == "type" and str(value) in _options(group, folders):
-                groups[group] = f"{group}={value}"
-            elif path == "data.dir":
-                groups.pop("data", None)
-                if value is not None and "folder" in _options("data", folders):
-                    groups["data"] = "data=folder"
-    return groups
-
-
 def _compose_own_files(
     name: str, groups: tuple[str, ...], folders: tuple[Path, ...]
 ) -> tuple[Tree, Mapping[str, Source]]:
@@ -326,7 +217,7 @@ def _compose_groups(
         raise ConfigError(f"the configuration {name!r} cannot be merged: {error}") from None
     except _OF_HYDRA as error:
         raise ConfigError(
-            f"the configuration {name!r} cannot be composed ({_one_line(error)})",
+            f"the configuration {name!r} cannot be composed ({one_line(error)})",
             where=str(top),
             expected="defaults such as [{optim: adamw}, _self_]",
         ) from None
@@ -384,10 +275,6 @@ def _named(entry: object) -> Iterator[str]:
                 yield f"{group}/{option}"
 
 
-def _one_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 @contextlib.contextmanager
 def _initialise_hydra(top: Path) -> Iterator[None]:
     """Initialise Hydra for one composition, and clear its global state afterwards.
@@ -407,10 +294,5 @@ def _resolve(tree: Tree) -> Tree:
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
     except (OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise ConfigError(f"an interpolation cannot be resolved: {_one_line(error)}") from None
+        raise ConfigError(f"an interpolation cannot be resolved: {one_line(error)}") from None
     return {str(key): value for key, value in resolved.items()}  # type: ignore[union-attr]
-
-
-def _plain(override: Override) -> Any:
-    value = OmegaConf.create({"value": override.value()})
-    return OmegaConf.to_container(value, resolve=False)["value"]  # type: ignore[index,call-overload]

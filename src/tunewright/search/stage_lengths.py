@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tunewright.config.compose import Composition
-from tunewright.config.quoting import quote_override
+from tunewright.config.overrides import quote_override
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get

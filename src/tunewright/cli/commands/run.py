@@ -115,7 +115,7 @@ def evaluate(
     return evaluate_run(named, split=split, data=data, runs=runs, on_progress=on_progress)
 
 
-@command(TRAIN, prints="results:print_configuration", guide_flags=True)
+@command(TRAIN, prints="configuration:print_configuration", guide_flags=True)
 def show(
     *words: Word,
     config: ConfigFile = None,

@@ -1,6 +1,5 @@
 """Results of the commands about studies and runs, as they are printed."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,8 +20,6 @@ from tunewright.cli.output.tables import (
     pictures_table,
     trials_table,
 )
-from tunewright.config.compose import Composition
-from tunewright.config.show import yaml_lines
 from tunewright.errors import RunError, printable
 from tunewright.runs.atomic import dump_yaml, read_yaml
 from tunewright.runs.ending import ending_of
@@ -140,16 +137,6 @@ def print_replayed(_console: Console, found: "ReplayReport") -> None:
     for one in found.runs:
         print(printable(f"{one.folder.path}  {one.steps} epochs  {one.state}"))
     print(printable(f"{len(found.runs)} run(s) in {found.to}"))
-
-
-def print_configuration(_console: Console, composed: Composition) -> None:
-    """Print each line of the configuration with its source."""
-    here = Path.cwd()
-    for line, source in yaml_lines(composed):
-        place = source.replace(f"{here}/", "") if source != "default" else "default"
-        print(printable(f"{line:<44} # {place}" if source else line))
-    for notice in composed.notices:
-        print(printable(f"# note: {notice}"))
 
 
 def print_space_file(_console: Console, found: CheckedSpace) -> None:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tunewright.config.compose import compose
-from tunewright.config.quoting import quote_override
+from tunewright.config.overrides import quote_override
 from tunewright.recipes.registry import find_recipe
 from tunewright.request import parse_request
 
