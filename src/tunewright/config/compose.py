@@ -1,7 +1,7 @@
 """Compose configurations by Hydra's grammar from YAML groups, a file and overrides.
 
 Order, later wins: the recipe's groups, the user's file, overrides. Hydra accepts unknown keys in
-group files, so the whole tree is checked afterwards (`config.check`), with the source of each value.
+group files, so the whole tree is checked afterwards (`config.check`), with the sources.
 """
 
 import contextlib
