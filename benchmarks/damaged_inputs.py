@@ -63,7 +63,7 @@ SPACES = (
     b"forbid:\n  - {model.type: mlp, model.hidden_dim: 256}\nsettings: {study: {trials: 3}}\n",
     b"study: {name: a, direction: maximize, metric: val_t2i_recall_1, n_trials: 3, pruner: asha}\n"
     b"hyperparameters:\n  lr: {type: float, low: 1e-5, high: 1e-2, log: true}\n"
-    b"  tau: {type: categorical, choices: [0.05, 0.07]}\nfixed: {batch_size: 64, epochs: 3}\n",
+    b"  seed: {type: categorical, choices: [1, 2]}\nfixed: {training.epochs: 3}\n",
 )
 CONFIGURATION = (
     b"recipe: pairs\nseed: 3\noptim: {type: adamw, lr: 1e-3, weight_decay: 0.1}\n"
@@ -132,7 +132,7 @@ def doors() -> Mapping[str, Door]:
     manifest = "".join(json.dumps(record) + "\n" for record in records)
     metadata = json.dumps({"image_ids": list(range(40)), "captions": ["x"] * 40})
     points = {"bpp": [0.1, 0.2, 0.4, 0.8], "psnr": [30.0, 33.0, 36.0, 39.0]}
-    curve = json.dumps({"name": "x", "results": points})
+    curve = json.dumps(points)
     Path("other.json").write_text(curve)
     coded = pack(
         Container(bytes(FINGERPRINT_BYTES), 64, 48, False, 1, "cpu", 12, (b"abcd", b"efgh"))
