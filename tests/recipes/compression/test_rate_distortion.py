@@ -49,6 +49,17 @@ def test_mse() -> None:
     assert bpp.tolist() == pytest.approx([13 / 64, 17 / 64])
 
 
+@pytest.mark.parametrize("loss", ["mse", "ms_ssim"])
+def test_a_reconstruction_that_grows_without_end_counts_as_diverged(loss: str) -> None:
+    made, pictures = coded(176)
+    criterion = LOSSES[loss](quality=2)
+    wide = criterion(made._replace(pictures=300.0 * made.pictures), pictures)
+    assert math.isfinite(wide.total), "a first step may be that far off, and comes back"
+    grown = criterion(made._replace(pictures=3e4 * made.pictures), pictures)
+    assert grown.total == math.inf
+    assert math.isfinite(grown.terms["psnr"])
+
+
 def test_ms_ssim() -> None:
     made, pictures = coded(176)
     total, terms = LOSSES["ms_ssim"](lmbda=8.73)(made, pictures)

@@ -290,3 +290,12 @@ def test_a_study_does_not_go_on_with_embeddings_that_were_replaced(tmp_path):
     np.save(file, np.load(file)[::-1].copy())
     with pytest.raises(StudyError, match="begun on other data: val changed since"):
         tunewright.tune(*words, **options)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_a_batch_of_one_pair_is_refused_since_it_has_no_negatives(loss: str) -> None:
+    config = compose(PAIRS, [f"loss={loss}", "training.batch_size=1"]).config
+    with pytest.raises(ConfigError, match="a pair alone has no negatives"):
+        PAIRS.check_data(config)
+    queued = compose(PAIRS, ["loss=queue", "training.batch_size=1"]).config
+    assert isinstance(PAIRS.check_data(queued), list)

@@ -16,6 +16,13 @@ WHITE = 255.0
 LEAST_ERROR = 1e-10
 """A mean squared error that PSNR is capped at: 100 dB."""
 
+GROWN = 1e6
+"""A mean squared error of pictures in 0 to 1, -60 dB, that no training comes back from.
+
+Inverse GDN raises what it gets to higher powers, so that a rate too high makes the loss 1e26, not
+infinite, and the best of such epochs would be kept.
+"""
+
 
 @dataclass(frozen=True)
 class RateDistortion:
@@ -30,7 +37,10 @@ class RateDistortion:
     measure: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
     def __call__(self, coded: CodedLatents, pictures: Tensor) -> Loss:
-        """Return the mean loss; its terms are the weighted distortion, bpp and their parts."""
+        """Return the mean loss; its terms are the weighted distortion, bpp and their parts.
+
+        It is infinite where a reconstruction has grown beyond `GROWN`.
+        """
         with torch.autocast(pictures.device.type, enabled=False):
             reconstructed, pictures = coded.pictures.float(), pictures.float()
             error = squared_error(reconstructed, pictures)
@@ -40,7 +50,8 @@ class RateDistortion:
             weighed = self.lmbda * distortion.mean()
             terms = {"distortion": weighed, "bpp": bpp, **rates, self.name: quantity.mean()}
             terms["psnr"] = _in_decibels(error.detach()).mean()
-        return Loss(weighed + bpp, terms)
+            diverged = (error.detach() > GROWN).any()
+        return Loss(torch.where(diverged, torch.inf, weighed + bpp), terms)
 
     def by_picture(self, coded: CodedLatents, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the bits per pixel of each picture: [B], [B]."""

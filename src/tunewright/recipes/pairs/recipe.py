@@ -104,6 +104,12 @@ def _check(config: RunConfig) -> list[str]:
     from tunewright.recipes.pairs.data.datasets import check_sets
 
     assert isinstance(config, PairsConfig)
+    if config.training.batch_size == 1 and config.loss.type != "queue":
+        raise ConfigError(
+            f"training.batch_size=1 with loss.type={config.loss.type}: a pair alone has no "
+            "negatives to be told from, so nothing would be learned",
+            expected="batches of two pairs or more",
+        )
     notices = check_sets(config.data)
     if config.model.type == "attention" and config.model.tokens == 1:
         notices.append(
