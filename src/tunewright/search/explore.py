@@ -27,7 +27,7 @@ from tunewright.search.prepare import (
     trial_values,
 )
 from tunewright.search.recovery.repair import adopt
-from tunewright.search.results import link_foreign_names, write_results
+from tunewright.search.results import link_foreign_names, refuse_failure, write_results
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.storage.urls import without_password
 from tunewright.search.study.optuna_types import SOURCES
@@ -45,7 +45,8 @@ def explore(
 ) -> tuple[StudyRecord, Ending]:
     """Search until all trials are done or the time is up, then write the result files.
 
-    Raises Interrupted when a stop was requested.
+    Raises Interrupted when a stop was requested, and RunError when no trial finished, or too many
+    failed (`early_end`).
     """
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
@@ -86,6 +87,8 @@ def explore(
             timeout=prepared.config.study.timeout,
             closing=final_stage_cost(recipe, composed, prepared, machine),
             budget=budget,
+            patience=prepared.config.study.patience,
+            max_failures=prepared.config.study.max_failures,
         )
         loop = Loop(study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)
@@ -113,6 +116,8 @@ def explore(
         link_foreign_names(prepared.folder, recipe.guide_file_names)
         if ending == "interrupted":
             raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
+        if ending == "finished":
+            refuse_failure(prepared.folder, record, loop.early_end.failure)
         return record, ending
     finally:
         if executor is not None:

@@ -19,13 +19,14 @@ from tunewright.search.callbacks import StudyCallback, StudyProgress
 from tunewright.search.forecast.time_left import assumed_stops
 from tunewright.search.forecast.timings import Timings
 from tunewright.search.loop.best_checkpoint import BestWeights
+from tunewright.search.loop.early_end import EarlyEnd
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.seeds import SeedRuns
 from tunewright.search.loop.trial_runs import Live, Run, Search
 from tunewright.search.memory.admission import Memory
 from tunewright.search.memory.prediction import REMEMBERED
 from tunewright.search.signals import StopFlag, stopping_message
-from tunewright.search.study.study import Study
+from tunewright.search.study.study import SpaceExhausted, Study
 
 WAIT_SECONDS = 0.2
 """Longest sleep of the coordinator between two polls; a report wakes it earlier."""
@@ -55,6 +56,7 @@ class Loop:
             self._memory.learn(search.folder.trial(trial.number), trial.parameters)
         self._replicates = SeedRuns(search, study, self._memory)
         self._weights = BestWeights(search.folder, record)
+        self.early_end = EarlyEnd(search, record)
         self._waiting = [search.runs(*begun)[0] for begun in study.running()]
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
@@ -153,13 +155,29 @@ class Loop:
         while len(self._live) < executor.slots:
             if self._waiting:
                 run = self._waiting.pop(0)
-            elif self.study.count < self._total:
-                run = self.search.runs(*self.study.ask())[0]
+            elif (asked := self._ask()) is not None:
+                run = asked
             else:
                 return
             if not self._start(executor, run):
                 self._waiting.insert(0, run)
                 return
+
+    def _ask(self) -> Run | None:
+        """Return the first run of the next trial; None when there is no further one."""
+        if self.study.count >= self._total:
+            return None
+        why = self.early_end.reason
+        if not why:
+            try:
+                return self.search.runs(*self.study.ask())[0]
+            except SpaceExhausted as error:
+                if self.study.count == 0:
+                    raise
+                why = str(error)
+        self._total = self.study.count
+        self.watch.notice(f"the search ends after {self._total} of {self.search.total} trials: {why}")
+        return None
 
     def _start(self, executor: Executor, run: Run) -> bool:
         """Start a run on the executor, if there is enough memory for it now."""
@@ -284,6 +302,7 @@ class Loop:
         each = (trial.seconds or 0.0) / max(1, len(trial.seeds))
         self._timings.end_trial(run.number, trial.state, each)
         self._weights.judge(trial)
+        self.early_end.judge(trial)
         self.watch.on_trial_end(trial, self.study_progress())
         if (
             text := self._timings.forecast_message(run.folder, time.monotonic() - self._began)

@@ -36,7 +36,7 @@ from tunewright.spaces.space import Parameter
 def distribution(domain: Domain) -> BaseDistribution:
     """Return Optuna's distribution for a domain."""
     if isinstance(domain, Categorical):
-        return CategoricalDistribution([encode(domain, choice) for choice in domain.choices])
+        return CategoricalDistribution(encoded_choices(domain))
     if isinstance(domain, Float):
         return FloatDistribution(domain.low, _top(domain), log=domain.log, step=domain.step)
     top = domain.high - (domain.high - domain.low) % domain.step
@@ -103,7 +103,7 @@ def suggest(trial: optuna.Trial, parameter: Parameter) -> Any:
     """Return the value that the view's sampler suggests for a parameter, in our spelling."""
     path, domain = parameter.path, parameter.domain
     if isinstance(domain, Categorical):
-        choices = [encode(domain, choice) for choice in domain.choices]
+        choices = encoded_choices(domain)
         return domain.choices[choices.index(trial.suggest_categorical(path, choices))]
     if isinstance(domain, Float):
         top = _top(domain)
@@ -114,14 +114,14 @@ def suggest(trial: optuna.Trial, parameter: Parameter) -> Any:
 
 def encode(domain: Domain, value: Any) -> Any:
     """Encode as JSON text the choices that Optuna cannot store, or would take for equal."""
-    if not isinstance(domain, Categorical) or _plain(domain):
+    if not isinstance(domain, Categorical) or domain.is_plain:
         return value
     return canonical(value)
 
 
-def _plain(domain: Categorical) -> bool:
-    scalar = all(isinstance(c, str | int | float | None) for c in domain.choices)
-    return scalar and len(set(domain.choices)) == len(domain.choices)
+def encoded_choices(domain: Categorical) -> list[Any]:
+    """Return all choices as Optuna stores them."""
+    return list(domain.choices if domain.is_plain else map(canonical, domain.choices))
 
 
 def decoded_params(trial: FrozenTrial) -> dict[str, Any]:

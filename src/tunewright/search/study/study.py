@@ -55,8 +55,14 @@ from tunewright.spaces.space import Space
 
 REJECTIONS = 100
 """Rejected points before one is drawn uniformly instead of by the sampler."""
+DRAWS = 1000
+"""Uniform draws of points that were tried after which a space is taken to hold no other."""
 REPEATS = 3
 """Repeated points after which the sampler is taken to have nothing new to suggest."""
+
+
+class SpaceExhausted(StudyError):
+    """No point of the space is left to try, which no count of the points had foreseen."""
 
 
 class Study:
@@ -118,7 +124,7 @@ class Study:
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Return the number and parameters of a new trial, which is already stored as running.
 
-        Raises StudyError when no point is left to try.
+        Raises SpaceExhausted when no point is left to try.
         """
         values, view_trial = self._next_fixed_point(), None
         if values is None:
@@ -225,7 +231,7 @@ class Study:
             for values in self._sequence:
                 if identity(self.space, values) not in self._tried:
                     return values, None
-            raise StudyError("every point of the space has been tried, or is forbidden")
+            raise SpaceExhausted("every point of the space has been tried, or is forbidden")
         repeats = 0
         for _ in range(REJECTIONS):
             trial = self._view.ask()
@@ -242,10 +248,10 @@ class Study:
     def _draw_untried(self) -> dict[str, Any]:
         """Return an untried uniform draw; a small space is searched exhaustively for one."""
         rng = random.Random(self.settings.seed + self.count)
-        for _ in range(REJECTIONS):
+        for _ in range(DRAWS):
             values = draw(self.space, rng)
             if values is None:
-                raise StudyError(
+                raise SpaceExhausted(
                     "the forbid rules leave no combination that random draws could find"
                 )
             if identity(self.space, values) not in self._tried:
@@ -253,7 +259,7 @@ class Study:
         for values in grid(self.space) if is_finite(self.space) else ():
             if identity(self.space, values) not in self._tried:
                 return values
-        raise StudyError("every point of the space has been tried, or is forbidden")
+        raise SpaceExhausted("every point of the space has been tried, or is forbidden")
 
     def _mirror(self, trial: FrozenTrial) -> None:
         self.curves[trial.number] = dict(trial.intermediate_values)
