@@ -34,6 +34,7 @@ def tune(
     storage: str | None = None,
     from_: str | Path | None = None,
     imports: Sequence[str | Path] = (),
+    retry_failed: bool | str | None = None,
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
     config_name: str | None = None,
@@ -58,7 +59,8 @@ def tune(
     from_: another study (its name, folder or database): the search starts at its best
     configuration, and its trials that fit are carried over; alone, without a recipe or file, its
     configuration and space hold as well. imports: CSV files and Optuna storages (`URL#STUDY`)
-    whose trials are carried over. Carried trials do not count towards `trials`.
+    whose trials are carried over. Carried trials do not count towards `trials`. retry_failed: run
+    failed trials again, with their numbers and settings: True for all of them, or one cause.
 
     Raises a TunewrightError; see `search.stages.tune`.
     """
@@ -73,6 +75,7 @@ def tune(
         timeout=timeout,
         budget=budget,
         storage=storage,
+        retry_failed=retry_failed,
     )
     origin = None if from_ is None else str(from_)
     files = partial(_files_of, origin, space, Path(runs_dir))

@@ -27,6 +27,7 @@ from tunewright.search.prepare import (
     trial_values,
 )
 from tunewright.search.recovery.repair import adopt
+from tunewright.search.recovery.retry_failed import reopen
 from tunewright.search.results import link_foreign_names, refuse_failure, write_results
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.storage.urls import without_password
@@ -54,6 +55,10 @@ def explore(
             f"trial {', '.join(map(str, adopted))} was missing from the storage, as after a "
             "crash of the machine, and is restored from its folder"
         )
+    if (which := prepared.config.study.retry_failed) and prepared.known is not None:
+        again = reopen(prepared.url, prepared.name, prepared.settings, prepared.folder, which)
+        numbers = ", ".join(map(str, again))
+        watch.notice(f"running failed trial {numbers} again" if again else "no trial has failed")
     study = Study(
         prepared.url,
         prepared.name,
@@ -114,6 +119,8 @@ def explore(
             ),
         )
         link_foreign_names(prepared.folder, recipe.guide_file_names)
+        if (text := _failed_message(record)) and ending == "finished":
+            watch.notice(text)
         if ending == "interrupted":
             raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
         if ending == "finished":
@@ -164,6 +171,17 @@ def _without_secrets(tree: Tree) -> Tree:
     """Return the configuration without passwords, for a file that others may read."""
     storage = tree["study"]["storage"]
     return {**tree, "study": {**tree["study"], "storage": storage and without_password(storage)}}
+
+
+def _failed_message(record: StudyRecord) -> str:
+    """Return how many trials failed and how to run them again; empty when none did."""
+    count = sum(trial.state == "failed" for trial in record.own)
+    if not count or record.best is None:  # without a best trial there is an error
+        return ""
+    return (
+        f"{count} of {len(record.own)} trials failed: the same command with --retry-failed runs "
+        "them again"
+    )
 
 
 def _interrupted_study(name: str, waiting: int, total: int) -> Interrupted:

@@ -50,16 +50,15 @@ def refuse_failure(folder: StudyFolder, record: StudyRecord, failure: str) -> No
     ended = {state: counts[state] for state in ("pruned", "infeasible", "failed")}
     came = f"no trial of {record.name!r} finished: " + ", ".join(f"{n} {s}" for s, n in ended.items())
     reasons = Counter(trial.reason for trial in record.own if trial.reason)
+    remedy = f"See all: tunewright analyze {shlex.quote(str(folder.path))}."
     if failure:
         came = f"the search of {record.name!r} ends: {failure}"
+        remedy += " Mend the cause and run the same command again; study.max_failures=N ends a "
+        remedy += "search after N failures in a row."
     elif reasons:
         [(reason, count)] = reasons.most_common(1)
         came += f"; {count} of them: {reason}"
-    raise RunError(
-        came,
-        remedy=f"See all: tunewright analyze {shlex.quote(str(folder.path))}. The same command "
-        "continues once the cause is mended; study.max_failures=N ends after N failures in a row.",
-    )
+    raise RunError(came, remedy=remedy)
 
 
 def write_top_configs(

@@ -15,7 +15,7 @@ import torch
 from practice.functions import curve, faulty, parabola, patient
 
 import tunewright
-from tunewright.errors import SpaceError, StudyError, UsageError
+from tunewright.errors import RunError, SpaceError, StudyError, UsageError
 from tunewright.runs.progress import read_progress
 from tunewright.search.signals import Interrupted
 
@@ -128,11 +128,13 @@ def test_the_same_call_goes_on_and_the_total_stays(tmp_path):
 )
 def test_how_a_function_can_fail(fault, state, cause, reason, tmp_path, capsys):
     space = {"fault": {"choices": [fault]}}
-    tuned = tunewright.tune(faulty, space, INLINE, trials=1, runs_dir=tmp_path)
-    [trial] = tuned.record.trials
+    with pytest.raises(RunError, match=reason):
+        tunewright.tune(faulty, space, INLINE, trials=1, runs_dir=tmp_path)
+    record = tunewright.analyze("faulty", runs_dir=tmp_path).record
+    [trial] = record.trials
     assert (trial.state, trial.cause) == (state, cause)
     assert re.search(reason, trial.reason)
-    assert tuned.record.best is None
+    assert record.best is None
 
 
 def test_conditions_and_rules_speak_of_plain_names(tmp_path):

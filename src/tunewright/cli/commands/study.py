@@ -49,6 +49,9 @@ def tune(
     storage: Annotated[str | None, typer.Option(help="Database URL.")] = None,
     from_: From = None,
     imports: Imports = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run the failed trials again, too.")
+    ] = False,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = None,
@@ -78,6 +81,7 @@ def tune(
             storage=storage,
             from_=from_,
             imports=imports or (),
+            retry_failed=retry_failed or None,
             config=config,
             config_dir=config_dir,
             config_name=config_name,

@@ -41,9 +41,10 @@ class Loop:
         self.study, self.search, self.watch, self._lease = study, search, watch, lease
         self._total = study.reachable(search.total)
         if self._total < search.total:
+            again = f", and {study.holes} that failed again" if study.holes else ""
             watch.notice(
                 f"the space has no more than {self._total} points for trials of this study, and "
-                f"study.trials is {search.total}: each point is tried once"
+                f"study.trials is {search.total}: each point is tried once{again}"
             )
         self._live: list[Live] = []
         self._notified: set[str] = set()
@@ -147,8 +148,8 @@ class Loop:
                 self._finish(run, outcome)
             else:
                 self._waiting.append(run)
-        if self._waiting:
-            numbers = ", ".join(dict.fromkeys(str(run.number) for run in self._waiting))
+        if begun := [run for run in self._waiting if run.folder.progress.exists()]:
+            numbers = ", ".join(dict.fromkeys(str(run.number) for run in begun))
             self.watch.notice(f"resuming trial {numbers} from the last checkpoint")
 
     def _fill(self, executor: Executor) -> None:
@@ -176,7 +177,9 @@ class Loop:
                     raise
                 why = str(error)
         self._total = self.study.count
-        self.watch.notice(f"the search ends after {self._total} of {self.search.total} trials: {why}")
+        if self._live or not self.early_end.failure:  # else an error says it at once
+            told = f"the search ends after {self._total} of {self.search.total} trials: {why}"
+            self.watch.notice(told)
         return None
 
     def _start(self, executor: Executor, run: Run) -> bool:

@@ -69,6 +69,12 @@ IMPORTED = "imported_from"
 """User attribute of a trial that ran in another study: `STUDY/17`."""
 
 
+OWN_ATTRIBUTES = ("cause", "reason", RUN, DROPPED, IMPORTED, AVOIDED, GOOD, "dropped_trial")
+"""User attributes of trials that are not metrics."""
+METRIC = "metric:"
+"""Beginning of the user attribute of a metric that is named like one of those."""
+
+
 def trials_of(study: optuna.Study, *, ours: bool = True) -> list[FrozenTrial]:
     """Return the trials without placeholders that only keep their number."""
     trials = study.get_trials(deepcopy=False, states=OURS_TO_RUN)
@@ -174,10 +180,23 @@ def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> E
     attributes: dict[str, Any] = {}
     if trial.cause or trial.reason:
         attributes = {"cause": trial.cause, "reason": trial.reason}
-    run = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
+    run: dict[str, Any] = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
+    run["metrics"] = list(trial.metrics)  # the names; each value is an attribute of its own
     if run := {key: value for key, value in run.items() if value}:
         attributes[RUN] = run
+    attributes |= {_metric_key(name): value for name, value in trial.metrics.items()}
     return End(state, values, {FAILURE: float(failed), **excess}, attributes)
+
+
+def _metric_key(name: str) -> str:
+    """Return the user attribute of a metric, under which dashboards and data frames show it."""
+    return f"{METRIC}{name}" if name in OWN_ATTRIBUTES or name.startswith(METRIC) else name
+
+
+def _metrics(attributes: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """Return the metrics of a trial among its user attributes."""
+    keys = {name: _metric_key(name) for name in names}
+    return _finite({name: attributes[key] for name, key in keys.items() if key in attributes})
 
 
 def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
@@ -229,6 +248,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         reason=attributes.get("reason", ""),
         seconds=trial.duration.total_seconds() if trial.duration else None,
         others={goal.metric: score for goal, score in zip(goals[1:], scores[1:], strict=False)},
+        metrics=_metrics(attributes, run.get("metrics") or ()),
         seeds=_finite(run.get("seeds") or {}),
         costs=_finite(run.get("costs") or {}),
         constraints=constraints,

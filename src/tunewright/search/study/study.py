@@ -9,7 +9,7 @@ import json
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -117,6 +117,7 @@ class Study:
             self._mirror(trial)
         self._sequence = sequence(settings.sampler, space, settings.seed)
         self._tried = {identity(space, decoded_params(trial)) for trial in stored}
+        self._failed = self._failed_points(stored)
         begun = self._tried_good_names(stored) if space.good else set()
         points = good_points(space).items()
         self._good = deque(values for name, values in points if name not in begun)
@@ -128,7 +129,12 @@ class Study:
         """
         values, view_trial = self._next_fixed_point(), None
         if values is None:
-            values, view_trial = self._sample()
+            try:
+                values, view_trial = self._sample()
+            except SpaceExhausted:
+                if not self._failed:
+                    raise
+                values = self._failed.popleft()
         template = create_trial(
             state=TrialState.RUNNING,
             params={path: encode(self.space[path].domain, v) for path, v in values.items()},
@@ -148,7 +154,12 @@ class Study:
     def reachable(self, total: int) -> int:
         """Return how many trials the study can have, at most `total`; a finite space has an end."""
         left = points_left(self.settings, self.space, self._tried, most=total - self.count)
-        return min(total, self.count + left)
+        return min(total, self.count + left + self.holes)
+
+    @property
+    def holes(self) -> int:
+        """How many points failed in earlier sessions; they are tried again after all others."""
+        return len(self._failed)
 
     def report(self, number: int, step: int, value: float) -> None:
         """Store an intermediate value if it is finite and the step has none yet."""
@@ -211,6 +222,19 @@ class Study:
         """Return the names of the good combinations that trials of this study have tried."""
         marked = [(t, t.user_attrs[GOOD]) for t in stored if GOOD in t.user_attrs and _is_own(t)]
         return {n for t, n in marked if is_good(self.space, decoded_params(t), n)}
+
+    def _failed_points(self, stored: Sequence[FrozenTrial]) -> deque[dict[str, Any]]:
+        """Return the points of failed trials that no other trial has had a result for."""
+        failed: dict[Hashable, dict[str, Any]] = {}
+        for trial in stored:
+            if trial.state == TrialState.FAIL and _is_own(trial):
+                values = decoded_params(trial)
+                if self.space.contains(values):
+                    failed[identity(self.space, values)] = values
+        for trial in stored:
+            if trial.state != TrialState.FAIL:
+                failed.pop(identity(self.space, decoded_params(trial)), None)
+        return deque(failed.values())
 
     def _next_fixed_point(self) -> dict[str, Any] | None:
         """Return the next point that no sampler chooses: the defaults, then the good combinations.
