@@ -13,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tunewright.errors import ConfigError, NotWritten
+from tunewright.errors import ConfigError, DataError, NotWritten
 
 IN_RUNS = "Free space or choose a writable folder with --runs-dir; the same command then resumes."
 """Hint for a file of a run folder that could not be written."""
@@ -69,11 +69,20 @@ def dump_yaml(tree: Mapping[str, Any]) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object at `path`, or None when it is absent or not (yet) whole."""
+    """Return the JSON object at `path`, or None when it is absent or not (yet) whole.
+
+    Raises DataError for a folder in its place, and where it may not be read.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}",
+            expected="a file with a JSON object",
+            remedy="Make it readable, or move it away; of a study, tunewright repair STUDY does.",
+        ) from None
     return value if isinstance(value, dict) else None
 
 

@@ -21,6 +21,7 @@ from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
 from tunewright.search.study.study import load_record
+from tunewright.search.study_file import read_study_file
 from tunewright.spaces.space import Space
 
 
@@ -90,7 +91,7 @@ def read_study(
     if place.folder is None:
         record, importances = load_record(place.url, name or place.name)
         return StudyView(record, overview(record, importances, top=top), None, None)
-    settings = read_yaml(place.folder.settings)
+    settings = read_study_file(place.folder)
     record, importances = load_record(place.url, place.name)
     shown = overview(record, importances, top=top)
     shown["storage"] = without_password(place.url)
@@ -136,7 +137,7 @@ def locate(
                 raise StudyError(f"{file} does not exist", expected="the database of a study")
             return StudyLocation(given, study, None)
     folder = study_folder(study, runs, command)
-    settings = read_yaml(folder.settings)
+    settings = read_study_file(folder)
     return StudyLocation(
         given or stored_url(folder, settings, typed), str(settings["name"]), folder
     )

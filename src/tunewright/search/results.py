@@ -48,7 +48,8 @@ def refuse_failure(folder: StudyFolder, record: StudyRecord, failure: str) -> No
         return
     counts = summary(record)["by_state"]
     ended = {state: counts[state] for state in ("pruned", "infeasible", "failed")}
-    came = f"no trial of {record.name!r} finished: " + ", ".join(f"{n} {s}" for s, n in ended.items())
+    listed = ", ".join(f"{count} {state}" for state, count in ended.items())
+    came = f"no trial of {record.name!r} finished: {listed}"
     reasons = Counter(trial.reason for trial in record.own if trial.reason)
     remedy = f"See all: tunewright analyze {shlex.quote(str(folder.path))}."
     if failure:

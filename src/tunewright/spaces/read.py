@@ -82,7 +82,7 @@ def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFil
 
 def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
     """Return the specification in a mapping that was read from `file`, or that code made."""
-    tree = {key: plain_values(value, "" if key in LISTS else str(key)) for key, value in tree.items()}
+    tree = {key: plain_values(v, "" if key in LISTS else str(key)) for key, v in tree.items()}
     if "search_space" in tree:
         top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:

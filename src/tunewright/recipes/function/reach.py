@@ -44,7 +44,8 @@ def _started_apart(main: ModuleType) -> str:
     archive, whose import would start the whole program.
     """
     specification = getattr(main, "__spec__", "hidden")
-    if not isinstance(specification, ModuleSpec | None):
+    file = getattr(main, "__file__", None)  # of another type under pdb, which cannot be pickled
+    if not isinstance(specification, ModuleSpec | None) or type(file) not in (str, type(None)):
         return "the script was started by a debugger, which hides it from other processes"
     name = "" if specification is None else specification.name
     if name.rpartition(".")[2] == "__main__":

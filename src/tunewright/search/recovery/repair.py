@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from tunewright.config.apply import with_values
-from tunewright.config.tree import flatten, get
+from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import ConfigError, DataError, StudyError, TunewrightError
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe
@@ -30,6 +31,7 @@ from tunewright.search.recovery.trial_from_folder import (
     stored_space,
 )
 from tunewright.search.storage.database import (
+    DAMAGED_VALUE,
     OURS,
     Settings,
     close_storage,
@@ -47,6 +49,7 @@ from tunewright.search.storage.urls import url_of
 from tunewright.search.study.compatibility import shared_settings
 from tunewright.search.study.constraints import constraints
 from tunewright.search.study.optuna_types import DROPPED, IMPORTED, SOURCES, direction
+from tunewright.search.study_file import read_study_file
 from tunewright.spaces.space import Space
 
 
@@ -81,14 +84,15 @@ def repair(
     """
     silence_optuna()
     folder = study_folder(study, runs, "repair")
-    stored = read_yaml(folder.settings)
-    url = url_of(storage) if storage else stored_url(folder, stored)
-    name = str(stored["name"])
     found = RepairReport(folder)
     lock = FolderLock(folder.path)
     try:
+        found.differing += move_folders_aside(folder)
+        stored = _stored_or_from_database(folder, found)
+        url = url_of(storage) if storage else stored_url(folder, stored)
+        name = str(stored["name"])
         file = sqlite_file(url)
-        found.rebuilt = broken(file) if file is not None else ""
+        found.rebuilt = (broken(file) or unreadable(url, name)) if file is not None else ""
         known = None
         if not found.rebuilt:
             refuse_if_alive(name, stored_lease(url, name))
@@ -106,6 +110,51 @@ def repair(
     finally:
         lock.release()
     return found
+
+
+def _stored_or_from_database(folder: StudyFolder, found: RepairReport) -> Tree:
+    """Return the settings in `study.yaml`; where it is damaged, what the database tells of them."""
+    try:
+        return read_study_file(folder)
+    except (StudyError, ConfigError) as error:
+        with storage_to_read(sqlite_url(folder.database.resolve())) as storage:
+            names = [] if storage is None else optuna.get_all_study_names(storage)
+        if len(names) != 1:
+            raise
+        found.differing.append(str(error))
+        return {"name": names[0]}
+
+
+def unreadable(url: str, name: str) -> str:
+    """Return why a whole database cannot be read as a study; empty when it can."""
+    try:
+        stored_settings(url, name)
+        with storage_to_read(url) as storage:
+            if storage is not None and name in optuna.get_all_study_names(storage):
+                optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    except StudyError as error:
+        if isinstance(error.__cause__, DAMAGED_VALUE):
+            return str(error.__cause__)
+        raise
+    return ""
+
+
+def move_folders_aside(folder: StudyFolder) -> list[str]:
+    """Give folders in the place of a study's files another name; return what was done."""
+    runs = [run for number in _numbers(folder) for run in folder.trial(number).with_seeds()]
+    names = ("outcome.json", "attempt.json", "trial.json", "request.json", "progress.jsonl")
+    files = [run.path / name for run in runs for name in (*names, "config.yaml", "memory.json")]
+    done = []
+    for file in [folder.settings, folder.space, folder.database, *files]:
+        if file.is_dir():
+            aside = next(p for n in count(1) if not (p := _numbered(file, n)).exists())
+            file.rename(aside)
+            done.append(f"{file} was a folder, which is now {aside.name}")
+    return done
+
+
+def _numbered(file: Path, number: int) -> Path:
+    return file.with_name(f"{file.stem}.broken-{number}{file.suffix}")
 
 
 def _report_imported(url: str, name: str, sources: Sequence[str], found: RepairReport) -> None:
@@ -339,9 +388,7 @@ def _reserved_values(
 
 def _replace_file(fresh: Path, file: Path) -> Path | None:
     """Replace a file in one step; the old one and its companion files get a free name."""
-    count = 1
-    while (aside := file.with_name(f"{file.stem}.broken-{count}{file.suffix}")).exists():
-        count += 1
+    aside = next(p for n in count(1) if not (p := _numbered(file, n)).exists())
     kept = aside if file.exists() else None
     if kept is not None:
         os.link(file, kept)

@@ -70,7 +70,9 @@ def _forget_end(connection: Connection, trial: FrozenTrial) -> None:
     """Make a trial running again, which no method of Optuna does."""
     row = {"trial": trial._trial_id}
     connection.execute(
-        text("UPDATE trials SET state = 'RUNNING', datetime_complete = NULL WHERE trial_id = :trial"),
+        text(
+            "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL WHERE trial_id = :trial"
+        ),
         row,
     )
     for table in ("trial_values", "trial_intermediate_values", "trial_system_attributes"):

@@ -41,6 +41,10 @@ KEEPALIVES = {
 """libpq options that detect a connection that went dead silently."""
 
 
+DAMAGED_VALUE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+"""Errors of Optuna over a stored value that it did not write."""
+
+
 def _ignore(_text: str) -> None:
     """Ignore a notice."""
 
@@ -151,6 +155,7 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         return
     with ExitStack() as stack:
         stack.enter_context(storage_errors(url, StudyError))
+        stack.enter_context(stored_value_errors(url))
         # Otherwise a failing constructor would leave a connection that nobody can close.
         arguments = {**_server_arguments(url), "poolclass": NullPool}
         if file is not None:
@@ -207,7 +212,8 @@ def stored_settings(url: str, name: str) -> Settings | None:
             f"the study {name!r} in {without_password(url)} was made by another program",
             remedy="Choose another --name.",
         )
-    return read_settings(json.loads(attributes[OURS]))
+    with stored_value_errors(url):
+        return read_settings(json.loads(attributes[OURS]))
 
 
 def stored_lease(url: str, name: str) -> Mapping[str, Any]:
@@ -243,6 +249,19 @@ def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[N
         raise kind(
             f"the storage {without_password(url)} does not answer: {cause}",
             remedy=_remedy(url, cause),
+        ) from error
+
+
+@contextmanager
+def stored_value_errors(url: str) -> Iterator[None]:
+    """Turn the errors of Optuna over a damaged value in a whole database into a StudyError."""
+    try:
+        yield
+    except DAMAGED_VALUE as error:
+        raise StudyError(
+            f"the storage {without_password(url)} holds a value that cannot be read "
+            f"({type(error).__name__}: {first_line(error)})",
+            remedy=_remedy(url, "malformed"),
         ) from error
 
 

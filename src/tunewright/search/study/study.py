@@ -30,6 +30,7 @@ from tunewright.search.storage.database import (
     read_settings,
     storage_errors,
     storage_to_read,
+    stored_value_errors,
 )
 from tunewright.search.storage.urls import without_password
 from tunewright.search.study.importances import importances
@@ -85,7 +86,7 @@ class Study:
         self.url, self.name, self.settings, self.space = url, name, settings, space
         self._storage = open_storage(url, seconds=outage_seconds, on_notice=on_notice)
         directions = [direction(goal) for goal in settings.goals]
-        with storage_errors(url):
+        with storage_errors(url), stored_value_errors(url):
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=name,
