@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -144,7 +145,7 @@ def release_memory() -> None:
 def _keep_working_directory() -> Iterator[None]:
     """Return to the working directory afterwards: a user's function may change it."""
     try:
-        before = os.getcwd()
+        before = Path.cwd()
     except FileNotFoundError:  # it was removed, so there is nothing to return to
         yield
         return

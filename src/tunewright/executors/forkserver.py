@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
@@ -17,9 +18,13 @@ from types import ModuleType
 from typing import Any
 
 from tunewright.errors import RunError
+from tunewright.runs.machine.temporary_folders import place_sockets
 
 PRELOAD = ["tunewright.job", "tunewright.training.trainer", "torch._dynamo"]
 """Modules that the server imports once; torch's optimisers import the last on first use (1.3 s)."""
+
+ATTEMPTS, PAUSE_SECONDS = 3, 0.5
+"""How often a process is tried to be started, and the pause before the next time."""
 
 
 def start_process(
@@ -28,8 +33,26 @@ def start_process(
     """Start `target(pipe, *arguments)`; return the process and this end of its pipe.
 
     `target` must begin with `follow(pipe, ...)`. script: the arguments refer to the main script,
-    so the process imports it. Raises RunError when the process cannot be started.
+    so the process imports it. A server that died is replaced. Raises RunError when the process
+    cannot be started.
     """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _start(target, arguments, name, script)
+        except (EOFError, OSError) as error:  # the server, or the new process, died just now
+            if attempt == ATTEMPTS:
+                raise RunError(
+                    f"no worker process could be started ({type(error).__name__}: {error})",
+                    remedy="The machine may be out of memory or processes. Use fewer --jobs; the "
+                    "same command resumes.",
+                ) from None
+        time.sleep(PAUSE_SECONDS)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _start(
+    target: Callable[..., None], arguments: Sequence[Any], name: str, script: bool
+) -> tuple[ForkServerProcess, Connection]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     near, far = context.Pipe()
@@ -39,13 +62,9 @@ def start_process(
         _start_server()
         with nullcontext() if script else _no_script():
             process.start()
-    except (EOFError, OSError) as error:
+    except (EOFError, OSError):
         near.close()
-        raise RunError(
-            f"no worker process could be started ({type(error).__name__}: {error})",
-            remedy="The machine may be out of memory or processes. Use fewer --jobs; the same "
-            "command resumes.",
-        ) from None
+        raise
     finally:
         far.close()
     return process, near
@@ -92,6 +111,7 @@ def _no_script() -> Iterator[None]:
 
 def _start_server() -> None:
     """Start the server with SIGINT blocked: Ctrl-C while it imports torch must not kill it."""
+    place_sockets()
     resource_tracker.ensure_running()  # starting it would unblock SIGINT again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

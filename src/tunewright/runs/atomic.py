@@ -37,6 +37,8 @@ def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
+        if path.is_dir():
+            remedy = "Move the folder away, or give it another name; then run the command again."
         raise NotWritten(
             f"{path} cannot be written: {error.strerror or error}", remedy=remedy
         ) from error

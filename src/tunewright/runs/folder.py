@@ -13,6 +13,9 @@ from tunewright.runs.record import EndRequest, Outcome
 from tunewright.runs.stored_outcome import read_stored_outcome
 from tunewright.runs.stored_yaml import read_stored
 
+LATEST = 2.0**36
+"""Seconds since 1970 that are taken for a time: until the year 4147."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -77,7 +80,7 @@ class RunFolder:
         if stored is None or not isinstance(stored.get("parameters"), dict):
             return None
         started = stored.get("started")
-        if not isinstance(started, int | float):
+        if not isinstance(started, int | float) or not 0 <= started < LATEST:
             started = (self.path / "trial.json").stat().st_mtime
         return stored["parameters"], float(started)
 

@@ -63,7 +63,7 @@ class ProgressTail:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)
                 fresh = stream.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise _unreadable(self._path, error) from None
@@ -83,7 +83,7 @@ def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Prog
     """
     try:
         lines = list(_json_lines(path.read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise _unreadable(path, error) from None

@@ -12,6 +12,7 @@ from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import NotWritten, UsageError
 from tunewright.runs.atomic import write_json
+from tunewright.runs.machine import temporary_folders
 from tunewright.runs.quantities import bytes_of, count_of, milliseconds_of
 
 MAX_SIZE, MAX_LATENCY, MAX_PARAMS, INPUT = "500MB", "100ms", "10B", 600
@@ -137,7 +138,7 @@ def _measure(
 
     blend = open_blend(selection, views)
     sizes = exported_bytes(blend, selection)
-    with tempfile.TemporaryDirectory(prefix="tunewright-check-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("check")) as temporary:
         picture = Path(temporary) / "picture.jpg"
         picture.write_bytes(costs.draw_picture(input_size))
         taken = costs.measure(
@@ -175,7 +176,7 @@ def exported_bytes(blend: Any, selection: RunSelection) -> dict[str, list[int]]:
     from tunewright.runs.folder import RunFolder
 
     sizes: dict[str, list[int]] = {}
-    with tempfile.TemporaryDirectory(prefix="tunewright-check-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("check")) as temporary:
         file = Path(temporary) / "model.safetensors"
         for precision in ("float32", "float16"):
             for member, one in zip(blend.members, selection.members, strict=True):

@@ -23,6 +23,7 @@ from tunewright.deliver.select_runs import (
 from tunewright.errors import DataError, UsageError, did_you_mean
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.machine import temporary_folders
 from tunewright.runs.quantities import bytes_of, milliseconds_of
 
 if TYPE_CHECKING:
@@ -317,7 +318,7 @@ def _costs(
     from tunewright.classification.delivery import latency as costs
 
     sizes = {name: sum(found) for name, found in exported_bytes(blend, selection).items()}
-    with tempfile.TemporaryDirectory(prefix="tunewright-ensemble-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("ensemble")) as temporary:
         picture = Path(temporary) / "picture.jpg"
         picture.write_bytes(costs.draw_picture(INPUT))
         taken = costs.measure(

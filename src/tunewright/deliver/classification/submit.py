@@ -44,6 +44,7 @@ from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_su
 from tunewright.errors import DataError
 from tunewright.runs.atomic import dump_yaml, read_json
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.machine import temporary_folders
 
 PLAIN = {
     "view_words": [],
@@ -93,7 +94,7 @@ def submit(
     named = data if data is not None else record.get("data")
     place = None if named is None else Path(str(named)).expanduser().absolute()
     ids = bool(record.get("category_ids")) if category_ids is None else category_ids
-    with tempfile.TemporaryDirectory(prefix="tunewright-submit-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("submit")) as temporary:
         found = run_in_subprocess(
             selection,
             _collect_weights,

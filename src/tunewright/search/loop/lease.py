@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from tunewright.errors import StudyError
+from tunewright.runs.machine.temporary_folders import is_alive
 from tunewright.search.study.study import Study
 
 BEAT_SECONDS = 20.0
@@ -86,20 +87,11 @@ def refuse_if_alive(name: str, other: Mapping[str, Any] | None) -> None:
     if not other or not other.get("pid"):
         return
     if other["host"] == socket.gethostname():
-        alive = other["pid"] != os.getpid() and _runs(other["pid"], other["started"])
+        alive = other["pid"] != os.getpid() and is_alive(other["pid"], other["started"])
     else:
         alive = time.time() - other["beat"] < LEASE_SECONDS
     if alive:
         raise _held_by(f"the study {name!r}", f"process {other['pid']} on {other['host']}")
-
-
-def _runs(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < 2.0
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def _held_by(what: str, holder: str) -> StudyError:

@@ -32,6 +32,7 @@ from tunewright.search.recovery.trial_from_folder import (
 )
 from tunewright.search.storage.database import (
     DAMAGED_VALUE,
+    DAMAGES,
     OURS,
     Settings,
     close_storage,
@@ -48,7 +49,7 @@ from tunewright.search.storage.sqlite import SIDES, broken
 from tunewright.search.storage.urls import url_of
 from tunewright.search.study.compatibility import shared_settings
 from tunewright.search.study.constraints import constraints
-from tunewright.search.study.optuna_types import DROPPED, IMPORTED, SOURCES, direction
+from tunewright.search.study.optuna_types import DROPPED, IMPORTED, SOURCES, direction, record_of
 from tunewright.search.study_file import read_study_file
 from tunewright.spaces.space import Space
 
@@ -117,10 +118,16 @@ def _stored_or_from_database(folder: StudyFolder, found: RepairReport) -> Tree:
     try:
         return read_study_file(folder)
     except (StudyError, ConfigError) as error:
-        with storage_to_read(sqlite_url(folder.database.resolve())) as storage:
+        names: Sequence[str] = ()
+        url = sqlite_url(folder.database.resolve())
+        with contextlib.suppress(StudyError), storage_to_read(url) as storage:
             names = [] if storage is None else optuna.get_all_study_names(storage)
         if len(names) != 1:
-            raise
+            raise StudyError(
+                f"{error.came}, and {folder.database} does not tell the settings either",
+                remedy=f"They are lost. The trials are in {folder.trials}, each with its "
+                "configuration and its outcome; begin a new study with another --name.",
+            ) from None
         found.differing.append(str(error))
         return {"name": names[0]}
 
@@ -128,29 +135,42 @@ def _stored_or_from_database(folder: StudyFolder, found: RepairReport) -> Tree:
 def unreadable(url: str, name: str) -> str:
     """Return why a whole database cannot be read as a study; empty when it can."""
     try:
-        stored_settings(url, name)
+        settings = stored_settings(url, name)
         with storage_to_read(url) as storage:
-            if storage is not None and name in optuna.get_all_study_names(storage):
-                optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+            if storage is not None and settings is not None:
+                record_of(optuna.load_study(study_name=name, storage=storage), settings)
     except StudyError as error:
-        if isinstance(error.__cause__, DAMAGED_VALUE):
-            return str(error.__cause__)
+        if isinstance(error.__cause__, DAMAGED_VALUE) or any(
+            text in str(error) for text in DAMAGES
+        ):
+            return str(error.__cause__ or error)
         raise
     return ""
 
 
 def move_folders_aside(folder: StudyFolder) -> list[str]:
-    """Give folders in the place of a study's files another name; return what was done."""
+    """Give folders in the place of a study's files, and the reverse, another name.
+
+    Returns what was done.
+    """
+    done = []
+    for place in [folder.trials, *folder.trials.glob("*")]:
+        if place.is_file() and (place == folder.trials or place.name.isdigit()):
+            done.append(_move_aside(place, "file"))
     runs = [run for number in _numbers(folder) for run in folder.trial(number).with_seeds()]
     names = ("outcome.json", "attempt.json", "trial.json", "request.json", "progress.jsonl")
     files = [run.path / name for run in runs for name in (*names, "config.yaml", "memory.json")]
-    done = []
-    for file in [folder.settings, folder.space, folder.database, *files]:
+    results = [folder.summary, folder.best_config, folder.best_results]
+    for file in [folder.settings, folder.space, folder.database, *results, *files]:
         if file.is_dir():
-            aside = next(p for n in count(1) if not (p := _numbered(file, n)).exists())
-            file.rename(aside)
-            done.append(f"{file} was a folder, which is now {aside.name}")
+            done.append(_move_aside(file, "folder"))
     return done
+
+
+def _move_aside(place: Path, kind: str) -> str:
+    aside = next(p for n in count(1) if not (p := _numbered(place, n)).exists())
+    place.rename(aside)
+    return f"{place} was a {kind}, which is now {aside.name}"
 
 
 def _numbered(file: Path, number: int) -> Path:

@@ -36,7 +36,7 @@ def failed_trials(record: StudyRecord, which: bool | str) -> list[Trial]:
         causes = ", ".join(sorted({trial.cause or "error" for trial in ended}))
         raise UsageError(
             f"no trial of {record.name!r} failed for {which!r}",
-            expected=f"true for all failed trials, one of the causes {causes}, or words of a reason",
+            expected=f"true for all of them, one of the causes {causes}, or words of a reason",
         )
     return found
 

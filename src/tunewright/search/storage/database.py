@@ -41,6 +41,8 @@ KEEPALIVES = {
 """libpq options that detect a connection that went dead silently."""
 
 
+DAMAGES = ("not a database", "malformed", "no such table", "no such column", "Is a directory")
+"""Parts of the messages over a file that tunewright repair rebuilds."""
 DAMAGED_VALUE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 """Errors of Optuna over a stored value that it did not write."""
 
@@ -243,6 +245,7 @@ def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[N
         SQLAlchemyError,
         sqlite3.Error,
         ImportError,
+        OSError,
         ServerUnavailable,
     ) as error:
         cause = first_line(error.__cause__ or error)
@@ -268,7 +271,7 @@ def stored_value_errors(url: str) -> Iterator[None]:
 def _remedy(url: str, cause: str) -> str:
     again = "Every finished trial is in the run folders. "
     file = sqlite_file(url)
-    if "not a database" in cause or "malformed" in cause:
+    if any(text in cause for text in DAMAGES):
         study = "STUDY"
         if file is not None and (file.parent / "study.yaml").exists():
             study = shlex.quote(str(file.parent))

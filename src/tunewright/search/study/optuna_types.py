@@ -237,7 +237,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
     attributes = trial.user_attrs
     run: Mapping[str, Any] = attributes.get(RUN) or {}
     interval = run.get("interval")
-    scores = trial.values if trial.state == TrialState.COMPLETE else []
+    scores = list(trial.values) if trial.state == TrialState.COMPLETE else []  # never without
     return Trial(
         number=trial.number,
         state=state,

@@ -97,6 +97,7 @@ class Study:
             self._writer = writer(self._study, self._storage, self._id)
             self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = trials_of(self._study)
+            record_of(self._study, settings)  # raises for damaged values before anything begins
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = sum(_is_own(trial) for trial in stored)
         self._memory = InMemoryStorage()
