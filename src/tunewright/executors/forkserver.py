@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from tunewright.errors import RunError
@@ -23,6 +23,8 @@ from tunewright.runs.machine.temporary_folders import place_sockets
 PRELOAD = ["tunewright.job", "tunewright.training.trainer", "torch._dynamo"]
 """Modules that the server imports once; torch's optimisers import the last on first use (1.3 s)."""
 
+FOR_PARENT = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1})
+"""Signals that end a session gracefully, and that only its coordinator reacts to."""
 ATTEMPTS, PAUSE_SECONDS = 3, 0.5
 """How often a process is tried to be started, and the pause before the next time."""
 
@@ -73,12 +75,21 @@ def _start(
 def follow(pipe: Connection, handle: Callable[[Any], None]) -> None:
     """Set up a new process: pass each received message to `handle`, and die when the pipe closes.
 
-    handle: called in a thread of its own. Only the parent reacts to Ctrl-C in the terminal, and
-    processes that this one starts end with it.
+    handle: called in a thread of its own. Only the parent reacts to Ctrl-C in the terminal and to
+    signals that a scheduler sends to all processes, and processes that this one starts end with it.
     """
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked in the server
+    own = os.getpid()
+
+    def leave_to_parent(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != own:  # a child, which whoever started it may end
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    for number in FOR_PARENT - {signal.SIGINT}:
+        signal.signal(number, leave_to_parent)  # not SIG_IGN, which programs it runs would inherit
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_PARENT)  # blocked in the server
 
     def listen() -> None:
         while True:
@@ -110,10 +121,10 @@ def _no_script() -> Iterator[None]:
 
 
 def _start_server() -> None:
-    """Start the server with SIGINT blocked: Ctrl-C while it imports torch must not kill it."""
+    """Start the server with signals blocked: Ctrl-C while it imports torch must not kill it."""
     place_sockets()
     resource_tracker.ensure_running()  # starting it would unblock SIGINT again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_PARENT)
     try:
         forkserver.ensure_running()
     finally:

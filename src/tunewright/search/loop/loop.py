@@ -47,6 +47,7 @@ class Loop:
                 f"study.trials is {search.total}: each point is tried once{again}"
             )
         self._live: list[Live] = []
+        self._stop = StopFlag()
         self._notified: set[str] = set()
         self._deaths: Counter[RunFolder] = Counter()
         record = study.record()
@@ -68,7 +69,7 @@ class Loop:
 
     def run(self, executor: Executor, stop: StopFlag) -> Ending:
         """Work until all trials are done, the time is up, or a stop is requested."""
-        self._timings.slots = executor.slots
+        self._timings.slots, self._stop = executor.slots, stop
         self._memory.executor = executor
         try:
             return self._search(executor, stop)
@@ -219,7 +220,7 @@ class Loop:
             number, step, last = live.run.number, progress.step, self.search.last_step
             self._timings.record_report(number, step, progress.seconds)
             self.watch.on_report(number, step, last, progress.metrics, self.study_progress)
-            if self._time_is_up():  # an inline run blocks the loop until its end
+            if self._stop.set or self._time_is_up():  # an inline run blocks the loop until its end
                 self._ask_to_pause()
         for text in live.tail.notices:
             if text not in self._notified:  # another run may have sent the same notice
