@@ -62,8 +62,10 @@ def tune(
     whose trials are carried over. Carried trials do not count towards `trials`. retry_failed: run
     failed trials again, with their numbers and settings: True for all of them, or one cause.
 
-    Raises a TunewrightError; see `search.stages.tune`.
+    Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
+    finished.
     """
+    from tunewright.search.results import refuse_failure
     from tunewright.search.stages import tune as tune_stages
 
     settings = _of_study(
@@ -86,7 +88,7 @@ def tune(
         from tunewright.search.callbacks import PrintNotices
 
         watch = watch or PrintNotices()
-    return tune_stages(
+    tuned = tune_stages(
         request.recipe,
         request.composed,
         given=request.space,
@@ -95,6 +97,9 @@ def tune(
         from_=origin,
         imports=[str(source) for source in imports],
     )
+    if tuned.ending == "finished":
+        refuse_failure(tuned.folder, tuned.record)
+    return tuned
 
 
 def plan(

@@ -4,6 +4,7 @@ import gc
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tunewright.errors import NotWritten
 from tunewright.executors.executor import Handle, Need, RunPlace
 from tunewright.executors.forkserver import end_group, follow, start_process
 from tunewright.executors.thread_waits import ThreadWaits
@@ -231,6 +233,8 @@ class _Worker:
         code = self.process.exitcode
         if code is None:
             return "still running"
+        if code == os.EX_IOERR:
+            return "the run folder could not be written, as on a full disk"
         return f"killed by signal {-code}" if code < 0 else f"worker exited with code {code}"
 
 
@@ -259,14 +263,17 @@ def work(pipe: Connection, gpu: str | None, run_override: Run | None) -> None:
     while True:
         path, threads, memory_gib = inbox.get()
         folder = RunFolder(Path(path))
-        with waits.watch(threads):
-            job.run(
-                folder,
-                threads=threads,
-                on_report=lambda: send(False),
-                run_override=run_override,
-                memory_gib=memory_gib,
-            )
+        try:
+            with waits.watch(threads):
+                job.run(
+                    folder,
+                    threads=threads,
+                    on_report=lambda: send(False),
+                    run_override=run_override,
+                    memory_gib=memory_gib,
+                )
+        except (NotWritten, OSError):  # of the outcome or the log; others are in the outcome
+            sys.exit(os.EX_IOERR)
         waits.note(folder.log)
         job.release_memory()
         send(True)

@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
+from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,12 @@ def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_
         write(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
+    except Exception as error:
+        if not (why := _disk_fault(error)):
+            raise
         if path.is_dir():
             remedy = "Move the folder away, or give it another name; then run the command again."
-        raise NotWritten(
-            f"{path} cannot be written: {error.strerror or error}", remedy=remedy
-        ) from error
+        raise NotWritten(f"{path} cannot be written: {why}", remedy=remedy) from error
     finally:
         if temporary is not None and temporary.exists():
             with contextlib.suppress(OSError):
@@ -107,6 +108,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path} holds a YAML list", expected="a mapping (key: value) at the top of the file"
         )
     return {str(key): value for key, value in tree.items()}
+
+
+def _disk_fault(error: Exception) -> str:
+    """Return the operating system's message in an error of any library; empty for other errors."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    faults = [os.strerror(code) for code in (ENOSPC, EDQUOT, EFBIG, EIO, EROFS)]
+    found = [fault for fault in faults if fault in str(error)]
+    texts = ("failed writing file", "unexpected pos")  # of torch, which leaves the reason out
+    if not found and any(text in str(error) for text in texts):
+        return "the disk may be full"
+    return found[0] if found else ""
 
 
 def _fill(file: Path, text: str) -> None:

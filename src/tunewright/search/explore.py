@@ -46,8 +46,8 @@ def explore(
 ) -> tuple[StudyRecord, Ending]:
     """Search until all trials are done or the time is up, then write the result files.
 
-    Raises Interrupted when a stop was requested, and RunError when no trial finished, or too many
-    failed (`early_end`).
+    Raises Interrupted when a stop was requested, and RunError when too many trials failed
+    (`early_end`).
     """
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
@@ -123,7 +123,7 @@ def explore(
             watch.notice(text)
         if ending == "interrupted":
             raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
-        if ending == "finished":
+        if ending == "finished" and loop.early_end.failure:
             refuse_failure(prepared.folder, record, loop.early_end.failure)
         return record, ending
     finally:

@@ -42,7 +42,7 @@ def write_results(folder: StudyFolder, record: StudyRecord, configure: Configure
     )
 
 
-def refuse_failure(folder: StudyFolder, record: StudyRecord, failure: str) -> None:
+def refuse_failure(folder: StudyFolder, record: StudyRecord, failure: str = "") -> None:
     """Raise RunError for a search that failed: for the given reason, or since no trial finished."""
     if not failure and record.best is not None:
         return

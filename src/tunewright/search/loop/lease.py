@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 
-from tunewright.errors import StudyError
+from tunewright.errors import NotWritten, StudyError
+from tunewright.runs.atomic import IN_RUNS
 from tunewright.runs.machine.temporary_folders import is_alive
 from tunewright.search.study.study import Study
 
@@ -39,8 +40,15 @@ class FolderLock:
             holder = os.read(self._descriptor, 200).decode(errors="replace").strip()
             os.close(self._descriptor)
             raise _held_by(f"the study folder {folder}", holder or "another process") from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            holder = f"process {os.getpid()} on {socket.gethostname()}"
+            os.pwrite(self._descriptor, holder.encode(), 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise NotWritten(
+                f"{self.path} cannot be written: {error.strerror}", remedy=IN_RUNS
+            ) from None
 
     def release(self) -> None:
         """Release the lock, so that another coordinator can start."""
