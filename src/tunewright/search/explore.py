@@ -1,5 +1,6 @@
 """The first stage: search at a cheap fidelity, from its checks to the files it writes."""
 
+import shlex
 from collections.abc import Sequence
 
 from tunewright.analysis.avoided import comparison_line, summarise_avoid_rules
@@ -34,6 +35,7 @@ from tunewright.search.storage.urls import without_password
 from tunewright.search.study.optuna_types import SOURCES
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.study import Study
+from tunewright.training.trackers.tracking import trackers_off
 
 
 def explore(
@@ -119,6 +121,13 @@ def explore(
             ),
         )
         link_foreign_names(prepared.folder, recipe.guide_file_names)
+        runs = [prepared.folder.trial(trial.number) for trial in record.own]
+        for name, count in trackers_off(runs).items():
+            place = shlex.quote(str(prepared.folder.path))
+            watch.notice(
+                f"the tracker {name} failed in {count} of {len(runs)} trials, see their log.txt; "
+                f"to copy them: tunewright replay {place} --to {name}"
+            )
         if (text := _failed_message(record)) and ending == "finished":
             watch.notice(text)
         if ending == "interrupted":

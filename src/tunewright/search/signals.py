@@ -22,7 +22,8 @@ class Interrupted(TunewrightError):
 class StopFlag:
     """A flag set by the first signal; a second Ctrl-C or SIGTERM raises KeyboardInterrupt at once.
 
-    urgent: whether Ctrl-C or SIGTERM was among them. until: time by the monotonic clock at which the flag is set without a signal.
+    urgent: whether Ctrl-C or SIGTERM was among them. until: time by the monotonic clock at which
+    the flag is set without a signal.
     """
 
     signalled: bool = False
