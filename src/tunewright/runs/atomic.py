@@ -40,8 +40,8 @@ def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_
     except Exception as error:
         if not (why := _disk_fault(error)):
             raise
-        if path.is_dir():
-            remedy = "Move the folder away, or give it another name; then run the command again."
+        if path.is_dir() or isinstance(error, FileExistsError | NotADirectoryError):
+            remedy = "Move away what is in its place, and run the command again."
         raise NotWritten(f"{path} cannot be written: {why}", remedy=remedy) from error
     finally:
         if temporary is not None and temporary.exists():

@@ -460,3 +460,63 @@ def test_steps_of_an_older_version_are_not_tried_again(tmp_path, monkeypatch):
         assert 3 * 0.1 in [trial.parameters["x"] for trial in tune(5).record.trials]
     assert len(tune(20).record.trials) == 11
     assert len({round(x, 9) for x in seen}) == len(seen) == 11
+
+
+class _Hopeless(optuna.TrialPruned):
+    """A prune of a library on top of Optuna."""
+
+
+@pytest.mark.parametrize("reports", [True, False])
+def test_optunas_prune_prunes(reports, tmp_path):
+    def objective(params, report):
+        if reports:
+            report(3, params["x"])
+        if params["x"] != 0.0:  # the first point is the middle
+            raise _Hopeless
+        return params["x"]
+
+    tuned = tunewright.tune(
+        objective, X, INLINE, "study.pruner.type=none", trials=3, name="p", runs_dir=tmp_path
+    )
+    pruned = tuned.record.of_state("pruned")
+    assert len(pruned) == 2
+    assert pruned[0].reason == "the function raised TrialPruned"
+    assert pruned[0].curve == ({3: pruned[0].parameters["x"]} if reports else {})
+
+
+@pytest.mark.parametrize(
+    "start", [["-m", "app"], ["app"], ["-m", "pdb", "-c", "c", "-c", "q", "app/__main__.py"]]
+)
+def test_a_main_that_no_worker_can_import_runs_in_this_process(start, tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").touch()
+    (tmp_path / "app" / "__main__.py").write_text(
+        GUARDED + 'if __name__ == "__main__":\n    main()\n'
+    )
+    done = subprocess.run(
+        [sys.executable, *start],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        input="",
+        timeout=100,
+    )
+    assert "same 2" in done.stdout, done.stderr
+    assert "trials run in this process: " in done.stderr
+
+
+def test_other_metrics_stand_beside_the_goal(tmp_path, optuna_storage):
+    tuned = tunewright.tune(
+        lambda params, report: {"value": params["x"], "f1": 0.5, "cause": 2},
+        X,
+        INLINE,
+        trials=2,
+        name="more",
+        runs_dir=tmp_path,
+    )
+    assert tuned.record.best.metrics == {"f1": 0.5, "cause": 2.0}
+    row = tunewright.analyze("more", runs_dir=tmp_path).overview["best"]
+    assert row["metrics"] == {"f1": 0.5, "cause": 2.0}
+    url = f"sqlite:///{tuned.folder.database}"
+    stored = optuna.load_study(study_name="more", storage=optuna_storage(url)).trials[0]
+    assert stored.user_attrs["f1"] == 0.5

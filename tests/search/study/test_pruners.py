@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -372,3 +373,26 @@ def test_reasons_say_what_was_compared() -> None:
     wrapped = pruner(PatientConfig(patience=1, wrapped=AshaConfig()), 9, "max")
     assert wrapped.reason(0, 4) == "no better for 2 steps, not among the best 1/2 at rung 4"
     assert pruners.NoPruner().reason(0, 4) == ""
+
+
+@pytest.mark.parametrize("last", [1, 2, 5])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        AshaConfig(min_resource=6),
+        AshaConfig(min_resource=1, reduction_factor=9, min_early_stopping_rate=1),
+        study_schema.HyperbandConfig(min_resource=7),
+        study_schema.MedianConfig(warmup_steps=8),
+        PatientConfig(patience=7),
+    ],
+)
+def test_the_settings_that_a_refusal_tells_work(asked: Any, last: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        pruner(asked, last, "max")
+    words = dict(re.findall(r"study\.pruner\.(\w+)=(\d+)", caught.value.remedy))
+    if last == 1:
+        assert words == {}
+    if words:
+        pruner(asked.model_copy(update={k: int(v) for k, v in words.items()}), last, "max")
+    else:
+        assert "nothing can be pruned: study.pruner.type=none" in caught.value.remedy
