@@ -142,12 +142,10 @@ def test_a_shrunk_pruner_that_waits_for_another_may_be_none() -> None:
 
 
 def test_the_refusal_names_the_remedy() -> None:
-    with pytest.raises(ConfigError, match=r"study\.pruner\.min_early_stopping_rate=0"):
-        pruner(AshaConfig(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 8, "max")
-    assert steps(AshaConfig(min_resource=2, reduction_factor=2, min_early_stopping_rate=0), 8) == [
-        2,
-        4,
-    ]
+    asked = AshaConfig(min_resource=2, reduction_factor=4, min_early_stopping_rate=1)
+    with pytest.raises(ConfigError, match=r"Use study\.pruner\.min_resource=1, more epochs, or"):
+        pruner(asked, 8, "max")
+    assert steps(asked.model_copy(update={"min_resource": 1}), 8) == [4]
 
 
 @given(ladders, st.integers(1, 200))
