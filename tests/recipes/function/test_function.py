@@ -326,13 +326,15 @@ def test_numbers_of_any_library_are_numbers(score, tmp_path, capsys):
 
 
 def test_a_text_under_a_constraint_fails_the_trial(tmp_path):
-    tuned = tunewright.tune(
-        lambda params, report: {"value": 1.0, "width": "wide"},
-        X,
-        trials=1,
-        constraints=["width <= 4"],
-        runs_dir=tmp_path,
-    )
+    with pytest.raises(RunError, match="width was not measured"):
+        tunewright.tune(
+            lambda params, report: {"value": 1.0, "width": "wide"},
+            X,
+            trials=1,
+            constraints=["width <= 4"],
+            runs_dir=tmp_path,
+        )
+    tuned = tunewright.analyze("lambda", runs_dir=tmp_path)
     [trial] = tuned.record.trials
     assert (trial.state, trial.reason) == ("failed", "width was not measured")
 
