@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -44,12 +45,13 @@ def run(
     recipe's own `run`, for recipes that a configuration alone does not define. memory_gib: the
     memory limit of this process during the run; see `training.memory.limit`.
     """
+    folder = RunFolder(folder.path.absolute())  # the training may change the working directory
     attempt = folder.attempt
     started = time.perf_counter()
     reporter = Reporter(folder, attempt, on_report)
     try:
         try:
-            with _log(folder, redirect):
+            with _log(folder, redirect), _keep_working_directory():
                 try:
                     with limit_memory(memory_gib):
                         outcome = _train(folder, reporter, threads, run_override)
@@ -137,6 +139,21 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
     with suppress(AttributeError, OSError):  # only the GNU C library has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def _keep_working_directory() -> Iterator[None]:
+    """Return to the working directory afterwards: a user's function may change it."""
+    try:
+        before = Path.cwd()
+    except FileNotFoundError:  # it was removed, so there is nothing to return to
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.chdir(before)
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "score": trial.score,
         "interval": trial.interval,
         "others": dict(trial.others),
+        "metrics": dict(trial.metrics),
         "seeds": dict(trial.seeds),
         "costs": dict(trial.costs),
         "epochs": max(trial.curve, default=0),

@@ -45,6 +45,7 @@ from tunewright.config.typed import (
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
+from tunewright.runs.machine import temporary_folders
 from tunewright.runs.regular_files import is_file
 from tunewright.runs.stamp import Stamp, file_stamp
 
@@ -283,7 +284,7 @@ def _initialise_hydra(top: Path) -> Iterator[None]:
     gets a folder to itself, and the order of all others is that of `hydra.searchpath`.
     """
     GlobalHydra.instance().clear()
-    with tempfile.TemporaryDirectory(prefix="tunewright-") as alone:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix()) as alone:
         shutil.copyfile(top, Path(alone) / top.name)
         with initialize_config_dir(alone, version_base="1.3"):
             yield

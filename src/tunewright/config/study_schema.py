@@ -179,7 +179,11 @@ class StudyConfig(Section):
     final: train the winner in full afterwards. timeout: seconds for the search, then it pauses
     and can be resumed. budget: seconds for a whole call, the final training and the evaluation
     included, also as `45m`, `8h`, `1h30m`. outage_seconds: how long to wait for a database
-    server that becomes unavailable during the study.
+    server that becomes unavailable during the study. patience: end the search after this many
+    finished or pruned trials that bring nothing better. max_failures: end it after this many
+    failures in a row; null ends it where the first five trials fail for one reason. retry_failed:
+    run failed trials again: true for all of them, or a cause such as `killed`, or words of the
+    reason.
     """
 
     name: str | None = None
@@ -189,6 +193,9 @@ class StudyConfig(Section):
     budget: Annotated[float, BeforeValidator(seconds_of)] | None = None
     storage: str | None = None
     outage_seconds: NotNegative = 60.0
+    patience: Count | None = None
+    max_failures: Count | None = None
+    retry_failed: bool | str = False
     seed: int = 0
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()

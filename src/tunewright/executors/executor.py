@@ -1,5 +1,6 @@
 """The protocol that every executor implements, and the values that it exchanges with its caller."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,6 +43,8 @@ class WorkerDeath:
             return "killed by the kernel for lack of memory"
         if self.signal is not None:
             return f"killed by signal {self.signal}"
+        if self.exit_code == os.EX_IOERR:
+            return "the run folder could not be written, as on a full disk"
         if self.exit_code is not None:
             return f"worker exited with code {self.exit_code}"
         return "killed"

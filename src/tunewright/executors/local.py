@@ -4,6 +4,7 @@ import gc
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tunewright.errors import NotWritten
 from tunewright.executors.executor import Handle, Resources, WorkerDeath
 from tunewright.executors.forkserver import end_group, follow, start_process
 from tunewright.executors.host_memory import HostMemory, Occupant, RunPlace
@@ -281,14 +283,17 @@ def work(pipe: Connection, gpu: str | None, run_override: Run | None) -> None:
     while True:
         path, threads, memory_gib = inbox.get()
         folder = RunFolder(Path(path))
-        with waits.watch(threads):
-            job.run(
-                folder,
-                threads=threads,
-                on_report=lambda: send(False),
-                run_override=run_override,
-                memory_gib=memory_gib,
-            )
+        try:
+            with waits.watch(threads):
+                job.run(
+                    folder,
+                    threads=threads,
+                    on_report=lambda: send(False),
+                    run_override=run_override,
+                    memory_gib=memory_gib,
+                )
+        except (NotWritten, OSError):  # of the outcome or the log; others are in the outcome
+            sys.exit(os.EX_IOERR)
         waits.note(folder.log)
         job.release_memory()
         send(True)

@@ -6,12 +6,13 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tunewright.errors import ConfigError, NotWritten, quote
+from tunewright.errors import ConfigError, DataError, NotWritten, quote
 from tunewright.runs.documents import MAX_YAML_BYTES, YamlProblem, parse_json, parse_yaml
 from tunewright.runs.regular_files import read_regular
 
@@ -36,10 +37,12 @@ def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_
         temporary = path.parent / name
         write(temporary)
         temporary.replace(path)
-    except OSError as error:
-        raise NotWritten(
-            f"{path} cannot be written: {error.strerror or error}", remedy=remedy
-        ) from error
+    except Exception as error:
+        if not (why := _disk_fault(error)):
+            raise
+        if path.is_dir() or isinstance(error, FileExistsError | NotADirectoryError):
+            remedy = "Move away what is in its place, and run the command again."
+        raise NotWritten(f"{path} cannot be written: {why}", remedy=remedy) from error
     finally:
         if temporary is not None and temporary.exists():
             with contextlib.suppress(OSError):
@@ -69,11 +72,20 @@ def dump_yaml(tree: Mapping[str, Any]) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object at `path`, or None when it is absent or not (yet) whole."""
+    """Return the JSON object at `path`, or None when it is absent or not (yet) whole.
+
+    Raises DataError for a folder in its place, and where it may not be read.
+    """
     try:
         value = parse_json(read_regular(path).decode())
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}",
+            expected="a file with a JSON object",
+            remedy="Make it readable, or move it away; of a study, tunewright repair STUDY does.",
+        ) from None
     return value if isinstance(value, dict) else None
 
 
@@ -98,6 +110,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path} holds {kind}", expected="a mapping (key: value) at the top of the file"
         )
     return {str(key): value for key, value in tree.items()}
+
+
+def _disk_fault(error: Exception) -> str:
+    """Return the operating system's message in an error of any library; empty for other errors."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    faults = [os.strerror(code) for code in (ENOSPC, EDQUOT, EFBIG, EIO, EROFS)]
+    found = [fault for fault in faults if fault in str(error)]
+    texts = ("failed writing file", "unexpected pos")  # of torch, which leaves the reason out
+    if not found and any(text in str(error) for text in texts):
+        return "the disk may be full"
+    return found[0] if found else ""
 
 
 def _fill(file: Path, text: str) -> None:

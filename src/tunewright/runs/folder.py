@@ -10,7 +10,11 @@ from typing import Any
 from tunewright.errors import DataError
 from tunewright.runs.atomic import read_json, write_json, write_yaml
 from tunewright.runs.record import EndRequest, Outcome
+from tunewright.runs.stored_outcome import read_stored_outcome
 from tunewright.runs.stored_yaml import read_stored
+
+LATEST = 2.0**36
+"""Seconds since 1970 that are taken for a time: until the year 4147."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,10 @@ class RunFolder:
         stored = read_json(self.path / "trial.json")
         if stored is None or not isinstance(stored.get("parameters"), dict):
             return None
-        return stored["parameters"], float(stored.get("started", 0.0))
+        started = stored.get("started")
+        if not isinstance(started, int | float) or not 0 <= started < LATEST:
+            started = (self.path / "trial.json").stat().st_mtime
+        return stored["parameters"], float(started)
 
     def read_config(self) -> dict[str, Any]:
         """Return the stored configuration; raise DataError when this is not a run folder."""
@@ -92,8 +99,13 @@ class RunFolder:
     @property
     def attempt(self) -> int:
         """How often this run was started; 0 before the first time."""
-        stored = read_json(self.path / "attempt.json")
-        return int(stored["attempt"]) if stored else 0
+        return self.stored_attempt or 0
+
+    @property
+    def stored_attempt(self) -> int | None:
+        """The number in `attempt.json`; None where there is none, or the file is damaged."""
+        attempt = (read_json(self.path / "attempt.json") or {}).get("attempt")
+        return attempt if isinstance(attempt, int) else None
 
     def begin_attempt(self) -> int:
         """Count a new start and remove the files of the last attempt; return its number.
@@ -113,9 +125,12 @@ class RunFolder:
     def read_request(self, attempt: int) -> EndRequest | None:
         """Return the request to `attempt`, if any; requests to earlier attempts are ignored."""
         stored = read_json(self.path / "request.json")
-        if stored is None or stored["attempt"] != attempt:
+        if stored is None or stored.get("attempt") != attempt:
             return None
-        return EndRequest(**stored)
+        try:
+            return EndRequest(**stored)
+        except TypeError:  # of another version
+            return None
 
     def write_outcome(self, outcome: Outcome) -> None:
         """Store how this attempt ended; the last write of a worker."""
@@ -125,15 +140,9 @@ class RunFolder:
     def read_outcome(self) -> Outcome | None:
         """Return the outcome of the current attempt, or None while it runs (or died)."""
         stored = read_json(self.outcome)
-        if stored is None or stored["attempt"] != self.attempt:
+        if stored is None or stored.get("attempt") != self.attempt:
             return None
-        return outcome_of(stored)
-
-
-def outcome_of(stored: Mapping[str, Any]) -> Outcome:
-    """Return the outcome in an `outcome.json`; raise TypeError for unknown fields."""
-    interval, notes = stored.get("interval"), tuple(stored.get("notes", ()))
-    return Outcome(**{**stored, "interval": tuple(interval) if interval else None, "notes": notes})
+        return read_stored_outcome(stored)
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float]:
@@ -197,3 +206,9 @@ class StudyFolder:
     def trial(self, number: int) -> RunFolder:
         """Return the run folder of a trial."""
         return RunFolder(self.trials / f"{number:05d}")
+
+    @property
+    def trial_numbers(self) -> set[int]:
+        """The numbers of the trials that have a folder of their own."""
+        names = [path.name for path in self.trials.glob("*") if path.is_dir()]
+        return {int(name) for name in names if name.isdigit() and name == f"{int(name):05d}"}

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tunewright.errors import DataError
 from tunewright.runs.documents import parse_json
 from tunewright.runs.record import Progress
 
@@ -63,8 +64,10 @@ class ProgressTail:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)
                 fresh = stream.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise _unreadable(self._path, error) from None
         whole = fresh.rfind(b"\n") + 1
         self._offset += whole
         lines = [x for x in _json_lines(fresh[:whole]) if x.get("attempt") == self._attempt]
@@ -81,8 +84,10 @@ def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Prog
     """
     try:
         lines = list(_json_lines(path.read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise _unreadable(path, error) from None
     valid: dict[int, Progress] = {}
     current = 0
     for line in lines:
@@ -93,7 +98,8 @@ def read_progress(path: Path, *, before_attempt: int | None = None) -> list[Prog
             continue
         current = attempt
         if "resumed_from" in line:
-            valid = {step: p for step, p in valid.items() if step <= line["resumed_from"]}
+            first = line["resumed_from"]
+            valid = {s: p for s, p in valid.items() if not isinstance(first, int) or s <= first}
         elif (report := _parse(line)) is not None:
             valid.setdefault(report.step, report)
     return [valid[step] for step in sorted(valid)]
@@ -103,22 +109,34 @@ def _json_lines(data: bytes) -> Iterator[dict[str, Any]]:
     for line in data.split(b"\n"):
         try:
             value = parse_json(line.decode())
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             yield value
 
 
-def _parse(line: dict[str, Any]) -> Progress | None:
-    if "step" not in line:
-        return None
-    metrics = {k: math.nan if v is None else float(v) for k, v in line["metrics"].items()}
-    return Progress(
-        line["attempt"],
-        line["step"],
-        metrics,
-        line["seconds"],
-        line["memory_mib"],
-        line.get("device_mib", 0.0),
-        line.get("lr"),
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{path} cannot be read: {error.strerror or error}",
+        expected="a file with one JSON object a line",
+        remedy="Make it readable, or move it away; of a study, tunewright repair STUDY does.",
     )
+
+
+def _parse(line: dict[str, Any]) -> Progress | None:
+    """Return the report in a line; None for any other line, and for one that is damaged."""
+    metrics = line.get("metrics")
+    if not isinstance(line.get("step"), int) or not isinstance(metrics, dict):
+        return None
+    try:
+        return Progress(
+            line["attempt"],
+            line["step"],
+            {k: math.nan if v is None else float(v) for k, v in metrics.items()},
+            float(line.get("seconds", 0.0)),
+            float(line.get("memory_mib", 0.0)),
+            float(line.get("device_mib", 0.0)),
+            None if line.get("lr") is None else float(line["lr"]),
+        )
+    except (TypeError, ValueError):
+        return None

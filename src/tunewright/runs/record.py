@@ -127,7 +127,8 @@ class Trial:
     """A trial as the analysis sees it: parameters by config path, its curve by epoch.
 
     score: of the first goal; with several seeds, their mean. others: the scores of the other goals,
-    by metric. interval: 95 %, of the score. seeds: the score by seed, when there are several.
+    by metric. metrics: what else its runs reported, beside goals and costs. interval: 95 %, of the
+    score. seeds: the score by seed, when there are several.
     constraints: the violation of each; all are met when all are 0 or less. imported_from:
     `STUDY/17` for one that ran in another study, and has no folder in this one. good: the name of
     the good combination that it tries. avoided: the `avoid` rules that it matches.
@@ -142,6 +143,7 @@ class Trial:
     reason: str = ""
     seconds: float | None = None
     others: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     seeds: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)

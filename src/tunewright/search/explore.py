@@ -1,5 +1,6 @@
 """The first stage: search at a cheap fidelity, from its checks to the files it writes."""
 
+import shlex
 from collections.abc import Sequence
 
 from tunewright.analysis.avoided import comparison_line, summarise_avoid_rules
@@ -28,12 +29,14 @@ from tunewright.search.prepare import (
     trial_values,
 )
 from tunewright.search.recovery.repair import adopt
-from tunewright.search.results import link_foreign_names, write_results
+from tunewright.search.recovery.retry_failed import reopen
+from tunewright.search.results import link_foreign_names, refuse_failure, write_results
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.storage.urls import without_password
 from tunewright.search.study.optuna_types import SOURCES
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.study import Study
+from tunewright.training.trackers.tracking import trackers_off
 
 
 def explore(
@@ -46,7 +49,8 @@ def explore(
 ) -> tuple[StudyRecord, Ending]:
     """Search until all trials are done or the time is up, then write the result files.
 
-    Raises Interrupted when a stop was requested.
+    Raises Interrupted when a stop was requested, and RunError when too many trials failed
+    (`early_end`).
     """
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
@@ -54,6 +58,10 @@ def explore(
             f"trial {', '.join(map(str, adopted))} was missing from the storage, as after a "
             "crash of the machine, and is restored from its folder"
         )
+    if (which := prepared.config.study.retry_failed) and prepared.known is not None:
+        again = reopen(prepared.url, prepared.name, prepared.settings, prepared.folder, which)
+        numbers = ", ".join(map(str, again))
+        watch.notice(f"running failed trial {numbers} again" if again else "no trial has failed")
     study = Study(
         prepared.url,
         prepared.name,
@@ -87,6 +95,8 @@ def explore(
             timeout=prepared.config.study.timeout,
             closing=final_stage_cost(recipe, composed, prepared, machine),
             budget=budget,
+            patience=prepared.config.study.patience,
+            max_failures=prepared.config.study.max_failures,
         )
         loop = StudyLoop(study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)
@@ -113,8 +123,19 @@ def explore(
             recipe.usage,
         )
         link_foreign_names(prepared.folder, recipe.dialect.guide_file_names)
+        runs = [prepared.folder.trial(trial.number) for trial in record.own]
+        for name, count in trackers_off(runs).items():
+            place = shlex.quote(str(prepared.folder.path))
+            watch.notice(
+                f"the tracker {name} failed in {count} of {len(runs)} trials, see their log.txt; "
+                f"to copy them: tunewright replay {place} --to {name}"
+            )
+        if (text := _failed_message(record)) and ending == "finished":
+            watch.notice(text)
         if ending == "interrupted":
             raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
+        if ending == "finished" and loop.early_end.failure:
+            refuse_failure(prepared.folder, record, loop.early_end.failure)
         return record, ending
     finally:
         if executor is not None:
@@ -161,6 +182,17 @@ def _without_secrets(tree: Tree) -> Tree:
     """Return the configuration without passwords, for a file that others may read."""
     storage = tree["study"]["storage"]
     return {**tree, "study": {**tree["study"], "storage": storage and without_password(storage)}}
+
+
+def _failed_message(record: StudyRecord) -> str:
+    """Return how many trials failed and how to run them again; empty when none did."""
+    count = sum(trial.state == "failed" for trial in record.own)
+    if not count or record.best is None:  # without a best trial there is an error
+        return ""
+    return (
+        f"{count} of {len(record.own)} trials failed: the same command with --retry-failed runs "
+        "them again"
+    )
 
 
 def _interrupted_study(name: str, waiting: int, total: int) -> Interrupted:

@@ -19,6 +19,7 @@ from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.documents import parse_json
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.machine import temporary_folders
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest, Outcome
 from tunewright.search.evaluate_run import evaluate_run
@@ -66,7 +67,7 @@ def measure(
     in the study.
     """
     tree = {**run_tree(recipe, prepared, values), "trackers": {}}
-    with tempfile.TemporaryDirectory(prefix="tunewright-plan-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("plan")) as temporary:
         folders = [RunFolder(Path(temporary) / str(copy)) for copy in range(machine.slots)]
         for folder in folders:
             folder.write_config(tree)

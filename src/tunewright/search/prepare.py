@@ -77,7 +77,7 @@ def prepare(
     study = composed.config.study
     name = study.name or recipe.name
     refuse_leading_out(name, runs)
-    folder = StudyFolder(runs / name)
+    folder = StudyFolder((runs / name).absolute())  # trials may change the working directory
     url = absolute_url(study.storage or sqlite_url(folder.database))
     known = stored_settings(url, name)
     if known is not None and not known.typed_holds:

@@ -23,6 +23,7 @@ from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
 from tunewright.search.study.study import load_record
+from tunewright.search.study_file import damaged, read_study_file
 from tunewright.spaces.space import Space
 
 
@@ -100,7 +101,7 @@ def read_study(
     if place.folder is None:
         record, importances = load_record(place.url, name or place.name)
         return StudyView(record, overview(record, importances, top=top), None, None)
-    settings = read_yaml(place.folder.settings)
+    settings = read_study_file(place.folder)
     record, importances = load_record(place.url, place.name)
     shown = overview(record, importances, top=top)
     shown = replace(shown, storage=without_password(place.url))
@@ -146,7 +147,7 @@ def locate(
                 raise StudyError(f"{file} does not exist", expected="the database of a study")
             return StudyLocation(given, study, None)
     folder = study_folder(study, runs, command)
-    settings = read_yaml(folder.settings)
+    settings = read_study_file(folder)
     return StudyLocation(
         given or stored_url(folder, settings, typed), str(settings["name"]), folder
     )
@@ -180,6 +181,11 @@ def study_folder(study: str | None, runs: Path, command: str = "analyze") -> Stu
     for path in (Path(study), runs / study):
         if (path / "study.yaml").exists():
             return StudyFolder(path)
+    for path in (Path(study), runs / study):
+        if (path / "study.db").is_file():
+            if command == "repair":
+                return StudyFolder(path)
+            raise damaged(StudyFolder(path), f"{path} holds a study.db and no study.yaml")
     raise StudyError(
         f"no study {study!r} in {runs}",
         expected=f"one of {', '.join(known)}" if known else "an existing study",

@@ -1,12 +1,15 @@
 """Result files of a study: the best configuration, the top ones, and the summary."""
 
 import contextlib
+import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tunewright.config.tree import Tree
+from tunewright.errors import RunError
 from tunewright.runs.atomic import write_json, write_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import STATES, StudyRecord, Trial
@@ -42,6 +45,26 @@ def write_results(
             "curve": {str(step): value for step, value in best.curve.items()},
         },
     )
+
+
+def refuse_failure(folder: StudyFolder, record: StudyRecord, failure: str = "") -> None:
+    """Raise RunError for a search that failed: for the given reason, or since no trial finished."""
+    if not failure and record.best is not None:
+        return
+    counts = summary(record)["by_state"]
+    ended = {state: counts[state] for state in ("pruned", "infeasible", "failed")}
+    listed = ", ".join(f"{count} {state}" for state, count in ended.items())
+    came = f"no trial of {record.name!r} finished: {listed}"
+    reasons = Counter(trial.reason for trial in record.own if trial.reason)
+    remedy = f"See all: tunewright analyze {shlex.quote(str(folder.path))}."
+    if failure:
+        came = f"the search of {record.name!r} ends: {failure}"
+        remedy += " Mend the cause and run the same command again; study.max_failures=N ends a "
+        remedy += "search after N failures in a row."
+    elif reasons:
+        [(reason, count)] = reasons.most_common(1)
+        came += f"; {count} of them: {reason}"
+    raise RunError(came, remedy=remedy)
 
 
 def write_top_configs(

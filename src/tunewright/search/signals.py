@@ -1,8 +1,12 @@
-"""Ctrl-C and SIGTERM as a flag that the loop polls, so that nothing is left half done."""
+"""Ctrl-C and the signals of schedulers as a flag that the loop polls: nothing is left half done.
 
+SIGTERM ends a job, SIGUSR1 announces its end (SLURM's `--signal=USR1@90`), SIGHUP a lost terminal.
+"""
+
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -15,9 +19,13 @@ class Interrupted(TunewrightError):
 
 @dataclass
 class StopFlag:
-    """A flag set by the first signal; the second signal raises KeyboardInterrupt at once."""
+    """A flag set by the first signal; a second Ctrl-C or SIGTERM raises KeyboardInterrupt at once.
+
+    urgent: whether Ctrl-C or SIGTERM was among them.
+    """
 
     signalled: bool = False
+    urgent: bool = False
 
 
 def stopping_message(grace_seconds: float, *, signalled: bool = True) -> str:
@@ -32,20 +40,27 @@ def stopping_message(grace_seconds: float, *, signalled: bool = True) -> str:
 
 @contextmanager
 def stop_flag(*, at_once: bool = False) -> Iterator[StopFlag]:
-    """Catch SIGINT and SIGTERM while the block runs.
+    """Catch SIGINT, SIGTERM, SIGUSR1 and SIGHUP while the block runs.
 
-    at_once: raise KeyboardInterrupt on the first signal, for work in this very process. Outside the
-    main thread signals cannot be caught.
+    at_once: raise KeyboardInterrupt on the first SIGINT or SIGTERM, for work in this very process.
+    Outside the main thread signals cannot be caught.
     """
     flag = StopFlag()
+    terminals = [number for number in (1, 2) if os.isatty(number)]
 
-    def caught(_number: int, _frame: FrameType | None) -> None:
-        if flag.signalled or at_once:
-            raise KeyboardInterrupt
+    def caught(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _discard_output(terminals)
+        elif number != signal.SIGUSR1:
+            if flag.urgent or at_once:
+                raise KeyboardInterrupt
+            flag.urgent = True
         flag.signalled = True
 
     previous = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # started with nohup
         try:
             previous[number] = signal.signal(number, caught)
         except ValueError:  # not the main thread
@@ -55,3 +70,10 @@ def stop_flag(*, at_once: bool = False) -> Iterator[StopFlag]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _discard_output(terminals: Sequence[int]) -> None:
+    """Send what is still written to a lost terminal nowhere: writing there would be an error."""
+    for number in terminals:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)

@@ -14,6 +14,7 @@ from tunewright.executors.thread_waits import describe_waits
 from tunewright.recipes.recipe import Recipe
 from tunewright.result import Result, to_json
 from tunewright.runs.folder import StudyFolder
+from tunewright.runs.machine.temporary_folders import sweep
 from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.evaluate_run import Evaluation, evaluate_run
@@ -88,6 +89,7 @@ def tune(
     composed = prepared.composed
     for notice in prepared.notices:
         watch.notice(notice)
+    sweep()
     lock = FolderLock(prepared.folder.path)
     try:
         refuse_if_alive(prepared.name, stored_lease(prepared.url, prepared.name))
@@ -141,6 +143,7 @@ def train(
     metric = recipe.goals(composed.config)[0].metric
     if name is not None:
         refuse_leading_out(name, runs)
+    sweep()
     folder = free_folder(runs / (name or f"train-{recipe.name}"), composed.tree)
     lock = FolderLock(folder.path)
     try:

@@ -62,6 +62,7 @@ def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
     """Return the first of `wanted`, `wanted-2`, ... that is empty or holds this configuration."""
     for count in range(1, 10_000):
         path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
+        path = path.absolute()  # a training may change the working directory
         folder = RunFolder(path)
         try:
             if StudyFolder(path).settings.exists():

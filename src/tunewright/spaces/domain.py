@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeGuard
 
 from tunewright.errors import SpaceError
@@ -28,6 +28,12 @@ class Categorical:
     def contains(self, value: Any) -> bool:
         """Return whether `value` is one of the choices, compared by `same`."""
         return any(same(value, choice) for choice in self.choices)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether all choices are scalars that Python takes for different, unlike True and 1."""
+        scalar = all(isinstance(c, str | int | float | None) for c in self.choices)
+        return scalar and len(set(self.choices)) == len(self.choices)
 
     @property
     def ends(self) -> tuple[Any, ...]:

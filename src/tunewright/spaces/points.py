@@ -1,7 +1,8 @@
 """Points of a space in a fixed order: all of a finite one, or a sequence that fills it evenly."""
 
+import itertools
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any
 
 from tunewright.errors import SpaceError
@@ -17,20 +18,61 @@ BLOCK = 64
 def grid(space: Space) -> Iterator[dict[str, Any]]:
     """Yield every allowed point once; the last parameter changes fastest.
 
-    Raises SpaceError, before the first point, for a domain that cannot be listed.
+    Raises SpaceError, before the first point, for a domain that cannot be listed, unless rules and
+    conditions leave no point that has its parameter.
     """
-    values = {p.path: list_values(p.path, p.domain) for p in space.parameters}
+    values: dict[str, list[Any]] = {}
+    endless: dict[str, SpaceError] = {}
+    for parameter in space.parameters:
+        try:
+            values[parameter.path] = list_values(parameter.path, parameter.domain)
+        except SpaceError as error:
+            endless[parameter.path] = error
+    if (path := _first_reachable(space, values, endless)) is not None:
+        raise endless[path]
     return _completions(space, values, {}, 0)
 
 
 def is_finite(space: Space) -> bool:
     """Return whether `grid` can list the space."""
     try:
-        for parameter in space.parameters:
-            list_values(parameter.path, parameter.domain)
+        grid(space)
     except SpaceError:
         return False
     return True
+
+
+def _first_reachable(
+    space: Space, values: Mapping[str, list[Any]], endless: Collection[str]
+) -> str | None:
+    """Return a path of `endless` that some allowed point has; None where no point has any.
+
+    Looks at the parameters alone that decide this: those that the conditions of `endless` name,
+    and those of the rules. Gives up after GRID_VALUES combinations, and then takes the first path.
+    """
+    if not endless:
+        return None
+    decisive = {*endless, *(path for rule in space.forbid for path in rule.paths)}
+    for parameter in reversed(space.parameters):  # conditions name earlier parameters
+        if parameter.path in decisive:
+            decisive |= {condition.path for condition in parameter.when}
+    begun: list[dict[str, Any]] = [{}]
+    for parameter in space.parameters:
+        if parameter.path not in decisive:
+            continue
+        further: list[dict[str, Any]] = []
+        for point in begun:
+            if not space.exists(parameter, point):
+                further.append(point)
+            elif parameter.path in endless:
+                return parameter.path
+            else:
+                tried = ({**point, parameter.path: value} for value in values[parameter.path])
+                further += [one for one in tried if space.broken_rule(one) is None]
+            if len(further) > GRID_VALUES:
+                return next(iter(endless))
+        begun = further
+    return None
 
 
 def _completions(
@@ -54,7 +96,10 @@ def list_values(path: str, domain: Domain) -> list[Any]:
     """Return all values of a domain, rising; raise SpaceError when they are too many for a grid."""
     if isinstance(domain, Categorical):
         return list(domain.choices)
-    if isinstance(domain, Float) and domain.step is None and domain.low < domain.high:
+    if isinstance(domain, Float) and domain.step is None:
+        numbers = list(itertools.islice(_representable(domain), GRID_VALUES + 1))
+        if len(numbers) <= GRID_VALUES:
+            return numbers
         raise SpaceError(
             f"{path} is any number in {domain}, which no grid can list",
             expected="choices, or a step",
@@ -70,6 +115,15 @@ def list_values(path: str, domain: Domain) -> list[Any]:
             "study.sampler.type.",
         )
     return [on_grid(domain, place) for place in range(count)]
+
+
+def _representable(domain: Float) -> Iterator[float]:
+    """Yield the numbers of a range that a computer can tell apart, rising."""
+    number = domain.low
+    while number < domain.high:
+        yield number
+        number = math.nextafter(number, math.inf)
+    yield domain.high
 
 
 def quasi_random(space: Space, seed: int) -> Iterator[dict[str, Any]]:

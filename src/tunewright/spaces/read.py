@@ -11,10 +11,13 @@ from tunewright.config.tree import Tree, copy_tree, set_leaf
 from tunewright.errors import SpaceError, did_you_mean, quote
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.record import Direction
+from tunewright.spaces.plain_values import plain_values
 
 OURS = ("parameters", "forbid", "avoid", "good", "derived", "inherit", "settings")
 OWN_KEYS = ("parameters", "forbid", "avoid", "good", "derived")
 """Keys that identify our space files; a file with rules only extends the recipe's space."""
+LISTS = ("parameters", "search_space", "hyperparameters")
+"""The keys of the three dialects that list parameters, which errors name alone."""
 FIELDS = (
     "type",
     "choices",
@@ -79,7 +82,8 @@ def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFil
 
 
 def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
-    """Return the specification in a mapping that was read from `file`."""
+    """Return the specification in a mapping that was read from `file`, or that code made."""
+    tree = {key: plain_values(v, "" if key in LISTS else str(key)) for key, v in tree.items()}
     if "search_space" in tree:
         top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:

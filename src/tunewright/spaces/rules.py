@@ -74,6 +74,11 @@ class ForbidRule:
             return not evaluate(self.fits, values)
         return all(c.path in values and c.holds(values[c.path]) for c in self.conditions)
 
+    @property
+    def paths(self) -> set[str]:
+        """The paths that the rule is about."""
+        return {*names_in(self.fits)} if self.fits else {c.path for c in self.conditions}
+
     def __str__(self) -> str:
         text = f"not ({self.fits})" if self.fits else ", ".join(map(str, self.conditions))
         return f"{self.name} ({text})" if self.name else text

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from tunewright.config.schema import RunConfig
-from tunewright.errors import Diverged
+from tunewright.errors import DataError, Diverged
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import EndRequest, Outcome, is_same
 from tunewright.training.autotune.memory_format import Layout, lay_out
@@ -283,6 +283,16 @@ class _Run:
         state = self.checkpoints.load_last()
         if state is None:
             return
+        try:
+            self._restore(state)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            file, why = self.checkpoints.folder / "last.pt", " ".join(str(error).split())[:200]
+            raise DataError(
+                f"{file} does not hold the state of this training ({type(error).__name__}: {why})",
+                remedy=f"Remove it, and the training begins at its start: rm {file}.",
+            ) from error
+
+    def _restore(self, state: State) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None and state["average"] is not None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 
 def parabola(params, report):
@@ -52,3 +53,13 @@ def faulty(params, report):
         case "other name":
             return {"loss": 1.0}
     return 1.0
+
+
+def wanders(params, report):
+    """Reads a file of the working directory, and leaves it, as training scripts do."""
+    value = float(Path("here.txt").read_text())
+    report(1, value)
+    (report.folder / "elsewhere").mkdir()
+    os.chdir(report.folder / "elsewhere")
+    report(2, value)
+    return value

@@ -15,7 +15,7 @@ import torch
 from practice.functions import curve, faulty, parabola, patient
 
 import tunewright
-from tunewright.errors import SpaceError, StudyError, UsageError
+from tunewright.errors import RunError, SpaceError, StudyError, UsageError
 from tunewright.runs.progress import read_progress
 from tunewright.search.signals import Interrupted
 
@@ -128,11 +128,13 @@ def test_the_same_call_goes_on_and_the_total_stays(tmp_path):
 )
 def test_how_a_function_can_fail(fault, state, cause, reason, tmp_path, capsys):
     space = {"fault": {"choices": [fault]}}
-    tuned = tunewright.tune(faulty, space, INLINE, trials=1, runs_dir=tmp_path)
-    [trial] = tuned.record.trials
+    with pytest.raises(RunError, match=reason):
+        tunewright.tune(faulty, space, INLINE, trials=1, runs_dir=tmp_path)
+    record = tunewright.analyze("faulty", runs_dir=tmp_path).record
+    [trial] = record.trials
     assert (trial.state, trial.cause) == (state, cause)
     assert re.search(reason, trial.reason)
-    assert tuned.record.best is None
+    assert record.best is None
 
 
 def test_conditions_and_rules_speak_of_plain_names(tmp_path):
@@ -362,13 +364,15 @@ def test_zero_beside_a_log_scale_is_a_switch_as_the_error_says(tmp_path):
 
 
 def test_a_text_under_a_constraint_fails_the_trial(tmp_path):
-    tuned = tunewright.tune(
-        lambda params, report: {"value": 1.0, "width": "wide"},
-        X,
-        trials=1,
-        constraints=["width <= 4"],
-        runs_dir=tmp_path,
-    )
+    with pytest.raises(RunError, match="width was not measured"):
+        tunewright.tune(
+            lambda params, report: {"value": 1.0, "width": "wide"},
+            X,
+            trials=1,
+            constraints=["width <= 4"],
+            runs_dir=tmp_path,
+        )
+    tuned = tunewright.analyze("lambda", runs_dir=tmp_path)
     [trial] = tuned.record.trials
     assert (trial.state, trial.reason) == ("failed", "width was not measured")
 
@@ -496,3 +500,63 @@ def test_steps_of_an_older_version_are_not_tried_again(tmp_path, monkeypatch):
         assert 3 * 0.1 in [trial.parameters["x"] for trial in tune(5).record.trials]
     assert len(tune(20).record.trials) == 11
     assert len({round(x, 9) for x in seen}) == len(seen) == 11
+
+
+class _Hopeless(optuna.TrialPruned):
+    """A prune of a library on top of Optuna."""
+
+
+@pytest.mark.parametrize("reports", [True, False])
+def test_optunas_prune_prunes(reports, tmp_path):
+    def objective(params, report):
+        if reports:
+            report(3, params["x"])
+        if params["x"] != 0.0:  # the first point is the middle
+            raise _Hopeless
+        return params["x"]
+
+    tuned = tunewright.tune(
+        objective, X, INLINE, "study.pruner.type=none", trials=3, name="p", runs_dir=tmp_path
+    )
+    pruned = tuned.record.of_state("pruned")
+    assert len(pruned) == 2
+    assert pruned[0].reason == "the function raised TrialPruned"
+    assert pruned[0].curve == ({3: pruned[0].parameters["x"]} if reports else {})
+
+
+@pytest.mark.parametrize(
+    "start", [["-m", "app"], ["app"], ["-m", "pdb", "-c", "c", "-c", "q", "app/__main__.py"]]
+)
+def test_a_main_that_no_worker_can_import_runs_in_this_process(start, tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").touch()
+    (tmp_path / "app" / "__main__.py").write_text(
+        GUARDED + 'if __name__ == "__main__":\n    main()\n'
+    )
+    done = subprocess.run(
+        [sys.executable, *start],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        input="",
+        timeout=100,
+    )
+    assert "same 2" in done.stdout, done.stderr
+    assert "trials run in this process: " in done.stderr
+
+
+def test_other_metrics_stand_beside_the_goal(tmp_path, optuna_storage):
+    tuned = tunewright.tune(
+        lambda params, report: {"value": params["x"], "f1": 0.5, "cause": 2},
+        X,
+        INLINE,
+        trials=2,
+        name="more",
+        runs_dir=tmp_path,
+    )
+    assert tuned.record.best.metrics == {"f1": 0.5, "cause": 2.0}
+    row = tunewright.analyze("more", runs_dir=tmp_path).overview["best"]
+    assert row["metrics"] == {"f1": 0.5, "cause": 2.0}
+    url = f"sqlite:///{tuned.folder.database}"
+    stored = optuna.load_study(study_name="more", storage=optuna_storage(url)).trials[0]
+    assert stored.user_attrs["f1"] == 0.5

@@ -10,7 +10,7 @@ from optuna.storages import RDBStorage
 from practice.quadratic.studies import tuned
 
 import tunewright
-from tunewright.errors import ConfigError, StudyError
+from tunewright.errors import ConfigError, RunError, StudyError
 from tunewright.recipes.registry import find_recipe
 from tunewright.search.study.constraints import Constraint, constraints
 
@@ -91,14 +91,16 @@ def test_the_best_is_within_the_constraint_and_the_sampler_learns_it(
 
 
 def test_a_constraint_that_was_not_measured_fails_the_trial(tmp_path: Path) -> None:
-    found = tunewright.tune(
-        heavy,
-        SPACE,
-        "executor.type=inline",
-        constraints=["volume <= 3"],
-        trials=1,
-        runs_dir=tmp_path,
-    )
+    with pytest.raises(RunError, match="volume was not measured"):
+        tunewright.tune(
+            heavy,
+            SPACE,
+            "executor.type=inline",
+            constraints=["volume <= 3"],
+            trials=1,
+            runs_dir=tmp_path,
+        )
+    found = tunewright.analyze("heavy", runs_dir=tmp_path)
     assert found.record.trials[0].state == "failed"
     assert found.record.trials[0].reason == "volume was not measured"
 

@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from practice.quadratic.studies import tuned
 
 import tunewright
-from tunewright.errors import ConfigError, StudyError
+from tunewright.errors import ConfigError, RunError, StudyError
 from tunewright.runs.record import Goal, StudyRecord, Trial, losses
 from tunewright.search.read_study import read_study
 from tunewright.search.stages import TuneResult
@@ -93,15 +93,17 @@ def test_optuna_and_the_files_have_the_front(
 
 
 def test_a_goal_that_was_not_measured_fails_the_trial_by_name(tmp_path: Path) -> None:
-    found = tunewright.tune(
-        two,
-        SPACE,
-        "executor.type=inline",
-        "study.pruner.type=none",
-        goal=["near:min", "missing"],
-        trials=2,
-        runs_dir=tmp_path,
-    )
+    with pytest.raises(RunError, match="missing was not measured"):
+        tunewright.tune(
+            two,
+            SPACE,
+            "executor.type=inline",
+            "study.pruner.type=none",
+            goal=["near:min", "missing"],
+            trials=2,
+            runs_dir=tmp_path,
+        )
+    found = tunewright.analyze("two", runs_dir=tmp_path)
     assert {trial.state for trial in found.record.trials} == {"failed"}
     assert "missing was not measured" in found.record.trials[0].reason
 

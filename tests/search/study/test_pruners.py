@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -142,12 +143,10 @@ def test_a_shrunk_pruner_that_waits_for_another_may_be_none() -> None:
 
 
 def test_the_refusal_names_the_remedy() -> None:
-    with pytest.raises(ConfigError, match=r"study\.pruner\.min_early_stopping_rate=0"):
-        pruner(AshaConfig(min_resource=2, reduction_factor=4, min_early_stopping_rate=1), 8, "max")
-    assert steps(AshaConfig(min_resource=2, reduction_factor=2, min_early_stopping_rate=0), 8) == [
-        2,
-        4,
-    ]
+    asked = AshaConfig(min_resource=2, reduction_factor=4, min_early_stopping_rate=1)
+    with pytest.raises(ConfigError, match=r"Use study\.pruner\.min_resource=1, more epochs, or"):
+        pruner(asked, 8, "max")
+    assert steps(asked.model_copy(update={"min_resource": 1}), 8) == [4]
 
 
 @given(ladders, st.integers(1, 200))
@@ -373,3 +372,26 @@ def test_reasons_say_what_was_compared() -> None:
     wrapped = pruner(PatientConfig(patience=1, wrapped=AshaConfig()), 9, "max")
     assert wrapped.reason(0, 4) == "no better for 2 steps, not among the best 1/2 at rung 4"
     assert pruners.NoPruner().reason(0, 4) == ""
+
+
+@pytest.mark.parametrize("last", [1, 2, 5])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        AshaConfig(min_resource=6),
+        AshaConfig(min_resource=1, reduction_factor=9, min_early_stopping_rate=1),
+        study_schema.HyperbandConfig(min_resource=7),
+        study_schema.MedianConfig(warmup_steps=8),
+        PatientConfig(patience=7),
+    ],
+)
+def test_the_settings_that_a_refusal_tells_work(asked: Any, last: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        pruner(asked, last, "max")
+    words = dict(re.findall(r"study\.pruner\.(\w+)=(\d+)", caught.value.remedy))
+    if last == 1:
+        assert words == {}
+    if words:
+        pruner(asked.model_copy(update={k: int(v) for k, v in words.items()}), last, "max")
+    else:
+        assert "nothing can be pruned: study.pruner.type=none" in caught.value.remedy

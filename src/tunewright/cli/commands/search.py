@@ -46,6 +46,9 @@ Imports = Annotated[
     Sequence[str | Path],
     typer.Option("--import", help="A CSV file or Optuna storage to import trials from."),
 ]
+RetryFailed = Annotated[
+    bool | str | None, typer.Option("--retry-failed", help="Run the failed trials again, too.")
+]
 
 
 @command(SEARCH, prints="results:print_tuned", guide_flags=True)
@@ -61,6 +64,7 @@ def tune(
     storage: Storage = None,
     from_: From = None,
     imports: Imports = (),
+    retry_failed: RetryFailed = None,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = None,
@@ -88,24 +92,27 @@ def tune(
     from_: another study (its name, folder or database): the search starts at its best
     configuration, and its trials that fit are carried over; alone, without a recipe or file, its
     configuration and space hold as well. imports: CSV files and Optuna storages (`URL#STUDY`)
-    whose trials are carried over. Carried trials do not count towards `trials`.
+    whose trials are carried over. Carried trials do not count towards `trials`. retry_failed: run
+    failed trials again, with their numbers and settings: True for all of them, or one cause.
 
-    Raises a TunewrightError; see `search.stages.tune`.
+    Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
+    finished.
     """
     from tunewright.cli.requests import Configs, runs_of, study_request
     from tunewright.search.callbacks import PrintNotices
+    from tunewright.search.results import refuse_failure
     from tunewright.search.stages import tune as tune_stages
 
     settings = _settings(
         goal, steps, trials=trials, name=name, jobs=jobs, seeds=seeds, constraints=constraints,
-        timeout=timeout, budget=budget, storage=storage,
+        timeout=timeout, budget=budget, storage=storage, retry_failed=retry_failed or None,
     )  # fmt: skip
     configs = Configs(config, config_dir, config_name)
     origin = None if from_ is None else str(from_)
     request = study_request(tune, words, configs, space, settings, origin, runs_dir)
     if words and callable(words[0]):
         watch = watch or PrintNotices()
-    return tune_stages(
+    tuned = tune_stages(
         request.recipe,
         request.composed,
         given=request.space,
@@ -114,6 +121,9 @@ def tune(
         from_=origin,
         imports=[str(source) for source in imports],
     )
+    if tuned.ending == "finished":
+        refuse_failure(tuned.folder, tuned.record)
+    return tuned
 
 
 @command(SEARCH, prints="plan:print_plan", switches=[JSON], guide_flags=True)

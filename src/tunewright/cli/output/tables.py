@@ -9,6 +9,9 @@ from tunewright.cli.output.formatting import between, figure
 from tunewright.runs.quantities import duration
 from tunewright.runs.record import StudyRecord
 
+METRICS = 8
+"""Most metrics beside the goals that the table of trials shows."""
+
 
 def evaluation_table(result: Mapping[str, Any]) -> Table:
     """Return a table of a run's metrics and those of its baselines."""
@@ -60,6 +63,11 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
         table.add_row("marked", *(_mark(row) for row in shown))
     for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):
         table.add_row(metric, *(figure(row["others"].get(metric, "-")) for row in shown))
+    metrics = list(dict.fromkeys(name for row in shown for name in row.get("metrics", {})))
+    for name in metrics[:METRICS]:
+        table.add_row(name, *(figure(row["metrics"].get(name, "-")) for row in shown))
+    if len(metrics) > METRICS:
+        table.caption = f"{len(metrics) - METRICS} more metrics: --json"
     table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
     for path in paths:
         table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))

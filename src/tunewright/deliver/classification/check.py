@@ -14,6 +14,7 @@ from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_su
 from tunewright.errors import NotWritten, UsageError
 from tunewright.result import Result
 from tunewright.runs.atomic import write_json
+from tunewright.runs.machine import temporary_folders
 
 FILE = "check.json"
 
@@ -139,7 +140,7 @@ def _measure(
 
     blend = open_blend(selection, options.views)
     sizes = exported_bytes(blend, selection)
-    with tempfile.TemporaryDirectory(prefix="tunewright-check-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("check")) as temporary:
         picture = Path(temporary) / "picture.jpg"
         picture.write_bytes(costs.draw_picture(options.input_size))
         taken = costs.measure(
@@ -177,7 +178,7 @@ def exported_bytes(blend: Any, selection: RunSelection) -> dict[str, list[int]]:
     from tunewright.runs.folder import RunFolder
 
     sizes: dict[str, list[int]] = {}
-    with tempfile.TemporaryDirectory(prefix="tunewright-check-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("check")) as temporary:
         file = Path(temporary) / "model.safetensors"
         for precision in ("float32", "float16"):
             for member, one in zip(blend.members, selection.members, strict=True):

@@ -12,6 +12,7 @@ from tunewright.deliver.classification.open_members import open_members
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection
 from tunewright.result import Result
+from tunewright.runs.machine import temporary_folders
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
@@ -127,7 +128,7 @@ def measure_costs(
     from tunewright.classification.delivery import latency as costs
 
     sizes = {name: sum(found) for name, found in exported_bytes(blend, selection).items()}
-    with tempfile.TemporaryDirectory(prefix="tunewright-ensemble-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("ensemble")) as temporary:
         picture = Path(temporary) / "picture.jpg"
         picture.write_bytes(costs.draw_picture(INPUT))
         taken = costs.measure(

@@ -46,6 +46,7 @@ from tunewright.errors import DataError
 from tunewright.result import Result
 from tunewright.runs.atomic import dump_yaml, read_json
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.machine import temporary_folders
 
 PLAIN = {
     "view_words": [],
@@ -129,7 +130,7 @@ def submit(
     place = None if named is None else Path(str(named)).expanduser().absolute()
     ids = options.category_ids
     ids = bool(record.get("category_ids")) if ids is None else ids
-    with tempfile.TemporaryDirectory(prefix="tunewright-submit-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("submit")) as temporary:
         found = run_in_subprocess(
             selection,
             _collect_weights,

@@ -28,7 +28,7 @@ class Call:
     def __call__(self, folder: RunFolder, config: FunctionConfig, reporter: "Reporter") -> Outcome:
         """Call the function once; its exceptions pass through.
 
-        A request to pause or prune ends it at its next report.
+        A request to pause or prune ends it at its next report, and so does `optuna.TrialPruned`.
         """
         report = Report(
             reporter,
@@ -40,6 +40,10 @@ class Call:
             returned = self.function(params, report)
         except StopFunction as stopped:
             return stopped.outcome
+        except Exception as error:
+            if not _is_optunas_prune(error):
+                raise
+            return report.pruned(" ".join(f"the function raised TrialPruned: {error}".split()))
         seconds = report.seconds
         report.begin(0)
         goals = {goal.partition(":")[0] for goal in config.goals}
@@ -51,6 +55,17 @@ class Call:
             metrics=metrics,
             seconds=seconds,
         )
+
+
+def _is_optunas_prune(error: Exception) -> bool:
+    """Return whether it is `optuna.TrialPruned`, which objectives written for Optuna raise.
+
+    Told by its name, since a worker does not import Optuna.
+    """
+    return any(
+        kind.__name__ == "TrialPruned" and kind.__module__.partition(".")[0] == "optuna"
+        for kind in type(error).__mro__
+    )
 
 
 def _as_mapping(returned: object) -> dict[str, object]:

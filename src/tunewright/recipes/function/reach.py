@@ -5,8 +5,9 @@ import pickle
 import re
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 
@@ -22,6 +23,8 @@ def unreachable(function: Callable[..., Any]) -> str:
         return "it has no importable name, like every lambda and inner function"
     if b"__main__" not in pickled:
         return ""
+    if why := _started_apart(sys.modules["__main__"]):
+        return why
     script = getattr(sys.modules["__main__"], "__file__", None)
     if script is None or not Path(script).is_file():
         return "it was defined in a notebook or at a prompt"
@@ -31,6 +34,22 @@ def unreachable(function: Callable[..., Any]) -> str:
     code = getattr(function, "__code__", None)
     if code is not None and code.co_firstlineno in guard:
         return 'it is defined under `if __name__ == "__main__":`'
+    return ""
+
+
+def _started_apart(main: ModuleType) -> str:
+    """Return why `multiprocessing` cannot import the main module again; empty if it can.
+
+    It finds the module by its specification, and leaves out the `__main__` of a package, folder or
+    archive, whose import would start the whole program.
+    """
+    specification = getattr(main, "__spec__", "hidden")
+    file = getattr(main, "__file__", None)  # of another type under pdb, which cannot be pickled
+    if not isinstance(specification, ModuleSpec | None) or type(file) not in (str, type(None)):
+        return "the script was started by a debugger, which hides it from other processes"
+    name = "" if specification is None else specification.name
+    if name.rpartition(".")[2] == "__main__":
+        return "it was defined in the __main__.py of a package or folder; another file can hold it"
     return ""
 
 

@@ -34,6 +34,7 @@ class Report:
 
     def __init__(self, reporter: "Reporter", *, goal: str, last_step: int) -> None:
         self.step: int | None = None
+        self._values: Mapping[str, float] = {}
         self._reporter, self._goal, self._last_step = reporter, goal, last_step
         self._begun = False
         self._steps: set[int] = set()
@@ -62,7 +63,7 @@ class Report:
         values = self.numbers(named, {self._goal}, f"report was called at step {step} with")
         self._check_order(step)
         self._steps.add(step)
-        self.step = step
+        self.step, self._values = step, values
         self._reporter.report(step, values, self.seconds)
         score_of(values, self._goal, when=f"at step {step}")
         request = self._reporter.request()
@@ -95,6 +96,12 @@ class Report:
         folder = self._reporter.folder.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def pruned(self, reason: str) -> Outcome:
+        """Return the outcome of a function that stops by itself, with its last report."""
+        self.begin(0)
+        attempt, values = self._reporter.attempt, self._values
+        return Outcome("pruned", attempt, "", reason.strip(" :"), self.step, values, self.seconds)
 
     def begin(self, resumed_from: int) -> None:
         """Record once where this attempt starts: later steps of an earlier attempt are dropped."""

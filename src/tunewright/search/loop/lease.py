@@ -11,7 +11,9 @@ from typing import Any
 
 import psutil
 
-from tunewright.errors import StudyError
+from tunewright.errors import NotWritten, StudyError
+from tunewright.runs.atomic import IN_RUNS
+from tunewright.runs.machine.temporary_folders import is_alive
 from tunewright.search.study.study import Study
 
 BEAT_SECONDS = 20.0
@@ -38,8 +40,15 @@ class FolderLock:
             holder = os.read(self._descriptor, 200).decode(errors="replace").strip()
             os.close(self._descriptor)
             raise _held_by(f"the study folder {folder}", holder or "another process") from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            holder = f"process {os.getpid()} on {socket.gethostname()}"
+            os.pwrite(self._descriptor, holder.encode(), 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise NotWritten(
+                f"{self.path} cannot be written: {error.strerror}", remedy=IN_RUNS
+            ) from None
 
     def release(self) -> None:
         """Release the lock, so that another coordinator can start."""
@@ -86,20 +95,11 @@ def refuse_if_alive(name: str, other: Mapping[str, Any] | None) -> None:
     if not other or not other.get("pid"):
         return
     if other["host"] == socket.gethostname():
-        alive = other["pid"] != os.getpid() and _runs(other["pid"], other["started"])
+        alive = other["pid"] != os.getpid() and is_alive(other["pid"], other["started"])
     else:
         alive = time.time() - other["beat"] < LEASE_SECONDS
     if alive:
         raise _held_by(f"the study {name!r}", f"process {other['pid']} on {other['host']}")
-
-
-def _runs(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < 2.0
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def _held_by(what: str, holder: str) -> StudyError:

@@ -13,13 +13,14 @@ from tunewright.search.callbacks import StudyCallback, StudyProgress
 from tunewright.search.forecast.time_left import assumed_stops
 from tunewright.search.forecast.timings import Timings
 from tunewright.search.loop.best_checkpoint import BestWeights
+from tunewright.search.loop.early_end import EarlyEnd
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.run_loop import Live, RunLoop, pruned_before
 from tunewright.search.loop.seeds import SeedRuns
 from tunewright.search.loop.trial_runs import Search, TrialRun
 from tunewright.search.memory.prediction import REMEMBERED
 from tunewright.search.signals import stopping_message
-from tunewright.search.study.study import Study
+from tunewright.search.study.study import SpaceExhausted, Study
 
 
 class StudyLoop(RunLoop[TrialRun]):
@@ -30,9 +31,10 @@ class StudyLoop(RunLoop[TrialRun]):
         self.study, self.search, self._lease = study, search, lease
         self._total = study.reachable(search.total)
         if self._total < search.total:
+            again = f", and {study.holes} that failed again" if study.holes else ""
             watch.notice(
                 f"the space has no more than {self._total} points for trials of this study, and "
-                f"study.trials is {search.total}: each point is tried once"
+                f"study.trials is {search.total}: each point is tried once{again}"
             )
         record = study.record()
         self._ended = {t.number: t for t in record.own if t.state != "running"}
@@ -42,6 +44,7 @@ class StudyLoop(RunLoop[TrialRun]):
             self.memory.learn(search.folder.trial(trial.number), trial.parameters)
         self._replicates = SeedRuns(search, study, self.memory)
         self._weights = BestWeights(search.folder, record)
+        self.early_end = EarlyEnd(search, record)
         self.waiting = [search.runs(*begun)[0] for begun in study.running()]
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
@@ -97,8 +100,8 @@ class StudyLoop(RunLoop[TrialRun]):
                 self.on_end(run, outcome)
             else:
                 self.waiting.append(run)
-        if self.waiting:
-            numbers = ", ".join(dict.fromkeys(str(run.number) for run in self.waiting))
+        if begun := [run for run in self.waiting if run.folder.progress.exists()]:
+            numbers = ", ".join(dict.fromkeys(str(run.number) for run in begun))
             self.watch.notice(f"resuming trial {numbers} from the last checkpoint")
 
     def on_turn(self) -> None:
@@ -117,10 +120,23 @@ class StudyLoop(RunLoop[TrialRun]):
         self.watch.notice(stopping_message(self.limits.grace_seconds, signalled=signalled))
 
     def next_run(self) -> TrialRun | None:
-        """Ask the study for a trial, and return its first run; None when all were asked for."""
+        """Ask the study for a trial, and return its first run; None when there is none left."""
         if self.study.count >= self._total:
             return None
-        return self.search.runs(*self.study.ask())[0]
+        why = self.early_end.reason
+        if not why:
+            try:
+                return self.search.runs(*self.study.ask())[0]
+            except SpaceExhausted as error:
+                if self.study.count == 0:
+                    raise
+                why = str(error)
+        self._total = self.study.count
+        if self.live or not self.early_end.failure:  # else an error says it at once
+            self.watch.notice(
+                f"the search ends after {self._total} of {self.search.total} trials: {why}"
+            )
+        return None
 
     def prepare(self, run: TrialRun) -> None:
         """Write the parameters and the configuration of a run that was not begun yet."""
@@ -175,6 +191,7 @@ class StudyLoop(RunLoop[TrialRun]):
         each = (trial.seconds or 0.0) / max(1, len(trial.seeds))
         self._timings.end_trial(run.number, trial.state, each)
         self._weights.judge(trial)
+        self.early_end.judge(trial)
         self.watch.on_trial_end(trial, self.study_progress())
         if (
             text := self._timings.forecast_message(run.folder, time.monotonic() - self._began)

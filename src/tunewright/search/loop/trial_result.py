@@ -33,6 +33,7 @@ def aggregate_runs(
             f"{c.metric} is {means[c.metric]:.4g}, violating {c.text}" for c in broken
         )
     first, *others = goals
+    goal_names = {goal.metric for goal in goals}
     scored = state == "done" or cause == "constraint"
     seeds = {str(s): run.all_metrics[first.metric] for s, run in outcomes.items()} if scored else {}
     return Trial(
@@ -45,6 +46,11 @@ def aggregate_runs(
         reason=reason,
         seconds=sum(run.seconds for run in runs),
         others={goal.metric: means[goal.metric] for goal in others} if scored else {},
+        metrics={
+            name: value
+            for name, value in _means([run.metrics for run in runs]).items()
+            if name not in goal_names
+        },
         seeds=seeds if len(seeds) > 1 else {},
         costs=_means([run.costs for run in runs]),
         constraints=excess,

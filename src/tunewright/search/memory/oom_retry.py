@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunewright.config.tree import Tree, get, set_leaf
+from tunewright.errors import DataError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
@@ -127,9 +128,15 @@ def describe_retry(level: RetryLevel, before: RetryLevel | None, batch_size: int
 
 
 def _read_attempts(folder: RunFolder) -> dict[str, Any] | None:
+    """Return the attempts that ran out of memory; None where there are none, or none are told."""
     try:
-        return read_json(folder.path / "memory.json")
-    except OSError:  # reported when something is written there
+        stored = read_json(folder.path / "memory.json")
+        if stored is None:
+            return None
+        lacks = [asdict(OomAttempt(**lack)) for lack in stored["lacks"]]
+        rung = asdict(RetryLevel(**stored["rung"])) if stored["rung"] else None
+        return {"asked": int(stored["asked"]), "lacks": lacks, "rung": rung}
+    except (DataError, LookupError, TypeError, ValueError):  # told when something is written there
         return None
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,13 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.read_study import stored_url, study_folder
+from tunewright.search.recovery.damaged_files import (
+    move_folders_aside,
+    read_settings_or_database,
+    remove_database,
+    replace_database,
+    unreadable,
+)
 from tunewright.search.recovery.repair_report import RepairLog, RepairReport
 from tunewright.search.recovery.trial_from_folder import (
     RecoveredTrial,
@@ -42,7 +48,7 @@ from tunewright.search.storage.database import (
     stored_settings,
 )
 from tunewright.search.storage.retrying_storage import RetryingStorage
-from tunewright.search.storage.sqlite import SIDES, broken
+from tunewright.search.storage.sqlite import broken
 from tunewright.search.storage.urls import url_of
 from tunewright.search.study.compatibility import shared_settings
 from tunewright.search.study.constraints import constraints
@@ -62,14 +68,15 @@ def repair(
     """
     silence_optuna()
     folder = study_folder(study, runs, "repair")
-    stored = read_yaml(folder.settings)
-    url = url_of(storage) if storage else stored_url(folder, stored)
-    name = str(stored["name"])
     log, kept = RepairLog(), None
     lock = FolderLock(folder.path)
     try:
+        log.differing += move_folders_aside(folder)
+        stored = read_settings_or_database(folder, log)
+        url = url_of(storage) if storage else stored_url(folder, stored)
+        name = str(stored["name"])
         file = sqlite_file(url)
-        rebuilt = broken(file) if file is not None else ""
+        rebuilt = (broken(file) or unreadable(url, name)) if file is not None else ""
         known = None
         if not rebuilt:
             refuse_if_alive(name, stored_lease(url, name))
@@ -77,10 +84,10 @@ def repair(
         settings = known or settings_of(folder, stored)
         if file is not None and rebuilt:
             fresh = file.with_name(f".{file.name}.rebuilt")
-            _remove(fresh)
+            remove_database(fresh)
             fill_database(sqlite_url(fresh), name, settings, folder, log)
             _report_imported(sqlite_url(fresh), name, stored.get(SOURCES) or [], log)
-            kept = _replace_file(fresh, file)
+            kept = replace_database(fresh, file)
         else:
             fill_database(url, name, settings, folder, log)
             _report_imported(url, name, stored.get(SOURCES) or [], log)
@@ -119,7 +126,7 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
 
     Returns their numbers. Cheap when there are none, and called before a study resumes.
     """
-    numbers = _numbers(folder)
+    numbers = folder.trial_numbers
     if not numbers:
         return []
     with storage_to_read(url) as storage:
@@ -181,7 +188,7 @@ def fill_database(
     space = stored_space(
         settings.space, _surroundings(folder, recipe, stored_space(settings.space))
     )
-    numbers = _numbers(folder)
+    numbers = folder.trial_numbers
     storage = open_storage(url)
     try:
         with storage_errors(url):
@@ -283,12 +290,6 @@ def _add_value(storage: RetryingStorage, stored: FrozenTrial, step: int, value: 
         )
 
 
-def _numbers(folder: StudyFolder) -> set[int]:
-    """Return the numbers of the trials that have a folder of their own."""
-    names = [path.name for path in folder.trials.glob("*") if path.is_dir()]
-    return {int(name) for name in names if name.isdigit() and name == f"{int(name):05d}"}
-
-
 def _surroundings(folder: StudyFolder, recipe: Recipe, space: Space) -> dict[str, Any]:
     """Return the settings around the space.
 
@@ -318,32 +319,10 @@ def _reserved_values(
     """
     wanted = set(stored.get("replaced", ())) - set(space.derived)
     reserved: dict[str, Any] = {}
-    for number in sorted(_numbers(folder)):
+    for number in sorted(folder.trial_numbers):
         if wanted <= reserved.keys():
             break
         with contextlib.suppress(ConfigError, DataError):
             tree = folder.trial(number).read_config()
             reserved |= {p: get(tree, p) for p in wanted if get(tree, p) is not None}
     return reserved
-
-
-def _replace_file(fresh: Path, file: Path) -> Path | None:
-    """Replace a file in one step; the old one and its companion files get a free name."""
-    count = 1
-    while (aside := file.with_name(f"{file.stem}.broken-{count}{file.suffix}")).exists():
-        count += 1
-    kept = aside if file.exists() else None
-    if kept is not None:
-        os.link(file, kept)
-    # Before the swap, so that the old file's write-ahead log is not applied to the new one.
-    for side in SIDES:
-        left = file.with_name(f"{file.name}{side}")
-        if left.exists():
-            left.replace(aside.with_name(f"{aside.name}{side}"))
-    fresh.replace(file)
-    return kept
-
-
-def _remove(file: Path) -> None:
-    for side in ("", *SIDES):
-        file.with_name(f"{file.name}{side}").unlink(missing_ok=True)

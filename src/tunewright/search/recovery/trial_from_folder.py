@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -13,9 +14,10 @@ from tunewright.errors import TunewrightError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.documents import parse_json
-from tunewright.runs.folder import RunFolder, outcome_of
+from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Trial
+from tunewright.runs.stored_outcome import read_stored_outcome
 from tunewright.search.loop.trial_result import aggregate_runs
 from tunewright.search.memory.memory_model import with_memory
 from tunewright.search.memory.oom_retry import has_ended
@@ -59,12 +61,12 @@ def read_trial_folder(
         metric = settings.metric
         progress = [p for p in read_progress(folder.progress) if metric in p.metrics]
         values = {p.step: p.metrics[metric] for p in progress}
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (TunewrightError, KeyError, TypeError, ValueError, AttributeError):
         lost.append("progress.jsonl is not readable: its curve is lost")
         values = {}
     curve = {step: value for step, value in values.items() if value == value}
     outcome = read_end(folder)
-    if outcome is None and folder.outcome.exists() and read_json(folder.outcome) is None:
+    if outcome is None and folder.outcome.exists() and _is_damaged(folder.outcome):
         lost.append("outcome.json is not readable: the trial will be resumed")
     trial = _ended_trial(folder, outcome, parameters, curve, recipe, settings) if outcome else None
     seconds = (trial.seconds if trial else None) or 0.0
@@ -72,6 +74,11 @@ def read_trial_folder(
         seconds = max(0.0, folder.outcome.stat().st_mtime - started)
     frozen = _frozen(parameters, space, curve, trial, settings, started, seconds)
     return RecoveredTrial(frozen, tuple(lost))
+
+
+def _is_damaged(outcome: Path) -> bool:
+    stored = read_json(outcome)
+    return stored is None or read_stored_outcome(stored) is None
 
 
 def _ended_trial(
@@ -113,14 +120,11 @@ def read_end(folder: RunFolder) -> Outcome | None:
     outcome counts as the last one.
     """
     stored = read_json(folder.outcome)
-    known = read_json(folder.path / "attempt.json") is not None
-    if stored is None or (known and stored.get("attempt") != folder.attempt):
+    current = folder.stored_attempt
+    if stored is None or (current is not None and stored.get("attempt") != current):
         return None
-    try:
-        outcome = outcome_of(stored)
-    except TypeError:
-        return None
-    return None if outcome.state == "paused" else outcome
+    outcome = read_stored_outcome(stored)
+    return None if outcome is None or outcome.state == "paused" else outcome
 
 
 def repair_attempt_counter(folder: RunFolder) -> None:
@@ -129,7 +133,7 @@ def repair_attempt_counter(folder: RunFolder) -> None:
     Otherwise the next attempt would reuse the number of an earlier one.
     """
     counter = folder.path / "attempt.json"
-    if not folder.path.is_dir() or read_json(counter) is not None:
+    if not folder.path.is_dir() or folder.stored_attempt is not None:
         return
     attempts = [0]
     with contextlib.suppress(OSError):

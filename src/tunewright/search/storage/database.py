@@ -41,6 +41,12 @@ KEEPALIVES = {
 """libpq options that detect a connection that went dead silently."""
 
 
+DAMAGES = ("not a database", "malformed", "no such table", "no such column", "Is a directory")
+"""Parts of the messages over a file that tunewright repair rebuilds."""
+DAMAGED_VALUE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+"""Errors of Optuna over a stored value that it did not write."""
+
+
 def _ignore(_text: str) -> None:
     """Ignore a notice."""
 
@@ -159,6 +165,7 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         )
     with ExitStack() as stack:
         stack.enter_context(storage_errors(url, StudyError))
+        stack.enter_context(stored_value_errors(url))
         # Otherwise a failing constructor would leave a connection that nobody can close.
         arguments = {**_server_arguments(url), "poolclass": NullPool}
         if file is not None:
@@ -215,7 +222,8 @@ def stored_settings(url: str, name: str) -> Settings | None:
             f"the study {name!r} in {without_password(url)} was made by another program",
             remedy="Choose another --name.",
         )
-    return settings_in(attributes)
+    with stored_value_errors(url):
+        return settings_in(attributes)
 
 
 def settings_in(attributes: Mapping[str, Any]) -> Settings | None:
@@ -252,6 +260,7 @@ def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[N
         SQLAlchemyError,
         sqlite3.Error,
         ImportError,
+        OSError,
         ServerUnavailable,
     ) as error:
         cause = first_line(error.__cause__ or error)
@@ -261,10 +270,23 @@ def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[N
         ) from error
 
 
+@contextmanager
+def stored_value_errors(url: str) -> Iterator[None]:
+    """Turn the errors of Optuna over a damaged value in a whole database into a StudyError."""
+    try:
+        yield
+    except DAMAGED_VALUE as error:
+        raise StudyError(
+            f"the storage {without_password(url)} holds a value that cannot be read "
+            f"({type(error).__name__}: {first_line(error)})",
+            remedy=_remedy(url, "malformed"),
+        ) from error
+
+
 def _remedy(url: str, cause: str) -> str:
     again = "Every finished trial is in the run folders. "
     file = sqlite_file(url)
-    if "not a database" in cause or "malformed" in cause:
+    if any(text in cause for text in DAMAGES):
         study = "STUDY"
         if file is not None and (file.parent / "study.yaml").exists():
             study = shlex.quote(str(file.parent))

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 from sqlalchemy.pool import NullPool
 
+from tunewright.runs.machine import temporary_folders
 from tunewright.runs.sqlite_url import sqlite_uri
 
 BUSY_SECONDS = 60.0
@@ -83,7 +84,9 @@ def reading(file: Path, seconds: float = BUSY_SECONDS) -> Iterator[dict[str, Any
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in UNREACHABLE:
                 raise
-            copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tunewright-")))
+            copies = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix=temporary_folders.prefix()))
+            )
             uri = _uri(_copy_database(file, copies), "mode=rw")
             _try(uri, seconds)
         yield {"creator": lambda: _connect(uri, seconds), "poolclass": NullPool}

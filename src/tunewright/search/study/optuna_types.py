@@ -36,7 +36,7 @@ from tunewright.spaces.space import Parameter
 def distribution(domain: Domain) -> BaseDistribution:
     """Return Optuna's distribution for a domain."""
     if isinstance(domain, Categorical):
-        return CategoricalDistribution([encode(domain, choice) for choice in domain.choices])
+        return CategoricalDistribution(encoded_choices(domain))
     if isinstance(domain, Float):
         return FloatDistribution(domain.low, _top(domain), log=domain.log, step=domain.step)
     top = domain.high - (domain.high - domain.low) % domain.step
@@ -67,6 +67,12 @@ DROPPED = "dropped"
 """User attribute of a placeholder trial that only keeps its number: the reason."""
 IMPORTED = "imported_from"
 """User attribute of a trial that ran in another study: `STUDY/17`."""
+
+
+OWN_ATTRIBUTES = ("cause", "reason", RUN, DROPPED, IMPORTED, AVOIDED, GOOD, "dropped_trial")
+"""User attributes of trials that are not metrics."""
+METRIC = "metric:"
+"""Beginning of the user attribute of a metric that is named like one of those."""
 
 
 def trials_of(study: optuna.Study, *, ours: bool = True) -> list[FrozenTrial]:
@@ -103,7 +109,7 @@ def suggest(trial: optuna.Trial, parameter: Parameter) -> Any:
     """Return the value that the view's sampler suggests for a parameter, in our spelling."""
     path, domain = parameter.path, parameter.domain
     if isinstance(domain, Categorical):
-        choices = [encode(domain, choice) for choice in domain.choices]
+        choices = encoded_choices(domain)
         return domain.choices[choices.index(trial.suggest_categorical(path, choices))]
     if isinstance(domain, Float):
         top = _top(domain)
@@ -114,14 +120,14 @@ def suggest(trial: optuna.Trial, parameter: Parameter) -> Any:
 
 def encode(domain: Domain, value: Any) -> Any:
     """Encode as JSON text the choices that Optuna cannot store, or would take for equal."""
-    if not isinstance(domain, Categorical) or _plain(domain):
+    if not isinstance(domain, Categorical) or domain.is_plain:
         return value
     return canonical(value)
 
 
-def _plain(domain: Categorical) -> bool:
-    scalar = all(isinstance(c, str | int | float | None) for c in domain.choices)
-    return scalar and len(set(domain.choices)) == len(domain.choices)
+def encoded_choices(domain: Categorical) -> list[Any]:
+    """Return all choices as Optuna stores them."""
+    return list(domain.choices if domain.is_plain else map(canonical, domain.choices))
 
 
 def decoded_params(trial: FrozenTrial) -> dict[str, Any]:
@@ -174,10 +180,23 @@ def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> E
     attributes: dict[str, Any] = {}
     if trial.cause or trial.reason:
         attributes = {"cause": trial.cause, "reason": trial.reason}
-    run = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
+    run: dict[str, Any] = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
+    run["metrics"] = list(trial.metrics)  # the names; each value is an attribute of its own
     if run := {key: value for key, value in run.items() if value}:
         attributes[RUN] = run
+    attributes |= {_metric_key(name): value for name, value in trial.metrics.items()}
     return End(state, values, {FAILURE: float(failed), **excess}, attributes)
+
+
+def _metric_key(name: str) -> str:
+    """Return the user attribute of a metric, under which dashboards and data frames show it."""
+    return f"{METRIC}{name}" if name in OWN_ATTRIBUTES or name.startswith(METRIC) else name
+
+
+def _metrics(attributes: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """Return the metrics of a trial among its user attributes."""
+    keys = {name: _metric_key(name) for name in names}
+    return _finite({name: attributes[key] for name, key in keys.items() if key in attributes})
 
 
 def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
@@ -218,7 +237,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
     attributes = trial.user_attrs
     run: Mapping[str, Any] = attributes.get(RUN) or {}
     interval = run.get("interval")
-    scores = trial.values if trial.state == TrialState.COMPLETE else []
+    scores = list(trial.values) if trial.state == TrialState.COMPLETE else []  # never without
     return Trial(
         number=trial.number,
         state=state,
@@ -229,6 +248,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         reason=attributes.get("reason", ""),
         seconds=trial.duration.total_seconds() if trial.duration else None,
         others={goal.metric: score for goal, score in zip(goals[1:], scores[1:], strict=False)},
+        metrics=_metrics(attributes, run.get("metrics") or ()),
         seeds=_finite(run.get("seeds") or {}),
         costs=_finite(run.get("costs") or {}),
         constraints=constraints,

@@ -42,8 +42,7 @@ def pruner(settings: study_schema.Pruner, last_step: int, direction: Direction) 
             f"the pruner {settings.type} would never prune: its first decision is after "
             f"{first} epochs, and the last epoch is {last_step}",
             expected="a decision before the last epoch",
-            remedy=f"Use {_REMEDIES.get(settings.type, 'other options')}, more epochs, or "
-            "study.pruner.type=none.",
+            remedy=_remedy(settings, last_step),
         )
     return made
 
@@ -80,14 +79,19 @@ _WAITS = {
 """The settings that delay a pruner's first decision."""
 
 _MEDIAN = study_schema.MedianConfig()
-_REMEDIES = {
-    "asha": "study.pruner.min_resource=1 study.pruner.reduction_factor=2 "
-    "study.pruner.min_early_stopping_rate=0",
-    "hyperband": "study.pruner.min_resource=1",
-    "median": "study.pruner.warmup_steps=0",
-    "percentile": "study.pruner.warmup_steps=0",
-    "patient": "a smaller study.pruner.patience, an earlier study.pruner.wrapped",
-}
+
+
+def _remedy(settings: study_schema.Pruner, last_step: int) -> str:
+    """Return the settings with which a pruner decides in time, as they are typed."""
+    fitting = shrink_pruner(settings, last_step)
+    if fitting.type != settings.type and isinstance(settings, study_schema.AshaConfig):
+        early = settings.model_copy(update={"min_early_stopping_rate": 0, "reduction_factor": 2})
+        fitting = shrink_pruner(early, last_step)
+    if fitting.type != settings.type:
+        return f"With {last_step} epoch(s) nothing can be pruned: study.pruner.type=none."
+    given, wanted = settings.model_dump(), fitting.model_dump()
+    words = " ".join(f"study.pruner.{k}={v}" for k, v in wanted.items() if v != given[k])
+    return f"Use {words or 'other options'}, more epochs, or study.pruner.type=none."
 
 
 def _make_pruner(settings: study_schema.Pruner, last_step: int, sign: float) -> Pruner:

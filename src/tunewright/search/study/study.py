@@ -9,7 +9,7 @@ import json
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -30,6 +30,7 @@ from tunewright.search.storage.database import (
     settings_in,
     storage_errors,
     storage_to_read,
+    stored_value_errors,
 )
 from tunewright.search.storage.urls import without_password
 from tunewright.search.study.importances import importances
@@ -61,8 +62,14 @@ from tunewright.spaces.space import Space
 
 REJECTIONS = 100
 """Rejected points before one is drawn uniformly instead of by the sampler."""
+DRAWS = 1000
+"""Uniform draws of points that were tried after which a space is taken to hold no other."""
 REPEATS = 3
 """Repeated points after which the sampler is taken to have nothing new to suggest."""
+
+
+class SpaceExhausted(StudyError):
+    """No point of the space is left to try, which no count of the points had foreseen."""
 
 
 class Study:
@@ -85,7 +92,7 @@ class Study:
         self.url, self.name, self.settings, self.space = url, name, settings, space
         self._storage = open_storage(url, seconds=outage_seconds, on_notice=on_notice)
         directions = [direction(goal) for goal in settings.goals]
-        with storage_errors(url):
+        with storage_errors(url), stored_value_errors(url):
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=name,
@@ -96,6 +103,7 @@ class Study:
             self._writer = writer(self._study, self._storage, self._id)
             self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = trials_of(self._study)
+            record_of(self._study, settings)  # raises for damaged values before anything begins
         learned = [as_learned(settings, trial) for trial in stored]
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = sum(_is_own(trial) for trial in stored)
@@ -118,6 +126,7 @@ class Study:
             self._mirror(trial)
         self._sequence = sequence(settings.sampler, space, settings.seed)
         self._tried = {identity(space, decoded_params(trial)) for trial in stored}
+        self._failed = self._failed_points(stored)
         begun = self._tried_good_names(stored) if space.good else set()
         points = good_points(space).items()
         self._good = deque(values for name, values in points if name not in begun)
@@ -125,11 +134,16 @@ class Study:
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Return the number and parameters of a new trial, which is already stored as running.
 
-        Raises StudyError when no point is left to try.
+        Raises SpaceExhausted when no point is left to try.
         """
         values, view_trial = self._next_fixed_point(), None
         if values is None:
-            values, view_trial = self._sample()
+            try:
+                values, view_trial = self._sample()
+            except SpaceExhausted:
+                if not self._failed:
+                    raise
+                values = self._failed.popleft()
         template = create_trial(
             state=TrialState.RUNNING,
             params={path: encode(self.space[path].domain, v) for path, v in values.items()},
@@ -149,7 +163,12 @@ class Study:
     def reachable(self, total: int) -> int:
         """Return how many trials the study can have, at most `total`; a finite space has an end."""
         left = points_left(self.settings, self.space, self._tried, most=total - self.count)
-        return min(total, self.count + left)
+        return min(total, self.count + left + self.holes)
+
+    @property
+    def holes(self) -> int:
+        """How many points failed in earlier sessions; they are tried again after all others."""
+        return len(self._failed)
 
     def report(self, number: int, step: int, value: float) -> None:
         """Store an intermediate value if it is finite and the step has none yet."""
@@ -216,6 +235,19 @@ class Study:
         marked = [(t, t.user_attrs[GOOD]) for t in stored if GOOD in t.user_attrs and _is_own(t)]
         return {n for t, n in marked if is_good(self.space, decoded_params(t), n)}
 
+    def _failed_points(self, stored: Sequence[FrozenTrial]) -> deque[dict[str, Any]]:
+        """Return the points of failed trials that no other trial has had a result for."""
+        failed: dict[Hashable, dict[str, Any]] = {}
+        for trial in stored:
+            if trial.state == TrialState.FAIL and _is_own(trial):
+                values = decoded_params(trial)
+                if self.space.contains(values):
+                    failed[identity(self.space, values)] = values
+        for trial in stored:
+            if trial.state != TrialState.FAIL:
+                failed.pop(identity(self.space, decoded_params(trial)), None)
+        return deque(failed.values())
+
     def _next_fixed_point(self) -> dict[str, Any] | None:
         """Return the next point that no sampler chooses: the defaults, then the good combinations.
 
@@ -235,7 +267,7 @@ class Study:
             for values in self._sequence:
                 if identity(self.space, values) not in self._tried:
                     return values, None
-            raise StudyError("every point of the space has been tried, or is forbidden")
+            raise SpaceExhausted("every point of the space has been tried, or is forbidden")
         repeats = 0
         for _ in range(REJECTIONS):
             trial = self._view.ask()
@@ -252,10 +284,10 @@ class Study:
     def _draw_untried(self) -> dict[str, Any]:
         """Return an untried uniform draw; a small space is searched exhaustively for one."""
         rng = random.Random(self.settings.seed + self.count)
-        for _ in range(REJECTIONS):
+        for _ in range(DRAWS):
             values = draw(self.space, rng)
             if values is None:
-                raise StudyError(
+                raise SpaceExhausted(
                     "the forbid rules leave no combination that random draws could find"
                 )
             if identity(self.space, values) not in self._tried:
@@ -263,7 +295,7 @@ class Study:
         for values in grid(self.space) if is_finite(self.space) else ():
             if identity(self.space, values) not in self._tried:
                 return values
-        raise StudyError("every point of the space has been tried, or is forbidden")
+        raise SpaceExhausted("every point of the space has been tried, or is forbidden")
 
     def _mirror(self, trial: FrozenTrial) -> None:
         self.curves[trial.number] = dict(trial.intermediate_values)

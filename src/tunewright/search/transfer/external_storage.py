@@ -12,6 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
 
 from tunewright.errors import StudyError
+from tunewright.runs.machine import temporary_folders
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.storage.database import choose_study, quiet, storage_to_read
 from tunewright.search.storage.urls import without_password
@@ -54,7 +55,7 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
                     f"{file}",
                     expected="a SQLite database, an Optuna journal, or a file named .csv",
                 )
-        with tempfile.TemporaryDirectory(prefix="tunewright-") as folder:
+        with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix()) as folder:
             copy = Path(folder) / "journal"
             copy.write_bytes(file.read_bytes())
             yield JournalStorage(JournalFileBackend(str(copy)))

@@ -142,10 +142,7 @@ def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialS
         raise StudyError(
             f"the study {stored.name!r} has the direction {', '.join(stored.directions)}",
             expected=f"{', '.join(wanted)}, the direction of the goal {prepared.settings.goal}",
-            remedy=(
-                f"Reverse the goal with goal={prepared.settings.metric}:{stored.directions[0]} "
-                "if it means the same."
-            ),
+            remedy=_remedy_for_directions(stored.directions, prepared.settings.goals),
         )
     if stored.settings is not None:
         return _of_ours(stored, stored.settings, place, recipe, prepared)
@@ -271,3 +268,16 @@ def _best(
         return flatten(found.ran)
     own = {recipe.path(name): value for name, value in found.parameters.items()}
     return {**found.stored, **own}
+
+
+def _remedy_for_directions(stored: Sequence[str], goals: Sequence[Goal]) -> str:
+    """Return what makes the directions of a stored study those of the goals."""
+    if len(stored) == len(goals):
+        turned = [f"{goal.metric}:{way}" for goal, way in zip(goals, stored, strict=True)]
+        words = turned[0] if len(turned) == 1 else f"[{','.join(turned)}]"
+        return f"Reverse the goal with goal={words} if it means the same."
+    kinds = ", ".join(f"METRIC:{way}" for way in stored)
+    return (
+        f"Its trials have {len(stored)} score(s) each and this search has {len(goals)} goal(s): "
+        f"search with the goals {kinds}, or leave its trials out."
+    )

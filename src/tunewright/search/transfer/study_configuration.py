@@ -11,6 +11,7 @@ from typing import Any
 from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, merge
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
+from tunewright.search.study_file import read_study_file
 
 LEVELS = 4
 """Largest depth of a configuration below its study: `trials/00007/seed-3/config.yaml`."""
@@ -73,7 +74,7 @@ def find_study_of(file: Path, tree: Mapping[str, Any]) -> StudyConfiguration | N
 
 def stored_configuration(study: StudyFolder) -> tuple[Path, Tree]:
     """Return the file and the configuration of a study, without settings of that study alone."""
-    tree = copy_tree(read_yaml(study.settings)["configuration"])
+    tree = copy_tree(read_study_file(study)["configuration"])
     for path in ("study.name", "study.storage"):
         drop(tree, path)
     return study.settings, tree

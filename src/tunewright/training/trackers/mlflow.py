@@ -4,10 +4,12 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+from zlib import crc32
 
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.record import Outcome, OutcomeState, Progress
@@ -25,6 +27,8 @@ STATUS: dict[OutcomeState, str] = {
 }
 BATCH_METRICS, BATCH_PARAMS, VALUE_CHARACTERS = 1000, 100, 5000
 """Limits of MLflow, for one call and for one parameter or tag."""
+NAME_CHARACTERS = 250
+"""Limit of MLflow for the name of a metric or parameter."""
 
 
 @TRACKERS
@@ -45,6 +49,8 @@ class _MLflow:
     def __init__(self, uri: str | None, experiment: str | None) -> None:
         self._wanted, self._experiment = uri, experiment
         self._sent: set[tuple[str, int]] = set()
+        self._names: dict[str, str] = {}
+        self._refused: set[str] = set()
 
     def start(self, run: RunInfo) -> None:
         """Continue the MLflow run of this folder, or create one."""
@@ -62,13 +68,14 @@ class _MLflow:
             known = self._known_run(uri)
             self._id = known or self._new_run(uri, experiment)
         data = self._client.get_run(self._id).data
+        keys = acceptable_names(run.config)
         params = [
-            Param(path, str(value)[:VALUE_CHARACTERS])
+            Param(keys[path], str(value)[:VALUE_CHARACTERS])
             for path, value in run.config.items()
-            if path not in data.params  # MLflow refuses to change one
+            if keys[path] not in data.params  # MLflow refuses to change one
         ]
         for chunk in _chunks(params, BATCH_PARAMS):
-            self._client.log_batch(self._id, params=chunk)
+            self._log("params", chunk)
         if known is not None:
             self._client.update_run(self._id, status="RUNNING")
             for name in data.metrics:
@@ -77,8 +84,13 @@ class _MLflow:
 
     def log(self, reports: Sequence[Progress]) -> None:
         """Send what MLflow does not have; it can neither replace nor remove a point."""
+        self._names |= acceptable_names([name for r in reports for name in r.metrics], self._names)
         self._send(
-            [(r.step, r.seconds, name, r.metrics[name]) for r in reports for name in r.metrics]
+            [
+                (report.step, report.seconds, self._names[name], value)
+                for report in reports
+                for name, value in report.metrics.items()
+            ]
         )
 
     def finish(self, outcome: Outcome) -> None:
@@ -88,8 +100,9 @@ class _MLflow:
             self._client.set_tag(self._id, f"tunewright.{name}", text[:VALUE_CHARACTERS])
         if outcome.state != "paused":
             step = outcome.best_step or 0
-            best = outcome.metrics.items()
-            self._send([(step, outcome.seconds, f"best_{name}", value) for name, value in best])
+            best = {f"best_{name}": value for name, value in outcome.metrics.items()}
+            keys = acceptable_names(best)
+            self._send([(step, outcome.seconds, keys[name], value) for name, value in best.items()])
         self._client.set_terminated(
             self._id, STATUS[outcome.state], self._milliseconds(outcome.seconds)
         )
@@ -103,8 +116,30 @@ class _MLflow:
             if (name, step) not in self._sent
         ]
         for chunk in _chunks(fresh, BATCH_METRICS):
-            self._client.log_batch(self._id, metrics=chunk)
+            self._log("metrics", chunk)
             self._sent |= {(metric.key, metric.step) for metric in chunk}
+
+    def _log(self, kind: str, entries: Sequence[Any]) -> None:
+        """Log metrics or parameters; those that MLflow refuses are left out, and named in the log.
+
+        A server that is away is no refusal: then everything is.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.log_batch(self._id, **{kind: entries})
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            if len(entries) > 1:
+                for entry in entries:
+                    self._log(kind, [entry])
+                return
+            [entry] = entries
+            if entry.key not in self._refused:
+                self._refused.add(entry.key)
+                with self._run.folder.log.open("a", encoding="utf-8") as log:
+                    log.write(f"mlflow refuses {entry.key!r:.300}, which is left out: {error}\n")
 
     def _milliseconds(self, seconds: float) -> int:
         return int(1000 * (self._run.began + seconds))
@@ -159,6 +194,32 @@ class _MLflow:
     def _memory(self) -> dict[str, Any]:
         """Return the MLflow ids of this run, by tracking URI."""
         return read_json(self._memory_file) or {}
+
+
+def acceptable_names(
+    names: Iterable[str], taken: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return names as MLflow takes them, which are different for different names.
+
+    Letters, digits and `_-. /` are allowed, 250 of them, and no path that another spelling names.
+    taken: names that were made acceptable before.
+    """
+    found: dict[str, str] = {}
+    used = {key: name for name, key in (taken or {}).items()}
+    for name in sorted(set(names), key=lambda name: (_acceptable(name) != name, name)):
+        key = (taken or {}).get(name) or _acceptable(name)
+        if used.get(key, name) != name:
+            key = f"{key[: NAME_CHARACTERS - 9]}_{crc32(name.encode()):08x}"
+        found[name], used[key] = key, name
+    return found
+
+
+def _acceptable(name: str) -> str:
+    parts = re.sub(r"[^\w.\- /]", "_", name).split("/")
+    key = "/".join(part for part in parts if part.strip() not in ("", ".", "..")) or "_"
+    if len(key) <= NAME_CHARACTERS:
+        return key
+    return f"{key[: NAME_CHARACTERS - 9]}_{crc32(name.encode()):08x}"
 
 
 def tracking_uri(uri: str | None, runs: Path) -> str:

@@ -3,7 +3,8 @@
 import contextlib
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from queue import SimpleQueue
 from threading import Thread
 
@@ -16,6 +17,8 @@ from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker, run
 
 FINISH_SECONDS = 30.0
 """How long a run waits at its end for all trackers together."""
+OFF = "trackers_off.txt"
+"""File in a run folder with the trackers that failed in its last attempt, one a line."""
 
 
 def make_trackers(trackers: TrackersConfig) -> dict[str, Tracker]:
@@ -39,6 +42,7 @@ class Tracking:
     def begin(self) -> None:
         """Start the trackers with the history that this attempt continues."""
         self._lines = []
+        (self._folder.path / OFF).unlink(missing_ok=True)
         if not self._trackers:
             return
         try:
@@ -106,6 +110,17 @@ class _Line:
                 f"tracker {self.name} is off for the rest of this run. "
                 f"{_remedy(self._run.folder, self.name)}\n{traceback.format_exc()}",
             )
+            with contextlib.suppress(OSError), (self._run.folder.path / OFF).open("a") as file:
+                file.write(f"{self.name}\n")
+
+
+def trackers_off(folders: Iterable[RunFolder]) -> Counter[str]:
+    """Return in how many of the runs each tracker failed."""
+    failed: Counter[str] = Counter()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            failed.update(set((folder.path / OFF).read_text().split()))
+    return failed
 
 
 def _remedy(folder: RunFolder, name: str) -> str:

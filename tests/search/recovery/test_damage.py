@@ -1,0 +1,154 @@
+"""Damaged files of a study folder: each command ends in order, and repair works."""
+
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import tunewright
+from tunewright.errors import StudyError, TunewrightError
+
+TRIAL = "study/trials/00002"
+
+
+def objective(params, report):
+    for step in (1, 2, 3):
+        report(step, params["x"] / step)
+    return {"value": params["x"], "other": 1.0}
+
+
+def tune(runs: Path, trials: int):
+    space = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
+    words = ("executor.type=inline", "study.pruner.type=none")
+    return tunewright.tune(
+        objective, space, *words, goal="value:max", trials=trials, name="study", runs_dir=runs
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("whole")
+    tune(runs, 3)
+    return runs
+
+
+@pytest.fixture
+def runs(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def sql(runs: Path, text: str) -> None:
+    connection = sqlite3.connect(runs / "study" / "study.db")
+    connection.execute(text)
+    connection.commit()
+    connection.close()
+
+
+def patch(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def as_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+DATABASE = {
+    "settings": "UPDATE study_user_attributes SET value_json = '[' WHERE key = 'tunewright'",
+    "settings of another type": "UPDATE study_user_attributes SET value_json = '\"{}\"' "
+    "WHERE key = 'tunewright'",
+    "state": "UPDATE trials SET state = 'DREAMING' WHERE number = 1",
+    "distribution": 'UPDATE trial_params SET distribution_json = \'{"name": "Odd"}\'',
+    "value": "UPDATE trial_values SET value = 'abc' WHERE rowid = 1",
+    "no value": "DELETE FROM trial_values WHERE rowid = 1",
+    "results of another type": "UPDATE trial_user_attributes SET value_json = '[1]' "
+    "WHERE key = 'run'",
+    "time": "UPDATE trials SET datetime_start = 'yesterday' WHERE number = 1",
+    "table": "DROP TABLE trial_intermediate_values",
+}
+
+
+@pytest.mark.parametrize("damage", DATABASE)
+def test_a_whole_database_with_a_damaged_value_is_rebuilt(damage, runs):
+    before = tunewright.analyze("study", runs_dir=runs).record
+    sql(runs, DATABASE[damage])
+    for call in (lambda: tunewright.analyze("study", runs_dir=runs), lambda: tune(runs, 4)):
+        if damage == "table":
+            continue  # opening it for writing makes the table anew
+        with pytest.raises(StudyError, match=r"study\.db.*tunewright repair"):
+            call()
+    assert tunewright.repair("study", runs_dir=runs).rebuilt
+    after = tunewright.analyze("study", runs_dir=runs).record
+    assert [(t.parameters, t.score, t.curve, t.metrics) for t in after.trials] == [
+        (t.parameters, t.score, t.curve, t.metrics) for t in before.trials
+    ]
+    assert len(tune(runs, 4).record.trials) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a list\n", "a: [1\n b", "name: [1]\nconfiguration: 3\n", "name: study\n", "\0"]
+)
+def test_a_damaged_study_file_is_written_anew_by_the_same_command(text, runs):
+    file = runs / "study" / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(StudyError, match=r"study\.yaml.*[Rr]un the tunewright tune command"):
+        tunewright.analyze("study", runs_dir=runs)
+    shown = tunewright.analyze(runs / "study" / "study.db")  # what the message tells to do
+    assert len(shown.record.trials) == 3
+    assert "study.yaml" in tunewright.repair("study", runs_dir=runs).differing[0]
+    assert len(tune(runs, 4).record.trials) == 4
+    assert len(tunewright.analyze("study", runs_dir=runs).record.trials) == 4
+
+
+def test_where_both_are_damaged_no_circle_of_remedies_is_told(runs):
+    (runs / "study" / "study.yaml").write_text("")
+    (runs / "study" / "study.db").write_bytes(b"x" * 5000)
+    with pytest.raises(StudyError, match="begin a new study"):
+        tunewright.repair("study", runs_dir=runs)
+
+
+RUN_FILES = {
+    "outcome of a later version": lambda run: patch(run / "outcome.json", energy=1, cause="cold"),
+    "outcome with other types": lambda run: patch(
+        run / "outcome.json", seconds="1", interval={"a": 1}, notes=3, device_mib=[], costs=[1]
+    ),
+    "outcome in an unknown state": lambda run: patch(run / "outcome.json", state="frozen"),
+    "outcome without end": lambda run: (run / "outcome.json").write_text("[" * 100_000),
+    "outcome with a list": lambda run: patch(run / "outcome.json", metrics=[1]),
+    "outcome is a folder": lambda run: as_folder(run / "outcome.json"),
+    "progress cut": lambda run: os.truncate(run / "progress.jsonl", 130),
+    "progress with other types": lambda run: (run / "progress.jsonl").write_text(
+        '{"attempt": 1, "resumed_from": "a"}\n{"attempt": 1, "step": 1, "metrics": {"value": []}}\n'
+    ),
+    "progress is a folder": lambda run: as_folder(run / "progress.jsonl"),
+    "attempt of another type": lambda run: patch(run / "attempt.json", attempt=None),
+    "attempt is a folder": lambda run: as_folder(run / "attempt.json"),
+    "start far away": lambda run: patch(run / "trial.json", started=1e300),
+    "parameters of another type": lambda run: patch(run / "trial.json", parameters=[1]),
+    "memory of another type": lambda run: (run / "memory.json").write_text('{"asked": []}'),
+    "configuration cut": lambda run: (run / "config.yaml").write_text("a: ["),
+    "folder gone": lambda run: shutil.rmtree(run),
+    "file in its place": lambda run: (shutil.rmtree(run), run.write_text("")),
+}
+
+
+@pytest.mark.parametrize("damage", RUN_FILES)
+@pytest.mark.parametrize("ended", [True, False])
+def test_damaged_files_of_a_run_end_in_order_and_repair_helps(damage, ended, runs):
+    if not ended:
+        sql(runs, "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL WHERE number = 2")
+        sql(runs, "DELETE FROM trial_values WHERE trial_id = 3")
+    RUN_FILES[damage](runs / TRIAL)
+    told = ""
+    try:
+        tune(runs, 3)
+    except TunewrightError as error:
+        told = str(error)
+    assert not told or ("00002" in told and ("repair" in told or "Move away" in told))
+    tunewright.repair("study", runs_dir=runs)
+    assert len(tune(runs, 4).record.trials) == 4
+    assert len(tunewright.analyze("study", runs_dir=runs).record.of_state("done")) >= 3
