@@ -56,7 +56,7 @@ def check(config: RunConfig) -> list[str]:
     _check_goals(config, found)
     check_loss(config.loss, len(found.classes))
     size = input_size(config.model, config.data.image_size)
-    kept = choose(found.train, size, wanted=config.data.store)
+    kept = choose(found.train, size, wanted=config.data.store, resize=config.data.resize)
     decoded: tuple[str, ...] = ()
     if kept.store != "stream":
         with ShowProgress("decoding pictures") as progress:
@@ -64,7 +64,9 @@ def check(config: RunConfig) -> list[str]:
             # A trial opens every set, so decode the whole source; with skip_bad the sets lack
             # the broken pictures, which are still in the whole.
             every = found.train if skip_bad else found.train.whole or found.train
-            decoded = build_store(every, size, on_progress=progress, skip_bad=skip_bad).notices
+            decoded = build_store(
+                every, size, resize=config.data.resize, on_progress=progress, skip_bad=skip_bad
+            ).notices
     return [
         *found.notices,
         *([] if found.test is None else shift_notices(found.valid.counts, found.test.counts)),

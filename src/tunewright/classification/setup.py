@@ -118,7 +118,7 @@ class Pictures:
     ) -> "Pictures":
         """Choose for the source of `table`."""
         free = int(free_device_bytes(device)) if device.type == "cuda" else None
-        choice = choose(table, size, free, config.data.store)
+        choice = choose(table, size, free, config.data.store, config.data.resize)
         return cls(config, size, device, normalise, choice.store, choice.why)
 
     def in_order(self, table: ImageTable) -> Loader:
@@ -133,13 +133,16 @@ class Pictures:
 
     def batches(self, table: ImageTable, **options: Any) -> Loader:
         """Return the batches of a set; its pictures are decoded now, unless they were before."""
+        resize = self.config.data.resize
         options = {**options, "normalise": self.normalise, "device": self.device}
         if self.kept == "stream":
             workers = self.config.data.workers
-            return StreamedBatches(table, size=self.size, workers=workers, **options)
+            return StreamedBatches(table, size=self.size, resize=resize, workers=workers, **options)
         with ShowProgress("decoding pictures") as progress:
             skip_bad = self.config.data.skip_bad
-            store = build_store(table, self.size, on_progress=progress, skip_bad=skip_bad)
+            store = build_store(
+                table, self.size, resize=resize, on_progress=progress, skip_bad=skip_bad
+            )
         found = ImageBatches(
             _map_store(store),
             torch.from_numpy(table.labels),

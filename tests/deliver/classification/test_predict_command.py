@@ -19,7 +19,7 @@ from tunewright.classification.inference.cached_logits import validation_labels
 from tunewright.classification.inference.tta_views import IMAGE
 from tunewright.deliver.classification import predict as module
 from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
-from tunewright.images.loading.store import as_uint8
+from tunewright.images.loading.square import as_uint8
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 

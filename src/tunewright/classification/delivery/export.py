@@ -1,7 +1,7 @@
 """Export a classifier to ONNX, safetensors or a torch.export program, and check its parity.
 
-Every exported graph takes uint8 pictures [B, 3, S, S], RGB, squashed to the model's square, and
-returns float32 logits [B, C]. The normalisation is part of the graph, so users cannot get it wrong.
+Every exported graph takes uint8 pictures [B, 3, S, S], RGB, fitted to the model's square as
+`data.resize` says, and returns float32 logits [B, C]. The normalisation is part of the graph, so users cannot get it wrong.
 """
 
 import importlib.util
@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tunewright import __version__
-from tunewright.classification.inference.predict import predict_table
+from tunewright.classification.inference.predict import predict_table, square_of
 from tunewright.errors import ConfigError, RunError
+from tunewright.images.loading.square import LETTERBOX_FILL
 from tunewright.runs.atomic import NAMED, write_with
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ SUFFIXES: Mapping[Format, str] = {
 }
 PARITY = 1e-4
 """Largest difference of float32 logits that counts as parity."""
+FITTED = {
+    "squash": "squashed to size x size",
+    "crop": "shorter side scaled to size, the centre size x size cut out",
+    "letterbox": f"longer side scaled to size, centred on size x size of {LETTERBOX_FILL}",
+}
+"""How pictures are fitted to the model's square, in words, by `data.resize`."""
 Logits = Callable[[Tensor], Tensor]
 
 
@@ -96,7 +103,9 @@ def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool
         "classes": list(classifier.classes),
         "class_counts": [int(count) for count in classifier.class_counts.tolist()],
         "size": classifier.size,
-        "pixels": "RGB, squashed to size x size, antialiased bilinear, then / 255",
+        "resize": square_of(classifier).resize,
+        "pixels": f"RGB, {FITTED[square_of(classifier).resize]}, antialiased bilinear, then / 255",
+        "window": getattr(classifier, "window", None),
         "normalisation": {"mean": list(normalise.mean), "std": list(normalise.std)},
         "precision": "float16" if half else "float32",
     }
@@ -234,7 +243,7 @@ class _ClassifierStandIn:
     """Stands in for a classifier whose logits come from elsewhere."""
 
     def __init__(self, classifier: "Classifier", logits: Logits) -> None:
-        self.logits, self.size, self.device = logits, classifier.size, classifier.device
+        self.logits, self.square, self.device = logits, square_of(classifier), classifier.device
 
 
 def _example(classifier: "Classifier") -> Tensor:

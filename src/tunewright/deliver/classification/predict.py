@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.inference.tta_views import Views, read_views
-from tunewright.deliver.classification.open_members import open_blend
+from tunewright.deliver.classification.open_members import open_blend, window_of
 from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
@@ -194,15 +194,16 @@ def test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
 def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
     from tunewright.images.sources.open_source import open_table
 
+    window = window_of(classifier)
     if data is not None:
-        return open_table(data, labelled=False)
+        return open_table(data, labelled=False).with_window(window)
     sets = classifier.sets
     if sets.test is not None:
         return sets.test
     origin = sets.train.origin
     folder = (origin if origin.is_dir() else origin.parent) / "test"
     if folder.is_dir():
-        return open_table(folder, labelled=False)
+        return open_table(folder, labelled=False).with_window(window)
     raise DataError(
         f"{origin} has no test set",
         expected="a folder `test` or a test split, where no pictures are named",

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import PIL
-from PIL import Image
 
 from tunewright.errors import DataError, NotWritten
+from tunewright.images.dataset.config import Resize
 from tunewright.images.dataset.unreadable import (
     Broken,
     check_share,
@@ -30,12 +29,11 @@ from tunewright.images.dataset.unreadable import (
     write_verdicts,
 )
 from tunewright.images.image_table import ImageTable, Indices, PicturePlace
+from tunewright.images.loading.square import Pixels, SquareInput, as_uint8
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
 from tunewright.runs.callbacks import OnProgress
 from tunewright.training.memory.limit import make_room_to_map
-
-Pixels = npt.NDArray[np.uint8]
 
 SKIPPED = -1
 VERSION = f"2-{PIL.__version__}"  # another Pillow may decode and scale a little differently
@@ -65,6 +63,7 @@ def build_store(
     table: ImageTable,
     size: int,
     *,
+    resize: Resize = "squash",
     folder: Path | None = None,
     on_progress: OnProgress | None = None,
     skip_bad: bool = False,
@@ -73,23 +72,24 @@ def build_store(
 
     A part of a source shares the file of the whole, so splits, folds and seeds need one file. The
     file is named by the content of the pictures, made on all cores, and either complete or absent;
-    if several processes ask at once, one makes it and the others wait. folder: used instead of the
-    cache. skip_bad: leave out pictures that cannot be used, up to 5 % of the source.
+    if several processes ask at once, one makes it and the others wait. resize: see `as_uint8`.
+    folder: used instead of the cache. skip_bad: leave out pictures that cannot be used, up to 5 %
+    of the source.
 
     Raises DataError that lists pictures that cannot be used, NotWritten if the disk has no space.
     """
     whole = table.whole or table
     inside = content_folder(whole, folder)
-    file = inside / f"{size}-{VERSION}.npy"
+    file = inside / f"{_stem(size, resize)}-{VERSION}.npy"
     broken = _ready(file, whole, size)
     built = False
     if broken is None:
         tidy(inside.parent)
         check_room(store_bytes(len(whole), size), inside, "lower data.image_size")
-        with alone(inside / f"{size}.lock"):
+        with alone(inside / f"{_stem(size, resize)}.lock"):
             broken = _ready(file, whole, size)  # made by another process meanwhile?
             if broken is None:
-                broken, built = _build(whole, size, file, on_progress), True
+                broken, built = _build(whole, SquareInput(size, resize), file, on_progress), True
     with contextlib.suppress(OSError):
         os.utime(file)
     rows_of = np.full(len(whole), SKIPPED, dtype=np.int64)
@@ -104,10 +104,12 @@ def build_store(
     return Store(file, len(good), size, wanted, built, notices)
 
 
-def is_built(table: ImageTable, size: int, *, folder: Path | None = None) -> bool:
+def is_built(
+    table: ImageTable, size: int, *, resize: Resize = "squash", folder: Path | None = None
+) -> bool:
     """Return whether `build_store` would find its file ready."""
     whole = table.whole or table
-    file = content_folder(whole, folder) / f"{size}-{VERSION}.npy"
+    file = content_folder(whole, folder) / f"{_stem(size, resize)}-{VERSION}.npy"
     return _ready(file, whole, size) is not None
 
 
@@ -124,15 +126,8 @@ def open_store(store: Store, *, private: bool = False) -> "np.memmap[Any, np.dty
     return mapped
 
 
-def as_uint8(image: Image.Image, size: int) -> Pixels:
-    """Convert an upright RGB picture to the pixels that models get everywhere: [3, size, size].
-
-    It is squashed to a square with antialiased bilinear resampling (Pillow's, the same as timm and
-    torchvision use on pictures); a picture of that size is not resampled.
-    """
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+def _stem(size: int, resize: Resize) -> str:
+    return f"{size}" if resize == "squash" else f"{size}-{resize}"  # older stores are squashed
 
 
 def store_bytes(rows: int, size: int) -> int:
@@ -191,10 +186,12 @@ def check_room(needed: int, folder: Path, or_else: str) -> None:
         )
 
 
-def _build(table: ImageTable, size: int, file: Path, on_progress: OnProgress | None) -> Broken:
+def _build(
+    table: ImageTable, square: SquareInput, file: Path, on_progress: OnProgress | None
+) -> Broken:
     broken: dict[int, str] = {}
     with new_file(file) as out:
-        _write(table, size, out, broken, on_progress)
+        _write(table, square, out, broken, on_progress)
         write_verdicts(file.parent, table, broken)
     return broken
 
@@ -224,9 +221,14 @@ def new_file(file: Path) -> Iterator[int]:
 
 
 def _write(
-    table: ImageTable, size: int, out: int, broken: dict[int, str], on_progress: OnProgress | None
+    table: ImageTable,
+    square: SquareInput,
+    out: int,
+    broken: dict[int, str],
+    on_progress: OnProgress | None,
 ) -> None:
     """Fill the file in order of the rows, without gaps for broken ones, and the header last."""
+    size = square.size
     start = len(_header(0, size))
     step = store_bytes(1, size)
     reserve(out, start + step * len(table))
@@ -235,7 +237,7 @@ def _write(
 
     def decode(place: PicturePlace) -> Pixels | str:
         try:
-            return as_uint8(reader.picture(place), size)
+            return as_uint8(reader.picture(place), *square)
         except DataError as error:
             return reason(error)
 

@@ -24,9 +24,9 @@ from tunewright.images.dataset.unreadable import (
 )
 from tunewright.images.image_table import ImageTable, Indices, PicturePlace
 from tunewright.images.loading.placement import DISK_SHARE, RAM_SHARE
+from tunewright.images.loading.square import Pixels
 from tunewright.images.loading.store import (
     VERSION,
-    Pixels,
     alone,
     check_room,
     new_file,
