@@ -1,7 +1,8 @@
 """Export a classifier to ONNX, safetensors or a torch.export program, and check its parity.
 
 Every exported graph takes uint8 pictures [B, 3, S, S], RGB, fitted to the model's square as
-`data.resize` says, and returns float32 logits [B, C]. The normalisation is part of the graph, so users cannot get it wrong.
+`data.resize` says, and returns float32 logits [B, C]. The normalisation is part of the graph, so
+users cannot get it wrong.
 """
 
 import importlib.util

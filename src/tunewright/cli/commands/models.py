@@ -26,7 +26,7 @@ def models(
 ) -> None:
     """List image models with parameters, sizes and licences.
 
-    Sizes are those of the exported file; licences are those of the pretrained weights.
+    'no head' are the parameters without the last layer (and the fusion). Sizes are those of the exported file; licences are those of the pretrained weights.
     """
     from tunewright import api
 
@@ -46,7 +46,7 @@ def models_table(found: Mapping[str, Any]) -> "Table":
 
     table = Table(title=f"image models, {found['classes']} classes")
     table.add_column("name", overflow="fold")
-    for name in ("parameters", "fp32 MB", "MiB", "fp16 MB", "MiB", "input"):
+    for name in ("parameters", "no head", "fp32 MB", "MiB", "fp16 MB", "MiB", "input"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("licence of weights")
     for row in found["rows"]:
@@ -54,6 +54,7 @@ def models_table(found: Mapping[str, Any]) -> "Table":
         table.add_row(
             row["name"],
             f"{row['parameters']:,}",
+            f"{row['backbone_parameters']:,}",
             *(f"{size / unit:.1f}" for size in sizes for unit in (MB, MIB)),
             f"{row['input_size']}" + (" only" if row["fixed"] else ""),
             row["licence"],
