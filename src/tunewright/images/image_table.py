@@ -41,7 +41,8 @@ class ImageTable:
     `test` for each row. groups: pictures of one group stay in one split. class_names: class ->
     readable name, if there is one. category_ids: class -> the id that submissions ask for, if it
     differs. notices: what the user should know about the source. whole, whole_rows: for a part, the
-    table it was taken from and the rows it took.
+    table it was taken from and the rows it took. named_by_files: no table lists the pictures, and
+    ids are the names of files.
     """
 
     origin: Path
@@ -56,6 +57,7 @@ class ImageTable:
     notices: tuple[str, ...] = ()
     whole: "ImageTable | None" = None
     whole_rows: Indices | None = None
+    named_by_files: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -92,7 +92,9 @@ def test_the_guides_own_file_becomes_a_conditional_space(tmp_path: Path) -> None
     assert "loss.gamma" not in first, "focal's own parameter in a trial of smooth modulation"
 
 
-def test_a_guides_file_is_searched_as_it_is_and_one_notice_says_what_is_missed(tmp_path: Path) -> None:
+def test_a_guides_file_is_searched_as_it_is_and_told_what_it_misses(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "hyperparameters.yaml").write_text(GUIDE.replace("high: 0.8", "high: 1.0"))
     space, notices = tunewright.space("longtail", str(tmp_path / "hyperparameters.yaml"))
     assert str(space["loss.type"].domain) == "smooth_modulation | focal"

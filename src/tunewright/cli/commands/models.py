@@ -26,7 +26,8 @@ def models(
 ) -> None:
     """List image models with parameters, sizes and licences.
 
-    'no head' are the parameters without the last layer (and the fusion). Sizes are those of the exported file; licences are those of the pretrained weights.
+    'no head' are the parameters without the last layer (and the fusion). Sizes are those of the
+    exported file; licences are those of the pretrained weights.
     """
     from tunewright import api
 
