@@ -73,6 +73,7 @@ def check(config: RunConfig) -> list[str]:
         *decoded,
         kept.why,
         *check_weights(config.model),
+        *_norm_notices(config),
         *config.mixing.notices,
         *loss_notices(
             config.loss,
@@ -80,6 +81,16 @@ def check(config: RunConfig) -> list[str]:
             found.train.names,
             weighted_sampler=config.data.weighted_sampler,
         ),
+    ]
+
+
+def _norm_notices(config: ClassifyConfig) -> list[str]:
+    model = config.model
+    if not config.finetune.freeze_batch_norm or model.pretrained or model.weights is not None:
+        return []
+    return [
+        "finetune.freeze_batch_norm with random weights: the norms keep mean 0 and variance 1, "
+        "which no picture has measured; it is meant for model.pretrained=true or model.weights=FILE"
     ]
 
 

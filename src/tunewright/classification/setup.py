@@ -15,6 +15,7 @@ from tunewright.classification.losses.config import classifier_scale
 from tunewright.classification.losses.losses import LOSSES
 from tunewright.classification.models.cosine_classifier import normalise_classifier
 from tunewright.classification.models.image_classifier import input_size, make_image_model
+from tunewright.classification.models.param_groups import freeze_batch_norm
 from tunewright.classification.task import ClassifyTask
 from tunewright.config.section import Section
 from tunewright.images.augment.augment import make_augment
@@ -44,6 +45,13 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
     notices: list[str] = []
     size = input_size(config.model, config.data.image_size)
     model = make_model(config, len(sets.classes), on_notice=notices.append)
+    if config.finetune.freeze_batch_norm:
+        norms = freeze_batch_norm(model)
+        notices.append(
+            f"{norms} batch norms stay as they are (finetune.freeze_batch_norm)"
+            if norms
+            else "finetune.freeze_batch_norm has no effect: the model has no batch norm"
+        )
     counts = torch.from_numpy(sets.class_counts)
     criterion = LOSSES[config.loss.type](counts, **_options(config.loss)).to(device)
     task = ClassifyTask(criterion, counts.to(device), config.finetune)
