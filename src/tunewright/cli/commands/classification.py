@@ -223,7 +223,7 @@ def export(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Export a run to safetensors, ONNX or torch.export.
+    """Export a run to safetensors, ONNX or torch.export, an ensemble to ONNX.
 
     The exported file is checked against the run: both must give the same logits.
     """

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from tunewright.deliver.classification.open_members import open_members
+from tunewright.deliver.classification.open_members import open_blend, open_members
 from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError, UsageError, did_you_mean
+from tunewright.runs.folder import RunFolder
 
 FORMATS = ("onnx", "safetensors", "torch-export")
 
@@ -25,10 +26,11 @@ def export(
 ) -> Mapping[str, Any]:
     """Write the model for others, read it back, and compare its answers with the run's.
 
-    output: by default `export/model.onnx` and so on in the run folder. half: weights in float16;
-    the file is then scored on the validation set beside the original. Returns the file, its bytes,
-    max |delta| of the logits, and both accuracies where they were measured. Raises ConfigError
-    when ONNX is not installed, RunError when the file is not the model.
+    An ensemble is written to ONNX, as one graph of all members and their average. output: by
+    default `export/model.onnx` and so on in the run folder. half: weights in float16; the file is
+    then scored on the validation set beside the original. Returns the file, its bytes, max |delta|
+    of the logits, and both accuracies where they were measured. Raises ConfigError when ONNX is not
+    installed, RunError when the file is not the model.
     """
     if to not in FORMATS:
         raise UsageError(
@@ -36,9 +38,15 @@ def export(
         )
     place = None if output is None else output_file(output)
     selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
-    selection.single()  # an ensemble has no one graph
+    if len(selection.members) > 1 and to != "onnx":
+        raise DataError(
+            f"{selection.folder} is an ensemble of {len(selection.members)} runs",
+            expected=f"one run for {to}",
+            remedy=f"Use --to onnx, or name one of them: {selection.members[0].path}.",
+        )
+    whole = _export if len(selection.members) == 1 else _export_ensemble
     result: Mapping[str, Any] = run_in_subprocess(
-        selection, _export, to, half, place, on_progress=on_progress
+        selection, whole, to, half, place, on_progress=on_progress
     )
     return {**result, "notes": list(selection.notes)}
 
@@ -79,6 +87,49 @@ def _export(
                 "float32": before,
                 "float16": after,
                 "pictures": len(classifier.sets.valid),
+            }
+        except DataError as error:  # exported where the data is not
+            result["accuracy"] = {"unknown": str(error)}
+    return result
+
+
+def _export_ensemble(
+    selection: RunSelection, to: Any, half: bool, output: Path | None, on_progress: ProgressCallback
+) -> dict[str, Any]:
+    from tunewright.classification.delivery import export_ensemble as parts
+    from tunewright.classification.delivery.export import PARITY, check_parity, need_onnx
+
+    assert to == "onnx"
+    need_onnx()
+    ensemble = open_blend(selection)
+    file = output or selection.folder / "export" / f"{'model-half' if half else 'model'}.onnx"
+    on_progress("writing", 0, 1)
+    trees = [RunFolder(one.path).read_config() for one in selection.members]
+    parts.write_onnx_ensemble(ensemble, file, trees, half=half)
+    on_progress("comparing", 0, 1)
+    exported = parts.read_onnx_ensemble(ensemble, file)
+    difference = parts.largest_blend_difference(ensemble, exported)
+    check_parity(difference, file, half=half)
+    result: dict[str, Any] = {
+        "run": str(selection.folder),
+        "file": str(file),
+        "to": to,
+        "half": half,
+        "bytes": file.stat().st_size,
+        "largest_difference": difference,
+        "limit": None if half else PARITY,
+        "members": len(ensemble.members),
+        "size": max(member.size for member in ensemble.members),
+        "inputs": list(parts.input_names(ensemble).values()),
+        "classes": len(ensemble.classes),
+    }
+    if half:
+        on_progress("scoring on the validation set", 0, 1)
+        try:
+            result["accuracy"] = {
+                "float32": parts.blend_accuracy(ensemble),
+                "float16": parts.blend_accuracy(ensemble, exported),
+                "pictures": len(ensemble.members[0].sets.valid),
             }
         except DataError as error:  # exported where the data is not
             result["accuracy"] = {"unknown": str(error)}
