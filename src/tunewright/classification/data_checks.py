@@ -14,6 +14,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError
 from tunewright.images.dataset import datasets
 from tunewright.images.dataset.datasets import ImageSets
+from tunewright.images.loading.near_copy_check import near_copy_notices
 from tunewright.images.loading.placement import choose
 from tunewright.images.loading.store import build_store
 from tunewright.images.progress import ShowProgress
@@ -67,6 +68,7 @@ def check(config: RunConfig) -> list[str]:
             decoded = build_store(
                 every, size, resize=config.data.resize, on_progress=progress, skip_bad=skip_bad
             ).notices
+        decoded = (*decoded, *_near_copies(config, found, size))
     return [
         *found.notices,
         *([] if found.test is None else shift_notices(found.valid.counts, found.test.counts)),
@@ -82,6 +84,20 @@ def check(config: RunConfig) -> list[str]:
             weighted_sampler=config.data.weighted_sampler,
         ),
     ]
+
+
+def _near_copies(config: ClassifyConfig, found: ImageSets, size: int) -> list[str]:
+    if config.data.dir is None:  # an embedded set has none, and drawn pictures are much alike
+        return []
+    parts = {"train": found.train, "valid": found.valid, "test": found.test}
+    resize, skip_bad = config.data.resize, config.data.skip_bad
+    return near_copy_notices(
+        {
+            name: (table, build_store(table, size, resize=resize, skip_bad=skip_bad))
+            for name, table in parts.items()
+            if table is not None
+        }
+    )
 
 
 def _norm_notices(config: ClassifyConfig) -> list[str]:
