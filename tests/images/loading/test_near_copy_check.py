@@ -41,7 +41,7 @@ def notices(data, folder, size=32, **options):
 
 def test_the_pair_is_named_and_listed(data, tmp_path):
     (notice,) = notices(data, tmp_path / "cache")
-    assert "1 pairs of near copies stand in two splits (train/a/0.png in train and " in notice
+    assert "1 pair of near copies in two splits (train/a/0.png in train and " in notice
     assert "valid/a/again.jpg in valid" in notice
     (file,) = (tmp_path / "cache").rglob("near_copies.csv")
     assert str(file) in notice
@@ -53,7 +53,7 @@ def test_copies_byte_for_byte_are_left_to_the_leaks(data, tmp_path):
     content = (data / "train" / "b" / "2.png").read_bytes()
     (data / "test" / "b" / "same.png").write_bytes(content)
     (notice,) = notices(data, tmp_path / "cache", leaks="warn")
-    assert "1 pairs" in notice
+    assert "1 pair of near copies" in notice
 
 
 def test_hashes_are_computed_once(data, tmp_path, monkeypatch):

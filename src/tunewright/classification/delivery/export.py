@@ -263,7 +263,7 @@ def check_parity(difference: float, file: Path, *, half: bool) -> None:
         raise RunError(
             f"the logits of {file} differ from the model's by {difference:.3g}",
             expected=f"at most {PARITY:g}",
-            remedy="Do not use the file. Try another format, such as --to safetensors.",
+            remedy="Do not use the file. Export one run in another format: --to safetensors.",
         )
 
 

@@ -176,9 +176,12 @@ def print_exported(console: Console, found: Mapping[str, Any], *, as_json: bool)
             f"{scored['float16']:.4f} in float16 (n = {scored['pictures']})",
         )
     side = found["size"]
+    taken = f"[batch, 3, {side}, {side}]"
+    if len(found["inputs"]) > 1:
+        taken = f"of each member's size ({', '.join(found['inputs'])})"
     _line(
         console,
-        f"takes uint8 RGB pictures [batch, 3, {side}, {side}], returns {found['classes']} logits; "
+        f"takes uint8 RGB pictures {taken}, returns {found['classes']} logits; "
         "the normalisation is inside"
         if found["to"] != "safetensors"
         else "classes, size, normalisation and the model section are in its header",

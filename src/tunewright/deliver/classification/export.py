@@ -1,8 +1,8 @@
 """`tunewright export`: a run as ONNX, safetensors or a torch.export program, and its parity."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from tunewright.deliver.classification.open_members import open_blend, open_members
 from tunewright.deliver.find_run import output_file
@@ -10,6 +10,9 @@ from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError, UsageError, did_you_mean
 from tunewright.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.classifier import Classifier
 
 FORMATS = ("onnx", "safetensors", "torch-export")
 
@@ -77,19 +80,14 @@ def _export(
         "largest_difference": difference,
         "limit": None if half else parts.PARITY,
         "size": classifier.size,
+        "inputs": ["images"],
         "classes": len(classifier.classes),
     }
     if half:
         on_progress("scoring on the validation set", 0, 1)
-        try:
-            before, after = parts.accuracy(classifier), parts.accuracy(classifier, exported)
-            result["accuracy"] = {
-                "float32": before,
-                "float16": after,
-                "pictures": len(classifier.sets.valid),
-            }
-        except DataError as error:  # exported where the data is not
-            result["accuracy"] = {"unknown": str(error)}
+        result["accuracy"] = _accuracies(
+            lambda: (parts.accuracy(classifier), parts.accuracy(classifier, exported)), classifier
+        )
     return result
 
 
@@ -118,19 +116,25 @@ def _export_ensemble(
         "bytes": file.stat().st_size,
         "largest_difference": difference,
         "limit": None if half else PARITY,
-        "members": len(ensemble.members),
         "size": max(member.size for member in ensemble.members),
         "inputs": list(parts.input_names(ensemble).values()),
         "classes": len(ensemble.classes),
     }
     if half:
         on_progress("scoring on the validation set", 0, 1)
-        try:
-            result["accuracy"] = {
-                "float32": parts.blend_accuracy(ensemble),
-                "float16": parts.blend_accuracy(ensemble, exported),
-                "pictures": len(ensemble.members[0].sets.valid),
-            }
-        except DataError as error:  # exported where the data is not
-            result["accuracy"] = {"unknown": str(error)}
+        result["accuracy"] = _accuracies(
+            lambda: (parts.blend_accuracy(ensemble), parts.blend_accuracy(ensemble, exported)),
+            ensemble.members[0],
+        )
     return result
+
+
+def _accuracies(
+    measure: Callable[[], tuple[float, float]], classifier: "Classifier"
+) -> dict[str, Any]:
+    """Return the accuracy before and after, or why it is unknown where the data is gone."""
+    try:
+        before, after = measure()
+    except DataError as error:
+        return {"unknown": str(error)}
+    return {"float32": before, "float16": after, "pictures": len(classifier.sets.valid)}

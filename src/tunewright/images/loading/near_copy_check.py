@@ -55,11 +55,12 @@ def near_copy_notices(splits: Mapping[str, tuple[ImageTable, Store]]) -> list[st
         f"{a} in {in_a} and {b} in {in_b}" for a, in_a, b, in_b, _ in found[:EXAMPLES]
     )
     more = f" and {len(found) - EXAMPLES:,} more" if len(found) > EXAMPLES else ""
+    count = "1 pair" if len(found) == 1 else f"{len(found):,} pairs"
     listed = _listed(some_store.file.parent / LISTED, found)
     return [
-        f"{len(found):,} pairs of near copies stand in two splits ({shown}{more}; at most "
-        f"{MOST_BITS} of {BITS} bits of a perceptual hash differ{listed}): scores on them may be "
-        "too good; data.group_by keeps pictures together that belong together"
+        f"{count} of near copies in two splits ({shown}{more}; at most {MOST_BITS} of {BITS} bits "
+        f"of a perceptual hash differ{listed}): scores on them may be too good; "
+        "data.group_by keeps pictures together that belong together"
     ]
 
 
