@@ -29,9 +29,10 @@ class ImagesConfig(Section):
     cross-validation, and the fold that validates (from 0). split_seed: of the random split and of
     the folds. group_by: a column (or key of `meta`) whose equal values stay in one split; `auto`
     uses camera_id, track_id or group, if there is one; null uses none. leaks: what to do if given
-    splits share a group or a picture. skip_bad: leave out, and list, pictures that cannot be read.
-    weighted_sampler: draw all classes equally often. store: where decoded pictures are kept
-    (`stream`: nowhere). workers: processes that decode when streaming (null = auto).
+    splits share a group or a picture; near copies are told in any case. skip_bad: leave out, and
+    list, pictures that cannot be read. weighted_sampler: draw all classes equally often. store:
+    where decoded pictures are kept (`stream`: nowhere). workers: processes that decode when
+    streaming (null = auto).
     """
 
     dir: str | None = None
