@@ -223,9 +223,10 @@ def export(
     runs_dir: RunsDir = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
-    """Export a run to safetensors, ONNX or torch.export, an ensemble to ONNX.
+    """Export a run to safetensors, ONNX or torch.export.
 
-    The exported file is checked against the run: both must give the same logits.
+    An ensemble is exported to ONNX, as one graph. The exported file is checked against the run:
+    both must give the same logits.
     """
     from tunewright import api
     from tunewright.cli.output.classification import print_exported
