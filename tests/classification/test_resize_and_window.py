@@ -60,7 +60,7 @@ def test_what_was_trained_on_is_what_is_predicted(resize, store, tmp_path):
     found = tunewright.predict(
         folder.path, data=data / "left", output=tmp_path / "said.csv", probabilities=shares
     )
-    assert found["predictions"] == 12
+    assert found.predictions == 12
     classifier = open_classifier(RunFolder(folder.path), torch.device("cpu"))
     rows = [line.split(",") for line in shares.read_text().splitlines()[1:]]
     for name, left, _ in rows[:3]:

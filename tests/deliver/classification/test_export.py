@@ -113,12 +113,12 @@ def test_an_ensemble_of_two_sizes_is_one_onnx(runs, tmp_path, average, half):
     stored = {"runs": ["../one", "../other"], "weights": [0.75, 0.25], "average": average}
     write_json(runs / average / "ensemble.json", stored)
     found = tunewright.export(average, to="onnx", half=half, runs_dir=runs, on_progress=quiet)
-    assert found["inputs"] == ["images_16_squash", "images_24_squash"]
-    assert found["largest_difference"] <= (0.1 if half else 1e-4)
+    assert found.inputs == ("images_16_squash", "images_24_squash")
+    assert found.largest_difference <= (0.1 if half else 1e-4)
     if half:
-        assert abs(found["accuracy"]["float32"] - found["accuracy"]["float16"]) < 0.1
+        assert abs(found.accuracy["float32"] - found.accuracy["float16"]) < 0.1
     # By hand: each member's own file, averaged.
-    session = onnxruntime.InferenceSession(found["file"], providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(found.file), providers=["CPUExecutionProvider"])
     draws = np.random.default_rng(0)
     pictures = {
         f"images_{size}_squash": draws.integers(0, 256, (3, 3, size, size), dtype=np.uint8)

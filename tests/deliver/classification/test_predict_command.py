@@ -104,7 +104,7 @@ def test_ids_take_the_form_of_the_training_table(tmp_path):
     packed = tunewright.submit(
         "one", predictions=tmp_path / "p.csv", output=tmp_path / "s.zip", runs_dir=place / "runs"
     )
-    assert packed["made_here"]
+    assert packed.made_here
     # A run of an earlier version knows its classes only: the training table tells.
     known = json.loads((place / "runs" / "one" / "classes.json").read_text())
     assert known.pop("bare_ids") is True
@@ -118,7 +118,7 @@ def test_ids_keep_the_suffix_that_tells_two_files_apart(tmp_path):
     draw_test(place / "test", 3)
     (place / "test" / "img_0.bmp").write_bytes((place / "test" / "img_0.png").read_bytes())
     found = predicted(place, tmp_path / "p.csv")
-    assert "two files would have the id 'img_0'" in found["notices"][0]
+    assert "two files would have the id 'img_0'" in found.notices[0]
     assert rows_of(tmp_path / "p.csv")[1][0] == "img_0.bmp"
 
 
