@@ -13,6 +13,7 @@ from practice.pictures.made import made_run
 from safetensors.torch import load_file
 
 import tunewright
+from tunewright.classification.delivery import predictions_csv
 from tunewright.classification.delivery.submission import REQUIRED
 from tunewright.deliver.classification import submit as module
 from tunewright.errors import DataError, UsageError
@@ -38,10 +39,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def refused(file: Path, read):
     """`read` but for one file, as for whoever is not root."""
 
-    def read_others(self: Path) -> bytes:
-        if self == file:
+    def read_others(path: Path, **options) -> bytes:
+        if path == file:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return read(self)
+        return read(path, **options)
 
     return read_others
 
@@ -242,7 +243,8 @@ def test_what_is_no_predictions_is_refused_before_a_model_is_opened(
 
 def test_predictions_that_may_not_be_read_are_refused(place, tmp_path, monkeypatch):
     predicted(place, tmp_path / "predictions.csv")
-    monkeypatch.setattr(Path, "read_bytes", refused(tmp_path / "predictions.csv", Path.read_bytes))
+    read = refused(tmp_path / "predictions.csv", predictions_csv.read_regular)
+    monkeypatch.setattr(predictions_csv, "read_regular", read)
     with pytest.raises(DataError, match=r"predictions\.csv cannot be read \(Permission denied\)"):
         submitted(place, tmp_path)
 

@@ -97,7 +97,8 @@ def test_a_guides_file_is_searched_as_it_is_and_told_what_it_misses(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "hyperparameters.yaml").write_text(GUIDE.replace("high: 0.8", "high: 1.0"))
-    space, notices = tunewright.space("longtail", str(tmp_path / "hyperparameters.yaml"))
+    checked = tunewright.space("longtail", str(tmp_path / "hyperparameters.yaml"))
+    space, notices = checked.space, checked.notices
     assert str(space["loss.type"].domain) == "smooth_modulation | focal"
     assert str(space["loss.tau"].domain) == "0.3 .. 1"
     assert space.forbid == ()
@@ -107,7 +108,8 @@ def test_a_guides_file_is_searched_as_it_is_and_told_what_it_misses(
 
 
 def test_without_a_file_logit_adjustment_is_searched_in_a_range_of_its_own() -> None:
-    space, notices = tunewright.space("longtail")
+    checked = tunewright.space("longtail")
+    space, notices = checked.space, checked.notices
     assert not any("logit" in notice and "left out" in notice for notice in notices)
     assert str(space["loss.type"].domain) == "smooth_modulation | focal | logit_adjustment"
     first = space.default()
@@ -129,7 +131,7 @@ def test_without_a_file_logit_adjustment_is_searched_in_a_range_of_its_own() -> 
 
 @pytest.mark.parametrize("loss", ["logit_adjustment", "focal", "ldam"])
 def test_a_loss_that_is_set_leaves_the_rest_of_the_space(loss: str) -> None:
-    space, _ = tunewright.space("longtail", f"loss={loss}")
+    space = tunewright.space("longtail", f"loss={loss}").space
     assert "loss.type" not in space
     assert ("loss.tau" in space) == (loss == "logit_adjustment")
     assert draw(space, random.Random(0)) is not None
