@@ -12,7 +12,7 @@ from typing import Any
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.datasets import ImageSets
 from tunewright.images.sources.file_matching import has_bare_ids
-from tunewright.images.sources.unicode_forms import composed
+from tunewright.images.sources.unicode_forms import to_nfc
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 
@@ -82,10 +82,10 @@ def read_classes(folder: RunFolder) -> ClassIndex | None:
     if stored is None:
         return None
     try:
-        classes = tuple(composed(str(name)) for name in stored["classes"])
+        classes = tuple(to_nfc(str(name)) for name in stored["classes"])
         counts = tuple(int(count) for count in stored["class_counts"])
         names, ids = (
-            {composed(name): str(text) for name, text in stored.get(key, {}).items()}
+            {to_nfc(name): str(text) for name, text in stored.get(key, {}).items()}
             for key in ("names", "category_ids")
         )
         data_dir = stored.get("data_dir")

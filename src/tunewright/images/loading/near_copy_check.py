@@ -56,7 +56,7 @@ def near_copy_notices(splits: Mapping[str, tuple[ImageTable, Store]]) -> list[st
     )
     more = f" and {len(found) - EXAMPLES:,} more" if len(found) > EXAMPLES else ""
     count = "1 pair" if len(found) == 1 else f"{len(found):,} pairs"
-    listed = _listed(some_store.file.parent / LISTED, found)
+    listed = _write_list(some_store.file.parent / LISTED, found)
     return [
         f"{count} of near copies in two splits ({shown}{more}; at most {MOST_BITS} of {BITS} bits "
         f"of a perceptual hash differ{listed}): scores on them may be too good; "
@@ -104,7 +104,7 @@ def _hashes(store: Store) -> Hashes:
     return hashes
 
 
-def _listed(file: Path, rows: list[Row]) -> str:
+def _write_list(file: Path, rows: list[Row]) -> str:
     """Write all pairs, and return where they are; empty where that is not possible."""
     text = io.StringIO(newline="")
     table = [("picture", "split", "near_copy", "split", "bits"), *rows]

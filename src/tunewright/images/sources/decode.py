@@ -21,7 +21,7 @@ from PIL import ExifTags, Image
 from tunewright.errors import ConfigError, DataError, did_you_mean, quote, shorten
 from tunewright.images.sources.archive import UNPACKABLE, list_files, open_zip, unpack, why
 from tunewright.images.sources.heic import open_picture
-from tunewright.images.sources.unicode_forms import by_form, composed
+from tunewright.images.sources.unicode_forms import by_form, to_nfc
 from tunewright.runs.machine.free_cores import cores
 from tunewright.runs.regular_files import read_regular
 
@@ -147,7 +147,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         if self._forms is None:
             names = self._names() if self._archive is not None else list_files(self.place).names
             self._forms = by_form(names)
-        found = self._forms.get(composed(str(PurePosixPath(name))), [])
+        found = self._forms.get(to_nfc(str(PurePosixPath(name))), [])
         return found[0] if len(found) == 1 and found[0] != name else None
 
     def _not_readable(self, name: str, reason: str) -> DataError:
@@ -181,7 +181,7 @@ def rgb(content: bytes, name: object, window: tuple[float, float] | None = None)
         picture = open_picture(content, name)
         deep = picture.mode.partition(";")[0] in DEEP_MODES
         if window is not None and (deep or (picture.mode == "L" and window[1] <= BYTE)):
-            return _windowed(_upright(picture), window)
+            return _apply_window(_upright(picture), window)
         if not deep:
             return _plain(_upright(picture))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -206,7 +206,7 @@ def rgb(content: bytes, name: object, window: tuple[float, float] | None = None)
     )
 
 
-def _windowed(picture: Image.Image, window: tuple[float, float]) -> Image.Image:
+def _apply_window(picture: Image.Image, window: tuple[float, float]) -> Image.Image:
     """Return a picture of one channel as RGB: `window` becomes 0 to 255, the rest is clipped.
 
     With a window of 0 to 4095, the value 2048 becomes 128. What is not a number becomes black.

@@ -10,7 +10,7 @@ from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import some
-from tunewright.images.sources.unicode_forms import by_form, composed
+from tunewright.images.sources.unicode_forms import by_form, to_nfc
 
 
 def places_of(
@@ -99,13 +99,13 @@ def _on(listing: FileListing, names: Sequence[str], table: Path) -> list[Picture
     forms = by_form(listing.names)
     by_stem: dict[str, list[str]] = {}
     for name in listing.pictures:
-        by_stem.setdefault(composed(_stem(name)), []).append(name)
+        by_stem.setdefault(to_nfc(_stem(name)), []).append(name)
     found: list[PicturePlace | None] = []
     for name in names:
         if name in there:
             found.append(listing.at(name))
             continue
-        form = composed(name)
+        form = to_nfc(name)
         others = forms.get(form) or by_stem.get(form) or []
         if not others and is_picture(name):
             others = by_stem.get(_stem(form), [])
