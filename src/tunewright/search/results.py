@@ -48,11 +48,14 @@ def write_results(
 
 
 def refuse_failure(folder: StudyFolder, record: StudyRecord, failure: str = "") -> None:
-    """Raise RunError for a search that failed: for the given reason, or since no trial finished."""
-    if not failure and record.best is not None:
-        return
+    """Raise RunError for a search that failed: for the given reason, or since no trial finished.
+
+    A search of which every trial was pruned, none failed, has no winner and is no failure.
+    """
     counts = summary(record)["by_state"]
     ended = {state: counts[state] for state in ("pruned", "infeasible", "failed")}
+    if not failure and (record.best is not None or ended["pruned"] == sum(ended.values())):
+        return
     listed = ", ".join(f"{count} {state}" for state, count in ended.items())
     came = f"no trial of {record.name!r} finished: {listed}"
     reasons = Counter(trial.reason for trial in record.own if trial.reason)

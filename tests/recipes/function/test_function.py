@@ -524,6 +524,17 @@ def test_optunas_prune_prunes(reports, tmp_path):
     assert pruned[0].curve == ({3: pruned[0].parameters["x"]} if reports else {})
 
 
+def test_a_search_whose_trials_were_all_pruned_is_no_failure(tmp_path):
+    def objective(params, report):
+        raise _Hopeless
+
+    tuned = tunewright.tune(
+        objective, X, INLINE, "study.pruner.type=none", trials=3, name="p", runs_dir=tmp_path
+    )
+    assert tuned.record.best is None
+    assert len(tuned.record.of_state("pruned")) == 3
+
+
 @pytest.mark.parametrize(
     "start", [["-m", "app"], ["app"], ["-m", "pdb", "-c", "c", "-c", "q", "app/__main__.py"]]
 )
