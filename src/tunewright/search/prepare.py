@@ -192,6 +192,7 @@ def build_checked_space(
         composed.typed,
         recipe.dialect.aliases,
         recipe.dialect.value_aliases,
+        recipe.dialect.not_built,
         composed.reserved,
         avoid=config.space.avoid,
         written=composed.written,

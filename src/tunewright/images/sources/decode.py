@@ -6,6 +6,7 @@ transparency (over white). What would need a guess is refused.
 
 import hashlib
 import io
+import re
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,8 @@ UPRIGHT = {
     8: Turn.ROTATE_90,
 }
 """The operation that undoes each EXIF orientation."""
+_UNNAMED = re.compile(r" file <_io\.BytesIO object at 0x[0-9a-f]+>")
+"""What Pillow says for the name of a picture that it got as bytes."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         except UNPACKABLE as error:
             raise DataError(
                 f"{name!r} in {self.place} cannot be unpacked ({error})",
-                remedy="Copy the archive again, or skip such files with skip_bad=true.",
+                remedy="Copy the archive again, or skip such files with data.skip_bad=true.",
             ) from None
 
     def _content(self, name: str) -> bytes:
@@ -152,7 +155,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
             f"{self.place} has no readable {quote(name)} ({reason})",
             expected="every file of the table",
             remedy=did_you_mean(name, self._names())
-            or "Check the path, or skip such files with skip_bad=true.",
+            or "Check the path, or skip such files with data.skip_bad=true.",
         )
 
     def _names(self) -> list[str]:
@@ -171,7 +174,7 @@ def rgb(content: bytes, name: object) -> Image.Image:
     if not content:
         raise DataError(
             f"{name} is empty",
-            remedy="Copy the file again, or skip such files with skip_bad=true.",
+            remedy="Copy the file again, or skip such files with data.skip_bad=true.",
         )
     try:
         picture = Image.open(io.BytesIO(content))
@@ -182,19 +185,19 @@ def rgb(content: bytes, name: object) -> Image.Image:
         raise DataError(
             f"{name} is too large ({error})",
             expected=f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels",
-            remedy="Scale it down, or skip such files with skip_bad=true.",
+            remedy="Scale it down, or skip such files with data.skip_bad=true.",
         ) from None
     except Exception as error:  # each format's decoder has errors of its own
-        reason = shorten(" ".join(str(error).split())) or type(error).__name__
+        reason = shorten(" ".join(_UNNAMED.sub("", str(error)).split())) or type(error).__name__
         raise DataError(
             f"{name} is not a readable picture ({reason})",
-            remedy="Replace the file, or skip such files with skip_bad=true.",
+            remedy="Replace the file, or skip such files with data.skip_bad=true.",
         ) from None
     raise DataError(
         f"{name} has {picture.mode} pixels",
         expected="8 bits a channel",
         remedy="Convert it, choosing which values become black and white, or skip such "
-        "files with skip_bad=true.",
+        "files with data.skip_bad=true.",
     )
 
 
