@@ -95,10 +95,10 @@ def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:
     parent, _, last = path.rpartition(".")
     stem = f"{parent}." if parent else ""
     here = {p.removeprefix(stem).partition(".")[0] for p in known if p.startswith(stem)}
-    if near := did_you_mean(last, here, stem=stem):
-        return near
     if here and (elsewhere := [p for p in known if p.endswith(f".{last}")]):
         return f"Did you mean {elsewhere[0]!r}?"
+    if near := did_you_mean(last, here, stem=stem):
+        return near
     others = [alias for alias in aliases if alias != path]
     if near := did_you_mean(path, [*others, *([] if parent and here else known)]):
         return near

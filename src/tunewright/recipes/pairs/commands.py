@@ -32,9 +32,6 @@ def split(
     subset_unit: Annotated[
         str, typer.Option(help="images (keep all rows of an image) or rows.")
     ] = "images",
-    text_groups: Annotated[
-        bool | None, typer.Option(help="Keep equal texts together (default: where they fit).")
-    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 42,
     overwrite: Annotated[bool, typer.Option(help="Replace existing sets.")] = False,
 ) -> None:
@@ -59,7 +56,6 @@ def split(
             by=by,  # type: ignore[arg-type]
             fractions=_three(fractions),
             validation=open_pairs(source, valid) if valid else None,
-            text_groups=text_groups,
             subset=subset,
             subset_unit=subset_unit,  # type: ignore[arg-type]
             seed=seed,

@@ -120,7 +120,7 @@ def _fit(joined: Indices, room: int, insist: bool, notices: list[str]) -> bool:
         raise DataError(
             glued,
             expected=f"at most {room:,}, the smallest split",
-            remedy="Leave out --text-groups, or use larger --fractions.",
+            remedy="Leave text_groups out or set it to False, or use larger fractions.",
         )
     notices.append(
         f"Since {glued}, rows are grouped by image alone: a text may stand in several splits. "

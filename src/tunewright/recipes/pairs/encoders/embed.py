@@ -188,7 +188,7 @@ def _good(
             yield one.value
         elif one.error is not None and skipped is None:
             raise _with_option(one.error)
-        elif skipped is not None:
+        elif one.error is not None and skipped is not None:
             skipped.append((one.name, str(_with_option(one.error))))
         if progress is not None:
             progress(number + 1, total)
