@@ -58,8 +58,9 @@ def _written(node: ast.expr) -> str:
 
 def commands_in(text: str) -> list[tuple[str, str]]:
     """Return the commands that a text names, each with its words up to the end of the sentence."""
-    pattern = r"\btunewright (pairs (?:split|embed)|[a-z][a-z-]+)\b((?:(?!\btunewright\b)[^.,;:`)]|\.(?=\S))*)"
-    return re.findall(pattern, text)
+    name = r"pairs (?:split|embed)|[a-z][a-z-]+"
+    words = r"(?:(?!\btunewright\b)[^.,;:`)]|\.(?=\S))*"
+    return re.findall(rf"\btunewright ({name})\b({words})", text)
 
 
 def flags_in(text: str) -> list[str]:

@@ -296,7 +296,7 @@ def _remedy(url: str, cause: str) -> str:
             f"{again}Rebuild the database from them (tunewright repair {study}) and run the "
             "same command again."
         )
-    if "Could not parse" in cause:
+    if "Could not parse" in cause or "load plugin" in cause:
         return EXAMPLE
     if "password" in cause:
         return (
