@@ -182,7 +182,7 @@ def _make_plan(
             took.run_bytes * prepared.settings.seeds,
             took.checkpoint_bytes,
             trials=total,
-            epochs=epochs,
+            reports=took.reports,
             slots=machine.slots,
             final=after.steps > 0,
             evaluation=took.evaluation_bytes,

@@ -152,13 +152,13 @@ class Timings:
             own * self.seeds,
             weights,
             trials=self.total,
-            epochs=self.last_step,
+            reports=len(read_progress(run.progress)),
             slots=self.slots,
             final=final,
             evaluation=EVALUATION_BYTES if self.closing.evaluation else 0,
         )
-        stepped = any(spent.steps for spent in self._ended.values())
-        epochs = f" of {self.last_step} epochs" if stepped else ""
+        whole = any(spent.steps == self.last_step for spent in self._ended.values())
+        epochs = f" of {self.last_step} epochs" if whole else ""
         return (
             f"{self.total} trials{epochs}: about {duration(gone + left)} in all"
             f"{', the final training included' if final else ''}, about {size(disk)}"
