@@ -38,18 +38,23 @@ def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
     return tuple(changed)
 
 
+def refuse_other_recipe(name: str, known: Settings, recipe: Recipe) -> None:
+    """Raise StudyError for a study of another recipe, whose space this recipe could not read."""
+    if known.recipe != recipe.name:
+        raise StudyError(
+            f"the study {name!r} belongs to the recipe {known.recipe!r}",
+            expected=f"a study of {recipe.name!r}",
+            remedy="Choose another --name.",
+        )
+
+
 def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Recipe) -> None:
     """Raise StudyError when the study stored under `name` is another search than the wanted one.
 
     Another space is not: the study is rebased. Settings that only one of the two spaces leaves
     alone are compared there, trial by trial.
     """
-    if known.recipe != wanted.recipe:
-        raise StudyError(
-            f"the study {name!r} belongs to the recipe {known.recipe!r}",
-            expected=f"a study of {wanted.recipe!r}",
-            remedy="Choose another --name.",
-        )
+    refuse_other_recipe(name, known, recipe)
     if known.goals != wanted.goals:
         raise StudyError(
             f"the study {name!r} has the goal {known.goal!r}, but {wanted.goal!r} was requested",
