@@ -152,6 +152,14 @@ def test_the_programs_table_of_missing_names_is_the_documents(name: str) -> None
     assert absent - built - options - NOT_KEYS <= NOT_BUILT[name].keys()
 
 
+@pytest.mark.parametrize("name", list(NOT_BUILT))
+def test_the_document_names_what_the_errors_name_instead(name: str) -> None:
+    for missing, text in NOT_BUILT[name].items():
+        row = next(row for row in sections()[name] if missing in names_of(row[0]))
+        for key in re.findall(r"\b[a-z]+\.[a-z_]+\b|--[a-z-]+", text):
+            assert key in " ".join(row[1:]), (missing, key)
+
+
 def not_here(row: list[str]) -> bool:
     return row[1].startswith("not in this version")
 

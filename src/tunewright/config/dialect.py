@@ -12,6 +12,7 @@ SHARED_ALIASES = {
     "storage": "study.storage",
     "study_name": "study.name",
     "batch_size": "training.batch_size",
+    "epochs": "training.epochs",
     "lr": "optim.lr",
     "learning_rate": "optim.lr",
     "weight_decay": "optim.weight_decay",

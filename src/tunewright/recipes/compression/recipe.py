@@ -21,7 +21,6 @@ ALIASES = {
     "metric": "loss.type",
     "checkpoint": "model.weights",
     "finetune_lr": "optim.lr",
-    "epochs": "training.epochs",
     "clip_max_norm": "training.clip_norm",
     "keep_last_n": "training.keep_last",
     "training.keep_last_n": "training.keep_last",
