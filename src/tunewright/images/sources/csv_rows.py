@@ -55,7 +55,7 @@ class CsvRows:
         for name in names:
             if near := difflib.get_close_matches(name, spelt, n=1):
                 return f"Rename the column {spelt[near[0]]!r} to {name!r}."
-        return f"Rename the column of {self.columns[0]!r} or another to {names[0]!r}."
+        return f"Rename one of them to {names[0]!r}."
 
     def column(self, name: str | None) -> list[str | None]:
         """Return the cells of one column, stripped and composed (NFC); None for an empty cell."""
