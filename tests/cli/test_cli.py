@@ -186,7 +186,7 @@ def test_options_of_ours_are_quoted_as_they_must_be():
         (["run"], "run is a folder: .*The configuration in it is run/best_config.yaml"),
         (["pairs", "run"], "run is a folder"),
         (["partial.yaml"], "does not say which recipe .*tunewright show RECIPE partial.yaml"),
-        (["other.yaml"], r"recipe 'retina' \(set in other.yaml\)"),
+        (["other.yaml"], r"recipe 'retina' is not in this version \(set in other.yaml\)"),
         (["pairs", "other.yaml"], r'recipe = "retina" \(set in other.yaml:1\)'),
         (["list.yaml"], "list.yaml holds a YAML list: expected a mapping"),
         (["broken.yaml"], "broken.yaml is not readable as YAML"),

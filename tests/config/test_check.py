@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from tunewright.config.check import validate
+from tunewright.config.dialect import Dialect
 from tunewright.config.sources import Source
 from tunewright.config.tree import merge
 from tunewright.errors import ConfigError
@@ -41,7 +42,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(tree, nearest):
 
 
 def test_foreign_spellings_are_suggested_too():
-    text = complaint({"n_trails": 3}, aliases={"n_trials": "study.trials"})
+    text = complaint({"n_trails": 3}, dialect=Dialect({"n_trials": "study.trials"}))
     assert "Did you mean 'n_trials'?" in text
 
 
@@ -104,6 +105,6 @@ def test_the_refused_key_is_not_what_is_suggested():
         validate(
             {"training": {"learning_rate": 0.1}},
             PairsConfig,
-            aliases={"training.learning_rate": "optim.lr"},
+            dialect=Dialect({"training.learning_rate": "optim.lr"}),
         )
     assert "Did you mean 'training.learning_rate'" not in str(refused.value)

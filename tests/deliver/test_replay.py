@@ -44,7 +44,7 @@ def stores(monkeypatch):
         return store
 
     monkeypatch.setitem(TRACKERS._functions, "mlflow", opens)
-    monkeypatch.setattr(module, "require", lambda names: None)
+    monkeypatch.setattr(module, "require", lambda names, **_: None)
     return opened
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from command_lines import parsed
 
+from tunewright.config.dialect import NOT_BUILT
 from tunewright.config.leaves import leaves
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.registry import find_recipe
@@ -22,6 +23,9 @@ HERE = NAMES[:4]
 """The guides whose recipes are there."""
 PROGRAMS = "python|bash|mlflow|optuna-dashboard|sqlite3|tensorboard|watch|wandb"
 STATES = ("not in this version", "works as it is")
+NOT_KEYS = {"sweep_config", "method", "metric", "goal", "parameters", "values", "distribution"}
+NOT_KEYS |= {"min", "max", "src"}
+"""Parts of a sweep in Python and of a path, which nobody types as a key."""
 SPACE = "search_space: {dropout: {type: float, low: 0.0, high: 0.3}}\n"
 CONFIGURATION = "recipe: pairs\n"
 
@@ -130,6 +134,34 @@ def test_rows_of_the_other_guides_say_their_state() -> None:
     for name in NAMES[len(HERE) :]:
         for row in sections()[name]:
             assert row[1].startswith(STATES), row
+
+
+def names_of(cell: str) -> set[str]:
+    """The flags and keys in a cell, as the program's table spells them."""
+    found = (re.fullmatch(r"(?:--)?([a-z][a-z_-]+)(?:/.*)?", part) for part in code(cell))
+    return {match[1].replace("-", "_") for match in found if match}
+
+
+@pytest.mark.parametrize("name", list(NOT_BUILT))
+def test_the_programs_table_of_missing_names_is_the_documents(name: str) -> None:
+    rows = sections()[name]
+    absent = set().union(*(names_of(row[0].partition(" (")[0]) for row in rows if not_here(row)))
+    built = {alias for r in HERE for alias in find_recipe(r).dialect.aliases}
+    assert NOT_BUILT[name].keys() <= set().union(*(names_of(row[0]) for row in rows))
+    options = {"name", "epochs", "patience"}
+    assert absent - built - options - NOT_KEYS <= NOT_BUILT[name].keys()
+
+
+@pytest.mark.parametrize("name", list(NOT_BUILT))
+def test_the_document_names_what_the_errors_name_instead(name: str) -> None:
+    for missing, text in NOT_BUILT[name].items():
+        row = next(row for row in sections()[name] if missing in names_of(row[0]))
+        for key in re.findall(r"\b[a-z]+\.[a-z_]+\b|--[a-z-]+", text):
+            assert key in " ".join(row[1:]), (missing, key)
+
+
+def not_here(row: list[str]) -> bool:
+    return row[1].startswith("not in this version")
 
 
 @pytest.mark.parametrize("command", quoted_here())

@@ -1,5 +1,7 @@
 """What `plan` foretells, from a training of two epochs that leaves nothing behind."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,26 @@ def test_disk_is_foretold_within_a_factor_of_two(tmp_path: Path) -> None:
     made = tunewright.plan(*words, runs_dir=tmp_path)
     tuned(tmp_path, "study.trials=12", "study.final=true")
     assert 0.5 < made.disk_bytes / folder_bytes(tmp_path / "study") < 2.0
+
+
+def test_disk_of_a_function_is_measured_by_its_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
+    made = tunewright.plan(reports_thrice, space, trials=12, jobs=1)
+    tunewright.tune(reports_thrice, space, trials=12, jobs=1, name="study", runs_dir=tmp_path)
+    real = folder_bytes(tmp_path / "study")
+    assert 0.5 < made.disk_bytes / real < 2.0
+    announced = re.search(r"12 trials: about .* in all, about (\d+) KB", capsys.readouterr().err)
+    assert announced is not None
+    assert 0.5 < 1000 * int(announced[1]) / real < 2.0
+
+
+def reports_thrice(params: dict[str, float], report: Callable[[int, float], None]) -> float:
+    """Report at steps far apart, and far below the last step that is allowed."""
+    for step in range(1, 4):
+        report(step * 1000, params["x"])
+    return params["x"]
 
 
 def test_every_seed_is_a_run(tmp_path: Path) -> None:

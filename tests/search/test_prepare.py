@@ -88,3 +88,9 @@ def test_a_study_stands_for_its_final_run(tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_stored_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="text that can be stored"):
         refuse_leading_out(name, tmp_path)
+
+
+def test_a_study_of_another_recipe_is_named_before_its_space_is_read(tmp_path: Path) -> None:
+    tunewright.tune("quadratic", "executor.type=inline", trials=1, name="one", runs_dir=tmp_path)
+    with pytest.raises(StudyError, match="'one' belongs to the recipe 'quadratic'"):
+        tunewright.tune("pairs", trials=1, name="one", runs_dir=tmp_path)

@@ -1,8 +1,8 @@
 """One signature for a command and its function: `@command` makes the options from it.
 
 Parameters whose annotation holds a `typer.Option` or `typer.Argument` can be typed; the others are
-Python's alone. Of a union, the command line reads the first type. `--verbose` and the switches
-belong to the command line alone.
+Python's alone. Of a union, the command line reads the first type. `--verbose`, `--wide` and the
+switches belong to the command line alone.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from tunewright.cli.options import FOREIGN, Verbose, app, console, verbose_logs
+from tunewright.cli.options import FOREIGN, Verbose, Wide, app, console, verbose_logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,16 +68,18 @@ def command(
 
         def run(**given: Any) -> None:
             chosen = [switch for switch in switches if given.pop(switch.name)]
+            wide = given.pop("wide", None)
             verbose_logs(verbose := given.pop("verbose"))
             called = next((switch.call for switch in chosen if switch.call), function)
             *_, printer = [prints, *(switch.prints for switch in chosen)]
             with _watch(called, verbose, to_stderr=bool(chosen)) as watch:
                 result = _call(called, {**given, **watch})
             if printer:
-                _printer(printer)(console(), result)
+                _printer(printer)(console(wide=wide), result)
             if fails is not None and fails(result):
                 raise typer.Exit(1)
 
+        flags += [_flag("wide", Wide)] if JSON in switches else []
         parameters = [*own, *flags, *shared, _flag("verbose", Verbose)]
         run.__annotations__ = {one.name: one.annotation for one in parameters}
         vars(run)["__signature__"] = Signature(parameters)

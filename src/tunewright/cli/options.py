@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from tunewright.cli.output.safe_console import SafeConsole
 
 
 class Passing(BaseException):
@@ -101,10 +101,13 @@ ConfigName = Annotated[
 ]
 RUNS = Path("runs")
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print more, and tracebacks of errors.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Print tables whole, in lines of any length.")]
 
 
-def console(*, to_stderr: bool = False) -> "Console":
+def console(*, to_stderr: bool = False, wide: bool | None = None) -> "SafeConsole":
     """Return the console for tables and progress: as wide as the terminal, 120 columns in a pipe.
+
+    wide: tables take the width that they need; None for a command without `--wide`.
 
     Text is printed without markup, since a folder may be called `[red]` or `:smile:`; coloured
     text is a `rich.text.Text`.
@@ -113,7 +116,9 @@ def console(*, to_stderr: bool = False) -> "Console":
 
     stream = sys.stderr if to_stderr else sys.stdout
     width = None if stream.isatty() else 120
-    return SafeConsole(width=width, highlight=False, markup=False, emoji=False, stderr=to_stderr)
+    return SafeConsole(
+        wide, width=width, highlight=False, markup=False, emoji=False, stderr=to_stderr
+    )
 
 
 def verbose_logs(verbose: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from tunewright.config.dialect import Dialect, missing_name
 from tunewright.config.leaves import choices_of, kinds_of, leaves, section_of, shown_kinds
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
@@ -18,18 +19,18 @@ def validate(
     tree: Mapping[str, Any],
     schema: type[C],
     sources: Mapping[str, Source] | None = None,
-    aliases: Mapping[str, str] | None = None,
+    dialect: Dialect | None = None,
 ) -> C:
     """Return the configuration as a frozen model.
 
-    sources: where each value was set, if known. aliases: other spellings to suggest. Raises
+    sources: where each value was set, if known. dialect: a guide's names for keys. Raises
     ConfigError that names every wrong key or value, where it was set, and the nearest known key for
     one that does not exist.
     """
     try:
         return schema.model_validate(tree)
     except ValidationError as error:
-        around = _Around(tree, schema, sources, aliases or {})
+        around = _Around(tree, schema, sources, dialect or Dialect())
         problems = [_problem(item, around) for item in error.errors()]
         if len(problems) == 1:
             raise problems[0] from None
@@ -41,7 +42,7 @@ class _Around(NamedTuple):
     tree: Mapping[str, Any]
     schema: type[BaseModel]
     sources: Mapping[str, Source] | None
-    aliases: Mapping[str, str]
+    dialect: Dialect
 
     def where(self, path: str) -> str:
         return "" if self.sources is None else str(source_of(self.sources, path))
@@ -83,7 +84,9 @@ def _unknown(path: str, around: _Around) -> ConfigError:
             where=where,
             remedy=f"Leave it out, or set {section}.type={kinds[0]}.",
         )
-    remedy = _nearest(path, known, around.aliases)
+    if (instead := missing_name(path, around.dialect.not_built)) is not None:
+        return ConfigError(f"{path} is not in this version", where=where, remedy=instead)
+    remedy = _nearest(path, known, around.dialect.aliases)
     return ConfigError(f"{path} is not a known key", where=where, remedy=remedy)
 
 
@@ -92,10 +95,10 @@ def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:
     parent, _, last = path.rpartition(".")
     stem = f"{parent}." if parent else ""
     here = {p.removeprefix(stem).partition(".")[0] for p in known if p.startswith(stem)}
-    if near := did_you_mean(last, here, stem=stem):
-        return near
     if here and (elsewhere := [p for p in known if p.endswith(f".{last}")]):
         return f"Did you mean {elsewhere[0]!r}?"
+    if near := did_you_mean(last, here, stem=stem):
+        return near
     others = [alias for alias in aliases if alias != path]
     if near := did_you_mean(path, [*others, *([] if parent and here else known)]):
         return near

@@ -150,7 +150,7 @@ def _finish(
                 f"{path} (set in {source_of(sources, path)}) is ignored: only {owners} has it, "
                 f"and {section}.type is {get(tree, section + '.type')}"
             )
-    config = validate(kept, recipe.config, sources, recipe.dialect.aliases)
+    config = validate(kept, recipe.config, sources, recipe.dialect)
     complete = config.model_dump(mode="json")
     for stage in complete["stages"]:
         _check_stage(stage, complete, sources, recipe)
@@ -166,7 +166,7 @@ def _check_stage(
     prefix = f"stages.{stage}."
     placed = {p.removeprefix(prefix): s for p, s in sources.items() if p.startswith(prefix)}
     replaced, _ = without_foreign_keys(merge(tree, tree["stages"][stage]), recipe.config)
-    validate(replaced, recipe.config, {**sources, **placed}, recipe.dialect.aliases)
+    validate(replaced, recipe.config, {**sources, **placed}, recipe.dialect)
 
 
 def _compose_own_files(

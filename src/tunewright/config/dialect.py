@@ -12,11 +12,53 @@ SHARED_ALIASES = {
     "storage": "study.storage",
     "study_name": "study.name",
     "batch_size": "training.batch_size",
+    "epochs": "training.epochs",
     "lr": "optim.lr",
     "learning_rate": "optim.lr",
     "weight_decay": "optim.weight_decay",
 }
 """Keys and flags that all guides write alike."""
+
+_BALANCED = "It belongs to the balanced optimisation of rate and distortion."
+_RETINA = "It belongs to the recipe `retina`."
+
+NOT_BUILT: Mapping[str, Mapping[str, str]] = {
+    "compression": {
+        "use_balanced": f"{_BALANCED} Leave it out: the plain loss weighs them by loss.lmbda.",
+        "adaptive_gamma": _BALANCED,
+        "gamma_strategy": _BALANCED,
+        "gamma": _BALANCED,
+        "gamma_final": _BALANCED,
+        "w_lr": f"{_BALANCED} The learning rate of the network is optim.lr.",
+        "step_epochs": f"{_BALANCED} For steps of the learning rate: schedule.type=milestones.",
+        "adaptive_window": _BALANCED,
+        "adaptive_threshold": _BALANCED,
+        "task_weights": _BALANCED,
+        "finetune": "Leave it out: model.weights=RUN begins from trained weights.",
+        "save_dir": "Name the folder of all runs with --runs-dir.",
+    },
+    "retina": {
+        "warmup": f"{_RETINA} Use schedule.warmup_steps or schedule.warmup_epochs.",
+        "warmup_steps": f"{_RETINA} Use schedule.warmup_steps.",
+        "temp": _RETINA,
+        "temperature": _RETINA,
+        "learnable_temp": _RETINA,
+        "wd": f"{_RETINA} Use optim.weight_decay.",
+        "lr_scheduler": f"{_RETINA} Use schedule.type.",
+        "optimizer": f"{_RETINA} Use optim.type.",
+        "train_data": f"{_RETINA} Use data.dir.",
+        "train_num_samples": _RETINA,
+        "vision_model": _RETINA,
+        "text_model": _RETINA,
+        "logs": f"{_RETINA} Name the folder of all runs with --runs-dir.",
+        "save_frequency": f"{_RETINA} Use training.checkpoint_seconds.",
+        "no_improve_count": f"{_RETINA} Use training.patience.",
+    },
+}
+"""By guide, its flags and keys that this version lacks, and what to use instead.
+
+`docs/coming-from-the-guides.md` has a row for each; a test compares the two.
+"""
 
 
 def _as_it_is(tree: Tree) -> Tree:
@@ -31,7 +73,7 @@ class Dialect:
     group_aliases: names of YAML groups, to ours. options: flags that stand for an option that takes
     a file or folder (`space`, `config`, `runs-dir`). study_file: translates the `data:` section of
     a study file into settings by path. guide_file_names: names of files of a study's folder, and
-    what they link to.
+    what they link to. not_built: keys and flags that this version lacks, and what to use instead.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -40,3 +82,21 @@ class Dialect:
     options: Mapping[str, str] = field(default_factory=dict)
     study_file: Callable[[Tree], Tree] = _as_it_is
     guide_file_names: Mapping[str, str] = field(default_factory=dict)
+    not_built: Mapping[str, str] = field(default_factory=dict)
+
+
+def missing_name(name: str, not_built: Mapping[str, str] | None = None) -> str | None:
+    """Return what to use in place of a guide's key or flag that is not built, or None.
+
+    not_built: the table of the recipe at hand; its names count below any section (`loss.gamma`).
+    Those of other guides count as they are.
+    """
+    key = name.replace("-", "_")
+    own = not_built or {}
+    for spelling in (key, key.rpartition(".")[2]):
+        if spelling in own:
+            return own[spelling]
+    for guide, names in NOT_BUILT.items():
+        if key in names:
+            return names[key] if guide == "retina" else f"It is a name of the guide `{guide}`."
+    return None

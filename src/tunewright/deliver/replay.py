@@ -55,7 +55,7 @@ def replay(
     tracker fails.
     """
     TRACKERS[to]  # an unknown name is refused with the known ones
-    require([to])
+    require([to], training=False)
     replayed = []
     for folder in find_runs(Path(run), runs):
         replayed.append(_replay_run(folder, to, options or {}))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tunewright.config.dialect import missing_name
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
 
@@ -49,6 +50,8 @@ def as_override(name: str, value: str, recipe: Recipe, command: str, options: Se
             expected="options of one training, not of a search",
             remedy=f"Search with tunewright tune ... --{name} {value}, or leave it out.",
         )
+    if path is None and (instead := missing_name(name, recipe.dialect.not_built)) is not None:
+        raise UsageError(f"--{name} is not in this version", remedy=instead)
     if path is None:
         raise UsageError(
             f"--{name}",

@@ -15,7 +15,8 @@ class StudyProgress:
 
     failed: includes infeasible trials. left_seconds: until the whole job is done, the final
     training included; None before anything was measured. live: the trials that run now. metric:
-    that of the goal.
+    that of the goal. at_most: whether `study.patience` or `training.patience` may end the job
+    sooner than in left_seconds.
     """
 
     stage: str
@@ -29,6 +30,7 @@ class StudyProgress:
     done: int = 0
     live: tuple[int, ...] = ()
     metric: str = ""
+    at_most: bool = False
 
 
 class StudyCallback:
@@ -61,6 +63,9 @@ class StudyCallback:
 
     def on_progress(self, progress: StudyProgress) -> None:
         """Receive a change that a progress bar shows."""
+
+    def on_training_start(self, patience: int | None) -> None:
+        """Receive the start of a single run; patience: epochs without gain that end it early."""
 
     def on_epoch(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float

@@ -96,7 +96,10 @@ def train_in_full(
     one = replace(machine, slots=slots, threads=threads_each(config.executor, slots))
     folders = write_configs(folder, tree, recipe.config)
     todo = [place for place in folders if not is_done(place)]
-    loop = TrainingLoop(todo, tree["training"]["epochs"], config.executor, watch, until)
+    length = tree["training"]
+    loop = TrainingLoop(
+        todo, length["epochs"], config.executor, watch, until, length.get("patience")
+    )
     executor = make_executor(recipe, config, one, loop.poll)
     try:
         with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:

@@ -40,7 +40,8 @@ class MeasuredCost:
     step_seconds: of an epoch. startup_seconds: of a trial in a warm worker, before and after its
     epochs. worker_seconds: until a new worker is warm. evaluation_seconds: None without an
     evaluation. run_bytes: a run folder without its checkpoints, which have checkpoint_bytes;
-    evaluation_bytes: added by the evaluation. memory_mib: peak of a worker.
+    evaluation_bytes: added by the evaluation. memory_mib: peak of a worker. reports: of a whole
+    trial, at the pace of those measured.
     """
 
     step_seconds: float
@@ -51,6 +52,7 @@ class MeasuredCost:
     checkpoint_bytes: int
     evaluation_bytes: int
     memory_mib: float
+    reports: float
 
 
 def measure(
@@ -91,7 +93,12 @@ def measure(
                 if time.monotonic() - began < EVALUATION_SECONDS:
                     raise
             took = time.monotonic() - began
-        reports = [report for folder in folders for report in read_progress(folder.progress)]
+        histories = [read_progress(folder.progress) for folder in folders]
+        reports = [report for history in histories for report in history]
+        steps = sum(history[-1].step for history in histories if history)
+        per_step = len(reports) / steps if steps else 0.0
+        # The last step of a function is no forecast: it may stop reporting long before.
+        whole = bool(recipe.open_section) or all(o.state == "done" for o in second.outcomes)
         startup = second.slot_seconds - second.training_seconds
         return MeasuredCost(
             second.training_seconds / max(1, second.steps),
@@ -102,6 +109,7 @@ def measure(
             weights,
             run_bytes(one)[0] - own,
             max((report.memory_mib for report in reports), default=0.0),
+            len(reports) / len(folders) if whole else per_step * prepared.config.training.epochs,
         )
 
 

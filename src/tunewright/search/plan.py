@@ -50,7 +50,7 @@ class StudyPlan(Result):
     where they cannot be counted. carried: trials of other studies. trained_share: the share of its
     epochs that a trial is expected to train before it is pruned. unpruned_seconds: of the search if
     nothing is pruned. fitting: trials that the budget has time for; final_fits: whether it has time
-    for the final training after one trial.
+    for the final training after one trial. stops_early: whether patience may shorten that training.
     """
 
     study: str
@@ -78,6 +78,7 @@ class StudyPlan(Result):
     fitting: int | None = None
     final_fits: bool = True
     carried: int = 0
+    stops_early: bool = False
     notices: tuple[str, ...] = ()
 
 
@@ -182,12 +183,13 @@ def _make_plan(
             took.run_bytes * prepared.settings.seeds,
             took.checkpoint_bytes,
             trials=total,
-            epochs=epochs,
+            reports=took.reports,
             slots=machine.slots,
             final=after.steps > 0,
             evaluation=took.evaluation_bytes,
         ),
         memory_mib=took.memory_mib,
+        stops_early=after.stops,
     )
     return within(made, every, study.budget) if study.budget is not None else made
 

@@ -28,6 +28,7 @@ from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.storage.urls import absolute_url, without_password
 from tunewright.search.study.compatibility import (
     changed_space,
+    refuse_other_recipe,
     refuse_other_study,
     shared_settings,
     upgrade_settings,
@@ -80,6 +81,8 @@ def prepare(
     folder = StudyFolder((runs / name).absolute())  # trials may change the working directory
     url = absolute_url(study.storage or sqlite_url(folder.database))
     known = stored_settings(url, name)
+    if known is not None:
+        refuse_other_recipe(name, known, recipe)
     if known is not None and not known.typed_holds:
         composed = apply_older_rules(composed, known.configuration, recipe.config)
     explore, config = stage(recipe, composed, "explore")
@@ -194,6 +197,7 @@ def build_checked_space(
         composed.typed,
         recipe.dialect.aliases,
         recipe.dialect.value_aliases,
+        recipe.dialect.not_built,
         composed.reserved,
         avoid=config.space.avoid,
         written=composed.written,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunewright.config.apply import with_values
+from tunewright.config.dialect import missing_name
 from tunewright.config.leaves import leaves, shown_kinds
 from tunewright.config.tree import flatten
 from tunewright.errors import ConfigError, SpaceError, did_you_mean, quote
@@ -133,6 +134,9 @@ def _fixed_paths(given: SpaceFile | None, around: Surroundings) -> dict[str, str
 def _check_path(path: str, spec: Mapping[str, Any], where: str, around: Surroundings) -> None:
     known = leaves(around.schema)
     if path not in known:
+        instead = missing_name(path, around.not_built)
+        if instead is not None:
+            raise SpaceError(f"{path} is not in this version", where=where, remedy=instead)
         searchable = [p for p in known if p.split(".")[0] not in around.not_searched]
         raise SpaceError(
             f"{path} in the space is not a key of the configuration",

@@ -33,10 +33,11 @@ class Surroundings:
     """The context that a space is checked against.
 
     tree: the complete configuration of the stage. facts: figures of the data. typed: paths that the
-    user set by hand, which are therefore not searched. words: foreign values by path. reserved:
-    values set by hand for kinds that only some trials choose. not_searched: sections that say how
-    to search, not what is trained. avoid: the setting `space.avoid`. written: paths that the user's
-    files set, and where: the search begins at their values.
+    user set by hand, which are therefore not searched. words: foreign values by path. not_built: a
+    guide's keys that this version lacks, and what to use instead. reserved: values set by hand for
+    kinds that only some trials choose. not_searched: sections that say how to search, not what is
+    trained. avoid: the setting `space.avoid`. written: paths that the user's files set, and where:
+    the search begins at their values.
     """
 
     tree: Mapping[str, Any]
@@ -45,6 +46,7 @@ class Surroundings:
     typed: frozenset[str] = frozenset()
     aliases: Mapping[str, str] | None = None
     words: Mapping[str, Mapping[str, str]] | None = None
+    not_built: Mapping[str, str] | None = None
     reserved: Mapping[str, Any] = field(default_factory=dict)
     not_searched: Collection[str] = NOT_TRAINED
     avoid: Literal["warn", "forbid"] = "warn"

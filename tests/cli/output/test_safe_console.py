@@ -4,7 +4,8 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from tunewright.cli.output.safe_console import SafeConsole
+from tunewright.cli.output.safe_console import WHOLE, SafeConsole
+from tunewright.cli.output.tables import trials_table
 from tunewright.errors import DataError, printable
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\r\u202egnp.exe"
@@ -35,3 +36,34 @@ def test_messages_are_printable():
     assert r"\udcff" in str(error)
     assert "x\ty\nz" in str(error)
     assert printable("plain, ångström, 日本") == "plain, ångström, 日本"
+
+
+def printed(table: Table, width: int, wide: bool | None) -> str:
+    console = SafeConsole(wide, width=width, file=io.StringIO(), highlight=False)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_a_table_that_was_cut_says_so_and_is_whole_when_wide():
+    table = Table("name")
+    table.add_row("x" * 100)
+    cut = printed(table, 80, wide=False)
+    assert "x" * 90 not in cut
+    assert "cut to 80 columns; whole with --wide or --json" in cut
+    assert "x" * 100 in printed(table, 80, wide=True)
+    assert "analyze --wide" in printed(table, 80, wide=None)
+
+
+def test_a_table_that_fits_says_nothing():
+    table = Table("name")
+    table.add_row("with … inside, and words that are folded over lines " * 2)
+    assert "cut to" not in printed(table, 80, wide=False)
+
+
+def test_the_best_trials_that_do_not_fit_are_counted():
+    rows = [
+        {"trial": n, "score": 1.0, "others": {}, "epochs": 1, "parameters": {"x": n}}
+        for n in range(10)
+    ]
+    assert trials_table(rows, ["x"], 70).caption == "5 more trials: --wide or --json"
+    assert trials_table(rows, ["x"], WHOLE).caption is None

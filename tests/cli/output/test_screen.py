@@ -194,3 +194,13 @@ def test_a_text_is_printed_as_it_is(
 
 
 EVALUATED = {"split": "test", "metrics": {"score": 0.5}, "files": ["predictions.csv"]}
+
+
+def test_early_stopping_makes_the_time_left_a_bound():
+    for patience, said in ((None, "about 27 s left"), (5, "at most 27 s left")):
+        screen = ScreenCallback(Console(file=io.StringIO(), width=100))
+        screen.on_training_start(patience)
+        screen.on_epoch(1, 10, {"val_loss": 0.5}, 3.0)
+        assert said in str(screen.view.lines(100, 4)[0])
+    bound = LiveView(standing=replace(STANDING, at_most=True))
+    assert "at most" in str(bound.lines(100, 4)[0])

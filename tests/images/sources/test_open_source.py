@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,21 @@ class TestClassFolders:
         class_folders(tmp_path, {"flowers/a": 1, "flowers/b": 1})
         with pytest.raises(DataError, match=r"one class only.*data\.dir=.*flowers"):
             open_table(tmp_path)
+
+    def test_one_class_of_a_table_has_no_folder_below(self, tmp_path):
+        draw(tmp_path / "train" / "a.png", 0)
+        write_csv(tmp_path / "train.csv", [("image_id", "label"), ("a", 7)])
+        with pytest.raises(DataError, match=r"one class only.*second class") as refused:
+            open_table(tmp_path)
+        assert "7." not in refused.value.remedy
+
+    def test_a_zip_with_a_readme_beside_its_folder(self, tmp_path):
+        class_folders(tmp_path / "top", {"a": 1, "b": 1})
+        with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+            archive.writestr("LICENSE", "free")
+            for file in (tmp_path / "top").rglob("*.*"):
+                archive.write(file, file.relative_to(tmp_path))
+        assert open_table(tmp_path / "data.zip").classes == ("a", "b")
 
     def test_circles_of_links_end(self, tmp_path):
         class_folders(tmp_path / "set", {"a": 1, "b": 1})
@@ -353,11 +369,42 @@ class TestCompetition:
     def test_wrong_columns(self, tmp_path):
         draw(tmp_path / "train" / "a.png", 0)
         write_csv(tmp_path / "train.csv", [("image_id", "lable"), ("a", 7)])
-        message = r"no column with labels, but image_id, lable.*'label' or 'category_id'.*Did you"
+        message = r"no column with labels, but image_id, lable.*'lable' to 'label'"
         with pytest.raises(DataError, match=message):
             open_table(tmp_path)
         write_csv(tmp_path / "train.csv", [("image;label",), ("a;7",)])
         with pytest.raises(DataError, match=r"no column with pictures.*by commas"):
+            open_table(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("text", "remedy"),
+        [
+            ("Image_ID,Label\na,7\n", "'Image_ID' to 'image_id'"),
+            ("sep=,\nimage_id,label\na,7\n", "Remove the first line"),
+            ("image_id,label\na,7\n\0\0\n", "NUL bytes"),
+            ("image_id,label\na,7,8\n", "double quotes"),
+            ("image_id,label\na\n", "Complete the line"),
+        ],
+    )
+    def test_a_table_is_mended_as_the_error_says(self, text, remedy, tmp_path):
+        draw(tmp_path / "train" / "a.png", 0)
+        (tmp_path / "train.csv").write_text(text)
+        with pytest.raises(DataError, match=remedy):
+            open_table(tmp_path)
+
+    def test_a_line_of_spaces_is_a_blank_line(self, tmp_path):
+        draw(tmp_path / "train" / "a.png", 0)
+        draw(tmp_path / "train" / "b.png", 1)
+        (tmp_path / "train.csv").write_text("image_id,label\na,7\nb,8\n   \n")
+        assert len(open_table(tmp_path)) == 2
+
+    def test_full_paths_are_told_as_they_should_be_written(self, tmp_path):
+        draw(tmp_path / "train" / "a.png", 0)
+        write_csv(
+            tmp_path / "train.csv",
+            [("image_id", "label"), (tmp_path / "train" / "a.png", 7)],
+        )
+        with pytest.raises(DataError, match=r"as a path in .*train: 'a\.png'"):
             open_table(tmp_path)
 
     @pytest.mark.parametrize(

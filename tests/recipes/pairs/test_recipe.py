@@ -1,5 +1,7 @@
 """The declaration of `pairs`, and the study files of its guide as they are written there."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -290,6 +292,24 @@ def test_a_study_does_not_go_on_with_embeddings_that_were_replaced(tmp_path):
     np.save(file, np.load(file)[::-1].copy())
     with pytest.raises(StudyError, match="begun on other data: val changed since"):
         tunewright.tune(*words, **options)
+
+
+def test_data_that_are_not_typed_again_are_named(tmp_path):
+    rng = np.random.default_rng(3)
+    data = tmp_path / "my data"
+    data.mkdir()
+    for name, start in (("train", 0), ("train_tuning", 0), ("val", 200), ("test", 400)):
+        images, texts = (rng.normal(size=(64, 16)).astype("float32") for _ in range(2))
+        save_pairs(data, name, images, texts, {"image_ids": [*range(start, start + 64)]})
+    words = ["pairs", "training.batch_size=32", "study.final=false", "executor.type=inline"]
+    words.append("stages.explore.training.epochs=3")
+    options = {"trials": 1, "name": "kept", "runs_dir": tmp_path}
+    tunewright.tune(*words, f"data.dir={data}", **options)
+    with pytest.raises(StudyError, match=r"data\.dir was .* and is now None") as refused:
+        tunewright.tune(*words, **options)
+    advice = re.search(r"Type (data\.dir=.+) to go on", refused.value.remedy)
+    assert advice is not None
+    tunewright.tune(*words, advice[1], **options)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])

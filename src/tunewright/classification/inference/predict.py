@@ -19,6 +19,7 @@ from torch import Tensor
 from tunewright.classification.inference.tta import apply_view
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError
+from tunewright.images.dataset.unreadable import reason
 from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.square import SquareInput, as_uint8
 from tunewright.images.sources.reader import PictureReader
@@ -132,7 +133,7 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
             try:
                 picture = self._files.picture(self.table.places[row])
             except DataError as error:
-                bad[row] = str(error)
+                bad[row] = reason(error)
                 for place in pixels.values():
                     place[row - start] = 0
                 continue

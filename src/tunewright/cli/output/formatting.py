@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def remaining(seconds: float | None) -> str:
-    """Return `about 2 min left`, or nothing without an estimate."""
-    return "" if seconds is None else f"about {duration(seconds)} left"
+def remaining(seconds: float | None, *, at_most: bool = False) -> str:
+    """Return `about 2 min left`, or nothing without an estimate.
+
+    at_most: say so where early stopping may end it sooner.
+    """
+    about = "at most" if at_most else "about"
+    return "" if seconds is None else f"{about} {duration(seconds)} left"
 
 
 def short(values: Mapping[str, Any]) -> str:

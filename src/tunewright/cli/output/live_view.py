@@ -41,7 +41,7 @@ class LiveView:
     """The state of a study or a training, which Rich draws several times a second.
 
     epoch, trained, trained_left: of a single training: the current and last epoch, its latest
-    metrics as text, and the seconds left.
+    metrics as text, and the seconds left. stops_early: whether it may end before its last epoch.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -52,6 +52,7 @@ class LiveView:
     epoch: tuple[int, int] | None = None
     trained: str = ""
     trained_left: float | None = None
+    stops_early: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the lines, cut to the width and to the height."""
@@ -81,7 +82,8 @@ class LiveView:
         left = standing.left_seconds
         if left is not None:
             left = max(0.0, left - (self.clock() - self.estimated))
-        return _progress(standing.stage, standing.ended, standing.total, remaining(left), width)
+        text = remaining(left, at_most=standing.at_most)
+        return _progress(standing.stage, standing.ended, standing.total, text, width)
 
     def _training_bar(self, width: int) -> Text:
         done, total = self.epoch or (0, 1)
@@ -89,7 +91,8 @@ class LiveView:
         left = self.trained_left
         if left is not None:
             left = max(0.0, left - (self.clock() - self.estimated))
-        return _progress(name, done, total, remaining(left), width, unit="epochs")
+        text = remaining(left, at_most=self.stops_early)
+        return _progress(name, done, total, text, width, unit="epochs")
 
     def _counts(self, standing: StudyProgress) -> Text:
         parts = [

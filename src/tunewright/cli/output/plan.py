@@ -62,7 +62,9 @@ def plan_rows(plan: "StudyPlan") -> list[tuple[str, str]]:
         )
     rows.append(("search", f"about {duration(plan.search_seconds)}{pruned}"))
     if plan.final_epochs:
-        rows.append(("final", f"{plan.final_epochs} epochs: about {duration(plan.final_seconds)}"))
+        about = "at most" if plan.stops_early else "about"
+        last = f"{plan.final_epochs} epochs: {about} {duration(plan.final_seconds)}"
+        rows.append(("final", last + " (training.patience)" * plan.stops_early))
     if plan.evaluation_seconds:
         rows.append(("evaluation", f"about {duration(plan.evaluation_seconds)}"))
     rows.append(("in all", f"about {duration(plan.seconds)}"))

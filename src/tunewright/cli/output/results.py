@@ -13,6 +13,7 @@ from tunewright.cli.output.formatting import (
     quote,
     with_interval,
 )
+from tunewright.cli.output.safe_console import table_width
 from tunewright.cli.output.tables import (
     evaluation_table,
     front_table,
@@ -190,7 +191,7 @@ def print_analysis(console: Console, view: "StudyView") -> None:
             front = ", ".join(map(str, overview.front))
             console.print(f"with {others}, the Pareto front is trial {front}", soft_wrap=True)
         paths = list(dict.fromkeys(p for row in overview.top for p in row["parameters"]))
-        console.print(trials_table(overview.top, paths, console.width))
+        console.print(trials_table(overview.top, paths, table_width(console)))
     for one in overview.good:
         score = "" if one["score"] is None else f" with {figure(one['score'])}"
         end = f"trial {one['trial']} {one['state']}{score}"

@@ -107,13 +107,17 @@ class ScreenCallback(StudyCallback):
         if not self._draws and self._due(STANDING_SECONDS) and progress.ended < progress.total:
             best = progress.best
             figure = f"best {best.score:.4f}, " if best and best.score is not None else ""
-            left = remaining(progress.left_seconds) or "no estimate yet"
+            left = remaining(progress.left_seconds, at_most=progress.at_most)
             self._line(
                 Text(
                     f"{progress.ended}/{progress.total} trials, {progress.running} running, "
-                    f"{figure}{left}"
+                    f"{figure}{left or 'no estimate yet'}"
                 )
             )
+
+    def on_training_start(self, patience: int | None) -> None:
+        """Note whether the time left is a bound."""
+        self.view.stops_early = patience is not None
 
     def on_epoch(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
@@ -125,7 +129,7 @@ class ScreenCallback(StudyCallback):
         view.trained_left = seconds / epoch * (epochs - epoch) if epoch else None
         self._draw()
         if not self._draws and (self._due(PLAIN_SECONDS) or epoch == epochs):
-            left = remaining(view.trained_left)
+            left = remaining(view.trained_left, at_most=view.stops_early)
             self._line(Text(f"epoch {epoch}/{epochs}  {view.trained}  {left}"))
 
     def _line(self, text: Text) -> None:

@@ -55,6 +55,9 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     """Return the top trials, one per column, as many as fit in `width` characters."""
     shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]
     table = Table(title="best trials")
+    left_out = []
+    if len(shown) < len(rows):
+        left_out.append(f"{len(rows) - len(shown)} more trials: --wide or --json")
     table.add_column("trial")
     for row in shown:
         table.add_column(str(row["trial"]), justify="right", no_wrap=True)
@@ -67,7 +70,8 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     for name in metrics[:METRICS]:
         table.add_row(name, *(figure(row["metrics"].get(name, "-")) for row in shown))
     if len(metrics) > METRICS:
-        table.caption = f"{len(metrics) - METRICS} more metrics: --json"
+        left_out.append(f"{len(metrics) - METRICS} more metrics: --json")
+    table.caption = "\n".join(left_out) or None
     table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
     for path in paths:
         table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))

@@ -22,6 +22,8 @@ PICTURES |= {".heic", ".heif", ".jp2", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", 
 CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "__pycache__", "@eadir"})
 CLUTTER |= {"$recycle.bin", "lost+found", "system volume information"}
 """What file managers and file systems leave behind, in lower case."""
+TEXTS = (".txt", ".md", ".rst", ".pdf", ".html", "")
+"""Suffixes of what lies beside the one folder of a zip, such as README.md and LICENSE."""
 MAX_FILE_BYTES = 1 << 30
 """Size of a picture or table that is unpacked from a zip."""
 MAX_DIGITS = 300
@@ -65,9 +67,13 @@ class FileListing:
         )
 
     def strip_single_root(self) -> "FileListing":
-        """Return the listing below the one folder that holds everything, as in many zips."""
-        tops = {name.partition("/")[0] for name in self.names}
-        if len(tops) != 1 or any("/" not in name for name in self.names):
+        """Return the listing below the one folder that holds everything, as in many zips.
+
+        Texts beside that folder, such as a README, do not count.
+        """
+        tops = {name.partition("/")[0] for name in self.names if "/" in name}
+        beside = [name for name in self.names if "/" not in name]
+        if len(tops) != 1 or any(suffix_of(name) not in TEXTS for name in beside):
             return self
         return self.below(tops.pop())
 

@@ -1,6 +1,7 @@
 """Read a CSV file as rows of text, with the line of each; errors name wrong columns."""
 
 import csv
+import difflib
 import io
 import re
 from bisect import bisect_right
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.errors import DataError, did_you_mean
+from tunewright.errors import DataError
 from tunewright.images.sources.unicode_forms import to_nfc
 from tunewright.runs.regular_files import read_regular
 
@@ -37,15 +38,24 @@ class CsvRows:
         """Return the first of these columns, or raise DataError that lists the columns."""
         found = self.one_of(names)
         if found is None:
-            near = next(filter(None, (did_you_mean(n, self.columns) for n in names)), "")
-            if len(self.columns) == 1 and any(mark in self.columns[0] for mark in ";\t"):
-                near = "Separate the cells by commas."
             raise DataError(
                 f"{self.file} has no column with {what}, but {', '.join(self.columns)}",
                 expected=" or ".join(repr(name) for name in names),
-                remedy=near or "Rename the column.",
+                remedy=self._rename(names),
             )
         return found
+
+    def _rename(self, names: Sequence[str]) -> str:
+        """Return what to change in the header, so that it has one of these columns."""
+        if self.columns[0].casefold().startswith("sep="):
+            return "Remove the first line, which only a spreadsheet reads."
+        if len(self.columns) == 1 and any(mark in self.columns[0] for mark in ";\t"):
+            return "Separate the cells by commas."
+        spelt = {column.casefold().replace(" ", "_"): column for column in self.columns}
+        for name in names:
+            if near := difflib.get_close_matches(name, spelt, n=1):
+                return f"Rename the column {spelt[near[0]]!r} to {name!r}."
+        return f"Rename one of them to {names[0]!r}."
 
     def column(self, name: str | None) -> list[str | None]:
         """Return the cells of one column, stripped and in NFC; None for an empty cell."""
@@ -87,19 +97,29 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
         raise DataError(f"{file} has the column {twice[0]!r} twice", expected="each column once")
     cells, lines = [], []
     for line, row in rows:
-        if not row:
+        if not row or (len(row) == 1 < len(columns) and not row[0].strip()):
             continue
         if len(row) != len(columns):
             raise DataError(
                 f"line {line:,} of {file} has another number of cells, {len(row)}",
                 expected=f"{len(columns)}, like the first line",
-                remedy="Put texts that contain commas between double quotes.",
+                remedy=_complete(row, columns),
             )
         cells.append(tuple(row))
         lines.append(line)
     if not cells:
         raise DataError(f"{file} has no rows", expected="a line of column names, then the rows")
     return CsvRows(file, columns, tuple(cells), tuple(lines))
+
+
+def _complete(row: Sequence[str], columns: Sequence[str]) -> str:
+    if any("\0" in cell for cell in row):
+        return "It holds NUL bytes, as after a crash: copy or save the file again."
+    if columns[0].casefold().startswith("sep="):
+        return "Remove the first line, which only a spreadsheet reads."
+    if len(row) > len(columns):
+        return "Put texts that contain commas between double quotes."
+    return "Complete the line; two commas with nothing between them are an empty cell."
 
 
 def csv_rows(file: Path, text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:

@@ -6,6 +6,7 @@ than 8 bits are black and white has to be stated.
 """
 
 import hashlib
+import re
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,8 @@ UPRIGHT = {
     8: Turn.ROTATE_90,
 }
 """The operation that undoes each EXIF orientation."""
+_UNNAMED = re.compile(r" file <_io\.BytesIO object at 0x[0-9a-f]+>")
+"""What Pillow says for the name of a picture that it got as bytes."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         except UNPACKABLE as error:
             raise DataError(
                 f"{name!r} in {self.place} cannot be unpacked ({error})",
-                remedy="Copy the archive again, or skip such files with skip_bad=true.",
+                remedy="Copy the archive again, or skip such files with data.skip_bad=true.",
             ) from None
 
     def _content(self, name: str) -> bytes:
@@ -155,7 +158,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
             f"{self.place} has no readable {quote(name)} ({reason})",
             expected="every file of the table",
             remedy=did_you_mean(name, self._names())
-            or "Check the path, or skip such files with skip_bad=true.",
+            or "Check the path, or skip such files with data.skip_bad=true.",
         )
 
     def _names(self) -> list[str]:
@@ -175,7 +178,7 @@ def rgb(content: bytes, name: object, window: tuple[float, float] | None = None)
     if not content:
         raise DataError(
             f"{name} is empty",
-            remedy="Copy the file again, or skip such files with skip_bad=true.",
+            remedy="Copy the file again, or skip such files with data.skip_bad=true.",
         )
     try:
         picture = open_picture(content, name)
@@ -188,21 +191,21 @@ def rgb(content: bytes, name: object, window: tuple[float, float] | None = None)
         raise DataError(
             f"{name} is too large ({error})",
             expected=f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels",
-            remedy="Scale it down, or skip such files with skip_bad=true.",
+            remedy="Scale it down, or skip such files with data.skip_bad=true.",
         ) from None
     except ConfigError:  # of the plug-in that is missing, not of the file
         raise
     except Exception as error:  # each format's decoder has errors of its own
-        reason = shorten(" ".join(str(error).split())) or type(error).__name__
+        reason = shorten(" ".join(_UNNAMED.sub("", str(error)).split())) or type(error).__name__
         raise DataError(
             f"{name} is not a readable picture ({reason})",
-            remedy="Replace the file, or skip such files with skip_bad=true.",
+            remedy="Replace the file, or skip such files with data.skip_bad=true.",
         ) from None
     raise DataError(
         f"{name} has {picture.mode} pixels",
         expected="8 bits a channel, or (longtail and flowers) data.window",
         remedy="Convert it, or state which values become black and white (such as "
-        "data.window=[0, 65535]), or skip such files with skip_bad=true.",
+        "data.window=[0, 65535]), or skip such files with data.skip_bad=true.",
     )
 
 

@@ -45,7 +45,8 @@ def places_of(
         f"{len(missing):,} of {len(names):,} pictures of {table} are not in {where} "
         f"({some(missing)})",
         expected="every picture of the table, in the folder or in a zip beside it",
-        remedy=did_you_mean(missing[0], listing.pictures[:10_000])
+        remedy=_relative(missing[0], where)
+        or did_you_mean(missing[0], listing.pictures[:10_000])
         or "Copy the missing files, or take their rows out of the table.",
     )
 
@@ -69,6 +70,15 @@ def with_bare_ids(table: ImageTable) -> ImageTable:
         f"{twice!r}, so that ids keep it"
     )
     return replace(table, notices=(*table.notices, notice))
+
+
+def _relative(name: str, where: Path) -> str:
+    """Return how to write the full path of a file that is there, or an empty string."""
+    if not Path(name).is_absolute() or not Path(name).is_file():
+        return ""
+    if not Path(name).is_relative_to(where):
+        return f"Copy the pictures into {where}, and write their names as they are there."
+    return f"Write it as a path in {where}: {str(Path(name).relative_to(where))!r}."
 
 
 def listings_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListing]:

@@ -1,6 +1,7 @@
 """Open any source of pictures: class folders, CSV, manifest, zip, index."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,9 +46,21 @@ def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "au
         raise DataError(
             f"{place} has one class only ({table.classes[0]!r})",
             expected="at least two",
-            remedy=f"If the classes lie one level below, use data.dir={place / table.classes[0]}.",
+            remedy=_other_place(place, table.classes[0]),
         )
     return table
+
+
+def _other_place(place: Path, only: str) -> str:
+    """Return where several classes are: one level below, where a folder shows them."""
+    below = place / only
+    if below.is_dir():
+        with suppress(DataError):
+            if len(_open(below, True, None).classes) > 1:
+                return f"The classes lie one level below: use data.dir={below}."
+    if suffix_of(place.name) == ".zip":
+        return "Unpack it, and set data.dir to the folder that holds the class folders."
+    return "Add pictures of a second class, or name another folder: data.dir=FOLDER."
 
 
 def _open(place: Path, labelled: bool, group_by: str | None) -> ImageTable:

@@ -14,7 +14,7 @@ from tunewright.images.sources.archive import UNPACKABLE, open_zip, unpack, why
 from tunewright.images.sources.decode import rgb
 from tunewright.runs.regular_files import read_regular
 
-SKIP = "or skip such files with skip_bad=true"
+SKIP = "or skip such files with data.skip_bad=true"
 
 
 class PictureReader:

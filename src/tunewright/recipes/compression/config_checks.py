@@ -17,9 +17,11 @@ def check_fit(config: CompressionConfig) -> list[str]:
     """Return notices on the loss; raise ConfigError for settings that do not fit."""
     crop, loss = config.data.crop, config.loss
     multiple = multiple_of(config)
+    enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
+    needs_ms_ssim = loss.type == "ms_ssim" or "val_ms_ssim" in _metrics(config)
     if crop % multiple:
         model = config.model.size if config.model.type == "hpcm" else config.model.type
-        near = max(multiple, round(crop / multiple) * multiple)
+        near = max(enough if needs_ms_ssim else multiple, round(crop / multiple) * multiple)
         raise ConfigError(
             f"data.crop = {crop}",
             expected=f"a multiple of {multiple} pixels for the model {model}",
@@ -30,7 +32,6 @@ def check_fit(config: CompressionConfig) -> list[str]:
             f"model.weights = {config.model.weights}",
             expected="a run folder, or a safetensors file, that exists",
         )
-    enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
     if loss.type == "ms_ssim" and not has_ms_ssim(crop):
         raise ConfigError(
             f"data.crop = {crop} with loss.type = ms_ssim",
@@ -38,14 +39,17 @@ def check_fit(config: CompressionConfig) -> list[str]:
             "sixteenth as wide, and its window has 11 pixels",
             remedy=f"Write data.crop={enough}, or loss=mse.",
         )
-    for goal in config.goals:
-        if goal.partition(":")[0] == "val_ms_ssim" and not has_ms_ssim(crop):
-            raise ConfigError(
-                f"goal = {goal} with data.crop = {crop}",
-                expected=f"crops above {MS_SSIM_ABOVE} pixels, on which MS-SSIM can be measured",
-                remedy="val_psnr can be measured on any.",
-            )
+    if "val_ms_ssim" in _metrics(config) and not has_ms_ssim(crop):
+        raise ConfigError(
+            f"goal = val_ms_ssim with data.crop = {crop}",
+            expected=f"crops above {MS_SSIM_ABOVE} pixels, on which MS-SSIM can be measured",
+            remedy=f"Write data.crop={enough}, or goal=val_psnr.",
+        )
     return list(weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).notices)
+
+
+def _metrics(config: CompressionConfig) -> list[str]:
+    return [goal.partition(":")[0] for goal in config.goals]
 
 
 def multiple_of(config: CompressionConfig) -> int:

@@ -58,8 +58,9 @@ def _other_table(kind: str, lmbda: float) -> str:
     """Return a hint if such a lambda is usual for another loss, else an empty string."""
     for other, table in LAMBDAS.items():
         if other != kind and table[0] <= lmbda <= table[-1]:
+            crops = " and data.crop=256" if other == "ms_ssim" else ""
             return (
-                f"It is usual for {other} (loss={other}); loss.off_table=true trains it all the "
-                "same."
+                f"It is usual for {other} (loss={other}{crops}); loss.off_table=true trains it all "
+                "the same."
             )
     return ""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tunewright.config.dialect import SHARED_ALIASES, Dialect
+from tunewright.config.dialect import NOT_BUILT, SHARED_ALIASES, Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.compression.config import METRICS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
@@ -21,9 +21,9 @@ ALIASES = {
     "metric": "loss.type",
     "checkpoint": "model.weights",
     "finetune_lr": "optim.lr",
-    "epochs": "training.epochs",
     "clip_max_norm": "training.clip_norm",
     "keep_last_n": "training.keep_last",
+    "training.keep_last_n": "training.keep_last",
     "keep_best": "training.keep_best",
     "dataset": "data.dir",
     "patch_size": "data.crop",
@@ -93,5 +93,6 @@ RECIPE = Recipe(
     dialect=Dialect(
         aliases=ALIASES,
         value_aliases=VALUE_ALIASES,
+        not_built=NOT_BUILT["compression"],
     ),
 )

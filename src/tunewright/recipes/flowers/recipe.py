@@ -50,7 +50,6 @@ ALIASES = {
     "focal_gamma": "loss.gamma",
     "label_smoothing": "loss.label_smoothing",
     "drop_path_rate": "model.drop_path_rate",
-    "epochs": "training.epochs",
 }
 
 VALUE_ALIASES = {

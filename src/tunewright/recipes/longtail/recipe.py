@@ -25,7 +25,6 @@ ALIASES = {
     "image_size": "data.image_size",
     "input_size": "data.image_size",
     # Its fixed settings and flags.
-    "epochs": "training.epochs",
     "patience": "training.patience",
     "use_weighted_sampler": "data.weighted_sampler",
     "objective": "goal",

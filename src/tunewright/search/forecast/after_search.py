@@ -31,4 +31,5 @@ def final_stage_cost(
     seeds = max(1, len(config.seeds))
     rounds = math.ceil(seeds / min(seeds, machine.slots))
     evaluation = EVALUATION_SECONDS if recipe.offers("evaluate") else 0.0
-    return FinalStageCost(config.training.epochs, cost, rounds, evaluation)
+    stops = config.training.patience is not None
+    return FinalStageCost(config.training.epochs, cost, rounds, evaluation, stops)

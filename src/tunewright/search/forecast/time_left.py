@@ -158,13 +158,15 @@ class FinalStageCost:
     """The cost of what comes after the search. steps: epochs of the final training.
 
     cost: of one of these epochs, in epochs of the search; it grows with the number of rows. rounds:
-    trainings one after another, when several seeds share the slots. evaluation: seconds.
+    trainings one after another, when several seeds share the slots. evaluation: seconds. stops:
+    whether `training.patience` may end the training before its last epoch.
     """
 
     steps: int = 0
     cost: float = 1.0
     rounds: int = 1
     evaluation: float = 0.0
+    stops: bool = False
 
     def training_seconds(self, pace: Pace, winner: TrialTime | None = None) -> float:
         """Return the seconds of the final training.

@@ -40,7 +40,8 @@ class Timings:
     """Steps and seconds of each trial, and the time estimates computed from them.
 
     total: trials of the study when it is finished. assumed: see `RemainingWork`. slots: of the
-    executor. seeds: runs per trial, of which only the first is timed here.
+    executor. seeds: runs per trial, of which only the first is timed here. ends_early: whether
+    `study.patience` may end the search before its last trial.
     """
 
     last_step: int
@@ -49,6 +50,7 @@ class Timings:
     closing: FinalStageCost = NO_FINAL_STAGE
     slots: int = 1
     seeds: int = 1
+    ends_early: bool = False
     clock: Callable[[], float] = time.monotonic
     states: Counter[str] = field(default_factory=Counter)
     _ended: dict[int, TrialTime] = field(default_factory=dict)
@@ -152,15 +154,16 @@ class Timings:
             own * self.seeds,
             weights,
             trials=self.total,
-            epochs=self.last_step,
+            reports=len(read_progress(run.progress)),
             slots=self.slots,
             final=final,
             evaluation=EVALUATION_BYTES if self.closing.evaluation else 0,
         )
-        stepped = any(spent.steps for spent in self._ended.values())
-        epochs = f" of {self.last_step} epochs" if stepped else ""
+        whole = any(spent.steps == self.last_step for spent in self._ended.values())
+        epochs = f" of {self.last_step} epochs" if whole else ""
+        about = "at most" if self.ends_early or self.closing.stops else "about"
         return (
-            f"{self.total} trials{epochs}: about {duration(gone + left)} in all"
+            f"{self.total} trials{epochs}: {about} {duration(gone + left)} in all"
             f"{', the final training included' if final else ''}, about {size(disk)}"
         )
 

@@ -49,7 +49,12 @@ class StudyLoop(RunLoop[TrialRun]):
         self._began = time.monotonic()
         assumed = assumed_stops(search.pruner, search.last_step)
         self._timings = Timings(
-            search.last_step, self._total, assumed, search.closing, seeds=len(search.seeds)
+            search.last_step,
+            self._total,
+            assumed,
+            search.closing,
+            seeds=len(search.seeds),
+            ends_early=search.patience is not None,
         )
         self._timings.load(record, search.folder)
 
@@ -71,6 +76,7 @@ class StudyLoop(RunLoop[TrialRun]):
             done=states["done"],
             live=tuple(sorted({live.run.number for live in self.live})),
             metric=self.search.metric,
+            at_most=self.search.patience is not None or self.search.closing.stops,
         )
 
     @property

@@ -15,7 +15,8 @@ from tunewright.search.signals import stopping_message
 class TrainingLoop(RunLoop[Run]):
     """Trains the configuration in each of `folders` to its end; a run that fails ends the loop.
 
-    epochs: of each run. until: time by the monotonic clock at which the runs are paused.
+    epochs: of each run. patience: of each run, None without early stopping. until: time by the
+    monotonic clock at which the runs are paused.
     """
 
     def __init__(
@@ -25,8 +26,10 @@ class TrainingLoop(RunLoop[Run]):
         limits: ExecutorConfig,
         watch: StudyCallback,
         until: float | None = None,
+        patience: int | None = None,
     ) -> None:
         super().__init__(limits, watch)
+        watch.on_training_start(patience)
         self.waiting = [Run(folder, str(folder.path), {}) for folder in folders]
         self._epochs, self._until, self._paused = epochs, until, False
 

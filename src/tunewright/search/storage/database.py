@@ -41,6 +41,8 @@ KEEPALIVES = {
 """libpq options that detect a connection that went dead silently."""
 
 
+EXAMPLE = "For example sqlite:///study.db or postgresql://user@host/name."
+DRIVER = f"Install the package of that database, or use another one. {EXAMPLE}"
 DAMAGES = ("not a database", "malformed", "no such table", "no such column", "Is a directory")
 """Parts of the messages over a file that tunewright repair rebuilds."""
 DAMAGED_VALUE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
@@ -111,7 +113,7 @@ def open_storage(
         raise StudyError(
             f"storage {url!r}",
             expected="a database URL",
-            remedy="For example sqlite:///study.db or postgresql://user@host/name.",
+            remedy=EXAMPLE,
         )
     file = sqlite_file(url)
     if url.startswith("sqlite") and file is None:
@@ -266,7 +268,7 @@ def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[N
         cause = first_line(error.__cause__ or error)
         raise kind(
             f"the storage {without_password(url)} does not answer: {cause}",
-            remedy=_remedy(url, cause),
+            remedy=_remedy(url, cause) if not isinstance(error, ImportError) else DRIVER,
         ) from error
 
 
@@ -294,6 +296,8 @@ def _remedy(url: str, cause: str) -> str:
             f"{again}Rebuild the database from them (tunewright repair {study}) and run the "
             "same command again."
         )
+    if "Could not parse" in cause or "load plugin" in cause:
+        return EXAMPLE
     if "password" in cause:
         return (
             "Pass it in --storage, in PGPASSWORD or in ~/.pgpass: no password is stored "

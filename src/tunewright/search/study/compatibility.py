@@ -1,10 +1,11 @@
 """Compare a requested study with the one stored under its name, and list what changed."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tunewright.config.overrides import quote_override
 from tunewright.config.tree import Tree, flatten
 from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
@@ -37,18 +38,23 @@ def changed_space(known: Settings, wanted: Settings) -> tuple[str, ...]:
     return tuple(changed)
 
 
+def refuse_other_recipe(name: str, known: Settings, recipe: Recipe) -> None:
+    """Raise StudyError for a study of another recipe, whose space this recipe could not read."""
+    if known.recipe != recipe.name:
+        raise StudyError(
+            f"the study {name!r} belongs to the recipe {known.recipe!r}",
+            expected=f"a study of {recipe.name!r}",
+            remedy="Choose another --name.",
+        )
+
+
 def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Recipe) -> None:
     """Raise StudyError when the study stored under `name` is another search than the wanted one.
 
     Another space is not: the study is rebased. Settings that only one of the two spaces leaves
     alone are compared there, trial by trial.
     """
-    if known.recipe != wanted.recipe:
-        raise StudyError(
-            f"the study {name!r} belongs to the recipe {known.recipe!r}",
-            expected=f"a study of {wanted.recipe!r}",
-            remedy="Choose another --name.",
-        )
+    refuse_other_recipe(name, known, recipe)
     if known.goals != wanted.goals:
         raise StudyError(
             f"the study {name!r} has the goal {known.goal!r}, but {wanted.goal!r} was requested",
@@ -56,11 +62,7 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         )
     replaced = [n for n in wanted.data if known.data.get(n, wanted.data[n]) != wanted.data[n]]
     if replaced:
-        raise StudyError(
-            f"the study {name!r} was begun on other data: {', '.join(replaced)} changed since",
-            expected="the same, since scores would not compare",
-            remedy="Choose another --name, or restore the original data.",
-        )
+        raise _other_data(name, known, wanted, replaced)
     if known.seeds != wanted.seeds:
         raise StudyError(
             f"the study {name!r} has {known.seeds} seed(s) per configuration, but "
@@ -88,15 +90,42 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
         and not _is_searched(path, moved)
     ]
     if differing:
-        shown = "; ".join(
-            f"{p} was {known.configuration.get(p)} and is now {wanted.configuration.get(p)}"
-            for p in differing[:5]
-        )
         raise StudyError(
-            f"the study {name!r} was begun with another configuration: {shown}",
+            f"the study {name!r} was begun with another configuration: "
+            f"{_changes(known, wanted, differing[:5])}",
             expected="the same configuration, since scores would not compare",
             remedy="Choose another --name.",
         )
+
+
+def _other_data(
+    name: str, known: Settings, wanted: Settings, replaced: Sequence[str]
+) -> StudyError:
+    """Return the error over other data, which names the keys that differ, if any do."""
+    was = known.configuration
+    keys = [
+        path
+        for path, value in wanted.configuration.items()
+        if path.startswith("data.") and path in was and was[path] != value
+    ]
+    remedy = "Choose another --name, or restore the original data."
+    if "data.dir" in keys:
+        before = was["data.dir"]
+        typed = f"Type data.dir={quote_override(before)}" if before else "Leave data.dir out"
+        remedy = f"{typed} to go on with it, or choose another --name."
+    changed = _changes(known, wanted, keys) or f"{', '.join(replaced)} changed since"
+    return StudyError(
+        f"the study {name!r} was begun on other data: {changed}",
+        expected="the same, since scores would not compare",
+        remedy=remedy,
+    )
+
+
+def _changes(known: Settings, wanted: Settings, paths: Sequence[str]) -> str:
+    return "; ".join(
+        f"{p} was {known.configuration.get(p)} and is now {wanted.configuration.get(p)}"
+        for p in paths
+    )
 
 
 def upgrade_settings(known: Settings, wanted: Settings, recipe: Recipe) -> Settings:

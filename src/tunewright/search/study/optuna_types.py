@@ -246,7 +246,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         curve=dict(sorted(trial.intermediate_values.items())),
         cause=attributes.get("cause", ""),
         reason=attributes.get("reason", ""),
-        seconds=trial.duration.total_seconds() if trial.duration else None,
+        seconds=_seconds(trial),
         others={goal.metric: score for goal, score in zip(goals[1:], scores[1:], strict=False)},
         metrics=_metrics(attributes, run.get("metrics") or ()),
         seeds=_finite(run.get("seeds") or {}),
@@ -257,6 +257,12 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         good=attributes.get(GOOD, ""),
         avoided=tuple(attributes.get(AVOIDED, ())),
     )
+
+
+def _seconds(trial: FrozenTrial) -> float | None:
+    """Return how long a trial took; None where it did not end, or the clock was set back."""
+    took = trial.duration.total_seconds() if trial.duration else 0.0
+    return took if took > 0.0 else None
 
 
 def _finite(figures: Mapping[str, float]) -> dict[str, float]:

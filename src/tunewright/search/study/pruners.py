@@ -91,7 +91,7 @@ def _remedy(settings: study_schema.Pruner, last_step: int) -> str:
         return f"With {last_step} epoch(s) nothing can be pruned: study.pruner.type=none."
     given, wanted = settings.model_dump(), fitting.model_dump()
     words = " ".join(f"study.pruner.{k}={v}" for k, v in wanted.items() if v != given[k])
-    return f"Use {words or 'other options'}, more epochs, or study.pruner.type=none."
+    return f"Use {words or 'other options'}, more epochs, or study.pruner.type=none alone."
 
 
 def _make_pruner(settings: study_schema.Pruner, last_step: int, sign: float) -> Pruner:

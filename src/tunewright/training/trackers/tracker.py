@@ -60,11 +60,11 @@ TRACKERS: Registry[Callable[..., Tracker]] = Registry("tracker", plugins.TRACKER
 """Trackers by name. A shipped one is called like the package it needs, and like its extra."""
 
 
-def require(names: Iterable[str]) -> None:
+def require(names: Iterable[str], *, training: bool = True) -> None:
     """Raise ConfigError for a tracker whose package is not installed, without importing it.
 
-    Call it before anything starts; the error says what to install. The tracker of an installed
-    package is imported, since it knows what it needs.
+    Call it before anything starts; the error says what to install, and for a training how to do
+    without. The tracker of an installed package is imported, since it knows what it needs.
     """
     for name in names:
         if name in plugin_names(TRACKERS.group):
@@ -72,10 +72,13 @@ def require(names: Iterable[str]) -> None:
             continue
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:  # no origin: a plain folder such as ./wandb
+            later = (
+                f", or train with trackers.{name}=null and copy the run later: "
+                f"tunewright replay RUN --to {name}"
+            )
             raise ConfigError(
                 f"the tracker {name} needs the package {name}, which is not installed",
-                remedy=f'pip install "tunewright[{name}]", or train with trackers.{name}=null '
-                f"and copy the run later: tunewright replay RUN --to {name}.",
+                remedy=f'pip install "tunewright[{name}]"{later if training else ""}.',
             )
 
 

@@ -92,7 +92,7 @@ def deal(
         raise DataError(
             f"{len(sizes)} groups of equal images or texts",
             expected=f"at least {len(wanted)}, one for each split",
-            remedy="Add data, set a fraction to 0, or turn text_groups off.",
+            remedy="Add data, or set one of --fractions to 0, such as .8,.2,0.",
         )
     order = rng.permutation(len(sizes))
     smallest = min(fractions[number] for number in wanted) * sizes.sum()

@@ -120,7 +120,7 @@ def _fit(joined: Indices, room: int, insist: bool, notices: list[str]) -> bool:
         raise DataError(
             glued,
             expected=f"at most {room:,}, the smallest split",
-            remedy="Leave text_groups out or set it to false, or use larger fractions.",
+            remedy="Leave text_groups out or set it to False, or use larger fractions.",
         )
     notices.append(
         f"Since {glued}, rows are grouped by image alone: a text may stand in several splits. "
@@ -144,7 +144,7 @@ def _fractions(
         raise DataError(
             f"fractions {fractions} and a ready validation set",
             expected="one source of validation pairs",
-            remedy=f"Use the fractions {train}, 0, {val + test:.3g}, or leave the ready set out.",
+            remedy=f"Use --fractions {train},0,{val + test:.3g}, or leave the ready set out.",
         )
     return train, val, test
 
@@ -154,14 +154,14 @@ def _refuse_existing(source: PairSet, target: Path, overwrite: bool) -> None:
     if source.folder.resolve() == target.resolve() and source.name in names:
         raise DataError(
             f"{source.name!r} would be overwritten by its own split",
-            remedy="Choose another target folder, or rename the source (its two embedding files "
-            "and its metadata).",
+            remedy="Choose another folder with --output, or rename the source (its two embedding "
+            "files and its metadata).",
         )
     there = [name for name in names if (target / f"{name}_metadata.json").exists()]
     if there and not overwrite:
         raise DataError(
             f"{target} already holds {', '.join(there)}",
-            remedy="Choose another target folder, or allow it with overwrite=true.",
+            remedy="Choose another folder with --output, or replace them with --overwrite.",
         )
 
 
@@ -171,7 +171,7 @@ def _listed_split(source: PairSet, same_image: Indices) -> Indices:
         raise DataError(
             f"the metadata of {source.name!r} have no 'split'",
             expected=f"one of {', '.join(SPLITS)} for every row",
-            remedy="Add it, or split by groups.",
+            remedy="Add it, or split with --by groups.",
         )
     for value in dict.fromkeys(values):
         if value not in SPLITS:
@@ -188,7 +188,7 @@ def _listed_split(source: PairSet, same_image: Indices) -> Indices:
             f"{leaks.size:,} images of {source.name!r} stand in several splits of its metadata "
             f"(image ids {', '.join(map(str, dict.fromkeys(examples.tolist())))})",
             expected="no image in two splits",
-            remedy="Split by groups instead.",
+            remedy="Split with --by groups instead.",
         )
     if not (parts == 0).any():
         raise DataError(f"the metadata of {source.name!r} put no row into train")

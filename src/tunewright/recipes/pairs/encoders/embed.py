@@ -153,7 +153,7 @@ def _with_text(
         raise DataError(
             f"{len(empty):,} rows of {path} have no {text_column} ({', '.join(empty[:5])})",
             expected="a text in every row",
-            remedy="Complete the table, or skip such rows with skip_bad=true.",
+            remedy="Complete the table, or skip such rows with --skip-bad.",
         )
     skipped.extend((file, "no text") for file in empty)
     return [row for row in rows if row[text_column].strip()]
@@ -187,13 +187,19 @@ def _good(
             good.append((number, one.digest))
             yield one.value
         elif one.error is not None and skipped is None:
-            raise one.error
-        elif skipped is not None:
-            skipped.append((one.name, str(one.error)))
+            raise _with_option(one.error)
+        elif one.error is not None and skipped is not None:
+            skipped.append((one.name, str(_with_option(one.error))))
         if progress is not None:
             progress(number + 1, total)
     if not good:
         raise DataError("no row of the table has a usable picture", expected="at least one")
+
+
+def _with_option(error: DataError) -> DataError:
+    """Return a picture's error with the option of `pairs embed` in place of a training's key."""
+    remedy = error.remedy.replace("data.skip_bad=true", "--skip-bad")
+    return DataError(error.came, expected=error.expected, where=error.where, remedy=remedy)
 
 
 def _first_rows(values: Sequence[Hashable]) -> list[int]:
