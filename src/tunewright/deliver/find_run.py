@@ -138,17 +138,11 @@ def run_of_file(file: Path) -> RunFolder:
         None,
     )
     if folder is None:
-        foreign = file.suffix in FOREIGN
         raise DataError(
-            f"{file} is not in a run folder of Tunewright"
-            + (
-                ": checkpoints of other programs are pickles, which are not opened"
-                if foreign
-                else ""
-            ),
+            f"{file} is not in a run folder of Tunewright",
             expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy="To start a training from other weights, convert them to safetensors: "
-            "model.weights=FILE.",
+            remedy="A training starts from the weights of another program with model.weights=FILE "
+            "(safetensors, or a state dict that torch.save wrote).",
         )
     if file.parent.name == "checkpoints" and file.name not in ("best.safetensors", "best.json"):
         raise DataError(
