@@ -114,12 +114,17 @@ def newest_run(runs: Path, able: Callable[[Recipe], bool], *, kind: str, expecte
 
 def newest_folder(runs: Path, able: Callable[[Recipe], bool]) -> RunFolder | None:
     """Return the run in `runs` with the newest weights, of those whose recipe is `able`."""
+    return next(iter(newest_folders(runs, able)), None)
+
+
+def newest_folders(runs: Path, able: Callable[[Recipe], bool]) -> list[RunFolder]:
+    """Return the runs in `runs` with weights whose recipe is `able`, the newest weights first."""
     found: list[tuple[float, RunFolder]] = []
     for folder in _run_folders(runs):
         weights = folder.checkpoints / "best.safetensors"
         if weights.exists() and _is_able(folder, able):
             found.append((weights.stat().st_mtime, folder))
-    return max(found, key=lambda entry: entry[0])[1] if found else None
+    return [folder for _, folder in sorted(found, key=lambda entry: entry[0], reverse=True)]
 
 
 def recipe_of(folder: RunFolder) -> Recipe:
