@@ -94,7 +94,7 @@ def build_space(
             remedy="Run `tunewright space` to see them.",
         )
     good, left_out = select_good([*below.good, *above.good], space, list(inert), around)
-    space = replace(space, good=good)
+    space = replace(space, good=good, inert=tuple(inert))
     return space, [*notices, *advice_notices(space), *left_out]
 
 
