@@ -19,7 +19,12 @@ from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mis
 from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
 from tunewright.classification.inference.predict import predict_table
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
-from tunewright.classification.metrics.calibration import Calibration, calibrate, temperature
+from tunewright.classification.metrics.calibration import (
+    Calibration,
+    bound_note,
+    calibrate,
+    temperature,
+)
 from tunewright.classification.metrics.class_groups import coverage_notices, missing_metrics
 from tunewright.classification.metrics.intervals import bootstrap_differences
 from tunewright.classification.metrics.metrics import ClassMetrics
@@ -287,6 +292,8 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
         f"{calibration['after']['ece']:.3f} at temperature {calibration['temperature']:.2f} "
         f"(fitted on {calibration['fitted_on']})"
     )
+    if reached := bound_note(calibration["temperature"]):
+        notes.append(reached)
     adjusted = result["logit_adjusted"]
     gain = adjusted["above_plain"].get("balanced_accuracy")
     if gain is not None:
