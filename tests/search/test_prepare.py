@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from practice.pictures.drawn import draw_set
 
 import tunewright
 from tunewright.config.compose import compose
@@ -13,6 +14,7 @@ from tunewright.recipes.registry import find_recipe
 from tunewright.search.prepare import prepare, refuse_leading_out
 from tunewright.search.storage.database import open_storage
 from tunewright.search.storage.urls import absolute_url
+from tunewright.spaces.read import read_space
 
 QUADRATIC = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=3")
 
@@ -88,3 +90,26 @@ def test_a_study_stands_for_its_final_run(tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_stored_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="text that can be stored"):
         refuse_leading_out(name, tmp_path)
+
+
+@pytest.mark.parametrize(("choices", "size"), [("[32, 48]", 48), ("[16, 224]", 224)])
+def test_pictures_are_decoded_at_a_size_of_the_space(
+    tmp_path: Path, choices: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunewright.classification import data_checks
+
+    sizes: list[int] = []
+    build = data_checks.build_store
+    monkeypatch.setattr(
+        data_checks,
+        "build_store",
+        lambda table, pixels, **rest: (sizes.append(pixels), build(table, pixels, **rest))[1],
+    )
+    space = tmp_path / "space.yaml"
+    space.write_text(f"parameters:\n  data.image_size: {{choices: {choices}}}\n")
+    recipe = find_recipe("longtail")
+    folder = draw_set(tmp_path / "data", (12, 12))
+    composed = compose(recipe, [f"data.dir={folder}", "study.pruner.type=none"])
+    given = read_space(space, recipe.dialect.aliases)
+    prepare(recipe, composed, given=given, runs=tmp_path / "runs")
+    assert sizes == [size]

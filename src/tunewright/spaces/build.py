@@ -200,8 +200,9 @@ def _drop_inert(
             found[path] = repr(default)
         else:
             raise SpaceError(f"{path}: default = {quote(default)}", expected="a number or a word")
+        kept = "is left out" if default is None else f"stays {default}"  # None is no value
         notices.append(
-            f"{path} is inert, and stays {default}: {reason}. `inert: false` in a "
+            f"{path} is inert, and {kept}: {reason}. `inert: false` in a "
             "space file searches it anyway"
         )
         del parameters[path], raw[path]
