@@ -6,6 +6,7 @@ transparency (over white). What would need a guess is refused.
 
 import hashlib
 import io
+import re
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -185,7 +186,7 @@ def rgb(content: bytes, name: object) -> Image.Image:
             remedy="Scale it down, or skip such files with skip_bad=true.",
         ) from None
     except Exception as error:  # each format's decoder has errors of its own
-        reason = shorten(" ".join(str(error).split())) or type(error).__name__
+        reason = shorten(_without_address(str(error))) or type(error).__name__
         raise DataError(
             f"{name} is not a readable picture ({reason})",
             remedy="Replace the file, or skip such files with skip_bad=true.",
@@ -196,6 +197,11 @@ def rgb(content: bytes, name: object) -> Image.Image:
         remedy="Convert it, choosing which values become black and white, or skip such "
         "files with skip_bad=true.",
     )
+
+
+def _without_address(message: str) -> str:
+    """Return what Pillow says, without the address of the bytes that it was given."""
+    return " ".join(re.sub(r"<_io\.\w+ object at 0x[0-9a-f]+>", "", message).split())
 
 
 def _upright(picture: Image.Image) -> Image.Image:
