@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunewright.errors import DataError, TunewrightError, UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
-from tunewright.recipes.registry import find_recipe
+from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_json
 from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
@@ -61,6 +61,34 @@ def find_run(name: Path, runs: Path) -> NamedRun:
                 remedy=_by_recipe_instead(name, runs),
             )
     raise _nothing(name, runs)
+
+
+def run_or_checkpoint(
+    run: Path | str | None, checkpoint: Path | str | None, runs: Path
+) -> Path | str | None:
+    """Return what RUN and --checkpoint name, which mean the same; None where neither is given.
+
+    A recipe as RUN, as in `evaluate flowers --checkpoint runs/a`, only says what the other is.
+    Raises UsageError for two runs, and for a run of another recipe.
+    """
+    if run is None or checkpoint is None:
+        return checkpoint if run is None else run
+    if str(run) not in recipe_names():
+        raise UsageError(
+            f"the run {run} and --checkpoint {checkpoint}",
+            expected="one of them: they mean the same",
+            remedy=f"Leave {run} out.",
+        )
+    path = Path(checkpoint).expanduser()
+    if not any(exists(place / ENSEMBLE) for place in places(path, runs)):
+        found = find_run(path, runs).folder
+        if (recipe := recipe_of(found).name) != str(run):
+            raise UsageError(
+                f"{found.path} is a run of the recipe {recipe}",
+                expected=f"one of {run}",
+                remedy=f"Leave {run} out, or name another --checkpoint.",
+            )
+    return checkpoint
 
 
 def places(name: Path, runs: Path) -> tuple[Path, ...]:

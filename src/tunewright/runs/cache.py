@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tunewright.errors import NotWritten
 
-
 SETTING = "TUNEWRIGHT_CACHE"
 """Environment variable with the folder itself."""
 

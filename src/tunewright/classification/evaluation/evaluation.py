@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
 
 PANELS = {
-    "loss": ["train_loss", "val_loss"],
+    # Two axes: a training loss may be focal, smoothed or of mixed pictures.
+    "training loss, as configured": ["train_loss"],
+    "validation loss, plain cross-entropy": ["val_loss"],
     "accuracy on the validation set": ["val_accuracy", "val_macro_f1", "val_balanced_accuracy"],
     "frequent and rare classes": ["val_head_accuracy", "val_tail_accuracy"],
     "many, medium, few": ["val_many_accuracy", "val_medium_accuracy", "val_few_accuracy"],
