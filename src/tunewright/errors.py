@@ -106,9 +106,14 @@ def did_you_mean(name: str, known: Iterable[str], *, stem: str = "") -> str:
     `name` itself is never suggested: it was typed and did not work. stem: the correct part
     before the name, such as `optim.`.
     """
+    near = nearest_name(name, known)
+    return f"Did you mean {stem + near!r}?" if near else ""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Return the nearest of `known` but `name` itself; empty where none is near."""
     others = [other for other in known if other != name]
-    near = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
-    return f"Did you mean {stem + near[0]!r}?" if near else ""
+    return next(iter(difflib.get_close_matches(name, others, n=1, cutoff=0.6)), "")
 
 
 def _sentence(text: str) -> str:

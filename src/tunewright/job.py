@@ -4,6 +4,7 @@ import ctypes
 import errno
 import gc
 import os
+import re
 import sys
 import time
 import traceback
@@ -70,6 +71,10 @@ def run(
     return outcome
 
 
+_ASKED = re.compile(r"allocate:? ((?P<size>[\d.]+ [KMGTP]iB)|(?P<bytes>\d+) bytes)")
+_FREE = re.compile(r"of which (?P<size>[\d.]+ [KMGTP]iB) is free")
+
+
 def cause_of(error: BaseException) -> Cause:
     """Return the kind of failure: it is counted, and it decides what the sampler learns."""
     if isinstance(error, Diverged):
@@ -86,7 +91,21 @@ def cause_of(error: BaseException) -> Cause:
 def reason_of(error: BaseException) -> str:
     """Return the error as one line of text for the user."""
     text = " ".join(str(error).split())
+    if cause_of(error) == "out of memory" and not isinstance(error, TunewrightError):
+        return _memory_reason(text)
     return text if isinstance(error, TunewrightError) else f"{type(error).__name__}: {text}"[:500]
+
+
+def _memory_reason(text: str) -> str:
+    """Return what was asked for and where, without torch's settings, addresses and frames."""
+    where = "GPU" if "cuda" in text.lower() else "machine"
+    if (asked := _ASKED.search(text)) is None:
+        return f"the {where} could not give the memory that was asked for"
+    size = float(asked["bytes"]) / 2**20 if asked["bytes"] else 0.0
+    more = f"{size:,.0f} MiB" if size else asked["size"]
+    free = _FREE.search(text)
+    there = f", and {free['size']} are free" if free is not None and where == "GPU" else ""
+    return f"{more} more were asked for on the {where}{there}"
 
 
 def _with_memory(outcome: Outcome, reporter: Reporter) -> Outcome:

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.analysis.importances import FEWEST, nothing_to_explain, varying_parameters
+from tunewright.analysis.importances import (
+    FEWEST,
+    nothing_to_explain,
+    rarely_set,
+    varying_parameters,
+)
 from tunewright.analysis.overview import overview
 from tunewright.runs.record import StudyRecord, Trial
 
@@ -43,6 +48,14 @@ def test_scores_that_say_nothing_are_named(scores, why):
     for direction, sign in (("max", 1.0), ("min", -1.0)):
         told = nothing_to_explain(record([sign * score for score in scores], direction))
         assert told == "" if not why else told.replace("-", "").startswith(why.replace("-", ""))
+
+
+def test_a_parameter_that_two_trials_have_is_not_judged():
+    found = record(RANKED, parameters=lambda n: {"x": n, "y": -n} | ({"z": n} if n < 2 else {}))
+    assert varying_parameters(found) == ["x", "y"]
+    assert rarely_set(found) == ["z"]
+    notes = overview(found, {"x": 0.5, "y": 0.5}, top=1).importance_notes
+    assert "not ranked, because fewer than 11 trials set them: z" in notes
 
 
 def test_a_parameter_that_never_varied_is_not_judged():

@@ -34,6 +34,9 @@ def test_a_checked_configuration_is_frozen():
         ({"optm": {"lr": 1}}, "optm is not a known key.*'optim'"),
         ({"epochs": 3}, "Did you mean 'training.epochs'"),
         ({"optim": {"type": "adamw", "batch_size": 3}}, "Did you mean 'training.batch_size'"),
+        ({"epoch": 3}, "Did you mean 'training.epochs'"),
+        ({"patience": 5}, "Did you mean 'training.patience' or 'study.patience' or"),
+        ({"optim": {"type": "adamw", "patience": 5}}, "mean 'training.patience' or 'study.pat"),
         ({"data": {"zzz": 3}}, "Known here: dir, positives, test"),
     ],
 )

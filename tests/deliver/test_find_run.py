@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tunewright.deliver.evaluate import evaluate
-from tunewright.deliver.find_run import find_run, places
+from tunewright.deliver.find_run import find_run, places, run_or_checkpoint
 from tunewright.deliver.select_runs import of_study, resolve_runs
-from tunewright.errors import DataError
+from tunewright.errors import DataError, UsageError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome, OutcomeState
 
@@ -116,7 +116,7 @@ def test_a_checkpoint_of_others_that_is_to_be_evaluated_is_not_opened(tmp_path: 
     with pytest.raises(DataError, match="does not exist"):
         evaluate("best_model.pt", runs=tmp_path)
     (tmp_path / "best_model.pt").write_bytes(b"a pickle that nobody opens")
-    with pytest.raises(DataError, match="pickles, which are not opened"):
+    with pytest.raises(DataError, match=r"not in a run folder.*model\.weights=FILE"):
         evaluate(tmp_path / "best_model.pt", runs=tmp_path)
 
 
@@ -178,3 +178,16 @@ def test_an_exact_path_hides_what_has_its_name_in_the_folder_of_runs(
     assert places(Path("mine"), Path("runs")) == (Path("mine"),)
     assert resolve_runs("mine", runs=Path("runs")).folder == tmp_path / "mine"
     assert of_study(Path("mine"), Path("runs")) is None
+
+
+def test_a_recipe_beside_a_checkpoint_says_what_it_is(run: Path) -> None:
+    runs = run.parent
+    recipe = str(RunFolder(run).read_config()["recipe"])
+    assert run_or_checkpoint(recipe, run, runs) == run
+    assert run_or_checkpoint(None, run, runs) == run
+    assert run_or_checkpoint("one", None, runs) == "one"
+    other = "pairs" if recipe != "pairs" else "longtail"
+    with pytest.raises(UsageError, match=f"is a run of the recipe {recipe}: .* Leave {other} out"):
+        run_or_checkpoint(other, run, runs)
+    with pytest.raises(UsageError, match=r"they mean the same\. Leave one out"):
+        run_or_checkpoint("one", run, runs)

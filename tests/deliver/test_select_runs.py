@@ -85,7 +85,7 @@ def test_the_guides_checkpoint_that_is_not_there_leads_to_the_newest(runs):
 def test_checkpoints_of_others_are_not_opened(runs, tmp_path):
     file = tmp_path / "best_model.pt"
     file.write_bytes(b"a pickle that nobody opens")
-    with pytest.raises(DataError, match="pickles, which are not opened"):
+    with pytest.raises(DataError, match=r"not in a run folder.*model\.weights=FILE"):
         resolve_runs(None, checkpoint=file, runs=runs)
 
 

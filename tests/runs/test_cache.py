@@ -15,6 +15,8 @@ def without_home(tmp_path, monkeypatch):
     def unknown():
         raise RuntimeError("Could not determine home directory.")
 
+    for name in ("TUNEWRIGHT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", unknown)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path / f"tunewright-{os.geteuid()}"
@@ -47,4 +49,21 @@ def test_a_temporary_cache_of_another_user(without_home, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: other)
     without_home.rename(without_home.with_name(f"tunewright-{os.geteuid()}"))
     with pytest.raises(NotWritten, match="belongs to another user"):
+        cache_folder()
+
+
+def test_the_setting_goes_before_the_xdg_folder_and_that_before_the_home(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.delenv("TUNEWRIGHT_CACHE", raising=False)
+    for relative in ("", "relative/folder"):
+        monkeypatch.setenv("XDG_CACHE_HOME", relative)
+        assert cache_folder() == tmp_path / "home" / ".cache" / "tunewright"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "tunewright"
+    monkeypatch.setenv("TUNEWRIGHT_CACHE", str(tmp_path / "mine"))
+    assert cache_folder() == tmp_path / "mine"
+    assert (tmp_path / "mine").is_dir()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TUNEWRIGHT_CACHE", str(tmp_path / "file" / "x"))
+    with pytest.raises(NotWritten, match=r"TUNEWRIGHT_CACHE = .*file/x cannot be written .*unset"):
         cache_folder()

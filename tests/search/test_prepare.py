@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from practice.pictures.drawn import draw_set
 
 import tunewright
 from tunewright.config.compose import compose
@@ -13,6 +14,7 @@ from tunewright.recipes.registry import find_recipe
 from tunewright.search.prepare import prepare, refuse_leading_out
 from tunewright.search.storage.database import open_storage
 from tunewright.search.storage.urls import absolute_url
+from tunewright.spaces.read import read_space
 
 QUADRATIC = ("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=3")
 
@@ -94,3 +96,26 @@ def test_a_study_of_another_recipe_is_named_before_its_space_is_read(tmp_path: P
     tunewright.tune("quadratic", "executor.type=inline", trials=1, name="one", runs_dir=tmp_path)
     with pytest.raises(StudyError, match="'one' belongs to the recipe 'quadratic'"):
         tunewright.tune("pairs", trials=1, name="one", runs_dir=tmp_path)
+
+
+@pytest.mark.parametrize(("choices", "size"), [("[32, 48]", 48), ("[16, 224]", 224)])
+def test_pictures_are_decoded_at_a_size_of_the_space(
+    tmp_path: Path, choices: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunewright.classification import data_checks
+
+    sizes: list[int] = []
+    build = data_checks.build_store
+    monkeypatch.setattr(
+        data_checks,
+        "build_store",
+        lambda table, pixels, **rest: (sizes.append(pixels), build(table, pixels, **rest))[1],
+    )
+    space = tmp_path / "space.yaml"
+    space.write_text(f"parameters:\n  data.image_size: {{choices: {choices}}}\n")
+    recipe = find_recipe("longtail")
+    folder = draw_set(tmp_path / "data", (12, 12))
+    composed = compose(recipe, [f"data.dir={folder}", "study.pruner.type=none"])
+    given = read_space(space, recipe.dialect.aliases)
+    prepare(recipe, composed, given=given, runs=tmp_path / "runs")
+    assert sizes == [size]

@@ -88,6 +88,24 @@ def test_small_data_shrink_the_shipped_choices():
     assert sum("shrunk" in notice for notice in notices) == 4
 
 
+def test_the_default_shrinks_with_its_choices():
+    """Trial 0 has the guide's default in proportion, not the largest choice left."""
+    shipped = {
+        "training.batch_size": {
+            "type": "categorical",
+            "choices": [224, 256, 288],
+            "default": 224,
+            "shrink_to": "rows",
+        }
+    }
+    for rows, configured, first in ((80, 4096, 56), (80, 64, 64), (8, 4096, 3), (1, 4096, 1)):
+        place = around({"training": {"batch_size": configured}}, facts=COCO | {"rows": rows})
+        space, _ = build_space(SpaceFile(shipped), None, place)
+        found = space.default()
+        assert found is not None
+        assert found["training.batch_size"] == first
+
+
 def test_own_choices_are_never_shrunk_only_dropped_where_they_cannot_work():
     small = around(facts=COCO | {"rows": 1078})
     space, notices = built({"batch_size": {"choices": [512, 2048]}}, small)

@@ -1,6 +1,7 @@
 """Whether a study's trials can tell which parameters mattered, and of which ones."""
 
 import math
+from collections import Counter
 
 from tunewright.runs.record import StudyRecord, Trial, rank_with_ties
 from tunewright.spaces.domain import canonical
@@ -15,13 +16,28 @@ def completed_trials(record: StudyRecord) -> list[Trial]:
 
 
 def varying_parameters(record: StudyRecord) -> list[str]:
-    """Return the parameters with several values among the completed trials."""
+    """Return the parameters with several values among the completed trials.
+
+    At least `FEWEST` trials must have a parameter that some lack: two say nothing about it.
+    """
     values: dict[str, set[str]] = {}
+    counts = Counter(path for trial in completed_trials(record) for path in trial.parameters)
     for trial in completed_trials(record):
         for path, value in trial.parameters.items():
             values.setdefault(path, set()).add(canonical(value))
     endless = {canonical(math.inf), canonical(-math.inf), canonical(math.nan)}
-    return [path for path, found in values.items() if len(found) > 1 and not found & endless]
+    return [
+        path
+        for path, found in values.items()
+        if len(found) > 1 and not found & endless and counts[path] >= FEWEST
+    ]
+
+
+def rarely_set(record: StudyRecord) -> list[str]:
+    """Return the parameters that are left out since too few completed trials have them."""
+    trials = completed_trials(record)
+    counts = Counter(path for trial in trials for path in trial.parameters)
+    return [path for path, count in counts.items() if count < min(FEWEST, len(trials))]
 
 
 def nothing_to_explain(record: StudyRecord) -> str:

@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunewright.analysis.avoided import summarise_avoid_rules
-from tunewright.analysis.importances import completed_trials, nothing_to_explain
+from tunewright.analysis.importances import (
+    FEWEST,
+    completed_trials,
+    nothing_to_explain,
+    rarely_set,
+)
 from tunewright.result import Result
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
@@ -130,7 +135,10 @@ def _caveats(record: StudyRecord, importances: Mapping[str, float]) -> list[str]
             f"{count} completed trials: importances are rough below {ENOUGH} "
             "(pruned trials do not count)"
         )
-    left_out = [path for path in searched_paths(record) if path not in importances]
+    rare = rarely_set(record)
+    if rare:
+        notes.append(f"not ranked, because fewer than {FEWEST} trials set them: {', '.join(rare)}")
+    left_out = [p for p in searched_paths(record) if p not in importances and p not in rare]
     if left_out:
         notes.append(
             f"not ranked, because completed trials do not differ in them: {', '.join(left_out)}"

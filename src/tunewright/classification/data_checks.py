@@ -50,6 +50,7 @@ def check(config: RunConfig) -> list[str]:
     """
     assert isinstance(config, ClassifyConfig)
     check_model(config.model)
+    weights = check_weights(config.model)  # before minutes go into the pictures
     with ShowProgress("reading pictures") as progress:
         found = datasets.open_sets(
             config.data, make_default=config.write_embedded, on_progress=progress
@@ -74,7 +75,7 @@ def check(config: RunConfig) -> list[str]:
         *([] if found.test is None else shift_notices(found.valid.counts, found.test.counts)),
         *decoded,
         kept.why,
-        *check_weights(config.model),
+        *weights,
         *_norm_notices(config),
         *config.mixing.notices,
         *loss_notices(

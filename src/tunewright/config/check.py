@@ -10,7 +10,10 @@ from tunewright.config.dialect import Dialect, missing_name
 from tunewright.config.leaves import choices_of, kinds_of, leaves, section_of, shown_kinds
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
-from tunewright.errors import ConfigError, did_you_mean, quote, shorten
+from tunewright.errors import ConfigError, did_you_mean, nearest_name, quote, shorten
+
+SHOWN = 3
+"""Keys of one name that are suggested at most."""
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -95,10 +98,16 @@ def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:
     parent, _, last = path.rpartition(".")
     stem = f"{parent}." if parent else ""
     here = {p.removeprefix(stem).partition(".")[0] for p in known if p.startswith(stem)}
-    if here and (elsewhere := [p for p in known if p.endswith(f".{last}")]):
-        return f"Did you mean {elsewhere[0]!r}?"
-    if near := did_you_mean(last, here, stem=stem):
+    # A key of this very name elsewhere is meant rather than another name that looks alike.
+    if exact := [p for p in known if p.endswith(f".{last}")]:
+        return f"Did you mean {' or '.join(map(repr, exact[:SHOWN]))}?"
+    if near := did_you_mean(last, here, stem=stem) if parent else "":
         return near
+    if not parent:  # a bare word may be a section, an alias or the last part of a key
+        names = {p.rpartition(".")[2]: p for p in reversed([*known])}
+        names |= {name: name for name in (*here, *aliases) if name != path}
+        if word := nearest_name(last, names):
+            return f"Did you mean {names[word]!r}?"
     others = [alias for alias in aliases if alias != path]
     if near := did_you_mean(path, [*others, *([] if parent and here else known)]):
         return near

@@ -101,11 +101,13 @@ def _check_option(override: Override, folders: Sequence[Path], recipe: Configura
     options = _options(group, folders)
     if option not in options:
         named = option in choices_of(recipe.config, f"{group}.type")
+        ours = recipe.dialect.value_aliases.get(group, {}).get(option)
+        remedy = f"Write {group}={ours}." if ours else did_you_mean(option, options)
         raise ConfigError(
             f"{group}={option}",
             expected=f"one of {', '.join(options)}",
             where=f"override {override.input_line!r}",
-            remedy=f"Write {group}.type={option}." if named else did_you_mean(option, options),
+            remedy=f"Write {group}.type={option}." if named else remedy,
         )
 
 

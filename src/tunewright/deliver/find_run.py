@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunewright.errors import DataError, TunewrightError, UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
-from tunewright.recipes.registry import find_recipe
+from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_json
 from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
@@ -63,6 +63,34 @@ def find_run(name: Path, runs: Path) -> NamedRun:
     raise _nothing(name, runs)
 
 
+def run_or_checkpoint(
+    run: Path | str | None, checkpoint: Path | str | None, runs: Path
+) -> Path | str | None:
+    """Return what RUN and --checkpoint name, which mean the same; None where neither is given.
+
+    A recipe as RUN, as in `evaluate flowers --checkpoint runs/a`, only says what the other is.
+    Raises UsageError for two runs, and for a run of another recipe.
+    """
+    if run is None or checkpoint is None:
+        return checkpoint if run is None else run
+    if str(run) not in recipe_names():
+        raise UsageError(
+            f"the run {run} and --checkpoint {checkpoint}",
+            expected="one of them: they mean the same",
+            remedy=f"Leave {run} out.",
+        )
+    path = Path(checkpoint).expanduser()
+    if not any(exists(place / ENSEMBLE) for place in places(path, runs)):
+        found = find_run(path, runs).folder
+        if (recipe := recipe_of(found).name) != str(run):
+            raise UsageError(
+                f"{found.path} is a run of the recipe {recipe}",
+                expected=f"one of {run}",
+                remedy=f"Leave {run} out, or name another --checkpoint.",
+            )
+    return checkpoint
+
+
 def places(name: Path, runs: Path) -> tuple[Path, ...]:
     """Return the paths that `name` may stand for: the path itself, and the one in `runs`.
 
@@ -114,12 +142,17 @@ def newest_run(runs: Path, able: Callable[[Recipe], bool], *, kind: str, expecte
 
 def newest_folder(runs: Path, able: Callable[[Recipe], bool]) -> RunFolder | None:
     """Return the run in `runs` with the newest weights, of those whose recipe is `able`."""
+    return next(iter(newest_folders(runs, able)), None)
+
+
+def newest_folders(runs: Path, able: Callable[[Recipe], bool]) -> list[RunFolder]:
+    """Return the runs in `runs` with weights whose recipe is `able`, the newest weights first."""
     found: list[tuple[float, RunFolder]] = []
     for folder in _run_folders(runs):
         weights = folder.checkpoints / "best.safetensors"
         if weights.exists() and _is_able(folder, able):
             found.append((weights.stat().st_mtime, folder))
-    return max(found, key=lambda entry: entry[0])[1] if found else None
+    return [folder for _, folder in sorted(found, key=lambda entry: entry[0], reverse=True)]
 
 
 def recipe_of(folder: RunFolder) -> Recipe:
@@ -138,17 +171,11 @@ def run_of_file(file: Path) -> RunFolder:
         None,
     )
     if folder is None:
-        foreign = file.suffix in FOREIGN
         raise DataError(
-            f"{file} is not in a run folder of Tunewright"
-            + (
-                ": checkpoints of other programs are pickles, which are not opened"
-                if foreign
-                else ""
-            ),
+            f"{file} is not in a run folder of Tunewright",
             expected="a run folder, or checkpoints/best.safetensors inside one",
-            remedy="To start a training from other weights, convert them to safetensors: "
-            "model.weights=FILE.",
+            remedy="A training starts from the weights of another program with model.weights=FILE "
+            "(safetensors, or a state dict that torch.save wrote).",
         )
     if file.parent.name == "checkpoints" and file.name not in ("best.safetensors", "best.json"):
         raise DataError(

@@ -13,9 +13,10 @@ from tunewright.deliver.find_run import (
     newest_run,
     places,
     recipe_of,
+    run_or_checkpoint,
 )
 from tunewright.deliver.progress import ProgressCallback, progress_or_default
-from tunewright.errors import DataError, UsageError
+from tunewright.errors import DataError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
 from tunewright.recipes.capabilities import find_capability
@@ -65,12 +66,7 @@ def resolve_runs(
     RUN: a run or study folder, an ensemble, a name in `runs`, or a file inside one of them.
     Raises DataError for what is no trained classifier, UsageError for both at once.
     """
-    if run is not None and checkpoint is not None:
-        raise UsageError(
-            f"the run {run} and --checkpoint {checkpoint}",
-            expected="one of them: they mean the same",
-        )
-    given = run if run is not None else checkpoint
+    given = run_or_checkpoint(run, checkpoint, runs)
     if given is None:
         return newest(runs)
     path = Path(given).expanduser()

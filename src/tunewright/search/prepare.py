@@ -95,10 +95,9 @@ def prepare(
         explore, config = _with_fitting_pruner(recipe, explore, config, notices)
     study = config.study
     pruner(study.pruner, config.training.epochs, first.direction)
-    notices += [*goal_notices, *recipe.check_data(config)]
+    notices += goal_notices
     full, full_config = stage(recipe, composed, "final")
-    if study.final and full.get("data") != explore.get("data"):
-        recipe.check_data(full_config)
+    checked = len(notices)
     notices += short_final_notices(composed, config, full_config)
     notices += long_warmup_notices(config, composed.sources, STAGES["explore"])
     if study.final:
@@ -109,6 +108,9 @@ def prepare(
     if given is None and known is not None:
         spec = parse_space(known.space, folder.space, {})
     space, changes = build_checked_space(recipe, composed, explore, config, spec)
+    notices[checked:checked] = _check_data(recipe, explore, space)
+    if study.final and full.get("data") != explore.get("data"):
+        _check_data(recipe, full, space)
     if known is None and space.good:
         names = "; ".join(map(str, space.good))
         notices.append(f"tried right after the defaults: {names}")
@@ -149,6 +151,16 @@ def prepare(
         known,
         changed,
     )
+
+
+def _check_data(recipe: Recipe, tree: Tree, space: Space) -> list[str]:
+    """Check the data as the first trial has them: pictures of a size that no trial has take long.
+
+    Returns notices.
+    """
+    first = {recipe.path(path): value for path, value in (space.default() or {}).items()}
+    data = {path: value for path, value in first.items() if path.startswith("data.")}
+    return recipe.check_data(with_values(tree, data, recipe.config)[1])
 
 
 def _with_fitting_pruner(

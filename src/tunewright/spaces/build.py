@@ -95,7 +95,7 @@ def build_space(
             remedy="Run `tunewright space` to see them.",
         )
     good, left_out = select_good([*below.good, *above.good], space, list(inert), around)
-    space = replace(space, good=good)
+    space = replace(space, good=good, inert=tuple(inert))
     return space, [*notices, *advice_notices(space), *left_out]
 
 
@@ -204,8 +204,9 @@ def _drop_inert(
             found[path] = repr(default)
         else:
             raise SpaceError(f"{path}: default = {quote(default)}", expected="a number or a word")
+        kept = "is left out" if default is None else f"stays {default}"  # None is no value
         notices.append(
-            f"{path} is inert, and stays {default}: {reason}. `inert: false` in a "
+            f"{path} is inert, and {kept}: {reason}. `inert: false` in a "
             "space file searches it anyway"
         )
         del parameters[path], raw[path]

@@ -82,7 +82,7 @@ def read_parameter(
         raise SpaceError(f"default = {quote(default)}", expected=f"a value of {domain}")
     check_names(spec.get("fits"), {*around.known_names, "value"}, f"fits of {path}")
     check_names(spec.get("shrink_to"), around.known_names, f"shrink_to of {path}")
-    domain = _fit_to_data(path, domain, spec, raw, around, notices)
+    domain, default = _fit_to_data(path, domain, default, spec, raw, around, notices)
     default = default if default is not None and domain.contains(default) else None
     explicit = conditions(spec["when"], f"when of {path}") if spec.get("when") else ()
     explicit = tuple(translate_condition(condition, around) for condition in explicit)
@@ -158,20 +158,24 @@ def _number(name: str, value: Any) -> int | float:
 def _fit_to_data(
     path: str,
     domain: Domain,
+    default: Any,
     spec: Mapping[str, Any],
     raw: Mapping[str, Any],
     around: Surroundings,
     notices: list[str],
-) -> Domain:
-    """Fit choices to the data: halve them together, or drop them one by one."""
+) -> tuple[Domain, Any]:
+    """Fit choices to the data, and the default with them: halve them together, or drop some."""
     if not isinstance(domain, Categorical):
-        return domain
+        return domain, default
     fixed = {k: v for k, v in around.fixed.items() if k not in raw}
     bound, fits = spec.get("shrink_to"), spec.get("fits")
     if bound and names_in(bound) <= fixed.keys():
         limit, choices = _limit(path, domain, bound, fixed), list(domain.choices)
         while max(choices) > limit and max(choices) > 1:
             choices = sorted({max(1, choice // 2) for choice in choices})
+            default = default if default is None else max(1, default // 2)
+        if choices != list(domain.choices) and around.fixed.get(path) in choices:
+            default = around.fixed[path]  # the configuration has been fitted to the data already
         if choices != list(domain.choices):
             notices.append(
                 f"{path}: {_list_values(domain.choices)} shrunk to {_list_values(choices)}, "
@@ -192,7 +196,7 @@ def _fit_to_data(
         if bad:
             notices.append(f"{path}: dropped {_list_values(bad)}, which fail {fits} ({figures})")
             domain = Categorical(tuple(good))
-    return domain
+    return domain, default
 
 
 def _limit(path: str, domain: Categorical, bound: str, fixed: Mapping[str, Any]) -> float:

@@ -29,7 +29,8 @@ class Space:
 
     fixed: the flat configuration around the space, which conditions may refer to, and facts of the
     data by their plain names. avoid: combinations that are tagged where they are tried. good:
-    combinations that are tried first.
+    combinations that are tried first. inert: paths that are not searched, since their values make
+    no difference.
     """
 
     parameters: tuple[Parameter, ...]
@@ -38,6 +39,7 @@ class Space:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     avoid: tuple[AvoidRule, ...] = ()
     good: tuple[Good, ...] = ()
+    inert: tuple[str, ...] = field(default=(), compare=False)
 
     def draw(self, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
         """Draw values for the parameters that exist, in order; `choose` picks each."""

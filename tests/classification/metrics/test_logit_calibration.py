@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 from torch.nn.functional import cross_entropy
 
 from tunewright.classification.metrics.calibration import (
+    bound_note,
     calibrate,
     ece,
     ece_of_bins,
@@ -149,3 +150,13 @@ def test_before_and_after():
     given_one = calibrate(3 * logits, labels, at=1.0)
     assert given_one.before == given_one.after
     assert given_one.ece_after == given_one.ece_before
+
+
+@pytest.mark.parametrize(("shift", "bound"), [(1.0, "0.001"), (-1.0, "1000")])
+def test_a_temperature_at_its_bound_is_said(shift: float, bound: str) -> None:
+    logits = torch.zeros(40, 2)
+    logits[:, 0] = shift * 1e-9  # every confidence is too low, or too high
+    logits[:2, 0] *= -1e-3
+    found = temperature(logits, torch.zeros(40, dtype=torch.int64))
+    assert f"reached its bound of {bound}" in bound_note(found)
+    assert bound_note(1.0) == bound_note(0.01) == ""

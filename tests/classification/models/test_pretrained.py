@@ -132,12 +132,38 @@ def test_a_plain_timm_file_fills_a_backbone_of_levels_and_what_is_new_is_told(
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors"])
-def test_a_pickle_is_refused_unread_under_any_name(tmp_path: Path, suffix: str) -> None:
-    torch.save(built().state_dict(), tmp_path / f"w{suffix}")
-    section = ImageModelConfig(weights=str(tmp_path / f"w{suffix}"))
-    for use in (check_weights, lambda section: make_image_model(section, 5)):
-        with pytest.raises(ConfigError, match=r"never unpickled.*convert it once"):
-            use(section)
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "anything"])
+def test_a_state_dict_of_torch_fills_the_model_under_any_name(
+    tmp_path: Path, suffix: str, wrapper: str | None
+) -> None:
+    source = built(7, seed=1, **TINY)
+    state = {f"module.{name}": tensor for name, tensor in source.state_dict().items()}
+    state["module.more"] = torch.ones(2)
+    file = tmp_path / f"w{suffix}"
+    torch.save(state if wrapper is None else {wrapper: state, "epoch": 3}, file)
+    section = ImageModelConfig(weights=str(file), **TINY)
+    assert check_weights(section) == [f"initial weights: {file}"]
+    said: list[str] = []
+    model = make_image_model(section, 5, on_notice=said.append)
+    assert torch.equal(model.conv_stem.weight, source.conv_stem.weight)  # type: ignore[arg-type,union-attr]
+    assert any("head is for 7 classes" in text for text in said)
+    assert any("not in the model, ignored: more" in text for text in said)
+    assert any("left aside: epoch" in text for text in said) == (wrapper is not None)
+
+
+def test_what_holds_more_than_tensors_is_refused_before_pictures_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunewright.classification import data_checks
+    from tunewright.config.compose import compose
+    from tunewright.recipes.registry import find_recipe
+
+    torch.save(built(), tmp_path / "w.pth")
+    monkeypatch.setattr(data_checks.datasets, "open_sets", lambda *_, **__: pytest.fail("read"))
+    given = [f"model.weights={tmp_path / 'w.pth'}"]
+    config = compose(find_recipe("longtail"), given).config
+    with pytest.raises(ConfigError, match=r"w\.pth \(it .*expected tensors only.*state_dict\(\)"):
+        data_checks.check(config)
 
 
 @pytest.mark.parametrize("at", [2000, -8, None])

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,7 +18,7 @@ from tunewright.classification.delivery import predictions_csv
 from tunewright.classification.delivery.submission import REQUIRED
 from tunewright.deliver.classification import submit as module
 from tunewright.errors import DataError, UsageError
-from tunewright.runs.atomic import write_json
+from tunewright.runs.atomic import read_json, write_json
 
 
 def quiet(_what: str, _done: int, _total: int) -> None:
@@ -255,3 +256,24 @@ def test_the_test_set_is_what_was_predicted_or_what_is_named(place, tmp_path):
     assert submitted(place, tmp_path).rows == 4
     with pytest.raises(DataError, match="6 without a prediction"):
         submitted(place, tmp_path, data=place / "test")
+
+
+def test_labels_and_category_ids_are_told_apart_by_the_file(place, tmp_path):
+    shutil.copytree(place / "runs", tmp_path / "runs")
+    here = {"runs_dir": tmp_path / "runs"}
+    predicted(place, tmp_path / "labels.csv", **here)  # writes classes.json
+    classes = tmp_path / "runs" / "run1" / "classes.json"
+    stored = read_json(classes) or {}
+    ids = {name: f"c{number}" for number, name in enumerate(stored["classes"])}
+    write_json(classes, stored | {"category_ids": ids})
+    predicted(place, tmp_path / "ids.csv", category_ids=True, **here)
+    for _ in range(2):  # whichever was predicted last
+        for name in ("labels", "ids"):
+            found = submitted(place, tmp_path, predictions=tmp_path / f"{name}.csv", **here)
+            assert found.rows == 10
+        predicted(place, tmp_path / "labels.csv", **here)
+    file = tmp_path / "labels.csv"
+    with pytest.raises(DataError, match=r"holds labels: expected category ids.*with --labels"):
+        submitted(place, tmp_path, predictions=file, category_ids=True, **here)
+    with pytest.raises(DataError, match=r"holds category ids.*with --category-ids"):
+        submitted(place, tmp_path, predictions=tmp_path / "ids.csv", category_ids=False, **here)

@@ -175,3 +175,26 @@ def test_the_commands_print_what_was_done(place, tmp_path):
     result = runner.invoke(app, [*args, "--force", "--json"])
     assert result.exit_code == 1
     assert len(json.loads(result.stdout)["failed"]) == 1
+
+
+def test_decompress_finds_the_run_that_wrote_each_file(tmp_path):
+    for number in range(3):
+        made_run(tmp_path / "runs" / f"r{number}", seed=number)
+    broken = made_run(tmp_path / "runs" / "broken").checkpoints / "best.safetensors"
+    broken.write_bytes(b"damaged")
+    picture = drawn(tmp_path / "in.png")
+    for number in (0, 1):
+        output = tmp_path / "small" / f"{number}.twc"
+        compressed(tmp_path, picture, run=f"r{number}", output=output)
+    found = decompressed(tmp_path, tmp_path / "small", run=None, output=tmp_path / "out")
+    assert found.failed == {}
+    assert len(found.files) == 2
+    assert all(f"runs/r{number}" in found.notes[0] for number in (0, 1))
+    alone = decompressed(
+        tmp_path, tmp_path / "small" / "0.twc", run=None, output=tmp_path / "o.png"
+    )
+    assert alone.run == tmp_path / "runs" / "r0"
+    compressed(tmp_path, picture, run="r2", output=tmp_path / "2.twc")
+    (tmp_path / "runs" / "r2" / "config.yaml").unlink()
+    with pytest.raises(DataError, match="was written by the model"):
+        decompressed(tmp_path, tmp_path / "2.twc", run=None, output=tmp_path / "2.png")

@@ -103,3 +103,11 @@ def test_nothing_is_written_over_itself(place):
     (place / "a.twc").touch()
     with pytest.raises(UsageError, match="over itself"):
         paired(place, "a.twc", output="a.twc", force=True)
+
+
+@pytest.mark.parametrize("output", ["z.jpg", "z.JPEG", "z.png", "z.heic"])
+def test_a_name_of_another_kind_of_file_is_refused_with_the_kinds_that_are_known(place, output):
+    with pytest.raises(UsageError, match=r"expected a folder, or a name ending in \.twc"):
+        paired(place, "given/a.png", output=output)
+    assert not (place / output).exists()
+    assert paired(place, "given/a.png", output="v1.2") == {"given/a.png": "v1.2/a.twc"}

@@ -271,3 +271,11 @@ class TestPixels:
         assert small.shape == (3, 16, 16)
         assert small.dtype == np.uint8
         assert np.abs(small.astype(int)[:, :, 1:-1] - 127).max() <= 8  # stripes become grey
+
+
+def test_no_address_of_pillows_is_shown():
+    for content in (b"<html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + b"\0" * 40):
+        with pytest.raises(DataError, match=r"page\.jpg is not a readable picture") as caught:
+            rgb(content, "page.jpg")
+        assert " at 0x" not in str(caught.value)
+        assert "BytesIO" not in str(caught.value)

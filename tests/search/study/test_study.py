@@ -11,6 +11,7 @@ import pytest
 from optuna.storages import RDBStorage
 from practice.quadratic.studies import ended, rows
 
+import tunewright
 from tunewright.config.study_schema import AshaConfig, RandomConfig, TpeConfig
 from tunewright.errors import StudyError
 from tunewright.search.storage.database import Settings, open_storage, stored_lease, stored_settings
@@ -323,7 +324,8 @@ def test_the_settings_are_stored_with_the_study(
 def test_a_study_of_another_program_is_left_alone(
     database: Path, optuna_storage: Callable[[str], RDBStorage]
 ) -> None:
-    optuna.create_study(storage=optuna_storage(f"sqlite:///{database}"), study_name="theirs")
+    theirs = optuna_storage(f"sqlite:///{database}")
+    optuna.create_study(storage=theirs, study_name="theirs").ask()
     with pytest.raises(StudyError, match="made by another program"):
         stored_settings(f"sqlite:///{database}", "theirs")
 
@@ -380,3 +382,23 @@ def test_a_storage_that_breaks_during_the_study_is_an_error_with_the_remedy(
     with pytest.raises(StudyError, match=r"does not answer.*same command again"):
         study.report(number, 1, 0.5)
     study.close()
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_what_a_kill_right_after_the_creation_left_is_a_new_study(
+    tmp_path: Path, direction: str
+) -> None:
+    """Optuna has stored the study, and our first attribute is missing."""
+    (tmp_path / "one").mkdir()
+    url = f"sqlite:///{tmp_path}/one/study.db"
+    optuna.create_study(storage=url, study_name="one", direction=direction)
+    found = tunewright.tune(
+        *("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=2"),
+        trials=2,
+        name="one",
+        runs_dir=tmp_path,
+    )
+    assert [trial.state for trial in found.record.trials] == ["done", "done"]
+    stored = optuna.load_study(storage=url, study_name="one")
+    assert len(stored.trials) == 2
+    assert stored.direction.name == "MAXIMIZE"

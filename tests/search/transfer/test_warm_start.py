@@ -323,6 +323,23 @@ def test_a_setting_that_is_not_searched_must_be_as_it_is_here(here: Path) -> Non
     assert "1: training.epochs was 3 and is 2 here" in told
 
 
+def test_what_a_trial_does_not_tell_is_the_default_with_a_notice(here: Path) -> None:
+    found, told = imported("x,point.side,value\n1,right,-1\n2,,-2\n3,,-3\n", trials=1)
+    assert "3 of 3 trials of past.csv are imported" in told
+    assert "point.side is unknown for 2 of them: its default, right, is taken" in told
+    assert carried(found)["past.csv/2"] == {"point.x": 2.0, "point.side": "right"}
+
+
+def test_inert_parameters_do_not_block(here: Path) -> None:
+    inert = "  point.y: { type: float, low: -5.0, high: 5.0, inert: it is a constant }\n"
+    Path("space.yaml").write_text(SPACE + inert)
+    rows = "x,point.side,point.y,value\n1,left,2,-1\n2,left,4,-2\n3,right,,-3\n"
+    found, told = imported(rows, trials=1)
+    assert "3 of 3 trials of past.csv are imported" in told
+    assert "values of point.y are set aside: inert here" in told
+    assert set(carried(found)["past.csv/2"]) == {"point.x", "point.side"}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -330,7 +347,10 @@ def test_a_setting_that_is_not_searched_must_be_as_it_is_here(here: Path) -> Non
             "x,point.side,loss\n1,left,2\n",
             "has the columns x, point.side, loss: .*val_score or score or value",
         ),
-        ("x,value\n1,2\n2,3\n", "no trial of .*past.csv fits.*2: point.side is not known"),
+        (
+            "point.side,value\nup,2\nup,3\n",
+            "no trial of .* fits .*2: point.side outside left",
+        ),
         ("x,point.side,value\n9,left,1\n", "no trial of .* fits .*1: point.x outside -5 .. 5"),
         ("x,point.side,value\n", "it holds none"),
         ("", "a header and rows"),

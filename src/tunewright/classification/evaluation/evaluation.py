@@ -19,7 +19,12 @@ from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mis
 from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
 from tunewright.classification.inference.predict import predict_table
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
-from tunewright.classification.metrics.calibration import Calibration, calibrate, temperature
+from tunewright.classification.metrics.calibration import (
+    Calibration,
+    bound_note,
+    calibrate,
+    temperature,
+)
 from tunewright.classification.metrics.class_groups import coverage_notices, missing_metrics
 from tunewright.classification.metrics.intervals import bootstrap_differences
 from tunewright.classification.metrics.metrics import ClassMetrics
@@ -36,7 +41,9 @@ if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
 
 PANELS = {
-    "loss": ["train_loss", "val_loss"],
+    # Two axes: a training loss may be focal, smoothed or of mixed pictures.
+    "training loss, as configured": ["train_loss"],
+    "validation loss, plain cross-entropy": ["val_loss"],
     "accuracy on the validation set": ["val_accuracy", "val_macro_f1", "val_balanced_accuracy"],
     "frequent and rare classes": ["val_head_accuracy", "val_tail_accuracy"],
     "many, medium, few": ["val_many_accuracy", "val_medium_accuracy", "val_few_accuracy"],
@@ -287,6 +294,8 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
         f"{calibration['after']['ece']:.3f} at temperature {calibration['temperature']:.2f} "
         f"(fitted on {calibration['fitted_on']})"
     )
+    if reached := bound_note(calibration["temperature"]):
+        notes.append(reached)
     adjusted = result["logit_adjusted"]
     gain = adjusted["above_plain"].get("balanced_accuracy")
     if gain is not None:

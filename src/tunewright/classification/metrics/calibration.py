@@ -15,6 +15,8 @@ from tunewright.errors import DataError
 BINS = 15
 COLDEST, HOTTEST = 1e-3, 1e3
 STEPS = 100
+NEAR_BOUND = 1.01
+"""Factor within which a temperature has reached a bound of the search."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,17 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
             break
         b = following
     return 1 / following
+
+
+def bound_note(temperature: float) -> str:
+    """Return what a temperature at a bound of the search says; empty for one in between."""
+    if temperature <= COLDEST * NEAR_BOUND:
+        bound, why = COLDEST, "nearly every row is right, so no confidence is too high"
+    elif temperature >= HOTTEST / NEAR_BOUND:
+        bound, why = HOTTEST, "the logits say nothing about the labels"
+    else:
+        return ""
+    return f"the temperature reached its bound of {bound:g}: on the rows it was fitted on {why}"
 
 
 def scale_logits(logits: Tensor, temperature: float) -> Tensor:

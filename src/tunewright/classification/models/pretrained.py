@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from safetensors import SafetensorError, safe_open
-
 from tunewright.classification.models.config import COLORNET, ImageModelConfig, check_model
 from tunewright.classification.models.timm_info import TimmFacts
 from tunewright.classification.models.timm_query import timm_facts
-from tunewright.errors import ConfigError, DataError
+from tunewright.errors import ConfigError
 from tunewright.runs.callbacks import OnNotice
 from tunewright.runs.regular_files import open_regular
+from tunewright.training.weights.weights_file import (
+    EXPECTED,
+    SAVE_AGAIN,
+    read_weights,
+    weights_fault,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +38,7 @@ def check_weights(section: ImageModelConfig) -> list[str]:
     """Return notices on where the weights will come from.
 
     Raises ConfigError before anything starts: for a model that does not exist, for hub weights that
-    are neither on this machine nor reachable, and for a file that is not safetensors.
+    are neither on this machine nor reachable, and for a file that holds more than tensors.
     """
     check_model(section)
     if section.weights is not None:
@@ -81,7 +85,7 @@ def no_weights(facts: TimmFacts, why: str) -> ConfigError:
     return ConfigError(
         f"model.pretrained = true, but the weights of {facts.name} {why}",
         remedy="Set model.pretrained=false to start from random weights, or model.weights=FILE "
-        "(safetensors) to use a file.",
+        "to use a file.",
     )
 
 
@@ -113,19 +117,13 @@ def _check_reachable(facts: TimmFacts) -> None:
 
 
 def _check_file(section: ImageModelConfig) -> None:
-    """Refuse a file that is not valid safetensors, or has another hash than configured."""
+    """Refuse a file that holds more than tensors, or has another hash than configured."""
     assert section.weights is not None
     file = Path(section.weights).expanduser()
     if not file.is_file():
         raise ConfigError(f"model.weights = {file}", expected="a file that exists")
-    if why := _unreadable(file):
-        raise ConfigError(
-            f"model.weights = {file} ({why})",
-            expected="a safetensors file: other formats may contain code and are never unpickled",
-            remedy='If you trust it, convert it once: python -c "import torch, safetensors.torch '
-            f"as s; s.save_file(torch.load('{file.name}', weights_only=True), "
-            f"'{file.stem}.safetensors')\"",
-        )
+    if fault := weights_fault(file):
+        raise ConfigError(f"model.weights = {file} ({fault})", expected=EXPECTED, remedy=SAVE_AGAIN)
     if section.sha256 is not None and (found := sha256(file)) != section.sha256.lower():
         raise ConfigError(
             f"model.weights = {file} has the SHA-256 {found}",
@@ -138,15 +136,6 @@ def sha256(file: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with open_regular(file) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _unreadable(file: Path) -> str:
-    """Return the error of safetensors on reading a file; empty if it is valid."""
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            return "" if opened.keys() else "it holds no tensor"
-    except (OSError, SafetensorError) as error:
-        return str(error)
 
 
 def load_file_weights(
@@ -162,13 +151,10 @@ def load_file_weights(
     another number of classes. converted: converts a publisher's names. Raises ConfigError for a
     file of another model, and in the cases of `check_weights`.
     """
-    from safetensors.torch import load_file
-
     _check_file(section)
-    try:
-        stored = load_file(Path(str(section.weights)).expanduser())
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{section.weights} cannot be read ({error})") from None
+    stored, notices = read_weights(Path(str(section.weights)).expanduser())
+    for notice in notices:
+        on_notice(notice)
     wanted = model.state_dict()
     found = dict(_rename_to_match(converted(_rename_to_match(stored, wanted)), wanted))
     fitting = {

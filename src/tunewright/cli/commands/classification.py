@@ -305,7 +305,7 @@ def submit(
         bool | None,
         typer.Option(
             "--category-ids/--labels",
-            help="How labels are written (default: as predict wrote them).",
+            help="How labels are written (default: as in the file).",
         ),
     ] = None,
     verify_only: Annotated[

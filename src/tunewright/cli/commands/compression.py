@@ -20,6 +20,13 @@ Run = Annotated[
         help="A run or study folder, or its name in --runs-dir (default: the newest compressor)."
     ),
 ]
+RunOfFiles = Annotated[
+    Path | str | None,
+    typer.Option(
+        help="A run or study folder, or its name in --runs-dir (default: the one that wrote each "
+        "file)."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Curve = str | Path | Mapping[str, Any]
 CURVE = (
@@ -93,7 +100,7 @@ def decompress(
             show_default=False,
         ),
     ],
-    run: Run = None,
+    run: RunOfFiles = None,
     force: Force = False,
     runs_dir: RunsDir = RUNS,
     on_progress: "ProgressCallback | None" = None,

@@ -104,14 +104,10 @@ def evaluate(
     `deliver.evaluate.evaluate`.
     """
     from tunewright.deliver.evaluate import evaluate as evaluate_run
+    from tunewright.deliver.find_run import run_or_checkpoint
 
-    if run is not None and checkpoint is not None:
-        raise UsageError(
-            f"the run {run} and --checkpoint {checkpoint}",
-            expected="one of them: they mean the same",
-        )
-    named = checkpoint if run is None else run
     runs = Path(runs_dir)
+    named = run_or_checkpoint(run, checkpoint, runs)
     return evaluate_run(named, split=split, data=data, runs=runs, on_progress=on_progress)
 
 

@@ -4,10 +4,10 @@ import json
 import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.classes_file import FILE as CLASSES
 from tunewright.classification.classes_file import ClassIndex, read_classes
@@ -47,6 +47,9 @@ from tunewright.result import Result
 from tunewright.runs.atomic import dump_yaml, read_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.machine import temporary_folders
+
+if TYPE_CHECKING:
+    from tunewright.classification.inference.ensemble import Blend
 
 PLAIN = {
     "view_words": [],
@@ -124,18 +127,17 @@ def submit(
             remedy=f"tunewright predict {selection.folder} --data DIR "
             f"--output {options.predictions}",
         )
-    read_predictions(file)  # what nobody can read is refused before the seconds of the weights
+    # What nobody can read is refused before the seconds of the weights.
+    said = set(read_predictions(file)[1])
     record = read_json(selection.folder / RECORD) or {}
     named = options.data if options.data is not None else record.get("data")
     place = None if named is None else Path(str(named)).expanduser().absolute()
-    ids = options.category_ids
-    ids = bool(record.get("category_ids")) if ids is None else ids
     with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("submit")) as temporary:
         found = run_in_subprocess(
             selection,
             _collect_weights,
             place,
-            ids,
+            options.category_ids is True,
             half,
             None if verify_only else Path(temporary),
             on_progress=on_progress,
@@ -143,6 +145,8 @@ def submit(
         made_here = (
             record.get("content") == content_digest(file) and record.get("ids") == found["digest"]
         )
+        ids = _are_category_ids(file, said, found, options.category_ids, record, made_here)
+        found["labels"] = found["category_ids"] if ids else found["labels"]
         count = verify_predictions(file, expected=found["ids"], classes=found["labels"])
         if verify_only:
             packed = verify_zip(archive) if archive.exists() else []
@@ -175,7 +179,10 @@ def _collect_weights(
     place: Path | None,
     on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """Return the test set's ids and the allowed labels, and write the weights into `place`."""
+    """Return the test set's ids and the allowed labels, and write the weights into `place`.
+
+    category_ids: whether category ids are asked for; where they are not known, DataError is raised.
+    """
     from tunewright.classification.delivery.export import write_safetensors
     from tunewright.classification.inference.ensemble import Blend
 
@@ -206,9 +213,48 @@ def _collect_weights(
     return {
         "ids": list(table.ids),
         "digest": ids_digest(table.ids),
-        "labels": list(label_names(blend, category_ids)),
+        "labels": list(label_names(blend, category_ids=False)),
+        "category_ids": _known_ids(blend, category_ids),
         "models": models,
     }
+
+
+def _known_ids(blend: "Blend", needed: bool) -> list[str]:
+    """Return the category id of each class; empty where they are not known, nor needed."""
+    try:
+        return list(label_names(blend, category_ids=True))
+    except DataError:
+        if needed:
+            raise
+        return []
+
+
+def _are_category_ids(
+    file: Path,
+    said: Set[str],
+    found: Mapping[str, Any],
+    asked: bool | None,
+    record: Mapping[str, Any],
+    made_here: bool,
+) -> bool:
+    """Return whether the labels of a file are category ids: as asked, as recorded, or as they fit.
+
+    Raises DataError, with the option that says so, where they are of the other kind than asked.
+    """
+    ids, names = said <= {*found["category_ids"]}, said <= {*found["labels"]}
+    if asked is None and made_here:
+        return bool(record.get("category_ids"))
+    if asked is None:
+        return ids if ids != names else bool(record.get("category_ids") and found["category_ids"])
+    if asked and names and not ids:
+        raise DataError(
+            f"{file} holds labels", expected="category ids", remedy="Submit it with --labels."
+        )
+    if not asked and ids and not names:
+        raise DataError(
+            f"{file} holds category ids", expected="labels", remedy="Submit it with --category-ids."
+        )
+    return asked
 
 
 def _contents(

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunewright.deliver.compression.input_output_files import Pair, file_pairs
-from tunewright.deliver.compression.select_compressor import select_compressor
+from tunewright.deliver.compression.select_compressor import every_compressor, select_compressor
 from tunewright.deliver.progress import ProgressCallback
-from tunewright.deliver.select_runs import RunSelection, run_in_subprocess
+from tunewright.deliver.select_runs import Member, RunSelection, run_in_subprocess
 from tunewright.errors import DataError, NotWritten, RunError
-from tunewright.recipes.compression.codec.container import SUFFIX, read_compressed, unpack
+from tunewright.recipes.compression.codec.container import (
+    SUFFIX,
+    Container,
+    read_compressed,
+    unpack,
+)
 from tunewright.recipes.recipe import import_object
 from tunewright.result import Result
 from tunewright.runs.atomic import NAMED, write_with
@@ -95,7 +100,8 @@ def decompress(
 ) -> DecompressReport:
     """Decompress `.twc` files, or folders of them, with the run that wrote them.
 
-    output: a picture file in a format that keeps every pixel, else a folder, for PNG files. See
+    output: a picture file in a format that keeps every pixel, else a folder, for PNG files. run:
+    None for the one in `runs` that wrote each file, found by the fingerprint in it. See
     `compress`.
     """
     from tunewright.recipes.compression.codec.picture_files import LOSSLESS
@@ -104,10 +110,11 @@ def decompress(
     pairs = file_pairs(
         files, output, taken=(SUFFIX,), made=DECODED, single=tuple(LOSSLESS), force=force
     )
+    others = every_compressor(runs) if run is None else []
     found: DecompressReport = run_in_subprocess(
-        selection, _decompress, pairs, on_progress=on_progress
+        selection, _decompress, pairs, others, on_progress=on_progress
     )
-    return replace(found, notes=selection.notes)
+    return found if run is None else replace(found, notes=selection.notes)
 
 
 def _compress(
@@ -120,7 +127,7 @@ def _compress(
     from tunewright.recipes.compression.codec.picture_files import read_picture
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    opened = _open(selection, device)
+    opened = _open(selection.members[0], device)
 
     def one(pair: Pair) -> dict[str, Any]:
         picture = read_picture(pair.source)
@@ -161,27 +168,51 @@ def _compress(
 
 
 def _decompress(
-    selection: RunSelection, pairs: Sequence[Pair], on_progress: ProgressCallback
+    selection: RunSelection,
+    pairs: Sequence[Pair],
+    others: Sequence[Member],
+    on_progress: ProgressCallback,
 ) -> DecompressReport:
-    """Decompress every file, in a process that may import torch."""
+    """Decompress every file, in a process that may import torch.
+
+    others: compressors among which the one that wrote a file is looked for.
+    """
     import torch
 
     from tunewright.recipes.compression.codec.codec import decompress_picture
     from tunewright.recipes.compression.codec.picture_files import write_picture
 
-    models: dict[str, TrainedCompressor] = {}
+    models: dict[tuple[Path, str], TrainedCompressor] = {}
+    used: dict[Path, None] = {}
 
-    def model_on(device: str) -> "TrainedCompressor":
-        """Return the model on the device that wrote the file, else on the CPU."""
-        here = device if torch.cuda.is_available() else "cpu"
-        if here not in models:
-            models[here] = _open(selection, here)
-        return models[here]
+    def opened(member: Member, device: str) -> "TrainedCompressor":
+        if (member.path, device) not in models:
+            models[member.path, device] = _open(member, device)
+        return models[member.path, device]
+
+    def model_of(held: Container, name: Path) -> "TrainedCompressor":
+        """Return the model that wrote a file, on the device that wrote it, else on the CPU."""
+        here = held.device if torch.cuda.is_available() else "cpu"
+        if not others:
+            return opened(selection.members[0], here)
+        for member in [*(one for one in others if one.path in used), *others]:
+            try:
+                found = opened(member, here)
+            except DataError:  # damaged, or of another version: it did not write this file
+                continue
+            if found.fingerprint == held.fingerprint:
+                used[member.path] = None
+                return found
+        raise DataError(
+            f"{name} was written by the model {held.fingerprint.hex()}",
+            expected=f"the model of one of the {len(others)} compressors found",
+            remedy="Name the run that wrote it with --run, or its folder of runs with --runs-dir.",
+        )
 
     def one(pair: Pair) -> dict[str, Any]:
         data = read_compressed(pair.source)
         held = unpack(data, pair.source)
-        found = decompress_picture(model_on(held.device), data, name=pair.source)
+        found = decompress_picture(model_of(held, pair.source), data, name=pair.source)
         write_picture(pair.target, found.picture, grey=found.grey)
         return {
             "width": held.width,
@@ -194,8 +225,10 @@ def _decompress(
         }
 
     files, failed, seconds = _each(pairs, one, "decompressing", on_progress)
+    notes = [f"using {', '.join(map(str, used))}: its model wrote the files"] if others else []
     return DecompressReport(
-        run=selection.folder,
+        notes=tuple(notes),
+        run=next(iter(used), selection.folder),
         files=files,
         failed=failed,
         pixels=sum(entry["width"] * entry["height"] for entry in files),
@@ -236,9 +269,10 @@ def _each(
     return files, failed, time.perf_counter() - began
 
 
-def _open(selection: RunSelection, device: str) -> "TrainedCompressor":
+def _open(member: Member, device: str) -> "TrainedCompressor":
     import torch
 
-    one = selection.members[0]
-    opened: TrainedCompressor = import_object(one.opener)(RunFolder(one.path), torch.device(device))
+    opened: TrainedCompressor = import_object(member.opener)(
+        RunFolder(member.path), torch.device(device)
+    )
     return opened

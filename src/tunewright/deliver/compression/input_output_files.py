@@ -6,8 +6,12 @@ from typing import NamedTuple
 
 from tunewright.deliver.find_run import output_file
 from tunewright.errors import DataError, UsageError
-from tunewright.images.sources.archive import list_files, suffix_of
+from tunewright.images.sources.archive import PICTURES, list_files, suffix_of
+from tunewright.recipes.compression.codec.container import SUFFIX
 from tunewright.runs.regular_files import exists, is_file
+
+FILES = frozenset({*PICTURES, SUFFIX, ".heic", ".jxl"})
+"""Suffixes that name a file: a folder called z.jpg is never meant."""
 
 
 class Pair(NamedTuple):
@@ -32,7 +36,8 @@ def file_pairs(
     inside them and in linked ones too, as a training lists them. output: a file, with an end in
     `single`, of one file; else a folder, in which names stay as they are but for their end,
     `made`. Raises DataError where there is nothing, UsageError where two would become one, a file
-    stands where a folder must, or a file is there already and `force` is not given.
+    stands where a folder must, a name ends as a file that is not made here, or a file is there
+    already and `force` is not given.
     """
     sources = [entry for one in given for entry in _files(Path(one).expanduser(), taken)]
     place = Path(output).expanduser().absolute()
@@ -44,6 +49,10 @@ def file_pairs(
                 f"--output {output} for {len(sources)} files", expected="a folder for several"
             )
         pairs = [Pair(sources[0][0], place)]
+    elif place.suffix.lower() in FILES and not place.is_dir():
+        raise UsageError(
+            f"--output {output}", expected=f"a folder, or a name ending in {', '.join(single)}"
+        )
     elif place.is_file():
         ends = " or ".join(single)
         raise UsageError(

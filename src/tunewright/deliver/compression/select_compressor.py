@@ -5,11 +5,13 @@ from pathlib import Path
 from tunewright.deliver.find_run import (
     NamedRun,
     find_run,
+    newest_folders,
     newest_run,
     recipe_of,
 )
 from tunewright.deliver.select_runs import Member, RunSelection, threads
 from tunewright.recipes.capabilities import find_capability
+from tunewright.runs.folder import RunFolder
 
 
 def select_compressor(run: Path | str | None, runs: Path) -> RunSelection:
@@ -30,8 +32,17 @@ def select_compressor(run: Path | str | None, runs: Path) -> RunSelection:
     )
 
 
+def every_compressor(runs: Path) -> list[Member]:
+    """Return the compressors in `runs`, the newest first."""
+    folders = newest_folders(runs, lambda recipe: recipe.offers("compressor"))
+    return [_member(folder) for folder in folders]
+
+
 def _of(run: NamedRun) -> RunSelection:
-    folder, recipe = run.folder, recipe_of(run.folder)
-    opener = find_capability(recipe, "compressor", run=folder.path)
-    one = Member(folder.path.resolve(), opener)
-    return RunSelection(one.path, (one,), threads=threads(folder), notes=run.notes)
+    one = _member(run.folder)
+    return RunSelection(one.path, (one,), threads=threads(run.folder), notes=run.notes)
+
+
+def _member(folder: RunFolder) -> Member:
+    opener = find_capability(recipe_of(folder), "compressor", run=folder.path)
+    return Member(folder.path.resolve(), opener)

@@ -5,6 +5,13 @@ from pathlib import Path
 from tunewright.errors import ConfigError
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.lambdas import weight_of
+from tunewright.runs.regular_files import exists
+from tunewright.training.weights.weights_file import (
+    EXPECTED,
+    SAVE_AGAIN,
+    weights_fault,
+    weights_of,
+)
 
 MULTIPLES = {"tiny": 128, "base": 256, "large": 256}
 """Pixels that the sides of an HPCM's pictures are multiples of, by its size."""
@@ -27,11 +34,9 @@ def check_fit(config: CompressionConfig) -> list[str]:
             expected=f"a multiple of {multiple} pixels for the model {model}",
             remedy=f"Write data.crop={near}.",
         )
-    if config.model.weights is not None and not Path(config.model.weights).expanduser().exists():
-        raise ConfigError(
-            f"model.weights = {config.model.weights}",
-            expected="a run folder, or a safetensors file, that exists",
-        )
+    if config.model.weights is not None:
+        _check_weights(Path(config.model.weights))
+    enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
     if loss.type == "ms_ssim" and not has_ms_ssim(crop):
         raise ConfigError(
             f"data.crop = {crop} with loss.type = ms_ssim",
@@ -61,3 +66,16 @@ def multiple_of(config: CompressionConfig) -> int:
 def has_ms_ssim(crop: int) -> bool:
     """Return whether MS-SSIM is defined for crops of `crop` pixels a side."""
     return crop > MS_SSIM_ABOVE
+
+
+def _check_weights(given: Path) -> None:
+    """Refuse, before photographs are decoded, a file that is missing or holds more than tensors."""
+    if not exists(given.expanduser()):
+        raise ConfigError(
+            f"model.weights = {given}",
+            expected="a run folder, or a file of weights, that exists",
+        )
+    if fault := weights_fault(weights_of(given)):
+        raise ConfigError(
+            f"model.weights = {given} ({fault})", expected=EXPECTED, remedy=SAVE_AGAIN
+        )

@@ -56,6 +56,7 @@ VALUE_ALIASES = {
     "loss.type": {"ce": "cross_entropy", "lsce": "cross_entropy"},
     "training.precision": {"true": "auto", "false": "fp32"},
     "goal": {"val_acc": "val_accuracy"},
+    "model": {"swin_transformer": "swin_v2_base"},  # which the guide means by it
 }
 
 

@@ -89,7 +89,11 @@ def embed(
     text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
     id_column: Annotated[str | None, typer.Option(help="Column of image ids.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per batch of an encoder.")] = None,
+    split_column: Annotated[
+        str, typer.Option(help="Column with train, val, test; none leaves a column split aside.")
+    ] = "split",
     skip_bad: Annotated[bool, typer.Option(help="Skip and list unusable rows.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing set.")] = False,
 ) -> None:
     """Embed pictures and texts as pairs.
 
@@ -111,7 +115,9 @@ def embed(
             image_column=image_column,
             text_column=text_column,
             id_column=id_column,
+            split_column=None if split_column == "none" else split_column,
             skip_bad=skip_bad,
+            overwrite=overwrite,
             progress=progress,
         )
     print(

@@ -4,7 +4,7 @@ import logging
 import shlex
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -214,10 +215,13 @@ def choose_study(storage: BaseStorage | None, name: str | None, shown: str, reme
 def stored_settings(url: str, name: str) -> Settings | None:
     """Return the settings stored under `name`; None when no such study exists.
 
-    Raises StudyError for a study that Tunewright did not make.
+    A study without trials and attributes counts as none: a kill right after it was created leaves
+    such a one. Raises StudyError for a study that Tunewright did not make.
     """
     attributes = _attributes(url, name)
     if attributes is None:
+        return None
+    if not attributes and not _has_trials(url, name):
         return None
     if OURS not in attributes:
         raise StudyError(
@@ -239,6 +243,29 @@ def stored_lease(url: str, name: str) -> Mapping[str, Any]:
     """Return the last lease of a coordinator of this study; empty when none is active."""
     lease: Mapping[str, Any] = (_attributes(url, name) or {}).get(LEASE) or {}
     return lease
+
+
+def create_study(
+    storage: BaseStorage, name: str, directions: Sequence[StudyDirection]
+) -> optuna.Study:
+    """Create a study, or load the one of this name; an empty one of other directions is replaced.
+
+    It is what a kill right after the creation left, of a search with another goal.
+    """
+    study = optuna.create_study(
+        storage=storage, study_name=name, directions=directions, load_if_exists=True
+    )
+    if study.directions == list(directions) or study.user_attrs or study.get_trials(deepcopy=False):
+        return study
+    optuna.delete_study(study_name=name, storage=storage)
+    return optuna.create_study(storage=storage, study_name=name, directions=directions)
+
+
+def _has_trials(url: str, name: str) -> bool:
+    with storage_to_read(url) as storage:
+        if storage is None:
+            return False
+        return bool(storage.get_n_trials(storage.get_study_id_from_name(name)))
 
 
 def _attributes(url: str, name: str) -> Mapping[str, Any] | None:

@@ -26,6 +26,7 @@ from tunewright.search.storage.database import (
     Settings,
     choose_study,
     close_storage,
+    create_study,
     open_storage,
     settings_in,
     storage_errors,
@@ -93,12 +94,7 @@ class Study:
         self._storage = open_storage(url, seconds=outage_seconds, on_notice=on_notice)
         directions = [direction(goal) for goal in settings.goals]
         with storage_errors(url), stored_value_errors(url):
-            self._study = optuna.create_study(
-                storage=self._storage,
-                study_name=name,
-                directions=directions,
-                load_if_exists=True,
-            )
+            self._study = create_study(self._storage, name, directions)
             self._id = self._storage.get_study_id_from_name(name)
             self._writer = writer(self._study, self._storage, self._id)
             self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))

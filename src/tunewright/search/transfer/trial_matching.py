@@ -89,8 +89,12 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
         if not space.exists(parameter, values):
             continue
         found = _value_used(recipe.path(path), path, candidate, ran)
-        if found is MISSING:
-            return Mismatch(f"{path} is not known")
+        if found is MISSING:  # the default stands for it, which `assumed_values` tells
+            found = parameter.default
+            if found is None:
+                found = flatten(prepared.explore).get(recipe.path(path), MISSING)
+            if not parameter.domain.contains(found):
+                return Mismatch(f"{path} is not known")
         words = (
             recipe.dialect.value_aliases.get(recipe.path(path), {}) if candidate.foreign else None
         )
@@ -105,7 +109,7 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
     except (ConfigError, SpaceError) as error:
         return Mismatch(error.came)
     if ran is not None:
-        differing = differences(ran, wanted, NOT_COMPARED)
+        differing = differences(ran, wanted, (*NOT_COMPARED, *map(recipe.path, space.inert)))
     else:
         differing = _known_differences(recipe, prepared, candidate, values, wanted)
     if "goal" in differing and len({_metrics(goal) for goal in differing["goal"]}) == 1:
@@ -114,6 +118,17 @@ def match_trial(recipe: Recipe, prepared: PreparedStudy, candidate: Candidate) -
         path, (was, now) = next(iter(differing.items()))
         return Mismatch(f"{path} was {was} and is {now} here", f"{path} differed")
     return values
+
+
+def assumed_values(
+    recipe: Recipe, prepared: PreparedStudy, candidate: Candidate, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the defaults that stand for values which a matched trial does not tell."""
+    return {
+        path: value
+        for path, value in values.items()
+        if _value_used(recipe.path(path), path, candidate, candidate.ran) is MISSING
+    }
 
 
 def coerce_foreign(domain: Domain, value: Any, words: Mapping[str, str] | None = None) -> Any:
@@ -203,8 +218,11 @@ def _known_differences(
     searched = {recipe.path(name): value for name, value in candidate.parameters.items()}
     drawn = {recipe.path(name) for name in values}
     derived = {recipe.path(name) for name in prepared.space.derived}
+    inert = {recipe.path(name) for name in prepared.space.inert}
     for path, was in {**candidate.stored, **searched}.items():
         if path not in flat or path in drawn or (path in derived and path not in searched):
+            continue
+        if path in inert:
             continue
         now = flat[path]
         if candidate.foreign:

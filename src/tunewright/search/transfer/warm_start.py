@@ -23,7 +23,9 @@ from tunewright.search.transfer.sources import (
 from tunewright.search.transfer.stored_trials import StoredTrial, attributes_of, import_trial
 from tunewright.search.transfer.trial_matching import (
     REPEATED,
+    Candidate,
     Mismatch,
+    assumed_values,
     count_mismatches,
     match_trials,
 )
@@ -136,6 +138,15 @@ def trials_to_import(
         reasons = [f"  not imported, {line}" for line in count_mismatches(mismatches)]
         if source.ignored:
             reasons.append(f"  ignored: {', '.join(source.ignored)}, unknown to {recipe.name}")
+        reasons += _assumed(
+            recipe,
+            prepared,
+            [
+                (one, match)
+                for n, (other, _, one) in enumerate(trials)
+                if other is source and isinstance(match := matches[n], dict)
+            ],
+        )
         repeated = any(misfit.alike == REPEATED for misfit in mismatches)
         if not fitting and not repeated and not source.is_start:
             why = "; ".join(line.strip() for line in reasons) or "it holds none"
@@ -153,6 +164,27 @@ def trials_to_import(
         if endless:
             lines.append(f"  {len(endless)} of them as diverged, with a score that is not finite")
     return kept, lines
+
+
+def _assumed(
+    recipe: Recipe,
+    prepared: PreparedStudy,
+    matched: Sequence[tuple[Candidate, Mapping[str, Any]]],
+) -> list[str]:
+    """Return notices of values that trials do not tell, and of values that make no difference."""
+    counts: dict[tuple[str, str], int] = {}
+    for candidate, values in matched:
+        for path, value in assumed_values(recipe, prepared, candidate, values).items():
+            counts[path, str(value)] = counts.get((path, str(value)), 0) + 1
+    lines = [
+        f"  {path} is unknown for {count} of them: its default, {value}, is taken"
+        for (path, value), count in counts.items()
+    ]
+    told = {path for candidate, _ in matched for path in candidate.parameters}
+    inert = [path for path in prepared.space.inert if path in told]
+    if inert:
+        lines.append(f"  their values of {', '.join(inert)} are set aside: inert here")
+    return lines
 
 
 def is_table(file: str) -> bool:

@@ -221,3 +221,48 @@ def test_many_photographs_are_a_few_evenly_spaced(
     names = [row["name"] for row in found["per_image"]]
     assert names[0] != names[1]
     assert {(row["width"], row["height"]) for row in found["per_image"]} == {(100, 100)}
+
+
+def test_figures_of_other_pictures_are_kept_under_their_name(place: Path) -> None:
+    run = place / "runs" / "tiny"
+    for name in ("kodak", "more/kodak", "tecnick"):
+        draw(place / name / "a.png", 50, 40 + len(name))
+    evaluate("tiny", runs=place / "runs")
+    for name in ("kodak", "more/kodak", "kodak", "tecnick"):
+        evaluate("tiny", data=place / name, runs=place / "runs")
+    kept = {file.name: json.loads(file.read_text()) for file in run.glob("evaluation*.json")}
+    assert {name: found["data"] and Path(found["data"]).name for name, found in kept.items()} == {
+        "evaluation.json": "tecnick",
+        "evaluation-valid.json": None,
+        "evaluation-kodak.json": "kodak",
+        "evaluation-kodak-2.json": "kodak",
+    }
+    assert kept["evaluation-kodak.json"]["data"] == str(place / "kodak")
+    assert all((run / file).exists() for found in kept.values() for file in found["files"])
+
+
+def test_pictures_that_a_training_takes_are_measured(place: Path) -> None:
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    rows = b"".join(b"\0" + bytes(range(6)) * 64 for _ in range(64))  # 64 x 64, 16 bits a channel
+    header = struct.pack(">IIBBBBB", 64, 64, 16, 2, 0, 0, 0)
+    deep = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (place / "photos" / "deep16.png").write_bytes(b"\x89PNG\r\n\x1a\n" + deep)
+    found = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    assert found.figures["images"] == 3
+    assert any("upper 8 of 16 bits" in note for note in found.notes)
+    (place / "photos" / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"broken\.jpg is not a readable picture"):
+        evaluate("tiny", data=place / "photos", runs=place / "runs")
+    folder = RunFolder(place / "runs" / "tiny")
+    tree = folder.read_config()
+    folder.write_config({**tree, "data": {**tree["data"], "skip_bad": True}})
+    found = evaluate("tiny", data=place / "photos", runs=place / "runs")
+    assert found.figures["images"] == 3
+    assert any("broken.jpg is left out" in note for note in found.notes)

@@ -47,11 +47,21 @@ def test_a_diverged_checkpoint_is_refused(tmp_path):
 
 
 def test_what_is_no_safetensors_file_is_refused(tmp_path):
-    with pytest.raises(DataError, match="a safetensors file, or a run folder"):
+    with pytest.raises(DataError, match="No such file"):
         load_first_weights(model(), tmp_path / "none.safetensors")
-    with pytest.raises(DataError, match="a safetensors file, or a run folder"):
+    with pytest.raises(DataError, match="No such file"):
         load_first_weights(model(), tmp_path)
     pickle = tmp_path / "w.pth.tar"
-    torch.save(model().state_dict(), pickle)
+    torch.save(model(), pickle)
     with pytest.raises(DataError, match="never unpickled"):
         load_first_weights(model(), pickle)
+
+
+def test_a_state_dict_of_torch_inside_a_checkpoint(tmp_path):
+    stored = model()
+    state = {f"module.{name}": tensor for name, tensor in stored.state_dict().items()}
+    torch.save({"epoch": 7, "state_dict": state, "optimizer": {"state": {}}}, tmp_path / "w.tar")
+    filled = model()
+    load_first_weights(filled, tmp_path / "w.tar")
+    for name, tensor in stored.state_dict().items():
+        assert torch.equal(filled.state_dict()[name], tensor)

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from tunewright.errors import ConfigError, DataError
 from tunewright.images.sources.decode import PictureSource
+from tunewright.recipes.pairs.commands import app
 from tunewright.recipes.pairs.data.array_files import read_rows
 from tunewright.recipes.pairs.data.batches import open_tensor
 from tunewright.recipes.pairs.data.pair_files import check_pairs, integer_ids, open_pairs
@@ -101,13 +103,13 @@ class TestEmbedding:
         for number, row in enumerate(rows):
             row["split"] = "train" if number < 18 else "test"
         write_table(folder, rows)
-        embed(folder)
+        embed(folder, overwrite=True)
         before = [np.array(read_rows(f)) for f in sides(folder)]
         for number in range(18, 24):
             picture(number + 60).rotate(45).save(folder / f"{number}.png")
             rows[number]["text"] = "something unheard of"
         write_table(folder, rows)
-        embed(folder)
+        embed(folder, overwrite=True)
         after = [np.array(read_rows(f)) for f in sides(folder)]
         for old, new in zip(before, after, strict=True):
             assert np.allclose(old[:18], new[:18], atol=1e-5)
@@ -316,3 +318,38 @@ def test_product_pairs_are_learnable(tmp_path):
     )
     assert scores["i2t_r10"] > 0.75
     assert scores["t2i_r10"] > 0.75
+
+
+class TestExistingSetsAndForeignSplits:
+    def test_a_full_folder_is_kept_unless_overwritten(self, folder):
+        embed(folder)
+        before = (folder / "out" / "all_metadata.json").read_bytes()
+        with pytest.raises(DataError, match=r"already holds the set 'all'.*--overwrite"):
+            embed(folder, dimensions=4)
+        assert (folder / "out" / "all_metadata.json").read_bytes() == before
+        assert embed(folder, dimensions=4, overwrite=True).rows == 24
+
+    def test_a_foreign_split_column_is_named_and_can_be_left_aside(self, folder):
+        rows = [{**row, "split": "fold-3"} for row in read_table(folder)]
+        write_table(folder, rows)
+        with pytest.raises(DataError, match=r"holds 'fold-3': expected train, val, test.*none"):
+            embed(folder)
+        embed(folder, split_column=None)
+        assert "split" not in open_pairs(folder / "out", "all").metadata
+
+    def test_another_column_can_be_the_split(self, folder):
+        rows = read_table(folder)
+        for number, row in enumerate(rows):
+            row |= {"split": "fold-3", "part": "train" if number < 20 else "val"}
+        write_table(folder, rows)
+        embed(folder, split_column="part")
+        assert open_pairs(folder / "out", "all").metadata["split"][-1] == "val"
+        with pytest.raises(DataError, match=r"no column 'prat'.*Did you mean 'part'"):
+            embed(folder, split_column="prat", overwrite=True)
+
+    def test_the_command_has_both(self, folder):
+        words = [str(folder), str(folder / "index.csv"), "--output", str(folder / "out")]
+        write_table(folder, [{**row, "split": "x"} for row in read_table(folder)])
+        for more in ([], ["--overwrite"]):
+            found = CliRunner().invoke(app, ["embed", *words, "--split-column", "none", *more])
+            assert found.exit_code == 0, found.output

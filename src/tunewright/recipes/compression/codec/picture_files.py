@@ -46,9 +46,10 @@ class Picture:
     notices: tuple[str, ...]
 
 
-def read_picture(file: Path) -> Picture:
+def read_picture(file: Path, *, deep: bool = False) -> Picture:
     """Decode a picture file.
 
+    deep: take the upper 8 of 16 bits in each of three channels, as a training does, with a notice.
     Raises DataError for what is missing, no picture, broken, deeper than 8 bits a channel, or so
     large that it may be a decompression bomb.
     """
@@ -67,13 +68,15 @@ def read_picture(file: Path) -> Picture:
     clear = "transparency" in opened.info or "A" in opened.getbands()
     frames = getattr(opened, "n_frames", 1)
     mode = opened.mode
-    if depth > 8:
+    notices = []
+    if depth > 8 and deep:
+        notices.append(f"{file}: the upper 8 of {depth} bits a channel are measured")
+    elif depth > 8:
         raise DataError(
             f"{file} has {depth} bits a channel",
             expected="8",
             remedy="Convert it, choosing which values become black and white.",
         )
-    notices = []
     if clear:
         notices.append(f"{file}: transparency is not kept; the picture is placed on white")
     if frames > 1:

@@ -1,5 +1,7 @@
 """Evaluate a trained compressor by real files, decoded again, and by classical codecs."""
 
+import contextlib
+import itertools
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +34,7 @@ from tunewright.report.rate_distortion import (
     rate_distortion_svg,
     write_rate_distortion,
 )
-from tunewright.runs.atomic import write_json, write_text
+from tunewright.runs.atomic import read_json, write_json, write_text
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.machine.free_cores import cores
@@ -43,6 +45,8 @@ OWN, SIDE = 24, 1024
 
 Every training ends with it: it must neither take long nor need more memory than there is.
 """
+FILES = (("evaluation", "json"), ("rate-distortion", "html"), ("rate-distortion", "svg"))
+"""Stems and ends of the files that an evaluation writes."""
 KODAK = re.compile(r"kodim(0[1-9]|1\d|2[0-4])", re.IGNORECASE)
 HEADLINES = ("bpp", "psnr", "ms_ssim")
 """Metrics at the top level of the JSON, where `bd-rate` reads them, and with intervals."""
@@ -83,12 +87,17 @@ def evaluate_on(path: Path, data: Path, on_message: Callable[[Any], None]) -> di
     those of the result, bits per pixel those of all bytes. Writes `evaluation.json`,
     `rate-distortion.html` and `rate-distortion.svg`, with JPEG, WebP and AVIF measured on the same
     pictures, and returns the content of the JSON. on_message: called with a tuple (what is being
-    done, how much is done, of how much). Raises DataError for pictures that cannot be coded.
+    done, how much is done, of how much). Earlier figures of other pictures are kept under their
+    name, as `evaluation-NAME.json`. Raises DataError for pictures that cannot be coded.
     """
     opened = _open(path)
     curves = Curves(keep=_codec_cache_folder())
     measured = measure(
-        opened, _list_pictures(data), curves, on_progress=lambda *progress: on_message(progress)
+        opened,
+        _list_pictures(data),
+        curves,
+        skip_bad=opened.config is not None and opened.config.data.skip_bad,
+        on_progress=lambda *progress: on_message(progress),
     )
     return _write_evaluation(opened, data.name, measured, data=data)
 
@@ -152,9 +161,38 @@ def _write_evaluation(
         "published": "kodak" if all(KODAK.fullmatch(Path(name).stem) for name in names) else None,
     }
     result["notes"] = [*notes, *measured.notes, *comparison_notes(result)]
+    if not suffix:
+        _keep_earlier(folder, result)
     result["files"] = [f"evaluation{suffix}.json", *_draw(folder, result, suffix)]
     write_json(folder.path / f"evaluation{suffix}.json", result)
     return result
+
+
+def _keep_earlier(folder: RunFolder, result: Mapping[str, Any]) -> None:
+    """Rename the figures of other pictures, so that these do not replace them."""
+    earlier = _stored(folder, "")
+    if earlier is None or _measured_on(earlier) == _measured_on(result):
+        return
+    name = re.sub(r"[^\w.]+", "-", str(earlier.get("split")))
+    numbered = (f"-{name}" if count == 1 else f"-{name}-{count}" for count in itertools.count(1))
+    suffix = next(
+        one
+        for one in numbered
+        if (there := _stored(folder, one)) is None or _measured_on(there) == _measured_on(earlier)
+    )
+    for stem, end in FILES:
+        with contextlib.suppress(FileNotFoundError):  # the first measurements have no plots
+            (folder.path / f"{stem}.{end}").replace(folder.path / f"{stem}{suffix}.{end}")
+    kept = {"files": [f"{stem}{suffix}.{end}" for stem, end in FILES]}
+    write_json(folder.path / f"evaluation{suffix}.json", {**earlier, **kept})
+
+
+def _stored(folder: RunFolder, suffix: str) -> Mapping[str, Any] | None:
+    return read_json(folder.path / f"evaluation{suffix}.json")
+
+
+def _measured_on(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    return result.get("split"), result.get("data")
 
 
 def model_name(config: CompressionConfig) -> str:

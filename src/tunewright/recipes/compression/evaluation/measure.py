@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tunewright.errors import DataError
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.reader import PictureReader
 from tunewright.recipes.compression.codec.codec import compress_picture, decompress_picture
@@ -58,12 +59,14 @@ def measure(
     curves: Curves,
     *,
     side: int | None = None,
+    skip_bad: bool = False,
     on_progress: OnProgress | None = None,
 ) -> CompressionScores:
     """Compress, decompress and compare each picture, and add it to `curves`.
 
     pictures: names and places. side: measure only the middle of each picture, of this side in
-    pixels. Raises DataError for pictures that cannot be read or coded.
+    pixels. skip_bad: leave out pictures that cannot be read, as the training did, with a note.
+    Raises DataError for pictures that cannot be read or coded.
     """
     reader, digest, metrics = PictureReader(), hashlib.blake2b(digest_size=16), CompressionMetrics()
     rows: list[dict[str, Any]] = []
@@ -72,10 +75,16 @@ def measure(
     for number, (name, place) in enumerate(pictures):
         if on_progress is not None:
             on_progress("compressing, decompressing, comparing", number, len(pictures))
-        picture = _read(reader, place, side)
+        try:
+            picture = _read(reader, place, side)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            notes.append(f"{name} is left out, as data.skip_bad says: {error.came}")
+            continue
         digest.update(np.array(picture.pixels.shape, dtype="<i8").tobytes())
         digest.update(picture.pixels.tobytes())
-        if number == 0:
+        if not rows:
             _warm(opened, picture)
         row, notices = _measure_picture(opened, name, picture)
         rows.append(row)
@@ -86,6 +95,8 @@ def measure(
         )
         curves.add(picture.pixels, name)
     reader.close()
+    if not rows:
+        raise DataError(f"none of {len(pictures)} pictures can be read; {notes[0]}")
     means = metrics.compute()
     for key in ("ms_ssim", "ms_ssim_db"):
         if sum(key in row for row in rows) < len(rows):  # a mean of some would mislead
@@ -110,7 +121,7 @@ def measure(
 def _read(reader: PictureReader, place: PicturePlace, side: int | None) -> Picture:
     """Read a picture for compression; with `side`, its middle as a training would read it."""
     if side is None and place.member is None:
-        return read_picture(place.file)
+        return read_picture(place.file, deep=True)
     pixels = np.array(reader.picture(place))
     if side is not None:
         down, right = (max(0, length - side) // 2 for length in pixels.shape[:2])

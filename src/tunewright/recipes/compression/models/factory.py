@@ -4,16 +4,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from tunewright.errors import DataError
 from tunewright.recipes.compression import config
 from tunewright.recipes.compression.models.compressor import Compressor
 from tunewright.recipes.compression.models.hpcm import SHAPES, Hpcm
 from tunewright.recipes.compression.models.hyperprior import MeanScaleHyperprior
+from tunewright.training.weights.weights_file import read_weights, weights_of
 
 SHOWN = 3
+WRAPPERS = ("module.", "_orig_mod.")
+"""Prefixes that data parallelism and torch.compile put before each name."""
 
 
 def make_compressor(section: config.HpcmConfig | config.HyperpriorConfig) -> Compressor:
@@ -24,25 +25,15 @@ def make_compressor(section: config.HpcmConfig | config.HyperpriorConfig) -> Com
 
 
 def load_first_weights(model: Compressor, file: Path) -> None:
-    """Fill `model` from a safetensors file, or from the best weights of a run folder.
+    """Fill `model` from a file of tensors only, or from the best weights of a run folder.
 
-    Raises DataError for a file that is missing, broken or a pickle, and for weights of another
-    model, with the differences.
+    Raises DataError for a file that is missing, broken or holds more than tensors, and for weights
+    of another model, with the differences.
     """
-    file = file.expanduser()
-    if file.is_dir():
-        file = file / "checkpoints" / "best.safetensors"
-    try:
-        stored = load_file(file)
-    except FileNotFoundError:
-        raise DataError(
-            f"model.weights = {file}", expected="a safetensors file, or a run folder with weights"
-        ) from None
-    except (OSError, SafetensorError) as error:
-        raise DataError(
-            f"model.weights = {file} cannot be read ({error})",
-            expected="a safetensors file: others may hold code, and are never unpickled",
-        ) from None
+    stored, _ = read_weights(weights_of(file))
+    for prefix in WRAPPERS:
+        if all(name.startswith(prefix) for name in stored):
+            stored = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
     wanted = model.state_dict()
     shared = stored.keys() & wanted.keys()
     differences = [

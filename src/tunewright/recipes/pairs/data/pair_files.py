@@ -164,6 +164,13 @@ def check_leaks(train: PairSet, others: Sequence[PairSet]) -> None:
             )
 
 
+def holds_pairs(folder: Path, name: str) -> bool:
+    """Return whether a folder has any file of the set `name`."""
+    return (folder / f"{name}_metadata.json").exists() or any(
+        _candidates(folder, name, side) for side in SIDES
+    )
+
+
 def save_pairs(
     folder: Path | str, name: str, images: Array, texts: Array, metadata: Mapping[str, Any]
 ) -> None:

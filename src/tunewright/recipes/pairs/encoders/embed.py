@@ -13,7 +13,8 @@ from tunewright.errors import DataError, did_you_mean
 from tunewright.images.sources.csv_rows import read_csv
 from tunewright.images.sources.decode import DecodedFile, PictureSource
 from tunewright.recipes.pairs.data.groups import number_texts
-from tunewright.recipes.pairs.data.pair_files import save_pairs
+from tunewright.recipes.pairs.data.pair_files import holds_pairs, save_pairs
+from tunewright.recipes.pairs.data.split import SPLITS
 from tunewright.recipes.pairs.encoders.classical import Floats
 from tunewright.recipes.pairs.encoders.image_encoders import PICTURE_ENCODERS
 from tunewright.recipes.pairs.encoders.text_encoders import TEXT_ENCODERS
@@ -54,7 +55,9 @@ def embed_folder(
     image_column: str = "file",
     text_column: str = "text",
     id_column: str | None = None,
+    split_column: str | None = SPLIT_COLUMN,
     skip_bad: bool = False,
+    overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> EmbedReport:
     """Embed the rows of a CSV table and save them as the set `name`, before splitting.
@@ -62,13 +65,22 @@ def embed_folder(
     images: a folder or a zip. table_csv: UTF-8, one pair a row. image_model, text_model,
     dimensions, batch_size: passed to the encoders that have such an option. id_column: the ids of
     the images (default: `image_group` if the table has it, else the file); rows with equal pixels
-    get the same id in any case. A `split` column is copied, and encoders are fitted on its train
-    rows only. skip_bad: skip rows without a usable picture or text instead of stopping at the
-    first one.
-    Raises DataError for a table, a picture or an encoder that cannot be used.
+    get the same id in any case. split_column: copied if the table has it, and encoders are fitted
+    on its train rows only; None leaves it aside. skip_bad: skip rows without a usable picture or
+    text instead of stopping at the first one. overwrite: replace a set of this name.
+    Raises DataError for a table, a picture or an encoder that cannot be used, and for a set that
+    is there already.
     """
     table_csv, target = Path(table_csv), Path(target_folder)
-    rows = _read_table(table_csv, [image_column, text_column, *([id_column] if id_column else [])])
+    if not overwrite and holds_pairs(target, name):
+        raise DataError(
+            f"{target} already holds the set {name!r}",
+            expected="a folder or a name that is free",
+            remedy="Replace it with --overwrite, or choose another --output or --name.",
+        )
+    needed = [image_column, text_column, *([id_column] if id_column else [])]
+    rows = _read_table(table_csv, needed)
+    rows = _with_split(rows, split_column, table_csv)
     given = {"dimensions": dimensions, "batch_size": batch_size}
     pictures = _build(PICTURE_ENCODERS, image_encoder, given | {"model": image_model})
     embed_texts = _build(TEXT_ENCODERS, text_encoder, given | {"model": text_model})
@@ -140,6 +152,29 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
     return [dict(zip(table.columns, cells, strict=True)) for cells in table.cells]
 
 
+def _with_split(rows: list[Row], column: str | None, path: Path) -> list[Row]:
+    """Return the rows with their split under `split`, or without one."""
+    others = [{k: v for k, v in row.items() if k != SPLIT_COLUMN} for row in rows]
+    if column is None or not rows:
+        return others
+    if column not in rows[0]:
+        if column != SPLIT_COLUMN:
+            raise DataError(
+                f"{path} has no column {column!r}",
+                expected=f"one of {', '.join(rows[0])}",
+                remedy=did_you_mean(column, list(rows[0])),
+            )
+        return others
+    found = sorted({row[column] for row in rows})
+    if foreign := [value for value in found if value not in SPLITS]:
+        raise DataError(
+            f"the column {column!r} of {path} holds {', '.join(map(repr, foreign[:5]))}",
+            expected=", ".join(SPLITS),
+            remedy="Correct the column, or leave it aside and split later: --split-column none.",
+        )
+    return [{**other, SPLIT_COLUMN: row[column]} for other, row in zip(others, rows, strict=True)]
+
+
 def _with_text(
     rows: list[Row],
     text_column: str,
@@ -166,7 +201,7 @@ def _train_rows(rows: Sequence[Row], path: Path) -> npt.NDArray[np.bool_]:
         raise DataError(
             f"the column {SPLIT_COLUMN!r} of {path} has no usable row 'train'",
             expected="train, val and test",
-            remedy="Correct the column, or remove it to split later.",
+            remedy="Correct the column, or leave it aside and split later: --split-column none.",
         )
     return fit
 
