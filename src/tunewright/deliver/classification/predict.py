@@ -207,10 +207,12 @@ def test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
 
 
 def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
+    from tunewright.images.sources.columns import Columns
     from tunewright.images.sources.open_source import open_table
 
     if data is not None:
-        return open_table(data, labelled=False)
+        named = Columns(classifier.config.data.columns.chosen(), required=False)
+        return open_table(data, labelled=False, columns=named)
     sets = classifier.sets
     if sets.test is not None:
         return sets.test

@@ -3,10 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
-from tunewright.errors import DataError
+from tunewright.errors import ConfigError, DataError
 from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import SPLIT_WORDS, Naming, TableRow, some, table_of
+from tunewright.images.sources.columns import USUAL_COLUMNS, Columns
 from tunewright.images.sources.csv_sources import (
     INDEX,
     TRAIN,
@@ -24,74 +25,98 @@ RECOGNISED = (
     "zip; train.csv (image_id, label) or train_labels.csv (filename, category_id) with train/; "
     "manifest*.jsonl"
 )
-BESIDE = (".csv", ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
+TABLES = (".csv", ".tsv")
+BESIDE = (*TABLES, ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
 """Suffixes that are clearly not pictures; other files that are left out get a notice."""
 
 
-def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "auto") -> ImageTable:
+def open_table(
+    place: Path,
+    *,
+    labelled: bool = True,
+    group_by: str | None = "auto",
+    columns: Columns = USUAL_COLUMNS,
+) -> ImageTable:
     """Find out what is at `place` and list its pictures, without decoding them.
 
     labelled: false for pictures to predict: those that a CSV file or a manifest lists, in its
     order, or all in a folder or zip in natural order; in a competition's folder, those in test/.
     group_by: the column, or key of `meta`, that says which pictures belong together; `auto` or
-    None. Raises DataError that lists what is recognised and what was found.
+    None. columns: where a table has other columns than the usual ones. Raises DataError that lists
+    what is recognised and what was found, ConfigError for columns of what is no table.
     """
     place = place.expanduser().absolute()
     if not exists(place):
         raise DataError(f"{place} does not exist", expected=RECOGNISED, remedy="Check the path.")
-    table = _open(place, labelled, group_by)
+    table = _open(place, labelled, group_by, columns)
     if labelled and len(table.classes) < 2:
         raise DataError(
             f"{place} has one class only ({table.classes[0]!r})",
             expected="at least two",
-            remedy=f"If the classes lie one level below, use data.dir={place / table.classes[0]}.",
+            remedy=f"If the classes lie one level below, use data.dir={place / table.classes[0]}."
+            if (place / table.classes[0]).is_dir()
+            else "",
         )
     return table
 
 
-def _open(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
+def _open(place: Path, labelled: bool, group_by: str | None, columns: Columns) -> ImageTable:
     if not place.is_dir():
-        return _open_file(place, labelled, group_by)
+        return _open_file(place, labelled, group_by, columns)
     if (manifest := manifest_in(place)) is not None:
+        _check_no_columns(manifest, columns)
         return read_manifest(manifest, labelled=labelled, group_by=group_by)
     if not labelled and (place / "test.csv").is_file():
-        return read_listed(place / "test.csv", labelled=False, group_by=group_by)
+        return read_listed(place / "test.csv", labelled=False, group_by=group_by, columns=columns)
     if (place / INDEX).is_file():
-        return read_index(place, labelled=labelled, group_by=group_by)
+        return read_index(place, labelled=labelled, group_by=group_by, columns=columns)
     if any((place / name).is_file() for name in TRAIN):
         if not labelled and (place / "test").is_dir():
             return _all_pictures(list_files(place / "test"))
-        return read_competition(place, labelled=labelled, group_by=group_by)
+        return read_competition(place, labelled=labelled, group_by=group_by, columns=columns)
     listing = list_files(place)
     if not labelled:
         return _all_pictures(listing)
     only_zips = [name for name in listing.names if suffix_of(name) == ".zip"]
     if len(only_zips) == 1 and not listing.pictures:
-        return _open_file(place / only_zips[0], labelled, group_by)
+        return _open_file(place / only_zips[0], labelled, group_by, columns)
+    _check_no_columns(place, columns)
     return _class_folders(listing, group_by)
 
 
-def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
+def _open_file(place: Path, labelled: bool, group_by: str | None, columns: Columns) -> ImageTable:
     kind = suffix_of(place.name)
     if kind == ".jsonl":
+        _check_no_columns(place, columns)
         return read_manifest(place, labelled=labelled, group_by=group_by)
     if kind == ".csv" and place.name == INDEX:
-        return read_index(place.parent, labelled=labelled, group_by=group_by)
-    if kind == ".csv":
-        return read_listed(place, labelled=labelled, group_by=group_by)
+        return read_index(place.parent, labelled=labelled, group_by=group_by, columns=columns)
+    if kind in TABLES:
+        return read_listed(place, labelled=labelled, group_by=group_by, columns=columns)
     if kind != ".zip":
         raise DataError(f"{place} is a {kind or 'nameless'} file", expected=RECOGNISED)
     listing = list_files(place)
     if INDEX in listing.names or INDEX in listing.strip_single_root().names:
-        return read_index(place, labelled=labelled, group_by=group_by)
+        return read_index(place, labelled=labelled, group_by=group_by, columns=columns)
     if not labelled:
         return _all_pictures(listing)
     if (place.parent / INDEX).is_file():
-        return read_index(place, labelled=labelled, group_by=group_by)
+        return read_index(place, labelled=labelled, group_by=group_by, columns=columns)
     inner = listing.strip_single_root()
     if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # train/ alone is a split, not a wrapper
         inner = listing
+    _check_no_columns(place, columns)
     return _class_folders(inner, group_by)
+
+
+def _check_no_columns(place: Path, columns: Columns) -> None:
+    """Refuse columns that are named for what has none."""
+    if columns.names and columns.required:
+        raise ConfigError(
+            f"data.columns names {', '.join(columns.names)}, and {place} is no table",
+            expected="data.columns for a .csv or .tsv file, or a folder with such a table",
+            remedy=f"Name the table: data.dir={place / 'TABLE.csv'}." if place.is_dir() else "",
+        )
 
 
 def _all_pictures(listing: FileListing) -> ImageTable:
