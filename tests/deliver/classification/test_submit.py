@@ -13,6 +13,7 @@ from practice.pictures.made import made_run
 from safetensors.torch import load_file
 
 import tunewright
+from tunewright.classification.delivery import predictions_csv
 from tunewright.classification.delivery.submission import REQUIRED
 from tunewright.deliver.classification import submit as module
 from tunewright.errors import DataError, UsageError
@@ -35,15 +36,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def refused(file: Path, read):
-    """`read` but for one file, as for whoever is not root."""
-
-    def read_others(self: Path) -> bytes:
-        if self == file:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return read(self)
-
-    return read_others
+def refused(_file: Path) -> bytes:
+    """Reading a file, as for whoever is not root."""
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def predicted(place: Path, output: Path, run: str = "run1", **options) -> None:
@@ -242,7 +237,7 @@ def test_what_is_no_predictions_is_refused_before_a_model_is_opened(
 
 def test_predictions_that_may_not_be_read_are_refused(place, tmp_path, monkeypatch):
     predicted(place, tmp_path / "predictions.csv")
-    monkeypatch.setattr(Path, "read_bytes", refused(tmp_path / "predictions.csv", Path.read_bytes))
+    monkeypatch.setattr(predictions_csv, "read_regular", refused)
     with pytest.raises(DataError, match=r"predictions\.csv cannot be read \(Permission denied\)"):
         submitted(place, tmp_path)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tunewright.errors import ConfigError, DataError, did_you_mean
 from tunewright.images.sources.csv_rows import CsvRows
@@ -74,3 +75,9 @@ class Columns:
 
 USUAL_COLUMNS = Columns({})
 """No column is named: all have their usual names."""
+
+
+def columns_of_run(config: Mapping[str, Any]) -> Columns:
+    """Return the columns that a run's configuration names, for tables that may have others."""
+    named = (config.get("data") or {}).get("columns") or {}
+    return Columns({role: name for role, name in named.items() if name}, required=False)

@@ -36,20 +36,22 @@ def open_table(
     labelled: bool = True,
     group_by: str | None = "auto",
     columns: Columns = USUAL_COLUMNS,
+    fewest_classes: int = 2,
 ) -> ImageTable:
     """Find out what is at `place` and list its pictures, without decoding them.
 
     labelled: false for pictures to predict: those that a CSV file or a manifest lists, in its
     order, or all in a folder or zip in natural order; in a competition's folder, those in test/.
     group_by: the column, or key of `meta`, that says which pictures belong together; `auto` or
-    None. columns: where a table has other columns than the usual ones. Raises DataError that lists
+    None. columns: where a table has other columns than the usual ones. fewest_classes: how many a
+    training needs. Raises DataError that lists
     what is recognised and what was found, ConfigError for columns of what is no table.
     """
     place = place.expanduser().absolute()
     if not exists(place):
         raise DataError(f"{place} does not exist", expected=RECOGNISED, remedy="Check the path.")
     table = _open(place, labelled, group_by, columns)
-    if labelled and len(table.classes) < 2:
+    if labelled and len(table.classes) < fewest_classes:
         raise DataError(
             f"{place} has one class only ({table.classes[0]!r})",
             expected="at least two",
