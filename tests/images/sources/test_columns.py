@@ -84,6 +84,19 @@ def test_columns_of_what_is_no_table(tmp_path):
         open_table(tmp_path / "m.jsonl", columns=named)
 
 
+def test_a_folder_is_read_by_its_table_that_has_the_columns(tmp_path):
+    labelled(drawn(tmp_path), ("path", "breed"))
+    write_csv(tmp_path / "sample_submission.csv", [("path", "answer"), ("x", "a")])
+    table = open_table(tmp_path, columns=Columns({"image": "path", "label": "breed"}))
+    assert (table.ids[0], table.classes) == ("p0", ("a", "b"))
+    with pytest.raises(ConfigError, match=r"no table.*data\.dir=.*labels\.csv"):
+        open_table(tmp_path, columns=Columns({"label": "race"}))
+    (tmp_path / "train").rename(tmp_path / "JPEG")
+    (tmp_path / "sample_submission.csv").unlink()
+    with pytest.raises(DataError, match=r"one class only.*Name the table: data\.dir=.*labels\.csv"):
+        open_table(tmp_path)
+
+
 def test_the_column_whose_cells_are_files_is_taken(tmp_path):
     drawn(tmp_path)
     rows = [("image_id", "filepath", "label"), *((n, f"train/p{n}.png", n % 2) for n in range(4))]
@@ -109,6 +122,19 @@ def test_a_suffix_is_added_when_one_file_fits(tmp_path):
     assert open_table(file).places[1].file == tmp_path / "train" / "p1.JPG"
     draw(tmp_path / "train" / "p1.png", 9)
     with pytest.raises(DataError, match=r"'p1' of .* may be p1\.JPG or p1\.png"):
+        open_table(file)
+
+
+def test_the_only_folder_of_pictures_is_searched(tmp_path):
+    file = labelled(drawn(tmp_path), ("id", "label"))
+    (tmp_path / "train").rename(tmp_path / "JPEG")
+    assert open_table(file).places[0].file == tmp_path / "JPEG" / "p0.png"
+    draw(tmp_path / "small" / "p0.png", 0)
+    with pytest.raises(DataError, match="4 of 4 pictures"):
+        open_table(file)
+    (tmp_path / "small" / "p0.png").unlink()
+    (tmp_path / "JPEG").rename(tmp_path / "val")  # another split may use the same names
+    with pytest.raises(DataError, match="4 of 4 pictures"):
         open_table(file)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
-from tunewright.images.sources.build_table import some
+from tunewright.images.sources.build_table import SPLIT_WORDS, some
 from tunewright.images.sources.unicode_forms import by_form, composed
 
 
@@ -51,7 +51,9 @@ def places_of(
 def listings_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListing]:
     """Yield where pictures of a table may be, most likely first: a folder, its own folder, a zip.
 
-    preferred: names of folders and, with `.zip`, of archives beside the table.
+    The only other folder of pictures comes last; folders of splits do not, since another split may
+    have pictures of the same names. preferred: names of folders and, with `.zip`, of archives
+    beside the table.
     """
     folder = table.parent
     for name in preferred:
@@ -67,6 +69,10 @@ def listings_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListi
         yield listing
         if listing.strip_single_root() is not listing:
             yield listing.strip_single_root()
+    tops = {name.partition("/")[0] for name in own.pictures if "/" in name} - {*preferred}
+    others = [top for top in tops if top.casefold() not in SPLIT_WORDS]
+    if len(others) == 1:
+        yield own.below(others[0])
 
 
 def _on(listing: FileListing, names: Sequence[str], table: Path) -> list[PicturePlace | None]:

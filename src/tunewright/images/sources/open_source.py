@@ -8,6 +8,7 @@ from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import SPLIT_WORDS, Naming, TableRow, some, table_of
 from tunewright.images.sources.columns import USUAL_COLUMNS, Columns
+from tunewright.images.sources.csv_rows import read_csv
 from tunewright.images.sources.csv_sources import (
     INDEX,
     TRAIN,
@@ -55,9 +56,12 @@ def open_table(
         raise DataError(
             f"{place} has one class only ({table.classes[0]!r})",
             expected="at least two",
-            remedy=f"If the classes lie one level below, use data.dir={place / table.classes[0]}."
-            if (place / table.classes[0]).is_dir()
-            else "",
+            remedy=_name_the_table(place)
+            or (
+                f"If the classes lie one level below, use data.dir={place / table.classes[0]}."
+                if (place / table.classes[0]).is_dir()
+                else ""
+            ),
         )
     return table
 
@@ -82,6 +86,8 @@ def _open(place: Path, labelled: bool, group_by: str | None, columns: Columns) -
     only_zips = [name for name in listing.names if suffix_of(name) == ".zip"]
     if len(only_zips) == 1 and not listing.pictures:
         return _open_file(place / only_zips[0], labelled, group_by, columns)
+    if (table := _table_with(listing, columns)) is not None:
+        return read_listed(table, labelled=True, group_by=group_by, columns=columns)
     _check_no_columns(place, columns)
     return _class_folders(listing, group_by)
 
@@ -111,13 +117,37 @@ def _open_file(place: Path, labelled: bool, group_by: str | None, columns: Colum
     return _class_folders(inner, group_by)
 
 
+def _table_with(listing: FileListing, columns: Columns) -> Path | None:
+    """Return the only table of a folder that has all of the columns that are named, or None."""
+    if not columns.names:
+        return None
+    named = list(columns.names.values())
+    found = [
+        file
+        for file in map(listing.place.joinpath, _tables(listing))
+        if len(read_csv(file).all_of(named)) == len(named)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _tables(listing: FileListing) -> list[str]:
+    """Return the tables at the top of a folder."""
+    return [name for name in listing.names if "/" not in name and suffix_of(name) in TABLES]
+
+
+def _name_the_table(place: Path) -> str:
+    """Return the remedy for a folder that has a table which is not read by itself."""
+    tables = _tables(list_files(place)) if place.is_dir() else []
+    return f"Name the table: data.dir={place / tables[0]}." if tables else ""
+
+
 def _check_no_columns(place: Path, columns: Columns) -> None:
     """Refuse columns that are named for what has none."""
     if columns.names and columns.required:
         raise ConfigError(
             f"data.columns names {', '.join(columns.names)}, and {place} is no table",
             expected="data.columns for a .csv or .tsv file, or a folder with such a table",
-            remedy=f"Name the table: data.dir={place / 'TABLE.csv'}." if place.is_dir() else "",
+            remedy=_name_the_table(place),
         )
 
 
@@ -201,6 +231,7 @@ def _unrecognised_source(listing: FileListing) -> DataError:
     return DataError(
         f"{listing.place} is not a source of labelled pictures: found {_contents(listing)}",
         expected=RECOGNISED,
+        remedy=_name_the_table(listing.place),
     )
 
 
