@@ -120,12 +120,13 @@ def run_pictures_and_views(
     Raises DataError for a picture that does not exist.
     """
     from tunewright.images.sources.picture_files import find_pictures, names_pictures
+    from tunewright.runs.regular_files import exists
 
     if run is not None and names_pictures(str(run)):
         words, run = (run, *words), None
     pictures = [str(word) for word in words if names_pictures(str(word))]
     others = [str(word) for word in words if not names_pictures(str(word))]
-    if places := [word for word in others if not _is_view(word) and Path(word).exists()]:
+    if places := [word for word in others if not _is_view(word) and exists(word)]:
         raise UsageError(
             f"{places[0]!r} beside the run",
             expected="pictures such as photo.jpg or 'photos/*.jpg', or views",

@@ -121,6 +121,8 @@ def test_a_form_without_a_template(place, here):
         predicted(place, form="top5")
     with pytest.raises(UsageError, match="--top 0"):
         predicted(place, form="top-k", top=0)
+    with pytest.raises(UsageError, match=r"--top 2 with labels.*--form top-k"):
+        predicted(place, top=2)
 
 
 def test_semicolons_are_read_and_commas_are_packed(place, here):

@@ -85,7 +85,7 @@ def evaluate_on(
         *wilson_notes(result["interval_methods"]),
     ]
     digest = hashlib.blake2b(str(data).encode("utf-8", "surrogateescape"), digest_size=3)
-    suffix = f"-{data.stem[:60]}-{digest.hexdigest()}"
+    suffix = f"-{data.stem[:40]}-{digest.hexdigest()}"
     folder, title = classifier.folder.path, f"{data.name}, {len(known)} pictures"
     files = [folder / f"{name}{suffix}.html" for name in ("confusion", "classes")]
     write_confusion(result["confusion"], names, files[0], title=title)

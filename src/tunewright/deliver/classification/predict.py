@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tunewright.images.image_table import ImageTable
 
 FORM = ("form", "like", "labels_in_a_row")
+"""What is remembered of the form of the predictions."""
 RECORD = "predicted.json"
 """In the folder of the run or ensemble: what was predicted last, for `submit`."""
 OUTPUT = Path("predictions.csv")
@@ -173,6 +174,12 @@ def _predict(
     written = label_names(blend, wanted.category_ids)
     form = contest_form(blend, wanted, table.ids)
     order = None if form is None else form.order(table.ids)
+    if wanted.top is not None and not wanted.pictures and (form is None or form.form != "top-k"):
+        raise UsageError(
+            f"--top {wanted.top} with {'labels' if form is None else form.form}",
+            expected="single pictures, or the form top-k",
+            remedy="Add --form top-k to write several labels in a row.",
+        )
     gain = None if wanted.views.plain else views_gain(blend, wanted.force, on_progress)
     opened = time.perf_counter()
     found = predict_table(

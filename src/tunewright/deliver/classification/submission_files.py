@@ -107,7 +107,9 @@ def main() -> None:
 
     words = [*used["view_words"]] if options.tta else []
     sample = HERE / "configs" / "sample_submission.csv"
-    contest = {"form": used["form"], "top": used["labels_in_a_row"]}
+    contest = {"form": used["form"]}
+    if used["form"] == "top-k":
+        contest["top"] = used["labels_in_a_row"]
     if sample.exists():
         contest["like"] = sample
     with tempfile.TemporaryDirectory() as place:

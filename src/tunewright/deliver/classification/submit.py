@@ -171,6 +171,7 @@ def submit(
         else:
             contest.order(found["ids"])
             count = contest.check(file, text)
+            wanted |= {"form": contest.form, "labels_in_a_row": contest.top}
         if verify_only:
             packed = verify_zip(archive) if archive.exists() else []
             if packed:

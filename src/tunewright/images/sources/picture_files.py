@@ -8,12 +8,12 @@ from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.archive import PICTURES, is_picture, natural
 from tunewright.images.sources.build_table import TableRow, table_of
-from tunewright.runs.regular_files import exists
+from tunewright.runs.regular_files import exists, is_folder
 
 
 def names_pictures(word: str) -> bool:
     """Return whether a word names pictures: a file with the suffix of one, or a pattern."""
-    return (is_picture(word) and not Path(word).is_dir()) or _is_pattern(word)
+    return (is_picture(word) and not is_folder(word)) or _is_pattern(word)
 
 
 def find_pictures(words: Iterable[str]) -> list[Path]:
@@ -49,4 +49,4 @@ def table_of_files(files: Iterable[Path]) -> ImageTable:
 
 
 def _is_pattern(word: str) -> bool:
-    return glob.has_magic(word) and not Path(word).exists()
+    return glob.has_magic(word) and not exists(word)
