@@ -138,6 +138,16 @@ def test_the_only_folder_of_pictures_is_searched(tmp_path):
         open_table(file)
 
 
+def test_whole_paths_into_the_folder_of_the_table(tmp_path):
+    drawn(tmp_path)
+    rows = [("filepath", "label"), *((tmp_path / "train" / f"p{n}.png", n % 2) for n in range(4))]
+    table = open_table(write_csv(tmp_path / "t.csv", rows))
+    assert table.places[3].file == tmp_path / "train" / "p3.png"
+    rows[1] = ("/elsewhere/p0.png", 0)
+    with pytest.raises(DataError, match=r"1 of 4 pictures.*\(/elsewhere/p0\.png\)"):
+        open_table(write_csv(tmp_path / "t.csv", rows))
+
+
 def test_what_separates_cells():
     assert delimiter_of("a,b;c,d\n1;2;3") == ","
     assert delimiter_of('"a,b,c";d\n') == ";"

@@ -16,16 +16,17 @@ def places_of(
 ) -> list[PicturePlace]:
     """Find the picture of each name, in the first listing that has all of them.
 
-    names: paths in the listing, with or without the suffix of the file. table: for messages. Raises
-    DataError that names what is missing in the best listing, and for a name without a suffix that
-    fits two files.
+    names: paths in the listing, or whole ones, with or without the suffix of the file. table: for
+    messages. Raises DataError that names what is missing in the best listing, and for a name
+    without a suffix that fits two files.
     """
     best: tuple[int, FileListing, list[PicturePlace | None]] | None = None
     plain = [_plain(name) for name in names]
     for listing in listings:
         if not listing.pictures:
             continue
-        found = _on(listing, plain, table)
+        inside = f"{(listing.place / listing.prefix).as_posix()}/"
+        found = _on(listing, [name.removeprefix(inside) for name in plain], table)
         hits = sum(place is not None for place in found)
         if hits == len(names):
             return [place for place in found if place is not None]
