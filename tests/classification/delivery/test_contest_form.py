@@ -2,7 +2,8 @@
 
 import pytest
 
-from tunewright.classification.delivery.contest_form import plain_form, read_form
+from tunewright.classification.delivery.contest_form import plain_form
+from tunewright.classification.delivery.sample_submission import read_form
 from tunewright.errors import DataError
 
 TEXTS = {

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tunewright.classification.delivery.contest_form import (
     TOP,
     ContestForm,
-    Texts,
     check_form,
     plain_form,
-    read_form,
 )
+from tunewright.classification.delivery.sample_submission import Texts, read_form
 from tunewright.classification.inference.tta_views import ALONE, Views
 from tunewright.deliver.classification.open_members import open_blend
 from tunewright.deliver.classification.views_gain import views_gain

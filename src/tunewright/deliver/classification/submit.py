@@ -15,13 +15,13 @@ from tunewright.classification.delivery.contest_form import (
     ContestForm,
     check_form,
     plain_form,
-    read_form,
 )
 from tunewright.classification.delivery.predictions_csv import (
     read_predictions,
     read_text,
     rows_text,
 )
+from tunewright.classification.delivery.sample_submission import read_form
 from tunewright.classification.delivery.submission import (
     PREDICTIONS,
     Content,
