@@ -107,6 +107,35 @@ def run_and_views(
     return run, read_views(tta=tta, named=views, words=dict(word.split("=", 1) for word in words))
 
 
+def run_pictures_and_views(
+    run: Path | str | None,
+    words: Sequence[Path | str],
+    *,
+    tta: bool,
+    views: str | Sequence[str],
+) -> tuple[Path | str | None, tuple[Path, ...], Views]:
+    """Return the run, the single pictures and the views among the words.
+
+    The first word is a picture, and the run the newest, where it has the suffix of a picture.
+    Raises DataError for a picture that does not exist.
+    """
+    from tunewright.images.sources.picture_files import find_pictures, names_pictures
+    from tunewright.runs.regular_files import exists
+
+    if run is not None and names_pictures(str(run)):
+        words, run = (run, *words), None
+    pictures = [str(word) for word in words if names_pictures(str(word))]
+    others = [str(word) for word in words if not names_pictures(str(word))]
+    if places := [word for word in others if not _is_view(word) and exists(word)]:
+        raise UsageError(
+            f"{places[0]!r} beside the run",
+            expected="pictures such as photo.jpg or 'photos/*.jpg', or views",
+            remedy=f"A folder, zip or table is predicted with --data {places[0]}.",
+        )
+    run, chosen = run_and_views(run, others, tta=tta, views=views)
+    return run, tuple(find_pictures(pictures)), chosen
+
+
 def _is_view(word: str) -> bool:
     name, equals, _ = word.partition("=")
     return bool(equals) and (name.startswith("tta.") or name in NAMES)

@@ -37,15 +37,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def refused(file: Path, read):
-    """`read` but for one file, as for whoever is not root."""
-
-    def read_others(path: Path, **options) -> bytes:
-        if path == file:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return read(path, **options)
-
-    return read_others
+def refused(_file: Path) -> bytes:
+    """Reading a file, as for whoever is not root."""
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def predicted(place: Path, output: Path, run: str = "run1", **options) -> None:
@@ -244,8 +238,7 @@ def test_what_is_no_predictions_is_refused_before_a_model_is_opened(
 
 def test_predictions_that_may_not_be_read_are_refused(place, tmp_path, monkeypatch):
     predicted(place, tmp_path / "predictions.csv")
-    read = refused(tmp_path / "predictions.csv", predictions_csv.read_regular)
-    monkeypatch.setattr(predictions_csv, "read_regular", read)
+    monkeypatch.setattr(predictions_csv, "read_regular", refused)
     with pytest.raises(DataError, match=r"predictions\.csv cannot be read \(Permission denied\)"):
         submitted(place, tmp_path)
 

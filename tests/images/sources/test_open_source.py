@@ -372,8 +372,8 @@ class TestCompetition:
         message = r"no column with labels, but image_id, lable.*'lable' to 'label'"
         with pytest.raises(DataError, match=message):
             open_table(tmp_path)
-        write_csv(tmp_path / "train.csv", [("image;label",), ("a;7",)])
-        with pytest.raises(DataError, match=r"no column with pictures.*by commas"):
+        write_csv(tmp_path / "train.csv", [("photograph", "label"), ("a", 7)])
+        with pytest.raises(DataError, match=r"no column with images.*'data.columns=\{image: COL"):
             open_table(tmp_path)
 
     @pytest.mark.parametrize(

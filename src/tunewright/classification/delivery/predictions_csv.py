@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError
-from tunewright.images.sources.csv_rows import csv_rows, shorten
+from tunewright.images.sources.csv_rows import csv_rows, delimiter_of, shorten
 from tunewright.runs.atomic import NAMED, write_with
 from tunewright.runs.regular_files import read_regular
 
@@ -26,7 +26,7 @@ def check_ids(origin: Path, ids: Sequence[str]) -> None:
     except UnicodeEncodeError:
         wrong = [name for name in ids if name != name.encode("utf-8", "ignore").decode("utf-8")]
         raise DataError(
-            _list_names(f"of {len(ids)} names in {origin} cannot be written", wrong),
+            list_names(f"of {len(ids)} names in {origin} cannot be written", wrong),
             expected="names in UTF-8",
             remedy="Rename these files.",
         ) from None
@@ -34,7 +34,7 @@ def check_ids(origin: Path, ids: Sequence[str]) -> None:
 
 def write_predictions(file: Path, ids: Sequence[str], labels: Iterable[str]) -> None:
     """Write `image_id,label`: UTF-8 without BOM, LF, ids exactly as given and in their order."""
-    _write(file, [HEADER, *zip(ids, labels, strict=True)])
+    write_rows(file, [HEADER, *zip(ids, labels, strict=True)])
 
 
 def write_probabilities(
@@ -44,21 +44,25 @@ def write_probabilities(
     table: list[Sequence[str]] = [("image_id", *classes)]
     for name, row in zip(ids, rows, strict=True):
         table.append((name, *(f"{value:.6g}" for value in row)))
-    _write(file, table)
+    write_rows(file, table)
 
 
-def _write(file: Path, table: Iterable[Sequence[str]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(table)
-    content = text.getvalue().encode("utf-8")
+def write_rows(file: Path, table: Iterable[Sequence[str]], delimiter: str = ",") -> None:
+    """Write a header and rows: UTF-8 without BOM, LF."""
+    content = _text(table, delimiter).encode("utf-8")
     write_with(file, lambda place: place.write_bytes(content), remedy=NAMED)
 
 
-def read_predictions(file: Path) -> tuple[list[str], list[str]]:
-    """Read the ids and labels of a file; raises DataError for one that a contest would reject.
+def _text(table: Iterable[Sequence[str]], delimiter: str = ",") -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(table)
+    return text.getvalue()
 
-    That is: not UTF-8, a byte order mark, carriage returns, quotes that do not match, another
-    header, rows that are not an id and a label, no rows.
+
+def read_text(file: Path) -> str:
+    """Read a file of predictions; raises DataError for one that a contest would reject.
+
+    That is: not UTF-8, a byte order mark, carriage returns.
     """
     try:
         content = read_regular(file)
@@ -80,11 +84,23 @@ def read_predictions(file: Path) -> tuple[list[str], list[str]]:
     if b"\r" in content:
         which = "Windows line ends" if b"\r\n" in content else "carriage returns"
         raise DataError(f"{file} has {which}", expected="LF alone")
-    rows = list(csv_rows(file, text))
+    return text
+
+
+def read_predictions(file: Path) -> tuple[list[str], list[str]]:
+    """Read the ids and labels of a file; raises DataError for one that a contest would reject.
+
+    That is: what `read_text` refuses, quotes that do not match, another header, rows that are not
+    an id and a label, no rows. Semicolons and tabs are read; `submit` writes commas.
+    """
+    text = read_text(file)
+    rows = list(csv_rows(file, text, delimiter_of(text)))
     if not rows or tuple(rows[0][1]) != HEADER:
         came = ",".join(rows[0][1]) if rows else "nothing"
         raise DataError(
-            f"{file} begins with {_quote(came)}", expected=f"the header {','.join(HEADER)}"
+            f"{file} begins with {_quote(came)}",
+            expected=f"the header {','.join(HEADER)}",
+            remedy="If the contest wants another form, name its sample submission with --like.",
         )
     for line, row in rows[1:]:
         if len(row) != 2 or not all(row):
@@ -94,6 +110,15 @@ def read_predictions(file: Path) -> tuple[list[str], list[str]]:
     if len(rows) == 1:
         raise DataError(f"{file} holds no predictions", expected="one for each picture")
     return [row[0] for _, row in rows[1:]], [row[1] for _, row in rows[1:]]
+
+
+def rows_text(file: Path) -> str:
+    """Return the content of a file of predictions, its cells separated by commas."""
+    text = read_text(file)
+    delimiter = delimiter_of(text)
+    if delimiter == ",":
+        return text
+    return _text(row for _, row in csv_rows(file, text, delimiter))
 
 
 def _quote(field: str) -> str:
@@ -114,12 +139,12 @@ def check_predictions(
     """
     counts = Counter(ids)
     problems = [
-        _list_names("more than once", [name for name, count in counts.items() if count > 1]),
-        _list_names("not in the test set", sorted(set(ids) - set(expected))),
-        _list_names("without a prediction", [name for name in expected if name not in counts]),
+        list_names("more than once", [name for name, count in counts.items() if count > 1]),
+        list_names("not in the test set", sorted(set(ids) - set(expected))),
+        list_names("without a prediction", [name for name in expected if name not in counts]),
     ]
     wrong = sorted({label for label in labels if label not in classes})
-    problems.append(_list_names("no label of the model", wrong))
+    problems.append(list_names("no label of the model", wrong))
     found = [problem for problem in problems if problem]
     if not found and list(ids) != list(expected):
         row = next(i for i, (a, b) in enumerate(zip(ids, expected, strict=True)) if a != b)
@@ -136,7 +161,8 @@ def check_predictions(
         )
 
 
-def _list_names(what: str, names: Sequence[str]) -> str:
+def list_names(what: str, names: Sequence[str]) -> str:
+    """Return how many names are `what`, and the first of them; empty for none."""
     if not names:
         return ""
     shown = ", ".join(_quote(name) for name in names[:SHOWN])

@@ -1,6 +1,6 @@
 """Evaluate a trained classifier: metrics with intervals, baselines, calibration, mistakes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ def evaluate(
     """
     table, name = _select_split(classifier, split)
     logits, labels = _logits(classifier, table, name, on_progress)
-    metrics = _metrics(classifier, logits, labels)
+    metrics = class_metrics(classifier, logits, labels)
     counts = classifier.class_counts.cpu().numpy()
     scores, intervals = metrics.compute(), metrics.intervals()
     result: dict[str, Any] = {
@@ -88,7 +88,7 @@ def evaluate(
     found, above = {}, {}
     for other, said in others.items():
         one_hot = torch.nn.functional.one_hot(torch.from_numpy(said), len(counts)).double()
-        theirs = _metrics(classifier, one_hot, labels).compute()
+        theirs = class_metrics(classifier, one_hot, labels).compute()
         # A label alone says nothing about confidence.
         found[other] = {k: v for k, v in theirs.items() if k not in ("loss", "ece")}
         gains = bootstrap_differences(labels.numpy(), logits.argmax(1).numpy(), said, counts)
@@ -98,7 +98,7 @@ def evaluate(
     calibration, fitted_on = _calibration(classifier, logits, labels, name)
     result["calibration"] = _calibration_row(calibration, fitted_on)
     result["logit_adjusted"] = _evaluate_adjusted(classifier, logits, labels, logit_adjustment)
-    result["per_class"] = _per_class(classifier, metrics)
+    result["per_class"] = class_rows(classifier, classifier.sets.train.names, metrics)
     if name != "valid":
         result["class_frequencies"] = _beside_validation(classifier, table, metrics)
     result["confusion"] = metrics.confusion().tolist()
@@ -138,7 +138,8 @@ def _logits(
     return found, torch.from_numpy(table.labels)
 
 
-def _metrics(classifier: "Classifier", logits: Tensor, labels: Tensor) -> ClassMetrics:
+def class_metrics(classifier: "Classifier", logits: Tensor, labels: Tensor) -> ClassMetrics:
+    """Return the metrics of predictions. logits: [N, C]. labels: int64 [N]."""
     metrics = ClassMetrics(classifier.class_counts)
     rows = torch.arange(len(labels))
     metrics.update({"logits": logits, "labels": labels, "rows": rows})
@@ -173,7 +174,7 @@ def _evaluate_adjusted(
     gains = bootstrap_differences(*predictions, counts.cpu().numpy())
     return {
         "tau": tau,
-        "metrics": _metrics(classifier, corrected, labels).compute(),
+        "metrics": class_metrics(classifier, corrected, labels).compute(),
         "above_plain": {name: asdict(gains[name]) for name in COMPARED if name in gains},
     }
 
@@ -182,7 +183,7 @@ def _beside_validation(
     classifier: "Classifier", table: ImageTable, metrics: ClassMetrics
 ) -> dict[str, Any]:
     """Compare the split's class frequencies with the validation set's; scores of both."""
-    held = _metrics(
+    held = class_metrics(
         classifier, validation_logits(classifier)[0], validation_labels(classifier)
     ).compute()
     ours, valid = metrics.compute(), classifier.sets.valid.counts
@@ -198,8 +199,10 @@ def _beside_validation(
     }
 
 
-def _per_class(classifier: "Classifier", metrics: ClassMetrics) -> list[dict[str, Any]]:
-    names = classifier.sets.train.names
+def class_rows(
+    classifier: "Classifier", names: Sequence[str], metrics: ClassMetrics
+) -> list[dict[str, Any]]:
+    """Return the figures of each class, with the interval of its recall. names: readable ones."""
     return [
         {
             "class": classifier.classes[row.label],

@@ -27,6 +27,28 @@ RunAndView = Annotated[
         show_default=False,
     ),
 ]
+RunPicturesAndViews = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN [PICTURE]... [tta.KEY=VALUE]...",
+        help="A run, study or ensemble folder, or its name in --runs-dir (default: the newest "
+        "run). Then single pictures, photo.jpg or 'photos/*.jpg', whose likeliest classes are "
+        "printed; and views: tta.hflip, tta.vflip (true, false), tta.rotate (degrees), "
+        "tta.brightness (0.1 is 10 %), tta.mean (logits, probabilities).",
+        show_default=False,
+    ),
+]
+Like = Annotated[
+    Path | str | None,
+    typer.Option(help="A sample submission: its header, ids and order are kept."),
+]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        help="labels, top-k (separated by blanks, best first) or probabilities (a column for each "
+        "class); default: as --like shows, else labels."
+    ),
+]
 OneRun = Annotated[
     Path | str | None,
     typer.Argument(
@@ -98,16 +120,29 @@ BENCHMARK = Switch(
 )
 def predict(
     run: Path | str | None = None,
-    *words: RunAndView,
+    *words: RunPicturesAndViews,
     data: Annotated[
         Path | str | None,
         typer.Option(
-            help="A folder, zip, CSV or manifest (default: the test set of the training data)."
+            help="A folder, zip, table or manifest (default: the test set of the training data)."
         ),
     ] = None,
-    output: Annotated[Path | str, typer.Option(help="CSV file to write image_id,label to.")] = Path(
-        "predictions.csv"
-    ),
+    output: Annotated[
+        Path | str | None,
+        typer.Option(
+            help="CSV file to write image_id,label to (default: predictions.csv; single pictures: "
+            "none)."
+        ),
+    ] = None,
+    like: Like = None,
+    form: Form = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            help="Classes for each single picture, or labels in a row of top-k (default: as --like "
+            "shows, else 5)."
+        ),
+    ] = None,
     tta: Tta = False,
     views: Views = "",
     force: Annotated[
@@ -134,23 +169,28 @@ def predict(
     runs_dir: RunsDir = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "Predictions":
-    """Predict a label for every picture of a folder.
+    """Predict a label for every picture of a folder, or single pictures.
 
-    Writes image_id,label to predictions.csv; ids and their order are kept exactly.
+    Writes image_id,label to predictions.csv, or what a sample submission (--like) shows; ids and
+    their order are kept exactly. Of single pictures the likeliest classes are printed.
 
     In Python, the words after the run are views beside the picture and its mirror image, such as
     `"tta.rotate=5"`. on_progress: called with the piece of work, how much is done, and how much
     there is; None shows it on standard error. Raises DataError for pictures or a model that cannot
     be read, ConfigError for views. See `deliver.classification.predict.predict`.
     """
-    from tunewright.cli.requests import path_of, run_and_views
+    from tunewright.cli.requests import path_of, run_pictures_and_views
     from tunewright.deliver.classification.predict import PredictOptions
     from tunewright.deliver.classification.predict import predict as predict_pictures
 
-    run, chosen = run_and_views(run, words, tta=tta, views=views)
+    run, pictures, chosen = run_pictures_and_views(run, words, tta=tta, views=views)
     options = PredictOptions(
         data=path_of(data),
-        output=Path(output),
+        pictures=pictures,
+        output=path_of(output),
+        like=path_of(like),
+        form=form,
+        top=top,
         views=chosen,
         force=force,
         probabilities=path_of(probabilities),
@@ -300,6 +340,8 @@ def submit(
         Path | str | None,
         typer.Option(help="The test set (default: the one that predict used last)."),
     ] = None,
+    like: Like = None,
+    form: Form = None,
     half: Half = False,
     category_ids: Annotated[
         bool | None,
@@ -318,7 +360,8 @@ def submit(
 ) -> "SubmissionReport":
     """Check predictions and pack them with weights and code in a ZIP.
 
-    The same input gives the same bytes.
+    The same input gives the same bytes. With --like the predictions are checked against a sample
+    submission; predictions that predict wrote like one are, too.
 
     In Python, return the files of the ZIP and their sizes. Raises DataError for predictions that a
     contest would refuse, and for a ZIP that lacks a required file. See
@@ -329,7 +372,14 @@ def submit(
     from tunewright.deliver.classification.submit import submit as pack
 
     options = SubmitOptions(
-        Path(predictions), Path(output), path_of(data), half, category_ids, verify_only
+        Path(predictions),
+        Path(output),
+        path_of(data),
+        half,
+        category_ids,
+        verify_only,
+        path_of(like),
+        form,
     )
     runs = Path(runs_dir)
     return pack(run, options, checkpoint=checkpoint, runs=runs, on_progress=on_progress)

@@ -86,7 +86,10 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
     data: Annotated[
         Path | str | None,
-        typer.Option(help="Evaluate on this folder of pictures instead (compression)."),
+        typer.Option(
+            help="Evaluate on other data instead: a folder of classes, a zip or a labelled table; "
+            "of a compressor, a folder of pictures."
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | str | None,

@@ -26,6 +26,9 @@ def print_predicted(console: Console, found: "Predictions") -> None:
     """Print the number of predictions, the gain of the views, unreadable pictures and files."""
     for note in [*found.notes, *found.notices]:
         print_line(console, f"note: {note}")
+    if found.top:
+        _print_likeliest(console, found)
+        return
     seconds = found.seconds["predicting"]
     said = found.said
     print_line(
@@ -49,6 +52,27 @@ def print_predicted(console: Console, found: "Predictions") -> None:
         print_line(console, f"  {file}")
     output = quote(from_here(found.files[0]))
     print_line(console, f"next: {format_command('submit', found.run)} --predictions {output}")
+
+
+def _print_likeliest(console: Console, found: "Predictions") -> None:
+    """Print the likeliest classes of single pictures, with their probabilities."""
+    for one in found.top:
+        if (reason := found.skipped.get(one["picture"])) is not None:
+            print_line(console, f"{one['picture']}: could not be read: {reason}")
+            continue
+        print_line(console, one["picture"])
+        width = max(len(_class_title(row)) for row in one["classes"])
+        for row in one["classes"]:
+            print_line(console, f"  {_class_title(row):<{width}}  {row['probability']:.4f}")
+    if found.tta is not None:
+        print_line(console, _tta(found, found.tta))
+    for file in found.files:
+        print_line(console, f"  {file}")
+
+
+def _class_title(row: Mapping[str, Any]) -> str:
+    """Return a class as the training data writes it, with its readable name if that differs."""
+    return row["class"] if row["name"] == row["class"] else f"{row['class']} ({row['name']})"
 
 
 def _tta(found: "Predictions", tta: Mapping[str, Any]) -> str:

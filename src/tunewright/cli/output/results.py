@@ -15,6 +15,7 @@ from tunewright.cli.output.formatting import (
 )
 from tunewright.cli.output.safe_console import table_width
 from tunewright.cli.output.tables import (
+    classes_table,
     evaluation_table,
     front_table,
     importance_table,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:  # `show` and `space` start without the engine
     from tunewright.search.training_run import TrainResult
 
 PICTURES = 24
-"""Maximum number of rows in the table by picture."""
+"""Maximum number of rows in the tables by picture and by class."""
 
 
 def print_tuned(console: Console, tuned: "TuneResult") -> None:
@@ -112,6 +113,10 @@ def print_evaluation(console: Console, found: "Evaluation") -> None:
     if len(pictures) > PICTURES:
         print_line(console, f"and {len(pictures) - PICTURES} more in {found.files[0].name}")
     _print_evaluated(console, found)
+    if found.figures.get("data") and (classes := found.figures.get("per_class")):
+        console.print(classes_table(classes[:PICTURES]))
+        if len(classes) > PICTURES:
+            print_line(console, f"and {len(classes) - PICTURES} more in {found.files[0].name}")
     for file in found.files:
         print_line(console, f"  {file}")
 

@@ -51,6 +51,25 @@ def pictures_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def classes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of the figures of each class; recalls have 95 % intervals."""
+    table = Table(title="by class")
+    table.add_column("class", overflow="fold")
+    for name in ("pictures", "recall", "95 % interval", "precision", "f1"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        within = row["recall_interval"]
+        cells = ["-" if row[key] is None else figure(row[key]) for key in ("precision", "f1")]
+        table.add_row(
+            row["name"],
+            f"{row['pictures']:,}",
+            "-" if row["recall"] is None else figure(row["recall"]),
+            "" if within is None else f"{figure(within[0])} .. {figure(within[1])}",
+            *cells,
+        )
+    return table
+
+
 def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width: int) -> Table:
     """Return the top trials, one per column, as many as fit in `width` characters."""
     shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]

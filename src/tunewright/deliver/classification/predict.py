@@ -7,6 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.classification.delivery.contest_form import (
+    TOP,
+    ContestForm,
+    check_form,
+    plain_form,
+)
+from tunewright.classification.delivery.sample_submission import Texts, read_form
 from tunewright.classification.inference.tta_views import ALONE, Views
 from tunewright.deliver.classification.open_members import open_blend, window_of
 from tunewright.deliver.classification.views_gain import views_gain
@@ -14,6 +21,7 @@ from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError, NotWritten, UsageError
+from tunewright.images.sources.columns import columns_of_run
 from tunewright.result import Result
 from tunewright.runs.atomic import write_json
 
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
     from tunewright.classification.inference.ensemble import Blend
     from tunewright.images.image_table import ImageTable
 
+FORM = ("form", "like", "labels_in_a_row")
+"""What is remembered of the form of the predictions."""
 RECORD = "predicted.json"
 """In the folder of the run or ensemble: what was predicted last, for `submit`."""
 OUTPUT = Path("predictions.csv")
@@ -31,15 +41,23 @@ OUTPUT = Path("predictions.csv")
 class PredictOptions:
     """What to predict and how: plain values that are sent to the process that predicts.
 
-    data: a folder, zip, CSV or manifest; None for the test set of the training data. output,
-    probabilities: CSV files. views: those that lower the accuracy on the validation set are refused
-    unless `force`. logit_adjustment: tau of the post-hoc correction for rare classes. skip_bad:
-    give unreadable pictures the most frequent class instead of raising. category_ids: write the
-    source's category ids, where it has them. Raises UsageError for numbers out of range.
+    data: a folder, zip, table or manifest; None for the test set of the training data. pictures:
+    single ones in place of `data`. output, probabilities: CSV files; without an output the labels
+    are written to `predictions.csv`, those of single pictures nowhere. like: a sample submission,
+    whose header, ids and order are kept. form: one of `contest_form.FORMS`, where the template does
+    not show it. top: classes for each single picture, or labels in a row of the form `top-k`.
+    views: those that lower the accuracy on the validation set are refused unless `force`.
+    logit_adjustment: tau of the post-hoc correction for rare classes. skip_bad: give unreadable
+    pictures the most frequent class instead of raising. category_ids: write the source's category
+    ids, where it has them. Raises UsageError for numbers out of range.
     """
 
     data: Path | None = None
-    output: Path = OUTPUT
+    pictures: tuple[Path, ...] = ()
+    output: Path | None = None
+    like: Path | None = None
+    form: str | None = None
+    top: int | None = None
     views: Views = ALONE
     force: bool = False
     probabilities: Path | None = None
@@ -49,6 +67,11 @@ class PredictOptions:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
+        check_form(self.form, self.top)
+        if self.data is not None and self.pictures:
+            raise UsageError(
+                f"--data {self.data} and the picture {self.pictures[0]}", expected="one of them"
+            )
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"a batch of {self.batch_size}", expected="1 or more pictures")
         if not 0.0 <= self.logit_adjustment < float("inf"):
@@ -59,13 +82,14 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class Predictions(Result):
-    """What was predicted and written: the labels are in the first of `files`.
+    """What was predicted and written: the labels are in the first of `files`, if there are any.
 
     members: how many models were averaged. data: what was predicted; predictions: how many. views,
     view_words, mean: the views, as arguments too, and what of them was averaged. tta: the gain of
     the views on the validation set; None without any. skipped: why pictures could not be read, by
     id. said: how often each label was predicted. seconds: of `opening` and `predicting`. notes:
-    what to know about the run.
+    what to know about the run. form, like, labels_in_a_row: of what was written. top: of single
+    pictures, the likeliest classes with their probabilities, best first.
     """
 
     run: Path
@@ -83,6 +107,10 @@ class Predictions(Result):
     said: Mapping[str, int]
     notices: tuple[str, ...]
     seconds: Mapping[str, float]
+    form: str = "labels"
+    like: Path | None = None
+    labels_in_a_row: int = 1
+    top: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -94,7 +122,7 @@ def predict(
     runs: Path = Path("runs"),
     on_progress: ProgressCallback | None = None,
 ) -> Predictions:
-    """Predict every picture of the data and write `image_id,label`.
+    """Predict every picture of the data and write `image_id,label`, or what a template shows.
 
     run: as `select_runs.resolve_runs` takes it. Raises DataError for pictures or a model that
     cannot be read, ConfigError for views, UsageError for an output that is a folder, or the same
@@ -103,9 +131,13 @@ def predict(
     data, output, probabilities = options.data, options.output, options.probabilities
     if data is not None and not data.expanduser().exists():
         raise DataError(f"{data} does not exist", expected="a folder, zip or table of pictures")
-    file = output_file(output)
+    if output is None and (not options.pictures or options.like is not None):
+        output = OUTPUT
+    file = None if output is None else output_file(output)
+    if options.like is not None and not options.like.expanduser().is_file():
+        raise DataError(f"--like {options.like} does not exist", expected="a sample submission")
     shares = None if probabilities is None else output_file(probabilities, "--probabilities")
-    if shares is not None and shares.resolve() == file.resolve():
+    if shares is not None and file is not None and shares.resolve() == file.resolve():
         raise UsageError(
             f"--output {output} and --probabilities {probabilities} are the same file",
             expected="two files: the probabilities would overwrite the labels",
@@ -113,7 +145,8 @@ def predict(
         )
     selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
     place = None if data is None else data.expanduser().absolute()
-    wanted = replace(options, data=place, output=file, probabilities=shares)
+    like = None if options.like is None else options.like.expanduser().absolute()
+    wanted = replace(options, data=place, output=file, probabilities=shares, like=like)
     found: Predictions = run_in_subprocess(selection, _predict, wanted, on_progress=on_progress)
     return replace(found, notes=selection.notes)
 
@@ -125,13 +158,27 @@ def _predict(
     from tunewright.classification.delivery.predictions_csv import (
         write_predictions,
         write_probabilities,
+        write_rows,
     )
     from tunewright.classification.inference.predict import predict_table
+    from tunewright.images.sources.picture_files import table_of_files
 
     began = time.perf_counter()
     blend = open_blend(selection, wanted.views, wanted.logit_adjustment)
-    table = test_table(blend.members[0], wanted.data)
+    table = (
+        table_of_files(wanted.pictures)
+        if wanted.pictures
+        else test_table(blend.members[0], wanted.data)
+    )
     written = label_names(blend, wanted.category_ids)
+    form = contest_form(blend, wanted, table.ids)
+    order = None if form is None else form.order(table.ids)
+    if wanted.top is not None and not wanted.pictures and (form is None or form.form != "top-k"):
+        raise UsageError(
+            f"--top {wanted.top} with {'labels' if form is None else form.form}",
+            expected="single pictures, or the form top-k",
+            remedy="Add --form top-k to write several labels in a row.",
+        )
     gain = None if wanted.views.plain else views_gain(blend, wanted.force, on_progress)
     opened = time.perf_counter()
     found = predict_table(
@@ -150,13 +197,19 @@ def _predict(
         prior = (counts / counts.sum()).log().clamp(min=-50.0).to(scores)
         scores[list(found.bad)] = prior.log_softmax(0)
     labels = [written[index] for index in scores.argmax(1).tolist()]
-    write_predictions(wanted.output, table.ids, labels)
-    files = [wanted.output]
+    files = []
+    if wanted.output is not None:
+        if form is None or order is None:
+            write_predictions(wanted.output, table.ids, labels)
+        else:
+            answers = form.table(scores.exp()[order].tolist())
+            write_rows(wanted.output, answers, form.delimiter)
+        files.append(wanted.output)
     if wanted.probabilities is not None:
         rows = scores.exp().tolist()
         write_probabilities(wanted.probabilities, table.ids, written, rows)
         files.append(wanted.probabilities)
-    notices = list(table.notices)
+    notices = [*table.notices, *(() if form is None else form.notices)]
     if gain is not None and "notice" in gain:
         notices.append(gain.pop("notice"))
     result = Predictions(
@@ -175,7 +228,15 @@ def _predict(
         said=said_labels(labels),
         notices=tuple(notices),
         seconds={"opening": opened - began, "predicting": seconds},
+        form="labels" if form is None else form.form,
+        like=wanted.like,
+        labels_in_a_row=1 if form is None else form.top,
+        top=_likeliest(blend, table.ids, scores.exp().tolist(), wanted.top or TOP)
+        if wanted.pictures
+        else (),
     )
+    if wanted.pictures or wanted.output is None:  # no test set, which a submission would be of
+        return result
     named = None if wanted.data is None else str(wanted.data)
     record = {
         "data": named,
@@ -184,7 +245,7 @@ def _predict(
     }
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
     stored = result.as_json()
-    shown = {name: stored[name] for name in (*kept, "category_ids", "tta")}
+    shown = {name: stored[name] for name in (*kept, "category_ids", "tta", *FORM)}
     try:
         write_json(selection.folder / RECORD, record | shown)
     except NotWritten as error:  # a folder that may only be read stays as it is
@@ -229,7 +290,8 @@ def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
 
     window = window_of(classifier)
     if data is not None:
-        return open_table(data, labelled=False).with_window(window)
+        columns = columns_of_run(classifier.folder.read_config())
+        return open_table(data, labelled=False, columns=columns).with_window(window)
     sets = classifier.sets
     if sets.test is not None:
         return sets.test
@@ -260,6 +322,50 @@ def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
             remedy="Leave out --category-ids to write the labels as the training data has them.",
         )
     return tuple(ids[name] for name in blend.classes)
+
+
+def class_texts(blend: "Blend", category_ids: bool) -> Texts:
+    """Return what may be written for each class: labels, and ids and names that all classes have.
+
+    category_ids: the category ids alone. Raises DataError where there are none.
+    """
+    from tunewright.classification.classes_file import read_classes
+
+    if category_ids:
+        return {"labels": label_names(blend, category_ids=True)}
+    texts: dict[str, Sequence[str]] = {"labels": blend.classes}
+    known = read_classes(blend.members[0].folder)
+    if known is None:
+        return texts
+    for vocabulary, names in (("category ids", known.category_ids), ("names", known.names)):
+        if len({names.get(one) for one in blend.classes} - {None}) == len(blend.classes):
+            texts[vocabulary] = tuple(names[one] for one in blend.classes)
+    return texts
+
+
+def contest_form(blend: "Blend", wanted: PredictOptions, ids: Sequence[str]) -> ContestForm | None:
+    """Return the form of a template or of an option; None for plain labels."""
+    texts = class_texts(blend, wanted.category_ids)
+    if wanted.like is not None:
+        return read_form(wanted.like, texts, form=wanted.form, top=wanted.top)
+    if wanted.form in (None, "labels"):
+        return None
+    return plain_form(wanted.form, ids, texts["labels"], wanted.top)
+
+
+def _likeliest(
+    blend: "Blend", ids: Sequence[str], shares: Sequence[Sequence[float]], top: int
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the likeliest classes of each picture with their probabilities."""
+    names = class_texts(blend, False).get("names", blend.classes)
+    found = []
+    for one, values in zip(ids, shares, strict=True):
+        best = sorted(range(len(values)), key=lambda number: -values[number])[:top]
+        classes = [
+            {"class": blend.classes[n], "name": names[n], "probability": values[n]} for n in best
+        ]
+        found.append({"picture": one, "classes": classes})
+    return tuple(found)
 
 
 def said_labels(labels: Sequence[str]) -> dict[str, int]:

@@ -50,7 +50,7 @@ if __name__ == "__main__":
 
 INFERENCE = '''"""Predict a folder of pictures with the submitted model: image_id,label.
 
-    python code/inference.py --data DIR [--output predictions.csv] [--tta] [--benchmark]
+    python code/inference.py --data DIR [--output predictions.csv] [--tta] [--plain] [--benchmark]
 
 Runs with the sources in this folder (`tunewright/`); only requirements.txt must be installed.
 The weights are model/*.safetensors; nothing is unpickled, nothing is downloaded.
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--data", help="a folder, zip or table of pictures")
     parser.add_argument("--output", default="predictions.csv")
     parser.add_argument("--tta", action="store_true", help="the views of the submission")
+    parser.add_argument("--plain", action="store_true", help="labels of other pictures")
     parser.add_argument("--benchmark", action="store_true", help="time one picture, predict none")
     options = parser.parse_args()
     if not options.benchmark and options.data is None:
@@ -105,6 +106,12 @@ def main() -> None:
     import tunewright
 
     words = [*used["view_words"]] if options.tta else []
+    sample = HERE / "configs" / "sample_submission.csv"
+    contest = {"form": used["form"]}
+    if used["form"] == "top-k":
+        contest["top"] = used["labels_in_a_row"]
+    if sample.exists():
+        contest["like"] = sample
     with tempfile.TemporaryDirectory() as place:
         run = assembled(Path(place))
         if options.benchmark:
@@ -121,6 +128,7 @@ def main() -> None:
             force=True,
             logit_adjustment=used["logit_adjustment"],
             category_ids=used["category_ids"],
+            **({} if options.plain else contest),
         )
     print(f"{found.predictions} predictions in {options.output}")
 
@@ -162,13 +170,13 @@ def readme(facts: Mapping[str, Any]) -> str:
     """Return the README of the submission; it names neither a time nor a machine.
 
     facts: models (name, recipe, weights, bytes, parameters, size), precision, classes, pictures,
-    predictions, views, adjustment, accuracy (by run), tta, packages.
+    predictions, header, views, adjustment, accuracy (by run), tta, packages.
     """
     lines = [
         "# Submission",
         "",
         f"{facts['predictions']} predictions of {facts['classes']} classes in "
-        "`result/predictions.csv` (`image_id,label`, UTF-8 without BOM, LF).",
+        f"`result/predictions.csv` (`{_shown(facts['header'])}`, UTF-8 without BOM, LF).",
         "",
         "## Run it",
         "",
@@ -205,6 +213,11 @@ def readme(facts: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _shown(header: str) -> str:
+    """Return the first columns of a header; a contest may have a hundred classes."""
+    return header if len(header) <= 60 else f"{header[:60]}..."
 
 
 def _views(facts: Mapping[str, Any]) -> list[str]:

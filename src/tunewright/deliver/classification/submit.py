@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.classes_file import FILE as CLASSES
 from tunewright.classification.classes_file import ClassIndex, read_classes
-from tunewright.classification.delivery.predictions_csv import read_predictions
+from tunewright.classification.delivery.contest_form import (
+    ContestForm,
+    check_form,
+    plain_form,
+)
+from tunewright.classification.delivery.predictions_csv import (
+    read_predictions,
+    read_text,
+    rows_text,
+)
+from tunewright.classification.delivery.sample_submission import read_form
 from tunewright.classification.delivery.submission import (
     PREDICTIONS,
     Content,
@@ -26,6 +36,7 @@ from tunewright.deliver.classification.open_members import open_members
 from tunewright.deliver.classification.predict import (
     OUTPUT,
     RECORD,
+    class_texts,
     content_digest,
     ids_digest,
     label_names,
@@ -57,6 +68,9 @@ PLAIN = {
     "logit_adjustment": 0.0,
     "category_ids": False,
     "tta": None,
+    "form": "labels",
+    "like": None,
+    "labels_in_a_row": 1,
 }
 """Record for predictions of another program: as if made without views."""
 PLACE = re.compile(r"(\w+://)?[~/]")
@@ -70,7 +84,8 @@ class SubmitOptions:
     data: the test set; by default what `predict` last predicted with this run, else the test set
     of the training data. half: weights in float16. category_ids: whether labels are category ids;
     by default as `predict` wrote them. verify_only: check the predictions, and the ZIP if there is
-    one, and write nothing.
+    one, and write nothing. like, form: a sample submission and its form, as for `predict`; by
+    default those of predictions that this run made. Raises UsageError for an unknown form.
     """
 
     predictions: Path = OUTPUT
@@ -79,6 +94,11 @@ class SubmitOptions:
     half: bool = False
     category_ids: bool | None = None
     verify_only: bool = False
+    like: Path | None = None
+    form: str | None = None
+
+    def __post_init__(self) -> None:
+        check_form(self.form, None)
 
 
 @dataclass(frozen=True)
@@ -127,9 +147,15 @@ def submit(
             remedy=f"tunewright predict {selection.folder} --data DIR "
             f"--output {options.predictions}",
         )
-    # What nobody can read is refused before the seconds of the weights.
-    said = set(read_predictions(file)[1])
+    text = read_text(file)  # what nobody can read is refused before the seconds of the weights
     record = read_json(selection.folder / RECORD) or {}
+    made_last = record.get("content") == content_digest(file)
+    wanted = _wanted_form(options, record if made_last else {})
+    plain = wanted["like"] is None and wanted["form"] == "labels"
+    said = set(read_predictions(file)[1]) if plain else set()
+    ids = options.category_ids
+    if ids is None:
+        ids = not plain and bool(record.get("category_ids"))  # plain labels tell it themselves
     named = options.data if options.data is not None else record.get("data")
     place = None if named is None else Path(str(named)).expanduser().absolute()
     with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("submit")) as temporary:
@@ -137,24 +163,29 @@ def submit(
             selection,
             _collect_weights,
             place,
-            options.category_ids is True,
+            ids,
             half,
             None if verify_only else Path(temporary),
             on_progress=on_progress,
         )
-        made_here = (
-            record.get("content") == content_digest(file) and record.get("ids") == found["digest"]
-        )
-        ids = _are_category_ids(file, said, found, options.category_ids, record, made_here)
-        found["labels"] = found["category_ids"] if ids else found["labels"]
-        count = verify_predictions(file, expected=found["ids"], classes=found["labels"])
+        made_here = made_last and record.get("ids") == found["digest"]
+        contest = _contest_form(wanted, found)
+        if contest is None:
+            ids = _are_category_ids(file, said, found, options.category_ids, record, made_here)
+            allowed = found["category_ids"] if ids else found["names"]
+            count = verify_predictions(file, expected=found["ids"], classes=allowed)
+            text = rows_text(file)
+        else:
+            contest.order(found["ids"])
+            count = contest.check(file, text)
+            wanted |= {"form": contest.form, "labels_in_a_row": contest.top}
         if verify_only:
             packed = verify_zip(archive) if archive.exists() else []
             if packed:
-                _same_predictions(archive, file)
+                _same_predictions(archive, file, text)
         else:
-            used = {**PLAIN, "category_ids": ids} | (record if made_here else {})
-            contents = _contents(selection, file, used, found, Path(temporary), half)
+            used = {**PLAIN, "category_ids": ids} | (record if made_here else {}) | wanted
+            contents = _contents(selection, text, used, found, Path(temporary), half)
             packed = write_zip(archive, contents)
     return SubmissionReport(
         run=selection.folder,
@@ -171,6 +202,29 @@ def submit(
     )
 
 
+def _wanted_form(options: SubmitOptions, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the template, the form and the labels in a row that predictions must have.
+
+    record: of the predictions, if this run made them.
+    """
+    like = record.get("like") if options.like is None else options.like.expanduser().absolute()
+    same = options.like is None or str(like) == str(record.get("like"))
+    kept = record if same and options.form in (None, record.get("form")) else {}
+    form = options.form or kept.get("form") or (None if like is not None else "labels")
+    return {
+        "like": None if like is None else str(like),
+        "form": form,
+        "labels_in_a_row": kept.get("labels_in_a_row"),
+    }
+
+
+def _contest_form(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> ContestForm | None:
+    form, top = wanted["form"], wanted["labels_in_a_row"]
+    if wanted["like"] is not None:
+        return read_form(Path(wanted["like"]), found["texts"], form=form, top=top)
+    return None if form == "labels" else plain_form(form, found["ids"], found["labels"], top)
+
+
 def _collect_weights(
     selection: RunSelection,
     data: Path | None,
@@ -179,7 +233,7 @@ def _collect_weights(
     place: Path | None,
     on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """Return the test set's ids and the allowed labels, and write the weights into `place`.
+    """Return the test set's ids and what labels may be, and write the weights into `place`.
 
     category_ids: whether category ids are asked for; where they are not known, DataError is raised.
     """
@@ -210,11 +264,14 @@ def _collect_weights(
                     "size": found.size,
                 }
             )
+    texts = {name: list(known) for name, known in class_texts(blend, category_ids).items()}
     return {
         "ids": list(table.ids),
         "digest": ids_digest(table.ids),
-        "labels": list(label_names(blend, category_ids=False)),
+        "labels": texts["labels"],
+        "names": list(label_names(blend, category_ids=False)),
         "category_ids": _known_ids(blend, category_ids),
+        "texts": texts,
         "models": models,
     }
 
@@ -241,7 +298,7 @@ def _are_category_ids(
 
     Raises DataError, with the option that says so, where they are of the other kind than asked.
     """
-    ids, names = said <= {*found["category_ids"]}, said <= {*found["labels"]}
+    ids, names = said <= {*found["category_ids"]}, said <= {*found["names"]}
     if asked is None and made_here:
         return bool(record.get("category_ids"))
     if asked is None:
@@ -259,7 +316,7 @@ def _are_category_ids(
 
 def _contents(
     selection: RunSelection,
-    predictions: Path,
+    predictions: str,
     used: Mapping[str, Any],
     found: Mapping[str, Any],
     weights: Path,
@@ -268,7 +325,7 @@ def _contents(
     """Return every file of the submission by its name."""
     needed = requirements().encode()
     contents: dict[str, Content] = {
-        PREDICTIONS: predictions.read_bytes(),
+        PREDICTIONS: predictions.encode(),
         "requirements.txt": needed,
         "code/requirements.txt": needed,
         "code/train.py": TRAIN.encode(),
@@ -289,9 +346,11 @@ def _contents(
             "average": selection.average,
         }
         contents["code/configs/ensemble.json"] = _json(ensemble)
-    shown = ("view_words", "views", "logit_adjustment", "category_ids")
+    shown = ("view_words", "views", "logit_adjustment", "category_ids", "form", "labels_in_a_row")
     kept = {name: used[name] for name in shown}
     contents["code/configs/predicted.json"] = _json(kept)
+    if used["like"] is not None:
+        contents["code/configs/sample_submission.csv"] = Path(used["like"])
     flags = "" if len(used["views"]) == 1 else " --tta"
     contents["README.md"] = readme(
         {
@@ -303,6 +362,7 @@ def _contents(
             "flags": flags,
             "again": "up to float16" if half else "up to the rounding of another machine",
             "adjustment": used["logit_adjustment"],
+            "header": predictions.partition("\n")[0],
             "tta": used["tta"],
         }
     ).encode()
@@ -357,9 +417,9 @@ def _parts(packed: list[PackedFile]) -> dict[str, int]:
     return parts
 
 
-def _same_predictions(archive: Path, file: Path) -> None:
+def _same_predictions(archive: Path, file: Path, text: str) -> None:
     with zipfile.ZipFile(archive) as opened:
-        if opened.read(PREDICTIONS) != file.read_bytes():
+        if opened.read(PREDICTIONS) != text.encode():
             raise DataError(
                 f"{archive} holds other predictions than {file}",
                 remedy="Pack it again: tunewright submit RUN",

@@ -16,6 +16,22 @@ def _ascending(window: Window) -> Window:
     return window
 
 
+class ColumnsConfig(Section):
+    """Columns of a table that have other names than the usual ones.
+
+    image: the column of ids, file names or paths. label: the column of the classes. split: the
+    column that says train, valid or test.
+    """
+
+    image: str | None = None
+    label: str | None = None
+    split: str | None = None
+
+    def chosen(self) -> dict[str, str]:
+        """Return the columns that are set, by what they hold."""
+        return {role: name for role, name in self if name is not None}
+
+
 class ImagesConfig(Section):
     """Where the pictures are, how they are split, and how they reach the training.
 
@@ -45,6 +61,7 @@ class ImagesConfig(Section):
     fold: Annotated[int, Field(ge=0)] = 0
     split_seed: int = 42
     group_by: str | None = "auto"
+    columns: ColumnsConfig = ColumnsConfig()
     leaks: Literal["refuse", "warn"] = "refuse"
     skip_bad: bool = False
     weighted_sampler: bool = False

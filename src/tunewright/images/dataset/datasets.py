@@ -17,6 +17,7 @@ from tunewright.images.dataset.splits import ROUNDING, fold_numbers, hold_out, u
 from tunewright.images.dataset.unreadable import without_broken
 from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.sources.build_table import some
+from tunewright.images.sources.columns import Columns
 from tunewright.images.sources.open_source import open_table
 from tunewright.images.sources.reader import PictureReader
 from tunewright.runs.cache import cache_folder, make_once
@@ -72,7 +73,8 @@ def open_sets(
     """
     _check_shares(data)
     origin = _embedded_folder(make_default) if data.dir is None else Path(data.dir)
-    table = open_table(origin, group_by=data.group_by).with_window(data.window)
+    columns = Columns(data.columns.chosen())
+    table = open_table(origin, group_by=data.group_by, columns=columns).with_window(data.window)
     notices = list(table.notices)
     if data.skip_bad:
         table, skipped = without_broken(table, on_progress)

@@ -1,11 +1,11 @@
-"""Read a CSV file as rows of text, with the line of each; errors name wrong columns."""
+"""Read a table as rows of text, with the line of each; errors name wrong columns."""
 
 import csv
 import difflib
 import io
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from tunewright.runs.regular_files import read_regular
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 CHARACTERS = 80
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+"""What may stand between the cells of a table, and its name."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,38 @@ class CsvRows:
     """A table of text, without guessing types: NA stays NA and 007 stays 007.
 
     cells: one tuple per row, as long as `columns`. lines: where each row begins in the file, from
-    1.
+    1. delimiter: what stands between the cells.
     """
 
     file: Path
     columns: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
     lines: tuple[int, ...]
+    delimiter: str = ","
+
+    def all_of(self, names: Iterable[str]) -> list[str]:
+        """Return the columns with these names, in the order of `names`.
+
+        Case, spaces, `-` and `_` do not count, unless a column has exactly the name: `ImageId` is
+        found by `image_id`. Raises DataError for a name that fits two columns.
+        """
+        found: list[str] = []
+        for name in names:
+            alike = [column for column in self.columns if _folded(column) == _folded(name)]
+            if name in alike:
+                alike = [name]
+            if len(alike) > 1:
+                raise DataError(
+                    f"{self.file} has the columns {' and '.join(map(repr, alike))}",
+                    expected=f"one column called {name!r}",
+                    remedy="Rename one of them.",
+                )
+            found += alike
+        return list(dict.fromkeys(found))
 
     def one_of(self, names: Sequence[str]) -> str | None:
-        """Return the first of these columns that the table has, or None."""
-        return next((name for name in names if name in self.columns), None)
+        """Return the first of these columns that the table has, as `all_of` does, or None."""
+        return next(iter(self.all_of(names)), None)
 
     def require_column(self, names: Sequence[str], what: str) -> str:
         """Return the first of these columns, or raise DataError that lists the columns."""
@@ -49,8 +72,6 @@ class CsvRows:
         """Return what to change in the header, so that it has one of these columns."""
         if self.columns[0].casefold().startswith("sep="):
             return "Remove the first line, which only a spreadsheet reads."
-        if len(self.columns) == 1 and any(mark in self.columns[0] for mark in ";\t"):
-            return "Separate the cells by commas."
         spelt = {column.casefold().replace(" ", "_"): column for column in self.columns}
         for name in names:
             if near := difflib.get_close_matches(name, spelt, n=1):
@@ -71,7 +92,7 @@ class CsvRows:
 
 
 def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
-    """Read a CSV file, with or without a byte order mark.
+    """Read a table, its cells separated by commas, semicolons or tabs, with or without a BOM.
 
     content: its bytes, if it is in a zip. Raises DataError for a file that is missing, not UTF-8,
     without rows, or with rows of another length than the first, and as `csv_rows` does.
@@ -87,7 +108,8 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
             f"{file} is not UTF-8 ({error.reason} at byte {error.start:,})",
             remedy="Save it again as 'CSV UTF-8'.",
         ) from None
-    rows = csv_rows(file, text)
+    delimiter = delimiter_of(text)
+    rows = csv_rows(file, text, delimiter)
     _, header = next(rows, (1, []))
     columns = tuple(name.strip() for name in header)
     if not columns:
@@ -109,7 +131,13 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
         lines.append(line)
     if not cells:
         raise DataError(f"{file} has no rows", expected="a line of column names, then the rows")
-    return CsvRows(file, columns, tuple(cells), tuple(lines))
+    return CsvRows(file, columns, tuple(cells), tuple(lines), delimiter)
+
+
+def delimiter_of(text: str) -> str:
+    """Return what separates the cells of a table: the most frequent one in its first line."""
+    first = re.sub(r'"[^"]*"', "", LINE_END.split(text, maxsplit=1)[0])
+    return max(DELIMITERS, key=first.count)
 
 
 def _complete(row: Sequence[str], columns: Sequence[str]) -> str:
@@ -184,6 +212,11 @@ def _swallows(row: Sequence[str], width: int, delimiter: str) -> bool:
             if all(_form(line.partition(delimiter)[0]) == key for line in others):
                 return True
     return False
+
+
+def _folded(column: str) -> str:
+    """Reduce the name of a column to what is compared: `imageid` for `Image_ID`."""
+    return re.sub(r"[\s_-]+", "", column.casefold())
 
 
 def _form(cell: str) -> str:

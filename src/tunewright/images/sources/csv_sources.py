@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean, quote
-from tunewright.images.image_table import ImageTable
+from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.archive import FileListing, list_files
 from tunewright.images.sources.build_table import Naming, TableRow, some, table_of
+from tunewright.images.sources.columns import Columns
 from tunewright.images.sources.csv_rows import CsvRows, read_csv
 from tunewright.images.sources.file_matching import listings_beside, places_of
 
@@ -15,16 +16,17 @@ TRAIN = ("train.csv", "train_labels.csv")
 OTHERS = {"valid": ("valid", "val", "validation", "dev"), "test": ("test", "testing")}
 """Names of the tables of other splits; `_labels` may follow, as for train."""
 MAPPING = "category_mapping.csv"
-FILE = ("image_id", "filename", "file")
-LABEL = ("label", "category_id")
 AUTO_GROUP = ("group", "camera_id", "track_id")
 READABLE = ("english_name", "name", "class", "chinese_name")
 
 
-def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
+def read_competition(
+    folder: Path, *, labelled: bool, group_by: str | None, columns: Columns
+) -> ImageTable:
     """Read a competition's table of training pictures, with `train/` beside it.
 
-    That is `train.csv` (image_id, label) or `train_labels.csv` (filename, category_id). A valid.csv
+    That is `train.csv` (image_id, label) or `train_labels.csv` (filename, category_id), or with
+    columns of other usual names. A valid.csv
     (val, validation, dev) or test.csv that has labels too provides these splits, with or without
     `_labels` in its name. `category_mapping.csv` names the classes.
     """
@@ -32,7 +34,7 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
     files = {"train": folder / name}
     for split, names in OTHERS.items():
         every = (folder / f"{name}{end}.csv" for name in names for end in ("", "_labels"))
-        there = [file for file in every if file.is_file() and read_csv(file).one_of(LABEL)]
+        there = [file for file in every if file.is_file() and _has_labels(file, columns)]
         if len(there) > 1:
             raise DataError(
                 f"{folder} has {' and '.join(file.name for file in there)}",
@@ -47,35 +49,42 @@ def read_competition(folder: Path, *, labelled: bool, group_by: str | None) -> I
         table = read_csv(file)
         listings = listings_beside(file, _beside(file, labelled))
         alone = len(files) == 1
-        rows += _rows(table, listings, labelled, group_by, None if alone else split)
-        readable |= _readable(table)
+        rows += _rows(table, listings, labelled, group_by, columns, None if alone else split)
+        readable |= _readable(table, columns)
     naming = _naming(folder / MAPPING, [row.label for row in rows], readable)
     return table_of(folder, rows, labelled=labelled, naming=naming)
 
 
-def read_index(place: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
+def read_index(
+    place: Path, *, labelled: bool, group_by: str | None, columns: Columns
+) -> ImageTable:
     """Read `index.csv` (file, label, and optionally class and split) of a folder or a zip.
 
     The pictures are in the folder, in a zip beside the table, or in the zip itself.
     """
     if place.is_dir():
         table = read_csv(place / INDEX)
-        rows = _rows(table, listings_beside(place / INDEX, ("images",)), labelled, group_by)
-        return _table_by_name(place, table, rows, labelled)
+        beside = listings_beside(place / INDEX, ("images",))
+        rows = _rows(table, beside, labelled, group_by, columns)
+        return _table_by_name(place, table, rows, labelled, columns)
     inside = [listing for listing in _with_wrapped(list_files(place)) if INDEX in listing.names]
     if inside:
         table = read_csv(place / (inside[0].prefix + INDEX), inside[0].content(INDEX))
     else:
         table = read_csv(place.parent / INDEX)
     listings = inside or _with_wrapped(list_files(place))
-    return _table_by_name(place, table, _rows(table, listings, labelled, group_by), labelled)
+    rows = _rows(table, listings, labelled, group_by, columns)
+    return _table_by_name(place, table, rows, labelled, columns)
 
 
-def read_listed(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
-    """Read any CSV file with a column of pictures; its cells are the ids, in their order."""
+def read_listed(
+    file: Path, *, labelled: bool, group_by: str | None, columns: Columns
+) -> ImageTable:
+    """Read any table with a column of pictures; its cells are the ids, in their order."""
     table = read_csv(file)
-    rows = _rows(table, listings_beside(file, _beside(file, labelled)), labelled, group_by)
-    naming = _naming(file.parent / MAPPING, [row.label for row in rows], _readable(table))
+    beside = listings_beside(file, _beside(file, labelled))
+    rows = _rows(table, beside, labelled, group_by, columns)
+    naming = _naming(file.parent / MAPPING, [row.label for row in rows], _readable(table, columns))
     return table_of(file, rows, labelled=labelled, naming=naming)
 
 
@@ -92,9 +101,14 @@ def _with_wrapped(listing: FileListing) -> Iterator[FileListing]:
 
 
 def _table_by_name(
-    place: Path, table: CsvRows, rows: Sequence[TableRow], labelled: bool
+    place: Path, table: CsvRows, rows: Sequence[TableRow], labelled: bool, columns: Columns
 ) -> ImageTable:
-    return table_of(place, rows, labelled=labelled, naming=Naming(names=_readable(table)))
+    return table_of(place, rows, labelled=labelled, naming=Naming(names=_readable(table, columns)))
+
+
+def _has_labels(file: Path, columns: Columns) -> bool:
+    """Return whether a table beside the training table has labels, by a usual name or the given."""
+    return bool(Columns(columns.names, required=False).candidates(read_csv(file), "label"))
 
 
 def _rows(
@@ -102,26 +116,51 @@ def _rows(
     listings: Iterable[FileListing],
     labelled: bool,
     group_by: str | None,
+    columns: Columns,
     split: str | None = None,
 ) -> list[TableRow]:
-    ids = table.raw(table.require_column(FILE, "pictures"))
+    named = columns.some(table, "image")
+    labels = table.column(columns.one(table, "label") if labelled else None)
+    in_split = columns.candidates(table, "split") if labelled else []
+    splits = table.column(in_split[0] if in_split else None)
+    groups = table.column(_group_column(table, group_by) if labelled else None)
+    ids, places = _ids_and_places(table, named, listings)
+    if split is not None:
+        splits = [split] * len(ids)
+    cells = zip(ids, places, labels, splits, groups, table.lines, strict=True)
+    return [
+        TableRow(name, place, label, part, group, table.file, line)
+        for name, place, label, part, group, line in cells
+    ]
+
+
+def _ids_and_places(
+    table: CsvRows, named: Sequence[str], listings: Iterable[FileListing]
+) -> tuple[list[str], list[PicturePlace]]:
+    """Return the ids and the pictures by the first of some columns whose cells all name a file.
+
+    Raises DataError about the first column where none does, and for a row without an id.
+    """
+    listings = listings if len(named) == 1 else list(listings)
+    first: DataError | None = None
+    for column in named:
+        ids = table.raw(column)
+        try:
+            _check_no_empty(table, ids)
+            return ids, places_of(ids, table.file, listings)
+        except DataError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _check_no_empty(table: CsvRows, ids: Sequence[str]) -> None:
     empty = [line for name, line in zip(ids, table.lines, strict=True) if not name.strip()]
     if empty:
         raise DataError(
             f"{len(empty):,} rows of {table.file} name no picture (lines {some(empty)})",
             expected="an id in each row",
         )
-    labels = table.column(table.require_column(LABEL, "labels") if labelled else None)
-    splits = table.column("split" if labelled and "split" in table.columns else None)
-    groups = table.column(_group_column(table, group_by) if labelled else None)
-    places = places_of(ids, table.file, listings)
-    if split is not None:
-        splits = [split] * len(ids)
-    columns = zip(ids, places, labels, splits, groups, table.lines, strict=True)
-    return [
-        TableRow(name, place, label, part, group, table.file, line)
-        for name, place, label, part, group, line in columns
-    ]
 
 
 def _group_column(table: CsvRows, group_by: str | None) -> str | None:
@@ -136,13 +175,14 @@ def _group_column(table: CsvRows, group_by: str | None) -> str | None:
     return group_by
 
 
-def _readable(table: CsvRows) -> dict[str, str]:
+def _readable(table: CsvRows, columns: Columns) -> dict[str, str]:
     """Map label to class, if a table has both; raises DataError for two names of one label."""
-    label = table.one_of(LABEL)
-    if "class" not in table.columns or label is None:
+    label = next(iter(columns.candidates(table, "label")), None)
+    title = table.one_of(("class",))
+    if label is None or title in (None, label):
         return {}
     names: dict[str, str] = {}
-    pairs = zip(table.column(label), table.column("class"), table.lines, strict=True)
+    pairs = zip(table.column(label), table.column(title), table.lines, strict=True)
     for key, name, line in pairs:
         if key and name and names.setdefault(key, name) != name:
             raise DataError(

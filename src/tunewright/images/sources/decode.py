@@ -20,7 +20,14 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from tunewright.errors import ConfigError, DataError, did_you_mean, quote, shorten
-from tunewright.images.sources.archive import UNPACKABLE, list_files, open_zip, unpack, why
+from tunewright.images.sources.archive import (
+    UNPACKABLE,
+    is_picture,
+    list_files,
+    open_zip,
+    unpack,
+    why,
+)
 from tunewright.images.sources.heic import open_picture
 from tunewright.images.sources.unicode_forms import by_form, to_nfc
 from tunewright.runs.machine.free_cores import cores
@@ -144,13 +151,17 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         return read_regular(self.place / name)
 
     def _in_other_form(self, name: str) -> str | None:
-        """Return the name of the file that differs in its Unicode form only, if there is one."""
-        if name.isascii():
+        """Return the one file that differs in its Unicode form, or in the suffix that it has."""
+        if name.isascii() and is_picture(name):
             return None
         if self._forms is None:
             names = self._names() if self._archive is not None else list_files(self.place).names
             self._forms = by_form(names)
-        found = self._forms.get(to_nfc(str(PurePosixPath(name))), [])
+        form = to_nfc(str(PurePosixPath(name)))
+        found = self._forms.get(form, [])
+        if not found and not is_picture(name):
+            every = (file for files in self._forms.values() for file in files)
+            found = [n for n in every if is_picture(n) and to_nfc(n).rpartition(".")[0] == form]
         return found[0] if len(found) == 1 and found[0] != name else None
 
     def _not_readable(self, name: str, reason: str) -> DataError:

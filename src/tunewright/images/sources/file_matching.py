@@ -9,7 +9,7 @@ from pathlib import Path
 from tunewright.errors import DataError, did_you_mean
 from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
-from tunewright.images.sources.build_table import some
+from tunewright.images.sources.build_table import SPLIT_WORDS, some
 from tunewright.images.sources.unicode_forms import by_form, to_nfc
 
 
@@ -18,16 +18,17 @@ def places_of(
 ) -> list[PicturePlace]:
     """Find the picture of each name, in the first listing that has all of them.
 
-    names: paths in the listing, with or without the suffix of the file. table: for messages. Raises
-    DataError that names what is missing in the best listing, and for a name without a suffix that
-    fits two files.
+    names: paths in the listing, or whole ones, with or without the suffix of the file. table: for
+    messages. Raises DataError that names what is missing in the best listing, and for a name
+    without a suffix that fits two files.
     """
     best: tuple[int, FileListing, list[PicturePlace | None]] | None = None
     plain = [_plain(name) for name in names]
     for listing in listings:
         if not listing.pictures:
             continue
-        found = _on(listing, plain, table)
+        inside = f"{(listing.place / listing.prefix).as_posix()}/"
+        found = _on(listing, [name.removeprefix(inside) for name in plain], table)
         hits = sum(place is not None for place in found)
         if hits == len(names):
             return [place for place in found if place is not None]
@@ -84,7 +85,9 @@ def _relative(name: str, where: Path) -> str:
 def listings_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListing]:
     """Yield where pictures of a table may be, most likely first: a folder, its own folder, a zip.
 
-    preferred: names of folders and, with `.zip`, of archives beside the table.
+    The only other folder of pictures comes last; folders of splits do not, since another split may
+    have pictures of the same names. preferred: names of folders and, with `.zip`, of archives
+    beside the table.
     """
     folder = table.parent
     for name in preferred:
@@ -100,6 +103,10 @@ def listings_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListi
         yield listing
         if listing.strip_single_root() is not listing:
             yield listing.strip_single_root()
+    tops = {name.partition("/")[0] for name in own.pictures if "/" in name} - {*preferred}
+    others = [top for top in tops if top.casefold() not in SPLIT_WORDS]
+    if len(others) == 1:
+        yield own.below(others[0])
 
 
 def _on(listing: FileListing, names: Sequence[str], table: Path) -> list[PicturePlace | None]:

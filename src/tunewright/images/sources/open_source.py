@@ -5,10 +5,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from tunewright.errors import DataError
+from tunewright.errors import ConfigError, DataError
 from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import SPLIT_WORDS, Naming, TableRow, some, table_of
+from tunewright.images.sources.columns import USUAL_COLUMNS, Columns
+from tunewright.images.sources.csv_rows import read_csv
 from tunewright.images.sources.csv_sources import (
     INDEX,
     TRAIN,
@@ -26,27 +28,37 @@ RECOGNISED = (
     "zip; train.csv (image_id, label) or train_labels.csv (filename, category_id) with train/; "
     "manifest*.jsonl"
 )
-BESIDE = (".csv", ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
+TABLES = (".csv", ".tsv")
+BESIDE = (*TABLES, ".txt", ".md", ".json", ".jsonl", ".zip", ".xml", ".yaml", ".npy", ".html")
 """Suffixes that are clearly not pictures; other files that are left out get a notice."""
 
 
-def open_table(place: Path, *, labelled: bool = True, group_by: str | None = "auto") -> ImageTable:
+def open_table(
+    place: Path,
+    *,
+    labelled: bool = True,
+    group_by: str | None = "auto",
+    columns: Columns = USUAL_COLUMNS,
+    fewest_classes: int = 2,
+) -> ImageTable:
     """Find out what is at `place` and list its pictures, without decoding them.
 
     labelled: false for pictures to predict: those that a CSV file or a manifest lists, in its
     order, or all in a folder or zip in natural order; in a competition's folder, those in test/.
     group_by: the column, or key of `meta`, that says which pictures belong together; `auto` or
-    None. Raises DataError that lists what is recognised and what was found.
+    None. columns: where a table has other columns than the usual ones. fewest_classes: how many a
+    training needs. Raises DataError that lists
+    what is recognised and what was found, ConfigError for columns of what is no table.
     """
     place = place.expanduser().absolute()
     if not exists(place):
         raise DataError(f"{place} does not exist", expected=RECOGNISED, remedy="Check the path.")
-    table = _open(place, labelled, group_by)
-    if labelled and len(table.classes) < 2:
+    table = _open(place, labelled, group_by, columns)
+    if labelled and len(table.classes) < fewest_classes:
         raise DataError(
             f"{place} has one class only ({table.classes[0]!r})",
             expected="at least two",
-            remedy=_other_place(place, table.classes[0]),
+            remedy=_name_the_table(place) or _other_place(place, table.classes[0]),
         )
     return table
 
@@ -56,56 +68,96 @@ def _other_place(place: Path, only: str) -> str:
     below = place / only
     if below.is_dir():
         with suppress(DataError):
-            if len(_open(below, True, None).classes) > 1:
+            if len(_open(below, True, None, USUAL_COLUMNS).classes) > 1:
                 return f"The classes lie one level below: use data.dir={below}."
     if suffix_of(place.name) == ".zip":
         return "Unpack it, and set data.dir to the folder that holds the class folders."
     return "Add pictures of a second class, or name another folder: data.dir=FOLDER."
 
 
-def _open(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
+def _open(place: Path, labelled: bool, group_by: str | None, columns: Columns) -> ImageTable:
     if not place.is_dir():
-        return _open_file(place, labelled, group_by)
+        return _open_file(place, labelled, group_by, columns)
     if (manifest := manifest_in(place)) is not None:
+        _check_no_columns(manifest, columns)
         return read_manifest(manifest, labelled=labelled, group_by=group_by)
     if not labelled and (place / "test.csv").is_file():
-        return read_listed(place / "test.csv", labelled=False, group_by=group_by)
+        return read_listed(place / "test.csv", labelled=False, group_by=group_by, columns=columns)
     if (place / INDEX).is_file():
-        return read_index(place, labelled=labelled, group_by=group_by)
+        return read_index(place, labelled=labelled, group_by=group_by, columns=columns)
     if any((place / name).is_file() for name in TRAIN):
         if not labelled and (place / "test").is_dir():
             return _all_pictures(list_files(place / "test"))
-        return read_competition(place, labelled=labelled, group_by=group_by)
+        return read_competition(place, labelled=labelled, group_by=group_by, columns=columns)
     listing = list_files(place)
     if not labelled:
         return _all_pictures(listing)
     only_zips = [name for name in listing.names if suffix_of(name) == ".zip"]
     if len(only_zips) == 1 and not listing.pictures:
-        return _open_file(place / only_zips[0], labelled, group_by)
+        return _open_file(place / only_zips[0], labelled, group_by, columns)
+    if (table := _table_with(listing, columns)) is not None:
+        return read_listed(table, labelled=True, group_by=group_by, columns=columns)
+    _check_no_columns(place, columns)
     return _class_folders(listing, group_by)
 
 
-def _open_file(place: Path, labelled: bool, group_by: str | None) -> ImageTable:
+def _open_file(place: Path, labelled: bool, group_by: str | None, columns: Columns) -> ImageTable:
     kind = suffix_of(place.name)
     if kind == ".jsonl":
+        _check_no_columns(place, columns)
         return read_manifest(place, labelled=labelled, group_by=group_by)
     if kind == ".csv" and place.name == INDEX:
-        return read_index(place.parent, labelled=labelled, group_by=group_by)
-    if kind == ".csv":
-        return read_listed(place, labelled=labelled, group_by=group_by)
+        return read_index(place.parent, labelled=labelled, group_by=group_by, columns=columns)
+    if kind in TABLES:
+        return read_listed(place, labelled=labelled, group_by=group_by, columns=columns)
     if kind != ".zip":
         raise DataError(f"{place} is a {kind or 'nameless'} file", expected=RECOGNISED)
     listing = list_files(place)
     if INDEX in listing.names or INDEX in listing.strip_single_root().names:
-        return read_index(place, labelled=labelled, group_by=group_by)
+        return read_index(place, labelled=labelled, group_by=group_by, columns=columns)
     if not labelled:
         return _all_pictures(listing)
     if (place.parent / INDEX).is_file():
-        return read_index(place, labelled=labelled, group_by=group_by)
+        return read_index(place, labelled=labelled, group_by=group_by, columns=columns)
     inner = listing.strip_single_root()
     if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # train/ alone is a split, not a wrapper
         inner = listing
+    _check_no_columns(place, columns)
     return _class_folders(inner, group_by)
+
+
+def _table_with(listing: FileListing, columns: Columns) -> Path | None:
+    """Return the only table of a folder that has all of the columns that are named, or None."""
+    if not columns.names:
+        return None
+    named = list(columns.names.values())
+    found = [
+        file
+        for file in map(listing.place.joinpath, _tables(listing))
+        if len(read_csv(file).all_of(named)) == len(named)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _tables(listing: FileListing) -> list[str]:
+    """Return the tables at the top of a folder."""
+    return [name for name in listing.names if "/" not in name and suffix_of(name) in TABLES]
+
+
+def _name_the_table(place: Path) -> str:
+    """Return the remedy for a folder that has a table which is not read by itself."""
+    tables = _tables(list_files(place)) if place.is_dir() else []
+    return f"Name the table: data.dir={place / tables[0]}." if tables else ""
+
+
+def _check_no_columns(place: Path, columns: Columns) -> None:
+    """Refuse columns that are named for what has none."""
+    if columns.names and columns.required:
+        raise ConfigError(
+            f"data.columns names {', '.join(columns.names)}, and {place} is no table",
+            expected="data.columns for a .csv or .tsv file, or a folder with such a table",
+            remedy=_name_the_table(place),
+        )
 
 
 def _all_pictures(listing: FileListing) -> ImageTable:
@@ -189,6 +241,7 @@ def _unrecognised_source(listing: FileListing) -> DataError:
     return DataError(
         f"{listing.place} is not a source of labelled pictures: found {_contents(listing)}",
         expected=RECOGNISED,
+        remedy=_name_the_table(listing.place),
     )
 
 

@@ -73,6 +73,7 @@ RECIPE = Recipe(
     fingerprints=data_checks.fingerprints,
     capabilities={
         "evaluate": "tunewright.recipes.flowers.setup:evaluate",
+        "evaluate_on": "tunewright.recipes.flowers.setup:evaluate_on",
         "classifier": "tunewright.recipes.flowers.setup:open_classifier",
         "pictures": "tunewright.classification.data_checks:open_sets",
     },

@@ -65,6 +65,7 @@ RECIPE = Recipe(
     fingerprints=data_checks.fingerprints,
     capabilities={
         "evaluate": "tunewright.recipes.longtail.setup:evaluate",
+        "evaluate_on": "tunewright.recipes.longtail.setup:evaluate_on",
         "classifier": "tunewright.recipes.longtail.setup:open_classifier",
         "pictures": "tunewright.classification.data_checks:open_sets",
     },

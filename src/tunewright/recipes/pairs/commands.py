@@ -76,7 +76,7 @@ def split(
 @app.command()
 def embed(
     images: Annotated[Path, typer.Argument(help="Folder or zip of pictures.")],
-    table: Annotated[Path, typer.Argument(help="CSV with a file and a text column.")],
+    table: Annotated[Path, typer.Argument(help="CSV or TSV with a file and a text column.")],
     output: Annotated[Path, typer.Option(help="Folder for the embeddings.")],
     name: Annotated[str, typer.Option(help="Name of the set.")] = "all",
     image_encoder: Annotated[str, typer.Option(help="classical (offline) or timm.")] = "classical",
@@ -85,8 +85,12 @@ def embed(
     ] = "classical",
     image_model: Annotated[str | None, typer.Option(help="A timm model name.")] = None,
     text_model: Annotated[str | None, typer.Option(help="A sentence-transformers name.")] = None,
-    image_column: Annotated[str, typer.Option(help="Column of the file names.")] = "file",
-    text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+    image_column: Annotated[
+        str | None, typer.Option(help="Column of the file names (default: file, filepath, ...).")
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the texts (default: text, caption, title).")
+    ] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of image ids.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per batch of an encoder.")] = None,
     split_column: Annotated[

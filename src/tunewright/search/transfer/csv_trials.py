@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunewright.errors import DataError
-from tunewright.images.sources.csv_rows import csv_rows
+from tunewright.images.sources.csv_rows import csv_rows, delimiter_of
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.record import TrialState
 from tunewright.search.prepare import PreparedStudy
@@ -75,9 +75,7 @@ def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read: {error}", expected="a CSV file in UTF-8") from None
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = [[cell.strip() for cell in row] for _, row in csv_rows(file, text, delimiter)]
+    rows = [[cell.strip() for cell in row] for _, row in csv_rows(file, text, delimiter_of(text))]
     if not (rows := [row for row in rows if any(row)]):
         raise DataError(f"{file} is empty", expected="a header and rows")
     header, *lines = rows

@@ -1,5 +1,6 @@
 """A classifier with the fields of `inference.classifier.Classifier`, trained in a second."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from practice.pictures.recipe import PicturesConfig
 from tunewright.classification.classes_file import ClassIndex, classes_of_run, write_classes
-from tunewright.classification.evaluation import evaluation
+from tunewright.classification.evaluation import evaluation, labelled_data
 from tunewright.classification.inference.predict import DecodedBatches
 from tunewright.config.check import validate
 from tunewright.images.dataset.datasets import ImageSets, open_sets
@@ -125,3 +126,8 @@ def make_run(path: Path, config: PicturesConfig) -> RunFolder:
 def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     folder = RunFolder(path)
     return evaluation.evaluate(open_classifier(folder, torch.device("cpu")), folder, split)
+
+
+def evaluate_on(path: Path, data: Path, on_message: Callable[[Any], None]) -> dict[str, Any]:
+    classifier = open_classifier(RunFolder(path), torch.device("cpu"))
+    return labelled_data.evaluate_on(classifier, data, on_message)

@@ -40,6 +40,7 @@ RECIPE = Recipe(
     run="practice.pictures.classifier:train",
     capabilities={
         "evaluate": "practice.pictures.classifier:evaluate",
+        "evaluate_on": "practice.pictures.classifier:evaluate_on",
         "classifier": "practice.pictures.classifier:open_classifier",
     },
 )

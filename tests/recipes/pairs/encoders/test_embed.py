@@ -353,3 +353,17 @@ class TestExistingSetsAndForeignSplits:
         for more in ([], ["--overwrite"]):
             found = CliRunner().invoke(app, ["embed", *words, "--split-column", "none", *more])
             assert found.exit_code == 0, found.output
+
+
+@pytest.mark.parametrize(("mark", "header"), [("\t", "filepath\ttitle"), (";", "Id;Caption")])
+def test_usual_columns_and_separators(folder, mark, header):
+    """As open_clip's tables have them; ids without a suffix fit one file."""
+    rows = read_table(folder)
+    stems = header.startswith("Id")
+    lines = [
+        mark.join((Path(row["file"]).stem if stems else row["file"], row["text"])) for row in rows
+    ]
+    (folder / "index.csv").write_text("\n".join([header, *lines]) + "\n")
+    assert embed(folder).rows == 24
+    with pytest.raises(DataError, match=r"no column 'txt'.*--image-column or --text-column"):
+        embed(folder, text_column="txt")

@@ -3,7 +3,8 @@
 A set NAME is three files: `NAME_image_embeddings.*` [N, width], `NAME_text_embeddings.*`
 [N, width] and `NAME_metadata.json`. One row is one pair; an image with five captions has five
 rows. The metadata say which image each row shows (`image_ids`), and may add one value a row
-for `texts`, `image_files`, `text_files` and `split`.
+for `texts`, `image_files`, `text_files` and `split`. A table, `NAME_metadata.csv` or `.tsv` with
+a column image_id, may take their place.
 """
 
 import json
@@ -29,6 +30,8 @@ from tunewright.recipes.pairs.data.array_files import (
     row_peaks,
 )
 from tunewright.recipes.pairs.data.equal_rows import equal_rows
+from tunewright.recipes.pairs.data.metadata_table import SUFFIXES as TABLES
+from tunewright.recipes.pairs.data.metadata_table import read_metadata_table
 from tunewright.runs.documents import parse_json
 from tunewright.runs.regular_files import read_regular
 from tunewright.runs.stamp import Stamp, file_stamp
@@ -271,11 +274,12 @@ def _find_embeddings(folder: Path, name: str, side: str) -> Path:
 
 
 def _find_metadata(folder: Path, name: str) -> Path:
-    path = folder / f"{name}_metadata.json"
-    if path.exists():
-        return path
+    direct = [folder / f"{name}_metadata{end}" for end in (".json", *TABLES)]
+    path = direct[0]
+    if there := [one for one in direct if one.exists()]:
+        return there[0]
     # val2017_metadata.json describes `val`, train_tuning_metadata.json is another set
-    pattern = re.compile(re.escape(name) + r"[^_]+_metadata\.json")
+    pattern = re.compile(re.escape(name) + r"[^_]+_metadata\.(json|csv|tsv)")
     others = sorted(other for other in folder.iterdir() if pattern.fullmatch(other.name))
     if len(others) == 1:
         return others[0]
@@ -291,6 +295,8 @@ def _find_metadata(folder: Path, name: str) -> Path:
 
 
 def _read_metadata(path: Path) -> Mapping[str, Any]:
+    if path.suffix.lower() in TABLES:
+        return read_metadata_table(path)
     try:
         metadata = parse_json(read_regular(path).decode())
     except FileNotFoundError:

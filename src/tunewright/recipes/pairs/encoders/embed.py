@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.errors import DataError, did_you_mean
-from tunewright.images.sources.csv_rows import read_csv
+from tunewright.images.sources.columns import IMAGE, TEXT
+from tunewright.images.sources.csv_rows import CsvRows, read_csv
 from tunewright.images.sources.decode import DecodedFile, PictureSource
 from tunewright.recipes.pairs.data.groups import number_texts
 from tunewright.recipes.pairs.data.pair_files import holds_pairs, save_pairs
@@ -52,8 +53,8 @@ def embed_folder(
     text_model: str | None = None,
     dimensions: int | None = None,
     batch_size: int | None = None,
-    image_column: str = "file",
-    text_column: str = "text",
+    image_column: str | None = None,
+    text_column: str | None = None,
     id_column: str | None = None,
     split_column: str | None = SPLIT_COLUMN,
     skip_bad: bool = False,
@@ -63,11 +64,12 @@ def embed_folder(
     """Embed the rows of a CSV table and save them as the set `name`, before splitting.
 
     images: a folder or a zip. table_csv: UTF-8, one pair a row. image_model, text_model,
-    dimensions, batch_size: passed to the encoders that have such an option. id_column: the ids of
-    the images (default: `image_group` if the table has it, else the file); rows with equal pixels
-    get the same id in any case. split_column: copied if the table has it, and encoders are fitted
-    on its train rows only; None leaves it aside. skip_bad: skip rows without a usable picture or
-    text instead of stopping at the first one. overwrite: replace a set of this name.
+    dimensions, batch_size: passed to the encoders that have such an option. image_column,
+    text_column: None for the usual names, such as file, filepath, text, caption. id_column: the ids
+    of the images (default: `image_group` if the table has it, else the file); rows with equal
+    pixels get the same id in any case. split_column: copied if the table has it, and encoders are
+    fitted on its train rows only; None leaves it aside. skip_bad: skip rows without a usable
+    picture or text instead of stopping at the first one. overwrite: replace a set of this name.
     Raises DataError for a table, a picture or an encoder that cannot be used, and for a set that
     is there already.
     """
@@ -78,8 +80,11 @@ def embed_folder(
             expected="a folder or a name that is free",
             remedy="Replace it with --overwrite, or choose another --output or --name.",
         )
-    needed = [image_column, text_column, *([id_column] if id_column else [])]
-    rows = _read_table(table_csv, needed)
+    read = read_csv(table_csv)
+    image_column = _column(read, image_column, IMAGE)
+    text_column = _column(read, text_column, TEXT)
+    id_column = None if id_column is None else _column(read, id_column, ())
+    rows = [dict(zip(read.columns, cells, strict=True)) for cells in read.cells]
     rows = _with_split(rows, split_column, table_csv)
     given = {"dimensions": dimensions, "batch_size": batch_size}
     pictures = _build(PICTURE_ENCODERS, image_encoder, given | {"model": image_model})
@@ -139,17 +144,18 @@ def _build(
     return build(**{key: value for key, value in given.items() if value and key in known})
 
 
-def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Read the rows of a CSV file as text; raises DataError for a missing column."""
-    table = read_csv(path)
-    for column in columns:
-        if column not in table.columns:
-            raise DataError(
-                f"{path} has no column {column!r}",
-                expected=f"one of {', '.join(table.columns)}",
-                remedy=did_you_mean(column, table.columns),
-            )
-    return [dict(zip(table.columns, cells, strict=True)) for cells in table.cells]
+def _column(table: CsvRows, named: str | None, usual: Sequence[str]) -> str:
+    """Return the column that is named, or the first with a usual name; DataError without one."""
+    if found := table.one_of(usual if named is None else (named,)):
+        return found
+    raise DataError(
+        f"{table.file} has no column {usual[0] if named is None else named!r}",
+        expected=f"one of {', '.join(table.columns)}"
+        if named is not None
+        else " or ".join(map(repr, usual)),
+        remedy=did_you_mean(named or usual[0], table.columns)
+        or "Name it with --image-column or --text-column.",
+    )
 
 
 def _with_split(rows: list[Row], column: str | None, path: Path) -> list[Row]:

@@ -1,0 +1,83 @@
+"""Which column of a table holds what: as the user says, else by its usual name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.errors import ConfigError, DataError, did_you_mean
+from tunewright.images.sources.csv_rows import CsvRows
+
+IMAGE = (
+    "image_id",
+    "filename",
+    "file",
+    "filepath",
+    "path",
+    "image",
+    "image_name",
+    "image_path",
+    "img",
+    "id",
+)
+"""Usual names of the column of pictures; `id` comes last, since it may be a number of the row."""
+LABEL = ("label", "category_id", "category", "class", "class_name", "class_id", "labels")
+TEXT = ("text", "caption", "captions", "title")
+SPLIT = ("split",)
+USUAL: Mapping[str, tuple[str, ...]] = {"image": IMAGE, "label": LABEL, "split": SPLIT}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that `data.columns` names: by `image`, `label` and `split`.
+
+    required: whether a table must have them; without it, usual names take the place of those that
+    are missing, as in a test table beside the training table.
+    """
+
+    names: Mapping[str, str]
+    required: bool = True
+
+    def one(self, table: CsvRows, role: str) -> str:
+        """Return the likeliest column of `role`; raises DataError where there is none."""
+        return self.some(table, role)[0]
+
+    def some(self, table: CsvRows, role: str) -> list[str]:
+        """Return the columns that may hold `role`; raises DataError where there is none."""
+        if found := self.candidates(table, role):
+            return found
+        usual = USUAL[role]
+        near = next(filter(None, (did_you_mean(name, table.columns) for name in usual)), "")
+        name_it = f"Name it: 'data.columns={{{role}: COLUMN}}'." if self.required else ""
+        raise DataError(
+            f"{table.file} has no column with {role}s, but {', '.join(table.columns)}",
+            expected=" or ".join(map(repr, usual)),
+            remedy=" ".join(filter(None, (near, name_it))) or "Rename the column.",
+        )
+
+    def candidates(self, table: CsvRows, role: str) -> list[str]:
+        """Return the columns that may hold `role`, the likeliest first; empty if there is none.
+
+        Raises ConfigError for a column that is required and missing.
+        """
+        named = self.names.get(role)
+        if named is None:
+            return table.all_of(USUAL[role])
+        if found := table.all_of((named,)):
+            return found
+        if not self.required:
+            return table.all_of(USUAL[role])
+        raise ConfigError(
+            f"data.columns.{role} = {named!r}, and {table.file} has no such column",
+            expected=f"one of {', '.join(table.columns)}",
+            remedy=did_you_mean(named, table.columns),
+        )
+
+
+USUAL_COLUMNS = Columns({})
+"""No column is named: all have their usual names."""
+
+
+def columns_of_run(config: Mapping[str, Any]) -> Columns:
+    """Return the columns that a run's configuration names, for tables that may have others."""
+    named = (config.get("data") or {}).get("columns") or {}
+    return Columns({role: name for role, name in named.items() if name}, required=False)
