@@ -1,12 +1,14 @@
-"""Resume a stopped training; its folder defines it, and nothing may differ."""
+"""Resume a stopped study or training; its folder defines it."""
 
+import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunewright.config.compose import Composition
-from tunewright.config.tree import Tree, flatten
-from tunewright.errors import UsageError
+from tunewright.config.tree import Tree, copy_tree, flatten, set_leaf
+from tunewright.errors import StudyError, UsageError
 from tunewright.executors.resources import share
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import RunFolder, StudyFolder
@@ -14,9 +16,62 @@ from tunewright.search.callbacks import StudyCallback
 from tunewright.search.final import FullTraining, train_in_full
 from tunewright.search.loop.lease import FolderLock
 from tunewright.search.prepare import run_part
+from tunewright.search.read_study import study_folder
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
+from tunewright.search.study_file import read_study_file
 from tunewright.search.training_run import TrainResult, is_done
 from tunewright.search.transfer.trial_matching import differences
+
+
+@dataclass(frozen=True)
+class StoppedStudy:
+    """A study as its folder describes it.
+
+    runs: the folder of all runs, in which it lies. tree: its configuration. reserved: its reserved
+    values, for kinds that only some trials choose.
+    """
+
+    folder: StudyFolder
+    runs: Path
+    tree: Tree
+    reserved: Mapping[str, Any]
+
+
+def find_stopped_study(study: str, runs: Path) -> StoppedStudy:
+    """Return a study by its name under `runs` or by its folder.
+
+    Raises StudyError for one that is not there, that was renamed, or whose database is lost, and
+    UsageError for one of a Python function, since no file names code to import.
+    """
+    folder = study_folder(study, runs, "tune --resume")
+    stored = read_study_file(folder)
+    path, name = folder.path.absolute(), str(stored["name"])
+    tree = copy_tree(stored["configuration"])
+    if tree["recipe"] == "function":
+        raise UsageError(
+            f"{folder.path} is a study of the Python function {tree.get('function')}",
+            expected="a study of a recipe, since no file names code to import",
+            remedy=f"Go on from Python: tunewright.tune(FUNCTION, SPACE, name={name!r}), with the "
+            "arguments of the first call.",
+        )
+    parts = Path(name).parts
+    if path.parts[-len(parts) :] != parts:
+        raise StudyError(
+            f"{folder.path} holds the study {name!r}",
+            expected="a folder that has the name of its study",
+            remedy=f"Rename the folder back to {name}.",
+        )
+    if not stored.get("storage") and not folder.database.is_file():
+        raise StudyError(
+            f"{folder.database} is missing",
+            expected="the database of the study",
+            remedy=f"Rebuild it: tunewright repair {shlex.quote(str(folder.path))}.",
+        )
+    set_leaf(tree, "study.name", name)
+    set_leaf(tree, "study.storage", stored.get("storage"))
+    set_leaf(tree, "study.retry_failed", False)  # asked for once
+    reserved = stored.get("reserved") or {}
+    return StoppedStudy(folder, path.parents[len(parts) - 1], tree, reserved)
 
 
 def find_stopped_run(run: Path, runs: Path) -> RunFolder:
@@ -32,7 +87,7 @@ def find_stopped_run(run: Path, runs: Path) -> RunFolder:
                 f"{path} is a study",
                 expected="the folder of a run",
                 remedy=(
-                    "Run the tunewright tune command that began it to resume it; its final "
+                    f"To resume it: tunewright tune --resume {shlex.quote(str(path))}; its final "
                     f"training is {study.final.path}."
                 ),
             )
@@ -41,7 +96,7 @@ def find_stopped_run(run: Path, runs: Path) -> RunFolder:
                 f"{path} is a trial of a study",
                 expected="the folder of a run",
                 remedy=(
-                    "Run the tunewright tune command that began the study to resume it. To train "
+                    f"To resume its study: tunewright tune --resume {_study_of(path)}. To train "
                     f"its configuration alone: tunewright train {folder.config}."
                 ),
             )
@@ -51,6 +106,10 @@ def find_stopped_run(run: Path, runs: Path) -> RunFolder:
         f"no run {str(run)!r} in {runs}",
         expected="a folder with config.yaml, as tunewright train creates it",
     )
+
+
+def _study_of(trial: Path) -> str:
+    return shlex.quote(str(trial.parent.parent))
 
 
 def resume(

@@ -46,6 +46,10 @@ Imports = Annotated[
     Sequence[str | Path],
     typer.Option("--import", help="A CSV file or Optuna storage to import trials from."),
 ]
+Resume = Annotated[
+    str | Path | None,
+    typer.Option("--resume", help="A study to go on with, as it was begun: name or folder."),
+]
 RetryFailed = Annotated[
     bool | str | None, typer.Option("--retry-failed", help="Run the failed trials again, too.")
 ]
@@ -54,6 +58,7 @@ RetryFailed = Annotated[
 @command(SEARCH, prints="results:print_tuned", guide_flags=True)
 def tune(
     *words: Word,
+    resume: Resume = None,
     space: SpaceFile = None,
     trials: Trials = None,
     name: Name = None,
@@ -76,9 +81,12 @@ def tune(
 ) -> "TuneResult":
     """Search for the best configuration, then train it in full.
 
-    Run the same command again to resume. A study file may follow the recipe.
+    Run the same command again to resume, or name the study instead: tune STUDY, tune --resume
+    STUDY. A study file may follow the recipe.
 
-    In Python, `words` are what one types, and the same call resumes. constraints: on what comes
+    In Python, `words` are what one types, and the same call resumes. resume: a study that goes on
+    with the configuration in its folder; trials, jobs, times and the executor may change.
+    constraints: on what comes
     out, such as `"size_mib <= 10"`. watch: receives the events of the study.
 
     With a function in place of the words, `tune(function, space)`, search for the parameters
@@ -98,7 +106,7 @@ def tune(
     Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
     finished.
     """
-    from tunewright.cli.requests import Configs, runs_of, study_request
+    from tunewright.cli.requests import Configs, resumed_request, runs_of, study_request
     from tunewright.search.callbacks import PrintNotices
     from tunewright.search.results import refuse_failure
     from tunewright.search.stages import tune as tune_stages
@@ -109,7 +117,10 @@ def tune(
     )  # fmt: skip
     configs = Configs(config, config_dir, config_name)
     origin = None if from_ is None else str(from_)
-    request = study_request(tune, words, configs, space, settings, origin, runs_dir)
+    if resume is not None:
+        request = resumed_request(tune, str(resume), words, configs, space, settings, runs_dir)
+    else:
+        request = study_request(tune, words, configs, space, settings, origin, runs_dir)
     if words and callable(words[0]):
         watch = watch or PrintNotices()
     tuned = tune_stages(
