@@ -34,7 +34,7 @@ def train(
     *words: Word,
     resume: Annotated[
         Path | str | None,
-        typer.Option("--resume", help="A stopped run to resume: folder or name."),
+        typer.Option("--resume", help="A run to go on with: folder or name."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     config: ConfigFile = None,
@@ -45,11 +45,13 @@ def train(
 ) -> "TrainResult":
     """Train one configuration in full, or resume an interrupted run.
 
-    Run the same command again to resume.
+    Run the same command again to resume. A finished run trains longer with --resume RUN
+    training.epochs=N.
 
     In Python, return the runs and their scores, several where `seeds` are given. A run that is
     resumed continues with the configuration in its folder. watch: receives the epochs. Raises
-    UsageError for words that would change it.
+    UsageError for words that would change it, besides a larger `training.epochs` and another
+    `training.patience`.
     """
     from tunewright.cli.requests import Configs, request_of, runs_of
     from tunewright.request import parse_request, parse_resume
