@@ -33,9 +33,10 @@ class Configs(NamedTuple):
 
 def runs_of(request: ParsedRequest, given: Path | str) -> Path:
     """Return the folder of all runs, which a flag of a guide may set."""
-    if request.runs is not None and Path(given) not in (RUNS, request.runs):
-        raise UsageError(f"{request.runs} and --runs-dir {given}", expected="one folder of runs")
-    return request.runs or Path(given)
+    own, typed = request.runs, Path(given)
+    if own is not None and typed != RUNS and typed.absolute() != own.absolute():
+        raise UsageError(f"{own} and --runs-dir {given}", expected="one folder of runs")
+    return own or typed
 
 
 def request_of(
@@ -122,6 +123,41 @@ def resumed_request(
     stored = FileArguments([(stopped.folder.settings, stopped.tree)], stopped.reserved)
     request = request_of(command, words, configs, space, settings, lambda: stored)
     return replace(request, runs=stopped.runs)
+
+
+def trial_request(
+    command: Callable[..., Any],
+    trial: int,
+    words: Sequence[Any],
+    configs: Configs,
+    runs_dir: Path | str,
+) -> tuple[ParsedRequest, str]:
+    """Return the request to train a trial of a study in full, and the name of its run.
+
+    The first of `words` is the study; overrides may follow. Raises UsageError where it is none, and
+    what `StudyView.trial` and `StudyView.configure` raise.
+    """
+    from tunewright.search.read_study import read_study
+
+    study, others = _study_among(words, Path(runs_dir))
+    if study is None or any(configs):
+        raise UsageError(
+            f"--trial {trial} without a study" if study is None else f"--trial {trial} and a file",
+            expected=f"a study and its trial: tunewright {command.__name__} STUDY --trial {trial}",
+        )
+    refuse_files([str(word) for word in others], "the study", recipe=True)
+    view = read_study(study, runs=Path(runs_dir))
+    found = view.trial(trial)
+    tree = view.configure(found)
+    assert view.folder is not None  # it was configured from it
+    path = view.folder.path.absolute()
+    score = "" if found.score is None else f" with {view.record.goal} = {found.score:.4g}"
+    notice = f"trial {trial} of {view.record.name!r} ({found.state}{score} in the search), in full"
+    stored = FileArguments([(view.folder.trial(trial).config, tree)])
+    request = request_of(command, others, configs, otherwise=lambda: stored)
+    composed = replace(request.composed, notices=(notice, *request.composed.notices))
+    request = replace(request, composed=composed, runs=path.parent)
+    return request, f"{path.name}-trial-{trial}"
 
 
 def path_of(given: Path | str | None) -> Path | None:

@@ -1,5 +1,6 @@
 """Read a study from outside: no lock, no torch, while it runs or long after."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,25 +49,47 @@ class StudyView(Result):
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
+        folder, _ = self._stored("analyze runs/STUDY --save-configs")
+        usage = find_recipe(self.record.recipe).usage
+        return write_top_configs(folder, self.record, self.configure, count, usage)
+
+    def trial(self, number: int) -> Trial:
+        """Return a trial; raise StudyError for a number that the study does not have."""
+        found = next((trial for trial in self.record.trials if trial.number == number), None)
+        if found is None:
+            numbers = [trial.number for trial in self.record.trials]
+            raise StudyError(
+                f"the study {self.record.name!r} has no trial {number}",
+                expected=f"a number from {min(numbers)} to {max(numbers)}"
+                if numbers
+                else "a trial",
+                remedy=f"To see them: tunewright analyze {shlex.quote(self.record.name)}.",
+            )
+        return found
+
+    def configure(self, trial: Trial) -> Tree:
+        """Return the configuration of a trial at full fidelity: of the study's final stage.
+
+        Raises StudyError when the study has no folder, and DataError when the trial has none.
+        """
+        recipe = find_recipe(self.record.recipe)
+        folder, tree = self._stored("train runs/STUDY --trial N")
+        if trial.imported_from:
+            return full_configuration(recipe, tree, _without_folder(recipe, folder, tree, trial))
+        ran = folder.trial(trial.number).read_config()
+        beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
+        chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
+        return full_configuration(recipe, tree, {**beside, **chosen})
+
+    def _stored(self, command: str) -> tuple[StudyFolder, Tree]:
+        """Return the folder and the configuration. command: with the folder, for the message."""
         if self.folder is None or self.configuration is None:
             raise StudyError(
                 f"the study {self.record.name!r} was read from a database without its folder",
                 expected="its folder, which holds the rest of the configuration",
-                remedy="Name the folder: tunewright analyze runs/STUDY --save-configs.",
+                remedy=f"Name the folder: tunewright {command}.",
             )
-        recipe, tree, folder = find_recipe(self.record.recipe), self.configuration, self.folder
-
-        def configure(trial: Trial) -> Tree:
-            if trial.imported_from:
-                return full_configuration(
-                    recipe, tree, _without_folder(recipe, folder, tree, trial)
-                )
-            ran = folder.trial(trial.number).read_config()
-            beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
-            chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
-            return full_configuration(recipe, tree, {**beside, **chosen})
-
-        return write_top_configs(folder, self.record, configure, count, recipe.usage)
+        return self.folder, self.configuration
 
 
 def _without_folder(
