@@ -19,6 +19,7 @@ from tunewright.cli.options import (
 
 if TYPE_CHECKING:  # imported in the functions, since `--help` waits for what is imported here
     from tunewright.search.callbacks import StudyCallback
+    from tunewright.search.forecast.training import RunPlan
     from tunewright.search.plan import StudyPlan
     from tunewright.search.stages import TuneResult
     from tunewright.spaces.checked_space import CheckedSpace
@@ -137,7 +138,37 @@ def tune(
     return tuned
 
 
-@command(SEARCH, prints="plan:print_plan", switches=[JSON], guide_flags=True)
+def plan_training(
+    *words: str | Path,
+    jobs: int | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    config_name: str | None = None,
+    watch: "StudyCallback | None" = None,
+) -> "RunPlan":
+    """Estimate the time, memory and disk of what `train` would do; `plan --train`.
+
+    The configuration is trained for two epochs, and nothing is stored.
+    """
+    from tunewright.cli.commands.run import train
+    from tunewright.cli.requests import Configs, request_of
+    from tunewright.search.forecast.training import plan_training as plan_one
+
+    configs, settings = Configs(config, config_dir, config_name), {"study.jobs": jobs}
+    request = request_of(train, words, configs, settings=settings)
+    return plan_one(request.recipe, request.composed, watch)
+
+
+ONE_TRAINING = Switch(
+    "train",
+    "Plan a single training instead of a search.",
+    "plan:print_run_plan",
+    call=plan_training,
+    alone=True,
+)
+
+
+@command(SEARCH, prints="plan:print_plan", switches=[ONE_TRAINING, JSON], guide_flags=True)
 def plan(
     *words: Word,
     space: SpaceFile = None,
@@ -161,8 +192,8 @@ def plan(
 ) -> "StudyPlan":
     """Estimate how long tune would take, from a first short trial.
 
-    Give the same arguments as for tune. The first configuration is trained for two epochs, and
-    nothing is stored.
+    Give the same arguments as for tune, or with --train those for train. The first configuration
+    is trained for two epochs, and nothing is stored.
 
     In Python, raises what `tune` would raise before its first trial, and RunError when the first
     configuration does not train. See `search.plan.plan`.
