@@ -118,8 +118,8 @@ def option_names(function: Callable[..., Any]) -> list[str]:
 
 
 def _option_name(name: str, info: ArgumentInfo | OptionInfo | None) -> str:
-    named = isinstance(info, OptionInfo) and isinstance(info.default, str)
-    return info.default.lstrip("-") if info and named else name.replace("_", "-")
+    named = info.default if isinstance(info, OptionInfo) else None
+    return named.lstrip("-") if isinstance(named, str) else name.replace("_", "-")
 
 
 def _typed_parameters(function: Callable[..., Any], needs_words: bool) -> list[Parameter]:
