@@ -192,8 +192,14 @@ def print_analysis(console: Console, view: "StudyView") -> None:
             others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview.others)
             front = ", ".join(map(str, overview.front))
             console.print(f"with {others}, the Pareto front is trial {front}", soft_wrap=True)
+    if overview.top:
         paths = list(dict.fromkeys(p for row in overview.top for p in row["parameters"]))
-        console.print(trials_table(overview.top, paths, console.width))
+        table = trials_table(overview.top, paths, console.width)
+        if view.chosen is not None:
+            table.title = f"trial {view.chosen.number}, {view.chosen.state}"
+        console.print(table)
+    for one in overview.notes:
+        print_line(console, f"note on trial {one['trial']}: {' '.join(one['note'].split())}")
     for one in overview.good:
         score = "" if one["score"] is None else f" with {figure(one['score'])}"
         end = f"trial {one['trial']} {one['state']}{score}"
