@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.compression import bd_rate, compress, decompress
     from tunewright.cli.commands.images import augment, models
     from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
-    from tunewright.cli.commands.search import plan, space, tune
+    from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ __all__ = [
     "lr_find",
     "models",
     "plan",
+    "plan_training",
     "predict",
     "repair",
     "replay",

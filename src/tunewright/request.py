@@ -146,12 +146,19 @@ def parse_request(
 
 def parse_resume(words: Sequence[str], config: Path) -> ParsedRequest:
     """Parse `train --resume`: the stored configuration, with the typed overrides applied."""
-    if files := _classify_arguments(words).files:
-        raise UsageError(
-            f"{files[0]} and --resume together",
-            expected="only overrides, since the run has its own configuration",
-        )
+    refuse_files(words, "the run")
     return parse_request(words, command="train", config=config)
+
+
+def refuse_files(words: Sequence[str], resumed: str, *, recipe: bool = False) -> None:
+    """Raise UsageError for files beside what is resumed; recipe: for the name of a recipe, too."""
+    typed = _classify_arguments(words)
+    others = [*map(str, typed.files), *([typed.recipe] if recipe and typed.recipe else [])]
+    if others:
+        raise UsageError(
+            f"{others[0]} and --resume together",
+            expected=f"only overrides, since {resumed} has its own configuration",
+        )
 
 
 def parse_function_request(

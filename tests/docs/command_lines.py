@@ -12,6 +12,9 @@ from tunewright.request import ParsedRequest, parse_request
 COMPOSE = ("tune", "plan", "space", "train", "show", "lr-find", "augment")
 """Commands whose words are overrides."""
 
+STUDIES = ("first", "runs/first")
+"""A study that the pages go on with; its configuration is in its folder."""
+
 
 def parsed(command: str, *, compose: bool = True) -> ParsedRequest | None:
     """Parse a command up to the point where work would begin.
@@ -27,6 +30,8 @@ def parsed(command: str, *, compose: bool = True) -> ParsedRequest | None:
         return None
     if given.get("resume") or (given.get("from_") and not given["words"]):
         return None  # the recipe is that of the run, or of the other study
+    if given["words"] and given["words"][0] in STUDIES:
+        return None
     settings = {f"study.{key}": given.get(key) for key in ("trials", "jobs", "timeout", "storage")}
     return parse_request(
         [*filter(None, [given.get("recipe")]), *(given["words"] or [])],

@@ -203,3 +203,53 @@ def test_a_study_whose_space_has_changed_is_planned_with_what_fits(tmp_path: Pat
     smaller = finite(forbid=[{"point.side": "left"}])
     made = tunewright.plan(*words, space=smaller, trials=20, name="study", runs_dir=tmp_path)
     assert (made.begun, made.trials, made.points) == (3, 3, 3)
+
+
+def test_a_plan_of_one_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = tunewright.plan_training(*INLINE, "epoch_seconds=0.05", "training.epochs=200")
+    assert (made.epochs, made.seeds, made.slots, made.patience) == (200, 1, 1, None)
+    assert made.step_seconds == pytest.approx(0.05)
+    expected = made.worker_seconds + made.startup_seconds + 200 * made.step_seconds
+    assert made.seconds == pytest.approx(expected)
+    assert made.memory_mib > 0
+    assert list(tmp_path.iterdir()) == [], "nothing is stored"
+    several = tunewright.plan_training(*INLINE, "epoch_seconds=0.05", "seeds=[1,2,3]")
+    assert several.seeds == 3
+    assert several.seconds > 3 * several.epochs * 0.05
+
+
+def test_the_disk_of_a_training_is_about_what_it_takes(tmp_path: Path) -> None:
+    words = ("blobs", "executor.type=inline", "training.epochs=40", "training.keep_best=3")
+    made = tunewright.plan_training(*words)
+    trained = tunewright.train(*words, name="run", runs_dir=tmp_path)
+    taken = folder_bytes(trained.folders[0].path)
+    assert taken / 2 < made.disk_bytes < 2 * taken
+
+
+def test_a_training_that_fails_is_said_at_once() -> None:
+    with pytest.raises(RunError, match="a bug in the recipe"):
+        tunewright.plan_training(*INLINE, "faults.kind=error", "faults.epoch=1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [
+        (["training.epochs=200"], "training    200 epochs"),
+        (["seeds=[1,2]", "training.patience=7"], "if training.patience=7 does not end it"),
+        (["--json"], '"startup_seconds": '),
+        (["--trials", "3"], "--trials with --train: expected one of them"),
+        (["--from", "x"], "--from with --train: expected one of them"),
+    ],
+)
+def test_a_plan_of_one_training_as_it_is_typed(
+    typed: list[str],
+    printed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tunewright", "plan", "--train", *INLINE, *typed])
+    with pytest.raises(SystemExit):
+        main()
+    shown = capsys.readouterr()
+    assert printed in shown.out + shown.err

@@ -8,7 +8,7 @@ from practice.quadratic.studies import tuned
 
 import tunewright
 from tunewright.cli import main
-from tunewright.errors import RunError, StudyError, UsageError
+from tunewright.errors import DataError, RunError, StudyError, UsageError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest
@@ -81,7 +81,8 @@ def test_a_run_is_named_or_shown(tmp_path: Path, stopped: Stopped, named: str) -
     ("words", "told"),
     [
         (["point.x=2.0"], r"point\.x was -4\.0 and is now 2\.0"),
-        (["training.epochs=9", "seed=1"], r"training\.epochs was 8 and is now 9"),
+        (["training.epochs=9", "seed=1"], r"configuration: seed was 42 and is now 1: expected"),
+        (["training.epochs=9", "training.clip_norm=2"], r"training\.clip_norm was 1\.0 and is"),
         (["training.checkpoint_seconds=3.0"], r"checkpoint_seconds was 0\.0 and is now 3\.0"),
         (["trackers.tensorboard={}"], r"trackers.tensorboard was None and is now {}"),
         (["optim=sgd"], r"optim\.type was adamw and is now sgd"),
@@ -134,6 +135,90 @@ def test_what_has_ended_is_told_again(tmp_path: Path) -> None:
     again = tunewright.train(INLINE, resume="run", runs_dir=tmp_path, watch=heard)
     assert again == first
     assert any("is complete" in notice for notice in heard.notices)
+
+
+@pytest.mark.parametrize("seeds", ["[]", "[1,2]"])
+def test_a_finished_run_trains_longer(tmp_path: Path, seeds: str) -> None:
+    words = ("schedule=constant", f"seeds={seeds}")
+    whole = tunewright.train(
+        "blobs", INLINE, *words, "training.epochs=7", name="whole", runs_dir=tmp_path
+    )
+    tunewright.train("blobs", INLINE, *words, "training.epochs=4", name="run", runs_dir=tmp_path)
+    heard = Heard()
+    found = tunewright.train(
+        INLINE, "training.epochs=7", resume="run", runs_dir=tmp_path, watch=heard
+    )
+    assert found.scores == whole.scores
+    assert [one.metrics for one in found.outcomes] == [one.metrics for one in whole.outcomes]
+    assert [p.step for p in read_progress(found.folders[0].progress)] == [*range(1, 8)]
+    for folder in {RunFolder(tmp_path / "run"), *found.folders}:
+        assert folder.read_config()["training"]["epochs"] == 7
+    [notice] = [text for text in heard.notices if "learning rate" in text]
+    assert notice.startswith("training.epochs was 4 and is now 7: the schedule (constant)")
+    assert "was 0.01 at the end of epoch 4; it is about 0.01 as epoch 5 begins, and 0.01" in notice
+    again = tunewright.train(INLINE, resume="run", runs_dir=tmp_path)
+    assert again.outcomes == found.outcomes
+
+
+def test_a_cosine_that_had_ended_says_what_the_rate_does_now(tmp_path: Path) -> None:
+    words = ("schedule.warmup_fraction=0", "schedule.warmup_epochs=null")
+    tunewright.train("blobs", INLINE, *words, name="run", runs_dir=tmp_path)
+    heard = Heard()
+    found = tunewright.train(
+        INLINE, "training.epochs=8", resume="run", runs_dir=tmp_path, watch=heard
+    )
+    [notice] = [text for text in heard.notices if "learning rate" in text]
+    reports = {p.step: p.lr for p in read_progress(found.folders[0].progress)}
+    assert reports[4] is not None
+    assert (
+        f"was {reports[4]:.3g} at the end of epoch 4; it is about 0.005 as epoch 5 begins" in notice
+    )
+    assert f"{0.005 / reports[4]:.3g} times as much, and 0 at the end" in notice
+    assert reports[5] is not None
+    assert reports[4] < reports[5] < 0.005
+
+
+def test_a_stopped_run_trains_longer(tmp_path: Path, stopped: Stopped) -> None:
+    stopped("blobs", "training.epochs=5")
+    heard = Heard()
+    found = tunewright.train(
+        INLINE, "training.epochs=6", resume="run", runs_dir=tmp_path, watch=heard
+    )
+    assert found.folders[0].read_config()["training"]["epochs"] == 6
+    assert any("at the end of epoch 2; it is about" in text for text in heard.notices)
+
+
+@pytest.mark.parametrize(
+    ("begun", "words", "expected"),
+    [
+        ([], ["training.epochs=3"], r"begun with 4.*tunewright train .*training\.epochs=3"),
+        (["training.keep_last=0"], ["training.epochs=9"], r"no last\.pt.*keep_last=1"),
+        (
+            ["training.patience=1", "training.min_delta=9"],
+            ["training.epochs=9"],
+            r"stopped by patience after epoch 2 of 4.*Add training\.patience=2",
+        ),
+    ],
+)
+def test_a_run_that_cannot_train_longer_is_left_alone(
+    tmp_path: Path, begun: list[str], words: list[str], expected: str
+) -> None:
+    tunewright.train("blobs", INLINE, *begun, name="run", runs_dir=tmp_path)
+    folder = RunFolder(tmp_path / "run")
+    before = folder.config.read_bytes(), folder.outcome.read_bytes()
+    with pytest.raises((UsageError, DataError), match=expected):
+        tunewright.train(INLINE, *words, resume="run", runs_dir=tmp_path)
+    assert (folder.config.read_bytes(), folder.outcome.read_bytes()) == before
+
+
+def test_an_early_stop_goes_on_with_more_patience(tmp_path: Path) -> None:
+    early = ("training.patience=1", "training.min_delta=9")
+    tunewright.train("blobs", INLINE, *early, name="run", runs_dir=tmp_path)
+    more = ("training.patience=null", "training.epochs=6")
+    found = tunewright.train(INLINE, *more, resume="run", runs_dir=tmp_path)
+    ending = found.endings[0]
+    assert ending is not None
+    assert (ending.epochs, ending.whole) == (6, True)
 
 
 def test_a_failed_run_is_tried_again(tmp_path: Path) -> None:

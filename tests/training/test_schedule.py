@@ -33,7 +33,7 @@ from tunewright.config.components.schedules import (
 )
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError
-from tunewright.training.schedule import factor, warmup_notices
+from tunewright.training.schedule import extension_notice, factor, warmup_notices
 from tunewright.training.task import Clock
 
 STEPS = 40
@@ -201,3 +201,40 @@ def test_milestones_that_cannot_be_used(fractions, factors, message: str) -> Non
     schedule = {"type": "milestones", "fractions": fractions, "factors": factors}
     with pytest.raises(ConfigError, match=message):
         validate({"recipe": "any", "goal": "val_loss", "schedule": schedule}, RunConfig)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates", "expected"),
+    [
+        (
+            CosineSchedule(),
+            {},
+            "was 0 at the end of epoch 10; it is about 0.5 as epoch 11 begins, and 0",
+        ),
+        (
+            CosineSchedule(),
+            {10: 0.01},
+            "was 0.01 at the end of epoch 10; it is about 0.5 as epoch 11 begins, 50 times as much",
+        ),
+        (
+            ConstantSchedule(),
+            {10: 1.0},
+            "was 1 at the end of epoch 10; it is about 1 as epoch 11 begins",
+        ),
+        (
+            LinearSchedule(final_fraction=0.2),
+            {10: 0.2},
+            "was 0.2 at the end of epoch 10; it is about 0.6 as epoch 11 begins, 3 times as much",
+        ),
+        (
+            LinearSchedule(warmup_steps=100),  # of 8 steps an epoch, as the first epoch tells
+            {1: 0.08, 10: 0.8},
+            "was 0.8 at the end of epoch 10; it is about 0.81 as epoch 11 begins",
+        ),
+    ],
+)
+def test_what_a_longer_run_makes_of_the_rate(
+    schedule: Schedule, rates: dict[int, float], expected: str
+) -> None:
+    found = extension_notice(schedule, 1.0, (10, 10, 20), rates)
+    assert f"planned over 20 epochs. The learning rate {expected}" in found

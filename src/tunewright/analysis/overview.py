@@ -25,8 +25,8 @@ class StudyOverview(Result):
     others: the goals after the first one; front: the trials of their Pareto front. trials,
     by_state, seconds, epochs: of the study's own trials. carried: how many ran in other studies.
     best, top: trials as rows, by score. failures: by cause and reason. good, avoided: what became
-    of the combinations that the space recommends or advises against. storage: its database, without
-    a password; empty for a study that was read from one.
+    of the combinations that the space recommends or advises against. notes: on trials. storage: its
+    database, without a password; empty for a study that was read from one.
     """
 
     study: str
@@ -47,6 +47,7 @@ class StudyOverview(Result):
     avoided: Sequence[Mapping[str, Any]]
     seconds: float
     epochs: int
+    notes: Sequence[Mapping[str, Any]] = ()
     storage: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -69,8 +70,8 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
         trials=len(own.trials),
         by_state={state: len(own.of_state(state)) for state in STATES},
         carried=len(record.trials) - len(own.trials),
-        best=_row(ranked[0]) if ranked else None,
-        top=[_row(trial) for trial in ranked[:top]],
+        best=trial_row(ranked[0]) if ranked else None,
+        top=[trial_row(trial) for trial in ranked[:top]],
         importances=dict(importances),
         importance_notes=_caveats(record, importances),
         failures=failures(record),
@@ -78,6 +79,7 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
         avoided=summarise_avoid_rules(record),
         seconds=sum(trial.seconds or 0.0 for trial in own.trials),
         epochs=sum(max(trial.curve, default=0) for trial in own.trials),
+        notes=[{"trial": t.number, "note": t.note} for t in record.trials if t.note],
     )
 
 
@@ -101,7 +103,8 @@ def searched_paths(record: StudyRecord) -> list[str]:
     return sorted(counts, key=lambda path: -counts[path])
 
 
-def _row(trial: Trial) -> dict[str, Any]:
+def trial_row(trial: Trial) -> dict[str, Any]:
+    """Return a trial as the tables and `--json` show it."""
     return {
         "trial": trial.number,
         "score": trial.score,

@@ -18,6 +18,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from tunewright.cli.options import FOREIGN, Verbose, Wide, app, console, verbose_logs
+from tunewright.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,13 +33,15 @@ class Switch:
     """An option of the command line alone: with it, another result is printed, or printed so.
 
     prints: as for `command`; of several switches the last one's holds. call: the function to call
-    in place of the command's own, with those of the options that it has too.
+    in place of the command's own, with those of the options that it has too. alone: whether other
+    options than those are refused.
     """
 
     name: str
     help: str
     prints: str
     call: Callable[..., Any] | None = None
+    alone: bool = False
 
 
 JSON = Switch("json", "Print JSON.", "formatting:print_json")
@@ -71,6 +74,9 @@ def command(
             wide = given.pop("wide", None)
             verbose_logs(verbose := given.pop("verbose"))
             called = next((switch.call for switch in chosen if switch.call), function)
+            for switch in chosen:
+                if switch.call is not None and switch.alone:
+                    _refuse_others(switch.name, switch.call, own, given)
             *_, printer = [prints, *(switch.prints for switch in chosen)]
             with _watch(called, verbose, to_stderr=bool(chosen)) as watch:
                 result = _call(called, {**given, **watch})
@@ -109,10 +115,13 @@ def option_names(function: Callable[..., Any]) -> list[str]:
     """Return the options that the signature of a command makes, without their dashes."""
     found = {name: _info(annotation) for name, annotation in function.__annotations__.items()}
     return [
-        info.default.lstrip("-") if isinstance(info.default, str) else name.replace("_", "-")
-        for name, info in found.items()
-        if isinstance(info, OptionInfo)
+        _option_name(name, info) for name, info in found.items() if isinstance(info, OptionInfo)
     ]
+
+
+def _option_name(name: str, info: ArgumentInfo | OptionInfo | None) -> str:
+    named = info.default if isinstance(info, OptionInfo) else None
+    return named.lstrip("-") if isinstance(named, str) else name.replace("_", "-")
 
 
 def _typed_parameters(function: Callable[..., Any], needs_words: bool) -> list[Parameter]:
@@ -151,6 +160,21 @@ def _first(annotation: Any) -> Any:
     if get_origin(annotation) is Sequence:
         return list[_first(get_args(annotation)[0])]  # type: ignore[misc]
     return annotation
+
+
+def _refuse_others(
+    switch: str, called: Callable[..., Any], own: Sequence[Parameter], given: Mapping[str, Any]
+) -> None:
+    """Raise UsageError for a typed option that the function of a switch does not have."""
+    known = inspect.signature(called).parameters
+    for parameter in own:
+        typed = given[parameter.name]
+        if parameter.name not in known and typed and typed != parameter.default:
+            option = _option_name(parameter.name, _info(parameter.annotation))
+            raise UsageError(
+                f"--{option} with --{switch}",
+                expected=f"one of them: --{switch} has no use for it",
+            )
 
 
 def _flag(name: str, annotation: Any) -> Parameter:

@@ -1,6 +1,8 @@
 """Turns the arguments of a call into a request: words, files, and keywords for overrides."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +11,13 @@ from tunewright.classification.inference.tta_views import NAMES, Views, read_vie
 from tunewright.cli.command import option_names
 from tunewright.cli.options import RUNS
 from tunewright.errors import UsageError
+from tunewright.recipes.registry import recipe_names
 from tunewright.request import (
     FileArguments,
     ParsedRequest,
     parse_function_request,
     parse_request,
+    refuse_files,
 )
 
 GivenSpace = Mapping[str, Any] | Path | str | None
@@ -29,9 +33,10 @@ class Configs(NamedTuple):
 
 def runs_of(request: ParsedRequest, given: Path | str) -> Path:
     """Return the folder of all runs, which a flag of a guide may set."""
-    if request.runs is not None and Path(given) != RUNS:
-        raise UsageError(f"{request.runs} and --runs-dir {given}", expected="one folder of runs")
-    return request.runs or Path(given)
+    own, typed = request.runs, Path(given)
+    if own is not None and typed != RUNS and typed.absolute() != own.absolute():
+        raise UsageError(f"{own} and --runs-dir {given}", expected="one folder of runs")
+    return own or typed
 
 
 def request_of(
@@ -70,6 +75,8 @@ def study_request(
 ) -> ParsedRequest:
     """Return the request for words or for a function; UsageError for keywords of the other.
 
+    The first word may name a study, which then goes on; see `resumed_request`.
+
     settings: values by config path; `training.epochs` may be set for a function only. origin: the
     study that `from_` names, whose configuration and space hold where no recipe or file is named.
     """
@@ -77,12 +84,80 @@ def study_request(
         if any(given is not None for given in configs):
             raise UsageError("a function and a configuration file", expected="one of them")
         return parse_function_request(words, space, settings)
+    study, others = _study_among(words, Path(runs_dir))
+    if study is not None:
+        return resumed_request(command, study, others, configs, space, settings, runs_dir)
     if (steps := settings["training.epochs"]) is not None:
         raise UsageError(
             f"steps={steps} with a recipe", expected="training.epochs=... among the words"
         )
     files = partial(_files_of, origin, space, Path(runs_dir))
     return request_of(command, words, configs, space, settings, files)
+
+
+def resumed_request(
+    command: Callable[..., Any],
+    study: str,
+    words: Sequence[Any],
+    configs: Configs,
+    space: GivenSpace,
+    settings: Mapping[str, Any],
+    runs_dir: Path | str,
+) -> ParsedRequest:
+    """Return the request to go on with a study as its folder describes it, with the overrides.
+
+    study: its name or folder. Raises UsageError for words and options that name another study or
+    configuration, and what `find_stopped_study` raises.
+    """
+    from tunewright.search.resume import find_stopped_study
+
+    stopped = find_stopped_study(study, Path(runs_dir))
+    if any(configs) or settings["study.name"] is not None or settings["training.epochs"]:
+        raise UsageError(
+            f"the study {study} with another option that names it or its configuration",
+            expected="the study alone, which has both",
+            remedy="For a new study that begins at its best configuration: tunewright tune --from "
+            f"{shlex.quote(study)} --name NEW.",
+        )
+    refuse_files([str(word) for word in words], "the study", recipe=True)
+    stored = FileArguments([(stopped.folder.settings, stopped.tree)], stopped.reserved)
+    request = request_of(command, words, configs, space, settings, lambda: stored)
+    return replace(request, runs=stopped.runs)
+
+
+def trial_request(
+    command: Callable[..., Any],
+    trial: int,
+    words: Sequence[Any],
+    configs: Configs,
+    runs_dir: Path | str,
+) -> tuple[ParsedRequest, str]:
+    """Return the request to train a trial of a study in full, and the name of its run.
+
+    The first of `words` is the study; overrides may follow. Raises UsageError where it is none, and
+    what `StudyView.trial` and `StudyView.configure` raise.
+    """
+    from tunewright.search.read_study import read_study
+
+    study, others = _study_among(words, Path(runs_dir))
+    if study is None or any(configs):
+        raise UsageError(
+            f"--trial {trial} without a study" if study is None else f"--trial {trial} and a file",
+            expected=f"a study and its trial: tunewright {command.__name__} STUDY --trial {trial}",
+        )
+    refuse_files([str(word) for word in others], "the study", recipe=True)
+    view = read_study(study, runs=Path(runs_dir))
+    found = view.trial(trial)
+    tree = view.configure(found)
+    assert view.folder is not None  # it was configured from it
+    path = view.folder.path.absolute()
+    score = "" if found.score is None else f" with {view.record.goal} = {found.score:.4g}"
+    notice = f"trial {trial} of {view.record.name!r} ({found.state}{score} in the search), in full"
+    stored = FileArguments([(view.folder.trial(trial).config, tree)])
+    request = request_of(command, others, configs, otherwise=lambda: stored)
+    composed = replace(request.composed, notices=(notice, *request.composed.notices))
+    request = replace(request, composed=composed, runs=path.parent)
+    return request, f"{path.name}-trial-{trial}"
 
 
 def path_of(given: Path | str | None) -> Path | None:
@@ -139,6 +214,18 @@ def run_pictures_and_views(
 def _is_view(word: str) -> bool:
     name, equals, _ = word.partition("=")
     return bool(equals) and (name.startswith("tta.") or name in NAMES)
+
+
+def _study_among(words: Sequence[Any], runs: Path) -> tuple[str | None, Sequence[Any]]:
+    """Return the study that the first word names in place of a recipe or file; and the others."""
+    first = next((word for word in map(str, words) if "=" not in word and word[:1] not in "-~"), "")
+    if not first or first in recipe_names():
+        return None, words
+    from tunewright.search.read_study import is_study
+
+    if not is_study(first, runs):
+        return None, words
+    return first, [word for word in words if str(word) != first]
 
 
 def _files_of(study: str | None, space: GivenSpace, runs: Path) -> FileArguments:

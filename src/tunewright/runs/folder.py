@@ -87,6 +87,18 @@ class RunFolder:
             started = (self.path / "trial.json").stat().st_mtime
         return stored["parameters"], float(started)
 
+    def write_note(self, note: str) -> None:
+        """Store a note on this run; an empty one removes it."""
+        if note:
+            write_json(self.path / "note.json", {"note": note})
+        else:
+            (self.path / "note.json").unlink(missing_ok=True)
+
+    def read_note(self) -> str:
+        """Return the note on this run; empty where there is none."""
+        note = (read_json(self.path / "note.json") or {}).get("note")
+        return note if isinstance(note, str) else ""
+
     def read_config(self) -> dict[str, Any]:
         """Return the stored configuration; raise DataError when this is not a run folder."""
         if not self.config.exists():

@@ -131,7 +131,8 @@ class Trial:
     score. seeds: the score by seed, when there are several.
     constraints: the violation of each; all are met when all are 0 or less. imported_from:
     `STUDY/17` for one that ran in another study, and has no folder in this one. good: the name of
-    the good combination that it tries. avoided: the `avoid` rules that it matches.
+    the good combination that it tries. avoided: the `avoid` rules that it matches. note: what
+    somebody wrote about it.
     """
 
     number: int
@@ -151,6 +152,7 @@ class Trial:
     imported_from: str = ""
     good: str = ""
     avoided: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)

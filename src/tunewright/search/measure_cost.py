@@ -7,11 +7,12 @@ includes the start of the process, the second only the start-up of every trial.
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tunewright.config.schema import RunConfig
+from tunewright.config.tree import Tree
 from tunewright.errors import RunError, TunewrightError
 from tunewright.executors.executor import Executor, Resources
 from tunewright.executors.factory import make_executor
@@ -25,7 +26,6 @@ from tunewright.runs.record import EndRequest, Outcome
 from tunewright.search.evaluate_run import evaluate_run
 from tunewright.search.forecast.disk import run_bytes
 from tunewright.search.loop.run_loop import WAIT_SECONDS
-from tunewright.search.prepare import PreparedStudy, run_tree
 
 ONCE_SECONDS = 60.0
 """If the first epoch takes longer, the second one is skipped."""
@@ -56,24 +56,19 @@ class MeasuredCost:
 
 
 def measure(
-    recipe: Recipe,
-    prepared: PreparedStudy,
-    machine: Share,
-    values: Mapping[str, Any],
-    *,
-    evaluates: bool,
+    recipe: Recipe, tree: Tree, config: RunConfig, machine: Share, *, evaluates: bool
 ) -> MeasuredCost:
-    """Train the configuration with `values` for two epochs, evaluate it, and delete it.
+    """Train the configuration `tree` for two epochs, evaluate it, and delete it.
 
-    A run that reports nothing runs to its end. Raises RunError when the training fails, as it would
-    in the study.
+    config: says where it is trained. A run that reports nothing runs to its end. Raises RunError
+    when the training fails, as it would in the study.
     """
-    tree = {**run_tree(recipe, prepared, values), "trackers": {}}
+    tree = {**tree, "trackers": {}}
     with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("plan")) as temporary:
         folders = [RunFolder(Path(temporary) / str(copy)) for copy in range(machine.slots)]
         for folder in folders:
             folder.write_config(tree)
-        executor = make_executor(recipe, prepared.config, machine, lambda: None)
+        executor = make_executor(recipe, config, machine, lambda: None)
         try:
             first = _attempt(executor, folders)
             again = all(outcome.state == "paused" for outcome in first.outcomes)
@@ -88,7 +83,7 @@ def measure(
         if evaluates and recipe.offers("evaluate"):
             began = time.monotonic()
             try:
-                evaluate_run(recipe, one, prepared.config, seconds=EVALUATION_SECONDS)
+                evaluate_run(recipe, one, config, seconds=EVALUATION_SECONDS)
             except TunewrightError:
                 if time.monotonic() - began < EVALUATION_SECONDS:
                     raise

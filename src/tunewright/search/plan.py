@@ -26,7 +26,7 @@ from tunewright.search.forecast.time_left import (
 )
 from tunewright.search.forecast.timings import Timings
 from tunewright.search.measure_cost import MeasuredCost, measure
-from tunewright.search.prepare import PreparedStudy, prepare
+from tunewright.search.prepare import PreparedStudy, prepare, run_tree
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.samplers import COUNTED, points_left
@@ -115,9 +115,9 @@ def plan(
     machine = replace(machine, slots=max(1, min(machine.slots, total)))
     copies = f", {machine.slots} at once" if machine.slots > 1 else ""
     watch.notice(f"measuring: training the first configuration for two epochs{copies}")
-    first = _first(prepared.space)
+    first = run_tree(recipe, prepared, _first(prepared.space))
     evaluates = prepared.config.study.final
-    took = measure(recipe, prepared, machine, first, evaluates=evaluates)
+    took = measure(recipe, first, prepared.config, machine, evaluates=evaluates)
     made = _make_plan(recipe, prepared.composed, prepared, machine, took, record, total)
     sizes, points = _points(prepared)
     return replace(

@@ -1,14 +1,15 @@
 """Read a study from outside: no lock, no torch, while it runs or long after."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.analysis.overview import StudyOverview, overview
+from tunewright.analysis.overview import StudyOverview, overview, trial_row
 from tunewright.config.apply import with_values
 from tunewright.config.tree import Tree, flatten, get
-from tunewright.errors import StudyError, did_you_mean
+from tunewright.errors import StudyError, UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe
 from tunewright.result import Result, to_json
@@ -16,12 +17,13 @@ from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.runs.regular_files import exists
-from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.runs.sqlite_url import is_text, sqlite_file, sqlite_url
 from tunewright.search.prepare import full_configuration
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
+from tunewright.search.study.notes import save_note
 from tunewright.search.study.study import load_record
 from tunewright.search.study_file import damage_error, read_study_file
 from tunewright.spaces.space import Space
@@ -33,6 +35,7 @@ class StudyView(Result):
 
     folder: None when only a database was given. replaced: the paths that trials replaced besides
     their parameters: derived ones and reserved ones. files: the configurations that were written.
+    chosen: the trial that was asked for, which is then the only one in `overview.top`.
     """
 
     record: StudyRecord
@@ -41,6 +44,7 @@ class StudyView(Result):
     configuration: Tree | None
     replaced: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    chosen: Trial | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the overview and the files."""
@@ -48,25 +52,47 @@ class StudyView(Result):
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
+        folder, _ = self._stored("analyze runs/STUDY --save-configs")
+        usage = find_recipe(self.record.recipe).usage
+        return write_top_configs(folder, self.record, self.configure, count, usage)
+
+    def trial(self, number: int) -> Trial:
+        """Return a trial; raise StudyError for a number that the study does not have."""
+        found = next((trial for trial in self.record.trials if trial.number == number), None)
+        if found is None:
+            numbers = [trial.number for trial in self.record.trials]
+            raise StudyError(
+                f"the study {self.record.name!r} has no trial {number}",
+                expected=f"a number from {min(numbers)} to {max(numbers)}"
+                if numbers
+                else "a trial",
+                remedy=f"To see them: tunewright analyze {shlex.quote(self.record.name)}.",
+            )
+        return found
+
+    def configure(self, trial: Trial) -> Tree:
+        """Return the configuration of a trial at full fidelity: of the study's final stage.
+
+        Raises StudyError when the study has no folder, and DataError when the trial has none.
+        """
+        recipe = find_recipe(self.record.recipe)
+        folder, tree = self._stored("train runs/STUDY --trial N")
+        if trial.imported_from:
+            return full_configuration(recipe, tree, _without_folder(recipe, folder, tree, trial))
+        ran = folder.trial(trial.number).read_config()
+        beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
+        chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
+        return full_configuration(recipe, tree, {**beside, **chosen})
+
+    def _stored(self, command: str) -> tuple[StudyFolder, Tree]:
+        """Return the folder and the configuration. command: with the folder, for the message."""
         if self.folder is None or self.configuration is None:
             raise StudyError(
                 f"the study {self.record.name!r} was read from a database without its folder",
                 expected="its folder, which holds the rest of the configuration",
-                remedy="Name the folder: tunewright analyze runs/STUDY --save-configs.",
+                remedy=f"Name the folder: tunewright {command}.",
             )
-        recipe, tree, folder = find_recipe(self.record.recipe), self.configuration, self.folder
-
-        def configure(trial: Trial) -> Tree:
-            if trial.imported_from:
-                return full_configuration(
-                    recipe, tree, _without_folder(recipe, folder, tree, trial)
-                )
-            ran = folder.trial(trial.number).read_config()
-            beside = {path: get(ran, path) for path in self.replaced if get(ran, path) is not None}
-            chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
-            return full_configuration(recipe, tree, {**beside, **chosen})
-
-        return write_top_configs(folder, self.record, configure, count, recipe.usage)
+        return self.folder, self.configuration
 
 
 def _without_folder(
@@ -89,15 +115,35 @@ def read_study(
     name: str | None = None,
     runs: Path = Path("runs"),
     top: int = 10,
+    trial: int | None = None,
+    note: str | None = None,
 ) -> StudyView:
     """Read a study by name, by folder, or straight from a database.
 
     study: a name under `runs`, a folder, or a SQLite file; None when there is only one. storage:
     the study's database, which overrides the one stored in its folder (for example, with a
-    password).
+    password). trial: the only one to list. note: stored on that trial first; an empty one removes
+    what was there. Raises UsageError for a note without a trial, or one that is no text.
     """
     silence_optuna()
     place = locate(study or name, storage=storage, runs=runs)
+    if note is not None:
+        if trial is None or not is_text(note):
+            raise UsageError(
+                "a note without its trial" if trial is None else f"the note {note!a}",
+                expected="a trial and a text, such as --trial 17 --note 'unstable'",
+            )
+        before = _view(place, name, top)
+        before.trial(trial)
+        save_note(place.url, before.record.name, place.folder, trial, note)
+    view = _view(place, name, top)
+    if trial is None:
+        return view
+    chosen = view.trial(trial)
+    return replace(view, overview=replace(view.overview, top=[trial_row(chosen)]), chosen=chosen)
+
+
+def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
     if place.folder is None:
         record, importances = load_record(place.url, name or place.name)
         return StudyView(record, overview(record, importances, top=top), None, None)

@@ -6,7 +6,7 @@ it must be a pure function of them, so that a resumed run is the same training.
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tunewright.config.components import plugins
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SCHEDULES: Registry[Callable[..., float]] = Registry("schedule", plugins.SCHEDULES)
 WARMUP_KEYS = tuple(WarmupConfig.model_fields)
+FINE = 10_000
+"""Steps of an epoch in place of an unknown number: a schedule hardly depends on it."""
 
 
 def factor(schedule: Schedule, clock: "Clock") -> float:
@@ -26,12 +28,16 @@ def factor(schedule: Schedule, clock: "Clock") -> float:
     Warm-up rises linearly and reaches 1 in its last step: with 4 steps it is 0.25, 0.5, 0.75, 1.
     The rest runs over the remaining steps of the horizon.
     """
-    warmup = _warmup(schedule, clock)
-    if clock.step < warmup:
-        return (clock.step + 1) / warmup
+    return _factor(schedule, clock.step, clock.epochs, clock.steps_per_epoch)
+
+
+def _factor(schedule: Schedule, step: int, epochs: int, steps_per_epoch: int) -> float:
+    warmup = _warmup(schedule, epochs, steps_per_epoch)
+    if step < warmup:
+        return (step + 1) / warmup
     options = plugins.options_of(schedule, own=WARMUP_KEYS)
-    steps = max(1, clock.steps - warmup)
-    return float(SCHEDULES[schedule.type](clock.step - warmup, steps, **options))
+    steps = max(1, epochs * steps_per_epoch - warmup)
+    return float(SCHEDULES[schedule.type](step - warmup, steps, **options))
 
 
 @SCHEDULES
@@ -116,6 +122,31 @@ def warmup_notices(schedule: WarmupConfig, steps: int) -> list[str]:
     ]
 
 
+def extension_notice(
+    schedule: Schedule, lr: float, lengths: tuple[int, int, int], rates: Mapping[int, float]
+) -> str:
+    """Return what becomes of the learning rate when a run trains longer than it was begun for.
+
+    lr: `optim.lr`. lengths: epochs trained, planned before, and planned now. rates: the learning
+    rate at the end of each epoch, where it was reported.
+    """
+    trained, before, epochs = lengths
+    count = _steps_per_epoch(schedule, lr, rates)
+
+    def rate(step: int, horizon: int) -> float:
+        return round(_factor(schedule, step, horizon, count), 6) * lr
+
+    was = rates.get(trained, rate(trained * count - 1, before))
+    now, end = rate(trained * count, epochs), rate(epochs * count - 1, epochs)
+    jump = f", {now / was:.3g} times as much" if was > 0.0 and now > 1.01 * was else ""
+    return (
+        f"training.epochs was {before} and is now {epochs}: the schedule ({schedule.type}) is "
+        f"planned over {epochs} epochs. The learning rate was {was:.3g} at the end of epoch "
+        f"{trained}; it is about {now:.3g} as epoch {trained + 1} begins{jump}, and {end:.3g} at "
+        "the end"
+    )
+
+
 def _fraction_done(step: int, steps: int) -> float:
     return min(step / steps, 1.0)
 
@@ -124,10 +155,18 @@ def _cosine_between(start: float, end: float, done: float) -> float:
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def _warmup(schedule: WarmupConfig, clock: "Clock") -> int:
+def _warmup(schedule: WarmupConfig, epochs: int, steps_per_epoch: int) -> int:
     """Return the steps of the warm-up, in whichever unit it was configured."""
     if schedule.warmup_steps is not None:
         return schedule.warmup_steps
     if schedule.warmup_epochs is not None:
-        return round(schedule.warmup_epochs * clock.steps_per_epoch)
-    return round(schedule.warmup_fraction * clock.steps)
+        return round(schedule.warmup_epochs * steps_per_epoch)
+    return round(schedule.warmup_fraction * epochs * steps_per_epoch)
+
+
+def _steps_per_epoch(schedule: WarmupConfig, lr: float, rates: Mapping[int, float]) -> int:
+    """Return the steps of an epoch as far as a warm-up in steps tells them, else many."""
+    warmup = schedule.warmup_steps
+    if warmup and 0.0 < rates.get(1, lr) < lr:  # the first epoch ended within the warm-up
+        return max(1, round(rates[1] / lr * warmup))
+    return max(FINE, warmup or 0)

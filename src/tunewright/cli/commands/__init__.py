@@ -1,7 +1,7 @@
 """The commands, each of them a function of the package too, in the order of `--help`."""
 
 # isort: off
-from tunewright.cli.commands.search import plan, space, tune
+from tunewright.cli.commands.search import plan, plan_training, space, tune
 from tunewright.cli.commands.study import analyze, dashboard, repair
 from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
 from tunewright.cli.commands.classification import (
@@ -30,6 +30,7 @@ __all__ = [
     "lr_find",
     "models",
     "plan",
+    "plan_training",
     "predict",
     "repair",
     "replay",

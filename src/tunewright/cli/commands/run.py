@@ -34,7 +34,10 @@ def train(
     *words: Word,
     resume: Annotated[
         Path | str | None,
-        typer.Option("--resume", help="A stopped run to resume: folder or name."),
+        typer.Option("--resume", help="A run to go on with: folder or name."),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option("--trial", help="Train this trial of a study: STUDY --trial 17.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     config: ConfigFile = None,
@@ -45,13 +48,15 @@ def train(
 ) -> "TrainResult":
     """Train one configuration in full, or resume an interrupted run.
 
-    Run the same command again to resume.
+    Run the same command again to resume. A finished run trains longer with --resume RUN
+    training.epochs=N. With STUDY --trial N, train a trial of a study in full.
 
     In Python, return the runs and their scores, several where `seeds` are given. A run that is
     resumed continues with the configuration in its folder. watch: receives the epochs. Raises
-    UsageError for words that would change it.
+    UsageError for words that would change it, besides a larger `training.epochs` and another
+    `training.patience`.
     """
-    from tunewright.cli.requests import Configs, request_of, runs_of
+    from tunewright.cli.requests import Configs, request_of, runs_of, trial_request
     from tunewright.request import parse_request, parse_resume
     from tunewright.search.resume import find_stopped_run
     from tunewright.search.resume import resume as resume_run
@@ -59,7 +64,7 @@ def train(
 
     configs = Configs(config, config_dir, config_name)
     if resume is not None:
-        if name is not None or any(configs):
+        if name is not None or trial is not None or any(configs):
             raise UsageError(
                 f"--resume {resume} with another option that names a run or a configuration",
                 expected="the run alone, which has both",
@@ -69,7 +74,11 @@ def train(
         wanted = parse_resume([str(word) for word in words], folder.config)
         tree = before.composed.tree
         return resume_run(before.recipe, wanted.composed, folder, before=tree, watch=watch)
-    request = request_of(train, words, configs)
+    if trial is not None:
+        request, own_name = trial_request(train, trial, words, configs, runs_dir)
+        name = name or own_name
+    else:
+        request = request_of(train, words, configs)
     runs = runs_of(request, runs_dir)
     return train_stage(request.recipe, request.composed, name=name, runs=runs, watch=watch)
 

@@ -19,6 +19,7 @@ from tunewright.cli.options import (
 
 if TYPE_CHECKING:  # imported in the functions, since `--help` waits for what is imported here
     from tunewright.search.callbacks import StudyCallback
+    from tunewright.search.forecast.training import RunPlan
     from tunewright.search.plan import StudyPlan
     from tunewright.search.stages import TuneResult
     from tunewright.spaces.checked_space import CheckedSpace
@@ -46,6 +47,10 @@ Imports = Annotated[
     Sequence[str | Path],
     typer.Option("--import", help="A CSV file or Optuna storage to import trials from."),
 ]
+Resume = Annotated[
+    str | Path | None,
+    typer.Option("--resume", help="A study to go on with, as it was begun: name or folder."),
+]
 RetryFailed = Annotated[
     bool | str | None, typer.Option("--retry-failed", help="Run the failed trials again, too.")
 ]
@@ -54,6 +59,7 @@ RetryFailed = Annotated[
 @command(SEARCH, prints="results:print_tuned", guide_flags=True)
 def tune(
     *words: Word,
+    resume: Resume = None,
     space: SpaceFile = None,
     trials: Trials = None,
     name: Name = None,
@@ -76,9 +82,12 @@ def tune(
 ) -> "TuneResult":
     """Search for the best configuration, then train it in full.
 
-    Run the same command again to resume. A study file may follow the recipe.
+    Run the same command again to resume, or name the study instead: tune STUDY, tune --resume
+    STUDY. A study file may follow the recipe.
 
-    In Python, `words` are what one types, and the same call resumes. constraints: on what comes
+    In Python, `words` are what one types, and the same call resumes. resume: a study that goes on
+    with the configuration in its folder; trials, jobs, times and the executor may change.
+    constraints: on what comes
     out, such as `"size_mib <= 10"`. watch: receives the events of the study.
 
     With a function in place of the words, `tune(function, space)`, search for the parameters
@@ -98,7 +107,7 @@ def tune(
     Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
     finished.
     """
-    from tunewright.cli.requests import Configs, runs_of, study_request
+    from tunewright.cli.requests import Configs, resumed_request, runs_of, study_request
     from tunewright.search.callbacks import PrintNotices
     from tunewright.search.results import refuse_failure
     from tunewright.search.stages import tune as tune_stages
@@ -109,7 +118,10 @@ def tune(
     )  # fmt: skip
     configs = Configs(config, config_dir, config_name)
     origin = None if from_ is None else str(from_)
-    request = study_request(tune, words, configs, space, settings, origin, runs_dir)
+    if resume is not None:
+        request = resumed_request(tune, str(resume), words, configs, space, settings, runs_dir)
+    else:
+        request = study_request(tune, words, configs, space, settings, origin, runs_dir)
     if words and callable(words[0]):
         watch = watch or PrintNotices()
     tuned = tune_stages(
@@ -126,7 +138,37 @@ def tune(
     return tuned
 
 
-@command(SEARCH, prints="plan:print_plan", switches=[JSON], guide_flags=True)
+def plan_training(
+    *words: str | Path,
+    jobs: int | None = None,
+    config: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    config_name: str | None = None,
+    watch: "StudyCallback | None" = None,
+) -> "RunPlan":
+    """Estimate the time, memory and disk of what `train` would do; `plan --train`.
+
+    The configuration is trained for two epochs, and nothing is stored.
+    """
+    from tunewright.cli.commands.run import train
+    from tunewright.cli.requests import Configs, request_of
+    from tunewright.search.forecast.training import plan_training as plan_one
+
+    configs, settings = Configs(config, config_dir, config_name), {"study.jobs": jobs}
+    request = request_of(train, words, configs, settings=settings)
+    return plan_one(request.recipe, request.composed, watch)
+
+
+ONE_TRAINING = Switch(
+    "train",
+    "Plan a single training instead of a search.",
+    "plan:print_run_plan",
+    call=plan_training,
+    alone=True,
+)
+
+
+@command(SEARCH, prints="plan:print_plan", switches=[ONE_TRAINING, JSON], guide_flags=True)
 def plan(
     *words: Word,
     space: SpaceFile = None,
@@ -150,8 +192,8 @@ def plan(
 ) -> "StudyPlan":
     """Estimate how long tune would take, from a first short trial.
 
-    Give the same arguments as for tune. The first configuration is trained for two epochs, and
-    nothing is stored.
+    Give the same arguments as for tune, or with --train those for train. The first configuration
+    is trained for two epochs, and nothing is stored.
 
     In Python, raises what `tune` would raise before its first trial, and RunError when the first
     configuration does not train. See `search.plan.plan`.

@@ -29,6 +29,10 @@ def analyze(
         str | None, typer.Option("--name", "--study-name", help="Name of the study.")
     ] = None,
     top: Annotated[int, typer.Option(help="How many trials to list.")] = 10,
+    trial: Annotated[int | None, typer.Option("--trial", help="List this trial alone.")] = None,
+    note: Annotated[
+        str | None, typer.Option("--note", help="Store a note on --trial; '' removes it.")
+    ] = None,
     save_configs: Annotated[
         bool, typer.Option("--save-configs", help="Write the top configurations.")
     ] = False,
@@ -36,13 +40,17 @@ def analyze(
 ) -> "StudyView":
     """Show what a study found: best trials, importances, failures.
 
+    With --trial N --note TEXT, store a note on a trial, which the dashboard shows as well.
+
     In Python, return its record, its overview and the files written. Raises StudyError for a study
     that is not there. See `search.read_study.read_study`.
     """
     from tunewright.search.read_study import read_study
 
     named = None if study is None else str(study)
-    found = read_study(named, storage=storage, name=name, runs=Path(runs_dir), top=top)
+    found = read_study(
+        named, storage=storage, name=name, runs=Path(runs_dir), top=top, trial=trial, note=note
+    )
     return replace(found, files=tuple(found.save_configs(top))) if save_configs else found
 
 

@@ -1,5 +1,6 @@
 """Results of plan and repair, as they are printed."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -11,19 +12,49 @@ from tunewright.errors import printable
 from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
+    from tunewright.search.forecast.training import RunPlan
     from tunewright.search.plan import StudyPlan
     from tunewright.search.recovery.repair_report import RepairReport
 
 
 def print_plan(console: Console, plan: "StudyPlan") -> None:
     """Print the expected time, disk and memory of a study."""
-    for notice in plan.notices:
+    _print_rows(console, f"plan of the study {plan.study}", plan.notices, plan_rows(plan))
+
+
+def print_run_plan(console: Console, plan: "RunPlan") -> None:
+    """Print the expected time, disk and memory of one training."""
+    _print_rows(console, f"plan of a training of {plan.recipe}", plan.notices, run_plan_rows(plan))
+
+
+def run_plan_rows(plan: "RunPlan") -> list[tuple[str, str]]:
+    """Return the rows of the plan of a training: a name and a description of each."""
+    many = f", with {plan.seeds} seeds" if plan.seeds > 1 else ""
+    early = f", if training.patience={plan.patience} does not end it" if plan.patience else ""
+    epoch = f"{duration(plan.step_seconds)} an epoch, " if plan.step_seconds else ""
+    at_once = f"{plan.slots} at once, {plan.threads} CPU thread(s) each"
+    start = duration(plan.worker_seconds + plan.startup_seconds)
+    rows = [
+        ("training", f"{plan.epochs} epochs{many}"),
+        ("measured", f"{epoch}{start} to start and to end ({at_once})"),
+        ("in all", f"about {duration(plan.seconds)}{early}"),
+        ("disk", f"about {size(plan.disk_bytes)}"),
+    ]
+    if plan.memory_mib:
+        rows.append(("memory", f"{plan.slots} x {plan.memory_mib:.0f} MiB at the most measured"))
+    return rows
+
+
+def _print_rows(
+    console: Console, title: str, notices: Sequence[str], described: Sequence[tuple[str, str]]
+) -> None:
+    for notice in notices:
         console.print(f"note: {notice}", soft_wrap=True, markup=False)
-    console.rule(f"plan of the study {plan.study}")
+    console.rule(title)
     rows = Table.grid(padding=(0, 2))
     rows.add_column(no_wrap=True, style="bold")
     rows.add_column()
-    for name, text in plan_rows(plan):
+    for name, text in described:
         rows.add_row(name, Text(text))
         if not console.is_terminal:
             console.print(f"{name:<11} {text}", soft_wrap=True, markup=False)

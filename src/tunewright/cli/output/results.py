@@ -23,7 +23,7 @@ from tunewright.cli.output.tables import (
     trials_table,
 )
 from tunewright.errors import RunError, printable
-from tunewright.runs.atomic import dump_yaml, read_yaml
+from tunewright.runs.atomic import dump_yaml
 from tunewright.runs.ending import ending_of
 from tunewright.runs.quantities import duration
 from tunewright.spaces.checked_space import CheckedSpace
@@ -91,10 +91,13 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     print_line(console, f"  {format_command('analyze', folder.path)}")
     if final:
         print_line(console, f"  {format_command('evaluate', final)}")
-    if "params" not in read_yaml(folder.best_config):  # a function has no training of its own
+    more = "" if timed_out else f"--trials {2 * len(tuned.record.own)}"
+    again = f"the same command{more and ' with '}{more}"
+    if tuned.record.recipe != "function":  # a function has no training of its own
         print_line(console, f"  {format_command('train', folder.best_config)} seeds=[1,2,3]")
-    more = "" if timed_out else f" with --trials {2 * len(tuned.record.own)}"
-    print_line(console, f"  the same command{more}   # continues the search")
+    if tuned.record.recipe != "function" and folder.database.exists():  # a server is typed again
+        again = f"{format_command('tune', '--resume', folder.path)} {more}".rstrip()
+    print_line(console, f"  {again}   # continues the search")
 
 
 def print_trained(console: Console, trained: "TrainResult") -> None:
@@ -195,8 +198,14 @@ def print_analysis(console: Console, view: "StudyView") -> None:
             others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview.others)
             front = ", ".join(map(str, overview.front))
             console.print(f"with {others}, the Pareto front is trial {front}", soft_wrap=True)
+    if overview.top:
         paths = list(dict.fromkeys(p for row in overview.top for p in row["parameters"]))
-        console.print(trials_table(overview.top, paths, table_width(console)))
+        table = trials_table(overview.top, paths, table_width(console))
+        if view.chosen is not None:
+            table.title = f"trial {view.chosen.number}, {view.chosen.state}"
+        console.print(table)
+    for one in overview.notes:
+        print_line(console, f"note on trial {one['trial']}: {' '.join(one['note'].split())}")
     for one in overview.good:
         score = "" if one["score"] is None else f" with {figure(one['score'])}"
         end = f"trial {one['trial']} {one['state']}{score}"

@@ -80,7 +80,8 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     table.add_column("trial")
     for row in shown:
         table.add_column(str(row["trial"]), justify="right", no_wrap=True)
-    table.add_row("score", *(figure(row["score"]) for row in shown), style="bold")
+    scores = ("-" if row["score"] is None else figure(row["score"]) for row in shown)
+    table.add_row("score", *scores, style="bold")
     if any("good" in row or "avoided" in row for row in shown):
         table.add_row("marked", *(_mark(row) for row in shown))
     for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):

@@ -52,6 +52,7 @@ from tunewright.search.storage.sqlite import broken
 from tunewright.search.storage.urls import url_of
 from tunewright.search.study.compatibility import shared_settings
 from tunewright.search.study.constraints import constraints
+from tunewright.search.study.notes import restore_notes
 from tunewright.search.study.optuna_types import DROPPED, IMPORTED, SOURCES, direction
 from tunewright.spaces.space import Space
 
@@ -212,6 +213,7 @@ def fill_database(
                     _compare(storage, stored[number], recovered, number in numbers, log)
                 if number in numbers:
                     repair_attempt_counter(folder.trial(number))
+            log.filled += [f"trial {number}: its note" for number in restore_notes(study, folder)]
             for trial in study.get_trials(deepcopy=False):
                 state = trial.state.name.lower()
                 log.by_state[state] = log.by_state.get(state, 0) + 1

@@ -19,7 +19,8 @@ from sqlalchemy.pool import NullPool
 from tunewright.errors import StorageLost, StudyError, did_you_mean
 from tunewright.runs.documents import parse_json
 from tunewright.runs.record import Direction, Goal
-from tunewright.runs.sqlite_url import sqlite_file
+from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.search.storage.older_schema import is_older, with_current_schema
 from tunewright.search.storage.retrying_storage import (
     RetryingStorage,
     ServerUnavailable,
@@ -46,6 +47,8 @@ EXAMPLE = "For example sqlite:///study.db or postgresql://user@host/name."
 DRIVER = f"Install the package of that database, or use another one. {EXAMPLE}"
 DAMAGES = ("not a database", "malformed", "no such table", "no such column", "Is a directory")
 """Parts of the messages over a file that tunewright repair rebuilds."""
+OTHER_TABLES = "compatible with the table schema"
+"""Part of Optuna's message over the tables of another version."""
 DAMAGED_VALUE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 """Errors of Optuna over a stored value that it did not write."""
 
@@ -132,6 +135,8 @@ def open_storage(
                 f"storage {url}: {file} cannot be created ({error.strerror})",
                 remedy="Choose another place with --runs-dir or --storage.",
             ) from None
+        if is_older(file):
+            raise _other_tables(url, older=True)
     arguments = _server_arguments(url) if file is None else write_ahead(file, on_notice)
     with storage_errors(url, StudyError), quiet():
         return RetryingStorage(
@@ -154,7 +159,8 @@ def close_storage(url: str, storage: RDBStorage) -> None:
 def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
     """Open a storage read-only; yield None when it holds no studies at all.
 
-    Raises StudyError, with the remedy, when it cannot be reached.
+    Of a SQLite file with the tables of an older Optuna, an upgraded copy is read. Raises
+    StudyError, with the remedy, when it cannot be reached.
     """
     file = sqlite_file(url)
     if file is not None and not file.exists():
@@ -171,13 +177,16 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         stack.enter_context(stored_value_errors(url))
         # Otherwise a failing constructor would leave a connection that nobody can close.
         arguments = {**_server_arguments(url), "poolclass": NullPool}
+        opened = url
         if file is not None:
-            arguments = stack.enter_context(reading(file))
+            current = stack.enter_context(with_current_schema(file))
+            arguments = stack.enter_context(reading(current))
+            opened = url if current == file else sqlite_url(current)
         storage: RDBStorage | None = None
         try:
             with quiet():
                 storage = RetryingStorage(
-                    _escape_template(with_driver(url)),
+                    _escape_template(with_driver(opened)),
                     seconds=0.0,
                     on_notice=_ignore,
                     engine_kwargs=arguments,
@@ -284,6 +293,10 @@ def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[N
     """
     try:
         yield
+    except RuntimeError as error:
+        if OTHER_TABLES not in str(error):
+            raise
+        raise _other_tables(url, older="storage upgrade" in str(error)) from error
     except (
         StorageInternalError,
         SQLAlchemyError,
@@ -305,11 +318,27 @@ def stored_value_errors(url: str) -> Iterator[None]:
     try:
         yield
     except DAMAGED_VALUE as error:
+        if OTHER_TABLES in str(error):
+            raise _other_tables(url, older="storage upgrade" in str(error)) from error
         raise StudyError(
             f"the storage {without_password(url)} holds a value that cannot be read "
             f"({type(error).__name__}: {first_line(error)})",
             remedy=_remedy(url, "malformed"),
         ) from error
+
+
+def _other_tables(url: str, *, older: bool) -> StudyError:
+    """Return the error over a storage with the tables of another version of Optuna."""
+    shown = without_password(url)
+    upgrade = f"optuna storage upgrade --storage {shlex.quote(shown)}"
+    remedy = f"Keep a copy of it and upgrade it: {upgrade}."
+    if not older:
+        remedy = "A newer Optuna wrote it: pip install -U optuna."
+    return StudyError(
+        f"the storage {shown} has the tables of another version of Optuna",
+        expected=f"those of Optuna {optuna.__version__}",
+        remedy=remedy,
+    )
 
 
 def _remedy(url: str, cause: str) -> str:

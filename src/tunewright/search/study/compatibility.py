@@ -1,6 +1,7 @@
 """Compare a requested study with the one stored under its name, and list what changed."""
 
 import json
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -94,7 +95,8 @@ def refuse_other_study(name: str, known: Settings, wanted: Settings, recipe: Rec
             f"the study {name!r} was begun with another configuration: "
             f"{_changes(known, wanted, differing[:5])}",
             expected="the same configuration, since scores would not compare",
-            remedy="Choose another --name.",
+            remedy="Choose another --name; a study that begins at the best configuration of this "
+            f"one: tunewright tune --from {shlex.quote(name)} --name NEW, with the same overrides.",
         )
 
 

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
 from tunewright.runs.record import TrialState as State
 from tunewright.search.storage.database import Settings
+from tunewright.search.study.notes import note_of, system_attributes
 from tunewright.search.study.trial_tags import AVOIDED, GOOD
 from tunewright.spaces.domain import (
     Categorical,
@@ -203,12 +204,16 @@ def record_of(study: optuna.Study, settings: Settings | None) -> StudyRecord:
     """Return a stored study as plain values; settings: None for a study of another program."""
     trials = trials_of(study, ours=settings is not None)
     goals = settings.goals if settings else _foreign_goals(study)
+    attributes = system_attributes(study)
     return StudyRecord(
         name=study.study_name,
         recipe=settings.recipe if settings else "",
         goal=goals[0].metric,
         direction=goals[0].direction,
-        trials=tuple(_trial(trial, goals) for trial in trials),
+        trials=tuple(
+            replace(_trial(trial, goals), note=note_of(attributes, trial._trial_id))
+            for trial in trials
+        ),
         others=goals[1:],
     )
 

@@ -20,6 +20,7 @@ from tunewright.search.memory.oom_retry import original_config
 from tunewright.search.prepare import PreparedStudy
 from tunewright.search.recovery.trial_from_folder import placeholder
 from tunewright.search.storage.database import LEASE, OURS, Settings
+from tunewright.search.study.notes import store_notes, stored_notes
 from tunewright.search.transfer.publish import keep_copy, publish
 from tunewright.search.transfer.stored_trials import (
     StoredTrial,
@@ -92,6 +93,7 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
         file = sqlite_file(prepared.url)
         assert file is not None
         keep_copy(file, former.copy)
+    notes = stored_notes(prepared.url, prepared.name)
     publish(
         prepared.url,
         prepared.name,
@@ -100,6 +102,8 @@ def rebase(recipe: Recipe, prepared: PreparedStudy, watch: StudyCallback) -> Non
         former.attributes,
         former="" if former.copy is not None else former.kept_name,
     )
+    if notes:
+        store_notes(prepared.url, prepared.name, notes)
     for number, match in matches.items():  # the source for rebuilding a lost database
         folder = prepared.folder.trial(number)
         stored = folder.read_parameters()
