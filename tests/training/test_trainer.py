@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tunewright import job
 from tunewright.config.compose import compose
 from tunewright.errors import ConfigError, DataError, Diverged
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest, Outcome
