@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tunewright import job
 from tunewright.config.compose import compose
-from tunewright.errors import ConfigError, Diverged
+from tunewright.errors import ConfigError, DataError, Diverged
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
@@ -484,3 +484,30 @@ def test_a_run_leaves_the_worker_as_it_found_it(tmp_path: Path) -> None:
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("optimizer", None), ("standing", 3), ("model", {}), ("random", 3), ("task", "absent")],
+)
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_readable_state_that_lacks_something_is_one_sentence_with_a_remedy_that_works(
+    tmp_path: Path, key: str, value: object, missing: bool
+) -> None:
+    run = Run(tmp_path / "run", EVERY_EPOCH)
+    assert run.attempt(ask=("pause", 2)).state == "paused"
+    file = run.folder.checkpoints / "last.pt"
+    rest = {name: kept for name, kept in run.state.items() if name != key}
+    torch.save(rest if missing else rest | {key: value}, file)
+    with pytest.raises(DataError, match=r"last\.pt does not hold the state .*: rm \S*last\.pt"):
+        run.attempt()
+    file.unlink()
+    assert run.attempt().state == "done"
+
+
+def test_a_readable_state_without_its_epoch_is_no_state(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", EVERY_EPOCH)
+    assert run.attempt(ask=("pause", 2)).state == "paused"
+    rest = {name: kept for name, kept in run.state.items() if name != "epoch"}
+    torch.save(rest, run.folder.checkpoints / "last.pt")
+    assert run.attempt().state == "done"

@@ -70,6 +70,25 @@ def test_ctrl_c_saves_everything_and_says_how_to_resume(
     assert shell.states() == dict.fromkeys(range(4), "COMPLETE")
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
+def test_an_announced_end_or_a_lost_terminal_saves_everything(
+    shell: Shell, number: signal.Signals
+) -> None:
+    """The signal goes to all processes of the job, as SLURM and terminals send it."""
+    words = ["--trials", "4", "epoch_seconds=0.1", "study.pruner.type=none"]
+    process = shell.start(*words)
+    until(lambda: (shell.study / "trials/00001/progress.jsonl").exists())
+    until(lambda: epochs_reported(shell, 1) >= 2)
+    for one in shell.processes():
+        one.send_signal(number)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, printed
+    assert "Traceback" not in printed
+    until(lambda: not shell.processes(), seconds=5)
+    shell.finish(*words)
+    assert shell.states() == dict.fromkeys(range(4), "COMPLETE")
+
+
 def test_ctrl_c_while_the_workers_start_is_no_accident(shell: Shell) -> None:
     process = shell.start("--trials", "2", "study.pruner.type=none")
     until(lambda: any("forkserver" in " ".join(command_of(p)) for p in shell.processes()))

@@ -15,6 +15,7 @@ from threading import Event
 
 import pytest
 
+import tunewright
 from tunewright import job
 from tunewright.config.compose import compose
 from tunewright.config.schema import TrackersConfig
@@ -24,9 +25,10 @@ from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter, read_progress
 from tunewright.runs.record import Outcome, Progress
+from tunewright.search.callbacks import StudyCallback
 from tunewright.testing.trackers import TrackerContract
 from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker, require, run_info
-from tunewright.training.trackers.tracking import Tracking, make_trackers
+from tunewright.training.trackers.tracking import Tracking, make_trackers, trackers_off
 
 
 class FileTracker:
@@ -304,3 +306,31 @@ def test_a_run_is_named_for_its_place(tmp_path, place, study, name):
     assert (run.study, run.name, run.runs) == (study, name, tmp_path)
     assert run.config == {"seed": 1, "optim.lr": 0.1}
     assert abs(run.began - time.time()) < 60.0
+
+
+def test_trackers_that_failed_are_counted_for_the_end_of_a_study(tmp_path, use):
+    use("mlflow", Witness("log"), Witness(), Witness("start"))
+    folders = [trained(tmp_path / str(n), "trackers.mlflow={}")[0] for n in range(3)]
+    assert trackers_off([*folders, RunFolder(tmp_path / "none")]) == {"mlflow": 2}
+
+
+def test_a_study_names_trackers_that_failed_again_at_its_end(tmp_path, use, monkeypatch):
+    monkeypatch.setattr("tunewright.search.prepare.require", lambda _names: None)
+    use("mlflow", Witness("log"), Witness(), Witness("finish"))
+    notices: list[str] = []
+
+    class Heard(StudyCallback):
+        def notice(self, text: str) -> None:
+            notices.append(text)
+
+    tunewright.tune(
+        *("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=2"),
+        *("study.final=false", "trackers.mlflow={}"),
+        trials=3,
+        name="one",
+        runs_dir=tmp_path,
+        watch=Heard(),
+    )
+    [told] = [text for text in notices if "tracker" in text]
+    assert told.startswith("the tracker mlflow failed in 2 of 3 trials, see their log.txt")
+    assert told.endswith(f"tunewright replay {tmp_path / 'one'} --to mlflow")
