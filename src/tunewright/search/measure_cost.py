@@ -104,7 +104,7 @@ def measure(
             weights,
             run_bytes(one)[0] - own,
             max((report.memory_mib for report in reports), default=0.0),
-            len(reports) / len(folders) if whole else per_step * prepared.config.training.epochs,
+            len(reports) / len(folders) if whole else per_step * config.training.epochs,
         )
 
 

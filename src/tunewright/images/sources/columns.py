@@ -46,12 +46,11 @@ class Columns:
         if found := self.candidates(table, role):
             return found
         usual = USUAL[role]
-        near = next(filter(None, (did_you_mean(name, table.columns) for name in usual)), "")
-        name_it = f"Name it: 'data.columns={{{role}: COLUMN}}'." if self.required else ""
+        name_it = f" Or name it: 'data.columns={{{role}: COLUMN}}'." if self.required else ""
         raise DataError(
             f"{table.file} has no column with {role}s, but {', '.join(table.columns)}",
             expected=" or ".join(map(repr, usual)),
-            remedy=" ".join(filter(None, (near, name_it))) or "Rename the column.",
+            remedy=table.advise_renaming(usual) + name_it,
         )
 
     def candidates(self, table: CsvRows, role: str) -> list[str]:

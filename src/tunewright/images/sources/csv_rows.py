@@ -64,11 +64,11 @@ class CsvRows:
             raise DataError(
                 f"{self.file} has no column with {what}, but {', '.join(self.columns)}",
                 expected=" or ".join(repr(name) for name in names),
-                remedy=self._rename(names),
+                remedy=self.advise_renaming(names),
             )
         return found
 
-    def _rename(self, names: Sequence[str]) -> str:
+    def advise_renaming(self, names: Sequence[str]) -> str:
         """Return what to change in the header, so that it has one of these columns."""
         if self.columns[0].casefold().startswith("sep="):
             return "Remove the first line, which only a spreadsheet reads."
@@ -125,7 +125,7 @@ def read_csv(file: Path, content: bytes | None = None) -> CsvRows:
             raise DataError(
                 f"line {line:,} of {file} has another number of cells, {len(row)}",
                 expected=f"{len(columns)}, like the first line",
-                remedy=_complete(row, columns),
+                remedy=_complete(row, columns, DELIMITERS[delimiter]),
             )
         cells.append(tuple(row))
         lines.append(line)
@@ -140,14 +140,14 @@ def delimiter_of(text: str) -> str:
     return max(DELIMITERS, key=first.count)
 
 
-def _complete(row: Sequence[str], columns: Sequence[str]) -> str:
+def _complete(row: Sequence[str], columns: Sequence[str], delimiters: str) -> str:
     if any("\0" in cell for cell in row):
         return "It holds NUL bytes, as after a crash: copy or save the file again."
     if columns[0].casefold().startswith("sep="):
         return "Remove the first line, which only a spreadsheet reads."
     if len(row) > len(columns):
-        return "Put texts that contain commas between double quotes."
-    return "Complete the line; two commas with nothing between them are an empty cell."
+        return f"Put texts that contain {delimiters} between double quotes."
+    return f"Complete the line; two {delimiters} with nothing between them are an empty cell."
 
 
 def csv_rows(file: Path, text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:

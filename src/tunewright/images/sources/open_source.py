@@ -1,6 +1,7 @@
 """Open any source of pictures: class folders, CSV, manifest, zip, index."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,8 @@ def open_table(
         raise DataError(
             f"{place} has one class only ({table.classes[0]!r})",
             expected="at least two",
-            remedy=_name_the_table(place) or _other_place(place, table.classes[0]),
+            remedy=_name_the_table(place, read=[INDEX, *TRAIN])
+            or _other_place(place, table.classes[0]),
         )
     return table
 
@@ -144,9 +146,14 @@ def _tables(listing: FileListing) -> list[str]:
     return [name for name in listing.names if "/" not in name and suffix_of(name) in TABLES]
 
 
-def _name_the_table(place: Path) -> str:
-    """Return the remedy for a folder that has a table which is not read by itself."""
+def _name_the_table(place: Path, read: Sequence[str] = ()) -> str:
+    """Return the remedy for a folder that has a table which is not read by itself.
+
+    read: names of tables that are; beside one of them another table is not meant.
+    """
     tables = _tables(list_files(place)) if place.is_dir() else []
+    if {*tables} & {*read}:
+        return ""
     return f"Name the table: data.dir={place / tables[0]}." if tables else ""
 
 

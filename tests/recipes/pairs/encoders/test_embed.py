@@ -366,4 +366,4 @@ def test_usual_columns_and_separators(folder, mark, header):
     (folder / "index.csv").write_text("\n".join([header, *lines]) + "\n")
     assert embed(folder).rows == 24
     with pytest.raises(DataError, match=r"no column 'txt'.*--image-column or --text-column"):
-        embed(folder, text_column="txt")
+        embed(folder, text_column="txt", overwrite=True)
