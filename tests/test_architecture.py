@@ -53,11 +53,13 @@ DOORS = {
     "plotly": ("report/",),
     "accelerate": ("training/trainer.py",),
     "mlflow": ("training/trackers/mlflow.py",),
+    "pillow_heif": ("images/sources/heic.py",),
     "wandb": ("training/trackers/wandb.py",),
 }
 OPTIONAL = {
     "mlflow": ["mlflow"],
     "onnxruntime": ["onnxruntime"],
+    "pillow_heif": ["pillow-heif"],
     "sentence_transformers": ["sentence-transformers"],
     "wandb": ["wandb"],
 }

@@ -226,7 +226,7 @@ def test_the_folder_of_runs_holds_for_every_command(
     monkeypatch.chdir(tmp_path)
     inline = ("tailed", "executor.type=inline", "--output-dir", "elsewhere")
     trained = tunewright.train(*inline, name="run")
-    assert trained.folders[0].path == Path("elsewhere/run")
+    assert trained.folders[0].path == tmp_path / "elsewhere/run"
     made = tunewright.plan(*inline, trials=2)
     assert made.trials == 2
     assert not Path("runs").exists()

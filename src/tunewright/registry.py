@@ -82,7 +82,7 @@ def load_plugin(group: str, name: str) -> Any:
     """
     point, *others = _plugins(group)[name]
     if others:
-        offers = " and ".join(map(_written, (point, *others)))
+        offers = " and ".join(map(_describe_point, (point, *others)))
         raise ConfigError(
             f"the name {name!r} is offered twice in {group}: {offers}",
             remedy="Uninstall one of the packages.",
@@ -92,7 +92,7 @@ def load_plugin(group: str, name: str) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"{name!r} of {group} cannot be imported: {_written(point)} raised "
+            f"{name!r} of {group} cannot be imported: {_describe_point(point)} raised "
             f"{type(error).__name__}: {reason}",
             remedy="Repair or uninstall that package.",
         ) from error
@@ -127,12 +127,12 @@ def _plugins(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
     """Return the entry points of a group by name; cached, since the packages are read for it."""
     found: dict[str, dict[str, EntryPoint]] = {}
     for point in entry_points(group=group) if group else ():
-        found.setdefault(point.name, {})[_written(point)] = (
+        found.setdefault(point.name, {})[_describe_point(point)] = (
             point  # once where a path is listed twice
         )
     return MappingProxyType({name: tuple(found[name].values()) for name in sorted(found)})
 
 
-def _written(point: EntryPoint) -> str:
+def _describe_point(point: EntryPoint) -> str:
     package = f" (package {point.dist.name})" if point.dist is not None else ""
     return f"the entry point {point.name} = {point.value}{package}"

@@ -44,6 +44,7 @@ def test_what_is_shown_of_a_study():
         "parameters": {"optim.lr": 1, "model.tokens": 4},
         "interval": None,
         "others": {},
+        "metrics": {},
         "seeds": {},
         "costs": {},
     }

@@ -50,6 +50,15 @@ def test_every_page_stands_in_the_navigation_once(pages: dict[str, str]) -> None
     assert sorted(navigation(settings["nav"])) == sorted([*written, *pages])
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_key_says_what_it_means(name: str) -> None:
+    page = reference.write_config(find_recipe(name))
+    rows = [line for line in page.splitlines() if re.match(r"\| `\w+` \|", line)]
+    of_plugins = {path.rpartition(".")[2] for path in OF_PLUGINS}
+    silent = [row for row in rows if row.endswith("|  |")]
+    assert [row for row in silent if not any(f"`{key}`" in row for key in of_plugins)] == []
+
+
 def test_the_pages_are_the_same_each_time(pages: dict[str, str]) -> None:
     again = subprocess.run(
         [sys.executable, "-c", "import reference; print(reference.write_pages())"],

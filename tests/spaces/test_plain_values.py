@@ -25,7 +25,7 @@ class Colour(enum.StrEnum):
         ({"low": np.float32(0.5), "log": np.bool_(True)}, {"low": 0.5, "log": True}),
         (range(3), [0, 1, 2]),
         ({"a": 1}.keys(), ["a"]),
-        ((1, (2, [np.uint8(3)])), [1, [2, [3]]]),
+        ((1, (2, [np.uint8(3)])), (1, (2, [3]))),
         (torch.tensor(2), 2),
         (np.array([["a", "b"]]), [["a", "b"]]),
         (None, None),

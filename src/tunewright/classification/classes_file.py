@@ -11,7 +11,8 @@ from typing import Any
 
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.datasets import ImageSets
-from tunewright.images.sources.unicode_forms import composed
+from tunewright.images.sources.file_matching import has_bare_ids
+from tunewright.images.sources.unicode_forms import to_nfc
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 
@@ -22,8 +23,9 @@ FILE = "classes.json"
 class ClassIndex:
     """The classes of a training set: as written, with counts, readable names and category ids.
 
-    The fields are those of `ImageTable`. data_dir: where the pictures were, absolute, so that a run
-    can be used from any directory; None for an embedded set.
+    The fields are those of `ImageTable`. bare_ids: whether the training table writes ids without
+    the suffix of their files; None: unknown, in runs of earlier versions. data_dir: where the
+    pictures were, absolute, so that a run can be used from any directory; None for an embedded set.
     """
 
     classes: tuple[str, ...]
@@ -31,6 +33,7 @@ class ClassIndex:
     names: Mapping[str, str] = field(default_factory=dict)
     category_ids: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
+    bare_ids: bool | None = None
 
     @classmethod
     def of(cls, sets: ImageSets, data_dir: str | None) -> "ClassIndex":
@@ -42,6 +45,7 @@ class ClassIndex:
             dict(table.class_names),
             dict(table.category_ids),
             None if data_dir is None else str(Path(data_dir).expanduser().absolute()),
+            has_bare_ids(table),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -52,6 +56,7 @@ class ClassIndex:
             "names": dict(self.names),
             "category_ids": dict(self.category_ids),
             "data_dir": self.data_dir,
+            "bare_ids": self.bare_ids,
         }
 
 
@@ -77,10 +82,10 @@ def read_classes(folder: RunFolder) -> ClassIndex | None:
     if stored is None:
         return None
     try:
-        classes = tuple(composed(str(name)) for name in stored["classes"])
+        classes = tuple(to_nfc(str(name)) for name in stored["classes"])
         counts = tuple(int(count) for count in stored["class_counts"])
         names, ids = (
-            {composed(name): str(text) for name, text in stored.get(key, {}).items()}
+            {to_nfc(name): str(text) for name, text in stored.get(key, {}).items()}
             for key in ("names", "category_ids")
         )
         data_dir = stored.get("data_dir")
@@ -93,7 +98,8 @@ def read_classes(folder: RunFolder) -> ClassIndex | None:
             expected="classes and class_counts, with one entry per class",
             remedy="Delete the file on a machine with the training data: it is written again.",
         ) from None
-    return ClassIndex(classes, counts, names, ids, data_dir)
+    bare = stored.get("bare_ids")
+    return ClassIndex(classes, counts, names, ids, data_dir, bare)
 
 
 def write_classes(folder: RunFolder, known: ClassIndex) -> None:

@@ -14,6 +14,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError
 from tunewright.images.dataset import datasets
 from tunewright.images.dataset.datasets import ImageSets
+from tunewright.images.loading.near_copy_check import near_copy_notices
 from tunewright.images.loading.placement import choose
 from tunewright.images.loading.store import build_store
 from tunewright.images.progress import ShowProgress
@@ -56,7 +57,7 @@ def check(config: RunConfig) -> list[str]:
     _check_goals(config, found)
     check_loss(config.loss, len(found.classes))
     size = input_size(config.model, config.data.image_size)
-    kept = choose(found.train, size, wanted=config.data.store)
+    kept = choose(found.train, size, wanted=config.data.store, resize=config.data.resize)
     decoded: tuple[str, ...] = ()
     if kept.store != "stream":
         with ShowProgress("decoding pictures") as progress:
@@ -64,13 +65,17 @@ def check(config: RunConfig) -> list[str]:
             # A trial opens every set, so decode the whole source; with skip_bad the sets lack
             # the broken pictures, which are still in the whole.
             every = found.train if skip_bad else found.train.whole or found.train
-            decoded = build_store(every, size, on_progress=progress, skip_bad=skip_bad).notices
+            decoded = build_store(
+                every, size, resize=config.data.resize, on_progress=progress, skip_bad=skip_bad
+            ).notices
+        decoded = (*decoded, *_near_copies(config, found, size))
     return [
         *found.notices,
         *([] if found.test is None else shift_notices(found.valid.counts, found.test.counts)),
         *decoded,
         kept.why,
         *check_weights(config.model),
+        *_norm_notices(config),
         *config.mixing.notices,
         *loss_notices(
             config.loss,
@@ -78,6 +83,30 @@ def check(config: RunConfig) -> list[str]:
             found.train.names,
             weighted_sampler=config.data.weighted_sampler,
         ),
+    ]
+
+
+def _near_copies(config: ClassifyConfig, found: ImageSets, size: int) -> list[str]:
+    if config.data.dir is None:  # an embedded set has none, and drawn pictures are much alike
+        return []
+    parts = {"train": found.train, "valid": found.valid, "test": found.test}
+    resize, skip_bad = config.data.resize, config.data.skip_bad
+    return near_copy_notices(
+        {
+            name: (table, build_store(table, size, resize=resize, skip_bad=skip_bad))
+            for name, table in parts.items()
+            if table is not None
+        }
+    )
+
+
+def _norm_notices(config: ClassifyConfig) -> list[str]:
+    model = config.model
+    if not config.finetune.freeze_batch_norm or model.pretrained or model.weights is not None:
+        return []
+    return [
+        "finetune.freeze_batch_norm with random weights: the norms keep mean 0 and variance 1, "
+        "which no picture has measured; it is meant for model.pretrained=true or model.weights=FILE"
     ]
 
 

@@ -15,6 +15,7 @@ from tunewright.classification.losses.config import classifier_scale
 from tunewright.classification.losses.losses import LOSSES
 from tunewright.classification.models.cosine_classifier import normalise_classifier
 from tunewright.classification.models.image_classifier import input_size, make_image_model
+from tunewright.classification.models.param_groups import freeze_batch_norm
 from tunewright.classification.task import ClassifyTask
 from tunewright.errors import ConfigError
 from tunewright.images.augment.augment import make_augment
@@ -45,6 +46,13 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
     size = input_size(config.model, config.data.image_size)
     model = make_model(config, len(sets.classes), on_notice=notices.append)
     _check_micro_batch(model, config, len(sets.train))
+    if config.finetune.freeze_batch_norm:
+        norms = freeze_batch_norm(model)
+        notices.append(
+            f"{norms} batch norms stay as they are (finetune.freeze_batch_norm)"
+            if norms
+            else "finetune.freeze_batch_norm has no effect: the model has no batch norm"
+        )
     counts = torch.from_numpy(sets.class_counts)
     criterion = LOSSES[config.loss.type](counts, **config.loss.keywords()).to(device)
     task = ClassifyTask(criterion, counts.to(device), config.finetune)
@@ -132,7 +140,7 @@ class Pictures:
     ) -> "Pictures":
         """Choose for the source of `table`."""
         free = int(free_device_bytes(device)) if device.type == "cuda" else None
-        choice = choose(table, size, free, config.data.store)
+        choice = choose(table, size, free, config.data.store, config.data.resize)
         return cls(config, size, device, normalise, choice.store, choice.why)
 
     def in_order(self, table: ImageTable) -> Loader:
@@ -147,13 +155,16 @@ class Pictures:
 
     def batches(self, table: ImageTable, **options: Any) -> Loader:
         """Return the batches of a set; its pictures are decoded now, unless they were before."""
+        resize = self.config.data.resize
         options = {**options, "normalise": self.normalise, "device": self.device}
         if self.kept == "stream":
             workers = self.config.data.workers
-            return StreamedBatches(table, size=self.size, workers=workers, **options)
+            return StreamedBatches(table, size=self.size, resize=resize, workers=workers, **options)
         with ShowProgress("decoding pictures") as progress:
             skip_bad = self.config.data.skip_bad
-            store = build_store(table, self.size, on_progress=progress, skip_bad=skip_bad)
+            store = build_store(
+                table, self.size, resize=resize, on_progress=progress, skip_bad=skip_bad
+            )
         found = ImageBatches(
             _map_store(store),
             torch.from_numpy(table.labels),

@@ -261,11 +261,11 @@ def _read_reachable(top: Path, groups: Sequence[str], own: Path | None) -> None:
         seen.add(file)
         defaults = read_yaml(file).get("defaults")
         for entry in defaults if isinstance(defaults, list) and own is not None else ():
-            for name in _named(entry):
+            for name in _files_in_defaults(entry):
                 waiting += [folder / f"{name}.yaml" for folder in (own, file.parent) if folder]
 
 
-def _named(entry: object) -> Iterator[str]:
+def _files_in_defaults(entry: object) -> Iterator[str]:
     """Yield the files, without suffix, that an entry of a `defaults` list may mean."""
     if isinstance(entry, str):
         yield entry.partition("@")[0].lstrip("/")

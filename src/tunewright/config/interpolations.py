@@ -61,7 +61,7 @@ def _measure(path: str, texts: Mapping[str, str], lengths: dict[str, int]) -> No
             waiting.pop()
             continue
         named = INNERMOST.findall(texts[here])
-        meant = [name for reference in named for name in _meant(reference, here, texts)]
+        meant = [name for reference in named for name in _referenced_texts(reference, here, texts)]
         missing = [name for name in dict.fromkeys(meant) if name not in lengths]
         if any(name in inside or name == here for name in missing):
             raise ConfigError(
@@ -77,7 +77,7 @@ def _measure(path: str, texts: Mapping[str, str], lengths: dict[str, int]) -> No
         waiting.pop()
 
 
-def _meant(reference: str, here: str, texts: Mapping[str, str]) -> Iterator[str]:
+def _referenced_texts(reference: str, here: str, texts: Mapping[str, str]) -> Iterator[str]:
     """Yield the texts that a reference stands for: one, or all below a section."""
     if ":" in reference:
         return  # a resolver, such as oc.env

@@ -18,12 +18,14 @@ class PicturePlace:
     """Where one picture is stored: a file, or a member of a zip, and the part of it that counts.
 
     box: left, top, right, bottom in pixels, after the rotation that EXIF asks for; None: the whole
-    picture.
+    picture. window: the stored values that become black and white, for pictures of one channel;
+    None: pictures of more than 8 bits are refused.
     """
 
     file: Path
     member: str | None = None
     box: tuple[float, float, float, float] | None = None
+    window: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         return str(self.file if self.member is None else self.file / self.member)
@@ -39,7 +41,8 @@ class ImageTable:
     `test` for each row. groups: pictures of one group stay in one split. class_names: class ->
     readable name, if there is one. category_ids: class -> the id that submissions ask for, if it
     differs. notices: what the user should know about the source. whole, whole_rows: for a part, the
-    table it was taken from and the rows it took.
+    table it was taken from and the rows it took. named_by_files: no table lists the pictures, and
+    ids are the names of files.
     """
 
     origin: Path
@@ -54,6 +57,7 @@ class ImageTable:
     notices: tuple[str, ...] = ()
     whole: "ImageTable | None" = None
     whole_rows: Indices | None = None
+    named_by_files: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,6 +71,12 @@ class ImageTable:
     def names(self) -> tuple[str, ...]:
         """The name to print for each class."""
         return tuple(self.class_names.get(name, name) for name in self.classes)
+
+    def with_window(self, window: tuple[float, float] | None) -> "ImageTable":
+        """Return the table with that window for every picture; see `PicturePlace`."""
+        if window is None:
+            return self
+        return replace(self, places=tuple(replace(at, window=window) for at in self.places))
 
     def take(self, rows: npt.NDArray[Any]) -> "ImageTable":
         """Return the table of some rows, in that order; it remembers where they come from.

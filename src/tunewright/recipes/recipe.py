@@ -79,6 +79,7 @@ class Recipe:
     `recipes.compression.codec.trained_compressor.TrainedCompressor`;
     `pictures`: from a configuration to the `images.dataset.datasets.ImageSets` that it trains on.
 
+    space_alone: a space file that is laid over `space` where the user gives none.
     open_section: the config section whose keys are the user's own; spaces and studies then use the
     plain names in it. Empty: they use paths in the whole configuration.
     data_facts: numbers of the data that spaces may refer to (`rows`, widths). check_data: raises
@@ -97,6 +98,7 @@ class Recipe:
     setup: str = ""
     run: str | Run = ""
     capabilities: Mapping[str, str] = field(default_factory=dict)
+    space_alone: Path | None = None
     open_section: str = ""
     data_facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check

@@ -40,8 +40,12 @@ def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_
     except Exception as error:
         if not (why := _disk_fault(error)):
             raise
-        if path.is_dir() or isinstance(error, FileExistsError | NotADirectoryError):
-            remedy = "Move away what is in its place, and run the command again."
+        taken = path.is_dir() or isinstance(error, FileExistsError | NotADirectoryError)
+        if taken and remedy is IN_RUNS:
+            remedy = (
+                "Move away what is in its place, or choose another folder with --runs-dir; the "
+                "same command then resumes."
+            )
         raise NotWritten(f"{path} cannot be written: {why}", remedy=remedy) from error
     finally:
         if temporary is not None and temporary.exists():

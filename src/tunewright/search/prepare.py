@@ -184,6 +184,8 @@ def build_checked_space(
     recipe: Recipe, composed: Composition, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
     """Return the recipe's space, overlaid with `given` and checked against a stage."""
+    if given is None and recipe.space_alone is not None:
+        given = read_space(recipe.space_alone)
     shipped = read_space(recipe.space) if recipe.space is not None else SpaceFile({})
     around = Surroundings(
         tree,

@@ -23,7 +23,7 @@ from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
 from tunewright.search.study.study import load_record
-from tunewright.search.study_file import damaged, read_study_file
+from tunewright.search.study_file import damage_error, read_study_file
 from tunewright.spaces.space import Space
 
 
@@ -185,7 +185,7 @@ def study_folder(study: str | None, runs: Path, command: str = "analyze") -> Stu
         if (path / "study.db").is_file():
             if command == "repair":
                 return StudyFolder(path)
-            raise damaged(StudyFolder(path), f"{path} holds a study.db and no study.yaml")
+            raise damage_error(StudyFolder(path), f"{path} holds a study.db and no study.yaml")
     raise StudyError(
         f"no study {study!r} in {runs}",
         expected=f"one of {', '.join(known)}" if known else "an existing study",

@@ -14,7 +14,7 @@ def read_study_file(folder: StudyFolder) -> Tree:
     try:
         stored = read_yaml(folder.settings)
     except ConfigError as error:
-        raise damaged(folder, error.came) from None
+        raise damage_error(folder, error.came) from None
     configuration = stored.get("configuration")
     tree = configuration if isinstance(configuration, Mapping) else {}
     wanted = {
@@ -25,11 +25,11 @@ def read_study_file(folder: StudyFolder) -> Tree:
     }
     for key, (value, kind) in wanted.items():
         if not value or not isinstance(value, kind):
-            raise damaged(folder, f"{folder.settings} holds no {key}")
+            raise damage_error(folder, f"{folder.settings} holds no {key}")
     return stored
 
 
-def damaged(folder: StudyFolder, came: str) -> StudyError:
+def damage_error(folder: StudyFolder, came: str) -> StudyError:
     """Return the error over a `study.yaml` that cannot be used, with what still can be done."""
     remedy = "Run the tunewright tune command of the study again, which writes the file anew."
     if folder.database.is_file():

@@ -88,7 +88,8 @@ def select_good(
                 values[own.path] = own.among[0]
         good = Good(good.name, good.because, values)
         if why := _why_not(good, space, kept):
-            notices.append(f"the good combination {quote(good.name)} is left out: {why}")
+            missed = f". What is missed: {good.because}" if good.because else ""
+            notices.append(f"the good combination {quote(good.name)} is left out: {why}{missed}")
         else:
             kept.append(good)
     return tuple(kept), notices

@@ -148,7 +148,7 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
             return _exact(names[name])
         case ast.BinOp() if type(node.op) in _BINARY:
             left, right = _value(node.left, names), _value(node.right, names)
-            return _bounded(_exact(_BINARY[type(node.op)](_number(left), _number(right))))
+            return _check_bits(_exact(_BINARY[type(node.op)](_number(left), _number(right))))
         case ast.UnaryOp(op=ast.USub()):
             return -_number(_value(node.operand, names))
         case ast.UnaryOp(op=ast.Not()):
@@ -178,7 +178,7 @@ def _number(value: Any) -> Any:
     raise TypeError(f"{quote(value)} is not a number")
 
 
-def _bounded(value: Any) -> Any:
+def _check_bits(value: Any) -> Any:
     """Return a result; raise OverflowError for one that is too long to go on with."""
     if isinstance(value, complex):
         raise TypeError("a root of a negative number")

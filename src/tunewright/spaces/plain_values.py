@@ -12,7 +12,7 @@ STORABLE = "a number, a text, true, false, null, or lists and dictionaries of th
 
 
 def plain_values(value: Any, at: str) -> Any:
-    """Return `value` with plain numbers, texts, lists and dictionaries in it, all the way down.
+    """Return `value` with plain numbers, texts, lists, tuples and dictionaries, all the way down.
 
     Scalars and arrays of NumPy, torch and pandas become numbers and lists. at: where in the space
     the value stands, for errors. Raises SpaceError for a value that cannot be stored.
@@ -26,7 +26,8 @@ def plain_values(value: Any, at: str) -> Any:
     if isinstance(value, Mapping):
         return {key: plain_values(inner, _below(at, key)) for key, inner in value.items()}
     if isinstance(value, Sequence | KeysView | ValuesView) and not isinstance(value, str | bytes):
-        return [plain_values(inner, f"{at}[{place}]") for place, inner in enumerate(value)]
+        items = (plain_values(inner, f"{at}[{place}]") for place, inner in enumerate(value))
+        return tuple(items) if isinstance(value, tuple) else list(items)
     converted = _from_array_library(value)
     return _refuse(value, at) if converted is value else plain_values(converted, at)
 

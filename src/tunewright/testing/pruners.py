@@ -47,26 +47,26 @@ class PrunerContract(ABC):
         assert all(1 <= step < LAST_STEP for step in steps[:1])
 
     def test_it_stops_some_trials_and_says_why(self) -> None:
-        stopped = _stopped(self.make())
+        stopped = _run_pruner(self.make())
         assert bool(stopped) == self.stops
         assert len(stopped) < TRIALS
         assert all(reason and "\n" not in reason for _, reason in stopped.values())
 
     def test_it_stores_nothing(self) -> None:
         """Ask a new pruner for each decision, as a study that is resumed again and again does."""
-        assert _stopped(self.make(), renew=self.make) == _stopped(self.make())
+        assert _run_pruner(self.make(), renew=self.make) == _run_pruner(self.make())
 
     def test_the_order_of_the_curves_does_not_matter(self) -> None:
-        assert _stopped(self.make(), backwards=True) == _stopped(self.make())
+        assert _run_pruner(self.make(), backwards=True) == _run_pruner(self.make())
 
     def test_less_is_better_where_the_goal_says_so(self) -> None:
-        one, other = _stopped(self.make()), _stopped(self.make("min"), sign=-1.0)
+        one, other = _run_pruner(self.make()), _run_pruner(self.make("min"), sign=-1.0)
         assert {n: step for n, (step, _) in one.items()} == {
             n: step for n, (step, _) in other.items()
         }
 
 
-def _stopped(
+def _run_pruner(
     asked: Pruner, *, renew: Any = None, backwards: bool = False, sign: float = 1.0
 ) -> dict[int, tuple[int, str]]:
     """Return the step and the reason of each trial that is stopped; two trials run at a time."""

@@ -44,14 +44,14 @@ def constant(_step: int, _steps: int, /) -> float:
 def cosine(step: int, steps: int, /, *, final_fraction: float = 0.0) -> float:
     """Follow half a cosine: Loshchilov & Hutter 2017, equation 5, without restarts."""
     return final_fraction + (1.0 - final_fraction) * 0.5 * (
-        1.0 + math.cos(math.pi * _done(step, steps))
+        1.0 + math.cos(math.pi * _fraction_done(step, steps))
     )
 
 
 @SCHEDULES
 def linear(step: int, steps: int, /, *, final_fraction: float = 0.0) -> float:
     """Follow a straight line."""
-    return final_fraction + (1.0 - final_fraction) * (1.0 - _done(step, steps))
+    return final_fraction + (1.0 - final_fraction) * (1.0 - _fraction_done(step, steps))
 
 
 @SCHEDULES
@@ -59,7 +59,7 @@ def polynomial(
     step: int, steps: int, /, *, power: float = 1.0, final_fraction: float = 0.0
 ) -> float:
     """Follow a power of what is left: torch's PolynomialLR, timm's PolyLRScheduler."""
-    left = (1.0 - _done(step, steps)) ** power
+    left = (1.0 - _fraction_done(step, steps)) ** power
     return float(final_fraction + (1.0 - final_fraction) * left)
 
 
@@ -83,7 +83,7 @@ def one_cycle(
 @SCHEDULES
 def step(step: int, steps: int, /, *, every_fraction: float = 0.3, decay: float = 0.1) -> float:
     """Multiply by `decay` after each `every_fraction`."""
-    return float(decay ** math.floor(_done(step, steps) / every_fraction + 1e-9))
+    return float(decay ** math.floor(_fraction_done(step, steps) / every_fraction + 1e-9))
 
 
 @SCHEDULES
@@ -96,7 +96,7 @@ def milestones(
     factors: Sequence[float] = (0.1, 0.01),
 ) -> float:
     """Return the factor of the last of `fractions` that is passed."""
-    passed = bisect_right(fractions, _done(step, steps) + 1e-9)
+    passed = bisect_right(fractions, _fraction_done(step, steps) + 1e-9)
     return factors[passed - 1] if passed else 1.0
 
 
@@ -116,7 +116,7 @@ def warmup_notices(schedule: WarmupConfig, steps: int) -> list[str]:
     ]
 
 
-def _done(step: int, steps: int) -> float:
+def _fraction_done(step: int, steps: int) -> float:
     return min(step / steps, 1.0)
 
 

@@ -20,7 +20,7 @@ from tunewright.classification.inference.predict import (
 from tunewright.classification.inference.tta import average_views
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError
-from tunewright.images.loading.store import as_uint8
+from tunewright.images.loading.square import SquareInput, as_uint8
 from tunewright.images.sources.open_source import open_table
 from tunewright.runs.folder import RunFolder
 
@@ -38,15 +38,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_picture_once_in_order_at_every_size(place):
     table = open_table(place / "test", labelled=False)
-    with DecodedBatches(table, [8, 16], 7) as batches:
+    with DecodedBatches(table, [8, SquareInput(16, "crop")], 7) as batches:
         found = list(batches)
     assert [batch.start for batch in found] == list(range(0, 50, 7))
     assert found[-1].stop == 50
-    for size in (8, 16):
-        images = torch.cat([batch.images[size] for batch in found])
+    for key, square in ((8, SquareInput(8)), (SquareInput(16, "crop"), SquareInput(16, "crop"))):
+        images = torch.cat([batch.images[key] for batch in found])
         for row in (0, 6, 7, 49):
             with Image.open(table.places[row].file) as picture:
-                assert np.array_equal(images[row].numpy(), as_uint8(picture, size))
+                assert np.array_equal(images[row].numpy(), as_uint8(picture, *square))
 
 
 def test_the_batch_size_changes_nothing(place):

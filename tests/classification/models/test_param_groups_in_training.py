@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from tunewright.classification.models.config import FineTuneConfig, ImageModelConfig
 from tunewright.classification.models.image_classifier import make_image_model
-from tunewright.classification.models.param_groups import freeze, groups
+from tunewright.classification.models.param_groups import freeze, freeze_batch_norm, groups
 from tunewright.config.schema import RunConfig, TrainingConfig
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import EndRequest, Outcome
@@ -67,7 +67,21 @@ class Zero(Metrics):
         return {"loss": 0.0}
 
 
-def attempt(folder: RunFolder, precision: Any, *, pause_at: int | None = None) -> Outcome:
+class FrozenNorms(Tuning):
+    """Batch norm stands still; the rest is trained."""
+
+    tuning = FineTuneConfig(freeze_batch_norm=True)
+
+    def param_groups(self, model: nn.Module) -> list[Group]:
+        return groups(model, self.tuning)
+
+    def on_epoch(self, model: nn.Module, clock: Clock) -> None:
+        freeze(model, self.tuning, clock)
+
+
+def attempt(
+    folder: RunFolder, precision: Any, *, pause_at: int | None = None, task: Task | None = None
+) -> Outcome:
     number = folder.begin_attempt()
     reported: list[None] = []
 
@@ -85,9 +99,12 @@ def attempt(folder: RunFolder, precision: Any, *, pause_at: int | None = None) -
         4,
         on_notice=lambda _: None,
     )
+    if isinstance(task, FrozenNorms):
+        assert freeze_batch_norm(model) > 10
     try:
         plan = TrainingPlan(config, "val_loss", "min", precision)
-        return train(Setup(model, Tuning(), Pictures(), Pictures()), plan, reporter, folder)
+        setup = Setup(model, task or Tuning(), Pictures(), Pictures())
+        return train(setup, plan, reporter, folder)
     finally:
         reporter.close()
 
@@ -122,3 +139,31 @@ def test_a_resume_around_the_thaw_is_the_same_training(
     assert steps == {4.0, 8.0}  # what was frozen has taken the steps of the last two epochs
     for index, each in moments.items():
         assert torch.equal(each["exp_avg"], again[index]["exp_avg"])
+
+
+def test_frozen_batch_norms_are_what_they_were_after_a_resume_and_in_the_average(
+    tmp_path: Path, one_thread: None
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert attempt(folder, "no", pause_at=2, task=FrozenNorms()).state == "paused"
+    assert attempt(folder, "no", task=FrozenNorms()).state == "done"
+    model = make_image_model(
+        ImageModelConfig(name="test_efficientnet", fusion="none"), 4, on_notice=lambda _: None
+    )
+    norms = {
+        f"{name}.{own}"
+        for name, module in model.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+        for own in module.state_dict()
+    }
+    seed_all(3)  # as the run began
+    fresh = make_image_model(
+        ImageModelConfig(name="test_efficientnet", fusion="none", dropout=0.3),
+        4,
+        on_notice=lambda _: None,
+    ).state_dict()
+    stored = state(folder)
+    for name, tensor in stored["model"].items():
+        assert torch.equal(tensor, fresh[name]) == (name in norms), name
+    for name in norms:
+        assert torch.equal(stored["average"][f"module.{name}"], fresh[name]), name

@@ -35,6 +35,7 @@ def test_without_a_filter_it_lists_the_short_names_the_flowers_first() -> None:
 def test_colornet_is_listed_with_each_fusion() -> None:
     found = models("colornet", classes=12, inline=True)
     assert [row["parameters"] for row in found.rows] == [4_582_076, 1_536_956, 1_535_036]
+    assert {row["backbone_parameters"] for row in found.rows} == {1_533_104}
     assert {row["licence"] for row in found.rows} == {"none"}
     assert found.rows[0]["settings"] == "model.name=colornet_v1 model.fusion=msff"
 
@@ -42,7 +43,9 @@ def test_colornet_is_listed_with_each_fusion() -> None:
 def test_a_filter_finds_models_of_timm_by_part_or_pattern() -> None:
     by_part = [row["name"] for row in models("mobilenetv4_conv_small", inline=True).rows]
     assert "mobilenetv4_conv_small" in by_part
-    assert [row["name"] for row in models("resnet1?", inline=True).rows] == ["resnet18"]
+    (resnet,) = models("resnet1?", inline=True).rows
+    assert (resnet["name"], resnet["backbone_parameters"]) == ("resnet18", 11_176_512)
+    assert resnet["parameters"] == 11_176_512 + 100 * 513
     tagged = [row["name"] for row in models("resnet18.a1", inline=True).rows]
     assert tagged == ["resnet18.a1_in1k"]
     swin = [row["name"] for row in models("swinv2_base_window12to16", inline=True).rows]

@@ -19,7 +19,7 @@ from tunewright.classification.inference.cached_logits import validation_labels
 from tunewright.classification.inference.tta_views import IMAGE
 from tunewright.deliver.classification import predict as module
 from tunewright.errors import ConfigError, DataError, NotWritten, UsageError
-from tunewright.images.loading.store import as_uint8
+from tunewright.images.loading.square import as_uint8
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 
@@ -78,6 +78,48 @@ def test_ids_of_a_table_stay_as_they_are(place, tmp_path):
         csv.writer(stream).writerows([["image_id"], *([name] for name in names)])
     predicted(place, tmp_path / "p.csv", data=folder)
     assert [row[0] for row in rows_of(tmp_path / "p.csv")[1:]] == names
+
+
+def bare_place(tmp_path: Path) -> Path:
+    """A run on a table that writes ids without suffix."""
+    data = tmp_path / "listed"
+    draw_set(data)
+    files = sorted(data.rglob("*.png"))
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    rows = [["image_id", "label"]]
+    for number, file in enumerate(files):
+        file.rename(tmp_path / "data" / "train" / f"p{number}.png")
+        rows.append([f"p{number}", file.parent.name])
+    with (tmp_path / "data" / "train.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    made_run(tmp_path / "runs" / "one", tmp_path / "data", steps=2)
+    return tmp_path
+
+
+def test_ids_take_the_form_of_the_training_table(tmp_path):
+    place = bare_place(tmp_path)
+    draw_test(place / "test", 5)
+    predicted(place, tmp_path / "p.csv")
+    assert [row[0] for row in rows_of(tmp_path / "p.csv")[1:]] == [f"img_{n}" for n in range(5)]
+    packed = tunewright.submit(
+        "one", predictions=tmp_path / "p.csv", output=tmp_path / "s.zip", runs_dir=place / "runs"
+    )
+    assert packed.made_here
+    # A run of an earlier version knows its classes only: the training table tells.
+    known = json.loads((place / "runs" / "one" / "classes.json").read_text())
+    assert known.pop("bare_ids") is True
+    (place / "runs" / "one" / "classes.json").write_text(json.dumps(known))
+    predicted(place, tmp_path / "q.csv")
+    assert (tmp_path / "q.csv").read_text() == (tmp_path / "p.csv").read_text()
+
+
+def test_ids_keep_the_suffix_that_tells_two_files_apart(tmp_path):
+    place = bare_place(tmp_path)
+    draw_test(place / "test", 3)
+    (place / "test" / "img_0.bmp").write_bytes((place / "test" / "img_0.png").read_bytes())
+    found = predicted(place, tmp_path / "p.csv")
+    assert "two files would have the id 'img_0'" in found.notices[0]
+    assert rows_of(tmp_path / "p.csv")[1][0] == "img_0.bmp"
 
 
 def test_probabilities_beside_the_labels(place, tmp_path):

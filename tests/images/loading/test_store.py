@@ -21,7 +21,8 @@ from tunewright.images.dataset.datasets import open_sets
 from tunewright.images.loading import placement
 from tunewright.images.loading.placement import choose
 from tunewright.images.loading.shared_file import npy_header
-from tunewright.images.loading.store import as_uint8, build_store, is_built, open_store
+from tunewright.images.loading.square import as_uint8
+from tunewright.images.loading.store import build_store, is_built, open_store
 from tunewright.images.sources.open_source import open_table
 from tunewright.images.sources.reader import PictureReader
 
@@ -155,9 +156,9 @@ from tunewright.images.loading import store as module
 from tunewright.images.sources.open_source import open_table
 
 as_uint8 = module.as_uint8
-def slow(image, size):
+def slow(image, size, resize):
     time.sleep(float(sys.argv[3]))
-    return as_uint8(image, size)
+    return as_uint8(image, size, resize)
 module.as_uint8 = slow
 store = module.build_store(open_table(Path(sys.argv[1])), 8, folder=Path(sys.argv[2]))
 print(store.built, flush=True)

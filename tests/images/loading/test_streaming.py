@@ -15,7 +15,7 @@ from tunewright.images.augment.config import LEVELS, MixingConfig
 from tunewright.images.augment.mixup import make_mix
 from tunewright.images.loading import decode_workers, streaming
 from tunewright.images.loading.batches import IMAGENET, ImageBatches
-from tunewright.images.loading.store import as_uint8
+from tunewright.images.loading.square import as_uint8
 from tunewright.images.loading.streaming import StreamedBatches
 from tunewright.images.sources.open_source import open_table
 from tunewright.images.sources.reader import PictureReader

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import sys
 import zlib
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA
 
@@ -13,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from tunewright.errors import DataError
+from tunewright.errors import ConfigError, DataError
 from tunewright.images.image_table import PicturePlace
-from tunewright.images.loading.store import as_uint8
+from tunewright.images.loading.square import as_uint8
 from tunewright.images.sources.decode import PictureSource, rgb
 from tunewright.images.sources.reader import PictureReader
 
@@ -103,10 +104,62 @@ class TestModes:
         with pytest.raises(DataError, match=r"a/b\.png has I;16 pixels: expected 8 bits.*Convert"):
             rgb(saved(deep), "a/b.png")
 
+    def test_a_window_says_what_is_black_and_white(self):
+        deep = np.array([[0, 100, 2148, 4195, 65_535]], dtype=np.uint16)
+        found = np.asarray(rgb(saved(Image.fromarray(deep)), "x", (100, 4195)))
+        assert found[0].tolist() == [[0] * 3, [0] * 3, [128] * 3, [255] * 3, [255] * 3]
+
+    @pytest.mark.parametrize("kind", [np.int32, np.float32])
+    def test_a_window_of_32_bits(self, kind):
+        values = np.array([[-1000, 0, 1000]]).astype(kind)
+        found = np.asarray(rgb(saved(Image.fromarray(values), "TIFF"), "x", (-1000.0, 1000.0)))
+        assert found[0, :, 0].tolist() == [0, 128, 255]
+
+    def test_what_is_not_a_number_becomes_black(self):
+        values = np.array([[np.nan, -np.inf, np.inf]], dtype=np.float32)
+        found = np.asarray(rgb(saved(Image.fromarray(values), "TIFF"), "x", (0.0, 1.0)))
+        assert found[0, :, 0].tolist() == [0, 0, 255]
+
+    def test_a_window_of_bytes_holds_for_single_channels_only(self):
+        grey = Image.fromarray(np.array([[50, 100, 150]], dtype=np.uint8))
+        narrow = np.asarray(rgb(saved(grey), "x", (50, 150)))
+        assert narrow[0, :, 0].tolist() == [0, 128, 255]
+        wide = np.asarray(rgb(saved(grey), "x", (0, 4095)))  # a byte cannot hold such values
+        assert wide[0, :, 0].tolist() == [50, 100, 150]
+        colour = picture(3)
+        assert np.array_equal(np.asarray(rgb(saved(colour), "x", (50, 150))), np.asarray(colour))
+
     def test_an_animation_shows_its_first_frame(self):
         frames = [picture(6), picture(7)]
         content = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
         assert rgb(content, "x").size == (12, 10)
+
+
+class TestHeic:
+    def test_without_its_plug_in_the_extra_is_named(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        with pytest.raises(ConfigError, match=r"a\.heic is a HEIC.*pip install .*\[heic\]"):
+            rgb(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a.heic")
+
+    def test_other_files_ask_for_no_plug_in(self):
+        with pytest.raises(DataError, match=r"not a readable picture"):
+            rgb(b"\0\0\0\x18ftypisom\0\0\0\0mp42isom", "a.mp4")
+
+    def test_with_the_plug_in_it_is_read_upright(self):
+        heif = pytest.importorskip("pillow_heif")
+        content = io.BytesIO()
+        grey = np.add.outer(np.arange(0, 200, 5), np.arange(0, 48)).astype(np.uint8)  # 40 x 48
+        heif.from_pillow(Image.fromarray(grey).convert("RGB")).save(content, quality=95)
+        found = np.asarray(rgb(content.getvalue(), "a.heic"), int)
+        assert np.abs(found - grey[..., None]).max() <= 6
+
+    def test_half_a_file_is_named(self):
+        heif = pytest.importorskip("pillow_heif")
+        content = io.BytesIO()
+        heif.from_pillow(picture(4, size=(100, 80))).save(content)
+        for share in (3, 5, 9):
+            with pytest.raises(DataError, match=r"a\.heic is not a readable picture"):
+                rgb(content.getvalue()[: len(content.getvalue()) * share // 10], "a.heic")
 
 
 class TestRefused:

@@ -68,12 +68,12 @@ class TestClassFolders:
     def test_folders_in_classes_and_pictures_outside(self, tmp_path):
         class_folders(tmp_path, {"a/x": 1, "a/y": 1, "b": 1})
         draw(tmp_path / "cover.png", 50)
-        (tmp_path / "b" / "raw.heic").write_bytes(b"?")
+        (tmp_path / "b" / "raw.cr2").write_bytes(b"?")
         (tmp_path / "b" / ".DS_Store").write_bytes(b"?")
         table = open_table(tmp_path)
         assert table.ids == ("a/x/0.png", "a/y/0.png", "b/0.png")
         assert "cover.png" in table.notices[1]
-        assert "b/raw.heic" in table.notices[0]
+        assert "b/raw.cr2" in table.notices[0]
         assert len(table.notices) == 2
 
     def test_a_competition_like_test_folder_is_left_out(self, tmp_path):

@@ -555,7 +555,7 @@ def test_other_metrics_stand_beside_the_goal(tmp_path, optuna_storage):
         runs_dir=tmp_path,
     )
     assert tuned.record.best.metrics == {"f1": 0.5, "cause": 2.0}
-    row = tunewright.analyze("more", runs_dir=tmp_path).overview["best"]
+    row = tunewright.analyze("more", runs_dir=tmp_path).overview.best
     assert row["metrics"] == {"f1": 0.5, "cause": 2.0}
     url = f"sqlite:///{tuned.folder.database}"
     stored = optuna.load_study(study_name="more", storage=optuna_storage(url)).trials[0]

@@ -1,6 +1,7 @@
 """`longtail`: the embedded digits, the guide's own file, and what its losses are told."""
 
 import csv
+import random
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,8 @@ from tunewright.config.compose import compose
 from tunewright.recipes.longtail.digits import write_digits
 from tunewright.recipes.registry import find_recipe
 from tunewright.search.callbacks import StudyCallback
+from tunewright.spaces.advice import good_points
+from tunewright.spaces.sample import draw
 
 GUIDE = """
 study:
@@ -88,6 +91,60 @@ def test_the_guides_own_file_becomes_a_conditional_space(tmp_path: Path) -> None
     assert (first["optim.lr"], first["optim.weight_decay"]) == (1e-3, 1e-4)  # the guide's defaults
     assert (first["model.dropout"], first["training.batch_size"]) == (0.2, 32)
     assert "loss.gamma" not in first, "focal's own parameter in a trial of smooth modulation"
+
+
+def test_a_guides_file_is_searched_as_it_is_and_told_what_it_misses(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "hyperparameters.yaml").write_text(GUIDE.replace("high: 0.8", "high: 1.0"))
+    checked = tunewright.space("longtail", str(tmp_path / "hyperparameters.yaml"))
+    space, notices = checked.space, checked.notices
+    assert str(space["loss.type"].domain) == "smooth_modulation | focal"
+    assert str(space["loss.tau"].domain) == "0.3 .. 1"
+    assert space.forbid == ()
+    (notice,) = [notice for notice in notices if "logit" in notice]
+    assert "benchmarks/results/cifar10_lt.json" in notice
+    assert "Menon et al. 2021" in notice
+
+
+def test_without_a_file_logit_adjustment_is_searched_in_a_range_of_its_own() -> None:
+    checked = tunewright.space("longtail")
+    space, notices = checked.space, checked.notices
+    assert not any("logit" in notice and "left out" in notice for notice in notices)
+    assert str(space["loss.type"].domain) == "smooth_modulation | focal | logit_adjustment"
+    first = space.default()
+    assert first is not None
+    assert (first["loss.type"], first["loss.tau"]) == ("smooth_modulation", 0.5)
+    points = list(good_points(space).values())[:2]
+    assert {"loss.type": "logit_adjustment", "loss.tau": 1.0}.items() <= points[1].items()
+    drawn = [draw(space, random.Random(seed)) for seed in range(300)]
+    taus: dict[str, list[float]] = {"smooth_modulation": [], "logit_adjustment": [], "focal": []}
+    for values in drawn:
+        assert values is not None
+        taus[values["loss.type"]] += [values["loss.tau"]] if "loss.tau" in values else []
+    assert min(taus["smooth_modulation"]) >= 0.3
+    assert 0.75 < max(taus["smooth_modulation"]) <= 0.8
+    assert 0.5 <= min(taus["logit_adjustment"]) < 0.6
+    assert 1.4 < max(taus["logit_adjustment"]) <= 1.5
+    assert taus["focal"] == []
+
+
+@pytest.mark.parametrize("loss", ["logit_adjustment", "focal", "ldam"])
+def test_a_loss_that_is_set_leaves_the_rest_of_the_space(loss: str) -> None:
+    space = tunewright.space("longtail", f"loss={loss}").space
+    assert "loss.type" not in space
+    assert ("loss.tau" in space) == (loss == "logit_adjustment")
+    assert draw(space, random.Random(0)) is not None
+
+
+def test_a_study_goes_on_with_the_space_that_it_began_with(tmp_path: Path) -> None:
+    words = (*SMALL, "training.epochs=1", "stages.explore.training.epochs=1", "study.final=false")
+    tuned = tunewright.tune("longtail", *words, trials=3, runs_dir=tmp_path, name="one")
+    stored = yaml.safe_load((tuned.folder.path / "space.yaml").read_text())
+    assert "logit_adjustment" in stored["parameters"]["loss.type"]["choices"]
+    heard = Heard()
+    tunewright.tune("longtail", *words, trials=4, runs_dir=tmp_path, name="one", watch=heard)
+    assert not any("logit" in notice for notice in heard.notices)
 
 
 def test_the_guides_fixed_settings_arrive(tmp_path: Path) -> None:

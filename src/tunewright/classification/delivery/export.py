@@ -1,13 +1,14 @@
 """Export a classifier to ONNX, safetensors or a torch.export program, and check its parity.
 
-Every exported graph takes uint8 pictures [B, 3, S, S], RGB, squashed to the model's square, and
-returns float32 logits [B, C]. The normalisation is part of the graph, so users cannot get it wrong.
+Every exported graph takes uint8 pictures [B, 3, S, S], RGB, fitted to the model's square as
+`data.resize` says, and returns float32 logits [B, C]. The normalisation is part of the graph, so
+users cannot get it wrong.
 """
 
 import importlib.util
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tunewright import __version__
-from tunewright.classification.inference.predict import predict_table
+from tunewright.classification.classes_file import read_classes
+from tunewright.classification.inference.predict import predict_table, square_of
 from tunewright.errors import ConfigError, RunError
+from tunewright.images.loading.square import LETTERBOX_FILL
 from tunewright.runs.atomic import NAMED, write_with
 
 if TYPE_CHECKING:
@@ -33,6 +36,12 @@ SUFFIXES: Mapping[Format, str] = {
 }
 PARITY = 1e-4
 """Largest difference of float32 logits that counts as parity."""
+FITTED = {
+    "squash": "squashed to size x size",
+    "crop": "shorter side scaled to size, the centre size x size cut out",
+    "letterbox": f"longer side scaled to size, centred on size x size of {LETTERBOX_FILL}",
+}
+"""How pictures are fitted to the model's square, in words, by `data.resize`."""
 Logits = Callable[[Tensor], Tensor]
 
 
@@ -87,8 +96,38 @@ def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool
     It is one JSON text because safetensors writes several entries in an order that differs from
     call to call. tree: the run's configuration, of which the recipe and its model section are kept.
     """
+    facts = facts_of(classifier, tree, half=half)
+    return {"tunewright": json.dumps(facts, ensure_ascii=False)}
+
+
+def onnx_metadata(
+    members: "Sequence[Classifier]", trees: Sequence[Mapping[str, Any]], *, half: bool
+) -> dict[str, str]:
+    """Return the metadata of an ONNX file: what a caller needs, each under a key of its own.
+
+    Values are JSON, since ONNX stores text. What differs between members is a list of one for each;
+    `tunewright` holds all facts of each. Class names are readable ones where there are any.
+    """
+    facts = [facts_of(one, tree, half=half) for one, tree in zip(members, trees, strict=True)]
+    known = read_classes(members[0].folder)
+    names = {} if known is None else known.names
+    shared = {
+        "classes": list(members[0].classes),
+        "class_names": [names.get(name, name) for name in members[0].classes],
+        "interpolation": "bilinear, antialiased",
+        "normalised_in_graph": True,
+    }
+    for key in ("size", "resize", "window", "pixels", "normalisation", "precision"):
+        values = [each[key] for each in facts]
+        shared[key] = values[0] if all(value == values[0] for value in values) else values
+    shared["tunewright"] = facts[0] if len(facts) == 1 else facts
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in shared.items()}
+
+
+def facts_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool) -> dict[str, Any]:
+    """Return all that is needed to use the weights of a classifier, as JSON takes it."""
     normalise = classifier.normalise
-    facts = {
+    return {
         "format": "tunewright-classifier-1",
         "version": __version__,
         "recipe": tree.get("recipe"),
@@ -96,11 +135,12 @@ def metadata_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool
         "classes": list(classifier.classes),
         "class_counts": [int(count) for count in classifier.class_counts.tolist()],
         "size": classifier.size,
-        "pixels": "RGB, squashed to size x size, antialiased bilinear, then / 255",
+        "resize": square_of(classifier).resize,
+        "pixels": f"RGB, {FITTED[square_of(classifier).resize]}, antialiased bilinear, then / 255",
+        "window": getattr(classifier, "window", None),
         "normalisation": {"mean": list(normalise.mean), "std": list(normalise.std)},
         "precision": "float16" if half else "float32",
     }
-    return {"tunewright": json.dumps(facts, ensure_ascii=False)}
 
 
 def write_safetensors(
@@ -124,24 +164,39 @@ def write_program(classifier: "Classifier", file: Path, *, half: bool) -> None:
     write_with(file, write, remedy=NAMED)
 
 
-def write_onnx(classifier: "Classifier", file: Path, *, half: bool) -> None:
+def write_onnx(
+    classifier: "Classifier", file: Path, tree: Mapping[str, Any], *, half: bool
+) -> None:
     """Write an ONNX graph, for any batch size; needs the extra `onnx`, see `need_onnx`."""
     need_onnx()
-    graph, example = Graph(classifier, half=half), _example(classifier)
+    graph = Graph(classifier, half=half)
+    header = onnx_metadata([classifier], [tree], half=half)
+    save_onnx(graph, {"images": example_of(classifier)}, file, header)
+
+
+def save_onnx(
+    graph: nn.Module, examples: Mapping[str, Tensor], file: Path, header: Mapping[str, str]
+) -> None:
+    """Write a graph of named inputs, [B, 3, S, S] each, as ONNX with `header` as its metadata.
+
+    A graph of several inputs takes them as `*images`.
+    """
     batch = torch.export.Dim("batch", min=1, max=65_536)
+    shapes = tuple({0: batch} for _ in examples)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn about each other's versions
         program = torch.onnx.export(
             graph,
-            (example,),
+            tuple(examples.values()),
             dynamo=True,
-            dynamic_shapes=({0: batch},),
-            input_names=["images"],
+            dynamic_shapes=shapes if isinstance(graph, Graph) else (shapes,),
+            input_names=list(examples),
             output_names=["logits"],
             external_data=False,
             verbose=False,
         )
     assert program is not None
+    program.model.metadata_props.update(header)
     # The weights are in the file itself as long as it stays under protobuf's 2 GB.
     write_with(file, lambda place: program.save(str(place), external_data=False), remedy=NAMED)
 
@@ -167,7 +222,7 @@ def write(
         case "torch-export":
             write_program(classifier, file, half=half)
         case "onnx":
-            write_onnx(classifier, file, half=half)
+            write_onnx(classifier, file, tree, half=half)
 
 
 def read_back(classifier: "Classifier", file: Path, to: Format) -> Logits:
@@ -208,7 +263,7 @@ def check_parity(difference: float, file: Path, *, half: bool) -> None:
         raise RunError(
             f"the logits of {file} differ from the model's by {difference:.3g}",
             expected=f"at most {PARITY:g}",
-            remedy="Do not use the file. Try another format, such as --to safetensors.",
+            remedy="Do not use the file. Export one run in another format: --to safetensors.",
         )
 
 
@@ -234,10 +289,10 @@ class _ClassifierStandIn:
     """Stands in for a classifier whose logits come from elsewhere."""
 
     def __init__(self, classifier: "Classifier", logits: Logits) -> None:
-        self.logits, self.size, self.device = logits, classifier.size, classifier.device
+        self.logits, self.square, self.device = logits, square_of(classifier), classifier.device
 
 
-def _example(classifier: "Classifier") -> Tensor:
+def example_of(classifier: "Classifier") -> Tensor:
     """Return two pictures: from one, `torch.export` would conclude that there is always one."""
     return sample(classifier, 2)
 
@@ -245,5 +300,5 @@ def _example(classifier: "Classifier") -> Tensor:
 def _export_program(classifier: "Classifier", *, half: bool) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1, max=65_536)
     return torch.export.export(
-        Graph(classifier, half=half), (_example(classifier),), dynamic_shapes=({0: batch},)
+        Graph(classifier, half=half), (example_of(classifier),), dynamic_shapes=({0: batch},)
     )

@@ -17,9 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from tunewright.classification.inference.ensemble import Blend
+from tunewright.classification.inference.predict import square_of
 from tunewright.classification.inference.tta import apply_view
 from tunewright.images.image_table import PicturePlace
-from tunewright.images.loading.store import as_uint8
+from tunewright.images.loading.square import SquareInput, as_uint8
 from tunewright.images.sources.reader import PictureReader
 from tunewright.runs.callbacks import OnNotice, OnProgress
 
@@ -86,12 +87,15 @@ def measure(
     """Time one picture through all members and views, from its file and from its pixels."""
     device = blend.members[0].device
     reader = PictureReader()
-    sizes = sorted({member.size for member in blend.members})
+    squares = sorted({square_of(member) for member in blend.members})
     place = PicturePlace(picture)
 
-    def decode_all() -> dict[int, Tensor]:
+    def decode_all() -> dict[SquareInput, Tensor]:
         opened = reader.picture(place)
-        return {size: torch.from_numpy(as_uint8(opened, size))[None].to(device) for size in sizes}
+        return {
+            square: torch.from_numpy(as_uint8(opened, *square))[None].to(device)
+            for square in squares
+        }
 
     def whole() -> Tensor:
         return answer(blend, decode_all())
@@ -112,11 +116,11 @@ def measure(
         )
 
 
-def answer(blend: Blend, images: dict[int, Tensor]) -> Tensor:
+def answer(blend: Blend, images: dict[SquareInput, Tensor]) -> Tensor:
     """Return the label of one picture, fetched from the device: what a caller waits for."""
     views = blend.views.all()
     logits = [
-        torch.stack([member.logits(apply_view(images[member.size], view)) for view in views])
+        torch.stack([member.logits(apply_view(images[square_of(member)], view)) for view in views])
         for member in blend.members
     ]
     return blend.scores(logits).argmax(1).cpu()
@@ -139,8 +143,8 @@ def precisions(
     reader = PictureReader()
     opened = reader.picture(PicturePlace(picture))
     images = {
-        size: torch.from_numpy(as_uint8(opened, size))[None].to(device)
-        for size in sorted({member.size for member in blend.members})
+        square: torch.from_numpy(as_uint8(opened, *square))[None].to(device)
+        for square in sorted({square_of(member) for member in blend.members})
     }
     kinds: list[tuple[str, torch.dtype | None, bool]] = [
         ("float32, channels last", None, True),

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from tunewright.classification.inference.predict import DecodedBatches
 from tunewright.images.image_table import ImageTable
+from tunewright.images.loading.square import SquareInput
 
 SIDE = 32
 """Side in pixels of the pictures that the linear model takes."""
@@ -53,6 +54,7 @@ def _linear(train: ImageTable, split: ImageTable, seed: int) -> Labels:
 
 
 def _pixels(table: ImageTable) -> npt.NDArray[np.float32]:
-    with DecodedBatches(table, [SIDE], 256) as batches:
-        parts = [batch.images[SIDE].flatten(1).numpy() for batch in batches]
+    square = SquareInput(SIDE)
+    with DecodedBatches(table, [square], 256) as batches:
+        parts = [batch.images[square].flatten(1).numpy() for batch in batches]
     return np.concatenate(parts).astype(np.float32) / 255.0

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tunewright.classification.inference.predict import predict_table
+from tunewright.classification.inference.predict import predict_table, square_of
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError, NotWritten
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
@@ -95,7 +95,9 @@ def _digest(classifier: "Classifier", table: ImageTable) -> str:
             found.update(hashlib.file_digest(stream, "blake2b").digest())
     except OSError as error:
         raise DataError(f"{weights} cannot be read ({error.strerror})") from None
-    found.update(repr((classifier.size, classifier.classes, classifier.normalise)).encode())
+    size, resize = square_of(classifier)
+    form = size if resize == "squash" else (size, resize)  # earlier versions always squashed
+    found.update(repr((form, classifier.classes, classifier.normalise)).encode())
     found.update(joined_digest(content_keys(table)).encode())
     found.update(table.labels.tobytes())
     return found.hexdigest()

@@ -14,8 +14,10 @@ from tunewright.classification.models.image_classifier import input_size
 from tunewright.classification.setup import make_model, normalisation
 from tunewright.config.check import validate
 from tunewright.errors import DataError
+from tunewright.images.dataset.config import Window
 from tunewright.images.dataset.datasets import ImageSets
 from tunewright.images.loading.batches import Normalisation, normalise
+from tunewright.images.loading.square import SquareInput
 from tunewright.runs.folder import RunFolder
 from tunewright.training.checkpoint import load_weights
 
@@ -36,6 +38,16 @@ class Classifier:
     normalise: Normalisation
     class_counts: Tensor
     device: torch.device
+
+    @property
+    def square(self) -> SquareInput:
+        """What its model takes: `size`, and how pictures are fitted to it."""
+        return SquareInput(self.size, self.config.data.resize)
+
+    @property
+    def window(self) -> Window | None:
+        """The stored values that become black and white; see `ImagesConfig`."""
+        return self.config.data.window
 
     @cached_property
     def sets(self) -> ImageSets:

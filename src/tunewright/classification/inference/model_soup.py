@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tunewright.classification.inference.ensemble import check_classes
-from tunewright.classification.inference.predict import DecodedBatches, usual_batch_size
+from tunewright.classification.inference.predict import DecodedBatches, square_of, usual_batch_size
 from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
 
@@ -29,7 +29,11 @@ def check_architectures(members: Sequence["Classifier"]) -> None:
     shapes = _shapes(first.model)
     for other in members[1:]:
         found = _shapes(other.model)
-        if found == shapes and other.size == first.size and other.normalise == first.normalise:
+        if (
+            found == shapes
+            and square_of(other) == square_of(first)
+            and other.normalise == first.normalise
+        ):
             continue
         names = sorted(set(shapes.items()) ^ set(found.items()))
         came = (
@@ -96,12 +100,13 @@ def refresh(classifier: "Classifier", *, pictures: int = REFRESH_PICTURES, seed:
 
 def _batches(classifier: "Classifier", table: ImageTable) -> Iterable[Tensor]:
     size = max(32, usual_batch_size(classifier.size, classifier.device))
-    with DecodedBatches(table, [classifier.size], size) as batches:
+    square = square_of(classifier)
+    with DecodedBatches(table, [square], size) as batches:
         for batch in batches:
             rows = range(batch.start, batch.stop)
             keep = torch.tensor([row not in batch.bad for row in rows])
             if int(keep.sum()) > 1:  # one picture has no variance where the map is 1 x 1
-                yield batch.images[classifier.size][keep].to(classifier.device)
+                yield batch.images[square][keep].to(classifier.device)
 
 
 def refresh_norms(

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tunewright.classification.inference.tta import apply_view
 from tunewright.classification.inference.tta_views import IMAGE, View
 from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
-from tunewright.images.loading.store import as_uint8
+from tunewright.images.loading.square import SquareInput, as_uint8
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import time_items, useful_threads
 from tunewright.runs.callbacks import OnProgress
@@ -35,40 +36,44 @@ NAMED = 10
 SAID_SECONDS = 0.2
 
 
+Square = int | SquareInput
+"""A side in pixels, to which pictures are squashed, or also how they are fitted to it."""
+
+
 class DecodedChunk(NamedTuple):
     """Pictures `start` to `stop` of a table; bad ones are black in `images`.
 
-    images: uint8 [B, 3, S, S] by S. bad: reasons by row.
+    images: uint8 [B, 3, S, S] by the square that they are fitted to. bad: reasons by row.
     """
 
     start: int
     stop: int
-    images: Mapping[int, Tensor]
+    images: Mapping[Square, Tensor]
     bad: Mapping[int, str]
 
 
-Begun = tuple[int, int, Mapping[int, Tensor], Sequence[Callable[[], dict[int, str]]]]
+Begun = tuple[int, int, Mapping[Square, Tensor], Sequence[Callable[[], dict[int, str]]]]
 """A batch under way: a `DecodedChunk` whose `bad` its parts tell when they are done."""
 
 
 class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     """The pictures of a table in order, in batches, decoded ahead; for use in a `with` block.
 
-    sizes: every side that is needed; a file is decoded once for all. pin: use pinned memory, from
-    which a GPU copies while it works. ahead: batches that are decoded while one is used; may be
-    changed during iteration. waited: seconds spent waiting for the last batch.
+    squares: every side and fit that is needed; a file is decoded once for all. pin: use pinned
+    memory, from which a GPU copies while it works. ahead: batches that are decoded while one is
+    used; may be changed during iteration. waited: seconds spent waiting for the last batch.
     """
 
     def __init__(
         self,
         table: ImageTable,
-        sizes: Sequence[int],
+        squares: Sequence[Square],
         batch_size: int,
         *,
         pin: bool = False,
         ahead: int = BATCHES_AHEAD,
     ) -> None:
-        self.table, self.sizes, self.batch_size, self.pin = table, sizes, batch_size, pin
+        self.table, self.squares, self.batch_size, self.pin = table, squares, batch_size, pin
         self.ahead, self.waited = ahead, 0.0
         self._files = PictureReader()
         self._threads = useful_threads(time_items(self._try, len(table)))
@@ -95,10 +100,14 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
 
     def _start_batch(self, start: int, stop: int) -> Begun:
         images = {
-            size: torch.empty((stop - start, 3, size, size), dtype=torch.uint8, pin_memory=self.pin)
-            for size in self.sizes
+            square: torch.empty(
+                (stop - start, 3, *2 * (_side(square),)),
+                dtype=torch.uint8,
+                pin_memory=self.pin,
+            )
+            for square in self.squares
         }
-        pixels = {size: tensor.numpy() for size, tensor in images.items()}
+        pixels = {square: tensor.numpy() for square, tensor in images.items()}
         if self._threads == 1 and self.ahead == 0:  # decode on request, in this thread
             return start, stop, images, [partial(self._decode, start, range(start, stop), pixels)]
         # Some pictures a task: of small ones, a task each would cost more than its picture.
@@ -112,11 +121,11 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
     def _try(self, row: int) -> None:
         with contextlib.suppress(DataError):
             picture = self._files.picture(self.table.places[row])
-            for size in self.sizes:
-                as_uint8(picture, size)
+            for square in self.squares:
+                _fit(picture, square)
 
     def _decode(
-        self, start: int, rows: range, pixels: Mapping[int, npt.NDArray[np.uint8]]
+        self, start: int, rows: range, pixels: Mapping[Square, npt.NDArray[np.uint8]]
     ) -> dict[int, str]:
         bad = {}
         for row in rows:
@@ -127,9 +136,23 @@ class DecodedBatches(AbstractContextManager["DecodedBatches"]):
                 for place in pixels.values():
                     place[row - start] = 0
                 continue
-            for size, place in pixels.items():
-                place[row - start] = as_uint8(picture, size)
+            for square, place in pixels.items():
+                place[row - start] = _fit(picture, square)
         return bad
+
+
+def square_of(member: "Classifier") -> SquareInput:
+    """Return what a classifier takes; a recipe's own kind that states a size only squashes."""
+    found: SquareInput = getattr(member, "square", None) or SquareInput(member.size)
+    return found
+
+
+def _side(square: Square) -> int:
+    return square if isinstance(square, int) else square.size
+
+
+def _fit(picture: Image.Image, square: Square) -> npt.NDArray[np.uint8]:
+    return as_uint8(picture, *((square,) if isinstance(square, int) else square))
 
 
 def _whole(begun: Begun) -> DecodedChunk:
@@ -167,8 +190,8 @@ def predict_table(
     if not len(table):
         raise DataError(f"no pictures in {table.origin}", expected="at least one")
     device = members[0].device
-    sizes = sorted({member.size for member in members})
-    size = batch_size or usual_batch_size(sizes[-1], device)
+    squares = sorted({square_of(member) for member in members})
+    size = batch_size or usual_batch_size(squares[-1].size, device)
     on_progress = on_progress or _silent
     on_gpu = device.type == "cuda"
     ahead = BATCHES_AHEAD if on_gpu else 0
@@ -177,18 +200,18 @@ def predict_table(
     said = 0.0
     with (
         torch.no_grad(),
-        DecodedBatches(table, sizes, size, pin=on_gpu, ahead=ahead) as batches,
+        DecodedBatches(table, squares, size, pin=on_gpu, ahead=ahead) as batches,
     ):
         for number, batch in enumerate(batches):
             bad |= batch.bad
             began = time.perf_counter()
             if skip_bad or not bad:  # else only look for further bad ones
                 here = {
-                    side: images.to(device, non_blocking=True)
-                    for side, images in batch.images.items()
+                    square: images.to(device, non_blocking=True)
+                    for square, images in batch.images.items()
                 }
                 scores.append(
-                    reduce([_logits(member, here[member.size], views) for member in members])
+                    reduce([_logits(member, here[square_of(member)], views) for member in members])
                 )
             if number == 1 and not on_gpu:  # the first one warms up
                 # Where the model wants the cores for long, decoding beside it makes its threads

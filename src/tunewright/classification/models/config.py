@@ -43,12 +43,14 @@ class FineTuneConfig(Section):
     """How carefully a pretrained network is changed.
 
     layer_decay: learning-rate factor from each layer to the one below it (null = the same for all).
-    freeze_epochs: number of first epochs that train only the head. head_lr_scale: learning rate of
-    the head relative to `optim.lr`.
+    freeze_epochs: number of first epochs that train only the head. freeze_batch_norm: keep the
+    statistics, weights and biases of the backbone's batch norms as they are for the whole training,
+    as for small batches. head_lr_scale: learning rate of the head relative to `optim.lr`.
     """
 
     layer_decay: Annotated[Fraction, Field(gt=0.0)] | None = None
     freeze_epochs: Annotated[int, Field(ge=0)] = 0
+    freeze_batch_norm: bool = False
     head_lr_scale: Positive = 1.0
 
 

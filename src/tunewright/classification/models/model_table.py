@@ -16,7 +16,11 @@ from tunewright.classification.models.config import (
     OPTIMIZED_MODELS,
     ImageModelConfig,
 )
-from tunewright.classification.models.image_classifier import input_size, make_image_model
+from tunewright.classification.models.image_classifier import (
+    head_modules,
+    input_size,
+    make_image_model,
+)
 from tunewright.classification.models.timm_models import names
 from tunewright.classification.models.timm_query import timm_facts
 
@@ -30,14 +34,16 @@ ALIGNED = ("I64", "F32", "BF16", "F16")
 class ModelRow:
     """One model for `classes` classes.
 
-    name: to look it up; settings: arguments that select it. bytes_fp32, bytes_fp16: size of the
-    exported safetensors file. input_size: side of its input; fixed: it takes no other. licence: of
-    the published weights, `unknown` if timm does not say, `none` if there are none.
+    name: to look it up; settings: arguments that select it. backbone_parameters: without the last
+    layer, and without the fusion if there is one. bytes_fp32, bytes_fp16: size of the exported
+    safetensors file. input_size: side of its input; fixed: it takes no other. licence: of the
+    published weights, `unknown` if timm does not say, `none` if there are none.
     """
 
     name: str
     settings: str
     parameters: int
+    backbone_parameters: int
     bytes_fp32: int
     bytes_fp16: int
     input_size: int
@@ -83,10 +89,12 @@ def row_of(name: str, section: ImageModelConfig, classes: int) -> ModelRow:
     with torch.device("meta"):
         model = make_image_model(bare, classes, image_size=size)
     state = model.state_dict()
+    heads = {id(p) for head in head_modules(model) for p in head.parameters()}
     return ModelRow(
         name,
         _settings(section),
         sum(parameter.numel() for parameter in model.parameters()),
+        sum(p.numel() for p in model.parameters() if id(p) not in heads),
         safetensors_bytes(state),
         safetensors_bytes(state, half=True),
         size,

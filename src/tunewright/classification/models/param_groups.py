@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from typing import cast
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tunewright.classification.models.colornet import ColorNet
 from tunewright.classification.models.config import FineTuneConfig
@@ -52,14 +53,38 @@ def groups(model: nn.Module, finetune: FineTuneConfig) -> list[Group]:
 def freeze(model: nn.Module, finetune: FineTuneConfig, clock: Clock) -> None:
     """Freeze all but the head in the first `freeze_epochs`, then train everything.
 
+    With `freeze_batch_norm`, batch norms of the body stay in evaluation mode after that, too.
     Called by `Task.on_epoch`. Frozen modules are in evaluation mode: no dropout, no stochastic
     depth, and batch norms keep their pretrained statistics. It depends on the clock alone, so
     resuming is exact; parameters frozen by others stay frozen.
     """
-    if not finetune.freeze_epochs:
-        return
-    heads = head_modules(model)
-    head = _ids(heads)
+    if finetune.freeze_epochs:
+        _freeze_body(model, finetune, clock)
+    if finetune.freeze_batch_norm:
+        for norm in _body_norms(model):
+            norm.eval()
+
+
+def freeze_batch_norm(model: nn.Module) -> int:
+    """Take weights and biases of the body's batch norms out of the training; return their number.
+
+    Call it before `groups`; `freeze` keeps their statistics. Together that is timm's
+    `FrozenBatchNormAct2d`, with the names of the weights unchanged.
+    """
+    norms = _body_norms(model)
+    for norm in norms:
+        norm.requires_grad_(False)
+    return len(norms)
+
+
+def _body_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms outside of the head and the fusion, which begin untrained."""
+    own = {module for head in head_modules(model) for module in head.modules()}
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m not in own]
+
+
+def _freeze_body(model: nn.Module, finetune: FineTuneConfig, clock: Clock) -> None:
+    head = _ids(head_modules(model))
     frozen: frozenset[str] = getattr(model, FROZEN, frozenset())
     body = {name: p for name, p in model.named_parameters() if id(p) not in head}
     if clock.epoch < finetune.freeze_epochs:

@@ -309,7 +309,8 @@ def export(
 ) -> "ExportReport":
     """Export a run to safetensors, ONNX or torch.export.
 
-    The exported file is checked against the run: both must give the same logits.
+    An ensemble is exported to ONNX, as one graph. The exported file is checked against the run:
+    both must give the same logits.
 
     In Python, return the file and how near it is. Raises ConfigError when ONNX is not installed,
     RunError when the file is not the model. See `deliver.classification.export.export`.

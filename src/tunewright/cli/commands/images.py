@@ -33,7 +33,8 @@ def models(
 ) -> "ModelList":
     """List image models with parameters, sizes and licences.
 
-    Sizes are those of the exported file; licences are those of the pretrained weights.
+    'no head' are the parameters without the last layer (and the fusion). Sizes are those of the
+    exported file; licences are those of the pretrained weights.
 
     In Python, return the rows and the notices. Raises UsageError when nothing matches. See
     `deliver.classification.models.models`.

@@ -182,9 +182,12 @@ def print_exported(console: Console, found: "ExportReport") -> None:
             f"{scored['float16']:.4f} in float16 (n = {scored['pictures']})",
         )
     side = found.size
+    taken = f"[batch, 3, {side}, {side}]"
+    if len(found.inputs) > 1:
+        taken = f"of each member's size ({', '.join(found.inputs)})"
     print_line(
         console,
-        f"takes uint8 RGB pictures [batch, 3, {side}, {side}], returns {found.classes} logits; "
+        f"takes uint8 RGB pictures {taken}, returns {found.classes} logits; "
         "the normalisation is inside"
         if found.to != "safetensors"
         else "classes, size, normalisation and the model section are in its header",
@@ -238,7 +241,7 @@ def models_table(found: "ModelList") -> Table:
     """Return a table with one row per model."""
     table = Table(title=f"image models, {found.classes} classes")
     table.add_column("name", overflow="fold")
-    for name in ("parameters", "fp32 MB", "MiB", "fp16 MB", "MiB", "input"):
+    for name in ("parameters", "no head", "fp32 MB", "MiB", "fp16 MB", "MiB", "input"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("licence of weights")
     for row in found.rows:
@@ -246,6 +249,7 @@ def models_table(found: "ModelList") -> Table:
         table.add_row(
             row["name"],
             f"{row['parameters']:,}",
+            f"{row['backbone_parameters']:,}",
             *(f"{size / unit:.1f}" for size in sizes for unit in (MB, MIB)),
             f"{row['input_size']}" + (" only" if row["fixed"] else ""),
             row["licence"],

@@ -24,6 +24,7 @@ from tunewright.result import Result
 
 if TYPE_CHECKING:
     from tunewright.images.augment.contact_sheet import Column
+    from tunewright.images.loading.square import SquareInput
 
 PICTURES = 8
 """Number of pictures, one per row of the sheet."""
@@ -88,12 +89,15 @@ def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> Contact
 
     from tunewright.classification.models.image_classifier import input_size
     from tunewright.images.augment.contact_sheet import contact_sheet, legible, write_contact_sheet
+    from tunewright.images.loading.square import SquareInput
 
     recipe = find_recipe(name)
     config: Any = validate(tree, recipe.config)
     sets: ImageSets = import_object(find_capability(recipe, "pictures"))(config)
     size = input_size(config.model, config.data.image_size)
-    rows, images = _pictures(sets, size, config.seed, skip_bad=config.data.skip_bad)
+    rows, images = _pictures(
+        sets, SquareInput(size, config.data.resize), config.seed, skip_bad=config.data.skip_bad
+    )
     table, (columns, contradictions) = sets.train, _columns(config, level)
     labels = [table.labels[row] for row in rows]
     sheet = contact_sheet(
@@ -118,10 +122,10 @@ def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> Contact
 
 
 def _pictures(
-    sets: ImageSets, size: int, seed: int, *, skip_bad: bool
+    sets: ImageSets, square: "SquareInput", seed: int, *, skip_bad: bool
 ) -> tuple[Sequence[int], "np.ndarray[Any, np.dtype[np.uint8]]"]:
     """Return rows of the training table, largest classes first, and their pixels [N, H, W, 3]."""
-    from tunewright.images.loading.store import as_uint8
+    from tunewright.images.loading.square import as_uint8
     from tunewright.images.sources.reader import PictureReader
 
     table, draw = sets.train, np.random.default_rng(seed)
@@ -129,7 +133,7 @@ def _pictures(
     try:
         for row in _rows_by_class(table.labels, draw):
             try:
-                shown.append((row, as_uint8(reader.picture(table.places[row]), size)))
+                shown.append((row, as_uint8(reader.picture(table.places[row]), *square)))
             except DataError:
                 if not skip_bad:
                     raise

@@ -59,6 +59,6 @@ def average_predictions(
         average=options.average,
         classes=tuple(blend.classes),
     )
-    write_json(folder / ENSEMBLE, result.stored())
+    write_json(folder / ENSEMBLE, result.as_stored())
     write_json(folder / MADE_OF, made_of(selection, options.method))
     return result

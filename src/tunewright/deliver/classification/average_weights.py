@@ -80,7 +80,7 @@ def average_weights(
         costs=measure_costs(Blend((soup,)), one, options.limits, on_progress),
         verdict=describe_gain(gain, weights),
     )
-    write_json(folder / "soup.json", result.stored())
+    write_json(folder / "soup.json", result.as_stored())
     write_json(folder / MADE_OF, made_of(selection, options.method))
     return result
 

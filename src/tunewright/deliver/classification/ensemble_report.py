@@ -58,7 +58,7 @@ class EnsembleReport(Result):
         found = super().as_json()
         return {name: one for name, one in found.items() if self.runs or name not in of_ensembles}
 
-    def stored(self) -> dict[str, Any]:
+    def as_stored(self) -> dict[str, Any]:
         """Return what the file in the folder holds: all but the notes."""
         return {name: one for name, one in self.as_json().items() if name != "notes"}
 

@@ -1,16 +1,17 @@
 """`tunewright export`: a run as ONNX, safetensors or a torch.export program, and its parity."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from tunewright.deliver.classification.open_members import open_members
+from tunewright.deliver.classification.open_members import open_blend, open_members
 from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError, UsageError, did_you_mean
 from tunewright.result import Result
+from tunewright.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
@@ -23,8 +24,9 @@ class ExportReport(Result):
     """An exported file, and how near its answers are to the run's.
 
     bytes: of the file. largest_difference: of the logits; limit: the most allowed, None in float16.
-    size: of the pictures that it takes, in pixels. accuracy: in float32 and float16 on the
-    validation set, or why it is `unknown`; None where it was not measured.
+    size: of the pictures that it takes, in pixels. inputs: their names in the graph. accuracy: in
+    float32 and float16 on the validation set, or why it is `unknown`; None where it was not
+    measured.
     """
 
     run: Path
@@ -35,6 +37,7 @@ class ExportReport(Result):
     largest_difference: float
     limit: float | None
     size: int
+    inputs: tuple[str, ...]
     classes: int
     accuracy: Mapping[str, Any] | None
     notes: tuple[str, ...] = ()
@@ -57,9 +60,10 @@ def export(
 ) -> ExportReport:
     """Write the model for others, read it back, and compare its answers with the run's.
 
-    output: by default `export/model.onnx` and so on in the run folder. half: weights in float16;
-    the file is then scored on the validation set beside the original. Raises ConfigError
-    when ONNX is not installed, RunError when the file is not the model.
+    An ensemble is written to ONNX, as one graph of all members and their average. output: by
+    default `export/model.onnx` and so on in the run folder. half: weights in float16; the file is
+    then scored on the validation set beside the original. Raises ConfigError when ONNX is not
+    installed, RunError when the file is not the model.
     """
     if to not in FORMATS:
         raise UsageError(
@@ -67,9 +71,15 @@ def export(
         )
     place = None if output is None else output_file(output)
     selection = resolve_runs(run, checkpoint=checkpoint, runs=runs)
-    selection.single()  # an ensemble has no one graph
+    if len(selection.members) > 1 and to != "onnx":
+        raise DataError(
+            f"{selection.folder} is an ensemble of {len(selection.members)} runs",
+            expected=f"one run for {to}",
+            remedy=f"Use --to onnx, or name one of them: {selection.members[0].path}.",
+        )
+    whole = _export if len(selection.members) == 1 else _export_ensemble
     found: ExportReport = run_in_subprocess(
-        selection, _export, to, half, place, on_progress=on_progress
+        selection, whole, to, half, place, on_progress=on_progress
     )
     return replace(found, notes=selection.notes)
 
@@ -91,6 +101,12 @@ def _export(
     exported = parts.read_back(classifier, file, to)
     difference = parts.largest_difference(classifier, exported, parts.sample(classifier))
     parts.check_parity(difference, file, half=half)
+    scored = None
+    if half:
+        on_progress("scoring on the validation set", 0, 1)
+        scored = _accuracies(
+            lambda: (parts.accuracy(classifier), parts.accuracy(classifier, exported)), classifier
+        )
     return ExportReport(
         run=selection.folder,
         file=file,
@@ -100,23 +116,57 @@ def _export(
         largest_difference=difference,
         limit=None if half else parts.PARITY,
         size=classifier.size,
+        inputs=("images",),
         classes=len(classifier.classes),
-        accuracy=_accuracies(classifier, exported, on_progress) if half else None,
+        accuracy=scored,
+    )
+
+
+def _export_ensemble(
+    selection: RunSelection, to: Any, half: bool, output: Path | None, on_progress: ProgressCallback
+) -> ExportReport:
+    """Write one graph of all members, and compare it with the ensemble."""
+    from tunewright.classification.delivery import export_ensemble as parts
+    from tunewright.classification.delivery.export import PARITY, check_parity, need_onnx
+
+    need_onnx()
+    ensemble = open_blend(selection)
+    file = output or selection.folder / "export" / f"{'model-half' if half else 'model'}.onnx"
+    on_progress("writing", 0, 1)
+    trees = [RunFolder(one.path).read_config() for one in selection.members]
+    parts.write_onnx_ensemble(ensemble, file, trees, half=half)
+    on_progress("comparing", 0, 1)
+    exported = parts.read_onnx_ensemble(ensemble, file)
+    difference = parts.largest_blend_difference(ensemble, exported)
+    check_parity(difference, file, half=half)
+    scored = None
+    if half:
+        on_progress("scoring on the validation set", 0, 1)
+        scored = _accuracies(
+            lambda: (parts.blend_accuracy(ensemble), parts.blend_accuracy(ensemble, exported)),
+            ensemble.members[0],
+        )
+    return ExportReport(
+        run=selection.folder,
+        file=file,
+        to=to,
+        half=half,
+        bytes=file.stat().st_size,
+        largest_difference=difference,
+        limit=None if half else PARITY,
+        size=max(member.size for member in ensemble.members),
+        inputs=tuple(parts.input_names(ensemble).values()),
+        classes=len(ensemble.classes),
+        accuracy=scored,
     )
 
 
 def _accuracies(
-    classifier: "Classifier", exported: Any, on_progress: ProgressCallback
+    measure: Callable[[], tuple[float, float]], classifier: "Classifier"
 ) -> dict[str, Any]:
-    """Score the run and the file on the validation set, where it is at hand."""
-    from tunewright.classification.delivery.export import accuracy
-
-    on_progress("scoring on the validation set", 0, 1)
+    """Return the accuracy before and after, or why it is unknown where the data is gone."""
     try:
-        return {
-            "float32": accuracy(classifier),
-            "float16": accuracy(classifier, exported),
-            "pictures": len(classifier.sets.valid),
-        }
+        before, after = measure()
     except DataError as error:  # exported where the data is not
         return {"unknown": str(error)}
+    return {"float32": before, "float16": after, "pictures": len(classifier.sets.valid)}

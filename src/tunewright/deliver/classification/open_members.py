@@ -4,22 +4,43 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.inference.tta_views import ALONE, Views
 from tunewright.deliver.select_runs import RunSelection
+from tunewright.errors import DataError
 from tunewright.recipes.recipe import import_object
 from tunewright.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
     from tunewright.classification.inference.ensemble import Blend
+    from tunewright.images.dataset.config import Window
 
 
 def open_members(selection: RunSelection) -> "tuple[Classifier, ...]":
-    """Open the classifiers, on the GPU if there is one."""
+    """Open the classifiers, on the GPU if there is one.
+
+    Raises DataError unless all read pictures with the same window: a file is decoded once for all.
+    """
     from tunewright.training.device import default_device
 
     device = default_device()
-    return tuple(
+    members: tuple[Classifier, ...] = tuple(
         import_object(one.opener)(RunFolder(one.path), device) for one in selection.members
     )
+    first = members[0]
+    for other in members[1:]:
+        if window_of(other) != window_of(first):
+            raise DataError(
+                f"{first.folder.path} was trained with data.window = {window_of(first)}, "
+                f"{other.folder.path} with {window_of(other)}",
+                expected="the same for all members",
+                remedy="Average only models that were trained with one window.",
+            )
+    return members
+
+
+def window_of(member: "Classifier") -> "Window | None":
+    """Return its `data.window`; None for a recipe's own kind of classifier that has none."""
+    found: Window | None = getattr(member, "window", None)
+    return found
 
 
 def open_blend(

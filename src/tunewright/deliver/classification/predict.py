@@ -15,7 +15,7 @@ from tunewright.classification.delivery.contest_form import (
 )
 from tunewright.classification.delivery.sample_submission import Texts, read_form
 from tunewright.classification.inference.tta_views import ALONE, Views
-from tunewright.deliver.classification.open_members import open_blend
+from tunewright.deliver.classification.open_members import open_blend, window_of
 from tunewright.deliver.classification.views_gain import views_gain
 from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
@@ -166,7 +166,7 @@ def _predict(
     began = time.perf_counter()
     blend = open_blend(selection, wanted.views, wanted.logit_adjustment)
     table = (
-        table_of_files(wanted.pictures)
+        table_of_files(wanted.pictures).with_window(window_of(blend.members[0]))
         if wanted.pictures
         else test_table(blend.members[0], wanted.data)
     )
@@ -257,29 +257,48 @@ def _predict(
 def test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
     """Return the pictures to predict: those of `data`, else the test set of the training data.
 
-    That is a folder `test` there, or the test split. Raises DataError when there is neither, and
-    for names that no file of predictions can hold.
+    That is a folder `test` there, or the test split. Ids that are names of files take the form that
+    the training table had: without a suffix, where it had none. Raises DataError when there is
+    neither, and for names that no file of predictions can hold.
     """
     from tunewright.classification.delivery.predictions_csv import check_ids
+    from tunewright.images.sources.file_matching import with_bare_ids
 
     table = _test_table(classifier, data)
+    if table.named_by_files and _trained_on_bare_ids(classifier):
+        table = with_bare_ids(table)
     check_ids(table.origin, table.ids)
     return table
+
+
+def _trained_on_bare_ids(classifier: "Classifier") -> bool:
+    """Return whether the training table wrote ids without suffix; false if nobody knows."""
+    from tunewright.classification.classes_file import read_classes
+    from tunewright.images.sources.file_matching import has_bare_ids
+
+    known = read_classes(classifier.folder)
+    if known is not None and known.bare_ids is not None:
+        return known.bare_ids
+    try:
+        return has_bare_ids(classifier.sets.train)  # a run of an earlier version
+    except DataError:
+        return False
 
 
 def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
     from tunewright.images.sources.open_source import open_table
 
+    window = window_of(classifier)
     if data is not None:
         columns = columns_of_run(classifier.folder.read_config())
-        return open_table(data, labelled=False, columns=columns)
+        return open_table(data, labelled=False, columns=columns).with_window(window)
     sets = classifier.sets
     if sets.test is not None:
         return sets.test
     origin = sets.train.origin
     folder = (origin if origin.is_dir() else origin.parent) / "test"
     if folder.is_dir():
-        return open_table(folder, labelled=False)
+        return open_table(folder, labelled=False).with_window(window)
     raise DataError(
         f"{origin} has no test set",
         expected="a folder `test` or a test split, where no pictures are named",

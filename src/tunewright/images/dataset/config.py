@@ -2,9 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tunewright.config.section import Count, Fraction, PathText, Section
+
+Resize = Literal["squash", "crop", "letterbox"]
+Window = tuple[float, float]
+
+
+def _ascending(window: Window) -> Window:
+    if window[0] >= window[1]:
+        raise ValueError("the value that becomes black below the one that becomes white")
+    return window
 
 
 class ColumnsConfig(Section):
@@ -27,18 +36,25 @@ class ImagesConfig(Section):
     """Where the pictures are, how they are split, and how they reach the training.
 
     dir: a folder, zip, CSV or JSONL manifest; null for the embedded default set. image_size: pixels
-    on a side; pictures are squashed to that square. val_split, test_split: fraction of all pictures
-    to hold out if the source has no such split. folds, fold: k-fold cross-validation, and the fold
-    that validates (from 0). split_seed: of the random split and of the folds. group_by: a column
-    (or key of `meta`) whose equal values stay in one split; `auto` uses camera_id, track_id or
-    group, if there is one; null uses none. leaks: what to do if given splits share a group or a
-    picture. skip_bad: leave out, and list, pictures that cannot be read. weighted_sampler: draw all
-    classes equally often. store: where decoded pictures are kept (`stream`: nowhere). workers:
-    processes that decode when streaming (null = auto).
+    on a side of the square that pictures are fitted to. resize: `squash` scales both sides, `crop`
+    scales the shorter side and cuts out the centre, `letterbox` scales the longer side and fills
+    the rest with grey; the same in training, evaluation and prediction. window: the stored values
+    that become black and white in pictures of a single channel, such as [0, 4095] for 12 bits in
+    16; those of more than 8 bits cannot be used without it (null). val_split, test_split: fraction
+    of all pictures to hold out if the source has no such split. folds, fold: k-fold
+    cross-validation, and the fold that validates (from 0). split_seed: of the random split and of
+    the folds. group_by: a column (or key of `meta`) whose equal values stay in one split; `auto`
+    uses camera_id, track_id or group, if there is one; null uses none. leaks: what to do if given
+    splits share a group or a picture; near copies are told in any case. skip_bad: leave out, and
+    list, pictures that cannot be read. weighted_sampler: draw all classes equally often. store:
+    where decoded pictures are kept (`stream`: nowhere). workers: processes that decode when
+    streaming (null = auto).
     """
 
     dir: PathText | None = None
     image_size: Count = 224
+    resize: Resize = "squash"
+    window: Annotated[Window, Field(strict=False), AfterValidator(_ascending)] | None = None
     val_split: Fraction = 0.15
     test_split: Fraction = 0.0
     folds: Annotated[int, Field(ge=2)] | None = None

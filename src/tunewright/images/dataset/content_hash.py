@@ -30,10 +30,10 @@ Mark = list[int]
 
 
 def content_keys(table: ImageTable, on_progress: OnProgress | None = None) -> tuple[str, ...]:
-    """Return a text for each row that is equal for pictures of equal bytes and equal boxes."""
+    """Return a text for each row that is equal for equal bytes, read with equal box and window."""
     found = digests(table, on_progress)
     return tuple(
-        digest if place.box is None else f"{digest} {place.box}"
+        " ".join([digest, *(str(part) for part in (place.box, place.window) if part is not None)])
         for digest, place in zip(found, table.places, strict=True)
     )
 

@@ -74,7 +74,7 @@ def open_sets(
     _check_shares(data)
     origin = _embedded_folder(make_default) if data.dir is None else Path(data.dir)
     columns = Columns(data.columns.chosen())
-    table = open_table(origin, group_by=data.group_by, columns=columns)
+    table = open_table(origin, group_by=data.group_by, columns=columns).with_window(data.window)
     notices = list(table.notices)
     if data.skip_bad:
         table, skipped = without_broken(table, on_progress)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tunewright.images.dataset.connected_groups import connected_groups
 from tunewright.images.image_table import Indices
-from tunewright.runs.connected_groups import connected_groups
 
 Mask = npt.NDArray[np.bool_]
 NEVER = -1

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tunewright.errors import DataError, RunError
+from tunewright.errors import ConfigError, DataError, RunError
 from tunewright.images.image_table import PicturePlace
-from tunewright.images.loading.store import Pixels, as_uint8
+from tunewright.images.loading.square import Pixels, SquareInput, as_uint8
 from tunewright.images.sources.reader import PictureReader
 
 T = TypeVar("T")
@@ -35,8 +35,8 @@ class Decoder(Dataset[Tensor]):
     in_shared_memory: hand batches over as tensors there, else as arrays through a pipe.
     """
 
-    def __init__(self, size: int, *, in_shared_memory: bool) -> None:
-        self.size, self.in_shared_memory = size, in_shared_memory
+    def __init__(self, square: SquareInput, *, in_shared_memory: bool) -> None:
+        self.square, self.size, self.in_shared_memory = square, square.size, in_shared_memory
         self.reader = PictureReader()
 
     def __getitem__(self, _index: int) -> Tensor:
@@ -52,13 +52,13 @@ class Decoder(Dataset[Tensor]):
         try:
             for row, place in enumerate(places):
                 images[row] = self.one(place)
-        except DataError as error:
+        except (ConfigError, DataError) as error:
             return str(error)
         return torch.from_numpy(images) if self.in_shared_memory else images
 
     def one(self, place: PicturePlace) -> Pixels:
         """Decode one picture, uint8 [3, size, size]; raises DataError."""
-        return as_uint8(self.reader.picture(place), self.size)
+        return as_uint8(self.reader.picture(place), *self.square)
 
 
 class Tasks(Sampler[list[PicturePlace]]):
@@ -159,7 +159,7 @@ class Threads:
         try:
             for row, future in enumerate(futures):
                 into[row] = future.result()
-        except DataError as error:
+        except (ConfigError, DataError) as error:
             return str(error)
         return images
 

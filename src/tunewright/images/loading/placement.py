@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tunewright.images.dataset.config import Resize
 from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.store import is_built, store_bytes
 from tunewright.runs.cache import cache_folder
@@ -34,16 +35,18 @@ def choose(
     size: int,
     device_free_bytes: int | None = None,
     wanted: Literal["auto", "memory", "device", "stream"] = "auto",
+    resize: Resize = "squash",
 ) -> StorePlacement:
     """Choose where decoded pictures are kept: on the device, in a mapped file, or nowhere.
 
     device_free_bytes: of a GPU; None without one. wanted: anything but `auto` is used as it is.
+    resize: how pictures are fitted; each way has a file of its own.
     """
     if wanted != "auto":
         return StorePlacement(wanted, f"data.store={wanted}, as asked")
     needed = store_bytes(len(table.whole or table), size)
     takes = f"{len(table.whole or table):,} pictures at {size} px take {format_size(needed)}"
-    obstacle = _obstacle(table, size)
+    obstacle = _obstacle(table, size, resize)
     if obstacle is not None:
         return StorePlacement("stream", f"{takes}, {obstacle}: they are decoded for each epoch")
     if device_free_bytes is None:
@@ -59,13 +62,13 @@ def choose(
     )
 
 
-def _obstacle(table: ImageTable, size: int) -> str | None:
+def _obstacle(table: ImageTable, size: int, resize: Resize) -> str | None:
     needed = store_bytes(len(table.whole or table), size)
     ram = free_mib() * MIB
     if needed > RAM_SHARE * ram:
         return f"more than {RAM_SHARE:.0%} of the {format_size(ram)} of free RAM"
     disk = shutil.disk_usage(cache_folder()).free
-    if needed > DISK_SHARE * disk and not is_built(table, size):
+    if needed > DISK_SHARE * disk and not is_built(table, size, resize=resize):
         return (
             f"more than {DISK_SHARE:.0%} of the {format_size(disk)} free on the disk of {_short()}"
         )

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import PIL
-from PIL import Image
 
+from tunewright.images.dataset.config import Resize
 from tunewright.images.dataset.unreadable import (
     Broken,
     content_folder,
@@ -21,10 +20,9 @@ from tunewright.images.dataset.unreadable import (
 )
 from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.loading.shared_file import find_or_build, new_file, npy_header
+from tunewright.images.loading.square import Pixels, SquareInput, as_uint8
 from tunewright.runs.callbacks import OnProgress
 from tunewright.training.memory.limit import make_room_to_map
-
-Pixels = npt.NDArray[np.uint8]
 
 SKIPPED = -1
 VERSION = f"2-{PIL.__version__}"  # another Pillow may decode and scale a little differently
@@ -51,6 +49,7 @@ def build_store(
     table: ImageTable,
     size: int,
     *,
+    resize: Resize = "squash",
     folder: Path | None = None,
     on_progress: OnProgress | None = None,
     skip_bad: bool = False,
@@ -59,19 +58,20 @@ def build_store(
 
     A part of a source shares the file of the whole, so splits, folds and seeds need one file. The
     file is named by the content of the pictures, made on all cores, and either complete or absent;
-    if several processes ask at once, one makes it and the others wait. folder: used instead of the
-    cache. skip_bad: leave out pictures that cannot be used, up to 5 % of the source.
+    if several processes ask at once, one makes it and the others wait. resize: see `as_uint8`.
+    folder: used instead of the cache. skip_bad: leave out pictures that cannot be used, up to 5 %
+    of the source.
 
     Raises DataError that lists pictures that cannot be used, NotWritten if the disk has no space.
     """
     whole = table.whole or table
     inside = content_folder(whole, folder)
-    file = inside / f"{size}-{VERSION}.npy"
+    file = inside / f"{_stem(size, resize)}-{VERSION}.npy"
     broken, built = find_or_build(
         file,
         lambda: _ready(file, whole, size),
-        lambda: _build(whole, size, file, on_progress),
-        lock=f"{size}.lock",
+        lambda: _build(whole, SquareInput(size, resize), file, on_progress),
+        lock=f"{_stem(size, resize)}.lock",
         needed=lambda: store_bytes(len(whole), size),
         otherwise="lower data.image_size",
     )
@@ -87,10 +87,12 @@ def build_store(
     return Store(file, len(good), size, wanted, built, notices)
 
 
-def is_built(table: ImageTable, size: int, *, folder: Path | None = None) -> bool:
+def is_built(
+    table: ImageTable, size: int, *, resize: Resize = "squash", folder: Path | None = None
+) -> bool:
     """Return whether `build_store` would find its file ready."""
     whole = table.whole or table
-    file = content_folder(whole, folder) / f"{size}-{VERSION}.npy"
+    file = content_folder(whole, folder) / f"{_stem(size, resize)}-{VERSION}.npy"
     return _ready(file, whole, size) is not None
 
 
@@ -107,15 +109,8 @@ def open_store(store: Store, *, private: bool = False) -> "np.memmap[Any, np.dty
     return mapped
 
 
-def as_uint8(image: Image.Image, size: int) -> Pixels:
-    """Convert an upright RGB picture to the pixels that models get everywhere: [3, size, size].
-
-    It is squashed to a square with antialiased bilinear resampling (Pillow's, the same as timm and
-    torchvision use on pictures); a picture of that size is not resampled.
-    """
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+def _stem(size: int, resize: Resize) -> str:
+    return f"{size}" if resize == "squash" else f"{size}-{resize}"  # older stores are squashed
 
 
 def store_bytes(rows: int, size: int) -> int:
@@ -135,8 +130,11 @@ def _ready(file: Path, table: ImageTable, size: int) -> Broken | None:
     return broken if whole else None
 
 
-def _build(table: ImageTable, size: int, file: Path, on_progress: OnProgress | None) -> Broken:
+def _build(
+    table: ImageTable, square: SquareInput, file: Path, on_progress: OnProgress | None
+) -> Broken:
     """Fill the file in order of the rows, without gaps for broken ones, and the header last."""
+    size = square.size
     start, step, good = len(_header(0, size)), store_bytes(1, size), 0
 
     with new_file(file, start + step * len(table)) as out:
@@ -146,7 +144,7 @@ def _build(table: ImageTable, size: int, file: Path, on_progress: OnProgress | N
             os.pwrite(out, made.data, start + step * good)
             good += 1
 
-        broken = decode_all(table, lambda picture: as_uint8(picture, size), keep, on_progress)
+        broken = decode_all(table, lambda picture: as_uint8(picture, *square), keep, on_progress)
         os.pwrite(out, _header(good, size), 0)
         os.ftruncate(out, start + step * good)
         write_verdicts(file.parent, table, broken)

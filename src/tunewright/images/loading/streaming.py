@@ -16,10 +16,12 @@ from torch import Tensor
 from tunewright.errors import DataError
 from tunewright.images.augment.augment import Augment
 from tunewright.images.augment.mixup import Mix
+from tunewright.images.dataset.config import Resize
 from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.batches import Finishing, ImageBatch, Normalisation
 from tunewright.images.loading.decode_workers import AHEAD, Decoder, Processes, Threads
 from tunewright.images.loading.sampler import Order
+from tunewright.images.loading.square import SquareInput
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -27,10 +29,11 @@ SHARED_MEMORY = Path("/dev/shm")
 class StreamedBatches:
     """`ImageBatches` from the files of a table, scaled to `size`; the same order and randomness.
 
-    workers: processes that decode, kept across epochs and ended with this object or by `close`;
-    None: as many as this process may use threads; 0: threads of this process, which are also used
-    if processes cannot be started. The other arguments are those of `ImageBatches`. A picture that
-    cannot be read raises DataError with its file. One epoch at a time.
+    resize: how pictures are fitted, see `as_uint8`. workers: processes that decode, kept across
+    epochs and ended with this object or by `close`; None: as many as this process may use threads;
+    0: threads of this process, which are also used if processes cannot be started. The other
+    arguments are those of `ImageBatches`. A picture that cannot be read raises DataError with its
+    file. One epoch at a time.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class StreamedBatches:
         table: ImageTable,
         *,
         size: int,
+        resize: Resize = "squash",
         batch_size: int,
         seed: int,
         normalise: Normalisation,
@@ -64,7 +68,7 @@ class StreamedBatches:
         wanted = torch.get_num_threads() if workers is None else workers
         # A daemonic process cannot have children.
         self.workers = 0 if multiprocessing.current_process().daemon else wanted
-        self.size = size
+        self.square = SquareInput(size, resize)
         self._decoding: Processes | Threads | None = None
 
     def __len__(self) -> int:
@@ -91,9 +95,9 @@ class StreamedBatches:
         self._decoding = None
 
     def _start(self) -> Processes | Threads:
-        batch_bytes = self.order.batch_size * 3 * self.size**2
+        batch_bytes = self.order.batch_size * 3 * self.square.size**2
         decoder = Decoder(
-            self.size, in_shared_memory=_shared_bytes() > 2 * batch_bytes * AHEAD * self.workers
+            self.square, in_shared_memory=_shared_bytes() > 2 * batch_bytes * AHEAD * self.workers
         )
         pinned = self.finishing.device.type == "cuda"
         if self.workers:

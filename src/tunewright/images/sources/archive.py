@@ -17,7 +17,7 @@ from tunewright.runs.regular_files import open_regular, read_regular
 from tunewright.runs.stamp import Stamp, file_stamp
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".avif"}
-PICTURES |= {".jp2", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
+PICTURES |= {".heic", ".heif", ".jp2", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
 """Suffixes of picture files."""
 CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "__pycache__", "@eadir"})
 CLUTTER |= {"$recycle.bin", "lost+found", "system volume information"}

@@ -11,7 +11,7 @@ import numpy as np
 from tunewright.errors import DataError, did_you_mean, quote, shorten
 from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, PicturePlace
 from tunewright.images.sources.archive import whole_number
-from tunewright.images.sources.unicode_forms import composed
+from tunewright.images.sources.unicode_forms import to_nfc
 
 EXAMPLES = 5  # how many items a message names
 SPLIT_WORDS: Mapping[str, str] = {
@@ -74,7 +74,7 @@ def table_of(
     Raises DataError for no rows, a duplicate id, a missing or unknown label, and a group or split
     that only some rows have.
     """
-    naming = _composed(naming or Naming())
+    naming = _compose_names(naming or Naming())
     if not rows:
         raise DataError(f"{origin} lists no pictures", expected="at least one")
     _each_id_once(rows)
@@ -90,7 +90,7 @@ def table_of(
             expected="a label for each picture",
             remedy="Add the labels, or remove these rows and predict them with --data.",
         )
-    written = [composed(row.label or "") for row in rows]
+    written = [to_nfc(row.label or "") for row in rows]
     _check_characters(rows, written)
     groups = _column(origin, rows, [row.group for row in rows], "group")
     doubts = [] if naming.classes else _no_values(origin, rows, written, "label")
@@ -118,13 +118,13 @@ def table_of(
     )
 
 
-def _composed(naming: Naming) -> Naming:
-    """Return what a source says about its classes, with names in their composed form."""
+def _compose_names(naming: Naming) -> Naming:
+    """Return what a source says about its classes, with names in NFC."""
     return Naming(
-        None if naming.classes is None else tuple(map(composed, naming.classes)),
-        tuple(map(composed, naming.known)),
-        {composed(name): text for name, text in naming.names.items()},
-        {composed(name): text for name, text in naming.category_ids.items()},
+        None if naming.classes is None else tuple(map(to_nfc, naming.classes)),
+        tuple(map(to_nfc, naming.known)),
+        {to_nfc(name): text for name, text in naming.names.items()},
+        {to_nfc(name): text for name, text in naming.category_ids.items()},
     )
 
 
@@ -147,11 +147,11 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Sort names as integers if all are integers, else as text."""
     distinct = sorted(set(names))
     if all(INTEGER.fullmatch(name) for name in distinct):
-        distinct.sort(key=_signed)
+        distinct.sort(key=_signed_number)
     return tuple(distinct)
 
 
-def _signed(name: str) -> int:
+def _signed_number(name: str) -> int:
     number = whole_number(name.lstrip("+-"))
     return -number if name.startswith("-") else number
 

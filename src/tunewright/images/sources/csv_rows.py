@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
-from tunewright.images.sources.unicode_forms import composed
+from tunewright.images.sources.unicode_forms import to_nfc
 from tunewright.runs.regular_files import read_regular
 
 LINE_END = re.compile(r"\r\n|\r|\n")
@@ -69,11 +69,11 @@ class CsvRows:
         return found
 
     def column(self, name: str | None) -> list[str | None]:
-        """Return the cells of one column, stripped and composed (NFC); None for an empty cell."""
+        """Return the cells of one column, stripped and in NFC; None for an empty cell."""
         if name is None:
             return [None] * len(self.cells)
         at = self.columns.index(name)
-        return [composed(row[at].strip()) or None for row in self.cells]
+        return [to_nfc(row[at].strip()) or None for row in self.cells]
 
     def raw(self, name: str) -> list[str]:
         """Return the cells of one column, exactly as they are."""

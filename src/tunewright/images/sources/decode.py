@@ -1,11 +1,11 @@
 """Read pictures from a folder or a zip, decode them ahead in threads, name the broken ones.
 
 What can be corrected without loss is corrected: rotation by EXIF, grey, palettes, CMYK,
-transparency (over white). What would need a guess is refused.
+transparency (over white). What would need a guess is refused: which values of a picture of more
+than 8 bits are black and white has to be stated.
 """
 
 import hashlib
-import io
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Generic, Self, TypeVar
 
+import numpy as np
 from PIL import ExifTags, Image
 
-from tunewright.errors import DataError, did_you_mean, quote, shorten
+from tunewright.errors import ConfigError, DataError, did_you_mean, quote, shorten
 from tunewright.images.sources.archive import (
     UNPACKABLE,
     is_picture,
@@ -26,11 +27,13 @@ from tunewright.images.sources.archive import (
     unpack,
     why,
 )
-from tunewright.images.sources.unicode_forms import by_form, composed
+from tunewright.images.sources.heic import open_picture
+from tunewright.images.sources.unicode_forms import by_form, to_nfc
 from tunewright.runs.machine.free_cores import cores
 from tunewright.runs.regular_files import read_regular
 
 T = TypeVar("T")
+BYTE = 255
 DEEP_MODES = ("I", "F")  # 16- and 32-bit grey, which Pillow would clip instead of scaling
 Turn = Image.Transpose
 UPRIGHT = {
@@ -151,11 +154,11 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         if self._forms is None:
             names = self._names() if self._archive is not None else list_files(self.place).names
             self._forms = by_form(names)
-        form = composed(str(PurePosixPath(name)))
+        form = to_nfc(str(PurePosixPath(name)))
         found = self._forms.get(form, [])
         if not found and not is_picture(name):
             every = (file for files in self._forms.values() for file in files)
-            found = [n for n in every if is_picture(n) and composed(n).rpartition(".")[0] == form]
+            found = [n for n in every if is_picture(n) and to_nfc(n).rpartition(".")[0] == form]
         return found[0] if len(found) == 1 and found[0] != name else None
 
     def _not_readable(self, name: str, reason: str) -> DataError:
@@ -172,12 +175,13 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         return [path.name for path in self.place.iterdir()]
 
 
-def rgb(content: bytes, name: object) -> Image.Image:
+def rgb(content: bytes, name: object, window: tuple[float, float] | None = None) -> Image.Image:
     """Decode the bytes of a picture file to RGB, upright, with transparency over white.
 
-    name: of the file, for messages. Raises DataError for a file that is empty, incomplete, not a
-    picture, deeper than 8 bits in a single channel, or so large that it may be a decompression
-    bomb.
+    name: of the file, for messages. window: the stored values that become black and white in
+    pictures of a single channel, linear between them. Raises DataError for a file that is empty,
+    incomplete, not a picture, deeper than 8 bits in a single channel without a window, or so large
+    that it may be a decompression bomb; ConfigError for HEIC without its plug-in.
     """
     if not content:
         raise DataError(
@@ -185,8 +189,10 @@ def rgb(content: bytes, name: object) -> Image.Image:
             remedy="Copy the file again, or skip such files with skip_bad=true.",
         )
     try:
-        picture = Image.open(io.BytesIO(content))
+        picture = open_picture(content, name)
         deep = picture.mode.partition(";")[0] in DEEP_MODES
+        if window is not None and (deep or (picture.mode == "L" and window[1] <= BYTE)):
+            return _apply_window(_upright(picture), window)
         if not deep:
             return _plain(_upright(picture))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -195,6 +201,8 @@ def rgb(content: bytes, name: object) -> Image.Image:
             expected=f"at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels",
             remedy="Scale it down, or skip such files with skip_bad=true.",
         ) from None
+    except ConfigError:  # of the plug-in that is missing, not of the file
+        raise
     except Exception as error:  # each format's decoder has errors of its own
         reason = shorten(" ".join(str(error).split())) or type(error).__name__
         raise DataError(
@@ -203,10 +211,21 @@ def rgb(content: bytes, name: object) -> Image.Image:
         ) from None
     raise DataError(
         f"{name} has {picture.mode} pixels",
-        expected="8 bits a channel",
-        remedy="Convert it, choosing which values become black and white, or skip such "
-        "files with skip_bad=true.",
+        expected="8 bits a channel, or (longtail and flowers) data.window",
+        remedy="Convert it, or state which values become black and white (such as "
+        "data.window=[0, 65535]), or skip such files with skip_bad=true.",
     )
+
+
+def _apply_window(picture: Image.Image, window: tuple[float, float]) -> Image.Image:
+    """Return a picture of one channel as RGB: `window` becomes 0 to 255, the rest is clipped.
+
+    With a window of 0 to 4095, the value 2048 becomes 128. What is not a number becomes black.
+    """
+    low, high = window
+    share = (np.asarray(picture, dtype=np.float64) - low) / (high - low)
+    pixels = np.rint(255.0 * np.nan_to_num(share, nan=0.0).clip(0.0, 1.0)).astype(np.uint8)
+    return Image.fromarray(pixels).convert("RGB")
 
 
 def _upright(picture: Image.Image) -> Image.Image:

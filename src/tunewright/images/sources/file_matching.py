@@ -1,14 +1,16 @@
 """Match the picture names of a table to files."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean
-from tunewright.images.image_table import PicturePlace
+from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import SPLIT_WORDS, some
-from tunewright.images.sources.unicode_forms import by_form, composed
+from tunewright.images.sources.unicode_forms import by_form, to_nfc
 
 
 def places_of(
@@ -49,6 +51,27 @@ def places_of(
     )
 
 
+def has_bare_ids(table: ImageTable) -> bool:
+    """Return whether every id lacks the suffix of its file, as in `img_1` for `img_1.jpg`."""
+    return all(
+        not is_picture(name) and is_picture(place.member or place.file.name)
+        for name, place in zip(table.ids, table.places, strict=True)
+    )
+
+
+def with_bare_ids(table: ImageTable) -> ImageTable:
+    """Return the table with ids without suffix; as it is, with a notice, if two would be equal."""
+    ids = tuple(_stem(name) for name in table.ids)
+    if len(set(ids)) == len(ids):
+        return replace(table, ids=ids)
+    twice, _ = Counter(ids).most_common(1)[0]
+    notice = (
+        "the training table writes ids without a suffix; here two files would have the id "
+        f"{twice!r}, so that ids keep it"
+    )
+    return replace(table, notices=(*table.notices, notice))
+
+
 def listings_beside(table: Path, preferred: Sequence[str]) -> Iterator[FileListing]:
     """Yield where pictures of a table may be, most likely first: a folder, its own folder, a zip.
 
@@ -83,13 +106,13 @@ def _on(listing: FileListing, names: Sequence[str], table: Path) -> list[Picture
     forms = by_form(listing.names)
     by_stem: dict[str, list[str]] = {}
     for name in listing.pictures:
-        by_stem.setdefault(composed(_stem(name)), []).append(name)
+        by_stem.setdefault(to_nfc(_stem(name)), []).append(name)
     found: list[PicturePlace | None] = []
     for name in names:
         if name in there:
             found.append(listing.at(name))
             continue
-        form = composed(name)
+        form = to_nfc(name)
         others = forms.get(form) or by_stem.get(form) or []
         if not others and is_picture(name):
             others = by_stem.get(_stem(form), [])

@@ -1,6 +1,7 @@
 """Open any source of pictures: class folders, CSV, manifest, zip, index."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from tunewright.errors import ConfigError, DataError
@@ -158,7 +159,8 @@ def _all_pictures(listing: FileListing) -> ImageTable:
             f"{listing.place} holds no pictures, but {_contents(listing)}",
             expected="files such as .jpg or .png, a CSV file with a column image_id, or a manifest",
         )
-    return table_of(listing.place, rows, labelled=False, notices=_left_out(listing))
+    table = table_of(listing.place, rows, labelled=False, notices=_left_out(listing))
+    return replace(table, named_by_files=True)
 
 
 def _class_folders(listing: FileListing, group_by: str | None) -> ImageTable:

@@ -51,8 +51,8 @@ class PictureReader:
             ) from None
 
     def picture(self, place: PicturePlace) -> Image.Image:
-        """Return the picture as RGB, upright, cut to its box; raises DataError as `rgb` does."""
-        return cut(rgb(self.content(place), place), place)
+        """Return the picture as RGB, upright, cut to its box; raises what `rgb` raises."""
+        return cut(rgb(self.content(place), place, place.window), place)
 
     def close(self) -> None:
         """Close the zips that this process opened; a later read opens them again."""

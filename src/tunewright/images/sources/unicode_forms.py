@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from unicodedata import normalize
 
 
-def composed(name: str) -> str:
+def to_nfc(name: str) -> str:
     """Return a name in its composed form, NFC."""
     return name if name.isascii() else normalize("NFC", name)
 
 
 def by_form(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names by their composed form; two names may share one."""
+    """Return the names by NFC; two names may share one."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(composed(name), []).append(name)
+        found.setdefault(to_nfc(name), []).append(name)
     return found

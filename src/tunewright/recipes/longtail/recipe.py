@@ -58,6 +58,7 @@ RECIPE = Recipe(
     conf=HERE / "conf",
     groups=(data_checks.GROUPS,),
     space=HERE / "space.yaml",
+    space_alone=HERE / "space_alone.yaml",
     metrics=METRICS,
     setup="tunewright.classification.setup:make_setup",
     data_facts=data_checks.facts,

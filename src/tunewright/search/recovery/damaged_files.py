@@ -80,7 +80,7 @@ def move_folders_aside(folder: StudyFolder) -> list[str]:
 
 def replace_database(fresh: Path, file: Path) -> Path | None:
     """Replace a file in one step; the old one and its companion files get a free name."""
-    aside = next(p for n in count(1) if not (p := _numbered(file, n)).exists())
+    aside = next(p for n in count(1) if not (p := _numbered_name(file, n)).exists())
     kept = aside if file.exists() else None
     if kept is not None:
         os.link(file, kept)
@@ -100,10 +100,10 @@ def remove_database(file: Path) -> None:
 
 
 def _move_aside(place: Path, kind: str) -> str:
-    aside = next(p for n in count(1) if not (p := _numbered(place, n)).exists())
+    aside = next(p for n in count(1) if not (p := _numbered_name(place, n)).exists())
     place.rename(aside)
     return f"{place} was a {kind}, which is now {aside.name}"
 
 
-def _numbered(file: Path, number: int) -> Path:
+def _numbered_name(file: Path, number: int) -> Path:
     return file.with_name(f"{file.stem}.broken-{number}{file.suffix}")

@@ -93,7 +93,7 @@ def _choose(
     """Return the settings for `epochs`, notices, and whether other runs may share the settings."""
     training = config.training
     layout: Layout = "channels_last" if training.layout == "channels_last" else "contiguous"
-    plain = StepSettings(_untried(setup, training, device), layout)
+    plain = StepSettings(_default_precision(setup, training, device), layout)
     always = training.compile == "always"
     choices = _open(plain, config, device)
     is_open = len(choices) > 1 or training.compile == "auto"
@@ -126,7 +126,7 @@ def fastest(times: Mapping[StepSettings, StepTime], steps: int) -> StepSettings:
     return best
 
 
-def _untried(setup: Setup, training: TrainingConfig, device: torch.device) -> Precision:
+def _default_precision(setup: Setup, training: TrainingConfig, device: torch.device) -> Precision:
     """Return the precision of a run that tries nothing."""
     if training.precision != "auto":
         return resolve_precision(training.precision, cpu=device.type == "cpu")

@@ -92,18 +92,18 @@ class Visits:
         """
         for number in range(ROUNDS):
             for choice in choices[:: -1 if number % 2 else 1]:
-                if choice in self.failed or self._seen(choice) > number:
+                if choice in self.failed or self._count_visits(choice) > number:
                     continue
                 if self._rest(choices) > self.seconds_left():
                     if not any(self._can_win(other) for other in choices if other != self.plain):
                         return
                     if not self._can_win(choice):
                         continue
-                if self._expected(choice) > self.seconds_left():
+                if self._expected_seconds(choice) > self.seconds_left():
                     return
                 self.visit(choice)
 
-    def _seen(self, choice: StepSettings) -> int:
+    def _count_visits(self, choice: StepSettings) -> int:
         return len(self.times[choice].seconds) if choice in self.times else 0
 
     def _can_win(self, choice: StepSettings) -> bool:
@@ -121,9 +121,9 @@ class Visits:
     def _rest(self, choices: Sequence[StepSettings]) -> float:
         """Return the seconds of all visits that are still to come."""
         open_ = [choice for choice in choices if choice not in self.failed]
-        return sum((ROUNDS - self._seen(c)) * self._expected(c) for c in open_)
+        return sum((ROUNDS - self._count_visits(c)) * self._expected_seconds(c) for c in open_)
 
-    def _expected(self, choice: StepSettings) -> float:
+    def _expected_seconds(self, choice: StepSettings) -> float:
         """Return the seconds of the next visit: those of the last one, else of plain steps."""
         if choice in self._took:
             return self._took[choice]

@@ -13,7 +13,7 @@ from torch import Tensor
 from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.sampler import Order, generator_of
-from tunewright.images.loading.store import Pixels
+from tunewright.images.loading.square import Pixels
 from tunewright.images.sources.reader import PictureReader
 from tunewright.recipes.compression.data.photo_store import PhotoStore, planes
 

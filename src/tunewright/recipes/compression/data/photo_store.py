@@ -21,7 +21,8 @@ from tunewright.images.dataset.unreadable import (
 from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.loading.placement import DISK_SHARE, RAM_SHARE
 from tunewright.images.loading.shared_file import find_or_build, new_file, npy_header
-from tunewright.images.loading.store import VERSION, Pixels
+from tunewright.images.loading.square import Pixels
+from tunewright.images.loading.store import VERSION
 from tunewright.recipes.compression.data.photo_sizes import photo_sizes
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder

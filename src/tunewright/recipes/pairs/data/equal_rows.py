@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunewright.images.dataset.connected_groups import connected_groups
 from tunewright.recipes.pairs.data.array_files import ArrayFile, read_rows, row_chunks
-from tunewright.runs.connected_groups import connected_groups
 
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.errors import DataError
+from tunewright.images.dataset.connected_groups import connected_groups
 from tunewright.recipes.pairs.data.equal_rows import equal_rows
 from tunewright.recipes.pairs.data.pair_files import PairSet
-from tunewright.runs.connected_groups import connected_groups
 
 Indices = npt.NDArray[np.int64]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tunewright.runs.connected_groups import connected_groups
+from tunewright.images.dataset.connected_groups import connected_groups
 
 
 def test_chains():
