@@ -37,9 +37,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def refused(_file: Path) -> bytes:
-    """Reading a file, as for whoever is not root."""
-    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+def refused(file: Path, read):
+    """`read` but for one file, as for whoever is not root."""
+
+    def read_others(path: Path, **options) -> bytes:
+        if path == file:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(path, **options)
+
+    return read_others
 
 
 def predicted(place: Path, output: Path, run: str = "run1", **options) -> None:
@@ -238,7 +244,8 @@ def test_what_is_no_predictions_is_refused_before_a_model_is_opened(
 
 def test_predictions_that_may_not_be_read_are_refused(place, tmp_path, monkeypatch):
     predicted(place, tmp_path / "predictions.csv")
-    monkeypatch.setattr(predictions_csv, "read_regular", refused)
+    read = refused(tmp_path / "predictions.csv", predictions_csv.read_regular)
+    monkeypatch.setattr(predictions_csv, "read_regular", read)
     with pytest.raises(DataError, match=r"predictions\.csv cannot be read \(Permission denied\)"):
         submitted(place, tmp_path)
 

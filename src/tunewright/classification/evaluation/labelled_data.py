@@ -99,6 +99,7 @@ def _labelled_table(classifier: "Classifier", data: Path) -> tuple[ImageTable, l
     """Return the pictures to measure, and notices on the source."""
     columns = columns_of_run(classifier.folder.read_config())
     table = open_table(data, group_by=None, columns=columns, fewest_classes=1)
+    table = table.with_window(getattr(classifier, "window", None))
     notes = list(table.notices)
     if table.splits is not None and "test" in table.splits:
         test = table.take(np.array(table.splits) == "test")

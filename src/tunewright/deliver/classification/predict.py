@@ -166,7 +166,7 @@ def _predict(
     began = time.perf_counter()
     blend = open_blend(selection, wanted.views, wanted.logit_adjustment)
     table = (
-        table_of_files(wanted.pictures)
+        table_of_files(wanted.pictures).with_window(window_of(blend.members[0]))
         if wanted.pictures
         else test_table(blend.members[0], wanted.data)
     )
