@@ -75,8 +75,8 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]
     table = Table(title="best trials")
     left_out = []
-    if len(shown) < len(rows):
-        left_out.append(f"{len(rows) - len(shown)} more trials: --wide or --json")
+    if more := len(rows) - len(shown):
+        left_out.append(f"{more} more trial{'s' * (more > 1)}: --wide or --json")
     table.add_column("trial")
     for row in shown:
         table.add_column(str(row["trial"]), justify="right", no_wrap=True)
