@@ -399,14 +399,12 @@ class TestCompetition:
         assert len(open_table(tmp_path)) == 2
 
     def test_full_paths_to_another_folder_are_told(self, tmp_path):
-        draw(tmp_path / "train" / "a.png", 0)
+        draw(tmp_path / "set" / "train" / "a.png", 0)
         draw(tmp_path / "other" / "a.png", 0)
-        write_csv(
-            tmp_path / "train.csv",
-            [("image_id", "label"), (tmp_path / "other" / "a.png", 7)],
-        )
-        with pytest.raises(DataError, match=r"Copy the pictures into"):
-            open_table(tmp_path)
+        rows = [("image_id", "label"), (tmp_path / "other" / "a.png", 7)]
+        write_csv(tmp_path / "set" / "train.csv", rows)
+        with pytest.raises(DataError, match=r"Copy the pictures into .*/set"):
+            open_table(tmp_path / "set")
 
     @pytest.mark.parametrize(
         ("text", "message"),

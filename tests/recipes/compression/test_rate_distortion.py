@@ -142,7 +142,7 @@ def test_crops_fit_model_loss_and_goal() -> None:
     with pytest.raises(ConfigError, match="on which MS-SSIM can be measured"):
         check_fit(set_to(goal="val_ms_ssim"))
     assert check_fit(set_to(loss=structure, goal="val_ms_ssim", crop=256)) == []
-    with pytest.raises(ConfigError, match=r"nowhere: expected a run folder, or a safetensors"):
+    with pytest.raises(ConfigError, match=r"nowhere: expected a run folder, or a file of weights"):
         check_fit(set_to(model=schema.HpcmConfig(weights="nowhere")))
 
 

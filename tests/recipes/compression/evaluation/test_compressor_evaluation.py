@@ -203,11 +203,11 @@ def test_what_cannot_be_measured(place: Path) -> None:
 
 
 def test_other_recipes_have_no_data_option(tmp_path: Path) -> None:
-    composed = compose(find_recipe("flowers"), ["executor.type=inline"])
-    folder = RunFolder(tmp_path / "flowers")
+    composed = compose(find_recipe("pairs"), ["executor.type=inline"])
+    folder = RunFolder(tmp_path / "pairs")
     folder.checkpoints.mkdir(parents=True)
     folder.write_config(composed.tree)
-    with pytest.raises(UsageError, match=r"run of flowers.*predict --data"):
+    with pytest.raises(UsageError, match=r"run of pairs.*--split"):
         evaluate(folder.path, data=tmp_path)
 
 
