@@ -214,7 +214,7 @@ def rgb(content: bytes, name: object, window: tuple[float, float] | None = None)
         ) from None
     raise DataError(
         f"{name} has {picture.mode} pixels",
-        expected="8 bits a channel",
+        expected="8 bits a channel, or (longtail and flowers) data.window",
         remedy="Convert it, choosing which values become black and white (longtail and flowers do "
         "it with data.window=[0, 65535]), or skip such files with data.skip_bad=true.",
     )
