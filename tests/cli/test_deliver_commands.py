@@ -44,7 +44,7 @@ def test_from_predictions_to_a_submission(here, monkeypatch, capsys):
     code, out, _ = typed(monkeypatch, capsys, "predict", "runs/run1", "--data", "test")
     assert code == 0
     assert "6 predictions of" in out
-    assert f"next: tunewright submit {here / 'runs' / 'run1'} --predictions predictions.csv" in out
+    assert "next: tunewright submit runs/run1 --predictions predictions.csv" in out
     words = ("submit", "--checkpoint", "runs/run1", "--predictions", "predictions.csv")
     code, out, _ = typed(monkeypatch, capsys, *words)
     assert code == 0

@@ -5,11 +5,13 @@ import pytest
 from pydantic import ValidationError
 
 from tunewright.config.check import validate
+from tunewright.config.compose import compose
 from tunewright.config.dialect import Dialect
 from tunewright.config.sources import Source
 from tunewright.config.tree import merge
 from tunewright.errors import ConfigError
 from tunewright.recipes.pairs.config import PairsConfig
+from tunewright.recipes.registry import find_recipe
 
 FILE = Path("a.yaml")
 
@@ -111,3 +113,13 @@ def test_the_refused_key_is_not_what_is_suggested():
             dialect=Dialect({"training.learning_rate": "optim.lr"}),
         )
     assert "Did you mean 'training.learning_rate'" not in str(refused.value)
+
+
+def test_a_disabled_tracker_of_an_absent_package_is_left_out() -> None:
+    recipe = find_recipe("pairs")
+    tree = compose(recipe).tree
+    elsewhere = {**tree, "trackers": {**tree["trackers"], "absent": None}}
+    assert "absent" not in validate(elsewhere, recipe.config).trackers.model_dump()
+    enabled = {**tree, "trackers": {"absent": {}}}
+    with pytest.raises(ConfigError, match=r"trackers\.absent is not a known key"):
+        validate(enabled, recipe.config)

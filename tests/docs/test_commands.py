@@ -146,7 +146,7 @@ def run(block: Block, folder: Path, extra: tuple[str, ...] = ()) -> None:
         else:
             words = shlex.split(command)
             words = [sys.executable, *words[1:]] if words[0] == "python" else words
-            if extra and words[1] in ("tune", "plan"):
+            if extra and words[1] in ("tune", "plan") and "--train" not in words:
                 words += extra
         done = subprocess.run(
             words, cwd=folder, env=environment(folder), capture_output=True, text=True

@@ -4,6 +4,7 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 `RunConfig`. A section that exists in several kinds is a union discriminated by its key `type`.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -162,6 +163,14 @@ class TrackersConfig(Section):
     tensorboard: TensorBoardConfig | None = None
     mlflow: MLflowConfig | None = None
     wandb: WandbConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_absent_packages(cls, given: Any) -> Any:
+        """Leave out trackers that are disabled and not installed, as in another machine's run."""
+        if not isinstance(given, Mapping):
+            return given
+        return {k: v for k, v in given.items() if k in cls.model_fields or v is not None}
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunewright.cli.output.formatting import format_command, from_here, print_line, quote
+from tunewright.cli.output.formatting import format_command, print_line, quote
 from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def print_predicted(console: Console, found: "Predictions") -> None:
             print_line(console, f"  and {len(found.skipped) - 10} more: --json lists them")
     for file in found.files:
         print_line(console, f"  {file}")
-    output = quote(from_here(found.files[0]))
+    output = quote(found.files[0])
     print_line(console, f"next: {format_command('submit', found.run)} --predictions {output}")
 
 

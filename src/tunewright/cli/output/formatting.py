@@ -46,7 +46,10 @@ def print_line(console: "Console", text: str) -> None:
 
 def from_here(path: Path) -> Path:
     """Return a path as seen from the working folder, if it lies there."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # the working folder was deleted
+        return path
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
@@ -79,7 +82,7 @@ def format_command(*words: str | Path) -> str:
 
 def quote(word: str | Path) -> str:
     """Return a word quoted for the shell; `seeds=[1,2,3]` needs no quotes in practice."""
-    plain = str(word)
+    plain = str(from_here(word) if isinstance(word, Path) else word)
     if isinstance(word, Path) and plain.startswith("-"):
         plain = f"./{plain}"  # a folder, not an option
     return plain if "=[" in plain and " " not in plain else shlex.quote(plain)

@@ -9,6 +9,7 @@ from tunewright.analysis.avoided import comparison_line, count_line
 from tunewright.cli.output.formatting import (
     figure,
     format_command,
+    from_here,
     print_line,
     quote,
     with_interval,
@@ -86,7 +87,7 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     files += [winner / "checkpoints" / "best.safetensors"]
     for file in files:
         if file.exists():
-            print_line(console, f"  {file}")
+            print_line(console, f"  {from_here(file)}")
     console.rule("next")
     print_line(console, f"  {format_command('analyze', folder.path)}")
     if final:
@@ -104,7 +105,7 @@ def print_trained(console: Console, trained: "TrainResult") -> None:
     """Print the scores of a training and its folders."""
     _print_scores(console, trained)
     for folder in trained.folders:
-        print_line(console, f"  {folder.path}")
+        print_line(console, f"  {from_here(folder.path)}")
     print_line(console, f"next: {format_command('evaluate', trained.folders[0].path)}")
 
 
