@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from tunewright.errors import TunewrightError
 
@@ -48,21 +49,23 @@ def stop_flag(*, at_once: bool = False) -> Iterator[StopFlag]:
     flag = StopFlag()
     terminals = [number for number in (1, 2) if os.isatty(number)]
 
+    previous: dict[int, Any] = {}
+
     def caught(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
             _discard_output(terminals)
+            previous[number] = signal.SIG_IGN  # the shell and the system may each send one
         elif number != signal.SIGUSR1:
             if flag.urgent or at_once:
                 raise KeyboardInterrupt
             flag.urgent = True
         flag.signalled = True
 
-    previous = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
-        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        if one == signal.SIGHUP and signal.getsignal(one) == signal.SIG_IGN:
             continue  # started with nohup
         try:
-            previous[number] = signal.signal(number, caught)
+            previous[one] = signal.signal(one, caught)
         except ValueError:  # not the main thread
             break
     try:
