@@ -95,9 +95,9 @@ def quote(value: object) -> str:
     return shorten(repr(value))
 
 
-def shorten(text: str) -> str:
-    """Return a text cut to 200 characters, with an ellipsis where something is left out."""
-    return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}…"
+def shorten(text: str, most: int = QUOTED) -> str:
+    """Return a text cut to `most` characters, with an ellipsis where something is left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, stem: str = "") -> str:

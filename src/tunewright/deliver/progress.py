@@ -33,10 +33,6 @@ class ProgressBar:
         self._shown(done, total)
 
 
-def no_progress(_what: str, _done: int, _total: int) -> None:
-    """Show nothing."""
-
-
 @contextmanager
 def progress_or_default(on_progress: ProgressCallback | None) -> Iterator[ProgressCallback]:
     """Yield `on_progress`, or a `ProgressBar` that is removed at the end where it is None."""

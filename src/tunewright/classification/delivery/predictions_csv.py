@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from tunewright.errors import DataError
-from tunewright.images.sources.csv_rows import csv_rows, delimiter_of, shorten
+from tunewright.errors import DataError, shorten
+from tunewright.images.sources.csv_rows import CHARACTERS, csv_rows, delimiter_of
 from tunewright.runs.atomic import NAMED, write_with
 from tunewright.runs.regular_files import read_regular
 
@@ -122,7 +122,7 @@ def rows_text(file: Path) -> str:
 
 
 def _quote(field: str) -> str:
-    return repr(shorten(field))
+    return repr(shorten(field, CHARACTERS))
 
 
 def check_predictions(

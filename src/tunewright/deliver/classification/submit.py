@@ -1,16 +1,12 @@
 """`tunewright submit`: checked predictions, weights and code in a reproducible ZIP."""
 
-import json
-import re
 import tempfile
 import zipfile
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.classification.classes_file import FILE as CLASSES
-from tunewright.classification.classes_file import ClassIndex, read_classes
 from tunewright.classification.delivery.contest_form import (
     ContestForm,
     check_form,
@@ -24,13 +20,11 @@ from tunewright.classification.delivery.predictions_csv import (
 from tunewright.classification.delivery.sample_submission import read_form
 from tunewright.classification.delivery.submission import (
     PREDICTIONS,
-    Content,
     PackedFile,
     verify_predictions,
     verify_zip,
     write_zip,
 )
-from tunewright.config.tree import set_leaf
 from tunewright.deliver.classification.check import in_megabytes
 from tunewright.deliver.classification.open_members import open_members
 from tunewright.deliver.classification.predict import (
@@ -42,20 +36,16 @@ from tunewright.deliver.classification.predict import (
     label_names,
     test_table,
 )
+from tunewright.deliver.classification.submission_contents import submission_contents
 from tunewright.deliver.classification.submission_files import (
-    INFERENCE,
-    TRAIN,
     names_of_models,
-    readme,
-    requirements,
-    sources,
 )
 from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError
 from tunewright.result import Result
-from tunewright.runs.atomic import dump_yaml, read_json
+from tunewright.runs.atomic import read_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.machine import temporary_folders
 
@@ -73,8 +63,6 @@ PLAIN = {
     "labels_in_a_row": 1,
 }
 """Record for predictions of another program: as if made without views."""
-PLACE = re.compile(r"(\w+://)?[~/]")
-"""How a path of this machine begins, also as a URL; it is useless on another machine."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +173,7 @@ def submit(
                 _same_predictions(archive, file, text)
         else:
             used = {**PLAIN, "category_ids": ids} | (record if made_here else {}) | wanted
-            contents = _contents(selection, text, used, found, Path(temporary), half)
+            contents = submission_contents(selection, text, used, found, Path(temporary), half)
             packed = write_zip(archive, contents)
     return SubmissionReport(
         run=selection.folder,
@@ -312,100 +300,6 @@ def _are_category_ids(
             f"{file} holds category ids", expected="labels", remedy="Submit it with --category-ids."
         )
     return asked
-
-
-def _contents(
-    selection: RunSelection,
-    predictions: str,
-    used: Mapping[str, Any],
-    found: Mapping[str, Any],
-    weights: Path,
-    half: bool,
-) -> dict[str, Content]:
-    """Return every file of the submission by its name."""
-    needed = requirements().encode()
-    contents: dict[str, Content] = {
-        PREDICTIONS: predictions.encode(),
-        "requirements.txt": needed,
-        "code/requirements.txt": needed,
-        "code/train.py": TRAIN.encode(),
-        "code/inference.py": INFERENCE.encode(),
-        **sources(),
-    }
-    for number, (one, model) in enumerate(
-        zip(selection.members, found["models"], strict=True), start=1
-    ):
-        contents[f"model/{model['weights']}"] = weights / model["weights"]
-        contents |= _run_files(RunFolder(one.path), f"code/configs/runs/{number}", model["weights"])
-    contents["code/configs/config.yaml"] = contents["code/configs/runs/1/config.yaml"]
-    if len(selection.members) > 1:
-        numbers = [str(number) for number in range(1, len(selection.members) + 1)]
-        ensemble = {
-            "runs": numbers,
-            "weights": list(selection.weights),
-            "average": selection.average,
-        }
-        contents["code/configs/ensemble.json"] = _json(ensemble)
-    shown = ("view_words", "views", "logit_adjustment", "category_ids", "form", "labels_in_a_row")
-    kept = {name: used[name] for name in shown}
-    contents["code/configs/predicted.json"] = _json(kept)
-    if used["like"] is not None:
-        contents["code/configs/sample_submission.csv"] = Path(used["like"])
-    flags = "" if len(used["views"]) == 1 else " --tta"
-    contents["README.md"] = readme(
-        {
-            **found,
-            "predictions": len(found["ids"]),
-            "classes": len(found["labels"]),
-            "precision": "float16" if half else "float32",
-            "views": used["views"],
-            "flags": flags,
-            "again": "up to float16" if half else "up to the rounding of another machine",
-            "adjustment": used["logit_adjustment"],
-            "header": predictions.partition("\n")[0],
-            "tta": used["tta"],
-        }
-    ).encode()
-    return contents
-
-
-def _run_files(folder: RunFolder, place: str, weights: str) -> dict[str, Content]:
-    """Return the small files of a run that its recipe needs to open it without the data."""
-    tree = _without_places(folder.read_config())
-    set_leaf(tree, "executor", {**tree.get("executor", {}), "type": "inline"})
-    if isinstance(tree.get("data"), dict) and "dir" in tree["data"]:
-        set_leaf(tree, "data.dir", "DIR")  # and never the embedded set, whose classes are others
-    return {
-        f"{place}/config.yaml": dump_yaml(tree).encode(),
-        f"{place}/weights.json": _json({"file": weights}),
-        f"{place}/{CLASSES}": _json(_classes(folder).as_json()),
-    }
-
-
-def _classes(folder: RunFolder) -> ClassIndex:
-    """Return the classes of a run; opening the run before has written them if necessary."""
-    known = read_classes(folder)
-    if known is None:
-        raise DataError(
-            f"{folder.path / CLASSES} does not exist",
-            expected="the classes of the run, without which it cannot be opened elsewhere",
-        )
-    return replace(known, data_dir=None)
-
-
-def _without_places(value: Any) -> Any:
-    """Return a configuration in which every path of this machine is reduced to its last name."""
-    if isinstance(value, dict):
-        return {key: _without_places(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_places(entry) for entry in value]
-    if isinstance(value, str) and PLACE.match(value):
-        return value.rstrip("/").rpartition("/")[2]
-    return value
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _parts(packed: list[PackedFile]) -> dict[str, int]:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.errors import DataError
+from tunewright.errors import DataError, shorten
 from tunewright.images.sources.unicode_forms import to_nfc
 from tunewright.runs.regular_files import read_regular
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 CHARACTERS = 80
+"""Of a cell or line that an error quotes: one cell may hold many lines."""
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """What may stand between the cells of a table, and its name."""
 
@@ -174,14 +175,9 @@ def csv_rows(file: Path, text: str, delimiter: str = ",") -> Iterator[tuple[int,
         raise _stray(file, text, opens or line, came) from None
 
 
-def shorten(text: str) -> str:
-    """Cut a cell or line to what an error quotes: one cell may hold many lines."""
-    return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"
-
-
 def _stray(file: Path, text: str, line: int, came: str) -> DataError:
     return DataError(
-        f"line {line:,} of {file} {came}: {shorten(LINE_END.split(text)[line - 1])!r}",
+        f"line {line:,} of {file} {came}: {shorten(LINE_END.split(text)[line - 1], CHARACTERS)!r}",
         expected="a quote at the end of each cell that begins with one",
         remedy="Remove the quote, close it, or write it twice inside a quoted cell.",
     )

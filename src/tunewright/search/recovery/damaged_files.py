@@ -13,12 +13,8 @@ from tunewright.errors import ConfigError, StudyError
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.recovery.repair_report import RepairLog
-from tunewright.search.storage.database import (
-    DAMAGED_VALUE,
-    DAMAGES,
-    storage_to_read,
-    stored_settings,
-)
+from tunewright.search.storage.database import storage_to_read, stored_settings
+from tunewright.search.storage.database_errors import DAMAGED_VALUE, DAMAGES
 from tunewright.search.storage.sqlite import SIDES
 from tunewright.search.study.optuna_types import record_of
 from tunewright.search.study_file import read_study_file

@@ -42,11 +42,11 @@ from tunewright.search.storage.database import (
     open_storage,
     read_settings,
     silence_optuna,
-    storage_errors,
     storage_to_read,
     stored_lease,
     stored_settings,
 )
+from tunewright.search.storage.database_errors import storage_errors
 from tunewright.search.storage.retrying_storage import RetryingStorage
 from tunewright.search.storage.sqlite import broken
 from tunewright.search.storage.urls import url_of

@@ -10,12 +10,8 @@ from sqlalchemy.engine import Connection
 from tunewright.errors import UsageError
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
-from tunewright.search.storage.database import (
-    Settings,
-    close_storage,
-    open_storage,
-    storage_errors,
-)
+from tunewright.search.storage.database import Settings, close_storage, open_storage
+from tunewright.search.storage.database_errors import storage_errors
 from tunewright.search.study.optuna_types import record_of
 from tunewright.search.study.trial_tags import AVOIDED, GOOD
 

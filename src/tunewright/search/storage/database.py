@@ -1,8 +1,6 @@
 """Study storage: databases by URL, the settings stored in them, and clear errors."""
 
 import logging
-import shlex
-import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,15 +14,19 @@ from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from tunewright.errors import StorageLost, StudyError, did_you_mean
+from tunewright.errors import StudyError, did_you_mean
 from tunewright.runs.documents import parse_json
 from tunewright.runs.record import Direction, Goal
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.search.storage.database_errors import (
+    EXAMPLE,
+    other_tables,
+    storage_errors,
+    stored_value_errors,
+)
 from tunewright.search.storage.older_schema import is_older, with_current_schema
 from tunewright.search.storage.retrying_storage import (
     RetryingStorage,
-    ServerUnavailable,
-    first_line,
 )
 from tunewright.search.storage.sqlite import one_file, reading, write_ahead
 from tunewright.search.storage.urls import with_driver, without_password
@@ -41,16 +43,6 @@ KEEPALIVES = {
     "tcp_user_timeout": 30_000,  # milliseconds
 }
 """libpq options that detect a connection that went dead silently."""
-
-
-EXAMPLE = "For example sqlite:///study.db or postgresql://user@host/name."
-DRIVER = f"Install the package of that database, or use another one. {EXAMPLE}"
-DAMAGES = ("not a database", "malformed", "no such table", "no such column", "Is a directory")
-"""Parts of the messages over a file that tunewright repair rebuilds."""
-OTHER_TABLES = "compatible with the table schema"
-"""Part of Optuna's message over the tables of another version."""
-DAMAGED_VALUE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
-"""Errors of Optuna over a stored value that it did not write."""
 
 
 def _ignore(_text: str) -> None:
@@ -136,7 +128,7 @@ def open_storage(
                 remedy="Choose another place with --runs-dir or --storage.",
             ) from None
         if is_older(file):
-            raise _other_tables(url, older=True)
+            raise other_tables(url, older=True)
     arguments = _server_arguments(url) if file is None else write_ahead(file, on_notice)
     with storage_errors(url, StudyError), quiet():
         return RetryingStorage(
@@ -283,87 +275,6 @@ def _attributes(url: str, name: str) -> Mapping[str, Any] | None:
         if storage is None or name not in optuna.get_all_study_names(storage):
             return None
         return optuna.load_study(study_name=name, storage=storage).user_attrs
-
-
-@contextmanager
-def storage_errors(url: str, kind: type[StudyError] = StorageLost) -> Iterator[None]:
-    """Turn the many ways in which a database fails into one error with the remedy.
-
-    kind: StorageLost when it fails in the middle of a study, StudyError when it is opened.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if OTHER_TABLES not in str(error):
-            raise
-        raise _other_tables(url, older="storage upgrade" in str(error)) from error
-    except (
-        StorageInternalError,
-        SQLAlchemyError,
-        sqlite3.Error,
-        ImportError,
-        OSError,
-        ServerUnavailable,
-    ) as error:
-        cause = first_line(error.__cause__ or error)
-        raise kind(
-            f"the storage {without_password(url)} does not answer: {cause}",
-            remedy=_remedy(url, cause) if not isinstance(error, ImportError) else DRIVER,
-        ) from error
-
-
-@contextmanager
-def stored_value_errors(url: str) -> Iterator[None]:
-    """Turn the errors of Optuna over a damaged value in a whole database into a StudyError."""
-    try:
-        yield
-    except DAMAGED_VALUE as error:
-        if OTHER_TABLES in str(error):
-            raise _other_tables(url, older="storage upgrade" in str(error)) from error
-        raise StudyError(
-            f"the storage {without_password(url)} holds a value that cannot be read "
-            f"({type(error).__name__}: {first_line(error)})",
-            remedy=_remedy(url, "malformed"),
-        ) from error
-
-
-def _other_tables(url: str, *, older: bool) -> StudyError:
-    """Return the error over a storage with the tables of another version of Optuna."""
-    shown = without_password(url)
-    upgrade = f"optuna storage upgrade --storage {shlex.quote(shown)}"
-    remedy = f"Keep a copy of it and upgrade it: {upgrade}."
-    if not older:
-        remedy = "A newer Optuna wrote it: pip install -U optuna."
-    return StudyError(
-        f"the storage {shown} has the tables of another version of Optuna",
-        expected=f"those of Optuna {optuna.__version__}",
-        remedy=remedy,
-    )
-
-
-def _remedy(url: str, cause: str) -> str:
-    again = "Every finished trial is in the run folders. "
-    file = sqlite_file(url)
-    if any(text in cause for text in DAMAGES):
-        study = "STUDY"
-        if file is not None and (file.parent / "study.yaml").exists():
-            study = shlex.quote(str(file.parent))
-        return (
-            f"{again}Rebuild the database from them (tunewright repair {study}) and run the "
-            "same command again."
-        )
-    if "Could not parse" in cause or "load plugin" in cause:
-        return EXAMPLE
-    if "password" in cause:
-        return (
-            "Pass it in --storage, in PGPASSWORD or in ~/.pgpass: no password is stored "
-            "with a study."
-        )
-    if file is not None and ("full" in cause or "I/O" in cause):
-        return f"{again}Free space on its disk and run the same command again."
-    if "readonly" in cause or "read-only" in cause:
-        return f"{again}Make it writable and run the same command again."
-    return f"{again}Bring the storage back and run the same command again."
 
 
 def _no_tables(error: BaseException) -> bool:

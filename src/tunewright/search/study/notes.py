@@ -11,12 +11,8 @@ from typing import Any
 import optuna
 
 from tunewright.runs.folder import StudyFolder
-from tunewright.search.storage.database import (
-    close_storage,
-    open_storage,
-    storage_errors,
-    storage_to_read,
-)
+from tunewright.search.storage.database import close_storage, open_storage, storage_to_read
+from tunewright.search.storage.database_errors import storage_errors
 
 PART = 2045
 """Characters of a part, as optuna-dashboard divides a text for MySQL."""

@@ -29,10 +29,9 @@ from tunewright.search.storage.database import (
     create_study,
     open_storage,
     settings_in,
-    storage_errors,
     storage_to_read,
-    stored_value_errors,
 )
+from tunewright.search.storage.database_errors import storage_errors, stored_value_errors
 from tunewright.search.storage.urls import without_password
 from tunewright.search.study.importances import importances
 from tunewright.search.study.optuna_types import (

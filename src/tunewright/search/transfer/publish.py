@@ -19,14 +19,8 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 from tunewright.errors import StudyError
 from tunewright.runs.atomic import write_with
 from tunewright.runs.sqlite_url import sqlite_url
-from tunewright.search.storage.database import (
-    OURS,
-    Settings,
-    close_storage,
-    open_storage,
-    quiet,
-    storage_errors,
-)
+from tunewright.search.storage.database import OURS, Settings, close_storage, open_storage, quiet
+from tunewright.search.storage.database_errors import storage_errors
 from tunewright.search.study.optuna_types import direction
 
 TABLES: Mapping[str, Table] = BaseModel.metadata.tables

@@ -19,9 +19,9 @@ from tunewright.search.storage.database import (
     open_storage,
     quiet,
     settings_in,
-    storage_errors,
     storage_to_read,
 )
+from tunewright.search.storage.database_errors import storage_errors
 from tunewright.search.study.optuna_types import DROPPED, as_ours, distribution, encode, record_of
 from tunewright.search.study.trial_tags import retag
 from tunewright.spaces.space import Space
