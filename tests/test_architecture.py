@@ -117,6 +117,7 @@ TORCH_FREE = (
     "tunewright.recipes.pairs.data.datasets",
     "tunewright.recipes.pairs.data.digits",
     "tunewright.recipes.pairs.data.groups",
+    "tunewright.recipes.pairs.data.pair_checks",
     "tunewright.recipes.pairs.data.pair_files",
     "tunewright.recipes.pairs.data.split",
     "tunewright.recipes.pairs.data.torch_archive",

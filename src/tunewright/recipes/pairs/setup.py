@@ -21,7 +21,8 @@ from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.data.batches import PairBatches, open_tensor
 from tunewright.recipes.pairs.data.datasets import PairSets, open_sets
 from tunewright.recipes.pairs.data.groups import image_and_text_groups, text_numbers
-from tunewright.recipes.pairs.data.pair_files import PairSet, integer_ids
+from tunewright.recipes.pairs.data.pair_checks import integer_ids
+from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.recipes.pairs.heads import HEADS
 from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.training.memory.device import free_device_bytes
