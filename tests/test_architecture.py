@@ -22,6 +22,7 @@ FLOORS = (
     ("", "__main__"),  # the face of the package: `tunewright.tune` and the others
     ("cli",),
     ("request", "deliver"),
+    ("typed_arguments",),
     ("search",),
     ("executors",),
     ("job",),

@@ -107,10 +107,11 @@ def tune(
     Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
     finished.
     """
-    from tunewright.cli.requests import Configs, resumed_request, runs_of, study_request
+    from tunewright.cli.requests import resumed_request, runs_of, study_request
     from tunewright.search.callbacks import PrintNotices
     from tunewright.search.results import refuse_failure
     from tunewright.search.stages import tune as tune_stages
+    from tunewright.typed_arguments import Configs
 
     settings = _settings(
         goal, steps, trials=trials, name=name, jobs=jobs, seeds=seeds, constraints=constraints,
@@ -151,8 +152,9 @@ def plan_training(
     The configuration is trained for two epochs, and nothing is stored.
     """
     from tunewright.cli.commands.run import train
-    from tunewright.cli.requests import Configs, request_of
+    from tunewright.cli.requests import request_of
     from tunewright.search.forecast.training import plan_training as plan_one
+    from tunewright.typed_arguments import Configs
 
     configs, settings = Configs(config, config_dir, config_name), {"study.jobs": jobs}
     request = request_of(train, words, configs, settings=settings)
@@ -198,8 +200,9 @@ def plan(
     In Python, raises what `tune` would raise before its first trial, and RunError when the first
     configuration does not train. See `search.plan.plan`.
     """
-    from tunewright.cli.requests import Configs, runs_of, study_request
+    from tunewright.cli.requests import runs_of, study_request
     from tunewright.search.plan import plan as plan_study
+    from tunewright.typed_arguments import Configs
 
     settings = _settings(
         goal, steps, trials=trials, name=name, jobs=jobs, seeds=seeds, constraints=constraints,
@@ -245,9 +248,10 @@ def space(
 
     In Python, return the space and the notices.
     """
-    from tunewright.cli.requests import Configs, request_of
+    from tunewright.cli.requests import request_of
     from tunewright.search.prepare import build_checked_space, stage
     from tunewright.spaces.checked_space import CheckedSpace
+    from tunewright.typed_arguments import Configs
 
     words = (*([recipe] if recipe else []), *words)
     request = request_of(space, words, Configs(None, config_dir, config_name))
