@@ -32,7 +32,8 @@ from torchvision.transforms import v2
 
 from tunewright.images.augment.augment import make_augment
 from tunewright.images.augment.config import LEVELS
-from tunewright.images.loading.batches import IMAGENET, ImageBatches, map_store
+from tunewright.images.loading.batches import IMAGENET, Finishing, ImageBatches, map_store
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.store import Store
 
 BATCH = 128
@@ -150,10 +151,8 @@ def compare(
         batches = ImageBatches(
             map_store(Store(file, rows, size, np.arange(rows))),
             torch.zeros(rows, dtype=torch.int64),
-            batch_size=BATCH,
-            seed=0,
-            normalise=IMAGENET,
-            augment=make_augment(LEVELS[level]()),
+            Batching(batch_size=BATCH, seed=0),
+            Finishing(IMAGENET, make_augment(LEVELS[level]())),
         )
         epochs = iter(range(1_000_000))
         arms: dict[str, Callable[[], Iterable[object]]] = {

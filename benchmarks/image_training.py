@@ -37,7 +37,8 @@ from tunewright.classification.models.config import FineTuneConfig, ImageModelCo
 from tunewright.classification.models.image_classifier import make_image_model
 from tunewright.classification.task import ClassifyTask
 from tunewright.config.schema import AdamWConfig, CosineSchedule, RunConfig, TrainingConfig
-from tunewright.images.loading.batches import IMAGENET, ImageBatches, normalise
+from tunewright.images.loading.batches import IMAGENET, Finishing, ImageBatches, normalise
+from tunewright.images.loading.batching import Batching
 from tunewright.runs.folder import RunFolder
 from tunewright.training.autotune.precision import Precision
 from tunewright.training.reporter import Reporter
@@ -73,7 +74,9 @@ class Data:
     labels: Tensor
 
     def batches(self) -> ImageBatches:
-        return ImageBatches(self.images, self.labels, batch_size=BATCH, seed=0, normalise=IMAGENET)
+        return ImageBatches(
+            self.images, self.labels, Batching(batch_size=BATCH, seed=0), Finishing(IMAGENET)
+        )
 
     def rows(self, epoch: int) -> list[Tensor]:
         """The rows of each batch, as ours draws them."""
@@ -157,7 +160,10 @@ def ours(model: nn.Module, case: Case, data: Data) -> tuple[float, float]:
     loader = Watched(data.batches())
     task = Listening(LOSSES["cross_entropy"](counts), counts, FineTuneConfig())
     few = ImageBatches(
-        data.images[:4], data.labels[:4], batch_size=4, seed=0, normalise=IMAGENET, shuffle=False
+        data.images[:4],
+        data.labels[:4],
+        Batching(batch_size=4, seed=0, shuffle=False),
+        Finishing(IMAGENET),
     )
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder(Path(place))

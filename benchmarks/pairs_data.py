@@ -27,6 +27,7 @@ from rounds import Measured, Ratio, judge, ratio, run_rounds, save
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from tunewright.images.loading.batching import Batching
 from tunewright.recipes.pairs.data.batches import PairBatches, open_tensor
 
 WIDTHS = {"image": 768, "text": 512}
@@ -151,7 +152,7 @@ def mapped(folder: Path, rows: int, batch_size: int) -> PairBatches:
     ids = torch.from_numpy(np.stack([np.arange(rows)] * 2, axis=1))
     return PairBatches(
         open_tensor(folder / "image.pt"), open_tensor(folder / "text.pt"), ids,
-        batch_size=batch_size, seed=0,
+        Batching(batch_size=batch_size, seed=0),
     )  # fmt: skip
 
 

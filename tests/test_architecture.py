@@ -22,6 +22,7 @@ FLOORS = (
     ("", "__main__"),  # the face of the package: `tunewright.tune` and the others
     ("cli",),
     ("request", "deliver"),
+    ("typed_arguments",),
     ("search",),
     ("executors",),
     ("job",),
@@ -117,6 +118,7 @@ TORCH_FREE = (
     "tunewright.recipes.pairs.data.datasets",
     "tunewright.recipes.pairs.data.digits",
     "tunewright.recipes.pairs.data.groups",
+    "tunewright.recipes.pairs.data.pair_checks",
     "tunewright.recipes.pairs.data.pair_files",
     "tunewright.recipes.pairs.data.split",
     "tunewright.recipes.pairs.data.torch_archive",

@@ -2,25 +2,35 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tunewright.config.apply import with_values
 from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
-from tunewright.config.overrides import quote_override
 from tunewright.config.tree import Tree, set_leaf
-from tunewright.errors import UsageError, quote
+from tunewright.errors import UsageError
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bind_function
 from tunewright.recipes.guide_flags import as_override, places
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
-from tunewright.runs.regular_files import is_file, is_folder
-from tunewright.search.transfer.study_configuration import StudyConfiguration, find_study_of
-from tunewright.spaces.read import SpaceFile, is_space_file, parse_space
+from tunewright.spaces.read import SpaceFile, parse_space
+from tunewright.typed_arguments import (
+    Configs,
+    FileArguments,
+    SourceFile,
+    TypedArguments,
+    add_space,
+    as_overrides,
+    classify_arguments,
+    read_files,
+    search_around,
+    sort_files,
+    study_to_search_around,
+)
 
 SEARCHES = ("tune", "plan", "space")
 """The commands that search, or show what would be searched."""
@@ -39,51 +49,14 @@ class ParsedRequest:
     runs: Path | None = None
 
 
-@dataclass(frozen=True)
-class FileArguments:
-    """Files used in place of typed ones: their trees, and settings by path as if typed."""
-
-    trees: Sequence[tuple[Path, Tree]] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file and what it holds. stored: used in place of typed ones, so nobody has typed it."""
-
-    path: Path
-    tree: Tree
-    stored: bool = False
-
-
-@dataclass
-class _Sources:
-    """Files by what they hold: configurations, search spaces, and a top-level file of Hydra."""
-
-    layers: list[Layer]
-    spaces: list[_File]
-    config_dir: Path | None
-    config_name: str | None
-
-
-@dataclass
-class _Arguments:
-    recipe: str | None = None
-    files: list[Path] = field(default_factory=list)
-    overrides: list[str] = field(default_factory=list)
-    flags: list[tuple[str, str]] = field(default_factory=list)
-
-
 def parse_request(
     words: Sequence[str],
     *,
     command: str,
     options: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
-    config: Path | None = None,
+    configs: Configs | None = None,
     space: Mapping[str, Any] | Path | None = None,
-    config_dir: Path | None = None,
-    config_name: str | None = None,
     otherwise: Callable[[], FileArguments] | None = None,
 ) -> ParsedRequest:
     """Parse the arguments of `command`: `RECIPE|FILE [FILE] [key=value ...] [--guide-flag value]`.
@@ -95,8 +68,8 @@ def parse_request(
 
     Raises UsageError for arguments that are unknown or contradict each other.
     """
-    typed = _classify_arguments(words)
-    files = _read_files(typed, command, config, otherwise)
+    typed, configs = classify_arguments(words), configs or Configs()
+    files = read_files(typed, command, configs.config, otherwise)
     recipe = _recipe(typed, files, command)
     own, flags = places(typed.flags, recipe, command, options)
     if "config" in own:
@@ -104,15 +77,15 @@ def parse_request(
             raise UsageError(
                 f"{files[0].path} and {own['config']} together", expected="one of them"
             )
-        files.append(_File(own["config"], read_yaml(own["config"])))
+        files.append(SourceFile(own["config"], read_yaml(own["config"])))
     if "space" in own and space is not None:
         raise UsageError(f"--space {space} and {own['space']} together", expected="one space")
-    sources = _sort_files(files, config_dir, config_name)
-    _add_space(sources, own.get("space", space))
+    sources = sort_files(files, configs)
+    add_space(sources, own.get("space", space))
     if len(sources.spaces) > 1 or len(sources.layers) > 1:
         raise UsageError(f"{len(typed.files)} files", expected="one configuration and one space")
-    around = _study_to_search_around(files) if command in SEARCHES else None
-    about = _search_around(around, sources, typed) if around is not None else ""
+    around = study_to_search_around(files) if command in SEARCHES else None
+    about = search_around(around, sources, typed) if around is not None else ""
     given = None
     for file in sources.spaces:
         given = parse_space(file.tree, file.path, recipe.dialect.aliases)
@@ -120,11 +93,11 @@ def parse_request(
     overrides = [
         *typed.overrides,
         *(as_override(name, value, recipe, command, options) for name, value in flags),
-        *_as_overrides({path: v for path, v in (settings or {}).items() if v is not None}),
+        *as_overrides({path: v for path, v in (settings or {}).items() if v is not None}),
     ]
     named = any(override.startswith("study.name=") for override in overrides)
     if around is not None and command != "space" and not named:
-        overrides += _as_overrides({"study.name": around.name})
+        overrides += as_overrides({"study.name": around.name})
         about += f"; the study is named {around.name} (change it with --name)"
     composed = compose(
         recipe,
@@ -147,12 +120,12 @@ def parse_request(
 def parse_resume(words: Sequence[str], config: Path) -> ParsedRequest:
     """Parse `train --resume`: the stored configuration, with the typed overrides applied."""
     refuse_files(words, "the run")
-    return parse_request(words, command="train", config=config)
+    return parse_request(words, command="train", configs=Configs(config))
 
 
 def refuse_files(words: Sequence[str], resumed: str, *, recipe: bool = False) -> None:
     """Raise UsageError for files beside what is resumed; recipe: for the name of a recipe, too."""
-    typed = _classify_arguments(words)
+    typed = classify_arguments(words)
     others = [*map(str, typed.files), *([typed.recipe] if recipe and typed.recipe else [])]
     if others:
         raise UsageError(
@@ -195,17 +168,6 @@ def parse_function_request(
     return ParsedRequest(recipe, composed, request.space)
 
 
-def _whole(space: Mapping[str, Any]) -> Tree:
-    """Return the mapping as a space file holds it: names with domains go under `parameters:`."""
-    parameters = space.get("parameters")
-    if isinstance(parameters, Mapping):
-        is_whole = all(isinstance(fields, Mapping) for fields in parameters.values())
-    else:  # rules are lists; a mapping is the domain of a parameter named `forbid`, `avoid`, `good`
-        rules = [space.get(key) for key in ("forbid", "avoid", "good")]
-        is_whole = is_space_file(space) and not any(isinstance(rule, Mapping) for rule in rules)
-    return dict(space) if is_whole else {"parameters": dict(space)}
-
-
 def _check_signature(function: Any) -> None:
     try:
         inspect.signature(function).bind({}, None)
@@ -218,125 +180,7 @@ def _check_signature(function: Any) -> None:
         return  # a builtin without a signature
 
 
-def _classify_arguments(words: Sequence[str]) -> _Arguments:
-    typed = _Arguments()
-    waiting = list(words)
-    while waiting:
-        word = waiting.pop(0)
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            if not equals:
-                value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "true"
-            typed.flags.append((name, value))
-        elif "=" in word or word.startswith("~"):
-            typed.overrides.append(word)
-        elif word in recipe_names() and typed.recipe is None:
-            typed.recipe = word
-        elif is_folder(word):
-            raise _folder(Path(word))
-        elif Path(word).suffix in (".yaml", ".yml") or is_file(word):
-            typed.files.append(Path(word))
-        elif typed.recipe is None and not typed.files:
-            find_recipe(word)  # raises, with the nearest name
-        else:
-            raise UsageError(
-                f"{quote(word)}", expected="a YAML file or an override such as optim.lr=1e-3"
-            )
-    return typed
-
-
-def _read_files(
-    typed: _Arguments,
-    command: str,
-    config: Path | None,
-    otherwise: Callable[[], FileArguments] | None,
-) -> list[_File]:
-    """Read the typed files and that of --config, or what `otherwise` names in their place."""
-    if config is not None:
-        if typed.files:
-            raise UsageError(
-                f"{typed.files[0]} and --config {config} together",
-                expected="one of them",
-                remedy=f"Name the file once: tunewright {command} {typed.files[0]}.",
-            )
-        typed.files.append(config)
-    if typed.files or typed.recipe is not None or otherwise is None:
-        return [_File(file, read_yaml(file)) for file in typed.files]
-    found = otherwise()
-    typed.overrides[:0] = _as_overrides(found.settings)
-    return [_File(file, tree, stored=True) for file, tree in found.trees]
-
-
-def _sort_files(
-    files: Sequence[_File], config_dir: Path | None, config_name: str | None
-) -> _Sources:
-    sources = _Sources([], [], config_dir, config_name)
-    for file in files:
-        if is_space_file(file.tree):
-            sources.spaces.append(file)
-        elif "defaults" in file.tree:  # a top-level Hydra file, in a folder of groups
-            if sources.config_name is not None:
-                raise UsageError(
-                    f"{file.path}, which has `defaults`, and --config-name {sources.config_name} "
-                    "together",
-                    expected="one top-level file",
-                )
-            sources.config_dir = sources.config_dir or file.path.parent
-            sources.config_name = file.path.stem
-        else:
-            sources.layers.append(Layer(file.path, file.tree, file.stored))
-    return sources
-
-
-def _add_space(sources: _Sources, space: Mapping[str, Any] | Path | None) -> None:
-    """Add the space that an option or a call gives."""
-    if space is None:
-        return
-    if sources.spaces:
-        raise UsageError(
-            f"{sources.spaces[0].path} and --space {space} together", expected="one space"
-        )
-    if isinstance(space, Mapping):
-        sources.spaces.append(_File(Path("the space"), _whole(space)))
-    else:
-        sources.spaces.append(_File(space, read_yaml(space)))
-
-
-def _study_to_search_around(files: Sequence[_File]) -> StudyConfiguration | None:
-    """Return the study that wrote one of the files, such as a best_config.yaml."""
-    found = (find_study_of(file.path, file.tree) for file in files)
-    return next((study for study in found if study is not None), None)
-
-
-def _search_around(around: StudyConfiguration, sources: _Sources, typed: _Arguments) -> str:
-    """Lay what a study says below what was typed; return a notice about it."""
-    about = f"searching around the configuration in {around.file}"
-    if not around.is_known:
-        return about
-    sources.layers.insert(0, Layer(*around.settings(), stored=True))
-    typed.overrides[:0] = _as_overrides(around.reserved_values())
-    if sources.spaces:
-        return about
-    sources.spaces.append(_File(*around.space()))
-    return f"{about}, with the search space of the study that wrote it"
-
-
-def _as_overrides(settings: Mapping[str, Any]) -> list[str]:
-    return [f"{path}={quote_override(value)}" for path, value in settings.items()]
-
-
-def _folder(folder: Path) -> UsageError:
-    runs = [
-        file for name in ("best_config.yaml", "config.yaml") if (file := folder / name).exists()
-    ]
-    return UsageError(
-        f"{folder} is a folder",
-        expected="a recipe, a YAML file, or an override such as optim.lr=1e-3",
-        remedy=f"The configuration in it is {runs[0]}." if runs else "",
-    )
-
-
-def _recipe(typed: _Arguments, files: Sequence[_File], command: str) -> Recipe:
+def _recipe(typed: TypedArguments, files: Sequence[SourceFile], command: str) -> Recipe:
     if typed.recipe is not None:
         return find_recipe(typed.recipe)
     for file in files:

@@ -22,6 +22,7 @@ from tunewright.cli.output import formatting
 from tunewright.errors import ConfigError, UsageError
 from tunewright.request import parse_request
 from tunewright.runs.atomic import read_yaml
+from tunewright.typed_arguments import Configs
 
 HEAVY = ("torch", "optuna", "hydra", "pydantic", "numpy", "sklearn", "plotly", "rich")
 
@@ -107,7 +108,7 @@ def test_no_module_hides_a_builtin_of_the_package():
 def test_a_recipe_or_a_file_that_names_it(files):
     by_name = parse_request(["pairs", "seed=5"], command="train")
     by_file = parse_request(["mine.yaml"], command="train")
-    by_option = parse_request([], command="train", config=files / "mine.yaml")
+    by_option = parse_request([], command="train", configs=Configs(files / "mine.yaml"))
     both = parse_request(["pairs", "mine.yaml"], command="train")
     assert by_name.composed.config == by_file.composed.config
     assert by_file.composed.config == by_option.composed.config == both.composed.config
@@ -116,14 +117,14 @@ def test_a_recipe_or_a_file_that_names_it(files):
 
 def test_a_partial_file_stands_behind_its_recipe(files):
     assert parse_request(["pairs", "partial.yaml"], command="train").composed.config.seed == 6
-    found = parse_request(["pairs"], command="train", config=files / "partial.yaml")
+    found = parse_request(["pairs"], command="train", configs=Configs(files / "partial.yaml"))
     assert found.composed.config.seed == 6
 
 
 def test_a_space_file_is_one_wherever_it_stands(files):
     for found in (
         parse_request(["pairs", "space.yaml"], command="tune"),
-        parse_request(["pairs"], command="tune", config=files / "space.yaml"),
+        parse_request(["pairs"], command="tune", configs=Configs(files / "space.yaml")),
         parse_request(["pairs"], command="tune", space=files / "space.yaml"),
         parse_request(["mine.yaml"], command="tune", space=files / "space.yaml"),
     ):
@@ -216,7 +217,9 @@ def test_what_cannot_be_meant(files, words, complaint):
 def test_one_file_is_named_once(files):
     for words in (["mine.yaml"], ["pairs", "mine.yaml"]):
         with pytest.raises(UsageError, match=r"mine\.yaml and --config mine.yaml together"):
-            parse_request(words, command="train", config=(files / "mine.yaml").relative_to(files))
+            parse_request(
+                words, command="train", configs=Configs((files / "mine.yaml").relative_to(files))
+            )
     with pytest.raises(UsageError, match=r"expected one space"):
         parse_request(["pairs", "space.yaml"], command="tune", space=files / "study.yaml")
 
@@ -401,7 +404,7 @@ def test_a_file_with_defaults_is_a_top_level_file(tmp_path):
     assert composed.tree["optim"]["lr"] == 0.5
     assert composed.tree["seed"] == 7
     with pytest.raises(UsageError, match="one top-level file"):
-        parse_request([str(file)], command="train", config_name="other")
+        parse_request([str(file)], command="train", configs=Configs(config_name="other"))
 
 
 def test_ctrl_c_while_pydantic_builds_a_schema_is_one(

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict, Unpack
 
 import pytest
 import typer
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import tunewright
 from tunewright.cli import command as module
-from tunewright.cli.command import JSON, Switch, command, option_names
+from tunewright.cli.command import JSON, Default, Switch, command, complete, option_names
 from tunewright.cli.options import RUNS, RunsDir
 from tunewright.result import Result
 
@@ -132,6 +132,54 @@ def test_a_result_that_fails_ends_with_1(app: typer.Typer, printed: list[Any]) -
     command("Panel", prints="a:b", fails=lambda called: called.options["count"] > 5)(run_it)
     assert CliRunner().invoke(app, ["run-it", "one"]).exit_code == 0
     assert CliRunner().invoke(app, ["run-it", "one", "--count", "6"]).exit_code == 1
+
+
+class Sizes(TypedDict, total=False):
+    """What two commands share."""
+
+    size: Annotated[float | None, typer.Option(help="A size.")]
+    many: Annotated[Sequence[str], typer.Option("--with", help="Several."), Default(())]
+    goal: "str | None"
+
+
+def share_it(*words: Annotated[str, typer.Argument()], **options: Unpack[Sizes]) -> Called:
+    """Say what it was called with."""
+    return Called(words, complete(share_it, options))
+
+
+def test_shared_options_are_parameters_like_the_others(
+    app: typer.Typer, printed: list[Any]
+) -> None:
+    function = command("Panel", prints="a:b")(share_it)
+    parameters = inspect.signature(function).parameters
+    assert str(inspect.signature(function)) == (
+        "(*words: str, size: float | None = None, many: collections.abc.Sequence[str] = (), "
+        "goal: 'str | None' = None) -> tests.cli.test_command.Called"
+    ).replace("tests.cli.test_command", Called.__module__)
+    assert all(one.kind is one.KEYWORD_ONLY for one in list(parameters.values())[1:])
+    assert option_names(function) == ["size", "with"]
+    typed(app, "share-it", "one", "--size", "2.5", "--with", "x")
+    assert printed == [("a:b", Called(("one",), {"size": 2.5, "many": ["x"], "goal": None}))]
+    assert function("two").options == {"size": None, "many": (), "goal": None}
+    assert function(goal="best").options["goal"] == "best"
+
+
+def test_an_unknown_shared_option_is_refused(app: typer.Typer) -> None:
+    function: Any = command("Panel")(share_it)
+    with pytest.raises(TypeError, match=r"share_it\(\) got an unexpected .* 'siez'"):
+        function(siez=1)
+    with pytest.raises(TypeError, match="words"):
+        function(words=1)
+
+
+def test_tune_and_plan_share_their_options() -> None:
+    of_plan, of_tune = (
+        dict(inspect.signature(function).parameters)
+        for function in (tunewright.plan, tunewright.tune)
+    )
+    assert set(of_tune) - set(of_plan) == {"resume", "retry_failed"}
+    assert [of_tune[name] for name in of_plan] == list(of_plan.values())
+    assert of_plan["runs_dir"].default == RUNS
 
 
 @pytest.mark.parametrize("name", tunewright.__all__)

@@ -8,6 +8,7 @@ import typer
 from tunewright.cli import app
 from tunewright.recipes.pairs.commands import app as pairs_app
 from tunewright.request import ParsedRequest, parse_request
+from tunewright.typed_arguments import Configs
 
 COMPOSE = ("tune", "plan", "space", "train", "show", "lr-find", "augment")
 """Commands whose words are overrides."""
@@ -37,8 +38,6 @@ def parsed(command: str, *, compose: bool = True) -> ParsedRequest | None:
         [*filter(None, [given.get("recipe")]), *(given["words"] or [])],
         command=name,
         settings=settings if name == "tune" else {},
-        config=given.get("config"),
+        configs=Configs(given.get("config"), given.get("config_dir"), given.get("config_name")),
         space=given.get("space"),
-        config_dir=given.get("config_dir"),
-        config_name=given.get("config_name"),
     )

@@ -14,7 +14,8 @@ from tunewright.classification.models.config import FineTuneConfig
 from tunewright.classification.task import ClassifyTask
 from tunewright.images.augment.config import MixingConfig
 from tunewright.images.augment.mixup import make_mix
-from tunewright.images.loading.batches import IMAGENET, ImageBatch, ImageBatches
+from tunewright.images.loading.batches import IMAGENET, Finishing, ImageBatch, ImageBatches
+from tunewright.images.loading.batching import Batching
 from tunewright.recipes.compression.models.compressor import CodedLatents
 from tunewright.recipes.compression.rate_distortion import LOSSES as CODING_LOSSES
 from tunewright.recipes.compression.task import CompressionTask
@@ -54,9 +55,11 @@ def test_of_pictures_in_classes(loss: str, rows: int, data: st.DataObject, mixed
 
     def batches(micro_batches: int) -> list[ImageBatch]:
         made = ImageBatches(
-            pictures, labels, batch_size=rows, seed=1, normalise=IMAGENET, mix=mix,
-            micro_batches=micro_batches,
-        )  # fmt: skip
+            pictures,
+            labels,
+            Batching(batch_size=rows, seed=1, micro_batches=micro_batches),
+            Finishing(IMAGENET, mix=mix),
+        )
         return list(made.epoch(0))
 
     assert_same(stepped(task, model, batches(parts)), stepped(task, model, batches(1)))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,17 @@ from tunewright.classification.models.image_classifier import input_size, make_i
 from tunewright.classification.models.param_groups import freeze_batch_norm
 from tunewright.classification.task import ClassifyTask
 from tunewright.errors import ConfigError
-from tunewright.images.augment.augment import make_augment
-from tunewright.images.augment.mixup import make_mix
+from tunewright.images.augment.augment import Augment, make_augment
+from tunewright.images.augment.mixup import Mix, make_mix
 from tunewright.images.image_table import ImageTable
-from tunewright.images.loading.batches import IMAGENET, ImageBatches, Normalisation, map_store
+from tunewright.images.loading.batches import (
+    IMAGENET,
+    Finishing,
+    ImageBatches,
+    Normalisation,
+    map_store,
+)
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.placement import choose
 from tunewright.images.loading.store import Store, build_store
 from tunewright.images.loading.streaming import StreamedBatches
@@ -63,9 +70,11 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
         weights = (1.0 / counts.clamp(min=1).double())[torch.from_numpy(sets.train.labels)]
     train = pictures.batches(
         sets.train,
-        batch_size=config.training.batch_size,
-        seed=config.seed,
-        micro_batches=config.training.accumulate,
+        Batching(
+            batch_size=config.training.batch_size,
+            seed=config.seed,
+            micro_batches=config.training.accumulate,
+        ),
         augment=make_augment(config.augmentation),
         mix=make_mix(config.mixing),
         weights=weights,
@@ -145,21 +154,29 @@ class Pictures:
 
     def in_order(self, table: ImageTable) -> Loader:
         """Return all pictures of a set in order, without augmentation."""
+        rows = max(1, EVALUATION_ROWS // self.config.training.accumulate)
         return self.batches(
-            table,
-            batch_size=max(1, EVALUATION_ROWS // self.config.training.accumulate),
-            seed=0,
-            shuffle=False,
-            drop_last=False,
+            table, Batching(batch_size=rows, seed=0, shuffle=False, drop_last=False)
         )
 
-    def batches(self, table: ImageTable, **options: Any) -> Loader:
+    def batches(
+        self,
+        table: ImageTable,
+        batching: Batching,
+        *,
+        augment: Augment | None = None,
+        mix: Mix | None = None,
+        weights: Tensor | None = None,
+    ) -> Loader:
         """Return the batches of a set; its pictures are decoded now, unless they were before."""
         resize = self.config.data.resize
-        options = {**options, "normalise": self.normalise, "device": self.device}
+        finishing = Finishing(self.normalise, augment, mix, self.device)
         if self.kept == "stream":
             workers = self.config.data.workers
-            return StreamedBatches(table, size=self.size, resize=resize, workers=workers, **options)
+            return StreamedBatches(
+                table, self.size, batching, finishing,
+                resize=resize, weights=weights, workers=workers,
+            )  # fmt: skip
         with ShowProgress("decoding pictures") as progress:
             skip_bad = self.config.data.skip_bad
             store = build_store(
@@ -168,8 +185,10 @@ class Pictures:
         found = ImageBatches(
             _map_store(store),
             torch.from_numpy(table.labels),
+            batching,
+            finishing,
             rows_of=torch.from_numpy(store.rows_of),
-            **options,
+            weights=weights,
         )
         if self.kept == "memory":
             return found

@@ -1,8 +1,9 @@
 """One signature for a command and its function: `@command` makes the options from it.
 
 Parameters whose annotation holds a `typer.Option` or `typer.Argument` can be typed; the others are
-Python's alone. Of a union, the command line reads the first type. `--verbose`, `--wide` and the
-switches belong to the command line alone.
+Python's alone. Commands that share parameters take `**options: Unpack[SomeTypedDict]`, whose keys
+are parameters like the others. Of a union, the command line reads the first type. `--verbose`,
+`--wide` and the switches belong to the command line alone.
 """
 
 import inspect
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, TypeVar, Union, Unpack, cast, get_args, get_origin
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo
@@ -21,6 +22,7 @@ from tunewright.cli.options import FOREIGN, Verbose, Wide, app, console, verbose
 from tunewright.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=Mapping[str, Any])
 
 LAST = ("config", "config_dir", "config_name", "runs_dir")
 """Options that many commands have; `--help` lists them after a command's own."""
@@ -64,6 +66,7 @@ def command(
     """
 
     def register(function: F) -> F:
+        _unpack_options(function)
         typed = _typed_parameters(function, needs_words)
         own = [parameter for parameter in typed if parameter.name not in LAST]
         shared = [parameter for parameter in typed if parameter.name in LAST]
@@ -99,6 +102,58 @@ def command(
         return function
 
     return register
+
+
+@dataclass(frozen=True)
+class Default:
+    """What a key of unpacked options is when it is not given; without it, None."""
+
+    value: Any
+
+
+def complete(function: Callable[..., Any], options: T) -> T:
+    """Return the unpacked options of a call of a command with its defaults for the others.
+
+    Raises TypeError for one that the command does not have.
+    """
+    known = {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is Parameter.KEYWORD_ONLY
+    }
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}")
+    return cast(T, known | dict(options))
+
+
+def _unpack_options(function: Callable[..., Any]) -> None:
+    """Put the keys of `**options: Unpack[...]` into the signature, as parameters of their own."""
+    signature = inspect.signature(function)
+    *others, last = signature.parameters.values()
+    if get_origin(last.annotation) is not Unpack:
+        return
+    [options] = get_args(last.annotation)
+    keys = {name: _plain(annotation) for name, annotation in options.__annotations__.items()}
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=_default(annotation), annotation=annotation)
+        for name, annotation in keys.items()
+    ]
+    vars(function)["__signature__"] = signature.replace(parameters=[*others, *parameters])
+    written = dict(function.__annotations__)
+    del written[last.name]
+    returned = {"return": written.pop("return")}
+    function.__annotations__ = written | keys | returned
+
+
+def _plain(annotation: Any) -> Any:
+    """Return an annotation of a TypedDict as a function has it: one in quotes as text."""
+    return annotation.__forward_arg__ if isinstance(annotation, ForwardRef) else annotation
+
+
+def _default(annotation: Any) -> Any:
+    named = (one.value for one in get_args(annotation) if isinstance(one, Default))
+    return next(named, None)
 
 
 def _hide_options(function: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tunewright.classification.inference.tta_views import NAMES, Views, read_views
 from tunewright.cli.command import option_names
@@ -13,22 +13,14 @@ from tunewright.cli.options import RUNS
 from tunewright.errors import UsageError
 from tunewright.recipes.registry import recipe_names
 from tunewright.request import (
-    FileArguments,
     ParsedRequest,
     parse_function_request,
     parse_request,
     refuse_files,
 )
+from tunewright.typed_arguments import Configs, FileArguments
 
 GivenSpace = Mapping[str, Any] | Path | str | None
-
-
-class Configs(NamedTuple):
-    """The options that name configuration files."""
-
-    config: Path | str | None = None
-    config_dir: Path | str | None = None
-    config_name: str | None = None
 
 
 def runs_of(request: ParsedRequest, given: Path | str) -> Path:
@@ -56,10 +48,8 @@ def request_of(
         command=command.__name__.replace("_", "-"),
         options=option_names(command),
         settings=settings,
-        config=path_of(configs.config),
+        configs=configs,
         space=space if isinstance(space, Mapping) else path_of(space),
-        config_dir=path_of(configs.config_dir),
-        config_name=configs.config_name,
         otherwise=otherwise,
     )
 

@@ -9,7 +9,14 @@ from tunewright.errors import DataError
 from tunewright.images.augment.augment import make_augment
 from tunewright.images.augment.config import LEVELS, MixingConfig
 from tunewright.images.augment.mixup import make_mix
-from tunewright.images.loading.batches import IMAGENET, ImageBatches, map_store, normalise
+from tunewright.images.loading.batches import (
+    IMAGENET,
+    Finishing,
+    ImageBatches,
+    map_store,
+    normalise,
+)
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.store import Store
 
 ROWS, SIZE = 23, 8
@@ -23,11 +30,18 @@ def pictures(rows=ROWS):
     return images
 
 
+def split_options(options):
+    """The options of `Batching`, of `Finishing`, and the rest."""
+    batching = {k: options.pop(k) for k in Batching.__annotations__ if k in options}
+    finishing = {k: options.pop(k) for k in Finishing.__annotations__ if k in options}
+    return Batching(**batching), Finishing(**{"normalise": IMAGENET} | finishing), options
+
+
 def batches(images=None, labels=None, **options):
-    options = {"batch_size": 5, "seed": 1, "normalise": IMAGENET} | options
+    batching, finishing, options = split_options({"batch_size": 5, "seed": 1} | options)
     images = pictures() if images is None else images
     labels = torch.arange(len(images)) % 4 if labels is None else labels
-    return ImageBatches(images, labels, **options)
+    return ImageBatches(images, labels, batching, finishing, **options)
 
 
 def varied(**options):

@@ -14,7 +14,8 @@ from tunewright.images.augment.augment import make_augment
 from tunewright.images.augment.config import LEVELS, MixingConfig
 from tunewright.images.augment.mixup import make_mix
 from tunewright.images.loading import decode_workers, streaming
-from tunewright.images.loading.batches import IMAGENET, ImageBatches
+from tunewright.images.loading.batches import IMAGENET, Finishing, ImageBatches
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.square import as_uint8
 from tunewright.images.loading.streaming import StreamedBatches
 from tunewright.images.sources.open_source import open_table
@@ -32,24 +33,31 @@ def options(**given):
     return {
         "batch_size": 4,
         "seed": 1,
-        "normalise": IMAGENET,
         "augment": make_augment(LEVELS["strong"]()),
         "mix": make_mix(MixingConfig(mixup_alpha=0.4, cutmix_alpha=1.0)),
         **given,
     }
 
 
+def batching_and_finishing(options):
+    """Take the options of `Batching` and `Finishing` out of the others."""
+    finishing = Finishing(IMAGENET, options.pop("augment"), options.pop("mix"))
+    names = [name for name in Batching.__annotations__ if name in options]
+    return Batching(**{name: options.pop(name) for name in names}), finishing
+
+
 def kept(table, **given):
     """The same pictures from memory."""
     reader = PictureReader()
     images = np.stack([as_uint8(reader.picture(place), SIZE) for place in table.places])
-    return ImageBatches(
-        torch.from_numpy(images), torch.from_numpy(table.labels), **options(**given)
-    )
+    given = options(**given)
+    images, labels = torch.from_numpy(images), torch.from_numpy(table.labels)
+    return ImageBatches(images, labels, *batching_and_finishing(given), **given)
 
 
 def streamed(table, **given):
-    return StreamedBatches(table, size=SIZE, **options(**given))
+    given = options(**given)
+    return StreamedBatches(table, SIZE, *batching_and_finishing(given), **given)
 
 
 def assert_same(one, other, epoch=2):

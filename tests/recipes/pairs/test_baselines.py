@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tunewright.contrastive.retrieval import retrieval_scores
 from tunewright.errors import ConfigError
-from tunewright.recipes.pairs.baselines import best_ridge, procrustes, ridge
+from tunewright.recipes.pairs.baselines import ValidationPairs, best_ridge, procrustes, ridge
 
 
 def pairs(rows: int, image_dim: int = 6, text_dim: int = 8, noise: float = 0.0) -> list[Tensor]:
@@ -69,7 +69,7 @@ def test_best_ridge_is_chosen_on_validation():
     images, texts = pairs(12, image_dim=10, noise=2.0)  # few noisy rows: a penalty is needed
     valid = [*pairs(80, image_dim=10, noise=0.5), torch.arange(80)]
     grid = (1e-6, 1e-2, 1.0)
-    chosen, penalty = best_ridge(images, texts, *valid, relative_penalties=grid)
+    chosen, penalty = best_ridge(images, texts, ValidationPairs(*valid), relative_penalties=grid)
 
     def recall(fitted) -> float:
         scores = retrieval_scores(fitted.images(valid[0]), fitted.texts(valid[1]), valid[2])

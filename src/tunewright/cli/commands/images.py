@@ -64,8 +64,9 @@ def augment(
     In Python, return the file and what is in it. Raises UsageError for an unknown level,
     ConfigError for a recipe without pictures. See `deliver.classification.augment.augment`.
     """
-    from tunewright.cli.requests import Configs, path_of, request_of, runs_of
+    from tunewright.cli.requests import path_of, request_of, runs_of
     from tunewright.deliver.classification.augment import augment as draw
+    from tunewright.typed_arguments import Configs
 
     request = request_of(augment, words, Configs(config, config_dir, config_name))
     runs = runs_of(request, runs_dir)

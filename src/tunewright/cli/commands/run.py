@@ -56,11 +56,12 @@ def train(
     UsageError for words that would change it, besides a larger `training.epochs` and another
     `training.patience`.
     """
-    from tunewright.cli.requests import Configs, request_of, runs_of, trial_request
+    from tunewright.cli.requests import request_of, runs_of, trial_request
     from tunewright.request import parse_request, parse_resume
     from tunewright.search.resume import find_stopped_run
     from tunewright.search.resume import resume as resume_run
     from tunewright.search.stages import train as train_stage
+    from tunewright.typed_arguments import Configs
 
     configs = Configs(config, config_dir, config_name)
     if resume is not None:
@@ -70,7 +71,7 @@ def train(
                 expected="the run alone, which has both",
             )
         folder = find_stopped_run(Path(resume), Path(runs_dir))
-        before = parse_request((), command="train", config=folder.config)
+        before = parse_request((), command="train", configs=Configs(folder.config))
         wanted = parse_resume([str(word) for word in words], folder.config)
         tree = before.composed.tree
         return resume_run(before.recipe, wanted.composed, folder, before=tree, watch=watch)
@@ -134,7 +135,8 @@ def show(
 
     In Python, return the composed configuration.
     """
-    from tunewright.cli.requests import Configs, request_of
+    from tunewright.cli.requests import request_of
+    from tunewright.typed_arguments import Configs
 
     return request_of(show, words, Configs(config, config_dir, config_name)).composed
 
@@ -156,8 +158,9 @@ def lr_find(
 
     In Python, return the curve, what it suggests, or why it suggests nothing.
     """
-    from tunewright.cli.requests import Configs, request_of, runs_of
+    from tunewright.cli.requests import request_of, runs_of
     from tunewright.deliver.lr_find import lr_find as sweep
+    from tunewright.typed_arguments import Configs
 
     request = request_of(lr_find, words, Configs(config, config_dir, config_name))
     runs = runs_of(request, runs_dir)

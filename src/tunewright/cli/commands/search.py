@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack
 
 import typer
 
-from tunewright.cli.command import JSON, Switch, command
+from tunewright.cli.command import JSON, Default, Switch, command, complete
 from tunewright.cli.options import (
     RUNS,
     SEARCH,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported in the functions, since `--help` waits for what is
     from tunewright.search.plan import StudyPlan
     from tunewright.search.stages import TuneResult
     from tunewright.spaces.checked_space import CheckedSpace
+    from tunewright.typed_arguments import Configs
 
 SpaceFile = Annotated[
     Path | str | Mapping[str, Any] | None, typer.Option("--space", help="A space file.")
@@ -56,30 +57,50 @@ RetryFailed = Annotated[
 ]
 
 
+class StudyOptions(TypedDict, total=False):
+    """What a study searches, its limits, and what it starts from."""
+
+    space: SpaceFile
+    trials: Trials
+    name: Name
+    jobs: Jobs
+    seeds: Seeds
+    timeout: Timeout
+    budget: Budget
+    storage: Storage
+    from_: From
+    imports: Annotated[Imports, Default(())]
+
+
+class CallOptions(TypedDict, total=False):
+    """The files and folders of a search, and what only a call in Python says."""
+
+    config: ConfigFile
+    config_dir: ConfigDir
+    config_name: ConfigName
+    runs_dir: Annotated[RunsDir, Default(RUNS)]
+    goal: str | Sequence[str] | None
+    steps: int | None
+    constraints: Sequence[str] | None
+    watch: "StudyCallback | None"
+
+
+class PlanOptions(StudyOptions, CallOptions):
+    """The keywords of `plan`; what `tune` would be given."""
+
+
+class RetryOptions(TypedDict, total=False):
+    """What happens to trials that have failed."""
+
+    retry_failed: RetryFailed
+
+
+class TuneOptions(StudyOptions, RetryOptions, CallOptions):
+    """The keywords of `tune`, in the order of `--help`."""
+
+
 @command(SEARCH, prints="results:print_tuned", guide_flags=True)
-def tune(
-    *words: Word,
-    resume: Resume = None,
-    space: SpaceFile = None,
-    trials: Trials = None,
-    name: Name = None,
-    jobs: Jobs = None,
-    seeds: Seeds = None,
-    timeout: Timeout = None,
-    budget: Budget = None,
-    storage: Storage = None,
-    from_: From = None,
-    imports: Imports = (),
-    retry_failed: RetryFailed = None,
-    config: ConfigFile = None,
-    config_dir: ConfigDir = None,
-    config_name: ConfigName = None,
-    runs_dir: RunsDir = RUNS,
-    goal: str | Sequence[str] | None = None,
-    steps: int | None = None,
-    constraints: Sequence[str] | None = None,
-    watch: "StudyCallback | None" = None,
-) -> "TuneResult":
+def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) -> "TuneResult":
     """Search for the best configuration, then train it in full.
 
     Run the same command again to resume, or name the study instead: tune STUDY, tune --resume
@@ -107,17 +128,16 @@ def tune(
     Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
     finished.
     """
-    from tunewright.cli.requests import Configs, resumed_request, runs_of, study_request
+    from tunewright.cli.requests import resumed_request, runs_of, study_request
     from tunewright.search.callbacks import PrintNotices
     from tunewright.search.results import refuse_failure
     from tunewright.search.stages import tune as tune_stages
 
-    settings = _settings(
-        goal, steps, trials=trials, name=name, jobs=jobs, seeds=seeds, constraints=constraints,
-        timeout=timeout, budget=budget, storage=storage, retry_failed=retry_failed or None,
-    )  # fmt: skip
-    configs = Configs(config, config_dir, config_name)
-    origin = None if from_ is None else str(from_)
+    given = complete(tune, options)
+    settings = {**_settings(given), "study.retry_failed": given["retry_failed"] or None}
+    configs = _configs(given)
+    origin = None if given["from_"] is None else str(given["from_"])
+    space, runs_dir, watch = given["space"], given["runs_dir"], given["watch"]
     if resume is not None:
         request = resumed_request(tune, str(resume), words, configs, space, settings, runs_dir)
     else:
@@ -131,7 +151,7 @@ def tune(
         runs=runs_of(request, runs_dir),
         watch=watch,
         from_=origin,
-        imports=[str(source) for source in imports],
+        imports=[str(source) for source in given["imports"]],
     )
     if tuned.ending == "finished":
         refuse_failure(tuned.folder, tuned.record)
@@ -151,8 +171,9 @@ def plan_training(
     The configuration is trained for two epochs, and nothing is stored.
     """
     from tunewright.cli.commands.run import train
-    from tunewright.cli.requests import Configs, request_of
+    from tunewright.cli.requests import request_of
     from tunewright.search.forecast.training import plan_training as plan_one
+    from tunewright.typed_arguments import Configs
 
     configs, settings = Configs(config, config_dir, config_name), {"study.jobs": jobs}
     request = request_of(train, words, configs, settings=settings)
@@ -169,27 +190,7 @@ ONE_TRAINING = Switch(
 
 
 @command(SEARCH, prints="plan:print_plan", switches=[ONE_TRAINING, JSON], guide_flags=True)
-def plan(
-    *words: Word,
-    space: SpaceFile = None,
-    trials: Trials = None,
-    name: Name = None,
-    jobs: Jobs = None,
-    seeds: Seeds = None,
-    timeout: Timeout = None,
-    budget: Budget = None,
-    storage: Storage = None,
-    from_: From = None,
-    imports: Imports = (),
-    config: ConfigFile = None,
-    config_dir: ConfigDir = None,
-    config_name: ConfigName = None,
-    runs_dir: RunsDir = RUNS,
-    goal: str | Sequence[str] | None = None,
-    steps: int | None = None,
-    constraints: Sequence[str] | None = None,
-    watch: "StudyCallback | None" = None,
-) -> "StudyPlan":
+def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
     """Estimate how long tune would take, from a first short trial.
 
     Give the same arguments as for tune, or with --train those for train. The first configuration
@@ -198,33 +199,39 @@ def plan(
     In Python, raises what `tune` would raise before its first trial, and RunError when the first
     configuration does not train. See `search.plan.plan`.
     """
-    from tunewright.cli.requests import Configs, runs_of, study_request
+    from tunewright.cli.requests import runs_of, study_request
     from tunewright.search.plan import plan as plan_study
 
-    settings = _settings(
-        goal, steps, trials=trials, name=name, jobs=jobs, seeds=seeds, constraints=constraints,
-        timeout=timeout, budget=budget, storage=storage,
-    )  # fmt: skip
-    configs = Configs(config, config_dir, config_name)
-    origin = None if from_ is None else str(from_)
-    request = study_request(plan, words, configs, space, settings, origin, runs_dir)
+    given = complete(plan, options)
+    origin = None if given["from_"] is None else str(given["from_"])
+    request = study_request(
+        plan, words, _configs(given), given["space"], _settings(given), origin, given["runs_dir"]
+    )
     return plan_study(
         request.recipe,
         request.composed,
         given=request.space,
-        runs=runs_of(request, runs_dir),
-        watch=watch,
+        runs=runs_of(request, given["runs_dir"]),
+        watch=given["watch"],
         from_=origin,
-        imports=[str(source) for source in imports],
+        imports=[str(source) for source in given["imports"]],
     )
 
 
-def _settings(
-    goal: str | Sequence[str] | None, steps: int | None, **of_study: Any
-) -> dict[str, Any]:
-    """Return keywords of a search as settings by config path."""
-    settings = {f"study.{name}": value for name, value in of_study.items()}
-    return {**settings, "goal": goal, "training.epochs": steps}
+OF_STUDY = ("trials", "name", "jobs", "seeds", "constraints", "timeout", "budget", "storage")
+"""The options that set a value of the same name under `study`."""
+
+
+def _settings(given: Mapping[str, object]) -> dict[str, Any]:
+    """Return the options of a search as settings by config path."""
+    settings = {f"study.{name}": given[name] for name in OF_STUDY}
+    return {**settings, "goal": given["goal"], "training.epochs": given["steps"]}
+
+
+def _configs(given: CallOptions) -> "Configs":
+    from tunewright.typed_arguments import Configs
+
+    return Configs(given["config"], given["config_dir"], given["config_name"])
 
 
 @command(
@@ -245,9 +252,10 @@ def space(
 
     In Python, return the space and the notices.
     """
-    from tunewright.cli.requests import Configs, request_of
+    from tunewright.cli.requests import request_of
     from tunewright.search.prepare import build_checked_space, stage
     from tunewright.spaces.checked_space import CheckedSpace
+    from tunewright.typed_arguments import Configs
 
     words = (*([recipe] if recipe else []), *words)
     request = request_of(space, words, Configs(None, config_dir, config_name))

@@ -12,6 +12,7 @@ from torch import Tensor
 from tunewright.errors import DataError
 from tunewright.images.augment.augment import Augment
 from tunewright.images.augment.mixup import Mix
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.cpu_chunks import chunked_on_cpu
 from tunewright.images.loading.sampler import Order, generator_of
 from tunewright.images.loading.store import Store, open_store
@@ -46,6 +47,7 @@ Take = Callable[[slice], Tensor]
 Finish = Callable[[Take, Tensor, Tensor], Iterator[ImageBatch]]
 """Makes the micro-batches of a batch, from its pictures, labels [B] and rows [B]."""
 
+CPU = torch.device("cpu")
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -55,10 +57,8 @@ class ImageBatches:
     images: uint8 [R, 3, S, S], mapped (`map_store`) or on a device. labels: int64 [N], one for each
     row of the table. rows_of: int64 [N], the row of `images` that shows it, or below 0 to leave it
     out; None: images and labels have the same rows. weights: [N]; rows are then drawn with
-    replacement, in proportion, as many as take part. device: where batches arrive. drop_last: leave
-    out a last batch shorter than `batch_size`, unless it is the only one. micro_batches: parts in
-    which each batch arrives; their sizes differ by one row at most. A batch is augmented and mixed
-    before it is cut, so its pictures do not depend on the number of parts.
+    replacement, in proportion, as many as take part. A batch is augmented and mixed before it is
+    cut into micro-batches, so its pictures do not depend on their number.
 
     Raises DataError if lengths differ, a part would have no row, or weights cannot be used.
     """
@@ -67,18 +67,11 @@ class ImageBatches:
         self,
         images: Tensor,
         labels: Tensor,
+        batching: Batching,
+        finishing: "Finishing",
         *,
-        batch_size: int,
-        seed: int,
-        normalise: Normalisation,
-        augment: Augment | None = None,
-        mix: Mix | None = None,
-        weights: Tensor | None = None,
         rows_of: Tensor | None = None,
-        micro_batches: int = 1,
-        device: torch.device | str = "cpu",
-        shuffle: bool = True,
-        drop_last: bool = True,
+        weights: Tensor | None = None,
     ) -> None:
         rows = len(images) if rows_of is None else len(rows_of)
         if len(labels) != rows:
@@ -86,25 +79,18 @@ class ImageBatches:
                 f"{rows:,} pictures and {len(labels):,} labels", expected="the same number of each"
             )
         shown = torch.arange(rows) if rows_of is None else (rows_of >= 0).nonzero().squeeze(1)
-        self.order = Order(
-            shown,
-            batch_size=batch_size,
-            seed=seed,
-            weights=weights if weights is None or len(weights) != rows else weights[shown],
-            shuffle=shuffle,
-            drop_last=drop_last,
-        )
-        self.finishing = Finishing(normalise, augment, mix, micro_batches, torch.device(device))
-        self.finishing.check(self.order.batch_size)
+        if weights is not None and len(weights) == rows:
+            weights = weights[shown]
+        self.order, self.finishing = Order(shown, batching, weights), finishing
         self.images, self.labels, self.rows_of = images, labels, rows_of
 
     def __len__(self) -> int:
         """Return the number of micro-batches in an epoch."""
-        return len(self.order) * self.finishing.micro_batches
+        return len(self.order) * self.order.batching.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[ImageBatch]:
         """Yield the micro-batches of one epoch; a pure function of seed and epoch."""
-        finish = self.finishing.epoch(self.order.seed, epoch)
+        finish = self.finishing.epoch(self.order.batching, epoch)
         for rows in self.order.epoch(epoch):
             places = rows if self.rows_of is None else self.rows_of[rows]
             yield from finish(self._make_take(places), self.labels[rows], rows)
@@ -139,26 +125,19 @@ def _pin(images: Tensor, places: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Finishing:
-    """The steps from gathered pictures to a training batch, equal for all kinds of batches."""
+    """The steps from gathered pictures to a training batch, equal for all kinds of batches.
+
+    device: where batches arrive.
+    """
 
     normalise: Normalisation
-    augment: Augment | None
-    mix: Mix | None
-    micro_batches: int
-    device: torch.device
+    augment: Augment | None = None
+    mix: Mix | None = None
+    device: torch.device = CPU
 
-    def check(self, batch_size: int) -> None:
-        """Raise DataError if a micro-batch would have no row."""
-        if not 1 <= self.micro_batches <= batch_size:
-            raise DataError(
-                f"batches of {batch_size:,} rows in {self.micro_batches:,} micro-batches",
-                expected="at least one row in each",
-                remedy="Lower training.accumulate.",
-            )
-
-    def epoch(self, seed: int, epoch: int) -> Finish:
+    def epoch(self, batching: Batching, epoch: int) -> Finish:
         """Return the function that finishes the batches of an epoch, one after the other."""
-        augmenting, mixing = (generator_of(seed, epoch, use) for use in ("augment", "mix"))
+        augmenting, mixing = (generator_of(batching.seed, epoch, use) for use in ("augment", "mix"))
 
         def finish(take: Take, labels: Tensor, rows: Tensor) -> Iterator[ImageBatch]:
             images = self._vary(take, len(rows), augmenting)
@@ -168,7 +147,7 @@ class Finishing:
             else:
                 images, others, share = self.mix(images, labels, mixing)
             parts = (
-                tensor.tensor_split(self.micro_batches)
+                tensor.tensor_split(batching.micro_batches)
                 for tensor in (images, labels, others, share, rows)
             )
             for part in zip(*parts, strict=True):

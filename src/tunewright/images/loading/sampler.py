@@ -1,62 +1,46 @@
 """Assign rows to the batches of an epoch: a pure function of the seed and the epoch."""
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from tunewright.errors import DataError
+from tunewright.images.loading.batching import Batching
 
 
 class Order:
     """Batches of row numbers.
 
-    rows: int64 [N], those that take part. weights: [N], non-negative; an epoch then draws N rows in
-    proportion, with replacement. drop_last: leave out a last batch shorter than `batch_size`,
-    unless it is the only one. Raises DataError for unusable weights, no rows, or a batch_size below
-    1.
+    rows: int64 [N], those that take part. batching: sizes and order; see `Batching.limit_to`.
+    weights: [N], non-negative; an epoch then draws N rows in proportion, with replacement.
+    Raises DataError for unusable weights, no rows, and what `Batching.limit_to` raises.
     """
 
-    def __init__(
-        self,
-        rows: Tensor,
-        *,
-        batch_size: int,
-        seed: int,
-        weights: Tensor | None = None,
-        shuffle: bool = True,
-        drop_last: bool = True,
-    ) -> None:
+    def __init__(self, rows: Tensor, batching: Batching, weights: Tensor | None = None) -> None:
         if not len(rows):
             raise DataError("a set without pictures", expected="at least one")
-        if batch_size < 1:
-            raise DataError(f"batch_size = {batch_size}", expected="at least 1")
-        self.rows, self.seed = rows, seed
-        self.batch_size = min(batch_size, len(rows))
-        self.shuffle, self.drop_last = shuffle, drop_last
+        self.rows, self.batching = rows, batching.limit_to(len(rows))
         self._ends = None if weights is None else _ends(weights, len(rows))
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        count = len(self.rows) / self.batch_size
-        return math.floor(count) if self.drop_last else math.ceil(count)
+        return self.batching.count(len(self.rows))
 
     def epoch(self, epoch: int) -> tuple[Tensor, ...]:
         """Return the rows of each batch, int64, on the CPU."""
         count = len(self.rows)
-        generator = generator_of(self.seed, epoch, "order")
+        generator = generator_of(self.batching.seed, epoch, "order")
         if self._ends is not None:
             # torch.multinomial takes at most 2^24 rows. Weights 1, 3 have ends 1, 4: a draw of
             # 0.9 is row 0, one of 1.0 to 3.9 is row 1.
             draws = torch.rand(count, dtype=torch.float64, generator=generator) * self._ends[-1]
             chosen = torch.searchsorted(self._ends, draws, right=True).clamp_(max=count - 1)
             rows = self.rows[chosen]
-        elif self.shuffle:
+        elif self.batching.shuffle:
             rows = self.rows[torch.randperm(count, generator=generator)]
         else:
             rows = self.rows
-        return torch.split(rows, self.batch_size)[: len(self)]
+        return torch.split(rows, self.batching.batch_size)[: len(self)]
 
 
 STREAMS = ("order", "augment", "mix")

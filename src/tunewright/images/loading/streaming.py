@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from tunewright.errors import DataError
-from tunewright.images.augment.augment import Augment
-from tunewright.images.augment.mixup import Mix
 from tunewright.images.dataset.config import Resize
 from tunewright.images.image_table import ImageTable
-from tunewright.images.loading.batches import Finishing, ImageBatch, Normalisation
+from tunewright.images.loading.batches import Finishing, ImageBatch
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.decode_workers import AHEAD, Decoder, Processes, Threads
 from tunewright.images.loading.sampler import Order
 from tunewright.images.loading.square import SquareInput
@@ -39,31 +38,15 @@ class StreamedBatches:
     def __init__(
         self,
         table: ImageTable,
-        *,
         size: int,
+        batching: Batching,
+        finishing: Finishing,
+        *,
         resize: Resize = "squash",
-        batch_size: int,
-        seed: int,
-        normalise: Normalisation,
-        augment: Augment | None = None,
-        mix: Mix | None = None,
         weights: Tensor | None = None,
-        micro_batches: int = 1,
-        device: torch.device | str = "cpu",
-        shuffle: bool = True,
-        drop_last: bool = True,
         workers: int | None = None,
     ) -> None:
-        self.order = Order(
-            torch.arange(len(table)),
-            batch_size=batch_size,
-            seed=seed,
-            weights=weights,
-            shuffle=shuffle,
-            drop_last=drop_last,
-        )
-        self.finishing = Finishing(normalise, augment, mix, micro_batches, torch.device(device))
-        self.finishing.check(self.order.batch_size)
+        self.order, self.finishing = Order(torch.arange(len(table)), batching, weights), finishing
         self.labels, self.places = torch.tensor(table.labels), table.places
         wanted = torch.get_num_threads() if workers is None else workers
         # A daemonic process cannot have children.
@@ -73,13 +56,13 @@ class StreamedBatches:
 
     def __len__(self) -> int:
         """Return the number of micro-batches in an epoch."""
-        return len(self.order) * self.finishing.micro_batches
+        return len(self.order) * self.order.batching.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[ImageBatch]:
         """Yield the micro-batches of one epoch; a pure function of seed and epoch."""
         if self._decoding is None:
             self._decoding = self._start()
-        finish = self.finishing.epoch(self.order.seed, epoch)
+        finish = self.finishing.epoch(self.order.batching, epoch)
         batches = self.order.epoch(epoch)
         places = self.places  # not `self.places`: the generator would keep `self` alive
         tasks = ([places[row] for row in rows.tolist()] for rows in batches)
@@ -95,7 +78,7 @@ class StreamedBatches:
         self._decoding = None
 
     def _start(self) -> Processes | Threads:
-        batch_bytes = self.order.batch_size * 3 * self.square.size**2
+        batch_bytes = self.order.batching.batch_size * 3 * self.square.size**2
         decoder = Decoder(
             self.square, in_shared_memory=_shared_bytes() > 2 * batch_bytes * AHEAD * self.workers
         )

@@ -5,10 +5,12 @@ from pathlib import Path
 import torch
 
 from tunewright.images.image_table import ImageTable
+from tunewright.images.loading.batching import Batching
 from tunewright.images.progress import ShowProgress
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
 from tunewright.recipes.compression.data.crops import (
+    Cropping,
     Crops,
     Photographs,
     ResidentPhotos,
@@ -44,22 +46,23 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
 
     train = Crops(
         store_photos(photos.train),
-        crop=data.crop,
-        batch_size=training.batch_size,
-        seed=config.seed,
-        crops_per_photo=data.crops_per_photo,
-        hflip=data.hflip,
-        vflip=data.vflip,
-        micro_batches=training.accumulate,
+        Cropping(data.crop, data.crops_per_photo, data.hflip, data.vflip),
+        Batching(
+            batch_size=training.batch_size, seed=config.seed, micro_batches=training.accumulate
+        ),
         device=device,
         threads=threads,
     )
     valid = Crops(
         store_photos(photos.valid),
-        crop=data.crop,
-        batch_size=max(1, training.batch_size // training.accumulate),
+        Cropping(data.crop),
+        Batching(
+            batch_size=max(1, training.batch_size // training.accumulate),
+            seed=0,
+            shuffle=False,
+            drop_last=False,
+        ),
         device=device,
-        shuffle=False,
         threads=threads,
     )
     return Setup(

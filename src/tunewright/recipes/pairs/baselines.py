@@ -74,14 +74,24 @@ def ridge(images: Tensor, texts: Tensor, *, penalty: float, chunk_rows: int = 81
     return LinearMap(_solve(gram, cross, penalty), image_mean, text_mean)
 
 
+@dataclass(frozen=True)
+class ValidationPairs:
+    """Pairs that a baseline is chosen on: [N, image_dim], [N, text_dim], [N], [N].
+
+    ids, text_ids: as of `retrieval_ranks`.
+    """
+
+    images: Tensor
+    texts: Tensor
+    ids: Tensor
+    text_ids: Tensor | None = None
+
+
 def best_ridge(
     train_images: Tensor,
     train_texts: Tensor,
-    valid_images: Tensor,
-    valid_texts: Tensor,
-    valid_ids: Tensor,
+    valid: ValidationPairs,
     *,
-    valid_text_ids: Tensor | None = None,
     relative_penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     chunk_rows: int = 8192,
 ) -> tuple[LinearMap, float]:
@@ -90,8 +100,8 @@ def best_ridge(
     Of equal recalls the largest penalty wins. relative_penalties: multiples of the mean eigenvalue
     of X^T X, so that one grid suits every number of rows and length of vectors. The training rows
     are read once for the whole grid; each penalty costs one solve and one retrieval at the width
-    of the texts, so a validation set of a few thousand rows is enough. valid_text_ids: as
-    `text_ids` of `retrieval_ranks`. Raises Diverged if an embedding is NaN.
+    of the texts, so a validation set of a few thousand rows is enough. Raises Diverged if an
+    embedding is NaN.
     """
     cross, image_mean, text_mean = _centred_product(train_images, train_texts, chunk_rows)
     gram, _, _ = _centred_product(train_images, train_images, chunk_rows)
@@ -101,8 +111,8 @@ def best_ridge(
         return LinearMap(_solve(gram, cross, penalty), image_mean, text_mean)
 
     def recall(fitted: LinearMap) -> float:
-        images, texts = fitted.images(valid_images), fitted.texts(valid_texts)
-        return retrieval_scores(images, texts, valid_ids, text_ids=valid_text_ids)["recall_1"]
+        images, texts = fitted.images(valid.images), fitted.texts(valid.texts)
+        return retrieval_scores(images, texts, valid.ids, text_ids=valid.text_ids)["recall_1"]
 
     penalties = sorted((eigenvalue * relative for relative in relative_penalties), reverse=True)
     # `max` returns the first of equals: the larger penalty. The generator keeps only the best map

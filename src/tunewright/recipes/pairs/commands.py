@@ -42,7 +42,7 @@ def split(
     """
     from tunewright.errors import UsageError, printable
     from tunewright.recipes.pairs.data.pair_files import open_pairs
-    from tunewright.recipes.pairs.data.split import split_pairs
+    from tunewright.recipes.pairs.data.split import SplitRule, TuningSubset, split_pairs
 
     if by not in ("groups", "metadata") or subset_unit not in ("images", "rows"):
         raise UsageError(
@@ -53,12 +53,9 @@ def split(
         report = split_pairs(
             open_pairs(source, name),
             output or source,
-            by=by,  # type: ignore[arg-type]
-            fractions=_three(fractions),
+            SplitRule(by, _three(fractions), seed=seed),  # type: ignore[arg-type]
+            TuningSubset(subset, subset_unit),  # type: ignore[arg-type]
             validation=open_pairs(source, valid) if valid else None,
-            subset=subset,
-            subset_unit=subset_unit,  # type: ignore[arg-type]
-            seed=seed,
             overwrite=overwrite,
             progress=progress,
         )
@@ -103,24 +100,25 @@ def embed(
 
     The classical encoders need no download.
     """
-    from tunewright.recipes.pairs.encoders.embed import embed_folder
+    from tunewright.recipes.pairs.encoders.embed import Encoders, embed_folder
+    from tunewright.recipes.pairs.encoders.pair_table import PairTable
 
+    pairs = PairTable(
+        images,
+        table,
+        image_column=image_column,
+        text_column=text_column,
+        id_column=id_column,
+        split_column=None if split_column == "none" else split_column,
+        skip_bad=skip_bad,
+    )
+    encoders = Encoders(image_encoder, text_encoder, image_model, text_model, batch_size=batch_size)
     with _progress("embed") as progress:
         report = embed_folder(
-            images,
-            table,
+            pairs,
             output,
             name,
-            image_encoder=image_encoder,
-            text_encoder=text_encoder,
-            image_model=image_model,
-            text_model=text_model,
-            batch_size=batch_size,
-            image_column=image_column,
-            text_column=text_column,
-            id_column=id_column,
-            split_column=None if split_column == "none" else split_column,
-            skip_bad=skip_bad,
+            encoders,
             overwrite=overwrite,
             progress=progress,
         )

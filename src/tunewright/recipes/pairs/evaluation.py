@@ -19,7 +19,7 @@ from tunewright.contrastive.retrieval import (
     scores_of_ranks,
 )
 from tunewright.errors import ConfigError
-from tunewright.recipes.pairs.baselines import LinearMap, best_ridge, procrustes
+from tunewright.recipes.pairs.baselines import LinearMap, ValidationPairs, best_ridge, procrustes
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.recipes.pairs.data.datasets import PairSets, open_sets
 from tunewright.recipes.pairs.data.groups import indistinct_texts, text_numbers
@@ -135,10 +135,12 @@ def _baselines(sets: PairSets, chosen: PairSet, config: PairsConfig) -> dict[str
         "ridge": best_ridge(
             train.images[seen],
             train.texts[seen],
-            valid.images[:5000].float(),
-            valid.texts[:5000].float(),
-            valid.ids[:5000, 0],
-            valid_text_ids=valid.ids[:5000, 1],
+            ValidationPairs(
+                valid.images[:5000].float(),
+                valid.texts[:5000].float(),
+                valid.ids[:5000, 0],
+                valid.ids[:5000, 1],
+            ),
         )[0],
     }
     return {

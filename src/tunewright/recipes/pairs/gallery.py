@@ -14,23 +14,14 @@ from tunewright.images.sources.decode import PictureSource
 from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.runs.atomic import write_with
 
+QUERIES, RESULTS = 8, 6
 TILE, GAP, CAPTION = 96, 10, 300
 """Pixels: the side of a picture, the space around it, the width of a query."""
 INK, RIGHT, WRONG, PAPER = "#22313f", "#2e7d32", "#c62828", "#ffffff"
 
 
-def draw_retrieval(
-    pairs: PairSet,
-    images: Tensor,
-    texts: Tensor,
-    ids: Tensor,
-    file: Path,
-    *,
-    queries: int = 8,
-    results: int = 6,
-    seed: int = 0,
-) -> bool:
-    """Draw `queries` random texts with the `results` nearest images; return False without pictures.
+def draw_retrieval(pairs: PairSet, images: Tensor, texts: Tensor, ids: Tensor, file: Path) -> bool:
+    """Draw a few random texts with the nearest images; return False without pictures.
 
     images, texts: unit vectors [N, d], one row a pair; ids: [N, 2], the image and the text of
     each row. A result is right if any row pairs it with the query's text.
@@ -39,10 +30,10 @@ def draw_retrieval(
     root = pairs.metadata.get("image_root")
     if not names or not root:
         return False
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(ids), generator=generator)[:queries]
+    generator = torch.Generator().manual_seed(0)  # every evaluation draws the same queries
+    rows = torch.randperm(len(ids), generator=generator)[:QUERIES]
     gallery = unique_rows(ids[:, 0])
-    nearest = gallery[(texts[rows] @ images[gallery].T).topk(min(results, len(gallery))).indices]
+    nearest = gallery[(texts[rows] @ images[gallery].T).topk(min(RESULTS, len(gallery))).indices]
     width = CAPTION + nearest.shape[1] * (TILE + GAP) + GAP
     sheet = Image.new("RGB", (width, len(rows) * (TILE + GAP) + GAP + 24), PAPER)
     draw = ImageDraw.Draw(sheet)

@@ -16,11 +16,13 @@ from tunewright.contrastive.retrieval import (
     retrieval_ranks,
     scores_of_ranks,
 )
+from tunewright.images.loading.batching import Batching
 from tunewright.recipes.pairs.config import METRICS, PairsConfig
 from tunewright.recipes.pairs.data.batches import PairBatches, open_tensor
 from tunewright.recipes.pairs.data.datasets import PairSets, open_sets
 from tunewright.recipes.pairs.data.groups import image_and_text_groups, text_numbers
-from tunewright.recipes.pairs.data.pair_files import PairSet, integer_ids
+from tunewright.recipes.pairs.data.pair_checks import integer_ids
+from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.recipes.pairs.heads import HEADS
 from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.training.memory.device import free_device_bytes
@@ -129,9 +131,11 @@ def make_setup(config: PairsConfig, device: torch.device) -> Setup:
     sets = open_sets(config.data)
     train = PairBatches(
         *_tensors(sets, sets.train, config, training=True),
-        batch_size=config.training.batch_size,
-        micro_batches=config.training.accumulate,
-        seed=config.seed,
+        Batching(
+            batch_size=config.training.batch_size,
+            seed=config.seed,
+            micro_batches=config.training.accumulate,
+        ),
         device=device,
     )
     valid = evaluation_batches(sets, sets.valid, config, device)
@@ -159,13 +163,11 @@ def evaluation_batches(
     sets: PairSets, pairs: PairSet, config: PairsConfig, device: torch.device
 ) -> PairBatches:
     """Return batches of all rows of a set, in order."""
+    rows = max(MIN_EVALUATION_ROWS, EVALUATION_ROWS // config.training.accumulate)
     return PairBatches(
         *_tensors(sets, pairs, config, training=False),
-        batch_size=max(MIN_EVALUATION_ROWS, EVALUATION_ROWS // config.training.accumulate),
-        seed=0,
+        Batching(batch_size=rows, seed=0, shuffle=False, drop_last=False),
         device=device,
-        shuffle=False,
-        drop_last=False,
     )
 
 

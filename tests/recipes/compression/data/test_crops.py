@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tunewright.errors import DataError
+from tunewright.images.loading.batching import Batching
 from tunewright.recipes.compression.config import PhotosConfig
 from tunewright.recipes.compression.data.crops import (
+    Cropping,
     Crops,
     Cut,
     ResidentPhotos,
@@ -37,9 +39,9 @@ def photos(table):
     return ResidentPhotos(build_photo_store(table))
 
 
-def crops(photos, **options) -> Crops:
-    given_ = {"crop": CROP, "batch_size": 4, "seed": 5, "crops_per_photo": 3}
-    return Crops(photos, **given_ | {"hflip": 0.5, "vflip": 0.5} | options)
+def crops(photos, *, threads=0, per_photo=3, hflip=0.5, vflip=0.5, **options) -> Crops:
+    batching = Batching(**{"batch_size": 4, "seed": 5} | options)
+    return Crops(photos, Cropping(CROP, per_photo, hflip, vflip), batching, threads=threads)
 
 
 def epoch(loader: Crops, number: int) -> torch.Tensor:
@@ -80,7 +82,7 @@ def test_micro_batches_are_the_same_crops(photos) -> None:
 
 
 def test_in_order_they_are_the_centres(photos) -> None:
-    loader = crops(photos, shuffle=False, crops_per_photo=1, hflip=1.0)
+    loader = crops(photos, shuffle=False, drop_last=False, per_photo=1, hflip=1.0)
     assert [len(part) for part in loader.epoch(0)] == [4, 3]
     found = epoch(loader, 0)
     for row in range(7):

@@ -8,7 +8,8 @@ from PIL import Image
 
 from tunewright.recipes.pairs.data.array_files import read_rows
 from tunewright.recipes.pairs.data.digits import embedded_digits
-from tunewright.recipes.pairs.data.pair_files import check_leaks, check_pairs, open_pairs
+from tunewright.recipes.pairs.data.pair_checks import check_leaks, check_pairs
+from tunewright.recipes.pairs.data.pair_files import open_pairs
 
 
 def test_digits(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from tunewright.errors import DataError
+from tunewright.images.loading.batching import Batching
 from tunewright.recipes.pairs.data.batches import PairBatches, open_tensor
 
 ROWS = 23
@@ -19,8 +20,9 @@ def matrix(width=4):
 
 def batches(**options):
     images = matrix()
-    options = {"batch_size": 5, "seed": 1} | options
-    return PairBatches(images, images[:, :3] * 2, torch.arange(ROWS), **options)
+    device = options.pop("device", "cpu")
+    batching = Batching(**{"batch_size": 5, "seed": 1} | options)
+    return PairBatches(images, images[:, :3] * 2, torch.arange(ROWS), batching, device=device)
 
 
 def ids_of(loader, epoch):
@@ -100,7 +102,7 @@ class TestPairBatches:
 
     def test_half_becomes_float(self):
         images = matrix().half()
-        loader = PairBatches(images, images, torch.arange(ROWS), batch_size=8, seed=0)
+        loader = PairBatches(images, images, torch.arange(ROWS), Batching(batch_size=8, seed=0))
         assert next(loader.epoch(0))[0].dtype == torch.float32
 
     def test_resident_keeps_the_order(self):
@@ -111,7 +113,9 @@ class TestPairBatches:
     def test_what_was_moved_once_is_not_moved_again(self):
         loader = batches()
         moved = loader.resident("meta", 1 << 20)
-        others = PairBatches(loader.images, loader.texts, loader.ids, batch_size=3, seed=2)
+        others = PairBatches(
+            loader.images, loader.texts, loader.ids, Batching(batch_size=3, seed=2)
+        )
         again = others.resident("meta", 0)  # nothing is left to move, so no budget is needed
         for name in ("images", "texts", "ids"):
             assert getattr(moved, name).is_meta
@@ -146,7 +150,7 @@ class TestPairBatches:
 
     def test_lengths_must_agree(self):
         with pytest.raises(DataError, match="23 images, 22 texts"):
-            PairBatches(matrix(), matrix()[1:], torch.arange(ROWS), batch_size=2, seed=0)
+            PairBatches(matrix(), matrix()[1:], torch.arange(ROWS), Batching(batch_size=2, seed=0))
         with pytest.raises(DataError, match="batch_size = 0"):
             batches(batch_size=0)
 

@@ -12,10 +12,8 @@ from safetensors.torch import save_file
 
 from tunewright.errors import DataError
 from tunewright.recipes.pairs.data.array_files import describe, read_rows, row_peaks
+from tunewright.recipes.pairs.data.pair_checks import check_leaks, check_pairs, integer_ids
 from tunewright.recipes.pairs.data.pair_files import (
-    check_leaks,
-    check_pairs,
-    integer_ids,
     new_pairs,
     open_pairs,
     save_pairs,

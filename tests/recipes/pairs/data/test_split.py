@@ -13,8 +13,9 @@ from tunewright.errors import DataError
 from tunewright.recipes.pairs.data.array_files import read_rows
 from tunewright.recipes.pairs.data.batches import open_tensor
 from tunewright.recipes.pairs.data.groups import deal, image_and_text_groups
-from tunewright.recipes.pairs.data.pair_files import check_leaks, open_pairs, save_pairs
-from tunewright.recipes.pairs.data.split import SPLITS, split_pairs
+from tunewright.recipes.pairs.data.pair_checks import check_leaks
+from tunewright.recipes.pairs.data.pair_files import open_pairs, save_pairs
+from tunewright.recipes.pairs.data.split import SPLITS, SplitRule, TuningSubset, split_pairs
 
 
 def source(folder, ids, captions=None, seed=0, **metadata):
@@ -48,7 +49,7 @@ def test_no_group_straddles_and_no_row_is_lost(tmp_path_factory, data):
     ]
     pairs = source(folder, ids, captions)
     groups = image_and_text_groups(pairs)
-    report = split_pairs(pairs, folder / "out", seed=data.draw(st.integers(0, 9)))
+    report = split_pairs(pairs, folder / "out", SplitRule(seed=data.draw(st.integers(0, 9))))
     found = {name: rows_of(folder / "out", name) for name in SPLITS}
     assert sorted(row for rows in found.values() for row in rows) == list(range(rows))
     assert all(found.values())
@@ -86,7 +87,7 @@ def test_rows_keep_their_values(tmp_path):
 def test_same_seed_same_files(tmp_path):
     pairs = source(tmp_path, [n // 2 for n in range(60)])
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        split_pairs(pairs, tmp_path / name, seed=seed)
+        split_pairs(pairs, tmp_path / name, SplitRule(seed=seed))
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     same = [(tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes() for n in names]
     assert all(same)
@@ -110,13 +111,13 @@ def test_one_text_on_every_row_falls_back(tmp_path):
     assert report.grouped_by == ("image",)
     assert "join 40 of 40 rows" in report.notices[0]
     with pytest.raises(DataError, match="join 40 of 40 rows"):
-        split_pairs(pairs, tmp_path / "strict", text_groups=True)
+        split_pairs(pairs, tmp_path / "strict", SplitRule(text_groups=True))
 
 
 def test_subset_of_images_and_of_rows(tmp_path):
     pairs = source(tmp_path, [n // 5 for n in range(500)])
-    split_pairs(pairs, tmp_path / "images", subset=100)
-    split_pairs(pairs, tmp_path / "rows", subset=100, subset_unit="rows")
+    split_pairs(pairs, tmp_path / "images", subset=TuningSubset(100))
+    split_pairs(pairs, tmp_path / "rows", subset=TuningSubset(100, "rows"))
     whole, drawn = (open_pairs(tmp_path / unit, "train_tuning").ids for unit in ("images", "rows"))
     assert len(whole) == len(drawn) == 100
     assert len(set(whole.tolist())) == 20
@@ -136,7 +137,7 @@ def test_ready_validation_set(tmp_path):
     assert report.rows == {"train": 40, "test": 10, "train_tuning": 40, "val": 3}
     assert open_pairs(tmp_path, "val").ids.tolist() == [90, 91, 92]
     with pytest.raises(DataError, match="one source of validation"):
-        split_pairs(pairs, tmp_path / "b", validation=ready, fractions=(0.8, 0.1, 0.1))
+        split_pairs(pairs, tmp_path / "b", SplitRule(fractions=(0.8, 0.1, 0.1)), validation=ready)
     leaking = source(tmp_path / "leak", [89, 90])
     with pytest.raises(DataError, match="1 of 3 rows"):
         split_pairs(leaking, tmp_path / "c", validation=ready)
@@ -145,17 +146,19 @@ def test_ready_validation_set(tmp_path):
 def test_a_listed_split_is_followed(tmp_path):
     listed = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
     pairs = source(tmp_path, [*range(10)], split=listed)
-    split_pairs(pairs, tmp_path / "out", by="metadata")
+    split_pairs(pairs, tmp_path / "out", SplitRule("metadata"))
     assert rows_of(tmp_path / "out", "val") == [6, 7]
     leaking = source(tmp_path / "leak", [0, 1, 2, 3, 4, 5, 0, 7, 8, 9], split=listed)
     with pytest.raises(DataError, match=r"1 images .* several splits .*image ids 0"):
-        split_pairs(leaking, tmp_path / "b", by="metadata")
+        split_pairs(leaking, tmp_path / "b", SplitRule("metadata"))
     with pytest.raises(DataError, match="Did you mean 'val'"):
         split_pairs(
-            source(tmp_path / "odd", [0, 1], split=["train", "vall"]), tmp_path / "c", by="metadata"
+            source(tmp_path / "odd", [0, 1], split=["train", "vall"]),
+            tmp_path / "c",
+            SplitRule("metadata"),
         )
     with pytest.raises(DataError, match="no 'split'"):
-        split_pairs(source(tmp_path / "none", [0, 1]), tmp_path / "d", by="metadata")
+        split_pairs(source(tmp_path / "none", [0, 1]), tmp_path / "d", SplitRule("metadata"))
 
 
 def test_pictures_are_found_from_the_new_folder(tmp_path):
@@ -171,7 +174,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     split_pairs(pairs, tmp_path)
     with pytest.raises(DataError, match="already holds train, val, test, train_tuning"):
         split_pairs(pairs, tmp_path)
-    split_pairs(pairs, tmp_path, overwrite=True, seed=3)
+    split_pairs(pairs, tmp_path, SplitRule(seed=3), overwrite=True)
     with pytest.raises(DataError, match="by its own split"):
         split_pairs(open_pairs(tmp_path, "train"), tmp_path, overwrite=True)
 
@@ -179,7 +182,9 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 @pytest.mark.parametrize("fractions", [(0.5, 0.1, 0.1), (0, 0.5, 0.5), (1.2, -0.1, -0.1)])
 def test_impossible_fractions(tmp_path, fractions):
     with pytest.raises(DataError, match="add up to 1"):
-        split_pairs(source(tmp_path, [*range(20)]), tmp_path / "out", fractions=fractions)
+        split_pairs(
+            source(tmp_path, [*range(20)]), tmp_path / "out", SplitRule(fractions=fractions)
+        )
 
 
 def test_too_few_groups(tmp_path):

@@ -19,9 +19,11 @@ from tunewright.images.sources.decode import PictureSource
 from tunewright.recipes.pairs.commands import app
 from tunewright.recipes.pairs.data.array_files import read_rows
 from tunewright.recipes.pairs.data.batches import open_tensor
-from tunewright.recipes.pairs.data.pair_files import check_pairs, integer_ids, open_pairs
-from tunewright.recipes.pairs.data.split import split_pairs
-from tunewright.recipes.pairs.encoders.embed import embed_folder
+from tunewright.recipes.pairs.data.pair_checks import check_pairs, integer_ids
+from tunewright.recipes.pairs.data.pair_files import open_pairs
+from tunewright.recipes.pairs.data.split import SplitRule, split_pairs
+from tunewright.recipes.pairs.encoders.embed import Encoders, embed_folder
+from tunewright.recipes.pairs.encoders.pair_table import PairTable
 
 COLOURS = {
     "red": (220, 30, 30),
@@ -70,7 +72,11 @@ def read_table(folder):
 
 
 def embed(folder, **options):
-    return embed_folder(folder, folder / "index.csv", folder / "out", "all", **options)
+    how = {name: options.pop(name) for name in ("overwrite", "progress") if name in options}
+    columns = {name: options.pop(name) for name in PairTable.__annotations__ if name in options}
+    table = PairTable(folder, folder / "index.csv", **columns)
+    encoders = {name.removesuffix("_encoder"): value for name, value in options.items()}
+    return embed_folder(table, folder / "out", "all", Encoders(**encoders), **how)
 
 
 class TestEmbedding:
@@ -93,7 +99,7 @@ class TestEmbedding:
             for number in range(24):
                 archive.write(folder / f"{number}.png", f"{number}.png")
         embed(folder)
-        embed_folder(folder / "all.zip", folder / "index.csv", folder / "zipped", "all")
+        embed_folder(PairTable(folder / "all.zip", folder / "index.csv"), folder / "zipped", "all")
         plain, zipped = (open_pairs(folder / name, "all") for name in ("out", "zipped"))
         assert np.array_equal(read_rows(plain.images), read_rows(zipped.images))
 
@@ -209,11 +215,13 @@ class TestBadInput:
 
     def test_places(self, folder):
         with pytest.raises(DataError, match="does not exist"):
-            embed_folder(folder / "no", folder / "index.csv", folder / "out", "all")
+            embed_folder(PairTable(folder / "no", folder / "index.csv"), folder / "out", "all")
         with pytest.raises(DataError, match="not a zip file"):
-            embed_folder(folder / "index.csv", folder / "index.csv", folder / "out", "all")
+            embed_folder(
+                PairTable(folder / "index.csv", folder / "index.csv"), folder / "out", "all"
+            )
         with pytest.raises(DataError, match="does not exist"):
-            embed_folder(folder, folder / "no.csv", folder / "out", "all")
+            embed_folder(PairTable(folder, folder / "no.csv"), folder / "out", "all")
 
 
 class TestEncoders:
@@ -303,10 +311,10 @@ def test_product_pairs_are_learnable(tmp_path):
     from tunewright.contrastive.retrieval import retrieval_scores
     from tunewright.recipes.pairs.baselines import ridge
 
-    embed_folder(FASHION / "fashion_pairs.zip", FASHION / "index.csv", tmp_path, "all")
+    embed_folder(PairTable(FASHION / "fashion_pairs.zip", FASHION / "index.csv"), tmp_path, "all")
     source = open_pairs(tmp_path, "all")
     check_pairs(source)
-    split_pairs(source, tmp_path, by="metadata")
+    split_pairs(source, tmp_path, SplitRule("metadata"))
     train, test = (open_pairs(tmp_path, name) for name in ("train", "test"))
     fitted = ridge(open_tensor(train.images), open_tensor(train.texts), penalty=0.3)
     texts = open_tensor(test.texts)

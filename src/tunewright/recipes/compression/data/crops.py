@@ -4,14 +4,15 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.sampler import Order, generator_of
 from tunewright.images.loading.square import Pixels
 from tunewright.images.sources.reader import PictureReader
@@ -73,42 +74,37 @@ class StreamedPhotos:
         return planes(self._reader.picture(self._places[row]))
 
 
+@dataclass(frozen=True)
+class Cropping:
+    """The crops of a photograph: their side in pixels, their number, how often each is mirrored."""
+
+    crop: int
+    per_photo: int = 1
+    hflip: float = 0.0
+    vflip: float = 0.0
+
+
 class Crops:
     """Batches of crops [B, 3, crop, crop], float32 in 0 to 1 (a `training.task.Loader`).
 
-    hflip, vflip: how often a crop is mirrored. shuffle: false for the centre of each photograph,
-    as it is, in order, a shorter last batch included. micro_batches: each batch comes in so many
-    parts, which differ by one crop at most. threads: that decode ahead; 0 for photographs that
-    are there already. Raises DataError when a part would have no crop.
+    Without `batching.shuffle` they are the centres of the photographs, not mirrored. threads: that
+    decode ahead; 0 for photographs that are there already. Raises DataError when a part would have
+    no crop.
     """
 
     def __init__(
         self,
         photos: Photographs,
+        cropping: Cropping,
+        batching: Batching,
         *,
-        crop: int,
-        batch_size: int,
-        seed: int = 0,
-        crops_per_photo: int = 1,
-        hflip: float = 0.0,
-        vflip: float = 0.0,
-        micro_batches: int = 1,
         device: torch.device | str = "cpu",
-        shuffle: bool = True,
         threads: int = 0,
     ) -> None:
-        rows = torch.arange(len(photos)).repeat(crops_per_photo)
-        self.order = Order(
-            rows, batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=shuffle
-        )
-        if not 1 <= micro_batches <= self.order.batch_size:
-            raise DataError(
-                f"batches of {self.order.batch_size:,} crops in {micro_batches:,} micro-batches",
-                expected="at least one crop in each",
-                remedy="Lower training.accumulate, or raise data.crops_per_photo.",
-            )
-        self.photos, self.crop, self.shuffle = photos, crop, shuffle
-        self.hflip, self.vflip, self.micro_batches = hflip, vflip, micro_batches
+        rows = torch.arange(len(photos)).repeat(cropping.per_photo)
+        remedy = "Lower training.accumulate, or raise data.crops_per_photo."
+        self.order = Order(rows, batching.limit_to(len(rows), of="crop", remedy=remedy))
+        self.photos, self.cropping = photos, cropping
         self.device, self.threads = torch.device(device), threads
         # Owned by this object, not by a generator: dropped after an error, that one is closed
         # whenever Python collects it, and joining threads there can deadlock.
@@ -116,25 +112,26 @@ class Crops:
 
     def __len__(self) -> int:
         """Micro-batches in an epoch."""
-        return len(self.order) * self.micro_batches
+        return len(self.order) * self.order.batching.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[Tensor]:
         """Yield the crops of one epoch, a micro-batch at a time; a function of seed and epoch."""
         for crops in self._gather(self.cuts(epoch)):
-            for part in crops.tensor_split(self.micro_batches):
+            for part in crops.tensor_split(self.order.batching.micro_batches):
                 yield part.to(self.device, non_blocking=True).div(255.0)  # float32, in one pass
 
     def cuts(self, epoch: int) -> Iterator[list[Cut]]:
         """Yield where the crops of each batch are cut."""
-        generator = generator_of(self.order.seed, epoch, "augment")
+        generator = generator_of(self.order.batching.seed, epoch, "augment")
         for batch in self.order.epoch(epoch):
             rows = batch.tolist()
-            if not self.shuffle:
+            if not self.order.batching.shuffle:
                 yield [Cut(row) for row in rows]
                 continue
+            mirror = self.cropping
             drawn = torch.rand(len(rows), 4, generator=generator, dtype=torch.float64).tolist()
             yield [
-                Cut(row, down, right, across < self.hflip, over < self.vflip)
+                Cut(row, down, right, across < mirror.hflip, over < mirror.vflip)
                 for row, (down, right, across, over) in zip(rows, drawn, strict=True)
             ]
 
@@ -157,11 +154,11 @@ class Crops:
                 future.cancel()
 
     def _one(self, at: Cut) -> Pixels:
-        part = cut(self.photos[at.row], at, self.crop)
+        part = cut(self.photos[at.row], at, self.cropping.crop)
         return part if self._pool is None else part.copy()  # lets go of the photograph
 
     def _together(self, crops: Sequence[Pixels]) -> Tensor:
-        shape = (len(crops), 3, self.crop, self.crop)
+        shape = (len(crops), 3, self.cropping.crop, self.cropping.crop)
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         into = batch.numpy()
         for row, pixels in enumerate(crops):

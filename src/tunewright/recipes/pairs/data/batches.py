@@ -1,6 +1,5 @@
 """Embeddings as tensors: mapped from their files and gathered in batches, without a loader."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tunewright.errors import DataError
+from tunewright.images.loading.batching import Batching
 from tunewright.recipes.pairs.data.array_files import ArrayFile, describe, map_rows
 from tunewright.training.device import copies_on
 
@@ -29,10 +29,7 @@ class PairBatches:
     """Batches of pairs, each gathered with one index operation per side.
 
     images: [N, width of images], texts: [N, width of texts], ids: [N] int64; equal ids are
-    positives of each other. Batches come as `dtype` on `device`. A last batch shorter than
-    `batch_size` is left out with `drop_last`, unless it is the only one.
-    micro_batches: each batch comes in so many parts, which differ by one row at most, so that
-    the batches of an epoch are the same however many parts they come in.
+    positives of each other. Batches come as `dtype` on `device`.
     Raises DataError when the lengths differ, or a part would have no row.
     """
 
@@ -41,50 +38,36 @@ class PairBatches:
         images: Tensor,
         texts: Tensor,
         ids: Tensor,
+        batching: Batching,
         *,
-        batch_size: int,
-        seed: int,
-        micro_batches: int = 1,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        shuffle: bool = True,
-        drop_last: bool = True,
     ) -> None:
         if not len(images) == len(texts) == len(ids) > 0:
             raise DataError(
                 f"{len(images):,} images, {len(texts):,} texts and {len(ids):,} ids",
                 expected="the same number of each, at least one",
             )
-        if batch_size < 1:
-            raise DataError(f"batch_size = {batch_size}", expected="at least 1")
         self.images, self.texts, self.ids = images, texts, ids
-        self.batch_size = min(batch_size, len(ids))
-        if not 1 <= micro_batches <= self.batch_size:
-            raise DataError(
-                f"batches of {self.batch_size:,} rows in {micro_batches:,} micro-batches",
-                expected="at least one row in each",
-                remedy="Lower training.accumulate.",
-            )
-        self.micro_batches = micro_batches
-        self.seed, self.device, self.dtype = seed, torch.device(device), dtype
-        self.shuffle, self.drop_last = shuffle, drop_last
+        self.batching = batching.limit_to(len(ids))
+        self.device, self.dtype = torch.device(device), dtype
 
     def __len__(self) -> int:
         """Micro-batches in an epoch."""
-        return self._batches * self.micro_batches
+        return self._batches * self.batching.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield the batches of one epoch; their rows depend on seed and epoch alone.
 
         Yields images [B, width], texts [B, width], ids [B], a micro-batch at a time.
         """
-        if not self.shuffle:
+        if not self.batching.shuffle:
             yield from self._in_order()
             return
         # Moved as a whole: sending a few indices per batch would wait for the GPU each time.
         order = self._order(epoch).to(self.ids.device)
-        for batch in torch.split(order, self.batch_size)[: self._batches]:
-            for rows in batch.tensor_split(self.micro_batches):
+        for batch in torch.split(order, self.batching.batch_size)[: self._batches]:
+            for rows in batch.tensor_split(self.batching.micro_batches):
                 yield self._gather(rows)  # sorting them first measured no faster from a warm file
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> "PairBatches":
@@ -97,27 +80,17 @@ class PairBatches:
         device = torch.device(device)
         tensors = (self.images, self.texts, self.ids)
         images, texts, ids = copies_on(device, tensors, budget_bytes) or tensors
-        return PairBatches(
-            images,
-            texts,
-            ids,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            micro_batches=self.micro_batches,
-            device=device,
-            dtype=self.dtype,
-            shuffle=self.shuffle,
-            drop_last=self.drop_last,
-        )
+        return PairBatches(images, texts, ids, self.batching, device=device, dtype=self.dtype)
 
     @property
     def _batches(self) -> int:
-        rows = len(self.ids)
-        return rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
+        return self.batching.count(len(self.ids))
 
     def _order(self, epoch: int) -> Tensor:
         # a sequence, so that (seed 1, epoch 2) and (seed 2, epoch 1) are different orders
-        state = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+        state = int(
+            np.random.SeedSequence([self.batching.seed, epoch]).generate_state(1, np.uint64)[0] >> 1
+        )
         return torch.randperm(len(self.ids), generator=torch.Generator().manual_seed(state))
 
     def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,12 +102,11 @@ class PairBatches:
 
     def _in_order(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Rows as they lie: views of the tensors, where these have the device and the dtype."""
-        for at in range(0, self._batches * self.batch_size, self.batch_size):
-            sides = (
-                side[at : at + self.batch_size] for side in (self.images, self.texts, self.ids)
-            )
+        size, parts = self.batching.batch_size, self.batching.micro_batches
+        for at in range(0, self._batches * size, size):
+            sides = (side[at : at + size] for side in (self.images, self.texts, self.ids))
             for images, texts, ids in zip(
-                *(side.tensor_split(self.micro_batches) for side in sides), strict=True
+                *(side.tensor_split(parts) for side in sides), strict=True
             ):
                 yield (
                     images.to(self.device, self.dtype),

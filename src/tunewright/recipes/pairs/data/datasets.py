@@ -6,10 +6,9 @@ from pathlib import Path
 
 from tunewright.errors import DataError
 from tunewright.recipes.pairs.config import PairsDataConfig
+from tunewright.recipes.pairs.data.pair_checks import check_leaks, check_pairs
 from tunewright.recipes.pairs.data.pair_files import (
     PairSet,
-    check_leaks,
-    check_pairs,
     open_pairs,
     pairs_hash,
     set_names,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tunewright.recipes.pairs.data.pair_files import open_pairs, save_pairs
-from tunewright.recipes.pairs.data.split import split_pairs
+from tunewright.recipes.pairs.data.split import SplitRule, TuningSubset, split_pairs
 from tunewright.runs.cache import make_once
 
 NAME = "digits"
@@ -55,7 +55,9 @@ def _make(folder: Path) -> None:
             for row in rows:
                 entry = zipfile.ZipInfo(f"{side}/{row:04d}.png", ZIP_DATE)
                 archive.writestr(entry, _png(halves[row]))
-    split_pairs(open_pairs(folder, NAME), folder, fractions=(0.6, 0.2, 0.2), subset=600)
+    split_pairs(
+        open_pairs(folder, NAME), folder, SplitRule(fractions=(0.6, 0.2, 0.2)), TuningSubset(600)
+    )
     for path in folder.glob(f"{NAME}_*"):
         path.unlink()
 

@@ -1,4 +1,4 @@
-"""Open, check and save a set of embedding pairs in a folder, without reading it whole.
+"""Open and save a set of embedding pairs in a folder, without reading it whole.
 
 A set NAME is three files: `NAME_image_embeddings.*` [N, width], `NAME_text_embeddings.*`
 [N, width] and `NAME_metadata.json`. One row is one pair; an image with five captions has five
@@ -10,7 +10,7 @@ a column image_id, may take their place.
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -27,9 +27,7 @@ from tunewright.recipes.pairs.data.array_files import (
     content_hash,
     create_rows,
     describe,
-    row_peaks,
 )
-from tunewright.recipes.pairs.data.equal_rows import equal_rows
 from tunewright.recipes.pairs.data.metadata_table import SUFFIXES as TABLES
 from tunewright.recipes.pairs.data.metadata_table import read_metadata_table
 from tunewright.runs.documents import parse_json
@@ -41,7 +39,6 @@ SIDES = ("image", "text")
 PER_ROW = ("image_ids", "texts", "image_files", "text_files", "split")
 MAX_ID = 4_096
 """Characters of an image id, which may be a path; numpy stores all as long as the longest."""
-EXAMPLES = 5  # how many offenders an error names
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,68 +100,10 @@ def open_pairs(folder: Path | str, name: str, metadata_name: str | None = None) 
     return PairSet(name, images, texts, ids, metadata, stamps)
 
 
-def check_pairs(pairs: PairSet) -> None:
-    """Read both matrices once and refuse rows that cannot be normalised.
-
-    Raises DataError with counts and row numbers for NaN, infinity and all-zero rows: a zero
-    vector has no direction, so every similarity with it would be made up.
-    """
-    problems = []
-    for file in (pairs.images, pairs.texts):
-        for bad, what in zip(row_peaks(file), ("NaN or infinite", "all-zero"), strict=True):
-            if bad.any():
-                where = _some(np.flatnonzero(bad))
-                problems.append(f"{file.path} has {bad.sum():,} {what} rows (rows {where})")
-    if problems:
-        raise DataError(
-            "; ".join(problems),
-            expected="finite, non-zero embeddings",
-            remedy="Embed these rows again or drop them from all three files.",
-        )
-
-
 def pairs_hash(pairs: PairSet) -> str:
     """Return a hash of a set's embeddings and ids."""
     parts = (content_hash(pairs.images), content_hash(pairs.texts), *map(str, pairs.ids.tolist()))
     return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
-
-
-def integer_ids(*sets: PairSet) -> tuple[npt.NDArray[np.int64], ...]:
-    """Return the image ids of several sets as int64, equal if and only if the ids are equal.
-
-    Integers stay as they are; text is numbered over all sets together. Raises DataError when
-    some sets use integers and others text, because 7 and "007" cannot be compared.
-    """
-    _same_kind_of_ids(sets)
-    if not sets or sets[0].ids.dtype.kind == "i":
-        return tuple(pairs.ids.astype(np.int64) for pairs in sets)
-    _, numbers = np.unique(np.concatenate([pairs.ids for pairs in sets]), return_inverse=True)
-    ends = np.cumsum([pairs.rows for pairs in sets])[:-1]
-    return tuple(part.astype(np.int64) for part in np.split(numbers, ends))
-
-
-def check_leaks(train: PairSet, others: Sequence[PairSet]) -> None:
-    """Refuse sets that share an image with `train`, by its id or its embedding up to rounding.
-
-    Called before training, because a score on images that were trained on means nothing.
-    Raises DataError with counts and examples.
-    """
-    _same_kind_of_ids((train, *others))
-    for other in others:
-        same_id = np.isin(other.ids, train.ids)
-        same_row = np.zeros(other.rows, dtype=np.bool_)
-        if (other.images.dtype, other.images.width) == (train.images.dtype, train.images.width):
-            known, numbers = np.split(equal_rows(train.images, other.images), [train.rows])
-            same_row = np.isin(numbers, known)
-        leaked = same_id | same_row
-        if leaked.any():
-            raise DataError(
-                f"{leaked.sum():,} of {other.rows:,} rows of {other.name!r} show an image that "
-                f"{train.name!r} also holds ({same_id.sum():,} by id, {same_row.sum():,} by equal "
-                f"embedding; image ids {_some(np.unique(other.ids[leaked]))})",
-                expected="no image in two splits",
-                remedy="Split again by image with `tunewright pairs split`.",
-            )
 
 
 def holds_pairs(folder: Path, name: str) -> bool:
@@ -339,21 +278,5 @@ def _read_ids(path: Path, metadata: Mapping[str, Any]) -> Array:
     return np.array(values, dtype=np.int64 if kinds == {int} else np.str_)
 
 
-def _same_kind_of_ids(sets: Sequence[PairSet]) -> None:
-    if len({pairs.ids.dtype.kind for pairs in sets}) > 1:
-        kinds = {"i": "integers", "U": "text"}
-        found = ", ".join(f"{pairs.name}: {kinds[pairs.ids.dtype.kind]}" for pairs in sets)
-        raise DataError(
-            f"image ids of different types ({found})",
-            expected="one type in all sets of a folder",
-            remedy="Write all image_ids as integers, or all as text.",
-        )
-
-
 def _is_list(value: object, length: int) -> bool:
     return isinstance(value, list) and len(value) == length
-
-
-def _some(values: Array) -> str:
-    more = ", …" if len(values) > EXAMPLES else ""
-    return ", ".join(str(value) for value in values[:EXAMPLES]) + more

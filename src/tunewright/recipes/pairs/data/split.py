@@ -20,7 +20,8 @@ from tunewright.recipes.pairs.data.groups import (
     image_groups,
     straddling,
 )
-from tunewright.recipes.pairs.data.pair_files import PairSet, check_leaks, new_pairs
+from tunewright.recipes.pairs.data.pair_checks import check_leaks
+from tunewright.recipes.pairs.data.pair_files import PairSet, new_pairs
 
 Progress = Callable[[int, int], None]
 SPLITS = ("train", "val", "test")
@@ -43,59 +44,77 @@ class SplitReport:
     notices: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class SplitRule:
+    """How rows are divided into train, val and test; the same rule gives the same split.
+
+    by: `groups` draws whole groups at random; `metadata` follows the metadata's `split` list
+    and refuses it when an image stands in two splits. fractions: of the rows for train, val
+    and test, .8 .1 .1 by default, .8 0 .2 with a ready validation set. text_groups: whether equal
+    texts also join rows; None does so unless a text is so common that a group outgrows the
+    smallest split.
+    """
+
+    by: Literal["groups", "metadata"] = "groups"
+    fractions: tuple[float, float, float] | None = None
+    text_groups: bool | None = None
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class TuningSubset:
+    """The part of train to tune on: rows, filled with whole images or with single rows.
+
+    Single rows are what the original script drew.
+    """
+
+    rows: int = 100_000
+    unit: Literal["images", "rows"] = "images"
+    seed: int = 123
+
+
 def split_pairs(
     source: PairSet,
     target_folder: Path | str,
+    rule: SplitRule | None = None,
+    subset: TuningSubset | None = None,
     *,
-    by: Literal["groups", "metadata"] = "groups",
-    fractions: tuple[float, float, float] | None = None,
     validation: PairSet | None = None,
-    text_groups: bool | None = None,
-    subset: int = 100_000,
-    subset_unit: Literal["images", "rows"] = "images",
-    seed: int = 42,
-    subset_seed: int = 123,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> SplitReport:
     """Write `train`, `val`, `test` and `train_tuning` of `source` into a folder, before tuning.
 
-    by: `groups` draws whole groups at random; `metadata` follows the metadata's `split` list
-    and refuses it when an image stands in two splits. fractions: of the rows for train, val
-    and test, .8 .1 .1 by default, .8 0 .2 with `validation`, a ready set that becomes `val`.
-    text_groups: whether equal texts also join rows; None does so unless a text is so common
-    that a group outgrows the smallest split. subset: rows of the tuning subset, filled with
-    whole images or, as the original script did, with single rows. progress: called with the
-    rows done and to do. The same arguments give the same split.
+    validation: a ready set that becomes `val`. progress: called with the rows done and to do.
     Raises DataError for leaks, impossible fractions, and sets that are there already.
     """
-    target = Path(target_folder)
-    wanted = _fractions(fractions, validation)
+    target, rule, subset = Path(target_folder), rule or SplitRule(), subset or TuningSubset()
+    wanted = _fractions(rule.fractions, validation)
     notices: list[str] = []
     _refuse_existing(source, target, overwrite)
     if validation is not None:
         check_leaks(source, [validation])
     groups, with_text = image_groups(source), False
-    if by == "metadata":
+    if rule.by == "metadata":
         parts = _listed_split(source, groups)
         if straddling(image_and_text_groups(source), parts).size:
             notices.append("Equal texts stand in several splits of the metadata's `split` list.")
     else:
-        if text_groups is not False:
+        if rule.text_groups is not False:
             room = int(min(fraction for fraction in wanted if fraction > 0) * source.rows)
             joined = image_and_text_groups(source)
-            with_text = _fit(joined, room, text_groups is True, notices)
+            with_text = _fit(joined, room, rule.text_groups is True, notices)
             groups = joined if with_text else groups
-        parts = deal(groups, wanted, np.random.default_rng(seed))
+        parts = deal(groups, wanted, np.random.default_rng(rule.seed))
     chosen = {name: np.flatnonzero(parts == number) for number, name in enumerate(SPLITS)}
     chosen = {name: rows for name, rows in chosen.items() if rows.size}
-    chosen[TUNING] = _subset(source, chosen["train"], subset, subset_unit, subset_seed)
+    chosen[TUNING] = _draw_subset(source, chosen["train"], subset)
     if chosen[TUNING].size == chosen["train"].size:
-        notices.append(f"{TUNING} is all of train: it has no more than {subset:,} rows.")
+        notices.append(f"{TUNING} is all of train: it has no more than {subset.rows:,} rows.")
     jobs = [(source, name, rows) for name, rows in chosen.items()]
     if validation is not None and (validation.folder, validation.name) != (target, "val"):
         jobs.append((validation, "val", np.arange(validation.rows)))
-    _write(target, jobs, seed, progress)
+    _write(target, jobs, rule.seed, progress)
     return SplitReport(
         folder=target,
         rows={name: len(rows) for _, name, rows in jobs},
@@ -195,13 +214,13 @@ def _listed_split(source: PairSet, same_image: Indices) -> Indices:
     return parts
 
 
-def _subset(source: PairSet, train: Indices, size: int, unit: str, seed: int) -> Indices:
-    rng = np.random.default_rng(seed)
-    if unit not in ("images", "rows"):
-        raise DataError(f"subset_unit {unit!r}", expected="'images' or 'rows'")
+def _draw_subset(source: PairSet, train: Indices, subset: TuningSubset) -> Indices:
+    rng, size = np.random.default_rng(subset.seed), subset.rows
+    if subset.unit not in ("images", "rows"):
+        raise DataError(f"subset_unit {subset.unit!r}", expected="'images' or 'rows'")
     if len(train) <= size:
         return train
-    if unit == "rows":
+    if subset.unit == "rows":
         return np.sort(rng.choice(train, size, replace=False))
     images, counts = np.unique(source.ids[train], return_inverse=False, return_counts=True)
     order = rng.permutation(len(images))
