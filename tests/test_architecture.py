@@ -101,6 +101,8 @@ TORCH_FREE = (
     "tunewright.recipes.capabilities",
     "tunewright.recipes.registry",
     "tunewright.recipes.recipe",
+    "tunewright.recipes.compression.balance.gamma",
+    "tunewright.recipes.compression.balance.gamma_config",
     "tunewright.recipes.compression.config",
     "tunewright.recipes.compression.data.embedded",
     "tunewright.recipes.compression.config_checks",
