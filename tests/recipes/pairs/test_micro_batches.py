@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from tunewright.config.compose import compose
+from tunewright.contrastive.cached_backward import cached_backward
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.recipes.pairs.data.datasets import open_sets
-from tunewright.recipes.pairs.micro_batches import Batch, cached_backward
-from tunewright.recipes.pairs.setup import PairModel, PairTask, make_model, make_setup
+from tunewright.recipes.pairs.setup import Batch, PairModel, PairTask, make_model, make_setup
 from tunewright.recipes.registry import find_recipe
 from tunewright.testing.tasks import plain_context
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tunewright.contrastive.cached_backward import cached_backward
 from tunewright.contrastive.losses import LOSSES, ContrastiveLoss
 from tunewright.contrastive.retrieval import (
     RetrievalRanks,
@@ -24,7 +25,6 @@ from tunewright.recipes.pairs.data.groups import image_and_text_groups, text_num
 from tunewright.recipes.pairs.data.pair_checks import integer_ids
 from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.recipes.pairs.heads import HEADS
-from tunewright.recipes.pairs.micro_batches import cached_backward
 from tunewright.training.memory.device import free_device_bytes
 from tunewright.training.precision import at_least_float32
 from tunewright.training.task import Arrays, Loss, Metrics, Setup, StepContext, Task
@@ -69,6 +69,18 @@ class PairTask(Task):
         criterion: ContrastiveLoss = model.criterion  # type: ignore[assignment]
         total = criterion(images, texts, ids[:, 0])
         return Loss(total, {"temperature": criterion.temperature})
+
+    def encode(self, model: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
+        """Return unit vectors of images and of texts, each [B, output_dim]."""
+        vectors: tuple[Tensor, ...] = model(batch[0], batch[1])
+        return vectors
+
+    def contrast_batches(
+        self, model: nn.Module, vectors: Sequence[Tensor], batches: Sequence[Batch]
+    ) -> Loss:
+        """Compute the loss of the vectors of all `batches` together."""
+        images, texts = vectors
+        return self.contrast(model, images, texts, torch.cat([ids for _, _, ids in batches]))
 
     def predict(self, model: nn.Module, batch: Batch) -> Arrays:
         """Return unit vectors of images and texts, with their ids."""
