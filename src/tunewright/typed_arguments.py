@@ -9,6 +9,7 @@ from tunewright.config.layers import Layer
 from tunewright.config.overrides import quote_override
 from tunewright.config.tree import Tree
 from tunewright.errors import UsageError, quote
+from tunewright.recipes.guide_flags import take_value
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.regular_files import is_file, is_folder
@@ -70,7 +71,7 @@ def classify_arguments(words: Sequence[str]) -> TypedArguments:
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             if not equals:
-                value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "true"
+                value = take_value(name, waiting)
             typed.flags.append((name, value))
         elif "=" in word or word.startswith("~"):
             typed.overrides.append(word)
