@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
+    from tunewright.deliver.results.analyzer import HyperparameterAnalyzer
 
 __version__ = "0.1.0"
 __all__ = [
+    "HyperparameterAnalyzer",
     "analyze",
     "augment",
     "bd_rate",
@@ -52,6 +54,10 @@ def __getattr__(name: str) -> Any:
     """Return a command as a function; commands are imported on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
+    if name == "HyperparameterAnalyzer":
+        from tunewright.deliver.results.analyzer import HyperparameterAnalyzer
+
+        return HyperparameterAnalyzer
     from tunewright.cli import commands
 
     return getattr(commands, name)
