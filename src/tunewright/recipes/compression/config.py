@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tunewright.config.schema import Goals, RunConfig
 from tunewright.config.section import Count, Fraction, PathText, Positive, Section
+from tunewright.recipes.compression.balance.config import Balance, NoBalance
 
 METRICS: dict[str, Literal["max", "min"]] = {
     "loss": "min",
@@ -103,3 +104,4 @@ class CompressionConfig(RunConfig):
     data: PhotosConfig = PhotosConfig()
     model: Annotated[HpcmConfig | HyperpriorConfig, Field(discriminator="type")] = HpcmConfig()
     loss: Annotated[MseConfig | MsSsimConfig, Field(discriminator="type")] = MseConfig()
+    balance: Balance = NoBalance()

@@ -1,0 +1,1 @@
+"""How training weighs distortion against rate: task weights and their gamma."""
