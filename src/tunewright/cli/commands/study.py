@@ -46,7 +46,7 @@ def _analyze_rate_distortion(
 
 
 RATE_DISTORTION = Switch(
-    "rate-distortion",
+    "rate_distortion",
     "Rank a search over gamma and w_lr: studies, folders lambda_L_gamma_G_wlr_W, W&B runs, CSVs.",
     prints="search_report:print_search_report",
     call=_analyze_rate_distortion,

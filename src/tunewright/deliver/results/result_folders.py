@@ -73,7 +73,7 @@ def _read_metrics(file: Path) -> Reports | str:
         return f"it is cut off or damaged ({shorten(str(error), 80)})"
     if isinstance(stored, list):
         rows = [row for row in stored if isinstance(row, Mapping)]
-        reports = tuple((_step(row, place), _numbers(row)) for place, row in enumerate(rows))
+        reports: Reports = tuple((_step(row, i), _numbers(row)) for i, row in enumerate(rows))
     elif isinstance(stored, Mapping):
         reports = _of_mapping(stored)
     else:

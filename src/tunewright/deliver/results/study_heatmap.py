@@ -63,13 +63,13 @@ def study_heat_map(view: StudyView, names: tuple[str, str], metric: str | None =
     """
     record = view.record
     searched = searched_paths(record)
-    paths = tuple(_path(name, record, searched) for name in names)
+    x, y = (_path(name, record, searched) for name in names)
     goal = _goal(record, metric)
     done = [(trial, _score(trial, goal, record)) for trial in record.of_state("done")]
     points = [
-        Point(*(plain_value(trial.parameters[path]) for path in paths), score)
+        Point(plain_value(trial.parameters[x]), plain_value(trial.parameters[y]), score)
         for trial, score in done
-        if score is not None and all(path in trial.parameters for path in paths)
+        if score is not None and x in trial.parameters and y in trial.parameters
     ]
     if not points:
         known = {name for trial, _ in done for name in trial.metrics} | {record.goal}
@@ -78,9 +78,9 @@ def study_heat_map(view: StudyView, names: tuple[str, str], metric: str | None =
             expected=f"finished trials, and one of the metrics {', '.join(sorted(known))}",
         )
     spec = {} if view.folder is None else read_yaml(view.folder.space).get("parameters") or {}
-    logs = tuple(bool(spec[path].get("log")) if path in spec else None for path in paths)
+    x_log, y_log = (bool(spec[path].get("log")) if path in spec else None for path in (x, y))
     title = f"{record.name}: {goal.metric}, {len(points)} of {len(record.trials)} trials"
-    return heat_map(points, (names[0], names[1]), goal, logarithmic=(logs[0], logs[1]), title=title)
+    return heat_map(points, (names[0], names[1]), goal, logarithmic=(x_log, y_log), title=title)
 
 
 def _path(name: str, record: StudyRecord, searched: Sequence[str]) -> str:
