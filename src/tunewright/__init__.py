@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
+    from tunewright.deliver.results.analyzer import HyperparameterAnalyzer
     from tunewright.recipes.compression.guide_checkpoints import (
         CheckpointManager as CheckpointManager,
     )
 
 __version__ = "0.1.0"
 __all__ = [
+    "HyperparameterAnalyzer",
     "analyze",
     "augment",
     "bd_rate",
@@ -53,7 +55,10 @@ __all__ = [
 ]
 
 
-CLASSES = {"CheckpointManager": "tunewright.recipes.compression.guide_checkpoints"}
+CLASSES = {
+    "CheckpointManager": "tunewright.recipes.compression.guide_checkpoints",
+    "HyperparameterAnalyzer": "tunewright.deliver.results.analyzer",
+}
 """Classes by name, and the modules that they are imported from on first use."""
 
 

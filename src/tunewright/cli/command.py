@@ -45,6 +45,11 @@ class Switch:
     call: Callable[..., Any] | None = None
     alone: bool = False
 
+    @property
+    def option(self) -> str:
+        """The option as it is typed."""
+        return f"--{self.name.replace('_', '-')}"
+
 
 JSON = Switch("json", "Print JSON.", "formatting:print_json")
 
@@ -79,7 +84,7 @@ def command(
             called = next((switch.call for switch in chosen if switch.call), function)
             for switch in chosen:
                 if switch.call is not None and switch.alone:
-                    _refuse_others(switch.name, switch.call, own, given)
+                    _refuse_others(switch.option, switch.call, own, given)
             *_, printer = [prints, *(switch.prints for switch in chosen)]
             with _watch(called, verbose, to_stderr=bool(chosen)) as watch:
                 result = _call(called, {**given, **watch})
@@ -227,8 +232,8 @@ def _refuse_others(
         if parameter.name not in known and typed and typed != parameter.default:
             option = _option_name(parameter.name, _info(parameter.annotation))
             raise UsageError(
-                f"--{option} with --{switch}",
-                expected=f"one of them: --{switch} has no use for it",
+                f"--{option} with {switch}",
+                expected=f"one of them: {switch} has no use for it",
             )
 
 
@@ -237,7 +242,7 @@ def _flag(name: str, annotation: Any) -> Parameter:
 
 
 def _option(switch: Switch) -> Any:
-    return typer.Option(f"--{switch.name}", help=switch.help)
+    return typer.Option(switch.option, help=switch.help)
 
 
 def _call(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunewright.analysis.overview import StudyOverview, overview, trial_row
 from tunewright.config.apply import with_values
@@ -28,6 +28,9 @@ from tunewright.search.study.study import load_record
 from tunewright.search.study_file import damage_error, read_study_file
 from tunewright.spaces.space import Space
 
+if TYPE_CHECKING:
+    from tunewright.analysis.grid.heat_map import HeatMap
+
 
 @dataclass(frozen=True)
 class StudyView(Result):
@@ -35,7 +38,8 @@ class StudyView(Result):
 
     folder: None when only a database was given. replaced: the paths that trials replaced besides
     their parameters: derived ones and reserved ones. files: the configurations that were written.
-    chosen: the trial that was asked for, which is then the only one in `overview.top`.
+    chosen: the trial that was asked for, which is then the only one in `overview.top`. heat_map,
+    plots: what was drawn, and the files.
     """
 
     record: StudyRecord
@@ -45,10 +49,15 @@ class StudyView(Result):
     replaced: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     chosen: Trial | None = None
+    heat_map: "HeatMap | None" = None
+    plots: tuple[Path, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the overview and the files."""
-        return {**self.overview.as_json(), "files": to_json(self.files)}
+        """Return the overview and the files; the heat map only where one was drawn."""
+        found = {**self.overview.as_json(), "files": to_json(self.files)}
+        if self.heat_map is not None:
+            found |= {"heat_map": self.heat_map.as_json(), "plots": to_json(self.plots)}
+        return found
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""

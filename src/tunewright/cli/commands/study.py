@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunewright.cli.command import JSON, command
+from tunewright.cli.command import JSON, Switch, command
 from tunewright.cli.options import RUNS, SEARCH, RunsDir
+from tunewright.errors import UsageError
 
 if TYPE_CHECKING:
+    from tunewright.deliver.results.rate_distortion import SearchReport
     from tunewright.search.read_study import StudyView
     from tunewright.search.recovery.repair_report import RepairReport
 
@@ -20,7 +22,39 @@ Study = Annotated[
 Storage = Annotated[str | None, typer.Option("--storage", "--db", help="Database URL.")]
 
 
-@command(SEARCH, prints="results:print_analysis", switches=[JSON])
+def _analyze_rate_distortion(
+    study: str | Path | None = None,
+    *,
+    metric: str = "psnr",
+    lambda_value: float | None = None,
+    heatmap: str = "gamma,w_lr",
+    top: int = 5,
+    output: Path | str | None = None,
+    runs_dir: Path | str = RUNS,
+) -> "SearchReport":
+    from tunewright.deliver.results.rate_distortion import analyze_rate_distortion
+
+    return analyze_rate_distortion(
+        study,
+        metric=metric,
+        lambda_value=lambda_value,
+        heatmap=heatmap,
+        top=top,
+        output=output,
+        runs_dir=runs_dir,
+    )
+
+
+RATE_DISTORTION = Switch(
+    "rate_distortion",
+    "Rank a search over gamma and w_lr: studies, folders lambda_L_gamma_G_wlr_W, W&B runs, CSVs.",
+    prints="search_report:print_search_report",
+    call=_analyze_rate_distortion,
+    alone=True,
+)
+
+
+@command(SEARCH, prints="results:print_analysis", switches=[RATE_DISTORTION, JSON])
 def analyze(
     study: Study = None,
     *,
@@ -36,21 +70,53 @@ def analyze(
     save_configs: Annotated[
         bool, typer.Option("--save-configs", help="Write the top configurations.")
     ] = False,
+    heatmap: Annotated[
+        str | None,
+        typer.Option("--heatmap", metavar="X,Y", help="Draw the goal by two parameters."),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", help="Draw, or rank by, this metric; as psnr or NAME:max."),
+    ] = None,
+    output: Annotated[
+        Path | str | None,
+        typer.Option("--output", help="File of the heat map: .png, .svg, .pdf, .html."),
+    ] = None,
+    lambda_value: Annotated[
+        float | None,
+        typer.Option("--lambda", help="With --rate-distortion: the only lambda to draw."),
+    ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> "StudyView":
     """Show what a study found: best trials, importances, failures.
 
-    With --trial N --note TEXT, store a note on a trial, which the dashboard shows as well.
+    With --trial N --note TEXT, store a note on a trial, which the dashboard shows as well. With
+    --heatmap X,Y, draw the goal by the values of two parameters.
 
     In Python, return its record, its overview and the files written. Raises StudyError for a study
-    that is not there. See `search.read_study.read_study`.
+    that is not there. For --rate-distortion there is `tunewright.HyperparameterAnalyzer`. See
+    `search.read_study.read_study`.
     """
     from tunewright.search.read_study import read_study
 
+    typed = {"metric": metric, "output": output, "lambda": lambda_value}
+    given = [option for option, value in typed.items() if value is not None]
+    if (heatmap is None and given) or lambda_value is not None:
+        raise UsageError(
+            f"--{given[-1]} alone",
+            expected="--rate-distortion"
+            + ("" if lambda_value is not None else ", or --heatmap with two parameters"),
+        )
     named = None if study is None else str(study)
     found = read_study(
         named, storage=storage, name=name, runs=Path(runs_dir), top=top, trial=trial, note=note
     )
+    if heatmap is not None:
+        from tunewright.deliver.results.study_heatmap import heat_map_names, write_study_heat_map
+
+        file = None if output is None else Path(output).expanduser()
+        drawn, files = write_study_heat_map(found, heat_map_names(heatmap), metric, file)
+        found = replace(found, heat_map=drawn, plots=tuple(files))
     return replace(found, files=tuple(found.save_configs(top))) if save_configs else found
 
 

@@ -224,6 +224,10 @@ def print_analysis(console: Console, view: "StudyView") -> None:
             soft_wrap=True,
             markup=False,
         )
+    for note in view.heat_map.notices if view.heat_map is not None else ():
+        print_line(console, f"note: {note}")
+    for file in view.plots:
+        print_line(console, f"  {from_here(file)}")
     for file in view.files:
         print_line(console, f"  {file}   # {format_command('train', file)}")
 

@@ -1,0 +1,1 @@
+"""Results of many trainings, from studies, folders, W&B and CSV files, and what they show."""

@@ -1,0 +1,1 @@
+"""Runs that Weights & Biases stored on disk, read without its package."""
