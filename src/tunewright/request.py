@@ -13,7 +13,7 @@ from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bind_function
-from tunewright.recipes.guide_flags import places, take_value, typed_overrides
+from tunewright.recipes.guide_flags import places, typed_overrides
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml

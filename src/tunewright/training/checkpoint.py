@@ -258,9 +258,9 @@ def load_weights(file: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise DataError(
             f"{file} does not exist",
-            remedy="Only the best trial keeps its weights, and with training.keep_best=0 no run "
-            "does; evaluate the run `final`, or train this configuration again with `tunewright train "
-            "CONFIG`.",
+            remedy="Only the best trial keeps its weights, and with training.keep_best=0 no "
+            "run does; evaluate the run `final`, or train this configuration again with "
+            "`tunewright train CONFIG`.",
         ) from None
     except (OSError, SafetensorError) as error:
         raise DataError(f"{file} cannot be read ({error})") from None
