@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
-    from tunewright.deliver.results.analyzer import HyperparameterAnalyzer
+    from tunewright.deliver.results.analyzer import (
+        HyperparameterAnalyzer as HyperparameterAnalyzer,
+    )
     from tunewright.recipes.compression.guide_checkpoints import (
         CheckpointManager as CheckpointManager,
     )
 
 __version__ = "0.1.0"
 __all__ = [
-    "HyperparameterAnalyzer",
     "analyze",
     "augment",
     "bd_rate",
