@@ -18,7 +18,7 @@ class FamoConfig(Section):
     """Task weights that equalise the relative decrease of distortion and rate.
 
     Source: Zhang, Duan, Huang & Zhu, CVPR 2025, solution 1; FAMO (Liu et al., NeurIPS 2023). gamma:
-    decay of the logits of the weights, which pulls them to equal parts. schedule: of gamma, over the
+    decay of the logits of the weights, which pulls them to equal parts. schedule: of gamma over the
     epochs. w_lr: learning rate of the logits. every: update them at each step that is a multiple of
     it, with a second forward pass; the weights stay as they are in between.
     """
