@@ -4,20 +4,30 @@ Optuna numbers the trials of a study from 0 without gaps and never deletes one, 
 row that belongs to a trial which is gone, tells that a row was lost.
 """
 
-import contextlib
+import json
 import shlex
-from typing import Any
+import sqlite3
+from contextlib import closing, suppress
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import TrialState
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from tunewright.errors import StudyError
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file
-from tunewright.search.storage.database import settings_in, storage_to_read
+from tunewright.search.storage.database import OURS
+from tunewright.search.storage.sqlite import reading
 from tunewright.search.study.optuna_types import DROPPED, IMPORTED
+
+ORPHANS = "PRAGMA foreign_key_check"
+"""Lists the rows of a SQLite database whose trial or study is gone: first their table."""
+TRIALS = """SELECT number, trial_id, state FROM trials
+    JOIN studies ON trials.study_id = studies.study_id WHERE study_name = ? ORDER BY number"""
+SETTINGS = """SELECT value_json FROM study_user_attributes AS attributes
+    JOIN studies ON attributes.study_id = studies.study_id WHERE study_name = ? AND key = ?"""
+ELSEWHERE = "SELECT trial_id FROM trial_user_attributes WHERE key IN (?, ?)"
+"""Trials without a run in this study."""
 
 
 def refuse_lost_rows(url: str, name: str, folder: StudyFolder) -> None:
@@ -37,19 +47,14 @@ def lost_rows(url: str, name: str, folder: StudyFolder) -> str:
     Of databases elsewhere, which may hold other studies, nothing is told.
     """
     file = sqlite_file(url)
-    if file is None or file.resolve() != folder.database.resolve():
+    if file is None or not file.is_file() or file.resolve() != folder.database.resolve():
         return ""
-    with storage_to_read(url) as storage:
-        if storage is None:
-            return ""
-        orphans = orphaned_rows(storage.engine)
-        if orphans:
-            return f"rows of {', '.join(sorted(orphans))} belong to a trial or study that is gone"
-        with contextlib.suppress(KeyError):  # no study of that name
-            study = optuna.load_study(study_name=name, storage=storage)
-            if gaps := missing_numbers(study):
-                return f"trial {', '.join(map(str, gaps))} is gone"
-            return _lost_parameters(study)
+    with (
+        suppress(sqlite3.Error),
+        reading(file) as arguments,
+    ):  # what does not open is told elsewhere
+        with closing(arguments["creator"]()) as connection:
+            return _orphans(connection) or _gaps(connection, name)
     return ""
 
 
@@ -62,7 +67,10 @@ def count_lost_trials(study: optuna.Study, storage: BaseStorage) -> int:
     if lost or not isinstance(storage, RDBStorage) or storage.engine.dialect.name != "sqlite":
         return lost
     alone = len(optuna.get_all_study_names(storage)) == 1
-    return 1 if alone and orphaned_rows(storage.engine) else 0
+    if not alone:
+        return 0
+    with storage.engine.connect() as connection:
+        return 1 if connection.execute(text(ORPHANS)).first() else 0
 
 
 def missing_numbers(study: optuna.Study) -> list[int]:
@@ -71,22 +79,30 @@ def missing_numbers(study: optuna.Study) -> list[int]:
     return sorted(set(range(max(numbers, default=-1) + 1)) - numbers)
 
 
-def orphaned_rows(engine: Engine) -> dict[str, set[int]]:
-    """Return the rows of a SQLite database whose trial or study is gone: their ids, by table."""
-    found: dict[str, set[int]] = {}
-    with engine.connect() as connection:
-        for table, row, *_ in connection.execute(text("PRAGMA foreign_key_check")):
-            found.setdefault(str(table), set()).add(int(row or 0))
-    return found
+def _orphans(connection: sqlite3.Connection) -> str:
+    tables = {str(row[0]) for row in connection.execute(ORPHANS)}
+    if not tables:
+        return ""
+    return f"rows of {', '.join(sorted(tables))} belong to a trial or study that is gone"
 
 
-def _lost_parameters(study: optuna.Study) -> str:
-    """Return which finished trial lacks a parameter that every trial has."""
-    settings = settings_in(study.user_attrs)
-    stored: dict[str, Any] = dict(settings.space.get("parameters", {})) if settings else {}
-    always = {path for path, fields in stored.items() if not fields.get("when")}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        lacking = sorted(always - trial.params.keys())
-        if lacking and not trial.user_attrs.keys() & {DROPPED, IMPORTED}:
-            return f"{', '.join(lacking)} of trial {trial.number} is gone"
+def _gaps(connection: sqlite3.Connection, name: str) -> str:
+    """Return which trials of a study are gone, or which finished one lacks a parameter."""
+    trials = {number: (trial, state) for number, trial, state in connection.execute(TRIALS, [name])}
+    if gaps := sorted(set(range(max(trials, default=-1) + 1)) - trials.keys()):
+        return f"trial {', '.join(map(str, gaps))} is gone"
+    try:
+        [(stored,)] = connection.execute(SETTINGS, [name, OURS]).fetchall()
+        parameters = json.loads(json.loads(stored))["space"]["parameters"]
+        always = {path for path, fields in parameters.items() if not fields.get("when")}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return ""  # damaged otherwise, which is told where the settings are read
+    known: dict[int, set[str]] = {}
+    for trial, parameter in connection.execute("SELECT trial_id, param_name FROM trial_params"):
+        known.setdefault(trial, set()).add(parameter)
+    placed = {trial for (trial,) in connection.execute(ELSEWHERE, [DROPPED, IMPORTED])}
+    for number, (trial, state) in trials.items():
+        lacking = sorted(always - known.get(trial, set()))
+        if lacking and state == "COMPLETE" and trial not in placed:
+            return f"{', '.join(lacking)} of trial {number} is gone"
     return ""
