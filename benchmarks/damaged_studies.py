@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from alembic.script import ScriptDirectory
 from damage import FOREIGN, Door, cut, cut_row, damage, lose_cell, require, reword
 
 import tunewright
@@ -66,8 +67,22 @@ def objective(params: Mapping[str, Any], report: Callable[..., None]) -> float:
 
 def study_doors() -> Mapping[str, Door]:
     """Make a study and a run in the working folder; return what reads damaged copies, by kind."""
+    _read_migrations_once()
     _tune(runs_dir=WHOLE, trials=TRIALS)
     return {**_own_study_doors(), "resumed runs": _resumed_run_door(), **_import_doors()}
+
+
+def _read_migrations_once() -> None:
+    """Read Optuna's migrations once in this process, not three times for each database."""
+    made, known = ScriptDirectory.from_config, {}
+
+    def once(config: Any) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = made(config)
+        return known[place]
+
+    ScriptDirectory.from_config = staticmethod(once)  # type: ignore[assignment]
 
 
 def _tune(*, trials: int, watch: Heard | None = None, **options: Any) -> StudyRecord:

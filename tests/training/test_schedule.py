@@ -238,3 +238,9 @@ def test_what_a_longer_run_makes_of_the_rate(
 ) -> None:
     found = extension_notice(schedule, 1.0, (10, 10, 20), rates)
     assert f"planned over 20 epochs. The learning rate {expected}" in found
+
+
+def test_the_rate_before_the_first_epoch_is_that_of_its_first_step() -> None:
+    # A run whose progress is lost may train longer, too.
+    for schedule in (ConstantSchedule(), CosineSchedule(warmup_steps=10)):
+        assert "as epoch 1 begins" in extension_notice(schedule, 1.0, (0, 10, 20), {})

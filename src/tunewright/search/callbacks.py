@@ -67,6 +67,12 @@ class StudyCallback:
     def on_training_start(self, patience: int | None) -> None:
         """Receive the start of a single run; patience: epochs without gain that end it early."""
 
+    def on_training_left(self, seconds: float, *, at_most: bool) -> None:
+        """Receive the seconds left of a single run, before its epoch.
+
+        at_most: whether early stopping may end it sooner, at an epoch that nothing tells.
+        """
+
     def on_epoch(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:

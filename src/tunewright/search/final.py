@@ -14,6 +14,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.forecast.budget import Budget
+from tunewright.search.forecast.early_stopping import TrainingLength, usual_share
 from tunewright.search.loop.training_loop import TrainingLoop
 from tunewright.search.prepare import PreparedStudy, full_configuration, trial_values
 from tunewright.search.signals import Interrupted, stop_flag
@@ -32,12 +33,14 @@ class FullTraining:
     """One configuration that is trained in full, with one seed or several.
 
     folder: of its run; several seeds have folders below it. metric: the one that is its score.
+    usual: the share of the epochs that trainings of this kind took, as far as known.
     """
 
     folder: RunFolder
     tree: Tree
     recipe: Recipe
     metric: str
+    usual: float | None = None
 
 
 def train_winner(
@@ -67,7 +70,11 @@ def train_winner(
         aside.rename(previous.path)
         watch.notice(f"the final run of an earlier best trial is now in {previous.path}")
     watch.notice(f"final: training trial {best.number} in full, in {folder.path}")
-    training = FullTraining(folder, tree, recipe, prepared.settings.metric)
+    usual = None
+    if tree["training"].get("patience") == prepared.config.training.patience:
+        steps = [max(trial.curve, default=0) for trial in record.own if trial.state == "done"]
+        usual = usual_share(steps, prepared.config.training.epochs)
+    training = FullTraining(folder, tree, recipe, prepared.settings.metric, usual)
     return train_in_full(training, composed.config, machine, watch, until)
 
 
@@ -96,10 +103,16 @@ def train_in_full(
     one = replace(machine, slots=slots, threads=threads_each(config.executor, slots))
     folders = write_configs(folder, tree, recipe.config)
     todo = [place for place in folders if not is_done(place)]
-    length = tree["training"]
-    loop = TrainingLoop(
-        todo, length["epochs"], config.executor, watch, until, length.get("patience")
+    settings = tree["training"]
+    length = TrainingLength(
+        settings["epochs"],
+        settings.get("patience"),
+        settings.get("min_delta") or 0.0,
+        training.metric,
+        recipe.goals(config)[0].direction,
+        training.usual,
     )
+    loop = TrainingLoop(todo, length, config.executor, watch, until)
     executor = make_executor(recipe, config, one, loop.poll)
     try:
         with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:

@@ -50,7 +50,8 @@ class StudyPlan(Result):
     where they cannot be counted. carried: trials of other studies. trained_share: the share of its
     epochs that a trial is expected to train before it is pruned. unpruned_seconds: of the search if
     nothing is pruned. fitting: trials that the budget has time for; final_fits: whether it has time
-    for the final training after one trial. stops_early: whether patience may shorten that training.
+    for the final training after one trial. stops_early: whether patience may shorten that training
+    at an epoch that nothing tells; likely_epochs: those that it will train, by finished trials.
     """
 
     study: str
@@ -79,6 +80,7 @@ class StudyPlan(Result):
     final_fits: bool = True
     carried: int = 0
     stops_early: bool = False
+    likely_epochs: int = 0
     notices: tuple[str, ...] = ()
 
 
@@ -140,7 +142,9 @@ def _make_plan(
 ) -> StudyPlan:
     study, epochs = prepared.config.study, prepared.config.training.epochs
     stops = assumed_stops(pruner(study.pruner, epochs, prepared.settings.direction), epochs)
-    timings = Timings(epochs, total, stops, slots=machine.slots)
+    after = final_stage_cost(recipe, composed, prepared, machine)
+    after = replace(after, evaluation=took.evaluation_seconds or 0.0)
+    timings = Timings(epochs, total, stops, after, slots=machine.slots)
     if record is not None:
         timings.load(record, prepared.folder)
     work = timings.work()
@@ -153,11 +157,10 @@ def _make_plan(
     )
     unpruned = each_seed(replace(pace, survival={}), prepared.settings.seeds)
     every = each_seed(pace, prepared.settings.seeds)
-    after = final_stage_cost(recipe, composed, prepared, machine)
-    after = replace(after, evaluation=took.evaluation_seconds or 0.0)
     warm = took.worker_seconds if work.new or work.waiting else 0.0
     search = warm + (seconds_left(work, every) or 0.0)
-    final = after.training_seconds(pace)
+    share = timings.closing_share
+    final = after.training_seconds(pace, share=share or 1.0)
     begun = len(record.own) if record is not None else 0
     made = StudyPlan(
         study=prepared.name,
@@ -189,7 +192,8 @@ def _make_plan(
             evaluation=took.evaluation_bytes,
         ),
         memory_mib=took.memory_mib,
-        stops_early=after.stops,
+        stops_early=share is None,
+        likely_epochs=round((share or 1.0) * after.steps),
     )
     return within(made, every, study.budget) if study.budget is not None else made
 

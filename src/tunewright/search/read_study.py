@@ -19,6 +19,7 @@ from tunewright.runs.record import StudyRecord, Trial
 from tunewright.runs.regular_files import exists
 from tunewright.runs.sqlite_url import is_text, sqlite_file, sqlite_url
 from tunewright.search.prepare import full_configuration
+from tunewright.search.recovery.lost_rows import refuse_lost_rows
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.trusted_servers import own_url
@@ -157,6 +158,7 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
         record, importances = load_record(place.url, name or place.name)
         return StudyView(record, overview(record, importances, top=top), None, None)
     settings = read_study_file(place.folder)
+    refuse_lost_rows(place.url, str(place.name), place.folder)
     record, importances = load_record(place.url, place.name)
     shown = overview(record, importances, top=top)
     shown = replace(shown, storage=without_password(place.url))

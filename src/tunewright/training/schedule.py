@@ -151,7 +151,7 @@ def extension_notice(
     def rate(step: int, horizon: int) -> float:
         return round(_factor(schedule, step, horizon, count), 6) * lr
 
-    was = rates.get(trained, rate(trained * count - 1, before))
+    was = rates.get(trained, rate(max(0, trained * count - 1), before))
     now, end = rate(trained * count, epochs), rate(epochs * count - 1, epochs)
     jump = f", {now / was:.3g} times as much" if was > 0.0 and now > 1.01 * was else ""
     return (

@@ -202,5 +202,8 @@ def test_early_stopping_makes_the_time_left_a_bound():
         screen.on_training_start(patience)
         screen.on_epoch(1, 10, {"val_loss": 0.5}, 3.0)
         assert said in str(screen.view.lines(100, 4)[0])
+    screen.on_training_left(12.0, at_most=False)  # the end is estimated
+    screen.on_epoch(2, 10, {"val_loss": 0.5}, 6.0)
+    assert "about 12 s left" in str(screen.view.lines(100, 4)[0])
     bound = LiveView(standing=replace(STANDING, at_most=True))
     assert "at most" in str(bound.lines(100, 4)[0])

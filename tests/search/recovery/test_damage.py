@@ -4,14 +4,27 @@ import json
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import optuna
 import pytest
 
 import tunewright
 from tunewright.errors import StudyError, TunewrightError
+from tunewright.search.callbacks import StudyCallback
 
 TRIAL = "study/trials/00002"
+
+
+class Heard(StudyCallback):
+    """Keeps the notices."""
+
+    def __init__(self):
+        self.notices = []
+
+    def notice(self, text):
+        self.notices.append(text)
 
 
 def objective(params, report):
@@ -152,3 +165,47 @@ def test_damaged_files_of_a_run_end_in_order_and_repair_helps(damage, ended, run
     tunewright.repair("study", runs_dir=runs)
     assert len(tune(runs, 4).record.trials) == 4
     assert len(tunewright.analyze("study", runs_dir=runs).record.of_state("done")) >= 3
+
+
+LOST = {
+    "a trial": "DELETE FROM trials WHERE number = 1",
+    "the last trial": "DELETE FROM trials WHERE number = 2",
+    "a parameter": "DELETE FROM trial_params WHERE param_id = 2",
+    "the study": "DELETE FROM studies",
+    "all parameters": "DELETE FROM trial_params",
+}
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_database_that_has_lost_rows_is_rebuilt(lost, runs):
+    before = tunewright.analyze("study", runs_dir=runs).record
+    sql(runs, LOST[lost])
+    for call in (lambda: tunewright.analyze("study", runs_dir=runs), lambda: tune(runs, 4)):
+        with pytest.raises(StudyError, match=r"study\.db.*tunewright repair"):
+            call()
+    assert tunewright.repair("study", runs_dir=runs).rebuilt
+    after = tunewright.analyze("study", runs_dir=runs).record
+    assert [(t.number, t.parameters, t.score, t.curve) for t in after.trials] == [
+        (t.number, t.parameters, t.score, t.curve) for t in before.trials
+    ]
+    assert len(tune(runs, 4).record.trials) == 4
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_trials_that_a_foreign_database_has_lost_are_counted(number, tmp_path, optuna_storage):
+    file = tmp_path / "theirs.db"
+    theirs = optuna.create_study(
+        storage=optuna_storage(f"sqlite:///{file}"), study_name="theirs", direction="maximize"
+    )
+    for value in (0.1, 0.2, 0.3, 0.4):
+        theirs.tell(theirs.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), value)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM trials WHERE number = ?", (number,))
+    space = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
+    heard = Heard()
+    tunewright.tune(
+        objective, space, "executor.type=inline", goal="value:max", trials=1, name="new",
+        imports=[file], runs_dir=tmp_path, watch=heard,
+    )  # fmt: skip
+    assert "3 of 4 trials of theirs are imported" in heard.notices
+    assert "  not imported, 1: its database has lost it" in heard.notices

@@ -94,7 +94,10 @@ def plan_rows(plan: "StudyPlan") -> list[tuple[str, str]]:
     rows.append(("search", f"about {duration(plan.search_seconds)}{pruned}"))
     if plan.final_epochs:
         about = "at most" if plan.stops_early else "about"
-        last = f"{plan.final_epochs} epochs: {about} {duration(plan.final_seconds)}"
+        epochs = f"{plan.final_epochs} epochs"
+        if 0 < plan.likely_epochs < plan.final_epochs:
+            epochs = f"about {plan.likely_epochs} of {epochs}, by the finished trials"
+        last = f"{epochs}: {about} {duration(plan.final_seconds)}"
         rows.append(("final", last + " (training.patience)" * plan.stops_early))
     if plan.evaluation_seconds:
         rows.append(("evaluation", f"about {duration(plan.evaluation_seconds)}"))

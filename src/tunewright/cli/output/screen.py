@@ -32,6 +32,7 @@ class ScreenCallback(StudyCallback):
         self._draws = console.is_terminal and not console.is_dumb_terminal
         self._live: Live | None = None
         self._said = time.monotonic()
+        self._left: tuple[float, bool] | None = None
 
     def __enter__(self) -> "ScreenCallback":
         return self
@@ -119,6 +120,10 @@ class ScreenCallback(StudyCallback):
         """Note whether the time left is a bound."""
         self.view.stops_early = patience is not None
 
+    def on_training_left(self, seconds: float, *, at_most: bool) -> None:
+        """Note the time left after the epoch that follows."""
+        self._left = (seconds, at_most)
+
     def on_epoch(
         self, epoch: int, epochs: int, metrics: Mapping[str, float], seconds: float
     ) -> None:
@@ -126,7 +131,10 @@ class ScreenCallback(StudyCallback):
         view = self.view
         view.epoch, view.estimated = (epoch, epochs), view.clock()
         view.trained = metrics_in_words(metrics, view.standing.metric if view.standing else "")
-        view.trained_left = seconds / epoch * (epochs - epoch) if epoch else None
+        if self._left is None:
+            view.trained_left = seconds / epoch * (epochs - epoch) if epoch else None
+        else:
+            (view.trained_left, view.stops_early), self._left = self._left, None
         self._draw()
         if not self._draws and (self._due(PLAIN_SECONDS) or epoch == epochs):
             left = remaining(view.trained_left, at_most=view.stops_early)

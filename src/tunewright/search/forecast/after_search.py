@@ -31,5 +31,12 @@ def final_stage_cost(
     seeds = max(1, len(config.seeds))
     rounds = math.ceil(seeds / min(seeds, machine.slots))
     evaluation = EVALUATION_SECONDS if recipe.offers("evaluate") else 0.0
-    stops = config.training.patience is not None
-    return FinalStageCost(config.training.epochs, cost, rounds, evaluation, stops)
+    patience = config.training.patience
+    return FinalStageCost(
+        config.training.epochs,
+        cost,
+        rounds,
+        evaluation,
+        stops=patience is not None,
+        alike=patience == prepared.config.training.patience,
+    )

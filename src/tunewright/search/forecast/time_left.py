@@ -159,7 +159,8 @@ class FinalStageCost:
 
     cost: of one of these epochs, in epochs of the search; it grows with the number of rows. rounds:
     trainings one after another, when several seeds share the slots. evaluation: seconds. stops:
-    whether `training.patience` may end the training before its last epoch.
+    whether `training.patience` may end the training before its last epoch. alike: whether it is
+    that of the trials, whose lengths then tell that of the training.
     """
 
     steps: int = 0
@@ -167,14 +168,18 @@ class FinalStageCost:
     rounds: int = 1
     evaluation: float = 0.0
     stops: bool = False
+    alike: bool = False
 
-    def training_seconds(self, pace: Pace, winner: TrialTime | None = None) -> float:
+    def training_seconds(
+        self, pace: Pace, winner: TrialTime | None = None, share: float = 1.0
+    ) -> float:
         """Return the seconds of the final training.
 
-        winner: the best trial, whose own pace is used if known.
+        winner: the best trial, whose own pace is used if known. share: of its epochs that will be
+        trained.
         """
         own = winner.training_seconds / winner.steps if winner and winner.steps else 0.0
-        each = pace.startup + self.steps * self.cost * (own or pace.seconds_a_step)
+        each = pace.startup + share * self.steps * self.cost * (own or pace.seconds_a_step)
         return self.rounds * each if self.steps else 0.0
 
 

@@ -10,6 +10,7 @@ from tunewright.runs.progress import read_progress
 from tunewright.runs.quantities import duration, size
 from tunewright.runs.record import StudyRecord, TrialState
 from tunewright.search.forecast.disk import EVALUATION_BYTES, run_bytes, study_bytes
+from tunewright.search.forecast.early_stopping import usual_share
 from tunewright.search.forecast.time_left import (
     NO_FINAL_STAGE,
     FinalStageCost,
@@ -56,6 +57,7 @@ class Timings:
     _ended: dict[int, TrialTime] = field(default_factory=dict)
     _running: dict[int, _Running] = field(default_factory=dict)
     _waiting: dict[int, TrialTime] = field(default_factory=dict)
+    _done_steps: list[int] = field(default_factory=list)
     _announced: bool = False
     _estimated: tuple[float, float | None, Pace | None] | None = None
 
@@ -74,6 +76,8 @@ class Timings:
             else:
                 self.states[trial.state] += 1
                 self._ended[trial.number] = TrialTime(steps, seconds)
+                if trial.state == "done":
+                    self._done_steps.append(steps)
 
     def start_trial(self, number: int) -> None:
         """Record that a trial was given a slot, for the first time or again."""
@@ -97,7 +101,9 @@ class Timings:
         if running is None:  # ended while no coordinator was running
             before = self._waiting.pop(number, TrialTime(0, 0.0))
             self._ended[number] = TrialTime(before.steps, max(seconds, before.training_seconds))
+            self._done_steps += [before.steps] * (state == "done")
             return
+        self._done_steps += [running.steps] * (state == "done")
         spent = max(seconds, running.seconds)
         self._ended[number] = TrialTime(running.steps, spent, self.clock() - running.began)
 
@@ -133,7 +139,23 @@ class Timings:
     def closing_seconds(self, pace: Pace, best: int | None = None) -> float:
         """Return the seconds of the final training and the evaluation."""
         winner = None if best is None else self._ended.get(best)
-        return self.closing.training_seconds(pace, winner) + self.closing.evaluation
+        share = self.closing_share or 1.0
+        return self.closing.training_seconds(pace, winner, share) + self.closing.evaluation
+
+    @property
+    def closing_share(self) -> float | None:
+        """The share of its epochs that the final training will take; None where nothing tells.
+
+        With `training.patience`, it is that of the trials that ended by themselves.
+        """
+        if not self.closing.stops:
+            return 1.0
+        return usual_share(self._done_steps, self.last_step) if self.closing.alike else None
+
+    @property
+    def at_most(self) -> bool:
+        """Whether early stopping may end the study or its final training sooner than estimated."""
+        return self.ends_early or (self.closing.steps > 0 and self.closing_share is None)
 
     def pace(self) -> Pace | None:
         """Return the estimated pace of trials; None before anything was measured."""
@@ -161,7 +183,7 @@ class Timings:
         )
         whole = any(spent.steps == self.last_step for spent in self._ended.values())
         epochs = f" of {self.last_step} epochs" if whole else ""
-        about = "at most" if self.ends_early or self.closing.stops else "about"
+        about = "at most" if self.at_most else "about"
         return (
             f"{self.total} trials{epochs}: {about} {duration(gone + left)} in all"
             f"{', the final training included' if final else ''}, about {size(disk)}"

@@ -76,7 +76,7 @@ class StudyLoop(RunLoop[TrialRun]):
             done=states["done"],
             live=tuple(sorted({live.run.number for live in self.live})),
             metric=self.search.metric,
-            at_most=self.search.patience is not None or self.search.closing.stops,
+            at_most=self._timings.at_most,
         )
 
     @property

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import RunError
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, Progress
 from tunewright.search.callbacks import StudyCallback
+from tunewright.search.forecast.early_stopping import EarlyStopping, TrainingLength
 from tunewright.search.loop.run_loop import Live, Run, RunLoop
 from tunewright.search.signals import stopping_message
 
@@ -15,23 +17,25 @@ from tunewright.search.signals import stopping_message
 class TrainingLoop(RunLoop[Run]):
     """Trains the configuration in each of `folders` to its end; a run that fails ends the loop.
 
-    epochs: of each run. patience: of each run, None without early stopping. until: time by the
-    monotonic clock at which the runs are paused.
+    length: of each run. until: time by the monotonic clock at which the runs are paused.
     """
 
     def __init__(
         self,
         folders: Sequence[RunFolder],
-        epochs: int,
+        length: TrainingLength,
         limits: ExecutorConfig,
         watch: StudyCallback,
         until: float | None = None,
-        patience: int | None = None,
     ) -> None:
         super().__init__(limits, watch)
-        watch.on_training_start(patience)
+        watch.on_training_start(length.patience)
         self.waiting = [Run(folder, str(folder.path), {}) for folder in folders]
-        self._epochs, self._until, self._paused = epochs, until, False
+        self._length, self._until, self._paused = length, until, False
+        self._gains = {folder: EarlyStopping(length) for folder in folders}
+        for folder, gains in self._gains.items():  # of a run that is resumed
+            for progress in read_progress(folder.progress):
+                gains.record(progress.step, progress.metrics.get(length.metric))
 
     def notify(self, run: Run, text: str) -> None:
         """Pass on a notice as it is: there is one training to speak of."""
@@ -51,8 +55,14 @@ class TrainingLoop(RunLoop[Run]):
         return None
 
     def on_report(self, live: Live[Run], progress: Progress) -> None:
-        """Pass on an epoch."""
-        self.watch.on_epoch(progress.step, self._epochs, progress.metrics, progress.seconds)
+        """Pass on an epoch, with the time that is left after it."""
+        step, epochs, gains = progress.step, self._length.epochs, self._gains[live.run.folder]
+        gains.record(step, progress.metrics.get(self._length.metric))
+        if step:
+            end = gains.likely_end
+            left = progress.seconds / step * ((epochs if end is None else end) - step)
+            self.watch.on_training_left(left, at_most=end is None)
+        self.watch.on_epoch(step, epochs, progress.metrics, progress.seconds)
 
     def on_requeue(self, run: Run, *, paused: bool) -> None:
         """Note a pause, after which no run is started."""

@@ -27,6 +27,7 @@ from tunewright.search.recovery.damaged_files import (
     replace_database,
     unreadable,
 )
+from tunewright.search.recovery.lost_rows import lost_rows, refuse_lost_rows
 from tunewright.search.recovery.repair_report import RepairLog, RepairReport
 from tunewright.search.recovery.trial_from_folder import (
     RecoveredTrial,
@@ -77,7 +78,9 @@ def repair(
         url = url_of(storage) if storage else stored_url(folder, stored)
         name = str(stored["name"])
         file = sqlite_file(url)
-        rebuilt = (broken(file) or unreadable(url, name)) if file is not None else ""
+        rebuilt = ""
+        if file is not None:
+            rebuilt = broken(file) or unreadable(url, name) or lost_rows(url, name, folder)
         known = None
         if not rebuilt:
             refuse_if_alive(name, stored_lease(url, name))
@@ -125,8 +128,10 @@ def _report_imported(url: str, name: str, sources: Sequence[str], log: RepairLog
 def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[int]:
     """Add trials that only their folders know, as a crash of the machine leaves them.
 
-    Returns their numbers. Cheap when there are none, and called before a study resumes.
+    Returns their numbers. Cheap when there are none, and called before a study resumes. Raises
+    StudyError for a database that has lost rows otherwise.
     """
+    refuse_lost_rows(url, name, folder)
     numbers = folder.trial_numbers
     if not numbers:
         return []

@@ -28,6 +28,7 @@ COMMAND = "tune --from"
 """The command that error hints about a missing study name."""
 STORED_STATES = {"done": "COMPLETE", "pruned": "PRUNED", "infeasible": "PRUNED", "failed": "FAIL"}
 """Optuna's names of our states, for trials that ran elsewhere."""
+LOST = Mismatch("its database has lost it")
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialS
         )
     if stored.settings is not None:
         return _of_ours(stored, stored.settings, place, recipe, prepared)
-    trials, left = [], []
+    trials, left = [], [LOST] * stored.lost
     renamed, ignored = parameter_names(
         recipe, prepared, [name for old in stored.trials for name in old.parameters]
     )
@@ -228,7 +229,7 @@ def _of_ours(
         other_goal = f"its constraints are {[*known.constraints]}, here {[*wanted.constraints]}"
     elif known.seeds != wanted.seeds:
         other_goal = f"its scores are of {known.seeds} seed(s), and here of {wanted.seeds}"
-    trials, left = [], []
+    trials, left = [], [LOST] * stored.lost
     for old in stored.trials:
         if other_goal:
             left.append(Mismatch(other_goal))

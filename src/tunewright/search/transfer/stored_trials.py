@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunewright.runs.record import TrialState as State
+from tunewright.search.recovery.lost_rows import count_lost_trials
 from tunewright.search.recovery.trial_from_folder import placeholder
 from tunewright.search.storage.database import (
     Settings,
@@ -60,7 +61,7 @@ class StoredStudy:
 
     settings: None for one of another program. directions: `max` or `min`, for each goal. gaps:
     numbers without a trial, and why. count: of all numbers. neighbours: all studies of the storage,
-    this one too.
+    this one too. lost: how many trials the storage has lost, as far as it tells.
     """
 
     name: str
@@ -71,6 +72,7 @@ class StoredStudy:
     count: int
     attributes: Mapping[str, Any]
     neighbours: tuple[str, ...]
+    lost: int = 0
 
 
 def stored_study(url: str, name: str) -> StoredStudy:
@@ -94,6 +96,7 @@ def study_in(storage: BaseStorage, name: str) -> StoredStudy:
         len(study.get_trials(deepcopy=False)),
         attributes,
         tuple(optuna.get_all_study_names(storage)),
+        count_lost_trials(study, storage),
     )
 
 
