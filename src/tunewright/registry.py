@@ -6,6 +6,7 @@ known without importing them; a component is imported when it is used.
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
@@ -36,6 +37,18 @@ class Registry(Generic[F]):
             raise ValueError(f"the {self.what} {name!r} is registered twice")
         self._functions[name] = function
         return function
+
+    @contextmanager
+    def substitute(self, name: str, function: F) -> Iterator[None]:
+        """Use another function under a name for as long as the block runs, as tests do."""
+        known = self._functions.get(name)
+        self._functions[name] = function
+        try:
+            yield
+        finally:
+            del self._functions[name]
+            if known is not None:
+                self._functions[name] = known
 
     def __getitem__(self, name: str) -> F:
         if name in self._functions:

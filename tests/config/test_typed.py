@@ -211,7 +211,7 @@ def test_a_seed_of_a_file_counts_if_somebody_typed_it(tmp_path: Path) -> None:
     pairs = find_recipe("pairs")
     file = layer(tmp_path, {"seed": 7})
     assert compose(pairs, layers=[file]).config.study.seed == 7
-    assert compose(pairs, layers=[file._replace(stored=True)]).config.study.seed == 0
+    assert compose(pairs, layers=[layer(tmp_path, {"seed": 7}, stored=True)]).config.study.seed == 0
     assert compose(pairs, ["seed=8"], layers=[file]).config.study.seed == 8
     whole = {**shipped("pairs").tree, "study": {"seed": 5}}  # as a study keeps it
     both = compose(pairs, ["seed=8"], layers=[layer(tmp_path, whole, stored=True)])

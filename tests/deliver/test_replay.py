@@ -43,9 +43,9 @@ def stores(monkeypatch):
         opened.append(store)
         return store
 
-    monkeypatch.setitem(TRACKERS._functions, "mlflow", opens)
     monkeypatch.setattr(module, "require", lambda names, **_: None)
-    return opened
+    with TRACKERS.substitute("mlflow", opens):
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -56,9 +56,9 @@ def test_a_worker_that_idles_with_far_more_is_replaced(
 
 def test_a_run_that_is_alone_may_hold_the_share_of_all() -> None:
     executor = LocalExecutor(3, threads=1, memory_gib=0.5)
-    assert executor._limit(Resources()) == 0.5
-    assert executor._limit(Resources(alone=True)) == 1.5
-    assert LocalExecutor(3, threads=1)._limit(Resources(alone=True)) is None
+    assert executor.memory_limit(Resources()) == 0.5
+    assert executor.memory_limit(Resources(alone=True)) == 1.5
+    assert LocalExecutor(3, threads=1).memory_limit(Resources(alone=True)) is None
 
 
 def test_a_run_waits_for_memory_or_until_it_is_alone(
@@ -106,4 +106,4 @@ def test_a_kill_that_the_kernel_counts_is_for_lack_of_memory(
 
 def test_new_workers_take_the_gpus_in_turn() -> None:
     executor = LocalExecutor(2, threads=1, gpus=["GPU-7", "3"])
-    assert executor._next_place() == RunPlace(0.0, "GPU-7")
+    assert executor.next_place() == RunPlace(0.0, "GPU-7")

@@ -169,9 +169,9 @@ def test_what_fails_inside_leaves_no_thread_asleep(machine: Machine) -> None:
 def test_torchs_own_runtime_is_given_an_idle_team_that_ends() -> None:
     import torch  # the runtime that torch has loaded is the one that must be found
 
-    known = thread_waits._gnu_openmp() is not None
+    known = thread_waits.gnu_openmp() is not None
     before = scheduler_times()
-    wake = thread_waits._openmp_sleep(2)
+    wake = thread_waits.openmp_sleep(2)
     if known and before:
         assert "idle-team" in {thread.name for thread in threading.enumerate()}
         assert len(scheduler_times().keys() - before.keys()) >= 2, "one of them is no Python thread"

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from tunewright.runs.sqlite_url import is_text, sqlite_file, sqlite_uri, sqlite_url
@@ -92,9 +92,17 @@ def test_optuna_opens_it_by_a_pasted_line(
     storage.engine.dispose()
     assert file.is_file()
     line = f"optuna.load_study(study_name={name!r}, storage={sqlite_url(file)!r})"
-    study = eval(line, {"optuna": optuna})
-    assert study.study_name == name
-    study._storage._backend.engine.dispose()
+    engines: set[Engine] = set()
+    remember = lambda connection: engines.add(connection.engine)  # noqa: E731 - removed by name
+    event.listen(Engine, "engine_connect", remember)
+    try:
+        study = eval(line, {"optuna": optuna})
+        assert study.study_name == name
+    finally:
+        event.remove(Engine, "engine_connect", remember)
+    assert engines
+    for engine in engines:
+        engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class LocalExecutor:
         if any(handle.resources.alone for handle in self._busy.values()):
             return "a run that must be alone is running"
         running = [handle.occupant() for handle in self._busy.values()]
-        return self._memory.shortage(resources, self._next_place(), running)
+        return self._memory.shortage(resources, self.next_place(), running)
 
     def start(self, folders: Sequence[RunFolder], resources: Resources) -> list[Handle]:
         """Send each folder to an idle worker, or to a new one; a worker has one GPU, if any."""
@@ -128,7 +128,7 @@ class LocalExecutor:
         while True:
             worker = self._idle.pop() if self._idle else self._new_worker()
             try:
-                worker.pipe.send((str(folder.path), threads, self._limit(resources)))
+                worker.pipe.send((str(folder.path), threads, self.memory_limit(resources)))
             except OSError:
                 self._dismiss(worker)  # it died while idle: try another
                 continue
@@ -136,7 +136,7 @@ class LocalExecutor:
             self._busy[worker] = handle
             return handle
 
-    def _next_place(self) -> RunPlace:
+    def next_place(self) -> RunPlace:
         """Return the place of the idle worker that gets the next run, or of a new worker."""
         return self._idle[-1].place() if self._idle else RunPlace(gpu=self._gpu(self._free_index()))
 
@@ -151,7 +151,8 @@ class LocalExecutor:
     def _gpu(self, index: int) -> str | None:
         return self._gpus[index % len(self._gpus)] if self._gpus else None
 
-    def _limit(self, resources: Resources) -> float | None:
+    def memory_limit(self, resources: Resources) -> float | None:
+        """Return how much memory a run may hold, in GiB; None for no limit."""
         if self._memory_gib is None:
             return None
         return self._memory_gib * (self.slots if resources.alone else 1)

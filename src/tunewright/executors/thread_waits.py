@@ -118,7 +118,7 @@ class ThreadWaits:
         sleep: Callable[[int], Callable[[], None]] | None = None,
     ) -> None:
         self._free = not set_by_user(environment)
-        self._sleep = sleep or _openmp_sleep
+        self._sleep = sleep or openmp_sleep
         self._rule = Rule()
         self._wake: Callable[[], None] | None = None
         self._slept_seconds = self._seconds = 0.0
@@ -178,9 +178,9 @@ class ThreadWaits:
             self._wake = None
 
 
-def _openmp_sleep(threads: int) -> Callable[[], None]:
+def openmp_sleep(threads: int) -> Callable[[], None]:
     """Make GNU's runtime manage more threads than there are cores; return what ends it."""
-    library = _gnu_openmp()
+    library = gnu_openmp()
     # The affinity stands for the cores that the runtime counted when it was loaded. A team's master
     # is not counted: 8 cores, torch's team of 3, idle team of 8 - 3 + 2 = 7: 3 + 6 = 9 > 8.
     idle = len(os.sched_getaffinity(0)) - threads + 2 if library is not None else 0
@@ -206,7 +206,7 @@ def _openmp_sleep(threads: int) -> Callable[[], None]:
     return wake
 
 
-def _gnu_openmp() -> Any:
+def gnu_openmp() -> Any:
     """Return the OpenMP runtime that torch uses in this process, or None unless it is GNU's."""
     torch = sys.modules.get("torch")
     if torch is None or torch.__file__ is None or sys.platform != "linux":

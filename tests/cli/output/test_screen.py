@@ -168,12 +168,11 @@ def test_the_region_is_gone_at_the_end_also_after_an_error() -> None:
         with watch:
             watch.on_trial_start(7, PARAMETERS, "worker 0")
             watch.on_trial_end(BEST, STANDING)
-            assert watch._live is not None
+            assert out.getvalue().count("\x1b[?25l") == 1, "the region is drawn"
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    assert watch._live is None
     assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("explore"), "cursor is back"
     erased = out.getvalue().rpartition("explore")[2].count("\x1b[2K")
     assert erased >= 3, "each line of the region is erased"

@@ -111,7 +111,7 @@ class TestThreads:
         assert torch.equal(torch.rand(3), expected)
 
     def test_a_daemon_has_no_workers(self, table, monkeypatch):
-        monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+        monkeypatch.setattr(multiprocessing.current_process(), "daemon", True)
         assert streamed(table, workers=2).workers == 0
 
     def test_as_many_workers_as_threads(self, table):

@@ -84,8 +84,11 @@ def test_of_equal_trials_the_higher_peak_stays() -> None:
 
 
 def test_only_the_latest_are_remembered() -> None:
-    found = peaks(*((SMALL | {"n": n}, 10.0) for n in range(1, 2 * REMEMBERED)))
-    assert len(found._seen) == REMEMBERED
+    other = SMALL | {"kind": "large"}
+    found = peaks((other, 1e6), *((SMALL | {"n": n}, 10.0) for n in range(1, REMEMBERED)))
+    assert found.predict(other).memory_mib > 1e6
+    found.learn(SMALL | {"n": REMEMBERED}, 1.0, IDLE, ExpectedPeak(IDLE + 10.0, 0.0))
+    assert found.predict(other).memory_mib < 1e6, "the oldest is forgotten"
 
 
 def test_of_a_device_the_context_does_not_grow() -> None:

@@ -33,6 +33,7 @@ from tunewright.search.storage.database import (
     stored_settings,
 )
 from tunewright.search.storage.retrying_storage import RetryingStorage, rename_error
+from tunewright.search.study import study as study_module
 from tunewright.search.study.study import Study, load_record
 from tunewright.search.study.trial_writer import MethodWriter
 from tunewright.spaces.domain import Float
@@ -157,7 +158,7 @@ class TestFile:
         other.execute("BEGIN")
         other.execute("SELECT COUNT(*) FROM trials").fetchone()
         connection = sqlite3.connect(database)
-        assert sqlite._journal(connection, "wal") == "delete"
+        assert sqlite.set_journal(connection, "wal") == "delete"
         connection.close()
         other.close()
 
@@ -348,20 +349,35 @@ class TestServerAway:
     """A connection that is lost before or after a commit; real servers are in test_postgres."""
 
     @pytest.fixture
-    def study(self, database: Path) -> Iterator[Study]:
+    def storage(self, database: Path, request: pytest.FixtureRequest) -> RetryingStorage:
+        """A file that is waited for as a server is, for so many seconds."""
         self.notices: list[str] = []
-        made = opened(database, self.notices.append)
-        storage = made._storage
-        assert isinstance(storage, RetryingStorage)
-        storage._seconds = 5.0  # as for a server
-        made._writer = MethodWriter(made._study, storage, made._id)
+        seconds = getattr(request, "param", 5.0)
+        storage = RetryingStorage(
+            f"sqlite:///{database}",
+            seconds=seconds,
+            on_notice=self.notices.append,
+            engine_kwargs=sqlite.write_ahead(database, self.notices.append),
+        )
         event.listen(storage.engine, "handle_error", rename_error)
+        return storage
+
+    @pytest.fixture
+    def study(
+        self, database: Path, storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Study]:
+        monkeypatch.setattr(study_module, "open_storage", lambda *_, **__: storage)
+        monkeypatch.setattr(study_module, "writer", MethodWriter)
+        made = opened(database)
+        monkeypatch.undo()
         yield made
         made.close()
 
-    def lose(self, study: Study, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> list[int]:
+    def lose(
+        self, storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch, *, after: bool
+    ) -> list[int]:
         """The next commit loses its answer, or does not arrive."""
-        dialect = study._storage.engine.dialect
+        dialect = storage.engine.dialect
         commit, lost = dialect.do_commit, []
 
         def losing(connection: Any) -> None:
@@ -378,11 +394,16 @@ class TestServerAway:
     @pytest.mark.parametrize("after", [False, True])
     @pytest.mark.parametrize("what", ["ask", "report", "tell", "attribute", "lease"])
     def test_nothing_is_lost_and_nothing_is_written_twice(
-        self, study: Study, monkeypatch: pytest.MonkeyPatch, what: str, after: bool
+        self,
+        study: Study,
+        storage: RetryingStorage,
+        monkeypatch: pytest.MonkeyPatch,
+        what: str,
+        after: bool,
     ) -> None:
         number, values = study.ask()
         twin = study.ask()  # a trial that is running too, and is not the lost one
-        lost = self.lose(study, monkeypatch, after=after)
+        lost = self.lose(storage, monkeypatch, after=after)
         match what:
             case "ask":
                 assert study.ask()[0] == 2
@@ -411,17 +432,17 @@ class TestServerAway:
         assert "does not answer" in self.notices[0]
         assert "answers again" in self.notices[1]
 
+    @pytest.mark.parametrize("storage", [0.5], indirect=True)
     def test_a_storage_that_stays_away_is_an_error_with_the_remedy_and_then_at_once(
-        self, study: Study, monkeypatch: pytest.MonkeyPatch
+        self, study: Study, storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         number, _ = study.ask()
-        study._storage._seconds = 0.5
 
         def down(_connection: Any) -> None:
             raise sqlite3.OperationalError("connection refused")
 
         with monkeypatch.context() as patch:
-            patch.setattr(study._storage.engine.dialect, "do_commit", down)
+            patch.setattr(storage.engine.dialect, "do_commit", down)
             began = time.monotonic()
             with pytest.raises(StorageLost, match=r"refused.*same command again"):
                 study.report(number, 1, 0.5)
@@ -432,21 +453,26 @@ class TestServerAway:
             assert time.monotonic() - began < 0.4, "it was waited for once"
 
     def test_two_trials_with_equal_parameters_stay_two(
-        self, study: Study, monkeypatch: pytest.MonkeyPatch
+        self, study: Study, storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from optuna.trial import TrialState, create_trial
 
         template = create_trial(state=TrialState.RUNNING)
-        first = study._storage.create_new_trial(study._id, template)
-        self.lose(study, monkeypatch, after=False)
-        assert study._storage.create_new_trial(study._id, template) != first
+        study_id = storage.get_study_id_from_name(study.name)
+        first = storage.create_new_trial(study_id, template)
+        self.lose(storage, monkeypatch, after=False)
+        assert storage.create_new_trial(study_id, template) != first
 
 
-def test_a_file_that_cannot_grow_ends_the_session_as_failed_work(database: Path) -> None:
+def test_a_file_that_cannot_grow_ends_the_session_as_failed_work(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full disk, as SQLite meets it: no page more."""
+    storage = open_storage(f"sqlite:///{database}")
+    monkeypatch.setattr(study_module, "open_storage", lambda *_, **__: storage)
     study = opened(database)
     number, _ = study.ask()
-    with study._storage.engine.connect() as connection:
+    with storage.engine.connect() as connection:
         [pages] = connection.exec_driver_sql("PRAGMA page_count").fetchone()  # type: ignore[misc]
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 

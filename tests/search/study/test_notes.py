@@ -1,6 +1,7 @@
 """Notes on trials, as optuna-dashboard keeps them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -27,10 +28,20 @@ def loaded(optuna_storage: Callable[[str], RDBStorage]) -> Load:
     return load
 
 
-def dashboards_note(study: optuna.Study, number: int) -> tuple[int, str]:
+@contextmanager
+def storage_of(runs: Path) -> Iterator[tuple[RDBStorage, int]]:
+    """The storage of the study and the id that it has there."""
+    storage = RDBStorage(f"sqlite:///{runs}/study/study.db")
+    yield storage, storage.get_study_id_from_name("study")
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def dashboards_note(runs: Path, number: int) -> tuple[int, str]:
     """Return version and text of a note as optuna_dashboard 0.21 reads them (`_note.get_note`)."""
-    attributes = study._storage.get_study_system_attrs(study._study_id)
-    trial_id = study.trials[number]._trial_id
+    with storage_of(runs) as (storage, study_id):
+        attributes = storage.get_study_system_attrs(study_id)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
     prefix = f"dashboard:{trial_id}:note_str:"
     parts = {key: value for key, value in attributes.items() if key.startswith(prefix)}
     text = "".join(parts[f"{prefix}{i}"] for i in range(len(parts)))
@@ -38,26 +49,24 @@ def dashboards_note(study: optuna.Study, number: int) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("note", ["unstable after epoch 3", "two\nlines, Zürich 🌷", LONG])
-def test_a_note_is_shown_and_kept(tmp_path: Path, note: str, loaded: Load) -> None:
+def test_a_note_is_shown_and_kept(tmp_path: Path, note: str) -> None:
     tuned(tmp_path, "study.trials=3")
     view = tunewright.analyze("study", trial=1, note=note, runs_dir=tmp_path)
     assert view.chosen is not None
     assert view.chosen.note == note
     assert [row["trial"] for row in view.overview.top] == [1]
     assert view.as_json()["notes"] == [{"trial": 1, "note": note}]
-    assert dashboards_note(loaded(tmp_path), 1) == (1, note)
-    assert max(map(len, map(str, dashboards_note(loaded(tmp_path), 1)))) == len(note)
+    assert dashboards_note(tmp_path, 1) == (1, note)
+    assert max(map(len, map(str, dashboards_note(tmp_path, 1)))) == len(note)
     assert tunewright.analyze("study", runs_dir=tmp_path).record.trials[1].note == note
 
 
-def test_a_shorter_note_replaces_a_longer_one_and_none_removes_it(
-    tmp_path: Path, loaded: Load
-) -> None:
+def test_a_shorter_note_replaces_a_longer_one_and_none_removes_it(tmp_path: Path) -> None:
     tuned(tmp_path, "study.trials=2")
     for version, note in enumerate((LONG, "short", "")):
         view = tunewright.analyze("study", trial=0, note=note, runs_dir=tmp_path)
         assert view.record.trials[0].note == note
-        assert dashboards_note(loaded(tmp_path), 0) == (version + 1, note)
+        assert dashboards_note(tmp_path, 0) == (version + 1, note)
     assert not (tmp_path / "study/trials/00000/note.json").exists()
 
 
@@ -117,11 +126,11 @@ def test_a_database_of_another_program(
     assert view.overview.notes == [{"trial": 1, "note": "theirs"}]
 
 
-def test_a_value_that_is_no_note_is_none(tmp_path: Path, loaded: Load) -> None:
+def test_a_value_that_is_no_note_is_none(tmp_path: Path) -> None:
     tuned(tmp_path, "study.trials=1")
-    study = loaded(tmp_path)
-    key = f"dashboard:{study.trials[0]._trial_id}:note_str:0"
-    study._storage.set_study_system_attr(study._study_id, key, 17)  # type: ignore[arg-type]
+    with storage_of(tmp_path) as (storage, study_id):
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, 0)
+        storage.set_study_system_attr(study_id, f"dashboard:{trial_id}:note_str:0", 17)  # type: ignore[arg-type]
     assert tunewright.analyze("study", runs_dir=tmp_path).overview.notes == []
 
 

@@ -253,14 +253,21 @@ def test_a_trial_that_was_running_is_running_after_a_reopening(database: Path) -
     again.close()
 
 
-def test_an_end_that_a_kill_cut_in_two_is_told_again_in_silence(database: Path) -> None:
+def test_an_end_that_a_kill_cut_in_two_is_told_again_in_silence(
+    database: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     """Optuna warns of a constraint that is set twice; a warning is an error here."""
     study = opened(database)
     number, _ = study.ask()
-    trial_id = study._trial_ids[number]
-    study._storage.set_trial_user_attr(trial_id, "reason", "half")
-    optuna.trial.Trial(study._study, trial_id).set_constraint(FAILURE, 1.0)
     study.close()
+    storage = optuna_storage(study.url)
+    stored = optuna.load_study(study_name=study.name, storage=storage)
+    study_id = storage.get_study_id_from_name(study.name)
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+    storage.set_trial_user_attr(trial_id, "reason", "half")
+    optuna.trial.Trial(stored, trial_id).set_constraint(FAILURE, 1.0)
+    storage.remove_session()
+    storage.engine.dispose()
     again = opened(database)
     again.tell(ended(number, "infeasible", reason="whole"))
     [trial] = again.record().trials

@@ -40,15 +40,20 @@ def way(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Iterator[optuna.Study]:
+def storage(tmp_path: Path) -> Iterator[RDBStorage]:
     url = f"sqlite:///{tmp_path}/study.db"
     storage = open_storage(url)
-    yield optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+    yield storage
     close_storage(url, storage)
 
 
-def made(study: optuna.Study, way: str) -> TrialWriter:
-    storage, study_id = study._storage._backend, study._study_id
+@pytest.fixture
+def study(storage: RDBStorage) -> optuna.Study:
+    return optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+
+
+def made(study: optuna.Study, storage: RDBStorage, way: str) -> TrialWriter:
+    study_id = storage.get_study_id_from_name("s")
     if way == "rows":
         chosen = writer(study, storage, study_id)
         assert isinstance(chosen, RowWriter)
@@ -56,9 +61,9 @@ def made(study: optuna.Study, way: str) -> TrialWriter:
     return MethodWriter(study, storage, study_id)
 
 
-def seen(study: optuna.Study) -> list[FrozenTrial]:
+def seen(storage: RDBStorage) -> list[FrozenTrial]:
     """What another process finds in the file."""
-    storage = RDBStorage(str(study._storage._backend.url))
+    storage = RDBStorage(str(storage.url))
     try:
         return optuna.load_study(study_name="s", storage=storage).trials
     finally:
@@ -66,20 +71,20 @@ def seen(study: optuna.Study) -> list[FrozenTrial]:
 
 
 class TestWriter:
-    def test_numbers_count_from_zero_and_pass_over_the_trials_of_others(self, study, way):
-        writing = made(study, way)
+    def test_numbers_count_from_zero_and_pass_over_the_trials_of_others(self, study, storage, way):
+        writing = made(study, storage, way)
         assert writing.begin(template())[1] == 0
         study.enqueue_trial({"lr": 0.5})
         assert [writing.begin(template())[1] for _ in range(3)] == [2, 3, 4]
-        assert [trial.number for trial in seen(study)] == [0, 1, 2, 3, 4]
+        assert [trial.number for trial in seen(storage)] == [0, 1, 2, 3, 4]
 
-    def test_a_trial_that_runs_is_there_with_its_parameters_and_reports(self, study, way):
-        writing = made(study, way)
+    def test_a_trial_that_runs_is_there_with_its_parameters_and_reports(self, study, storage, way):
+        writing = made(study, storage, way)
         begun = template(kind=True)
         trial_id, _ = writing.begin(begun)
         for step, value in ((1, 0.5), (2, math.inf), (3, -math.inf), (4, math.nan), (1, 0.75)):
             writing.report(trial_id, step, value)
-        [trial] = seen(study)
+        [trial] = seen(storage)
         assert trial.state == TrialState.RUNNING
         assert trial.params == {"lr": 0.01, "depth": 3, "kind": True}
         assert trial.distributions == DOMAINS
@@ -97,12 +102,12 @@ class TestWriter:
             (TrialState.FAIL, None),
         ],
     )
-    def test_an_end_is_there_whole(self, study, way, state, values):
-        writing = made(study, way)
+    def test_an_end_is_there_whole(self, study, storage, way, state, values):
+        writing = made(study, storage, way)
         trial_id, _ = writing.begin(template())
         attributes = {"reason": "ünd so", "list": [1, {"a": None}]}
         assert writing.end(trial_id, End(state, values, {"failure": 1.0, "size": -2.0}, attributes))
-        [trial] = seen(study)
+        [trial] = seen(storage)
         assert trial.state == state
         assert trial.values == values
         assert trial.user_attrs == attributes
@@ -114,31 +119,31 @@ class TestWriter:
         study = optuna.create_study(
             study_name="s", storage=storage, directions=["minimize", "maximize"]
         )
-        writing = made(study, way)
+        writing = made(study, storage, way)
         trial_id, _ = writing.begin(template())
         assert writing.end(trial_id, End(TrialState.COMPLETE, [1.0, 2.0], {}, {}))
-        assert seen(study)[0].values == [1.0, 2.0]
+        assert seen(storage)[0].values == [1.0, 2.0]
         close_storage(storage.url, storage)
 
-    def test_the_first_end_stands(self, study, way):
-        writing = made(study, way)
+    def test_the_first_end_stands(self, study, storage, way):
+        writing = made(study, storage, way)
         trial_id, _ = writing.begin(template())
         assert writing.end(trial_id, End(TrialState.COMPLETE, [1.0], {"failure": 0.0}, {"a": 1}))
         assert not writing.end(trial_id, End(TrialState.FAIL, None, {"failure": 1.0}, {"a": 2}))
-        [trial] = seen(study)
+        [trial] = seen(storage)
         assert (trial.state, trial.value) == (TrialState.COMPLETE, 1.0)
         assert (trial.user_attrs, trial.constraints) == ({"a": 1}, {"failure": 0.0})
 
-    def test_a_changed_domain_is_refused_and_leaves_no_trial(self, study, way):
-        made(study, way).begin(template())
+    def test_a_changed_domain_is_refused_and_leaves_no_trial(self, study, storage, way):
+        made(study, storage, way).begin(template())
         other = create_trial(
             state=TrialState.RUNNING,
             params={"kind": "b"},
             distributions={"kind": CategoricalDistribution(["b"])},
         )
         with pytest.raises(ValueError, match="dynamic value space"):
-            made(study, way).begin(other)
-        assert len(seen(study)) == 1
+            made(study, storage, way).begin(other)
+        assert len(seen(storage)) == 1
 
 
 def test_both_leave_the_same_rows(tmp_path, way):
@@ -148,7 +153,7 @@ def test_both_leave_the_same_rows(tmp_path, way):
         file = tmp_path / f"{each}.db"
         storage = open_storage(f"sqlite:///{file}")
         study = optuna.create_study(study_name="s", storage=storage)
-        writing = made(study, each)
+        writing = made(study, storage, each)
         for value in (0.5, math.inf):
             trial_id, _ = writing.begin(template())
             writing.report(trial_id, 1, value)
@@ -173,8 +178,8 @@ def test_both_leave_the_same_rows(tmp_path, way):
     assert found[0] == found[1]
 
 
-def test_a_layout_that_is_not_known_goes_through_optuna(study):
-    storage, study_id = study._storage._backend, study._study_id
+def test_a_layout_that_is_not_known_goes_through_optuna(study, storage):
+    study_id = storage.get_study_id_from_name("s")
     with storage.engine.begin() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() in (
             LAYOUTS

@@ -600,5 +600,5 @@ def weights_of_a_run(place: Path, compiling: str) -> dict[str, Tensor]:
         start(lambda *_: made, composed.config, Goal("val_loss", "min"), folder, reporter)
     finally:
         reporter.close()
-        torch._dynamo.reset()
+        torch.compiler.reset()
     return load_weights(folder.checkpoints / "best.safetensors")

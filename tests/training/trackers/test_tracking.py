@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -109,14 +110,15 @@ def folder(tmp_path) -> RunFolder:
 
 
 @pytest.fixture
-def use(monkeypatch):
+def use():
     """Put a tracker of the tests in place of a shipped one."""
+    with ExitStack() as stack:
 
-    def put(name: str, *trackers: Tracker) -> None:
-        made = iter(trackers)
-        monkeypatch.setitem(TRACKERS._functions, name, lambda **options: next(made))
+        def put(name: str, *trackers: Tracker) -> None:
+            made = iter(trackers)
+            stack.enter_context(TRACKERS.substitute(name, lambda **options: next(made)))
 
-    return put
+        yield put
 
 
 def trained(path: Path, *overrides: str) -> tuple[RunFolder, Outcome]:

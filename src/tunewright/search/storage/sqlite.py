@@ -42,7 +42,7 @@ def write_ahead(file: Path, on_notice: Callable[[str], None]) -> dict[str, Any]:
     notified: list[str] = []
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
-        mode = _journal(connection, "delete" if network else "wal")
+        mode = set_journal(connection, "delete" if network else "wal")
         connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
         connection.execute(f"PRAGMA synchronous={'NORMAL' if mode == 'wal' else 'FULL'}")
         if mode != "wal" and not notified:
@@ -65,7 +65,7 @@ def one_file(file: Path) -> None:
     Where another program has the file open, closing it there does the same; nothing is lost.
     """
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as own:
-        if _journal(own, "delete") != "delete":
+        if set_journal(own, "delete") != "delete":
             own.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -115,7 +115,7 @@ def on_network(file: Path) -> str:
     return kind if kind.startswith(NETWORK) else ""
 
 
-def _journal(connection: sqlite3.Connection, wanted: str) -> str:
+def set_journal(connection: sqlite3.Connection, wanted: str) -> str:
     """Change the journal mode if no other program prevents it; return the mode afterwards."""
     connection.execute(f"PRAGMA busy_timeout={SWITCH_SECONDS * 1000:.0f}")
     try:
