@@ -19,6 +19,16 @@ ALIASES = {
     "loss.lambda": "loss.lmbda",
     "quality": "loss.quality",
     "metric": "loss.type",
+    "use_balanced": "balance.type",
+    "adaptive_gamma": "balance.schedule.type",
+    "gamma_strategy": "balance.schedule.type",
+    "gamma": "balance.gamma",
+    "gamma_final": "balance.schedule.final",
+    "gamma_warmup": "balance.schedule.warmup",
+    "w_lr": "balance.w_lr",
+    "step_epochs": "balance.schedule.milestones",
+    "adaptive_window": "balance.schedule.window",
+    "adaptive_threshold": "balance.schedule.threshold",
     "checkpoint": "model.weights",
     "finetune_lr": "optim.lr",
     "clip_max_norm": "training.clip_norm",
@@ -31,7 +41,12 @@ ALIASES = {
     "skip_bad": "data.skip_bad",
 }
 
-VALUE_ALIASES = {"loss.type": {"ms-ssim": "ms_ssim"}}
+SWITCHES = ("use_balanced", "adaptive_gamma")
+VALUE_ALIASES = {
+    "loss.type": {"ms-ssim": "ms_ssim"},
+    "balance.type": {"true": "famo", "false": "none"},
+    "balance.schedule.type": {"true": "linear", "false": "fixed"},  # the guide's default strategy
+}
 
 
 def _facts(config: RunConfig) -> Mapping[str, float]:
@@ -94,5 +109,6 @@ RECIPE = Recipe(
         aliases=ALIASES,
         value_aliases=VALUE_ALIASES,
         not_built=NOT_BUILT["compression"],
+        switches=SWITCHES,
     ),
 )

@@ -34,9 +34,10 @@ def _warmup(written: Any) -> Boundary:
 def _milestones(written: Any) -> tuple[Boundary, ...] | None:
     if written is None:
         return None
-    if not isinstance(written, list | tuple) or not written:
+    several = written if isinstance(written, list | tuple) else [written]
+    if not several or isinstance(written, str):
         raise ValueError("null, or a list such as [0.3333, 0.6667] or, in epochs, [1000, 2000]")
-    return tuple(map(_boundary, written))
+    return tuple(map(_boundary, several))
 
 
 def _ascending(milestones: tuple[Boundary, ...] | None) -> tuple[Boundary, ...] | None:
