@@ -36,6 +36,7 @@ def check_fit(config: CompressionConfig) -> list[str]:
         )
     if config.model.weights is not None:
         _check_weights(Path(config.model.weights))
+    _check_finetune(config)
     enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
     if loss.type == "ms_ssim" and not has_ms_ssim(crop):
         raise ConfigError(
@@ -51,6 +52,32 @@ def check_fit(config: CompressionConfig) -> list[str]:
             remedy=f"Write data.crop={enough}, or goal=val_psnr.",
         )
     return list(weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).notices)
+
+
+def _check_finetune(config: CompressionConfig) -> None:
+    finetune = config.finetune
+    if finetune.type != "none" and config.model.weights is None:
+        raise ConfigError(
+            f"finetune.type = {finetune.type} without model.weights",
+            expected="a run folder, or a file of weights, to go on from",
+            remedy="Add --checkpoint RUN, or model.weights=FILE.",
+        )
+    if finetune.type != "parts" or finetune.scale_patience is None:
+        return
+    if config.model.type != "hpcm":
+        raise ConfigError(
+            f"finetune.scale_patience = {finetune.scale_patience} with model.type = "
+            f"{config.model.type}",
+            expected="the model hpcm, which has scales s1, s2 and s3",
+            remedy="Write finetune.scale_patience=null.",
+        )
+    if config.loss.type != "mse":
+        raise ConfigError(
+            f"finetune.scale_patience = {finetune.scale_patience} with loss.type = "
+            f"{config.loss.type}",
+            expected="loss=mse: only a squared error is divided between the scales",
+            remedy="Write finetune.scale_patience=null.",
+        )
 
 
 def _metrics(config: CompressionConfig) -> list[str]:

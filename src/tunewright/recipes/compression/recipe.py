@@ -30,6 +30,7 @@ ALIASES = {
     "adaptive_window": "balance.schedule.window",
     "adaptive_threshold": "balance.schedule.threshold",
     "checkpoint": "model.weights",
+    "finetune": "finetune.type",
     "finetune_lr": "optim.lr",
     "clip_max_norm": "training.clip_norm",
     "keep_last_n": "training.keep_last",
@@ -41,10 +42,11 @@ ALIASES = {
     "skip_bad": "data.skip_bad",
 }
 
-SWITCHES = ("use_balanced", "adaptive_gamma")
+SWITCHES = ("use_balanced", "adaptive_gamma", "finetune")
 VALUE_ALIASES = {
     "loss.type": {"ms-ssim": "ms_ssim"},
     "balance.type": {"true": "famo", "false": "none"},
+    "finetune.type": {"true": "whole", "false": "none"},
     "balance.schedule.type": {"true": "linear", "false": "fixed"},  # the guide's default strategy
 }
 

@@ -20,6 +20,8 @@ from tunewright.recipes.compression.data.crops import (
 )
 from tunewright.recipes.compression.data.photo_store import build_photo_store, choose
 from tunewright.recipes.compression.data.photos import open_photos
+from tunewright.recipes.compression.finetune.config import FineTuneParts
+from tunewright.recipes.compression.finetune.schedule import FineTuneSchedule
 from tunewright.recipes.compression.models.compressor import Compressor
 from tunewright.recipes.compression.models.factory import load_first_weights, make_compressor
 from tunewright.recipes.compression.rate_distortion import LOSSES
@@ -66,9 +68,12 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
         shuffle=False,
         threads=threads,
     )
+    model, task = make_model(config), make_task(config, device)
+    if isinstance(config.finetune, FineTuneParts):
+        task.finetune = FineTuneSchedule.of(config.finetune, model)
     return Setup(
-        make_model(config),
-        make_task(config, device),
+        model,
+        task,
         train,
         valid,
         notices=(choice.why,),
