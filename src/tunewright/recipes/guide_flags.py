@@ -99,7 +99,7 @@ def as_override(name: str, value: str, recipe: Recipe, command: str, options: Se
     """
     key = name.replace("-", "_")
     path = recipe.dialect.aliases.get(key) or recipe.dialect.aliases.get(name)
-    if command in ("train", "lr-find") and (path or f"study.{key}") in SEARCH_KEYS:
+    if command in ("train", "lr-find", "schedule") and (path or f"study.{key}") in SEARCH_KEYS:
         raise UsageError(
             f"--{name} with tunewright {command}",
             expected="options of one training, not of a search",

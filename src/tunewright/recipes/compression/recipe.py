@@ -8,6 +8,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.recipes.compression.config import METRICS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
 from tunewright.recipes.recipe import Recipe
+from tunewright.training.scheduled_values import ScheduledValue
 
 HERE = Path(__file__).parent
 
@@ -65,6 +66,13 @@ def _fingerprints(config: RunConfig) -> Mapping[str, str]:
     return fingerprints(config.data)
 
 
+def _schedules(config: RunConfig) -> list[ScheduledValue]:
+    from tunewright.recipes.compression.balance.scheduled_gamma import scheduled_gamma
+
+    assert isinstance(config, CompressionConfig)
+    return [scheduled_gamma(config)]
+
+
 def _check(config: RunConfig) -> list[str]:
     """Check the data and return notices; photographs are decoded here, with a progress display."""
     from tunewright.images.progress import ShowProgress
@@ -102,6 +110,7 @@ RECIPE = Recipe(
     data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
+    schedules=_schedules,
     capabilities={
         "evaluate": "tunewright.recipes.compression.evaluation.evaluation:evaluate",
         "evaluate_on": "tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
