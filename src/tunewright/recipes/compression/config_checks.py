@@ -38,7 +38,7 @@ def check_fit(config: CompressionConfig) -> list[str]:
         )
     if config.model.weights is not None:
         _check_weights(Path(config.model.weights))
-    _check_finetune(config)
+    _check_parts_and_scales(config)
     enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
     if loss.type == "ms_ssim" and not has_ms_ssim(crop):
         raise ConfigError(
@@ -75,7 +75,7 @@ def _check_gamma(config: CompressionConfig) -> list[str]:
     return []
 
 
-def _check_finetune(config: CompressionConfig) -> None:
+def _check_parts_and_scales(config: CompressionConfig) -> None:
     finetune = config.finetune
     if finetune.type != "none" and config.model.weights is None:
         raise ConfigError(
@@ -83,21 +83,26 @@ def _check_finetune(config: CompressionConfig) -> None:
             expected="a run folder, or a file of weights, to go on from",
             remedy="Add --checkpoint RUN, or model.weights=FILE.",
         )
-    if finetune.type != "parts" or finetune.scale_patience is None:
-        return
+    if finetune.type == "parts" and finetune.scale_patience is not None:
+        setting = f"finetune.scale_patience = {finetune.scale_patience}"
+        _check_scales(config, setting, "Write finetune.scale_patience=null.")
+    if config.balance.type == "hierarchical":
+        _check_scales(config, "balance.type = hierarchical", "Write balance.type=famo.")
+
+
+def _check_scales(config: CompressionConfig, setting: str, remedy: str) -> None:
+    """Refuse what divides the loss between HPCM's scales where it cannot be divided."""
     if config.model.type != "hpcm":
         raise ConfigError(
-            f"finetune.scale_patience = {finetune.scale_patience} with model.type = "
-            f"{config.model.type}",
+            f"{setting} with model.type = {config.model.type}",
             expected="the model hpcm, which has scales s1, s2 and s3",
-            remedy="Write finetune.scale_patience=null.",
+            remedy=remedy,
         )
     if config.loss.type != "mse":
         raise ConfigError(
-            f"finetune.scale_patience = {finetune.scale_patience} with loss.type = "
-            f"{config.loss.type}",
+            f"{setting} with loss.type = {config.loss.type}",
             expected="loss=mse: only a squared error is divided between the scales",
-            remedy="Write finetune.scale_patience=null.",
+            remedy=remedy,
         )
 
 

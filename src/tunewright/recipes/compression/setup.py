@@ -8,6 +8,8 @@ from tunewright.images.image_table import ImageTable
 from tunewright.images.progress import ShowProgress
 from tunewright.recipes.compression.balance.config import FamoConfig, QpConfig
 from tunewright.recipes.compression.balance.gamma import plan_gamma
+from tunewright.recipes.compression.balance.hierarchical import HierarchicalTask
+from tunewright.recipes.compression.balance.hierarchy_config import HierarchicalConfig
 from tunewright.recipes.compression.balance.task import TASKS, FamoTask, QpTask
 from tunewright.recipes.compression.balance.task_weights import FamoWeights, QpWeights
 from tunewright.recipes.compression.config import CompressionConfig
@@ -71,6 +73,7 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
     model, task = make_model(config), make_task(config, device)
     if isinstance(config.finetune, FineTuneParts):
         task.finetune = FineTuneSchedule.of(config.finetune, model)
+        task.scores_scales |= task.finetune.patience is not None
     return Setup(
         model,
         task,
@@ -95,6 +98,8 @@ def make_task(config: CompressionConfig, device: torch.device) -> CompressionTas
             )
         case QpConfig():
             return QpTask(criterion, QpWeights(device=device), every=balance.every)
+        case HierarchicalConfig():
+            return HierarchicalTask(criterion, balance, device)
         case _:
             return CompressionTask(criterion)
 

@@ -20,9 +20,14 @@ KERNELS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 class CompressionTask(Task):
-    """Rate and distortion of crops [B, 3, H, W]; bits are estimated from likelihoods."""
+    """Rate and distortion of crops [B, 3, H, W]; bits are estimated from likelihoods.
+
+    finetune: which parts train when; None trains all of them all the time. scores_scales: whether
+    each of HPCM's scales has its share of the validation loss among the metrics.
+    """
 
     metrics_directions: Mapping[str, Literal["max", "min"]] = METRICS
+    scores_scales: bool = False
 
     def __init__(self, criterion: RateDistortion) -> None:
         self.criterion = criterion
@@ -44,7 +49,7 @@ class CompressionTask(Task):
         scores = {"loss": loss, "bpp": bpp, "psnr": psnr(written, batch)}
         if has_ms_ssim(min(batch.shape[-2:])):
             scores["ms_ssim"] = ms_ssim(written, batch)
-        if self.finetune is not None and self.finetune.patience is not None:
+        if self.scores_scales:
             losses = self.criterion.scale_losses(coded, batch)
             scores |= {f"{scale}_loss": loss for scale, loss in losses.items()}
         return scores
