@@ -26,7 +26,6 @@ from tunewright.runs.documents import parse_json
 from tunewright.training.weights.checkpoint_info import (
     INFO,
     describe,
-    description_of,
     finite,
     write_if_changed,
 )
@@ -42,6 +41,10 @@ class Best:
     score: float
     metrics: Mapping[str, float]
     weights: Mapping[str, Tensor]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the JSON file beside the weights holds."""
+        return {"epoch": self.epoch, "score": self.score, "metrics": finite(self.metrics)}
 
 
 class Checkpoints:
@@ -167,14 +170,14 @@ class Checkpoints:
 
     def _describe(self) -> None:
         """Write the JSON files, which a kill may have left behind the checkpoints."""
-        best = [describe(file, description_of(self._kept[file])) for file in self._ranked()]
+        best = [describe(file, self._kept[file].as_json()) for file in self._ranked()]
         top = self.best
         if not best and top is not None:
-            write_if_changed(self.folder / "best.json", description_of(top))
+            write_if_changed(self.folder / "best.json", top.as_json())
         now = self._offered
         known = now is not None and now.epoch == self._last_epoch
         last = [
-            describe(file, description_of(now) if known and now and file.stem == "last" else None)
+            describe(file, now.as_json() if known and now and file.stem == "last" else None)
             for file in self._states()
         ]
         kept = {f"{Path(entry['file']).stem}.json" for entry in (*best, *last)} | {"best.json"}
@@ -182,7 +185,7 @@ class Checkpoints:
             if file.name not in kept:
                 file.unlink(missing_ok=True)
         if top is not None:
-            first = best[0] if best else {"file": None, **description_of(top)}
+            first = best[0] if best else {"file": None, **top.as_json()}
             info = {**self._rule, "best": first, "kept_best": best, "kept_last": last}
             write_if_changed(self.folder / INFO, info)
 
@@ -258,9 +261,9 @@ def load_weights(file: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise DataError(
             f"{file} does not exist",
-            remedy="Only the best trial keeps its weights, and with training.keep_best=0 no "
-            "run does; evaluate the run `final`, or train this configuration again with "
-            "`tunewright train CONFIG`.",
+            remedy="Only the best trial keeps its weights, and with training.keep_best=0 no run "
+            "does; evaluate the run `final`, or train this configuration again with `tunewright "
+            "train CONFIG`.",
         ) from None
     except (OSError, SafetensorError) as error:
         raise DataError(f"{file} cannot be read ({error})") from None

@@ -3,21 +3,13 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunewright.runs.atomic import read_json, write_json
-
-if TYPE_CHECKING:
-    from tunewright.training.checkpoint import Best
 
 INFO = "checkpoint_info.json"
 """The list of all checkpoints of a run: `best`, `kept_best` and `kept_last`, the best or newest
 first, and the rule by which they are kept."""
-
-
-def description_of(best: "Best") -> dict[str, Any]:
-    """Return what the JSON file beside a checkpoint holds."""
-    return {"epoch": best.epoch, "score": best.score, "metrics": finite(best.metrics)}
 
 
 def describe(file: Path, description: Mapping[str, Any] | None) -> dict[str, Any]:
