@@ -18,7 +18,7 @@ def test_noise_is_pooled_within_cells() -> None:
 
 
 def test_ties_are_those_of_tukeys_test() -> None:
-    """scipy compares all pairs; here those with the best count."""
+    """Scipy compares all pairs; here those with the best count."""
     rng = np.random.default_rng(0)
     groups = [tuple(rng.normal(mean, 0.1, 4)) for mean in (30.0, 30.1, 30.4, 30.45)]
     made = cells(*groups)

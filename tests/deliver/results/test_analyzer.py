@@ -150,7 +150,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
 
 def test_tables_of_trackers_and_of_optuna(tmp_path: Path) -> None:
     (tmp_path / "wandb.csv").write_text(
-        ' Name, State ,lambda,gamma,w_lr, val/psnr \n'
+        " Name, State ,lambda,gamma,w_lr, val/psnr \n"
         "a,finished,0.013,0.001,0.05,30.5\n"
         "b,crashed,0.013,1e-3,0.05,30.7\n"
         "c,running,0.013,0.003,0.05,30.9\n"

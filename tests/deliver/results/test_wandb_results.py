@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from wandb_log import history, integer, item, log_of, text
-
 from tunewright.deliver.results.read_results import read_results
 from tunewright.deliver.results.search_analysis import analyze_search
 from tunewright.runs.record import Goal
+from wandb_log import history, integer, item, log_of, text
 
 
 def stored(

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from wandb_log import history, integer, item, log_of, text
 
 from tunewright.errors import DataError
 from tunewright.runs.wandb import record_log
 from tunewright.runs.wandb.offline_run import find_offline_runs, read_offline_run
 from tunewright.runs.wandb.record_log import message_fields, read_records
-
+from wandb_log import history, integer, item, log_of, text
 
 RUN = text(17, text(1, "abc") + text(4, text(1, item("gamma", 0.003))) + text(8, "warm"))
 CONFIG = text(5, text(1, item(["balance", "w_lr"], 0.025)) + text(1, item("_wandb", {"v": 1})))

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from tunewright.config.check import validate
+from tunewright.deliver.compression.rate_curves import METRICS, matching_paths
 from tunewright.deliver.compression.select_compressor import select_compressor
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, run_in_subprocess

@@ -64,7 +64,7 @@ class ExternalCodec:
     def _bpg(self, picture: Picture, quality: int, folder: Path) -> tuple[int, Picture]:
         source, coded, decoded = folder / "in.png", folder / "out.bpg", folder / "out.png"
         Image.fromarray(picture).save(source)
-        words = ["-q", str(quality), "-m", "8", "-f", "444", "-o", coded, source]
+        words: list[str | Path] = ["-q", str(quality), "-m", "8", "-f", "444", "-o", coded, source]
         _run([self.encoder, *words], coded)
         _run([self.decoder, "-o", decoded, coded], decoded)
         with Image.open(decoded) as image:
@@ -159,7 +159,8 @@ def from_planes(data: bytes, rows: int, columns: int, *, half: bool) -> Picture:
 def _average_by_four(plane: Floats) -> Floats:
     """Return the means of 2 x 2 values: [H, W] to [H/2, W/2]."""
     rows, columns = plane.shape
-    return plane.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
+    found: Floats = plane.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
+    return found
 
 
 def _run(words: Sequence[str | Path], made: Path) -> None:
