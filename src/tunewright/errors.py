@@ -12,6 +12,7 @@
     │   └── StorageLost        a storage that failed in the middle of a study
     └── RunError               a training that cannot continue
         ├── Diverged           the loss is no longer a finite number
+        ├── TaskWeightsCollapsed  one task has all of the weight
         └── OutOfMemory        the device or the machine is out of memory
 """
 
@@ -76,6 +77,10 @@ class RunError(TunewrightError):
 
 class Diverged(RunError):
     """The loss, or a similarity, is no longer a finite number."""
+
+
+class TaskWeightsCollapsed(RunError):
+    """One of the tasks that are trained together has all of the weight."""
 
 
 class OutOfMemory(RunError):

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from tunewright.config.check import validate
-from tunewright.errors import Diverged, OutOfMemory, TunewrightError
+from tunewright.errors import Diverged, OutOfMemory, TaskWeightsCollapsed, TunewrightError
 from tunewright.recipes.recipe import Run
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
@@ -79,6 +79,8 @@ def cause_of(error: BaseException) -> Cause:
     """Return the kind of failure: it is counted, and it decides what the sampler learns."""
     if isinstance(error, Diverged):
         return "diverged"
+    if isinstance(error, TaskWeightsCollapsed):
+        return "task weights collapsed"
     if isinstance(error, OutOfMemory | MemoryError | torch.OutOfMemoryError):
         return "out of memory"
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:

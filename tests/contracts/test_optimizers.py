@@ -25,6 +25,10 @@ class TestAdam(OptimizerContract):
     name = "adam"
 
 
+class TestCautiousAdam(OptimizerContract):
+    name = "cautious_adam"
+
+
 class TestSgd(OptimizerContract):
     name = "sgd"
 

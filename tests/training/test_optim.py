@@ -16,6 +16,7 @@ from tunewright.config.components.optimizers import (
     OTHER_OPTIMIZERS,
     OWN_KEYS,
     TIMM_OPTIMIZERS,
+    TYPED,
     OtherOptimizer,
     constructor_options,
 )
@@ -31,16 +32,14 @@ from tunewright.training.checkpoint import load_weights
 from tunewright.training.optim import make_optimizer
 from tunewright.training.task import Arrays, Batch, Group
 
-TYPED = {"adam", "adamw", "sgd"}
-
 
 def test_the_list_is_that_of_timm_and_torch() -> None:
     theirs = {n for n in timm.optim.list_optimizers() if not n.startswith(("apex", "bnb", "fused"))}
-    assert theirs - TYPED == TIMM_OPTIMIZERS
+    assert theirs - {*TYPED} == TIMM_OPTIMIZERS
     classes = {n for n, c in vars(torch.optim).items() if inspect.isclass(c)} - {"Optimizer"}
     assert {n for n in OTHER_OPTIMIZERS if n[0].isupper()} == classes
-    everything = TIMM_OPTIMIZERS | TYPED | classes | {n.lower() for n in classes}
-    assert OTHER_OPTIMIZERS.keys() == everything - TYPED
+    everything = TIMM_OPTIMIZERS | {*TYPED} | classes | {n.lower() for n in classes}
+    assert OTHER_OPTIMIZERS.keys() == everything - {*TYPED}
 
 
 @pytest.mark.parametrize("name", OTHER_OPTIMIZERS)

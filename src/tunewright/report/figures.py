@@ -8,6 +8,7 @@ from typing import Any
 from tunewright.runs.record import Progress
 
 INK, PALE, GRID = "#22313f", "#b4c1cc", "#dfe4e8"
+PANELS_A_ROW = 3
 COLOURS = ("#1b6ca8", "#c8553d", "#588157", "#8d6a9f", "#bc8a2c", "#3a7d7c")
 
 
@@ -40,8 +41,10 @@ def write_curves(
     }
     if not panels:
         return
-    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=list(panels))
-    for column, names in enumerate(panels.values(), start=1):
+    rows, columns = -(-len(panels) // PANELS_A_ROW), min(len(panels), PANELS_A_ROW)
+    figure = make_subplots(rows=rows, cols=columns, subplot_titles=list(panels))
+    for place, names in enumerate(panels.values()):
+        row, column = place // PANELS_A_ROW + 1, place % PANELS_A_ROW + 1
         for index, name in enumerate(names):
             points = [(p.step, p.metrics[name]) for p in history if name in p.metrics]
             figure.add_trace(
@@ -53,16 +56,16 @@ def write_curves(
                     line={"color": COLOURS[index % len(COLOURS)], "width": 2},
                     showlegend=len(names) > 1,
                 ),
-                row=1,
+                row=row,
                 col=column,
             )
-        figure.update_xaxes(title_text="epoch", row=1, col=column)
+        figure.update_xaxes(title_text="epoch", row=row, col=column)
     figure.update_layout(
         template="plotly_white",
         font={"color": INK},
         legend={"y": -0.2, "orientation": "h"},
-        height=440,
-        width=460 * len(panels),
+        height=440 * rows,
+        width=460 * columns,
     )
     figure.update_xaxes(gridcolor=GRID)
     figure.update_yaxes(gridcolor=GRID)

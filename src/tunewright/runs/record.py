@@ -9,7 +9,15 @@ OutcomeState = Literal["done", "pruned", "paused", "failed"]
 TrialState = Literal["running", "done", "pruned", "infeasible", "failed"]
 STATES: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "failed", "running")
 Cause = Literal[
-    "", "diverged", "out of memory", "constraint", "timed out", "killed", "error", "interrupted"
+    "",
+    "diverged",
+    "task weights collapsed",
+    "out of memory",
+    "constraint",
+    "timed out",
+    "killed",
+    "error",
+    "interrupted",
 ]
 Direction = Literal["max", "min"]
 
@@ -23,7 +31,7 @@ COSTS: Mapping[str, str] = {
 }
 """Costs that every run reports besides its task's metrics; less is better."""
 
-INFEASIBLE: tuple[Cause, ...] = ("diverged", "out of memory")
+INFEASIBLE: tuple[Cause, ...] = ("diverged", "task weights collapsed", "out of memory")
 """Causes that lie in the configuration: the sampler sees them as violated constraints."""
 
 ROUNDING = 1e-9

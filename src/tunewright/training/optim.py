@@ -19,6 +19,7 @@ from tunewright.config.components.optimizers import (
 )
 from tunewright.errors import ConfigError
 from tunewright.registry import Registry, refuse_options
+from tunewright.training.optimizers.cautious_adam import CautiousAdam
 from tunewright.training.task import Group
 
 ParamGroups = list[dict[str, Any]]
@@ -83,6 +84,21 @@ def adam(
     return torch.optim.Adam(
         groups, lr=lr, weight_decay=weight_decay, betas=(beta1, beta2), eps=eps, fused=True
     )
+
+
+@OPTIMIZERS
+def cautious_adam(
+    groups: ParamGroups,
+    /,
+    *,
+    lr: float = 1e-4,
+    weight_decay: float = 0.0,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> Optimizer:
+    """Make an Adam that does not move a weight against its gradient."""
+    return CautiousAdam(groups, lr=lr, weight_decay=weight_decay, betas=(beta1, beta2), eps=eps)
 
 
 @OPTIMIZERS

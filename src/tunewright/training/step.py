@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
@@ -77,9 +77,9 @@ class TrainingStep:
         """Take the step that follows `clock`, and return its loss, detached.
 
         batches: the micro-batches whose gradients it accumulates. lr_factor: multiplies the full
-        learning rate of every group. only_if_finite: wait for the loss, and leave the weights as
-        they are where it is not finite. By default nothing waits for the device, and the caller
-        looks at the losses later.
+        learning rate of every group. only_if_finite: wait for the loss and the gradient, and leave
+        weights and moments as they are where one of them is not finite; the loss is then infinite
+        or NaN. By default nothing waits for the device, and the caller looks at the losses later.
         """
         set_training(self.optimizer, training=True)
         set_factor(self.optimizer, lr_factor)
@@ -96,9 +96,10 @@ class TrainingStep:
         if only_if_finite and not math.isfinite(float(loss.total)):
             self.optimizer.zero_grad(set_to_none=True)
             return loss
-        if self.clip_norm is not None:
-            self.precision.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        norm = self._clip()
+        if only_if_finite and not self._is_finite(norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            return loss._replace(total=torch.full_like(loss.total, math.nan))
         updated = self._update()
         self.optimizer.zero_grad(set_to_none=True)
         if updated:
@@ -106,6 +107,22 @@ class TrainingStep:
                 self.average.update_parameters(self.model)
             self._call_after_step(batches, loss, context)
         return loss
+
+    def _clip(self) -> Tensor | None:
+        """Clip the gradient; return its norm before, None where it is not clipped."""
+        if self.clip_norm is None:
+            return None
+        self.precision.scaler.unscale_(self.optimizer)
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+
+    def _is_finite(self, norm: Tensor | None) -> bool:
+        """Return whether the gradient is finite; the scaler of fp16 looks after its own."""
+        if self.precision.scaler.is_enabled():
+            return True
+        if norm is None:
+            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients)
+        return math.isfinite(float(norm))
 
     def _update(self) -> bool:
         """Step the optimiser; return False where fp16 overflowed and the step was skipped."""

@@ -138,9 +138,14 @@ class StepContext:
 
 
 class Task(ABC):
-    """Loss, predictions, metrics, and quiet hooks that each have a default."""
+    """Loss, predictions, metrics, and quiet hooks that each have a default.
+
+    skips_bad_steps: whether a step whose loss or gradient is not finite is left out and counted,
+    which waits for the device in each step. By default the first one ends the run as diverged.
+    """
 
     metrics_directions: Mapping[str, Literal["max", "min"]]
+    skips_bad_steps: bool = False
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
@@ -210,10 +215,20 @@ class Task(ABC):
         """
 
     def on_epoch(self, model: nn.Module, clock: Clock) -> None:
-        """Prepare an epoch; must be a pure function of the clock."""
+        """Prepare an epoch; must be a function of the clock, and of what `state_dict` returns."""
 
     def on_valid(self, scores: Mapping[str, float], clock: Clock) -> None:
-        """Take note of the validation metrics; called after each epoch."""
+        """Take note of the validation metrics; called after each epoch.
+
+        Raise a RunError to end the run as failed, for what only a whole epoch shows.
+        """
+
+    def epoch_values(self, *, is_best: bool) -> Mapping[str, float]:
+        """Return what is logged of an epoch besides losses and metrics, by name; after `on_valid`.
+
+        is_best: whether its weights are the best so far.
+        """
+        return {}
 
     def finish(self, model: nn.Module) -> None:
         """Finish the best weights; called once, before evaluation and export."""

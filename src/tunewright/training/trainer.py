@@ -4,6 +4,7 @@ Nothing here is named for a recipe. What is trained, and the hooks, are in `trai
 order of one step is in `training.step`.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -34,10 +35,13 @@ from tunewright.training.step import (
     micro_batches,
     steps_per_epoch,
 )
-from tunewright.training.task import Clock, Loader, Metrics, Setup, Task
+from tunewright.training.task import Clock, Loader, Loss, Metrics, Setup, Task
 from tunewright.training.weight_average import WeightAverage, average_notices
 
 GOAL_PREFIX = "val_"
+LOWER_RATE = "A lower optim.lr, training.clip_norm or a warm-up usually helps."
+MOST_BAD_STEPS = 3
+"""Steps in a row without a finite loss or gradient that end a run, where a task leaves them out."""
 STORED_AS = {"early_stop_best": "hopeful_score", "early_stop_epoch": "hopeful_epoch"}
 """Fields of TrainState that checkpoints know by an older name."""
 
@@ -70,6 +74,8 @@ class TrainState:
     best_interval: tuple[float, float] | None = None
     early_stop_best: float | None = None  # the last score that was better by `min_delta`
     early_stop_epoch: int = 0  # and its epoch, from which patience counts
+    skipped_steps: int = 0  # whose loss or gradient was not finite, where the task leaves them out
+    skipped_in_a_row: int = 0  # until now
 
     def as_stored(self) -> dict[str, Any]:
         """Return the fields by the names that checkpoints have for them."""
@@ -158,7 +164,9 @@ class _Run:
             # The report precedes the checkpoint: a kill between them repeats epochs, while
             # the other order would lose the value of this one.
             seconds = self.state.seconds
-            self.report.report(self.state.epoch, {**terms, **scores}, seconds, self.lr)
+            is_best = self.state.best_epoch == self.state.epoch
+            metrics_by_name = {**terms, **scores, **self.task.epoch_values(is_best=is_best)}
+            self.report.report(self.state.epoch, metrics_by_name, seconds, self.lr)
             request = self.report.request()
             due = time.perf_counter() - saved >= self.training.checkpoint_seconds
             if self._goes_on() and (due or request is not None) and not _prunes(request):
@@ -170,29 +178,52 @@ class _Run:
         return self._end(request)
 
     def _train_epoch(self) -> tuple[dict[str, float], EndRequest | None]:
-        """Train on every batch once; return the mean losses, or the request that ended it."""
+        """Train on every batch once; return the mean losses, or the request that ended it.
+
+        Steps that were left out are counted in `skipped_steps`, and not in the means.
+        """
         self.model.train()
         self.task.on_epoch(self.model, self._clock)
         sums: dict[str, Tensor] = {}
         first_bad: Tensor | None = None  # stays on the device: no step waits for it
         total: float | Tensor = 0.0  # of the weights of all steps: of their rows, as a rule
+        skipped, skips = self.state.skipped_steps, self.task.skips_bad_steps
         loader = self.setup.train.epoch(self.state.epoch)
         for batches in micro_batches(loader, self.training.accumulate):
             lr_factor = factor(self.plan.config.schedule, self._clock)
             self.lr = self.plan.config.optim.lr * lr_factor
-            loss = self.step.take(batches, self._clock, lr_factor)
+            loss = self.step.take(batches, self._clock, lr_factor, only_if_finite=skips)
             self.state.step += 1
-            first_bad = _first_bad_step(first_bad, loss.total, self.state.step)
-            weight = sum(self.task.weight(batch) for batch in batches)
-            total = total + weight
-            for name, value in {"loss": loss.total, **loss.terms}.items():
-                weighted = value.detach() * weight
-                sums[name] = sums[name] + weighted if name in sums else weighted
+            if not (skips and self._count_if_skipped(loss)):
+                first_bad = _first_bad_step(first_bad, loss.total, self.state.step)
+                weight = sum(self.task.weight(batch) for batch in batches)
+                total = total + weight
+                for name, value in {"loss": loss.total, **loss.terms}.items():
+                    weighted = value.detach() * weight
+                    sums[name] = sums[name] + weighted if name in sums else weighted
             request = self.report.request()
             if request is not None and request.kind != "pause":  # a pause waits for the epoch
                 return {}, request
         _refuse_divergence(first_bad)
-        return {f"train_{name}": float(value / total) for name, value in sums.items()}, None
+        means = {f"train_{name}": float(value / total) for name, value in sums.items()}
+        skipped = self.state.skipped_steps - skipped
+        return means | ({"skipped_steps": float(skipped)} if skipped else {}), None
+
+    def _count_if_skipped(self, loss: Loss) -> bool:
+        """Return whether the last step was left out; raise Diverged after too many in a row."""
+        state = self.state
+        if math.isfinite(float(loss.total)):
+            state.skipped_in_a_row = 0
+            return False
+        state.skipped_steps += 1
+        state.skipped_in_a_row += 1
+        if state.skipped_in_a_row >= MOST_BAD_STEPS:
+            raise Diverged(
+                f"the loss or its gradient is not finite in {MOST_BAD_STEPS} steps in a row, the "
+                f"last one step {state.step}",
+                remedy=LOWER_RATE,
+            )
+        return True
 
     def _validate(self) -> tuple[Metrics, dict[str, float]]:
         set_training(self.optimizer, training=False)  # the weights to keep, where these are others
@@ -234,7 +265,7 @@ class _Run:
             seconds=self.state.seconds,
             interval=self._best_interval() if end == "done" else None,
             costs=self._costs(done=end == "done"),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *_skipped_notes(self.state)),
         )
 
     def _best_interval(self) -> tuple[float, float] | None:
@@ -331,8 +362,17 @@ def _refuse_divergence(first_bad: Tensor | None) -> None:
     if first_bad is not None and (step := int(first_bad)) > 0:
         raise Diverged(
             f"the loss is not a finite number at step {step}",
-            remedy="A lower optim.lr, training.clip_norm or a warm-up usually helps.",
+            remedy=LOWER_RATE,
         )
+
+
+def _skipped_notes(state: TrainState) -> list[str]:
+    if not state.skipped_steps:
+        return []
+    return [
+        f"{state.skipped_steps:,} of {state.step:,} steps were left out, since their loss or "
+        "gradient was not finite"
+    ]
 
 
 def _prunes(request: EndRequest | None) -> bool:

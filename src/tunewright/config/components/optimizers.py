@@ -1,4 +1,4 @@
-"""Optimisers in the configuration: three with keys of their own, and all others by name.
+"""Optimisers in the configuration: four with keys of their own, and all others by name.
 
 Torch-free: names and signatures are known without importing torch or timm.
 """
@@ -84,6 +84,8 @@ TIMM_OPTIMIZERS = frozenset(
     name for names in (*_TIMM.values(), *_TIMM_OF_TORCH.values()) for name in names.split()
 )
 _CLOSURE = "evaluates the loss several times in a step"
+TYPED = ("adam", "adamw", "cautious_adam", "sgd")
+"""Optimisers with keys of their own, by their `type`."""
 REFUSED = {
     "LBFGS": _CLOSURE,
     "lbfgs": _CLOSURE,
@@ -140,13 +142,29 @@ class SgdConfig(Section):
     nesterov: bool = True
 
 
+class CautiousAdamConfig(Section):
+    """Adam that does not move a weight against its gradient (Liang et al. 2024).
+
+    lr: the full learning rate, which the schedule scales. weight_decay: as AdamW's; spares biases,
+    norms and learnable scalars. beta1, beta2: decay of the averages of the gradient and of its
+    square. eps: added to the root of the averaged square.
+    """
+
+    type: Literal["cautious_adam"] = "cautious_adam"
+    lr: Positive = 1e-4
+    weight_decay: NotNegative = 0.0
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: Positive = 1e-8
+
+
 if TYPE_CHECKING:
     OtherName = str
 else:
     OtherName = Literal[
         (
             *OTHER_OPTIMIZERS,
-            *sorted({*plugin_names(OPTIMIZERS)} - {"adam", "adamw", "sgd"} - {*OTHER_OPTIMIZERS}),
+            *sorted({*plugin_names(OPTIMIZERS)} - {*TYPED} - {*OTHER_OPTIMIZERS}),
         )
     ]
 
@@ -184,7 +202,8 @@ class OtherOptimizer(Section):
 
 
 Optim = Annotated[
-    AdamWConfig | AdamConfig | SgdConfig | OtherOptimizer, Field(discriminator="type")
+    AdamWConfig | AdamConfig | CautiousAdamConfig | SgdConfig | OtherOptimizer,
+    Field(discriminator="type"),
 ]
 OWN_KEYS = ("params", "lr", "weight_decay")
 """Arguments of a constructor that are set by keys of their own."""

@@ -6,6 +6,10 @@ import torch
 
 from tunewright.images.image_table import ImageTable
 from tunewright.images.progress import ShowProgress
+from tunewright.recipes.compression.balance.config import FamoConfig, QpConfig
+from tunewright.recipes.compression.balance.gamma import plan_gamma
+from tunewright.recipes.compression.balance.task import TASKS, FamoTask, QpTask
+from tunewright.recipes.compression.balance.task_weights import FamoWeights, QpWeights
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
 from tunewright.recipes.compression.data.crops import (
@@ -64,12 +68,30 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
     )
     return Setup(
         make_model(config),
-        CompressionTask(LOSSES[config.loss.type](**config.loss.keywords())),
+        make_task(config, device),
         train,
         valid,
         notices=(choice.why,),
         resolved={"data.store": choice.store},
     )
+
+
+def make_task(config: CompressionConfig, device: torch.device) -> CompressionTask:
+    """Make the task of a configuration: with the plain loss, or with task weights on `device`."""
+    criterion, balance = LOSSES[config.loss.type](**config.loss.keywords()), config.balance
+    match balance:
+        case FamoConfig():
+            return FamoTask(
+                criterion,
+                FamoWeights(len(TASKS), w_lr=balance.w_lr, device=device),
+                gamma=balance.gamma,
+                schedule=plan_gamma(balance.gamma, balance.schedule, config.training.epochs),
+                every=balance.every,
+            )
+        case QpConfig():
+            return QpTask(criterion, QpWeights(device=device), every=balance.every)
+        case _:
+            return CompressionTask(criterion)
 
 
 def make_model(config: CompressionConfig) -> Compressor:

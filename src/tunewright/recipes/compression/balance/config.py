@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunewright.config.section import Count, Positive, Section
+from tunewright.recipes.compression.balance.gamma_config import FixedGamma, GammaSchedule
 
 
 class NoBalance(Section):
@@ -17,13 +18,14 @@ class FamoConfig(Section):
     """Task weights that equalise the relative decrease of distortion and rate.
 
     Source: Zhang, Duan, Huang & Zhu, CVPR 2025, solution 1; FAMO (Liu et al., NeurIPS 2023). gamma:
-    decay of the logits of the weights, which pulls them to equal parts. w_lr: learning rate of the
-    logits. every: update them at each step that is a multiple of it, with a second forward pass;
-    the weights stay as they are in between.
+    decay of the logits of the weights, which pulls them to equal parts. schedule: of gamma over the
+    epochs. w_lr: learning rate of the logits. every: update them at each step that is a multiple of
+    it, with a second forward pass; the weights stay as they are in between.
     """
 
     type: Literal["famo"] = "famo"
     gamma: Positive = 0.003
+    schedule: GammaSchedule = FixedGamma()
     w_lr: Positive = 0.025
     every: Count = 1
 

@@ -28,6 +28,7 @@ from tunewright.recipes.compression.evaluation.comparison import (
     plot_curves,
 )
 from tunewright.recipes.compression.evaluation.measure import CompressionScores, measure
+from tunewright.report.figures import write_curves
 from tunewright.report.rate_distortion import (
     MS_SSIM,
     PSNR,
@@ -38,6 +39,7 @@ from tunewright.runs.atomic import read_json, write_json, write_text
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.machine.free_cores import cores
+from tunewright.runs.progress import read_progress
 from tunewright.training.device import default_device
 
 OWN, SIDE = 24, 1024
@@ -48,6 +50,14 @@ Every training ends with it: it must neither take long nor need more memory than
 FILES = (("evaluation", "json"), ("rate-distortion", "html"), ("rate-distortion", "svg"))
 """Stems and ends of the files that an evaluation writes."""
 KODAK = re.compile(r"kodim(0[1-9]|1\d|2[0-4])", re.IGNORECASE)
+PANELS = {
+    "loss": ["train_loss", "val_loss"],
+    "bits per pixel": ["train_bpp", "val_bpp"],
+    "PSNR of the validation set, dB": ["val_psnr"],
+    "gamma": ["gamma"],
+    "best so far": ["checkpoint/is_best"],
+}
+TASK_WEIGHTS = "task_weights/"
 HEADLINES = ("bpp", "psnr", "ms_ssim")
 """Metrics at the top level of the JSON, where `bd-rate` reads them, and with intervals."""
 
@@ -164,7 +174,8 @@ def _write_evaluation(
     result["notes"] = [*notes, *measured.notes, *comparison_notes(result)]
     if not suffix:
         _keep_earlier(folder, result)
-    result["files"] = [f"evaluation{suffix}.json", *_draw(folder, result, suffix)]
+    drawn = [*_draw(folder, result, suffix), *_draw_training(folder)]
+    result["files"] = [f"evaluation{suffix}.json", *drawn]
     write_json(folder.path / f"evaluation{suffix}.json", result)
     return result
 
@@ -211,3 +222,12 @@ def _draw(folder: RunFolder, result: Mapping[str, Any], suffix: str) -> list[str
     write_rate_distortion(panels, page, title=title)
     write_text(picture, rate_distortion_svg(curves, axis=PSNR, title=title))
     return [page.name, picture.name]
+
+
+def _draw_training(folder: RunFolder) -> list[str]:
+    """Write the curves of the training, by epoch; return the name of the page, if there is one."""
+    history = read_progress(folder.progress)
+    weights = {name for p in history for name in p.metrics if name.startswith(TASK_WEIGHTS)}
+    page = folder.path / "curves.html"
+    write_curves(history, {**PANELS, "task weights": sorted(weights)}, page)
+    return [page.name] if page.exists() else []

@@ -1,0 +1,1 @@
+"""Optimisers that neither torch nor timm has in this form."""
