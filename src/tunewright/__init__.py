@@ -3,6 +3,7 @@
 The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", trials=100)`.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
-    from tunewright.deliver.results.analyzer import HyperparameterAnalyzer
+    from tunewright.deliver.results.analyzer import (
+        HyperparameterAnalyzer as HyperparameterAnalyzer,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
-    "HyperparameterAnalyzer",
     "analyze",
     "augment",
     "bd_rate",
@@ -51,14 +53,16 @@ __all__ = [
 ]
 
 
+CLASSES = {"HyperparameterAnalyzer": "tunewright.deliver.results.analyzer"}
+"""Classes by name, and the modules that they are imported from on first use."""
+
+
 def __getattr__(name: str) -> Any:
-    """Return a command as a function; commands are imported on first use."""
+    """Return a command as a function, or a class; they are imported on first use."""
+    if name in CLASSES:
+        return getattr(importlib.import_module(CLASSES[name]), name)
     if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
-    if name == "HyperparameterAnalyzer":
-        from tunewright.deliver.results.analyzer import HyperparameterAnalyzer
-
-        return HyperparameterAnalyzer
     from tunewright.cli import commands
 
     return getattr(commands, name)

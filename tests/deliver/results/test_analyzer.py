@@ -9,6 +9,7 @@ import pytest
 
 import tunewright
 from tunewright import HyperparameterAnalyzer, cli
+from tunewright.deliver.results import analyzer as module
 from tunewright.errors import DataError, UsageError
 
 FOLDERS = "lambda_{}_gamma_{}_wlr_{}"
@@ -214,4 +215,4 @@ def test_wrong_words(
 
 
 def test_the_class_is_the_packages_own() -> None:
-    assert "HyperparameterAnalyzer" in tunewright.__all__
+    assert tunewright.HyperparameterAnalyzer is module.HyperparameterAnalyzer
