@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         predict,
         submit,
     )
-    from tunewright.cli.commands.compression import bd_rate, compress, decompress
+    from tunewright.cli.commands.compression import bd_rate, compare, compress, decompress
     from tunewright.cli.commands.images import augment, models
     from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
@@ -35,6 +35,7 @@ __all__ = [
     "bd_rate",
     "benchmark",
     "check",
+    "compare",
     "compress",
     "dashboard",
     "decompress",

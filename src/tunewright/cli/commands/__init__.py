@@ -12,7 +12,7 @@ from tunewright.cli.commands.classification import (
     predict,
     submit,
 )
-from tunewright.cli.commands.compression import bd_rate, compress, decompress
+from tunewright.cli.commands.compression import bd_rate, compare, compress, decompress
 from tunewright.cli.commands.images import augment, models
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "bd_rate",
     "benchmark",
     "check",
+    "compare",
     "compress",
     "dashboard",
     "decompress",

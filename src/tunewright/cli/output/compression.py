@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from tunewright.cli.output.formatting import print_line
+from tunewright.cli.output.formatting import from_here, print_line
 from tunewright.runs.quantities import duration
 
 if TYPE_CHECKING:
     from tunewright.deliver.compression.bd_rate import BdRate
+    from tunewright.deliver.compression.compare import ComparedSet, CompareReport
     from tunewright.deliver.compression.compress import CompressReport, DecompressReport
 
 SHOWN = 30
@@ -112,6 +113,60 @@ def _lines(found: "BdRate") -> list[str]:
             f"({shared.share:.0%} of what either reaches)"
         )
     return lines + [f"note: {notice}" for notice in found.notices]
+
+
+def print_compared(console: Console, found: "CompareReport") -> None:
+    """Print the points and BD-rates of each set, the notes and the files."""
+    for note in found.notes:
+        print_line(console, f"note: {note}")
+    for one in found.sets:
+        console.print(_points_table(one))
+        console.print(_rates_table(one, found))
+        for note in one.notes:
+            print_line(console, f"note: {note}")
+        for file in one.files:
+            print_line(console, f"  {from_here(file)}")
+
+
+def _points_table(found: "ComparedSet") -> Table:
+    table = Table(title=f"{found.name}, {_count(found.images, 'picture')}")
+    table.add_column("codec", overflow="fold")
+    for name in ("point", "bpp", "estimated", "PSNR dB", "MS-SSIM"):
+        table.add_column(name, justify="right")
+    for curve in found.curves:
+        for place, point in enumerate(curve.points):
+            estimated, near = point.get("bpp_estimated"), point.get("ms_ssim")
+            table.add_row(
+                "" if place else curve.name,
+                point["point"],
+                f"{point['bpp']:.4f}",
+                "" if estimated is None else f"{estimated:.4f}",
+                f"{point['psnr']:.2f}",
+                "" if near is None else f"{near:.4f}",
+                end_section=place == len(curve.points) - 1,
+            )
+    return table
+
+
+def _rates_table(found: "ComparedSet", report: "CompareReport") -> Table:
+    what = "PSNR" if report.metric == "psnr" else "MS-SSIM"
+    title = f"BD-rate against {report.anchor}, by {what} ({report.method})"
+    table = Table(title=title, caption="95 % intervals over pictures, by the bootstrap")
+    table.add_column("codec", overflow="fold")
+    table.add_column("BD-rate %", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("", overflow="fold")
+    for curve in found.curves:
+        ends = curve.interval
+        table.add_row(
+            curve.name,
+            "" if curve.bd_rate is None else f"{curve.bd_rate:+.2f}",
+            "" if ends is None else f"{ends[0]:+.2f} .. {ends[1]:+.2f}",
+            curve.why,
+        )
+    for name, why in found.absent.items():
+        table.add_row(name, "", "", why)
+    return table
 
 
 def _points(curve: Any) -> str:

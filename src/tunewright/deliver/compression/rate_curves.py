@@ -59,7 +59,7 @@ def find_curve(
             return _of_runs(_evaluations(path), str(path), metric)
         if path.is_file():
             return _of_file(path, metric)
-        if found := _matching(path):
+        if found := matching_paths(path):
             files = [file for match in found for file in _evaluations(match)]
             return _of_runs(files, text, metric)
     file, colon, codec = text.rpartition(":")
@@ -167,7 +167,7 @@ def _of_runs(files: Sequence[Path], where: str, metric: Metric) -> NamedCurve:
     )
 
 
-def _matching(pattern: Path) -> list[Path]:
+def matching_paths(pattern: Path) -> list[Path]:
     """Return the paths that match a pattern; none where it has no wildcard."""
     if not any(sign in str(pattern) for sign in "*?["):
         return []

@@ -8,7 +8,8 @@ from tunewright.analysis.grid.run_result import goal_of, plain_value
 from tunewright.analysis.overview import searched_paths
 from tunewright.deliver.results.parameter_names import find_name
 from tunewright.errors import StudyError, UsageError, did_you_mean
-from tunewright.recipes.registry import find_recipe
+from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.report.heat_map import write_heat_map
 from tunewright.report.picture_files import check_output
 from tunewright.runs.atomic import read_yaml
@@ -85,7 +86,8 @@ def study_heat_map(view: StudyView, names: tuple[str, str], metric: str | None =
 
 def _path(name: str, record: StudyRecord, searched: Sequence[str]) -> str:
     """Return the parameter that a name means: its path, the guide's name, or the path's end."""
-    aliased = find_recipe(record.recipe).dialect.aliases.get(name, name)
+    recipe = _recipe(record)
+    aliased = name if recipe is None else recipe.dialect.aliases.get(name, name)
     path = find_name(name, searched) or find_name(aliased, searched)
     if path is None:
         raise UsageError(
@@ -96,14 +98,19 @@ def _path(name: str, record: StudyRecord, searched: Sequence[str]) -> str:
     return path
 
 
+def _recipe(record: StudyRecord) -> Recipe | None:
+    """Return the recipe of a study; None for one that Optuna's own users made."""
+    return find_recipe(record.recipe) if record.recipe in recipe_names() else None
+
+
 def _goal(record: StudyRecord, metric: str | None) -> Goal:
     if metric is None:
         return record.goals[0]
     own = next((goal for goal in record.goals if goal.metric == metric), None)
     if own is not None:
         return own
-    recipe = find_recipe(record.recipe)
-    if recipe.declares(metric):
+    recipe = _recipe(record)
+    if recipe is not None and recipe.declares(metric):
         return Goal(metric, recipe.direction(metric))
     return goal_of(metric)
 

@@ -101,6 +101,15 @@ def bjontegaard(anchor: RateCurve, test: RateCurve, *, method: Method = "akima")
     return Bjontegaard(bd_rate, bd_psnr, method, overlap, tuple(notices))
 
 
+def bd_rate_alone(anchor: RateCurve, test: RateCurve, *, method: Method) -> float:
+    """Return the BD-rate in percent, NaN without a common range: one draw of a bootstrap."""
+    common = _common(anchor.quality, test.quality)
+    if common is None:
+        return math.nan
+    points = {n: (c.quality, _logarithms(c)) for n, c in (("anchor", anchor), ("test", test))}
+    return _in_percent(_difference(points, *common, method))
+
+
 def _of_one(name: str, curve: RateCurve, method: Method) -> list[str]:
     """Return notices about one curve: few points, falling quality."""
     notices = []

@@ -1,4 +1,4 @@
-"""Measure JPEG, WebP and AVIF on the same pictures, as baselines for a learned codec."""
+"""Measure classical codecs on the same pictures, as baselines for a learned codec."""
 
 import contextlib
 import hashlib
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, features
@@ -24,20 +24,67 @@ from tunewright.runs.machine.free_cores import cores
 class Classical:
     """A codec of Pillow and the qualities at which it is measured, in rising order.
 
-    feature: the Pillow feature that it needs. options: further options of the codec. All three
-    codecs use their default chroma subsampling, 4:2:0.
+    feature: the Pillow feature that it needs. options: further options of the codec. JPEG, WebP and
+    AVIF use their default chroma subsampling, 4:2:0; JPEG 2000 has none. by_ratio: the qualities
+    are compression ratios.
     """
 
     name: str
     feature: str
     qualities: tuple[int, ...]
     options: Mapping[str, Any]
+    by_ratio: bool = False
 
     @property
     def settings(self) -> str:
         """The version and options of the codec, as shown beside its figures."""
         options = ", ".join(f"{key}={value}" for key, value in self.options.items())
-        return f"Pillow {PILLOW}, 4:2:0, {options}"
+        return f"Pillow {PILLOW}, {'4:4:4' if self.by_ratio else '4:2:0'}, {options}"
+
+    @property
+    def version(self) -> str:
+        """The version of the library behind it."""
+        return str(features.version(self.feature))
+
+    def encode(self, picture: Picture, quality: int) -> tuple[int, Picture]:
+        """Return the size of the file in bytes, and the decoded picture."""
+        file = io.BytesIO()
+        wanted: dict[str, Any] = (
+            {"quality_mode": "rates", "quality_layers": [quality]}
+            if self.by_ratio
+            else {"quality": quality}
+        )
+        Image.fromarray(picture).save(file, self.name, **wanted, **self.options)
+        with Image.open(io.BytesIO(file.getvalue())) as image:
+            return len(file.getvalue()), np.asarray(image.convert("RGB"))
+
+
+class PictureCodec(Protocol):
+    """A codec as `Curves` measures it. qualities: in the order of rising rate."""
+
+    @property
+    def name(self) -> str:
+        """Its name in Pillow and in our files."""
+        ...
+
+    @property
+    def qualities(self) -> tuple[int, ...]:
+        """The qualities at which it is measured."""
+        ...
+
+    @property
+    def settings(self) -> str:
+        """The version and options, as shown beside its figures."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """What tells its builds apart, for the cache."""
+        ...
+
+    def encode(self, picture: Picture, quality: int) -> tuple[int, Picture]:
+        """Return the bytes of the file, and the decoded picture; raises OSError, ValueError."""
+        ...
 
 
 CLASSICAL = (
@@ -50,6 +97,16 @@ CLASSICAL = (
     Classical("webp", "webp", (1, 15, 40, 65, 85, 95), {"method": 6}),
     Classical("avif", "avif", (5, 15, 30, 45, 60, 75, 88), {"speed": 6}),
 )
+
+
+JPEG_2000 = Classical(
+    "jpeg2000",
+    "jpg_2000",
+    (200, 100, 60, 36, 24, 14, 8),
+    {"irreversible": True},
+    by_ratio=True,
+)
+"""Measured by `tunewright compare`: 24 bits a pixel divided by these ratios."""
 
 
 def available() -> tuple[Classical, ...]:
@@ -65,14 +122,11 @@ class CodecPoint:
     fidelity: Fidelity
 
 
-def code(picture: Picture, codec: Classical, quality: int) -> CodecPoint:
-    """Encode a picture in memory and decode it; raises OSError if the codec cannot."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, codec.name, quality=quality, **codec.options)
+def code(picture: Picture, codec: PictureCodec, quality: int) -> CodecPoint:
+    """Encode a picture and decode it; raises OSError or ValueError if the codec cannot."""
+    count, decoded = codec.encode(picture, quality)
     height, width = picture.shape[:2]
-    with Image.open(io.BytesIO(file.getvalue())) as image:
-        decoded = np.asarray(image.convert("RGB"))
-    return CodecPoint(8.0 * len(file.getvalue()) / (height * width), fidelity(picture, decoded))
+    return CodecPoint(8.0 * count / (height * width), fidelity(picture, decoded))
 
 
 class Curves:
@@ -83,9 +137,9 @@ class Curves:
     """
 
     def __init__(
-        self, codecs: Sequence[Classical] | None = None, *, keep: Path | None = None
+        self, codecs: Sequence[PictureCodec] | None = None, *, keep: Path | None = None
     ) -> None:
-        chosen = available() if codecs is None else codecs
+        chosen: Sequence[PictureCodec] = available() if codecs is None else codecs
         self._keep = keep
         self._codecs = {codec.name: codec for codec in chosen}
         self._coded: dict[str, dict[int, list[CodecPoint]]] = {
@@ -102,7 +156,7 @@ class Curves:
     def add(self, picture: Picture, name: str = "a picture") -> None:
         """Measure one more picture, in threads."""
         kept = CodecResultCache(picture, self._keep)
-        jobs: list[tuple[Classical, int]] = []
+        jobs: list[tuple[PictureCodec, int]] = []
         for wanted in self._codecs.values():
             for quality in wanted.qualities:
                 known = kept.get(_cache_key(wanted, quality))
@@ -113,7 +167,7 @@ class Curves:
         failed: dict[str, str] = {}
         made: dict[str, tuple[float, Fidelity]] = {}
 
-        def one(job: tuple[Classical, int]) -> CodecPoint | Exception:
+        def one(job: tuple[PictureCodec, int]) -> CodecPoint | Exception:
             try:
                 return code(picture, *job)
             except (OSError, ValueError) as error:  # sides over the format's own limits
@@ -132,6 +186,10 @@ class Curves:
         for codec, why in failed.items():
             del self._codecs[codec]
             self.notes.append(f"{codec} is left out: it cannot write {name} ({why})")
+
+    def points(self, name: str) -> dict[int, list[CodecPoint]]:
+        """Return what a codec reached at each quality, picture by picture in the order added."""
+        return {quality: list(coded) for quality, coded in self._coded[name].items()}
 
     def curves(self) -> dict[str, dict[str, Any]]:
         """Return `quality`, `bpp`, `psnr` and `ms_ssim` of each codec: means, by rising rate.
@@ -153,9 +211,9 @@ class Curves:
         return found
 
 
-def _cache_key(codec: Classical, quality: int) -> str:
+def _cache_key(codec: PictureCodec, quality: int) -> str:
     """Return the cache key of a codec at a quality: its version and all its options."""
-    return f"{codec.name} {features.version(codec.feature)}, quality {quality}, {codec.settings}"
+    return f"{codec.name} {codec.version}, quality {quality}, {codec.settings}"
 
 
 MEASURED = ("quality", "bpp", "psnr", "ms_ssim")

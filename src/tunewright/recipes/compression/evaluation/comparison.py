@@ -5,13 +5,23 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.evaluation.published_curves import published_on
 from tunewright.recipes.compression.evaluation.rate_curve import decibels
+from tunewright.recipes.compression.lambdas import weight_of
 from tunewright.report.rate_distortion import PlotCurve
 
 Metric = Literal["psnr", "ms_ssim"]
 KODAK_PICTURES = 24
-SHOWN = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
+SHOWN = {
+    "jpeg": "JPEG",
+    "jpeg2000": "JPEG 2000",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "bpg": "BPG",
+    "vvenc": "VVC (vvenc)",
+    "vtm": "VVC (VTM)",
+}
 
 
 def baselines(
@@ -51,6 +61,20 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
             f"{result['images']} are measured here: context, not a comparison"
         )
     return notes
+
+
+def model_name(config: CompressionConfig) -> str:
+    """Return the model's name for figures: `HPCM-tiny`, `hyperprior-128-192`."""
+    model = config.model
+    if model.type == "hpcm":
+        return f"HPCM-{model.size}"
+    return f"hyperprior-{model.channels}-{model.latent}"
+
+
+def lambda_of(config: CompressionConfig) -> float:
+    """Return the weight of the distortion that a run was trained with."""
+    loss = config.loss
+    return weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).lmbda
 
 
 def _compare(name: str, means: Mapping[str, float], curve: Mapping[str, Any]) -> str:

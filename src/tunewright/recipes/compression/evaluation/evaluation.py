@@ -18,16 +18,16 @@ from tunewright.recipes.compression.codec.trained_compressor import (
     TrainedCompressor,
     open_compressor,
 )
-from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.data.photos import open_photos
 from tunewright.recipes.compression.evaluation.classical_codecs import Curves, available
 from tunewright.recipes.compression.evaluation.comparison import (
     baselines,
     comparison_notes,
+    lambda_of,
+    model_name,
     plot_curves,
 )
 from tunewright.recipes.compression.evaluation.measure import CompressionScores, measure
-from tunewright.recipes.compression.lambdas import weight_of
 from tunewright.report.figures import write_curves
 from tunewright.report.rate_distortion import (
     MS_SSIM,
@@ -84,7 +84,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     notes = [f"{len(rows)} of {len(found):,} photographs"] if len(rows) < len(found) else []
     suffix = "" if split is None else f"-{name}"
     curves = Curves(
-        [codec for codec in available() if codec.name == "jpeg"], keep=_codec_cache_folder()
+        [codec for codec in available() if codec.name == "jpeg"], keep=codec_cache_folder()
     )
     measured = measure(opened, pictures, curves, side=SIDE)
     return _write_evaluation(opened, str(name), measured, suffix=suffix, notes=notes)
@@ -101,10 +101,10 @@ def evaluate_on(path: Path, data: Path, on_message: Callable[[Any], None]) -> di
     name, as `evaluation-NAME.json`. Raises DataError for pictures that cannot be coded.
     """
     opened = _open(path)
-    curves = Curves(keep=_codec_cache_folder())
+    curves = Curves(keep=codec_cache_folder())
     measured = measure(
         opened,
-        _list_pictures(data),
+        list_pictures(data),
         curves,
         skip_bad=opened.config is not None and opened.config.data.skip_bad,
         on_progress=lambda *progress: on_message(progress),
@@ -112,7 +112,7 @@ def evaluate_on(path: Path, data: Path, on_message: Callable[[Any], None]) -> di
     return _write_evaluation(opened, data.name, measured, data=data)
 
 
-def _codec_cache_folder() -> Path:
+def codec_cache_folder() -> Path:
     """Return the cache folder of the classical codecs' figures, which do not depend on the run."""
     return cache_folder() / "classical"
 
@@ -122,7 +122,8 @@ def _open(path: Path) -> TrainedCompressor:
     return open_compressor(RunFolder(path), device)
 
 
-def _list_pictures(data: Path) -> list[tuple[str, PicturePlace]]:
+def list_pictures(data: Path) -> list[tuple[str, PicturePlace]]:
+    """Return names and places of the pictures in a folder or zip, or of one; or raise DataError."""
     if data.is_file() and is_picture(data.name):
         return [(data.name, PicturePlace(data))]
     shelf = list_files(data)
@@ -154,7 +155,7 @@ def _write_evaluation(
         "data": None if data is None else str(data),
         "digest": measured.digest,
         "model": model_name(config),
-        "lmbda": _lambda(config),
+        "lmbda": lambda_of(config),
         "loss": config.loss.type,
         **{key: means[key] for key in HEADLINES if key in means},
         "metrics": means,
@@ -204,19 +205,6 @@ def _stored(folder: RunFolder, suffix: str) -> Mapping[str, Any] | None:
 
 def _measured_on(result: Mapping[str, Any]) -> tuple[Any, ...]:
     return result.get("split"), result.get("data")
-
-
-def model_name(config: CompressionConfig) -> str:
-    """Return the model's name for figures: `HPCM-tiny`, `hyperprior-128-192`."""
-    model = config.model
-    if model.type == "hpcm":
-        return f"HPCM-{model.size}"
-    return f"hyperprior-{model.channels}-{model.latent}"
-
-
-def _lambda(config: CompressionConfig) -> float:
-    loss = config.loss
-    return weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).lmbda
 
 
 def _device(device: torch.device) -> str:

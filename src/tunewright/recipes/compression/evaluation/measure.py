@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tunewright.recipes.compression.codec.picture_files import Picture, read_pic
 from tunewright.recipes.compression.codec.trained_compressor import TrainedCompressor
 from tunewright.recipes.compression.evaluation.classical_codecs import Curves
 from tunewright.recipes.compression.evaluation.fidelity import fidelity
+from tunewright.recipes.compression.evaluation.measured_cache import MeasuredPictureCache
 from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
 
 OnProgress = Callable[[str, int, int], None]
@@ -60,18 +62,22 @@ def measure(
     *,
     side: int | None = None,
     skip_bad: bool = False,
+    keep: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> CompressionScores:
     """Compress, decompress and compare each picture, and add it to `curves`.
 
     pictures: names and places. side: measure only the middle of each picture, of this side in
     pixels. skip_bad: leave out pictures that cannot be read, as the training did, with a note.
-    Raises DataError for pictures that cannot be read or coded.
+    keep: the cache folder for the figures of each picture, whose seconds are then those of an
+    earlier call; None measures all anew. Raises DataError for pictures that cannot be read or
+    coded.
     """
     reader, digest, metrics = PictureReader(), hashlib.blake2b(digest_size=16), CompressionMetrics()
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     above: list[str] = []
+    warm = False
     for number, (name, place) in enumerate(pictures):
         if on_progress is not None:
             on_progress("compressing, decompressing, comparing", number, len(pictures))
@@ -84,9 +90,14 @@ def measure(
             continue
         digest.update(np.array(picture.pixels.shape, dtype="<i8").tobytes())
         digest.update(picture.pixels.tobytes())
-        if not rows:
-            _warm(opened, picture)
-        row, notices = _measure_picture(opened, name, picture)
+        cache = MeasuredPictureCache(opened, picture.pixels, keep)
+        if (stored := cache.get()) is None:
+            if not warm:
+                _warm(opened, picture)
+                warm = True
+            stored = _measure_picture(opened, name, picture)
+            cache.set(*stored)
+        row, notices = {**stored[0], "name": name}, stored[1]
         rows.append(row)
         notes += picture.notices
         above += [f"{name}: {notice}" for notice in notices]
