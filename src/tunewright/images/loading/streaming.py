@@ -64,7 +64,7 @@ class StreamedBatches:
         )
         self.finishing = Finishing(normalise, augment, mix, micro_batches, torch.device(device))
         self.finishing.check(self.order.batch_size)
-        self.labels, self.places = torch.tensor(table.labels), table.places
+        self.labels, self.places = torch.tensor(table.truth), table.places
         wanted = torch.get_num_threads() if workers is None else workers
         # A daemonic process cannot have children.
         self.workers = 0 if multiprocessing.current_process().daemon else wanted
