@@ -26,6 +26,8 @@ class ClassIndex:
     The fields are those of `ImageTable`. bare_ids: whether the training table writes ids without
     the suffix of their files; None: unknown, in runs of earlier versions. data_dir: where the
     pictures were, absolute, so that a run can be used from any directory; None for an embedded set.
+    label_separator: what the training table writes between the labels of a picture; empty where it
+    has one label in a cell, or a column for each.
     """
 
     classes: tuple[str, ...]
@@ -34,6 +36,7 @@ class ClassIndex:
     category_ids: Mapping[str, str] = field(default_factory=dict)
     data_dir: str | None = None
     bare_ids: bool | None = None
+    label_separator: str = ""
 
     @classmethod
     def of(cls, sets: ImageSets, data_dir: str | None) -> "ClassIndex":
@@ -46,6 +49,7 @@ class ClassIndex:
             dict(table.category_ids),
             None if data_dir is None else str(Path(data_dir).expanduser().absolute()),
             has_bare_ids(table),
+            table.label_separator,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -57,6 +61,7 @@ class ClassIndex:
             "category_ids": dict(self.category_ids),
             "data_dir": self.data_dir,
             "bare_ids": self.bare_ids,
+            **({"label_separator": self.label_separator} if self.label_separator else {}),
         }
 
 
@@ -99,7 +104,8 @@ def read_classes(folder: RunFolder) -> ClassIndex | None:
             remedy="Delete the file on a machine with the training data: it is written again.",
         ) from None
     bare = stored.get("bare_ids")
-    return ClassIndex(classes, counts, names, ids, data_dir, bare)
+    separator = str(stored.get("label_separator", ""))
+    return ClassIndex(classes, counts, names, ids, data_dir, bare, separator)
 
 
 def write_classes(folder: RunFolder, known: ClassIndex) -> None:

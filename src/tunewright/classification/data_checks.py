@@ -11,9 +11,10 @@ from tunewright.classification.models.config import check_model
 from tunewright.classification.models.pretrained import check_weights
 from tunewright.classification.models.timm_query import input_size
 from tunewright.config.schema import RunConfig
-from tunewright.errors import ConfigError
+from tunewright.errors import ConfigError, DataError
 from tunewright.images.dataset import datasets
 from tunewright.images.dataset.datasets import ImageSets
+from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.near_copy_check import near_copy_notices
 from tunewright.images.loading.placement import choose
 from tunewright.images.loading.store import build_store
@@ -72,7 +73,7 @@ def check(config: RunConfig) -> list[str]:
         decoded = (*decoded, *_near_copies(config, found, size))
     return [
         *found.notices,
-        *([] if found.test is None else shift_notices(found.valid.counts, found.test.counts)),
+        *([] if found.test is None else _shift_notices(found.valid, found.test)),
         *decoded,
         kept.why,
         *weights,
@@ -85,6 +86,11 @@ def check(config: RunConfig) -> list[str]:
             weighted_sampler=config.data.weighted_sampler,
         ),
     ]
+
+
+def _shift_notices(valid: ImageTable, test: ImageTable) -> list[str]:
+    # The frequencies of several labels a picture are not those of independent rows.
+    return [] if valid.targets is not None else shift_notices(valid.counts, test.counts)
 
 
 def _near_copies(config: ClassifyConfig, found: ImageSets, size: int) -> list[str]:
@@ -113,6 +119,14 @@ def _norm_notices(config: ClassifyConfig) -> list[str]:
 
 def _check_goals(config: ClassifyConfig, found: ImageSets) -> None:
     """Refuse a goal that the validation set cannot measure."""
+    if config.data.multi_label:
+        if not found.valid.counts.any():
+            raise DataError(
+                f"none of the {len(found.valid):,} validation pictures has a label",
+                expected="some with a label, to measure by",
+                remedy="Raise data.val_split, or correct the column of splits.",
+            )
+        return
     missing = missing_metrics(found.class_counts, found.valid.counts)
     for goal in config.goals:
         metric = goal.partition(":")[0].removeprefix("val_")

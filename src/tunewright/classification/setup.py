@@ -11,12 +11,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tunewright.classification.classes_file import FILE, ClassIndex
 from tunewright.classification.config import ClassifyConfig
 from tunewright.classification.data_checks import open_sets
+from tunewright.classification.losses import multi_label
 from tunewright.classification.losses.config import classifier_scale
 from tunewright.classification.losses.losses import LOSSES
 from tunewright.classification.models.cosine_classifier import normalise_classifier
 from tunewright.classification.models.image_classifier import input_size, make_image_model
 from tunewright.classification.models.param_groups import freeze_batch_norm
-from tunewright.classification.task import ClassifyTask
+from tunewright.classification.task import ClassifyTask, MultiLabelTask
 from tunewright.errors import ConfigError
 from tunewright.images.augment.augment import Augment, make_augment
 from tunewright.images.augment.mixup import Mix, make_mix
@@ -61,8 +62,12 @@ def make_setup(config: ClassifyConfig, device: torch.device) -> Setup:
             else "finetune.freeze_batch_norm has no effect: the model has no batch norm"
         )
     counts = torch.from_numpy(sets.class_counts)
-    criterion = LOSSES[config.loss.type](counts, **config.loss.keywords()).to(device)
-    task = ClassifyTask(criterion, counts.to(device), config.finetune)
+    several = config.data.multi_label
+    losses = multi_label.LOSSES if several else LOSSES
+    criterion = losses[config.loss.type](counts, **config.loss.keywords()).to(device)
+    task = (MultiLabelTask if several else ClassifyTask)(
+        criterion, counts.to(device), config.finetune
+    )
     pictures = Pictures.of(config, sets.train, size, device, normalisation(model))
     notices.append(pictures.why)
     weights = None
@@ -184,7 +189,7 @@ class Pictures:
             )
         found = ImageBatches(
             _map_store(store),
-            torch.from_numpy(table.labels),
+            torch.from_numpy(table.truth),
             batching,
             finishing,
             rows_of=torch.from_numpy(store.rows_of),

@@ -37,6 +37,7 @@ from tunewright.config.sources import Source, overlay_sources, source_of, source
 from tunewright.config.tree import Tree, at, get, merge, set_leaf
 from tunewright.config.typed import (
     TypedSources,
+    apply_implied,
     drop_outweighed,
     drop_overridden,
     follow_seed,
@@ -131,11 +132,12 @@ def _finish(
     users: TypedSources,
 ) -> Composition:
     tree, outweighed = drop_outweighed(_resolve(tree), sources, users)
+    tree, implied = apply_implied(tree, sources, typed, recipe.config, users)
     tree = with_kinds(tree, recipe.config)
     kept, foreign = without_foreign_keys(tree, recipe.config)
     written = {path: source for path, source in sources.items() if users.in_file(source)}
     kept, sources, seed_notices = follow_seed(kept, sources, users)
-    notices, reserved = [*seed_notices], {}
+    notices, reserved = [*implied, *seed_notices], {}
     for path, owners in foreign.items():
         section = path.rpartition(".")[0]
         by_hand = path in typed or any(p.startswith(f"{path}.") for p in typed)

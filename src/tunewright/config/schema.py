@@ -6,7 +6,7 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -241,7 +241,12 @@ class RunConfig(Section):
     every run (`runs.record.COSTS`); or several, of which the first prunes and picks the winner.
     seed: of the training, and of the search where `study.seed` is not set. seeds: train once with
     each of them, and report the mean.
+
+    A recipe's own schema says in `implied` what a switch that is true sets in place of shipped
+    values: values by path, by the path of the switch.
     """
+
+    implied: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     recipe: str
     goal: Goals

@@ -4,7 +4,7 @@ A value is typed on the command line, in a user's file, or in a user's folder of
 a run or a study wrote down were not typed, unless somebody changed them since.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +45,43 @@ class TypedSources(NamedTuple):
         """Return whether the value at a path was typed."""
         source = source_of(sources, path)
         return source.override is not None or (self.in_file(source) and path not in self.unchanged)
+
+    def is_shipped(self, path: str, sources: Mapping[str, Source]) -> bool:
+        """Return whether a value is the product's: neither typed nor stored by a run or study."""
+        source = source_of(sources, path)
+        return source.override is None and (
+            source.file is None
+            or any(source.file.is_relative_to(folder) for folder in self.shipped)
+        )
+
+
+def apply_implied(
+    tree: Tree,
+    sources: Mapping[str, Source],
+    typed: Collection[str],
+    schema: type[RunConfig],
+    users: TypedSources,
+) -> tuple[Tree, list[str]]:
+    """Return the tree with what its switches imply, in place of shipped values; and notices.
+
+    typed: paths that overrides set, also by choosing a group. Where a section's `type` is implied,
+    its shipped keys go, which are those of another type. See `RunConfig.implied`.
+    """
+    found, notices = copy_tree(tree), []
+    for switch, values in schema.implied.items():
+        if get(tree, switch) is not True:
+            continue
+        for path, value in values.items():
+            if path in typed or not users.is_shipped(path, sources) or get(tree, path) == value:
+                continue
+            section, _, last = path.rpartition(".")
+            if last == "type":
+                for key in get(tree, section, {}):
+                    if users.is_shipped(f"{section}.{key}", sources):
+                        drop(found, f"{section}.{key}")
+            set_leaf(found, path, value)
+            notices.append(f"{path} = {value}, since {switch} = true; set it for another")
+    return found, notices
 
 
 def drop_outweighed(

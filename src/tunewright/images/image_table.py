@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
+Targets = npt.NDArray[np.bool_]
 UNLABELLED = -1
 SPLITS = ("train", "valid", "test")
 
@@ -42,7 +43,9 @@ class ImageTable:
     readable name, if there is one. category_ids: class -> the id that submissions ask for, if it
     differs. notices: what the user should know about the source. whole, whole_rows: for a part, the
     table it was taken from and the rows it took. named_by_files: no table lists the pictures, and
-    ids are the names of files.
+    ids are the names of files. targets: bool [N, C], the labels of each picture where it may have
+    several, or none; `labels` are then -1. label_separator: what stands between the labels of a
+    picture in the source; empty where nothing does.
     """
 
     origin: Path
@@ -58,6 +61,8 @@ class ImageTable:
     whole: "ImageTable | None" = None
     whole_rows: Indices | None = None
     named_by_files: bool = False
+    targets: Targets | None = None
+    label_separator: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,12 +70,25 @@ class ImageTable:
     @property
     def counts(self) -> Indices:
         """The number of pictures of each class: int64 [C], which may hold 0."""
+        if self.targets is not None:
+            return np.asarray(self.targets.sum(axis=0), dtype=np.int64)
         return np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The name to print for each class."""
         return tuple(self.class_names.get(name, name) for name in self.classes)
+
+    @property
+    def truth(self) -> npt.NDArray[Any]:
+        """What a training is told of each picture: `labels` [N], or `targets` [N, C]."""
+        return self.labels if self.targets is None else self.targets
+
+    def label_names(self, row: int) -> str:
+        """Return the readable labels of a picture, for messages and figures."""
+        if self.targets is None:
+            return self.names[int(self.labels[row])]
+        return ", ".join(self.names[at] for at in np.flatnonzero(self.targets[row])) or "no label"
 
     def with_window(self, window: tuple[float, float] | None) -> "ImageTable":
         """Return the table with that window for every picture; see `PicturePlace`."""
@@ -90,6 +108,7 @@ class ImageTable:
             ids=tuple(self.ids[row] for row in order),
             places=tuple(self.places[row] for row in order),
             labels=self.labels[kept],
+            targets=None if self.targets is None else self.targets[kept],
             splits=None if self.splits is None else tuple(self.splits[row] for row in order),
             groups=None if self.groups is None else tuple(self.groups[row] for row in order),
             whole=self.whole or self,

@@ -85,7 +85,9 @@ class Recipe:
     `recipes.compression.codec.trained_compressor.TrainedCompressor`;
     `pictures`: from a configuration to the `images.dataset.datasets.ImageSets` that it trains on.
 
-    space_alone: a space file that is laid over `space` where the user gives none.
+    space_alone: a space file that is laid over `space` where the user gives none. switched_spaces:
+    by the path of a switch of the configuration, the space file that takes the place of both where
+    it is true.
     open_section: the config section whose keys are the user's own; spaces and studies then use the
     plain names in it. Empty: they use paths in the whole configuration.
     data_facts: numbers of the data that spaces may refer to (`rows`, widths). check_data: raises
@@ -107,6 +109,7 @@ class Recipe:
     run: str | Run = ""
     capabilities: Mapping[str, str] = field(default_factory=dict)
     space_alone: Path | None = None
+    switched_spaces: Mapping[str, Path] = field(default_factory=dict)
     open_section: str = ""
     data_facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check

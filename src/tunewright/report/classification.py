@@ -22,7 +22,7 @@ def write_confusion(
     sums = [max(1, sum(row)) for row in counts]
     shares = [[count / total for count in row] for row, total in zip(counts, sums, strict=True)]
     few = len(classes) <= CELL_NUMBERS
-    names = _distinct(classes)
+    names = distinct(classes)
     figure = go.Figure(
         go.Heatmap(
             z=shares,
@@ -40,7 +40,7 @@ def write_confusion(
         )
     )
     side = max(480, min(1400, 140 + 26 * len(classes)))
-    figure.update_layout(**_layout(title, height=side, width=side + 160))
+    figure.update_layout(**page_layout(title, height=side, width=side + 160))
     figure.update_xaxes(title_text="predicted", type="category", side="bottom", constrain="domain")
     figure.update_yaxes(title_text="true", type="category", autorange="reversed", scaleanchor="x")
     write_page(figure, file)
@@ -100,7 +100,7 @@ def write_reliability(
             showlegend=False,
         )
         figure.add_trace(bars, row=2, col=1)
-    figure.update_layout(**_layout(title, height=620, width=620))
+    figure.update_layout(**page_layout(title, height=620, width=620))
     figure.update_xaxes(range=[0, 1], gridcolor=GRID)
     figure.update_xaxes(title_text="confidence", row=2, col=1)
     figure.update_yaxes(title_text="accuracy", range=[0, 1], gridcolor=GRID, row=1, col=1)
@@ -119,7 +119,7 @@ def write_classes(rows: Sequence[Mapping[str, Any]], file: Path, *, title: str =
     known = [row for row in ranked if row["recall"] is not None]
     figure = go.Figure(
         go.Scatter(
-            x=_distinct([row["name"] for row in known]),
+            x=distinct([row["name"] for row in known]),
             y=[row["recall"] for row in known],
             customdata=[[row["pictures"], row["train_pictures"]] for row in known],
             mode="markers",
@@ -136,13 +136,14 @@ def write_classes(rows: Sequence[Mapping[str, Any]], file: Path, *, title: str =
             "<extra></extra>",
         )
     )
-    figure.update_layout(**_layout(title, height=480, width=max(640, 200 + 22 * len(known))))
+    figure.update_layout(**page_layout(title, height=480, width=max(640, 200 + 22 * len(known))))
     figure.update_xaxes(title_text="class, most training pictures first", type="category")
     figure.update_yaxes(title_text="recall", range=[0, 1.02], gridcolor=GRID)
     write_page(figure, file)
 
 
-def _layout(title: str, *, height: int, width: int) -> dict[str, Any]:
+def page_layout(title: str, *, height: int, width: int) -> dict[str, Any]:
+    """Return the layout that all of these figures have."""
     return {
         "template": "plotly_white",
         "font": {"color": INK},
@@ -153,7 +154,7 @@ def _layout(title: str, *, height: int, width: int) -> dict[str, Any]:
     }
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Make names unique, so that an axis separates classes of equal name."""
     return [
         name if names.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(names)

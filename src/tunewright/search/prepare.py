@@ -199,9 +199,11 @@ def build_checked_space(
     recipe: Recipe, composed: Composition, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
     """Return the recipe's space, overlaid with `given` and checked against a stage."""
-    if given is None and recipe.space_alone is not None:
+    switched = [file for path, file in recipe.switched_spaces.items() if get(tree, path) is True]
+    if given is None and recipe.space_alone is not None and not switched:
         given = read_space(recipe.space_alone)
-    shipped = read_space(recipe.space) if recipe.space is not None else SpaceFile({})
+    own = switched[0] if switched else recipe.space
+    shipped = read_space(own) if own is not None else SpaceFile({})
     around = Surroundings(
         tree,
         recipe.config,

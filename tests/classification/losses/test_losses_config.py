@@ -7,6 +7,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tunewright.classification.losses.class_weights import sampled_weights
 from tunewright.classification.losses.config import (
+    OF_SEVERAL_LABELS,
     BalancedSoftmaxConfig,
     ClassBalancedConfig,
     CrossEntropyConfig,
@@ -22,6 +23,7 @@ from tunewright.classification.losses.config import (
     loss_notices,
 )
 from tunewright.classification.losses.losses import LOSSES
+from tunewright.classification.losses.multi_label import LOSSES as LABEL_LOSSES
 from tunewright.config.apply import with_values
 from tunewright.config.check import validate
 from tunewright.config.section import Section
@@ -43,10 +45,12 @@ def notices(section, *, weighted_sampler=False, counts=COUNTS):
 
 
 def test_sections_are_the_signatures_of_the_losses():
-    assert set(KINDS) == set(LOSSES)
+    assert set(KINDS) == {*LOSSES, *LABEL_LOSSES}
+    assert {kind.model_fields["type"].default for kind in OF_SEVERAL_LABELS} == {*LABEL_LOSSES}
     for name, kind in KINDS.items():
         defaults = {key: field.default for key, field in kind.model_fields.items() if key != "type"}
-        assert defaults == dict(LOSSES.options(name)), name
+        registry = LABEL_LOSSES if name in LABEL_LOSSES else LOSSES
+        assert defaults == dict(registry.options(name)), name
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,7 @@ def test_only_margins_on_angles_ask_for_a_cosine_classifier():
     assert classifier_scale(LdamConfig(scale=20.0)) == 20
     assert [classifier_scale(kind()) for name, kind in KINDS.items() if name != "ldam"] == [
         None
-    ] * 6
+    ] * 8
 
 
 # What is said

@@ -1,13 +1,25 @@
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    hamming_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from tunewright.classification.metrics.multi_label import (
+    aurocs,
     average_precisions,
+    bootstrap_label_scores,
     label_rows,
-    mean_average_precision,
-    precision_intervals,
+    label_scores,
+    map_difference,
 )
+
+
+def mean_average_precision(targets, scores):
+    return label_scores(targets, scores, scores >= 0)["map"]
 
 
 def drawn(rows=200, labels=6, seed=0, ties=False):
@@ -22,6 +34,8 @@ def test_average_precision_is_that_of_scikit_learn(ties):
     targets, scores = drawn(ties=ties)
     expected = average_precision_score(targets, scores, average=None)
     np.testing.assert_allclose(average_precisions(targets, scores), expected, rtol=1e-12)
+    areas = roc_auc_score(targets, scores, average=None)
+    np.testing.assert_allclose(aurocs(targets, scores), areas, rtol=1e-12)
     assert mean_average_precision(targets, scores) == pytest.approx(expected.mean())
 
 
@@ -43,14 +57,49 @@ def test_a_label_without_pictures_is_left_out_of_the_mean():
     assert np.isnan(found[2])
     rest = [0, 1, 3, 4, 5]
     assert mean_average_precision(targets, scores) == pytest.approx(found[rest].mean())
-    each, mean = precision_intervals(targets, scores, resamples=50)
-    assert each[2] is None
-    assert mean is not None
+    rows = label_rows(list("abcdef"), targets, scores, scores > 0)
+    assert (rows[2].average_precision, rows[2].interval, rows[2].auroc) == (None, None, None)
+    assert bootstrap_label_scores(targets, scores, scores > 0)["map"][0] > 0
+
+
+def test_a_label_that_every_picture_has_has_no_auroc_and_no_interval():
+    targets, scores = drawn()
+    targets[:, 1] = True
+    rows = label_rows(list("abcdef"), targets, scores, scores > 0)
+    assert (rows[1].average_precision, rows[1].interval, rows[1].auroc) == (1.0, None, None)
+
+
+def test_scores_are_those_of_scikit_learn():
+    targets, scores = drawn()
+    chosen = scores > 0.3
+    found = label_scores(targets, scores, chosen)
+    assert found == {
+        "map": pytest.approx(average_precision_score(targets, scores)),
+        "macro_auroc": pytest.approx(roc_auc_score(targets, scores)),
+        "macro_f1": pytest.approx(f1_score(targets, chosen, average="macro")),
+        "micro_f1": pytest.approx(f1_score(targets, chosen, average="micro")),
+        "exact_match": pytest.approx((targets == chosen).all(1).mean()),
+        "hamming_loss": pytest.approx(hamming_loss(targets, chosen)),
+    }
+
+
+def test_a_difference_is_paired():
+    targets, scores = drawn(120, 3)
+    near = scores + 0.01 * np.random.default_rng(1).normal(size=scores.shape)
+    same = map_difference(targets, scores, scores)
+    close = map_difference(targets, scores, near)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert close.low <= close.value <= close.high
+    low, high = bootstrap_label_scores(targets, scores, scores > 0)["map"]
+    assert close.high - close.low < (high - low) / 3
+    worse = map_difference(targets, -scores, scores)
+    assert worse.high < 0
 
 
 def test_intervals_are_those_of_a_bootstrap_row_by_row():
     targets, scores = drawn(60, 2)
-    each, mean = precision_intervals(targets, scores, resamples=2000)
+    each = [row.interval for row in label_rows("ab", targets, scores, scores > 0)]
+    mean = bootstrap_label_scores(targets, scores, scores > 0)["map"]
     draws, found = np.random.default_rng(5), []
     for _ in range(2000):
         rows = draws.integers(0, 60, 60)

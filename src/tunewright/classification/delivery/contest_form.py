@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from tunewright.classification.delivery.predictions_csv import HEADER, list_names
 from tunewright.errors import DataError, UsageError, quote
 from tunewright.images.sources.archive import is_picture
 from tunewright.images.sources.csv_rows import DELIMITERS, csv_rows
 
-FORMS = ("labels", "top-k", "probabilities")
+FORMS = ("labels", "top-k", "probabilities", "zero-one")
 TOP = 5
 """Labels in a row of the form `top-k` where neither a template nor an option says how many."""
 
@@ -22,11 +25,14 @@ TOP = 5
 class ContestForm:
     """How predictions are written: columns, ids and order of a template, and what the cells hold.
 
-    form: one of FORMS. header, rows: of the template, whose cells are kept in columns that hold no
-    answer. id_column: the number of the column of ids. answers: the numbers of the columns that are
-    filled; for probabilities one for each of `classes`. classes: the numbers of the classes with a
-    column of probabilities. texts: what is written for each class. top: labels in a row. file: the
-    template, if there is one.
+    form: one of FORMS. `labels` is one of them, or with `thresholds` all that are likely enough;
+    `zero-one` is a column for each class, with 1 for these. header, rows: of the template, whose
+    cells are kept in columns that hold no answer. id_column: the number of the column of ids.
+    answers: the numbers of the columns that are filled; for columns of classes one for each of
+    `classes`. classes: the numbers of the classes with a column. texts: what is written for each
+    class. top: labels in a row. file: the template, if there is one. thresholds: the least
+    probability of each class that is predicted, where a picture may have several labels, or none.
+    separator: between these.
     """
 
     form: str
@@ -40,6 +46,8 @@ class ContestForm:
     delimiter: str = ","
     file: Path | None = None
     notices: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    separator: str = " "
 
     @property
     def ids(self) -> list[str]:
@@ -80,6 +88,11 @@ class ContestForm:
     def _answer(self, values: Sequence[float]) -> list[str]:
         if self.form == "probabilities":
             return [f"{values[number]:.6g}" for number in self.classes]
+        if self.thresholds and self.form != "top-k":
+            said = [value >= least for value, least in zip(values, self.thresholds, strict=True)]
+            if self.form == "zero-one":
+                return [str(int(said[number])) for number in self.classes]
+            return [self.separator.join(self.texts[number] for number in np.flatnonzero(said))]
         best = sorted(range(len(values)), key=lambda number: -values[number])[: self.top]
         return [" ".join(self.texts[number] for number in best)]
 
@@ -126,13 +139,18 @@ class ContestForm:
         if self.form == "probabilities":
             wrong = [row[at] for at in self.answers if not _is_share(row[at])]
             return f"{quote(wrong[0])} is no probability" if wrong else ""
+        if self.form == "zero-one":
+            wrong = [row[at] for at in self.answers if row[at] not in ("0", "1")]
+            return f"{quote(wrong[0])} is neither 0 nor 1" if wrong else ""
         said = [row[self.answers[0]]]
-        if self.form == "top-k":
+        if self.thresholds and self.form == "labels":
+            said = said[0].split(self.separator) if said[0] else []
+        elif self.form == "top-k":
             said = said[0].split(" ")
         unknown = [label for label in said if label not in self.texts]
         if unknown:
             return f"{quote(unknown[0])} is no label of the model"
-        if len(said) > self.top or len(set(said)) < len(said):
+        if (len(said) > self.top and not self.thresholds) or len(set(said)) < len(said):
             return f"{quote(' '.join(said))}, expected at most {self.top} different labels"
         return ""
 
@@ -143,7 +161,7 @@ class ContestForm:
 
 def plain_form(form: str, ids: Sequence[str], texts: Sequence[str], top: int | None) -> ContestForm:
     """Return the form `image_id,label`, or a column a class, without a template."""
-    if form == "probabilities":
+    if form in ("probabilities", "zero-one"):
         every = tuple(range(len(texts)))
         header = (HEADER[0], *texts)
         rows = tuple((name, *[""] * len(texts)) for name in ids)
@@ -151,6 +169,37 @@ def plain_form(form: str, ids: Sequence[str], texts: Sequence[str], top: int | N
     rows = tuple((name, "") for name in ids)
     plain = ContestForm(form, HEADER, rows, tuple(texts))
     return with_top(plain, top or TOP) if form == "top-k" else plain
+
+
+class SeveralLabels(NamedTuple):
+    """How the labels of a picture that may have several, or none, are chosen and written.
+
+    thresholds: the least probability of each class that is predicted. separator: what the training
+    data writes between labels; empty where it has a column for each class.
+    """
+
+    thresholds: tuple[float, ...]
+    separator: str = ""
+
+
+def with_several(form: ContestForm, several: SeveralLabels | None) -> ContestForm:
+    """Return the form for several labels a picture; as it is if `several` is None.
+
+    Where the training data has no separator, it is a mark that no class contains. Raises DataError
+    for classes that contain the separator.
+    """
+    if several is None:
+        return form
+    marks = [mark for mark in (" ", ";", "|") if not any(mark in text for text in form.texts)]
+    mark = several.separator or next(iter(marks), ";")
+    inside = [text for text in form.texts if mark in text]
+    if inside and form.form == "labels":
+        raise DataError(
+            list_names(f"classes have names that contain {mark!r}", inside),
+            expected="names without what separates the labels of a row",
+            remedy="Choose --form zero-one or --form probabilities.",
+        )
+    return replace(form, thresholds=tuple(several.thresholds), separator=mark)
 
 
 def check_form(form: str | None, top: int | None) -> None:

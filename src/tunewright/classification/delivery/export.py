@@ -20,7 +20,10 @@ from torch import Tensor, nn
 
 from tunewright import __version__
 from tunewright.classification.classes_file import read_classes
+from tunewright.classification.inference.ensemble import Blend, is_multi_label
+from tunewright.classification.inference.label_thresholds import find_thresholds
 from tunewright.classification.inference.predict import predict_table, square_of
+from tunewright.classification.metrics.multi_label import label_scores
 from tunewright.errors import ConfigError, RunError
 from tunewright.images.loading.square import LETTERBOX_FILL
 from tunewright.runs.atomic import NAMED, write_with
@@ -117,7 +120,9 @@ def onnx_metadata(
         "interpolation": "bilinear, antialiased",
         "normalised_in_graph": True,
     }
-    for key in ("size", "resize", "window", "pixels", "normalisation", "precision"):
+    several = ("multi_label", "probabilities", "thresholds") if "multi_label" in facts[0] else ()
+    shapes = ("size", "resize", "window", "pixels", "normalisation", "precision")
+    for key in (*shapes, *several):
         values = [each[key] for each in facts]
         shared[key] = values[0] if all(value == values[0] for value in values) else values
     shared["tunewright"] = facts[0] if len(facts) == 1 else facts
@@ -140,6 +145,19 @@ def facts_of(classifier: "Classifier", tree: Mapping[str, Any], *, half: bool) -
         "window": getattr(classifier, "window", None),
         "normalisation": {"mean": list(normalise.mean), "std": list(normalise.std)},
         "precision": "float16" if half else "float32",
+        **_label_facts(classifier),
+    }
+
+
+def _label_facts(classifier: "Classifier") -> dict[str, Any]:
+    """Return how several labels a picture follow from the logits; nothing for one label."""
+    if not is_multi_label(classifier):
+        return {}
+    thresholds, _ = find_thresholds(Blend((classifier,)), classifier.folder.path)
+    return {
+        "multi_label": True,
+        "probabilities": "sigmoid of each logit",
+        "thresholds": list(thresholds.each),
     }
 
 
@@ -277,12 +295,23 @@ def sample(classifier: "Classifier", count: int = 8) -> Tensor:
 
 
 def accuracy(classifier: "Classifier", logits: Logits | None = None) -> float:
-    """Measure the accuracy on the validation set, of the classifier or of an exported file."""
+    """Measure the accuracy on the validation set, of the classifier or of an exported file.
+
+    Of several labels a picture it is the mean average precision.
+    """
     table = classifier.sets.valid
-    labels = torch.from_numpy(table.labels)
+    labels = torch.from_numpy(table.truth)
     scored = classifier if logits is None else _ClassifierStandIn(classifier, logits)
     found = predict_table([scored], table, lambda views: views[0][0]).scores  # type: ignore[list-item]
-    return float((found.argmax(1) == labels).double().mean())
+    return score(found, labels)
+
+
+def score(scores: Tensor, labels: Tensor) -> float:
+    """Return the accuracy of scores [N, C]; their mean average precision for bool [N, C]."""
+    if labels.ndim == 1:
+        return float((scores.argmax(1) == labels).double().mean())
+    found = scores.double().cpu().numpy()
+    return label_scores(labels.numpy(), found, found >= 0.0)["map"]
 
 
 class _ClassifierStandIn:

@@ -1,7 +1,8 @@
 """Export an ensemble as one graph: every member and the average, with one input for each square.
 
 The output is what `predict` averages to: logarithms of probabilities, float32 [B, C], under the
-name `logits`, since a softmax leaves them as they are.
+name `logits`, since a softmax leaves them as they are. Of several labels a picture, each is the
+logarithm of a probability of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,9 @@ from tunewright.classification.delivery.export import (
     onnx_metadata,
     sample,
     save_onnx,
+    score,
 )
-from tunewright.classification.inference.ensemble import Blend, blend
+from tunewright.classification.inference.ensemble import Blend, blend, blend_labels
 from tunewright.classification.inference.predict import (
     DecodedBatches,
     Square,
@@ -43,7 +45,7 @@ class BlendGraph(nn.Module):
         self.members = nn.ModuleList(Graph(member, half=half) for member in ensemble.members)
         squares = list(input_names(ensemble))
         self.takes = [squares.index(square_of(member)) for member in ensemble.members]
-        self.average = ensemble.average
+        self.average, self.multi_label = ensemble.average, ensemble.multi_label
         self.register_buffer("weights", torch.tensor(ensemble.weights))
 
     def forward(self, *images: Tensor) -> Tensor:
@@ -51,7 +53,10 @@ class BlendGraph(nn.Module):
         logits = [
             member(images[take]) for member, take in zip(self.members, self.takes, strict=True)
         ]
-        return blend(torch.stack(logits), self.weights, self.average)
+        stacked = torch.stack(logits)
+        if self.multi_label:
+            return blend_labels(stacked, self.weights, self.average)
+        return blend(stacked, self.weights, self.average)
 
 
 def input_names(ensemble: Blend) -> dict[SquareInput, str]:
@@ -105,12 +110,11 @@ def largest_blend_difference(ensemble: Blend, exported: Exported) -> float:
 def blend_accuracy(ensemble: Blend, exported: Exported | None = None) -> float:
     """Measure the accuracy on the validation set, of the ensemble or of an exported file."""
     table = ensemble.members[0].sets.valid
-    labels = torch.from_numpy(table.labels)
+    labels = torch.from_numpy(table.truth)
     if exported is None:
-        scores = predict_table(ensemble.members, table, ensemble.scores).scores
-        return float((scores.argmax(1) == labels).double().mean())
+        return score(predict_table(ensemble.members, table, ensemble.scores).scores, labels)
     squares = list(input_names(ensemble))
     rows = usual_batch_size(squares[-1].size, torch.device("cpu"))
     with DecodedBatches(table, squares, rows) as batches:
-        found = torch.cat([exported(batch.images).argmax(1) for batch in batches])
-    return float((found == labels).double().mean())
+        found = torch.cat([exported(batch.images) for batch in batches])
+    return score(found, labels)

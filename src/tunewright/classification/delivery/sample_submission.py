@@ -5,11 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tunewright.classification.delivery.contest_form import TOP, ContestForm, with_top
+from tunewright.classification.delivery.contest_form import (
+    TOP,
+    ContestForm,
+    SeveralLabels,
+    with_several,
+    with_top,
+)
 from tunewright.classification.delivery.predictions_csv import list_names
 from tunewright.errors import DataError, quote
 from tunewright.images.sources.columns import IMAGE, LABEL
 from tunewright.images.sources.csv_rows import CsvRows, read_csv
+from tunewright.images.sources.several_labels import SEPARATORS, split_labels
 
 ANSWER = (*LABEL, "prediction", "predictions", "predicted", "target", "answer")
 """Usual names of the column of labels in a template."""
@@ -18,13 +25,19 @@ Texts = Mapping[str, Sequence[str]]
 
 
 def read_form(
-    file: Path, texts: Texts, *, form: str | None = None, top: int | None = None
+    file: Path,
+    texts: Texts,
+    *,
+    form: str | None = None,
+    top: int | None = None,
+    several: SeveralLabels | None = None,
 ) -> ContestForm:
     """Read a sample submission and find out what it asks for.
 
     texts: what may be written for each class; of several, that one which the template's cells are
-    written in. form, top: what the template cannot show. Raises DataError for a template that does
-    not fit the classes, or that does not show its form.
+    written in. form, top: what the template cannot show. several: how the labels of a picture are
+    chosen, where it may have several. Raises DataError for a template that does not fit the
+    classes, or that does not show its form.
     """
     table = read_csv(file)
     id_column = _id_column(table)
@@ -38,6 +51,11 @@ def read_form(
     blank = replace(blank, delimiter=table.delimiter)
     vocabulary, columns = _class_columns(table, others, texts)
     shows_classes = len(columns) > 1 or (bool(columns) and len(texts["labels"]) == 2)
+    if several is not None and form != "top-k":
+        if form in ("probabilities", "zero-one") or (form is None and columns):
+            found = _probabilities(blank, others, columns, texts[vocabulary])
+            return with_several(_zero_one(found, table, form), several)
+        return _several_labels(blank, table, others, texts, several)
     if form == "probabilities" or (form is None and shows_classes):
         return _probabilities(blank, others, columns, texts[vocabulary])
     return _labels(blank, table, others, texts, form, top)
@@ -67,6 +85,40 @@ def _probabilities(
         classes=tuple(number for number, _ in by_column),
         answers=tuple(at for _, at in by_column),
     )
+
+
+def _zero_one(found: ContestForm, table: CsvRows, form: str | None) -> ContestForm:
+    """Return the form with 1 for a predicted label, if it is asked for or the template shows it."""
+    cells = {row[at].strip() for row in table.cells for at in found.answers}
+    if form == "probabilities" or (form is None and not cells <= {"0", "1"}):
+        return found
+    notice = (
+        f"{found.file} holds 0 and 1: labels from their thresholds on are 1; --form probabilities "
+        "writes probabilities"
+    )
+    return replace(found, form="zero-one", notices=(notice,) if form is None else ())
+
+
+def _several_labels(
+    blank: ContestForm,
+    table: CsvRows,
+    others: Sequence[int],
+    texts: Texts,
+    several: SeveralLabels,
+) -> ContestForm:
+    """Return the form with all predicted labels in one column, separated as the template's are."""
+    answer = _answer_column(table, others)
+    cells = [row[answer].strip() for row in table.cells]
+    marks = dict.fromkeys(filter(None, (several.separator, *SEPARATORS, " ")))
+    for mark in marks:
+        parts = [part for cell in cells for part in split_labels(cell, mark)]
+        used = _vocabulary(texts, parts)
+        if used is not None and any(mark in cell for cell in cells):
+            break
+    else:  # the template shows one label a picture, or none that is known
+        mark, used = several.separator, _vocabulary(texts, cells)
+    found = replace(blank, texts=tuple(texts[used or "labels"]), answers=(answer,))
+    return with_several(found, several._replace(separator=mark))
 
 
 def _labels(

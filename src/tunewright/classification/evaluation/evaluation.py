@@ -16,8 +16,10 @@ from tunewright.classification.evaluation.class_frequencies import (
     shift_note,
 )
 from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mistakes
+from tunewright.classification.evaluation.multi_label import evaluate_labels
+from tunewright.classification.evaluation.split_logits import select_split, split_logits
 from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
-from tunewright.classification.inference.predict import predict_table
+from tunewright.classification.inference.ensemble import is_multi_label
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
 from tunewright.classification.metrics.calibration import (
     Calibration,
@@ -28,7 +30,6 @@ from tunewright.classification.metrics.calibration import (
 from tunewright.classification.metrics.class_groups import coverage_notices, missing_metrics
 from tunewright.classification.metrics.intervals import bootstrap_differences
 from tunewright.classification.metrics.metrics import ClassMetrics
-from tunewright.errors import ConfigError
 from tunewright.images.image_table import ImageTable
 from tunewright.report.classification import write_classes, write_confusion, write_reliability
 from tunewright.report.figures import write_curves
@@ -67,12 +68,15 @@ def evaluate(
     and `mistakes.png`; for another split that is asked for, `evaluation-train.json` and so on.
     Returns the content of the JSON with the files' names. Intervals are 95 %: bootstrap; Wilson's
     for recalls and for accuracies of 0 or 1. The temperature is fitted on the validation set.
-    logit_adjustment: tau of the post-hoc correction that is shown beside the plain figures.
+    logit_adjustment: tau of the post-hoc correction that is shown beside the plain figures. Of
+    several labels a picture see `multi_label.evaluate_labels`.
 
     Raises ConfigError for a split that does not exist, DataError for pictures that cannot be read.
     """
-    table, name = _select_split(classifier, split)
-    logits, labels = _logits(classifier, table, name, on_progress)
+    if is_multi_label(classifier):
+        return evaluate_labels(classifier, folder, split, on_progress=on_progress)
+    table, name = select_split(classifier, split)
+    logits, labels = split_logits(classifier, table, name, on_progress)
     metrics = class_metrics(classifier, logits, labels)
     counts = classifier.class_counts.cpu().numpy()
     scores, intervals = metrics.compute(), metrics.intervals()
@@ -110,32 +114,6 @@ def evaluate(
     result["files"] = [f"evaluation{suffix}.json", *(file.name for file in files)]
     write_json(folder.path / f"evaluation{suffix}.json", result)
     return result
-
-
-def _select_split(classifier: "Classifier", split: str | None) -> tuple[ImageTable, str]:
-    sets = classifier.sets
-    if split is None:
-        return (sets.test, "test") if sets.test is not None else (sets.valid, "valid")
-    name = "valid" if split == "val" else split
-    found = {"train": sets.train, "valid": sets.valid, "test": sets.test}
-    table = found.get(name)
-    if table is None:
-        there = ", ".join(known for known, rows in found.items() if rows is not None)
-        raise ConfigError(f"split {split!r}", expected=f"one of {there}")
-    return table, name
-
-
-def _logits(
-    classifier: "Classifier", table: ImageTable, name: str, on_progress: OnProgress | None
-) -> tuple[Tensor, Tensor]:
-    if name == "valid":
-        return validation_logits(classifier, on_progress=on_progress)[0], validation_labels(
-            classifier
-        )
-    found = predict_table(
-        [classifier], table, lambda logits: logits[0][0], on_progress=on_progress
-    ).scores
-    return found, torch.from_numpy(table.labels)
 
 
 def class_metrics(classifier: "Classifier", logits: Tensor, labels: Tensor) -> ClassMetrics:

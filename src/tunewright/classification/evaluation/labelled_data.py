@@ -12,6 +12,13 @@ import torch
 from tunewright.analysis.score_intervals import interval_methods, wilson_notes
 from tunewright.classification.classes_file import read_classes
 from tunewright.classification.evaluation.evaluation import class_metrics, class_rows
+from tunewright.classification.evaluation.multi_label import (
+    label_notes,
+    measure_labels,
+    write_label_figures,
+)
+from tunewright.classification.inference.ensemble import Blend, is_multi_label
+from tunewright.classification.inference.label_thresholds import find_thresholds
 from tunewright.classification.inference.predict import predict_table
 from tunewright.classification.metrics.class_groups import missing_metrics
 from tunewright.errors import ConfigError, DataError
@@ -40,15 +47,12 @@ def evaluate_on(
     of how much). Raises DataError for data without labels, or with none of the run's classes.
     """
     table, notes = _labelled_table(classifier, data)
+    if is_multi_label(classifier):
+        return _evaluate_labels_on(classifier, data, table, notes, on_message)
     labels, unknown = _known_labels(classifier, table)
     rows = np.flatnonzero(labels >= 0)
     if not len(rows):
-        raise DataError(
-            f"none of the classes of {data} is a class of {classifier.folder.path} "
-            f"({some(table.classes)})",
-            expected=f"some of {some(classifier.classes)}",
-            remedy="Name the folders, or write the labels, as in the training data.",
-        )
+        raise _nothing_known(classifier, data, table)
     known = replace(
         table.take(rows), labels=labels[rows], classes=classifier.classes, class_names={}
     )
@@ -84,8 +88,7 @@ def evaluate_on(
         *_seen_note(classifier, known),
         *wilson_notes(result["interval_methods"]),
     ]
-    digest = hashlib.blake2b(str(data).encode("utf-8", "surrogateescape"), digest_size=3)
-    suffix = f"-{data.stem[:40]}-{digest.hexdigest()}"
+    suffix = _suffix(data)
     folder, title = classifier.folder.path, f"{data.name}, {len(known)} pictures"
     files = [folder / f"{name}{suffix}.html" for name in ("confusion", "classes")]
     write_confusion(result["confusion"], names, files[0], title=title)
@@ -93,6 +96,72 @@ def evaluate_on(
     result["files"] = [f"evaluation{suffix}.json", *(file.name for file in files)]
     write_json(folder / f"evaluation{suffix}.json", result)
     return result
+
+
+def _suffix(data: Path) -> str:
+    digest = hashlib.blake2b(str(data).encode("utf-8", "surrogateescape"), digest_size=3)
+    return f"-{data.stem[:40]}-{digest.hexdigest()}"
+
+
+def _evaluate_labels_on(
+    classifier: "Classifier",
+    data: Path,
+    table: ImageTable,
+    notes: Sequence[str],
+    on_message: Callable[[Any], None],
+) -> dict[str, Any]:
+    """Measure a classifier of several labels; writes `labels` and `precision_recall` figures."""
+    of_class, unknown = _label_numbers(classifier, table)
+    known = np.flatnonzero(of_class >= 0)
+    if table.targets is None or not len(known):
+        raise _nothing_known(classifier, data, table)
+    targets = np.zeros((len(table), len(classifier.classes)), dtype=np.bool_)
+    targets[:, of_class[known]] = table.targets[:, known]
+    scores = predict_table(
+        [classifier],
+        table,
+        lambda logits: logits[0][0],
+        on_progress=lambda done, total: on_message(("predicting", done, total)),
+    ).scores
+    folder = classifier.folder.path
+    thresholds, doubts = find_thresholds(Blend((classifier,)), folder)
+    stored = read_classes(classifier.folder)
+    titles = {} if stored is None else stored.names
+    names = [titles.get(one, one) for one in classifier.classes]
+    result: dict[str, Any] = {
+        "split": data.name,
+        "data": str(data),
+        "images": len(table),
+        "classes": len(classifier.classes),
+        **measure_labels(classifier, names, targets, scores, thresholds),
+        "unknown_classes": unknown,
+    }
+    strange = [f"{name}: {count:,}" for name, count in unknown.items()]
+    left = f"{len(strange):,} labels are unknown to the run and left out ({some(strange)})"
+    result["notes"] = [
+        *notes,
+        *doubts,
+        *([left] if strange else []),
+        *label_notes(classifier, result),
+        *_seen_note(classifier, table),
+    ]
+    suffix = _suffix(data)
+    files = [folder / f"{name}{suffix}.html" for name in ("labels", "precision_recall")]
+    probabilities = scores.double().sigmoid().numpy()
+    title = f"{data.name}, {len(table)} pictures"
+    write_label_figures(result["per_label"], targets, probabilities, files, title)
+    result["files"] = [f"evaluation{suffix}.json", *(file.name for file in files)]
+    write_json(folder / f"evaluation{suffix}.json", result)
+    return result
+
+
+def _nothing_known(classifier: "Classifier", data: Path, table: ImageTable) -> DataError:
+    return DataError(
+        f"none of the classes of {data} is a class of {classifier.folder.path} "
+        f"({some(table.classes)})",
+        expected=f"some of {some(classifier.classes)}",
+        remedy="Name the folders, or write the labels, as in the training data.",
+    )
 
 
 def _labelled_table(classifier: "Classifier", data: Path) -> tuple[ImageTable, list[str]]:
@@ -113,7 +182,15 @@ def _labelled_table(classifier: "Classifier", data: Path) -> tuple[ImageTable, l
 def _known_labels(
     classifier: "Classifier", table: ImageTable
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], dict[str, int]]:
-    """Return the run's label of each picture, -1 for unknown classes, and these with counts.
+    """Return the run's label of each picture, -1 for unknown classes, and these with counts."""
+    of_class, unknown = _label_numbers(classifier, table)
+    return of_class[table.labels], unknown
+
+
+def _label_numbers(
+    classifier: "Classifier", table: ImageTable
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], dict[str, int]]:
+    """Return the run's number of each class of a table, -1 for unknown ones; these with counts.
 
     Classes may be written as the training data has them, or all as its readable names or category
     ids.
@@ -132,7 +209,7 @@ def _known_labels(
         for at, name in enumerate(table.classes)
         if of_class[at] < 0 and counts[at]
     }
-    return of_class[table.labels], unknown
+    return of_class, unknown
 
 
 def _unknown_note(unknown: Mapping[str, int], pictures: int, accuracy: float) -> list[str]:

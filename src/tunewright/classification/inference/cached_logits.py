@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -58,8 +59,8 @@ def validation_logits(
 
 
 def validation_labels(classifier: "Classifier") -> Tensor:
-    """Return the labels of the validation set, [N] int64."""
-    return torch.from_numpy(classifier.sets.valid.labels)
+    """Return the labels of the validation set: [N] int64, or bool [N, C] where it has several."""
+    return torch.from_numpy(classifier.sets.valid.truth)
 
 
 def check_same_pictures(members: Sequence["Classifier"]) -> None:
@@ -67,7 +68,7 @@ def check_same_pictures(members: Sequence["Classifier"]) -> None:
     first = members[0].sets.valid
     for other in members[1:]:
         table = other.sets.valid
-        if table.ids == first.ids and (table.labels == first.labels).all():
+        if table.ids == first.ids and np.array_equal(table.truth, first.truth):
             continue
         raise DataError(
             f"{members[0].folder.path} and {other.folder.path} are validated on different pictures",
@@ -99,5 +100,5 @@ def _digest(classifier: "Classifier", table: ImageTable) -> str:
     form = size if resize == "squash" else (size, resize)  # earlier versions always squashed
     found.update(repr((form, classifier.classes, classifier.normalise)).encode())
     found.update(joined_digest(content_keys(table)).encode())
-    found.update(table.labels.tobytes())
+    found.update(table.truth.tobytes())
     return found.hexdigest()

@@ -49,6 +49,11 @@ class Classifier:
         """The stored values that become black and white; see `ImagesConfig`."""
         return self.config.data.window
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may have several labels, each a yes or no by its own logit."""
+        return self.config.data.multi_label
+
     @cached_property
     def sets(self) -> ImageSets:
         """The data sets that it was trained and validated on, opened on first use.

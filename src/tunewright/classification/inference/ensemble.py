@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tunewright.classification.inference.tta import average_views
+from tunewright.classification.inference.tta import average_label_views, average_views
 from tunewright.classification.inference.tta_views import ALONE, Views
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
+from tunewright.classification.metrics.multi_label import label_scores
 from tunewright.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,8 +48,16 @@ class Blend:
         """The classes as the source of the training data writes them."""
         return self.members[0].classes
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may have several labels; probabilities then do not add up to 1."""
+        return is_multi_label(self.members[0])
+
     def scores(self, logits: Sequence[Tensor]) -> Tensor:
         """Return log-probabilities [B, C], from logits [V, B, C] of each member's views."""
+        if self.multi_label:
+            means = [average_label_views(of_views, self.views.mean) for of_views in logits]
+            return blend_labels(torch.stack(means), self.weights, self.average)
         found = []
         for member, of_views in zip(self.members, logits, strict=True):
             scores = average_views(of_views, self.views.mean)
@@ -58,10 +68,22 @@ class Blend:
         return blend(torch.stack(found), weights, self.average)
 
 
+def is_multi_label(member: "Classifier") -> bool:
+    """Return whether it gives several labels; a recipe's own kind of classifier gives one."""
+    return bool(getattr(member, "multi_label", False))
+
+
 def check_classes(members: Sequence["Classifier"]) -> None:
     """Raise DataError unless all members have the same classes in the same order."""
     first = members[0]
     for other in members[1:]:
+        if is_multi_label(other) != is_multi_label(first):
+            one, several = (first, other) if is_multi_label(other) else (other, first)
+            raise DataError(
+                f"{several.folder.path} gives several labels a picture, {one.folder.path} one",
+                expected="runs that were all trained with the same data.multi_label",
+                remedy="Average only models of one kind.",
+            )
         if other.classes == first.classes:
             continue
         places = zip(first.classes, other.classes, strict=False)
@@ -89,6 +111,22 @@ def blend(logits: Tensor, weights: Tensor, average: Average) -> Tensor:
     if average == "geometric":
         return (weights * logs).sum(0).log_softmax(1)
     return torch.logsumexp(logs + weights.log(), 0)
+
+
+def blend_labels(logits: Tensor, weights: Sequence[float] | Tensor, average: Average) -> Tensor:
+    """Return log-probabilities [N, C] of a weighted average of yes-or-no labels: `blend` of each.
+
+    logits: [M, N, C], one a label; geometric means are normalised over yes and no.
+    """
+    members, rows, labels = logits.shape
+    pairs = yes_or_no(logits).reshape(members, rows * labels, 2)
+    blended = blend(pairs, torch.as_tensor(weights, device=logits.device), average)
+    return blended[:, 0].reshape(rows, labels)
+
+
+def yes_or_no(logits: Tensor) -> Tensor:
+    """Return the logits of yes and no, [..., 2], whose softmax is the sigmoid of `logits`."""
+    return torch.stack((logits, torch.zeros_like(logits)), -1)
 
 
 def uniform_weights(logits: Tensor, labels: Tensor, average: Average) -> Tensor:
@@ -167,6 +205,8 @@ METHODS: dict[str, Weigh] = {
 class CrossFit:
     """Cross-fitted predictions of an ensemble and of its best member, int64 [N] each.
 
+    Of several labels a picture they are log-probabilities and logits, [N, C].
+
     The weights, and the choice of the best member, that predict a row were made without it.
     """
 
@@ -193,6 +233,44 @@ def cross_fit(
         best = int(right[:, ~there].double().mean(1).argmax())
         single[there] = said[best, there]
     return CrossFit(ensemble, single)
+
+
+def weigh_labels(logits: Tensor, targets: Tensor, weigh: Weigh, average: Average) -> Tensor:
+    """Return the weights [M] of members that give several labels, each a yes or no.
+
+    logits: [M, N, C]; targets: bool [N, C]. `weigh` gets each label of each picture as a row of two
+    classes: likelihood and accuracy are then those of single labels.
+    """
+    members = len(logits)
+    truth = 1 - targets.long().reshape(-1)  # class 0 is yes
+    return weigh(yes_or_no(logits).reshape(members, -1, 2), truth, average)
+
+
+def cross_fit_labels(
+    logits: Tensor, targets: Tensor, weigh: Weigh, average: Average, *, folds: int = FOLDS
+) -> CrossFit:
+    """Evaluate an ensemble of several labels as `cross_fit` does: log-probabilities [N, C].
+
+    The best member is the one with the highest mean average precision on the other folds.
+    """
+    rows = len(targets)
+    fold = torch.arange(rows) % min(folds, rows)
+    fold = fold[torch.randperm(rows, generator=torch.Generator().manual_seed(0))]
+    ensemble, single = (torch.zeros(targets.shape, dtype=torch.float64) for _ in range(2))
+    for number in range(int(fold.max()) + 1):
+        there = fold == number
+        weights = weigh_labels(logits[:, ~there], targets[~there], weigh, average)
+        ensemble[there] = blend_labels(logits[:, there].double(), weights, average)
+        best = int(np.nanargmax(maps(logits[:, ~there], targets[~there])))
+        single[there] = logits[best, there].double()
+    return CrossFit(ensemble, single)
+
+
+def maps(logits: Tensor, targets: Tensor) -> list[float]:
+    """Return the mean average precision of each member, [M], from [M, N, C] and bool [N, C]."""
+    truth = targets.numpy()
+    found = (label_scores(truth, one.double().numpy(), truth) for one in logits)
+    return [scores.get("map", 0.0) for scores in found]
 
 
 def stratified_folds(labels: Tensor, folds: int) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tunewright.classification.inference.tta_views import Mean, View
 from tunewright.classification.metrics.intervals import Difference, bootstrap_differences
+from tunewright.classification.metrics.multi_label import label_scores, map_difference
 
 
 def apply_view(images: Tensor, view: View) -> Tensor:
@@ -54,30 +55,43 @@ def average_views(logits: Tensor, mean: Mean = "logits") -> Tensor:
     return torch.logsumexp(logits.log_softmax(2), 0) - math.log(len(logits))
 
 
+def average_label_views(logits: Tensor, mean: Mean = "logits") -> Tensor:
+    """Average what all views say of each label: [V, N, C] to logits [N, C], each a yes or no.
+
+    By the mean of logits, or the logit of the mean of probabilities.
+    """
+    if len(logits) == 1 or mean == "logits":
+        return logits.mean(0)
+    # logit p = ln p - ln(1 - p); the number of views cancels.
+    return torch.logsumexp(F.logsigmoid(logits), 0) - torch.logsumexp(F.logsigmoid(-logits), 0)
+
+
 @dataclass(frozen=True)
 class ViewGains:
-    """How views change the accuracy on the validation set, each alone and all together.
+    """How views change a score on the validation set, each alone and all together.
 
-    plain: without views. alone: with that one view besides the picture, by its name. together: with
-    all. gains: how much higher each of `alone` and `all` is than `plain`, paired.
+    metric: `accuracy`, or `map` where a picture may have several labels. plain: without views.
+    alone: with that one view besides the picture, by its name. together: with all. gains: how much
+    higher each of `alone` and `all` is than `plain`, paired.
     """
 
     plain: float
     alone: Mapping[str, float]
     together: float
     gains: Mapping[str, Difference]
+    metric: str = "accuracy"
 
     @property
     def harmful(self) -> tuple[str, ...]:
         """Views whose whole interval is below 0; `all` if that is true of all together.
 
-        A lower accuracy within the error of the measurement does not count.
+        A lower score within the error of the measurement does not count.
         """
         return tuple(name for name, gain in self.gains.items() if gain.high < 0)
 
     @property
     def lower(self) -> tuple[str, ...]:
-        """Views that lower the accuracy, but within the error of the measurement."""
+        """Views that lower the score, but within the error of the measurement."""
         return tuple(name for name, gain in self.gains.items() if gain.value < 0 <= gain.high)
 
 
@@ -85,8 +99,11 @@ def judge(scores: Mapping[str, Tensor], labels: Tensor, class_counts: Tensor) ->
     """Compare views by their log-scores.
 
     scores: [N, C] by what was averaged: `image`, each other view (averaged with the image), and
-    `all`. labels: [N]. class_counts: [C] training pictures.
+    `all`. labels: [N], or bool [N, C] where a picture may have several. class_counts: [C] training
+    pictures.
     """
+    if labels.ndim == 2:
+        return _judge_labels(scores, labels)
     said = {name: found.argmax(1).cpu().numpy() for name, found in scores.items()}
     truth, counts = labels.cpu().numpy(), class_counts.cpu().numpy()
     accuracy = {name: float((found == truth).mean()) for name, found in said.items()}
@@ -97,6 +114,19 @@ def judge(scores: Mapping[str, Tensor], labels: Tensor, class_counts: Tensor) ->
     }
     alone = {name: accuracy[name] for name in scores if name not in ("image", "all")}
     return ViewGains(accuracy["image"], alone, accuracy["all"], gains)
+
+
+def _judge_labels(scores: Mapping[str, Tensor], labels: Tensor) -> ViewGains:
+    targets = labels.bool().cpu().numpy()
+    found = {name: each.double().cpu().numpy() for name, each in scores.items()}
+    map_of = {name: label_scores(targets, each, each >= 0.0)["map"] for name, each in found.items()}
+    gains = {
+        name: map_difference(targets, each, found["image"])
+        for name, each in found.items()
+        if name != "image"
+    }
+    alone = {name: map_of[name] for name in scores if name not in ("image", "all")}
+    return ViewGains(map_of["image"], alone, map_of["all"], gains, "map")
 
 
 def sets_to_judge(views: Sequence[View]) -> dict[str, list[int]]:

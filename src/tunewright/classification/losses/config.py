@@ -1,7 +1,8 @@
 """Settings of classification losses, the metrics measured, and notices. Imports without torch.
 
 `Loss` is the `loss` section of a recipe; every kind has the options of the function of its name in
-`classification.losses.losses.LOSSES`, with the same defaults.
+`classification.losses.losses.LOSSES`, or in `classification.losses.multi_label.LOSSES`, with the
+same defaults.
 """
 
 from collections.abc import Sequence
@@ -41,6 +42,20 @@ METRICS: dict[str, Literal["max", "min"]] = {
 }
 """What `ClassMetrics` computes; groups without a row are left out. `loss` is the plain
 cross-entropy of the logits, whatever loss was trained with."""
+
+MULTI_LABEL_METRICS: dict[str, Literal["max", "min"]] = {
+    "map": "max",
+    "macro_auroc": "max",
+    "macro_f1": "max",
+    "micro_f1": "max",
+    "exact_match": "max",
+    "hamming_loss": "min",
+    "loss": "min",
+}
+"""What `MultiLabelMetrics` computes, of pictures that may have several labels. map: the mean of the
+labels' average precision. exact_match: the share of pictures with all labels right. hamming_loss:
+the share of wrong labels. The F1 scores, and these two, are those at probability 0.5. `loss` is the
+plain binary cross-entropy."""
 
 STARVING_GAMMA = 3.0
 INERT = {
@@ -160,6 +175,32 @@ class LdamConfig(Section):
     drw_beta: Beta = 0.9999
 
 
+class BinaryCrossEntropyConfig(Section):
+    """The binary cross-entropy of each label, where a picture may have several.
+
+    positive_weight: what a present label counts beside an absent one. label_smoothing: how much of
+    a yes or no is spread over both.
+    """
+
+    type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
+    positive_weight: Positive = 1.0
+    label_smoothing: Smoothing = 0.0
+
+
+class AsymmetricConfig(Section):
+    """For several labels a picture, of which most are absent (Ridnik et al. 2021).
+
+    gamma_negative: exponent on the probability of absent labels, so that those that the model is
+    sure of count less. gamma_positive: exponent on 1 - probability of present labels. margin:
+    absent labels below this probability count nothing.
+    """
+
+    type: Literal["asymmetric"] = "asymmetric"
+    gamma_negative: NotNegative = 4.0
+    gamma_positive: NotNegative = 1.0
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+
+
 LossSection = (
     CrossEntropyConfig
     | SmoothModulationConfig
@@ -168,8 +209,12 @@ LossSection = (
     | BalancedSoftmaxConfig
     | LogitAdjustmentConfig
     | LdamConfig
+    | BinaryCrossEntropyConfig
+    | AsymmetricConfig
 )
 Loss = Annotated[LossSection, Field(discriminator="type")]
+OF_SEVERAL_LABELS = (BinaryCrossEntropyConfig, AsymmetricConfig)
+"""The losses of pictures that may have several labels; all others compare classes."""
 
 
 def classifier_scale(section: LossSection) -> float | None:

@@ -1,34 +1,41 @@
-"""Figures of several labels a picture: average precision of each, their mean, and intervals.
+"""Scores of several labels a picture, and their intervals.
 
-targets: bool [N, C]; scores: floats [N, C], higher for labels that are likelier. Imports without
-torch.
+targets: bool [N, C]; scores: floats [N, C], higher for labels that are likelier; chosen: bool
+[N, C], the labels that are predicted. Imports without torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from tunewright.analysis.score_intervals import LEVEL, RESAMPLES, percentiles
+from tunewright.analysis.score_intervals import LEVEL, RESAMPLES, has_no_width, percentiles
+from tunewright.classification.metrics.intervals import Difference
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 CELLS_AT_ONCE = 4_000_000
 """Most drawn weights in memory."""
+WORK, FEWEST = 2_000_000_000, 200
+"""Draws times pictures times labels that a bootstrap may take, and the draws that it takes at
+least."""
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One label: how many pictures have it, its average precision, and F1 at probability 0.5.
+    """One label. pictures: with it; said: pictures for which it was predicted.
 
-    interval: of the average precision, 95 %; None where no picture, or every one, has the label.
+    average_precision, auroc: None where no picture, or for the second every picture, has it.
+    interval: of the average precision, 95 %.
     """
 
     name: str
     pictures: int
-    average_precision: float
+    said: int
+    average_precision: float | None
     interval: tuple[float, float] | None
+    auroc: float | None
     precision: float
     recall: float
     f1: float
@@ -40,87 +47,170 @@ def average_precisions(targets: Bools, scores: Floats) -> Floats:
     The sum over thresholds of precision times the step in recall, without interpolation; equal
     scores are one threshold. As `sklearn.metrics.average_precision_score`.
     """
-    ones = np.ones((1, len(targets)))
-    return np.array([_weighted(t, s, ones)[0] for t, s in zip(targets.T, scores.T, strict=True)])
+    return np.asarray(_of_labels(targets, scores, np.ones((1, len(targets))))[0][0])
 
 
-def mean_average_precision(targets: Bools, scores: Floats) -> float:
-    """Return the mean of `average_precisions` over the labels that some picture has."""
-    found = average_precisions(targets, scores)
-    return float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
+def aurocs(targets: Bools, scores: Floats) -> Floats:
+    """Return the area under each label's ROC curve, [C]; NaN where all pictures are alike."""
+    return np.asarray(_of_labels(targets, scores, np.ones((1, len(targets))))[1][0])
 
 
-def precision_intervals(
-    targets: Bools,
-    scores: Floats,
-    *,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-    seed: int = 0,
-) -> tuple[list[tuple[float, float] | None], tuple[float, float] | None]:
-    """Return percentile intervals of each label's average precision, and of their mean.
+def label_scores(targets: Bools, scores: Floats, chosen: Bools) -> dict[str, float]:
+    """Return all of `MULTI_LABEL_METRICS` but `loss`.
 
-    Pictures are drawn with replacement, the same for all labels; draws without a picture of a label
-    are left out for it. Source: Efron and Tibshirani 1993, section 13.3.
+    Labels without a picture are left out of `map`, `macro_auroc` and `macro_f1`; scores of which
+    nothing is left are left out.
     """
-    rows, labels = targets.shape
-    draws, drawn = np.random.default_rng(seed), []
-    step = max(1, CELLS_AT_ONCE // max(1, rows))
-    for start in range(0, resamples, step):
-        count = min(step, resamples - start)
-        weights = draws.multinomial(rows, np.full(rows, 1.0 / rows), size=count).astype(float)
-        columns = zip(targets.T, scores.T, strict=True)
-        drawn.append(np.stack([_weighted(t, s, weights) for t, s in columns], 1))
-    every = np.concatenate(drawn)  # [resamples, C]
-    each = [_interval(every[:, label], targets[:, label], level) for label in range(labels)]
-    known = np.isfinite(every).any(1)
-    if not known.any():
-        return each, None
-    return each, percentiles(np.nanmean(every[known], axis=1), level=level)
+    found = _all_scores(targets, scores, chosen, np.ones((1, len(targets))))
+    return {name: float(value) for name, [value] in found.items() if value == value}
+
+
+def bootstrap_label_scores(
+    targets: Bools, scores: Floats, chosen: Bools, *, level: float = LEVEL, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Return percentile intervals of all scores of `label_scores`.
+
+    Pictures are drawn with replacement, the same for all labels. Draws without a picture of a label
+    leave it out of their means. Scores without spread have no interval. Source: Efron and
+    Tibshirani 1993, section 13.3.
+    """
+    found = _bootstrap(
+        targets.shape, lambda drawn: _all_scores(targets, scores, chosen, drawn), seed
+    )
+    intervals = {}
+    for name, values in found.items():
+        known = values[np.isfinite(values)]
+        if len(known) and not has_no_width(ends := percentiles(known, level=level)):
+            intervals[name] = ends
+    return intervals
+
+
+def map_difference(
+    targets: Bools, scores: Floats, others: Floats, *, level: float = LEVEL, seed: int = 0
+) -> Difference:
+    """Return how much higher the mean average precision is with `scores` than with `others`.
+
+    Both are resampled together: pictures that are hard for one model are mostly hard for the other.
+    """
+
+    def gain(drawn: Floats) -> dict[str, Floats]:
+        mine, theirs = (_mean(_of_labels(targets, each, drawn)[0]) for each in (scores, others))
+        return {"map": mine - theirs}
+
+    [value] = gain(np.ones((1, len(targets))))["map"]
+    values = _bootstrap(targets.shape, gain, seed)["map"]
+    known = values[np.isfinite(values)]
+    return Difference(float(value), *percentiles(known if len(known) else values, level=level))
 
 
 def label_rows(
     names: Sequence[str], targets: Bools, scores: Floats, chosen: Bools
 ) -> list[LabelRow]:
-    """Return one row for each label. chosen: bool [N, C], the labels that are predicted."""
-    precision_of = average_precisions(targets, scores)
-    intervals, _ = precision_intervals(targets, scores)
-    hits = (targets & chosen).sum(0)
-    wanted, said = targets.sum(0), chosen.sum(0)
+    """Return one row for each label."""
+    precision_of, auroc_of = average_precisions(targets, scores), aurocs(targets, scores)
+    drawn = _bootstrap(
+        targets.shape, lambda w: {"each": _of_labels(targets, scores, w)[0]}, seed=0
+    )["each"]
+    hits, wanted, said = (targets & chosen).sum(0), targets.sum(0), chosen.sum(0)
     return [
         LabelRow(
             name,
-            int(wanted[label]),
-            float(precision_of[label]),
-            intervals[label],
-            float(hits[label] / said[label]) if said[label] else 0.0,
-            float(hits[label] / wanted[label]) if wanted[label] else 0.0,
-            float(2 * hits[label] / (wanted[label] + said[label]))
-            if wanted[label] + said[label]
-            else 0.0,
+            int(wanted[at]),
+            int(said[at]),
+            _or_none(precision_of[at]),
+            _interval(drawn[:, at], targets[:, at]),
+            _or_none(auroc_of[at]),
+            float(hits[at] / max(1, said[at])),
+            float(hits[at] / max(1, wanted[at])),
+            float(2 * hits[at] / max(1, wanted[at] + said[at])),
         )
-        for label, name in enumerate(names)
+        for at, name in enumerate(names)
     ]
 
 
-def _interval(drawn: Floats, targets: Bools, level: float) -> tuple[float, float] | None:
+def _interval(drawn: Floats, targets: Bools) -> tuple[float, float] | None:
     known = drawn[np.isfinite(drawn)]
     if not len(known) or targets.all() or not targets.any():
         return None
-    return percentiles(known, level=level)
+    return percentiles(known)
 
 
-def _weighted(targets: Bools, scores: Floats, weights: Floats) -> Floats:
-    """Return the average precision of one label, [R], with rows weighted by `weights` [R, N]."""
+def _or_none(value: float) -> float | None:
+    return float(value) if value == value else None
+
+
+def _bootstrap(
+    shape: tuple[int, ...], measure: Callable[[Floats], Mapping[str, Floats]], seed: int
+) -> dict[str, Floats]:
+    """Return what `measure` returns for drawn weights [R, N], all draws together."""
+    rows = shape[0]
+    draws = int(np.clip(WORK // max(1, rows * shape[1]), FEWEST, RESAMPLES))
+    parts = [measure(drawn) for drawn in _draws(rows, draws, seed)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _draws(rows: int, draws: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each row occurs in samples with replacement, [draws, N], some at a time."""
+    generator = np.random.default_rng(seed)
+    step = max(1, CELLS_AT_ONCE // max(1, rows))
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        yield generator.multinomial(rows, np.full(rows, 1.0 / rows), size=size).astype(float)
+
+
+def _all_scores(
+    targets: Bools, scores: Floats, chosen: Bools, weights: Floats
+) -> dict[str, Floats]:
+    """Return each score, [R], with rows weighted by `weights` [R, N]."""
+    precision, auroc = _of_labels(targets, scores, weights)
+    hits = weights @ (targets & chosen)  # [R, C]
+    wanted, said = weights @ targets, weights @ chosen
+    rows = weights.sum(1)
+    both = wanted + said
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f1 = np.where(wanted > 0, 2 * hits / both, np.nan)
+        micro = 2 * hits.sum(1) / both.sum(1)
+    wrong = targets != chosen
+    return {
+        "map": _mean(precision),
+        "macro_auroc": _mean(auroc),
+        "macro_f1": _mean(f1),
+        "micro_f1": micro,
+        "exact_match": weights @ ~wrong.any(1) / rows,
+        "hamming_loss": weights @ wrong.mean(1) / rows,
+    }
+
+
+def _mean(of_labels: Floats) -> Floats:
+    """Return the mean over labels [R, C] -> [R], without those that are NaN; NaN if all are."""
+    known = np.isfinite(of_labels)
+    sums = np.where(known, of_labels, 0.0).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = sums / known.sum(1)
+    return found
+
+
+def _of_labels(targets: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return average precision and AUROC of each label, [R, C] each, rows weighted by [R, N]."""
+    pairs = zip(targets.T, scores.T, strict=True)
+    each = [_of_label(target, score, weights) for target, score in pairs]
+    precision, auroc = (np.stack(columns, axis=1) for columns in zip(*each, strict=True))
+    return precision, auroc
+
+
+def _of_label(targets: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
     order = np.argsort(-scores, kind="stable")
     weighted, present = weights[:, order], targets[order]
     # The last row of each run of equal scores is its threshold.
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
     hits = np.cumsum(weighted * present, axis=1)[:, ends]
     said = np.cumsum(weighted, axis=1)[:, ends]
-    total = hits[:, -1:]
+    wrong = said - hits
+    steps, wrong_steps = (np.diff(sums, axis=1, prepend=0.0) for sums in (hits, wrong))
     with np.errstate(divide="ignore", invalid="ignore"):
         precision = np.where(said > 0, hits / said, 0.0)
-        steps = np.diff(hits, axis=1, prepend=0.0) / total
-        found: Floats = (precision * steps).sum(1)
-    return found
+        average: Floats = (precision * steps).sum(1) / hits[:, -1]
+        # Trapezoids: pictures of equal scores count one half.
+        area = (wrong_steps * (hits - steps / 2)).sum(1)
+        auroc: Floats = area / (hits[:, -1] * wrong[:, -1])
+    return average, auroc

@@ -45,8 +45,9 @@ Like = Annotated[
 Form = Annotated[
     str | None,
     typer.Option(
-        help="labels, top-k (separated by blanks, best first) or probabilities (a column for each "
-        "class); default: as --like shows, else labels."
+        help="labels, top-k (separated by blanks, best first), probabilities (a column for each "
+        "class), or zero-one (the same with 1 for predicted labels, where a picture may have "
+        "several); default: as --like shows, else labels."
     ),
 ]
 OneRun = Annotated[
@@ -165,6 +166,13 @@ def predict(
         bool, typer.Option("--category-ids", help="Write the ids of category_mapping.csv.")
     ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Pictures per batch.")] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Where a picture may have several labels: the least probability of those that are "
+            "predicted (default: chosen for each label on the validation set)."
+        ),
+    ] = None,
     checkpoint: Checkpoint = None,
     runs_dir: RunsDir = RUNS,
     on_progress: "ProgressCallback | None" = None,
@@ -198,6 +206,7 @@ def predict(
         skip_bad=skip_bad,
         category_ids=category_ids,
         batch_size=batch_size,
+        threshold=threshold,
     )
     runs = Path(runs_dir)
     return predict_pictures(run, options, checkpoint=checkpoint, runs=runs, on_progress=on_progress)

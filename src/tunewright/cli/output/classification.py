@@ -31,6 +31,14 @@ def print_predicted(console: Console, found: "Predictions") -> None:
         return
     seconds = found.seconds["predicting"]
     said = found.said
+    if found.thresholds is not None:
+        print_line(
+            console,
+            f"{sum(said.values()):,} labels for {found.predictions:,} pictures, each from a "
+            "probability on: "
+            + ", ".join(f"{name} {least:.3g}" for name, least in list(found.thresholds.items())[:8])
+            + (f" and {len(found.thresholds) - 8} more" if len(found.thresholds) > 8 else ""),
+        )
     print_line(
         console,
         f"{found.predictions:,} predictions of {len(said):,} different labels in "
@@ -41,8 +49,8 @@ def print_predicted(console: Console, found: "Predictions") -> None:
     if found.skipped:
         print_line(
             console,
-            f"note: {len(found.skipped):,} pictures could not be read and were given the most "
-            "frequent class of the training:",
+            f"note: {len(found.skipped):,} pictures could not be read and were given "
+            + ("no label:" if found.thresholds else "the most frequent class of the training:"),
         )
         for name, reason in list(found.skipped.items())[:10]:
             print_line(console, f"  {name}: {reason}")
@@ -63,7 +71,8 @@ def _print_likeliest(console: Console, found: "Predictions") -> None:
         print_line(console, one["picture"])
         width = max(len(_class_title(row)) for row in one["classes"])
         for row in one["classes"]:
-            print_line(console, f"  {_class_title(row):<{width}}  {row['probability']:.4f}")
+            mark = "  predicted" if row.get("predicted") else ""
+            print_line(console, f"  {_class_title(row):<{width}}  {row['probability']:.4f}{mark}")
     if found.tta is not None:
         print_line(console, _tta(found, found.tta))
     for file in found.files:
@@ -89,10 +98,18 @@ def _tta(found: "Predictions", tta: Mapping[str, Any]) -> str:
     elif gain["high"] < 0:
         verdict = ": a loss"
     return (
-        f"views {views}: validation accuracy {tta['plain']:.4f} without, {tta['with_views']:.4f} "
-        f"with them, {gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}, "
-        f"{describe_paired(gain)}, n = {tta['pictures']}){verdict}"
+        f"views {views}: validation {_score_name(tta)} {tta['plain']:.4f} without, "
+        f"{tta['with_views']:.4f} with them, {gain['value']:+.4f} "
+        f"({gain['low']:+.4f} to {gain['high']:+.4f}, {describe_paired(gain)}, "
+        f"n = {tta['pictures']}){verdict}"
     )
+
+
+def _score_name(found: Mapping[str, Any]) -> str:
+    """Return the name of the score that a gain was measured in."""
+    from tunewright.deliver.classification.views_gain import SCORES
+
+    return SCORES[found.get("metric", "accuracy")]
 
 
 def print_benchmark(console: Console, figures: "CostReport") -> None:
@@ -123,12 +140,13 @@ def print_ensemble(console: Console, found: "EnsembleReport") -> None:
         print_line(console, f"note: {note}")
     table = Table(title=f"{found.method} of {len(found.members)} runs")
     table.add_column("run", overflow="fold")
-    table.add_column("validation accuracy", justify="right")
+    score = _score_name({"metric": found.metric})
+    table.add_column(f"validation {score}", justify="right")
     table.add_column("weight", justify="right")
     for one in found.members:
         table.add_row(one["run"], f"{one['accuracy']:.4f}", f"{one['weight']:.3f}")
     console.print(table)
-    print_line(console, f"{found.method}: validation accuracy {found.accuracy:.4f}")
+    print_line(console, f"{found.method}: validation {score} {found.accuracy:.4f}")
     print_line(console, found.verdict)
     costs = found.costs
     passed = {name: "within" if ok else "over" for name, ok in costs["passed"].items()}
@@ -178,7 +196,7 @@ def print_exported(console: Console, found: "ExportReport") -> None:
             console,
             f"accuracy not measured: {scored['unknown']}"
             if "unknown" in scored
-            else f"validation accuracy {scored['float32']:.4f} in float32, "
+            else f"validation {_score_name(scored)} {scored['float32']:.4f} in float32, "
             f"{scored['float16']:.4f} in float16 (n = {scored['pictures']})",
         )
     side = found.size

@@ -20,6 +20,7 @@ from tunewright.cli.output.tables import (
     evaluation_table,
     front_table,
     importance_table,
+    labels_table,
     pictures_table,
     trials_table,
 )
@@ -121,6 +122,10 @@ def print_evaluation(console: Console, found: "Evaluation") -> None:
         console.print(classes_table(classes[:PICTURES]))
         if len(classes) > PICTURES:
             print_line(console, f"and {len(classes) - PICTURES} more in {found.files[0].name}")
+    if labels := found.figures.get("per_label"):
+        console.print(labels_table(labels[:PICTURES]))
+        if len(labels) > PICTURES:
+            print_line(console, f"and {len(labels) - PICTURES} more in {found.files[0].name}")
     for file in found.files:
         print_line(console, f"  {file}")
 

@@ -72,6 +72,30 @@ def classes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def labels_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of the figures of each label, where a picture may have several."""
+    table = Table(title="by label")
+    table.add_column("label", overflow="fold")
+    titles = ("pictures", "AP", "95 % interval", "AUROC", "from", "precision", "recall", "f1")
+    for name in titles:
+        table.add_column(name, justify="right")
+    for row in rows:
+        within = row["interval"]
+        values = [row["average_precision"], row["auroc"]]
+        average, auroc = ("-" if value is None else figure(value) for value in values)
+        table.add_row(
+            row["name"],
+            f"{row['pictures']:,}",
+            average,
+            "" if within is None else f"{figure(within[0])} .. {figure(within[1])}",
+            auroc,
+            figure(row["threshold"]),
+            *(figure(row[key]) if row["pictures"] else "-" for key in ("precision", "recall")),
+            figure(row["f1"]) if row["pictures"] else "-",
+        )
+    return table
+
+
 def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width: int) -> Table:
     """Return the top trials, one per column, as many as fit in `width` characters."""
     shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]

@@ -1,6 +1,6 @@
 """`tunewright augment`: a contact sheet of training pictures and their augmented versions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
 from tunewright.images.augment.config import LEVELS, AugmentationLevel
 from tunewright.images.dataset.datasets import ImageSets
+from tunewright.images.image_table import ImageTable
 from tunewright.recipes.capabilities import find_capability
 from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
@@ -99,13 +100,9 @@ def _draw_sheet(name: str, tree: Tree, level: str | None, file: Path) -> Contact
         sets, SquareInput(size, config.data.resize), config.seed, skip_bad=config.data.skip_bad
     )
     table, (columns, contradictions) = sets.train, _columns(config, level)
-    labels = [table.labels[row] for row in rows]
     sheet = contact_sheet(
         torch.from_numpy(images),
-        [
-            table.names[label] if legible(table.names[label]) else f"class {table.classes[label]}"
-            for label in labels
-        ],
+        [_title(table, row, legible) for row in rows],
         columns,
         title=f"{name}: {len(rows)} of {len(table):,} training pictures, at {size} px",
         seed=config.seed,
@@ -131,7 +128,7 @@ def _pictures(
     table, draw = sets.train, np.random.default_rng(seed)
     reader, shown = PictureReader(), []
     try:
-        for row in _rows_by_class(table.labels, draw):
+        for row in _rows_by_class(_main_labels(table), draw):
             try:
                 shown.append((row, as_uint8(reader.picture(table.places[row]), *square)))
             except DataError:
@@ -144,6 +141,23 @@ def _pictures(
     if not shown:
         raise DataError(f"no picture of {table.origin} can be read")
     return [row for row, _ in shown], np.stack([pixels for _, pixels in shown])
+
+
+def _title(table: ImageTable, row: int, legible: Callable[[str], bool]) -> str:
+    """Return the labels of a picture, in letters that the sheet can draw."""
+    name = table.label_names(row)
+    if legible(name):
+        return name
+    return f"class {table.classes[_main_labels(table)[row]]}"
+
+
+def _main_labels(table: ImageTable) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Return the label of each picture, of several the rarest; -1 for a picture without any."""
+    if table.targets is None:
+        return table.labels
+    order = np.argsort(table.counts, kind="stable")
+    rarest = order[table.targets[:, order].argmax(axis=1)]
+    return np.where(table.targets.any(axis=1), rarest, -1).astype(np.int64)
 
 
 def _rows_by_class(

@@ -11,8 +11,10 @@ from tunewright.deliver.classification.ensemble_report import (
     made_of,
     measure_costs,
     measure_gain,
+    measure_label_gain,
     member_rows,
     open_validated,
+    score_of,
 )
 from tunewright.deliver.find_run import ENSEMBLE
 from tunewright.deliver.progress import ProgressCallback
@@ -32,10 +34,16 @@ def average_predictions(
     members, logits, labels = open_validated(selection, on_progress)
     average: Any = options.average
     weigh = parts.METHODS[options.method]
-    weights = weigh(logits, labels, average)
-    fitted = parts.cross_fit(logits, labels, weigh, average)
-    counts = members[0].class_counts.cpu().numpy()
-    gain = measure_gain(labels, fitted.ensemble, fitted.single, counts)
+    several = parts.is_multi_label(members[0])
+    if several:
+        weights = parts.weigh_labels(logits, labels, weigh, average)
+        fitted = parts.cross_fit_labels(logits, labels, weigh, average)
+        gain = measure_label_gain(labels, fitted.ensemble, fitted.single)
+    else:
+        weights = weigh(logits, labels, average)
+        fitted = parts.cross_fit(logits, labels, weigh, average)
+        counts = members[0].class_counts.cpu().numpy()
+        gain = measure_gain(labels, fitted.ensemble, fitted.single, counts)
     kept = [index for index, weight in enumerate(weights.tolist()) if weight > 0]
     chosen = RunSelection(
         folder,
@@ -45,12 +53,13 @@ def average_predictions(
         selection.threads,
     )
     blend = parts.Blend(tuple(members[index] for index in kept), chosen.weights, average)
-    scores = parts.blend(logits[kept].double(), torch.tensor(chosen.weights), average)
+    average_of = parts.blend_labels if several else parts.blend
+    scores = average_of(logits[kept].double(), torch.tensor(chosen.weights), average)
     result = EnsembleReport(
         folder=folder,
         method=options.method,
         members=member_rows(selection, logits, labels, weights.tolist()),
-        accuracy=float((scores.argmax(1) == labels).double().mean()),
+        accuracy=score_of(scores, labels),
         gain=gain,
         costs=measure_costs(blend, chosen, options.limits, on_progress),
         verdict=describe_gain(gain, weights.tolist()),
@@ -58,6 +67,7 @@ def average_predictions(
         weights=chosen.weights,
         average=options.average,
         classes=tuple(blend.classes),
+        metric="map" if several else "accuracy",
     )
     write_json(folder / ENSEMBLE, result.as_stored())
     write_json(folder / MADE_OF, made_of(selection, options.method))

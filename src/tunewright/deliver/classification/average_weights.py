@@ -17,6 +17,7 @@ from tunewright.deliver.classification.ensemble_report import (
 )
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import Member, RunSelection
+from tunewright.errors import DataError
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
 
@@ -37,6 +38,12 @@ def average_weights(
     folder = selection.folder
     members, logits, labels = open_validated(selection, on_progress)
     parts.check_architectures(members)
+    if labels.ndim > 1:
+        raise DataError(
+            f"--method {options.method} with runs of several labels a picture",
+            expected="a method that averages predictions: mean, weighted or greedy",
+            remedy="Use --method mean.",
+        )
     table = members[0].sets.valid
 
     def predict(one: "Classifier", rows: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.deliver.classification.check import exported_bytes
 from tunewright.deliver.classification.limits import INPUT, Limits
 from tunewright.deliver.classification.open_members import open_members
+from tunewright.deliver.classification.views_gain import SCORES
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection
 from tunewright.result import Result
@@ -36,7 +37,9 @@ class EnsembleReport(Result):
 
     members: every run with its validation accuracy and its weight. accuracy: of all together. gain:
     over the best single run, with its interval. costs: bytes and latency beside the limits. runs,
-    weights, average, classes: of an ensemble, as `predict` reads them; empty for a soup.
+    weights, average, classes: of an ensemble, as `predict` reads them; empty for a soup. metric:
+    `accuracy`, or `map` where a picture may have several labels: `accuracy` and `gain` are then
+    mean average precisions.
     """
 
     folder: Path
@@ -51,11 +54,14 @@ class EnsembleReport(Result):
     average: str = ""
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    metric: str = "accuracy"
 
     def as_json(self) -> dict[str, Any]:
         """Return all fields, of a soup those that it has."""
         of_ensembles = ("runs", "weights", "average", "classes")
         found = super().as_json()
+        if self.metric == "accuracy":
+            del found["metric"]
         return {name: one for name, one in found.items() if self.runs or name not in of_ensembles}
 
     def as_stored(self) -> dict[str, Any]:
@@ -97,11 +103,32 @@ def member_rows(
     selection: RunSelection, logits: Any, labels: Any, weights: Sequence[float]
 ) -> list[dict[str, Any]]:
     """Return each run with its validation accuracy and its weight."""
-    right = (logits.argmax(2) == labels).double().mean(1).tolist()
+    right = [score_of(one, labels) for one in logits]
     return [
         {"run": str(one.path), "accuracy": accuracy, "weight": weight}
         for one, accuracy, weight in zip(selection.members, right, weights, strict=True)
     ]
+
+
+def score_of(scores: Any, labels: Any) -> float:
+    """Return the accuracy of scores [N, C], or of several labels their mean average precision."""
+    from tunewright.classification.delivery.export import score
+
+    return score(scores, labels)
+
+
+def measure_label_gain(targets: Any, ours: Any, others: Any) -> dict[str, Any]:
+    """Measure how much higher the mean average precision of `ours` is, in pairs; all [N, C]."""
+    from tunewright.classification.metrics.multi_label import map_difference
+
+    truth = targets.bool().numpy()
+    return {
+        "metric": "map",
+        "pictures": len(targets),
+        "ensemble": score_of(ours, targets),
+        "single": score_of(others, targets),
+        **asdict(map_difference(truth, ours.numpy(), others.numpy())),
+    }
 
 
 def measure_gain(labels: Any, ours: Any, others: Any, counts: Any) -> dict[str, Any]:
@@ -153,8 +180,9 @@ def describe_gain(gain: Mapping[str, Any], weights: Sequence[float]) -> str:
     from tunewright.analysis.score_intervals import describe_paired
 
     figures = (
-        f"{gain['value']:+.4f} accuracy ({gain['low']:+.4f} to {gain['high']:+.4f}, "
-        f"{describe_paired(gain)}, n = {gain['pictures']})"
+        f"{gain['value']:+.4f} {SCORES[gain.get('metric', 'accuracy')]} "
+        f"({gain['low']:+.4f} to {gain['high']:+.4f}, {describe_paired(gain)}, "
+        f"n = {gain['pictures']})"
     )
     if sum(1 for weight in weights if weight > 0) == 1:
         return f"no gain: the best single run was chosen alone; {figures}"

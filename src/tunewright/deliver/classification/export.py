@@ -25,8 +25,8 @@ class ExportReport(Result):
 
     bytes: of the file. largest_difference: of the logits; limit: the most allowed, None in float16.
     size: of the pictures that it takes, in pixels. inputs: their names in the graph. accuracy: in
-    float32 and float16 on the validation set, or why it is `unknown`; None where it was not
-    measured.
+    float32 and float16 on the validation set, or why it is `unknown`; of several labels a picture
+    the mean average precision (`metric`); None where it was not measured.
     """
 
     run: Path
@@ -169,4 +169,5 @@ def _accuracies(
         before, after = measure()
     except DataError as error:  # exported where the data is not
         return {"unknown": str(error)}
-    return {"float32": before, "float16": after, "pictures": len(classifier.sets.valid)}
+    measured = {"float32": before, "float16": after, "pictures": len(classifier.sets.valid)}
+    return measured | ({"metric": "map"} if classifier.sets.valid.targets is not None else {})

@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tunewright.classification.delivery.contest_form import (
     TOP,
     ContestForm,
+    SeveralLabels,
     check_form,
     plain_form,
+    with_several,
 )
 from tunewright.classification.delivery.sample_submission import Texts, read_form
 from tunewright.classification.inference.tta_views import ALONE, Views
@@ -28,6 +32,7 @@ from tunewright.runs.atomic import write_json
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
     from tunewright.classification.inference.ensemble import Blend
+    from tunewright.classification.metrics.thresholds import Thresholds
     from tunewright.images.image_table import ImageTable
 
 FORM = ("form", "like", "labels_in_a_row")
@@ -65,9 +70,14 @@ class PredictOptions:
     skip_bad: bool = False
     category_ids: bool = False
     batch_size: int | None = None
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         check_form(self.form, self.top)
+        if self.threshold is not None and not 0.0 < self.threshold < 1.0:
+            raise UsageError(
+                f"--threshold {self.threshold:g}", expected="a probability between 0 and 1"
+            )
         if self.data is not None and self.pictures:
             raise UsageError(
                 f"--data {self.data} and the picture {self.pictures[0]}", expected="one of them"
@@ -89,7 +99,9 @@ class Predictions(Result):
     the views on the validation set; None without any. skipped: why pictures could not be read, by
     id. said: how often each label was predicted. seconds: of `opening` and `predicting`. notes:
     what to know about the run. form, like, labels_in_a_row: of what was written. top: of single
-    pictures, the likeliest classes with their probabilities, best first.
+    pictures, the likeliest classes with their probabilities, best first. thresholds: the least
+    probability at which each label is predicted, where a picture may have several, and separator:
+    what stands between them; None and empty for one label a picture.
     """
 
     run: Path
@@ -112,6 +124,8 @@ class Predictions(Result):
     labels_in_a_row: int = 1
     top: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    thresholds: Mapping[str, float] | None = None
+    separator: str = ""
 
 
 def predict(
@@ -171,7 +185,9 @@ def _predict(
         else test_table(blend.members[0], wanted.data)
     )
     written = label_names(blend, wanted.category_ids)
-    form = contest_form(blend, wanted, table.ids)
+    _check_labels_a_picture(blend, wanted)
+    thresholds, doubts = label_thresholds(blend, selection.folder, wanted, on_progress)
+    form = contest_form(blend, wanted, table.ids, thresholds)
     order = None if form is None else form.order(table.ids)
     if wanted.top is not None and not wanted.pictures and (form is None or form.form != "top-k"):
         raise UsageError(
@@ -195,8 +211,13 @@ def _predict(
     if found.bad:  # answered all the same: a missing id makes a submission invalid
         counts = blend.members[0].class_counts.double().cpu()
         prior = (counts / counts.sum()).log().clamp(min=-50.0).to(scores)
-        scores[list(found.bad)] = prior.log_softmax(0)
-    labels = [written[index] for index in scores.argmax(1).tolist()]
+        # Of several labels a picture that nobody can see has none.
+        scores[list(found.bad)] = -np.inf if blend.multi_label else prior.log_softmax(0)
+    if thresholds is None:
+        labels = [written[index] for index in scores.argmax(1).tolist()]
+    else:
+        chosen = thresholds.choose(scores.double().exp().numpy())
+        labels = [written[index] for index in np.nonzero(chosen)[1].tolist()]
     files = []
     if wanted.output is not None:
         if form is None or order is None:
@@ -209,7 +230,7 @@ def _predict(
         rows = scores.exp().tolist()
         write_probabilities(wanted.probabilities, table.ids, written, rows)
         files.append(wanted.probabilities)
-    notices = [*table.notices, *(() if form is None else form.notices)]
+    notices = [*table.notices, *doubts, *(() if form is None else form.notices)]
     if gain is not None and "notice" in gain:
         notices.append(gain.pop("notice"))
     result = Predictions(
@@ -231,9 +252,13 @@ def _predict(
         form="labels" if form is None else form.form,
         like=wanted.like,
         labels_in_a_row=1 if form is None else form.top,
-        top=_likeliest(blend, table.ids, scores.exp().tolist(), wanted.top or TOP)
+        top=_likeliest(blend, table.ids, scores.exp().tolist(), wanted.top or TOP, thresholds)
         if wanted.pictures
         else (),
+        thresholds=None
+        if thresholds is None
+        else dict(zip(blend.classes, thresholds.each, strict=True)),
+        separator="" if form is None or not form.thresholds else form.separator,
     )
     if wanted.pictures or wanted.output is None:  # no test set, which a submission would be of
         return result
@@ -245,7 +270,7 @@ def _predict(
     }
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
     stored = result.as_json()
-    shown = {name: stored[name] for name in (*kept, "category_ids", "tta", *FORM)}
+    shown = {name: stored[name] for name in (*kept, "category_ids", "tta", "thresholds", *FORM)}
     try:
         write_json(selection.folder / RECORD, record | shown)
     except NotWritten as error:  # a folder that may only be read stays as it is
@@ -343,26 +368,90 @@ def class_texts(blend: "Blend", category_ids: bool) -> Texts:
     return texts
 
 
-def contest_form(blend: "Blend", wanted: PredictOptions, ids: Sequence[str]) -> ContestForm | None:
-    """Return the form of a template or of an option; None for plain labels."""
+def _check_labels_a_picture(blend: "Blend", wanted: PredictOptions) -> None:
+    """Refuse options that make no sense with as many labels a picture."""
+    if blend.multi_label and wanted.logit_adjustment:
+        raise UsageError(
+            f"--logit-adjustment {wanted.logit_adjustment:g} with a run of several labels a "
+            "picture",
+            expected="a run that compares classes: here each label has a threshold of its own",
+            remedy="Leave it out: thresholds are chosen on the validation set, or set by "
+            "--threshold.",
+        )
+    several = {"--threshold": wanted.threshold, "--form zero-one": wanted.form == "zero-one"}
+    given = [name for name, value in several.items() if value not in (None, False)]
+    if given and not blend.multi_label:
+        raise UsageError(
+            f"{given[0]} with a run of one label a picture",
+            expected="a run that was trained with data.multi_label=true",
+            remedy="Leave it out; --form probabilities writes what a threshold would be set on.",
+        )
+
+
+def label_thresholds(
+    blend: "Blend", folder: Path, wanted: PredictOptions, on_progress: ProgressCallback
+) -> "tuple[Thresholds | None, list[str]]":
+    """Return the thresholds of a run of several labels a picture, and notices; else None."""
+    if not blend.multi_label:
+        return None, []
+    from tunewright.classification.inference.label_thresholds import find_thresholds
+    from tunewright.classification.metrics.thresholds import Thresholds
+
+    if wanted.threshold is not None:
+        return Thresholds.usual(len(blend.classes), wanted.threshold), []
+    return find_thresholds(
+        blend,
+        folder,
+        on_progress=lambda count, total: on_progress("choosing thresholds", count, total),
+    )
+
+
+def contest_form(
+    blend: "Blend",
+    wanted: PredictOptions,
+    ids: Sequence[str],
+    thresholds: "Thresholds | None" = None,
+) -> ContestForm | None:
+    """Return the form of a template or of an option; None for one plain label a picture."""
     texts = class_texts(blend, wanted.category_ids)
+    several = several_labels(blend, None if thresholds is None else thresholds.each)
     if wanted.like is not None:
-        return read_form(wanted.like, texts, form=wanted.form, top=wanted.top)
-    if wanted.form in (None, "labels"):
+        return read_form(wanted.like, texts, form=wanted.form, top=wanted.top, several=several)
+    if wanted.form in (None, "labels") and several is None:
         return None
-    return plain_form(wanted.form, ids, texts["labels"], wanted.top)
+    form = plain_form(wanted.form or "labels", ids, texts["labels"], wanted.top)
+    return with_several(form, several)
+
+
+def several_labels(blend: "Blend", thresholds: Sequence[float] | None) -> SeveralLabels | None:
+    """Return how several labels a picture are chosen and written; None for one."""
+    from tunewright.classification.classes_file import read_classes
+
+    if thresholds is None:
+        return None
+    known = read_classes(blend.members[0].folder)
+    return SeveralLabels(tuple(thresholds), "" if known is None else known.label_separator)
 
 
 def _likeliest(
-    blend: "Blend", ids: Sequence[str], shares: Sequence[Sequence[float]], top: int
+    blend: "Blend",
+    ids: Sequence[str],
+    shares: Sequence[Sequence[float]],
+    top: int,
+    thresholds: "Thresholds | None",
 ) -> tuple[Mapping[str, Any], ...]:
-    """Return the likeliest classes of each picture with their probabilities."""
+    """Return the likeliest classes of each picture with their probabilities.
+
+    Of several labels a picture also whether each is predicted.
+    """
     names = class_texts(blend, False).get("names", blend.classes)
     found = []
     for one, values in zip(ids, shares, strict=True):
         best = sorted(range(len(values)), key=lambda number: -values[number])[:top]
         classes = [
-            {"class": blend.classes[n], "name": names[n], "probability": values[n]} for n in best
+            {"class": blend.classes[n], "name": names[n], "probability": values[n]}
+            | ({} if thresholds is None else {"predicted": values[n] >= thresholds.each[n]})
+            for n in best
         ]
         found.append({"picture": one, "classes": classes})
     return tuple(found)

@@ -10,6 +10,7 @@ from typing import Any
 from tunewright.classification.classes_file import FILE as CLASSES
 from tunewright.classification.classes_file import ClassIndex, read_classes
 from tunewright.classification.delivery.submission import PREDICTIONS, Content
+from tunewright.classification.metrics.thresholds import THRESHOLDS, thresholds_file
 from tunewright.config.tree import set_leaf
 from tunewright.deliver.classification.submission_files import (
     INFERENCE,
@@ -59,6 +60,9 @@ def submission_contents(
             "average": selection.average,
         }
         contents["code/configs/ensemble.json"] = _json(ensemble)
+    if used["thresholds"] is not None:
+        place = "code/configs" if len(selection.members) > 1 else "code/configs/runs/1"
+        contents[f"{place}/{THRESHOLDS}"] = _json(thresholds_file(used["thresholds"]))
     shown = ("view_words", "views", "logit_adjustment", "category_ids", "form", "labels_in_a_row")
     kept = {name: used[name] for name in shown}
     contents["code/configs/predicted.json"] = _json(kept)

@@ -11,6 +11,7 @@ from tunewright.classification.delivery.contest_form import (
     ContestForm,
     check_form,
     plain_form,
+    with_several,
 )
 from tunewright.classification.delivery.predictions_csv import (
     read_predictions,
@@ -34,6 +35,7 @@ from tunewright.deliver.classification.predict import (
     content_digest,
     ids_digest,
     label_names,
+    several_labels,
     test_table,
 )
 from tunewright.deliver.classification.submission_contents import submission_contents
@@ -61,6 +63,7 @@ PLAIN = {
     "form": "labels",
     "like": None,
     "labels_in_a_row": 1,
+    "thresholds": None,
 }
 """Record for predictions of another program: as if made without views."""
 
@@ -139,7 +142,7 @@ def submit(
     record = read_json(selection.folder / RECORD) or {}
     made_last = record.get("content") == content_digest(file)
     wanted = _wanted_form(options, record if made_last else {})
-    plain = wanted["like"] is None and wanted["form"] == "labels"
+    plain = wanted["like"] is None and wanted["form"] == "labels" and not record.get("thresholds")
     said = set(read_predictions(file)[1]) if plain else set()
     ids = options.category_ids
     if ids is None:
@@ -207,10 +210,12 @@ def _wanted_form(options: SubmitOptions, record: Mapping[str, Any]) -> dict[str,
 
 
 def _contest_form(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> ContestForm | None:
-    form, top = wanted["form"], wanted["labels_in_a_row"]
+    form, top, several = wanted["form"], wanted["labels_in_a_row"], found["several"]
     if wanted["like"] is not None:
-        return read_form(Path(wanted["like"]), found["texts"], form=form, top=top)
-    return None if form == "labels" else plain_form(form, found["ids"], found["labels"], top)
+        return read_form(Path(wanted["like"]), found["texts"], form=form, top=top, several=several)
+    if form == "labels" and several is None:
+        return None
+    return with_several(plain_form(form, found["ids"], found["labels"], top), several)
 
 
 def _collect_weights(
@@ -253,7 +258,10 @@ def _collect_weights(
                 }
             )
     texts = {name: list(known) for name, known in class_texts(blend, category_ids).items()}
+    # The file says which labels were chosen: only their names and separators are checked.
+    several = several_labels(blend, [0.5] * len(blend.classes) if blend.multi_label else None)
     return {
+        "several": several,
         "ids": list(table.ids),
         "digest": ids_digest(table.ids),
         "labels": texts["labels"],

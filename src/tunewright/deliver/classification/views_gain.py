@@ -12,8 +12,14 @@ if TYPE_CHECKING:
     from tunewright.classification.inference.tta import ViewGains
 
 
+SCORES = {"accuracy": "accuracy", "map": "mean average precision"}
+"""What is measured of one label a picture, and of several."""
+
+
 def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> dict[str, Any]:
     """Measure what the views change in the validation accuracy, with paired intervals.
+
+    Of several labels a picture it is the mean average precision.
 
     Raises ConfigError for views whose whole interval lies below 0, DataError when it cannot be
     measured; with `force`, the answer says so instead.
@@ -50,7 +56,9 @@ def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> di
     }
     judged = judge(scores, labels, blend.members[0].class_counts)
     harmful = [name for name in judged.harmful if name != "all"]
+    score = SCORES[judged.metric]
     answer = {
+        "metric": judged.metric,
         "pictures": len(labels),
         "plain": judged.plain,
         "with_views": judged.together,
@@ -62,7 +70,7 @@ def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> di
     worse = harmful or list(judged.harmful)
     if worse and not force:
         raise ConfigError(
-            f"views that lower the accuracy on the {len(labels)} validation pictures, "
+            f"views that lower the {score} on the {len(labels)} validation pictures, "
             f"{judged.plain:.4f} without them: {_each(judged, worse)}",
             expected="views without a significant loss",
             remedy="Leave them out of --views (an image-and-flip --tta needs classes that look "
@@ -71,7 +79,7 @@ def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> di
     lower = [name for name in judged.lower if name in judged.alone]
     if lower and len(judged.alone) > 1:  # of a lone view the gain of all says it
         answer["notice"] = (
-            f"views that lower the accuracy on the {len(labels)} validation pictures, "
+            f"views that lower the {score} on the {len(labels)} validation pictures, "
             f"{judged.plain:.4f} without them, but not significantly: "
             f"{_each(judged, lower)}"
         )

@@ -21,8 +21,9 @@ class Mix:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Mix pictures [B, 3, S, S], normalised or not, in place, with others of the same batch.
 
-        Returns the pictures, the labels [B] of the pictures mixed in, and the weight [B] of the
-        original label: float32, 1 for a picture that was not mixed. generator: on the CPU.
+        Returns the pictures, the labels of the pictures mixed in, [B] or [B, C] as given, and the
+        weight [B] of the original ones: float32, 1 for a picture that was not mixed. generator: on
+        the CPU.
         """
         count, device = len(images), images.device
         partners = torch.randperm(count, generator=generator)

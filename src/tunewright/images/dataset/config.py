@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tunewright.config.section import Count, Fraction, PathText, Section
+from tunewright.config.section import Count, Fraction, PathText, Section, distinct
 
 Resize = Literal["squash", "crop", "letterbox"]
 Window = tuple[float, float]
@@ -20,22 +20,28 @@ class ColumnsConfig(Section):
     """Columns of a table that have other names than the usual ones.
 
     image: the column of ids, file names or paths. label: the column of the classes. split: the
-    column that says train, valid or test.
+    column that says train, valid or test. classes: with `data.multi_label`, the columns of 0 and 1
+    that are the classes, in place of `label` (null: all columns of 0 and 1, if there is no column
+    of labels).
     """
 
     image: str | None = None
     label: str | None = None
     split: str | None = None
+    classes: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] | None = None
 
     def chosen(self) -> dict[str, str]:
-        """Return the columns that are set, by what they hold."""
-        return {role: name for role, name in self if name is not None}
+        """Return the columns that are set, by what they hold, without `classes`."""
+        named = {"image": self.image, "label": self.label, "split": self.split}
+        return {role: name for role, name in named.items() if name is not None}
 
 
 class ImagesConfig(Section):
     """Where the pictures are, how they are split, and how they reach the training.
 
-    dir: a folder, zip, CSV or JSONL manifest; null for the embedded default set. image_size: pixels
+    dir: a folder, zip, CSV or JSONL manifest; null for the embedded default set. multi_label:
+    whether a picture may have several labels, or none. label_separator: what stands between them in
+    a cell (null: `|`, `;`, a comma or blanks, whichever the cells hold). image_size: pixels
     on a side of the square that pictures are fitted to. resize: `squash` scales both sides, `crop`
     scales the shorter side and cuts out the centre, `letterbox` scales the longer side and fills
     the rest with grey; the same in training, evaluation and prediction. window: the stored values
@@ -52,6 +58,8 @@ class ImagesConfig(Section):
     """
 
     dir: PathText | None = None
+    multi_label: bool = False
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
     image_size: Count = 224
     resize: Resize = "squash"
     window: Annotated[Window, Field(strict=False), AfterValidator(_ascending)] | None = None

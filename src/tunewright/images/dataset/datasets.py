@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,9 @@ import numpy as np
 from tunewright.errors import ConfigError, DataError
 from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
+from tunewright.images.dataset.label_splits import fold_numbers_of_labels, hold_out_labels
 from tunewright.images.dataset.leaks import check_leaks, copies_of, leaks_of
-from tunewright.images.dataset.splits import ROUNDING, fold_numbers, hold_out, units_of
+from tunewright.images.dataset.splits import ROUNDING, Mask, fold_numbers, hold_out, units_of
 from tunewright.images.dataset.unreadable import without_broken
 from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.sources.build_table import some
@@ -73,8 +74,12 @@ def open_sets(
     """
     _check_shares(data)
     origin = _embedded_folder(make_default) if data.dir is None else Path(data.dir)
-    columns = Columns(data.columns.chosen())
-    table = open_table(origin, group_by=data.group_by, columns=columns).with_window(data.window)
+    table = open_table(
+        origin,
+        group_by=data.group_by,
+        columns=_columns(data),
+        fewest_classes=1 if data.multi_label else 2,
+    ).with_window(data.window)
     notices = list(table.notices)
     if data.skip_bad:
         table, skipped = without_broken(table, on_progress)
@@ -97,6 +102,15 @@ def open_sets(
         )
     notices += _notices(data, train, valid, test if len(test) else None)
     return ImageSets(train, valid, test if len(test) else None, tuple(notices))
+
+
+def _columns(data: ImagesConfig) -> Columns:
+    return Columns(
+        data.columns.chosen(),
+        multi_label=data.multi_label,
+        separator=data.label_separator,
+        classes=data.columns.classes or (),
+    )
 
 
 def facts(data: ImagesConfig, *, make_default: MakeDefault | None = None) -> Mapping[str, float]:
@@ -136,7 +150,11 @@ def fingerprints(
 
 def table_hash(table: ImageTable) -> str:
     """Return a hash that is equal for tables with equal pictures, boxes, classes and order."""
-    labels = (table.classes[label] for label in table.labels.tolist())
+    labels: Iterable[str]
+    if table.targets is None:
+        labels = (table.classes[label] for label in table.labels.tolist())
+    else:
+        labels = (" ".join(map(str, np.flatnonzero(row))) for row in table.targets)
     pairs = zip(content_keys(table), labels, strict=True)
     return joined_digest((*table.classes, *(f"{key} {label}" for key, label in pairs)))[:16]
 
@@ -166,7 +184,7 @@ def _complete_splits(
     val_share = data.val_split
     if data.test_split and not (splits == "test").any():
         rows, units = _free(table, keys, splits, ["train", "valid"] if data.folds else ["train"])
-        out = hold_out(table.labels[rows], units, data.test_split, data.split_seed)
+        out = _hold_out(table, rows, units, data.test_split, data.split_seed)
         splits[rows[out]] = "test"
         # val_split is a share of ALL pictures: of 400, with 15 % in test, 340 are left, and
         # .15 / .85 of them are 60, not 60.00000001.
@@ -175,7 +193,10 @@ def _complete_splits(
         if (splits == "valid").any():
             notices.append("data.folds is set: the source's validation pictures join the folds")
         rows, units = _free(table, keys, splits, ["train", "valid"])
-        folds = fold_numbers(table.labels[rows], units, data.folds, data.split_seed)
+        if table.targets is None:
+            folds = fold_numbers(table.labels[rows], units, data.folds, data.split_seed)
+        else:
+            folds = fold_numbers_of_labels(table.targets[rows], units, data.folds, data.split_seed)
         splits[rows] = np.where(folds == data.fold, "valid", "train")
     elif not (splits == "valid").any():
         if data.val_split <= 0:
@@ -184,9 +205,16 @@ def _complete_splits(
                 expected="a share above 0, or a source with such a split",
             )
         rows, units = _free(table, keys, splits, ["train"])
-        out = hold_out(table.labels[rows], units, val_share, data.split_seed)
+        out = _hold_out(table, rows, units, val_share, data.split_seed)
         splits[rows[out]] = "valid"
     return splits
+
+
+def _hold_out(table: ImageTable, rows: Indices, units: Indices, share: float, seed: int) -> Mask:
+    """Choose the rows to hold out, stratified by class or by each of several labels."""
+    if table.targets is None:
+        return hold_out(table.labels[rows], units, share, seed)
+    return hold_out_labels(table.targets[rows], units, share, seed)
 
 
 def _free(

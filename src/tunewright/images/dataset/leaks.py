@@ -49,11 +49,10 @@ def copies_of(table: ImageTable, keys: Sequence[str]) -> list[str]:
         f"{extra:,} pictures are copies of others, byte for byte (such as "
         f"{_files(table, several[0])}): copies stay in one split"
     ]
-    torn = [rows for rows in several if len(set(table.labels[rows].tolist())) > 1]
+    truth = table.truth
+    torn = [rows for rows in several if (truth[rows] != truth[rows[0]]).any()]
     if torn:
-        named = [
-            f"{table.ids[row]} is {table.names[table.labels[row]]}" for row in torn[0][:EXAMPLES]
-        ]
+        named = [f"{table.ids[row]} is {table.label_names(row)}" for row in torn[0][:EXAMPLES]]
         notices.append(
             f"{len(torn):,} pictures have copies with another label ({', '.join(named)})"
         )

@@ -22,9 +22,9 @@ from tunewright.training.device import copies_on
 class ImageBatch(NamedTuple):
     """What a training step takes.
 
-    images [B, 3, S, S] float32, normalised; labels [B] int64; others [B] int64, the second label of
-    a mixed picture; share [B] float32, the weight of `labels`, 1 if nothing is mixed; rows [B]
-    int64, in the set's table.
+    images [B, 3, S, S] float32, normalised; labels [B] int64, or bool [B, C] where a picture may
+    have several; others, of the same form, those of the picture mixed in; share [B] float32, the
+    weight of `labels`, 1 if nothing is mixed; rows [B] int64, in the set's table.
     """
 
     images: Tensor
@@ -55,10 +55,10 @@ class ImageBatches:
     """Batches of a set of pictures, for training and evaluation (a `training.task.Loader`).
 
     images: uint8 [R, 3, S, S], mapped (`map_store`) or on a device. labels: int64 [N], one for each
-    row of the table. rows_of: int64 [N], the row of `images` that shows it, or below 0 to leave it
-    out; None: images and labels have the same rows. weights: [N]; rows are then drawn with
-    replacement, in proportion, as many as take part. A batch is augmented and mixed before it is
-    cut into micro-batches, so its pictures do not depend on their number.
+    row of the table, or bool [N, C]. rows_of: int64 [N], the row of `images` that shows it, or
+    below 0 to leave it out; None: images and labels have the same rows. weights: [N]; rows are then
+    drawn with replacement, in proportion, as many as take part. A batch is augmented and mixed
+    before it is cut into micro-batches, so its pictures do not depend on their number.
 
     Raises DataError if lengths differ, a part would have no row, or weights cannot be used.
     """

@@ -47,7 +47,7 @@ class StreamedBatches:
         workers: int | None = None,
     ) -> None:
         self.order, self.finishing = Order(torch.arange(len(table)), batching, weights), finishing
-        self.labels, self.places = torch.tensor(table.labels), table.places
+        self.labels, self.places = torch.tensor(table.truth), table.places
         wanted = torch.get_num_threads() if workers is None else workers
         # A daemonic process cannot have children.
         self.workers = 0 if multiprocessing.current_process().daemon else wanted

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tunewright.errors import DataError, did_you_mean, quote, shorten
-from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, PicturePlace
+from tunewright.images.image_table import SPLITS, UNLABELLED, ImageTable, PicturePlace, Targets
 from tunewright.images.sources.archive import whole_number
 from tunewright.images.sources.unicode_forms import to_nfc
 
@@ -32,7 +32,11 @@ NO_VALUE = frozenset({"nan", "nat", "none", "null", "na", "n/a", "<na>", "nil"})
 
 
 class TableRow(NamedTuple):
-    """One picture as its source lists it; `line` of `file` says where."""
+    """One picture as its source lists it; `line` of `file` says where.
+
+    labels: in place of `label`, where a picture may have several, or none. separator: what stands
+    between them there.
+    """
 
     id: str
     place: PicturePlace
@@ -41,6 +45,8 @@ class TableRow(NamedTuple):
     group: str | None = None
     file: Path | None = None
     line: int = 0
+    labels: tuple[str, ...] | None = None
+    separator: str = ""
 
     @property
     def where(self) -> str:
@@ -77,12 +83,14 @@ def table_of(
     naming = _compose_names(naming or Naming())
     if not rows:
         raise DataError(f"{origin} lists no pictures", expected="at least one")
+    rows, joined = _join_labels(rows)
     _each_id_once(rows)
     ids, places = tuple(row.id for row in rows), tuple(row.place for row in rows)
     if not labelled:
         nothing = np.full(len(rows), UNLABELLED, dtype=np.int64)
         return ImageTable(origin, ids, places, nothing, (), notices=tuple(notices))
-    missing = [row.where for row in rows if not row.label]
+    several = rows[0].labels is not None
+    missing = [] if several else [row.where for row in rows if not row.label]
     if missing:
         raise DataError(
             f"{len(missing):,} of {len(rows):,} pictures of {origin} have no label "
@@ -90,31 +98,73 @@ def table_of(
             expected="a label for each picture",
             remedy="Add the labels, or remove these rows and predict them with --data.",
         )
-    written = [to_nfc(row.label or "") for row in rows]
-    _check_characters(rows, written)
+    stated = [(row, to_nfc(label)) for row in rows for label in _labels(row)]
+    stating, written = [row for row, _ in stated], [label for _, label in stated]
+    _check_characters(stating, written)
     groups = _column(origin, rows, [row.group for row in rows], "group")
-    doubts = [] if naming.classes else _no_values(origin, rows, written, "label")
+    doubts = [] if naming.classes else _no_values(origin, stating, written, "label")
     doubts += _no_values(origin, rows, groups or (), "group")
     classes = naming.classes or in_order({*written, *naming.known})
     number = {name: at for at, name in enumerate(classes)}
-    for row, label in zip(rows, written, strict=True):
+    for row, label in stated:
         if label not in number:
             raise DataError(
                 f"the label {quote(label)} in {row.where}",
                 expected=f"one of {some(classes)}",
                 remedy=did_you_mean(label, classes),
             )
+    labels = np.full(len(rows), UNLABELLED, dtype=np.int64)
+    targets = None
+    if several:
+        targets = np.zeros((len(rows), len(classes)), dtype=np.bool_)
+        for at, row in enumerate(rows):
+            targets[at, [number[to_nfc(label)] for label in _labels(row)]] = True
+        doubts.insert(0, _describe_labels(targets, rows[0].separator, joined))
+    else:
+        labels = np.array([number[label] for label in written], dtype=np.int64)
     return ImageTable(
         origin,
         ids,
         places,
-        np.array([number[label] for label in written], dtype=np.int64),
+        labels,
         classes,
         _column(origin, rows, [_split(row) for row in rows], "split"),
         groups,
         dict(naming.names),
         dict(naming.category_ids),
         (*notices, *doubts, *_alike(classes)),
+        targets=targets,
+        label_separator=rows[0].separator,
+    )
+
+
+def _labels(row: TableRow) -> tuple[str, ...]:
+    return (row.label or "",) if row.labels is None else row.labels
+
+
+def _join_labels(rows: Sequence[TableRow]) -> tuple[list[TableRow], int]:
+    """Join rows of one picture that differ in their labels; return how many joined others."""
+    joined: dict[tuple[object, ...], TableRow] = {}
+    for row in rows:
+        key = (row.id, row.place, row.split, row.group) if row.labels is not None else (id(row),)
+        first = joined.setdefault(key, row)
+        if first is not row:
+            labels = tuple(dict.fromkeys((*_labels(first), *_labels(row))))
+            joined[key] = first._replace(labels=labels)
+    return [*joined.values()], len(rows) - len(joined)
+
+
+def _describe_labels(targets: Targets, separator: str, joined: int) -> str:
+    """Describe the labels of pictures that may have several, so that a wrong reading is seen."""
+    each = targets.sum(axis=1)
+    between = f", {quote(separator)} between them" if separator else ""
+    bare = int((each == 0).sum())
+    return (
+        f"{len(targets):,} pictures with {each.mean():.2f} of {targets.shape[1]:,} labels on "
+        f"average, at most {int(each.max()):,}{between}"
+        + (f"; {bare:,} have none, and count as examples without any" if bare else "")
+        + (f"; {joined:,} rows add labels to a picture of an earlier row" if joined else "")
+        + ("; none has two: data.multi_label=false compares classes" if each.max() < 2 else "")
     )
 
 

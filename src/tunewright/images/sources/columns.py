@@ -31,11 +31,16 @@ class Columns:
     """The columns that `data.columns` names: by `image`, `label` and `split`.
 
     required: whether a table must have them; without it, usual names take the place of those that
-    are missing, as in a test table beside the training table.
+    are missing, as in a test table beside the training table. multi_label: whether a picture may
+    have several labels; these are in one column, where `separator` stands between them (None: as
+    the cells show), or in a column of 0 and 1 for each class, `classes`.
     """
 
     names: Mapping[str, str]
     required: bool = True
+    multi_label: bool = False
+    separator: str | None = None
+    classes: tuple[str, ...] = ()
 
     def one(self, table: CsvRows, role: str) -> str:
         """Return the likeliest column of `role`; raises DataError where there is none."""
@@ -78,5 +83,12 @@ USUAL_COLUMNS = Columns({})
 
 def columns_of_run(config: Mapping[str, Any]) -> Columns:
     """Return the columns that a run's configuration names, for tables that may have others."""
-    named = (config.get("data") or {}).get("columns") or {}
-    return Columns({role: name for role, name in named.items() if name}, required=False)
+    data = config.get("data") or {}
+    named = data.get("columns") or {}
+    return Columns(
+        {role: name for role, name in named.items() if name and role != "classes"},
+        required=False,
+        multi_label=bool(data.get("multi_label")),
+        separator=data.get("label_separator"),
+        classes=tuple(named.get("classes") or ()),
+    )

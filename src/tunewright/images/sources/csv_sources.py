@@ -1,6 +1,7 @@
 """Read sources described by a CSV file: competitions, or index.csv beside pictures or in a zip."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean, quote
@@ -10,6 +11,11 @@ from tunewright.images.sources.build_table import Naming, TableRow, some, table_
 from tunewright.images.sources.columns import Columns
 from tunewright.images.sources.csv_rows import CsvRows, read_csv
 from tunewright.images.sources.file_matching import listings_beside, places_of
+from tunewright.images.sources.several_labels import (
+    class_columns,
+    classes_in_order,
+    labels_of_rows,
+)
 
 INDEX = "index.csv"
 TRAIN = ("train.csv", "train_labels.csv")
@@ -51,7 +57,9 @@ def read_competition(
         alone = len(files) == 1
         rows += _rows(table, listings, labelled, group_by, columns, None if alone else split)
         readable |= _readable(table, columns)
-    naming = _naming(folder / MAPPING, [row.label for row in rows], readable)
+    naming = _naming(folder / MAPPING, rows, readable)
+    if labelled:
+        naming = _with_class_columns(naming, read_csv(files["train"]), columns, group_by)
     return table_of(folder, rows, labelled=labelled, naming=naming)
 
 
@@ -66,7 +74,7 @@ def read_index(
         table = read_csv(place / INDEX)
         beside = listings_beside(place / INDEX, ("images",))
         rows = _rows(table, beside, labelled, group_by, columns)
-        return _table_by_name(place, table, rows, labelled, columns)
+        return _table_by_name(place, table, rows, labelled, columns, group_by)
     inside = [listing for listing in _with_wrapped(list_files(place)) if INDEX in listing.names]
     if inside:
         table = read_csv(place / (inside[0].prefix + INDEX), inside[0].content(INDEX))
@@ -74,7 +82,7 @@ def read_index(
         table = read_csv(place.parent / INDEX)
     listings = inside or _with_wrapped(list_files(place))
     rows = _rows(table, listings, labelled, group_by, columns)
-    return _table_by_name(place, table, rows, labelled, columns)
+    return _table_by_name(place, table, rows, labelled, columns, group_by)
 
 
 def read_listed(
@@ -84,7 +92,9 @@ def read_listed(
     table = read_csv(file)
     beside = listings_beside(file, _beside(file, labelled))
     rows = _rows(table, beside, labelled, group_by, columns)
-    naming = _naming(file.parent / MAPPING, [row.label for row in rows], _readable(table, columns))
+    naming = _naming(file.parent / MAPPING, rows, _readable(table, columns))
+    if labelled:
+        naming = _with_class_columns(naming, table, columns, group_by)
     return table_of(file, rows, labelled=labelled, naming=naming)
 
 
@@ -101,14 +111,43 @@ def _with_wrapped(listing: FileListing) -> Iterator[FileListing]:
 
 
 def _table_by_name(
-    place: Path, table: CsvRows, rows: Sequence[TableRow], labelled: bool, columns: Columns
+    place: Path,
+    table: CsvRows,
+    rows: Sequence[TableRow],
+    labelled: bool,
+    columns: Columns,
+    group_by: str | None,
 ) -> ImageTable:
-    return table_of(place, rows, labelled=labelled, naming=Naming(names=_readable(table, columns)))
+    naming = Naming(names=_readable(table, columns))
+    if labelled:
+        naming = _with_class_columns(naming, table, columns, group_by)
+    return table_of(place, rows, labelled=labelled, naming=naming)
+
+
+def _with_class_columns(
+    naming: Naming, table: CsvRows, columns: Columns, group_by: str | None
+) -> Naming:
+    """Return the naming with the classes in the order of their columns, where each has one."""
+    if not columns.multi_label:
+        return naming
+    classes = classes_in_order(table, columns, _taken(table, columns, group_by))
+    return naming._replace(classes=classes or None)
+
+
+def _taken(table: CsvRows, columns: Columns, group_by: str | None) -> list[str]:
+    """Return the columns that hold something else than labels."""
+    others = [*columns.candidates(table, "image"), *columns.candidates(table, "split")]
+    return [*others, *filter(None, [_group_column(table, group_by)])]
 
 
 def _has_labels(file: Path, columns: Columns) -> bool:
     """Return whether a table beside the training table has labels, by a usual name or the given."""
-    return bool(Columns(columns.names, required=False).candidates(read_csv(file), "label"))
+    table, usual = read_csv(file), replace(columns, required=False)
+    if columns.multi_label and columns.classes:
+        return len(table.all_of(columns.classes)) == len(columns.classes)
+    if columns.multi_label and class_columns(table, _taken(table, usual, None)):
+        return True
+    return bool(usual.candidates(table, "label"))
 
 
 def _rows(
@@ -120,7 +159,13 @@ def _rows(
     split: str | None = None,
 ) -> list[TableRow]:
     named = columns.some(table, "image")
-    labels = table.column(columns.one(table, "label") if labelled else None)
+    several: list[tuple[str, ...]] | None = None
+    separator = ""
+    if labelled and columns.multi_label:
+        taken = _taken(table, columns, group_by)
+        several, separator = labels_of_rows(table, columns, taken)
+    one = labelled and several is None
+    labels = table.column(columns.one(table, "label") if one else None)
     in_split = columns.candidates(table, "split") if labelled else []
     splits = table.column(in_split[0] if in_split else None)
     groups = table.column(_group_column(table, group_by) if labelled else None)
@@ -128,9 +173,15 @@ def _rows(
     if split is not None:
         splits = [split] * len(ids)
     cells = zip(ids, places, labels, splits, groups, table.lines, strict=True)
-    return [
+    rows = [
         TableRow(name, place, label, part, group, table.file, line)
         for name, place, label, part, group, line in cells
+    ]
+    if several is None:
+        return rows
+    return [
+        row._replace(labels=of_row, separator=separator)
+        for row, of_row in zip(rows, several, strict=True)
     ]
 
 
@@ -178,6 +229,8 @@ def _group_column(table: CsvRows, group_by: str | None) -> str | None:
 def _readable(table: CsvRows, columns: Columns) -> dict[str, str]:
     """Map label to class, if a table has both; raises DataError for two names of one label."""
     label = next(iter(columns.candidates(table, "label")), None)
+    if columns.multi_label:
+        return {}
     title = table.one_of(("class",))
     if label is None or title in (None, label):
         return {}
@@ -193,7 +246,7 @@ def _readable(table: CsvRows, columns: Columns) -> dict[str, str]:
     return names
 
 
-def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str]) -> Naming:
+def _naming(file: Path, rows: Sequence[TableRow], readable: Mapping[str, str]) -> Naming:
     """Read category_mapping.csv, by whichever of its columns holds the labels."""
     if not file.is_file():
         return Naming(names=readable)
@@ -201,7 +254,7 @@ def _naming(file: Path, labels: Sequence[str | None], readable: Mapping[str, str
     by_label = mapping.column(mapping.require_column(("label",), "labels"))
     by_category = mapping.column(mapping.require_column(("category_id",), "category ids"))
     name = mapping.one_of(READABLE)
-    given = {label for label in labels if label}
+    given = {label for row in rows for label in row.labels or (row.label,) if label}
     raw = not given <= set(by_label) and given <= set(by_category)
     keys = [key or "" for key in (by_category if raw else by_label)]
     unknown = sorted(given - set(keys))

@@ -45,17 +45,21 @@ def manifest_in(folder: Path) -> Path | None:
     return next(iter(ready or found), None)
 
 
-def read_manifest(file: Path, *, labelled: bool, group_by: str | None) -> ImageTable:
+def read_manifest(
+    file: Path, *, labelled: bool, group_by: str | None, multi_label: bool = False
+) -> ImageTable:
     """Read the crops that a manifest lists.
 
     A picture is `crop_path` if given, else `image_path` cut by `bbox_xyxy`. Paths are relative to
     the manifest's folder or to one above it. Classes come from `class_to_idx.json` beside it, else
     from `label_idx`, else from the sorted labels. Groups are camera_id, then track_id, unless
     another key is named; if neither is known and splits are still to be made, the second field of
-    the id between underscores, as in the guide's own split. Raises DataError, naming the line, for
-    a record that cannot be used.
+    the id between underscores, as in the guide's own split. multi_label: `label` is a list of
+    labels, which may be empty. Raises DataError, naming the line, for a record that cannot be used.
     """
     records = _records(file)
+    several = labelled and multi_label
+    lists = [_labels(file, line, record) for line, record in records] if several else []
     for line, record in records:
         _check_types(file, line, record, labelled=labelled)
     root = _root(file, records)
@@ -74,6 +78,8 @@ def read_manifest(file: Path, *, labelled: bool, group_by: str | None) -> ImageT
         )
         for (line, record), group in zip(records, groups, strict=True)
     ]
+    if several:
+        rows = [row._replace(labels=found) for row, found in zip(rows, lists, strict=True)]
     return table_of(file, rows, labelled=labelled, naming=Naming(tuple(order) or None))
 
 
@@ -217,6 +223,21 @@ def _label(record: Record, name_of: Mapping[int, str]) -> str | None:
     if label is not None and str(label).strip():
         return str(label).strip()
     return None if index is None else name_of.get(index, str(index))
+
+
+def _labels(file: Path, line: int, record: Record) -> tuple[str, ...]:
+    """Take the list of labels out of a record; a single label is a list of one."""
+    given = record.pop("label", None)
+    listed = given if isinstance(given, list) else [] if given is None else [given]
+    words = [_whole(each) for each in listed]
+    if not all(isinstance(word, str | int) and not isinstance(word, bool) for word in words):
+        raise DataError(
+            f"label = {quote(given)} in line {line:,} of {file}",
+            expected='a list of labels, such as ["red", "round"], or [] for none',
+            remedy="Correct the line, or take it out.",
+        )
+    record.pop("label_idx", None)  # the number of one label
+    return tuple(dict.fromkeys(filter(None, (str(word).strip() for word in words))))
 
 
 def _order(file: Path, records: Sequence[tuple[int, Record]]) -> dict[str, int]:

@@ -82,7 +82,7 @@ def _open(place: Path, labelled: bool, group_by: str | None, columns: Columns) -
         return _open_file(place, labelled, group_by, columns)
     if (manifest := manifest_in(place)) is not None:
         _check_no_columns(manifest, columns)
-        return read_manifest(manifest, labelled=labelled, group_by=group_by)
+        return _manifest(manifest, labelled, group_by, columns)
     if not labelled and (place / "test.csv").is_file():
         return read_listed(place / "test.csv", labelled=False, group_by=group_by, columns=columns)
     if (place / INDEX).is_file():
@@ -100,14 +100,21 @@ def _open(place: Path, labelled: bool, group_by: str | None, columns: Columns) -
     if (table := _table_with(listing, columns)) is not None:
         return read_listed(table, labelled=True, group_by=group_by, columns=columns)
     _check_no_columns(place, columns)
+    _check_one_label(place, columns)
     return _class_folders(listing, group_by)
+
+
+def _manifest(file: Path, labelled: bool, group_by: str | None, columns: Columns) -> ImageTable:
+    return read_manifest(
+        file, labelled=labelled, group_by=group_by, multi_label=columns.multi_label
+    )
 
 
 def _open_file(place: Path, labelled: bool, group_by: str | None, columns: Columns) -> ImageTable:
     kind = suffix_of(place.name)
     if kind == ".jsonl":
         _check_no_columns(place, columns)
-        return read_manifest(place, labelled=labelled, group_by=group_by)
+        return _manifest(place, labelled, group_by, columns)
     if kind == ".csv" and place.name == INDEX:
         return read_index(place.parent, labelled=labelled, group_by=group_by, columns=columns)
     if kind in TABLES:
@@ -125,14 +132,18 @@ def _open_file(place: Path, labelled: bool, group_by: str | None, columns: Colum
     if inner.prefix.rstrip("/").casefold() in SPLIT_WORDS:  # train/ alone is a split, not a wrapper
         inner = listing
     _check_no_columns(place, columns)
+    _check_one_label(place, columns)
     return _class_folders(inner, group_by)
 
 
 def _table_with(listing: FileListing, columns: Columns) -> Path | None:
-    """Return the only table of a folder that has all of the columns that are named, or None."""
-    if not columns.names:
+    """Return the only table of a folder that has all of the columns that are named, or None.
+
+    Where a picture may have several labels, the only table is that one without any name.
+    """
+    if not columns.names and not columns.multi_label:
         return None
-    named = list(columns.names.values())
+    named = [*columns.names.values(), *columns.classes]
     found = [
         file
         for file in map(listing.place.joinpath, _tables(listing))
@@ -164,6 +175,17 @@ def _check_no_columns(place: Path, columns: Columns) -> None:
             f"data.columns names {', '.join(columns.names)}, and {place} is no table",
             expected="data.columns for a .csv or .tsv file, or a folder with such a table",
             remedy=_name_the_table(place),
+        )
+
+
+def _check_one_label(place: Path, columns: Columns) -> None:
+    """Refuse class folders for pictures of several labels: a folder gives each picture one."""
+    if columns.multi_label:
+        raise DataError(
+            f"data.multi_label = true, and {place} has no table of labels",
+            expected="index.csv, train.csv or another table, with several labels in a cell or a "
+            "column of 0 and 1 for each class; or a manifest",
+            remedy=_name_the_table(place) or "Leave out data.multi_label for class folders.",
         )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tunewright.classification import data_checks
-from tunewright.classification.losses.config import METRICS
+from tunewright.classification.losses.config import METRICS, MULTI_LABEL_METRICS
 from tunewright.config.dialect import SHARED_ALIASES, Dialect
 from tunewright.recipes.flowers.config import FlowersConfig
 from tunewright.recipes.recipe import Recipe
@@ -66,7 +66,8 @@ RECIPE = Recipe(
     conf=HERE / "conf",
     groups=(data_checks.GROUPS,),
     space=HERE / "space.yaml",
-    metrics=METRICS,
+    switched_spaces={"data.multi_label": HERE / "space_multi_label.yaml"},
+    metrics=METRICS | MULTI_LABEL_METRICS,
     setup="tunewright.classification.setup:make_setup",
     data_facts=data_checks.facts,
     check_data=data_checks.check,

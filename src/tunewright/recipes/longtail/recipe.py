@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tunewright.classification import data_checks
-from tunewright.classification.losses.config import METRICS
+from tunewright.classification.losses.config import METRICS, MULTI_LABEL_METRICS
 from tunewright.config.dialect import SHARED_ALIASES, Dialect
 from tunewright.recipes.longtail.config import LongtailConfig
 from tunewright.recipes.recipe import Recipe
@@ -58,7 +58,8 @@ RECIPE = Recipe(
     groups=(data_checks.GROUPS,),
     space=HERE / "space.yaml",
     space_alone=HERE / "space_alone.yaml",
-    metrics=METRICS,
+    switched_spaces={"data.multi_label": HERE / "space_multi_label.yaml"},
+    metrics=METRICS | MULTI_LABEL_METRICS,
     setup="tunewright.classification.setup:make_setup",
     data_facts=data_checks.facts,
     check_data=data_checks.check,
