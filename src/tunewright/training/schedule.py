@@ -41,7 +41,7 @@ def factor_at(
     """
     steps = epochs * steps_per_epoch
     step = min(round(fraction * steps), steps - 1)
-    if step < (warmup := _warmup(schedule, epochs, steps_per_epoch)):
+    if step < (warmup := warmup_steps(schedule, epochs, steps_per_epoch)):
         return step / warmup
     return round(_factor(schedule, step, epochs, steps_per_epoch), 6)
 
