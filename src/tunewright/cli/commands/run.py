@@ -163,8 +163,9 @@ def schedule(
     In Python, return the values, by name, and the files that were drawn. See
     `deliver.schedule.schedule`.
     """
-    from tunewright.cli.requests import Configs, request_of, runs_of
+    from tunewright.cli.requests import request_of, runs_of
     from tunewright.deliver.schedule import schedule as tabulate
+    from tunewright.typed_arguments import Configs
 
     request = request_of(schedule, words, Configs(config, config_dir, config_name))
     file = None if output is None else Path(output)

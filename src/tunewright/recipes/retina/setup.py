@@ -14,6 +14,7 @@ from tunewright.errors import DataError
 from tunewright.images.augment.augment import make_augment
 from tunewright.images.dataset.splits import units_of
 from tunewright.images.loading.batches import map_store
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.store import Store, build_store
 from tunewright.images.progress import ShowProgress
 from tunewright.images.sources.build_table import INTEGER
@@ -79,15 +80,18 @@ class OpenedRecipe:
         rows = config.training.batch_size if training else EVALUATION_ROWS
         found = EyeBatches(
             self._columns(table),
-            batch_size=rows,
-            seed=config.seed if training else 0,
+            Batching(
+                batch_size=rows,
+                seed=config.seed if training else 0,
+                shuffle=training,
+                drop_last=training,
+                micro_batches=config.training.accumulate if training else 1,
+            ),
             per_eye=table.per_eye,
             repeat=config.data.one_eye == "repeat",
             mirror_right=config.data.mirror_right,
             augment=make_augment(config.augmentation) if training else None,
-            micro_batches=config.training.accumulate if training else 1,
             device=device,
-            training=training,
         )
         if device.type == "cuda" and config.data.store != "memory":
             found = found.resident(device, int(free_device_bytes(device) * RESIDENT_SHARE))

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tunewright.errors import DataError
 from tunewright.images.augment.augment import Augment
 from tunewright.images.loading.batches import Normalisation, normalise
+from tunewright.images.loading.batching import Batching
 from tunewright.images.loading.sampler import Order, generator_of
 from tunewright.training.device import copies_on
 
@@ -68,32 +68,18 @@ class EyeBatches:
     def __init__(
         self,
         columns: EyeColumns,
+        batching: Batching,
         *,
-        batch_size: int,
-        seed: int,
         per_eye: bool = True,
         repeat: bool = False,
         mirror_right: bool = False,
         augment: Augment | None = None,
-        micro_batches: int = 1,
         device: torch.device | str = "cpu",
-        training: bool = True,
     ) -> None:
         self.columns, self.device = columns, torch.device(device)
-        self.order = Order(
-            torch.arange(len(columns.eyes)),
-            batch_size=batch_size,
-            seed=seed,
-            shuffle=training,
-            drop_last=training,
-        )
-        if not 1 <= micro_batches <= self.order.batch_size:
-            raise DataError(
-                f"batches of {self.order.batch_size:,} patients in {micro_batches:,} micro-batches",
-                expected="at least one patient in each",
-                remedy="Lower training.accumulate.",
-            )
-        self.micro_batches, self.augment = micro_batches, augment
+        eyes = len(columns.eyes)
+        self.batching = batching.limit_to(eyes, of="patient")
+        self.order, self.augment = Order(torch.arange(eyes), self.batching), augment
         self.per_eye, self.mirror_right = per_eye, mirror_right
         self.repeat = repeat
         present = columns.eyes >= 0
@@ -102,14 +88,14 @@ class EyeBatches:
 
     def __len__(self) -> int:
         """Return the number of micro-batches in an epoch."""
-        return len(self.order) * self.micro_batches
+        return len(self.order) * self.batching.micro_batches
 
     def epoch(self, epoch: int) -> Iterator[EyeBatch]:
         """Yield the micro-batches of an epoch; a pure function of seed and epoch."""
-        generator = generator_of(self.order.seed, epoch, "augment")
+        generator = generator_of(self.batching.seed, epoch, "augment")
         for rows in self.order.epoch(epoch):
             uniform = None if self.augment is None else self.augment.draw(len(rows), generator)
-            parts = rows.tensor_split(self.micro_batches)
+            parts = rows.tensor_split(self.batching.micro_batches)
             drawn = [None] * len(parts) if uniform is None else uniform.tensor_split(len(parts))
             for part, numbers in zip(parts, drawn, strict=True):
                 yield self._batch(part, numbers)
