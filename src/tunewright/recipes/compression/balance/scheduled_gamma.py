@@ -42,6 +42,7 @@ def scheduled_gamma(config: CompressionConfig) -> ScheduledValue:
         _strategies(balance, epochs),
         note,
         in_use=isinstance(config.balance, FamoConfig),
+        recorded=("gamma", "task_weights/"),
     )
 
 
