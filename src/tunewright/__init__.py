@@ -1,8 +1,10 @@
 """Tunewright tunes and fine-tunes PyTorch models; importing it imports nothing heavy.
 
-The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", trials=100)`.
+The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", trials=100)`. Classes
+that a guide uses in Python are here too.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
+    from tunewright.recipes.compression.guide_checkpoints import (
+        CheckpointManager as CheckpointManager,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -49,8 +54,14 @@ __all__ = [
 ]
 
 
+CLASSES = {"CheckpointManager": "tunewright.recipes.compression.guide_checkpoints"}
+"""Classes by name, and the modules that they are imported from on first use."""
+
+
 def __getattr__(name: str) -> Any:
-    """Return a command as a function; commands are imported on first use."""
+    """Return a command as a function, or a class; they are imported on first use."""
+    if name in CLASSES:
+        return getattr(importlib.import_module(CLASSES[name]), name)
     if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
     from tunewright.cli import commands

@@ -23,7 +23,6 @@ _RETINA = "It belongs to the recipe `retina`."
 
 NOT_BUILT: Mapping[str, Mapping[str, str]] = {
     "compression": {
-        "finetune": "Leave it out: model.weights=RUN begins from trained weights.",
         "save_dir": "Name the folder of all runs with --runs-dir.",
     },
     "retina": {

@@ -38,6 +38,7 @@ def check_fit(config: CompressionConfig) -> list[str]:
         )
     if config.model.weights is not None:
         _check_weights(Path(config.model.weights))
+    _check_parts_and_scales(config)
     enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
     if loss.type == "ms_ssim" and not has_ms_ssim(crop):
         raise ConfigError(
@@ -72,6 +73,37 @@ def _check_gamma(config: CompressionConfig) -> list[str]:
             f"balance.schedule.window={max(2, epochs // 10)} is a tenth of the run"
         ]
     return []
+
+
+def _check_parts_and_scales(config: CompressionConfig) -> None:
+    finetune = config.finetune
+    if finetune.type != "none" and config.model.weights is None:
+        raise ConfigError(
+            f"finetune.type = {finetune.type} without model.weights",
+            expected="a run folder, or a file of weights, to go on from",
+            remedy="Add --checkpoint RUN, or model.weights=FILE.",
+        )
+    if finetune.type == "parts" and finetune.scale_patience is not None:
+        setting = f"finetune.scale_patience = {finetune.scale_patience}"
+        _check_scales(config, setting, "Write finetune.scale_patience=null.")
+    if config.balance.type == "hierarchical":
+        _check_scales(config, "balance.type = hierarchical", "Write balance.type=famo.")
+
+
+def _check_scales(config: CompressionConfig, setting: str, remedy: str) -> None:
+    """Refuse what divides the loss between HPCM's scales where it cannot be divided."""
+    if config.model.type != "hpcm":
+        raise ConfigError(
+            f"{setting} with model.type = {config.model.type}",
+            expected="the model hpcm, which has scales s1, s2 and s3",
+            remedy=remedy,
+        )
+    if config.loss.type != "mse":
+        raise ConfigError(
+            f"{setting} with loss.type = {config.loss.type}",
+            expected="loss=mse: only a squared error is divided between the scales",
+            remedy=remedy,
+        )
 
 
 def _metrics(config: CompressionConfig) -> list[str]:

@@ -27,10 +27,15 @@ ALIASES = {
     "gamma_final": "balance.schedule.final",
     "gamma_warmup": "balance.schedule.warmup",
     "w_lr": "balance.w_lr",
+    "gamma_s1": "balance.gamma_s1",
+    "gamma_s2": "balance.gamma_s2",
+    "gamma_s3": "balance.gamma_s3",
+    "scale_weights": "balance.scale_weights",
     "step_epochs": "balance.schedule.milestones",
     "adaptive_window": "balance.schedule.window",
     "adaptive_threshold": "balance.schedule.threshold",
     "checkpoint": "model.weights",
+    "finetune": "finetune.type",
     "finetune_lr": "optim.lr",
     "clip_max_norm": "training.clip_norm",
     "keep_last_n": "training.keep_last",
@@ -42,10 +47,11 @@ ALIASES = {
     "skip_bad": "data.skip_bad",
 }
 
-SWITCHES = ("use_balanced", "adaptive_gamma")
+SWITCHES = ("use_balanced", "adaptive_gamma", "finetune")
 VALUE_ALIASES = {
     "loss.type": {"ms-ssim": "ms_ssim"},
     "balance.type": {"true": "famo", "false": "none"},
+    "finetune.type": {"true": "whole", "false": "none"},
     "balance.schedule.type": {"true": "linear", "false": "fixed"},  # the guide's default strategy
 }
 
