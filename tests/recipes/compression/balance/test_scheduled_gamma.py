@@ -139,3 +139,16 @@ def test_a_runs_own_configuration_brings_its_task_weights(tmp_path):
     assert found.recorded["gamma"][1:] == pytest.approx(found.values["gamma"][:-1])
     again = tunewright.schedule("compression", *words, output=tmp_path / "s.svg")
     assert again.recorded == {}
+
+
+def test_each_scale_has_its_gamma():
+    config = configured("balance=hierarchical", "training.epochs=3000")
+    lines = [describe(value, 3000) for value in RECIPE.schedules(config)]
+    assert lines == [
+        "gamma_s1 (hierarchical): 0.008 at first, 0.0096 after 300 epochs, 0.0072 after 1500 "
+        "epochs, 0.0056 after 2500 epochs, 0.004 at the end",
+        "gamma_s2 (hierarchical): 0.0048 at first, 0.0048 after 300 epochs, 0.0066 after 1500 "
+        "epochs, 0.0048 after 2500 epochs, 0.003 at the end",
+        "gamma_s3 (hierarchical): 0.0024 at first, 0.0024 after 300 epochs, 0.004 after 1500 "
+        "epochs, 0.0044 after 2500 epochs, 0.0052 at the end",
+    ]
