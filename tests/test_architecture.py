@@ -50,6 +50,7 @@ DOORS = {
     ),
     "constriction": ("recipes/compression/codec/coder.py",),
     "hydra": ("config/compose.py", "config/overrides.py"),
+    "matplotlib": ("report/picture_files.py",),
     "plotly": ("report/",),
     "accelerate": ("training/trainer.py",),
     "mlflow": ("training/trackers/mlflow.py",),

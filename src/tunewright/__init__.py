@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     )
     from tunewright.cli.commands.compression import bd_rate, compress, decompress
     from tunewright.cli.commands.images import augment, models
-    from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
+    from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
 
@@ -40,6 +40,7 @@ __all__ = [
     "predict",
     "repair",
     "replay",
+    "schedule",
     "show",
     "space",
     "submit",

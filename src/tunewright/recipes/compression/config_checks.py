@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from tunewright.errors import ConfigError
+from tunewright.recipes.compression.balance.config import FamoConfig
+from tunewright.recipes.compression.balance.gamma import plan_gamma
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.lambdas import weight_of
 from tunewright.runs.regular_files import exists
@@ -50,7 +52,26 @@ def check_fit(config: CompressionConfig) -> list[str]:
             expected=f"crops above {MS_SSIM_ABOVE} pixels, on which MS-SSIM can be measured",
             remedy=f"Write data.crop={enough}, or goal=val_psnr.",
         )
-    return list(weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).notices)
+    notices = _check_gamma(config)
+    return [
+        *weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).notices,
+        *notices,
+    ]
+
+
+def _check_gamma(config: CompressionConfig) -> list[str]:
+    """Refuse a schedule of gamma that does not fit the run; return notices on one that does."""
+    balance, epochs = config.balance, config.training.epochs
+    if not isinstance(balance, FamoConfig):
+        return []
+    schedule = plan_gamma(balance.gamma, balance.schedule, epochs)
+    if schedule.type == "adaptive" and schedule.window >= epochs:
+        return [
+            f"balance.schedule.window = {schedule.window} validations are never reached in "
+            f"{epochs} epochs: gamma follows the cosine alone; "
+            f"balance.schedule.window={max(2, epochs // 10)} is a tenth of the run"
+        ]
+    return []
 
 
 def _metrics(config: CompressionConfig) -> list[str]:
