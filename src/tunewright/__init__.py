@@ -1,6 +1,7 @@
 """Tunewright tunes and fine-tunes PyTorch models; importing it imports nothing heavy.
 
-The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", trials=100)`.
+The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", trials=100)`. Classes
+that a guide uses in Python are here too.
 """
 
 import importlib
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     )
     from tunewright.cli.commands.compression import bd_rate, compare, compress, decompress
     from tunewright.cli.commands.images import augment, models
-    from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
+    from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
     from tunewright.deliver.results.analyzer import (
         HyperparameterAnalyzer as HyperparameterAnalyzer,
+    )
+    from tunewright.recipes.compression.guide_checkpoints import (
+        CheckpointManager as CheckpointManager,
     )
 
 __version__ = "0.1.0"
@@ -45,6 +49,7 @@ __all__ = [
     "predict",
     "repair",
     "replay",
+    "schedule",
     "show",
     "space",
     "submit",
@@ -53,7 +58,10 @@ __all__ = [
 ]
 
 
-CLASSES = {"HyperparameterAnalyzer": "tunewright.deliver.results.analyzer"}
+CLASSES = {
+    "CheckpointManager": "tunewright.recipes.compression.guide_checkpoints",
+    "HyperparameterAnalyzer": "tunewright.deliver.results.analyzer",
+}
 """Classes by name, and the modules that they are imported from on first use."""
 
 

@@ -14,7 +14,7 @@ from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError, quote
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bind_function
-from tunewright.recipes.guide_flags import as_override, places
+from tunewright.recipes.guide_flags import places, take_value, typed_overrides
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
@@ -118,8 +118,7 @@ def parse_request(
         given = parse_space(file.tree, file.path, recipe.dialect.aliases)
         sources.layers.append(Layer(file.path, _settings(given, recipe), file.stored))
     overrides = [
-        *typed.overrides,
-        *(as_override(name, value, recipe, command, options) for name, value in flags),
+        *typed_overrides(typed.overrides, flags, recipe, command, options),
         *_as_overrides({path: v for path, v in (settings or {}).items() if v is not None}),
     ]
     named = any(override.startswith("study.name=") for override in overrides)
@@ -226,7 +225,7 @@ def _classify_arguments(words: Sequence[str]) -> _Arguments:
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             if not equals:
-                value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "true"
+                value = take_value(name, waiting)
             typed.flags.append((name, value))
         elif "=" in word or word.startswith("~"):
             typed.overrides.append(word)

@@ -29,7 +29,7 @@ def test_no_name_is_guessed_where_the_table_knows_it(name):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", ["w-lr", "gamma_strategy", "warmup", "vision-model"])
+@pytest.mark.parametrize("name", ["save-dir", "text_model", "warmup", "vision-model"])
 def test_names_of_other_guides_are_known_everywhere(recipe, name):
     assert "is not in this version" in complaint(recipe, f"--{name}", "1")
     assert "Did you mean" not in complaint(recipe, f"{name.replace('-', '_')}=1")
@@ -47,9 +47,9 @@ def test_a_misspelt_key_is_still_guessed():
 
 def test_in_a_space_file(tmp_path):
     file = tmp_path / "space.yaml"
-    file.write_text("search_space: {gamma: {type: float, low: 0.001, high: 0.01}}\n")
+    file.write_text("search_space: {save_dir: {type: float, low: 0.001, high: 0.01}}\n")
     request = parse_request(["compression", str(file)], command="space")
-    with pytest.raises((SpaceError, ConfigError), match="gamma is not in this version"):
+    with pytest.raises((SpaceError, ConfigError), match="save_dir is not in this version"):
         prepare(request.recipe, request.composed, given=request.space, runs=tmp_path)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tunewright.config.dialect import Dialect, missing_name
-from tunewright.config.leaves import choices_of, kinds_of, leaves, section_of, shown_kinds
+from tunewright.config.leaves import Leaf, choices_of, kinds_of, leaves, section_of, shown_kinds
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
 from tunewright.errors import ConfigError, did_you_mean, nearest_name, quote, shorten
@@ -78,8 +78,8 @@ def _problem(item: Any, around: _Around) -> ConfigError:
 
 def _unknown(path: str, around: _Around) -> ConfigError:
     known, where = leaves(around.schema), around.where(path)
-    if path in known:
-        section, kinds = next(iter(known[path].kinds.items()))
+    if (wrong := _wrong_kind(path, known, around.tree)) is not None:
+        section, kinds = wrong
         return ConfigError(
             f"{path} = {_format_value(get(around.tree, path))}",
             expected=f"{section}.type to be {' or '.join(shown_kinds(kinds))}, since no other kind "
@@ -91,6 +91,19 @@ def _unknown(path: str, around: _Around) -> ConfigError:
         return ConfigError(f"{path} is not in this version", where=where, remedy=instead)
     remedy = _nearest(path, known, around.dialect.aliases)
     return ConfigError(f"{path} is not a known key", where=where, remedy=remedy)
+
+
+def _wrong_kind(
+    path: str, known: Mapping[str, Leaf], tree: Mapping[str, Any]
+) -> tuple[str, Sequence[str]] | None:
+    """Return the section whose kind lacks a known key or section, and the kinds that have it."""
+    inside = next((p for p in known if p.startswith(f"{path}.")), "")
+    if path not in known and not inside:
+        return None
+    for section, kinds in known[path if path in known else inside].kinds.items():
+        if path.startswith(f"{section}.") and get(tree, f"{section}.type") not in kinds:
+            return section, kinds
+    return None
 
 
 def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:

@@ -19,22 +19,10 @@ SHARED_ALIASES = {
 }
 """Keys and flags that all guides write alike."""
 
-_BALANCED = "It belongs to the balanced optimisation of rate and distortion."
 _RETINA = "It belongs to the recipe `retina`."
 
 NOT_BUILT: Mapping[str, Mapping[str, str]] = {
     "compression": {
-        "use_balanced": f"{_BALANCED} Leave it out: the plain loss weighs them by loss.lmbda.",
-        "adaptive_gamma": _BALANCED,
-        "gamma_strategy": _BALANCED,
-        "gamma": _BALANCED,
-        "gamma_final": _BALANCED,
-        "w_lr": f"{_BALANCED} The learning rate of the network is optim.lr.",
-        "step_epochs": f"{_BALANCED} For steps of the learning rate: schedule.type=milestones.",
-        "adaptive_window": _BALANCED,
-        "adaptive_threshold": _BALANCED,
-        "task_weights": _BALANCED,
-        "finetune": "Leave it out: model.weights=RUN begins from trained weights.",
         "save_dir": "Name the folder of all runs with --runs-dir.",
     },
     "retina": {
@@ -74,6 +62,8 @@ class Dialect:
     a file or folder (`space`, `config`, `runs-dir`). study_file: translates the `data:` section of
     a study file into settings by path. guide_file_names: names of files of a study's folder, and
     what they link to. not_built: keys and flags that this version lacks, and what to use instead.
+    switches: those of the aliases that are flags without a value; another name for the same path
+    has precedence over them, in whatever order both are typed.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +73,7 @@ class Dialect:
     study_file: Callable[[Tree], Tree] = _as_it_is
     guide_file_names: Mapping[str, str] = field(default_factory=dict)
     not_built: Mapping[str, str] = field(default_factory=dict)
+    switches: tuple[str, ...] = ()
 
 
 def missing_name(name: str, not_built: Mapping[str, str] | None = None) -> str | None:

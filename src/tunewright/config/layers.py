@@ -120,7 +120,8 @@ def in_our_spelling(
 
 def translate(tree: Mapping[str, Any], recipe: Configurable) -> Tree:
     """Return a tree with foreign keys and values replaced by ours."""
-    flat = {path_of_key(path, recipe): value for path, value in flatten(tree).items()}
+    typed = sorted(flatten(tree).items(), key=lambda item: item[0] not in recipe.dialect.switches)
+    flat = {path_of_key(path, recipe): value for path, value in typed}
     result: Tree = {}
     for path, value in flat.items():
         set_leaf(result, path, _word(path, value, recipe))

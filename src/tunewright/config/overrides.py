@@ -57,6 +57,9 @@ def split_overrides(
             override = _parse_override(f"{name}={override.value()}", recipe)
         chooses = not isinstance(override.value(), dict)  # optim={lr: 1} sets values
         if chooses and any(is_folder(folder / name) for folder in folders):
+            words, value = recipe.dialect.value_aliases.get(f"{name}.type", {}), override.value()
+            if isinstance(value, bool) and str(value).lower() in words:  # a guide's switch as a key
+                override = _parse_override(f"{name}={words[str(value).lower()]}", recipe)
             _check_option(override, folders, recipe)
             groups[name] = str(override.input_line)
         else:

@@ -4,6 +4,7 @@ Torch-free. A recipe adds its own sections (`data`, `model`, `loss`, ...) in a s
 `RunConfig`. A section that exists in several kinds is a union discriminated by its key `type`.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -35,6 +36,22 @@ OF_STUDIES = ("study", "space", "executor", "stages")
 """Sections that only a study reads."""
 
 
+def _count_or_all(written: Any) -> int | Literal["all"]:
+    if written == "all" or (type(written) is int and written >= 0):
+        return written  # type: ignore[no-any-return]
+    raise ValueError("a whole number from 0, or all")
+
+
+# Not a plain union of types: a wrong value would be reported once for each.
+Kept = Annotated[int | Literal["all"], PlainValidator(_count_or_all)]
+"""How many checkpoints are kept."""
+
+
+def kept_of(kept: Kept) -> int:
+    """Return the number of checkpoints that `kept` allows; a very large one for `all`."""
+    return sys.maxsize if kept == "all" else kept
+
+
 class TrainingConfig(Section):
     """The length and method of training; the same for every recipe.
 
@@ -47,9 +64,10 @@ class TrainingConfig(Section):
     memory. compile: with torch.compile. Where these and precision are `auto`, recipes with large
     networks benchmark the options on the first batch and store the choice. checkpoint_seconds:
     least time between two resumable checkpoints; a killed run computes at most this much again,
-    plus the epoch it was in. keep_last: states kept after the end (0 = only while it runs).
-    keep_best: best weights that are kept. latency: measure the prediction time of one row at the
-    end; set by studies that ask for it.
+    plus the epoch it was in. keep_last: states kept after the end, of the last epochs where more
+    than 1 (0 = only while it runs, `all` = of every epoch). keep_best: best weights that are kept
+    (0 = none, `all` = of every epoch). latency: measure the prediction time of one row at the end;
+    set by studies that ask for it.
     """
 
     epochs: Count = 50
@@ -62,8 +80,8 @@ class TrainingConfig(Section):
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     patience: Count | None = None
     min_delta: NotNegative = 0.0
-    keep_last: Annotated[int, Field(ge=0)] = 1
-    keep_best: Count = 1
+    keep_last: Kept = 1
+    keep_best: Kept = 1
     checkpoint_seconds: NotNegative = 10.0
     latency: bool = False
 

@@ -1,16 +1,71 @@
 """Flags of the guides' programs, translated by the aliases that a recipe declares."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from tunewright.config.dialect import missing_name
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.registry import find_recipe, shipped_names
 
 SEARCH_KEYS = tuple(
     f"study.{key}" for key in ("trials", "timeout", "budget", "storage", "sampler", "pruner")
 )
 """Settings that only a search has; as a flag of `train` they are a mistake."""
+
+BOOLEANS = ("true", "false", "yes", "no", "on", "off")
+
+
+@cache
+def _switches() -> frozenset[str]:
+    """Return the flags without a value that the shipped recipes know."""
+    recipes = map(find_recipe, sorted(shipped_names()))
+    return frozenset(name for recipe in recipes for name in recipe.dialect.switches)
+
+
+def take_value(name: str, words: list[str]) -> str:
+    """Take the value of the flag `--name` from the words that follow it; return it.
+
+    A number and the numbers after it are one list: `--step_epochs 1000 2000` is `[1000,2000]`. A
+    flag without a value is `true`.
+    """
+    following = words[0] if words else "--"
+    is_switch = name.replace("-", "_") in _switches()
+    if following.startswith("--") or (is_switch and following.lower() not in BOOLEANS):
+        return "true"
+    values = [words.pop(0)]
+    while _is_number(values[-1]) and words and _is_number(words[0]):
+        values.append(words.pop(0))
+    return values[0] if len(values) == 1 else f"[{','.join(values)}]"
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def typed_overrides(
+    overrides: Sequence[str],
+    flags: Sequence[tuple[str, str]],
+    recipe: Recipe,
+    command: str,
+    options: Sequence[str],
+) -> list[str]:
+    """Return typed overrides and those that flags stand for; switches first: the later one holds.
+
+    Raises UsageError as `as_override` does.
+    """
+    named = [(override.partition("=")[0], override) for override in overrides]
+    named += [
+        (name.replace("-", "_"), as_override(name, value, recipe, command, options))
+        for name, value in flags
+    ]
+    switches = recipe.dialect.switches
+    return [override for _, override in sorted(named, key=lambda one: one[0] not in switches)]
 
 
 def places(
@@ -44,7 +99,7 @@ def as_override(name: str, value: str, recipe: Recipe, command: str, options: Se
     """
     key = name.replace("-", "_")
     path = recipe.dialect.aliases.get(key) or recipe.dialect.aliases.get(name)
-    if command in ("train", "lr-find") and (path or f"study.{key}") in SEARCH_KEYS:
+    if command in ("train", "lr-find", "schedule") and (path or f"study.{key}") in SEARCH_KEYS:
         raise UsageError(
             f"--{name} with tunewright {command}",
             expected="options of one training, not of a search",

@@ -1,7 +1,7 @@
 """What a recipe declares, without torch; its set-up is imported only when it is needed."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,10 @@ from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError, did_you_mean
 from tunewright.recipes.direction import lower_is_better
+from tunewright.recipes.scheduled_values import ScheduledValue, learning_rate
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import COSTS, Direction, Goal, Outcome
+from tunewright.training.schedule import FINE
 
 if TYPE_CHECKING:
     from tunewright.training.reporter import Reporter
@@ -46,6 +48,10 @@ def _no_facts(_config: RunConfig) -> Mapping[str, float]:
 
 def _no_fingerprints(_config: RunConfig) -> Mapping[str, str]:
     return {}
+
+
+def _no_schedules(_config: RunConfig) -> Sequence[ScheduledValue]:
+    return ()
 
 
 def _no_check(_config: RunConfig) -> list[str]:
@@ -85,6 +91,8 @@ class Recipe:
     data_facts: numbers of the data that spaces may refer to (`rows`, widths). check_data: raises
     DataError for data that cannot be used, and returns notices. fingerprints: a hash of each set's
     content, so that a study does not continue with replaced data.
+    schedules: what follows the clock of a training besides the learning rate, in a configuration;
+    raises ConfigError for a schedule that does not fit the length of the run.
     dialect: how a guide spells what the recipe understands.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
     """
@@ -103,6 +111,7 @@ class Recipe:
     data_facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check
     fingerprints: Callable[[RunConfig], Mapping[str, str]] = _no_fingerprints
+    schedules: Callable[[RunConfig], Sequence[ScheduledValue]] = _no_schedules
     dialect: Dialect = field(default_factory=Dialect)
     usage: str = TRAIN_AGAIN
 
@@ -133,6 +142,17 @@ class Recipe:
         from tunewright.training.start import start
 
         return start(import_object(self.setup), config, self.goals(config)[0], folder, reporter)
+
+    def scheduled_values(self, config: RunConfig) -> list[ScheduledValue]:
+        """Return what follows the clock of a training: the learning rate, then the recipe's own.
+
+        Only a warm-up in steps asks for the number of rows, for which the data are opened.
+        """
+        steps = FINE
+        if config.schedule.warmup_steps is not None:
+            rows = self.data_facts(config).get("rows", FINE * config.training.batch_size)
+            steps = max(1, int(rows) // config.training.batch_size)
+        return [learning_rate(config, steps), *self.schedules(config)]
 
     def path(self, name: str) -> str:
         """Return the config path of the parameter that spaces and studies call `name`."""

@@ -16,7 +16,7 @@ GROUP = "tunewright.recipes"
 
 def recipe_names() -> list[str]:
     """Return all recipe names, without importing the recipes."""
-    return sorted({*_shipped_names(), *plugin_names(GROUP)})
+    return sorted({*shipped_names(), *plugin_names(GROUP)})
 
 
 @cache
@@ -26,7 +26,7 @@ def find_recipe(name: str, *, where: str = "") -> Recipe:
     where: the file that names it, if it was not typed. Raises UsageError with the nearest name if
     there is none, ConfigError for a package whose recipe cannot be imported or is not a `Recipe`.
     """
-    if name in _shipped_names():
+    if name in shipped_names():
         shipped: Recipe = importlib.import_module(f"tunewright.recipes.{name}.recipe").RECIPE
         return shipped
     if name not in recipe_names():
@@ -48,6 +48,7 @@ def find_recipe(name: str, *, where: str = "") -> Recipe:
 
 
 @cache
-def _shipped_names() -> frozenset[str]:
+def shipped_names() -> frozenset[str]:
+    """Return the names of the recipes that come with the package, without importing them."""
     folder = str(Path(__file__).parent)
     return frozenset(m.name for m in pkgutil.iter_modules([folder]) if m.ispkg)

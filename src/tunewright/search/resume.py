@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunewright.config.check import validate
 from tunewright.config.compose import Composition
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree, copy_tree, flatten, set_leaf
 from tunewright.errors import DataError, StudyError, UsageError
 from tunewright.executors.resources import share
 from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.scheduled_values import describe_extension
 from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
@@ -150,6 +152,8 @@ def resume(
             for place in places:
                 _refuse_extension(place, longer, keeps_state=recipe.uses_trainer)
             watch.notice(_consequence(places[0], composed.config, longer))
+            for line in _replanned(recipe, before, composed.config, places[0], longer):
+                watch.notice(line)
             for place in dict.fromkeys([*places, folder]):
                 _extend(place, longer)
             before = copy_tree(before)
@@ -218,6 +222,19 @@ def _consequence(run: RunFolder, config: RunConfig, longer: Changes) -> str:
     rates = {report.step: report.lr for report in reports if report.lr is not None}
     lengths = (reports[-1].step if reports else 0, *longer[EPOCHS])
     return extension_notice(config.schedule, config.optim.lr, lengths, rates)
+
+
+def _replanned(
+    recipe: Recipe, before: Tree, config: RunConfig, run: RunFolder, longer: Changes
+) -> list[str]:
+    """Return a line on each value, besides the learning rate, that is planned anew."""
+    if EPOCHS not in longer:
+        return []
+    reports = read_progress(run.progress)
+    lengths = (reports[-1].step if reports else 0, *longer[EPOCHS])
+    planned = {one.name: one for one in recipe.schedules(validate(before, recipe.config))}
+    values = [value for value in recipe.schedules(config) if value.in_use]
+    return [describe_extension(planned[value.name], value, lengths) for value in values]
 
 
 def _extend(run: RunFolder, longer: Changes) -> None:

@@ -7,6 +7,8 @@ from tunewright.config.overrides import quote_override
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
+from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.scheduled_values import describe
 
 EPOCHS = "training.epochs"
 STAGES = {"explore": "the trials of the search", "final": "the final training"}
@@ -56,6 +58,16 @@ def long_warmup_notices(
             f"rate ({key} = {getattr(schedule, key.partition('.')[2]):g}, "
             f"{source_of(sources, key)}){end}"
         )
+
+
+def plan_lines(recipe: Recipe, config: RunConfig) -> list[str]:
+    """Return a line on each value that follows the clock, where there is more than the rate."""
+    own = [value for value in recipe.schedules(config) if value.in_use]
+    if not own:
+        return []
+    epochs = config.training.epochs
+    values = [value for value in recipe.scheduled_values(config) if value.in_use]
+    return [f"plan: {describe(value, epochs)}" for value in values]
 
 
 def _epochs_from(composed: Composition, stage: str) -> Source:

@@ -27,7 +27,7 @@ from tunewright.search.prepare import (
     prepare,
     refuse_leading_out,
 )
-from tunewright.search.stage_lengths import long_warmup_notices
+from tunewright.search.stage_lengths import long_warmup_notices, plan_lines
 from tunewright.search.storage.database import silence_optuna, stored_lease
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.training_run import TrainResult, free_folder
@@ -140,6 +140,8 @@ def train(
     too_long = long_warmup_notices(composed.config, composed.sources, "the training")
     for notice in [*composed.notices, *recipe.check_data(composed.config), *too_long]:
         watch.notice(notice)
+    for line in plan_lines(recipe, composed.config):
+        watch.notice(line)
     metric = recipe.goals(composed.config)[0].metric
     if name is not None:
         refuse_leading_out(name, runs)

@@ -31,6 +31,21 @@ def factor(schedule: Schedule, clock: "Clock") -> float:
     return _factor(schedule, clock.step, clock.epochs, clock.steps_per_epoch)
 
 
+def factor_at(
+    schedule: Schedule, fraction: float, epochs: int, steps_per_epoch: int = FINE
+) -> float:
+    """Return the factor on the learning rate when a fraction of the run, 0 to 1, is done.
+
+    steps_per_epoch: matters for a warm-up that is given in steps; else a warm-up is shown to rise
+    from 0, as it does in the limit of many steps.
+    """
+    steps = epochs * steps_per_epoch
+    step = min(round(fraction * steps), steps - 1)
+    if step < (warmup := _warmup(schedule, epochs, steps_per_epoch)):
+        return step / warmup
+    return round(_factor(schedule, step, epochs, steps_per_epoch), 6)
+
+
 def _factor(schedule: Schedule, step: int, epochs: int, steps_per_epoch: int) -> float:
     warmup = _warmup(schedule, epochs, steps_per_epoch)
     if step < warmup:

@@ -135,12 +135,18 @@ class _Run:
             keep_last=self.training.keep_last,
             keep_best=self.training.keep_best,
             direction=plan.direction,
+            metric=plan.metric,
         )
         self.steps_per_epoch = steps_per_epoch(setup.train, self.training.accumulate)
         self.state = TrainState()
         self.notes = warmup_notices(plan.config.schedule, self._clock.steps)
         if decay is not None:
             self.notes += average_notices(decay, self._clock.steps)
+        if not self.checkpoints.keep_best:
+            self.notes.append(
+                "no weights are kept (training.keep_best=0); checkpoints/best.json names the best "
+                "epoch"
+            )
         self.lr = 0.0  # of the last step, before the `lr_scale` of groups
         self._best_pass: Metrics | None = None  # whose interval is not yet computed
 
@@ -169,6 +175,9 @@ class _Run:
             self.report.report(self.state.epoch, metrics_by_name, seconds, self.lr)
             request = self.report.request()
             due = time.perf_counter() - saved >= self.training.checkpoint_seconds
+            # Several states that are kept are those of the last epochs, however short these are.
+            left = self.training.epochs - self.state.epoch
+            due = due or 1 <= left < self.checkpoints.keep_last
             if self._goes_on() and (due or request is not None) and not _prunes(request):
                 self.checkpoints.flush(self.state.epoch, self._checkpoint)
                 saved = time.perf_counter()

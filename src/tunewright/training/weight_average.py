@@ -17,7 +17,8 @@ class WeightAverage(AveragedModel):
     The decay warms up, so that a short training forgets its start: see `warmed_up_decay`.
     Floating-point buffers are averaged too, since the running statistics of the last weights do not
     fit the averaged ones; counters, and buffers that a module names under `COPIED`, are the
-    model's. Its state is that of PyTorch's `AveragedModel`.
+    model's. The averages of frozen parameters, and of the statistics of modules that are in
+    evaluation mode, stay as they are. Its state is that of PyTorch's `AveragedModel`.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -29,10 +30,12 @@ class WeightAverage(AveragedModel):
         """Update the averages after a step."""
         averaged: list[Tensor] = []
         current: list[Tensor] = []
-        kept = _names_to_copy(model)
+        kept, frozen = _names_to_copy(model), _frozen_buffers(model)
         own = chain(self.module.named_parameters(), self.module.named_buffers())
         others = chain(model.parameters(), model.buffers())
         for (name, mine), theirs in zip(own, others, strict=True):
+            if name in frozen or (isinstance(theirs, nn.Parameter) and not theirs.requires_grad):
+                continue
             if mine.is_floating_point() and name not in kept:
                 averaged.append(mine)
                 current.append(theirs)
@@ -78,4 +81,14 @@ def _names_to_copy(model: nn.Module) -> set[str]:
         f"{prefix}.{name}" if prefix else name
         for prefix, module in model.named_modules()
         for name in getattr(module, COPIED, ())
+    }
+
+
+def _frozen_buffers(model: nn.Module) -> set[str]:
+    """Return the names of the buffers of modules that do not train while the model does."""
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if model.training and not module.training
+        for name, _ in module.named_buffers(recurse=False)
     }

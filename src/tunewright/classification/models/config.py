@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tunewright.config.components.part_rates import PartRates
 from tunewright.config.section import Count, Fraction, PathText, Positive, Section
 from tunewright.errors import ConfigError
 
@@ -39,10 +40,13 @@ class ImageModelConfig(Section):
     input_size: Count | None = None
 
 
-class FineTuneConfig(Section):
+class FineTuneConfig(PartRates):
     """How carefully a pretrained network is changed.
 
-    layer_decay: learning-rate factor from each layer to the one below it (null = the same for all).
+    lr_scales: by part of the network (`backbone`, `head`, ...) or pattern of parameter names, a
+    factor on its learning rate, beside the others; 0 freezes it for the whole training. unfreeze:
+    by part or pattern, the fraction of the training until which it is frozen. layer_decay:
+    learning-rate factor from each layer to the one below it (null = the same for all).
     freeze_epochs: number of first epochs that train only the head. freeze_batch_norm: keep the
     statistics, weights and biases of the backbone's batch norms as they are for the whole training,
     as for small batches. head_lr_scale: learning rate of the head relative to `optim.lr`.

@@ -11,10 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tunewright.classification.models.colornet import ColorNet
 from tunewright.classification.models.config import FineTuneConfig
 from tunewright.classification.models.image_classifier import ImageClassifier, head_modules
+from tunewright.training.finetune import freezing
+from tunewright.training.finetune.parts import plan_parts
 from tunewright.training.task import Clock, Group
-
-FROZEN = "_frozen_for_now"
-"""Attribute of a model with the names of the parameters that `freeze` froze."""
 
 
 def groups(model: nn.Module, finetune: FineTuneConfig) -> list[Group]:
@@ -24,42 +23,47 @@ def groups(model: nn.Module, finetune: FineTuneConfig) -> list[Group]:
     `finetune.head_lr_scale`: with 0.8, the layer two below the head has 0.64 of the rate. Biases,
     norms and what the model exempts have no weight decay. Depths count all layers, so they do not
     change if some are frozen; parameters that `freeze` holds are in their group before they train.
+    `finetune.lr_scales` multiply these rates; what they scale by 0 is in no group.
     Source: Bao et al., ICLR 2022 (BEiT).
     """
     depth = _depths(model)
     top = max(depth.values())
     head = _ids(head_modules(model))
     exempt = _no_decay_names(model)
-    frozen: frozenset[str] = getattr(model, FROZEN, frozenset())
-    found: dict[tuple[int, bool, bool], list[nn.Parameter]] = defaultdict(list)
+    frozen, scales = freezing.frozen_for_now(model), plan_parts(model, finetune).scales
+    found: dict[tuple[int, bool, bool, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad or name in frozen:
+        if scales[name] and (parameter.requires_grad or name in frozen):
             decays = parameter.ndim >= 2 and not any(fnmatch(name, each) for each in exempt)
             in_head = id(parameter) in head
             layer = top if in_head or finetune.layer_decay is None else depth[name]
-            found[layer, in_head, decays].append(parameter)
+            found[layer, in_head, decays, scales[name]].append(parameter)
     decay = finetune.layer_decay if finetune.layer_decay is not None else 1.0
     return [
         Group(
-            ("head" if in_head else f"layer {layer}") + ("" if decays else " without decay"),
-            found[layer, in_head, decays],
-            decay ** (top - layer) * (finetune.head_lr_scale if in_head else 1.0),
+            ("head" if in_head else f"layer {layer}")
+            + ("" if decays else " without decay")
+            + ("" if scale == 1.0 else f" x {scale:g}"),
+            found[layer, in_head, decays, scale],
+            decay ** (top - layer) * (finetune.head_lr_scale if in_head else 1.0) * scale,
             decays,
         )
-        for layer, in_head, decays in sorted(found)
+        for layer, in_head, decays, scale in sorted(found)
     ]
 
 
 def freeze(model: nn.Module, finetune: FineTuneConfig, clock: Clock) -> None:
-    """Freeze all but the head in the first `freeze_epochs`, then train everything.
+    """Freeze all but the head in the first `freeze_epochs`, and parts until `unfreeze`.
 
-    With `freeze_batch_norm`, batch norms of the body stay in evaluation mode after that, too.
-    Called by `Task.on_epoch`. Frozen modules are in evaluation mode: no dropout, no stochastic
-    depth, and batch norms keep their pretrained statistics. It depends on the clock alone, so
-    resuming is exact; parameters frozen by others stay frozen.
+    With `freeze_batch_norm`, batch norms of the body stay in evaluation mode all the time. Called
+    by `Task.on_epoch`; see `training.finetune.freezing`. It depends on the clock alone, so resuming
+    is exact; parameters frozen by others stay frozen.
     """
-    if finetune.freeze_epochs:
-        _freeze_body(model, finetune, clock)
+    frozen = plan_parts(model, finetune).frozen_at(clock)
+    if clock.epoch < finetune.freeze_epochs:
+        head = _ids(head_modules(model))
+        frozen |= {name for name, p in model.named_parameters() if id(p) not in head}
+    freezing.freeze(model, frozen)
     if finetune.freeze_batch_norm:
         for norm in _body_norms(model):
             norm.eval()
@@ -81,22 +85,6 @@ def _body_norms(model: nn.Module) -> list[_BatchNorm]:
     """Return the batch norms outside of the head and the fusion, which begin untrained."""
     own = {module for head in head_modules(model) for module in head.modules()}
     return [m for m in model.modules() if isinstance(m, _BatchNorm) and m not in own]
-
-
-def _freeze_body(model: nn.Module, finetune: FineTuneConfig, clock: Clock) -> None:
-    head = _ids(head_modules(model))
-    frozen: frozenset[str] = getattr(model, FROZEN, frozenset())
-    body = {name: p for name, p in model.named_parameters() if id(p) not in head}
-    if clock.epoch < finetune.freeze_epochs:
-        frozen |= {name for name, parameter in body.items() if parameter.requires_grad}
-        for module in _modules_without(model, head):
-            module.eval()
-    elif frozen:
-        for module in _modules_without(model, head):
-            module.train(model.training)
-    for name in frozen:
-        body[name].requires_grad_(clock.epoch >= finetune.freeze_epochs)
-    setattr(model, FROZEN, frozen if clock.epoch < finetune.freeze_epochs else frozenset())
 
 
 def _depths(model: nn.Module) -> dict[str, int]:
@@ -133,17 +121,6 @@ def _no_decay_names(model: nn.Module) -> set[str]:
     from tunewright.classification.models.timm_models import no_decay_names
 
     return {prefix + name for name in no_decay_names(model)}
-
-
-def _modules_without(model: nn.Module, head: set[int]) -> Iterator[nn.Module]:
-    """Yield the largest modules with weights or statistics and nothing of the head."""
-    for child in model.children():
-        own = _ids([child])
-        if not own & head:
-            if own or any(True for _ in child.buffers()):
-                yield child
-        elif own - head:
-            yield from _modules_without(child, head)
 
 
 def _ids(modules: list[nn.Module]) -> set[int]:

@@ -3,7 +3,7 @@
 # isort: off
 from tunewright.cli.commands.search import plan, plan_training, space, tune
 from tunewright.cli.commands.study import analyze, dashboard, repair
-from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
+from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
 from tunewright.cli.commands.classification import (
     benchmark,
     check,
@@ -35,6 +35,7 @@ __all__ = [
     "predict",
     "repair",
     "replay",
+    "schedule",
     "show",
     "space",
     "submit",

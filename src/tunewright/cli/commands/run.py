@@ -1,4 +1,4 @@
-"""The commands about one run: train, evaluate, show, lr-find, replay."""
+"""The commands about one run: train, evaluate, show, schedule, lr-find, replay."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunewright.deliver.lr_find import LrSweep
     from tunewright.deliver.progress import ProgressCallback
     from tunewright.deliver.replay import ReplayedRun, ReplayReport
+    from tunewright.deliver.schedule import ScheduleTable
     from tunewright.search.callbacks import StudyCallback
     from tunewright.search.evaluate_run import Evaluation
     from tunewright.search.training_run import TrainResult
@@ -137,6 +138,36 @@ def show(
     from tunewright.cli.requests import Configs, request_of
 
     return request_of(show, words, Configs(config, config_dir, config_name)).composed
+
+
+@command(TRAIN, prints="schedule:print_schedule", switches=[JSON], guide_flags=True)
+def schedule(
+    *words: Word,
+    output: Annotated[
+        Path | str | None,
+        typer.Option(
+            help="Draw one file: .png, .svg, .pdf or .html (default: files in --runs-dir)."
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = None,
+    runs_dir: RunsDir = RUNS,
+) -> "ScheduleTable":
+    """Show the learning rate at key epochs, before training.
+
+    For compression also gamma, under each strategy. Nothing is trained.
+
+    In Python, return the values, by name, and the files that were drawn. See
+    `deliver.schedule.schedule`.
+    """
+    from tunewright.cli.requests import Configs, request_of, runs_of
+    from tunewright.deliver.schedule import schedule as tabulate
+
+    request = request_of(schedule, words, Configs(config, config_dir, config_name))
+    file = None if output is None else Path(output)
+    runs = runs_of(request, runs_dir)
+    return tabulate(request.recipe, request.composed, output=file, runs=runs)
 
 
 @command(TRAIN, prints="results:print_sweep", switches=[JSON], guide_flags=True)

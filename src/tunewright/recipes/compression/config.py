@@ -7,6 +7,7 @@ from pydantic import Field
 from tunewright.config.schema import Goals, RunConfig
 from tunewright.config.section import Count, Fraction, PathText, Positive, Section
 from tunewright.recipes.compression.balance.config import Balance, NoBalance
+from tunewright.recipes.compression.finetune.config import FineTune, FromScratch
 
 METRICS: dict[str, Literal["max", "min"]] = {
     "loss": "min",
@@ -105,3 +106,4 @@ class CompressionConfig(RunConfig):
     model: Annotated[HpcmConfig | HyperpriorConfig, Field(discriminator="type")] = HpcmConfig()
     loss: Annotated[MseConfig | MsSsimConfig, Field(discriminator="type")] = MseConfig()
     balance: Balance = NoBalance()
+    finetune: FineTune = FromScratch()

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from tunewright.errors import ConfigError
+from tunewright.recipes.compression.balance.config import FamoConfig
+from tunewright.recipes.compression.balance.gamma import plan_gamma
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.lambdas import weight_of
 from tunewright.runs.regular_files import exists
@@ -36,6 +38,7 @@ def check_fit(config: CompressionConfig) -> list[str]:
         )
     if config.model.weights is not None:
         _check_weights(Path(config.model.weights))
+    _check_parts_and_scales(config)
     enough = -(-(MS_SSIM_ABOVE + 1) // multiple) * multiple
     if loss.type == "ms_ssim" and not has_ms_ssim(crop):
         raise ConfigError(
@@ -50,7 +53,57 @@ def check_fit(config: CompressionConfig) -> list[str]:
             expected=f"crops above {MS_SSIM_ABOVE} pixels, on which MS-SSIM can be measured",
             remedy=f"Write data.crop={enough}, or goal=val_psnr.",
         )
-    return list(weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).notices)
+    notices = _check_gamma(config)
+    return [
+        *weight_of(loss.type, loss.quality, loss.lmbda, loss.off_table).notices,
+        *notices,
+    ]
+
+
+def _check_gamma(config: CompressionConfig) -> list[str]:
+    """Refuse a schedule of gamma that does not fit the run; return notices on one that does."""
+    balance, epochs = config.balance, config.training.epochs
+    if not isinstance(balance, FamoConfig):
+        return []
+    schedule = plan_gamma(balance.gamma, balance.schedule, epochs)
+    if schedule.type == "adaptive" and schedule.window >= epochs:
+        return [
+            f"balance.schedule.window = {schedule.window} validations are never reached in "
+            f"{epochs} epochs: gamma follows the cosine alone; "
+            f"balance.schedule.window={max(2, epochs // 10)} is a tenth of the run"
+        ]
+    return []
+
+
+def _check_parts_and_scales(config: CompressionConfig) -> None:
+    finetune = config.finetune
+    if finetune.type != "none" and config.model.weights is None:
+        raise ConfigError(
+            f"finetune.type = {finetune.type} without model.weights",
+            expected="a run folder, or a file of weights, to go on from",
+            remedy="Add --checkpoint RUN, or model.weights=FILE.",
+        )
+    if finetune.type == "parts" and finetune.scale_patience is not None:
+        setting = f"finetune.scale_patience = {finetune.scale_patience}"
+        _check_scales(config, setting, "Write finetune.scale_patience=null.")
+    if config.balance.type == "hierarchical":
+        _check_scales(config, "balance.type = hierarchical", "Write balance.type=famo.")
+
+
+def _check_scales(config: CompressionConfig, setting: str, remedy: str) -> None:
+    """Refuse what divides the loss between HPCM's scales where it cannot be divided."""
+    if config.model.type != "hpcm":
+        raise ConfigError(
+            f"{setting} with model.type = {config.model.type}",
+            expected="the model hpcm, which has scales s1, s2 and s3",
+            remedy=remedy,
+        )
+    if config.loss.type != "mse":
+        raise ConfigError(
+            f"{setting} with loss.type = {config.loss.type}",
+            expected="loss=mse: only a squared error is divided between the scales",
+            remedy=remedy,
+        )
 
 
 def _metrics(config: CompressionConfig) -> list[str]:

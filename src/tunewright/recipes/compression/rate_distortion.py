@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from tunewright.recipes.compression.lambdas import weight_of
 from tunewright.recipes.compression.models.compressor import CodedLatents
@@ -16,6 +17,9 @@ WHITE = 255.0
 LEAST_ERROR = 1e-10
 """A mean squared error that PSNR is capped at: 100 dB."""
 
+SCALES = ("s1", "s2", "s3")
+BLOCK = 4
+"""Pixels on a side of the blocks whose mean error counts for the coarsest scale."""
 GROWN = 1e6
 """A mean squared error of pictures in 0 to 1, -60 dB, that no training comes back from.
 
@@ -61,6 +65,39 @@ class RateDistortion:
             _, distortion = self.measure(reconstructed, pictures, error)
             bpp = torch.stack(list(rates_of(coded, pictures).values())).sum(0)
         return self.lmbda * distortion + bpp, bpp
+
+    def scale_losses(self, coded: CodedLatents, pictures: Tensor) -> Mapping[str, Tensor]:
+        """Return the share of each scale in the loss of each picture [B]; they add up to it.
+
+        See `scale_tasks`; a scale has its distortion, where it has one, and its rate.
+        """
+        tasks = self.scale_tasks(coded, pictures)
+        return {
+            scale: torch.stack([t for name, t in tasks.items() if name.startswith(scale)]).sum(0)
+            for scale in SCALES
+        }
+
+    def scale_tasks(self, coded: CodedLatents, pictures: Tensor) -> Mapping[str, Tensor]:
+        """Return the five tasks of HPCM's scales, of each picture [B]; they add up to its loss.
+
+        `s1_distortion` is lmbda 255^2 times the energy of the error's means over blocks of 4 x 4
+        pixels, `s2_distortion` the rest of the squared error: the two are orthogonal. `s1_bpp`,
+        `s2_bpp` and `s3_bpp` are the bits per pixel of the latents by grid; the hyper-latents count
+        for s1.
+        """
+        with torch.autocast(pictures.device.type, enabled=False):
+            difference = coded.pictures.float() - pictures.float()
+            squared = difference.square().flatten(1).mean(1)
+            coarse = avg_pool2d(difference, BLOCK).square().flatten(1).mean(1)
+            rates = rates_of(coded, pictures)
+        weight = self.lmbda * WHITE**2
+        return {
+            "s1_distortion": weight * coarse,
+            "s2_distortion": weight * squared - weight * coarse,
+            "s1_bpp": rates["z"] + rates["s1"],
+            "s2_bpp": rates["s2"],
+            "s3_bpp": rates["s3"],
+        }
 
 
 def rates_of(coded: CodedLatents, pictures: Tensor) -> Mapping[str, Tensor]:

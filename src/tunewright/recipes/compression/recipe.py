@@ -8,6 +8,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.recipes.compression.config import METRICS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
 from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.scheduled_values import ScheduledValue
 
 HERE = Path(__file__).parent
 
@@ -19,7 +20,22 @@ ALIASES = {
     "loss.lambda": "loss.lmbda",
     "quality": "loss.quality",
     "metric": "loss.type",
+    "use_balanced": "balance.type",
+    "adaptive_gamma": "balance.schedule.type",
+    "gamma_strategy": "balance.schedule.type",
+    "gamma": "balance.gamma",
+    "gamma_final": "balance.schedule.final",
+    "gamma_warmup": "balance.schedule.warmup",
+    "w_lr": "balance.w_lr",
+    "gamma_s1": "balance.gamma_s1",
+    "gamma_s2": "balance.gamma_s2",
+    "gamma_s3": "balance.gamma_s3",
+    "scale_weights": "balance.scale_weights",
+    "step_epochs": "balance.schedule.milestones",
+    "adaptive_window": "balance.schedule.window",
+    "adaptive_threshold": "balance.schedule.threshold",
     "checkpoint": "model.weights",
+    "finetune": "finetune.type",
     "finetune_lr": "optim.lr",
     "clip_max_norm": "training.clip_norm",
     "keep_last_n": "training.keep_last",
@@ -31,7 +47,13 @@ ALIASES = {
     "skip_bad": "data.skip_bad",
 }
 
-VALUE_ALIASES = {"loss.type": {"ms-ssim": "ms_ssim"}}
+SWITCHES = ("use_balanced", "adaptive_gamma", "finetune")
+VALUE_ALIASES = {
+    "loss.type": {"ms-ssim": "ms_ssim"},
+    "balance.type": {"true": "famo", "false": "none"},
+    "finetune.type": {"true": "whole", "false": "none"},
+    "balance.schedule.type": {"true": "linear", "false": "fixed"},  # the guide's default strategy
+}
 
 
 def _facts(config: RunConfig) -> Mapping[str, float]:
@@ -46,6 +68,13 @@ def _fingerprints(config: RunConfig) -> Mapping[str, str]:
 
     assert isinstance(config, CompressionConfig)
     return fingerprints(config.data)
+
+
+def _schedules(config: RunConfig) -> list[ScheduledValue]:
+    from tunewright.recipes.compression.balance.scheduled_gamma import scheduled_gammas
+
+    assert isinstance(config, CompressionConfig)
+    return scheduled_gammas(config)
 
 
 def _check(config: RunConfig) -> list[str]:
@@ -85,6 +114,7 @@ RECIPE = Recipe(
     data_facts=_facts,
     check_data=_check,
     fingerprints=_fingerprints,
+    schedules=_schedules,
     capabilities={
         "evaluate": "tunewright.recipes.compression.evaluation.evaluation:evaluate",
         "evaluate_on": "tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
@@ -94,5 +124,6 @@ RECIPE = Recipe(
         aliases=ALIASES,
         value_aliases=VALUE_ALIASES,
         not_built=NOT_BUILT["compression"],
+        switches=SWITCHES,
     ),
 )

@@ -8,6 +8,8 @@ from tunewright.images.image_table import ImageTable
 from tunewright.images.progress import ShowProgress
 from tunewright.recipes.compression.balance.config import FamoConfig, QpConfig
 from tunewright.recipes.compression.balance.gamma import plan_gamma
+from tunewright.recipes.compression.balance.hierarchical import HierarchicalTask
+from tunewright.recipes.compression.balance.hierarchy_config import HierarchicalConfig
 from tunewright.recipes.compression.balance.task import TASKS, FamoTask, QpTask
 from tunewright.recipes.compression.balance.task_weights import FamoWeights, QpWeights
 from tunewright.recipes.compression.config import CompressionConfig
@@ -20,6 +22,8 @@ from tunewright.recipes.compression.data.crops import (
 )
 from tunewright.recipes.compression.data.photo_store import build_photo_store, choose
 from tunewright.recipes.compression.data.photos import open_photos
+from tunewright.recipes.compression.finetune.config import FineTuneParts
+from tunewright.recipes.compression.finetune.schedule import FineTuneSchedule
 from tunewright.recipes.compression.models.compressor import Compressor
 from tunewright.recipes.compression.models.factory import load_first_weights, make_compressor
 from tunewright.recipes.compression.rate_distortion import LOSSES
@@ -66,9 +70,13 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
         shuffle=False,
         threads=threads,
     )
+    model, task = make_model(config), make_task(config, device)
+    if isinstance(config.finetune, FineTuneParts):
+        task.finetune = FineTuneSchedule.of(config.finetune, model)
+        task.scores_scales |= task.finetune.patience is not None
     return Setup(
-        make_model(config),
-        make_task(config, device),
+        model,
+        task,
         train,
         valid,
         notices=(choice.why,),
@@ -90,6 +98,8 @@ def make_task(config: CompressionConfig, device: torch.device) -> CompressionTas
             )
         case QpConfig():
             return QpTask(criterion, QpWeights(device=device), every=balance.every)
+        case HierarchicalConfig():
+            return HierarchicalTask(criterion, balance, device)
         case _:
             return CompressionTask(criterion)
 

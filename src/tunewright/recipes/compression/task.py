@@ -1,7 +1,7 @@
 """The task of learned compression: its loss and its metrics."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,21 +9,29 @@ from torch import Tensor, nn
 from tunewright.recipes.compression.config import METRICS
 from tunewright.recipes.compression.config_checks import has_ms_ssim
 from tunewright.recipes.compression.evaluation.metrics import CompressionMetrics
+from tunewright.recipes.compression.finetune.schedule import FineTuneSchedule
 from tunewright.recipes.compression.models.compressor import CodedLatents
 from tunewright.recipes.compression.ms_ssim import ms_ssim
 from tunewright.recipes.compression.rate_distortion import RateDistortion, psnr
-from tunewright.training.task import Arrays, Group, Loss, Task
+from tunewright.training.finetune.freezing import frozen_for_now
+from tunewright.training.task import Arrays, Clock, Group, Loss, Task
 
 KERNELS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 class CompressionTask(Task):
-    """Rate and distortion of crops [B, 3, H, W]; bits are estimated from likelihoods."""
+    """Rate and distortion of crops [B, 3, H, W]; bits are estimated from likelihoods.
+
+    finetune: which parts train when; None trains all of them all the time. scores_scales: whether
+    each of HPCM's scales has its share of the validation loss among the metrics.
+    """
 
     metrics_directions: Mapping[str, Literal["max", "min"]] = METRICS
+    scores_scales: bool = False
 
     def __init__(self, criterion: RateDistortion) -> None:
         self.criterion = criterion
+        self.finetune: FineTuneSchedule | None = None
 
     def loss(self, model: nn.Module, batch: Tensor) -> Loss:
         """Compute the rate-distortion loss; its terms are bpp by part, distortion and PSNR."""
@@ -41,6 +49,9 @@ class CompressionTask(Task):
         scores = {"loss": loss, "bpp": bpp, "psnr": psnr(written, batch)}
         if has_ms_ssim(min(batch.shape[-2:])):
             scores["ms_ssim"] = ms_ssim(written, batch)
+        if self.scores_scales:
+            losses = self.criterion.scale_losses(coded, batch)
+            scores |= {f"{scale}_loss": loss for scale, loss in losses.items()}
         return scores
 
     def metrics(self) -> CompressionMetrics:
@@ -51,15 +62,45 @@ class CompressionTask(Task):
         """Return two groups: convolution kernels, which `optim.weight_decay` decays, and others.
 
         Scales and means of the prior and normalisation parameters do not decay, although some of
-        them have several axes.
+        them have several axes. Parts that are fine-tuned at rates of their own have groups of their
+        own; those that never train have none.
         """
         kernels = {id(part.weight) for part in model.modules() if isinstance(part, KERNELS)}
-        trained = [p for p in model.parameters() if p.requires_grad]
-        groups = [
-            Group("kernels", [p for p in trained if id(p) in kernels]),
-            Group("others", [p for p in trained if id(p) not in kernels], decays=False),
+        scales = {} if self.finetune is None else self.finetune.plan.scales
+        waiting = frozen_for_now(model)
+        found: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            scale = scales.get(name, 1.0)
+            if scale and (parameter.requires_grad or name in waiting):
+                found.setdefault((scale, id(parameter) in kernels), []).append(parameter)
+        return [
+            Group(
+                ("kernels" if decays else "others") + ("" if scale == 1.0 else f" x {scale:g}"),
+                found[scale, decays],
+                scale,
+                decays,
+            )
+            for scale, decays in sorted(found, reverse=True)
         ]
-        return [group for group in groups if group.parameters]
+
+    def on_epoch(self, model: nn.Module, clock: Clock) -> None:
+        """Freeze what does not train in the epoch after `clock`."""
+        if self.finetune is not None:
+            self.finetune.apply(model, clock)
+
+    def on_valid(self, scores: Mapping[str, float], clock: Clock) -> None:
+        """Take note of how each scale does."""
+        if self.finetune is not None:
+            self.finetune.record(scores, clock)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return which scales have stopped, and how the others do."""
+        return {} if self.finetune is None else {"finetune": self.finetune.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        if self.finetune is not None:
+            self.finetune.load_state_dict(state["finetune"])
 
 
 def round_to_8_bits(pictures: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from tunewright.config.apply import with_values
 from tunewright.config.compose import Composition
-from tunewright.config.schema import TrainingConfig
+from tunewright.config.schema import TrainingConfig, kept_of
 from tunewright.executors.resources import share, threads_each
 from tunewright.recipes.recipe import Recipe
 from tunewright.result import Result
@@ -83,4 +83,5 @@ def plan_training(
 
 def _kept(training: TrainingConfig, epochs: int) -> int:
     """Return how many checkpoints lie in the folder after `epochs` epochs, at the most."""
-    return min(training.keep_best, epochs) + min(max(1, training.keep_last), epochs)
+    best, last = kept_of(training.keep_best), max(1, kept_of(training.keep_last))
+    return min(best, epochs) + min(last, epochs)

@@ -123,7 +123,7 @@ def test_adaptive_is_clipped():
     "milestones",
     [
         *([2000, 1000], [1000, 1000], [0.5, 0.5], [0.7, 0.3], [0.5, 1000], [0], [1.5], [-1], []),
-        *([math.nan], [math.inf], ["1000"], [True], "half", 1000),
+        *([math.nan], [math.inf], ["1000"], [True], "half"),
     ],
 )
 def test_milestones_that_fall_repeat_or_are_no_moments_are_refused(milestones):
@@ -146,6 +146,7 @@ def test_a_warmup_is_a_moment(warmup):
 
 
 def test_a_schedule_survives_its_dump():
+    assert StepGamma(milestones=1000).milestones == (1000,)  # `--step_epochs 1000`
     for schedule in (StepGamma(milestones=(0.25, 0.5)), StepGamma(milestones=(1000.0, 2000))):
         again = StepGamma.model_validate(schedule.model_dump(mode="json"))
         assert again == schedule

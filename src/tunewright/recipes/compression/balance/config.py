@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tunewright.config.section import Count, Positive, Section
 from tunewright.recipes.compression.balance.gamma_config import FixedGamma, GammaSchedule
+from tunewright.recipes.compression.balance.hierarchy_config import HierarchicalConfig
 
 
 class NoBalance(Section):
@@ -42,4 +43,6 @@ class QpConfig(Section):
     every: Count = 1
 
 
-Balance = Annotated[NoBalance | FamoConfig | QpConfig, Field(discriminator="type")]
+Balance = Annotated[
+    NoBalance | FamoConfig | QpConfig | HierarchicalConfig, Field(discriminator="type")
+]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
-from tunewright.config.section import Count, Positive, Section
+from tunewright.config.section import Positive, Section
 
 Boundary = float | int
 """A fraction of the run, in (0, 1), or a whole number of epochs."""
@@ -34,9 +34,10 @@ def _warmup(written: Any) -> Boundary:
 def _milestones(written: Any) -> tuple[Boundary, ...] | None:
     if written is None:
         return None
-    if not isinstance(written, list | tuple) or not written:
+    several = written if isinstance(written, list | tuple) else [written]
+    if not several or isinstance(written, str):
         raise ValueError("null, or a list such as [0.3333, 0.6667] or, in epochs, [1000, 2000]")
-    return tuple(map(_boundary, written))
+    return tuple(map(_boundary, several))
 
 
 def _ascending(milestones: tuple[Boundary, ...] | None) -> tuple[Boundary, ...] | None:
@@ -117,7 +118,7 @@ class AdaptiveGamma(Section):
 
     type: Literal["adaptive"] = "adaptive"
     final: Positive = 0.001
-    window: Annotated[Count, Field(ge=2)] = 50
+    window: Annotated[int, Field(ge=2)] = 50
     threshold: Positive = 0.01
     warmup: Warmup = 0
 

@@ -203,7 +203,11 @@ class FamoTask(BalancedTask):
             again = [self.loss(context.model, batch) for batch in batches]
         after = mean_loss(again, [row / sum(rows) for row in rows])
         if bool(after.total.isfinite()) and self.previous_losses is not None:
-            self.task_weights.update(self.previous_losses, self.losses_of(after), self.gammas[-1])
+            self.task_weights.update(self.previous_losses, self.losses_of(after), self.decay())
+
+    def decay(self) -> float | Tensor:
+        """Return the gamma of this epoch: one, or one for each task [n]."""
+        return self.gammas[-1]
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, their optimiser, the last losses and the history of gamma."""

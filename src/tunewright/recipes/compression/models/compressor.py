@@ -17,6 +17,10 @@ from torch import Tensor, nn
 from tunewright.recipes.compression.models.gather import gather
 from tunewright.recipes.compression.models.likelihoods import Family, likelihood
 
+PARTS = ("g_a", "g_s", "h_a", "h_s", "context", "entropy")
+"""The parts of a compressor that fine-tuning names."""
+ENTROPY = {"means_hyper": "entropy", "scales_hyper": "entropy"}
+
 
 @dataclass(frozen=True, eq=False)
 class CodingStep:
@@ -64,6 +68,17 @@ class Compressor(nn.Module, ABC):
     h_s: nn.Sequential
     means_hyper: nn.Parameter  # [1, N, 1, 1]
     scales_hyper: nn.Parameter  # [1, N, 1, 1]
+
+    def parts(self) -> dict[str, list[str]]:
+        """Return the names of the parameters of each part: transforms, context and entropy model.
+
+        The context predicts latents from others that are known; a hyperprior alone has none.
+        """
+        found: dict[str, list[str]] = {part: [] for part in PARTS}
+        for name, _ in self.named_parameters():
+            child = name.partition(".")[0]
+            found[ENTROPY.get(child, child if child in found else "context")].append(name)
+        return {part: names for part, names in found.items() if names}
 
     @property
     def hyper_stride(self) -> int:

@@ -26,7 +26,15 @@ from tunewright.recipes.compression.models.compressor import (
     init_wide_latents,
 )
 from tunewright.recipes.compression.models.gather import gather, scatter
-from tunewright.recipes.compression.models.hpcm_grids import GRIDS, S1, S2, S3, STEPS, plan
+from tunewright.recipes.compression.models.hpcm_grids import (
+    GRIDS,
+    PATTERNS,
+    S1,
+    S2,
+    S3,
+    STEPS,
+    plan,
+)
 from tunewright.recipes.compression.models.likelihoods import GENERALISED_GAUSSIAN
 
 Size = Literal["tiny", "base", "large"]
@@ -117,6 +125,29 @@ class Hpcm(Compressor):
         self.means_hyper, self.scales_hyper = channel_priors(hyper)
         if shape.wide_init:
             init_wide_latents(self.g_a, self.g_s)
+
+    def scales_of_parameters(self) -> dict[str, frozenset[str]]:
+        """Return which of the grids use each parameter of the context, by its name.
+
+        The prior of s1 and s2 serves both; a network between two grids belongs to the finer one.
+        """
+        own = {
+            **{f"y_spatial_prior_adaptor_list_{grid}": (grid,) for grid in GRIDS},
+            **{f"attn_{grid}": (grid,) for grid in GRIDS},
+            "y_spatial_prior_s1_s2": ("s1", "s2"),
+            "y_spatial_prior_s3": ("s3",),
+            **{f"context_net.{number}": (grid,) for number, grid in enumerate(GRIDS[1:])},
+        }
+        step_grids = [grid for grid, p in zip(GRIDS, PATTERNS, strict=True) for _ in p.steps]
+        for number, grid in enumerate(step_grids[1:]):  # the first step has no scale vector
+            own[f"adaptive_params_list.{number}"] = (grid,)
+        names = [name for name, _ in self.named_parameters()]
+        return {
+            name: frozenset(grids)
+            for part, grids in own.items()
+            for name in names
+            if name == part or name.startswith(f"{part}.")
+        }
 
     def on_grids(self, y: Tensor) -> tuple[Tensor, ...]:
         """Return the latents on s1, s2 and s3."""

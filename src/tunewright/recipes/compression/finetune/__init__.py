@@ -1,0 +1,1 @@
+"""Fine-tuning a compressor: by part, and by scale."""

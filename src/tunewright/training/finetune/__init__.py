@@ -1,0 +1,1 @@
+"""Fine-tuning: parts of a network that learn at rates of their own, or wait frozen."""
