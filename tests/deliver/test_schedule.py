@@ -80,7 +80,7 @@ def test_one_file_may_be_named(suffix, tmp_path):
     if suffix == "html":
         page = file.read_text(encoding="utf-8")
         names = set(re.findall(r'"name":"([^"]+)"', page))
-        assert names == {"learning rate", *STRATEGIES}
+        assert names == {"milestones", *STRATEGIES}
 
 
 def test_what_is_printed(tmp_path):

@@ -1,6 +1,7 @@
 """`tunewright schedule`: what follows the clock of a training, as a table and drawn."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from tunewright.recipes.scheduled_values import ScheduledValue, by_epoch, descri
 from tunewright.report.picture_files import PAGE, PICTURES, check_output
 from tunewright.report.schedules import ScheduleCurve, SchedulePanel, write_schedules
 from tunewright.result import Result
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
+
+RECORDED = "in the run"
+"""The axis of metrics that a run has reported."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +24,9 @@ class ScheduleTable(Result):
     """The learning rate, and what else follows the clock, at the key epochs of a run.
 
     key_epochs: numbers of epochs that are done. values: by name, one for each of them; kinds: how
-    each is scheduled. comparison: by name, the same under other kinds. plan: a line on each value.
-    files: figures that were written.
+    each is scheduled. comparison: by name, the same under other kinds. recorded: of a run, metrics
+    that belong beside them, in the epoch that ended then; None where there is none. plan: a line on
+    each value. files: figures that were written.
     """
 
     recipe: str
@@ -28,6 +35,7 @@ class ScheduleTable(Result):
     values: Mapping[str, tuple[float, ...]]
     kinds: Mapping[str, str]
     comparison: Mapping[str, Mapping[str, tuple[float, ...]]]
+    recorded: Mapping[str, tuple[float | None, ...]]
     plan: tuple[str, ...]
     notices: tuple[str, ...]
     files: tuple[Path, ...]
@@ -41,6 +49,8 @@ def schedule(
     runs: Path = Path("runs"),
 ) -> ScheduleTable:
     """Compute what follows the clock in a training of `composed`; nothing is trained.
+
+    A configuration that lies in the folder of a run brings what the run has reported so far.
 
     output: the one file to draw, PNG, SVG, PDF or HTML. Without it `schedule.png` and
     `schedule.html` are written to `runs/schedule-<recipe>`, and `<name>_strategies_comparison.png`
@@ -65,8 +75,10 @@ def schedule(
         for value in values
         if value.alternatives
     }
+    recorded = _recorded(values, composed, epochs)
     shown = key_epochs([*curves.values(), *(one for of in others.values() for one in of.values())])
     title = f"{recipe.name}, {epochs} epochs"
+    files = _files(values, output, runs / f"schedule-{recipe.name}")
     return ScheduleTable(
         recipe.name,
         epochs,
@@ -74,10 +86,27 @@ def schedule(
         {name: _at(curve, shown) for name, curve in curves.items()},
         {value.name: value.kind for value in used},
         {name: {kind: _at(one, shown) for kind, one in of.items()} for name, of in others.items()},
+        {name: tuple(known.get(epoch) for epoch in shown) for name, known in recorded.items()},
         tuple(describe(value, epochs) for value in used),
         composed.notices,
-        _write(values, curves, others, _files(recipe, others, output, runs), title),
+        _write(_panels(values, curves, others, recorded), files, title),
     )
+
+
+def _recorded(
+    values: Sequence[ScheduledValue], composed: Composition, epochs: int
+) -> dict[str, dict[int, float]]:
+    """Return the metrics of a run that belong beside the values: by name, then by epoch."""
+    beginnings = tuple(name for value in values if value.in_use for name in value.recorded)
+    files = {source.file for source in composed.sources.values() if source.file is not None}
+    folders = [RunFolder(file.parent) for file in files if file == RunFolder(file.parent).config]
+    found: dict[str, dict[int, float]] = {}
+    for folder in folders:
+        for report in read_progress(folder.progress):
+            for name, metric in report.metrics.items():
+                if beginnings and name.startswith(beginnings) and report.step <= epochs:
+                    found.setdefault(name, {})[report.step] = metric
+    return found
 
 
 def _at(curve: Sequence[float], epochs: Sequence[int]) -> tuple[float, ...]:
@@ -85,42 +114,56 @@ def _at(curve: Sequence[float], epochs: Sequence[int]) -> tuple[float, ...]:
 
 
 def _files(
-    recipe: Recipe, compared: Mapping[str, object], output: Path | None, runs: Path
-) -> dict[Path, tuple[str, ...]]:
-    """Return the files to write, and the values whose strategies each compares."""
+    values: Sequence[ScheduledValue], output: Path | None, folder: Path
+) -> dict[Path, Collection[str]]:
+    """Return the files to draw, each with the values that are left out of it."""
     if output is not None:
-        return {output: tuple(compared)}
-    folder = runs / f"schedule-{recipe.name}"
-    drawn = {"schedule": ()} | {f"{name}_strategies_comparison": (name,) for name in compared}
+        return {output: ()}
+    names = [value.name for value in values]
+    drawn = {"schedule": {value.name for value in values if not value.in_use}}
+    for value in values:
+        if value.alternatives:
+            drawn[f"{value.name}_strategies_comparison"] = {*names, RECORDED} - {value.name}
     return {
-        folder / f"{stem}{suffix}": names
-        for stem, names in drawn.items()
+        folder / f"{stem}{suffix}": left_out
+        for stem, left_out in drawn.items()
         for suffix in (PICTURES[0], PAGE)
     }
 
 
-def _write(
+def _panels(
     values: Sequence[ScheduledValue],
     curves: Mapping[str, Sequence[float]],
     others: Mapping[str, Mapping[str, Sequence[float]]],
-    files: Mapping[Path, tuple[str, ...]],
-    title: str,
-) -> tuple[Path, ...]:
-    own = {name: ScheduleCurve(name, tuple(curve)) for name, curve in curves.items()}
-    kinds = {value.name: value.kind for value in values if value.in_use}
-    compared = {
-        name: tuple(
-            ScheduleCurve(kind, tuple(curve), is_own=kind == kinds.get(name))
-            for kind, curve in sorted(of.items(), key=lambda item: item[0] != kinds.get(name))
+    recorded: Mapping[str, Mapping[int, float]],
+) -> dict[str, SchedulePanel]:
+    """Return the panels by name: one for each value, and one for the metrics of a run."""
+    found: dict[str, SchedulePanel] = {}
+    for value in values:
+        own = value.kind if value.in_use else ""
+        compared = others.get(value.name) or {own: curves[value.name]}
+        in_front = sorted(compared.items(), key=lambda item: item[0] != own)
+        found[value.name] = SchedulePanel(
+            value.name,
+            tuple(ScheduleCurve(kind, tuple(curve), kind == own) for kind, curve in in_front),
         )
-        for name, of in others.items()
-    }
-    everything = len(files) == 1
-    for file, names in files.items():
-        shown = {**own, **compared} if everything else own
-        panels = [
-            SchedulePanel(name, compared[name] if name in names else (own[name],))
-            for name in (names if names and not everything else shown)
-        ]
-        write_schedules(panels, file, title=title)
+    weights = {name: known for name, known in recorded.items() if name not in found}
+    if weights:
+        length = 1 + max(max(known) for known in weights.values())
+        found[RECORDED] = SchedulePanel(
+            RECORDED,
+            tuple(
+                ScheduleCurve(name, tuple(known.get(at, math.nan) for at in range(length)))
+                for name, known in weights.items()
+            ),
+        )
+    return found
+
+
+def _write(
+    panels: Mapping[str, SchedulePanel], files: Mapping[Path, Collection[str]], title: str
+) -> tuple[Path, ...]:
+    for file, left_out in files.items():
+        shown = [panel for name, panel in panels.items() if name not in left_out]
+        write_schedules(shown, file, title=title)
     return tuple(files)

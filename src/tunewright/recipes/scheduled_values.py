@@ -28,7 +28,8 @@ class ScheduledValue:
 
     name: `gamma`. kind: how it is scheduled, such as `cosine`. at: its value when a fraction of the
     run, 0 to 1, is done. alternatives: the same under other kinds, by name, for a comparison. note:
-    what else it depends on. in_use: whether the run has it; else it is only compared.
+    what else it depends on. in_use: whether the run has it; else it is only compared. recorded:
+    beginnings of the names of metrics that belong beside it, once a run has reported them.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ScheduledValue:
     alternatives: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     note: str = ""
     in_use: bool = True
+    recorded: tuple[str, ...] = ()
 
 
 def learning_rate(config: RunConfig, steps_per_epoch: int = FINE) -> ScheduledValue:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tunewright.report.picture_files import Figure
 
 NAMED = 12
-"""Curves of a panel that the legend lists."""
+"""Curves of a panel that the legend lists, and labels of its axis, at most."""
 
 
 def write_effects(
@@ -38,13 +38,15 @@ def _draw(
     panels: Sequence[EffectPanel], parameter: str, metric: str, figure: "Figure", title: str
 ) -> None:
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    names = list(dict.fromkeys(curve.name for panel in panels for curve in panel.curves))
     for panel, axes in zip(panels, grid, strict=True):
-        for curve in panel.curves[:NAMED]:
+        for place, curve in enumerate(panel.curves):
             axes.errorbar(
                 _places(panel, curve),
                 curve.means,
                 yerr=curve.spreads if any(curve.spreads) else None,
-                label=curve.name or None,
+                label=(curve.name or None) if place < NAMED else None,
+                color=COLOURS[names.index(curve.name) % len(COLOURS)],
                 marker="o",
                 markersize=4,
                 capsize=2,
@@ -52,7 +54,8 @@ def _draw(
         if panel.logarithmic:
             axes.set_xscale("log")
         if panel.numeric:
-            axes.set_xticks([float(str(v)) for v in panel.values[:NAMED]], panel.labels[:NAMED])
+            step = -(-len(panel.values) // NAMED)
+            axes.set_xticks([float(str(v)) for v in panel.values[::step]], panel.labels[::step])
             axes.minorticks_off()
         else:
             axes.set_xticks(range(len(panel.labels)), panel.labels)
@@ -60,7 +63,8 @@ def _draw(
         axes.set_xlabel(parameter)
         axes.set_ylabel(metric)
         if any(curve.name for curve in panel.curves):
-            axes.legend(fontsize="small")
+            left = len(panel.curves) - NAMED
+            axes.legend(fontsize="small", title=f"and {left} more" if left > 0 else None)
     if title:
         figure.suptitle(title)
 

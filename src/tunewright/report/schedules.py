@@ -1,5 +1,6 @@
 """What follows the clock of a training, by epoch, as a picture for a paper or an HTML page."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ LOG_FROM = 20.0
 
 @dataclass(frozen=True)
 class ScheduleCurve:
-    """A value after 0, 1, 2, ... epochs. is_own: whether it is the run's; others are thin."""
+    """A value after 0, 1, 2, ... epochs, NaN where there is none.
+
+    is_own: whether it is the run's; others are thin.
+    """
 
     name: str
     values: tuple[float, ...]
@@ -36,7 +40,7 @@ class SchedulePanel:
     @property
     def is_log(self) -> bool:
         """Whether the values span orders of magnitude, all above 0."""
-        values = [value for curve in self.curves for value in curve.values]
+        values = [v for curve in self.curves for v in curve.values if not math.isnan(v)]
         return min(values) > 0.0 and max(values) > LOG_FROM * min(values)
 
 

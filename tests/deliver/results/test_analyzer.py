@@ -166,6 +166,20 @@ def test_tables_of_trackers_and_of_optuna(tmp_path: Path) -> None:
     assert any("its state is 'running'" in notice for notice in found.notices)
     assert any("marked as crashed" in notice for notice in found.notices)
     assert any("notes.csv has no column gamma" in notice for notice in found.notices)
+    assert any("1 results tell no lambda" in notice for notice in found.notices)
+
+
+def test_results_without_a_lambda_beside_others(
+    tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    result(tmp_path, FOLDERS.format(0.013, 0.001, 0.05), {"psnr": 30.0})
+    (tmp_path / "optuna.csv").write_text("params_gamma,params_w_lr,psnr\n0.003,0.05,31.0\n")
+    code, out, _ = typed(monkeypatch, capsys, str(tmp_path), "--rate-distortion")
+    assert code == 0
+    assert "no lambda: 1 of 1 combinations" in out
+    assert [file.name for file in tmp_path.glob("heatmap*.png")] == [
+        "heatmap_gamma_w_lr_psnr_lambda_0.013.png"
+    ]
 
 
 def typed(monkeypatch: Any, capsys: Any, *words: str) -> tuple[int, str, str]:

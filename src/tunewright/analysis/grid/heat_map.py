@@ -106,12 +106,20 @@ def heat_map(
     empty = sum(not cell for row in places for cell in row)
     if empty:
         notices.append(f"{empty} of {len(x.labels) * len(y.labels)} cells have no run: blank")
+    means = tuple(tuple(fmean(cell) if cell else None for cell in row) for row in places)
+    known = [mean for row in means for mean in row if mean is not None]
+    low, high = colour_range(known)
+    if beyond := sum(not low <= mean <= high for mean in known):
+        notices.append(
+            f"{beyond} of {len(known)} cells lie far from the others: they have the colour of the "
+            "nearer end of the scale"
+        )
     return HeatMap(
         title,
         *metric,
         x,
         y,
-        tuple(tuple(fmean(cell) if cell else None for cell in row) for row in places),
+        means,
         tuple(tuple(map(len, row)) for row in places),
         tuple(tuple(stdev(cell) if len(cell) > 1 else None for cell in row) for row in places),
         tuple(notices),

@@ -43,8 +43,7 @@ class RunResult:
     """What one training reported.
 
     source: where it was read. reports: the metrics by step; one report without a step where only
-    the last values were stored. ended_badly: how, if the training did not end well. seed: of
-    repeated trainings, where it is known.
+    the last values were stored. ended_badly: how, if the training did not end well.
     """
 
     source: str

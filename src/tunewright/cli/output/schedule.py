@@ -19,7 +19,10 @@ def print_schedule(console: Console, found: "ScheduleTable") -> None:
     for line in found.plan:
         print_line(console, line)
     names = [f"{name} ({found.kinds[name]})" for name in found.values]
-    columns = dict(zip(names, found.values.values(), strict=True))
+    columns = {
+        **dict(zip(names, found.values.values(), strict=True)),
+        **{f"{name} (last epoch)": known for name, known in found.recorded.items()},
+    }
     console.print(_table(f"{found.recipe}, {found.epochs} epochs", found.key_epochs, columns))
     for name, strategies in found.comparison.items():
         mark = {
@@ -34,11 +37,14 @@ def print_schedule(console: Console, found: "ScheduleTable") -> None:
         print_line(console, f"drawn: {from_here(file)}")
 
 
-def _table(title: str, epochs: Sequence[int], columns: Mapping[str, Sequence[float]]) -> Table:
+def _table(
+    title: str, epochs: Sequence[int], columns: Mapping[str, Sequence[float | None]]
+) -> Table:
     table = Table(title=title)
     table.add_column("epochs done", justify="right")
     for name in columns:
         table.add_column(name, justify="right")
     for place, epoch in enumerate(epochs):
-        table.add_row(str(epoch), *(figure(values[place]) for values in columns.values()))
+        row = [values[place] for values in columns.values()]
+        table.add_row(str(epoch), *("" if value is None else figure(value) for value in row))
     return table

@@ -1,5 +1,6 @@
 """`tunewright compare`: runs and classical codecs on sets of pictures, with BD-rates."""
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ from tunewright.report.rate_distortion import (
     write_rate_distortion,
 )
 from tunewright.result import Result
-from tunewright.runs.atomic import NAMED, write_json, write_text
+from tunewright.runs.atomic import NAMED, write_text
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.regular_files import exists
 
@@ -227,7 +228,8 @@ def _compare_set(
         files,
     )
     stored = {"anchor": name, "method": method, "metric": metric, **found.as_json()}
-    write_json(files[0], {**stored, "files": [file.name for file in files]})
+    stored["files"] = [file.name for file in files]
+    write_text(files[0], json.dumps(stored, indent=2, allow_nan=False) + "\n", remedy=NAMED)
     write_rate_distortion(panels, files[1], title=title)
     axis, lines = panels[0] if metric == "psnr" else panels[1]
     write_text(files[2], rate_distortion_svg(lines, axis=axis, title=title), remedy=NAMED)

@@ -1,9 +1,9 @@
 """The analyzer of the guide: results of a search over gamma and w_lr, their ranking and plots."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunewright.analysis.grid.effect_curves import effect_panel
 from tunewright.analysis.grid.heat_map import HeatMap, Point, heat_map
@@ -198,7 +198,7 @@ def _same(one: Value, other: Value) -> bool:
     return one == other
 
 
-def _parameter(name: str, known: Any) -> str:
+def _parameter(name: str, known: Collection[str]) -> str:
     found = find_name(name, known)
     if found is None:
         raise UsageError(

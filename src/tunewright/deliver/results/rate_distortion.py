@@ -66,9 +66,8 @@ def analyze_rate_distortion(
     found = analyzer.analyze(metric)
     if lambda_value is not None:
         found.ranking(lambda_value)
-    chosen: list[Value] = (
-        [one.lmbda for one in found.rankings] if lambda_value is None else [lambda_value]
-    )
+    known = [one.lmbda for one in found.rankings if one.lmbda is not None]
+    chosen: list[Value] = [lambda_value] if lambda_value is not None else [*known] or [None]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

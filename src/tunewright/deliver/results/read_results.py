@@ -7,9 +7,10 @@ from tunewright.deliver.results.csv_results import read_csv_results
 from tunewright.deliver.results.result_folders import is_result_folder, read_result_folders
 from tunewright.deliver.results.result_set import ResultSet
 from tunewright.deliver.results.study_results import read_study_results
-from tunewright.deliver.results.wandb_results import read_wandb_runs, wandb_folders
+from tunewright.deliver.results.wandb_results import read_wandb_runs
 from tunewright.errors import DataError
 from tunewright.runs.regular_files import is_file, is_folder
+from tunewright.runs.wandb.offline_run import find_offline_runs
 
 DEPTH = 4
 """Levels of folders that are searched for results."""
@@ -47,7 +48,7 @@ def _read_folder(place: Path) -> ResultSet:
             results.append(folder)
         else:
             tables += sorted(file for file in folder.glob("*.csv") if file.is_file())
-            runs += wandb_folders(folder)
+            runs += find_offline_runs(folder)
     found = ResultSet()
     for study in studies:
         found += read_study_results(study)

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewright.analysis.grid.rank_cells import LambdaRanking, rank_cells
@@ -103,6 +103,7 @@ def analyze_search(
         *found.notices,
         *shorten_notices(without, f"results have no {goal.metric}"),
         *shorten_notices(foreign, "results are of another search"),
+        *_about_lambdas(by_lambda),
         *_about_steps(used, goal),
         *_about_runs(used, names),
         *(notice for ranking in rankings for notice in _about_lambda(ranking, goal)),
@@ -129,6 +130,12 @@ def _parameters(ranked: Sequence[Ranked], wanted: Sequence[str]) -> list[str]:
             expected=f"results with {' and '.join(wanted)}",
         )
     return differ
+
+
+def _about_lambdas(by_lambda: Mapping[Value, Sequence[Ranked]]) -> Iterator[str]:
+    """Yield how many results do not tell their lambda, where others do."""
+    if None in by_lambda and len(by_lambda) > 1:
+        yield f"{len(by_lambda[None])} results tell no lambda: they are ranked by themselves"
 
 
 def _about_steps(used: Sequence[Ranked], goal: Goal) -> Iterator[str]:

@@ -6,15 +6,10 @@ from tunewright.analysis.grid.run_result import RunResult
 from tunewright.deliver.results.parameter_names import flat_parameters
 from tunewright.deliver.results.result_set import ResultSet, shorten_notices
 from tunewright.errors import DataError
-from tunewright.runs.wandb.offline_run import OfflineRun, find_offline_runs, read_offline_run
+from tunewright.runs.wandb.offline_run import OfflineRun, read_offline_run
 
 WHOLE = 0.95
 """Share of the steps of the longest run from which a run that ended badly is complete."""
-
-
-def wandb_folders(folder: Path) -> list[Path]:
-    """Return the run folders of W&B in a folder."""
-    return find_offline_runs(folder)
 
 
 def read_wandb_runs(folders: list[Path]) -> ResultSet:

@@ -71,10 +71,10 @@ def _fingerprints(config: RunConfig) -> Mapping[str, str]:
 
 
 def _schedules(config: RunConfig) -> list[ScheduledValue]:
-    from tunewright.recipes.compression.balance.scheduled_gamma import scheduled_gamma
+    from tunewright.recipes.compression.balance.scheduled_gamma import scheduled_gammas
 
     assert isinstance(config, CompressionConfig)
-    return [scheduled_gamma(config)]
+    return scheduled_gammas(config)
 
 
 def _check(config: RunConfig) -> list[str]:

@@ -123,3 +123,32 @@ def test_the_plain_loss_prints_no_plan(tmp_path):
     watch = Notices()
     tunewright.train("compression", *TINY, "training.epochs=1", runs_dir=tmp_path, watch=watch)
     assert not [line for line in watch.lines if line.startswith("plan:")]
+
+
+def test_a_runs_own_configuration_brings_its_task_weights(tmp_path):
+    words = (*TINY, "balance=famo", "balance.schedule.type=linear", "training.epochs=2")
+    trained = tunewright.train("compression", *words, runs_dir=tmp_path)
+    config = trained.folders[0].config
+    found = tunewright.schedule(config, output=tmp_path / "s.svg", runs_dir=tmp_path)
+    assert found.recorded.keys() == {"gamma", "task_weights/distortion", "task_weights/bpp"}
+    nothing, *weights = zip(
+        found.recorded["task_weights/distortion"], found.recorded["task_weights/bpp"], strict=True
+    )
+    assert nothing == (None, None)
+    assert [sum(pair) for pair in weights] == pytest.approx([1.0, 1.0])
+    assert found.recorded["gamma"][1:] == pytest.approx(found.values["gamma"][:-1])
+    again = tunewright.schedule("compression", *words, output=tmp_path / "s.svg")
+    assert again.recorded == {}
+
+
+def test_each_scale_has_its_gamma():
+    config = configured("balance=hierarchical", "training.epochs=3000")
+    lines = [describe(value, 3000) for value in RECIPE.schedules(config)]
+    assert lines == [
+        "gamma_s1 (hierarchical): 0.008 at first, 0.0096 after 300 epochs, 0.0072 after 1500 "
+        "epochs, 0.0056 after 2500 epochs, 0.004 at the end",
+        "gamma_s2 (hierarchical): 0.0048 at first, 0.0048 after 300 epochs, 0.0066 after 1500 "
+        "epochs, 0.0048 after 2500 epochs, 0.003 at the end",
+        "gamma_s3 (hierarchical): 0.0024 at first, 0.0024 after 300 epochs, 0.004 after 1500 "
+        "epochs, 0.0044 after 2500 epochs, 0.0052 at the end",
+    ]

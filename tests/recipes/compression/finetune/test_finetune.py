@@ -162,23 +162,14 @@ def test_parts_wait_frozen_and_all_that_train_move(tmp_path: Path) -> None:
     start = torch.load(file, weights_only=True)
     parts = make_compressor(configured().model).parts()
 
-    def moved(before: Mapping[str, Any], after: Mapping[str, Any], part: str) -> list[bool]:
-        return [
-            not torch.equal(before[f"{kind}.{name}"], after[f"{kind}.{name}"])
-            for kind in ("model", "average")
-            for name in parts[part]
-        ]
-
     begun = {f"{kind}.{name}": t for kind in ("model", "average") for name, t in start.items()}
     for part, thaw in {"g_a": 0, "g_s": 0, "h_a": 2, "h_s": 2, "context": 4, "entropy": 8}.items():
+        # A softmax does not change with the bias of its keys, whose gradient is 0 but for rounding.
+        names = [name for name in parts[part] if not name.endswith("conv_k.bias")]
+        every = {f"{kind}.{name}" for kind in ("model", "average") for name in names}
         for epoch, (before, after) in enumerate(zip([begun, *states], states, strict=False)):
-            steps = moved(before, after, part)
-            if epoch < thaw:
-                assert not any(steps), (part, epoch)
-            else:
-                assert all(steps), (part, epoch, "each tensor moves in one step")
-    log = trained.folders[0].path / "log.txt"
-    assert not log.exists() or "frozen until" in log.read_text()
+            moved = {name for name in every if not torch.equal(before[name], after[name])}
+            assert moved == (every if epoch >= thaw else set()), (part, epoch)
 
 
 def test_a_scale_stops_for_good_and_the_rest_trains_on(tmp_path: Path) -> None:

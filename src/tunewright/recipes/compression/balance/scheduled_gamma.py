@@ -12,12 +12,38 @@ from tunewright.recipes.compression.balance.gamma_config import (
     AdaptiveGamma,
     GammaSchedule,
 )
+from tunewright.recipes.compression.balance.hierarchy_config import HierarchicalConfig
+from tunewright.recipes.compression.balance.scale_gamma import scale_gamma_at
 from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.scheduled_values import ScheduledValue
 
 _SCHEDULES: TypeAdapter[GammaSchedule] = TypeAdapter(GammaSchedule)
 FLAT, JUMPING = (1.0,), (1.0, 1.0, 9.0)
 """Validation losses that hardly vary, and such that jump, when they are repeated."""
+
+
+def scheduled_gammas(config: CompressionConfig) -> list[ScheduledValue]:
+    """Return gamma over the run, or that of each scale for `balance.type=hierarchical`.
+
+    Raises ConfigError as `plan_gamma` does.
+    """
+    balance = config.balance
+    if not isinstance(balance, HierarchicalConfig):
+        return [scheduled_gamma(config)]
+    firsts = {"s1": balance.gamma_s1, "s2": balance.gamma_s2, "s3": balance.gamma_s3}
+    note = ""
+    if balance.strategy == "adaptive":
+        note = f"adapted by the scale's losses once there are {balance.window} validations"
+    return [
+        ScheduledValue(
+            f"gamma_{scale}",
+            balance.strategy,
+            partial(scale_gamma_at, first, balance.strategy, scale),
+            note=note,
+            recorded=(f"gamma_{scale}", f"task_weights/{scale}"),
+        )
+        for scale, first in firsts.items()
+    ]
 
 
 def scheduled_gamma(config: CompressionConfig) -> ScheduledValue:
@@ -32,7 +58,7 @@ def scheduled_gamma(config: CompressionConfig) -> ScheduledValue:
     planned = plan_gamma(balance.gamma, schedule, epochs)
     note = ""
     if isinstance(schedule, AdaptiveGamma):
-        note = f"from {schedule.window} validations on {CALM} to {RESTLESS} times as much"
+        note = f"{CALM} to {RESTLESS} times as much once there are {schedule.window} validations"
     elif schedule.type == "fixed":
         note = "balance.schedule.type=cosine, or --adaptive_gamma, varies it"
     return ScheduledValue(
@@ -42,6 +68,7 @@ def scheduled_gamma(config: CompressionConfig) -> ScheduledValue:
         _strategies(balance, epochs),
         note,
         in_use=isinstance(config.balance, FamoConfig),
+        recorded=("gamma", "task_weights/"),
     )
 
 

@@ -157,7 +157,7 @@ def _classical(
             SHOWN[codec.name],
             "classical",
             tuple(
-                _codec_point(f"quality {quality}", of)
+                _codec_point(f"{'ratio' if codec is JPEG_2000 else 'quality'} {quality}", of)
                 for quality, of in curves.points(codec.name).items()
             ),
             codec.settings,
