@@ -332,3 +332,13 @@ def test_a_study_searches_gamma_and_w_lr_where_the_balance_is_famo(
         assert isinstance(w_lr, Float)
         assert (gamma.low, gamma.high, gamma.log) == (0.0005, 0.015, True)
         assert (w_lr.low, w_lr.high, w_lr.log) == (0.01, 0.05, False)
+
+
+def test_a_study_draws_no_gamma_below_the_final_one() -> None:
+    """`plan_gamma` would refuse it, and the trial fail."""
+    for schedule, refused in (("linear", True), ("hpcm", False), ("fixed", False)):
+        composed = compose(RECIPE, ["balance=famo", f"balance.schedule.type={schedule}"])
+        tree, config = stage(RECIPE, composed, "explore")
+        space, _ = build_checked_space(RECIPE, composed, tree, config, None)
+        assert (space.broken_rule({"balance.gamma": 0.0007}) is not None) == refused
+        assert space.broken_rule({"balance.gamma": 0.001}) is None
