@@ -168,8 +168,9 @@ def test_a_sampler_and_weights_are_reported_with_what_a_class_counts():
 )
 def test_final_weights_are_those_of_the_loss_at_its_end(section):
     for counts in (COUNTS, np.array([3, 0, 7])):
-        options = {k: getattr(section, k) for k in LOSSES.options(section.type)}
-        loss = LOSSES[section.type](torch.tensor(counts, dtype=torch.float64), **options)
+        registry = LABEL_LOSSES if section.type in LABEL_LOSSES else LOSSES
+        options = {k: getattr(section, k) for k in registry.options(section.type)}
+        loss = registry[section.type](torch.tensor(counts, dtype=torch.float64), **options)
         loss.at(1000, 1000)
         assert final_weights(section, counts) == pytest.approx(loss.weights().numpy(), rel=1e-12)
 

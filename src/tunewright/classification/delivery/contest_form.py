@@ -150,7 +150,8 @@ class ContestForm:
         unknown = [label for label in said if label not in self.texts]
         if unknown:
             return f"{quote(unknown[0])} is no label of the model"
-        if (len(said) > self.top and not self.thresholds) or len(set(said)) < len(said):
+        many = len(said) > self.top and not (self.thresholds and self.form == "labels")
+        if many or len(set(said)) < len(said):
             return f"{quote(' '.join(said))}, expected at most {self.top} different labels"
         return ""
 

@@ -6,6 +6,7 @@ targets: bool [N, C]; scores: floats [N, C], higher for labels that are likelier
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,10 @@ from tunewright.classification.metrics.intervals import Difference
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.floating[Any]]
 CELLS_AT_ONCE = 4_000_000
 """Most drawn weights in memory."""
-WORK, FEWEST = 2_000_000_000, 200
+WORK, FEWEST = 200_000_000, 200
 """Draws times pictures times labels that a bootstrap may take, and the draws that it takes at
 least."""
 
@@ -93,7 +95,7 @@ def map_difference(
     Both are resampled together: pictures that are hard for one model are mostly hard for the other.
     """
 
-    def gain(drawn: Floats) -> dict[str, Floats]:
+    def gain(drawn: Weights) -> dict[str, Floats]:
         mine, theirs = (_mean(_of_labels(targets, each, drawn)[0]) for each in (scores, others))
         return {"map": mine - theirs}
 
@@ -140,7 +142,7 @@ def _or_none(value: float) -> float | None:
 
 
 def _bootstrap(
-    shape: tuple[int, ...], measure: Callable[[Floats], Mapping[str, Floats]], seed: int
+    shape: tuple[int, ...], measure: Callable[[Weights], Mapping[str, Floats]], seed: int
 ) -> dict[str, Floats]:
     """Return what `measure` returns for drawn weights [R, N], all draws together."""
     rows = shape[0]
@@ -149,23 +151,26 @@ def _bootstrap(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _draws(rows: int, draws: int, seed: int) -> Iterator[Floats]:
+def _draws(rows: int, draws: int, seed: int) -> Iterator[Weights]:
     """Yield how often each row occurs in samples with replacement, [draws, N], some at a time."""
     generator = np.random.default_rng(seed)
     step = max(1, CELLS_AT_ONCE // max(1, rows))
     for start in range(0, draws, step):
         size = min(step, draws - start)
-        yield generator.multinomial(rows, np.full(rows, 1.0 / rows), size=size).astype(float)
+        drawn = generator.multinomial(rows, np.full(rows, 1.0 / rows), size=size)
+        yield drawn.astype(np.float32)  # small whole numbers, exact
 
 
 def _all_scores(
-    targets: Bools, scores: Floats, chosen: Bools, weights: Floats
+    targets: Bools, scores: Floats, chosen: Bools, weights: Weights
 ) -> dict[str, Floats]:
     """Return each score, [R], with rows weighted by `weights` [R, N]."""
     precision, auroc = _of_labels(targets, scores, weights)
-    hits = weights @ (targets & chosen)  # [R, C]
-    wanted, said = weights @ targets, weights @ chosen
-    rows = weights.sum(1)
+    hits, wanted, said = (  # [R, C]
+        (weights @ each.astype(weights.dtype)).astype(np.float64)
+        for each in (targets & chosen, targets, chosen)
+    )
+    rows = weights.sum(1, dtype=np.float64)
     both = wanted + said
     with np.errstate(divide="ignore", invalid="ignore"):
         f1 = np.where(wanted > 0, 2 * hits / both, np.nan)
@@ -190,7 +195,7 @@ def _mean(of_labels: Floats) -> Floats:
     return found
 
 
-def _of_labels(targets: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def _of_labels(targets: Bools, scores: Floats, weights: Weights) -> tuple[Floats, Floats]:
     """Return average precision and AUROC of each label, [R, C] each, rows weighted by [R, N]."""
     pairs = zip(targets.T, scores.T, strict=True)
     each = [_of_label(target, score, weights) for target, score in pairs]
@@ -198,19 +203,30 @@ def _of_labels(targets: Bools, scores: Floats, weights: Floats) -> tuple[Floats,
     return precision, auroc
 
 
-def _of_label(targets: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def _of_label(targets: Bools, scores: Floats, weights: Weights) -> tuple[Floats, Floats]:
+    """Return average precision and AUROC of one label, [R] each; NaN where they have no meaning.
+
+    Both are sums over the runs of equal scores that hold a picture with the label, so that all but
+    one running sum is as short as these are few.
+    """
     order = np.argsort(-scores, kind="stable")
-    weighted, present = weights[:, order], targets[order]
-    # The last row of each run of equal scores is its threshold.
+    with_label = np.flatnonzero(targets[order])
+    if not len(with_label):
+        return (np.full(len(weights), np.nan),) * 2
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    hits = np.cumsum(weighted * present, axis=1)[:, ends]
-    said = np.cumsum(weighted, axis=1)[:, ends]
-    wrong = said - hits
-    steps, wrong_steps = (np.diff(sums, axis=1, prepend=0.0) for sums in (hits, wrong))
+    runs, first = np.unique(np.searchsorted(ends, with_label), return_index=True)
+    drawn = weights[:, order]
+    said = np.cumsum(drawn, axis=1, dtype=np.float64)
+    steps = np.add.reduceat(drawn[:, with_label].astype(np.float64), first, axis=1)
+    hits = np.cumsum(steps, axis=1)
+    until = said[:, ends[runs]]
+    before = np.where(runs > 0, said[:, ends[runs - 1]], 0.0)
+    present = hits[:, -1]
+    absent = said[:, -1] - present
+    # Without the label: in the run itself, which counts one half, and below it.
+    tied = (until - before) - steps
+    below = absent[:, None] - (until - hits)
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(said > 0, hits / said, 0.0)
-        average: Floats = (precision * steps).sum(1) / hits[:, -1]
-        # Trapezoids: pictures of equal scores count one half.
-        area = (wrong_steps * (hits - steps / 2)).sum(1)
-        auroc: Floats = area / (hits[:, -1] * wrong[:, -1])
+        average: Floats = np.where(until > 0, steps * hits / until, 0.0).sum(1) / present
+        auroc: Floats = (steps * (below + tied / 2)).sum(1) / (present * absent)
     return average, auroc

@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
+from tunewright.deliver.classification.views_gain import SCORES
+
 PYTHON = "3.11"
 TRAIN = '''"""Train the submitted model again from the pictures of the contest.
 
@@ -225,8 +227,9 @@ def _views(facts: Mapping[str, Any]) -> list[str]:
     gain = (facts.get("tta") or {}).get("gain")
     if gain:
         said.append(
-            f"On the {facts['tta']['pictures']} validation pictures the views change the accuracy "
-            f"by {gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}, 95 %, paired)."
+            f"On the {facts['tta']['pictures']} validation pictures the views change the "
+            f"{SCORES[facts['tta'].get('metric', 'accuracy')]} by {gain['value']:+.4f} "
+            f"({gain['low']:+.4f} to {gain['high']:+.4f}, 95 %, paired)."
         )
     if facts["adjustment"]:
         said.append(f"Logits are adjusted for the class frequencies, tau {facts['adjustment']:g}.")
