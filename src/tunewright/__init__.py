@@ -6,19 +6,13 @@ The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", tr
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunewright.cli.commands.classification import (
-        benchmark,
-        check,
-        ensemble,
-        export,
-        predict,
-        submit,
-    )
+    from tunewright.cli.commands.classification import benchmark, ensemble, predict
     from tunewright.cli.commands.compression import bd_rate, compress, decompress
     from tunewright.cli.commands.images import augment, models
     from tunewright.cli.commands.run import evaluate, lr_find, replay, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair
+    from tunewright.cli.commands.submission import check, export, submit
 
 __version__ = "0.1.0"
 __all__ = [
