@@ -63,7 +63,11 @@ def plan_training(
     took = measure(recipe, tree, config, machine, evaluates=False)
     epochs, rounds = config.training.epochs, math.ceil(len(seeds) / slots)
     whole = took.startup_seconds + epochs * took.step_seconds
-    checkpoints = took.checkpoint_bytes * _kept(config.training, epochs) / _kept(config.training, 2)
+    checkpoints = (
+        took.checkpoint_bytes
+        * _count_checkpoints(config.training, epochs)
+        / _count_checkpoints(config.training, 2)
+    )
     return RunPlan(
         recipe=recipe.name,
         epochs=epochs,
@@ -81,6 +85,6 @@ def plan_training(
     )
 
 
-def _kept(training: TrainingConfig, epochs: int) -> int:
+def _count_checkpoints(training: TrainingConfig, epochs: int) -> int:
     """Return how many checkpoints lie in the folder after `epochs` epochs, at the most."""
     return min(training.keep_best, epochs) + min(max(1, training.keep_last), epochs)
