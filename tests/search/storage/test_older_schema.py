@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -87,9 +88,11 @@ def test_loggers_stay_as_they_are(old: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert logging.getLogger().handlers == []
 
 
-def test_a_file_of_today_is_no_copy(tmp_path: Path) -> None:
+def test_a_file_of_today_is_no_copy(
+    tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     file = tmp_path / "new.db"
-    optuna.create_study(storage=f"sqlite:///{file}")
+    optuna.create_study(storage=optuna_storage(f"sqlite:///{file}"))
     with with_current_schema(file) as current:
         assert current == file
 

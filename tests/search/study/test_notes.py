@@ -1,6 +1,6 @@
 """Notes on trials, as optuna-dashboard keeps them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +16,16 @@ from tunewright.search.loop.lease import FolderLock
 from tunewright.search.study.notes import notes_of, write_notes
 
 LONG = "0123456789" * 500
+Load = Callable[[Path], optuna.Study]
 
 
-def loaded(runs: Path, name: str = "study") -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=f"sqlite:///{runs}/{name}/study.db")
+@pytest.fixture
+def loaded(optuna_storage: Callable[[str], RDBStorage]) -> Load:
+    def load(runs: Path) -> optuna.Study:
+        url = f"sqlite:///{runs}/study/study.db"
+        return optuna.load_study(study_name="study", storage=optuna_storage(url))
+
+    return load
 
 
 @contextmanager
@@ -64,7 +70,7 @@ def test_a_shorter_note_replaces_a_longer_one_and_none_removes_it(tmp_path: Path
     assert not (tmp_path / "study/trials/00000/note.json").exists()
 
 
-def test_repair_keeps_it(tmp_path: Path) -> None:
+def test_repair_keeps_it(tmp_path: Path, loaded: Load) -> None:
     tuned(tmp_path, "study.trials=3")
     tunewright.analyze("study", trial=2, note="mine", runs_dir=tmp_path)
     (tmp_path / "study/study.db").unlink()
@@ -74,14 +80,14 @@ def test_repair_keeps_it(tmp_path: Path) -> None:
     assert tunewright.repair("study", runs_dir=tmp_path).filled == ()
 
 
-def test_what_the_dashboard_saved_is_read(tmp_path: Path) -> None:
+def test_what_the_dashboard_saved_is_read(tmp_path: Path, loaded: Load) -> None:
     tuned(tmp_path, "study.trials=2")
     write_notes(loaded(tmp_path), {1: "from the dashboard"})
     view = tunewright.analyze("study", runs_dir=tmp_path)
     assert view.overview.notes == [{"trial": 1, "note": "from the dashboard"}]
 
 
-def test_a_changed_space_keeps_all_notes(tmp_path: Path) -> None:
+def test_a_changed_space_keeps_all_notes(tmp_path: Path, loaded: Load) -> None:
     space = {"inherit": False, "parameters": {"point.x": {"low": -5.0, "high": 5.0}}}
     tuned(tmp_path, "study.trials=3", space=space)
     tunewright.analyze("study", trial=0, note="typed", runs_dir=tmp_path)
@@ -110,9 +116,11 @@ def test_a_study_that_is_running_takes_it(tmp_path: Path) -> None:
     assert view.record.trials[0].note == "now"
 
 
-def test_a_database_of_another_program(tmp_path: Path) -> None:
+def test_a_database_of_another_program(
+    tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     url = f"sqlite:///{tmp_path}/other.db"
-    study = optuna.create_study(storage=url, study_name="other")
+    study = optuna.create_study(storage=optuna_storage(url), study_name="other")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     view = tunewright.analyze(tmp_path / "other.db", trial=1, note="theirs")
     assert view.overview.notes == [{"trial": 1, "note": "theirs"}]

@@ -393,12 +393,12 @@ def test_a_storage_that_breaks_during_the_study_is_an_error_with_the_remedy(
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_what_a_kill_right_after_the_creation_left_is_a_new_study(
-    tmp_path: Path, direction: str
+    tmp_path: Path, direction: str, optuna_storage: Callable[[str], RDBStorage]
 ) -> None:
     """Optuna has stored the study, and our first attribute is missing."""
     (tmp_path / "one").mkdir()
     url = f"sqlite:///{tmp_path}/one/study.db"
-    optuna.create_study(storage=url, study_name="one", direction=direction)
+    optuna.create_study(storage=optuna_storage(url), study_name="one", direction=direction)
     found = tunewright.tune(
         *("quadratic", "executor.type=inline", "study.pruner.type=none", "training.epochs=2"),
         trials=2,
@@ -406,6 +406,6 @@ def test_what_a_kill_right_after_the_creation_left_is_a_new_study(
         runs_dir=tmp_path,
     )
     assert [trial.state for trial in found.record.trials] == ["done", "done"]
-    stored = optuna.load_study(storage=url, study_name="one")
+    stored = optuna.load_study(storage=optuna_storage(url), study_name="one")
     assert len(stored.trials) == 2
     assert stored.direction.name == "MAXIMIZE"
