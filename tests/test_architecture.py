@@ -220,7 +220,8 @@ def test_a_heavy_dependency_has_one_door(package):
 
 
 READERS = {
-    "runs/documents.py": "the one reader, with its limits",
+    "runs/documents/json_text.py": "the one reader of JSON, with its limits",
+    "runs/documents/yaml_text.py": "the one reader of YAML, with its limits",
     "search/study/compatibility.py": "what it wrote itself on the same line",
     "search/study/optuna_types.py": "choices, accepted only where they are what it would write",
     "classification/models/timm_query.py": "the answer of a process that it started",

@@ -219,3 +219,15 @@ def test_a_study_whose_components_all_come_from_a_package(tmp_path):
     copies = sorted((tmp_path / "study" / "trials").glob("*/copy.json"))
     assert len(copies) == 6
     assert json.loads(copies[0].read_text())["state"] in ("done", "pruned")
+
+
+def test_a_function_is_substituted_for_a_while() -> None:
+    known = Registry("thing")
+
+    @known
+    def first() -> int:
+        return 1
+
+    with known.substitute("first", lambda: 2), known.substitute("second", lambda: 3):
+        assert [known[name]() for name in known] == [2, 3]
+    assert [known[name]() for name in known] == [1]

@@ -62,7 +62,7 @@ class StudyView(Result):
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
-        folder, _ = self._stored("analyze runs/STUDY --save-configs")
+        folder, _ = self._require_folder("analyze runs/STUDY --save-configs")
         usage = find_recipe(self.record.recipe).usage
         return write_top_configs(folder, self.record, self.configure, count, usage)
 
@@ -86,7 +86,7 @@ class StudyView(Result):
         Raises StudyError when the study has no folder, and DataError when the trial has none.
         """
         recipe = find_recipe(self.record.recipe)
-        folder, tree = self._stored("train runs/STUDY --trial N")
+        folder, tree = self._require_folder("train runs/STUDY --trial N")
         if trial.imported_from:
             return full_configuration(recipe, tree, _without_folder(recipe, folder, tree, trial))
         ran = folder.trial(trial.number).read_config()
@@ -94,7 +94,7 @@ class StudyView(Result):
         chosen = {recipe.path(name): value for name, value in trial.parameters.items()}
         return full_configuration(recipe, tree, {**beside, **chosen})
 
-    def _stored(self, command: str) -> tuple[StudyFolder, Tree]:
+    def _require_folder(self, command: str) -> tuple[StudyFolder, Tree]:
         """Return the folder and the configuration. command: with the folder, for the message."""
         if self.folder is None or self.configuration is None:
             raise StudyError(

@@ -13,6 +13,7 @@ from tunewright.classification.models.config import (
     check_model,
 )
 from tunewright.classification.models.image_classifier import (
+    ImageClassifier,
     head_names,
     input_size,
     make_image_model,
@@ -190,7 +191,23 @@ def test_sections_are_checked_before_anything_is_built() -> None:
 
 def test_a_size_that_the_model_cannot_take_is_refused_before_training() -> None:
     section = ImageModelConfig(name="crossvit_9_240", fusion="none", pretrained=False)
-    with pytest.raises(ConfigError, match=r"for pictures of 64 x 64.*model\.input_size=240"):
-        make_image_model(section, 3, image_size=64)
+    for _ in range(2):  # what failed is tried, and named, again
+        with pytest.raises(ConfigError, match=r"for pictures of 64 x 64.*model\.input_size=240"):
+            make_image_model(section, 3, image_size=64)
     taken = make_image_model(section.model_copy(update={"input_size": 240}), 3, image_size=64)
     assert taken.training
+
+
+def test_a_size_is_tried_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker builds the same network for every trial of a study."""
+    seen: list[torch.Size] = []
+    pass_through = ImageClassifier.forward
+
+    def forward(self: ImageClassifier, images: torch.Tensor) -> torch.Tensor:
+        seen.append(images.shape)
+        return pass_through(self, images)
+
+    monkeypatch.setattr(ImageClassifier, "forward", forward)
+    for size, fusion in ((72, "msff"), (72, "msff"), (104, "msff"), (72, "simple_concat")):
+        made(classes=size, dropout=size / 1000, **TINY | {"input_size": size, "fusion": fusion})
+    assert [shape[-1] for shape in seen] == [72, 104, 72]

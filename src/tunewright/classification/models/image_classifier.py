@@ -112,8 +112,13 @@ def _build(section: ImageModelConfig, classes: int, size: int) -> nn.Module:
 
 
 def _check_size(model: nn.Module, section: ImageModelConfig, size: int) -> None:
-    """Raise ConfigError if a model of timm cannot take pictures of `size`, which building hides."""
-    if section.name == COLORNET or size == timm_facts(section.name).size:
+    """Raise ConfigError if a model of timm cannot take pictures of `size`, which building hides.
+
+    A size that passed is not tried again in this process: a worker builds the same network for
+    every trial of a study, and no setting but these decides whether it fits.
+    """
+    tried = (section.name, section.fusion, section.fusion_size, size)
+    if section.name == COLORNET or size == timm_facts(section.name).size or tried in _FITTING:
         return
     model.eval()
     try:
@@ -122,6 +127,11 @@ def _check_size(model: nn.Module, section: ImageModelConfig, size: int) -> None:
     except (AssertionError, RuntimeError) as error:
         raise _wrong_size(section, size, error) from None
     model.train()
+    _FITTING.add(tried)
+
+
+_FITTING: set[tuple[str, str, int, int]] = set()
+"""Model, fusion, its size, and the side of pictures: what has passed in this process."""
 
 
 def _wrong_size(section: ImageModelConfig, size: int, error: Exception) -> ConfigError:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tunewright.classification.inference.pictures_to_predict import window_of
 from tunewright.classification.inference.tta_views import ALONE, Views
 from tunewright.deliver.select_runs import RunSelection
 from tunewright.errors import DataError
@@ -11,7 +12,6 @@ from tunewright.runs.folder import RunFolder
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
     from tunewright.classification.inference.ensemble import Blend
-    from tunewright.images.dataset.config import Window
 
 
 def open_members(selection: RunSelection) -> "tuple[Classifier, ...]":
@@ -35,12 +35,6 @@ def open_members(selection: RunSelection) -> "tuple[Classifier, ...]":
                 remedy="Average only models that were trained with one window.",
             )
     return members
-
-
-def window_of(member: "Classifier") -> "Window | None":
-    """Return its `data.window`; None for a recipe's own kind of classifier that has none."""
-    found: Window | None = getattr(member, "window", None)
-    return found
 
 
 def open_blend(

@@ -1,8 +1,7 @@
 """`tunewright predict`: a label for every picture of a folder, with test-time augmentation."""
 
-import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,22 +17,25 @@ from tunewright.classification.delivery.contest_form import (
     with_several,
 )
 from tunewright.classification.delivery.sample_submission import Texts, read_form
+from tunewright.classification.inference.pictures_to_predict import (
+    content_digest,
+    ids_digest,
+    test_table,
+    window_of,
+)
 from tunewright.classification.inference.tta_views import ALONE, Views
-from tunewright.deliver.classification.open_members import open_blend, window_of
+from tunewright.deliver.classification.open_members import open_blend
 from tunewright.deliver.classification.views_gain import views_gain
 from tunewright.deliver.find_run import output_file
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection, resolve_runs, run_in_subprocess
 from tunewright.errors import DataError, NotWritten, UsageError
-from tunewright.images.sources.columns import columns_of_run
 from tunewright.result import Result
 from tunewright.runs.atomic import write_json
 
 if TYPE_CHECKING:
-    from tunewright.classification.inference.classifier import Classifier
     from tunewright.classification.inference.ensemble import Blend
     from tunewright.classification.metrics.thresholds import Thresholds
-    from tunewright.images.image_table import ImageTable
 
 FORM = ("form", "like", "labels_in_a_row")
 """What is remembered of the form of the predictions."""
@@ -279,58 +281,6 @@ def _predict(
     return result
 
 
-def test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
-    """Return the pictures to predict: those of `data`, else the test set of the training data.
-
-    That is a folder `test` there, or the test split. Ids that are names of files take the form that
-    the training table had: without a suffix, where it had none. Raises DataError when there is
-    neither, and for names that no file of predictions can hold.
-    """
-    from tunewright.classification.delivery.predictions_csv import check_ids
-    from tunewright.images.sources.file_matching import with_bare_ids
-
-    table = _test_table(classifier, data)
-    if table.named_by_files and _trained_on_bare_ids(classifier):
-        table = with_bare_ids(table)
-    check_ids(table.origin, table.ids)
-    return table
-
-
-def _trained_on_bare_ids(classifier: "Classifier") -> bool:
-    """Return whether the training table wrote ids without suffix; false if nobody knows."""
-    from tunewright.classification.classes_file import read_classes
-    from tunewright.images.sources.file_matching import has_bare_ids
-
-    known = read_classes(classifier.folder)
-    if known is not None and known.bare_ids is not None:
-        return known.bare_ids
-    try:
-        return has_bare_ids(classifier.sets.train)  # a run of an earlier version
-    except DataError:
-        return False
-
-
-def _test_table(classifier: "Classifier", data: Path | None) -> "ImageTable":
-    from tunewright.images.sources.open_source import open_table
-
-    window = window_of(classifier)
-    if data is not None:
-        columns = columns_of_run(classifier.folder.read_config())
-        return open_table(data, labelled=False, columns=columns).with_window(window)
-    sets = classifier.sets
-    if sets.test is not None:
-        return sets.test
-    origin = sets.train.origin
-    folder = (origin if origin.is_dir() else origin.parent) / "test"
-    if folder.is_dir():
-        return open_table(folder, labelled=False).with_window(window)
-    raise DataError(
-        f"{origin} has no test set",
-        expected="a folder `test` or a test split, where no pictures are named",
-        remedy="Give the pictures to predict: --data DIR.",
-    )
-
-
 def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
     """Return the text to write for each class: its label in the source, or its category id."""
     if not category_ids:
@@ -463,16 +413,3 @@ def said_labels(labels: Sequence[str]) -> dict[str, int]:
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
     return dict(sorted(counts.items(), key=lambda entry: -entry[1]))
-
-
-def content_digest(file: Path) -> str:
-    """Return a digest of a file, by which a later change is noticed."""
-    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
-
-
-def ids_digest(ids: Iterable[str]) -> str:
-    """Return a digest that is equal for test sets with the same ids in the same order."""
-    found = hashlib.blake2b(digest_size=16)
-    for name in ids:
-        found.update(name.encode("utf-8", "surrogateescape") + b"\0")
-    return found.hexdigest()

@@ -178,7 +178,7 @@ def readme(facts: Mapping[str, Any]) -> str:
         "# Submission",
         "",
         f"{facts['predictions']} predictions of {facts['classes']} classes in "
-        f"`result/predictions.csv` (`{_shown(facts['header'])}`, UTF-8 without BOM, LF).",
+        f"`result/predictions.csv` (`{_shorten(facts['header'])}`, UTF-8 without BOM, LF).",
         "",
         "## Run it",
         "",
@@ -217,7 +217,7 @@ def readme(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _shown(header: str) -> str:
+def _shorten(header: str) -> str:
     """Return the first columns of a header; a contest may have a hundred classes."""
     return header if len(header) <= 60 else f"{header[:60]}..."
 

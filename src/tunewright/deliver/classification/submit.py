@@ -26,17 +26,19 @@ from tunewright.classification.delivery.submission import (
     verify_zip,
     write_zip,
 )
+from tunewright.classification.inference.pictures_to_predict import (
+    content_digest,
+    ids_digest,
+    test_table,
+)
 from tunewright.deliver.classification.check import in_megabytes
 from tunewright.deliver.classification.open_members import open_members
 from tunewright.deliver.classification.predict import (
     OUTPUT,
     RECORD,
     class_texts,
-    content_digest,
-    ids_digest,
     label_names,
     several_labels,
-    test_table,
 )
 from tunewright.deliver.classification.submission_contents import submission_contents
 from tunewright.deliver.classification.submission_files import (

@@ -185,7 +185,7 @@ def _decompress(
     models: dict[tuple[Path, str], TrainedCompressor] = {}
     used: dict[Path, None] = {}
 
-    def opened(member: Member, device: str) -> "TrainedCompressor":
+    def open_once(member: Member, device: str) -> "TrainedCompressor":
         if (member.path, device) not in models:
             models[member.path, device] = _open(member, device)
         return models[member.path, device]
@@ -194,10 +194,10 @@ def _decompress(
         """Return the model that wrote a file, on the device that wrote it, else on the CPU."""
         here = held.device if torch.cuda.is_available() else "cpu"
         if not others:
-            return opened(selection.members[0], here)
+            return open_once(selection.members[0], here)
         for member in [*(one for one in others if one.path in used), *others]:
             try:
-                found = opened(member, here)
+                found = open_once(member, here)
             except DataError:  # damaged, or of another version: it did not write this file
                 continue
             if found.fingerprint == held.fingerprint:

@@ -42,7 +42,7 @@ class CsvRows:
         """
         found: list[str] = []
         for name in names:
-            alike = [column for column in self.columns if _folded(column) == _folded(name)]
+            alike = [column for column in self.columns if _fold(column) == _fold(name)]
             if name in alike:
                 alike = [name]
             if len(alike) > 1:
@@ -210,7 +210,7 @@ def _swallows(row: Sequence[str], width: int, delimiter: str) -> bool:
     return False
 
 
-def _folded(column: str) -> str:
+def _fold(column: str) -> str:
     """Reduce the name of a column to what is compared: `imageid` for `Image_ID`."""
     return re.sub(r"[\s_-]+", "", column.casefold())
 

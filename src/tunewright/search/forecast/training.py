@@ -63,7 +63,11 @@ def plan_training(
     took = measure(recipe, tree, config, machine, evaluates=False)
     epochs, rounds = config.training.epochs, math.ceil(len(seeds) / slots)
     whole = took.startup_seconds + epochs * took.step_seconds
-    checkpoints = took.checkpoint_bytes * _kept(config.training, epochs) / _kept(config.training, 2)
+    checkpoints = (
+        took.checkpoint_bytes
+        * _count_checkpoints(config.training, epochs)
+        / _count_checkpoints(config.training, 2)
+    )
     return RunPlan(
         recipe=recipe.name,
         epochs=epochs,
@@ -81,7 +85,7 @@ def plan_training(
     )
 
 
-def _kept(training: TrainingConfig, epochs: int) -> int:
+def _count_checkpoints(training: TrainingConfig, epochs: int) -> int:
     """Return how many checkpoints lie in the folder after `epochs` epochs, at the most."""
     best, last = kept_of(training.keep_best), max(1, kept_of(training.keep_last))
     return min(best, epochs) + min(last, epochs)

@@ -30,7 +30,7 @@ def with_current_schema(file: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix()) as folder:
         copy = Path(folder) / "upgraded.db"
-        with _opened(file) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        with _open_to_read(file) as source, contextlib.closing(sqlite3.connect(copy)) as target:
             source.backup(target)  # whole, also while another program writes
         _upgrade(copy)
         yield copy
@@ -39,7 +39,7 @@ def with_current_schema(file: Path) -> Iterator[Path]:
 def is_older(file: Path) -> bool:
     """Return whether a file holds studies in other tables than those of this Optuna."""
     try:
-        with _opened(file) as connection:
+        with _open_to_read(file) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             tables = {name for (name,) in found}
             if "studies" not in tables or "version_info" not in tables:
@@ -77,6 +77,6 @@ def _own_logging() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+def _open_to_read(file: Path) -> Iterator[sqlite3.Connection]:
     with reading(file) as arguments, contextlib.closing(arguments["creator"]()) as connection:
         yield connection

@@ -138,7 +138,7 @@ def trials_to_import(
         reasons = [f"  not imported, {line}" for line in count_mismatches(mismatches)]
         if source.ignored:
             reasons.append(f"  ignored: {', '.join(source.ignored)}, unknown to {recipe.name}")
-        reasons += _assumed(
+        reasons += _describe_assumed(
             recipe,
             prepared,
             [
@@ -166,7 +166,7 @@ def trials_to_import(
     return kept, lines
 
 
-def _assumed(
+def _describe_assumed(
     recipe: Recipe,
     prepared: PreparedStudy,
     matched: Sequence[tuple[Candidate, Mapping[str, Any]]],

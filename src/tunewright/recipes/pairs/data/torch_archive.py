@@ -141,14 +141,14 @@ def _interpret(path: Path, pickled: bytes) -> object:
         tuples = 0
         for opcode, argument, _ in pickletools.genops(pickled):
             if opcode.name not in _OPCODES:
-                raise _Refused(f"the pickle opcode {opcode.name}")
+                raise _Refusal(f"the pickle opcode {opcode.name}")
             tuples += opcode.name.startswith("TUPLE")
             if tuples > MAX_TUPLES:
-                raise _Refused(f"more than {MAX_TUPLES:,} tuples")
+                raise _Refusal(f"more than {MAX_TUPLES:,} tuples")
             if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(pickled):  # reserves that
                 raise ValueError("more values than bytes")
         return _Unpickler(io.BytesIO(pickled)).load()
-    except _Refused as refused:
+    except _Refusal as refused:
         raise DataError(
             f"{path} contains {refused}, which is not executed",
             expected="a bare tensor",
@@ -162,7 +162,7 @@ def _interpret(path: Path, pickled: bytes) -> object:
         ) from None
 
 
-class _Refused(Exception):
+class _Refusal(Exception):
     """A call, or an opcode, that describing a tensor does not need."""
 
 
@@ -173,7 +173,7 @@ class _Global:
     name: str
 
     def __call__(self, *_: object) -> None:
-        raise _Refused(f"a call of {self.name}")
+        raise _Refusal(f"a call of {self.name}")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -188,7 +188,7 @@ class _Unpickler(pickle.Unpickler):
         """Return the reference to a tensor's numbers."""
         tag, kind, key, _device, count = pid
         if tag != "storage" or not isinstance(kind, _Global):
-            raise _Refused("a foreign persistent id")
+            raise _Refusal("a foreign persistent id")
         return Storage(kind.name.removeprefix("torch."), key, int(count))
 
 
