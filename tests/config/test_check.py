@@ -73,7 +73,7 @@ def test_the_place_is_named_where_it_is_known():
         ("training.epochs", 2.5, "expected a valid integer"),
         ("training.epochs", True, "expected a valid integer"),
         ("model.dropout", 1.5, "less than or equal to 1"),
-        ("optim.type", "lionn", "expected one of adamw, adam, sgd, "),
+        ("optim.type", "lionn", "expected one of adamw, adam, cautious_adam, sgd, "),
         ("optim.type", "lionn", "Did you mean 'lion'?"),
         ("data.positives", "images", "Did you mean 'image'?"),
         ("training", [1], "training = [1]: expected a mapping (key: value)"),

@@ -133,7 +133,7 @@ def test_milestones_that_fall_repeat_or_are_no_moments_are_refused(milestones):
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "step", "adaptive"])
-@pytest.mark.parametrize("final", [0.0, -0.001, math.nan, math.inf, "small", None])
+@pytest.mark.parametrize("final", [0.0, -0.001, math.nan, math.inf, "small"])
 def test_a_final_gamma_is_a_positive_number(name, final):
     with pytest.raises(ValidationError):
         STRATEGIES[name](final=final)
@@ -165,5 +165,12 @@ def test_milestones_beyond_the_run_are_refused_with_a_remedy_that_works():
 
 def test_a_final_gamma_above_the_first_is_refused():
     with pytest.raises(ConfigError, match=r"final = 0\.001 with balance\.gamma = 0\.0005"):
-        plan_gamma(0.0005, LinearGamma(), 3000)
+        plan_gamma(0.0005, LinearGamma(final=0.001), 3000)
     plan_gamma(0.0005, LinearGamma(final=0.0001), 3000)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "step", "adaptive"])
+def test_a_search_may_set_gamma_below_the_default_of_final(name):
+    schedule = plan_gamma(0.0005, STRATEGIES[name](), 30)
+    assert [gamma_at(0.0005, schedule, fraction) for fraction in (0.0, 0.5, 1.0)] == [0.0005] * 3
+    assert gamma_at(0.006, STRATEGIES[name](), 1.0) in (0.001, 0.0015)

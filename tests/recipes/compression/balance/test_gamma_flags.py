@@ -20,20 +20,20 @@ def balance(words, command="train"):
     [
         (
             "--use_balanced --adaptive_gamma --gamma_strategy cosine --gamma 0.006 --w_lr 0.025",
-            {"type": "cosine", "final": 0.001, "warmup": 0},
+            {"type": "cosine", "final": None, "warmup": 0},
         ),
         (
             "--use_balanced --adaptive_gamma --gamma_strategy step --gamma 0.006 --w_lr 0.025 "
             "--step_epochs 1000 2000",
-            {"type": "step", "final": 0.001, "milestones": [1000, 2000]},
+            {"type": "step", "final": None, "milestones": [1000, 2000]},
         ),
         (
             "--use_balanced --adaptive_gamma --gamma_strategy adaptive --gamma 0.006 "
             "--w_lr 0.025 --adaptive_window 50 --adaptive_threshold 0.01",
-            {"type": "adaptive", "final": 0.001, "window": 50, "threshold": 0.01, "warmup": 0},
+            {"type": "adaptive", "final": None, "window": 50, "threshold": 0.01, "warmup": 0},
         ),
         (f"{BALANCED} --adaptive_gamma --gamma_strategy hpcm", {"type": "hpcm"}),
-        (f"{BALANCED} --adaptive_gamma", {"type": "linear", "final": 0.001, "warmup": 0}),
+        (f"{BALANCED} --adaptive_gamma", {"type": "linear", "final": None, "warmup": 0}),
         (
             f"{BALANCED} --adaptive_gamma --gamma_final 0.002",
             {"type": "linear", "final": 0.002, "warmup": 0},

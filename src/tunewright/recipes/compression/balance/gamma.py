@@ -22,6 +22,8 @@ from tunewright.recipes.compression.balance.gamma_config import (
     StepGamma,
 )
 
+FINAL = 0.001
+"""The guide's final gamma."""
 STEP_FACTOR = 0.5
 STEP_MILESTONES = (1 / 3, 2 / 3)
 """Where `step` halves gamma by default: epochs 1000 and 2000 of 3000."""
@@ -51,16 +53,19 @@ def gamma_at(
         case FixedGamma():
             return gamma
         case LinearGamma():
-            return gamma - (gamma - schedule.final) * _after(schedule.warmup, fraction)
+            return gamma - (gamma - _final(schedule.final, gamma)) * _after(
+                schedule.warmup, fraction
+            )
         case CosineGamma():
-            return _cosine(gamma, schedule.final, _after(schedule.warmup, fraction))
+            return _cosine(gamma, _final(schedule.final, gamma), _after(schedule.warmup, fraction))
         case StepGamma():
             passed = bisect_right(schedule.milestones or STEP_MILESTONES, fraction)
-            return max(gamma * STEP_FACTOR**passed, schedule.final)
+            return max(gamma * STEP_FACTOR**passed, _final(schedule.final, gamma))
         case AdaptiveGamma():
-            cosine = _cosine(gamma, schedule.final, _after(schedule.warmup, fraction))
+            final = _final(schedule.final, gamma)
+            cosine = _cosine(gamma, final, _after(schedule.warmup, fraction))
             adapted = cosine * _restlessness(schedule, validation_losses)
-            return min(max(adapted, schedule.final), ADAPTIVE_MOST * gamma)
+            return min(max(adapted, final), ADAPTIVE_MOST * gamma)
         case HpcmGamma():
             return gamma * _between_corners(fraction)
         case HpcmStepGamma():
@@ -118,6 +123,11 @@ def _remedy(key: str, boundaries: Sequence[Boundary]) -> str:
     count = len(boundaries)
     spread = ",".join(f"{place / (count + 1):.4g}" for place in range(1, count + 1))
     return f"Write fractions of the run: balance.schedule.milestones=[{spread}]."
+
+
+def _final(final: float | None, gamma: float) -> float:
+    """Return the final gamma; the default is never above gamma, which a search may set low."""
+    return min(FINAL, gamma) if final is None else final
 
 
 def _after(warmup: float, fraction: float) -> float:

@@ -73,51 +73,52 @@ class FixedGamma(Section):
 class LinearGamma(Section):
     """A straight line down.
 
-    final: gamma at the end. warmup: how long gamma stays as it is first, as a fraction of the run
-    or in epochs.
+    final: gamma at the end (null = .001, or gamma where it is less). warmup: how long gamma stays
+    as it is first, as a fraction of the run or in epochs.
     """
 
     type: Literal["linear"] = "linear"
-    final: Positive = 0.001
+    final: Positive | None = None
     warmup: Warmup = 0
 
 
 class CosineGamma(Section):
     """Half a cosine down.
 
-    final: gamma at the end. warmup: how long gamma stays as it is first, as a fraction of the run
-    or in epochs.
+    final: gamma at the end (null = .001, or gamma where it is less). warmup: how long gamma stays
+    as it is first, as a fraction of the run or in epochs.
     """
 
     type: Literal["cosine"] = "cosine"
-    final: Positive = 0.001
+    final: Positive | None = None
     warmup: Warmup = 0
 
 
 class StepGamma(Section):
     """Gamma is halved at each milestone.
 
-    final: the least that it falls to. milestones: fractions of the run, or epochs; null is a third
-    and two thirds of the run (1000 and 2000 of 3000 epochs).
+    final: the least that it falls to (null = .001, or gamma where it is less). milestones:
+    fractions of the run, or epochs; null is a third and two thirds of the run (1000 and 2000 of
+    3000 epochs).
     """
 
     type: Literal["step"] = "step"
-    final: Positive = 0.001
+    final: Positive | None = None
     milestones: Milestones = None
 
 
 class AdaptiveGamma(Section):
     """A cosine, 0.8 times as much where validation losses hardly vary, 1.2 times where they jump.
 
-    final: gamma at the end, and the least that it falls to. window: validations over which the
-    coefficient of variation (standard deviation / mean) is taken; before there are as many, the
-    cosine holds. threshold: of that coefficient; below it gamma is lowered, above five times as
-    much it is raised. warmup: how long gamma stays as it is first, as a fraction of the run or in
-    epochs.
+    final: gamma at the end, and the least that it falls to (null = .001, or gamma where it is
+    less). window: validations over which the coefficient of variation (standard deviation / mean)
+    is taken; before there are as many, the cosine holds. threshold: of that coefficient; below it
+    gamma is lowered, above five times as much it is raised. warmup: how long gamma stays as it is
+    first, as a fraction of the run or in epochs.
     """
 
     type: Literal["adaptive"] = "adaptive"
-    final: Positive = 0.001
+    final: Positive | None = None
     window: Annotated[int, Field(ge=2)] = 50
     threshold: Positive = 0.01
     warmup: Warmup = 0

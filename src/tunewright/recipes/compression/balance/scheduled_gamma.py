@@ -77,8 +77,7 @@ def _strategies(balance: FamoConfig, epochs: int) -> dict[str, Callable[[float],
     set_here = balance.schedule.model_dump(exclude={"type"})
     found: dict[str, Callable[[float], float]] = {}
     for name, kind in STRATEGIES.items():
-        options = {"final": min(0.001, balance.gamma), **set_here}
-        known = {key: one for key, one in options.items() if key in kind.model_fields}
+        known = {key: one for key, one in set_here.items() if key in kind.model_fields}
         fitting = {"type": name, **known}
         schedule = plan_gamma(balance.gamma, _SCHEDULES.validate_python(fitting), epochs)
         if isinstance(schedule, AdaptiveGamma):
