@@ -123,3 +123,17 @@ def test_a_disabled_tracker_of_an_absent_package_is_left_out() -> None:
     enabled = {**tree, "trackers": {"absent": {}}}
     with pytest.raises(ConfigError, match=r"trackers\.absent is not a known key"):
         validate(enabled, recipe.config)
+
+
+@pytest.mark.parametrize(
+    ("words", "section", "kind"),
+    [
+        (["balance.schedule.type=step"], "balance", "famo"),
+        (["balance=famo", "balance.schedule.window=3"], "balance.schedule", "adaptive"),
+    ],
+)
+def test_the_wrong_one_of_nested_kinds_is_named(words, section, kind):
+    with pytest.raises(ConfigError) as caught:
+        compose(find_recipe("compression"), words)
+    assert f"expected {section}.type to be {kind}" in str(caught.value)
+    assert f"set {section}.type={kind}." in str(caught.value)

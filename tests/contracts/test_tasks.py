@@ -11,6 +11,11 @@ from tunewright.recipes.registry import find_recipe
 from tunewright.testing.tasks import TaskContract
 from tunewright.training.task import Setup
 
+NARROW = (
+    *("model=hyperprior", "model.channels=8", "model.latent=12", "data.crop=64"),
+    "training.batch_size=4",
+)
+
 
 class TestPairs(TaskContract):
     facts = ("i2t_gallery", "t2i_gallery")
@@ -54,6 +59,20 @@ class TestCompressionWithHpcm(TaskContract):
 
     def make(self) -> Setup:
         return default_setup("compression", "training.batch_size=1")
+
+
+class TestCompressionWithFamo(TaskContract):
+    absent = ("ms_ssim",)
+
+    def make(self) -> Setup:
+        return default_setup("compression", *NARROW, "balance=famo")
+
+
+class TestCompressionWithAQuadraticProgram(TaskContract):
+    absent = ("ms_ssim",)
+
+    def make(self) -> Setup:
+        return default_setup("compression", *NARROW, "balance=qp")
 
 
 class TestBlobs(TaskContract):

@@ -9,7 +9,7 @@ from tunewright.cli import app
 from tunewright.recipes.pairs.commands import app as pairs_app
 from tunewright.request import ParsedRequest, parse_request
 
-COMPOSE = ("tune", "plan", "space", "train", "show", "lr-find", "augment")
+COMPOSE = ("tune", "plan", "space", "train", "show", "schedule", "lr-find", "augment")
 """Commands whose words are overrides."""
 
 STUDIES = ("first", "runs/first")

@@ -1,6 +1,6 @@
 """Two trials of two epochs of a recipe, and every number that they report.
 
-`python tests/golden/replay.py [RECIPE ...]` records `logs/RECIPE.json` anew.
+`python tests/golden/replay.py [NAME ...]` records `logs/NAME.json` anew.
 """
 
 import base64
@@ -19,7 +19,18 @@ import torch
 from PIL import Image
 
 LOGS = Path(__file__).parent / "logs"
-RECIPES = ("pairs", "longtail", "flowers", "compression")
+RUNS: Mapping[str, tuple[str, ...]] = {
+    "pairs": ("pairs",),
+    "longtail": ("longtail",),
+    "flowers": ("flowers",),
+    "compression": ("compression",),
+    "compression-balanced": (
+        "compression",
+        *("balance=famo", "balance.schedule.type=hpcm", "balance.w_lr=0.05", "optim=cautious_adam"),
+        *("model=hyperprior", "model.channels=16", "model.latent=24", "optim.lr=1e-3"),
+    ),
+}
+"""What is tuned, and with which settings, by the name of the log."""
 FIXED = (
     *("study.trials=2", "study.pruner.type=none", "study.jobs=1", "executor.threads=1"),
     *("training.epochs=2", "stages.explore.training.epochs=2"),
@@ -42,9 +53,9 @@ def machine() -> dict[str, str]:
     }
 
 
-def replay(recipe: str, folder: Path) -> dict[str, Any]:
-    """Tune the recipe on its embedded data in `folder`; return parameters, reports and files."""
-    _run(folder, "tune", recipe, "--name", "golden", *FIXED)
+def replay(name: str, folder: Path) -> dict[str, Any]:
+    """Tune a recipe on its embedded data in `folder`; return parameters, reports and files."""
+    _run(folder, "tune", *RUNS[name], "--name", "golden", *FIXED)
     study = folder / "runs" / "golden"
     runs = [*sorted((study / "trials").iterdir()), study / "final"]
     log: dict[str, Any] = {
@@ -62,10 +73,10 @@ def replay(recipe: str, folder: Path) -> dict[str, Any]:
     }
     measured = json.loads((study / "final" / "evaluation.json").read_text())
     log["evaluation"] = dict(_numbers(measured))
-    if recipe == "flowers":
+    if name == "flowers":
         _run(folder, "predict", "golden", "--output", "predictions.csv")
         log["predictions"] = (folder / "predictions.csv").read_text()
-    if recipe == "compression":
+    if name == "compression":
         ramp = np.add.outer(np.arange(96), np.arange(80))[..., None] * np.array([1, 2, 3])
         Image.fromarray((ramp % 256).astype(np.uint8)).save(folder / "ramp.png")
         _run(folder, "compress", "ramp.png", "--run", "golden", "--output", "ramp.twc")
@@ -99,7 +110,7 @@ def _numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
 
 if __name__ == "__main__":
     LOGS.mkdir(exist_ok=True)
-    for name in sys.argv[1:] or RECIPES:
+    for name in sys.argv[1:] or RUNS:
         with tempfile.TemporaryDirectory() as place:
             recorded = {"machine": machine(), "log": replay(name, Path(place))}
         (LOGS / f"{name}.json").write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")

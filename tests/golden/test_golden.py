@@ -10,7 +10,7 @@ import json
 import math
 
 import pytest
-from replay import LOGS, RECIPES, machine, replay
+from replay import LOGS, RUNS, machine, replay
 
 RELATIVE, ABSOLUTE = 0.05, 0.02
 FILES = ("predictions", "compressed")
@@ -38,11 +38,11 @@ def share_of_equal_lines(found: str, recorded: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "recipe", [pytest.param(name, marks=[pytest.mark.slow] * (name != "pairs")) for name in RECIPES]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "pairs")) for name in RUNS]
 )
-def test_two_trials_of_two_epochs_are_what_they_were(recipe, tmp_path):
-    stored = json.loads((LOGS / f"{recipe}.json").read_text())
-    found, recorded = json.loads(json.dumps(replay(recipe, tmp_path))), stored["log"]
+def test_two_trials_of_two_epochs_are_what_they_were(name, tmp_path):
+    stored = json.loads((LOGS / f"{name}.json").read_text())
+    found, recorded = json.loads(json.dumps(replay(name, tmp_path))), stored["log"]
     if machine() == stored["machine"]:
         assert found == recorded
         return

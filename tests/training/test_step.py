@@ -188,6 +188,21 @@ def test_a_loss_that_is_not_finite_can_leave_the_weights_alone():
     assert task.seen == []
 
 
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_gradient_that_is_not_finite_can_leave_weights_and_moments_alone(clip):
+    """Under a loss that is finite: the caller sees NaN in its place."""
+    task = Overflows(1.0)
+    step = made(task, clip_norm=clip)
+    step.optimizer.state[step.model.weight]["momentum_buffer"] = torch.ones(1, 3)
+    before = weights(step)
+    loss = step.take(batches(), Clock(0, 0, 1, 1), 1.0, only_if_finite=True)
+    assert math.isnan(loss.total)
+    assert torch.equal(weights(step), before)
+    assert torch.equal(step.optimizer.state[step.model.weight]["momentum_buffer"], torch.ones(1, 3))
+    assert all(p.grad is None for p in step.model.parameters())
+    assert task.seen == []
+
+
 class Balanced(Plain):
     """Two tasks whose weights follow how fast each improves: FAMO (Liu et al., NeurIPS 2023)."""
 

@@ -206,6 +206,57 @@ class Plain(BlobsTask):
         pass
 
 
+class LeavesOut(BlobsTask):
+    """Leaves out steps that are not finite: those in `bad`, counted from 1."""
+
+    skips_bad_steps = True
+
+    def __init__(self, *bad: int) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def backward(self, model: nn.Module, batches: Any, context: Any) -> Loss:
+        loss = super().backward(model, batches, context)
+        return loss._replace(total=loss.total * math.nan) if self.due(context) else loss
+
+    def due(self, context: Any) -> bool:
+        return context.clock.step + 1 in self.bad
+
+    def epoch_values(self, *, is_best: bool) -> Mapping[str, float]:
+        return {"best": float(is_best)}
+
+
+def test_a_task_can_leave_out_steps_that_are_not_finite(tmp_path: Path) -> None:
+    """They are counted over pauses, too; by default the first one ends the run."""
+    run = Run(tmp_path, EVERY_EPOCH)
+    run.attempt(task=LeavesOut(1, 2, 11, 12, 14), ask=("pause", 2))
+    outcome = run.attempt(task=LeavesOut(1, 2, 11, 12, 14))
+    assert outcome.state == "done"
+    assert [report.get("skipped_steps") for report in run.curve] == [2.0, 2.0, 1.0, None]
+    assert outcome.notes[-1].startswith("5 of 24 steps were left out")
+    assert all(math.isfinite(report["train_loss"]) for report in run.curve)
+    other = Run(tmp_path / "ends")
+    with pytest.raises(Diverged, match="not a finite number at step 2"):
+        other.attempt(task=type("Ends", (LeavesOut,), {"skips_bad_steps": False})(2))
+
+
+def test_three_steps_in_a_row_that_are_not_finite_end_the_run(tmp_path: Path) -> None:
+    """Also where a pause lies between them."""
+    run = Run(tmp_path, EVERY_EPOCH)
+    bad = LeavesOut(12, 13, 14)
+    run.attempt(task=bad, ask=("pause", 2))
+    with pytest.raises(Diverged, match="in 3 steps in a row, the last one step 14"):
+        run.attempt(task=bad)
+
+
+def test_a_task_can_log_more_of_an_epoch(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.attempt(task=LeavesOut())
+    accuracies = [report["val_accuracy"] for report in run.curve]
+    best = [accuracy > max(accuracies[:i], default=-1.0) for i, accuracy in enumerate(accuracies)]
+    assert [report["best"] == 1.0 for report in run.curve] == best
+
+
 @pytest.mark.parametrize(("clip", "limit"), [("0.01", 0.0101), ("null", math.inf)])
 def test_the_gradient_is_clipped_to_its_norm(tmp_path: Path, clip: str, limit: float) -> None:
     norms: list[float] = []

@@ -7,10 +7,10 @@ from pathlib import Path
 from tunewright.config.compose import Composition
 from tunewright.errors import ConfigError
 from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.scheduled_values import ScheduledValue, by_epoch, describe, key_epochs
 from tunewright.report.picture_files import PAGE, PICTURES, check_output
 from tunewright.report.schedules import ScheduleCurve, SchedulePanel, write_schedules
 from tunewright.result import Result
-from tunewright.training.scheduled_values import ScheduledValue, by_epoch, describe, key_epochs
 
 
 @dataclass(frozen=True)

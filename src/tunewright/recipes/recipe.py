@@ -10,10 +10,10 @@ from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError, did_you_mean
 from tunewright.recipes.direction import lower_is_better
+from tunewright.recipes.scheduled_values import ScheduledValue, learning_rate
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import COSTS, Direction, Goal, Outcome
 from tunewright.training.schedule import FINE
-from tunewright.training.scheduled_values import ScheduledValue, learning_rate
 
 if TYPE_CHECKING:
     from tunewright.training.reporter import Reporter

@@ -13,6 +13,7 @@ from tunewright.config.tree import Tree, copy_tree, flatten, set_leaf
 from tunewright.errors import DataError, StudyError, UsageError
 from tunewright.executors.resources import share
 from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.scheduled_values import describe_extension
 from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
@@ -26,7 +27,6 @@ from tunewright.search.study_file import read_study_file
 from tunewright.search.training_run import TrainResult, is_done
 from tunewright.search.transfer.trial_matching import differences
 from tunewright.training.schedule import extension_notice
-from tunewright.training.scheduled_values import describe_extension
 
 EPOCHS, PATIENCE = "training.epochs", "training.patience"
 EXTENDING = (EPOCHS, PATIENCE)

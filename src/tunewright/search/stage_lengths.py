@@ -8,7 +8,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
 from tunewright.recipes.recipe import Recipe
-from tunewright.training.scheduled_values import describe
+from tunewright.recipes.scheduled_values import describe
 
 EPOCHS = "training.epochs"
 STAGES = {"explore": "the trials of the search", "final": "the final training"}

@@ -8,7 +8,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.recipes.compression.config import METRICS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
 from tunewright.recipes.recipe import Recipe
-from tunewright.training.scheduled_values import ScheduledValue
+from tunewright.recipes.scheduled_values import ScheduledValue
 
 HERE = Path(__file__).parent
 

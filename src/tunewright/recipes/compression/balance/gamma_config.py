@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
-from tunewright.config.section import Count, Positive, Section
+from tunewright.config.section import Positive, Section
 
 Boundary = float | int
 """A fraction of the run, in (0, 1), or a whole number of epochs."""
@@ -118,7 +118,7 @@ class AdaptiveGamma(Section):
 
     type: Literal["adaptive"] = "adaptive"
     final: Positive = 0.001
-    window: Annotated[Count, Field(ge=2)] = 50
+    window: Annotated[int, Field(ge=2)] = 50
     threshold: Positive = 0.01
     warmup: Warmup = 0
 

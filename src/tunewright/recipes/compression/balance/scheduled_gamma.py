@@ -13,7 +13,7 @@ from tunewright.recipes.compression.balance.gamma_config import (
     GammaSchedule,
 )
 from tunewright.recipes.compression.config import CompressionConfig
-from tunewright.training.scheduled_values import ScheduledValue
+from tunewright.recipes.scheduled_values import ScheduledValue
 
 _SCHEDULES: TypeAdapter[GammaSchedule] = TypeAdapter(GammaSchedule)
 FLAT, JUMPING = (1.0,), (1.0, 1.0, 9.0)

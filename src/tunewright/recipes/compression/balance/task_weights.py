@@ -126,7 +126,7 @@ class QpWeights(TaskWeights):
         """
         distances = self.distances(losses.detach())
         gram = gram_matrix(*gradients) / torch.outer(distances, distances)  # those of ln D
-        if bool(gram.isfinite().all()):
+        if bool(distances.isfinite().all() & gram.isfinite().all()):
             self._weights = minimum_norm_weights(gram)
 
     def state_dict(self) -> dict[str, Any]:
