@@ -177,7 +177,7 @@ def differences(
     }
 
 
-NOTHING = ({}, "none")
+NOTHING: tuple[Any, ...] = ({}, "none")
 """Values of keys that switch nothing on: an older version stored none of them."""
 
 
