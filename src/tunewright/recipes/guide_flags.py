@@ -64,8 +64,13 @@ def typed_overrides(
         (name.replace("-", "_"), as_override(name, value, recipe, command, options))
         for name, value in flags
     ]
-    switches = recipe.dialect.switches
-    return [override for _, override in sorted(named, key=lambda one: one[0] not in switches)]
+
+    def is_switch(typed: tuple[str, str]) -> bool:
+        name, override = typed
+        value = override.partition("=")[2].lower()
+        return name in recipe.dialect.switches and value in BOOLEANS
+
+    return [override for _, override in sorted(named, key=is_switch, reverse=True)]
 
 
 def places(
@@ -114,6 +119,8 @@ def as_override(name: str, value: str, recipe: Recipe, command: str, options: Se
             remedy=did_you_mean(name, [*options, *_flags(recipe)], stem="--")
             or f"See tunewright {command} --help.",
         )
+    if path == f"{key}.type":  # a group of this very name, in place of which another may be typed
+        path = key
     return f"{path}={value}"
 
 

@@ -67,6 +67,8 @@ def test_the_guides_lines_are_read_as_typed(tmp_path: Path) -> None:
     assert (config.balance.gamma, config.balance.w_lr) == (0.002, 0.025)
     alone = parse_request(["compression", "--finetune", "--checkpoint", "x"], command="train")
     assert (alone.composed.config.training.epochs, alone.composed.config.optim.lr) == (500, 1e-5)
+    parts = parse_request(["compression", "--finetune", "finetune=parts"], command="train")
+    assert parts.composed.tree["finetune"]["type"] == "parts"
     shipped = parse_request(
         ["compression", "--checkpoint", "x", f"data.dir={tmp_path}"],
         command="train",
