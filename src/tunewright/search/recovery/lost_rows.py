@@ -50,11 +50,11 @@ def lost_rows(url: str, name: str, folder: StudyFolder) -> str:
     if file is None or not file.is_file() or file.resolve() != folder.database.resolve():
         return ""
     with (
-        suppress(sqlite3.Error),
+        suppress(sqlite3.Error),  # a file that does not open is told of elsewhere
         reading(file) as arguments,
-    ):  # what does not open is told elsewhere
-        with closing(arguments["creator"]()) as connection:
-            return _orphans(connection) or _gaps(connection, name)
+        closing(arguments["creator"]()) as connection,
+    ):
+        return _orphans(connection) or _gaps(connection, name)
     return ""
 
 
