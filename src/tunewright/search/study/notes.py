@@ -5,7 +5,6 @@ text are `dashboard:ID:note_str:0`, 1, ..., where ID is that of the trial in its
 """
 
 import contextlib
-import json
 import math
 import sqlite3
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import optuna
 
+from tunewright.runs.documents import parse_json
 from tunewright.runs.folder import StudyFolder
 from tunewright.search.storage.database import close_storage, open_storage, storage_to_read
 from tunewright.search.storage.database_errors import storage_errors
@@ -105,7 +105,7 @@ def save_dashboard_notes(file: Path, name: str, folder: StudyFolder) -> list[int
         contextlib.closing(arguments["creator"]()) as connection,
     ):
         rows = connection.execute("SELECT key, value_json FROM study_system_attributes").fetchall()
-        attributes = {key: json.loads(value) for key, value in rows}
+        attributes = {key: parse_json(value, finite=False) for key, value in rows}
         trials = connection.execute(
             "SELECT trial_id, number FROM trials JOIN studies "
             "ON trials.study_id = studies.study_id WHERE study_name = ?",
