@@ -14,10 +14,12 @@ wrong data were accepted.
 import argparse
 import io
 import json
+import math
 import os
 import random
 import signal
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
@@ -50,12 +52,16 @@ class _Hang(BaseException):
 
 
 def try_inputs(
-    count: int, seed: int = 0, only: Sequence[str] = (), part: tuple[int, int] = (0, 1)
+    count: int,
+    seed: int = 0,
+    only: Sequence[str] = (),
+    until: float = math.inf,
+    part: tuple[int, int] = (0, 1),
 ) -> dict[str, Any]:
     """Read `count` damaged inputs of all kinds in turn; return counts by kind, and the faults.
 
-    only: the kinds to read; all by default. part: (1, 3) reads the second of three parts. Input
-    number N is the same either way.
+    only: the kinds to read; all by default. until: seconds since 1970 at which to stop. part:
+    (1, 3) reads the second of three parts. Input number N is the same either way.
     """
     found: dict[str, dict[str, int]] = {}
     faults: list[str] = []
@@ -71,6 +77,8 @@ def try_inputs(
             kind = list(readers)[number % len(readers)]
             if (only and kind not in only) or number // len(readers) % part[1] != part[0]:
                 continue
+            if time.time() > until:
+                break
             tally = found.setdefault(kind, dict.fromkeys(VERDICTS, 0))
             signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
             try:
@@ -95,7 +103,8 @@ def try_inputs(
             finally:
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     signal.signal(signal.SIGVTALRM, before)
-    return {"inputs": count, "seed": seed, "kinds": found, "faults": faults}
+    tried = sum(sum(tally.values()) for tally in found.values())
+    return {"inputs": tried, "seed": seed, "kinds": found, "faults": faults}
 
 
 def main() -> None:
@@ -104,9 +113,11 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="Stop after this time.")
     parser.add_argument("--only", nargs="*", default=[], help="Kinds to read; stores nothing.")
     asked = parser.parse_args()
-    work = partial(try_inputs, asked.inputs, asked.seed, asked.only)
+    until = time.time() + 60.0 * asked.minutes
+    work = partial(try_inputs, asked.inputs, asked.seed, asked.only, until)
     with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as pool:
         parts = list(pool.map(work, [(part, asked.jobs) for part in range(asked.jobs)]))
     kinds = {
@@ -117,7 +128,8 @@ def main() -> None:
         for kind in parts[0]["kinds"]
     }
     faults = [fault for part in parts for fault in part["faults"]]
-    result = {"machine": describe_machine(), **parts[0], "kinds": kinds, "faults": faults}
+    whole = {**parts[0], "inputs": sum(part["inputs"] for part in parts)}
+    result = {"machine": describe_machine(), **whole, "kinds": kinds, "faults": faults}
     for kind, tally in result["kinds"].items():
         print(f"{kind:<14}", "  ".join(f"{name} {count:,}" for name, count in tally.items()))
     print("\n".join(result["faults"]) or "no faults")

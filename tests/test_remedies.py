@@ -6,6 +6,9 @@ through the parser and the checks before a study, and expect that the error is g
 
 import re
 import shlex
+import shutil
+import sqlite3
+from contextlib import chdir, closing
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +168,10 @@ PROVOKED = [
     "longtail data.fold=9",
     "flowers augmentation=mediun model.pretrained=false",
     "flowers training=foc",
+    "flowers training.keep_last_n=3",
+    "flowers model=swin_transformer model.pretrained=false",
+    "pairs optim.type=adamm",
+    "compression goal=val_psnr data.crop=100",
 ]
 
 
@@ -206,6 +213,84 @@ def mistyped(word: str, guess: str) -> str:
     """Return the part of a setting that a guess stands for: its key, or its value."""
     path, _, value = word.partition("=")
     return path if "." in guess else re.findall(r"\w+", value)[-1]
+
+
+def run(*words: str) -> str:
+    """Run a command line in the working folder; raise its error, else return what it printed."""
+    result = CliRunner().invoke(app, list(words))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def damage_database() -> None:
+    Path("runs/study/study.db").write_bytes(b"no database" * 500)
+
+
+def lose_the_database() -> None:
+    Path("runs/study/study.db").unlink()
+
+
+def empty_the_settings() -> None:
+    Path("runs/study/study.yaml").write_text("")
+
+
+def lose_a_trial() -> None:
+    with closing(sqlite3.connect("runs/study/study.db")) as connection, connection:
+        connection.execute("DELETE FROM trials WHERE number = 0")
+
+
+REPAIR = "repair runs/study"
+COMMANDS = {
+    # What is typed, what happens before, the commands advised; whether the first one works then.
+    "a study as a run": (
+        "train --resume runs/study", None, ["tune --resume runs/study"], False
+    ),
+    "a trial as a run": (
+        "train --resume runs/study/trials/00000", None,
+        ["tune --resume runs/study", "train runs/study/trials/00000/config.yaml"], False,
+    ),
+    "fewer epochs": (
+        "train --resume run training.epochs=3", None,
+        ["train runs/run/config.yaml training.epochs=3"], False,
+    ),
+    "an unknown trial": ("analyze study --trial 99", None, ["analyze study"], False),
+    "a damaged database": ("analyze study", damage_database, [REPAIR], True),
+    "a lost trial": ("analyze study", lose_a_trial, [REPAIR], True),
+    "a lost database": ("tune --resume study", lose_the_database, [REPAIR], True),
+    "an empty study.yaml": (
+        "analyze study", empty_the_settings, ["analyze runs/study/study.db"], False
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    """A folder with a study of two trials and a run of four epochs."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    with chdir(folder):
+        inline = ("executor.type=inline", "training.epochs=4")
+        run("tune", "quadratic", *inline, "--trials", "2", "--name", "study", "study.final=false")
+        run("train", "quadratic", *inline, "--name", "run")
+    return folder
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_the_commands_of_an_error_run(case, sandbox, tmp_path, monkeypatch):
+    shutil.copytree(sandbox, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    line, before, commands, helps = COMMANDS[case]
+    if before is not None:
+        before()
+    with pytest.raises(TunewrightError) as refused:
+        run(*shlex.split(line))
+    advice = refused.value.remedy.replace(f"{Path.cwd()}/", "")
+    for command in commands:
+        assert f"tunewright {command}" in advice
+        run(*shlex.split(command))
+    if helps:
+        run(*shlex.split(line))
 
 
 def test_the_examples_of_constraints_and_storages(tmp_path):

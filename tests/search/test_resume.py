@@ -144,6 +144,7 @@ def test_a_finished_run_trains_longer(tmp_path: Path, seeds: str) -> None:
         "blobs", INLINE, *words, "training.epochs=7", name="whole", runs_dir=tmp_path
     )
     tunewright.train("blobs", INLINE, *words, "training.epochs=4", name="run", runs_dir=tmp_path)
+    (tmp_path / "run" / "evaluation.json").write_text("{}")
     heard = Heard()
     found = tunewright.train(
         INLINE, "training.epochs=7", resume="run", runs_dir=tmp_path, watch=heard
@@ -153,6 +154,8 @@ def test_a_finished_run_trains_longer(tmp_path: Path, seeds: str) -> None:
     assert [p.step for p in read_progress(found.folders[0].progress)] == [*range(1, 8)]
     for folder in {RunFolder(tmp_path / "run"), *found.folders}:
         assert folder.read_config()["training"]["epochs"] == 7
+    assert not (tmp_path / "run" / "evaluation.json").exists()
+    assert any("to write it anew: tunewright evaluate" in text for text in heard.notices)
     [notice] = [text for text in heard.notices if "learning rate" in text]
     assert notice.startswith("training.epochs was 4 and is now 7: the schedule (constant)")
     assert "was 0.01 at the end of epoch 4; it is about 0.01 as epoch 5 begins, and 0.01" in notice

@@ -14,7 +14,7 @@ from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, OutcomeState
 from tunewright.search.storage.trusted_servers import refuse_tracker
 from tunewright.training.trackers.tracker import TRACKERS, require, run_info
-from tunewright.training.trackers.tracking import make_trackers
+from tunewright.training.trackers.tracking import forget_tracker_off, make_trackers
 
 UNENDED = "no outcome in the run folder: it was killed, or is still running"
 
@@ -98,4 +98,5 @@ def _replay_run(folder: RunFolder, to: str, options: Mapping[str, Any]) -> Repla
             f"{folder.path} could not be copied to {to} ({type(error).__name__}: {reason})",
             remedy="Run the same command again; what was copied is not duplicated.",
         ) from error
+    forget_tracker_off(folder, to)
     return ReplayedRun(folder, info.study, info.name, len(history), outcome.state)

@@ -128,6 +128,8 @@ class RunFolder:
         write_json(self.path / "attempt.json", {"attempt": attempt})
         (self.path / "request.json").unlink(missing_ok=True)
         self.outcome.unlink(missing_ok=True)
+        for half_written in self.path.glob(f".*.{'[0-9a-f]' * 8}"):  # left by a killed attempt
+            half_written.unlink(missing_ok=True)
         return attempt
 
     def write_request(self, request: EndRequest) -> None:

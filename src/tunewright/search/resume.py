@@ -29,6 +29,7 @@ from tunewright.search.transfer.trial_matching import differences
 from tunewright.training.schedule import extension_notice
 
 EPOCHS, PATIENCE = "training.epochs", "training.patience"
+EVALUATION = "evaluation.json"
 EXTENDING = (EPOCHS, PATIENCE)
 """Settings with which a run goes on after its end."""
 Changes = Mapping[str, tuple[Any, Any]]
@@ -155,7 +156,11 @@ def resume(
             for line in _replanned(recipe, before, composed.config, places[0], longer):
                 watch.notice(line)
             for place in dict.fromkeys([*places, folder]):
-                _extend(place, longer)
+                if _extend(place, longer):
+                    watch.notice(
+                        f"{place.path / EVALUATION} told the shorter training and is removed; to "
+                        f"write it anew: tunewright evaluate {shlex.quote(str(place.path))}"
+                    )
             before = copy_tree(before)
             _set(before, longer)
         if all(map(is_done, places)):
@@ -237,12 +242,16 @@ def _replanned(
     return [describe_extension(planned[value.name], value, lengths) for value in values]
 
 
-def _extend(run: RunFolder, longer: Changes) -> None:
-    """Store the longer training, which has not ended."""
+def _extend(run: RunFolder, longer: Changes) -> bool:
+    """Store the longer training, which has not ended; return whether it had been evaluated."""
+    evaluation = run.path / EVALUATION
+    evaluated = evaluation.exists()
+    evaluation.unlink(missing_ok=True)
     run.outcome.unlink(missing_ok=True)  # first: a kill in between leaves the shorter training
     tree = run.read_config()
     _set(tree, longer)
     run.write_config(tree)
+    return evaluated
 
 
 def _set(tree: Tree, longer: Changes) -> None:

@@ -70,6 +70,8 @@ class Reporter:
         if now - self._polled < POLL_SECONDS:
             return None
         self._polled = now
+        if self._on_report is not None:  # a coordinator in this process, which may ask just now
+            self._on_report()
         return self.folder.read_request(self.attempt)
 
     def close(self) -> None:

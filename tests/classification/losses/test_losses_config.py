@@ -194,3 +194,17 @@ def test_sampled_weights_of_classes_without_images():
     assert found[1] == 0
     assert found[[0, 2]].mean() == pytest.approx(1)
     assert sampled_weights(np.ones(2), np.zeros(2, int)).tolist() == [0, 0]
+
+
+def test_an_inert_alpha_is_told_with_its_value_and_what_to_set() -> None:
+    counts = np.array([30, 3])
+    [notice] = loss_notices(
+        FocalConfig(alpha=0.25, gamma=2.0), counts, ["a", "b"], weighted_sampler=False
+    )
+    assert notice == (
+        "loss.alpha=0.25 has no effect: one number for all classes only scales the loss, which "
+        "AdamW cancels; give a list with one number per class, or loss.alpha=from_counts"
+    )
+    for alpha in ((0.1, 1.0), "from_counts"):
+        said = loss_notices(FocalConfig(alpha=alpha), counts, ["a", "b"], weighted_sampler=False)
+        assert not any("has no effect" in text for text in said)

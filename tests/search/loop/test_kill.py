@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from shell_study import Shell, command_of, epochs_reported, until
 
+from tunewright.runs.folder import RunFolder
+
 pytestmark = pytest.mark.slow
 
 
@@ -104,12 +106,13 @@ def test_ctrl_c_while_the_workers_start_is_no_accident(shell: Shell) -> None:
 def test_a_second_coordinator_is_refused_with_the_reason(shell: Shell) -> None:
     """In the same folder by the lock, from another folder by the lease in the storage."""
     storage = f"sqlite:///{shell.folder}/shared.db"
-    words = ["--trials", "2", "--storage", storage, "epoch_seconds=0.5", "study.pruner.type=none"]
+    words = ["--trials", "2", "--storage", storage, "study.pruner.type=none"]
+    words += ["epoch_seconds=300"]  # on any machine longer than the commands below take
     first = shell.start(*words)
-    until(lambda: (shell.study / "trials/00000/progress.jsonl").exists())
+    until(lambda: (shell.study / "trials/00000/progress.jsonl").exists(), seconds=120)
     for runs in ("runs", "elsewhere"):
         second = shell.start(*words, runs=runs)
-        printed, _ = second.communicate(timeout=30)
+        printed, _ = second.communicate(timeout=120)
         assert second.returncode == 2, printed
         assert "is in use by process" in printed
         assert str(first.pid) in printed
@@ -117,4 +120,8 @@ def test_a_second_coordinator_is_refused_with_the_reason(shell: Shell) -> None:
     first.send_signal(signal.SIGKILL)
     first.communicate()
     until(lambda: not shell.processes())
-    assert shell.finish(*words), "a dead coordinator does not bar the way"
+    third = shell.start(*words)  # a dead coordinator does not bar the way
+    until(lambda: RunFolder(shell.study / "trials/00000").attempt == 2, seconds=120)
+    third.send_signal(signal.SIGKILL)
+    third.communicate()
+    until(lambda: not shell.processes())

@@ -13,10 +13,12 @@ from tunewright.errors import RunError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
+from tunewright.runs.record import EndRequest
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.signals import Interrupted
 from tunewright.search.stages import train
 from tunewright.search.training_run import TrainResult
+from tunewright.training.reporter import Reporter
 
 WORKERS = ("executor.type=local", "executor.threads=1", "study.jobs=2")
 
@@ -104,3 +106,24 @@ def test_the_notices_of_a_final_training_are_shown_as_those_of_trials_are(tmp_pa
     )  # fmt: skip
     shown = [text for text in watch.notices if "not a number" in text]
     assert shown == [f"trial 0: {shown[-1]}", shown[-1]]
+
+
+def test_a_signal_in_the_middle_of_an_epoch_in_this_process_saves_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Reporter.request
+
+    def request(self: Reporter) -> EndRequest | None:
+        if len(read_progress(self.folder.progress)) == 1:  # in the second epoch
+            os.kill(os.getpid(), signal.SIGUSR1)
+            self._polled = 0.0
+        return asked(self)
+
+    monkeypatch.setattr(Reporter, "request", request)
+    recipe = find_recipe("blobs")
+    words = ["executor.type=inline", "training.epochs=9", "training.checkpoint_seconds=0.0"]
+    with pytest.raises(Interrupted):
+        train(recipe, compose(recipe, words), name="run", runs=tmp_path)
+    folder = RunFolder(tmp_path / "run")
+    assert [report.step for report in read_progress(folder.progress)] == [1]
+    assert (folder.checkpoints / "last.pt").exists()

@@ -159,3 +159,10 @@ def test_the_words_name_the_batch() -> None:
         describe_retry(RetryLevel(1, 1, True), None, 4096)
         == "retrying with no other trials running"
     )
+
+
+def test_no_micro_batch_gets_a_single_row_of_a_training_set_smaller_than_a_batch() -> None:
+    lacks = [OomAttempt(1, 1, alone=True)]
+    assert next_level(1, lacks, 64, splits=True, rows=16) == RetryLevel(1, 2, alone=True)
+    assert next_level(1, lacks, 64, splits=True, rows=10) is None
+    assert next_level(1, lacks, 64, splits=True) == RetryLevel(1, 2, alone=True)

@@ -12,6 +12,7 @@ import pytest
 
 import tunewright
 from tunewright.errors import StudyError, TunewrightError
+from tunewright.runs.folder import RunFolder
 from tunewright.search.callbacks import StudyCallback
 
 TRIAL = "study/trials/00002"
@@ -209,3 +210,22 @@ def test_trials_that_a_foreign_database_has_lost_are_counted(number, tmp_path, o
     )  # fmt: skip
     assert "3 of 4 trials of theirs are imported" in heard.notices
     assert "  not imported, 1: its database has lost it" in heard.notices
+
+
+def test_a_note_written_in_the_dashboard_alone_outlives_a_rebuild(runs):
+    file = runs / "study" / "study.db"
+    tunewright.analyze("study", trial=1, note="unstable", runs_dir=runs)
+    (runs / TRIAL).parent.joinpath("00001/note.json").unlink()  # as the dashboard writes it
+    sql(runs, LOST["a parameter"])
+    report = tunewright.repair("study", runs_dir=runs)
+    assert report.rebuilt
+    assert file.exists()
+    assert tunewright.analyze("study", runs_dir=runs).record.trials[1].note == "unstable"
+
+
+def test_a_new_attempt_sweeps_half_written_files(runs):
+    run = RunFolder(runs / TRIAL)
+    (run.path / ".outcome.json.0123abcd").write_text("{")
+    (run.path / ".mine").write_text("kept")
+    run.begin_attempt()
+    assert [file.name for file in run.path.glob(".*")] == [".mine"]

@@ -194,11 +194,11 @@ class TestLife:
         storage.engine.dispose()
 
     def test_a_second_coordinator_is_refused(self, shell: Shell) -> None:
-        words = ["--trials", "2", "epoch_seconds=5", NO_PRUNING]  # longer than a start takes
+        words = ["--trials", "2", "epoch_seconds=300", NO_PRUNING]  # longer than a start takes
         first = shell.start(*words)
-        until(lambda: shell.epochs(0) >= 1)
+        until(lambda: (shell.study / "trials/00000/progress.jsonl").exists(), seconds=120)
         second = shell.start(*words, "--runs-dir", "elsewhere")
-        printed, _ = second.communicate(timeout=60)
+        printed, _ = second.communicate(timeout=120)
         assert second.returncode == 2, printed
         assert f"is in use by process {first.pid}" in printed
         first.send_signal(signal.SIGKILL)

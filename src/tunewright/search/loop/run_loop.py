@@ -152,7 +152,8 @@ class RunLoop(ABC, Generic[RunT]):
     def poll(self) -> None:
         """Read the reports of all runs, kill those that take too long, and finish those that ended.
 
-        An executor that runs in this process calls it at each report.
+        An executor that runs in this process calls it at each report, and as often as a run looks
+        for a request.
         """
         for live in list(self.live):
             self._read(live)
@@ -162,6 +163,9 @@ class RunLoop(ABC, Generic[RunT]):
             if live.handle.ended and live in self.live:
                 self._read(live)
                 self._on_worker_exit(live)
+        # An inline run blocks the loop until its end.
+        if self.live and (self._stop.signalled or self.should_pause()):
+            self.ask_to_pause()
 
     def cancel(self, is_meant: Callable[[RunT], bool]) -> None:
         """Drop the waiting runs that are meant, and ask the live ones to end."""
@@ -225,9 +229,6 @@ class RunLoop(ABC, Generic[RunT]):
     def _read(self, live: Live[RunT]) -> None:
         for progress in live.tail.poll():
             self.on_report(live, progress)
-            # An inline run blocks the loop until its end.
-            if self._stop.signalled or self.should_pause():
-                self.ask_to_pause()
         for text in live.tail.notices:
             if text not in self._notified:  # another run may have sent the same notice
                 self._notified.add(text)

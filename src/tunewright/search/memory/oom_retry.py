@@ -5,12 +5,14 @@ run folder lists. `config.yaml` there holds the micro-batches that are used, so 
 run. A resume continues at the current level, from the last checkpoint.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tunewright.config.check import validate
 from tunewright.config.tree import Tree, get, set_leaf
-from tunewright.errors import DataError
+from tunewright.errors import DataError, TunewrightError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
@@ -47,15 +49,21 @@ class RetryLevel:
 
 
 def next_level(
-    asked: int, lacks: Sequence[OomAttempt], batch_size: int, *, splits: bool
+    asked: int,
+    lacks: Sequence[OomAttempt],
+    batch_size: int,
+    *,
+    splits: bool,
+    rows: float = math.inf,
 ) -> RetryLevel | None:
     """Return the next retry level after these attempts, in order; None when nothing is left.
 
     Micro-batches are doubled, or more than doubled until they divide the batch evenly. splits:
-    whether the run trains in micro-batches at all.
+    whether the run trains in micro-batches at all. rows: of the training set, where it is smaller
+    than a batch: none gets fewer than `MIN_ROWS`, which batch norm needs two of.
     """
     last = lacks[-1]
-    most = min(batch_size // MIN_ROWS, asked * MOST_PARTS)
+    most = min(int(min(batch_size, rows) // MIN_ROWS), asked * MOST_PARTS)
     finer = range(2 * last.accumulate, most + 1) if splits else range(0)
     for accumulate in finer:
         if batch_size % accumulate == 0:
@@ -83,7 +91,7 @@ def next_retry(folder: RunFolder, outcome: Outcome, *, alone: bool) -> RetryLeve
     if all(lack.attempt != outcome.attempt for lack in lacks):
         lacks.append(OomAttempt(outcome.attempt, accumulate, alone))
     batch_size = int(get(tree, "training.batch_size"))
-    level = next_level(asked, lacks, batch_size, splits=_splits(tree))
+    level = next_level(asked, lacks, batch_size, splits=_splits(tree), rows=_rows(tree))
     last = asdict(level) if level else stored and stored["rung"]
     write_json(
         folder.path / "memory.json",
@@ -143,6 +151,15 @@ def _read_attempts(folder: RunFolder) -> dict[str, Any] | None:
 def _splits(tree: Tree) -> bool:
     """Return whether our trainer runs it; a function that brings its own has no micro-batches."""
     return find_recipe(str(tree["recipe"])).uses_trainer
+
+
+def _rows(tree: Tree) -> float:
+    """Return the rows of the training set, as far as the recipe tells them."""
+    recipe = find_recipe(str(tree["recipe"]))
+    try:
+        return recipe.data_facts(validate(tree, recipe.config)).get("rows") or math.inf
+    except (TunewrightError, OSError):  # the attempt that follows tells of it
+        return math.inf
 
 
 def _header(level: RetryLevel, batch_size: int, attempts: int) -> str:

@@ -4,7 +4,6 @@ Optuna numbers the trials of a study from 0 without gaps and never deletes one, 
 row that belongs to a trial which is gone, tells that a row was lost.
 """
 
-import json
 import shlex
 import sqlite3
 from contextlib import closing, suppress
@@ -14,6 +13,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import text
 
 from tunewright.errors import StudyError
+from tunewright.runs.documents import parse_json
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.storage.database import OURS
@@ -50,7 +50,7 @@ def lost_rows(url: str, name: str, folder: StudyFolder) -> str:
     if file is None or not file.is_file() or file.resolve() != folder.database.resolve():
         return ""
     with (
-        suppress(sqlite3.Error),  # what does not open is told elsewhere
+        suppress(sqlite3.Error),  # a file that does not open is told of elsewhere
         reading(file) as arguments,
         closing(arguments["creator"]()) as connection,
     ):
@@ -93,7 +93,7 @@ def _gaps(connection: sqlite3.Connection, name: str) -> str:
         return f"trial {', '.join(map(str, gaps))} is gone"
     try:
         [(stored,)] = connection.execute(SETTINGS, [name, OURS]).fetchall()
-        parameters = json.loads(json.loads(stored))["space"]["parameters"]
+        parameters = parse_json(parse_json(stored), finite=False)["space"]["parameters"]
         always = {path for path, fields in parameters.items() if not fields.get("when")}
     except (ValueError, TypeError, LookupError, AttributeError):
         return ""  # damaged otherwise, which is told where the settings are read

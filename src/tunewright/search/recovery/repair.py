@@ -53,7 +53,7 @@ from tunewright.search.storage.sqlite import broken
 from tunewright.search.storage.urls import url_of
 from tunewright.search.study.compatibility import shared_settings
 from tunewright.search.study.constraints import constraints
-from tunewright.search.study.notes import restore_notes
+from tunewright.search.study.notes import restore_notes, save_dashboard_notes
 from tunewright.search.study.optuna_types import DROPPED, IMPORTED, SOURCES, direction
 from tunewright.spaces.space import Space
 
@@ -87,6 +87,7 @@ def repair(
             known = stored_settings(url, name)
         settings = known or settings_of(folder, stored)
         if file is not None and rebuilt:
+            log.filled += [f"trial {n}: its note" for n in save_dashboard_notes(file, name, folder)]
             fresh = file.with_name(f".{file.name}.rebuilt")
             remove_database(fresh)
             fill_database(sqlite_url(fresh), name, settings, folder, log)

@@ -147,7 +147,10 @@ def _connect(uri: str, seconds: float) -> sqlite3.Connection:
 
 def _try(uri: str, seconds: float) -> None:
     with contextlib.closing(_connect(uri, seconds)) as connection:
-        connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        try:
+            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        except UnicodeDecodeError:  # a message that quotes damaged bytes of the schema
+            raise sqlite3.DatabaseError("malformed database schema") from None
 
 
 def _copy_database(file: Path, folder: Path) -> Path:

@@ -4,15 +4,20 @@ They are attributes of the study: `dashboard:ID:note_ver` counts the changes, an
 text are `dashboard:ID:note_str:0`, 1, ..., where ID is that of the trial in its storage.
 """
 
+import contextlib
 import math
+import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
 
+from tunewright.runs.documents import parse_json
 from tunewright.runs.folder import StudyFolder
 from tunewright.search.storage.database import close_storage, open_storage, storage_to_read
 from tunewright.search.storage.database_errors import storage_errors
+from tunewright.search.storage.sqlite import reading
 
 PART = 2045
 """Characters of a part, as optuna-dashboard divides a text for MySQL."""
@@ -86,6 +91,33 @@ def restore_notes(study: optuna.Study, folder: StudyFolder) -> list[int]:
     }
     write_notes(study, lost)
     return list(lost)
+
+
+def save_dashboard_notes(file: Path, name: str, folder: StudyFolder) -> list[int]:
+    """Store the notes of a damaged SQLite file in the run folders, as far as it can be read.
+
+    They may have been written in the dashboard alone. Returns the numbers of their trials.
+    """
+    saved = []
+    with (
+        contextlib.suppress(sqlite3.Error, OSError, ValueError),
+        reading(file) as arguments,
+        contextlib.closing(arguments["creator"]()) as connection,
+    ):
+        rows = connection.execute("SELECT key, value_json FROM study_system_attributes").fetchall()
+        attributes = {key: parse_json(value, finite=False) for key, value in rows}
+        trials = connection.execute(
+            "SELECT trial_id, number FROM trials JOIN studies "
+            "ON trials.study_id = studies.study_id WHERE study_name = ?",
+            [name],
+        ).fetchall()
+        for trial_id, number in trials:
+            run = folder.trial(number)
+            note = note_of(attributes, trial_id)
+            if note and run.config.exists() and run.read_note() != note:
+                run.write_note(note)
+                saved.append(number)
+    return saved
 
 
 def system_attributes(study: optuna.Study) -> Mapping[str, Any]:

@@ -123,6 +123,16 @@ def trackers_off(folders: Iterable[RunFolder]) -> Counter[str]:
     return failed
 
 
+def forget_tracker_off(folder: RunFolder, name: str) -> None:
+    """Forget that a tracker failed in a run that was copied to it since."""
+    file = folder.path / OFF
+    with contextlib.suppress(OSError):
+        others = [line for line in file.read_text().split() if line != name]
+        file.write_text("".join(f"{line}\n" for line in others))
+        if not others:
+            file.unlink()
+
+
 def _remedy(folder: RunFolder, name: str) -> str:
     return f"Nothing is lost: tunewright replay {folder.path} --to {name}."
 

@@ -75,6 +75,7 @@ def _go_wrong(kind: Fault) -> None:
         case "signal 9":
             os.kill(os.getpid(), signal.SIGKILL)
         case "hang":
+            print("hangs", flush=True)
             time.sleep(3600)
         case "full disk":
             # Every later write of this process fails, as on a full disk (EFBIG for ENOSPC).
