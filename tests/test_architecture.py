@@ -54,6 +54,7 @@ DOORS = {
     "accelerate": ("training/trainer.py",),
     "mlflow": ("training/trackers/mlflow.py",),
     "pillow_heif": ("images/sources/heic.py",),
+    "transformers": ("recipes/retina/models/bert.py",),
     "wandb": ("training/trackers/wandb.py",),
 }
 OPTIONAL = {
@@ -61,6 +62,7 @@ OPTIONAL = {
     "onnxruntime": ["onnxruntime"],
     "pillow_heif": ["pillow-heif"],
     "sentence_transformers": ["sentence-transformers"],
+    "transformers": ["transformers"],
     "wandb": ["wandb"],
 }
 """The packages of extras that the source imports, and their distributions, installed or not."""
@@ -121,6 +123,14 @@ TORCH_FREE = (
     "tunewright.recipes.pairs.data.split",
     "tunewright.recipes.pairs.data.torch_archive",
     "tunewright.recipes.pairs.encoders.embed",
+    "tunewright.recipes.retina.checks",
+    "tunewright.recipes.retina.config",
+    "tunewright.recipes.retina.data.datasets",
+    "tunewright.recipes.retina.evaluation.ranking_scores",
+    "tunewright.recipes.retina.evaluation.zero_shot_prompts",
+    "tunewright.recipes.retina.models.encoder_names",
+    "tunewright.recipes.retina.models.word_tokenizer",
+    "tunewright.recipes.retina.recipe",
 )
 
 

@@ -56,6 +56,14 @@ class TestCompressionWithHpcm(TaskContract):
         return default_setup("compression", "training.batch_size=1")
 
 
+class TestRetina(TaskContract):
+    absent = ("kappa",)
+    facts = ("i2t_gallery", "t2i_gallery")
+
+    def make(self) -> Setup:
+        return default_setup("retina", "data.image_size=32", "training.batch_size=16")
+
+
 class TestBlobs(TaskContract):
     def make(self) -> Setup:
         return default_setup("blobs")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "coming-from-the-guides.md"
 GUIDES = ROOT.parent / "shared" / "guides"
 NAMES = ("pairs", "longtail", "flowers", "compression", "retina")
-HERE = NAMES[:4]
+HERE = NAMES
 """The guides whose recipes are there."""
 PROGRAMS = "python|bash|mlflow|optuna-dashboard|sqlite3|tensorboard|watch|wandb"
 STATES = ("not in this version", "works as it is")

@@ -7,11 +7,13 @@ less memory. The inputs, the vectors [B, output_dim] and the logits of the loss 
 Source: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tunewright.training.task import Loss
 
@@ -44,13 +46,13 @@ def cached_backward(
     The encoders run twice: first without a graph, to get all vectors, the loss, and its gradient
     with respect to each vector; then once more for each micro-batch, which propagates that gradient
     to the weights. The random state is replayed, so both passes drop the same units, and ends
-    as after one pass. A forward pass must not change an encoder: batch norm would update its
-    statistics twice, and by micro-batch.
+    as after one pass. Batch norm updates its statistics in the second pass alone; it normalises by
+    micro-batch, so the gradient is that of the whole batch for encoders without it.
     """
     before: list[Generators] = []
     vectors: list[tuple[Tensor, ...]] = []
     device = next(model.parameters()).device
-    with torch.no_grad():
+    with torch.no_grad(), _statistics_kept(model):
         for batch in batches:
             before.append(_generators(device))
             vectors.append(task.encode(model, batch))
@@ -73,6 +75,20 @@ def cached_backward(
 def _gradient(leaf: Tensor) -> Tensor:
     """Return the gradient of a leaf; zeros where the loss leaves it out, as an absent eye."""
     return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+@contextmanager
+def _statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Keep the running statistics of batch norms as they are."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def _generators(device: torch.device) -> Generators:

@@ -32,7 +32,7 @@ def factor(schedule: Schedule, clock: "Clock") -> float:
 
 
 def _factor(schedule: Schedule, step: int, epochs: int, steps_per_epoch: int) -> float:
-    warmup = _warmup(schedule, epochs, steps_per_epoch)
+    warmup = warmup_steps(schedule, epochs, steps_per_epoch)
     if step < warmup:
         return (step + 1) / warmup
     options = plugins.options_of(schedule, own=WARMUP_KEYS)
@@ -155,7 +155,7 @@ def _cosine_between(start: float, end: float, done: float) -> float:
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def _warmup(schedule: WarmupConfig, epochs: int, steps_per_epoch: int) -> int:
+def warmup_steps(schedule: WarmupConfig, epochs: int, steps_per_epoch: int) -> int:
     """Return the steps of the warm-up, in whichever unit it was configured."""
     if schedule.warmup_steps is not None:
         return schedule.warmup_steps

@@ -16,7 +16,9 @@ METRICS = 8
 def evaluation_table(result: Mapping[str, Any]) -> Table:
     """Return a table of a run's metrics and those of its baselines."""
     baselines: Mapping[str, Mapping[str, float]] = result.get("baselines", {})
-    counts = [f"{result[unit]:,} {unit}" for unit in ("pairs", "images") if unit in result]
+    counts = [
+        f"{result[unit]:,} {unit}" for unit in ("pairs", "images", "patients") if unit in result
+    ]
     where = str(result["split"]) + ("" if result.get("data") else " split")
     table = Table(title=", ".join([where, *counts]), min_width=60)
     table.add_column("metric")

@@ -1,0 +1,1 @@
+"""Image-text models of pairs of eyes: a shared image encoder, a text encoder, three branches."""

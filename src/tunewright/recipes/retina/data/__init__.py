@@ -1,0 +1,1 @@
+"""Patients with two photographs and their reports, from any layout to batches."""

@@ -1,0 +1,43 @@
+"""Find out how a set of pairs of eyes is laid out, and read it."""
+
+from pathlib import Path
+
+from tunewright.errors import DataError
+from tunewright.recipes.retina.data.csv_layout import read_tables, tables_of
+from tunewright.recipes.retina.data.eye_table import EyeTable, build_eye_table
+from tunewright.recipes.retina.data.tsv_layout import has_tsv, read_tsv
+from tunewright.runs.callbacks import OnProgress
+
+RECOGNISED = (
+    "index.csv (patient_id, left_file, right_file, text or left_text and right_text, and maybe "
+    "label or columns of labels, and split) with pictures or a zip beside it; train.csv with "
+    "valid.csv and test.csv; or train_imgs.tsv with train_texts.jsonl"
+)
+
+
+def open_eyes(
+    place: Path,
+    *,
+    labels: tuple[str, ...] | None = None,
+    class_names: dict[str, str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> EyeTable:
+    """Read the patients at `place`, without decoding pictures.
+
+    labels, class_names: see `EyesConfig`. on_progress: called while pictures are taken out of a
+    TSV. Raises DataError that says what is recognised.
+    """
+    place = place.expanduser().absolute()
+    if not place.exists():
+        raise DataError(f"{place} does not exist", expected=RECOGNISED, remedy="Check the path.")
+    if place.is_dir() and has_tsv(place):
+        records, naming, notices = read_tsv(place, on_progress)
+        return build_eye_table(
+            place, records, naming, class_names=class_names or {}, notices=notices
+        )
+    tables, listings = tables_of(place)
+    found = read_tables(tables, listings, labels)
+    names = {**found.class_names, **(class_names or {})}
+    return build_eye_table(
+        place, found.records, found.naming, class_names=names, notices=found.notices
+    )

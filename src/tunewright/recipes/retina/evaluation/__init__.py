@@ -1,0 +1,1 @@
+"""Zero-shot scores, retrieval, a probe and baselines of a trained run."""

@@ -1,0 +1,1 @@
+"""Image encoders, text encoders, and the tripartite model of both."""

@@ -1,0 +1,91 @@
+"""The one door to transformers: text encoders of the BERT family, and their tokenizers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from torch import Tensor, nn
+
+from tunewright.errors import ConfigError, DataError
+from tunewright.recipes.retina.models.encoder_names import TEXT
+from tunewright.recipes.retina.models.word_tokenizer import Tokens
+
+
+class BertTextEncoder(nn.Module):
+    """A model of transformers without its pooler: tokens [N, L] to the first vector [N, width].
+
+    Tokens of `pad` are not attended to.
+    """
+
+    def __init__(self, bert: nn.Module, width: int, pad: int) -> None:
+        super().__init__()
+        self.bert, self.width, self.pad = bert, width, pad
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the vector of the first token: [N, L] int64 -> [N, width]."""
+        found = self.bert(input_ids=tokens, attention_mask=(tokens != self.pad).long())
+        return cast(Tensor, found.last_hidden_state[:, 0])
+
+
+class BertTokenizer:
+    """A tokenizer of transformers, cut to the context."""
+
+    def __init__(self, tokenizer: Any, name: str, context_length: int) -> None:
+        self._tokenizer, self.name, self.context_length = tokenizer, name, context_length
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a run folder keeps of it."""
+        return {"kind": "transformers", "name": self.name, "context_length": self.context_length}
+
+    def encode(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of texts: int64 [N, longest], at most `context_length` wide."""
+        found = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.context_length
+        )
+        return np.asarray(found["input_ids"], dtype=np.int64)
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """Return how many texts are longer than the context."""
+        lengths = map(len, self._tokenizer(list(texts))["input_ids"])
+        return sum(length > self.context_length for length in lengths)
+
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        """Return no word: its vocabulary has parts of all words."""
+        return []
+
+
+def make_bert(section: Any) -> nn.Module:
+    """Build a BERT of a configuration of transformers with random weights, without its pooler."""
+    from transformers import AutoModel
+
+    model: nn.Module = AutoModel.from_config(section, add_pooling_layer=False)
+    return model
+
+
+def open_bert(name: str, context_length: int) -> tuple[BertTextEncoder, BertTokenizer]:
+    """Open weights and tokenizer from a folder, or from the hub by a name of `TEXT`.
+
+    Raises DataError where they cannot be loaded, ConfigError for a context longer than the model's.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    place = TEXT.get(name) or str(Path(name).expanduser())
+    try:
+        bert = AutoModel.from_pretrained(place, add_pooling_layer=False)
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    except Exception as error:  # the hub's clients raise whatever their transport raises
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DataError(
+            f"the text encoder {name!r} cannot be loaded ({reason})",
+            expected="a connection to the hub, or a folder with config.json, model.safetensors and "
+            "the tokenizer",
+            remedy="Copy it here and set model.text=FOLDER, or set model.text=small.",
+        ) from None
+    longest = int(getattr(bert.config, "max_position_embeddings", context_length))
+    if context_length > longest:
+        raise ConfigError(
+            f"model.context_length = {context_length}", expected=f"at most {longest} for {name}"
+        )
+    encoder = BertTextEncoder(bert, int(bert.config.hidden_size), int(tokenizer.pad_token_id))
+    return encoder, BertTokenizer(tokenizer, name, context_length)

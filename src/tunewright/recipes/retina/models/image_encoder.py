@@ -1,0 +1,74 @@
+"""The shared image encoder: a backbone of timm and one linear map into the shared space."""
+
+from typing import Any, cast
+
+import timm
+from torch import Tensor, nn
+
+from tunewright.errors import ConfigError
+from tunewright.recipes.retina.config import TripartiteConfig
+from tunewright.recipes.retina.models.encoder_names import VisionShape, vision_shape
+
+
+class ImageEncoder(nn.Module):
+    """A backbone and a linear map without bias: pictures [N, 3, S, S] -> [N, embed_dim]."""
+
+    def __init__(self, backbone: nn.Module, embed_dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.projection = nn.Linear(cast(int, backbone.num_features), embed_dim, bias=False)
+        nn.init.normal_(self.projection.weight, std=self.projection.in_features**-0.5)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the vector of each picture, not normalised: [N, embed_dim]."""
+        return cast(Tensor, self.projection(self.backbone(pictures)))
+
+
+def make_image_encoder(section: TripartiteConfig, image_size: int) -> ImageEncoder:
+    """Build the image encoder of a configuration for pictures of a size.
+
+    Raises ConfigError for what the backbone cannot do: another size, patches left out, activations
+    computed again, or published weights that are not here.
+    """
+    shape = vision_shape(section.vision)
+    options: dict[str, Any] = {}
+    built_for_one_size = "vit" in shape.timm or shape.timm == "resnet50_clip"
+    if built_for_one_size and image_size != shape.side:
+        options["img_size"] = image_size
+    if section.mask_ratio:
+        options["patch_drop_rate"] = section.mask_ratio
+    name = f"{shape.timm}.{shape.weights}" if section.pretrained and shape.weights else shape.timm
+    try:
+        backbone = timm.create_model(name, pretrained=section.pretrained, num_classes=0, **options)
+    except TypeError:
+        raise ConfigError(
+            f"model.mask_ratio = {section.mask_ratio} with model.vision = {section.vision}",
+            expected="0: only image encoders of patches can leave some out",
+        ) from None
+    except AssertionError as error:
+        raise ConfigError(
+            f"model.vision = {section.vision} cannot be built for pictures of {image_size} pixels "
+            f"({error})",
+            remedy=f"Set data.image_size={shape.side}.",
+        ) from None
+    except (OSError, RuntimeError) as error:
+        if not section.pretrained:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"the published weights of model.vision = {section.vision} cannot be loaded ({reason})",
+            remedy="Set model.pretrained=false, or begin from a file: model.weights=FILE.",
+        ) from None
+    if section.grad_checkpointing:
+        _checkpoint(backbone, section, shape)
+    return ImageEncoder(backbone, section.embed_dim or shape.embed_dim)
+
+
+def _checkpoint(backbone: Any, section: TripartiteConfig, shape: VisionShape) -> None:
+    try:
+        backbone.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError):
+        raise ConfigError(
+            f"model.grad_checkpointing = true with model.vision = {section.vision}",
+            expected=f"false: timm cannot recompute the activations of {shape.timm}",
+        ) from None
