@@ -25,6 +25,11 @@ class TestCompression(RecipeContract):
     )  # fmt: skip
 
 
+class TestRetina(RecipeContract):
+    name = "retina"
+    small = ("data.image_size=32", "model.embed_dim=16", "training.batch_size=64")
+
+
 class TestQuadratic(RecipeContract):
     name = "quadratic"
 

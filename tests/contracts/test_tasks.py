@@ -75,6 +75,14 @@ class TestCompressionWithAQuadraticProgram(TaskContract):
         return default_setup("compression", *NARROW, "balance=qp")
 
 
+class TestRetina(TaskContract):
+    absent = ("kappa",)
+    facts = ("i2t_gallery", "t2i_gallery")
+
+    def make(self) -> Setup:
+        return default_setup("retina", "data.image_size=32", "training.batch_size=16")
+
+
 class TestBlobs(TaskContract):
     def make(self) -> Setup:
         return default_setup("blobs")

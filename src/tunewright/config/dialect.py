@@ -26,21 +26,7 @@ NOT_BUILT: Mapping[str, Mapping[str, str]] = {
         "save_dir": "Name the folder of all runs with --runs-dir.",
     },
     "retina": {
-        "warmup": f"{_RETINA} Use schedule.warmup_steps or schedule.warmup_epochs.",
-        "warmup_steps": f"{_RETINA} Use schedule.warmup_steps.",
-        "temp": _RETINA,
-        "temperature": _RETINA,
-        "learnable_temp": _RETINA,
-        "wd": f"{_RETINA} Use optim.weight_decay.",
-        "lr_scheduler": f"{_RETINA} Use schedule.type.",
-        "optimizer": f"{_RETINA} Use optim.type.",
-        "train_data": f"{_RETINA} Use data.dir.",
-        "train_num_samples": _RETINA,
-        "vision_model": _RETINA,
-        "text_model": _RETINA,
-        "logs": f"{_RETINA} Name the folder of all runs with --runs-dir.",
         "save_frequency": f"{_RETINA} Use training.checkpoint_seconds.",
-        "no_improve_count": f"{_RETINA} Use training.patience.",
     },
 }
 """By guide, its flags and keys that this version lacks, and what to use instead.

@@ -5,7 +5,6 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 
-from tunewright.config.dialect import NOT_BUILT
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
 from tunewright.registry import load_plugin, plugin_names
@@ -30,9 +29,8 @@ def find_recipe(name: str, *, where: str = "") -> Recipe:
         shipped: Recipe = importlib.import_module(f"tunewright.recipes.{name}.recipe").RECIPE
         return shipped
     if name not in recipe_names():
-        missing = " is not in this version" if name in NOT_BUILT else ""
         raise UsageError(
-            f"recipe {name!r}{missing}",
+            f"recipe {name!r}",
             expected=f"one of {', '.join(recipe_names())}, or a configuration file",
             where=where,
             remedy=did_you_mean(name, recipe_names()),

@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 ALIASES = {
     **SHARED_ALIASES,
     # The guide's flags and keys.
+    "warmup": "warmup",
     "warmup_steps": "warmup",
     "temp": "loss.temperature",
     "temperature": "loss.temperature",
@@ -24,7 +25,6 @@ ALIASES = {
     "train_num_samples": "data.train_rows",
     "vision_model": "model.vision",
     "text_model": "model.text",
-    "save_frequency": "training.checkpoint_seconds",
     # Flags of the program behind it.
     "max_epochs": "training.epochs",
     "accum_freq": "training.accumulate",
@@ -69,7 +69,6 @@ RECIPE = Recipe(
     name="retina",
     config=RetinaConfig,
     conf=HERE / "conf",
-    groups=(HERE.parents[1] / "classification" / "conf",),
     space=HERE / "space.yaml",
     metrics=METRICS,
     setup="tunewright.recipes.retina.setup:make_setup",

@@ -276,6 +276,6 @@ def _batch_norm_notices(model: TripartiteModel, config: RetinaConfig) -> list[st
         return []
     return [
         f"model.vision = {config.model.vision} has batch norm, which normalises by micro-batch: "
-        f"with training.accumulate = {config.training.accumulate} the negatives are those of the whole "
-        "batch, but the vectors differ a little from those of an undivided one"
+        f"with training.accumulate = {config.training.accumulate} the negatives are those of the "
+        "whole batch, but the vectors differ a little from those of an undivided one"
     ]

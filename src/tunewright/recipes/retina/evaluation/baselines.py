@@ -1,5 +1,6 @@
 """What a trained model is shown beside: the most frequent class, and a probe of the images."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -31,22 +32,29 @@ def linear_probe(
     log-likelihood on valid is taken for each class, and the features are standardised by train.
     test: features [M, d] and the patients to score. None where no class has examples of both kinds.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
+    features, patients = test
     known, held = train[1][:, 0] >= 0, valid[1][:, 0] >= 0
     mean, deviation = train[0][known].mean(0), train[0][known].std(0) + 1e-6
-    here, beside, there = ((f - mean) / deviation for f in (train[0], valid[0], test[0]))
-    scores = np.zeros(test[1].labels.shape)
+    here = (train[0] - mean) / deviation
+    beside = (valid[0] - mean) / deviation
+    there = (features - mean) / deviation
+    scores = np.zeros_like(patients.scores)
     fitted = 0
-    for label in range(scores.shape[1]):
+    for label in range(patients.labels.shape[1]):
         target = train[1][known, label]
         if len(np.unique(target)) < 2:
             scores[:, label] = -np.inf
             continue
-        best = None
+        best: tuple[float, LogisticRegression] | None = None
         for strength in PROBE_C:
             model = LogisticRegression(C=strength, class_weight="balanced", max_iter=500)
-            model.fit(here[known], target)
+            with warnings.catch_warnings():
+                # A fit that stops early is judged on valid like any other.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(here[known], target)
             chances = np.clip(model.predict_proba(beside[held])[:, 1], 1e-6, 1 - 1e-6)
             wanted = valid[1][held, label]
             likelihood = np.log(np.where(wanted == 1, chances, 1 - chances)).mean()
@@ -57,4 +65,4 @@ def linear_probe(
         fitted += 1
     if not fitted:
         return None
-    return replace(test[1], scores=scores)
+    return replace(patients, scores=scores)

@@ -172,8 +172,8 @@ def classification_scores(patients: ScoredPatients) -> dict[str, float]:
     """Return the scores of zero-shot classification.
 
     With one label a patient: accuracy, balanced accuracy (mean recall of the classes that occur)
-    and macro-F1, and where classes are grades quadratic kappa; else per label only. `mean_auroc` and `mean_aupr` are means over
-    the classes that have both positives and negatives.
+    and macro-F1, and where classes are grades quadratic kappa; else per label only.
+    `mean_auroc` and `mean_aupr` are means over the classes that have both positives and negatives.
     """
     found = _ranking_means(patients.labels, patients.scores)
     if patients.single:

@@ -72,7 +72,7 @@ def open_bert(name: str, context_length: int) -> tuple[BertTextEncoder, BertToke
 
     place = TEXT.get(name) or str(Path(name).expanduser())
     try:
-        bert = AutoModel.from_pretrained(place, add_pooling_layer=False, use_safetensors=True)
+        bert = AutoModel.from_pretrained(place, add_pooling_layer=False)
         tokenizer = AutoTokenizer.from_pretrained(place)
     except Exception as error:  # the hub's clients raise whatever their transport raises
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
