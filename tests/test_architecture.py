@@ -79,6 +79,7 @@ TORCH_FREE = (
     "tunewright.cli",
     "tunewright.config",
     "tunewright.deliver",
+    "tunewright.classification.delivery.prediction_form",
     "tunewright.classification.models.config",
     "tunewright.classification.losses.class_weights",
     "tunewright.classification.losses.config",

@@ -49,7 +49,8 @@ class Run:
         attempt = self.folder.begin_attempt()
 
         def heard() -> None:
-            if ask and read_progress(self.folder.progress)[-1].step == ask[1]:
+            reports = read_progress(self.folder.progress)  # none yet in the first epoch
+            if ask and reports and reports[-1].step == ask[1]:
                 self.folder.write_request(EndRequest(ask[0], attempt))  # type: ignore[arg-type]
 
         reporter = Reporter(self.folder, attempt, heard)

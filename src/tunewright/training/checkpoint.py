@@ -4,6 +4,7 @@
 with `weights_only=True`). Further ones that are kept are called `best-00007.safetensors` and
 `last-00006.pt`, by the number of epochs completed. The metrics of each are in a JSON file beside
 it, and `checkpoint_info.json` lists all. Every write is atomic, and the best one is never deleted.
+What a training state holds is in `training.state.checkpoint_state`.
 """
 
 import json

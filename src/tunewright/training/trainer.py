@@ -1,14 +1,15 @@
 """How anything is trained: one loop for all recipes, in the order things happen.
 
 Nothing here is named for a recipe. What is trained, and the hooks, are in `training.task`; the
-order of one step is in `training.step`.
+order of one step is in `training.step`; what a checkpoint holds, and when a training ends, is in
+`training.state`.
 """
 
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, cast
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 import torch
 from accelerate import Accelerator
@@ -17,18 +18,20 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from tunewright.config.schema import RunConfig
-from tunewright.errors import DataError, Diverged
+from tunewright.errors import Diverged
 from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import EndRequest, Outcome, is_same
+from tunewright.runs.record import EndRequest, Outcome
 from tunewright.training.autotune.memory_format import Layout, lay_out
 from tunewright.training.autotune.precision import Precision
 from tunewright.training.checkpoint import Checkpoints, State
 from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
 from tunewright.training.optim import make_optimizer, set_training
-from tunewright.training.randomness import random_state, restore_random_state, seed_all
+from tunewright.training.randomness import seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor, warmup_notices
+from tunewright.training.state.checkpoint_state import CheckpointParts, resume
+from tunewright.training.state.train_state import TrainState
 from tunewright.training.step import (
     MixedPrecision,
     TrainingStep,
@@ -42,8 +45,6 @@ GOAL_PREFIX = "val_"
 LOWER_RATE = "A lower optim.lr, training.clip_norm or a warm-up usually helps."
 MOST_BAD_STEPS = 3
 """Steps in a row without a finite loss or gradient that end a run, where a task leaves them out."""
-STORED_AS = {"early_stop_best": "hopeful_score", "early_stop_epoch": "hopeful_epoch"}
-"""Fields of TrainState that checkpoints know by an older name."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +60,6 @@ class TrainingPlan:
     precision: Precision = "no"
     layout: Layout = "contiguous"
     compiled: bool = False
-
-
-@dataclass
-class TrainState:
-    """What changes while a run trains, besides weights."""
-
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    best_score: float | None = None
-    best_epoch: int = 0
-    best_metrics: Mapping[str, float] | None = None
-    best_interval: tuple[float, float] | None = None
-    early_stop_best: float | None = None  # the last score that was better by `min_delta`
-    early_stop_epoch: int = 0  # and its epoch, from which patience counts
-    skipped_steps: int = 0  # whose loss or gradient was not finite, where the task leaves them out
-    skipped_in_a_row: int = 0  # until now
-
-    def as_stored(self) -> dict[str, Any]:
-        """Return the fields by the names that checkpoints have for them."""
-        return {STORED_AS.get(name, name): value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_stored(cls, stored: Mapping[str, Any]) -> "TrainState":
-        """Return the state that `as_stored` wrote."""
-        names = {name: field for field, name in STORED_AS.items()}
-        return cls(**{names.get(name, name): value for name, value in stored.items()})
 
 
 def train(setup: Setup, plan: TrainingPlan, report: Reporter, folder: RunFolder) -> Outcome:
@@ -130,6 +104,9 @@ class _Run:
             # Shares its weights with the model; checkpoints, the average and evaluation use that.
             stepping=cast(nn.Module, torch.compile(self.model)) if plan.compiled else None,
         )
+        self.parts = CheckpointParts(
+            self.model, self.optimizer, self.task, self.average, self.accelerator.scaler
+        )
         self.checkpoints = Checkpoints(
             folder.checkpoints,
             keep_last=self.training.keep_last,
@@ -152,7 +129,7 @@ class _Run:
 
     def outcome(self) -> Outcome:
         seed_all(self.plan.config.seed)
-        self._resume()
+        self.state = resume(self.parts, self.checkpoints) or self.state
         self.report.begin(self.state.epoch)
         for note in self.notes:
             print(note)
@@ -244,18 +221,8 @@ class _Run:
     def _record(self, metrics: Metrics, scores: Mapping[str, float]) -> None:
         """Remember the best epoch, and keep its weights."""
         score = score_of(scores, self.plan.metric, when=f"after epoch {self.state.epoch}")
-        sign = 1.0 if self.plan.direction == "max" else -1.0
-        best = self.state.best_score
-        if best is None or sign * score > sign * best:
-            self.state.best_score, self.state.best_epoch = score, self.state.epoch
-            self.state.best_metrics = dict(scores)
+        if self.state.record(score, scores, self.plan.direction, self.training.min_delta):
             self._best_pass = metrics
-        reference = self.state.early_stop_best
-        if reference is None or (
-            sign * (score - reference) > self.training.min_delta and not is_same(score, reference)
-        ):
-            self.state.early_stop_best = score
-            self.state.early_stop_epoch = self.state.epoch
         self.checkpoints.offer(
             self.state.epoch, score, scores, lambda: self._best_model.state_dict()
         )
@@ -274,7 +241,7 @@ class _Run:
             seconds=self.state.seconds,
             interval=self._best_interval() if end == "done" else None,
             costs=self._costs(done=end == "done"),
-            notes=(*self.notes, *_skipped_notes(self.state)),
+            notes=(*self.notes, *self.state.skipped_notes()),
         )
 
     def _best_interval(self) -> tuple[float, float] | None:
@@ -293,11 +260,7 @@ class _Run:
         return costs
 
     def _goes_on(self) -> bool:
-        """Return whether an epoch is left, and patience for it."""
-        patience, state = self.training.patience, self.state
-        waited = state.epoch - state.early_stop_epoch
-        impatient = patience is not None and state.early_stop_epoch > 0 and waited >= patience
-        return state.epoch < self.training.epochs and not impatient
+        return self.state.goes_on(self.training)
 
     @property
     def _clock(self) -> Clock:
@@ -309,39 +272,7 @@ class _Run:
         return self.average.module if self.average is not None else self.model
 
     def _checkpoint(self) -> State:
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state_dict() if self.average is not None else None,
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
-            "task": self.task.state_dict(),
-            "random": random_state(),
-            "standing": replace(self.state, best_interval=self._best_interval()).as_stored(),
-        }
-
-    def _resume(self) -> None:
-        state = self.checkpoints.load_last()
-        if state is None:
-            return
-        try:
-            self._restore(state)
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            file, why = self.checkpoints.folder / "last.pt", " ".join(str(error).split())[:200]
-            raise DataError(
-                f"{file} does not hold the state of this training ({type(error).__name__}: {why})",
-                remedy=f"Remove it, and the training begins at its start: rm {file}.",
-            ) from error
-
-    def _restore(self, state: State) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None and state["average"] is not None:
-            self.average.load_state_dict(state["average"])
-        if self.accelerator.scaler and state["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.task.load_state_dict(state["task"])
-        restore_random_state(state["random"])
-        self.state = TrainState.from_stored(state["standing"])
+        return self.parts.save(lambda: replace(self.state, best_interval=self._best_interval()))
 
 
 def evaluate(task: Task, model: nn.Module, loader: Loader) -> dict[str, float]:
@@ -373,15 +304,6 @@ def _refuse_divergence(first_bad: Tensor | None) -> None:
             f"the loss is not a finite number at step {step}",
             remedy=LOWER_RATE,
         )
-
-
-def _skipped_notes(state: TrainState) -> list[str]:
-    if not state.skipped_steps:
-        return []
-    return [
-        f"{state.skipped_steps:,} of {state.step:,} steps were left out, since their loss or "
-        "gradient was not finite"
-    ]
 
 
 def _prunes(request: EndRequest | None) -> bool:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunewright.classification.delivery.contest_form import (
-    TOP,
-    ContestForm,
-    SeveralLabels,
-    check_form,
-    plain_form,
-    with_several,
+from tunewright.classification.delivery.contest_form import TOP, check_form
+from tunewright.classification.delivery.prediction_form import (
+    class_texts,
+    contest_form,
+    label_names,
+    label_thresholds,
+    several_labels,
 )
-from tunewright.classification.delivery.sample_submission import Texts, read_form
 from tunewright.classification.inference.pictures_to_predict import (
     content_digest,
     ids_digest,
@@ -188,8 +187,20 @@ def _predict(
     )
     written = label_names(blend, wanted.category_ids)
     _check_labels_a_picture(blend, wanted)
-    thresholds, doubts = label_thresholds(blend, selection.folder, wanted, on_progress)
-    form = contest_form(blend, wanted, table.ids, thresholds)
+    thresholds, doubts = label_thresholds(
+        blend,
+        selection.folder,
+        wanted.threshold,
+        lambda count, total: on_progress("choosing thresholds", count, total),
+    )
+    form = contest_form(
+        class_texts(blend, wanted.category_ids),
+        table.ids,
+        several_labels(blend, None if thresholds is None else thresholds.each),
+        like=wanted.like,
+        form=wanted.form,
+        top=wanted.top,
+    )
     order = None if form is None else form.order(table.ids)
     if wanted.top is not None and not wanted.pictures and (form is None or form.form != "top-k"):
         raise UsageError(
@@ -281,43 +292,6 @@ def _predict(
     return result
 
 
-def label_names(blend: "Blend", category_ids: bool) -> Sequence[str]:
-    """Return the text to write for each class: its label in the source, or its category id."""
-    if not category_ids:
-        return blend.classes
-    from tunewright.classification.classes_file import read_classes
-
-    known = read_classes(blend.members[0].folder)
-    ids = {} if known is None else known.category_ids
-    missing = [name for name in blend.classes if name not in ids]
-    if missing:
-        raise DataError(
-            f"no category id is known of {len(missing)} classes, for example {missing[0]!r}",
-            expected="category_mapping.csv (label,category_id) beside the training data",
-            remedy="Leave out --category-ids to write the labels as the training data has them.",
-        )
-    return tuple(ids[name] for name in blend.classes)
-
-
-def class_texts(blend: "Blend", category_ids: bool) -> Texts:
-    """Return what may be written for each class: labels, and ids and names that all classes have.
-
-    category_ids: the category ids alone. Raises DataError where there are none.
-    """
-    from tunewright.classification.classes_file import read_classes
-
-    if category_ids:
-        return {"labels": label_names(blend, category_ids=True)}
-    texts: dict[str, Sequence[str]] = {"labels": blend.classes}
-    known = read_classes(blend.members[0].folder)
-    if known is None:
-        return texts
-    for vocabulary, names in (("category ids", known.category_ids), ("names", known.names)):
-        if len({names.get(one) for one in blend.classes} - {None}) == len(blend.classes):
-            texts[vocabulary] = tuple(names[one] for one in blend.classes)
-    return texts
-
-
 def _check_labels_a_picture(blend: "Blend", wanted: PredictOptions) -> None:
     """Refuse options that make no sense with as many labels a picture."""
     if blend.multi_label and wanted.logit_adjustment:
@@ -336,51 +310,6 @@ def _check_labels_a_picture(blend: "Blend", wanted: PredictOptions) -> None:
             expected="a run that was trained with data.multi_label=true",
             remedy="Leave it out; --form probabilities writes what a threshold would be set on.",
         )
-
-
-def label_thresholds(
-    blend: "Blend", folder: Path, wanted: PredictOptions, on_progress: ProgressCallback
-) -> "tuple[Thresholds | None, list[str]]":
-    """Return the thresholds of a run of several labels a picture, and notices; else None."""
-    if not blend.multi_label:
-        return None, []
-    from tunewright.classification.inference.label_thresholds import find_thresholds
-    from tunewright.classification.metrics.thresholds import Thresholds
-
-    if wanted.threshold is not None:
-        return Thresholds.usual(len(blend.classes), wanted.threshold), []
-    return find_thresholds(
-        blend,
-        folder,
-        on_progress=lambda count, total: on_progress("choosing thresholds", count, total),
-    )
-
-
-def contest_form(
-    blend: "Blend",
-    wanted: PredictOptions,
-    ids: Sequence[str],
-    thresholds: "Thresholds | None" = None,
-) -> ContestForm | None:
-    """Return the form of a template or of an option; None for one plain label a picture."""
-    texts = class_texts(blend, wanted.category_ids)
-    several = several_labels(blend, None if thresholds is None else thresholds.each)
-    if wanted.like is not None:
-        return read_form(wanted.like, texts, form=wanted.form, top=wanted.top, several=several)
-    if wanted.form in (None, "labels") and several is None:
-        return None
-    form = plain_form(wanted.form or "labels", ids, texts["labels"], wanted.top)
-    return with_several(form, several)
-
-
-def several_labels(blend: "Blend", thresholds: Sequence[float] | None) -> SeveralLabels | None:
-    """Return how several labels a picture are chosen and written; None for one."""
-    from tunewright.classification.classes_file import read_classes
-
-    if thresholds is None:
-        return None
-    known = read_classes(blend.members[0].folder)
-    return SeveralLabels(tuple(thresholds), "" if known is None else known.label_separator)
 
 
 def _likeliest(

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.classification.delivery.contest_form import (
-    ContestForm,
-    check_form,
-    plain_form,
-    with_several,
+from tunewright.classification.delivery.contest_form import check_form
+from tunewright.classification.delivery.prediction_form import (
+    class_texts,
+    contest_form,
+    label_names,
+    several_labels,
 )
 from tunewright.classification.delivery.predictions_csv import (
     read_predictions,
     read_text,
     rows_text,
 )
-from tunewright.classification.delivery.sample_submission import read_form
 from tunewright.classification.delivery.submission import (
     PREDICTIONS,
     PackedFile,
@@ -33,13 +33,7 @@ from tunewright.classification.inference.pictures_to_predict import (
 )
 from tunewright.deliver.classification.check import in_megabytes
 from tunewright.deliver.classification.open_members import open_members
-from tunewright.deliver.classification.predict import (
-    OUTPUT,
-    RECORD,
-    class_texts,
-    label_names,
-    several_labels,
-)
+from tunewright.deliver.classification.predict import OUTPUT, RECORD
 from tunewright.deliver.classification.submission_contents import submission_contents
 from tunewright.deliver.classification.submission_files import (
     names_of_models,
@@ -162,7 +156,14 @@ def submit(
             on_progress=on_progress,
         )
         made_here = made_last and record.get("ids") == found["digest"]
-        contest = _contest_form(wanted, found)
+        contest = contest_form(
+            found["texts"],
+            found["ids"],
+            found["several"],
+            like=None if wanted["like"] is None else Path(wanted["like"]),
+            form=wanted["form"],
+            top=wanted["labels_in_a_row"],
+        )
         if contest is None:
             ids = _are_category_ids(file, said, found, options.category_ids, record, made_here)
             allowed = found["category_ids"] if ids else found["names"]
@@ -209,15 +210,6 @@ def _wanted_form(options: SubmitOptions, record: Mapping[str, Any]) -> dict[str,
         "form": form,
         "labels_in_a_row": kept.get("labels_in_a_row"),
     }
-
-
-def _contest_form(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> ContestForm | None:
-    form, top, several = wanted["form"], wanted["labels_in_a_row"], found["several"]
-    if wanted["like"] is not None:
-        return read_form(Path(wanted["like"]), found["texts"], form=form, top=top, several=several)
-    if form == "labels" and several is None:
-        return None
-    return with_several(plain_form(form, found["ids"], found["labels"], top), several)
 
 
 def _collect_weights(

@@ -1,1 +1,1 @@
-"""Weights that a training starts from."""
+"""Files of weights that a training starts from, and what is written beside those it keeps."""

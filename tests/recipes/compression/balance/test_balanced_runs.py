@@ -58,7 +58,8 @@ class Run:
         attempt = self.folder.begin_attempt()
 
         def pause() -> None:
-            if read_progress(self.folder.progress)[-1].step == pause_after:
+            reports = read_progress(self.folder.progress)  # none yet in the first epoch
+            if reports and reports[-1].step == pause_after:
                 self.folder.write_request(EndRequest("pause", attempt))
 
         return job.run(self.folder, threads=1, on_report=pause, redirect=False)
