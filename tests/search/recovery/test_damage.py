@@ -15,6 +15,7 @@ import tunewright
 from tunewright.errors import StudyError, TunewrightError
 from tunewright.runs.folder import RunFolder
 from tunewright.search.callbacks import StudyCallback
+from tunewright.search.storage.database import open_storage
 
 TRIAL = "study/trials/00002"
 
@@ -35,12 +36,11 @@ def objective(params, report):
     return {"value": params["x"], "other": 1.0}
 
 
-def tune(runs: Path, trials: int):
+def tune(runs: Path, trials: int, **options):
     space = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
     words = ("executor.type=inline", "study.pruner.type=none")
-    return tunewright.tune(
-        objective, space, *words, goal="value:max", trials=trials, name="study", runs_dir=runs
-    )
+    options = {"goal": "value:max", "name": "study", **options}
+    return tunewright.tune(objective, space, *words, trials=trials, runs_dir=runs, **options)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,24 @@ def test_a_database_that_has_lost_a_table_is_rebuilt(table, runs):
     assert [(t.parameters, t.score, t.curve, t.metrics) for t in after.trials] == [
         (t.parameters, t.score, t.curve, t.metrics) for t in before.trials
     ]
+    assert len(tune(runs, 4).record.trials) == 4
+
+
+def test_a_schema_with_bytes_that_are_no_text_is_damage(runs, tmp_path):
+    """SQLite quotes them in its message, which Python then cannot decode."""
+    file = runs / "study" / "study.db"
+    content = file.read_bytes()
+    assert b"CREATE TABLE trials" in content
+    file.write_bytes(content.replace(b"CREATE TABLE trials", b"CREATE TABL\xe9 trials"))
+    for call in (
+        lambda: tunewright.analyze("study", runs_dir=runs),
+        lambda: tune(runs, 4),
+        lambda: tune(tmp_path / "other", 4, imports=[file]),
+        lambda: open_storage(f"sqlite:///{file}"),
+    ):
+        with pytest.raises(StudyError, match=r"study\.db.*malformed.*tunewright repair"):
+            call()
+    assert "malformed" in tunewright.repair("study", runs_dir=runs).rebuilt
     assert len(tune(runs, 4).record.trials) == 4
 
 
