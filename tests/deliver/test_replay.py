@@ -12,6 +12,7 @@ from tunewright.runs.atomic import write_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.training.trackers.tracker import TRACKERS
+from tunewright.training.trackers.tracking import OFF, trackers_off
 
 
 class Store:
@@ -91,6 +92,27 @@ def test_a_second_time_changes_nothing(study, stores):
     before = {name: dict(copy["points"]) for name, copy in stores[0].copies.items()}
     assert replay(study.path, to="mlflow") == first
     assert {name: copy["points"] for name, copy in stores[0].copies.items()} == before
+
+
+def test_a_tracker_that_failed_is_forgotten_once_its_run_is_copied(stores, tmp_path):
+    folder = train(RunFolder(tmp_path))
+    off = folder.path / OFF
+    off.write_text("mlflow\nwandb\nmlflow\n")
+    replay(folder.path, to="mlflow")
+    assert off.read_text() == "wandb\n"
+    assert trackers_off([folder]) == {"wandb": 1}
+    off.write_text("mlflow\n")
+    replay(folder.path, to="mlflow")
+    assert not off.exists()
+
+
+def test_a_tracker_that_fails_again_stays_off(stores, tmp_path, monkeypatch):
+    folder = train(RunFolder(tmp_path))
+    (folder.path / OFF).write_text("mlflow\n")
+    monkeypatch.setattr(Store, "finish", lambda *_: 1 / 0)
+    with pytest.raises(RunError):
+        replay(folder.path, to="mlflow")
+    assert trackers_off([folder]) == {"mlflow": 1}
 
 
 def test_given_options_outweigh_the_stored_ones(tmp_path, stores):

@@ -153,6 +153,8 @@ def test_json_is_an_object_or_not_there(tmp_path):
         (b"a: 1\na: 2\n", "duplicate key 'a'"),
         (b"\x00\xff", "is not readable as YAML"),
         (b"3", "holds 3 only"),
+        (b"", "is not readable as YAML: it is empty"),
+        (b"\xef\xbb\xbf \n\n", "is not readable as YAML: it is empty"),
     ],
 )
 def test_a_file_without_a_mapping(tmp_path, content, complaint):
@@ -160,6 +162,8 @@ def test_a_file_without_a_mapping(tmp_path, content, complaint):
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=complaint):
         read_yaml(file)
+    with pytest.raises(ConfigError, match=r"a\.yaml"):
+        read_stored(file)
 
 
 def test_a_file_that_is_no_file(tmp_path):
@@ -169,9 +173,10 @@ def test_a_file_that_is_no_file(tmp_path):
         read_yaml(tmp_path)
 
 
-def test_an_empty_file_is_an_empty_mapping(tmp_path):
-    (tmp_path / "a.yaml").write_text("# nothing yet\n")
-    assert read_yaml(tmp_path / "a.yaml") == {}
+@pytest.mark.parametrize("content", ["# nothing yet\n", "{}\n", "---\n"])
+def test_a_file_that_changes_nothing_is_an_empty_mapping(content, tmp_path):
+    (tmp_path / "a.yaml").write_text(content)
+    assert read_yaml(tmp_path / "a.yaml") == read_stored(tmp_path / "a.yaml") == {}
 
 
 def test_references_are_left_as_they_are(tmp_path):

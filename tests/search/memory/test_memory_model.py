@@ -83,6 +83,44 @@ def idle_mib(tmp_path_factory: pytest.TempPathFactory) -> float:
     return outcome.idle_mib
 
 
+@pytest.mark.parametrize(
+    ("rows", "ends"),
+    [(10, "batch norm needs at least 2"), (16, "micro-batches of 16 rows (the batch stays 32)")],
+)
+def test_where_a_small_training_set_ends_the_splitting_batch_norm_is_the_reason(
+    rows: int, ends: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunewright.search.memory.oom_retry._rows", lambda _tree: float(rows))
+    folder = RunFolder(tmp_path)
+    folder.write_config(run_part(compose(HUNGRY, ["training.batch_size=32"]).tree))
+    watch = Recorder()
+    memory = Memory(ExecutorConfig(), watch.notice)
+    memory.slots = 1
+    outcome = Outcome("failed", folder.begin_attempt(), "out of memory", "no room")
+    assert memory.retry_after_oom("trial 3", folder, outcome) == (rows == 16)
+    assert watch.notices[-1].startswith("trial 3 ran out of memory (no room); ")
+    assert watch.notices[-1].endswith(ends)
+    if rows == 16:  # the next attempt cannot be split further
+        outcome = Outcome("failed", folder.begin_attempt(), "out of memory", "no room")
+        assert not memory.retry_after_oom("trial 3", folder, outcome)
+        assert watch.notices[-1] == (
+            "trial 3 ran out of memory (no room); smaller micro-batches are not tried: with 16 "
+            "rows in the training set the last of an epoch could get a single one, and batch norm "
+            "needs at least 2"
+        )
+
+
+def test_where_the_batch_itself_ends_the_splitting_no_reason_is_made_up(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_config(run_part(compose(HUNGRY, ["training.batch_size=8"]).tree))
+    watch = Recorder()
+    memory = Memory(ExecutorConfig(), watch.notice)
+    memory.slots = 1
+    outcome = Outcome("failed", folder.begin_attempt(), "out of memory", "no room")
+    assert not memory.retry_after_oom("trial 3", folder, outcome)
+    assert watch.notices == []
+
+
 class TestALimitOfTheWorkersOwn:
     def test_what_does_not_fit_is_trained_in_micro_batches(
         self, tmp_path: Path, idle_mib: float

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages._rdb.models import BaseModel
 
 import tunewright
 from tunewright.errors import StudyError, TunewrightError
 from tunewright.runs.folder import RunFolder
 from tunewright.search.callbacks import StudyCallback
+from tunewright.search.storage.database import open_storage
 
 TRIAL = "study/trials/00002"
 
@@ -34,12 +36,11 @@ def objective(params, report):
     return {"value": params["x"], "other": 1.0}
 
 
-def tune(runs: Path, trials: int):
+def tune(runs: Path, trials: int, **options):
     space = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
     words = ("executor.type=inline", "study.pruner.type=none")
-    return tunewright.tune(
-        objective, space, *words, goal="value:max", trials=trials, name="study", runs_dir=runs
-    )
+    options = {"goal": "value:max", "name": "study", **options}
+    return tunewright.tune(objective, space, *words, trials=trials, runs_dir=runs, **options)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +83,8 @@ DATABASE = {
     "results of another type": "UPDATE trial_user_attributes SET value_json = '[1]' "
     "WHERE key = 'run'",
     "time": "UPDATE trials SET datetime_start = 'yesterday' WHERE number = 1",
-    "table": "DROP TABLE trial_intermediate_values",
 }
+TABLES = [*sorted(BaseModel.metadata.tables), "alembic_version"]
 
 
 @pytest.mark.parametrize("damage", DATABASE)
@@ -91,8 +92,6 @@ def test_a_whole_database_with_a_damaged_value_is_rebuilt(damage, runs):
     before = tunewright.analyze("study", runs_dir=runs).record
     sql(runs, DATABASE[damage])
     for call in (lambda: tunewright.analyze("study", runs_dir=runs), lambda: tune(runs, 4)):
-        if damage == "table":
-            continue  # opening it for writing makes the table anew
         with pytest.raises(StudyError, match=r"study\.db.*tunewright repair"):
             call()
     assert tunewright.repair("study", runs_dir=runs).rebuilt
@@ -101,6 +100,47 @@ def test_a_whole_database_with_a_damaged_value_is_rebuilt(damage, runs):
         (t.parameters, t.score, t.curve, t.metrics) for t in before.trials
     ]
     assert len(tune(runs, 4).record.trials) == 4
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_database_that_has_lost_a_table_is_rebuilt(table, runs):
+    before = tunewright.analyze("study", runs_dir=runs).record
+    sql(runs, f"DROP TABLE {table}")
+    for call in (lambda: tunewright.analyze("study", runs_dir=runs), lambda: tune(runs, 4)):
+        with pytest.raises(StudyError, match=r"study\.db.*tunewright repair"):
+            call()
+    assert tunewright.repair("study", runs_dir=runs).rebuilt
+    after = tunewright.analyze("study", runs_dir=runs).record
+    assert [(t.parameters, t.score, t.curve, t.metrics) for t in after.trials] == [
+        (t.parameters, t.score, t.curve, t.metrics) for t in before.trials
+    ]
+    assert len(tune(runs, 4).record.trials) == 4
+
+
+def test_a_schema_with_bytes_that_are_no_text_is_damage(runs, tmp_path):
+    """SQLite quotes them in its message, which Python then cannot decode."""
+    file = runs / "study" / "study.db"
+    content = file.read_bytes()
+    assert b"CREATE TABLE trials" in content
+    file.write_bytes(content.replace(b"CREATE TABLE trials", b"CREATE TABL\xe9 trials"))
+    for call in (
+        lambda: tunewright.analyze("study", runs_dir=runs),
+        lambda: tune(runs, 4),
+        lambda: tune(tmp_path / "other", 4, imports=[file]),
+        lambda: open_storage(f"sqlite:///{file}"),
+    ):
+        with pytest.raises(StudyError, match=r"study\.db.*malformed.*tunewright repair"):
+            call()
+    assert "malformed" in tunewright.repair("study", runs_dir=runs).rebuilt
+    assert len(tune(runs, 4).record.trials) == 4
+
+
+def test_tables_without_rows_are_no_damage(runs):
+    """A kill while a new study makes its tables leaves some of them."""
+    shutil.rmtree(runs / "study" / "trials")
+    for table in TABLES:
+        sql(runs, f"DELETE FROM {table}" if table < "trial_p" else f"DROP TABLE {table}")
+    assert len(tune(runs, 2).record.trials) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tunewright.errors import ConfigError, DataError
+from tunewright.images.dataset.channel_bits import deep_colour_notices
 from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.label_splits import fold_numbers_of_labels, hold_out_labels
@@ -84,6 +85,7 @@ def open_sets(
     if data.skip_bad:
         table, skipped = without_broken(table, on_progress)
         notices += skipped
+    notices += deep_colour_notices(table, origin)
     keys = content_keys(table, on_progress)
     given = table.splits or ("train",) * len(table)
     notices += copies_of(table, keys)

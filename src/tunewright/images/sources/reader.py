@@ -1,10 +1,11 @@
 """Read pictures by their place, from files and from any number of zips."""
 
+import io
 import os
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -12,7 +13,7 @@ from tunewright.errors import DataError
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.archive import UNPACKABLE, open_zip, unpack, why
 from tunewright.images.sources.decode import rgb
-from tunewright.runs.regular_files import read_regular
+from tunewright.runs.regular_files import open_regular, read_regular
 
 SKIP = "or skip such files with data.skip_bad=true"
 
@@ -49,6 +50,12 @@ class PictureReader:
             raise DataError(
                 f"{place} cannot be unpacked ({error})", remedy=f"Copy the archive again, {SKIP}."
             ) from None
+
+    def stream(self, place: PicturePlace) -> BinaryIO:
+        """Open a picture's file, to read its header; raises DataError or OSError."""
+        if place.member is None:
+            return open_regular(place.file)
+        return io.BytesIO(self.content(place))
 
     def picture(self, place: PicturePlace) -> Image.Image:
         """Return the picture as RGB, upright, cut to its box; raises what `rgb` raises."""

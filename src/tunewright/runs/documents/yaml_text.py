@@ -39,6 +39,10 @@ def parse_yaml(text: str, lines: dict[str, int] | None = None) -> Any:
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_YAML_BYTES:
         raise YamlProblem(f"it is larger than {MAX_YAML_BYTES:,} bytes")
+    if not text.strip():
+        raise YamlProblem(
+            "it is empty, as a write that failed leaves it; a comment (#) alone changes nothing"
+        )
     try:
         return _Builder({} if lines is None else lines).build(yaml.parse(text, Loader=_Parser))
     except yaml.MarkedYAMLError as error:

@@ -61,7 +61,7 @@ def read_offline_run(folder: Path) -> OfflineRun:
     for key, value in (read_json(folder / "files" / "wandb-summary.json") or {}).items():
         run.summary.setdefault(key, value)
     config = folder / "files" / "config.yaml"
-    if not run.config and config.is_file():
+    if not run.config and config.is_file() and config.stat().st_size:
         stored = read_yaml(config)
         run.config = {
             key: entry["value"]

@@ -12,7 +12,12 @@ from tunewright.executors.executor import Handle, Resources
 from tunewright.executors.resources import WORKER_GIB
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome, Trial, speaks_of_memory
-from tunewright.search.memory.oom_retry import describe_retry, next_retry, retry_level_of
+from tunewright.search.memory.oom_retry import (
+    describe_retry,
+    next_retry,
+    retry_level_of,
+    why_not_split,
+)
 from tunewright.search.memory.prediction import ExpectedPeak, Peaks
 
 LOG_TAIL_BYTES = 1000
@@ -66,12 +71,13 @@ class Memory:
         before = retry_level_of(folder)
         alone = self.slots == 1 or (before is not None and before.alone)
         level = next_retry(folder, outcome, alone=alone)
-        if level is None:
-            return False
         batch_size = int(folder.read_config()["training"]["batch_size"])
-        retry = describe_retry(level, before, batch_size)
-        self._notice(f"{name} ran out of memory ({outcome.reason}); {retry}")
-        return True
+        said = [] if level is None else [describe_retry(level, before, batch_size)]
+        if level is None or level.accumulate == (before.accumulate if before else level.asked):
+            said += why_not_split(folder)
+        if said:
+            self._notice(f"{name} ran out of memory ({outcome.reason}); {'; '.join(said)}")
+        return level is not None
 
     def oom_outcome(self, handle: Handle) -> Outcome | None:
         """Return the outcome of a run whose worker died for lack of memory; None for other deaths.

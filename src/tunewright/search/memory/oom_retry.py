@@ -63,11 +63,9 @@ def next_level(
     than a batch: none gets fewer than `MIN_ROWS`, which batch norm needs two of.
     """
     last = lacks[-1]
-    most = min(int(min(batch_size, rows) // MIN_ROWS), asked * MOST_PARTS)
-    finer = range(2 * last.accumulate, most + 1) if splits else range(0)
-    for accumulate in finer:
-        if batch_size % accumulate == 0:
-            return RetryLevel(asked, accumulate, last.alone)
+    finer = _finer(last.accumulate, batch_size, rows) if splits else None
+    if finer is not None and finer <= asked * MOST_PARTS:
+        return RetryLevel(asked, finer, last.alone)
     return None if last.alone else RetryLevel(asked, last.accumulate, alone=True)
 
 
@@ -103,6 +101,21 @@ def next_retry(folder: RunFolder, outcome: Outcome, *, alone: bool) -> RetryLeve
     if level is not None:
         folder.outcome.unlink(missing_ok=True)  # so that readers see it as running
     return level
+
+
+def why_not_split(folder: RunFolder) -> list[str]:
+    """Return why a run gets no smaller micro-batches, where only its training set is too small."""
+    tree = folder.read_config()
+    accumulate, batch_size = int(get(tree, ACCUMULATE)), int(get(tree, "training.batch_size"))
+    rows = _rows(tree)
+    if not _splits(tree) or rows >= batch_size or not _finer(accumulate, batch_size, batch_size):
+        return []
+    if _finer(accumulate, batch_size, rows):
+        return []
+    return [
+        f"smaller micro-batches are not tried: with {rows:,.0f} rows in the training set the last "
+        "of an epoch could get a single one, and batch norm needs at least 2"
+    ]
 
 
 def has_ended(folder: RunFolder, outcome: Outcome) -> bool:
@@ -146,6 +159,12 @@ def _read_attempts(folder: RunFolder) -> dict[str, Any] | None:
         return {"asked": int(stored["asked"]), "lacks": lacks, "rung": rung}
     except (DataError, LookupError, TypeError, ValueError):  # told when something is written there
         return None
+
+
+def _finer(accumulate: int, batch_size: int, rows: float) -> int | None:
+    """Return the next larger number of micro-batches of `MIN_ROWS` rows or more; None if none."""
+    most = int(min(batch_size, rows) // MIN_ROWS)
+    return next((n for n in range(2 * accumulate, most + 1) if batch_size % n == 0), None)
 
 
 def _splits(tree: Tree) -> bool:

@@ -17,6 +17,7 @@ from tunewright.runs.documents import parse_json
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.storage.database import OURS
+from tunewright.search.storage.lost_tables import lost_tables
 from tunewright.search.storage.sqlite import reading
 from tunewright.search.study.optuna_types import DROPPED, IMPORTED
 
@@ -49,6 +50,8 @@ def lost_rows(url: str, name: str, folder: StudyFolder) -> str:
     file = sqlite_file(url)
     if file is None or not file.is_file() or file.resolve() != folder.database.resolve():
         return ""
+    if lost := lost_tables(file):
+        return f"table {', '.join(lost)} is gone"
     with (
         suppress(sqlite3.Error),  # a file that does not open is told of elsewhere
         reading(file) as arguments,

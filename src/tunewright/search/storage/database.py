@@ -20,10 +20,12 @@ from tunewright.runs.record import Direction, Goal
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.storage.database_errors import (
     EXAMPLE,
+    lacking_tables,
     other_tables,
     storage_errors,
     stored_value_errors,
 )
+from tunewright.search.storage.lost_tables import lost_tables
 from tunewright.search.storage.older_schema import is_older, with_current_schema
 from tunewright.search.storage.retrying_storage import (
     RetryingStorage,
@@ -129,6 +131,8 @@ def open_storage(
             ) from None
         if is_older(file):
             raise other_tables(url, older=True)
+        if lost := lost_tables(file):
+            raise lacking_tables(url, lost)
     arguments = _server_arguments(url) if file is None else write_ahead(file, on_notice)
     with storage_errors(url, StudyError), quiet():
         return RetryingStorage(

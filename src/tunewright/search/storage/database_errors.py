@@ -2,7 +2,7 @@
 
 import shlex
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import optuna
@@ -77,6 +77,15 @@ def other_tables(url: str, *, older: bool) -> StudyError:
         f"the storage {shown} has the tables of another version of Optuna",
         expected=f"those of Optuna {optuna.__version__}",
         remedy=remedy,
+    )
+
+
+def lacking_tables(url: str, lost: Sequence[str]) -> StudyError:
+    """Return the error over a storage that has lost tables, which nothing may make anew, empty."""
+    return StudyError(
+        f"the storage {without_password(url)} is damaged: {', '.join(lost)} is gone",
+        expected="every table that holds a study",
+        remedy=_remedy(url, "no such table"),
     )
 
 

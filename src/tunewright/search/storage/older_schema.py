@@ -14,6 +14,10 @@ from tunewright.runs.machine import temporary_folders
 from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.storage.sqlite import reading
 
+VERSION = "alembic_version"
+"""The table with the version of the tables."""
+NEWEST = "trial_heartbeats"
+"""The last of the tables that Optuna added, long after `VERSION`."""
 CURRENT = ("v3.2.0.a",)
 """Versions of Optuna's tables that need no upgrade; Optuna 5 has not changed them since 3.2."""
 
@@ -44,9 +48,9 @@ def is_older(file: Path) -> bool:
             tables = {name for (name,) in found}
             if "studies" not in tables or "version_info" not in tables:
                 return False
-            if "alembic_version" not in tables:  # before Optuna 1.0 counted its versions
-                return True
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            if VERSION not in tables:  # before Optuna 1.0 counted its versions, or lost
+                return NEWEST not in tables
+            row = connection.execute(f"SELECT version_num FROM {VERSION}").fetchone()
             return row is None or row[0] not in CURRENT
     except (sqlite3.Error, OSError):
         return False  # the reader of its studies says what is wrong with it

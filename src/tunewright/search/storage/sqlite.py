@@ -118,10 +118,11 @@ def on_network(file: Path) -> str:
 def set_journal(connection: sqlite3.Connection, wanted: str) -> str:
     """Change the journal mode if no other program prevents it; return the mode afterwards."""
     connection.execute(f"PRAGMA busy_timeout={SWITCH_SECONDS * 1000:.0f}")
-    try:
-        [mode] = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
-    except sqlite3.OperationalError:  # locked, or a read-only folder
-        [mode] = connection.execute("PRAGMA journal_mode").fetchone()
+    with _decoding_errors():
+        try:
+            [mode] = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
+        except sqlite3.OperationalError:  # locked, or a read-only folder
+            [mode] = connection.execute("PRAGMA journal_mode").fetchone()
     return str(mode)
 
 
@@ -146,11 +147,17 @@ def _connect(uri: str, seconds: float) -> sqlite3.Connection:
 
 
 def _try(uri: str, seconds: float) -> None:
-    with contextlib.closing(_connect(uri, seconds)) as connection:
-        try:
-            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-        except UnicodeDecodeError:  # a message that quotes damaged bytes of the schema
-            raise sqlite3.DatabaseError("malformed database schema") from None
+    with contextlib.closing(_connect(uri, seconds)) as connection, _decoding_errors():
+        connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+
+
+@contextlib.contextmanager
+def _decoding_errors() -> Iterator[None]:
+    """Raise SQLite's own error where its message quotes damaged bytes of the schema."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise sqlite3.DatabaseError("malformed database schema") from None
 
 
 def _copy_database(file: Path, folder: Path) -> Path:

@@ -73,8 +73,19 @@ def deep_colour(place, name):
     return place / name
 
 
+def deep_values(place, name):
+    (place / name).write_bytes(b"P6\n4 3\n65535\n" + np.full(36, 40_000, ">u2").tobytes())
+    return place / name
+
+
 @pytest.mark.parametrize(
-    ("make", "name"), [(deep_grey, "a.png"), (deep_grey, "a.tif"), (deep_colour, "a.png")]
+    ("make", "name"),
+    [
+        (deep_grey, "a.png"),
+        (deep_grey, "a.tif"),
+        (deep_colour, "a.png"),
+        (deep_values, "a.ppm"),
+    ],
 )
 def test_sixteen_bits_are_refused(tmp_path, make, name):
     with pytest.raises(DataError, match=f"{name}.*expected 8") as caught:

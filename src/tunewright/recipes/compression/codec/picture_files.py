@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, TiffTags
+from PIL import Image
 
 from tunewright.errors import DataError, UsageError
+from tunewright.images.dataset.channel_bits import HEAD, channel_bits
 from tunewright.images.dataset.unreadable import reason
 from tunewright.images.sources.decode import rgb
 from tunewright.runs.atomic import NAMED, write_with
@@ -29,8 +30,6 @@ LOSSLESS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """Ends of names to formats that keep every pixel, and Pillow's options for them."""
 GREY_MODES = ("1", "L", "LA", "La")
-PNG_DEPTH = 24
-"""Where a PNG says how many bits a channel has; Pillow drops the lower eight of sixteen."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def read_picture(file: Path, *, deep: bool = False) -> Picture:
         except DataError as error:
             raise DataError(reason(error), remedy=_advice(error)) from None
         opened = Image.open(io.BytesIO(content))
-    depth = _depth(opened, content)
+    depth = channel_bits(opened, content[:HEAD])
     clear = "transparency" in opened.info or "A" in opened.getbands()
     frames = getattr(opened, "n_frames", 1)
     mode = opened.mode
@@ -104,19 +103,6 @@ def write_picture(file: Path, pixels: Pixels, *, grey: bool) -> None:
     kind, options = LOSSLESS[format_of(file)]
     picture = Image.fromarray(pixels[:, :, 0] if grey else pixels)
     write_with(file, lambda place: picture.save(place, format=kind, **options), remedy=NAMED)
-
-
-def _depth(picture: Image.Image, content: bytes) -> int:
-    """Return the bits a channel of the file, 8 where the format does not state them."""
-    if picture.format == "PNG":
-        return content[PNG_DEPTH]
-    if picture.format == "TIFF":
-        bits = picture.tag_v2.get(_BITS, (8,))  # type: ignore[attr-defined]
-        return int(max(bits) if isinstance(bits, tuple) else bits)
-    return 8
-
-
-_BITS = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == "BitsPerSample")
 
 
 def _advice(error: DataError) -> str:

@@ -1,7 +1,6 @@
 """Read the sizes of photographs from their headers, once for each content."""
 
 import contextlib
-import io
 from collections.abc import MutableMapping
 from weakref import WeakKeyDictionary
 
@@ -14,7 +13,6 @@ from tunewright.images.image_table import ImageTable, Indices, PicturePlace
 from tunewright.images.sources.reader import PictureReader
 from tunewright.images.thread_map import thread_map
 from tunewright.runs.atomic import read_json, write_json
-from tunewright.runs.regular_files import open_regular
 
 FILE = "sizes.json"
 
@@ -54,12 +52,7 @@ def _looked_up(table: ImageTable) -> Indices:
 
 def _size(reader: PictureReader, place: PicturePlace) -> tuple[int, int]:
     try:
-        with (
-            open_regular(place.file)
-            if place.member is None
-            else io.BytesIO(reader.content(place)) as content,
-            Image.open(content) as picture,
-        ):
+        with reader.stream(place) as content, Image.open(content) as picture:
             return picture.size
     except Exception:  # each format's decoder has errors of its own
         return 0, 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tunewright.errors import DataError
+from tunewright.images.dataset.channel_bits import deep_colour_notices
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.leaks import copies_of
 from tunewright.images.dataset.splits import hold_out, units_of
@@ -134,4 +135,5 @@ def _list_photos(
     if skip_bad:
         table, skipped = without_broken(table, progress)
         notices += skipped
+    notices += deep_colour_notices(table, place)
     return table
