@@ -27,7 +27,7 @@ from tunewright.recipes.registry import find_recipe
 from tunewright.request import parse_request
 from tunewright.search.prepare import prepare
 
-RECIPES = ("compression", "flowers", "function", "longtail", "pairs")
+RECIPES = ("compression", "flowers", "function", "longtail", "pairs", "retina")
 FOREIGN_FLAGS = {"--upgrade", "--version", "--help"}
 """Flags of pip, and of every program."""
 SENTENCES = [text for text in texts() if " " in text.text and "\n" not in text.text]
@@ -76,7 +76,8 @@ def test_every_command_in_a_text_exists_and_has_the_flags():
 
 
 def test_every_flag_in_a_text_exists():
-    known = set().union(*OPTIONS.values()) | FOREIGN_FLAGS
+    switches = {f"--{name}" for recipe in RECIPES for name in find_recipe(recipe).dialect.switches}
+    known = set().union(*OPTIONS.values()) | FOREIGN_FLAGS | switches
     used = {(place, flag) for place, _, text in SENTENCES for flag in flags_in(text)}
     assert {(place, flag) for place, flag in used if flag not in known} == set()
     assert len(used) > 50
@@ -113,10 +114,15 @@ def test_every_value_in_a_text_is_taken(path, value):
     place, recipes = literal_settings()[path, value]
     section, _, last = path.rpartition(".")
     refused = []
+    switched = [
+        f"{key}=true"
+        for key in ("data.multi_label",)
+        if place.startswith("classification/multi_label")
+    ]
     for recipe in recipes:
         found = leaves(find_recipe(recipe).config).get(path)
         kinds = found.kinds.get(section, ()) if found is not None and last != "type" else ()
-        words = [f"{section}.type={kinds[0]}"] if kinds else []
+        words = [*switched, *([f"{section}.type={kinds[0]}"] if kinds else [])]
         try:
             parse_request([recipe, *words, f"{path}={value}"], command="tune")
             return

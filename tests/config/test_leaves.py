@@ -17,8 +17,8 @@ from tunewright.recipes.pairs.config import PairsConfig
 
 def test_a_leaf_knows_its_default_and_the_kinds_that_have_it():
     known = leaves(PairsConfig)
-    assert known["optim.lr"].kinds["optim"][:3] == ("adamw", "adam", "sgd")
-    assert known["optim.beta1"].kinds == {"optim": ("adamw", "adam")}
+    assert known["optim.lr"].kinds["optim"][:3] == ("adamw", "adam", "cautious_adam")
+    assert known["optim.beta1"].kinds == {"optim": ("adamw", "adam", "cautious_adam")}
     assert known["optim.momentum"].kinds == {"optim": ("sgd",)}
     assert known["model.hidden_dim"].kinds == {"model": ("clip", "mlp")}
     assert known["training.epochs"].default == 50

@@ -4,7 +4,7 @@ import math
 import subprocess
 import sys
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,11 +34,13 @@ assert "torch" not in sys.modules, "torch was imported"
 class RecipeContract(ABC):
     """Inherit this class and name the recipe.
 
-    small: overrides that make its default configuration train in seconds.
+    small: overrides that make its default configuration train in seconds. beside: what a choice of
+    a group (`loss=asymmetric`) or the words of a key (`balance.schedule.type`) are chosen with.
     """
 
     name: ClassVar[str]
     small: ClassVar[Sequence[str]] = ()
+    beside: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     @pytest.fixture
     def recipe(self) -> Recipe:
@@ -60,7 +62,8 @@ class RecipeContract(ABC):
 
     def test_every_shipped_group_file_composes(self, recipe: Recipe) -> None:
         for file in sorted(f for d in (recipe.conf, *recipe.groups) for f in d.glob("*/*.yaml")):
-            compose(recipe, [f"{file.parent.name}={file.stem}"])
+            chosen = f"{file.parent.name}={file.stem}"
+            compose(recipe, [*self.beside.get(chosen, ()), chosen])
 
     def test_every_alias_and_every_word_leads_to_a_key(self, recipe: Recipe) -> None:
         known = leaves(recipe.config)
@@ -72,7 +75,7 @@ class RecipeContract(ABC):
                 if path not in known:  # a group, whose file the error names
                     compose(recipe, [f"{path}={own}"])
                     continue
-                tree = compose(recipe, [f"{path}='{word}'"]).tree
+                tree = compose(recipe, [*self.beside.get(path, ()), f"{path}='{word}'"]).tree
                 assert str(_get(tree, path)) == own
 
     def test_every_capability_leads_to_a_function(self, recipe: Recipe) -> None:

@@ -17,8 +17,8 @@ class Reporter:
     """Writes progress, and passes requests on to the training.
 
     on_report: called after each report and before each look for a request, so that a coordinator in
-    the same process, or one that waits on a pipe, looks at once. tracking: set before `begin` to send the run to trackers.
-    memory: the peak of the run, measured until `close`.
+    the same process, or one that waits on a pipe, looks at once. tracking: set before `begin` to
+    send the run to trackers. memory: the peak of the run, measured until `close`.
     """
 
     def __init__(

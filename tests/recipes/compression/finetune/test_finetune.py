@@ -22,6 +22,7 @@ from tunewright.request import parse_request
 from tunewright.runs.progress import read_progress
 from tunewright.training.randomness import seed_all
 from tunewright.training.task import Clock
+from tunewright.typed_arguments import Configs
 
 RECIPE = find_recipe("compression")
 SMALL = ("model=hyperprior", "model.channels=8", "model.latent=12", "data.crop=64", "batch_size=4",
@@ -72,7 +73,7 @@ def test_the_guides_lines_are_read_as_typed(tmp_path: Path) -> None:
     shipped = parse_request(
         ["compression", "--checkpoint", "x", f"data.dir={tmp_path}"],
         command="train",
-        config_name="finetune",
+        configs=Configs(config_name="finetune"),
     ).composed.config
     assert isinstance(shipped, CompressionConfig)
     assert (shipped.training.epochs, shipped.optim.lr, shipped.schedule.type) == (
