@@ -114,11 +114,7 @@ def test_every_value_in_a_text_is_taken(path, value):
     place, recipes = literal_settings()[path, value]
     section, _, last = path.rpartition(".")
     refused = []
-    switched = [
-        f"{key}=true"
-        for key in ("data.multi_label",)
-        if place.startswith("classification/multi_label")
-    ]
+    switched = ["data.multi_label=true"] if "multi_label" in place else []
     for recipe in recipes:
         found = leaves(find_recipe(recipe).config).get(path)
         kinds = found.kinds.get(section, ()) if found is not None and last != "type" else ()
