@@ -118,7 +118,7 @@ def test_a_key_of_another_strategy_says_whose_it_is():
 
 
 def prepared(tmp_path, *words):
-    """A study prepared as `tunewright tune` does; the balance is searched where a space is given."""
+    """Return a study as `tunewright tune` prepares it."""
     request = parse_request(["compression", *words, "data.crop=128"], command="tune")
     return prepare(request.recipe, request.composed, given=request.space, runs=tmp_path)
 
