@@ -34,7 +34,7 @@ from tunewright.config.leaves import leaves, with_kinds, without_foreign_keys
 from tunewright.config.overrides import implied_groups, in_quotes, one_line, split_overrides
 from tunewright.config.schema import RunConfig
 from tunewright.config.sources import Source, overlay_sources, source_of, sources_in
-from tunewright.config.tree import Tree, at, get, merge, set_leaf
+from tunewright.config.tree import Tree, at, flatten, get, merge, set_leaf
 from tunewright.config.typed import (
     TypedSources,
     apply_implied,
@@ -142,7 +142,7 @@ def _finish(
         section = path.rpartition(".")[0]
         by_hand = path in typed or any(p.startswith(f"{path}.") for p in typed)
         if by_hand and reserving and f"{section}.type" not in typed:
-            reserved[path] = get(tree, path)
+            reserved |= flatten({path: get(tree, path)})
             continue
         if by_hand:
             set_leaf(kept, path, get(tree, path))  # typed on purpose: the check will refuse it

@@ -286,9 +286,14 @@ def _rules(
 
 def _check_reserved(parameters: Mapping[str, Parameter], around: Surroundings) -> None:
     """Raise SpaceError for a value set by hand that no trial can use."""
+    known = leaves(around.schema)
     for path, value in around.reserved.items():
-        for section, kinds in leaves(around.schema)[path].kinds.items():
+        for section, kinds in known[path].kinds.items():
             chosen = parameters.get(f"{section}.type")
+            inner = any(section.startswith(f"{other}.") for other in known[path].kinds)
+            usual = known[f"{section}.type"].default if inner else None
+            if around.reserved.get(f"{section}.type", usual) in kinds:
+                continue
             if chosen is None or not any(chosen.domain.contains(kind) for kind in kinds):
                 raise SpaceError(
                     f"{path}={value}",

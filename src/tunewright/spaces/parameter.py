@@ -104,7 +104,9 @@ def read_parameter(
                 f"{path} is not searched where {condition.path} is "
                 f"{' or '.join(map(str, foreign))}, which has no such key"
             )
-    explicit = tuple(_narrow(c, sections[c.path]) if c.path in sections else c for c in explicit)
+    explicit = tuple(
+        _narrow(c, sections[c.path], around) if c.path in sections else c for c in explicit
+    )
     return Parameter(path, domain, default, (*implied, *explicit))
 
 
@@ -118,8 +120,13 @@ def _possible(
     return tuple(kind for kind in kinds if kind in choices) or kinds
 
 
-def _narrow(condition: Condition, kinds: tuple[str, ...]) -> Condition:
-    """Restrict the condition on a section's `type` to the kinds that have the key."""
+def _narrow(condition: Condition, kinds: tuple[str, ...], around: Surroundings) -> Condition:
+    """Restrict the condition on a section's `type` to the kinds that have the key.
+
+    One that holds for no kind at all is misspelt, and stays as it is for the message.
+    """
+    if not any(map(condition.holds, choices_of(around.schema, condition.path))):
+        return condition
     return Condition(condition.path, among=tuple(kind for kind in kinds if condition.holds(kind)))
 
 

@@ -4,8 +4,13 @@ import shlex
 
 import pytest
 
-from tunewright.errors import ConfigError
+from tunewright.config.apply import with_values
+from tunewright.errors import ConfigError, SpaceError
+from tunewright.recipes.registry import find_recipe
 from tunewright.request import parse_request
+from tunewright.search.prepare import prepare, trial_values
+
+COMPRESSION = find_recipe("compression")
 
 BALANCED = "--use_balanced --gamma 0.006 --w_lr 0.025"
 
@@ -110,3 +115,33 @@ def test_gamma_without_the_balanced_loss_says_what_it_needs():
 def test_a_key_of_another_strategy_says_whose_it_is():
     with pytest.raises(ConfigError, match=r"expected balance\.schedule\.type to be adaptive"):
         balance("--use_balanced --adaptive_gamma --gamma_strategy cosine --adaptive_window 50")
+
+
+def prepared(tmp_path, *words):
+    """Return a study as `tunewright tune` prepares it."""
+    request = parse_request(["compression", *words, "data.crop=128"], command="tune")
+    return prepare(request.recipe, request.composed, given=request.space, runs=tmp_path)
+
+
+def test_a_schedule_of_gamma_holds_in_the_trials_that_balance(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "parameters: {balance.type: {choices: [none, famo]}, optim.lr: {choices: [1e-3, 1e-4]}}"
+    )
+    words = ("balance.schedule.type=adaptive", "balance.schedule.window=2", "training.epochs=9")
+    study = prepared(tmp_path, str(tmp_path / "s.yaml"), *words)
+    for kind in ("none", "famo"):
+        values = trial_values(COMPRESSION, study, {"balance.type": kind, "optim.lr": 1e-3})
+        balance = with_values(study.explore, values, COMPRESSION.config)[0]["balance"]
+        assert balance.get("schedule", {}).get("window") == (2 if kind == "famo" else None)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("balance.schedule.final=.0002", "expected balance.type to be famo"),
+        ("balance.schedule.type=adaptive", "expected balance.type to be famo"),
+    ],
+)
+def test_a_schedule_of_gamma_without_a_balance_is_refused_by_name(word, expected, tmp_path):
+    with pytest.raises(SpaceError, match=expected):
+        prepared(tmp_path, word)
