@@ -137,7 +137,8 @@ def _finish(
     kept, foreign = without_foreign_keys(tree, recipe.config)
     written = {path: source for path, source in sources.items() if users.in_file(source)}
     kept, sources, seed_notices = follow_seed(kept, sources, users)
-    notices, reserved = [*implied, *seed_notices], {}
+    notices = [*implied, *seed_notices]
+    reserved: dict[str, Any] = {}
     for path, owners in foreign.items():
         section = path.rpartition(".")[0]
         by_hand = path in typed or any(p.startswith(f"{path}.") for p in typed)

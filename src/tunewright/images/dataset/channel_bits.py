@@ -36,7 +36,8 @@ def channel_bits(picture: Image.Image, head: bytes) -> int:
             bits = picture.tag_v2.get(_TIFF_BITS, (8,))  # type: ignore[attr-defined]
             return int(max(bits) if isinstance(bits, tuple) else bits)
         case "PPM":
-            arguments = picture.tile[0][3] if picture.tile else None
+            tiles = getattr(picture, "tile", None)
+            arguments = tiles[0][3] if tiles else None
             largest = arguments[1] if isinstance(arguments, tuple) else 255
             return max(8, int(largest).bit_length())
         case "JPEG2000" if (at := head.find(SIZ)) >= 0:
@@ -67,7 +68,7 @@ def deep_colour_notices(table: ImageTable, place: Path) -> list[str]:
                         found[table.ids[row]] = bits
     if not found:
         return []
-    bits = ", ".join(map(str, sorted(set(found.values()))))
+    depths = ", ".join(map(str, sorted(set(found.values()))))
     return [
-        f"pictures of {place} have {bits} bits a channel ({some(found)}): colour is read at 8 bits"
+        f"pictures of {place} have {depths} bits a channel ({some(found)}): colour is read at 8 bits"
     ]
