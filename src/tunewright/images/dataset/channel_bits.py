@@ -70,5 +70,6 @@ def deep_colour_notices(table: ImageTable, place: Path) -> list[str]:
         return []
     depths = ", ".join(map(str, sorted(set(found.values()))))
     return [
-        f"pictures of {place} have {depths} bits a channel ({some(found)}): colour is read at 8 bits"
+        f"pictures of {place} have {depths} bits a channel ({some(found)}): "
+        "colour is read at 8 bits"
     ]
