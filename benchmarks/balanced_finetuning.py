@@ -77,7 +77,8 @@ def main() -> None:
             "differences": differences,
             "scratch to the loss of famo fine-tuned": same,
         }
-        command = f"python benchmarks/balanced_finetuning.py PHOTOS KODAK --epochs {epochs}"
+        given = f"--epochs {epochs} --seeds {options.seeds}"
+        command = f"python benchmarks/balanced_finetuning.py PHOTOS KODAK {given}"
         print(f"written: {save('balanced_finetuning', command, None, **facts)}")
 
 

@@ -75,7 +75,8 @@ def main() -> None:
             "failures": failures,
             "over standard": differences,
         }
-        command = f"python benchmarks/balanced_rate_distortion.py PHOTOS KODAK --epochs {epochs}"
+        given = f"--epochs {epochs} --seeds {options.seeds}"
+        command = f"python benchmarks/balanced_rate_distortion.py PHOTOS KODAK {given}"
         print(f"written: {save('balanced_rate_distortion', command, None, **facts)}")
 
 
