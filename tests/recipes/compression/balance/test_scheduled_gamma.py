@@ -92,6 +92,7 @@ def test_the_shipped_configuration_is_that_of_the_guide():
     assert (config.training.epochs, config.training.batch_size) == (3000, 16)
     assert config.data.dir == "photos"
     assert config.model.size == "base"
+    assert (config.optim.type, config.optim.weight_decay) == ("cautious_adam", 0.0)
     lines = [describe(value, 3000) for value in RECIPE.scheduled_values(config)]
     assert lines == [
         "learning rate (milestones): 5e-05 at first, 1.5e-05 after 2750 epochs, 5e-06 after 2850 "
