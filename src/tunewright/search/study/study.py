@@ -92,13 +92,17 @@ class Study:
         self.url, self.name, self.settings, self.space = url, name, settings, space
         self._storage = open_storage(url, seconds=outage_seconds, on_notice=on_notice)
         directions = [direction(goal) for goal in settings.goals]
-        with storage_errors(url), stored_value_errors(url):
-            self._study = create_study(self._storage, name, directions)
-            self._id = self._storage.get_study_id_from_name(name)
-            self._writer = writer(self._study, self._storage, self._id)
-            self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
-            stored = trials_of(self._study)
-            record_of(self._study, settings)  # raises for damaged values before anything begins
+        try:
+            with storage_errors(url), stored_value_errors(url):
+                self._study = create_study(self._storage, name, directions)
+                self._id = self._storage.get_study_id_from_name(name)
+                self._writer = writer(self._study, self._storage, self._id)
+                self._study.set_user_attr(OURS, json.dumps(settings.as_stored()))
+                stored = trials_of(self._study)
+                record_of(self._study, settings)  # raises for damaged values before anything begins
+        except BaseException:
+            close_storage(url, self._storage)
+            raise
         learned = [as_learned(settings, trial) for trial in stored]
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = sum(_is_own(trial) for trial in stored)
