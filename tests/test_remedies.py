@@ -205,7 +205,6 @@ PROVOKED = [
     "compression data.crops_per_foto=2",
     "compression goal=val_psrn data.crop=64",
     "compression data.dirr=x",
-    "retina loss=focall",
     "retina model.vision=resnet5",
 ]
 
