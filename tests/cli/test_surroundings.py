@@ -50,13 +50,18 @@ def test_a_home_that_is_not_known(monkeypatch):
 
 
 def test_a_working_folder_that_was_deleted(tmp_path):
+    # -P, as for an installed command: without it Python 3.13 looks for modules in that folder.
     gone = tmp_path / "gone"
     gone.mkdir()
     script = f"import os, sys; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); " + (
         "sys.argv = ['tunewright', 'show', 'pairs']; from tunewright.cli import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-P", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 1
     assert done.stderr == (
