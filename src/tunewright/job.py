@@ -34,6 +34,7 @@ def run(
     *,
     threads: int | None = None,
     on_report: Callable[[], None] | None = None,
+    on_poll: Callable[[], None] | None = None,
     redirect: bool = True,
     run_override: Run | None = None,
     memory_gib: float | None = None,
@@ -41,15 +42,15 @@ def run(
     """Train the run in `folder` and write its outcome; a failed training raises nothing.
 
     Raises DataError when the outcome cannot be written, and KeyboardInterrupt on Ctrl-C.
-    threads: CPU threads for torch. on_report: called after each report. redirect: send the output
-    of the process, native libraries included, to the run's `log.txt`. run_override: replaces the
+    threads: CPU threads for torch. on_report, on_poll: see `Reporter`. redirect: send the output of
+    the process, native libraries included, to the run's `log.txt`. run_override: replaces the
     recipe's own `run`, for recipes that a configuration alone does not define. memory_gib: the
     memory limit of this process during the run; see `training.memory.limit`.
     """
     folder = RunFolder(folder.path.absolute())  # the training may change the working directory
     attempt = folder.attempt
     started = time.perf_counter()
-    reporter = Reporter(folder, attempt, on_report)
+    reporter = Reporter(folder, attempt, on_report, on_poll)
     try:
         try:
             with _log(folder, redirect), _keep_working_directory():

@@ -156,8 +156,7 @@ def trained(path: Path, overrides: list[str], *, pause_after: int | None = None)
     folder.write_config(run_part(compose(find_recipe("blobs"), [*HARD, *overrides]).tree))
 
     def pause() -> None:
-        reports = read_progress(folder.progress)  # none yet in the first epoch
-        if reports and reports[-1].step == pause_after and folder.attempt == 1:
+        if read_progress(folder.progress)[-1].step == pause_after and folder.attempt == 1:
             folder.write_request(EndRequest("pause", 1))
 
     for _ in range(1 if pause_after is None else 2):

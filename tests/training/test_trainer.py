@@ -49,8 +49,7 @@ class Run:
         attempt = self.folder.begin_attempt()
 
         def heard() -> None:
-            reports = read_progress(self.folder.progress)  # none yet in the first epoch
-            if ask and reports and reports[-1].step == ask[1]:
+            if ask and read_progress(self.folder.progress)[-1].step == ask[1]:
                 self.folder.write_request(EndRequest(ask[0], attempt))  # type: ignore[arg-type]
 
         reporter = Reporter(self.folder, attempt, heard)

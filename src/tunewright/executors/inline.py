@@ -35,8 +35,9 @@ class _Ending(BaseException):
 class InlineExecutor:
     """One slot, in this process.
 
-    on_report: called at each report, so that pruning works without a second process. threads: CPU
-    threads for torch; None leaves the number unchanged. run_override: see `job.run`.
+    on_report: called at each report, so that pruning works without a second process, and before
+    each look for a request, so that a signal stops a run within an epoch. threads: CPU threads for
+    torch; None leaves the number unchanged. run_override: see `job.run`.
     """
 
     slots = 1
@@ -93,6 +94,7 @@ class InlineExecutor:
                         handle.folder,
                         threads=self._threads,
                         on_report=report_or_end,
+                        on_poll=report_or_end,
                         redirect=False,
                         run_override=self._run_override,
                     )

@@ -16,17 +16,22 @@ POLL_SECONDS = 0.05
 class Reporter:
     """Writes progress, and passes requests on to the training.
 
-    on_report: called after each report and before each look for a request, so that a coordinator in
-    the same process, or one that waits on a pipe, looks at once. tracking: set before `begin` to
-    send the run to trackers. memory: the peak of the run, measured until `close`.
+    on_report: called after each report, so that a coordinator in the same process, or one that
+    waits on a pipe, looks at once. on_poll: called before each look for a request; a coordinator
+    in the same process can make one only then. tracking: set before `begin` to send the run to
+    trackers. memory: the peak of the run, measured until `close`.
     """
 
     def __init__(
-        self, folder: RunFolder, attempt: int, on_report: Callable[[], None] | None = None
+        self,
+        folder: RunFolder,
+        attempt: int,
+        on_report: Callable[[], None] | None = None,
+        on_poll: Callable[[], None] | None = None,
     ) -> None:
         self.folder, self.attempt = folder, attempt
         self.tracking = Tracking(folder, {})
-        self._on_report = on_report
+        self._on_report, self._on_poll = on_report, on_poll
         self._writer: ProgressWriter | None = None
         self._polled = 0.0
         self.memory = MemoryPeak()
@@ -70,8 +75,8 @@ class Reporter:
         if now - self._polled < POLL_SECONDS:
             return None
         self._polled = now
-        if self._on_report is not None:  # a coordinator in this process, which may ask just now
-            self._on_report()
+        if self._on_poll is not None:
+            self._on_poll()
         return self.folder.read_request(self.attempt)
 
     def close(self) -> None:

@@ -58,8 +58,7 @@ class Run:
         attempt = self.folder.begin_attempt()
 
         def pause() -> None:
-            reports = read_progress(self.folder.progress)  # none yet in the first epoch
-            if reports and reports[-1].step == pause_after:
+            if read_progress(self.folder.progress)[-1].step == pause_after:
                 self.folder.write_request(EndRequest("pause", attempt))
 
         return job.run(self.folder, threads=1, on_report=pause, redirect=False)
