@@ -105,6 +105,23 @@ def wilson_notes(methods: Mapping[str, str]) -> list[str]:
     ]
 
 
+def baseline_notes(above: Mapping[str, Mapping[str, Any]], metric: str, called: str) -> list[str]:
+    """Return a note on each baseline that a score is not above.
+
+    above: paired differences by baseline and metric. called: what the metric is called there.
+    """
+    notes = []
+    for baseline, gains in above.items():
+        gain = gains[metric]
+        if gain["low"] <= 0:
+            kind = "worse than" if gain["high"] < 0 else "not distinguishable from"
+            notes.append(
+                f"{kind} {baseline}: {called} {gain['value']:+.3f} "
+                f"({gain['low']:+.3f} to {gain['high']:+.3f}, {describe_paired(gain)})"
+            )
+    return notes
+
+
 def describe_paired(gain: Mapping[str, Any]) -> str:
     """Describe the method of the interval of a difference."""
     return "paired, Wilson's" if gain.get("method") == "wilson" else "paired"

@@ -87,34 +87,29 @@ DATABASE = {
 TABLES = [*sorted(BaseModel.metadata.tables), "alembic_version"]
 
 
-@pytest.mark.parametrize("damage", DATABASE)
-def test_a_whole_database_with_a_damaged_value_is_rebuilt(damage, runs):
+def assert_rebuilt_after(damage: str, runs: Path) -> None:
+    """Check that a damaged database is refused, rebuilt whole, and searched on in."""
     before = tunewright.analyze("study", runs_dir=runs).record
-    sql(runs, DATABASE[damage])
+    sql(runs, damage)
     for call in (lambda: tunewright.analyze("study", runs_dir=runs), lambda: tune(runs, 4)):
         with pytest.raises(StudyError, match=r"study\.db.*tunewright repair"):
             call()
     assert tunewright.repair("study", runs_dir=runs).rebuilt
     after = tunewright.analyze("study", runs_dir=runs).record
-    assert [(t.parameters, t.score, t.curve, t.metrics) for t in after.trials] == [
-        (t.parameters, t.score, t.curve, t.metrics) for t in before.trials
+    assert [(t.number, t.parameters, t.score, t.curve, t.metrics) for t in after.trials] == [
+        (t.number, t.parameters, t.score, t.curve, t.metrics) for t in before.trials
     ]
     assert len(tune(runs, 4).record.trials) == 4
+
+
+@pytest.mark.parametrize("damage", DATABASE)
+def test_a_whole_database_with_a_damaged_value_is_rebuilt(damage, runs):
+    assert_rebuilt_after(DATABASE[damage], runs)
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_database_that_has_lost_a_table_is_rebuilt(table, runs):
-    before = tunewright.analyze("study", runs_dir=runs).record
-    sql(runs, f"DROP TABLE {table}")
-    for call in (lambda: tunewright.analyze("study", runs_dir=runs), lambda: tune(runs, 4)):
-        with pytest.raises(StudyError, match=r"study\.db.*tunewright repair"):
-            call()
-    assert tunewright.repair("study", runs_dir=runs).rebuilt
-    after = tunewright.analyze("study", runs_dir=runs).record
-    assert [(t.parameters, t.score, t.curve, t.metrics) for t in after.trials] == [
-        (t.parameters, t.score, t.curve, t.metrics) for t in before.trials
-    ]
-    assert len(tune(runs, 4).record.trials) == 4
+    assert_rebuilt_after(f"DROP TABLE {table}", runs)
 
 
 def test_a_schema_with_bytes_that_are_no_text_is_damage(runs, tmp_path):
@@ -219,17 +214,7 @@ LOST = {
 
 @pytest.mark.parametrize("lost", LOST)
 def test_a_database_that_has_lost_rows_is_rebuilt(lost, runs):
-    before = tunewright.analyze("study", runs_dir=runs).record
-    sql(runs, LOST[lost])
-    for call in (lambda: tunewright.analyze("study", runs_dir=runs), lambda: tune(runs, 4)):
-        with pytest.raises(StudyError, match=r"study\.db.*tunewright repair"):
-            call()
-    assert tunewright.repair("study", runs_dir=runs).rebuilt
-    after = tunewright.analyze("study", runs_dir=runs).record
-    assert [(t.number, t.parameters, t.score, t.curve) for t in after.trials] == [
-        (t.number, t.parameters, t.score, t.curve) for t in before.trials
-    ]
-    assert len(tune(runs, 4).record.trials) == 4
+    assert_rebuilt_after(LOST[lost], runs)
 
 
 @pytest.mark.parametrize("number", [1, 3])

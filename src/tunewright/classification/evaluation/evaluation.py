@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tunewright.analysis.score_intervals import describe_paired, interval_methods, wilson_notes
+from tunewright.analysis.score_intervals import baseline_notes, interval_methods, wilson_notes
 from tunewright.classification.evaluation.baselines import baselines
 from tunewright.classification.evaluation.class_frequencies import (
     at_frequencies,
@@ -17,19 +17,20 @@ from tunewright.classification.evaluation.class_frequencies import (
 )
 from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mistakes
 from tunewright.classification.evaluation.multi_label import evaluate_labels
-from tunewright.classification.evaluation.split_logits import select_split, split_logits
+from tunewright.classification.evaluation.split_logits import split_logits
 from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
 from tunewright.classification.inference.ensemble import is_multi_label
 from tunewright.classification.losses.logit_adjustment import adjusted_logits
 from tunewright.classification.metrics.calibration import (
     Calibration,
-    bound_note,
     calibrate,
+    calibration_notes,
     temperature,
 )
 from tunewright.classification.metrics.class_groups import coverage_notices, missing_metrics
 from tunewright.classification.metrics.intervals import bootstrap_differences
 from tunewright.classification.metrics.metrics import ClassMetrics
+from tunewright.images.dataset.select_split import select_split
 from tunewright.images.image_table import ImageTable
 from tunewright.report.classification import write_classes, write_confusion, write_reliability
 from tunewright.report.figures import write_curves
@@ -75,7 +76,7 @@ def evaluate(
     """
     if is_multi_label(classifier):
         return evaluate_labels(classifier, folder, split, on_progress=on_progress)
-    table, name = select_split(classifier, split)
+    table, name = select_split(classifier.sets, split)
     logits, labels = split_logits(classifier, table, name, on_progress)
     metrics = class_metrics(classifier, logits, labels)
     counts = classifier.class_counts.cpu().numpy()
@@ -261,22 +262,8 @@ def _notes(classifier: "Classifier", table: ImageTable, result: Mapping[str, Any
     )
     if (frequencies := result.get("class_frequencies", {})).get("differs"):
         notes.append(shift_note(result["split"], frequencies))
-    for other, gains in result["above_baselines"].items():
-        gain = gains["accuracy"]
-        if gain["low"] <= 0:
-            kind = "worse than" if gain["high"] < 0 else "not distinguishable from"
-            notes.append(
-                f"{kind} {other}: accuracy {gain['value']:+.3f} "
-                f"({gain['low']:+.3f} to {gain['high']:+.3f}, {describe_paired(gain)})"
-            )
-    calibration = result["calibration"]
-    notes.append(
-        f"calibration error {calibration['before']['ece']:.3f}, "
-        f"{calibration['after']['ece']:.3f} at temperature {calibration['temperature']:.2f} "
-        f"(fitted on {calibration['fitted_on']})"
-    )
-    if reached := bound_note(calibration["temperature"]):
-        notes.append(reached)
+    notes += baseline_notes(result["above_baselines"], "accuracy", "accuracy")
+    notes += calibration_notes(result["calibration"])
     adjusted = result["logit_adjusted"]
     gain = adjusted["above_plain"].get("balanced_accuracy")
     if gain is not None:

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tunewright.analysis.score_intervals import describe_paired, interval_methods
+from tunewright.analysis.score_intervals import baseline_notes, interval_methods
 from tunewright.classification.evaluation.baselines import label_baselines
 from tunewright.classification.evaluation.mistake_sheet import Mistake, draw_mistakes
-from tunewright.classification.evaluation.split_logits import select_split, split_logits
+from tunewright.classification.evaluation.split_logits import split_logits
 from tunewright.classification.inference.cached_logits import validation_labels, validation_logits
 from tunewright.classification.inference.ensemble import Blend, yes_or_no
 from tunewright.classification.inference.label_thresholds import find_thresholds
 from tunewright.classification.metrics.calibration import (
     Calibration,
-    bound_note,
     calibrate,
+    calibration_notes,
     temperature,
 )
 from tunewright.classification.metrics.multi_label import (
@@ -32,6 +32,7 @@ from tunewright.classification.metrics.multi_label import (
     map_difference,
 )
 from tunewright.classification.metrics.thresholds import FEWEST, Thresholds
+from tunewright.images.dataset.select_split import select_split
 from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.build_table import some
 from tunewright.report.classification import write_reliability
@@ -70,7 +71,7 @@ def evaluate_labels(
     `curves.html` and `mistakes.png`, with the split's name as there. F1 scores, exact match and
     Hamming loss are those at the thresholds that are chosen on the validation set.
     """
-    table, name = select_split(classifier, split)
+    table, name = select_split(classifier.sets, split)
     logits, labels = split_logits(classifier, table, name, on_progress)
     targets, scores = labels.numpy().astype(np.bool_), logits.double().numpy()
     thresholds, notes = find_thresholds(Blend((classifier,)), folder.path)
@@ -95,7 +96,12 @@ def evaluate_labels(
         "before": {"ece": calibration.ece_before, "loss": calibration.nll_before},
         "after": {"ece": calibration.ece_after, "loss": calibration.nll_after},
     }
-    result["notes"] = [*notes, *label_notes(classifier, result), *_comparison_notes(result)]
+    result["notes"] = [
+        *notes,
+        *label_notes(classifier, result),
+        *baseline_notes(result["above_baselines"], "map", "mean average precision"),
+        *calibration_notes(result["calibration"], of="single labels"),
+    ]
     main = split is None or name == "test"  # other splits do not overwrite the test's figures
     suffix = "" if main else f"-{name}"
     files = _draw(folder, table, (targets, scores), calibration, result, suffix)
@@ -170,27 +176,6 @@ def label_notes(classifier: "Classifier", result: Mapping[str, Any]) -> list[str
             f"labels are predicted from thresholds on that have the best F1 on the validation "
             f"set{where}{common}; from probability 0.5 on, micro F1 is {half['micro_f1']:.3f}"
         )
-    return notes
-
-
-def _comparison_notes(result: Mapping[str, Any]) -> list[str]:
-    notes = []
-    for other, gains in result["above_baselines"].items():
-        gain = gains["map"]
-        if gain["low"] <= 0:
-            kind = "worse than" if gain["high"] < 0 else "not distinguishable from"
-            notes.append(
-                f"{kind} {other}: mean average precision {gain['value']:+.3f} "
-                f"({gain['low']:+.3f} to {gain['high']:+.3f}, {describe_paired(gain)})"
-            )
-    calibration = result["calibration"]
-    notes.append(
-        f"calibration error of single labels {calibration['before']['ece']:.3f}, "
-        f"{calibration['after']['ece']:.3f} at temperature {calibration['temperature']:.2f} "
-        f"(fitted on {calibration['fitted_on']})"
-    )
-    if reached := bound_note(calibration["temperature"]):
-        notes.append(reached)
     return notes
 
 

@@ -5,7 +5,9 @@ computed in float64 on the CPU.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,6 +103,17 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
             break
         b = following
     return 1 / following
+
+
+def calibration_notes(calibration: Mapping[str, Any], *, of: str = "") -> list[str]:
+    """Return notes on a calibration as evaluations store it; `of`: what was calibrated."""
+    called = f"calibration error of {of}" if of else "calibration error"
+    note = (
+        f"{called} {calibration['before']['ece']:.3f}, {calibration['after']['ece']:.3f} at "
+        f"temperature {calibration['temperature']:.2f} (fitted on {calibration['fitted_on']})"
+    )
+    reached = bound_note(calibration["temperature"])
+    return [note, reached] if reached else [note]
 
 
 def bound_note(temperature: float) -> str:

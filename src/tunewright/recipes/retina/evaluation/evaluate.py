@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tunewright.analysis.score_intervals import interval_methods
 from tunewright.classification.metrics.confusion_scores import ConfusionCounts, confusion_matrix
 from tunewright.config.check import validate
-from tunewright.errors import ConfigError
+from tunewright.images.dataset.select_split import select_split
 from tunewright.recipes.retina.config import RetinaConfig
 from tunewright.recipes.retina.data.eye_table import EyeTable
 from tunewright.recipes.retina.evaluation.baselines import linear_probe, majority
@@ -59,7 +59,7 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     config = validate(folder.read_config(), RetinaConfig)
     device = default_device()
     opened = open_recipe(config, device, read_json(folder.path / TOKENIZER))
-    table, name = _select_split(opened, split)
+    table, name = select_split(opened.sets, split)
     opened.model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
     opened.model.to(device).eval()
     metrics = _pass(opened, table)
@@ -87,19 +87,6 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     result["files"] = [file.name for file in files]
     write_json(files[0], result)
     return result
-
-
-def _select_split(opened: OpenedRecipe, split: str | None) -> tuple[EyeTable, str]:
-    sets = opened.sets
-    if split is None:
-        return (sets.test, "test") if sets.test is not None else (sets.valid, "valid")
-    name = "valid" if split == "val" else split
-    found = {"train": sets.train, "valid": sets.valid, "test": sets.test}
-    table = found.get(name)
-    if table is None:
-        there = ", ".join(known for known, rows in found.items() if rows is not None)
-        raise ConfigError(f"split {split!r}", expected=f"one of {there}")
-    return table, name
 
 
 def _pass(opened: OpenedRecipe, table: EyeTable) -> EyeMetrics:
