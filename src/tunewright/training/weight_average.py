@@ -30,13 +30,13 @@ class WeightAverage(AveragedModel):
         """Update the averages after a step."""
         averaged: list[Tensor] = []
         current: list[Tensor] = []
-        kept, frozen = _names_to_copy(model), _frozen_buffers(model)
+        copied, frozen = _buffers_apart(model)
         own = chain(self.module.named_parameters(), self.module.named_buffers())
         others = chain(model.parameters(), model.buffers())
         for (name, mine), theirs in zip(own, others, strict=True):
             if name in frozen or (isinstance(theirs, nn.Parameter) and not theirs.requires_grad):
                 continue
-            if mine.is_floating_point() and name not in kept:
+            if mine.is_floating_point() and name not in copied:
                 averaged.append(mine)
                 current.append(theirs)
             else:
@@ -76,19 +76,16 @@ def _largest(steps: int) -> float:
     return (unit - math.ceil(unit / steps)) / unit
 
 
-def _names_to_copy(model: nn.Module) -> set[str]:
-    return {
-        f"{prefix}.{name}" if prefix else name
-        for prefix, module in model.named_modules()
-        for name in getattr(module, COPIED, ())
-    }
+def _buffers_apart(model: nn.Module) -> tuple[set[str], set[str]]:
+    """Return the names of the buffers that are copied, and of those that stay as they are.
 
-
-def _frozen_buffers(model: nn.Module) -> set[str]:
-    """Return the names of the buffers of modules that do not train while the model does."""
-    return {
-        f"{prefix}.{name}" if prefix else name
-        for prefix, module in model.named_modules()
-        if model.training and not module.training
-        for name, _ in module.named_buffers(recurse=False)
-    }
+    The latter belong to modules that do not train while the model does.
+    """
+    copied: set[str] = set()
+    frozen: set[str] = set()
+    for prefix, module in model.named_modules():
+        start = f"{prefix}." if prefix else ""
+        copied.update(start + name for name in getattr(module, COPIED, ()))
+        if model.training and not module.training:
+            frozen.update(start + name for name, _ in module.named_buffers(recurse=False))
+    return copied, frozen
