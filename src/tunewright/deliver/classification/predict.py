@@ -275,20 +275,27 @@ def _predict(
     )
     if wanted.pictures or wanted.output is None:  # no test set, which a submission would be of
         return result
-    named = None if wanted.data is None else str(wanted.data)
+    return _remember(selection.folder, wanted, table.ids, result)
+
+
+def _remember(
+    folder: Path, wanted: PredictOptions, ids: Sequence[str], result: Predictions
+) -> Predictions:
+    """Store in the run what `submit` needs to know of the predictions of a test set."""
+    assert wanted.output is not None
     record = {
-        "data": named,
-        "ids": ids_digest(table.ids),
+        "data": None if wanted.data is None else str(wanted.data),
+        "ids": ids_digest(ids),
         "content": content_digest(wanted.output),
     }
     kept = ("files", "predictions", "views", "view_words", "mean", "logit_adjustment")
     stored = result.as_json()
     shown = {name: stored[name] for name in (*kept, "category_ids", "tta", "thresholds", *FORM)}
     try:
-        write_json(selection.folder / RECORD, record | shown)
+        write_json(folder / RECORD, record | shown)
     except NotWritten as error:  # a folder that may only be read stays as it is
         unknown = f"{error.came}; submit will know neither the test set (--data) nor the views"
-        return replace(result, notices=(*notices, unknown))
+        return replace(result, notices=(*result.notices, unknown))
     return result
 
 
