@@ -41,14 +41,16 @@ def shown(text):
     return {title: json.loads(chart) for title, _, chart in pairs}
 
 
-class TestOwnStudy:
-    @pytest.fixture(scope="class")
-    def runs(self, tmp_path_factory):
-        runs = tmp_path_factory.mktemp("runs")
-        space = {**X, "kind": {"type": "categorical", "choices": ["a", "b"], "default": "a"}}
-        tune(parabola, runs, space, trials=20)
-        return runs
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A study of two parameters."""
+    runs = tmp_path_factory.mktemp("runs")
+    space = {**X, "kind": {"type": "categorical", "choices": ["a", "b"], "default": "a"}}
+    tune(parabola, runs, space, trials=20)
+    return runs
 
+
+class TestOwnStudy:
     def test_tune_writes_it(self, runs):
         text = page(runs)
         assert "20 trials (20 done)" in text
