@@ -6,7 +6,7 @@ import math
 import plotly.graph_objects as go
 import pytest
 
-from tunewright.reports.charts.chart import Axis, Chart, ParallelAxis, ParallelChart, Series
+from tunewright.reports.charts.chart import Chart, ChartAxis, ParallelAxis, ParallelChart, Series
 from tunewright.reports.charts.interactive import figure_json
 
 EVIL = "</script><script>alert(1)</script> <b>&amp; 'q' \"p\" \U0001f600"
@@ -30,7 +30,7 @@ def test_each_mark_is_a_figure_of_plotly(mark):
 
 def test_no_text_ends_the_script_that_holds_it():
     series = Series(EVIL, ["a", EVIL], [1.0, 2.0], texts=[EVIL, "b"])
-    text = figure_json(Chart(EVIL, [series], Axis(EVIL, categories=["a", EVIL])))
+    text = figure_json(Chart(EVIL, [series], ChartAxis(EVIL, categories=["a", EVIL])))
     assert "<" not in text
     found = json.loads(text)
     assert "<script>" not in found["data"][0]["hovertext"][0]
@@ -53,7 +53,7 @@ def test_intervals_are_drawn_around_their_points():
 
 
 def test_limits_of_a_logarithmic_axis_are_exponents():
-    found = drawn(Chart("", [Series("", [1.0], [1.0])], x=Axis(log=True, limits=(0.01, 10.0))))
+    found = drawn(Chart("", [Series("", [1.0], [1.0])], x=ChartAxis(log=True, limits=(0.01, 10.0))))
     assert found["layout"]["xaxis"]["range"] == [-2, 1]
 
 

@@ -4,17 +4,19 @@ import pytest
 from PIL import Image
 
 from tunewright.errors import UsageError
-from tunewright.reports.charts.chart import Axis, Chart, ParallelAxis, ParallelChart, Series
+from tunewright.reports.charts.chart import Chart, ChartAxis, ParallelAxis, ParallelChart, Series
 from tunewright.reports.charts.picture import write_charts
 
 CHARTS = [
     Chart(
         "points",
         [Series("a", [1e-4, 1e-2], [0.5, 0.7], low=[0.4, None], high=[0.6, None])],
-        Axis("lr", log=True),
+        ChartAxis("lr", log=True),
     ),
     Chart(
-        "bars", [Series("", [3.0, 1.0], ["x", "y"], "bars", across=True)], y=Axis(categories="xy")
+        "bars",
+        [Series("", [3.0, 1.0], ["x", "y"], "bars", across=True)],
+        y=ChartAxis(categories="xy"),
     ),
     Chart("lines", [Series("a", [1, 2, None, 3], [1, 2, None, 3], "line", "pale")]),
     Chart("shades", [Series("", [1, 2, 3], [1, 2, 3], shades=[1, 2, 3])], shade_title="rank"),

@@ -147,9 +147,9 @@ def report(
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
     runs_dir: RunsDir = RUNS,
 ) -> "ReportFile":
-    """Write what a study or a run has found as one page, or one figure of it as a file.
+    """Write the report of a study or a run, or one figure.
 
-    The page holds everything that it needs, and opens without a network. A study may be running;
+    The report is one page that holds everything that it needs, and opens without a network. A study may be running;
     nothing is written into its database. --storage reads any Optuna study.
 
     In Python, return the file. Raises StudyError for a study that is not there. See

@@ -40,7 +40,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """An axis; categories: their order where coordinates are names, from the origin on.
 
     ticks: positions of labels and their texts, in place of numbers. limits: the ends.
@@ -59,8 +59,8 @@ class Chart:
 
     title: str
     series: Sequence[Series]
-    x: Axis = Axis()
-    y: Axis = Axis()
+    x: ChartAxis = ChartAxis()
+    y: ChartAxis = ChartAxis()
     note: str = ""
     shade_title: str = ""
     wide: bool = False
@@ -69,7 +69,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class ParallelAxis:
-    """One upright axis of parallel coordinates. ticks: as for `Axis`; values lie on its scale."""
+    """One upright axis of parallel coordinates. ticks: as for `ChartAxis`; values lie on its scale."""
 
     title: str
     values: Sequence[float | None]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from tunewright.reports.charts.chart import Axis, Chart, Coordinate, ParallelChart, Series
+from tunewright.reports.charts.chart import Chart, ChartAxis, Coordinate, ParallelChart, Series
 
 SHADES = "Viridis"
 DIGITS = 5
@@ -136,7 +136,7 @@ def _interval(series: Series) -> dict[str, Any]:
     }
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def _axis(axis: ChartAxis) -> dict[str, Any]:
     found: dict[str, Any] = {"title": {"text": escape(axis.title)}, "automargin": True}
     if axis.categories:
         found |= {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.reports.charts.chart import Axis, Chart, Coordinate, ParallelChart, Series
+from tunewright.reports.charts.chart import Chart, ChartAxis, Coordinate, ParallelChart, Series
 from tunewright.reports.figures import INK, PALE
 from tunewright.reports.picture_files import HEIGHT_INCHES, WIDTH_INCHES, write_picture
 
@@ -136,7 +136,7 @@ def _add(panel: Any, series: Series, chart: Chart) -> None:
         panel.errorbar(x, y, **which, fmt="none", ecolor=PALE if series.mark == "points" else INK)
 
 
-def _places(values: Sequence[Coordinate], axis: Axis) -> list[float]:
+def _places(values: Sequence[Coordinate], axis: ChartAxis) -> list[float]:
     """Return where values lie: the place of a category, NaN for a gap."""
     place = {name: float(index) for index, name in enumerate(axis.categories)}
     return [place[v] if isinstance(v, str) else math.nan if v is None else float(v) for v in values]

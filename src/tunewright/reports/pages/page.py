@@ -90,14 +90,12 @@ def write_sections(
 
     Texts are escaped: names and values of users are shown as they are.
     """
-    from markupsafe import Markup
-
     text = _template().render(
         title=heading,
         heading=heading,
         subtitle=subtitle,
         sections=sections,
-        plotly=Markup(_plotly_script()),
+        plotly=_plotly_script(),
         footer="Written by Tunewright. This page needs no network and no other file.",
     )
     write_text(file, text)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.reports.charts.chart import Axis, Chart, Series
+from tunewright.reports.charts.chart import Chart, ChartAxis, Series
 from tunewright.reports.figures import COLOURS
 from tunewright.reports.pages.page import (
     Card,
@@ -16,7 +16,7 @@ from tunewright.reports.pages.page import (
     write_sections,
 )
 from tunewright.reports.pages.study_page import model_section
-from tunewright.reports.study.contents import Command, Evaluation
+from tunewright.reports.study.contents import Command, EvaluationFigures
 from tunewright.reports.study.evaluation_charts import evaluation_charts
 from tunewright.runs.quantities import duration
 from tunewright.runs.record import Outcome, Progress
@@ -39,7 +39,7 @@ class RunContents:
     history: Sequence[Progress]
     outcome: Outcome | None
     configuration: Mapping[str, Any]
-    evaluation: Evaluation | None = None
+    evaluation: EvaluationFigures | None = None
     commands: Sequence[Command] = ()
     log: Sequence[str] = ()
     made: str = ""
@@ -73,8 +73,8 @@ def curve_charts(history: Sequence[Progress]) -> list[Chart]:
         Chart(
             metric,
             [_curve(history, name, index) for index, name in enumerate(sorted(group))],
-            Axis("epoch"),
-            Axis(metric),
+            ChartAxis("epoch"),
+            ChartAxis(metric),
             height=300,
         )
         for metric, group in groups.items()
@@ -82,7 +82,7 @@ def curve_charts(history: Sequence[Progress]) -> list[Chart]:
     if any(progress.lr is not None for progress in history):
         steps = [progress.step for progress in history]
         rates = Series("", steps, [p.lr for p in history], "line", colour=COLOURS[0], size=2)
-        axes = Axis("epoch"), Axis("learning rate")
+        axes = ChartAxis("epoch"), ChartAxis("learning rate")
         charts.append(Chart("learning rate", [rates], *axes, height=300))
     return charts[:CHARTS]
 

@@ -15,7 +15,7 @@ from tunewright.reports.pages.page import (
     chart_panel,
     write_sections,
 )
-from tunewright.reports.study.contents import Evaluation, StudyContents
+from tunewright.reports.study.contents import EvaluationFigures, StudyContents
 from tunewright.reports.study.kinds import KINDS
 from tunewright.reports.study.parameter_charts import pair_map
 from tunewright.runs.quantities import duration
@@ -149,7 +149,7 @@ def _chart_sections(contents: StudyContents) -> list[PageSection]:
     return found
 
 
-def model_section(evaluation: Evaluation, panels: Sequence[Panel]) -> PageSection:
+def model_section(evaluation: EvaluationFigures, panels: Sequence[Panel]) -> PageSection:
     """Return the section about a model: its scores beside the baselines, charts, files."""
     rows = [
         [

@@ -37,7 +37,7 @@ class FailureLog:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationFigures:
     """The figures of the final model, or of the best trial.
 
     metrics: rows of name, value, interval, and the value of each baseline by its name. figures: all
@@ -68,7 +68,7 @@ class StudyContents:
     remarks: Sequence[Remark] = ()
     commands: Sequence[Command] = ()
     failures: Sequence[FailureLog] = ()
-    evaluation: Evaluation | None = None
+    evaluation: EvaluationFigures | None = None
     facts: Sequence[tuple[str, str]] = ()
     total: int | None = None
     made: str = ""

@@ -7,10 +7,10 @@ class, a confusion matrix or rates and distortions has the chart.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewright.reports.charts.chart import Axis, Chart, Series
+from tunewright.reports.charts.chart import Chart, ChartAxis, Series
 from tunewright.reports.classification import distinct
 from tunewright.reports.figures import COLOURS
-from tunewright.reports.study.contents import Evaluation
+from tunewright.reports.study.contents import EvaluationFigures
 
 CLASSES = 60
 """Classes that a chart shows at most: the most and the least frequent ones."""
@@ -19,7 +19,7 @@ PAIRS = 12
 BLUE, RED, GREEN = COLOURS[0], COLOURS[1], COLOURS[2]
 
 
-def evaluation_charts(evaluation: Evaluation) -> list[Chart]:
+def evaluation_charts(evaluation: EvaluationFigures) -> list[Chart]:
     """Return the charts for which an evaluation has figures."""
     figures = evaluation.figures
     return [
@@ -31,7 +31,7 @@ def evaluation_charts(evaluation: Evaluation) -> list[Chart]:
     ]
 
 
-def _metrics_beside_baselines(evaluation: Evaluation) -> list[Chart]:
+def _metrics_beside_baselines(evaluation: EvaluationFigures) -> list[Chart]:
     """Show those metrics that are shares, with intervals, beside each baseline."""
     rows = [
         row
@@ -65,7 +65,11 @@ def _metrics_beside_baselines(evaluation: Evaluation) -> list[Chart]:
         )
     )
     height = 150 + 28 * len(names)
-    return [Chart("Beside the baselines", series, Axis(), Axis(categories=names), height=height)]
+    return [
+        Chart(
+            "Beside the baselines", series, ChartAxis(), ChartAxis(categories=names), height=height
+        )
+    ]
 
 
 def _recall_by_class(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
@@ -92,7 +96,7 @@ def _recall_by_class(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
     )
     note = "The class with most training pictures comes first."
     note += f" {left_out} classes in the middle are left out." if left_out else ""
-    x, y = Axis("class", categories=names), Axis("recall", limits=(0.0, 1.02))
+    x, y = ChartAxis("class", categories=names), ChartAxis("recall", limits=(0.0, 1.02))
     return [Chart("Recall by class", [points], x, y, note=note, wide=len(names) > 20)]
 
 
@@ -115,8 +119,8 @@ def _confused_pairs(
     labels = distinct([label for _, label in worst])
     bars = Series("", [count for count, _ in worst], labels, "bars", colour=RED, across=True)
     height = max(200, 110 + 24 * len(worst))
-    axis = Axis(categories=labels)
-    return [Chart("Classes that are confused", [bars], Axis("pictures"), axis, height=height)]
+    axis = ChartAxis(categories=labels)
+    return [Chart("Classes that are confused", [bars], ChartAxis("pictures"), axis, height=height)]
 
 
 def _areas_by_class(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
@@ -136,7 +140,7 @@ def _areas_by_class(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
         low=[low for low, _ in ends] if some else (),
         high=[high for _, high in ends] if some else (),
     )
-    x, y = Axis("AUROC; chance is 0.5", limits=(0.0, 1.02)), Axis(categories=names)
+    x, y = ChartAxis("AUROC; chance is 0.5", limits=(0.0, 1.02)), ChartAxis(categories=names)
     return [Chart("AUROC by class", [points], x, y, height=max(220, 110 + 22 * len(names)))]
 
 
@@ -167,5 +171,5 @@ def _rate_distortion(figures: Mapping[str, Any]) -> list[Chart]:
     )
     mean = [sum(row[name] for row in pictures) / len(pictures) for name in ("bpp", "psnr")]
     series.append(Series("this model, mean", mean[:1], mean[1:], colour=RED, size=11))
-    x, y = Axis("bits per pixel"), Axis("PSNR, dB")
+    x, y = ChartAxis("bits per pixel"), ChartAxis("PSNR, dB")
     return [Chart("Rate and distortion", series, x, y, wide=True)]

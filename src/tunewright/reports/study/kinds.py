@@ -18,7 +18,7 @@ Charts = Sequence[Chart | ParallelChart]
 
 
 @dataclass(frozen=True)
-class Kind:
+class FigureKind:
     """A kind of figure. title: of its section. about: what it shows, for `--help`."""
 
     title: str
@@ -30,21 +30,27 @@ def _evaluation(contents: StudyContents) -> Charts:
     return evaluation_charts(contents.evaluation) if contents.evaluation else ()
 
 
-KINDS: Mapping[str, Kind] = {
-    "history": Kind("Search", "score by trial, best so far", search_charts.history),
-    "curves": Kind("Learning curves", "learning curves of all trials", search_charts.curves),
-    "importances": Kind(
+KINDS: Mapping[str, FigureKind] = {
+    "history": FigureKind("Search", "score by trial, best so far", search_charts.history),
+    "curves": FigureKind("Learning curves", "learning curves of all trials", search_charts.curves),
+    "importances": FigureKind(
         "What mattered", "importance of each parameter", parameter_charts.importances
     ),
-    "isolation": Kind(
+    "isolation": FigureKind(
         "Choices", "best score with each value of a choice", parameter_charts.isolation
     ),
-    "slices": Kind("Parameter by parameter", "score by each parameter", parameter_charts.slices),
-    "ranks": Kind("Pairs", "ranks by the two most important parameters", parameter_charts.ranks),
-    "parallel": Kind("All parameters", "parallel coordinates", parameter_charts.parallel),
-    "goals": Kind("Goals", "the goals against each other", search_charts.goals),
-    "evaluation": Kind("The model", "the final model by class, picture or metric", _evaluation),
-    "workers": Kind("Workers", "which trial ran when", search_charts.workers),
+    "slices": FigureKind(
+        "Parameter by parameter", "score by each parameter", parameter_charts.slices
+    ),
+    "ranks": FigureKind(
+        "Pairs", "ranks by the two most important parameters", parameter_charts.ranks
+    ),
+    "parallel": FigureKind("All parameters", "parallel coordinates", parameter_charts.parallel),
+    "goals": FigureKind("Goals", "the goals against each other", search_charts.goals),
+    "evaluation": FigureKind(
+        "The model", "the final model by class, picture or metric", _evaluation
+    ),
+    "workers": FigureKind("Workers", "which trial ran when", search_charts.workers),
 }
 """The kinds that are made of charts; `heatmap` is drawn by its own module."""
 HEAT_MAP = "heatmap"

@@ -7,8 +7,8 @@ from tunewright.analysis.grid.heat_map import HeatMap, Point, heat_map
 from tunewright.analysis.grid.run_result import label_of, plain_value, sort_values
 from tunewright.analysis.isolation import categorical_paths, isolate
 from tunewright.reports.charts.chart import (
-    Axis,
     Chart,
+    ChartAxis,
     Coordinate,
     ParallelAxis,
     ParallelChart,
@@ -40,8 +40,8 @@ def importances(contents: StudyContents) -> list[Chart]:
         Chart(
             "Importance of each parameter",
             [bars],
-            Axis("share, by PED-ANOVA"),
-            Axis(categories=names),
+            ChartAxis("share, by PED-ANOVA"),
+            ChartAxis(categories=names),
             note=" ".join(f"{note[0].upper()}{note[1:]}." for note in _notes(contents)),
             height=max(220, 110 + 26 * len(known)),
         )
@@ -85,7 +85,7 @@ def slices(contents: StudyContents) -> list[Chart]:
                     texts=[f"trial {trial.number}: {trial.cause}" for trial in lost],
                 )
             )
-        charts.append(Chart(path, series, axis, Axis(contents.record.goal), height=300))
+        charts.append(Chart(path, series, axis, ChartAxis(contents.record.goal), height=300))
     return charts
 
 
@@ -122,8 +122,8 @@ def isolation(contents: StudyContents) -> list[Chart]:
             Chart(
                 f"Best score by {path}",
                 [points],
-                Axis(path, categories=[one.label for one in found]),
-                Axis(contents.record.goal),
+                ChartAxis(path, categories=[one.label for one in found]),
+                ChartAxis(contents.record.goal),
                 note=note.strip(),
                 height=300,
             )
@@ -233,7 +233,7 @@ def pair_map(contents: StudyContents) -> HeatMap | None:
     return heat_map(points, pair, contents.record.goals[0], logarithmic=logs)
 
 
-def _axis_of(contents: StudyContents, path: str) -> tuple[Axis, Callable[[Trial], Coordinate]]:
+def _axis_of(contents: StudyContents, path: str) -> tuple[ChartAxis, Callable[[Trial], Coordinate]]:
     """Return the axis of a parameter, and the function that places a trial on it."""
     values = [t.parameters[path] for t in contents.record.trials if path in t.parameters]
     plain = sort_values(plain_value(value) for value in values)
@@ -244,13 +244,13 @@ def _axis_of(contents: StudyContents, path: str) -> tuple[Axis, Callable[[Trial]
         def number(trial: Trial) -> float:
             return float(str(plain_value(trial.parameters[path])))
 
-        return Axis(path, log=log), number
+        return ChartAxis(path, log=log), number
     names = [label_of(value) for value in plain]
 
     def name(trial: Trial) -> str:
         return label_of(plain_value(trial.parameters[path]))
 
-    return Axis(path, categories=names), name
+    return ChartAxis(path, categories=names), name
 
 
 def _spans_decades(values: Sequence[object]) -> bool:

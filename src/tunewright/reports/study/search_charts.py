@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from tunewright.analysis.history import best_so_far, timeline
-from tunewright.reports.charts.chart import Axis, Chart, Series
+from tunewright.reports.charts.chart import Chart, ChartAxis, Series
 from tunewright.reports.figures import COLOURS
 from tunewright.reports.study.contents import StudyContents
 from tunewright.runs.quantities import duration
@@ -57,8 +57,8 @@ def history(contents: StudyContents) -> list[Chart]:
         Chart(
             "Score by trial",
             series,
-            Axis("trial"),
-            Axis(record.goal),
+            ChartAxis("trial"),
+            ChartAxis(record.goal),
             note=f"{left_out}Pruned trials stand at their last value, after fewer epochs.",
             wide=True,
         )
@@ -101,8 +101,8 @@ def curves(contents: StudyContents) -> list[Chart]:
         Chart(
             "Learning curves",
             series,
-            Axis("epoch"),
-            Axis(record.goal),
+            ChartAxis("epoch"),
+            ChartAxis(record.goal),
             note=f"{few}Light curves were pruned or did not end.",
             wide=True,
         )
@@ -157,8 +157,8 @@ def workers(contents: StudyContents) -> list[Chart]:
         Chart(
             "Workers over time",
             series,
-            Axis(f"{'hours' if hours == 3600.0 else 'minutes'} since the first trial began"),
-            Axis(categories=names[::-1]),
+            ChartAxis(f"{'hours' if hours == 3600.0 else 'minutes'} since the first trial began"),
+            ChartAxis(categories=names[::-1]),
             note=f"{found.idle:.0%} of the workers' time was idle, of {whole} in all.{more} "
             "A row is a worker that was busy at once with the others.",
             wide=True,
@@ -188,4 +188,4 @@ def _front_chart(record: StudyRecord, metric: str, front: set[int]) -> Chart:
                 texts=[f"trial {trial.number}" for trial in trials],
             )
         )
-    return Chart(f"{metric} and {record.goal}", series, Axis(record.goal), Axis(metric))
+    return Chart(f"{metric} and {record.goal}", series, ChartAxis(record.goal), ChartAxis(metric))

@@ -14,7 +14,7 @@ from tunewright.reports.pages.study_page import write_study_page
 from tunewright.reports.report_file import ReportFile
 from tunewright.reports.study.contents import (
     Command,
-    Evaluation,
+    EvaluationFigures,
     FailureLog,
     StudyContents,
 )
@@ -138,7 +138,7 @@ def last_lines(log: Path) -> list[str]:
     return [line[:300] for line in text.splitlines() if line.strip()][-LOG_LINES:]
 
 
-def _evaluation(view: StudyView, beside: Path | None) -> Evaluation | None:
+def _evaluation(view: StudyView, beside: Path | None) -> EvaluationFigures | None:
     """Return the figures of the final model, else of the best trial; None where neither has any."""
     if view.folder is None:
         return None
@@ -157,7 +157,7 @@ def _evaluation(view: StudyView, beside: Path | None) -> Evaluation | None:
 
 def read_evaluation(
     of: str, run: RunFolder, figures: Mapping[str, Any], beside: Path | None
-) -> Evaluation:
+) -> EvaluationFigures:
     """Return stored figures of an evaluation as a report shows them.
 
     of: what they are figures of. beside: as for `study_contents`.
@@ -182,7 +182,7 @@ def read_evaluation(
     split = figures.get("split")
     named = f"{of}, {split} split" if split else of
     notes = [str(note).rstrip(".") for note in figures.get("notes") or ()]
-    return Evaluation(named, rows, list(baselines), notes, figures, linked)
+    return EvaluationFigures(named, rows, list(baselines), notes, figures, linked)
 
 
 def _facts(view: StudyView) -> Sequence[tuple[str, str]]:
