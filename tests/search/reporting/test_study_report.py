@@ -158,9 +158,8 @@ def test_two_hundred_parameters(tmp_path):
 
 class TestForeignStudy:
     @pytest.fixture
-    def url(self, tmp_path, optuna_storage):
-        url = f"sqlite:///{tmp_path}/foreign.db"
-        return url
+    def url(self, tmp_path):
+        return f"sqlite:///{tmp_path}/foreign.db"
 
     def study(self, url, optuna_storage, direction="maximize"):
         return optuna.create_study(

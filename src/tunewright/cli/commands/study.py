@@ -149,7 +149,7 @@ def report(
 ) -> "ReportFile":
     """Write the report of a study or a run, or one figure.
 
-    The report is one page that holds everything that it needs, and opens without a network. A study may be running;
+    The report is one page that needs no other file and no network. A study may be running, and
     nothing is written into its database. --storage reads any Optuna study.
 
     In Python, return the file. Raises StudyError for a study that is not there. See

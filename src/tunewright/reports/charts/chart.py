@@ -69,7 +69,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class ParallelAxis:
-    """One upright axis of parallel coordinates. ticks: as for `ChartAxis`; values lie on its scale."""
+    """One upright axis of parallel coordinates. ticks: as for `ChartAxis`."""
 
     title: str
     values: Sequence[float | None]

@@ -19,9 +19,8 @@ Charts = Sequence[Chart | ParallelChart]
 
 @dataclass(frozen=True)
 class FigureKind:
-    """A kind of figure. title: of its section. about: what it shows, for `--help`."""
+    """A kind of figure. about: what it shows, in words."""
 
-    title: str
     about: str
     charts: Callable[[StudyContents], Charts]
 
@@ -31,26 +30,16 @@ def _evaluation(contents: StudyContents) -> Charts:
 
 
 KINDS: Mapping[str, FigureKind] = {
-    "history": FigureKind("Search", "score by trial, best so far", search_charts.history),
-    "curves": FigureKind("Learning curves", "learning curves of all trials", search_charts.curves),
-    "importances": FigureKind(
-        "What mattered", "importance of each parameter", parameter_charts.importances
-    ),
-    "isolation": FigureKind(
-        "Choices", "best score with each value of a choice", parameter_charts.isolation
-    ),
-    "slices": FigureKind(
-        "Parameter by parameter", "score by each parameter", parameter_charts.slices
-    ),
-    "ranks": FigureKind(
-        "Pairs", "ranks by the two most important parameters", parameter_charts.ranks
-    ),
-    "parallel": FigureKind("All parameters", "parallel coordinates", parameter_charts.parallel),
-    "goals": FigureKind("Goals", "the goals against each other", search_charts.goals),
-    "evaluation": FigureKind(
-        "The model", "the final model by class, picture or metric", _evaluation
-    ),
-    "workers": FigureKind("Workers", "which trial ran when", search_charts.workers),
+    "history": FigureKind("score by trial, best so far", search_charts.history),
+    "curves": FigureKind("learning curves of all trials", search_charts.curves),
+    "importances": FigureKind("importance of each parameter", parameter_charts.importances),
+    "isolation": FigureKind("best score with each value of a choice", parameter_charts.isolation),
+    "slices": FigureKind("score by each parameter", parameter_charts.slices),
+    "ranks": FigureKind("ranks by the two most important parameters", parameter_charts.ranks),
+    "parallel": FigureKind("parallel coordinates", parameter_charts.parallel),
+    "goals": FigureKind("the goals against each other", search_charts.goals),
+    "evaluation": FigureKind("the final model by class, picture or metric", _evaluation),
+    "workers": FigureKind("which trial ran when", search_charts.workers),
 }
 """The kinds that are made of charts; `heatmap` is drawn by its own module."""
 HEAT_MAP = "heatmap"
