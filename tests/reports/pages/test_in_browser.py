@@ -62,7 +62,7 @@ def test_charts_are_drawn(page, tmp_path, width, dark):
     )  # fmt: skip
     assert "Uncaught" not in done.stderr
     assert "<title>hit" not in done.stdout
-    places = re.findall(r'<div class="plot[^>]*>', done.stdout)
+    places = re.findall(r'<div class="plot(?: js-plotly-plot)?"[^>]*>', done.stdout)
     assert len(places) >= 10
     assert [place for place in places if 'data-drawn="yes"' not in place] == []
     assert done.stdout.count("main-svg") >= len(places)
