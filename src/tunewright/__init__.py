@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.images import augment, models
     from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
-    from tunewright.cli.commands.study import analyze, dashboard, repair
+    from tunewright.cli.commands.study import analyze, dashboard, repair, report
     from tunewright.cli.commands.submission import check, export, submit
     from tunewright.deliver.results.analyzer import (
         HyperparameterAnalyzer as HyperparameterAnalyzer,
@@ -43,6 +43,7 @@ __all__ = [
     "predict",
     "repair",
     "replay",
+    "report",
     "schedule",
     "show",
     "space",

@@ -183,7 +183,7 @@ class StudyConfig(Section):
     finished or pruned trials that bring nothing better. max_failures: end it after this many
     failures in a row; null ends it where the first five trials fail for one reason. retry_failed:
     run failed trials again: true for all of them, or a cause such as `killed`, or words of the
-    reason.
+    reason. report: write `report.html` into the study's folder, while it runs and at its end.
     """
 
     name: str | None = None
@@ -200,5 +200,6 @@ class StudyConfig(Section):
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()
     final: bool = True
+    report: bool = True
     sampler: Sampler = TpeConfig()
     pruner: Pruner = AshaConfig()

@@ -14,7 +14,7 @@ from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
 from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
-from tunewright.report.figures import write_lr_curve
+from tunewright.reports.figures import write_lr_curve
 from tunewright.result import Result
 from tunewright.runs.atomic import write_json
 

@@ -9,8 +9,8 @@ from tunewright.config.compose import Composition
 from tunewright.errors import ConfigError
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.scheduled_values import ScheduledValue, by_epoch, describe, key_epochs
-from tunewright.report.picture_files import PAGE, PICTURES, check_output
-from tunewright.report.schedules import ScheduleCurve, SchedulePanel, write_schedules
+from tunewright.reports.picture_files import PAGE, PICTURES, check_output
+from tunewright.reports.schedules import ScheduleCurve, SchedulePanel, write_schedules
 from tunewright.result import Result
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress

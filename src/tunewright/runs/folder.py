@@ -208,6 +208,11 @@ class StudyFolder:
         return self.path / "study_summary.json"
 
     @property
+    def report(self) -> Path:
+        """What the study has found, as a page."""
+        return self.path / "report.html"
+
+    @property
     def top_configs(self) -> Path:
         """`01.yaml`, `02.yaml`, ...: each ready to train."""
         return self.path / "top_configs"

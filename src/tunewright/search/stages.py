@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from tunewright.search.prepare import (
     prepare,
     refuse_leading_out,
 )
+from tunewright.search.reporting.keep_fresh import fresh_report
 from tunewright.search.stage_lengths import long_warmup_notices, plan_lines
 from tunewright.search.storage.database import silence_optuna, stored_lease
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
@@ -102,25 +104,28 @@ def tune(
             f"{executor_share.slots} worker(s) with {executor_share.threads} CPU thread(s) each "
             f"({executor_share.why}){describe_waits(executor_share.threads, os.environ)}"
         )
-        seconds = prepared.config.study.budget
-        budget = None if seconds is None else Budget(seconds, began)
-        record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
-        trained, evaluation = None, None
-        if prepared.config.study.final and record.best is not None:  # even after a timeout
-            final = partial(train_winner, recipe, prepared, record, executor_share, watch)
-            trained = train_within_budget(budget, watch, partial(final, budget))
-            winner = prepared.folder.trial(record.best.number)
-            if trained is not None:
-                winner = trained.best(prepared.settings.direction)
-            measured = partial(evaluate_run, recipe, winner, composed.config, None)
-            if trained is not None or winner.checkpoints.exists():
-                evaluation = evaluate_within_budget(budget, watch, measured)
-            else:
-                watch.notice(
-                    "the best trial ran in another study, and its weights are not here: "
-                    "best_config.yaml is the result"
-                )
-        return TuneResult(prepared.folder, record, ending, trained, evaluation)
+        with ExitStack() as during:
+            if prepared.config.study.report:
+                during.enter_context(fresh_report(prepared.folder, prepared.url, watch.notice))
+            seconds = prepared.config.study.budget
+            budget = None if seconds is None else Budget(seconds, began)
+            record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
+            trained, evaluation = None, None
+            if prepared.config.study.final and record.best is not None:  # even after a timeout
+                final = partial(train_winner, recipe, prepared, record, executor_share, watch)
+                trained = train_within_budget(budget, watch, partial(final, budget))
+                winner = prepared.folder.trial(record.best.number)
+                if trained is not None:
+                    winner = trained.best(prepared.settings.direction)
+                measured = partial(evaluate_run, recipe, winner, composed.config, None)
+                if trained is not None or winner.checkpoints.exists():
+                    evaluation = evaluate_within_budget(budget, watch, measured)
+                else:
+                    watch.notice(
+                        "the best trial ran in another study, and its weights are not here: "
+                        "best_config.yaml is the result"
+                    )
+            return TuneResult(prepared.folder, record, ending, trained, evaluation)
     finally:
         lock.release()
 

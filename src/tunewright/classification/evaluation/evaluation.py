@@ -32,8 +32,8 @@ from tunewright.classification.metrics.intervals import bootstrap_differences
 from tunewright.classification.metrics.metrics import ClassMetrics
 from tunewright.images.dataset.select_split import select_split
 from tunewright.images.image_table import ImageTable
-from tunewright.report.classification import write_classes, write_confusion, write_reliability
-from tunewright.report.figures import write_curves
+from tunewright.reports.classification import write_classes, write_confusion, write_reliability
+from tunewright.reports.figures import write_curves
 from tunewright.runs.atomic import write_json
 from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.folder import RunFolder

@@ -27,7 +27,7 @@ from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.columns import columns_of_run
 from tunewright.images.sources.open_source import open_table
-from tunewright.report.classification import write_classes, write_confusion
+from tunewright.reports.classification import write_classes, write_confusion
 from tunewright.runs.atomic import write_json
 
 if TYPE_CHECKING:

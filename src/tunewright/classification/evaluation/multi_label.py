@@ -35,9 +35,9 @@ from tunewright.classification.metrics.thresholds import FEWEST, Thresholds
 from tunewright.images.dataset.select_split import select_split
 from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.build_table import some
-from tunewright.report.classification import write_reliability
-from tunewright.report.figures import write_curves
-from tunewright.report.labels import write_labels, write_precision_recall
+from tunewright.reports.classification import write_reliability
+from tunewright.reports.figures import write_curves
+from tunewright.reports.labels import write_labels, write_precision_recall
 from tunewright.runs.atomic import write_json
 from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.folder import RunFolder

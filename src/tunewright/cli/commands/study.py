@@ -1,4 +1,4 @@
-"""The commands about a study that was begun: analyze, dashboard, repair."""
+"""The commands about a study that was begun: analyze, report, dashboard, repair."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +13,7 @@ from tunewright.errors import UsageError
 
 if TYPE_CHECKING:
     from tunewright.deliver.results.rate_distortion import SearchReport
+    from tunewright.reports.report_file import ReportFile
     from tunewright.search.read_study import StudyView
     from tunewright.search.recovery.repair_report import RepairReport
 
@@ -118,6 +119,59 @@ def analyze(
         drawn, files = write_study_heat_map(found, heat_map_names(heatmap), metric, file)
         found = replace(found, heat_map=drawn, plots=tuple(files))
     return replace(found, files=tuple(found.save_configs(top))) if save_configs else found
+
+
+@command(SEARCH, prints="results:print_report", switches=[JSON])
+def report(
+    study: Annotated[
+        str | Path | None,
+        typer.Argument(help="A study or a run: name or folder; or a database file."),
+    ] = None,
+    *,
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Write one figure instead: history, curves, importances, isolation, slices, "
+            "ranks, heatmap, parallel, goals, evaluation or workers.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | str | None,
+        typer.Option(help="The file; of a figure: .png, .svg, .pdf or .html."),
+    ] = None,
+    storage: Storage = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "--study-name", help="Name of the study.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+    runs_dir: RunsDir = RUNS,
+) -> "ReportFile":
+    """Write the report of a study or a run, or one figure.
+
+    The report is one page that needs no other file and no network. A study may be running, and
+    nothing is written into its database. --storage reads any Optuna study.
+
+    In Python, return the file. Raises StudyError for a study that is not there. See
+    `search.reporting.study_report.report_study` and `deliver.run_report.report_run`.
+    """
+    from tunewright.deliver.run_report import report_run, run_to_report
+    from tunewright.search.read_study import read_study
+    from tunewright.search.reporting.study_report import report_study
+
+    runs, file = Path(runs_dir), None if output is None else Path(output).expanduser()
+    run = None if storage is not None or name is not None else run_to_report(study, runs)
+    if run is not None:
+        written = report_run(run, output=file, figure=figure)
+    else:
+        named = None if study is None else str(study)
+        view = read_study(named, storage=storage, name=name, runs=runs)
+        written = report_study(view, output=file, figure=figure)
+    if open_browser:
+        import webbrowser
+
+        webbrowser.open(written.file.resolve().as_uri())
+    return written
 
 
 @command(SEARCH)

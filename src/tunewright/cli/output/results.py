@@ -34,6 +34,7 @@ from tunewright.spaces.specification import specification
 if TYPE_CHECKING:  # `show` and `space` start without the engine
     from tunewright.deliver.lr_find import LrSweep
     from tunewright.deliver.replay import ReplayReport
+    from tunewright.reports.report_file import ReportFile
     from tunewright.search.evaluate_run import Evaluation
     from tunewright.search.read_study import StudyView
     from tunewright.search.stages import TuneResult
@@ -83,7 +84,8 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     console.rule("files")
     final = tuned.final.best(tuned.record.direction).path if tuned.final else None
     winner = final or folder.trial(best.number).path  # the best trial keeps its weights
-    files = [folder.best_config, folder.best_results, folder.summary, folder.database]
+    files = [folder.report, folder.best_config, folder.best_results, folder.summary]
+    files += [folder.database]
     files += tuned.evaluation.files if tuned.evaluation is not None else ()
     files += [winner / "checkpoints" / "best.safetensors"]
     for file in files:
@@ -100,6 +102,12 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     if tuned.record.recipe != "function" and folder.database.exists():  # a server is typed again
         again = f"{format_command('tune', '--resume', folder.path)} {more}".rstrip()
     print_line(console, f"  {again}   # continues the search")
+
+
+def print_report(console: Console, written: "ReportFile") -> None:
+    """Print which file was written."""
+    what = "the report" if written.figure is None else f"the figure {written.figure}"
+    print_line(console, f"{what} of {written.of}: {from_here(written.file)}")
 
 
 def print_trained(console: Console, trained: "TrainResult") -> None:

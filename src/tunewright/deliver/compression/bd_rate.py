@@ -9,7 +9,7 @@ from typing import Any
 from tunewright.deliver.compression.rate_curves import METRICS, Metric, NamedCurve, find_curve
 from tunewright.errors import UsageError, did_you_mean
 from tunewright.recipes.compression.evaluation.bd_rate import METHODS, Method, Overlap, bjontegaard
-from tunewright.report.rate_distortion import (
+from tunewright.reports.rate_distortion import (
     MS_SSIM,
     PSNR,
     PlotCurve,

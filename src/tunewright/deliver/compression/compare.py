@@ -24,7 +24,7 @@ from tunewright.recipes.compression.evaluation.measured_curve import (
     Metric,
     bd_rate_interval,
 )
-from tunewright.report.rate_distortion import (
+from tunewright.reports.rate_distortion import (
     MS_SSIM,
     PSNR,
     PlotCurve,

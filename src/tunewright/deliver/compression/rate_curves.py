@@ -9,7 +9,7 @@ from tunewright.errors import DataError, UsageError
 from tunewright.recipes.compression.evaluation.comparison import SHOWN, reference_curves
 from tunewright.recipes.compression.evaluation.published_curves import PREFIX, find_published
 from tunewright.recipes.compression.evaluation.rate_curve import RateCurve, decibels, rate_curve
-from tunewright.report.rate_distortion import PlotCurve
+from tunewright.reports.rate_distortion import PlotCurve
 from tunewright.runs.documents import parse_json
 from tunewright.runs.regular_files import read_regular
 

@@ -15,8 +15,8 @@ from tunewright.deliver.results.report_text import report_text
 from tunewright.deliver.results.result_set import ResultSet
 from tunewright.deliver.results.search_analysis import APART, SearchAnalysis, analyze_search
 from tunewright.errors import UsageError, did_you_mean
-from tunewright.report.effect_plot import write_effects
-from tunewright.report.heat_map import write_heat_map
+from tunewright.reports.effect_plot import write_effects
+from tunewright.reports.heat_map import write_heat_map
 from tunewright.result import Result
 from tunewright.runs.atomic import NAMED, write_text
 from tunewright.runs.record import Goal

@@ -10,8 +10,8 @@ from tunewright.deliver.results.parameter_names import find_name
 from tunewright.errors import StudyError, UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
-from tunewright.report.heat_map import write_heat_map
-from tunewright.report.picture_files import check_output
+from tunewright.reports.heat_map import write_heat_map
+from tunewright.reports.picture_files import check_output
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.record import Goal, StudyRecord, Trial
 from tunewright.search.read_study import StudyView

@@ -26,7 +26,7 @@ from tunewright.recipes.pairs.data.groups import indistinct_texts, text_numbers
 from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.recipes.pairs.gallery import draw_retrieval
 from tunewright.recipes.pairs.setup import PairTask, evaluation_batches, make_model
-from tunewright.report.figures import write_curves
+from tunewright.reports.figures import write_curves
 from tunewright.runs.atomic import write_json
 from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder

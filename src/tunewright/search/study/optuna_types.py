@@ -261,6 +261,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         imported_from=attributes.get(IMPORTED, ""),
         good=attributes.get(GOOD, ""),
         avoided=tuple(attributes.get(AVOIDED, ())),
+        started=trial.datetime_start.timestamp() if trial.datetime_start else None,
     )
 
 

@@ -9,7 +9,7 @@ from tunewright.recipes.compression.config import CompressionConfig
 from tunewright.recipes.compression.evaluation.published_curves import published_on
 from tunewright.recipes.compression.evaluation.rate_curve import decibels
 from tunewright.recipes.compression.lambdas import weight_of
-from tunewright.report.rate_distortion import PlotCurve
+from tunewright.reports.rate_distortion import PlotCurve
 
 Metric = Literal["psnr", "ms_ssim"]
 KODAK_PICTURES = 24

@@ -28,8 +28,8 @@ from tunewright.recipes.compression.evaluation.comparison import (
     plot_curves,
 )
 from tunewright.recipes.compression.evaluation.measure import CompressionScores, measure
-from tunewright.report.figures import write_curves
-from tunewright.report.rate_distortion import (
+from tunewright.reports.figures import write_curves
+from tunewright.reports.rate_distortion import (
     MS_SSIM,
     PSNR,
     rate_distortion_svg,

@@ -25,8 +25,8 @@ from tunewright.recipes.retina.evaluation.eye_metrics import (
 from tunewright.recipes.retina.evaluation.ranking_scores import auroc, average_precision
 from tunewright.recipes.retina.evaluation.zero_shot_prompts import class_sentences
 from tunewright.recipes.retina.setup import TOKENIZER, OpenedRecipe, open_recipe
-from tunewright.report.classification import write_confusion
-from tunewright.report.figures import write_curves
+from tunewright.reports.classification import write_confusion
+from tunewright.reports.figures import write_curves
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress

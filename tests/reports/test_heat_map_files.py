@@ -11,8 +11,8 @@ from tunewright.analysis.grid.heat_map import HeatMap, Point, Value, heat_map
 from tunewright.analysis.grid.rank_cells import LambdaRanking, RankedCell
 from tunewright.analysis.grid.ties import Noise
 from tunewright.errors import UsageError
-from tunewright.report.effect_plot import write_effects
-from tunewright.report.heat_map import write_heat_map
+from tunewright.reports.effect_plot import write_effects
+from tunewright.reports.heat_map import write_heat_map
 
 GRID = [
     Point(float(i), float(j), float(i * j))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.errors import UsageError
-from tunewright.report.figures import COLOURS, GRID, INK
+from tunewright.reports.figures import COLOURS, GRID, INK
 from tunewright.runs.atomic import NAMED, write_with
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import matplotlib
 import pytest
 
 from tunewright.errors import NotWritten, UsageError
-from tunewright.report.picture_files import PICTURES, check_output, write_picture
+from tunewright.reports.picture_files import PICTURES, check_output, write_picture
 
 BEGINNINGS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF-"}
 

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Literal
 
-from tunewright.report.figures import COLOURS, GRID, INK, PALE, write_page
+from tunewright.reports.figures import COLOURS, GRID, INK, PALE, write_page
 
 Kind = Literal["run", "classical", "published"]
 PSNR, MS_SSIM = "PSNR (dB)", "MS-SSIM (dB)"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright.analysis.grid.effect_curves import EffectCurve, EffectPanel
-from tunewright.report.figures import COLOURS, GRID, INK, write_page
-from tunewright.report.picture_files import PAGE, check_output, write_picture
+from tunewright.reports.figures import COLOURS, GRID, INK, write_page
+from tunewright.reports.picture_files import PAGE, check_output, write_picture
 
 if TYPE_CHECKING:
-    from tunewright.report.picture_files import Figure
+    from tunewright.reports.picture_files import Figure
 
 NAMED = 12
 """Curves of a panel that the legend lists, and labels of its axis, at most."""

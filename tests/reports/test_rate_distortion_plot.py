@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.report.rate_distortion import (
+from tunewright.reports.rate_distortion import (
     MS_SSIM,
     PSNR,
     PlotCurve,
@@ -54,7 +54,7 @@ def test_the_page_holds_a_panel_for_each_quality(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.03), (0.0, 1.0), (28.0, 29.0), (20.0, 50.0)])
 def test_ticks_are_round_and_neither_few_nor_many(low: float, high: float) -> None:
-    from tunewright.report.rate_distortion import round_ticks
+    from tunewright.reports.rate_distortion import round_ticks
 
     found = round_ticks(low, high)
     assert 3 <= len(found) <= 11

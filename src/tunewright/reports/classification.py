@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewright.report.figures import COLOURS, GRID, INK, PALE, write_page
+from tunewright.reports.figures import COLOURS, GRID, INK, PALE, write_page
 
 CELL_NUMBERS = 25
 """Most classes for which a confusion matrix shows its numbers."""

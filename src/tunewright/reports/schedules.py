@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright.report.figures import COLOURS, GRID, INK, write_page
-from tunewright.report.picture_files import PAGE, check_output, write_picture
+from tunewright.reports.figures import COLOURS, GRID, INK, write_page
+from tunewright.reports.picture_files import PAGE, check_output, write_picture
 
 if TYPE_CHECKING:
-    from tunewright.report.picture_files import Figure
+    from tunewright.reports.picture_files import Figure
 
 PANEL_INCHES, PANEL_PIXELS = 3.4, 380
 """Heights of a panel."""

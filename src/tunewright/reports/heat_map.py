@@ -1,15 +1,16 @@
 """Heat maps of two parameters: a picture for papers, or an HTML page that opens offline."""
 
+import json
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.analysis.grid.heat_map import Axis, HeatMap, colour_range
-from tunewright.report.figures import INK, write_page
-from tunewright.report.picture_files import PAGE, check_output, write_picture
+from tunewright.reports.figures import INK, write_page
+from tunewright.reports.picture_files import PAGE, check_output, write_picture
 
 if TYPE_CHECKING:
-    from tunewright.report.picture_files import Figure
+    from tunewright.reports.picture_files import Figure
 
 WRITTEN = 150
 """Cells up to which each shows its number; more would not be read."""
@@ -76,6 +77,32 @@ def _draw(found: HeatMap, figure: "Figure") -> None:
 def _write_page(found: HeatMap, file: Path) -> None:
     import plotly.graph_objects as go
 
+    figure = go.Figure(go.Heatmap(**_trace(found)))
+    figure.update_layout(
+        **_layout(found),
+        template="plotly_white",
+        font={"color": INK},
+        title={"text": escape(found.title), "font": {"size": 14}},
+        width=min(1400, 320 + 90 * len(found.x.labels)),
+        height=_pixels_high(found),
+    )
+    write_page(figure, file)
+
+
+def heat_map_json(found: HeatMap) -> tuple[str, int]:
+    """Return a heat map for Plotly's script, as `{"data": ..., "layout": ...}`, and its height."""
+    height = _pixels_high(found)
+    margin = {"l": 64, "r": 16, "t": 16, "b": 56}
+    layout = {**_layout(found), "height": height, "margin": margin}
+    data = [{"type": "heatmap", **_trace(found)}]
+    return json.dumps({"data": data, "layout": layout}, allow_nan=False), height
+
+
+def _pixels_high(found: HeatMap) -> int:
+    return min(1200, 260 + 60 * len(found.y.labels))
+
+
+def _trace(found: HeatMap) -> dict[str, Any]:
     low, high = colour_range([m for row in found.means for m in row if m is not None])
     texts = [
         [
@@ -84,7 +111,6 @@ def _write_page(found: HeatMap, file: Path) -> None:
         ]
         for rows in zip(found.means, found.counts, found.spreads, strict=True)
     ]
-    cells = len(found.x.labels) * len(found.y.labels)
     trace: dict[str, Any] = {
         # Labels as texts on a category axis: numbers would be placed by size, and leave gaps.
         "x": [escape(label) for label in found.x.labels],
@@ -100,19 +126,22 @@ def _write_page(found: HeatMap, file: Path) -> None:
         "zmax": high,
         "colorbar": {"title": {"text": f"{escape(found.metric)}<br>({_better(found)})"}},
     }
-    if cells <= WRITTEN:
+    if len(found.x.labels) * len(found.y.labels) <= WRITTEN:
         trace["texttemplate"] = "%{z:.5g}"
-    figure = go.Figure(go.Heatmap(**trace))
-    figure.update_layout(
-        template="plotly_white",
-        font={"color": INK},
-        title={"text": escape(found.title), "font": {"size": 14}},
-        width=min(1400, 320 + 90 * len(found.x.labels)),
-        height=min(1200, 260 + 60 * len(found.y.labels)),
-    )
-    for update, along in ((figure.update_xaxes, found.x), (figure.update_yaxes, found.y)):
-        update(type="category", title_text=escape(_axis_title(along)), showgrid=False)
-    write_page(figure, file)
+    return trace
+
+
+def _layout(found: HeatMap) -> dict[str, Any]:
+    """Return the axes of an interactive heat map."""
+    return {
+        name: {
+            "type": "category",
+            "title": {"text": escape(_axis_title(along))},
+            "showgrid": False,
+            "automargin": True,
+        }
+        for name, along in (("xaxis", found.x), ("yaxis", found.y))
+    }
 
 
 def _axis_title(along: Axis) -> str:

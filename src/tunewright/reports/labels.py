@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tunewright.report.classification import distinct, page_layout
-from tunewright.report.figures import COLOURS, GRID, PALE, write_page
+from tunewright.reports.classification import distinct, page_layout
+from tunewright.reports.figures import COLOURS, GRID, PALE, write_page
 
 POINTS = 200
 """Most points of a curve."""

@@ -1,0 +1,1 @@
+"""Charts as plain values, drawn interactively or as pictures."""

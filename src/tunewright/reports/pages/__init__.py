@@ -1,0 +1,1 @@
+"""Reports as HTML pages: one file each, which needs no other file and no network."""

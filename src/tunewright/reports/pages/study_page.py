@@ -1,0 +1,199 @@
+"""The report of a study as one page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunewright.reports.charts.interactive import as_script
+from tunewright.reports.heat_map import heat_map_json
+from tunewright.reports.pages.page import (
+    Card,
+    Log,
+    PageSection,
+    Panel,
+    Table,
+    chart_panel,
+    write_sections,
+)
+from tunewright.reports.study.contents import EvaluationFigures, StudyContents
+from tunewright.reports.study.kinds import KINDS
+from tunewright.reports.study.parameter_charts import pair_map
+from tunewright.runs.quantities import duration
+from tunewright.runs.record import Trial
+
+TOP = 10
+"""Trials in the table of the best."""
+PARAMETERS = 12
+"""Columns of parameters in that table: the most important ones."""
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Search": ("history", "curves", "goals"),
+    "Parameters": ("importances", "ranks", "isolation", "slices", "parallel"),
+    "Model": ("evaluation",),
+    "Workers": ("workers",),
+}
+"""The sections with charts, and the kinds of figure in each."""
+
+
+def write_study_page(contents: StudyContents, file: Path) -> None:
+    """Write the report of a study; raise NotWritten where the disk refuses it."""
+    record, overview = contents.record, contents.overview
+    states = ", ".join(f"{count} {state}" for state, count in overview.by_state.items() if count)
+    ended = overview.trials - overview.by_state.get("running", 0)
+    total = f" of {contents.total}" if contents.total and contents.total > ended else ""
+    subtitle = (
+        f"{record.recipe or 'Optuna study'}: {ended}{total} trials ({states or 'none yet'}) over "
+        f"{len(contents.ranked_paths)} parameters, goal {record.goal} "
+        f"({'more' if record.direction == 'max' else 'less'} is better). {contents.made}"
+    )
+    sections = [
+        _result(contents),
+        *_chart_sections(contents),
+        *_failures(contents),
+        _about(contents),
+    ]
+    write_sections(file, f"Study {record.name}", subtitle, sections)
+
+
+def _result(contents: StudyContents) -> PageSection:
+    """Return the first screen: the best configuration, what was gained, what to do next."""
+    record, best = contents.record, contents.record.best
+    spent = Card("time of all trials", duration(contents.overview.seconds) or "none")
+    if best is None:
+        lead = "No trial has finished yet." if contents.overview.trials else "No trial was begun."
+        cards = [spent]
+        tables: list[Table] = []
+    else:
+        lead = ""
+        cards = [
+            Card(f"best {record.goal}", _figure(best.score), _interval_text(best)),
+            *_gain_cards(contents),
+            Card("trial", str(best.number), _trial_remark(best)),
+            spent,
+        ]
+        rows = [(path, _value(value)) for path, value in best.parameters.items()]
+        tables = [
+            Table("Best configuration", ("parameter", "value"), rows, numbers=False),
+            _best_trials(contents),
+        ]
+    return PageSection(
+        "Result",
+        lead,
+        cards=cards,
+        tables=tables,
+        remarks=contents.remarks,
+        commands=contents.commands,
+    )
+
+
+def _trial_remark(best: Trial) -> str:
+    if best.imported_from:
+        return f"from {best.imported_from}"
+    return best.good or best.note or (f"{len(best.seeds)} seeds" if best.seeds else "")
+
+
+def _interval_text(trial: Trial) -> str:
+    if trial.interval is None:
+        return "no interval is stored"
+    low, high = trial.interval
+    return f"95 % interval {low:.4g} to {high:.4g}, not corrected for the search"
+
+
+def _gain_cards(contents: StudyContents) -> list[Card]:
+    gain = contents.gain
+    if gain is None:
+        return []
+    if not gain.value:
+        return [Card("gain over the defaults", "0", "the defaults are the best so far")]
+    remark = f"trial {gain.defaults.number} tried them: {_figure(gain.defaults.score)}"
+    if gain.low is not None and gain.high is not None:
+        remark = f"95 % interval {gain.low:+.3g} to {gain.high:+.3g}; {remark}"
+    sign = "+" if contents.record.direction == "max" else "-"
+    tone = "" if gain.is_tie else "better"
+    tied = " (a tie)" if gain.is_tie else ""
+    return [Card("gain over the defaults", f"{sign}{gain.value:.4g}{tied}", remark, tone)]
+
+
+def _best_trials(contents: StudyContents) -> Table:
+    record = contents.record
+    paths = contents.ranked_paths[:PARAMETERS]
+    others = [goal.metric for goal in record.others]
+    rows = []
+    for trial in record.rank_trials()[:TOP]:
+        scores = [_figure(trial.score), *(_figure(trial.others.get(name)) for name in others)]
+        values = [_value(trial.parameters.get(path, "")) for path in paths]
+        rows.append([str(trial.number), *scores, *values])
+    left = len(contents.ranked_paths) - len(paths)
+    note = f"{left} less important parameters are left out." if left else ""
+    return Table("Best trials", ("trial", record.goal, *others, *paths), rows, note)
+
+
+def _chart_sections(contents: StudyContents) -> list[PageSection]:
+    found = []
+    for title, kinds in GROUPS.items():
+        panels = [
+            chart_panel(chart, f"{kind}-{index}")
+            for kind in kinds
+            for index, chart in enumerate(KINDS[kind].charts(contents))
+        ]
+        if "ranks" in kinds and (mapped := pair_map(contents)) is not None:
+            x, y = mapped.x.name, mapped.y.name
+            note = f"Mean {contents.record.goal} by cell; blank cells have no trial."
+            json, height = heat_map_json(mapped)
+            name = f"Means by {x} and {y}"
+            panels.insert(2, Panel(name, as_script(json), note, False, height, "heatmap"))
+        section = PageSection(title, panels=panels)
+        if title == "Model" and contents.evaluation is not None:
+            section = model_section(contents.evaluation, panels)
+        if section.panels or section.tables:
+            found.append(section)
+    return found
+
+
+def model_section(evaluation: EvaluationFigures, panels: Sequence[Panel]) -> PageSection:
+    """Return the section about a model: its scores beside the baselines, charts, files."""
+    rows = [
+        [
+            str(row["name"]),
+            _figure(row["value"]),
+            "" if row["interval"] is None else "{:.4g} to {:.4g}".format(*row["interval"]),
+            *(_figure(row["others"].get(name)) for name in evaluation.baselines),
+        ]
+        for row in evaluation.metrics
+    ]
+    columns = ("metric", evaluation.of, "95 % interval", *evaluation.baselines)
+    return PageSection(
+        "Model",
+        tables=[Table("Scores", columns, rows, " ".join(f"{n}." for n in evaluation.notes))],
+        panels=panels,
+        links=evaluation.files,
+    )
+
+
+def _failures(contents: StudyContents) -> list[PageSection]:
+    if not contents.failures:
+        return []
+    rows = [
+        [one.cause, one.reason, str(len(one.trials)), ", ".join(map(str, one.trials[:20]))]
+        for one in contents.failures
+    ]
+    logs = [
+        Log(f"log of trial {one.trials[0]}: {one.cause}", "\n".join(one.lines))
+        for one in contents.failures
+        if one.lines
+    ]
+    table = Table("Causes", ("cause", "reason", "count", "trials"), rows, numbers=False)
+    return [PageSection("Failures", tables=[table], logs=logs)]
+
+
+def _about(contents: StudyContents) -> PageSection:
+    return PageSection(
+        "About", tables=[Table("", ("what", "value"), contents.facts, numbers=False)]
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""The report of a study: one page, and its figures one by one."""

@@ -1,0 +1,85 @@
+"""What the report of a study shows, as plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright.analysis.history import Gain
+from tunewright.analysis.overview import StudyOverview
+from tunewright.runs.record import StudyRecord
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to copy, and what it is for."""
+
+    purpose: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A conclusion in words. change: commands or YAML to copy; may be empty."""
+
+    title: str
+    evidence: str
+    change: str = ""
+
+
+@dataclass(frozen=True)
+class FailureLog:
+    """Failed trials of one cause and reason, and how the log of the first of them ends."""
+
+    cause: str
+    reason: str
+    trials: Sequence[int]
+    lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class EvaluationFigures:
+    """The figures of the final model, or of the best trial.
+
+    metrics: rows of name, value, interval, and the value of each baseline by its name. figures: all
+    that `evaluation.json` holds. files: pages and pictures beside it, relative to the report.
+    """
+
+    of: str
+    metrics: Sequence[Mapping[str, Any]]
+    baselines: Sequence[str]
+    notes: Sequence[str]
+    figures: Mapping[str, Any]
+    files: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class StudyContents:
+    """All that a page or a figure is drawn from.
+
+    domains: the parameters of the space as its file has them; empty for a study of another program.
+    overview: with the importances. facts: names and values about the study: versions, seeds, data,
+    place. running: trials are still to come. made: when, for people.
+    """
+
+    record: StudyRecord
+    overview: StudyOverview
+    domains: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    gain: Gain | None = None
+    remarks: Sequence[Remark] = ()
+    commands: Sequence[Command] = ()
+    failures: Sequence[FailureLog] = ()
+    evaluation: EvaluationFigures | None = None
+    facts: Sequence[tuple[str, str]] = ()
+    total: int | None = None
+    made: str = ""
+
+    @property
+    def ranked_paths(self) -> list[str]:
+        """The parameters, the most important first; those without an importance come last."""
+        sampled = dict.fromkeys(p for trial in self.record.trials for p in trial.parameters)
+        known = self.overview.importances
+        return sorted(sampled, key=lambda path: -known.get(path, -1.0))
+
+    def is_log(self, path: str) -> bool:
+        """Return whether a parameter is searched on a logarithmic scale."""
+        return bool(self.domains.get(path, {}).get("log"))

@@ -1,0 +1,1 @@
+"""The report of a study as a file: gathered, written, and kept fresh while the study runs."""
