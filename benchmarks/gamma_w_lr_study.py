@@ -9,11 +9,10 @@ also that the runs do not tell them apart, goes to `results/gamma_w_lr_study.jso
 
 PHOTOS is a folder of photographs to train on, KODAK one of PNG pictures whose tiles (each fourth of
 128 pixels) are validated on; without them the two photographs that scikit-learn ships. The same
-command goes on where it was stopped; the processor time is that of its last call.
+command goes on where it was stopped; the minutes are those of its last call.
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 
@@ -66,7 +65,6 @@ def main() -> None:
     facts = {
         "study": {"lambda": ranking.lmbda, "epochs": epochs, "seeds": seeds, "metric": METRIC},
         "settings": " ".join(COMMON),
-        "cpu_minutes": sum(os.times()[:4]) / 60,  # this process and its workers
         "minutes": (time.perf_counter() - began) / 60,
         "means": drawn.means,
         "spreads": drawn.spreads,

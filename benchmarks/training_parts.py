@@ -13,6 +13,7 @@ memory of a run costs, in milliseconds of processor time a second.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -27,6 +28,7 @@ from rounds import save, summarise
 
 from tunewright.recipes.compression.config import HpcmConfig, HyperpriorConfig
 from tunewright.recipes.compression.setup import make_setup
+from tunewright.training.memory.freed import keep_freed_memory
 from tunewright.training.memory.peak import MemoryPeak
 from tunewright.training.optim import make_optimizer
 from tunewright.training.step import TrainingStep, mixed_precision
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="3 turns; not saved")
     turns = 3 if parser.parse_args().quick else 24
     torch.set_num_threads(1)
+    keep_freed_memory(os.environ)  # as the workers do that train
     with tempfile.TemporaryDirectory() as place:
         photos = draw(Path(place) / "photos")
         found = {name: compare(name, model, photos, turns) for name, model in MODELS.items()}

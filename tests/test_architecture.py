@@ -226,7 +226,7 @@ READERS = {
     "runs/documents/yaml_text.py": "the one reader of YAML, with its limits",
     "search/study/compatibility.py": "what it wrote itself on the same line",
     "search/study/optuna_types.py": "choices, accepted only where they are what it would write",
-    "classification/models/timm_query.py": "the answer of a process that it started",
+    "runs/machine/child_process.py": "the answer of a process that it started",
 }
 """The files that call a YAML or JSON reader, and what they read."""
 

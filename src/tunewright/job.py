@@ -1,6 +1,5 @@
 """Run one training from its run folder and write its outcome. Imports no Optuna."""
 
-import ctypes
 import errno
 import gc
 import os
@@ -23,6 +22,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Cause, Outcome, speaks_of_memory
 from tunewright.training.goal import score_of
 from tunewright.training.memory.device import device_peak_mib, reset_device_peak
+from tunewright.training.memory.freed import return_freed_memory
 from tunewright.training.memory.limit import limit_memory
 from tunewright.training.randomness import seed_all
 from tunewright.training.reporter import Reporter
@@ -159,8 +159,7 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-    with suppress(AttributeError, OSError):  # only the GNU C library has malloc_trim
-        ctypes.CDLL(None).malloc_trim(0)
+    return_freed_memory()
 
 
 @contextmanager

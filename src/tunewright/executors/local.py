@@ -21,6 +21,7 @@ from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.recipe import Run
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
+from tunewright.training.memory.freed import keep_freed_memory
 from tunewright.training.memory.peak import held_memory
 
 EXIT_SECONDS = 5.0
@@ -270,6 +271,7 @@ def work(pipe: Connection, gpu: str | None, run_override: Run | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     from tunewright import job
 
+    keep_freed_memory(os.environ)
     waits = ThreadWaits(os.environ)
     gc.freeze()  # the server's imports never become garbage: saves 0.2 s after every run
     lock = threading.Lock()

@@ -1,6 +1,7 @@
 """Runs beside classical codecs on sets of pictures: points, BD-rates, the cache, wrong words."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def test_each_set_has_all_curves(made: Path, tmp_path: Path) -> None:
     found = compared(made, tmp_path / "out", on_progress=lambda *report: told.append(report))
     assert [(one.name, one.images) for one in found.sets] == [("kodak", 3), ("clic", 2)]
     assert told[-1] == ("comparing", 20, 20)  # 5 pictures by 3 runs and by the codecs
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert ("reading pictures", 3, 3) in told
+    counted = [done for what, done, _ in told if what == "comparing"]
+    assert counted == sorted(counted)
     kodak = found.sets[0]
     ours, jpeg = kodak.curves[0], next(c for c in kodak.curves if c.name == "JPEG")
     assert (ours.name, ours.kind) == ("hyperprior-4-8", "run")
@@ -177,6 +180,53 @@ def test_what_is_not_there(made: Path, tmp_path: Path) -> None:
         compared(made, tmp_path, "x*")
     with pytest.raises(DataError, match="does not exist"):
         compared(made, tmp_path, data=[made / "tecnick"])
+
+
+@pytest.fixture
+def damaged(made: Path, tmp_path: Path) -> Path:
+    """A set of three pictures and two that cannot be read."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(made / "kodak", folder)
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1 cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.png").write_text("no picture")
+    return folder
+
+
+def test_unreadable_pictures_are_named_before_anything_is_measured(
+    made: Path, tmp_path: Path, damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "_measure_picture", lambda *_: pytest.fail("was measured"))
+    with pytest.raises(DataError, match=r"2 of 5 pictures of .*damaged cannot be read") as caught:
+        compared(made, tmp_path / "out", data=[made / "clic", damaged])
+    assert "1 cut.png" in str(caught.value)
+    assert "notes.png" in str(caught.value)
+    assert "--skip-bad" in str(caught.value)
+
+
+def test_unreadable_pictures_are_left_out_of_every_curve(
+    made: Path, tmp_path: Path, damaged: Path
+) -> None:
+    whole = compared(made, tmp_path / "whole", data=[made / "kodak"]).sets[0]
+    rest = compared(made, tmp_path / "out", data=[damaged], skip_bad=True).sets[0]
+    assert (rest.images, rest.digest, rest.curves) == (3, whole.digest, whole.curves)
+    assert sorted(rest.skipped) == ["1 cut.png", "notes.png"]
+    assert rest.notes[0] == (
+        "2 pictures are left out of damaged as unreadable (1 cut.png, notes.png)"
+    )
+    stored = json.loads((tmp_path / "out" / "damaged" / "comparison.json").read_text())
+    assert stored["skipped"] == dict(rest.skipped)
+    assert whole.skipped == {}
+
+
+def test_a_set_without_a_readable_picture_is_refused(
+    made: Path, tmp_path: Path, damaged: Path
+) -> None:
+    for file in damaged.glob("[0-2].png"):
+        file.unlink()
+    with pytest.raises(DataError, match="2 of 2 pictures") as caught:
+        compared(made, tmp_path / "out", data=[damaged], skip_bad=True)
+    assert "--skip-bad" not in str(caught.value)
 
 
 def test_by_the_command(made: Path, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:

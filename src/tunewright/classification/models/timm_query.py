@@ -4,17 +4,15 @@ Imports no torch: timm does, so a child process asks it, and the answer is kept 
 version changes.
 """
 
-import json
-import subprocess
-import sys
 from importlib.metadata import version
 from typing import Any
 
 from tunewright.classification.models.config import COLORNET, ImageModelConfig
 from tunewright.classification.models.timm_info import TimmFacts
-from tunewright.errors import ConfigError, RunError
+from tunewright.errors import ConfigError
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.cache import cache_folder
+from tunewright.runs.machine.child_process import call_in_child
 
 FORM = 1
 """Version of `TimmFacts`; older answers are asked for again."""
@@ -57,29 +55,5 @@ def input_size(section: ImageModelConfig, image_size: int) -> int:
 
 
 def ask(question: str, *arguments: str) -> Any:
-    """Call a function of `timm_models` by name, and return its result as plain values.
-
-    It runs in this process if torch is loaded already, else in a child. Raises RunError if the
-    child fails.
-    """
-    if sys.modules.get("torch") is not None:
-        from tunewright.classification.models import timm_models
-
-        return getattr(timm_models, question)(*arguments)
-    request = {"path": sys.path, "question": question, "arguments": arguments}
-    child = subprocess.run(
-        [sys.executable, "-c", _CHILD], input=json.dumps(request), capture_output=True, text=True
-    )
-    if child.returncode:
-        last = (child.stderr.strip().splitlines() or ["no word"])[-1]
-        raise RunError(f"timm could not be asked about its models: {last}")
-    return json.loads(child.stdout.splitlines()[-1])
-
-
-_CHILD = """
-import json, sys
-request = json.load(sys.stdin)
-sys.path[:] = request["path"]
-from tunewright.classification.models import timm_models
-print(json.dumps(getattr(timm_models, request["question"])(*request["arguments"])))
-"""
+    """Call a function of `timm_models` by name, and return its result as plain values."""
+    return call_in_child(f"tunewright.classification.models.timm_models:{question}", *arguments)

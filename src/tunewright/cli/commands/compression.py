@@ -177,6 +177,9 @@ def compare(
     output: Annotated[
         Path | str, typer.Option(help="Folder for a table and a plot of each set.")
     ] = Path("comparison"),
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out and list unreadable pictures.")
+    ] = False,
     runs_dir: RunsDir = RUNS,
     on_progress: "ProgressCallback | None" = None,
 ) -> "CompareReport":
@@ -189,15 +192,15 @@ def compare(
     DataError for what is no run, UsageError for an unknown anchor. See
     `deliver.compression.compare.compare`.
     """
+    from tunewright.deliver.compression.compare import BdRateOptions
     from tunewright.deliver.compression.compare import compare as compare_runs
 
     return compare_runs(
         runs,
+        BdRateOptions(anchor, method, metric),
         data=[data] if isinstance(data, str | Path) else data,
-        anchor=anchor,
-        method=method,
-        metric=metric,
         output=output,
         runs_dir=Path(runs_dir),
+        skip_bad=skip_bad,
         on_progress=on_progress,
     )

@@ -124,6 +124,8 @@ def print_compared(console: Console, found: "CompareReport") -> None:
         console.print(_rates_table(one, found))
         for note in one.notes:
             print_line(console, f"note: {note}")
+        for name, why in one.skipped.items():
+            print_line(console, f"  {name}: {why}")
         for file in one.files:
             print_line(console, f"  {from_here(file)}")
 

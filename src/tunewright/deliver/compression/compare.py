@@ -36,8 +36,20 @@ from tunewright.runs.atomic import NAMED, write_text
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.regular_files import exists
 
-DEFAULT_ANCHOR = "JPEG"
 FILES = ("comparison.json", "rate-distortion.html", "rate-distortion.svg")
+
+
+@dataclass(frozen=True)
+class BdRateOptions:
+    """How BD-rates are computed.
+
+    anchor: the name of the curve that they refer to. method: the interpolation between points, of
+    `bd_rate.METHODS`. metric: psnr or ms_ssim. Names count in any case.
+    """
+
+    anchor: str = "JPEG"
+    method: str = "akima"
+    metric: str = "psnr"
 
 
 @dataclass(frozen=True)
@@ -58,13 +70,18 @@ class ComparedCurve(Result):
 
 @dataclass(frozen=True)
 class ComparedSet(Result):
-    """A set of pictures with all curves. absent: codecs that were not measured, and why."""
+    """A set of pictures with all curves.
+
+    images: how many were measured. skipped: why the others could not be read, by name. absent:
+    codecs that were not measured, and why.
+    """
 
     name: str
     data: str
     images: int
     digest: str
     curves: tuple[ComparedCurve, ...]
+    skipped: Mapping[str, str]
     absent: Mapping[str, str]
     notes: tuple[str, ...]
     files: tuple[Path, ...]
@@ -83,30 +100,31 @@ class CompareReport(Result):
 
 def compare(
     runs: Sequence[Path | str],
+    options: BdRateOptions | None = None,
     *,
     data: Sequence[Path | str],
-    anchor: str = DEFAULT_ANCHOR,
-    method: str = "akima",
-    metric: str = "psnr",
     output: Path | str = Path("comparison"),
     runs_dir: Path = Path("runs"),
+    skip_bad: bool = False,
     on_progress: ProgressCallback | None = None,
 ) -> CompareReport:
     """Measure runs and the classical codecs that are there on each folder of pictures.
 
     runs: a run, a folder or a quoted pattern of runs; `NAME=RUN` puts it into the curve NAME, else
-    into that of its model. anchor: the name of a curve. Each set gets a table in `comparison.json`
-    and a plot, in a folder below `output`. Raises UsageError for an unknown anchor, method or
-    metric, DataError for what is no run and for pictures that cannot be read.
+    into that of its model. Each set gets a table in `comparison.json` and a plot, in a folder below
+    `output`. skip_bad: leave out pictures that cannot be read, with a notice that names them, in
+    place of raising. Raises UsageError for an unknown anchor, method or metric, DataError for what
+    is no run and, before anything is measured, for pictures that cannot be read.
     """
-    how = _one_of(method, METHODS, "--method")
-    what: Metric = _one_of(metric, METRICS, "--metric")
+    options = options or BdRateOptions()
+    how = _one_of(options.method, METHODS, "--method")
+    what: Metric = _one_of(options.metric, METRICS, "--metric")
     named = [pair for word in runs for pair in _runs(str(word), runs_dir)]
     sets = _sets(data)
     place = Path(output).expanduser()
     if place.is_file():
         raise UsageError(f"--output {output} is a file", expected="a folder")
-    anchor = _one_of(anchor, [*SHOWN.values(), *(curve for curve, _ in named)], "--anchor")
+    anchor = _one_of(options.anchor, [*SHOWN.values(), *(curve for curve, _ in named)], "--anchor")
     absent = {SHOWN[codec]: why for codec, why in find_external()[1].items()}
     if anchor in absent:
         raise UsageError(f"--anchor {anchor}, {absent[anchor]}", expected="a codec that is there")
@@ -118,6 +136,7 @@ def compare(
         _measure,
         [(curve, one.members[0].path) for curve, one in named],
         sets,
+        skip_bad,
         on_progress=on_progress,
     )
     notes = tuple(dict.fromkeys(note for _, one in named for note in one.notes))
@@ -129,12 +148,13 @@ def _measure(
     _selection: RunSelection,
     runs: Sequence[tuple[str, Path]],
     sets: Mapping[str, Path],
+    skip_bad: bool,
     on_progress: ProgressCallback,
 ) -> Any:
     """Measure in a process that may import torch."""
     from tunewright.recipes.compression.evaluation.measure_sets import measure_sets
 
-    return measure_sets(runs, sets, on_progress)
+    return measure_sets(runs, sets, on_progress, skip_bad=skip_bad)
 
 
 def _runs(word: str, runs: Path) -> list[tuple[str, RunSelection]]:
@@ -223,6 +243,7 @@ def _compare_set(
         len(measured.pictures),
         measured.digest,
         tuple(curves),
+        measured.skipped,
         measured.absent,
         tuple(dict.fromkeys(notes)),
         files,

@@ -9,8 +9,10 @@ from tunewright.recipes.compression.config import METRICS, CompressionConfig
 from tunewright.recipes.compression.config_checks import check_fit
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.scheduled_values import ScheduledValue
+from tunewright.runs.machine.child_process import call_in_child
 
 HERE = Path(__file__).parent
+CHECK_WEIGHTS = "tunewright.recipes.compression.setup:check_first_weights"
 
 ALIASES = {
     **SHARED_ALIASES,
@@ -85,6 +87,8 @@ def _check(config: RunConfig) -> list[str]:
 
     assert isinstance(config, CompressionConfig)
     notices = check_fit(config)
+    if config.model.weights is not None:  # before minutes go into the photographs
+        call_in_child(CHECK_WEIGHTS, config.model_dump(mode="json"))
     data = config.data
     with ShowProgress("reading photographs") as progress:
         photos = open_photos(data, progress)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import torch
 
+from tunewright.config.check import validate
+from tunewright.config.tree import Tree
 from tunewright.images.image_table import ImageTable
 from tunewright.images.loading.batching import Batching
 from tunewright.images.progress import ShowProgress
@@ -27,7 +29,11 @@ from tunewright.recipes.compression.data.photos import open_photos
 from tunewright.recipes.compression.finetune.config import FineTuneParts
 from tunewright.recipes.compression.finetune.schedule import FineTuneSchedule
 from tunewright.recipes.compression.models.compressor import Compressor
-from tunewright.recipes.compression.models.factory import load_first_weights, make_compressor
+from tunewright.recipes.compression.models.factory import (
+    fitting_weights,
+    load_first_weights,
+    make_compressor,
+)
 from tunewright.recipes.compression.rate_distortion import LOSSES
 from tunewright.recipes.compression.task import CompressionTask
 from tunewright.training.task import Setup
@@ -39,6 +45,11 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
     The store of the photographs is chosen here and written into the run's configuration.
     """
     check_fit(config)
+    # First, so that weights of another model are refused before photographs are opened.
+    model, task = make_model(config), make_task(config, device)
+    if isinstance(config.finetune, FineTuneParts):
+        task.finetune = FineTuneSchedule.of(config.finetune, model)
+        task.scores_scales |= task.finetune.patience is not None
     data, training = config.data, config.training
     photos = open_photos(data)
     choice = choose([photos.train, photos.valid], data.store)
@@ -73,10 +84,6 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
         device=device,
         threads=threads,
     )
-    model, task = make_model(config), make_task(config, device)
-    if isinstance(config.finetune, FineTuneParts):
-        task.finetune = FineTuneSchedule.of(config.finetune, model)
-        task.scores_scales |= task.finetune.patience is not None
     return Setup(
         model,
         task,
@@ -85,6 +92,20 @@ def make_setup(config: CompressionConfig, device: torch.device) -> Setup:
         notices=(choice.why,),
         resolved={"data.store": choice.store},
     )
+
+
+def check_first_weights(tree: Tree) -> None:
+    """Raise DataError where the initial weights of a configuration do not fit its model.
+
+    Raises ConfigError for parts to fine-tune that the model lacks.
+    """
+    config = validate(tree, CompressionConfig)
+    assert config.model.weights is not None
+    with torch.device("meta"):
+        model = make_compressor(config.model)
+    fitting_weights(model, Path(config.model.weights))
+    if isinstance(config.finetune, FineTuneParts):
+        FineTuneSchedule.of(config.finetune, model)
 
 
 def make_task(config: CompressionConfig, device: torch.device) -> CompressionTask:

@@ -107,6 +107,20 @@ def test_two_and_two_epochs_are_four(tmp_path: Path, options: Sequence[str]) -> 
     assert len(set(weights)) == 4, "the weights did not move, so that nothing was tested"
 
 
+def test_a_checkpoint_that_also_has_the_last_losses_goes_on_exactly(tmp_path: Path) -> None:
+    """Earlier versions stored them; they are those of the step, and no step is half done."""
+    whole, halves = Run(tmp_path / "whole", *FAMO), Run(tmp_path / "halves", *FAMO)
+    whole.attempt()
+    halves.attempt(pause_after=2)
+    file = halves.folder.checkpoints / "last.pt"
+    state = torch.load(file, weights_only=True)
+    state["task"]["previous_losses"] = torch.tensor([8.0, 0.5])
+    torch.save(state, file)
+    assert halves.attempt().state == "done"
+    assert whole.curve == halves.curve
+    assert equal(whole.state, halves.state)
+
+
 def test_a_killed_process_goes_on_exactly(tmp_path: Path) -> None:
     whole = Run(tmp_path / "whole", *FAMO, *ADAPTIVE, "training.epochs=8")
     whole.attempt()
@@ -207,8 +221,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, bad: Callable[[int], bool]) -> list[
                 "weights": [p.detach().clone() for p in model.parameters()],
                 "moments": [v.clone() for s in context.optimizer.state.values() for v in s.values()
                             if isinstance(v, Tensor)],
-                "task": {k: v for k, v in torch_copy(self.state_dict()).items()
-                         if k != "previous_losses"},
+                "task": torch_copy(self.state_dict()),
             }
         )  # fmt: skip
         return backward(self, model, batches, context)

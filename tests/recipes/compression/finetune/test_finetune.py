@@ -124,6 +124,31 @@ def test_weights_of_another_size_are_refused_with_what_does_not_match(tmp_path: 
         make_setup(configured(*SMALL, f"checkpoint={hpcm}", "finetune=true"), torch.device("cpu"))
 
 
+@pytest.mark.parametrize("opening", ["check", "setup"])
+def test_weights_are_checked_before_photographs_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opening: str
+) -> None:
+    def opened(*_: object) -> None:
+        pytest.fail("photographs were opened")
+
+    monkeypatch.setattr("tunewright.recipes.compression.data.photos.open_photos", opened)
+    monkeypatch.setattr("tunewright.recipes.compression.setup.open_photos", opened)
+
+    def start(*overrides: str) -> None:
+        config = configured(*SMALL, *overrides)
+        if opening == "check":
+            RECIPE.check_data(config)
+        else:
+            make_setup(config, torch.device("cpu"))
+
+    other = saved(tmp_path / "other.pth")
+    with pytest.raises(DataError, match="does not fit this model: missing"):
+        start(f"checkpoint={other}", "finetune=true")
+    file = saved(tmp_path / "model.pth", *SMALL)
+    with pytest.raises(ConfigError, match=r"context = 0.1 matches no parameter"):
+        start(f"checkpoint={file}", *PARTS)
+
+
 def test_every_parameter_has_a_part() -> None:
     for shape in (TINY, BASE):
         with torch.device("meta"):

@@ -166,7 +166,6 @@ class FamoTask(BalancedTask):
         self.gamma, self.schedule, self.every = gamma, schedule or FixedGamma(), every
         self.gammas: list[float] = []  # of the epochs until now
         self.validation_losses: list[float] = []
-        self.previous_losses: Tensor | None = None  # of the last batch, before its step
 
     def on_epoch(self, model: nn.Module, clock: Clock) -> None:
         """Set gamma for the epoch after `clock`."""
@@ -185,12 +184,6 @@ class FamoTask(BalancedTask):
         """Return gamma and the weights of the epoch."""
         return {"gamma": self.gammas[-1], **super().epoch_values(is_best=is_best)}
 
-    def backward(self, model: nn.Module, batches: Sequence[Batch], context: StepContext) -> Loss:
-        """Keep the losses before the step, too."""
-        loss = super().backward(model, batches, context)
-        self.previous_losses = self.losses_of(loss)
-        return loss
-
     def after_step(
         self, model: nn.Module, batches: Sequence[Batch], loss: Loss, context: StepContext
     ) -> None:
@@ -202,20 +195,19 @@ class FamoTask(BalancedTask):
         with torch.no_grad(), context.autocast():
             again = [self.loss(context.model, batch) for batch in batches]
         after = mean_loss(again, [row / sum(rows) for row in rows])
-        if bool(after.total.isfinite()) and self.previous_losses is not None:
-            self.task_weights.update(self.previous_losses, self.losses_of(after), self.decay())
+        if bool(after.total.isfinite()):
+            self.task_weights.update(self.losses_of(loss), self.losses_of(after), self.decay())
 
     def decay(self) -> float | Tensor:
         """Return the gamma of this epoch: one, or one for each task [n]."""
         return self.gammas[-1]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return weights, their optimiser, the last losses and the history of gamma."""
+        """Return weights, their optimiser and the history of gamma."""
         return {
             **super().state_dict(),
             "gammas": list(self.gammas),
             "validation_losses": list(self.validation_losses),
-            "previous_losses": self.previous_losses,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -223,7 +215,6 @@ class FamoTask(BalancedTask):
         super().load_state_dict(state)
         self.gammas = list(state["gammas"])
         self.validation_losses = list(state["validation_losses"])
-        self.previous_losses = state["previous_losses"]
 
 
 class QpTask(BalancedTask):

@@ -82,7 +82,7 @@ def measure(
         if on_progress is not None:
             on_progress("compressing, decompressing, comparing", number, len(pictures))
         try:
-            picture = _read(reader, place, side)
+            picture = read_measured(reader, place, side)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -129,8 +129,11 @@ def measure(
     )
 
 
-def _read(reader: PictureReader, place: PicturePlace, side: int | None) -> Picture:
-    """Read a picture for compression; with `side`, its middle as a training would read it."""
+def read_measured(reader: PictureReader, place: PicturePlace, side: int | None = None) -> Picture:
+    """Read a picture as it is measured; with `side`, its middle as a training would read it.
+
+    Raises DataError for a picture that cannot be read.
+    """
     if side is None and place.member is None:
         return read_picture(place.file, deep=True)
     pixels = np.array(reader.picture(place))

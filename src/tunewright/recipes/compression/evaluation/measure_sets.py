@@ -1,5 +1,6 @@
 """Measure several runs and the classical codecs on one set of pictures, picture by picture."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from tunewright.errors import DataError
+from tunewright.images.dataset.unreadable import reason
 from tunewright.images.image_table import PicturePlace
+from tunewright.images.sources.build_table import some
 from tunewright.images.sources.reader import PictureReader
-from tunewright.recipes.compression.codec.picture_files import read_picture
+from tunewright.images.thread_map import thread_map
 from tunewright.recipes.compression.codec.trained_compressor import open_compressor
 from tunewright.recipes.compression.evaluation.classical_codecs import (
     JPEG_2000,
@@ -26,7 +29,7 @@ from tunewright.recipes.compression.evaluation.evaluation import (
     list_pictures,
 )
 from tunewright.recipes.compression.evaluation.external_codecs import find_external
-from tunewright.recipes.compression.evaluation.measure import measure
+from tunewright.recipes.compression.evaluation.measure import measure, read_measured
 from tunewright.recipes.compression.evaluation.measured_curve import CurvePoint, MeasuredCurve
 from tunewright.runs.cache import cache_folder
 from tunewright.runs.folder import RunFolder
@@ -39,7 +42,8 @@ OnProgress = Callable[[str, int, int], None]
 class MeasuredSet:
     """What all codecs reach on one set of pictures.
 
-    curves: runs first. absent: codecs that were not measured, and why. notes: caveats.
+    curves: runs first. skipped: why pictures could not be read, by name. absent: codecs that were
+    not measured, and why. notes: caveats.
     """
 
     name: str
@@ -47,25 +51,37 @@ class MeasuredSet:
     pictures: tuple[str, ...]
     digest: str
     curves: tuple[MeasuredCurve, ...]
+    skipped: Mapping[str, str]
     absent: Mapping[str, str]
     notes: tuple[str, ...]
 
 
 def measure_sets(
-    runs: Sequence[tuple[str, Path]], data: Mapping[str, Path], on_progress: OnProgress
+    runs: Sequence[tuple[str, Path]],
+    data: Mapping[str, Path],
+    on_progress: OnProgress,
+    *,
+    skip_bad: bool = False,
 ) -> list[MeasuredSet]:
     """Measure runs and codecs on each set; figures of each picture are kept in the cache folder.
 
     The same call therefore goes on where it was stopped, and a further run costs only its own time.
     runs: the name of the curve that each belongs to, and its folder. data: folders
-    of pictures by name. Raises DataError for pictures that cannot be read or coded.
+    of pictures by name. skip_bad: leave out pictures that cannot be read. Raises DataError for
+    pictures that cannot be coded and, before anything is measured, for those that cannot be read.
     """
-    listed = {name: list_pictures(folder) for name, folder in data.items()}
+    skipped = {
+        name: _unreadable(folder, on_progress, skip_bad=skip_bad) for name, folder in data.items()
+    }
+    listed = {
+        name: [one for one in list_pictures(folder) if one[0] not in skipped[name]]
+        for name, folder in data.items()
+    }
     total = (len(runs) + 1) * sum(map(len, listed.values()))
     done, found = 0, []
     for name, pictures in listed.items():
         points: dict[str, list[tuple[float, CurvePoint]]] = defaultdict(list)
-        notes: list[str] = []
+        notes = _skipped_notes(name, skipped[name])
         digest, names = "", ()
         for curve, path in runs:
             opened = open_compressor(RunFolder(path), default_device())
@@ -101,12 +117,52 @@ def measure_sets(
                 names,
                 digest,
                 (*ours, *codecs),
+                skipped[name],
                 absent,
                 tuple(dict.fromkeys([*notes, *codec_notes])),
             )
         )
     on_progress("comparing", total, total)
     return found
+
+
+def _unreadable(folder: Path, on_progress: OnProgress, *, skip_bad: bool) -> dict[str, str]:
+    """Return why pictures of a folder cannot be read, by name; each is decoded once.
+
+    Raises DataError for all of them where none is to be left out, or none would be left.
+    """
+    pictures, reader = list_pictures(folder), PictureReader()
+    found: dict[str, str] = {}
+
+    def fault(picture: tuple[str, PicturePlace]) -> str:
+        try:
+            read_measured(reader, picture[1])
+        except DataError as error:
+            return reason(error)
+        return ""
+
+    def take(number: int, why: str) -> None:
+        if why:
+            found[pictures[number][0]] = why
+        on_progress("reading pictures", number + 1, len(pictures))
+
+    with contextlib.closing(reader):
+        thread_map(fault, pictures, take, chunk=1)
+    if found and (not skip_bad or len(found) == len(pictures)):
+        skip = ", or leave them out with --skip-bad" if len(found) < len(pictures) else ""
+        raise DataError(
+            f"{len(found):,} of {len(pictures):,} pictures of {folder} cannot be read "
+            f"({some(found.values())})",
+            remedy=f"Replace the files{skip}.",
+        )
+    return found
+
+
+def _skipped_notes(name: str, skipped: Mapping[str, str]) -> list[str]:
+    if not skipped:
+        return []
+    are = "picture is" if len(skipped) == 1 else "pictures are"
+    return [f"{len(skipped):,} {are} left out of {name} as unreadable ({some(skipped)})"]
 
 
 def _counting(on_progress: OnProgress, before: int, total: int) -> OnProgress:
@@ -148,7 +204,7 @@ def _classical(
     for number, (name, place) in enumerate(pictures):
         on_progress("", number, len(pictures))
         try:
-            curves.add(_pixels(reader, place), name)
+            curves.add(read_measured(reader, place).pixels, name)
         except DataError as error:
             raise DataError(f"{name}: {error.came}") from None
     reader.close()
@@ -166,12 +222,6 @@ def _classical(
         if codec.name in curves.names
     ]
     return found, {SHOWN[name]: why for name, why in absent.items()}, list(curves.notes)
-
-
-def _pixels(reader: PictureReader, place: PicturePlace) -> Any:
-    if place.member is None:
-        return read_picture(place.file, deep=True).pixels
-    return np.array(reader.picture(place))
 
 
 def _codec_point(label: str, coded: Sequence[CodecPoint]) -> CurvePoint:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from tunewright.errors import DataError
 from tunewright.recipes.compression import config
@@ -26,6 +27,14 @@ def make_compressor(section: config.HpcmConfig | config.HyperpriorConfig) -> Com
 
 def load_first_weights(model: Compressor, file: Path) -> None:
     """Fill `model` from a file of tensors only, or from the best weights of a run folder.
+
+    Raises DataError as `fitting_weights` does.
+    """
+    model.load_state_dict(fitting_weights(model, file))
+
+
+def fitting_weights(model: Compressor, file: Path) -> dict[str, Tensor]:
+    """Return the weights in a file or a run folder, by their names in `model`.
 
     Raises DataError for a file that is missing, broken or holds more than tensors, and for weights
     of another model, with the differences.
@@ -58,7 +67,7 @@ def load_first_weights(model: Compressor, file: Path) -> None:
             remedy="Set model.type, model.size, model.channels and model.latent as in the run that "
             "the weights are from (its config.yaml), or name weights of this model.",
         )
-    model.load_state_dict(stored)
+    return stored
 
 
 def _list_names(what: str, names: Iterable[str]) -> list[str]:
