@@ -168,6 +168,7 @@ PROVOKED = [
     "longtail loss.type=focal loss.alpha=[1,2]",
     "longtail loss.type=logit_adjustement",
     "longtail data.fold=9",
+    "longtail loss.type=focal loss.tau=1",
     "flowers augmentation=mediun model.pretrained=false",
     "flowers training=foc",
     "flowers training.keep_last_n=3",
