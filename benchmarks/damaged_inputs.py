@@ -18,11 +18,12 @@ import math
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from functools import partial
@@ -39,6 +40,8 @@ from tunewright.errors import TunewrightError
 
 RESULT = Path(__file__).parent / "results" / "damaged_inputs.json"
 SECONDS = 10
+TOLD = 100
+"""Inputs of a part after which it says how far it is."""
 VERDICTS = ("accepted", "refused", "tracebacks", "hangs", "wrong")
 
 
@@ -57,14 +60,17 @@ def try_inputs(
     only: Sequence[str] = (),
     until: float = math.inf,
     part: tuple[int, int] = (0, 1),
+    on_progress: Callable[[str], object] | None = None,
 ) -> dict[str, Any]:
     """Read `count` damaged inputs of all kinds in turn; return counts by kind, and the faults.
 
     only: the kinds to read; all by default. until: seconds since 1970 at which to stop. part:
-    (1, 3) reads the second of three parts. Input number N is the same either way.
+    (1, 3) reads the second of three parts. Input number N is the same either way. on_progress: is
+    told after each hundred inputs how far the part is.
     """
     found: dict[str, dict[str, int]] = {}
     faults: list[str] = []
+    tried = 0
 
     def stop(*_: object) -> None:
         raise _Hang
@@ -102,9 +108,19 @@ def try_inputs(
                 )
             finally:
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            tried += 1
+            if tried % TOLD == 0 and on_progress is not None:
+                on_progress(
+                    f"part {part[0] + 1} of {part[1]}: read up to input {number:,} of {count:,}, "
+                    f"{len(faults)} faults"
+                )
     signal.signal(signal.SIGVTALRM, before)
-    tried = sum(sum(tally.values()) for tally in found.values())
     return {"inputs": tried, "seed": seed, "kinds": found, "faults": faults}
+
+
+def tell_progress(text: str) -> None:
+    """Write a line to standard error; workers do it, too."""
+    print(text, file=sys.__stderr__, flush=True)
 
 
 def main() -> None:
@@ -117,7 +133,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="Kinds to read; stores nothing.")
     asked = parser.parse_args()
     until = time.time() + 60.0 * asked.minutes
-    work = partial(try_inputs, asked.inputs, asked.seed, asked.only, until)
+    work = partial(
+        try_inputs, asked.inputs, asked.seed, asked.only, until, on_progress=tell_progress
+    )
     with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as pool:
         parts = list(pool.map(work, [(part, asked.jobs) for part in range(asked.jobs)]))
     kinds = {

@@ -45,3 +45,8 @@ def test_a_name_that_was_typed_is_not_suggested():
     assert did_you_mean("lt", ["lt"]) == ""
     assert did_you_mean("lt", iter(["lt", "lt-2"])) == "Did you mean 'lt-2'?"
     assert did_you_mean("lr", ["lr"], stem="optim.") == ""
+
+
+def test_a_word_that_switches_is_no_misspelling():
+    assert did_you_mean("on", ["none", "famo"]) == ""
+    assert did_you_mean("Yes", ["ye", "yes"]) == ""

@@ -17,6 +17,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from follow_remedies import attempt, run
 from remedy_texts import Text, commands_in, flags_in, settings_in, texts
 from tunewright.cli import app
 from tunewright.config.leaves import leaves
@@ -25,7 +26,6 @@ from tunewright.recipes.pairs.commands import app as pairs_app
 from tunewright.recipes.pairs.data.pair_files import save_pairs
 from tunewright.recipes.registry import find_recipe
 from tunewright.request import parse_request
-from tunewright.search.prepare import prepare
 
 RECIPES = ("compression", "flowers", "function", "longtail", "pairs", "retina")
 FOREIGN_FLAGS = {"--upgrade", "--version", "--help"}
@@ -127,12 +127,6 @@ def test_every_value_in_a_text_is_taken(path, value):
     pytest.fail(f"{place} advises {path}={value}: {refused}")
 
 
-def attempt(words: list[str], runs: Path) -> None:
-    """Check a study as `tunewright tune` does before its first trial."""
-    request = parse_request(words, command="tune")
-    prepare(request.recipe, request.composed, given=request.space, runs=runs)
-
-
 def applied(words: list[str], advice: str) -> list[str]:
     """Return the words with one setting of an advice in the place of what was typed."""
     path = advice.partition("=")[0]
@@ -168,6 +162,7 @@ PROVOKED = [
     "longtail loss.type=focal loss.alpha=[1,2]",
     "longtail loss.type=logit_adjustement",
     "longtail data.fold=9",
+    "longtail loss.type=focal loss.tau=1",
     "flowers augmentation=mediun model.pretrained=false",
     "flowers training=foc",
     "flowers training.keep_last_n=3",
@@ -247,15 +242,6 @@ def mistyped(word: str, guess: str) -> str:
     """Return the part of a setting that a guess stands for: its key, or its value."""
     path, _, value = word.partition("=")
     return path if "." in guess else re.findall(r"\w+", value)[-1]
-
-
-def run(*words: str) -> str:
-    """Run a command line in the working folder; raise its error, else return what it printed."""
-    result = CliRunner().invoke(app, list(words))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def damage_database() -> None:

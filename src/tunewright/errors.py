@@ -22,6 +22,7 @@ from collections.abc import Iterable
 
 QUOTED = 200
 """Characters of a wrong value that a message quotes at most."""
+SWITCH_WORDS = ("on", "off", "yes", "no", "true", "false")
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -116,8 +117,13 @@ def did_you_mean(name: str, known: Iterable[str], *, stem: str = "") -> str:
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return the nearest of `known` but `name` itself; empty where none is near."""
+    """Return the nearest of `known` but `name` itself; empty where none is near.
+
+    A word that switches is no misspelling: `on` must not lead to `none`.
+    """
     others = [other for other in known if other != name]
+    if name.lower() in SWITCH_WORDS:
+        return ""
     return next(iter(difflib.get_close_matches(name, others, n=1, cutoff=0.6)), "")
 
 

@@ -46,6 +46,19 @@ def test_an_unknown_key_is_answered_with_the_nearest(tree, nearest):
     assert re.search(nearest, complaint(tree))
 
 
+@pytest.mark.parametrize(
+    ("tree", "nearest"),
+    [
+        ({"sampler": "balanced"}, "Did you mean 'study.sampler.type'"),
+        ({"optim": {"type": "adamw", "name": "x"}}, "Known here: "),
+        ({"optim": {"type": "adamw", "jobs": 2}}, "Known here: "),
+        ({"study": {"nmae": "x"}}, "Did you mean 'study.name'"),
+    ],
+)
+def test_a_guess_is_of_the_same_kind_of_setting(tree, nearest):
+    assert nearest in complaint(tree)
+
+
 def test_foreign_spellings_are_suggested_too():
     text = complaint({"n_trails": 3}, dialect=Dialect({"n_trials": "study.trials"}))
     assert "Did you mean 'n_trials'?" in text

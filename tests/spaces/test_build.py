@@ -379,3 +379,24 @@ def test_what_is_set_by_hand_is_not_derived():
     assert space.derived == {}
     assert "loss.temperature is not derived: it is set by hand" in notices
     assert alone(fields, derived=derived)[0].derived == derived
+
+
+def test_a_rule_does_not_forbid_what_was_set_by_hand():
+    spec = {"lr": {"low": 1e-5, "high": 1e-3}}
+    forbid = [{"model.dropout": {"above": 0.2}, "model.type": "siglip"}]
+    tree = PairsConfig().model_dump(mode="json")
+    tree["model"] |= {"type": "siglip", "dropout": 0.25}
+    place = replace(around(typed=["model.dropout", "model.type"]), tree=tree)
+    space, notices = alone(spec, place, forbid=forbid)
+    assert space.forbid == ()
+    assert any("rule against model.dropout above 0.2" in notice for notice in notices)
+    # Of a value that is searched the rule says what can be tried.
+    place = replace(place, typed=frozenset(["model.type"]))
+    searched, _ = alone(spec | {"model.dropout": {"choices": [0.1, 0.25]}}, place, forbid=forbid)
+    assert len(searched.forbid) == 1
+
+
+def test_rules_that_leave_nothing_are_named():
+    rules = [{"model.output_dim": {"below": 600}}, {"model.output_dim": {"above": 500}}]
+    with pytest.raises(SpaceError, match=r"no combination \(model.output_dim below 600; model"):
+        alone({"output_dim": {"choices": [256, 512, 768]}}, forbid=rules)

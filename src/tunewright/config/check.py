@@ -8,10 +8,12 @@ from pydantic import BaseModel, ValidationError
 
 from tunewright.config.dialect import Dialect, missing_name
 from tunewright.config.leaves import Leaf, choices_of, kinds_of, leaves, section_of, shown_kinds
+from tunewright.config.schema import OF_STUDIES
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import get
 from tunewright.errors import ConfigError, did_you_mean, nearest_name, quote, shorten
 
+OF_SEARCH = tuple(f"{section}." for section in OF_STUDIES)
 SHOWN = 3
 """Keys of one name that are suggested at most."""
 
@@ -111,18 +113,22 @@ def _nearest(path: str, known: Iterable[str], aliases: Iterable[str]) -> str:
     parent, _, last = path.rpartition(".")
     stem = f"{parent}." if parent else ""
     here = {p.removeprefix(stem).partition(".")[0] for p in known if p.startswith(stem)}
-    # A key of this very name elsewhere is meant rather than another name that looks alike.
-    if exact := [p for p in known if p.endswith(f".{last}")]:
+    # A key of this very name elsewhere is meant rather than another name that looks alike; but not
+    # one that says how to search (study.name) where a section of a training was named (model.name).
+    exact = [p for p in known if p.removesuffix(".type").endswith(f".{last}")]
+    if exact and not (parent and here and all(p.startswith(OF_SEARCH) for p in exact)):
         return f"Did you mean {' or '.join(map(repr, exact[:SHOWN]))}?"
-    if near := did_you_mean(last, here, stem=stem) if parent else "":
+    # Compared without the section that is right, which would make any two of its keys look alike.
+    beside = {alias.removeprefix(stem) for alias in aliases if alias.startswith(stem)}
+    if near := did_you_mean(last, here | beside, stem=stem) if parent else "":
         return near
     if not parent:  # a bare word may be a section, an alias or the last part of a key
         names = {p.rpartition(".")[2]: p for p in reversed([*known])}
         names |= {name: name for name in (*here, *aliases) if name != path}
         if word := nearest_name(last, names):
             return f"Did you mean {names[word]!r}?"
-    others = [alias for alias in aliases if alias != path]
-    if near := did_you_mean(path, [*others, *([] if parent and here else known)]):
+    foreign = [a for a in aliases if a != path and not (parent and a.startswith(stem))]
+    if near := did_you_mean(path, [*foreign, *([] if parent and here else known)]):
         return near
     return (
         f"Known here: {', '.join(sorted(here))}." if here else "`tunewright show` lists all keys."

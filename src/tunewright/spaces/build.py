@@ -1,7 +1,5 @@
 """Build a space that is known to work on this recipe and this data from its specification."""
 
-import random
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,16 +12,15 @@ from tunewright.errors import ConfigError, SpaceError, did_you_mean, quote
 from tunewright.spaces.advice import advice_notices, as_forbidden, select_good, translate_avoided
 from tunewright.spaces.apart import check_apart
 from tunewright.spaces.domain import nearest, same
-from tunewright.spaces.expression import names_in
-from tunewright.spaces.parameter import (
-    Surroundings,
-    check_names,
-    read_parameter,
-    translate_condition,
+from tunewright.spaces.forbidden import (
+    check_some_point_is_left,
+    drop_decided,
+    read_rules,
+    rules_of_fits,
 )
+from tunewright.spaces.parameter import Surroundings, check_names, read_parameter
 from tunewright.spaces.read import SpaceFile
-from tunewright.spaces.rules import Condition, ForbidRule, conditions
-from tunewright.spaces.sample import draw
+from tunewright.spaces.rules import Condition
 from tunewright.spaces.space import Parameter, Space, sort_parameters
 
 
@@ -77,7 +74,9 @@ def build_space(
             "nothing is left to search", remedy="Use `tunewright train` for one configuration."
         )
     ordered = sort_parameters(parameters)
-    rules = _rules(shipped, given, raw, parameters, around)
+    specs = [*(shipped.forbid if _inherits(given) else ()), *(given.forbid if given else ())]
+    stated = drop_decided(read_rules(specs, around), parameters, around, notices)
+    rules = (*stated, *rules_of_fits(raw, parameters))
     derived = {**{path: text for path, text in inert.items() if text}, **derived}
     _check_derived(derived, around)
     below = shipped if _inherits(given) else SpaceFile({})
@@ -88,12 +87,7 @@ def build_space(
     space = Space(ordered, rules, derived, around.fixed, avoid)
     check_apart(space, where)
     _check_ends(space, where, around)
-    if draw(space, random.Random(0)) is None:
-        raise SpaceError(
-            "the forbid rules leave no combination",
-            expected="rules that some point of the space satisfies",
-            remedy="Run `tunewright space` to see them.",
-        )
+    check_some_point_is_left(space)
     good, left_out = select_good([*below.good, *above.good], space, list(inert), around)
     space = replace(space, good=good, inert=tuple(inert))
     return space, [*notices, *advice_notices(space), *left_out]
@@ -257,31 +251,6 @@ def _why_unreachable(
     if not condition.holds(value):
         return f"it is {value}"
     return "" if path in fixed else f"{path} does not exist unless it is searched as well"
-
-
-def _rules(
-    shipped: SpaceFile,
-    given: SpaceFile | None,
-    raw: Mapping[str, Mapping[str, Any]],
-    parameters: Mapping[str, Parameter],
-    around: Surroundings,
-) -> tuple[ForbidRule, ...]:
-    rules: list[ForbidRule] = []
-    specs = [*(shipped.forbid if _inherits(given) else ()), *(given.forbid if given else ())]
-    for spec in specs:
-        if isinstance(spec, Mapping) and set(spec) == {"fits"}:
-            check_names(spec["fits"], around.known_names, "forbid")
-            rules.append(ForbidRule(fits=str(spec["fits"])))
-            continue
-        found = tuple(translate_condition(c, around) for c in conditions(spec, "forbid"))
-        for condition in found:
-            check_names(condition.path, around.known_names, "forbid")
-        rules.append(ForbidRule(found))
-    for path in parameters:
-        fits = str(raw[path].get("fits") or "")
-        if names_in(fits) & raw.keys() if fits else False:
-            rules.append(ForbidRule(fits=re.sub(r"\bvalue\b", path, fits)))
-    return tuple(rules)
 
 
 def _check_reserved(parameters: Mapping[str, Parameter], around: Surroundings) -> None:

@@ -323,6 +323,15 @@ def quiet() -> Iterator[None]:
 
 
 def silence_optuna() -> None:
-    """Silence Optuna's INFO lines unless debug logging is on; Tunewright shows the progress."""
+    """Silence Optuna's INFO lines unless debug logging is on; Tunewright shows the progress.
+
+    Nor does it tell of a query that it repeats in a slower way: what fails for good is an error of
+    ours, in one sentence.
+    """
+    logging.getLogger("optuna.storages._rdb.storage").addFilter(_is_no_repeated_query)
     if not logging.getLogger().isEnabledFor(logging.DEBUG):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _is_no_repeated_query(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Caught an error from sqlalchemy")

@@ -63,6 +63,17 @@ def test_one_row_an_eye(tmp_path: Path) -> None:
     assert sets.train.texts[first[2]].startswith("right")
 
 
+def test_colour_of_more_than_8_bits_is_told(tmp_path: Path) -> None:
+    rows = []
+    for number in range(8):
+        values = np.random.default_rng(number).integers(0, 65536, (6, 5, 3)).astype(">u2")
+        (tmp_path / f"{number}.ppm").write_bytes(b"P6 5 6 65535\n" + values.tobytes())
+        rows.append((str(number), "left", f"{number}.ppm", f"text {number}", "ab"[number % 2]))
+    write_table(tmp_path, rows, ("patient_id", "eye", "file", "text", "label"))
+    sets = opened(tmp_path, val_split=0.25, test_split=0.0)
+    assert any("have 16 bits a channel" in notice for notice in sets.notices)
+
+
 def test_labels_of_both_eyes_count(tmp_path: Path) -> None:
     for name in ("l.png", "r.png"):
         (tmp_path / name).write_bytes(picture(len(name)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tunewright.errors import ConfigError, DataError
+from tunewright.images.dataset.channel_bits import deep_colour_notices
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.splits import units_of
 from tunewright.images.image_table import Indices
@@ -57,7 +58,7 @@ def open_eye_sets(data: EyesConfig, on_progress: OnProgress | None = None) -> Ey
         place, labels=data.labels, class_names=data.class_names, on_progress=on_progress
     )
     keys = content_keys(table.pictures, on_progress)
-    notices = list(table.notices)
+    notices = [*table.notices, *deep_colour_notices(table.pictures, place)]
     one_view = _count_views(table, keys, notices)
     units = _units(table, keys)
     _refuse_leaks(table, keys)
