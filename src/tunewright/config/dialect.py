@@ -11,6 +11,7 @@ SHARED_ALIASES = {
     "timeout": "study.timeout",
     "storage": "study.storage",
     "study_name": "study.name",
+    "fidelity": "fidelity",
     "batch_size": "training.batch_size",
     "epochs": "training.epochs",
     "lr": "optim.lr",

@@ -1,11 +1,12 @@
 """The declaration of `retina`; imports without torch."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 from tunewright.config.dialect import NOT_BUILT, SHARED_ALIASES, Dialect
 from tunewright.config.schema import RunConfig
-from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.recipe import NamedFidelity, Recipe
 from tunewright.recipes.retina.config import METRICS, RetinaConfig
 
 HERE = Path(__file__).parent
@@ -65,11 +66,59 @@ def _check(config: RunConfig) -> list[str]:
     return check(config)
 
 
+FEWEST_STEPS = 50
+"""Optimiser steps below which a training checks the pipeline and ranks nothing."""
+FULL_EPOCHS = 10
+
+
+def _full_steps(config: RetinaConfig) -> int:
+    """Return the steps of the full run, whose last batch of an epoch may be a smaller one."""
+    everyone = config.data.model_copy(update={"train_rows": None})
+    rows = int(_facts(config.model_copy(update={"data": everyone}))["rows"])
+    return math.ceil(rows / config.training.batch_size) * FULL_EPOCHS
+
+
+def _check_quick(config: RetinaConfig) -> list[str]:
+    rows = int(_facts(config)["rows"])
+    steps = rows // min(rows, config.training.batch_size) * config.training.epochs
+    if steps >= FEWEST_STEPS:
+        return []
+    return [
+        f"fidelity {config.fidelity}: {steps:,} optimiser steps check that everything runs, and "
+        f"rank nothing ({FEWEST_STEPS} or more do); scores of trials differ by chance"
+    ]
+
+
+FIDELITIES = {
+    # The guide's TEST_MODE: a stratified sample, two epochs, and no training of the winner.
+    "quick": NamedFidelity(
+        {
+            "data.train_rows": 100,
+            "data.valid_rows": 50,
+            "training.epochs": 2,
+            "study.final": False,
+        },
+        fractions={"warmup": _full_steps},
+        check=_check_quick,
+    ),
+    # Its FULL_MODE: all patients, ten epochs, early stopping.
+    "full": NamedFidelity(
+        {
+            "data.train_rows": None,
+            "data.valid_rows": None,
+            "training.epochs": FULL_EPOCHS,
+            "training.patience": 3,
+        }
+    ),
+}
+
 RECIPE = Recipe(
     name="retina",
     config=RetinaConfig,
     conf=HERE / "conf",
     space=HERE / "space.yaml",
+    grid_space=HERE / "grid.yaml",
+    fidelities=FIDELITIES,
     metrics=METRICS,
     setup="tunewright.recipes.retina.setup:make_setup",
     data_facts=_facts,
