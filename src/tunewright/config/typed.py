@@ -198,7 +198,7 @@ def without_other_fidelity(parts: Sequence[Part], recipe: Configurable) -> list[
     found = []
     for part in parts:
         own = part.tree.get(FIDELITY)
-        if own in recipe.fidelities and own != named[-1]:
+        if isinstance(own, str) and own in recipe.fidelities and own != named[-1]:
             left, sources = copy_tree(part.tree), dict(part.sources)
             for path, value in recipe.fidelities[own].values.items():
                 if get(left, path, left) == value:

@@ -11,8 +11,8 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError, did_you_mean
 from tunewright.recipes.direction import lower_is_better
 from tunewright.recipes.scheduled_values import ScheduledValue, learning_rate
-from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import COSTS, Direction, Goal, Outcome
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.record import COSTS, Direction, Goal, Outcome, StudyRecord
 from tunewright.training.schedule import FINE
 
 if TYPE_CHECKING:
@@ -52,6 +52,14 @@ def _no_fingerprints(_config: RunConfig) -> Mapping[str, str]:
 
 def _no_schedules(_config: RunConfig) -> Sequence[ScheduledValue]:
     return ()
+
+
+def _no_search_files(_study: StudyFolder, _record: StudyRecord) -> None:
+    return
+
+
+def _no_run_files(_run: RunFolder) -> None:
+    return
 
 
 def _no_check(_config: Any) -> list[str]:
@@ -112,6 +120,8 @@ class Recipe:
     content, so that a study does not continue with replaced data.
     schedules: what follows the clock of a training besides the learning rate, in a configuration;
     raises ConfigError for a schedule that does not fit the length of the run.
+    search_files, run_files: write what a guide expects into the folder of a study after a search,
+    and into that of a run after its training and after its evaluation.
     dialect: how a guide spells what the recipe understands.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
     """
@@ -134,6 +144,8 @@ class Recipe:
     check_data: Callable[[RunConfig], list[str]] = _no_check
     fingerprints: Callable[[RunConfig], Mapping[str, str]] = _no_fingerprints
     schedules: Callable[[RunConfig], Sequence[ScheduledValue]] = _no_schedules
+    search_files: Callable[[StudyFolder, StudyRecord], None] = _no_search_files
+    run_files: Callable[[RunFolder], None] = _no_run_files
     dialect: Dialect = field(default_factory=Dialect)
     usage: str = TRAIN_AGAIN
 

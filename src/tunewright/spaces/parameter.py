@@ -197,8 +197,9 @@ def _fit_to_data(
                 f"at most {bound} = {limit:g}"
             )
             domain = Categorical(tuple(choices))
-    settings = _settings(fits, raw, around) if fits else []
+    settings = _settings(str(fits), raw, around) if fits else []
     if settings:
+        fits = str(fits)
         good = [c for c in domain.choices if _fits_somewhere(fits, c, settings)]
         bad = [c for c in domain.choices if c not in good]
         figures = _figures(fits, settings)
@@ -279,6 +280,8 @@ def _end_in_time(
         f"{path}: values above {high:g} up to {domain.high:g} are excluded, which fail {fits} "
         f"({figures})"
     )
+    if isinstance(domain, Int):
+        return replace(domain, high=int(high))
     return replace(domain, high=high)
 
 

@@ -8,6 +8,7 @@ from tunewright.config.dialect import NOT_BUILT, SHARED_ALIASES, Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.recipes.recipe import NamedFidelity, Recipe
 from tunewright.recipes.retina.config import METRICS, RetinaConfig
+from tunewright.recipes.retina.guide_files import write_run_records, write_search_table
 
 HERE = Path(__file__).parent
 
@@ -123,6 +124,8 @@ RECIPE = Recipe(
     setup="tunewright.recipes.retina.setup:make_setup",
     data_facts=_facts,
     check_data=_check,
+    search_files=write_search_table,
+    run_files=write_run_records,
     fingerprints=_fingerprints,
     capabilities={
         "evaluate": "tunewright.recipes.retina.evaluation.evaluate:evaluate",
