@@ -1,11 +1,12 @@
 """The declaration of `retina`; imports without torch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tunewright.config.dialect import NOT_BUILT, SHARED_ALIASES, Dialect
 from tunewright.config.schema import RunConfig
+from tunewright.errors import UsageError
 from tunewright.recipes.recipe import NamedFidelity, Recipe
 from tunewright.recipes.retina.config import METRICS, RetinaConfig
 from tunewright.recipes.retina.guide_files import write_run_records, write_search_table
@@ -43,7 +44,32 @@ ALIASES = {
     "patience": "training.patience",
 }
 
+SWITCHES = (
+    "learnable_temp", "freeze_vision", "freeze_text", "grad_checkpointing",
+    "skip_scheduler", "gather_with_grad", "use_augment",
+)  # fmt: skip
+
 VALUE_ALIASES = {"training.precision": {"amp": "bf16"}, "goal": {"val_acc": "val_accuracy"}}
+
+
+def _save_frequency(value: str) -> list[str]:
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError(f"--save-frequency {value}", expected="epochs, from 1 on")
+    return ["training.keep_last=all"]  # of every epoch, so also of every second or fifth
+
+
+def _switch(*overrides: str) -> Callable[[str], Sequence[str]]:
+    """Return what stands for a flag without a value; it may be `false`."""
+    return lambda value: overrides if value.lower() in ("true", "yes", "on") else ()
+
+
+EXPANSIONS = {
+    "save_frequency": _save_frequency,
+    "save_epoch_frequency": _save_frequency,
+    "skip_scheduler": _switch("schedule=constant", "warmup=0"),
+    "use_augment": _switch("augmentation=eyes"),
+    "gather_with_grad": _switch(),  # always so: a step has the gradient of all its negatives
+}
 
 
 def _facts(config: RunConfig) -> Mapping[str, float]:
@@ -134,6 +160,8 @@ RECIPE = Recipe(
         aliases=ALIASES,
         value_aliases=VALUE_ALIASES,
         options={"logs": "runs-dir"},
+        switches=SWITCHES,
+        expansions=EXPANSIONS,
         not_built=NOT_BUILT["retina"],
     ),
 )
