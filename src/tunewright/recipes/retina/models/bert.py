@@ -1,6 +1,7 @@
 """The one door to transformers: text encoders of the BERT family, and their tokenizers."""
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -117,13 +118,14 @@ def is_complete(stored: Mapping[str, Any]) -> bool:
 
 def restore_bert(stored: Mapping[str, Any]) -> tuple[BertTextEncoder, BertTokenizer]:
     """Make the text encoder that `BertTokenizer.as_json` described; its weights are random."""
-    from tokenizers import Tokenizer as Backend
     from transformers import AutoConfig, PreTrainedTokenizerFast
 
     shape = dict(stored["shape"])
     section = AutoConfig.for_model(shape.pop("model_type"), **shape)
-    backend = Backend.from_str(json.dumps(stored["tokenizer"]))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **stored["special"])
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(stored["tokenizer"], file)
+        file.flush()
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=file.name, **stored["special"])
     encoder = BertTextEncoder(
         make_bert(section), int(section.hidden_size), int(tokenizer.pad_token_id)
     )

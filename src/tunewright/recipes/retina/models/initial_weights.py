@@ -49,7 +49,8 @@ def load_whole(model: TripartiteModel, given: Path) -> list[str]:
     """
     file = weights_of(given)
     stored, notices = read_weights(file)
-    found, aside = strip_module(stored), []
+    found = strip_module(stored)
+    aside: list[str] = []
     if is_published(found):
         found, aside = translate(found)
         notices = [*notices, "its names are those of RET-CLIP, translated to ours"]
@@ -60,7 +61,7 @@ def load_whole(model: TripartiteModel, given: Path) -> list[str]:
 
 
 def _load_part(model: TripartiteModel, given: Path, kind: str) -> list[str]:
-    """Load the weights of an encoder, strictly; the projection of an image encoder may be absent."""
+    """Load the weights of an encoder, strictly; an image encoder may lack its projection."""
     key, start = f"model.{kind}_weights", VISION if kind == "vision" else TEXT
     file = weights_of(given)
     stored, notices = read_weights(file, key)
@@ -104,7 +105,7 @@ def _with_positions(
     own, theirs = model.state_dict().get(name), found.get(name)
     if own is None or theirs is None or own.shape == theirs.shape or own.ndim != theirs.ndim:
         return dict(found), []
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     side, before = (int((t.shape[1] - 1) ** 0.5) for t in (own, theirs))
     resampled = resample_abs_pos_embed(theirs, new_size=[side, side], num_prefix_tokens=1)

@@ -44,7 +44,7 @@ _UNUSED = ("pooler.", "cls.", "position_ids")
 
 
 def strip_module(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights without `module.` before their names, as a training on several GPUs has."""
+    """Return the weights without `module.` before their names, which several GPUs leave there."""
     return {name.removeprefix("module."): tensor for name, tensor in found.items()}
 
 
