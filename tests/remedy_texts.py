@@ -58,7 +58,7 @@ def _written(node: ast.expr) -> str:
 
 def commands_in(text: str) -> list[tuple[str, str]]:
     """Return the commands that a text names, each with its words up to the end of the sentence."""
-    name = r"pairs (?:split|embed)|[a-z][a-z-]+"
+    name = r"pairs (?:split|embed)|retina (?:build|verify)-lmdb|[a-z][a-z-]+"
     words = r"(?:(?!\btunewright\b)[^.,;:`)]|\.(?=\S))*"
     return re.findall(rf"\btunewright ({name})\b({words})", text)
 

@@ -25,6 +25,7 @@ from tunewright.errors import TunewrightError
 from tunewright.recipes.pairs.commands import app as pairs_app
 from tunewright.recipes.pairs.data.pair_files import save_pairs
 from tunewright.recipes.registry import find_recipe
+from tunewright.recipes.retina.commands import app as retina_app
 from tunewright.request import parse_request
 
 RECIPES = ("compression", "flowers", "function", "longtail", "pairs", "retina")
@@ -39,7 +40,7 @@ NOT_SETTINGS = re.compile(r"PRAGMA|python -c|<|torch\.load|timm\.|\(uri=|Dialect
 def options() -> dict[str, set[str]]:
     """The flags of every command, by its words."""
     found = {}
-    for before, group in (("", app), ("pairs ", pairs_app)):
+    for before, group in (("", app), ("pairs ", pairs_app), ("retina ", retina_app)):
         for name, command in typer.main.get_command(group).commands.items():
             flags = {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}
             found[before + name] = flags

@@ -7,11 +7,15 @@ import typer
 
 from tunewright.cli import app
 from tunewright.recipes.pairs.commands import app as pairs_app
+from tunewright.recipes.retina.commands import app as retina_app
 from tunewright.request import ParsedRequest, parse_request
 from tunewright.typed_arguments import Configs
 
 COMPOSE = ("tune", "plan", "space", "train", "show", "schedule", "lr-find", "augment")
 """Commands whose words are overrides."""
+
+GROUPS = {"pairs": pairs_app, "retina": retina_app}
+"""Commands of a recipe, by its name."""
 
 STUDIES = ("first", "runs/first")
 """A study that the pages go on with; its configuration is in its folder."""
@@ -23,8 +27,8 @@ def parsed(command: str, *, compose: bool = True) -> ParsedRequest | None:
     compose: check its configuration keys too; None where there are none to check.
     """
     words = shlex.split(command)[1:]
-    own = words[0] == "pairs"
-    group: Any = typer.main.get_command(pairs_app if own else app)
+    own = words[0] in GROUPS
+    group: Any = typer.main.get_command(GROUPS.get(words[0], app))
     name, *arguments = words[1:] if own else words
     given = dict(group.commands[name].make_context(name, arguments).params)
     if name not in COMPOSE or not compose:

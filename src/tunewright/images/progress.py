@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Self, TextIO
 
 LINE_SECONDS = 5.0
@@ -50,6 +52,18 @@ class ShowProgress:
         else:
             self._stream.write(text + "\n")
         self._stream.flush()
+
+
+@contextmanager
+def each_progress(stream: TextIO | None = None) -> Iterator[Callable[[str], ShowProgress]]:
+    """Yield a function from a title to its progress, of one piece of work after the other."""
+    with ExitStack() as shown:
+
+        def next_work(title: str) -> ShowProgress:
+            shown.close()
+            return shown.enter_context(ShowProgress(title, stream))
+
+        yield next_work
 
 
 def _time(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from tunewright.errors import DataError, NotWritten
+from tunewright.images.databases.lmdb_reader import is_database
 from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.archive import UNPACKABLE, open_zip
 from tunewright.images.sources.reader import PictureReader
@@ -42,9 +43,9 @@ def digests(table: ImageTable, on_progress: OnProgress | None = None) -> tuple[s
     """Hash each row's file with BLAKE2b (16 bytes, hexadecimal), on all cores.
 
     Results are kept by path and stamp (`runs.stamp`); members of a zip by CRC and size, and by the
-    zip's own stamp, so that an unchanged zip is not even opened. A file that cannot be read has a
-    text that says so instead of a digest. on_progress: files hashed, files to hash. The files of
-    one table are looked at once, and not again for parts of it.
+    zip's own stamp, so that an unchanged zip is not even opened; pictures of an LMDB by its stamp.
+    A file that cannot be read has a text that says so instead of a digest. on_progress: files
+    hashed, files to hash. The files of one table are looked at once, and not again for parts of it.
     """
     if table.whole is not None and table.whole_rows is not None:
         every = digests(table.whole, on_progress)
@@ -111,7 +112,7 @@ class CachedDigests:
 
     def add(self, fresh: dict[Key, str]) -> None:
         """Keep new digests, except of files that changed a moment ago or cannot be read."""
-        latest = (time.time() - SETTLED_SECONDS) * 1e9
+        latest = _settled()
         for (file, member), digest in fresh.items():
             mark = self._marks.get((file, member), [])
             if digest.startswith(UNREADABLE) or not mark:
@@ -138,7 +139,10 @@ class CachedDigests:
         if stamp and entry["stamp"] == stamp and all(name in stored for name in names):
             found.update(((file, name), stored[name][-1]) for name in names)
             return
-        for name, mark in _directory(file).items():
+        # An LMDB has no checksums: while its file is the same, so are its pictures.
+        database = is_database(Path(file)) and bool(stamp) and _last_change(stamp) < _settled()
+        marks = dict.fromkeys(names, stamp) if database else _directory(file)
+        for name, mark in marks.items():
             self._marks[file, name] = mark
         for name in names:
             mark = self._marks.get((file, name), [])
@@ -154,6 +158,11 @@ def _stamp(file: str) -> Mark:
 def _last_change(stamp: Mark) -> int:
     """Return when content or file were last changed, in nanoseconds."""
     return max(stamp[1:3])
+
+
+def _settled() -> float:
+    """Return the time in nanoseconds before which a change can no longer hide another one."""
+    return (time.time() - SETTLED_SECONDS) * 1e9
 
 
 def _directory(file: str) -> dict[str, Mark]:

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from tunewright.errors import DataError
+from tunewright.images.databases.lmdb_reader import is_database
+from tunewright.images.databases.stored_pictures import stored_picture
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.archive import UNPACKABLE, open_zip, unpack, why
 from tunewright.images.sources.decode import rgb
@@ -21,8 +23,8 @@ SKIP = "or skip such files with data.skip_bad=true"
 class PictureReader:
     """Reads the bytes and pictures of places, for any number of threads and processes.
 
-    Each process opens each zip once, since a shared descriptor has one position for both. It can be
-    pickled, without what is open.
+    Each process opens each zip once, since a shared descriptor has one position for both; LMDBs are
+    `databases.lmdb_reader`'s. It can be pickled, without what is open.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,8 @@ class PictureReader:
         try:
             if place.member is None:
                 return read_regular(place.file)
+            if is_database(place.file):
+                return stored_picture(place.file, place.member)
             return unpack(self._archive(place.file), place.member)
         except (KeyError, OSError) as error:
             raise DataError(

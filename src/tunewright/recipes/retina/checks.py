@@ -1,14 +1,21 @@
 """What can be known of a configuration before its training. Imports without torch."""
 
 import math
+from pathlib import Path
 
-from tunewright.errors import ConfigError
+from tunewright.errors import ConfigError, DataError
 from tunewright.images.loading.store import build_store
 from tunewright.images.progress import ShowProgress
 from tunewright.recipes.retina.config import RetinaConfig
 from tunewright.recipes.retina.data.datasets import EyeSets, open_eye_sets
 from tunewright.recipes.retina.models.encoder_names import check_text_name, vision_shape
 from tunewright.training.schedule import warmup_steps
+from tunewright.training.weights.weights_file import (
+    EXPECTED,
+    SAVE_AGAIN,
+    weights_fault,
+    weights_of,
+)
 
 LONG_WARMUP = 0.2
 """Share of a run above which its warm-up is worth a notice."""
@@ -26,6 +33,7 @@ def check(config: RetinaConfig) -> list[str]:
     """
     shape = vision_shape(config.model.vision)
     check_text_name(config.model)
+    _check_weights(config)
     with ShowProgress("reading patients") as progress:
         sets = open_eye_sets(config.data, progress)
     _check_goals(config, sets)
@@ -47,6 +55,19 @@ def check(config: RetinaConfig) -> list[str]:
             skip_bad=config.data.skip_bad,
         )
     return [*notices, *store.notices, *_text_notices(config, sets)]
+
+
+def _check_weights(config: RetinaConfig) -> None:
+    """Raise DataError for a file of weights that cannot be used, before any worker starts."""
+    for name in ("weights", "vision_weights", "text_weights"):
+        given = getattr(config.model, name)
+        if given is None:
+            continue
+        file = weights_of(Path(given))
+        if fault := weights_fault(file):
+            raise DataError(
+                f"model.{name} = {file} ({fault})", expected=EXPECTED, remedy=SAVE_AGAIN
+            )
 
 
 def _check_goals(config: RetinaConfig, sets: EyeSets) -> None:

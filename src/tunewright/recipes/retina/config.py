@@ -74,10 +74,12 @@ class TripartiteConfig(Section):
     BioBERT, RoBERTa-wwm-ext-base-chinese, or a folder of transformers. embed_dim: width of the
     shared space; null is that of the image encoder. context_length: tokens of a text; the rest is
     cut off. pretrained: begin with timm's weights of the image encoder. weights: a file of a whole
-    model to begin from, or a run. mask_ratio: fraction of the patches that are left out in
-    training. grad_checkpointing: compute activations again in place of keeping them.
-    freeze_vision, freeze_text: keep an encoder as it is. text_width, text_layers, text_heads: shape
-    of the small text encoder. dropout: in the small text encoder.
+    model to begin from, or a run; names may be those of RET-CLIP. vision_weights, text_weights: a
+    file for one encoder, in place of `weights` there: of a whole model, of CLIP, of BERT.
+    mask_ratio: fraction of the patches that are left out in training. grad_checkpointing: compute
+    activations again in place of keeping them. freeze_vision, freeze_text: keep an encoder as it
+    is. text_width, text_layers, text_heads: shape of the small text encoder. dropout: in the small
+    text encoder.
     """
 
     vision: str = "small"
@@ -86,6 +88,8 @@ class TripartiteConfig(Section):
     context_length: Annotated[int, Field(ge=3)] = 100
     pretrained: bool = False
     weights: PathText | None = None
+    vision_weights: PathText | None = None
+    text_weights: PathText | None = None
     mask_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     grad_checkpointing: bool = False
     freeze_vision: bool = False

@@ -31,6 +31,10 @@ ALIASES = {
     # Flags of the program behind it.
     "max_epochs": "training.epochs",
     "accum_freq": "training.accumulate",
+    "resume_visual": "model.vision_weights",
+    "clip_weight_path": "model.vision_weights",
+    "resume_text": "model.text_weights",
+    "bert_weight_path": "model.text_weights",
     "freeze_vision": "model.freeze_vision",
     "freeze_text": "model.freeze_text",
     "context_length": "model.context_length",

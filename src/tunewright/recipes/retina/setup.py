@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tunewright.errors import DataError
 from tunewright.images.augment.augment import make_augment
 from tunewright.images.dataset.splits import units_of
 from tunewright.images.loading.batches import map_store
@@ -26,13 +24,13 @@ from tunewright.recipes.retina.evaluation.zero_shot import ClassPrompts
 from tunewright.recipes.retina.evaluation.zero_shot_prompts import class_sentences
 from tunewright.recipes.retina.models.encoder_names import SMALL, vision_shape
 from tunewright.recipes.retina.models.image_encoder import make_image_encoder
+from tunewright.recipes.retina.models.initial_weights import load_initial
 from tunewright.recipes.retina.models.text_encoders import SmallTextEncoder
 from tunewright.recipes.retina.models.tripartite import TripartiteModel
 from tunewright.recipes.retina.models.word_tokenizer import Tokens, WordTokenizer
 from tunewright.recipes.retina.task import TripartiteTask
 from tunewright.training.memory.device import free_device_bytes
 from tunewright.training.task import Setup
-from tunewright.training.weights.weights_file import read_weights, weights_of
 
 TOKENIZER = "tokenizer.json"
 """File of the run folder that says how texts become tokens."""
@@ -43,7 +41,9 @@ RESIDENT_SHARE = 0.5
 
 
 class Tokenizer(Protocol):
-    """What turns texts into tokens."""
+    """What turns texts into tokens. context_length: of a text, in tokens."""
+
+    context_length: int
 
     def encode(self, texts: Sequence[str]) -> Tokens:
         """Return int64 [N, longest]."""
@@ -141,7 +141,9 @@ def open_recipe(
         )
     if store.notices:
         sets = _readable(sets, store)
-    model, tokenizer, notices = make_model(config, train_texts(sets.train), stored)
+    texts = train_texts(sets.train)
+    model, tokenizer, notices = make_model(config, texts, stored, initial=stored is None)
+    notices += cut_texts(tokenizer, texts) if config.model.text != SMALL else []
     task = make_task(config, sets.train, tokenizer, device)
     return OpenedRecipe(config, sets, store, model, tokenizer, task, (*notices, *store.notices))
 
@@ -157,20 +159,23 @@ def train_texts(table: EyeTable) -> list[str]:
 
 
 def make_model(
-    config: RetinaConfig, texts: Sequence[str], stored: Mapping[str, Any] | None = None
+    config: RetinaConfig,
+    texts: Sequence[str],
+    stored: Mapping[str, Any] | None = None,
+    *,
+    initial: bool = True,
 ) -> tuple[TripartiteModel, Tokenizer, list[str]]:
-    """Build the network with its initial weights, and the tokenizer.
+    """Build the network, and the tokenizer.
 
-    texts: those of the training patients, whose words the small text encoder knows. Returns notices
-    on the weights, too. Raises ConfigError, and DataError for weights that do not fit.
+    texts: those of the training patients, whose words the small text encoder knows. stored: as for
+    `open_recipe`. initial: load the weights that the configuration begins from. Returns notices on
+    them, too. Raises ConfigError, and DataError for weights that do not fit.
     """
     section = config.model
     image_encoder = make_image_encoder(section, image_size(config))
     text_encoder, tokenizer = _make_text_encoder(config, texts, stored)
     model = TripartiteModel(image_encoder, text_encoder, config.loss)
-    notices = []
-    if section.weights is not None and stored is None:
-        notices = load_whole(model, Path(section.weights))
+    notices = load_initial(model, section) if initial else []
     for name in frozen_parts(config):
         getattr(model, name).requires_grad_(False)
     if config.loss.branches == "patient":
@@ -178,6 +183,16 @@ def make_model(
             for branch in BRANCHES[1:]:
                 maps[branch].requires_grad_(False)
     return model, tokenizer, notices
+
+
+def cut_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
+    """Return a notice on texts that are longer than the context."""
+    if not (cut := tokenizer.truncated(texts)):
+        return []
+    return [
+        f"{cut:,} of {len(texts):,} texts ({cut / len(texts):.0%}) are longer than "
+        f"model.context_length = {tokenizer.context_length} and are cut off"
+    ]
 
 
 def frozen_parts(config: RetinaConfig) -> list[str]:
@@ -208,44 +223,16 @@ def make_task(
     )
 
 
-def load_whole(model: TripartiteModel, given: Path) -> list[str]:
-    """Load the weights of a whole model, strictly; return notices on what was set aside.
-
-    given: a run folder, or a file of tensors: a bare state dict or one inside a checkpoint, with or
-    without `module.` before its names. Raises DataError that lists what does not match.
-    """
-    file = weights_of(given)
-    found, notices = read_weights(file)
-    plain = {name.removeprefix("module."): tensor for name, tensor in found.items()}
-    own = model.state_dict()
-    missing, strange = sorted(own.keys() - plain.keys()), sorted(plain.keys() - own.keys())
-    shapes = [
-        f"{name} is {list(plain[name].shape)}, not {list(own[name].shape)}"
-        for name in sorted(own.keys() & plain.keys())
-        if own[name].shape != plain[name].shape
-    ]
-    problems = [
-        f"{len(names):,} {what} ({', '.join(names[:5])})"
-        for what, names in (("missing", missing), ("unknown", strange), ("of other shapes", shapes))
-        if names
-    ]
-    if problems:
-        raise DataError(
-            f"model.weights = {file} does not fit this model: {'; '.join(problems)}",
-            expected="the weights of the same model.vision, model.text and widths",
-        )
-    model.load_state_dict(plain)
-    return [f"initial weights: {file}", *notices]
-
-
 def _make_text_encoder(
     config: RetinaConfig, texts: Sequence[str], stored: Mapping[str, Any] | None
 ) -> tuple[nn.Module, Tokenizer]:
     section = config.model
     if section.text != SMALL:
-        from tunewright.recipes.retina.models.bert import open_bert  # transformers take seconds
+        from tunewright.recipes.retina.models import bert  # transformers take seconds
 
-        return open_bert(section.text, section.context_length)
+        if stored is not None and bert.is_complete(stored):
+            return bert.restore_bert(stored)
+        return bert.open_bert(section.text, section.context_length)
     words = (
         WordTokenizer.fit(texts, section.context_length)
         if stored is None

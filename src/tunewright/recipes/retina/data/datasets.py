@@ -43,12 +43,46 @@ class EyeSets:
         return self.train.classes
 
 
+@dataclass(frozen=True, eq=False)
+class EyeParts:
+    """The patients of a source by split, all of them; a split may be empty."""
+
+    table: EyeTable
+    parts: Mapping[str, EyeTable]
+    one_view: bool
+    notices: tuple[str, ...]
+
+
 def open_eye_sets(data: EyesConfig, on_progress: OnProgress | None = None) -> EyeSets:
     """Find, split and check the patients of a configuration, without decoding pictures.
 
+    Raises DataError as `open_parts` does, and for sets that are empty.
+    """
+    opened = open_parts(data, on_progress)
+    parts, notices = dict(opened.parts), list(opened.notices)
+    for name, most in (("train", data.train_rows), ("valid", data.valid_rows)):
+        if most is not None:
+            kept = sample_rows(parts[name].labels, most, data.split_seed)
+            parts[name] = parts[name].take(kept)
+    parts["train"] = _with_texts(parts["train"])
+    train, valid, test = (parts[name] for name in PARTS)
+    if not len(train) or not len(valid):
+        raise DataError(
+            f"{opened.table.origin} leaves {len(train):,} patients with a report to train on and "
+            f"{len(valid):,} to validate on",
+            expected="some of each",
+            remedy="Set data.val_split, or add patients.",
+        )
+    notices += _coverage(train, valid, test)
+    return EyeSets(train, valid, test if len(test) else None, opened.one_view, tuple(notices))
+
+
+def open_parts(data: EyesConfig, on_progress: OnProgress | None = None) -> EyeParts:
+    """Find the patients of a configuration, and split them.
+
     Splits of the source are used as they are; missing ones are taken from train, by patient: all
     rows that share a patient or a photograph stay together. Raises DataError for splits that share
-    either, and for sets that are empty.
+    either.
     """
     if data.dir is None:
         place = make_once(cache_folder() / "retina" / f"drawn-{_drawn_version()}", drawn.write_eyes)
@@ -64,21 +98,7 @@ def open_eye_sets(data: EyesConfig, on_progress: OnProgress | None = None) -> Ey
     _refuse_leaks(table, keys)
     splits = _complete_splits(data, table, units, notices)
     parts = {name: table.take(np.flatnonzero(splits == name)) for name in PARTS}
-    for name, most in (("train", data.train_rows), ("valid", data.valid_rows)):
-        if most is not None:
-            kept = sample_rows(parts[name].labels, most, data.split_seed)
-            parts[name] = parts[name].take(kept)
-    parts["train"] = _with_texts(parts["train"])
-    train, valid, test = (parts[name] for name in PARTS)
-    if not len(train) or not len(valid):
-        raise DataError(
-            f"{table.origin} leaves {len(train):,} patients with a report to train on and "
-            f"{len(valid):,} to validate on",
-            expected="some of each",
-            remedy="Set data.val_split, or add patients.",
-        )
-    notices += _coverage(train, valid, test)
-    return EyeSets(train, valid, test if len(test) else None, one_view, tuple(notices))
+    return EyeParts(table, parts, one_view, tuple(notices))
 
 
 def facts(data: EyesConfig) -> Mapping[str, float]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tunewright.errors import DataError
+from tunewright.images.databases.lmdb_reader import is_database
 from tunewright.images.image_table import ImageTable, Indices, PicturePlace
 from tunewright.images.sources.build_table import SPLIT_WORDS, TableRow, in_order, some, table_of
 
@@ -167,8 +168,14 @@ def _pictures_of(origin: Path, records: Sequence[EyeRecord]) -> tuple[ImageTable
 
 def _id_of(place: PicturePlace, origin: Path) -> str:
     if place.member is not None:
-        return place.member
-    return str(place.file.relative_to(origin) if place.file.is_relative_to(origin) else place.file)
+        # Each split of an LMDB has a file of its own, with keys of its own.
+        inside = place.file.parent if is_database(place.file) else None
+        return place.member if inside is None else f"{_short(inside, origin)}/{place.member}"
+    return _short(place.file, origin)
+
+
+def _short(path: Path, origin: Path) -> str:
+    return str(path.relative_to(origin) if path.is_relative_to(origin) else path)
 
 
 def complete_texts(texts: tuple[str, str, str]) -> tuple[str, str, str]:

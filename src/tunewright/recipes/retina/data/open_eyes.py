@@ -3,15 +3,17 @@
 from pathlib import Path
 
 from tunewright.errors import DataError
-from tunewright.recipes.retina.data.csv_layout import read_tables, tables_of
+from tunewright.recipes.retina.data.csv_layout import CsvSource, read_tables, tables_of
 from tunewright.recipes.retina.data.eye_table import EyeTable, build_eye_table
+from tunewright.recipes.retina.data.lmdb_layout import LmdbSource, has_lmdb, read_lmdb
 from tunewright.recipes.retina.data.tsv_layout import has_tsv, read_tsv
 from tunewright.runs.callbacks import OnProgress
 
 RECOGNISED = (
     "index.csv (patient_id, left_file, right_file, text or left_text and right_text, and maybe "
     "label or columns of labels, and split) with pictures or a zip beside it; train.csv with "
-    "valid.csv and test.csv; or train_imgs.tsv with train_texts.jsonl"
+    "valid.csv and test.csv; train_imgs.tsv with train_texts.jsonl; or an LMDB (train/imgs and "
+    "train/pairs)"
 )
 
 
@@ -25,7 +27,7 @@ def open_eyes(
     """Read the patients at `place`, without decoding pictures.
 
     labels, class_names: see `EyesConfig`. on_progress: called while pictures are taken out of a
-    TSV. Raises DataError that says what is recognised.
+    TSV, or another program's LMDB is read. Raises DataError that says what is recognised.
     """
     place = place.expanduser().absolute()
     if not place.exists():
@@ -35,8 +37,10 @@ def open_eyes(
         return build_eye_table(
             place, records, naming, class_names=class_names or {}, notices=notices
         )
-    tables, listings = tables_of(place)
-    found = read_tables(tables, listings, labels)
+    if place.is_dir() and has_lmdb(place):
+        found: LmdbSource | CsvSource = read_lmdb(place, on_progress)
+    else:
+        found = read_tables(*tables_of(place), labels)
     names = {**found.class_names, **(class_names or {})}
     return build_eye_table(
         place, found.records, found.naming, class_names=names, notices=found.notices

@@ -1,7 +1,5 @@
 """Read `{split}_imgs.tsv` (patient, left, right in base64) and `{split}_texts.jsonl`."""
 
-import base64
-import binascii
 import json
 import zipfile
 from collections.abc import Iterator
@@ -10,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import DataError, quote, shorten
+from tunewright.images.databases.stored_pictures import from_base64
 from tunewright.images.dataset.content_hash import joined_digest
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.build_table import some
-from tunewright.images.sources.csv_rows import read_csv
 from tunewright.recipes.retina.data.eye_table import ClassNaming, EyeRecord
+from tunewright.recipes.retina.data.labels_table import LABELS, read_labels
 from tunewright.runs.cache import cache_folder, make_once
 from tunewright.runs.callbacks import OnProgress
 from tunewright.runs.documents import parse_json
@@ -22,8 +21,6 @@ from tunewright.runs.stamp import file_stamp
 
 SPLITS = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
 """What files are named for, and the split they hold."""
-LABELS = "labels.csv"
-"""An optional table beside the files: patient_id, label."""
 
 
 def has_tsv(folder: Path) -> bool:
@@ -39,7 +36,7 @@ def read_tsv(
     on_progress: called with the bytes read and to read. Raises DataError, naming the line, for what
     is not base64, not JSON, not UTF-8, or names a patient that has no pictures.
     """
-    labels = _labels(folder / LABELS)
+    labels = read_labels(folder / LABELS)
     records: list[EyeRecord] = []
     for name, split in SPLITS.items():
         pictures = folder / f"{name}_imgs.tsv"
@@ -112,21 +109,16 @@ def _lines_of(file: Path, on_progress: OnProgress | None) -> Iterator[tuple[str,
                 )
             seen.add(patient)
             named = zip(("left", "right"), cells[1:], strict=True)
-            yield patient, {side: _decode(cell, side, where) for side, cell in named if cell}
+            yield (
+                patient,
+                {
+                    side: from_base64(cell, f"the {side} picture in {where}")
+                    for side, cell in named
+                    if cell
+                },
+            )
             if on_progress is not None:
                 on_progress(done, total)
-
-
-def _decode(cell: bytes, side: str, where: str) -> bytes:
-    plain = cell.strip().translate(bytes.maketrans(b"-_", b"+/"))
-    try:
-        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise DataError(
-            f"the {side} picture in {where} is not base64",
-            expected="a picture file in URL-safe base64",
-            remedy="Write the line again, or take it out.",
-        ) from None
 
 
 def _read_texts(file: Path, patients: set[str]) -> dict[str, list[str]]:
@@ -172,12 +164,3 @@ def _entry(line: str, where: str) -> dict[str, Any]:
     if not isinstance(entry["image_ids"], list):
         raise DataError(f"image_ids of {where} is no list", expected="a list of patients")
     return entry
-
-
-def _labels(file: Path) -> dict[str, str]:
-    if not file.is_file():
-        return {}
-    table = read_csv(file)
-    patients = table.column(table.require_column(("patient_id", "patient"), "the patient"))
-    labels = table.column(table.require_column(("label", "class"), "the label"))
-    return {str(p): label for p, label in zip(patients, labels, strict=True) if label}

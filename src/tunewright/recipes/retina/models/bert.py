@@ -1,6 +1,8 @@
 """The one door to transformers: text encoders of the BERT family, and their tokenizers."""
 
-from collections.abc import Sequence
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from tunewright.errors import ConfigError, DataError
 from tunewright.recipes.retina.models.encoder_names import TEXT
 from tunewright.recipes.retina.models.word_tokenizer import Tokens
+from tunewright.runs.documents import parse_json
 
 
 class BertTextEncoder(nn.Module):
@@ -29,14 +32,30 @@ class BertTextEncoder(nn.Module):
 
 
 class BertTokenizer:
-    """A tokenizer of transformers, cut to the context."""
+    """A tokenizer of transformers, cut to the context.
 
-    def __init__(self, tokenizer: Any, name: str, context_length: int) -> None:
+    shape: the configuration of the BERT that it belongs to, as transformers stores it.
+    """
+
+    def __init__(
+        self, tokenizer: Any, name: str, context_length: int, shape: Mapping[str, Any]
+    ) -> None:
         self._tokenizer, self.name, self.context_length = tokenizer, name, context_length
+        self._shape = shape
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a run folder keeps of it."""
-        return {"kind": "transformers", "name": self.name, "context_length": self.context_length}
+        """Return what a run folder keeps of it: all that is needed to make it again."""
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        stored = {"kind": "transformers", "name": self.name, "context_length": self.context_length}
+        if backend is None:  # a tokenizer in Python alone: it is opened by its name again
+            return stored
+        special = {key: str(value) for key, value in self._tokenizer.special_tokens_map.items()}
+        return {
+            **stored,
+            "shape": dict(self._shape),
+            "special": special,
+            "tokenizer": parse_json(backend.to_str()),
+        }
 
     def encode(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of texts: int64 [N, longest], at most `context_length` wide."""
@@ -88,4 +107,27 @@ def open_bert(name: str, context_length: int) -> tuple[BertTextEncoder, BertToke
             f"model.context_length = {context_length}", expected=f"at most {longest} for {name}"
         )
     encoder = BertTextEncoder(bert, int(bert.config.hidden_size), int(tokenizer.pad_token_id))
-    return encoder, BertTokenizer(tokenizer, name, context_length)
+    shape = parse_json(bert.config.to_json_string(use_diff=False))
+    return encoder, BertTokenizer(tokenizer, name, context_length, shape)
+
+
+def is_complete(stored: Mapping[str, Any]) -> bool:
+    """Return whether what a run folder keeps needs neither the hub nor the folder it came from."""
+    return "tokenizer" in stored
+
+
+def restore_bert(stored: Mapping[str, Any]) -> tuple[BertTextEncoder, BertTokenizer]:
+    """Make the text encoder that `BertTokenizer.as_json` described; its weights are random."""
+    from transformers import AutoConfig, PreTrainedTokenizerFast
+
+    shape = dict(stored["shape"])
+    section = AutoConfig.for_model(shape.pop("model_type"), **shape)
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(stored["tokenizer"], file)
+        file.flush()
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=file.name, **stored["special"])
+    encoder = BertTextEncoder(
+        make_bert(section), int(section.hidden_size), int(tokenizer.pad_token_id)
+    )
+    context_length = int(stored["context_length"])
+    return encoder, BertTokenizer(tokenizer, str(stored["name"]), context_length, stored["shape"])
