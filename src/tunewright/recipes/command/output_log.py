@@ -3,6 +3,9 @@
 from collections import deque
 from pathlib import Path
 
+RECENT = 4096
+"""Bytes of the last output that messages are made from."""
+
 
 class OutputLog:
     """Appends to a run's log; after `most` bytes only the last `most` are kept, until `close`."""
@@ -12,10 +15,16 @@ class OutputLog:
         self._most, self._room = most, most
         self._tail: deque[bytes] = deque()
         self._held = self._left_out = 0
+        self._recent = b""
         self._last = b"\n"
+
+    def note(self, line: str) -> None:
+        """Append a line of our own."""
+        self._stream.write(f"{line}\n".encode(errors="surrogateescape"))
 
     def write(self, data: bytes) -> None:
         """Append what the script printed."""
+        self._recent = (self._recent + data)[-RECENT:]
         head, rest = data[: self._room], data[self._room :]
         if head:
             self._stream.write(head)
@@ -29,12 +38,10 @@ class OutputLog:
                 self._held -= len(dropped)
                 self._left_out += len(dropped)
 
-    def end_of_output(self, most: int = 4096) -> str:
-        """Return the last output, for messages."""
-        held = b"".join(self._tail)[-most:]
-        if len(held) < most:
-            held = self._head_end(most - len(held)) + held
-        return held.decode(errors="replace")
+    @property
+    def end_of_output(self) -> str:
+        """The last that the script printed, for messages."""
+        return self._recent.decode(errors="replace")
 
     def close(self) -> None:
         """Append the end of the output, and say how much is missing before it."""
@@ -43,14 +50,7 @@ class OutputLog:
             if (extra := len(tail) - self._most) > 0:
                 tail, self._left_out = tail[extra:], self._left_out + extra
             if self._left_out:
-                note = f"[{self._left_out:,} bytes of output are left out here]"
                 self._stream.write(b"" if self._last == b"\n" else b"\n")
-                self._stream.write(f"{note}\n".encode())
+                self.note(f"[{self._left_out:,} bytes of output are left out here]")
             self._stream.write(tail)
         self._stream.close()
-
-    def _head_end(self, most: int) -> bytes:
-        with Path(self._stream.name).open("rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(0, stream.tell() - most))
-            return stream.read()

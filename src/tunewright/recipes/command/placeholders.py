@@ -28,6 +28,8 @@ PARAMETERS = (
 )
 """Placeholders that stand for all parameters."""
 OTHERS = ("run_dir", "seed", "epochs", "env", "interpreter", "program")
+UNKNOWN_EPOCHS = 1_000_000
+"""`training.epochs` where nobody has set it."""
 MACRO = re.compile(r"\$\{([^{}]*)\}")
 """A placeholder as W&B's sweep files write it: `${args}`."""
 
@@ -39,14 +41,15 @@ _NAME = re.compile(r"[A-Za-z_][\w.]*\Z")
 class TrialValues:
     """What a trial puts in the place of placeholders.
 
-    params: nested, as the configuration has them. files: the folder for files of parameters.
+    params: nested, as the configuration has them. files: the folder for files of parameters; None
+    to show a command, for which none are written.
     """
 
     params: Mapping[str, Any]
     seed: int
     epochs: int
     run_dir: Path
-    files: Path
+    files: Path | None
     program: str | None = None
 
     @property
@@ -207,14 +210,8 @@ def _words_of(place: Place, values: TrialValues) -> list[str] | None:
         return [as_text(value)]
     if name in _ALL:
         return _ALL[name](flat)
-    if name in ("params_json", "args_json_file"):
-        file = values.files / "params.json"
-        file.write_text(json.dumps(values.params, indent=2), encoding="utf-8")
-        return [str(file)]
-    if name == "params_yaml":
-        file = values.files / "params.yaml"
-        write_yaml(file, values.params)
-        return [str(file)]
+    if name in ("params_json", "args_json_file", "params_yaml"):
+        return [str(_write_parameters(values, "yaml" if name == "params_yaml" else "json"))]
     others = {
         "run_dir": str(values.run_dir),
         "seed": str(values.seed),
@@ -224,6 +221,18 @@ def _words_of(place: Place, values: TrialValues) -> list[str] | None:
         "program": values.program,
     }
     return None if others.get(name) is None else [str(others[name])]
+
+
+def _write_parameters(values: TrialValues, kind: str) -> Path:
+    """Write the parameters into a file of the trial; return its name."""
+    if values.files is None:
+        return values.run_dir.with_name(f"params.{kind}")
+    file = values.files / f"params.{kind}"
+    if kind == "yaml":
+        write_yaml(file, values.params)
+    else:
+        file.write_text(json.dumps(values.params, indent=2), encoding="utf-8")
+    return file
 
 
 def _words_of_switch(place: Place, value: object) -> list[str]:

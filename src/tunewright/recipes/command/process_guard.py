@@ -18,29 +18,38 @@ MARKER = "TUNEWRIGHT_SCRIPT"
 PAUSE_SECONDS = 0.02
 
 
-def marked_processes(mark: str) -> list[int]:
-    """Return the processes whose environment has the marker; none where there is no /proc."""
-    wanted = os.fsencode(f"{MARKER}={mark}")
-    found = []
+def processes_of(group: int | None, mark: str) -> list[int]:
+    """Return the processes of a group, and those with the marker, that have not ended.
+
+    Without /proc, only the leader of the group, for all of it.
+    """
     try:
         names = os.listdir("/proc")  # noqa: PTH208 (pathlib takes longer to import)
     except OSError:
-        return []
-    for name in names:
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        try:
-            with open(f"/proc/{name}/environ", "rb") as stream:  # noqa: PTH123
-                environment = stream.read()
-        except OSError:  # of another user, or gone
-            continue
-        if wanted in environment and wanted in environment.split(b"\0"):
-            found.append(int(name))
-    return found
+        return [group] if group is not None and _group_lives(group) else []
+    wanted = os.fsencode(f"{MARKER}={mark}")
+    return [
+        int(name)
+        for name in names
+        if name.isdigit() and int(name) != os.getpid() and _belongs(name, group, wanted)
+    ]
 
 
-def group_lives(group: int) -> bool:
-    """Return whether a process group has a member that has not ended."""
+def _belongs(process: str, group: int | None, wanted: bytes) -> bool:
+    try:
+        if group is not None:
+            with open(f"/proc/{process}/stat", "rb") as stream:  # noqa: PTH123
+                state, _parent, leader = stream.read().rpartition(b")")[2].split()[:3]
+            if int(leader) == group:
+                return state not in (b"Z", b"X")
+        with open(f"/proc/{process}/environ", "rb") as stream:  # noqa: PTH123
+            environment = stream.read()  # of one that has ended it is empty
+    except OSError:  # of another user, or gone
+        return False
+    return wanted in environment and wanted in environment.split(b"\0")
+
+
+def _group_lives(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except OSError:
@@ -50,20 +59,19 @@ def group_lives(group: int) -> bool:
 
 def send_signal(group: int | None, mark: str, number: int) -> bool:
     """Send a signal to the group and to marked processes; return whether there was any."""
-    sent = False
-    if group is not None:
-        try:
+    found = processes_of(group, mark)
+    if found and group is not None:
+        try:  # noqa: SIM105 (contextlib takes longer to import)
             os.killpg(group, number)
-            sent = True
         except OSError:
             pass
-    for process in marked_processes(mark):
+    for process in found:
         try:
-            os.kill(process, number)
-            sent = True
+            if group is None or os.getpgid(process) != group:
+                os.kill(process, number)
         except OSError:
             pass
-    return sent
+    return bool(found)
 
 
 def end_processes(group: int | None, mark: str, grace_seconds: float) -> bool:
@@ -72,7 +80,7 @@ def end_processes(group: int | None, mark: str, grace_seconds: float) -> bool:
         return False
     deadline = time.monotonic() + grace_seconds
     while time.monotonic() < deadline:
-        if not (group is not None and group_lives(group)) and not marked_processes(mark):
+        if not processes_of(group, mark):
             return True
         time.sleep(PAUSE_SECONDS)
     for _ in range(3):  # a process may be forking right now

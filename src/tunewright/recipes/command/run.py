@@ -21,6 +21,7 @@ from tunewright.recipes.command.metrics.reader import ReaderContext, ScriptRepor
 from tunewright.recipes.command.metrics.readers import make_readers
 from tunewright.recipes.command.output_log import OutputLog
 from tunewright.recipes.command.placeholders import (
+    UNKNOWN_EPOCHS,
     TrialValues,
     fill_shell,
     fill_text,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05
 CLIENT_SECONDS = {"prune": 1.0, "cancel": 1.0}
 """How long a script that uses the client may take to its next report before it gets SIGTERM."""
-UNKNOWN_EPOCHS = 1_000_000
-"""`training.epochs` where nobody has set it."""
 _ENDS: dict[str, OutcomeState] = {"pause": "paused", "prune": "pruned", "cancel": "failed"}
 
 
@@ -204,7 +203,7 @@ class _Run:
             words = fill_words(config.command, values)
         directory = None if config.script.directory is None else Path(config.script.directory)
         environment = self._environment()
-        print(f"$ {shlex.join(words)}", flush=True)
+        self._log.note(f"$ {shlex.join(words)}")
         return ScriptStart(
             words,
             directory,
@@ -249,7 +248,7 @@ class _Run:
             reason = request.reason if request.kind != "cancel" else ""
             return self._ended(_ENDS[request.kind], reason)
         if code != 0:
-            cause, reason = failure_of(code, self._log.end_of_output())
+            cause, reason = failure_of(code, self._log.end_of_output)
             return Outcome(
                 "failed", self._reporter.attempt, cause, reason, self._step, {}, self._seconds
             )

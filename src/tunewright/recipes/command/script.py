@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tunewright.errors import RunError
 from tunewright.recipes.command import process_guard
-from tunewright.recipes.command.process_guard import MARKER, end_processes, group_lives
+from tunewright.recipes.command.process_guard import MARKER, end_processes
 
 CHUNK = 1 << 16
 LEFTOVER_SECONDS = 2.0
@@ -105,15 +105,8 @@ class Script:
             return False
         self._closed = True
         running = self._process.poll() is None
-        left = group_lives(self._group) or bool(process_guard.marked_processes(self._start.mark))
-        if left:
-            grace = self._start.grace_seconds if running else LEFTOVER_SECONDS
-            if running:
-                self.signal(signal.SIGTERM)
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(grace)
-                grace = 0.0
-            end_processes(self._group, self._start.mark, grace)
+        grace = self._start.grace_seconds if running else LEFTOVER_SECONDS
+        left = end_processes(self._group, self._start.mark, grace)
         self._process.wait()
         self._guard.end(self._start.mark)
         for descriptor in list(self._lines):

@@ -27,8 +27,8 @@ STEPS = (
     "trainer/global_step",
 )
 """Names of the step, the first of which that a script reports is taken."""
-LONGEST = 100_000
-"""Characters of a line that is looked at."""
+LONGEST = 10_000
+"""Characters of a line, after which it is not looked at."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
 _PAIR = re.compile(
@@ -94,8 +94,8 @@ class OutputReader(MetricReader):
 
     def read_line(self, line: str) -> Iterable[ScriptReport]:
         """Return what the line reports, by the first form that it has."""
-        text = line[:LONGEST].rpartition("\r")[2].strip()
-        values = self._values(text) if text else None
+        text = line.rpartition("\r")[2].strip()
+        values = self._values(text) if 0 < len(text) <= LONGEST else None
         report = report_of(values, self._config) if values else None
         return () if report is None else (report,)
 
