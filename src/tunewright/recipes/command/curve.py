@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from tunewright.errors import Diverged, did_you_mean
 from tunewright.recipes.command.metrics.reader import ScriptReport
-from tunewright.runs.record import Goal
+from tunewright.runs.record import COSTS, Goal
 
 FULL = 1000
 """Reports of a run that are all passed on; of the next 9,000 every 10th is, and so on."""
@@ -86,7 +86,7 @@ class Curve:
 
         Metrics that were not reported at this step are the latest ones.
         """
-        goals = [goal.metric for goal in self._goals]
+        goals = [goal.metric for goal in self._goals if goal.metric not in COSTS]
         last = None if self._step is None else ReportedStep(self._step, self._open)
         chosen = self._best if self._score == "best" else last
         others = {**self._latest, **self._loose, **self._whole}

@@ -1,4 +1,4 @@
-"""Read a metrics file that grows while the script runs: JSON lines, or CSV with a header."""
+"""Read a metrics file that grows while the script runs: JSON lines, CSV, or TensorBoard's."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from tunewright.recipes.command.metrics.reader import (
     ReaderContext,
     ScriptReport,
 )
+from tunewright.recipes.command.metrics.tensorboard_events import TensorBoardReader
 from tunewright.runs.documents import parse_json
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv"}
@@ -81,4 +82,6 @@ def file(context: ReaderContext, /) -> MetricReader | None:
     if path is None:
         return None
     kind = format_of(str(path), config)
+    if kind == "tensorboard":
+        return TensorBoardReader(path)
     return (JsonLinesReader if kind == "jsonl" else CsvReader)(path, config)
