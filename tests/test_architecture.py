@@ -35,8 +35,8 @@ FLOORS = (
     ("spaces",),
     ("config",),
     ("runs",),
-    ("registry", "result"),
-    ("errors",),
+    ("registry", "result", "clients"),
+    ("errors", "client"),
 )
 """From the roof down; names on one line are neighbours, which do not know each other."""
 
@@ -58,11 +58,13 @@ DOORS = {
     "accelerate": ("training/trainer.py",),
     "mlflow": ("training/trackers/mlflow.py",),
     "pillow_heif": ("images/sources/heic.py",),
+    "lightning": ("clients/lightning_trainer.py",),
     "pynvml": ("training/usage/gpu.py",),
-    "transformers": ("recipes/retina/models/bert.py",),
+    "transformers": ("recipes/retina/models/bert.py", "clients/transformers_trainer.py"),
     "wandb": ("training/trackers/wandb.py",),
 }
 OPTIONAL = {
+    "lightning": ["lightning"],
     "lmdb": ["lmdb"],
     "mlflow": ["mlflow"],
     "onnxruntime": ["onnxruntime"],
@@ -122,6 +124,8 @@ TORCH_FREE = (
     "tunewright.recipes.compression.data.photo_store",
     "tunewright.recipes.compression.data.photos",
     "tunewright.recipes.compression.recipe",
+    "tunewright.client",
+    "tunewright.recipes.command",
     "tunewright.recipes.function",
     "tunewright.recipes.pairs.commands",
     "tunewright.recipes.pairs.config",
@@ -230,6 +234,7 @@ def test_a_heavy_dependency_has_one_door(package):
 
 
 READERS = {
+    "client.py": "what the study wrote for it; it has the standard library alone",
     "runs/documents/json_text.py": "the one reader of JSON, with its limits",
     "runs/documents/yaml_text.py": "the one reader of YAML, with its limits",
     "search/study/compatibility.py": "what it wrote itself on the same line",

@@ -25,6 +25,11 @@ def check_before_training(recipe: Recipe, config: RunConfig) -> list[str]:
     return notices
 
 
+def check_single_run(recipe: Recipe, config: RunConfig) -> list[str]:
+    """Check a training that no search has begun as `check_before_training`, and its command."""
+    return [*check_before_training(recipe, config), *recipe.check_run(config, None)]
+
+
 def convert_steps(recipe: Recipe, composed: Composition) -> Composition:
     """Return a configuration whose steps of the full run are fractions, as its fidelity asks.
 

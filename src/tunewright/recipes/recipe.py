@@ -13,6 +13,7 @@ from tunewright.recipes.direction import lower_is_better
 from tunewright.recipes.scheduled_values import ScheduledValue, learning_rate
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import COSTS, Direction, Goal, Outcome, StudyRecord
+from tunewright.spaces.space import Space
 from tunewright.training.schedule import FINE
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ def _no_run_files(_run: RunFolder) -> None:
 
 
 def _no_check(_config: Any) -> list[str]:
+    return []
+
+
+def _no_check_of_run(_config: RunConfig, _space: Space | None) -> list[str]:
     return []
 
 
@@ -122,6 +127,8 @@ class Recipe:
     raises ConfigError for a schedule that does not fit the length of the run.
     search_files, run_files: write what a guide expects into the folder of a study after a search,
     and into that of a run after its training and after its evaluation.
+    check_run: called before the first trial with the space that is searched, and before a single
+    run with None; raises ConfigError for what cannot run, and returns notices.
     dialect: how a guide spells what the recipe understands.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
     """
@@ -146,6 +153,7 @@ class Recipe:
     schedules: Callable[[RunConfig], Sequence[ScheduledValue]] = _no_schedules
     search_files: Callable[[StudyFolder, StudyRecord], None] = _no_search_files
     run_files: Callable[[RunFolder], None] = _no_run_files
+    check_run: Callable[[RunConfig, Space | None], list[str]] = _no_check_of_run
     dialect: Dialect = field(default_factory=Dialect)
     usage: str = TRAIN_AGAIN
 
@@ -215,6 +223,12 @@ class Recipe:
         Raises ConfigError for a metric that the task does not measure.
         """
         name, _, direction = written.partition(":")
+        if not name and not self.metrics:
+            raise ConfigError(
+                "no goal is set",
+                expected="the name of a metric that a run reports",
+                remedy="Name it: --goal val_accuracy:max, or goal: val_accuracy:max in the file.",
+            )
         if direction in ("", "max", "min") and name and self.measures(name):
             return Goal(name, direction or self.direction(name))  # type: ignore[arg-type]
         if name and self.measures(name):

@@ -120,6 +120,7 @@ def prepare(
         study = config.study
     if study.final and full.get("data") != explore.get("data"):
         _check_data(recipe, full, space)
+    notices += recipe.check_run(config, space)
     if known is None and space.good:
         names = "; ".join(map(str, space.good))
         notices.append(f"tried right after the defaults: {names}")

@@ -15,6 +15,7 @@ from tunewright.cli.options import (
     ConfigName,
     RunsDir,
     Word,
+    Yes,
 )
 
 if TYPE_CHECKING:  # imported in the functions, since `--help` waits for what is imported here
@@ -56,6 +57,16 @@ Imports = Annotated[
     Sequence[str | Path],
     typer.Option("--import", help="A CSV file or Optuna storage to import trials from."),
 ]
+Goal = Annotated[
+    str | Sequence[str] | None,
+    typer.Option("--goal", help="The metric to optimise: val_accuracy:max, val_loss:min."),
+]
+Env = Annotated[
+    Sequence[str],
+    typer.Option("--env", help="A variable of the script, such as LR={lr} (recipe command)."),
+]
+Script = Annotated[Sequence[str], typer.Option("--script", hidden=True)]
+"""The words of a command, which one types after `--`."""
 Resume = Annotated[
     str | Path | None,
     typer.Option("--resume", help="A study to go on with, as it was begun: name or folder."),
@@ -80,6 +91,9 @@ class StudyOptions(TypedDict, total=False):
     storage: Storage
     from_: From
     imports: Annotated[Imports, Default(())]
+    goal: Goal
+    env: Annotated[Env, Default(())]
+    yes: Annotated[Yes, Default(False)]
 
 
 class CallOptions(TypedDict, total=False):
@@ -89,7 +103,7 @@ class CallOptions(TypedDict, total=False):
     config_dir: ConfigDir
     config_name: ConfigName
     runs_dir: Annotated[RunsDir, Default(RUNS)]
-    goal: str | Sequence[str] | None
+    script: Annotated[Script, Default(())]
     steps: int | None
     constraints: Sequence[str] | None
     watch: "StudyCallback | None"
@@ -109,7 +123,7 @@ class TuneOptions(StudyOptions, RetryOptions, CallOptions):
     """The keywords of `tune`, in the order of `--help`."""
 
 
-@command(SEARCH, prints="results:print_tuned", guide_flags=True)
+@command(SEARCH, prints="results:print_tuned", guide_flags=True, takes_script=True)
 def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) -> "TuneResult":
     """Search for the best configuration, then train it in full.
 
@@ -135,9 +149,14 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
     whose trials are carried over. Carried trials do not count towards `trials`. retry_failed: run
     failed trials again, with their numbers and settings: True for all of them, or one cause.
 
+    script: the words of a script's command, with placeholders for the parameters; for the recipe
+    `command`, see docs/command.md. env: variables of it, written `NAME=VALUE`. yes: run a command
+    that only a study's folder names.
+
     Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
     finished.
     """
+    from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import resumed_request, runs_of, study_request
     from tunewright.search.callbacks import PrintNotices
     from tunewright.search.results import refuse_failure
@@ -154,6 +173,7 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
         request = study_request(tune, words, configs, space, settings, origin, runs_dir)
     if words and callable(words[0]):
         watch = watch or PrintNotices()
+    confirm_command(request, yes=given["yes"])
     tuned = tune_stages(
         request.recipe,
         request.composed,
@@ -171,6 +191,7 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
 def plan_training(
     *words: str | Path,
     jobs: int | None = None,
+    yes: bool = False,
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
     config_name: str | None = None,
@@ -181,12 +202,14 @@ def plan_training(
     The configuration is trained for two epochs, and nothing is stored.
     """
     from tunewright.cli.commands.run import train
+    from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import request_of
     from tunewright.search.forecast.training import plan_training as plan_one
     from tunewright.typed_arguments import Configs
 
     configs, settings = Configs(config, config_dir, config_name), {"study.jobs": jobs}
     request = request_of(train, words, configs, settings=settings)
+    confirm_command(request, yes=yes)
     return plan_one(request.recipe, request.composed, watch)
 
 
@@ -199,7 +222,13 @@ ONE_TRAINING = Switch(
 )
 
 
-@command(SEARCH, prints="plan:print_plan", switches=[ONE_TRAINING, JSON], guide_flags=True)
+@command(
+    SEARCH,
+    prints="plan:print_plan",
+    switches=[ONE_TRAINING, JSON],
+    guide_flags=True,
+    takes_script=True,
+)
 def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
     """Estimate how long tune would take, from a first short trial.
 
@@ -209,6 +238,7 @@ def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
     In Python, raises what `tune` would raise before its first trial, and RunError when the first
     configuration does not train. See `search.plan.plan`.
     """
+    from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import runs_of, study_request
     from tunewright.search.plan import plan as plan_study
 
@@ -217,6 +247,7 @@ def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
     request = study_request(
         plan, words, _configs(given), given["space"], _settings(given), origin, given["runs_dir"]
     )
+    confirm_command(request, yes=given["yes"])
     return plan_study(
         request.recipe,
         request.composed,
@@ -232,11 +263,20 @@ OF_STUDY = ("trials", "name", "jobs", "seeds", "constraints", "timeout", "budget
 """The options that set a value of the same name under `study`."""
 
 
-def _settings(given: Mapping[str, object]) -> dict[str, Any]:
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a search as settings by config path."""
+    from tunewright.recipes.command.placeholders import read_environment, translate_macros
+
     settings = {f"study.{name}": given[name] for name in OF_STUDY}
     settings |= {f"study.{name}.type": given[name] for name in ("sampler", "pruner")}
-    return {**settings, "goal": given["goal"], "training.epochs": given["steps"]}
+    script = translate_macros(given["script"])
+    return {
+        **settings,
+        "goal": given["goal"],
+        "training.epochs": given["steps"],
+        "command": script or None,
+        **{f"env.{name}": text for name, text in read_environment(given["env"]).items()},
+    }
 
 
 def _configs(given: CallOptions) -> "Configs":
