@@ -12,7 +12,7 @@ from tunewright.config.layers import Layer
 from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
-from tunewright.recipes.function.recipe import bind_function
+from tunewright.recipes.function.recipe import bind_function, bind_objective
 from tunewright.recipes.guide_flags import places, typed_overrides
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
@@ -138,45 +138,77 @@ def parse_function_request(
 ) -> ParsedRequest:
     """Parse `tune(function, space, *overrides)`: the recipe `function`, bound to the function.
 
+    Without a space, the function is an Optuna objective, `tune(objective, *overrides)`.
+
     space: the search space, if it was given by keyword and not as the second of `words`. Raises
-    UsageError for a function that cannot be called as `function(params, report)`, and for a space
-    that is neither a mapping nor a file.
+    UsageError for a function that cannot be called as `function(params, report)`, or as
+    `objective(trial)` where there is no space, and for a space that is neither a mapping nor a
+    file.
     """
     function, *rest = words
     if space is None and rest and not (isinstance(rest[0], str) and "=" in rest[0]):
         space = rest.pop(0)
-    _check_signature(function)
+    _check_signature(function, with_space=space is not None)
     settings = {**settings, "function": reference(function)}
     settings["study.name"] = settings.get("study.name") or plain_name(function)
     notices: tuple[str, ...] = ()
+    if space is None and not _names_goal(settings, rest):
+        settings["goal"] = "value:min"
+        notices = (
+            "the smallest value that the objective returns wins, as in Optuna (value:min); "
+            "goal='value:max' turns it round",
+        )
     if why := unreachable(function):
         jobs, settings["study.jobs"] = settings.get("study.jobs"), None
         settings["executor.type"] = "inline"
         several = f", one at a time instead of {jobs}" if jobs not in (None, 1) else ""
-        notices = (f"trials run in this process{several}: {why}",)
+        notices = (*notices, f"trials run in this process{several}: {why}")
     searched = Path(space) if isinstance(space, str | Path) else space
-    if not isinstance(searched, Path | Mapping):
+    if not isinstance(searched, Path | Mapping | None):
         raise UsageError(
             f"the space {space!r}",
             expected="a mapping from names to domains, or a file",
             remedy='For example {"x": {"type": "float", "low": -1.0, "high": 1.0}}.',
         )
-    recipe = bind_function(function)
+    recipe = bind_objective(function) if searched is None else bind_function(function)
     request = parse_request((recipe.name, *rest), command="tune", settings=settings, space=searched)
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
     return ParsedRequest(recipe, composed, request.space)
 
 
-def _check_signature(function: Any) -> None:
-    try:
-        inspect.signature(function).bind({}, None)
-    except TypeError:
+def _names_goal(settings: Mapping[str, Any], words: Sequence[Any]) -> bool:
+    return settings.get("goal") is not None or any(str(word).startswith("goal=") for word in words)
+
+
+def _check_signature(function: Any, *, with_space: bool) -> None:
+    """Raise UsageError for a function that cannot be called as it will be."""
+    name = plain_name(function)
+    if with_space and not _takes(function, 2):
         raise UsageError(
-            f"the function {plain_name(function)}{inspect.signature(function)}",
+            f"the function {name}{inspect.signature(function)} with a space",
             expected="one that can be called as function(params, report)",
-        ) from None
+            remedy=f"An Optuna objective names its parameters itself: tunewright.tune({name})."
+            if _takes(function, 1)
+            else "",
+        )
+    if not with_space and not _takes(function, 1):
+        raise UsageError(
+            f"the function {name}{inspect.signature(function)} without a space",
+            expected="an Optuna objective, which can be called as objective(trial), or a space",
+            remedy=f'For example tunewright.tune({name}, {{"x": {{"type": "float", "low": -1.0, '
+            '"high": 1.0}}).',
+        )
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Return whether a function can be called with so many positional arguments."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
     except ValueError:
-        return  # a builtin without a signature
+        pass  # a builtin without a signature
+    return True
 
 
 def _recipe(typed: TypedArguments, files: Sequence[SourceFile], command: str) -> Recipe:

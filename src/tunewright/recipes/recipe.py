@@ -97,6 +97,8 @@ class Recipe:
     raises ConfigError for a schedule that does not fit the length of the run.
     dialect: how a guide spells what the recipe understands.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
+    define_by_run: whether trials name their parameters while they run, so that there is no space
+    before.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Recipe:
     schedules: Callable[[RunConfig], Sequence[ScheduledValue]] = _no_schedules
     dialect: Dialect = field(default_factory=Dialect)
     usage: str = TRAIN_AGAIN
+    define_by_run: bool = False
 
     def __new__(cls, *_: Any, **given: Any) -> "Recipe":
         """Refuse arguments of former versions; raises ConfigError that says where they moved."""

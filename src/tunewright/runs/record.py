@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 OutcomeState = Literal["done", "pruned", "paused", "failed"]
 TrialState = Literal["running", "done", "pruned", "infeasible", "failed"]
@@ -86,7 +86,7 @@ class Outcome:
     interval: the 95 % interval of the first goal over the validation set, where the task knows it.
     costs: some of `COSTS`. memory_mib, device_mib: the peaks of the attempt, in RAM that only its
     worker holds, and on the GPU. idle_mib: RAM that the worker held before it. notes: caveats of
-    its figures.
+    its figures. attributes: what else the run says of itself, as JSON holds it.
     """
 
     state: OutcomeState
@@ -102,6 +102,7 @@ class Outcome:
     device_mib: float = 0.0
     idle_mib: float = 0.0
     notes: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def all_metrics(self) -> Mapping[str, float]:
@@ -140,7 +141,7 @@ class Trial:
     constraints: the violation of each; all are met when all are 0 or less. imported_from:
     `STUDY/17` for one that ran in another study, and has no folder in this one. good: the name of
     the good combination that it tries. avoided: the `avoid` rules that it matches. note: what
-    somebody wrote about it.
+    somebody wrote about it. attributes: what it says of itself besides numbers.
     """
 
     number: int
@@ -161,6 +162,7 @@ class Trial:
     good: str = ""
     avoided: tuple[str, ...] = ()
     note: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
