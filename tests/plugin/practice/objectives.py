@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -26,16 +27,21 @@ def branches(trial):
     return score
 
 
-def dies_once(trial):
-    """Ends its process in its second parameter's branch, when it is called first."""
-    first = trial.suggest_float("first", 0.0, 1.0)
-    trial.report(first, 1)
-    marker = Path(os.environ["DIES_ONCE"]) / str(trial.number)
-    second = trial.suggest_float("second", 0.0, 1.0)
-    if not marker.exists():
-        marker.write_text(f"{first} {second}")
-        os._exit(3)
-    return first + second + trial.suggest_float("third", 0.0, 1.0)
+@dataclass(frozen=True)
+class DiesOnce:
+    """Ends its process behind the second of three parameters, when it is called first."""
+
+    folder: Path
+
+    def __call__(self, trial):
+        first = trial.suggest_float("first", 0.0, 1.0)
+        trial.report(first, 1)
+        marker = self.folder / str(trial.number)
+        second = trial.suggest_float("second", 0.0, 1.0)
+        if not marker.exists():
+            marker.write_text(f"{first} {second}")
+            os._exit(3)
+        return first + second + trial.suggest_float("third", 0.0, 1.0)
 
 
 def slow(trial):

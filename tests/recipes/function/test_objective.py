@@ -10,7 +10,7 @@ import time
 import numpy as np
 import optuna
 import pytest
-from practice.objectives import branches, dies_once, noisy
+from practice.objectives import DiesOnce, branches, noisy
 
 import tunewright
 from tunewright.errors import ConfigError, RunError, StudyError, UsageError
@@ -82,9 +82,8 @@ def test_same_seed_same_points(tmp_path):
     assert [t.parameters for t in first.trials] == [t.parameters for t in second.trials]
 
 
-def test_a_trial_whose_process_dies_goes_on_with_its_values(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIES_ONCE", str(tmp_path))
-    tuned = tune(dies_once, tmp_path, trials=3, jobs=1)
+def test_a_trial_whose_process_dies_goes_on_with_its_values(tmp_path):
+    tuned = tune(DiesOnce(tmp_path), tmp_path, trials=3, jobs=1)
     assert [trial.state for trial in tuned.record.trials] == ["done"] * 3
     for trial in tuned.record.trials:
         first, second = map(float, (tmp_path / str(trial.number)).read_text().split())
