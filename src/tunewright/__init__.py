@@ -4,10 +4,10 @@ The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", tr
 that a guide uses in Python are here too.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # that of `typing`, whose import would take longer than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from tunewright.cli.commands.classification import benchmark, ensemble, predict
     from tunewright.cli.commands.compression import bd_rate, compare, compress, decompress
     from tunewright.cli.commands.images import augment, models
@@ -59,9 +59,11 @@ CLASSES = {
 """Classes by name, and the modules that they are imported from on first use."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Return a command as a function, or a class; they are imported on first use."""
     if name in CLASSES:
+        import importlib
+
         return getattr(importlib.import_module(CLASSES[name]), name)
     if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")

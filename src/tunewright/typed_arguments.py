@@ -9,6 +9,7 @@ from tunewright.config.layers import Layer
 from tunewright.config.overrides import quote_override
 from tunewright.config.tree import Tree
 from tunewright.errors import UsageError, quote
+from tunewright.recipes.command.study_files import is_command_file, split_command_file
 from tunewright.recipes.guide_flags import take_value
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
@@ -117,7 +118,12 @@ def sort_files(files: Sequence[SourceFile], configs: Configs) -> Sources:
     config_dir = None if configs.config_dir is None else Path(configs.config_dir)
     sources = Sources([], [], config_dir, configs.config_name)
     for file in files:
-        if is_space_file(file.tree):
+        if is_command_file(file.tree):
+            settings, space = split_command_file(file.tree, file.path)
+            sources.layers.append(Layer(file.path, settings, file.stored))
+            if space:
+                sources.spaces.append(SourceFile(file.path, space, file.stored))
+        elif is_space_file(file.tree):
             sources.spaces.append(file)
         elif "defaults" in file.tree:  # a top-level Hydra file, in a folder of groups
             if sources.config_name is not None:

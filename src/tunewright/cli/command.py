@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, ForwardRef, TypeVar, Union, Unpack, cast, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
 from typer.models import ArgumentInfo, OptionInfo
 
 from tunewright.cli.options import FOREIGN, Verbose, Wide, app, console, verbose_logs
@@ -60,6 +61,7 @@ def command(
     prints: str = "",
     switches: Sequence[Switch] = (),
     guide_flags: bool = False,
+    takes_script: bool = False,
     needs_words: bool = False,
     fails: Callable[[Any], bool] | None = None,
 ) -> Callable[[F], F]:
@@ -67,6 +69,7 @@ def command(
 
     prints: `module:function` in `cli.output`, called with the console and what was returned; empty
     for nothing. guide_flags: pass unknown options on among the words, since a recipe may know them.
+    takes_script: what is typed after `--` are the words of a script's command, in `script`.
     needs_words: refuse an empty `*words`. fails: whether a result ends with exit code 1.
     """
 
@@ -99,6 +102,7 @@ def command(
         vars(run)["__signature__"] = Signature(parameters)
         app.command(
             function.__name__.replace("_", "-"),
+            cls=_ScriptCommand if takes_script else None,
             help=inspect.cleandoc(function.__doc__ or "").partition(IN_PYTHON)[0],
             context_settings=FOREIGN if guide_flags else None,
             rich_help_panel=panel,
@@ -107,6 +111,17 @@ def command(
         return function
 
     return register
+
+
+class _ScriptCommand(TyperCommand):
+    """Takes the words after `--` as they are: they belong to a script, options and all."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        rest = super().parse_args(ctx, args[:at])
+        if args[at + 1 :]:
+            ctx.params["script"] = args[at + 1 :]
+        return rest
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tunewright.recipes.direction import lower_is_better
 from tunewright.recipes.scheduled_values import ScheduledValue, learning_rate
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import COSTS, Direction, Goal, Outcome
+from tunewright.spaces.space import Space
 from tunewright.training.schedule import FINE
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ def _no_check(_config: RunConfig) -> list[str]:
     return []
 
 
+def _no_check_of_run(_config: RunConfig, _space: Space | None) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A workload that can be trained and tuned.
@@ -95,6 +100,8 @@ class Recipe:
     content, so that a study does not continue with replaced data.
     schedules: what follows the clock of a training besides the learning rate, in a configuration;
     raises ConfigError for a schedule that does not fit the length of the run.
+    check_run: called before the first trial with the space that is searched, and before a single
+    run with None; raises ConfigError for what cannot run, and returns notices.
     dialect: how a guide spells what the recipe understands.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
     define_by_run: whether trials name their parameters while they run, so that there is no space
@@ -117,6 +124,7 @@ class Recipe:
     check_data: Callable[[RunConfig], list[str]] = _no_check
     fingerprints: Callable[[RunConfig], Mapping[str, str]] = _no_fingerprints
     schedules: Callable[[RunConfig], Sequence[ScheduledValue]] = _no_schedules
+    check_run: Callable[[RunConfig, Space | None], list[str]] = _no_check_of_run
     dialect: Dialect = field(default_factory=Dialect)
     usage: str = TRAIN_AGAIN
     define_by_run: bool = False
@@ -187,6 +195,12 @@ class Recipe:
         Raises ConfigError for a metric that the task does not measure.
         """
         name, _, direction = written.partition(":")
+        if not name and not self.metrics:
+            raise ConfigError(
+                "no goal is set",
+                expected="the name of a metric that a run reports",
+                remedy="Name it: --goal val_accuracy:max, or goal: val_accuracy:max in the file.",
+            )
         if direction in ("", "max", "min") and name and self.measures(name):
             return Goal(name, direction or self.direction(name))  # type: ignore[arg-type]
         if name and self.measures(name):

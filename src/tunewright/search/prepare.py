@@ -113,6 +113,7 @@ def prepare(
     notices[checked:checked] = _check_data(recipe, explore, space)
     if study.final and full.get("data") != explore.get("data"):
         _check_data(recipe, full, space)
+    notices += recipe.check_run(config, space)
     if known is None and space.good:
         names = "; ".join(map(str, space.good))
         notices.append(f"tried right after the defaults: {names}")

@@ -145,7 +145,8 @@ def resume(
     watch = watch or StudyCallback()
     refuse_stored_servers(composed)
     longer = _refuse_changes(folder, before, composed.tree)
-    for notice in [*composed.notices, *recipe.check_data(composed.config)]:
+    checked = [*recipe.check_data(composed.config), *recipe.check_run(composed.config, None)]
+    for notice in [*composed.notices, *checked]:
         watch.notice(notice)
     study = StudyFolder(folder.path.parent)
     lock = FolderLock(study.path if study.settings.exists() else folder.path)

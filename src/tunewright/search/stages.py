@@ -138,7 +138,8 @@ def train(
     require(composed.config.trackers.names)
     refuse_stored_servers(composed)
     too_long = long_warmup_notices(composed.config, composed.sources, "the training")
-    for notice in [*composed.notices, *recipe.check_data(composed.config), *too_long]:
+    checked = [*recipe.check_data(composed.config), *recipe.check_run(composed.config, None)]
+    for notice in [*composed.notices, *checked, *too_long]:
         watch.notice(notice)
     for line in plan_lines(recipe, composed.config):
         watch.notice(line)

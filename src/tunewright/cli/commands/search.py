@@ -48,6 +48,16 @@ Imports = Annotated[
     Sequence[str | Path],
     typer.Option("--import", help="A CSV file or Optuna storage to import trials from."),
 ]
+Goal = Annotated[
+    str | Sequence[str] | None,
+    typer.Option("--goal", help="The metric to optimise: val_accuracy:max, val_loss:min."),
+]
+Env = Annotated[
+    Sequence[str],
+    typer.Option("--env", help="A variable of the script, such as LR={lr} (recipe command)."),
+]
+Script = Annotated[Sequence[str], typer.Option("--script", hidden=True)]
+"""The words of a command, which one types after `--`."""
 Resume = Annotated[
     str | Path | None,
     typer.Option("--resume", help="A study to go on with, as it was begun: name or folder."),
@@ -70,6 +80,8 @@ class StudyOptions(TypedDict, total=False):
     storage: Storage
     from_: From
     imports: Annotated[Imports, Default(())]
+    goal: Goal
+    env: Annotated[Env, Default(())]
 
 
 class CallOptions(TypedDict, total=False):
@@ -79,7 +91,7 @@ class CallOptions(TypedDict, total=False):
     config_dir: ConfigDir
     config_name: ConfigName
     runs_dir: Annotated[RunsDir, Default(RUNS)]
-    goal: str | Sequence[str] | None
+    script: Annotated[Script, Default(())]
     steps: int | None
     constraints: Sequence[str] | None
     watch: "StudyCallback | None"
@@ -99,7 +111,7 @@ class TuneOptions(StudyOptions, RetryOptions, CallOptions):
     """The keywords of `tune`, in the order of `--help`."""
 
 
-@command(SEARCH, prints="results:print_tuned", guide_flags=True)
+@command(SEARCH, prints="results:print_tuned", guide_flags=True, takes_script=True)
 def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) -> "TuneResult":
     """Search for the best configuration, then train it in full.
 
@@ -189,7 +201,13 @@ ONE_TRAINING = Switch(
 )
 
 
-@command(SEARCH, prints="plan:print_plan", switches=[ONE_TRAINING, JSON], guide_flags=True)
+@command(
+    SEARCH,
+    prints="plan:print_plan",
+    switches=[ONE_TRAINING, JSON],
+    guide_flags=True,
+    takes_script=True,
+)
 def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
     """Estimate how long tune would take, from a first short trial.
 
@@ -222,10 +240,19 @@ OF_STUDY = ("trials", "name", "jobs", "seeds", "constraints", "timeout", "budget
 """The options that set a value of the same name under `study`."""
 
 
-def _settings(given: Mapping[str, object]) -> dict[str, Any]:
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a search as settings by config path."""
+    from tunewright.recipes.command.placeholders import read_environment, translate_macros
+
     settings = {f"study.{name}": given[name] for name in OF_STUDY}
-    return {**settings, "goal": given["goal"], "training.epochs": given["steps"]}
+    script = translate_macros(given["script"])
+    return {
+        **settings,
+        "goal": given["goal"],
+        "training.epochs": given["steps"],
+        "command": script or None,
+        **{f"env.{name}": text for name, text in read_environment(given["env"]).items()},
+    }
 
 
 def _configs(given: CallOptions) -> "Configs":

@@ -51,7 +51,8 @@ def plan_training(
     watch = watch or StudyCallback()
     refuse_stored_servers(composed)
     config = composed.config
-    notices = (*composed.notices, *recipe.check_data(config))
+    checked = (*recipe.check_data(config), *recipe.check_run(config, None))
+    notices = (*composed.notices, *checked)
     seeds = config.seeds or (config.seed,)
     machine = share(config.executor, config.study.jobs)
     slots = min(machine.slots, len(seeds))

@@ -1,0 +1,1 @@
+"""Any script as a workload: its arguments are the parameters, what it prints are the metrics."""

@@ -1,0 +1,87 @@
+"""Read a metrics file that grows while the script runs: JSON lines, CSV, or TensorBoard's."""
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tunewright.recipes.command.config import MetricsConfig
+from tunewright.recipes.command.metrics.growing_file import GrowingFile
+from tunewright.recipes.command.metrics.output_lines import report_of
+from tunewright.recipes.command.metrics.reader import (
+    METRIC_READERS,
+    MetricReader,
+    ReaderContext,
+    ScriptReport,
+)
+from tunewright.recipes.command.metrics.tensorboard_events import TensorBoardReader
+from tunewright.runs.documents import parse_json
+
+SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv"}
+
+
+def format_of(path: str, config: MetricsConfig) -> str:
+    """Return the format of a metrics file, by its suffix unless the configuration names it."""
+    if config.format != "auto":
+        return config.format
+    return SUFFIXES.get(Path(path).suffix.lower(), "tensorboard")
+
+
+class JsonLinesReader(MetricReader):
+    """Reads one JSON object a line; other lines are left out."""
+
+    def __init__(self, path: Path, config: MetricsConfig) -> None:
+        super().__init__()
+        self._file, self._config = GrowingFile(path), config
+
+    def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
+        """Yield the reports that were completed since the last call."""
+        for line in self._file.poll(ended=ended):
+            try:
+                values = parse_json(line, finite=False)
+            except json.JSONDecodeError:
+                continue
+            report = report_of(values, self._config) if isinstance(values, dict) else None
+            if report is not None:
+                yield report
+
+
+class CsvReader(MetricReader):
+    """Reads rows below a header; names lose outer blanks, empty cells are left out."""
+
+    def __init__(self, path: Path, config: MetricsConfig) -> None:
+        super().__init__()
+        self._file, self._config = GrowingFile(path), config
+        self._names: list[str] = []
+        self._comma = ","
+
+    def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
+        """Yield the rows that were completed since the last call."""
+        lines = self._file.poll(ended=ended)
+        if self._file.renewed:
+            self._names = []
+        for line in lines:
+            if not line.strip():
+                continue
+            if not self._names:
+                self._comma = max(",;\t", key=line.count)
+            cells = [cell.strip() for cell in next(csv.reader([line], delimiter=self._comma))]
+            if not self._names:
+                self._names = cells
+                continue
+            if (
+                report := report_of(dict(zip(self._names, cells, strict=False)), self._config)
+            ) is not None:
+                yield report
+
+
+@METRIC_READERS
+def file(context: ReaderContext, /) -> MetricReader | None:
+    """Read the metrics file that the configuration names."""
+    path, config = context.file, context.config
+    if path is None:
+        return None
+    kind = format_of(str(path), config)
+    if kind == "tensorboard":
+        return TensorBoardReader(path)
+    return (JsonLinesReader if kind == "jsonl" else CsvReader)(path, config)
