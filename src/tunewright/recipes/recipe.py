@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError, did_you_mean
-from tunewright.recipes.direction import lower_is_better
+from tunewright.recipes.direction import direction_of
 from tunewright.recipes.scheduled_values import ScheduledValue, learning_rate
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import COSTS, Direction, Goal, Outcome
@@ -218,7 +218,7 @@ class Recipe:
         """Return the default direction of a metric: as declared, else guessed from its name."""
         if self.declares(name):
             return self.metrics[name.removeprefix("val_")]
-        return "min" if name in COSTS or lower_is_better(name) else "max"
+        return direction_of(name)
 
     def declares(self, name: str) -> bool:
         """Return whether the recipe declares the metric's direction."""

@@ -103,6 +103,7 @@ def explore(
             budget=budget,
             patience=prepared.config.study.patience,
             max_failures=prepared.config.study.max_failures,
+            target=prepared.config.study.target,
         )
         loop = StudyLoop(study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)
