@@ -95,7 +95,8 @@ def parse_request(
     about = search_around(around, sources, typed) if around is not None else ""
     given = None
     for file in sources.spaces:
-        given = parse_any_space(file.tree, file.path, recipe.dialect.aliases)
+        aliases = None if recipe.open_section else recipe.dialect.aliases
+        given = parse_any_space(file.tree, file.path, aliases)
         if given.script and recipe.name != COMMAND:
             given = _without_script(given, recipe)
         sources.layers.append(Layer(file.path, _settings(given, recipe), file.stored))

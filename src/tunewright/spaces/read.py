@@ -84,13 +84,18 @@ def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFil
     return parse_space(read_yaml(file), file, aliases or {})
 
 
-def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
-    """Return the specification in a mapping that was read from `file`, or that code made."""
+def parse_space(
+    tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str] | None
+) -> SpaceFile:
+    """Return the specification in a mapping that was read from `file`, or that code made.
+
+    aliases: flat names to config paths; None where the names are the user's own.
+    """
     tree = {key: plain_values(v, "" if key in LISTS else str(key)) for key, v in tree.items()}
     if "search_space" in tree:
         top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:
-        top, spec = "hyperparameters", _study_blocks(tree, file, aliases)
+        top, spec = "hyperparameters", _study_blocks(tree, file, aliases or {})
     elif any(key in tree for key in OWN_KEYS):
         top, spec = "parameters", _own(tree, file)
     else:
@@ -102,17 +107,18 @@ def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str])
 
 
 def rename_parameters(
-    spec: SpaceFile, file: Path, top: str, aliases: Mapping[str, str]
+    spec: SpaceFile, file: Path, top: str, aliases: Mapping[str, str] | None
 ) -> SpaceFile:
     """Return the specification with our names, and with the line of each parameter.
 
-    top: the key of the file that its parameters stand below.
+    top: the key of the file that its parameters stand below. aliases: as for `parse_space`.
     """
+    names = {} if aliases is None else {**KEYS, **aliases}
     lines = lines_of(file)
     renamed: dict[str, Mapping[str, Any]] = {}
     where: dict[str, str] = {}
     for name, fields in spec.parameters.items():
-        path = aliases.get(name) or KEYS.get(name, name)
+        path = names.get(name) or name
         source = str(Source(file, lines.get(f"{top}.{name}")))
         if path in renamed:
             raise SpaceError(
@@ -121,7 +127,7 @@ def rename_parameters(
                 where=f"{where[path]} and {source}",
             )
         renamed[path], where[path] = fields, source
-    fixed = {aliases.get(name) or KEYS.get(name, name): v for name, v in spec.fixed.items()}
+    fixed = {names.get(name) or name: value for name, value in spec.fixed.items()}
     for path in fixed.keys() & renamed.keys():
         raise SpaceError(
             f"{path} is both searched and set",

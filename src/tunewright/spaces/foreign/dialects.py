@@ -38,10 +38,13 @@ def is_foreign_space(tree: Mapping[str, Any]) -> bool:
     return any(dialect.matches(tree) for dialect in DIALECTS)
 
 
-def parse_any_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
+def parse_any_space(
+    tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str] | None
+) -> SpaceFile:
     """Return the specification in a mapping that was read from `file`, or that code made.
 
-    aliases: flat names to config paths. Raises SpaceError that names the file and the key.
+    aliases: flat names to config paths; None where the names are the user's own. Raises SpaceError
+    that names the file and the key.
     """
     for dialect in DIALECTS:
         if not dialect.matches(tree):

@@ -13,6 +13,14 @@ from tunewright.spaces.foreign.wandb_parameters import ReadParameter
 from tunewright.spaces.read import SpaceFile
 
 _CALL = re.compile(r"(?:ray\.)?(?:tune\.)?(?P<name>[a-z_]+)\((?P<arguments>.*)\)\s*\Z", re.S)
+_INSTEAD = {
+    "randn": "Give bounds: tune.uniform(low, high).",
+    "qrandn": "Give bounds: tune.quniform(low, high, q).",
+    "sample_from": "Write its values: tune.choice([...]).",
+    "qloguniform": "Leave the steps out: tune.loguniform(low, high).",
+    "qlograndint": "Leave the steps out: tune.lograndint(low, high).",
+}
+"""Calls that no sampler here draws from, and what to write in their place."""
 _BESIDE = ("num_samples", "metric", "mode", "tune_config")
 
 
@@ -66,16 +74,10 @@ def _parameters(
 def _read_call(path: str, name: str, arguments: str, file: Path) -> ReadParameter:
     """Return what a call such as `loguniform(1e-4, 1e-1)` draws from; nothing is evaluated."""
     if name not in _CALLS:
-        bounded = "sample_from" not in name
         raise SpaceError(
             f"{path} = tune.{name}(...) in {file}",
             expected=f"one of {', '.join(_CALLS)}",
-            remedy=did_you_mean(name, _CALLS)
-            or (
-                "Give bounds: tune.uniform(low, high)."
-                if bounded
-                else "Write its values: tune.choice([...])."
-            ),
+            remedy=_INSTEAD.get(name) or did_you_mean(name, _CALLS),
         )
     try:
         parsed = ast.parse(f"f({arguments})", mode="eval").body

@@ -319,7 +319,7 @@ def flat_numbers(data: Any, prefix: str = "") -> dict[str, float]:
         item = getattr(value, "item", None)
         try:
             plain = item() if callable(item) and not isinstance(value, Forgotten) else value
-            if isinstance(plain, bool | int | float):
+            if isinstance(plain, (bool, int, float)):
                 numbers[f"{prefix}{name}"] = float(plain)
         except (TypeError, ValueError, RuntimeError, OverflowError):
             continue
@@ -328,7 +328,7 @@ def flat_numbers(data: Any, prefix: str = "") -> dict[str, float]:
 
 def _as_dict(given: Any) -> dict[str, Any]:
     """Return what a script gives as a configuration: a mapping, or the result of argparse."""
-    if given is None or isinstance(given, str | os.PathLike):
+    if given is None or isinstance(given, (str, os.PathLike)):
         return {}
     if isinstance(given, SessionConfig):
         return given.as_dict()
