@@ -36,6 +36,7 @@ FLOORS = (
     ("config",),
     ("runs",),
     ("registry", "result", "clients"),
+    ("stand_ins",),
     ("errors", "client"),
 )
 """From the roof down; names on one line are neighbours, which do not know each other."""
@@ -126,6 +127,7 @@ TORCH_FREE = (
     "tunewright.recipes.compression.recipe",
     "tunewright.client",
     "tunewright.recipes.command",
+    "tunewright.stand_ins",
     "tunewright.recipes.function",
     "tunewright.recipes.pairs.commands",
     "tunewright.recipes.pairs.config",

@@ -11,14 +11,16 @@ from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
 from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError
+from tunewright.recipes.command.placeholders import translate_macros
 from tunewright.recipes.fidelity import convert_steps
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
-from tunewright.recipes.function.recipe import bind_function
+from tunewright.recipes.function.recipe import bind_function, bind_objective, bind_wandb_function
 from tunewright.recipes.guide_flags import places, typed_overrides
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
-from tunewright.spaces.read import SpaceFile, parse_space
+from tunewright.spaces.foreign.dialects import parse_any_space
+from tunewright.spaces.read import SpaceFile
 from tunewright.typed_arguments import (
     Configs,
     FileArguments,
@@ -35,6 +37,11 @@ from tunewright.typed_arguments import (
 
 SEARCHES = ("tune", "plan", "space")
 """The commands that search, or show what would be searched."""
+BEST_LOGGED = (
+    "the score is the best value of the goal that a run logs to wandb, or what the function returns"
+)
+COMMAND = "command"
+"""The recipe that runs what a space file says."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,10 @@ def parse_request(
     about = search_around(around, sources, typed) if around is not None else ""
     given = None
     for file in sources.spaces:
-        given = parse_space(file.tree, file.path, recipe.dialect.aliases)
+        aliases = None if recipe.open_section else recipe.dialect.aliases
+        given = parse_any_space(file.tree, file.path, aliases)
+        if given.script and recipe.name != COMMAND:
+            given = _without_script(given, recipe)
         sources.layers.append(Layer(file.path, _settings(given, recipe), file.stored))
     overrides = [
         *typed_overrides(typed.overrides, flags, recipe, command, options),
@@ -139,45 +149,85 @@ def parse_function_request(
 ) -> ParsedRequest:
     """Parse `tune(function, space, *overrides)`: the recipe `function`, bound to the function.
 
+    Without a space, the function is an Optuna objective, `tune(objective, *overrides)`. With one,
+    a function without arguments reads `wandb.config`, as `wandb.agent` calls it.
+
     space: the search space, if it was given by keyword and not as the second of `words`. Raises
-    UsageError for a function that cannot be called as `function(params, report)`, and for a space
-    that is neither a mapping nor a file.
+    UsageError for a function that cannot be called as `function(params, report)`, or as
+    `objective(trial)` where there is no space, and for a space that is neither a mapping nor a
+    file.
     """
     function, *rest = words
     if space is None and rest and not (isinstance(rest[0], str) and "=" in rest[0]):
         space = rest.pop(0)
-    _check_signature(function)
+    _check_signature(function, with_space=space is not None)
     settings = {**settings, "function": reference(function)}
     settings["study.name"] = settings.get("study.name") or plain_name(function)
     notices: tuple[str, ...] = ()
+    if space is None and not _names_goal(settings, rest):
+        settings["goal"] = "value:min"
+        notices = (
+            "the smallest value that the objective returns wins, as in Optuna (value:min); "
+            "goal='value:max' turns it round",
+        )
     if why := unreachable(function):
         jobs, settings["study.jobs"] = settings.get("study.jobs"), None
         settings["executor.type"] = "inline"
         several = f", one at a time instead of {jobs}" if jobs not in (None, 1) else ""
-        notices = (f"trials run in this process{several}: {why}",)
+        notices = (*notices, f"trials run in this process{several}: {why}")
     searched = Path(space) if isinstance(space, str | Path) else space
-    if not isinstance(searched, Path | Mapping):
+    if not isinstance(searched, Path | Mapping | None):
         raise UsageError(
             f"the space {space!r}",
             expected="a mapping from names to domains, or a file",
             remedy='For example {"x": {"type": "float", "low": -1.0, "high": 1.0}}.',
         )
-    recipe = bind_function(function)
+    if searched is None:
+        recipe = bind_objective(function)
+    elif _takes(function, 2):
+        recipe = bind_function(function)
+    else:
+        recipe = bind_wandb_function(function)
+        notices = (*notices, BEST_LOGGED)
     request = parse_request((recipe.name, *rest), command="tune", settings=settings, space=searched)
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
     return ParsedRequest(recipe, composed, request.space)
 
 
-def _check_signature(function: Any) -> None:
-    try:
-        inspect.signature(function).bind({}, None)
-    except TypeError:
+def _names_goal(settings: Mapping[str, Any], words: Sequence[Any]) -> bool:
+    return settings.get("goal") is not None or any(str(word).startswith("goal=") for word in words)
+
+
+def _check_signature(function: Any, *, with_space: bool) -> None:
+    """Raise UsageError for a function that cannot be called as it will be."""
+    name = plain_name(function)
+    if with_space and not _takes(function, 2) and not _takes(function, 0):
         raise UsageError(
-            f"the function {plain_name(function)}{inspect.signature(function)}",
-            expected="one that can be called as function(params, report)",
-        ) from None
+            f"the function {name}{inspect.signature(function)} with a space",
+            expected="one that can be called as function(params, report), or without arguments if "
+            "it reads wandb.config",
+            remedy=f"An Optuna objective names its parameters itself: tunewright.tune({name})."
+            if _takes(function, 1)
+            else "",
+        )
+    if not with_space and not _takes(function, 1):
+        raise UsageError(
+            f"the function {name}{inspect.signature(function)} without a space",
+            expected="an Optuna objective, which can be called as objective(trial), or a space",
+            remedy=f'For example tunewright.tune({name}, {{"x": {{"type": "float", "low": -1.0, '
+            '"high": 1.0}}).',
+        )
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Return whether a function can be called with so many positional arguments."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
     except ValueError:
-        return  # a builtin without a signature
+        pass  # a builtin without a signature
+    return True
 
 
 def _recipe(typed: TypedArguments, files: Sequence[SourceFile], command: str) -> Recipe:
@@ -206,7 +256,19 @@ def _settings(spec: SpaceFile, recipe: Recipe) -> Tree:
     if isinstance(data, Mapping):
         for key, value in recipe.dialect.study_file(dict(data)).items():
             set_leaf(settings, key, value)
+    for path, value in spec.fixed.items():
+        set_leaf(settings, recipe.path(path), value)
+    if spec.script:
+        settings |= spec.script
+        settings["command"] = translate_macros(settings["command"])
     return settings
+
+
+def _without_script(given: SpaceFile, recipe: Recipe) -> SpaceFile:
+    """Return a space whose file says what it runs for a recipe that runs something else."""
+    program = (given.script.get("script") or {}).get("program") or given.script["command"][0]
+    notice = f"{program} of {given.file} is not run: the recipe {recipe.name} is tuned"
+    return replace(given, script={}, notices=(*given.notices, notice))
 
 
 def _apply_direction(given: SpaceFile, recipe: Recipe, composed: Composition) -> Composition:

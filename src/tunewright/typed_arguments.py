@@ -15,6 +15,7 @@ from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.regular_files import is_file, is_folder
 from tunewright.search.transfer.study_configuration import StudyConfiguration, find_study_of
+from tunewright.spaces.foreign.dialects import is_foreign_space
 from tunewright.spaces.read import is_space_file
 
 
@@ -123,7 +124,7 @@ def sort_files(files: Sequence[SourceFile], configs: Configs) -> Sources:
             sources.layers.append(Layer(file.path, settings, file.stored))
             if space:
                 sources.spaces.append(SourceFile(file.path, space, file.stored))
-        elif is_space_file(file.tree):
+        elif is_space_file(file.tree) or is_foreign_space(file.tree):
             sources.spaces.append(file)
         elif "defaults" in file.tree:  # a top-level Hydra file, in a folder of groups
             if sources.config_name is not None:
@@ -156,6 +157,8 @@ def add_space(sources: Sources, space: Mapping[str, Any] | Path | None) -> None:
 def _whole(space: Mapping[str, Any]) -> Tree:
     """Return the mapping as a space file holds it: names with domains go under `parameters:`."""
     parameters = space.get("parameters")
+    if is_foreign_space(space):
+        return dict(space)
     if isinstance(parameters, Mapping):
         is_whole = all(isinstance(fields, Mapping) for fields in parameters.values())
     else:  # rules are lists; a mapping is the domain of a parameter named `forbid`, `avoid`, `good`

@@ -3,10 +3,17 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    QuotedString,
+    RangeSweep,
+)
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -153,3 +160,67 @@ def _plain(override: Override) -> Any:
 def one_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+class SweptValue(NamedTuple):
+    """What the value of a sweep says: one value, choices, a range of steps, or an interval.
+
+    kind: `value`, `choices`, `range` or `interval`. values: of the first two. low, high, step: of
+    the others. log, whole: its tags, and casts to whole numbers.
+    """
+
+    kind: str
+    values: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    whole: bool = False
+
+
+def parse_sweep(key: str, text: str) -> SweptValue:
+    """Parse a value of a sweep by Hydra's grammar, such as `choice(1, 2)` or `interval(0, 1)`.
+
+    Raises ConfigError for text that is no value, and for `glob`, which names files of a folder.
+    """
+    try:
+        override = OverridesParser.create().parse_override(f"x={text}")
+        value = override.value()
+    except (HydraException, RecursionError) as error:
+        raise ConfigError(
+            f"{key} = {quote(text)} cannot be read ({one_line(error)})",
+            expected="such as choice(1, 2), range(1, 10) or interval(0.0, 1.0)",
+        ) from None
+    tags = {str(tag) for tag in getattr(value, "tags", ())}
+    if isinstance(value, ChoiceSweep):
+        return SweptValue("choices", tuple(_plain_sweep(one) for one in value.list))
+    if isinstance(value, RangeSweep):
+        low, high, step = value.start, value.stop, value.step
+        if low is None or high is None:
+            raise ConfigError(f"{key} = {quote(text)}", expected="range(start, stop)")
+        whole = all(isinstance(one, int) for one in (low, high, step))
+        return SweptValue("range", (), low, high, step, "log" in tags, whole)
+    if isinstance(value, IntervalSweep):
+        low, high = value.start, value.end
+        if low is None or high is None:
+            raise ConfigError(f"{key} = {quote(text)}", expected="interval(low, high)")
+        whole = (isinstance(low, int) and isinstance(high, int)) or "int" in tags
+        return SweptValue("interval", (), low, high, None, "log" in tags, whole)
+    if isinstance(value, Glob):
+        raise ConfigError(
+            f"{key} = {text}",
+            expected="values, since glob names the files of a group",
+            remedy=f"List them: {key}: choice(adam, sgd).",
+        )
+    return SweptValue("value", (_plain_sweep(value),))
+
+
+def _plain_sweep(value: Any) -> Any:
+    """Return a parsed value with plain texts in place of quoted ones."""
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, list):
+        return [_plain_sweep(inner) for inner in value]
+    if isinstance(value, dict):
+        return {str(key): _plain_sweep(inner) for key, inner in value.items()}
+    return value

@@ -180,7 +180,8 @@ class StudyConfig(Section):
     and can be resumed. budget: seconds for a whole call, the final training and the evaluation
     included, also as `45m`, `8h`, `1h30m`. outage_seconds: how long to wait for a database
     server that becomes unavailable during the study. patience: end the search after this many
-    finished or pruned trials that bring nothing better. max_failures: end it after this many
+    finished or pruned trials that bring nothing better. target: end it when a finished trial's
+    score, of the first goal, is this good. max_failures: end it after this many
     failures in a row; null ends it where the first five trials fail for one reason. retry_failed:
     run failed trials again: true for all of them, or a cause such as `killed`, or words of the
     reason. report: write `report.html` into the study's folder, while it runs and at its end.
@@ -194,6 +195,7 @@ class StudyConfig(Section):
     storage: str | None = None
     outage_seconds: NotNegative = 60.0
     patience: Count | None = None
+    target: float | None = None
     max_failures: Count | None = None
     retry_failed: bool | str = False
     seed: int = 0

@@ -2,6 +2,8 @@
 
 import re
 
+from tunewright.runs.record import COSTS, Direction
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -84,3 +86,8 @@ def _ends(words: list[str]) -> bool:
     if before[-1:] == ["per"]:  # images per seconds
         return False
     return last != "time" or not before or before[-1] in _TIMES
+
+
+def direction_of(name: str) -> Direction:
+    """Return the direction of a metric that nobody has declared."""
+    return "min" if name in COSTS or lower_is_better(name) else "max"

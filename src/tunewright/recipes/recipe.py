@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.config.dialect import Dialect
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError, did_you_mean
-from tunewright.recipes.direction import lower_is_better
+from tunewright.recipes.direction import direction_of
 from tunewright.recipes.scheduled_values import ScheduledValue, learning_rate
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import COSTS, Direction, Goal, Outcome, StudyRecord
@@ -131,6 +131,8 @@ class Recipe:
     run with None; raises ConfigError for what cannot run, and returns notices.
     dialect: how a guide spells what the recipe understands.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
+    define_by_run: whether trials name their parameters while they run, so that there is no space
+    before.
     """
 
     name: str
@@ -156,6 +158,7 @@ class Recipe:
     check_run: Callable[[RunConfig, Space | None], list[str]] = _no_check_of_run
     dialect: Dialect = field(default_factory=Dialect)
     usage: str = TRAIN_AGAIN
+    define_by_run: bool = False
 
     def __new__(cls, *_: Any, **given: Any) -> "Recipe":
         """Refuse arguments of former versions; raises ConfigError that says where they moved."""
@@ -246,7 +249,7 @@ class Recipe:
         """Return the default direction of a metric: as declared, else guessed from its name."""
         if self.declares(name):
             return self.metrics[name.removeprefix("val_")]
-        return "min" if name in COSTS or lower_is_better(name) else "max"
+        return direction_of(name)
 
     def declares(self, name: str) -> bool:
         """Return whether the recipe declares the metric's direction."""

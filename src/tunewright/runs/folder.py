@@ -68,14 +68,22 @@ class RunFolder:
         write_yaml(self.config, tree, header=header)
 
     def write_parameters(
-        self, parameters: Mapping[str, Any], *, started: float | None = None
+        self,
+        parameters: Mapping[str, Any],
+        *,
+        started: float | None = None,
+        domains: Mapping[str, Any] | None = None,
     ) -> None:
         """Store the sampled parameters of this run, from which its database can be rebuilt.
 
-        started: when it was begun; a time stored before stays, else now.
+        started: when it was begun; a time stored before stays, else now. domains: of parameters
+        that the run itself named, as a space file writes them.
         """
         began = time.time() if started is None else started
-        write_json(self.path / "trial.json", {"parameters": dict(parameters), "started": began})
+        stored: dict[str, Any] = {"parameters": dict(parameters), "started": began}
+        if domains is not None:
+            stored["domains"] = dict(domains)
+        write_json(self.path / "trial.json", stored)
 
     def read_parameters(self) -> tuple[dict[str, Any], float] | None:
         """Return the sampled parameters and start time (seconds since 1970); None if unknown."""
@@ -86,6 +94,11 @@ class RunFolder:
         if not isinstance(started, int | float) or not 0 <= started < LATEST:
             started = (self.path / "trial.json").stat().st_mtime
         return stored["parameters"], float(started)
+
+    def read_domains(self) -> dict[str, Any] | None:
+        """Return the domains of parameters that the run itself named; None in any other run."""
+        domains = (read_json(self.path / "trial.json") or {}).get("domains")
+        return domains if isinstance(domains, dict) else None
 
     def write_note(self, note: str) -> None:
         """Store a note on this run; an empty one removes it."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 OutcomeState = Literal["done", "pruned", "paused", "failed"]
 TrialState = Literal["running", "done", "pruned", "infeasible", "failed"]
@@ -101,7 +101,7 @@ class Outcome:
     interval: the 95 % interval of the first goal over the validation set, where the task knows it.
     costs: some of `COSTS`. memory_mib, device_mib: the peaks of the attempt, in RAM that only its
     worker holds, and on the GPU. idle_mib: RAM that the worker held before it. notes: caveats of
-    its figures.
+    its figures. attributes: what else the run says of itself, as JSON holds it.
     """
 
     state: OutcomeState
@@ -117,6 +117,7 @@ class Outcome:
     device_mib: float = 0.0
     idle_mib: float = 0.0
     notes: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def all_metrics(self) -> Mapping[str, float]:
@@ -156,6 +157,7 @@ class Trial:
     `STUDY/17` for one that ran in another study, and has no folder in this one. good: the name of
     the good combination that it tries. avoided: the `avoid` rules that it matches. note: what
     somebody wrote about it. started: seconds since 1970; None where it is not known.
+    attributes: what it says of itself besides numbers.
     """
 
     number: int
@@ -177,6 +179,7 @@ class Trial:
     avoided: tuple[str, ...] = ()
     note: str = ""
     started: float | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

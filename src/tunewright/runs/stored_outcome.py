@@ -19,7 +19,7 @@ def read_stored_outcome(stored: Mapping[str, Any]) -> Outcome | None:
         return None
     if not isinstance(metrics, Mapping):
         return None
-    best_step, notes = stored.get("best_step"), stored.get("notes")
+    best_step, notes, attributes = (stored.get(k) for k in ("best_step", "notes", "attributes"))
     bounds = [b for b in interval if _is_number(b)] if isinstance(interval, list) else []
     return Outcome(
         state=state,
@@ -35,6 +35,7 @@ def read_stored_outcome(stored: Mapping[str, Any]) -> Outcome | None:
         device_mib=_number(stored.get("device_mib")),
         idle_mib=_number(stored.get("idle_mib")),
         notes=tuple(map(str, notes)) if isinstance(notes, list) else (),
+        attributes=attributes if isinstance(attributes, dict) else {},
     )
 
 

@@ -33,10 +33,15 @@ from tunewright.search.recovery.retry_failed import reopen
 from tunewright.search.results import link_foreign_names, refuse_failure, write_results
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.storage.urls import without_password
+from tunewright.search.study.define_by_run import DefineByRunStudy
 from tunewright.search.study.optuna_types import SOURCES
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.study import Study
+from tunewright.spaces.specification import specification
 from tunewright.training.trackers.tracking import trackers_off
+
+SUGGESTED = "What the trials of this study have suggested; ranges of one name are joined."
+"""The first line of a space that nobody wrote."""
 
 
 def explore(
@@ -62,7 +67,8 @@ def explore(
         again = reopen(prepared.url, prepared.name, prepared.settings, prepared.folder, which)
         numbers = ", ".join(map(str, again))
         watch.notice(f"running failed trial {numbers} again" if again else "no trial has failed")
-    study = Study(
+    kind = DefineByRunStudy if prepared.space.define_by_run else Study
+    study = kind(
         prepared.url,
         prepared.name,
         prepared.settings,
@@ -97,6 +103,7 @@ def explore(
             budget=budget,
             patience=prepared.config.study.patience,
             max_failures=prepared.config.study.max_failures,
+            target=prepared.config.study.target,
         )
         loop = StudyLoop(study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)
@@ -110,6 +117,8 @@ def explore(
         if (shared := read_shared_choice(prepared.folder.path)) and shared.values:
             ways = ", ".join(shared.values.values())
             watch.notice(f"all runs of this study train in {ways} ({shared.why})")
+        if study.space.parameters and prepared.space.define_by_run:
+            write_yaml(prepared.folder.space, specification(study.space), header=SUGGESTED)
         record = study.record()
         for row in summarise_avoid_rules(record):
             if text := comparison_line(row, record.goal):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.compose import Composition
-from tunewright.errors import SpaceError
+from tunewright.errors import SpaceError, UsageError
 from tunewright.executors.resources import Share, share
 from tunewright.recipes.recipe import Recipe
 from tunewright.result import Result
@@ -102,6 +102,13 @@ def plan(
     """
     silence_optuna()
     watch = watch or StudyCallback()
+    if recipe.define_by_run:
+        raise UsageError(
+            "a plan of an objective that suggests its own parameters",
+            expected="parameters that are known before the first trial",
+            remedy="Begin with a few trials: the same call of tunewright.tune with trials=5; it "
+            "says how long the rest takes.",
+        )
     prepared = prepare(recipe, composed, given=given, runs=runs)
     prepared, sources = start_from(recipe, prepared, from_, imports, runs)
     carried_over, lines = trials_to_import(recipe, prepared, sources)

@@ -108,8 +108,10 @@ def prepare(
         notices += long_warmup_notices(full_config, composed.sources, STAGES["final"])
     if known is None:
         _refuse_stray_trials(folder, url)
+    if known is not None and bool(known.space.get("define_by_run")) != recipe.define_by_run:
+        raise _other_way(name, recipe)
     spec = given
-    if given is None and known is not None:
+    if given is None and known is not None and not recipe.define_by_run:
         spec = parse_space(known.space, folder.space, {})
     space, changes = build_checked_space(recipe, composed, explore, config, spec)
     notices[checked:checked] = _check_data(recipe, explore, space)
@@ -171,6 +173,18 @@ def _with_defaults(recipe: Recipe, composed: Composition, values: Mapping[str, A
     return replace(composed, tree=tree, config=config)
 
 
+def _other_way(name: str, recipe: Recipe) -> StudyError:
+    """Return the error over a study that was begun with a space, or the other way round."""
+    begun, now = "with a space", "has an objective that suggests its own parameters"
+    if not recipe.define_by_run:
+        begun, now = "with an objective that suggests its own parameters", "has a space"
+    return StudyError(
+        f"the study {name!r} was begun {begun}, and this call {now}",
+        expected="the same, since its trials are read with the space that they had",
+        remedy="Choose another name for the new study.",
+    )
+
+
 def _check_data(recipe: Recipe, tree: Tree, space: Space) -> list[str]:
     """Check the data as the first trial has them: pictures of a size that no trial has take long.
 
@@ -217,6 +231,8 @@ def build_checked_space(
     recipe: Recipe, composed: Composition, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
     """Return the recipe's space, overlaid with `given` and checked against a stage."""
+    if recipe.define_by_run:
+        return Space((), define_by_run=True), []
     given, converted = convert_space(recipe, config, given)
     switched = [file for path, file in recipe.switched_spaces.items() if get(tree, path) is True]
     if given is None and recipe.space_alone is not None and not switched:

@@ -62,10 +62,12 @@ def find_stopped_study(study: str, runs: Path) -> StoppedStudy:
     path, name = folder.path.absolute(), str(stored["name"])
     tree = copy_tree(stored["configuration"])
     if tree["recipe"] == "function":
+        given = (stored.get("settings") or {}).get("space") or {}
+        arguments = "OBJECTIVE" if given.get("define_by_run") else "FUNCTION, SPACE"
         raise UsageError(
             f"{folder.path} is a study of the Python function {tree.get('function')}",
             expected="a study of a recipe, since no file names code to import",
-            remedy=f"Go on from Python: tunewright.tune(FUNCTION, SPACE, name={name!r}), with the "
+            remedy=f"Go on from Python: tunewright.tune({arguments}, name={name!r}), with the "
             "arguments of the first call.",
         )
     parts = Path(name).parts

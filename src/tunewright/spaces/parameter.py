@@ -297,8 +297,9 @@ def _limit(path: str, domain: Categorical, bound: str, fixed: Mapping[str, Any])
 
 def translate_condition(condition: Condition, around: Surroundings) -> Condition:
     """Return a condition in our spelling of keys and values."""
-    path = around.aliases.get(condition.path, "") if around.aliases else ""
-    path = path or KEYS.get(condition.path, condition.path)
+    path = condition.path
+    if around.aliases is not None:  # else the names are the user's own
+        path = around.aliases.get(path) or KEYS.get(path, path)
     among = tuple(_word(path, value, around) for value in condition.among)
     if condition.bounds is None:
         return Condition(path, among)

@@ -51,8 +51,9 @@ class SpaceFile:
     parameters: raw fields by config path. settings: configuration that the file sets beside the
     space (study name, number of trials, fixed values), nested. inherit: whether parameters and
     fields that the file leaves out come from the recipe's space. where: file and line of each
-    parameter. direction: of the goal, where the file names no metric. notices: about entries that
-    have no effect.
+    parameter. direction: of the goal, where the file names no metric. fixed: values for all trials,
+    by path as parameters are. script: settings of the recipe `command`, for a file that says what
+    it runs. notices: about entries that have no effect.
     """
 
     parameters: Mapping[str, Mapping[str, Any]]
@@ -65,6 +66,8 @@ class SpaceFile:
     file: Path | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     direction: Direction | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    script: Tree = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
 
@@ -81,13 +84,18 @@ def read_space(file: Path, aliases: Mapping[str, str] | None = None) -> SpaceFil
     return parse_space(read_yaml(file), file, aliases or {})
 
 
-def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
-    """Return the specification in a mapping that was read from `file`, or that code made."""
+def parse_space(
+    tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str] | None
+) -> SpaceFile:
+    """Return the specification in a mapping that was read from `file`, or that code made.
+
+    aliases: flat names to config paths; None where the names are the user's own.
+    """
     tree = {key: plain_values(v, "" if key in LISTS else str(key)) for key, v in tree.items()}
     if "search_space" in tree:
         top, spec = "search_space", _flat_study(tree, file)
     elif "hyperparameters" in tree:
-        top, spec = "hyperparameters", _study_blocks(tree, file, aliases)
+        top, spec = "hyperparameters", _study_blocks(tree, file, aliases or {})
     elif any(key in tree for key in OWN_KEYS):
         top, spec = "parameters", _own(tree, file)
     else:
@@ -95,11 +103,22 @@ def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str])
             f"{file} has the keys {', '.join(tree) or 'none'}",
             expected="`parameters:`, `search_space:` or `hyperparameters:` at the top",
         )
+    return rename_parameters(spec, file, top, aliases)
+
+
+def rename_parameters(
+    spec: SpaceFile, file: Path, top: str, aliases: Mapping[str, str] | None
+) -> SpaceFile:
+    """Return the specification with our names, and with the line of each parameter.
+
+    top: the key of the file that its parameters stand below. aliases: as for `parse_space`.
+    """
+    names = {} if aliases is None else {**KEYS, **aliases}
     lines = lines_of(file)
     renamed: dict[str, Mapping[str, Any]] = {}
     where: dict[str, str] = {}
     for name, fields in spec.parameters.items():
-        path = aliases.get(name) or KEYS.get(name, name)
+        path = names.get(name) or name
         source = str(Source(file, lines.get(f"{top}.{name}")))
         if path in renamed:
             raise SpaceError(
@@ -108,7 +127,14 @@ def parse_space(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str])
                 where=f"{where[path]} and {source}",
             )
         renamed[path], where[path] = fields, source
-    return replace(spec, parameters=renamed, file=file, where=where)
+    fixed = {names.get(name) or name: value for name, value in spec.fixed.items()}
+    for path in fixed.keys() & renamed.keys():
+        raise SpaceError(
+            f"{path} is both searched and set",
+            expected="one entry per parameter (some have two names)",
+            where=where[path],
+        )
+    return replace(spec, parameters=renamed, fixed=fixed, file=file, where=where)
 
 
 def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:

@@ -30,7 +30,8 @@ class Space:
     fixed: the flat configuration around the space, which conditions may refer to, and facts of the
     data by their plain names. avoid: combinations that are tagged where they are tried. good:
     combinations that are tried first. inert: paths that are not searched, since their values make
-    no difference.
+    no difference. define_by_run: whether trials name their parameters while they run, so that
+    those known before are none, or those of earlier trials.
     """
 
     parameters: tuple[Parameter, ...]
@@ -40,6 +41,7 @@ class Space:
     avoid: tuple[AvoidRule, ...] = ()
     good: tuple[Good, ...] = ()
     inert: tuple[str, ...] = field(default=(), compare=False)
+    define_by_run: bool = False
 
     def draw(self, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
         """Draw values for the parameters that exist, in order; `choose` picks each."""

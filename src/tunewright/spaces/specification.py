@@ -1,9 +1,9 @@
-"""Write a checked space as our YAML, which reads back as the same space."""
+"""Write a checked space as our YAML, which reads back as the same space; read its domains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewright.spaces.domain import Categorical, Int
+from tunewright.spaces.domain import Categorical, Domain, Float, Int
 from tunewright.spaces.rules import AvoidRule, Condition, ForbidRule, Good
 from tunewright.spaces.space import Parameter, Space
 
@@ -14,7 +14,10 @@ def specification(space: Space) -> dict[str, Any]:
     left_out = any(rule.name for rule in space.forbid)  # listed under `avoid`
     return {
         "inherit": False,
-        "parameters": {p.path: _fields(p) for p in space.parameters},
+        **({"define_by_run": True} if space.define_by_run else {}),
+        "parameters": {
+            p.path: domain_fields(p.domain) | _other_fields(p) for p in space.parameters
+        },
         **({"forbid": forbid} if forbid else {}),
         **({"avoid": [_avoided_fields(rule) for rule in space.avoid]} if space.avoid else {}),
         **({"good": [_good_fields(one) for one in space.good]} if space.good else {}),
@@ -23,15 +26,31 @@ def specification(space: Space) -> dict[str, Any]:
     }
 
 
-def _fields(parameter: Parameter) -> dict[str, Any]:
-    domain = parameter.domain
+def domain_fields(domain: Domain) -> dict[str, Any]:
+    """Return a domain as our YAML writes it."""
     if isinstance(domain, Categorical):
-        fields: dict[str, Any] = {"type": "categorical", "choices": list(domain.choices)}
-    else:
-        kind = "int" if isinstance(domain, Int) else "float"
-        fields = {"type": kind, "low": domain.low, "high": domain.high}
-        fields |= {"log": True} if domain.log else {}
-        fields |= {"step": domain.step} if domain.step != (1 if kind == "int" else None) else {}
+        return {"type": "categorical", "choices": list(domain.choices)}
+    kind = "int" if isinstance(domain, Int) else "float"
+    fields: dict[str, Any] = {"type": kind, "low": domain.low, "high": domain.high}
+    fields |= {"log": True} if domain.log else {}
+    fields |= {"step": domain.step} if domain.step != (1 if kind == "int" else None) else {}
+    return fields
+
+
+def read_domain(fields: Mapping[str, Any]) -> Domain:
+    """Return the domain that `domain_fields` wrote."""
+    if fields["type"] == "categorical":
+        return Categorical(tuple(fields["choices"]))
+    log, step = bool(fields.get("log", False)), fields.get("step")
+    if fields["type"] == "int":
+        return Int(int(fields["low"]), int(fields["high"]), log, int(step or 1))
+    return Float(
+        float(fields["low"]), float(fields["high"]), log, None if step is None else float(step)
+    )
+
+
+def _other_fields(parameter: Parameter) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     if parameter.default is not None:
         fields["default"] = parameter.default
     if parameter.when:

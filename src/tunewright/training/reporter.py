@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter
+from tunewright.runs.question import Question, read_answer, write_question
 from tunewright.runs.record import EndRequest, Progress
 from tunewright.training.memory.device import device_peak_mib
 from tunewright.training.memory.peak import MemoryPeak
@@ -12,6 +14,8 @@ from tunewright.training.trackers.tracking import Tracking
 from tunewright.training.usage.gpu import GpuSampler, open_gpu
 
 POLL_SECONDS = 0.05
+SHORTEST_WAIT, LONGEST_WAIT = 0.0005, 0.02
+"""Seconds between two looks for an answer, which double from the first to the last."""
 
 
 class Reporter:
@@ -36,6 +40,7 @@ class Reporter:
         self._writer: ProgressWriter | None = None
         self._polled = 0.0
         self._gpu: GpuSampler | None = None
+        self._asked = 0
         self.memory = MemoryPeak()
 
     def begin(self, resumed_from: int) -> None:
@@ -94,6 +99,26 @@ class Reporter:
         if self._on_poll is not None:
             self._on_poll()
         return self.folder.read_request(self.attempt)
+
+    def ask(self, suggest: str = "", fields: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Ask the coordinator and wait for its answer; see `runs.question.Question`.
+
+        Returns an empty answer when the attempt is asked to pause or cancel instead.
+        """
+        self._asked += 1
+        question = Question(self.attempt, self._asked, suggest, fields)
+        write_question(self.folder, question)
+        wait, looked = SHORTEST_WAIT, time.monotonic()
+        if self._on_report is not None:
+            self._on_report()
+        while (answer := read_answer(self.folder, question)) is None:
+            if time.monotonic() - looked > POLL_SECONDS:
+                looked = time.monotonic()
+                if (request := self.request()) is not None and request.kind != "prune":
+                    return {}
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+        return answer
 
     def close(self) -> None:
         """Release the progress file and the trackers."""

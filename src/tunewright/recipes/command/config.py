@@ -28,6 +28,9 @@ class MetricsConfig(Section):
     line before the others. file: a file that grows, or a folder of TensorBoard; placeholders as in
     the command. format: of the file (`auto` = by its suffix). step: the name of the step (null =
     epoch, step and the like). score: whether the best or the last report is a trial's score.
+    wandb: what `import wandb` is in the script: a stand-in that reports to the study (`stand_in`),
+    the real package without a network, of which the file is read (`offline`), or untouched
+    (`none`).
     """
 
     output: Literal["auto", "json", "pairs", "none"] = "auto"
@@ -36,6 +39,7 @@ class MetricsConfig(Section):
     format: Literal["auto", "jsonl", "csv", "tensorboard"] = "auto"
     step: str | None = None
     score: Literal["best", "last"] = "best"
+    wandb: Literal["stand_in", "offline", "none"] = "stand_in"
 
 
 class ScriptConfig(Section):

@@ -95,6 +95,7 @@ class _Run:
             own,
             None if file is None else directory / fill_text(file, self._values),
             self._reports,
+            config.params,
         )
         self._readers = make_readers(context)
         self._log = OutputLog(folder.log, config.script.output_kib << 10)

@@ -1,6 +1,6 @@
 """Run the user's function as a trial: its reports, its end, what it returned."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,23 +41,24 @@ class Call:
         except StopFunction as stopped:
             return stopped.outcome
         except Exception as error:
-            if not _is_optunas_prune(error):
+            if not is_optunas_prune(error):
                 raise
             return report.pruned(" ".join(f"the function raised TrialPruned: {error}".split()))
-        seconds = report.seconds
-        report.begin(0)
-        goals = {goal.partition(":")[0] for goal in config.goals}
-        metrics = report.numbers(_as_mapping(returned), goals, "the function returned")
-        return Outcome(
-            "done",
-            reporter.attempt,
-            best_step=report.step,
-            metrics=metrics,
-            seconds=seconds,
-        )
+        goals = [goal.partition(":")[0] for goal in config.goals]
+        return finish(report, reporter.attempt, _as_mapping(returned), goals)
 
 
-def _is_optunas_prune(error: Exception) -> bool:
+def finish(
+    report: Report, attempt: int, returned: Mapping[str, object], goals: Collection[str]
+) -> Outcome:
+    """Return the outcome of a function that has returned; ConfigError as in `Report.numbers`."""
+    seconds = report.seconds
+    report.begin(0)
+    metrics = report.numbers(returned, goals, "the function returned")
+    return Outcome("done", attempt, best_step=report.step, metrics=metrics, seconds=seconds)
+
+
+def is_optunas_prune(error: Exception) -> bool:
     """Return whether it is `optuna.TrialPruned`, which objectives written for Optuna raise.
 
     Told by its name, since a worker does not import Optuna.

@@ -7,6 +7,8 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import UsageError
 from tunewright.recipes.function.call import Call, Function
 from tunewright.recipes.function.config import FunctionConfig
+from tunewright.recipes.function.objective import CallObjective, Objective
+from tunewright.recipes.function.wandb_function import CallWandbFunction, WandbFunction
 from tunewright.recipes.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -15,6 +17,17 @@ HERE = Path(__file__).parent
 def bind_function(function: Function) -> Recipe:
     """Return the recipe bound to the caller's function object; files never name code to run."""
     return replace(RECIPE, run=Call(function), check_data=_nothing_to_check)
+
+
+def bind_objective(objective: Objective) -> Recipe:
+    """Return the recipe bound to an Optuna objective, which suggests its own parameters."""
+    run = CallObjective(objective)
+    return replace(RECIPE, run=run, check_data=_nothing_to_check, define_by_run=True)
+
+
+def bind_wandb_function(function: WandbFunction) -> Recipe:
+    """Return the recipe bound to a function that `wandb.agent` would call."""
+    return replace(RECIPE, run=CallWandbFunction(function), check_data=_nothing_to_check)
 
 
 def _refuse(config: RunConfig) -> list[str]:

@@ -29,13 +29,18 @@ class StopFunction(BaseException):
 class Report:
     """Passed to the function, which calls `report(step, value=0.3)`.
 
-    step: the step of the last report, None before the first.
+    stops_at_prune: False for a function that asks whether it should stop, and then ends itself.
+    goal: the metric that every report has. step: the step of the last report, None before the
+    first.
     """
 
-    def __init__(self, reporter: "Reporter", *, goal: str, last_step: int) -> None:
+    def __init__(
+        self, reporter: "Reporter", *, goal: str, last_step: int, stops_at_prune: bool = True
+    ) -> None:
         self.step: int | None = None
+        self._stops_at_prune = stops_at_prune
         self._values: Mapping[str, float] = {}
-        self._reporter, self._goal, self._last_step = reporter, goal, last_step
+        self._reporter, self.goal, self._last_step = reporter, goal, last_step
         self._begun = False
         self._steps: set[int] = set()
         self._out_of_order = False
@@ -60,27 +65,33 @@ class Report:
         if value is not None:
             named["value"] = value
         self.begin(step - 1)
-        values = self.numbers(named, {self._goal}, f"report was called at step {step} with")
+        values = self.numbers(named, {self.goal}, f"report was called at step {step} with")
         self._check_order(step)
         self._steps.add(step)
         self.step, self._values = step, values
         self._reporter.report(step, values, self.seconds)
-        score_of(values, self._goal, when=f"at step {step}")
+        score_of(values, self.goal, when=f"at step {step}")
+        self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Raise StopFunction where the coordinator asks the run to end."""
         request = self._reporter.request()
-        if request is not None and request.kind == "prune" and step >= self._last_step:
-            return  # the last step: pruning would save nothing
-        if request is not None:
-            raise StopFunction(
-                Outcome(
-                    _ENDS[request.kind],
-                    self._reporter.attempt,
-                    "interrupted" if request.kind == "cancel" else "",
-                    request.reason,
-                    step,
-                    values,
-                    self.seconds,
-                )
+        if request is None:
+            return
+        last = self.step is not None and self.step >= self._last_step  # it would save nothing
+        if request.kind == "prune" and (last or not self._stops_at_prune):
+            return
+        raise StopFunction(
+            Outcome(
+                _ENDS[request.kind],
+                self._reporter.attempt,
+                "interrupted" if request.kind == "cancel" else "",
+                request.reason,
+                self.step,
+                self._values,
+                self.seconds,
             )
+        )
 
     @property
     def seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""End a search before its last trial: after trials without gain, or where all fail alike."""
+"""End a search before its last trial: at its target, after trials without gain, where all fail."""
 
 import re
 from dataclasses import replace
@@ -19,12 +19,13 @@ class EarlyEnd:
 
     def __init__(self, search: Search, record: StudyRecord) -> None:
         self._patience, self._max_failures = search.patience, search.max_failures
+        self._target = search.target
         ended = tuple(trial for trial in record.trials if trial.state != "running")
         self._record = replace(record, trials=ended)
         self._worked = any(map(_has_worked, ended))
         self._failures: list[Trial] = []
         self.failure = ""
-        self.reason = self._trials_without_gain()
+        self.reason = self._target_reached() or self._trials_without_gain()
 
     def judge(self, trial: Trial) -> None:
         """Take account of a trial that has ended."""
@@ -34,7 +35,8 @@ class EarlyEnd:
         else:
             self._failures.append(trial)
         self.failure = self.failure or self._failures_in_a_row()
-        self.reason = self.reason or self.failure or self._trials_without_gain()
+        reached = self._target_reached()
+        self.reason = self.reason or self.failure or reached or self._trials_without_gain()
 
     def _failures_in_a_row(self) -> str:
         count = len(self._failures)
@@ -46,6 +48,15 @@ class EarlyEnd:
         if count < self._max_failures:
             return ""
         return f"{count} trials in a row failed, the last one: {self._failures[-1].reason}"
+
+    def _target_reached(self) -> str:
+        best = self._record.best if self._target is not None else None
+        if best is None or best.score is None or self._target is None:
+            return ""
+        sign = self._record.goals[0].sign
+        if sign * best.score < sign * self._target:
+            return ""
+        return f"trial {best.number} has {best.score:.4g} (study.target={self._target:g})"
 
     def _trials_without_gain(self) -> str:
         front = self._record.front() if self._patience is not None else []

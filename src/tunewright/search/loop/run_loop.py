@@ -109,6 +109,9 @@ class RunLoop(ABC, Generic[RunT]):
     def on_start(self, live: Live[RunT]) -> None:
         """Receive the start of a run; ignored by default."""
 
+    def on_read(self, live: Live[RunT]) -> None:
+        """Do what is due when the reports of a run have been read; nothing by default."""
+
     def on_requeue(self, run: RunT, *, paused: bool) -> None:
         """Receive the end of an attempt after which the run waits again; ignored by default.
 
@@ -234,6 +237,7 @@ class RunLoop(ABC, Generic[RunT]):
                 self._notified.add(text)
                 self.notify(live.run, text)
         live.tail.notices.clear()
+        self.on_read(live)
 
     def _on_worker_exit(self, live: Live[RunT]) -> None:
         self.live.remove(live)

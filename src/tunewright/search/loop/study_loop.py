@@ -12,6 +12,7 @@ from tunewright.runs.record import EndRequest, Outcome, Progress
 from tunewright.search.callbacks import StudyCallback, StudyProgress
 from tunewright.search.forecast.time_left import assumed_stops
 from tunewright.search.forecast.timings import Timings
+from tunewright.search.loop.answers import answer
 from tunewright.search.loop.best_checkpoint import BestWeights
 from tunewright.search.loop.early_end import EarlyEnd
 from tunewright.search.loop.lease import Lease
@@ -20,6 +21,7 @@ from tunewright.search.loop.seeds import SeedRuns
 from tunewright.search.loop.trial_runs import Search, TrialRun
 from tunewright.search.memory.prediction import REMEMBERED
 from tunewright.search.signals import stopping_message
+from tunewright.search.study.define_by_run import DefineByRunStudy
 from tunewright.search.study.study import SpaceExhausted, Study
 
 
@@ -166,11 +168,17 @@ class StudyLoop(RunLoop[TrialRun]):
     def on_report(self, live: Live[TrialRun], progress: Progress) -> None:
         """Store a report, and prune the trial if the pruner does not keep it."""
         self._store(live.run, progress.step, progress.metrics)
-        self._maybe_prune(live)
+        if not isinstance(self.study, DefineByRunStudy):  # its trials are judged when they ask
+            self._maybe_prune(live)
         number, step, last = live.run.number, progress.step, self.search.last_step
         self._timings.record_report(number, step, progress.seconds)
         self.watch.on_usage(number, progress.usage)
         self.watch.on_report(number, step, last, progress.metrics, self.study_progress)
+
+    def on_read(self, live: Live[TrialRun]) -> None:
+        """Answer what a trial asks that names its parameters while it runs."""
+        if isinstance(self.study, DefineByRunStudy):
+            live.run = answer(self.study, live.run, live.attempt, lambda: self._maybe_prune(live))
 
     def on_requeue(self, run: TrialRun, *, paused: bool) -> None:
         """Stop the timing of a trial that waits to be resumed."""
@@ -185,6 +193,8 @@ class StudyLoop(RunLoop[TrialRun]):
         stored = run.folder.read_outcome()
         if stored is None or stored.state == "paused":  # paused: the prune decision stands
             run.folder.write_outcome(outcome)
+        if run.first and isinstance(self.study, DefineByRunStudy):
+            run.folder.write_config(self.search.configure(run.values))  # not known at its begin
         taken = self._replicates.record(run, outcome)
         self.waiting = [*taken.pending, *self.waiting]
         if (trial := taken.trial) is None:

@@ -55,6 +55,7 @@ def aggregate_runs(
         costs=_means([run.costs for run in runs]),
         constraints=excess,
         interval=_interval(seeds, runs[0]) if scored else None,
+        attributes=runs[0].attributes,
     )
 
 

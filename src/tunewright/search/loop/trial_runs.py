@@ -22,7 +22,7 @@ class Search:
     configure: returns the complete configuration tree of a trial from its values. seeds: of the
     runs of each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
     total: trials in the study when it is finished, earlier sessions included. closing: the cost of
-    the final stage. budget: of the whole call. patience, max_failures: see `early_end`.
+    the final stage. budget: of the whole call. patience, max_failures, target: see `early_end`.
     """
 
     folder: StudyFolder
@@ -40,6 +40,7 @@ class Search:
     budget: Budget | None = None
     patience: int | None = None
     max_failures: int | None = None
+    target: float | None = None
 
     def runs(self, number: int, values: Mapping[str, Any]) -> list["TrialRun"]:
         """Return all runs of a trial, the first one first."""

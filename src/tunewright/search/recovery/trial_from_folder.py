@@ -26,9 +26,10 @@ from tunewright.search.study.constraints import constraints
 from tunewright.search.study.optuna_types import DROPPED, distribution, encode, end_of
 from tunewright.search.study.trial_tags import marks
 from tunewright.spaces.advice import read_avoided, read_good
-from tunewright.spaces.domain import Categorical, Domain, Float, Int, nearest
+from tunewright.spaces.domain import nearest
 from tunewright.spaces.rules import conditions
 from tunewright.spaces.space import Parameter, Space
+from tunewright.spaces.specification import read_domain
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,12 @@ def placeholder(reason: str) -> FrozenTrial:
 def read_trial_folder(
     folder: RunFolder, recipe: Recipe, settings: Settings, space: Space
 ) -> RecoveredTrial:
-    """Return the trial of a folder; a placeholder with the reason where its parameters are lost."""
+    """Return the trial of a folder; a placeholder with the reason where its parameters are lost.
+
+    Parameters that the trial itself named are read with the domains that it named.
+    """
+    if (domains := folder.read_domains()) is not None:
+        space = stored_space({"parameters": domains})
     try:
         parameters, started = _parameters(folder, recipe, space)
     except (TunewrightError, ValueError, OSError) as error:
@@ -156,7 +162,7 @@ def stored_space(specification: Mapping[str, Any], fixed: Mapping[str, Any] | No
         tuple(
             Parameter(
                 path,
-                _domain(fields),
+                read_domain(fields),
                 fields.get("default"),
                 conditions(fields["when"], f"when of {path}") if fields.get("when") else (),
             )
@@ -166,17 +172,6 @@ def stored_space(specification: Mapping[str, Any], fixed: Mapping[str, Any] | No
         fixed=fixed or {},
         avoid=read_avoided(specification.get("avoid", ())),
         good=read_good(specification.get("good", ())),
-    )
-
-
-def _domain(fields: Mapping[str, Any]) -> Domain:
-    if fields["type"] == "categorical":
-        return Categorical(tuple(fields["choices"]))
-    log, step = bool(fields.get("log", False)), fields.get("step")
-    if fields["type"] == "int":
-        return Int(int(fields["low"]), int(fields["high"]), log, int(step or 1))
-    return Float(
-        float(fields["low"]), float(fields["high"]), log, None if step is None else float(step)
     )
 
 

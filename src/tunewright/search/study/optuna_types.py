@@ -182,10 +182,12 @@ def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> E
     if trial.cause or trial.reason:
         attributes = {"cause": trial.cause, "reason": trial.reason}
     run: dict[str, Any] = {"interval": trial.interval, "seeds": trial.seeds, "costs": trial.costs}
-    run["metrics"] = list(trial.metrics)  # the names; each value is an attribute of its own
+    # The names; each value is an attribute of its own.
+    run |= {"metrics": list(trial.metrics), "attributes": list(trial.attributes)}
     if run := {key: value for key, value in run.items() if value}:
         attributes[RUN] = run
-    attributes |= {_metric_key(name): value for name, value in trial.metrics.items()}
+    named = {**trial.attributes, **trial.metrics}
+    attributes |= {_metric_key(name): value for name, value in named.items()}
     return End(state, values, {FAILURE: float(failed), **excess}, attributes)
 
 
@@ -262,6 +264,11 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         good=attributes.get(GOOD, ""),
         avoided=tuple(attributes.get(AVOIDED, ())),
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
+        attributes={
+            name: attributes[_metric_key(name)]
+            for name in run.get("attributes") or ()
+            if _metric_key(name) in attributes
+        },
     )
 
 

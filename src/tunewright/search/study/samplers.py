@@ -46,6 +46,13 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
     Raises ConfigError or SpaceError where it cannot work.
     """
     conditional = [p.path for p in space.parameters if p.when]
+    if space.define_by_run and study.sampler.type in (*SEQUENCES, "cma_es"):
+        raise ConfigError(
+            f"the sampler {study.sampler.type} of an objective that suggests its own parameters",
+            expected="tpe, random or gp, since nobody knows the parameters before the first trial",
+            remedy="Leave study.sampler.type out, or give the space: "
+            "tunewright.tune(function, space) with function(params, report).",
+        )
     match study.sampler:
         case study_schema.GridConfig():
             count = sum(1 for _ in itertools.islice(grid(space), COUNTED + 1))

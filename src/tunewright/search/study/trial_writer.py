@@ -27,12 +27,18 @@ from tunewright.search.study.optuna_types import End
 LAYOUTS = ("v3.2.0.a",)
 """Versions of Optuna's tables whose rows are known here; each file stores its version."""
 
+PARAMETERS = "trial_params (trial_id, param_name, param_value, distribution_json)"
+
 
 class TrialWriter(Protocol):
     """Writes trials of one study. Only one coordinator does so at a time."""
 
     def begin(self, template: FrozenTrial) -> tuple[int, int]:
         """Store a new trial; return its id in the storage and its number in the study."""
+        ...
+
+    def suggest(self, trial_id: int, name: str, domain: BaseDistribution, value: Any) -> None:
+        """Store a parameter that a running trial got after its begin."""
         ...
 
     def report(self, trial_id: int, step: int, value: float) -> None:
@@ -64,6 +70,11 @@ class MethodWriter:
         """Store a new trial; see `TrialWriter`."""
         trial_id = self._storage.create_new_trial(self._study_id, template)
         return trial_id, self._storage.get_trial_number_from_id(trial_id)
+
+    def suggest(self, trial_id: int, name: str, domain: BaseDistribution, value: Any) -> None:
+        """Store a parameter; see `TrialWriter`."""
+        stored = domain.to_internal_repr(value)
+        self._storage.set_trial_param(trial_id, name, stored, domain)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
         """Store an intermediate value; see `TrialWriter`."""
@@ -113,15 +124,17 @@ class RowWriter:
                 domain = template.distributions[name]
                 text = self._text(connection, name, domain)
                 rows.append((trial_id, name, domain.to_internal_repr(value), text))
-            _add(
-                connection,
-                "trial_params (trial_id, param_name, param_value, distribution_json)",
-                rows,
-            )
+            _add(connection, PARAMETERS, rows)
             for table in ("user", "system"):
                 given = getattr(template, f"{table}_attrs")
                 _attributes(connection, table, trial_id, given)
         return trial_id, int(number)
+
+    def suggest(self, trial_id: int, name: str, domain: BaseDistribution, value: Any) -> None:
+        """Store a parameter; see `TrialWriter`."""
+        with self._engine.begin() as connection:
+            text = self._text(connection, name, domain)
+            _add(connection, PARAMETERS, [(trial_id, name, domain.to_internal_repr(value), text)])
 
     def report(self, trial_id: int, step: int, value: float) -> None:
         """Store an intermediate value; see `TrialWriter`."""

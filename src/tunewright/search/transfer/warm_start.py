@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors import StudyError
+from tunewright.errors import StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.prepare import PreparedStudy
@@ -45,6 +45,14 @@ def start_from(
     asked = [*([study] if study else []), *files]
     if not asked:
         return prepared, ()
+    if recipe.define_by_run:
+        raise UsageError(
+            f"trials of {without_password(asked[0])} for an objective that suggests its own "
+            "parameters",
+            expected="a space, which imported trials are checked against",
+            remedy="Write the objective as function(params, report), and give its space: "
+            "tunewright.tune(function, space).",
+        )
     typed = [prepared.url, *(url_and_name(file)[0] for file in files if "://" in file)]
     taken = () if prepared.known is None else _names_in_use(prepared)
     shown = {one: without_password(one) for one in asked}

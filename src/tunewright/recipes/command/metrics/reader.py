@@ -1,8 +1,9 @@
 """What every reader of metrics is, and the readers by name."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tunewright.recipes.command.config import MetricsConfig
 from tunewright.registry import Registry
@@ -21,13 +22,15 @@ class ReaderContext:
     """What a reader is made from.
 
     config: the section `metrics`. run_dir: the folder of the script's own files. file: the metrics
-    file of the section, placeholders filled. reports: the file that the client writes.
+    file of the section, placeholders filled. reports: the file that the client writes. params: the
+    parameters of the trial.
     """
 
     config: MetricsConfig
     run_dir: Path
     file: Path | None
     reports: Path
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 class MetricReader:

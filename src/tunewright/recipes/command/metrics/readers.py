@@ -1,9 +1,14 @@
 """The readers of a run: all that have something to read there."""
 
-from tunewright.recipes.command.metrics import client_reports, metrics_file, output_lines
+from tunewright.recipes.command.metrics import (
+    client_reports,
+    metrics_file,
+    output_lines,
+    wandb_runs,
+)
 from tunewright.recipes.command.metrics.reader import METRIC_READERS, MetricReader, ReaderContext
 
-REGISTERED = (client_reports, metrics_file, output_lines)
+REGISTERED = (client_reports, metrics_file, output_lines, wandb_runs)
 """The modules that register readers; a new one is listed here."""
 
 

@@ -1,0 +1,1 @@
+"""Search spaces as other programs write them, read into ours."""

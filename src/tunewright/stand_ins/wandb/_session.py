@@ -1,0 +1,343 @@
+"""The run, configuration and summary of the stand-in for W&B."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+CLIENT = Path(__file__).parents[2] / "client.py"
+"""Beside the package, since a script's environment need not have it."""
+
+
+class NoServer(RuntimeError):
+    """A call that needs W&B's server."""
+
+
+class Session:
+    """What a run tells and asks; a script's own study is that of its environment.
+
+    params: the parameters of the trial, nested.
+    """
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    def report(self, step: int, metrics: dict[str, float]) -> None:
+        """Receive metrics of a step; several calls may name one step."""
+
+    def summarise(self, metrics: dict[str, float]) -> None:
+        """Receive metrics of the whole run."""
+
+    def folder(self) -> str:
+        """Return a folder for files of the run."""
+        return tempfile.gettempdir()
+
+    def name(self) -> str:
+        """Return the name of the trial."""
+        return "trial"
+
+
+class ScriptSession(Session):
+    """The study that has started this script, reached through the client."""
+
+    def __init__(self, client: ModuleType) -> None:
+        super().__init__(client.params())
+        self._client = client
+
+    def report(self, step: int, metrics: dict[str, float]) -> None:
+        self._client.report(step, metrics)
+
+    def summarise(self, metrics: dict[str, float]) -> None:
+        self._client.report(None, metrics)
+
+    def folder(self) -> str:
+        return str(self._client.run_dir(tempfile.gettempdir()))
+
+    def name(self) -> str:
+        return Path(self.folder()).parent.name
+
+
+def script_session() -> Session:
+    """Return the study of this script's environment."""
+    client = sys.modules.get("tunewright.client") or sys.modules.get("tunewright_client")
+    if client is None:
+        spec = importlib.util.spec_from_file_location("tunewright_client", CLIENT)
+        assert spec is not None
+        assert spec.loader is not None
+        client = importlib.util.module_from_spec(spec)
+        sys.modules["tunewright_client"] = client
+        spec.loader.exec_module(client)
+    return ScriptSession(client)
+
+
+class Forgotten:
+    """Takes every call and every attribute, and keeps nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: Any) -> bool:
+        return False
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class SessionConfig:
+    """The configuration of a run: attributes and keys; nested ones are below their first name."""
+
+    def __init__(self, params: Any, given: Any = None) -> None:
+        self.__dict__["_params"] = params
+        self.__dict__["_own"] = {}
+        for name, value in _as_dict(given).items():
+            self._own[name] = _overlay(value, dict.get(params, name)) if name in params else value
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._find(str(name))
+        return NestedConfig(value) if isinstance(value, dict) else value
+
+    def _find(self, name: str) -> Any:
+        given = self._params.get(name)  # also where the script set it: the study is told of it
+        if name in self._own:
+            return self._own[name]
+        if name in self._params:
+            return given
+        first, dot, rest = name.partition(".")
+        if not dot or first not in self:
+            raise KeyError(name)
+        value = self[first]
+        for part in rest.split("."):
+            value = value[part]
+        return value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the configuration has no {name!r}") from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._own[name] = value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._params
+
+    def __iter__(self) -> Any:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value, or the default."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def keys(self) -> list[str]:
+        """Return the names."""
+        return list({**dict.fromkeys(self._own), **dict.fromkeys(self._params)})
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return the names and values."""
+        return [(name, self[name]) for name in self.keys()]
+
+    def values(self) -> list[Any]:
+        """Return the values."""
+        return [self[name] for name in self.keys()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a plain dictionary."""
+        return dict(self.items())
+
+    def update(self, given: Any = None, allow_val_change: bool | None = None, **more: Any) -> None:
+        """Set values; those of the trial stand."""
+        for name, value in {**_as_dict(given), **more}.items():
+            if name not in self._params:
+                self._own[name] = value
+
+    def setdefaults(self, given: Any) -> None:
+        """Set the values that are not there."""
+        for name, value in _as_dict(given).items():
+            if name not in self:
+                self._own[name] = value
+
+
+class NestedConfig(dict):  # type: ignore[type-arg]
+    """A part of the configuration, with attributes as well."""
+
+    def __init__(self, values: Any) -> None:
+        super().__init__(
+            {k: NestedConfig(v) if isinstance(v, dict) else v for k, v in values.items()}
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise AttributeError(name)
+
+
+class SessionSummary(dict):  # type: ignore[type-arg]
+    """The summary of a run: the last value of each metric, and what the script sets."""
+
+    def __init__(self, run: Any) -> None:
+        super().__init__()
+        self.__dict__["_run"] = run
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        if self._run is not None and (numbers := flat_numbers({name: value})):
+            self._run.session.summarise(numbers)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def update(self, given: Any = None, **more: Any) -> None:
+        """Set several values."""
+        for name, value in {**(given or {}), **more}.items():
+            self[name] = value
+
+    def log(self, metrics: dict[str, Any]) -> None:
+        """Keep the last values of what was logged, which the study knows."""
+        super().update(metrics)
+
+
+class SessionRun:
+    """One run: counts its steps as W&B does, from 0."""
+
+    def __init__(
+        self, session: Session, config: SessionConfig, project: str, others: dict[str, Any]
+    ) -> None:
+        self.session, self.config, self.project = session, config, project
+        self.summary = SessionSummary(self)
+        self.name = str(others.get("name") or session.name())
+        self.id = str(others.get("id") or session.name())
+        self.group, self.job_type = others.get("group"), others.get("job_type")
+        self.tags = tuple(others.get("tags") or ())
+        self.entity, self.url, self.sweep_id = "", None, "tunewright"
+        self.disabled, self.offline, self.resumed = False, True, False
+        self.step, self._pending = 0, dict[str, Any]()
+        self._told = False
+
+    @property
+    def dir(self) -> str:
+        """A folder for files of the run."""
+        return self.session.folder()
+
+    def log(
+        self,
+        data: Any,
+        step: int | None = None,
+        commit: bool | None = None,
+        **_: Any,
+    ) -> None:
+        """Report what is a number in `data`; see `wandb.SessionRun.log`.
+
+        Values of one step come together. A step below the present one is left out, as W&B does.
+        """
+        if step is not None and step < self.step:
+            if not self._told:
+                self._told = True
+                print(
+                    f"wandb (Tunewright's stand-in): step {step} was logged after step "
+                    f"{self.step} and is left out",
+                    file=sys.stderr,
+                )
+            return
+        if step is not None and step > self.step:
+            self._flush()
+            self.step = int(step)
+        self.summary.log(data)
+        self._pending.update(flat_numbers(data))
+        if commit is None:
+            commit = step is None
+        if commit:
+            self._flush()
+            self.step += 1
+        elif step is not None:
+            self._flush()
+
+    def finish(self, exit_code: int | None = None, **_: Any) -> None:
+        """Report what is left."""
+        self._flush()
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, {}
+        if pending:
+            self.session.report(self.step, pending)
+
+    def __enter__(self) -> SessionRun:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> bool:
+        self.finish()
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Forgotten()
+
+
+def flat_numbers(data: Any, prefix: str = "") -> dict[str, float]:
+    """Return the numbers in nested metrics by dotted name, of any library; others are left out."""
+    numbers: dict[str, float] = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            numbers.update(flat_numbers(value, f"{prefix}{name}."))
+            continue
+        item = getattr(value, "item", None)
+        try:
+            plain = item() if callable(item) and not isinstance(value, Forgotten) else value
+            if isinstance(plain, (bool, int, float)):
+                numbers[f"{prefix}{name}"] = float(plain)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            continue
+    return numbers
+
+
+def _as_dict(given: Any) -> dict[str, Any]:
+    """Return what a script gives as a configuration: a mapping, or the result of argparse."""
+    if given is None or isinstance(given, (str, os.PathLike)):
+        return {}
+    if isinstance(given, SessionConfig):
+        return given.as_dict()
+    found = given if hasattr(given, "keys") else vars(given)
+    return {str(name): found[name] for name in found}
+
+
+def _overlay(below: Any, above: Any) -> Any:
+    """Return nested values with others over them."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {**below, **{name: _overlay(below.get(name), above[name]) for name in above}}
+    return above
