@@ -140,7 +140,7 @@ class Trial:
     constraints: the violation of each; all are met when all are 0 or less. imported_from:
     `STUDY/17` for one that ran in another study, and has no folder in this one. good: the name of
     the good combination that it tries. avoided: the `avoid` rules that it matches. note: what
-    somebody wrote about it.
+    somebody wrote about it. started: seconds since 1970; None where it is not known.
     """
 
     number: int
@@ -161,6 +161,7 @@ class Trial:
     good: str = ""
     avoided: tuple[str, ...] = ()
     note: str = ""
+    started: float | None = None
 
 
 @dataclass(frozen=True)
