@@ -394,6 +394,30 @@ def test_analyze_says_why_there_are_no_importances(files, monkeypatch, capsys, o
     assert tunewright.analyze("study.db").overview.importance_notes == [why]
 
 
+def test_analyze_prints_the_findings_first(files, monkeypatch, capsys, optuna_storage):
+    study = optuna.create_study(study_name="s", storage=optuna_storage("sqlite:///study.db"))
+    study.add_trials(
+        create_trial(
+            params={"x": n / 40, "y": n % 3},
+            distributions={"x": FloatDistribution(0.0, 2.0), "y": IntDistribution(0, 2)},
+            value=abs(n / 40 - 2) + (n * 7 % 5) / 100,
+        )
+        for n in range(80)
+    )
+    code, out, _ = typed(
+        monkeypatch, capsys, *("analyze", "--storage", "sqlite:///study.db", "--study-name", "s")
+    )
+    title = "the best x lies at the edge of what was searched"
+    assert code == 0
+    assert out.index(title) < out.index("study s: 80 trials")
+    assert "trial.suggest_float('x', 0.0, 3.0)" in out
+    _, out, _ = typed(monkeypatch, capsys, "analyze", "study.db", "--json")
+    found = next(one for one in json.loads(out)["findings"] if one["name"] == "edge")
+    assert (found["title"], found["parameters"]) == (title, ["x"])
+    _, out, _ = typed(monkeypatch, capsys, "analyze", "study.db", "--trial", "3")
+    assert title not in out
+
+
 def test_a_file_with_defaults_is_a_top_level_file(tmp_path):
     (tmp_path / "optim").mkdir()
     (tmp_path / "optim" / "mine.yaml").write_text("type: sgd\nlr: 0.5\n")

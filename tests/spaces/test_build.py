@@ -10,7 +10,9 @@ from tunewright.config.tree import merge
 from tunewright.errors import SpaceError
 from tunewright.recipes.pairs.config import PairsConfig
 from tunewright.recipes.registry import find_recipe
+from tunewright.runs.atomic import dump_yaml
 from tunewright.spaces.build import build_space
+from tunewright.spaces.domain import Float
 from tunewright.spaces.parameter import Surroundings
 from tunewright.spaces.points import list_values
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
@@ -126,6 +128,22 @@ def test_a_partial_file_inherits_what_it_leaves_out():
     assert "model.hidden_dim" in space
     ours, _ = alone({"lr": {"low": 1e-5, "high": 1e-3}})
     assert [p.path for p in ours.parameters] == ["optim.lr"]
+
+
+def test_a_file_inherits_from_the_space_that_it_names_and_not_from_the_shipped_one(tmp_path):
+    lr = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
+    whole = {
+        "inherit": False,
+        "parameters": {"optim.lr": lr, "model.dropout": {"low": 0.0, "high": 0.2}},
+    }
+    (tmp_path / "space.yaml").write_text(dump_yaml(whole))
+    file = tmp_path / "wider.yaml"
+    spec = parse_space(
+        {"inherit": "space.yaml", "parameters": {"optim.lr": {"high": 0.1}}}, file, {}
+    )
+    space, _ = build_space(SHIPPED, spec, around())
+    assert [p.path for p in space.parameters] == ["optim.lr", "model.dropout"]
+    assert space["optim.lr"].domain == Float(1e-4, 0.1, log=True)
 
 
 def test_a_domain_of_another_kind_replaces_the_shipped_one():

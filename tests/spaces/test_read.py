@@ -169,3 +169,24 @@ def test_a_file_that_is_not_there(tmp_path):
         read_space(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="is a folder"):
         read_space(tmp_path)
+
+
+def test_a_file_may_inherit_from_the_space_of_a_study(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/space.yaml").write_text(
+        "inherit: false\n"
+        "parameters: {optim.lr: {low: 1e-5, high: 1e-2, log: true}}\n"
+        "settings: {space: {avoid: forbid}}\n"
+    )
+    spec = read(tmp_path, "inherit: runs/space.yaml\nparameters: {optim.lr: {high: 0.1}}\n")
+    assert spec.parameters == {"optim.lr": {"high": 0.1}}
+    assert spec.inherit
+    assert spec.base is not None
+    assert spec.base.parameters == {"optim.lr": {"low": 1e-5, "high": 1e-2, "log": True}}
+    assert spec.settings == {"space": {"avoid": "forbid"}}
+
+
+def test_a_space_to_inherit_from_is_complete(tmp_path):
+    (tmp_path / "part.yaml").write_text("parameters: {optim.lr: {low: 1e-5, high: 1e-2}}\n")
+    with pytest.raises(SpaceError, match="inherits from another space itself"):
+        read(tmp_path, "inherit: part.yaml\nparameters: {optim.lr: {high: 0.1}}\n")

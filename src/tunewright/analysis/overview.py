@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunewright.analysis.avoided import summarise_avoid_rules
+from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.importances import (
     FEWEST,
     completed_trials,
@@ -27,6 +28,7 @@ class StudyOverview(Result):
     best, top: trials as rows, by score. failures: by cause and reason. good, avoided: what became
     of the combinations that the space recommends or advises against. notes: on trials. storage: its
     database, without a password; empty for a study that was read from one.
+    findings: what was learned, the weightiest first.
     """
 
     study: str
@@ -49,6 +51,7 @@ class StudyOverview(Result):
     epochs: int
     notes: Sequence[Mapping[str, Any]] = ()
     storage: str = ""
+    findings: Sequence[Finding] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return all fields; `storage` only where there is one."""

@@ -6,10 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.analysis.findings.find import find
+from tunewright.analysis.findings.finding import StudyContext
 from tunewright.analysis.overview import StudyOverview, overview, trial_row
 from tunewright.config.apply import with_values
 from tunewright.config.tree import Tree, flatten, get
-from tunewright.errors import StudyError, UsageError, did_you_mean
+from tunewright.errors import (
+    ConfigError,
+    StudyError,
+    TunewrightError,
+    UsageError,
+    did_you_mean,
+)
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe
 from tunewright.result import Result, to_json
@@ -24,8 +32,8 @@ from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
+from tunewright.search.study.loaded_study import LoadedStudy, load_study
 from tunewright.search.study.notes import save_note
-from tunewright.search.study.study import load_record
 from tunewright.search.study_file import damage_error, read_study_file
 from tunewright.spaces.space import Space
 
@@ -154,16 +162,52 @@ def read_study(
 
 
 def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
-    if place.folder is None:
-        record, importances = load_record(place.url, name or place.name)
-        return StudyView(record, overview(record, importances, top=top), None, None)
-    settings = read_study_file(place.folder)
-    refuse_lost_rows(place.url, str(place.name), place.folder)
-    record, importances = load_record(place.url, place.name)
-    shown = overview(record, importances, top=top)
+    folder, tree = place.folder, None
+    if folder is not None:
+        settings = read_study_file(folder)
+        tree = settings["configuration"]
+        refuse_lost_rows(place.url, str(place.name), folder)
+    loaded = load_study(place.url, place.name if folder is not None else name or place.name)
+    shown = overview(loaded.record, loaded.importances, top=top)
+    shown = replace(
+        shown, findings=find(loaded.record, loaded.parameters, _context(loaded, folder, tree))
+    )
+    if folder is None:
+        return StudyView(loaded.record, shown, None, None)
     shown = replace(shown, storage=without_password(place.url))
-    replaced = tuple(settings.get("replaced", ()))
-    return StudyView(record, shown, place.folder, settings["configuration"], replaced)
+    return StudyView(loaded.record, shown, folder, tree, tuple(settings.get("replaced", ())))
+
+
+def _context(loaded: LoadedStudy, folder: StudyFolder | None, tree: Tree | None) -> StudyContext:
+    """Return how a study was run. folder, tree: None where only its database is known."""
+    known = loaded.settings
+    if known is None:
+        return StudyContext()
+    if folder is None or tree is None:
+        return StudyContext(known.recipe, configuration=known.configuration, pruner=known.pruner)
+    try:
+        recipe = find_recipe(known.recipe)
+    except TunewrightError:  # of a package that is not installed here
+        return StudyContext(configuration=known.configuration, pruner=known.pruner)
+
+    def accepts(path: str, value: Any) -> bool:
+        try:
+            with_values(tree, {recipe.path(path): value}, recipe.config)
+        except ConfigError:
+            return False
+        return True
+
+    return StudyContext(
+        recipe=known.recipe,
+        study=str(folder.path),
+        space_file=str(folder.space),
+        configuration=known.configuration,
+        final=flatten(get(tree, "stages.final") or {}),
+        pruner=known.pruner,
+        fingerprints=known.data,
+        total=get(tree, "study.trials"),
+        accepts=accepts,
+    )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def build_space(
 ) -> tuple[Space, list[str]]:
     """Return the space to search, and notices about what was changed in it.
 
-    What `given` leaves out is inherited from `shipped` unless it says otherwise. Choices that
+    What `given` leaves out is inherited from `shipped`, or from the space that it names, unless it
+    says otherwise. Choices that
     cannot work on the data are dropped, as are inert parameters and parameters that no
     configuration here reads. Combinations to avoid are forbidden where `around` says so.
 
@@ -37,6 +38,8 @@ def build_space(
     and spaces in which nothing is left to search.
     """
     notices: list[str] = []
+    if given is not None and given.base is not None:
+        shipped = given.base
     raw = _overlay(shipped, given)
     where = {**shipped.where, **(given.where if given else {})}
     for path in raw:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunewright.config.optuna_names import KEYS
 from tunewright.config.sources import Source, lines_of
-from tunewright.config.tree import Tree, copy_tree, set_leaf
+from tunewright.config.tree import Tree, copy_tree, merge, set_leaf
 from tunewright.errors import SpaceError, did_you_mean, quote
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.record import Direction
@@ -50,10 +50,11 @@ class SpaceFile:
 
     parameters: raw fields by config path. settings: configuration that the file sets beside the
     space (study name, number of trials, fixed values), nested. inherit: whether parameters and
-    fields that the file leaves out come from the recipe's space. where: file and line of each
-    parameter. direction: of the goal, where the file names no metric. fixed: values for all trials,
-    by path as parameters are. script: settings of the recipe `command`, for a file that says what
-    it runs. notices: about entries that have no effect.
+    fields that the file leaves out come from the recipe's space. base: the space that they come
+    from in its place. where: file and line of each parameter. direction: of the goal, where the
+    file names no metric. fixed: values for all trials, by path as parameters are. script: settings
+    of the recipe `command`, for a file that says what it runs. notices: about entries that have no
+    effect.
     """
 
     parameters: Mapping[str, Mapping[str, Any]]
@@ -63,6 +64,7 @@ class SpaceFile:
     derived: Mapping[str, str] = field(default_factory=dict)
     settings: Tree = field(default_factory=dict)
     inherit: bool = True
+    base: "SpaceFile | None" = None
     file: Path | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     direction: Direction | None = None
@@ -97,7 +99,7 @@ def parse_space(
     elif "hyperparameters" in tree:
         top, spec = "hyperparameters", _study_blocks(tree, file, aliases or {})
     elif any(key in tree for key in OWN_KEYS):
-        top, spec = "parameters", _own(tree, file)
+        top, spec = "parameters", _own(tree, file, aliases)
     else:
         raise SpaceError(
             f"{file} has the keys {', '.join(tree) or 'none'}",
@@ -137,7 +139,7 @@ def rename_parameters(
     return replace(spec, parameters=renamed, fixed=fixed, file=file, where=where)
 
 
-def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
+def _own(tree: Mapping[str, Any], file: Path, aliases: Mapping[str, str]) -> SpaceFile:
     for key in tree:
         if key not in OURS:
             raise SpaceError(
@@ -145,15 +147,32 @@ def _own(tree: Mapping[str, Any], file: Path) -> SpaceFile:
                 expected=f"one of {', '.join(OURS)}",
                 remedy=did_you_mean(key, OURS),
             )
+    base = _base(tree.get("inherit"), file, aliases)
+    settings = _section(tree, "settings", file)
     return SpaceFile(
         _parameters(tree["parameters"], file, "parameters") if "parameters" in tree else {},
         _list(tree, "forbid", file, "mappings from paths to values"),
         _list(tree, "avoid", file, "mappings with name, because and when"),
         _list(tree, "good", file, "mappings with name, because and set"),
         _section(tree, "derived", file),
-        _section(tree, "settings", file),
+        merge(base.settings, settings) if base is not None else settings,
         bool(tree.get("inherit", True)),
+        base,
     )
+
+
+def _base(inherit: Any, file: Path, aliases: Mapping[str, str]) -> SpaceFile | None:
+    """Return the space that a file names to inherit from; None where it names none."""
+    if not isinstance(inherit, str):
+        return None
+    base = read_space(file.parent / inherit, aliases)
+    if base.inherit:
+        raise SpaceError(
+            f"inherit = {quote(inherit)} in {file}, which inherits from another space itself",
+            expected="a complete space, with `inherit: false` in it",
+            remedy="The space.yaml in the folder of a study is one.",
+        )
+    return base
 
 
 def _flat_study(tree: Mapping[str, Any], file: Path) -> SpaceFile:

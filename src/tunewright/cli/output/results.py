@@ -1,11 +1,13 @@
 """Results of the commands about studies and runs, as they are printed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from tunewright.analysis.avoided import comparison_line, count_line
+from tunewright.analysis.findings.finding import Finding
 from tunewright.cli.output.formatting import (
     figure,
     format_command,
@@ -189,8 +191,10 @@ def print_space(console: Console, found: CheckedSpace) -> None:
 
 
 def print_analysis(console: Console, view: "StudyView") -> None:
-    """Print the overview of a study."""
+    """Print the overview of a study, its findings first."""
     overview = view.overview
+    if view.chosen is None:
+        print_findings(console, overview.findings)
     states = ", ".join(f"{count} {state}" for state, count in overview.by_state.items() if count)
     print_line(console, f"study {overview.study}: {overview.trials} trials ({states})")
     if overview.carried:
@@ -243,6 +247,22 @@ def print_analysis(console: Console, view: "StudyView") -> None:
         print_line(console, f"  {from_here(file)}")
     for file in view.files:
         print_line(console, f"  {file}   # {format_command('train', file)}")
+
+
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print each finding: what it is, the evidence, how sure it is, and the change to make."""
+    if not findings:
+        return
+    console.rule("findings")
+    for number, finding in enumerate(findings, start=1):
+        console.print(
+            Text.assemble((f"{number}. {printable(finding.title)}", "bold")), soft_wrap=True
+        )
+        print_line(console, f"   {finding.evidence}")
+        print_line(console, f"   {finding.size}; {finding.certainty}")
+        for line in finding.change.splitlines():
+            print_line(console, f"     {line}")
+    console.rule("trials")
 
 
 def _print_scores(console: Console, trained: "TrainResult") -> None:

@@ -133,10 +133,11 @@ def encoded_choices(domain: Categorical) -> list[Any]:
 
 def decoded_params(trial: FrozenTrial) -> dict[str, Any]:
     """Return a stored trial's parameters, in our spelling."""
-    return {path: _decode(trial.distributions[path], v) for path, v in trial.params.items()}
+    return {path: decode(trial.distributions[path], v) for path, v in trial.params.items()}
 
 
-def _decode(stored: BaseDistribution, value: Any) -> Any:
+def decode(stored: BaseDistribution, value: Any) -> Any:
+    """Return a stored value in our spelling; see `encode`."""
     if isinstance(stored, CategoricalDistribution) and all(
         isinstance(choice, str) for choice in stored.choices
     ):

@@ -24,16 +24,12 @@ from tunewright.search.storage.database import (
     LEASE,
     OURS,
     Settings,
-    choose_study,
     close_storage,
     create_study,
     open_storage,
-    settings_in,
-    storage_to_read,
 )
 from tunewright.search.storage.database_errors import storage_errors, stored_value_errors
-from tunewright.search.storage.urls import without_password
-from tunewright.search.study.importances import importances
+from tunewright.search.study.loaded_study import load_study
 from tunewright.search.study.optuna_types import (
     IMPORTED,
     SOURCES,
@@ -313,19 +309,9 @@ def _is_own(trial: FrozenTrial) -> bool:
 
 
 def load_record(url: str, name: str | None) -> tuple[StudyRecord, dict[str, float]]:
-    """Return a stored study and the importances for its first goal, without taking a lock.
-
-    name: may be None when the storage holds one study. The importances are empty where the trials
-    cannot tell them.
-    """
-    with storage_to_read(url) as storage:
-        chosen = choose_study(storage, name, without_password(url), "Name it with --name.")
-        assert storage is not None  # a study was found in it
-        study = optuna.load_study(study_name=chosen, storage=storage)
-        attributes = study.user_attrs
-        settings = settings_in(attributes)
-        record = record_of(study, settings)
-        return record, importances(study, record)
+    """Return the record of a stored study and its importances; see `load_study`."""
+    found = load_study(url, name)
+    return found.record, found.importances
 
 
 def _constrain(study: optuna.Study, trial_id: int, excess: Mapping[str, float]) -> None:

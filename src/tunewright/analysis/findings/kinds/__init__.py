@@ -1,0 +1,1 @@
+"""What looks for each kind of finding."""
