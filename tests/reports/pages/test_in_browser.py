@@ -3,13 +3,15 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.overview import overview
 from tunewright.reports.pages.study_page import write_study_page
-from tunewright.reports.study.contents import Command, Remark, StudyContents
+from tunewright.reports.study.contents import Command, StudyContents
 from tunewright.runs.record import StudyRecord, Trial
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -38,10 +40,11 @@ def page(tmp_path_factory):
     )
     record = StudyRecord(EVIL, "own", "value", "max", trials)
     shown = overview(record, {"lr": 0.7, "kind": 0.2, "depth": 0.1}, top=10)
+    said = Finding("edge", EVIL, "evidence", "size", "sure", "tunewright tune own", 0.5)
+    shown = replace(shown, findings=[said])
     contents = StudyContents(
         record,
         shown,
-        remarks=[Remark(EVIL, "evidence", "tunewright tune own")],
         commands=[Command("Do:", "tunewright train x.yaml")],
     )
     file = tmp_path_factory.mktemp("page") / "report.html"

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunewright.analysis.findings.finding import Finding
 from tunewright.reports.charts.chart import Chart, ParallelChart
 from tunewright.reports.charts.interactive import figure_json
-from tunewright.reports.study.contents import Command, Remark
+from tunewright.reports.study.contents import Command
 from tunewright.runs.atomic import write_text
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class PageSection:
     lead: str = ""
     cards: Sequence[Card] = ()
     tables: Sequence[Table] = ()
-    remarks: Sequence[Remark] = ()
+    findings: Sequence[Finding] = ()
     commands: Sequence[Command] = ()
     panels: Sequence[Panel] = ()
     logs: Sequence[Log] = ()

@@ -80,7 +80,7 @@ def _result(contents: StudyContents) -> PageSection:
         lead,
         cards=cards,
         tables=tables,
-        remarks=contents.remarks,
+        findings=contents.overview.findings,
         commands=contents.commands,
     )
 

@@ -18,15 +18,6 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Remark:
-    """A conclusion in words. change: commands or YAML to copy; may be empty."""
-
-    title: str
-    evidence: str
-    change: str = ""
-
-
-@dataclass(frozen=True)
 class FailureLog:
     """Failed trials of one cause and reason, and how the log of the first of them ends."""
 
@@ -57,15 +48,14 @@ class StudyContents:
     """All that a page or a figure is drawn from.
 
     domains: the parameters of the space as its file has them; empty for a study of another program.
-    overview: with the importances. facts: names and values about the study: versions, seeds, data,
-    place. running: trials are still to come. made: when, for people.
+    overview: with importances and findings. facts: names and values: versions, seeds, data, place.
+    total: the trials that the study is to have. made: when, for people.
     """
 
     record: StudyRecord
     overview: StudyOverview
     domains: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     gain: Gain | None = None
-    remarks: Sequence[Remark] = ()
     commands: Sequence[Command] = ()
     failures: Sequence[FailureLog] = ()
     evaluation: EvaluationFigures | None = None
