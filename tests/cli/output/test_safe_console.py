@@ -65,5 +65,24 @@ def test_the_best_trials_that_do_not_fit_are_counted():
         {"trial": n, "score": 1.0, "others": {}, "epochs": 1, "parameters": {"x": n}}
         for n in range(10)
     ]
-    assert trials_table(rows, ["x"], 70).caption == "5 more trials: --wide or --json"
+    assert trials_table(rows, ["x"], 30).caption == "5 more trials: --wide or --json"
     assert trials_table(rows, ["x"], WHOLE).caption is None
+
+
+def test_long_values_never_hide_the_names_of_rows():
+    """Rich took the width that long values want from the column of names, down to nothing."""
+    text = "a_rather_long_choice_of_a_loss"
+    rows = [
+        {
+            "trial": number, "score": 0.5, "others": {}, "metrics": {"val_balanced_accuracy": 0.4},
+            "epochs": 8, "parameters": {"loss.type": text},
+        }
+        for number in range(7)
+    ]  # fmt: skip
+    stream = io.StringIO()
+    console = SafeConsole(file=stream, width=80)
+    console.print(trials_table(rows, ["loss.type"], 80))
+    shown = stream.getvalue()
+    assert "val_balanced_accuracy" in shown
+    assert text in shown
+    assert "6 more trials" in shown

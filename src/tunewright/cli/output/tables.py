@@ -9,6 +9,8 @@ from tunewright.cli.output.formatting import between, figure
 from tunewright.runs.quantities import duration
 from tunewright.runs.record import StudyRecord
 
+EDGES = 4
+"""Characters of the lines and spaces around a table's first column; one less for the others."""
 METRICS = 8
 """Most metrics beside the goals that the table of trials shows."""
 
@@ -98,30 +100,47 @@ def labels_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width: int) -> Table:
     """Return the top trials, one per column, as many as fit in `width` characters."""
-    shown = rows[: max(1, (width - max(map(len, paths), default=0) - 4) // 12)]
+    metrics = list(dict.fromkeys(name for row in rows for name in row.get("metrics", {})))
+    names = [*dict.fromkeys(metric for row in rows for metric in row["others"])]
+    labels = ["trial", "score", "marked", *names, *metrics[:METRICS], "epochs", *paths]
+    columns = [_trial_column(row, names, metrics[:METRICS], paths) for row in rows]
+    left = width - max(map(len, labels)) - EDGES
+    shown = 0
+    for column in columns:
+        left -= max(map(len, column)) + EDGES - 1
+        if left < 0 and shown:
+            break
+        shown += 1
     table = Table(title="best trials")
+    table.add_column("trial", min_width=max(map(len, labels)))
+    for number, *_ in columns[:shown]:
+        table.add_column(number, justify="right", no_wrap=True)
+    for label, *cells in zip(labels[1:], *(column[1:] for column in columns[:shown]), strict=True):
+        if label != "marked" or any(cells):
+            style = "bold" if label == "score" else None
+            table.add_row(label, *cells, style=style, end_section=label == "epochs")
     left_out = []
-    if more := len(rows) - len(shown):
+    if more := len(rows) - shown:
         left_out.append(f"{more} more trial{'s' * (more > 1)}: --wide or --json")
-    table.add_column("trial")
-    for row in shown:
-        table.add_column(str(row["trial"]), justify="right", no_wrap=True)
-    scores = ("-" if row["score"] is None else figure(row["score"]) for row in shown)
-    table.add_row("score", *scores, style="bold")
-    if any("good" in row or "avoided" in row for row in shown):
-        table.add_row("marked", *(_mark(row) for row in shown))
-    for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):
-        table.add_row(metric, *(figure(row["others"].get(metric, "-")) for row in shown))
-    metrics = list(dict.fromkeys(name for row in shown for name in row.get("metrics", {})))
-    for name in metrics[:METRICS]:
-        table.add_row(name, *(figure(row["metrics"].get(name, "-")) for row in shown))
     if len(metrics) > METRICS:
         left_out.append(f"{len(metrics) - METRICS} more metrics: --json")
     table.caption = "\n".join(left_out) or None
-    table.add_row("epochs", *(str(row["epochs"]) for row in shown), end_section=True)
-    for path in paths:
-        table.add_row(path, *(figure(row["parameters"].get(path, "-")) for row in shown))
     return table
+
+
+def _trial_column(
+    row: Mapping[str, Any], others: Sequence[str], metrics: Sequence[str], paths: Sequence[str]
+) -> list[str]:
+    """Return the cells of a trial: number, score, mark, other goals, metrics, epochs, values."""
+    return [
+        str(row["trial"]),
+        "-" if row["score"] is None else figure(row["score"]),
+        _mark(row),
+        *(figure(row["others"].get(metric, "-")) for metric in others),
+        *(figure(row.get("metrics", {}).get(name, "-")) for name in metrics),
+        str(row["epochs"]),
+        *(figure(row["parameters"].get(path, "-")) for path in paths),
+    ]
 
 
 def _mark(row: Mapping[str, Any]) -> str:
