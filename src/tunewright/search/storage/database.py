@@ -18,6 +18,7 @@ from tunewright.errors import StudyError, did_you_mean
 from tunewright.runs.documents import parse_json
 from tunewright.runs.record import Direction, Goal
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.search.storage.bulk_read import BulkReadingStorage
 from tunewright.search.storage.database_errors import (
     EXAMPLE,
     lacking_tables,
@@ -181,7 +182,7 @@ def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
         storage: RDBStorage | None = None
         try:
             with quiet():
-                storage = RetryingStorage(
+                storage = BulkReadingStorage(
                     _escape_template(with_driver(opened)),
                     seconds=0.0,
                     on_notice=_ignore,
