@@ -12,7 +12,8 @@ plain    the shortest loop that trains the same, on the same crops: floats that 
 plain, memory kept
          the same in a process that keeps freed memory: what is left is the trainer's own
 
-Each has a process of its own. `faults` are page faults a step, by all threads.
+Each has a process of its own. `faults` are page faults a step, by all threads; `peak_mib` is the
+most that its process held in the epoch.
 
     python benchmarks/compression_training.py [--threads N] [--steps N] [--rounds N] [--quick]
 """
@@ -120,7 +121,10 @@ def compare(
         return lambda: processes[name].submit(ARMS[name][0], *work).result()
 
     measured = run_rounds({name: arm(name) for name in ARMS}, rounds=rounds, null="ours")
-    found: dict[str, object] = {"median_faults": {a: measured.median(a, "faults") for a in ARMS}}
+    found: dict[str, object] = {
+        f"median_{figure}": {arm: measured.median(arm, figure) for arm in ARMS}
+        for figure in ("faults", "peak_mib")
+    }
     for figure in ("pictures_per_s", "pictures_per_cpu_s"):
         over = {a: ratio(measured, "ours", a, figure) for a in ARMS if a != "ours"}
         again = ratio(measured, "ours again", "ours", figure)
@@ -142,6 +146,7 @@ def figures(took: Watched) -> dict[str, float]:
         "pictures_per_s": pictures / took.seconds,
         "pictures_per_cpu_s": pictures / took.cpu_seconds,
         "faults": took.faults / len(took),
+        "peak_mib": took.peak_mib,
     }
 
 
