@@ -171,10 +171,6 @@ CASES = {
     "a picture misspelt": Case(
         lambda: table(rows(3, "3.pgn", "rose")), "Did you mean '3.png'?", table
     ),
-    "a name of two pictures": Case(
-        lambda: (table([(f.removesuffix(".png"), y) for f, y in ROWS]), picture(9).save("d/3.jpg")),
-        "Write the suffix in the table", table,
-    ),
     "two tables of one split": Case(
         lambda: (table(name="train.csv", header="image_id,label", pictures="d/train"),
                  *(table([("0.png", "rose")], "image_id,label", name) for name in
@@ -198,9 +194,6 @@ CASES = {
         lambda: (table(name="train.csv", header="image_id,label", pictures="d/train"),
                  Path("d/category_mapping.csv").write_text("label,category_id\nrose,1\n")),
         "or remove it", lambda: Path("d/category_mapping.csv").unlink(),
-    ),
-    "another table in the folder": Case(
-        lambda: table(name="mine.csv"), "Name the table: data.dir=", instead="data.dir=d/mine.csv"
     ),
     "columns of class folders": Case(
         lambda: (table(name="mine.csv"), folders("lily", "rose")), "Name the table: data.dir=",
@@ -244,10 +237,6 @@ CASES = {
         lambda: (folders("train/a", "train/b", "valid/a", "valid/b"),
                  shutil.copy("d/train/a/0.png", "d/valid/a/9.png")),
         "data.leaks=warn goes on", instead="data.leaks=warn",
-    ),
-    "too few to validate": Case(
-        lambda: table(grouped("g0")[:2] + [(f, y, "g9") for f, y in ROWS[2:]], "file,label,group"),
-        "Set data.val_split", instead="data.group_by=null data.val_split=0.3",
     ),
     "two manifests": Case(
         lambda: (manifest(name="manifest_a.jsonl"),

@@ -168,10 +168,6 @@ CASES = {
         "evaluate flowers --checkpoint runs/two", "Leave flowers out",
         "evaluate --checkpoint runs/two",
     ),
-    "another checkpoint": Case(
-        "evaluate runs/one/checkpoints/last.pt", "or the run folder", "evaluate runs/one",
-        spoil("runs/one/checkpoints/last.pt"),
-    ),
     "a checkpoint that is not there": Case(
         "evaluate best.safetensors", "Leave the name out to use the newest run", "evaluate"
     ),

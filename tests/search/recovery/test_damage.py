@@ -13,6 +13,7 @@ from optuna.storages._rdb.models import BaseModel
 
 import tunewright
 from tunewright.errors import StudyError, TunewrightError
+from tunewright.runs.atomic import read_yaml, write_yaml
 from tunewright.runs.folder import RunFolder
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.storage.database import open_storage
@@ -151,6 +152,30 @@ def test_a_damaged_study_file_is_written_anew_by_the_same_command(text, runs):
     assert "study.yaml" in tunewright.repair("study", runs_dir=runs).differing[0]
     assert len(tune(runs, 4).record.trials) == 4
     assert len(tunewright.analyze("study", runs_dir=runs).record.trials) == 4
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda settings: settings.update(others=7),
+        lambda settings: settings.update(constraints=None),
+        lambda settings: settings.pop("metric"),
+        lambda settings: settings.update(metrik=settings.pop("metric")),
+    ],
+)
+def test_damaged_settings_beside_a_damaged_database_are_computed_anew(damage, runs):
+    before = tunewright.analyze("study", runs_dir=runs).record
+    file = runs / "study" / "study.yaml"
+    stored = read_yaml(file)
+    damage(stored["settings"])
+    write_yaml(file, stored)
+    (runs / "study" / "study.db").write_bytes(b"x" * 5000)
+    assert tunewright.repair("study", runs_dir=runs).rebuilt
+    after = tunewright.analyze("study", runs_dir=runs).record
+    assert [(t.parameters, t.score) for t in after.trials] == [
+        (t.parameters, t.score) for t in before.trials
+    ]
+    assert len(tune(runs, 4).record.trials) == 4
 
 
 def test_where_both_are_damaged_no_circle_of_remedies_is_told(runs):

@@ -47,7 +47,7 @@ from tunewright.search.storage.database import (
     stored_lease,
     stored_settings,
 )
-from tunewright.search.storage.database_errors import storage_errors
+from tunewright.search.storage.database_errors import DAMAGED_VALUE, storage_errors
 from tunewright.search.storage.retrying_storage import RetryingStorage
 from tunewright.search.storage.sqlite import broken
 from tunewright.search.storage.urls import url_of
@@ -154,9 +154,13 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
 
 
 def settings_of(folder: StudyFolder, stored: Mapping[str, Any]) -> Settings:
-    """Return the settings of a study from its folder; recompute them for older studies."""
+    """Return the settings of a study from its folder.
+
+    Of older studies, and where what is stored is damaged, they are computed from the configuration.
+    """
     if isinstance(stored.get("settings"), Mapping):
-        return read_settings(stored["settings"])
+        with contextlib.suppress(*DAMAGED_VALUE):
+            return read_settings(stored["settings"])
     try:
         recipe = find_recipe(str(stored["configuration"]["recipe"]))
         tree = stored["configuration"]
