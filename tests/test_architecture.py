@@ -57,6 +57,7 @@ DOORS = {
     "accelerate": ("training/trainer.py",),
     "mlflow": ("training/trackers/mlflow.py",),
     "pillow_heif": ("images/sources/heic.py",),
+    "pynvml": ("training/usage/gpu.py",),
     "transformers": ("recipes/retina/models/bert.py",),
     "wandb": ("training/trackers/wandb.py",),
 }
@@ -65,6 +66,7 @@ OPTIONAL = {
     "mlflow": ["mlflow"],
     "onnxruntime": ["onnxruntime"],
     "pillow_heif": ["pillow-heif"],
+    "pynvml": ["nvidia-ml-py"],
     "sentence_transformers": ["sentence-transformers"],
     "transformers": ["transformers"],
     "wandb": ["wandb"],

@@ -11,6 +11,7 @@ from tunewright.config.compose import Composition, compose
 from tunewright.config.layers import Layer
 from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError
+from tunewright.recipes.fidelity import convert_steps
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bind_function
 from tunewright.recipes.guide_flags import places, typed_overrides
@@ -112,7 +113,7 @@ def parse_request(
         notices += given.notices
     if about:
         notices.append(about)
-    composed = replace(composed, notices=tuple(notices))
+    composed = convert_steps(recipe, replace(composed, notices=tuple(notices)))
     return ParsedRequest(recipe, composed, given, own.get("runs-dir"))
 
 

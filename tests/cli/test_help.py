@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 import tunewright
 from tunewright import cli
 from tunewright.cli import options
+from tunewright.config.leaves import kinds_of
+from tunewright.config.study_schema import StudyConfig
+from tunewright.registry import plugin_names
 
 PANELS = (options.SEARCH, options.TRAIN, options.DELIVER, options.COMPRESSION, options.DATA)
 MAIN = "import sys; sys.argv[0] = 'tunewright'; from tunewright.cli import main; main()"
@@ -91,3 +94,11 @@ def test_completion_is_installed_for_a_shell(tmp_path: Path) -> None:
 def test_commands_and_options_are_completed(line: str, completed: list[str]) -> None:
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
     assert typed(_TUNEWRIGHT_COMPLETE="complete_bash", **words).split() == completed
+
+
+@pytest.mark.parametrize("option", ["sampler", "pruner"])
+def test_a_flag_lists_the_kinds_of_its_key(option: str) -> None:
+    [shown] = [one.help for one in COMMANDS["tune"].params if f"--{option}" in one.opts]  # type: ignore[attr-defined]
+    installed = {*plugin_names("tunewright.samplers"), *plugin_names("tunewright.pruners")}
+    kinds = kinds_of(StudyConfig.model_fields[option]).keys() - installed
+    assert kinds <= set(shown.split(", "))

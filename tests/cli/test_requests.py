@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import tunewright
-from tunewright.errors import UsageError
+from tunewright.errors import ConfigError, UsageError
+from tunewright.runs.atomic import read_yaml
 
 
 def test_words_are_a_recipe_and_a_callable_is_a_function(tmp_path):
@@ -28,6 +29,17 @@ def test_what_only_functions_have_is_no_option_of_the_command(tmp_path):
     with pytest.raises(UsageError, match="--goals") as caught:
         tunewright.tune("quadratic", "--goals", "loss", runs_dir=tmp_path)
     assert "--goal'" not in str(caught.value)
+
+
+def test_a_sampler_and_a_pruner_are_named_like_their_keys(tmp_path):
+    fast = ("executor.type=inline", "study.final=false")
+    options = {"sampler": "random", "pruner": "median", "trials": 1, "runs_dir": tmp_path}
+    record = tunewright.tune("quadratic", *fast, **options).record
+    stored = read_yaml(tmp_path / "quadratic" / "study.yaml")["configuration"]["study"]
+    assert record.recipe == "quadratic"
+    assert (stored["sampler"]["type"], stored["pruner"]["type"]) == ("random", "median")
+    with pytest.raises(ConfigError, match="Did you mean 'random'"):
+        tunewright.tune("quadratic", *fast, **{**options, "sampler": "randm"})
 
 
 def test_a_file_is_a_word_as_text_or_as_a_path(tmp_path):

@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,13 @@ from tunewright.config.sources import Source, overlay_sources, source_of, source
 from tunewright.config.tree import Tree, at, flatten, get, merge, set_leaf
 from tunewright.config.typed import (
     TypedSources,
+    apply_fidelity,
     apply_implied,
     drop_outweighed,
     drop_overridden,
     follow_seed,
     unchanged_paths,
+    without_other_fidelity,
 )
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.result import Result, to_json
@@ -99,16 +101,18 @@ def compose(
     if config_dir and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}", expected="an existing folder")
     chosen, typed = split_overrides(overrides, folders, recipe)
-    parts = [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed]
+    parts = without_other_fidelity(
+        [*(part_of_file(layer, chosen, recipe) for layer in layers), *typed], recipe
+    )
     groups = implied_groups(parts, folders) | chosen
     top = (config_name or recipe.name).removesuffix(".yaml")
     chosen_groups = tuple(groups.values())
-    found = (
+    base = (
         _compose_groups(top, chosen_groups, folders, own=own[0])
         if own
         else _compose_own_files(top, chosen_groups, tuple(folders))
     )
-    tree, sources = in_our_spelling(*found, recipe)
+    tree, sources = in_our_spelling(*base, recipe)
     as_left: set[str] = set()
     for part in parts:
         as_left = as_left.difference(part.sources).union(unchanged_paths(part, tree, recipe.config))
@@ -120,7 +124,9 @@ def compose(
         frozenset(layer.file for layer in layers if layer.stored),
         frozenset(as_left),
     )
-    return _finish(tree, sources, recipe, frozenset(paths | kinds), reserving, users)
+    tree, placed, notices = apply_fidelity((tree, sources), parts, recipe, users)
+    composed = _finish(tree, placed, recipe, frozenset(paths | kinds), reserving, users)
+    return replace(composed, notices=(*notices, *composed.notices))
 
 
 def _finish(

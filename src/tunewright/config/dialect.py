@@ -1,6 +1,6 @@
 """A guide's names for what we name otherwise, as a recipe declares them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunewright.config.tree import Tree
@@ -11,6 +11,7 @@ SHARED_ALIASES = {
     "timeout": "study.timeout",
     "storage": "study.storage",
     "study_name": "study.name",
+    "fidelity": "fidelity",
     "batch_size": "training.batch_size",
     "epochs": "training.epochs",
     "lr": "optim.lr",
@@ -19,14 +20,21 @@ SHARED_ALIASES = {
 }
 """Keys and flags that all guides write alike."""
 
-_RETINA = "It belongs to the recipe `retina`."
-
 NOT_BUILT: Mapping[str, Mapping[str, str]] = {
     "compression": {
         "save_dir": "Name the folder of all runs with --runs-dir.",
     },
     "retina": {
-        "save_frequency": f"{_RETINA} Use training.checkpoint_seconds.",
+        "max_steps": "The length is training.epochs: steps times training.batch_size, by patients.",
+        "num_workers": "Pictures are decoded once, and executor.threads is the number of threads.",
+        "log_interval": "Each epoch is reported.",
+        "report_training_batch_acc": "Scores are measured on the validation set after each epoch.",
+        "val_data": "Name one place with data.dir; a column split says what is validated on.",
+        "valid_batch_size": "Validation takes as much as fits at a time.",
+        "valid_step_interval": "Each epoch is validated.",
+        "valid_epoch_interval": "Each epoch is validated.",
+        "use_bn_sync": "A training is one process.",
+        "skip_aggregate": "A training is one process.",
     },
 }
 """By guide, its flags and keys that this version lacks, and what to use instead.
@@ -48,8 +56,9 @@ class Dialect:
     a file or folder (`space`, `config`, `runs-dir`). study_file: translates the `data:` section of
     a study file into settings by path. guide_file_names: names of files of a study's folder, and
     what they link to. not_built: keys and flags that this version lacks, and what to use instead.
-    switches: those of the aliases that are flags without a value; another name for the same path
-    has precedence over them, in whatever order both are typed.
+    switches: names of flags without a value; another name for the same path has precedence over
+    them, in whatever order both are typed. expansions: flags that are not the name of one key, to
+    what returns the overrides that they stand for from their value.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +69,7 @@ class Dialect:
     guide_file_names: Mapping[str, str] = field(default_factory=dict)
     not_built: Mapping[str, str] = field(default_factory=dict)
     switches: tuple[str, ...] = ()
+    expansions: Mapping[str, Callable[[str], Sequence[str]]] = field(default_factory=dict)
 
 
 def missing_name(name: str, not_built: Mapping[str, str] | None = None) -> str | None:

@@ -12,11 +12,21 @@ from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, merge, s
 from tunewright.errors import ConfigError, did_you_mean
 
 
+class FidelityValues(Protocol):
+    """The property of a fidelity that composing needs."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What it sets where nobody typed another value, by config path."""
+        ...
+
+
 class Configurable(Protocol):
     """The properties of a recipe that composing needs.
 
     conf: its folder of YAML groups, with `<name>.yaml` as the top. groups: folders of groups that
-    it shares with other recipes, searched after its own.
+    it shares with other recipes, searched after its own. fidelities: by the names that the key
+    `fidelity` takes.
     """
 
     @property
@@ -42,6 +52,11 @@ class Configurable(Protocol):
     @property
     def dialect(self) -> Dialect:
         """Foreign names of keys, values and groups."""
+        ...
+
+    @property
+    def fidelities(self) -> Mapping[str, FidelityValues]:
+        """What each named fidelity sets."""
         ...
 
 

@@ -240,7 +240,8 @@ class RunConfig(Section):
     recipe: its name. goal: `metric` or `metric:min`, among the task's metrics and the costs of
     every run (`runs.record.COSTS`); or several, of which the first prunes and picks the winner.
     seed: of the training, and of the search where `study.seed` is not set. seeds: train once with
-    each of them, and report the mean.
+    each of them, and report the mean. fidelity: how much of the data and of the time a training may
+    spend, by a name that the recipe declares; it has set other keys where nobody typed them.
 
     A recipe's own schema says in `implied` what a switch that is true sets in place of shipped
     values: values by path, by the path of the switch.
@@ -250,6 +251,7 @@ class RunConfig(Section):
 
     recipe: str
     goal: Goals
+    fidelity: str | None = None
     seed: int = 42
     seeds: Annotated[tuple[int, ...], Field(strict=False), AfterValidator(distinct)] = ()
     optim: Optim = AdamWConfig()

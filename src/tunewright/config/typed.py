@@ -4,21 +4,24 @@ A value is typed on the command line, in a user's file, or in a user's folder of
 a run or a study wrote down were not typed, unless somebody changed them since.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tunewright.config.layers import Part
+from tunewright.config.layers import Configurable, Part, overlay_part
 from tunewright.config.leaves import leaves
 from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.sources import Source, source_of
 from tunewright.config.tree import Tree, copy_tree, drop, flatten, get, set_leaf
+from tunewright.errors import ConfigError, did_you_mean
 
 ONE_OF = (("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fraction"),)
 """Alternative keys for one setting: setting one removes the others set before."""
 
 SEED, SEARCH_SEED = "seed", "study.seed"
 """Of a training, and of the points that a study tries."""
+
+FIDELITY = "fidelity"
 
 
 class TypedSources(NamedTuple):
@@ -132,6 +135,86 @@ def follow_seed(
     return followed, {**sources, SEARCH_SEED: source_of(sources, SEED)}, ()
 
 
+def apply_fidelity(
+    composed: tuple[Tree, Mapping[str, Source]],
+    parts: Sequence[Part],
+    recipe: Configurable,
+    users: TypedSources,
+) -> tuple[Tree, Mapping[str, Source], list[str]]:
+    """Return the tree and sources with the values of the named fidelity, and notices.
+
+    Typed values win, and a notice names them. A file that a run or a study wrote has the values of
+    its fidelity in it already, and what was typed then. Raises ConfigError for a name that the
+    recipe does not declare.
+    """
+    tree, sources = composed
+    name = get(tree, FIDELITY)
+    for stage, replaced in tree.get("stages", {}).items():
+        if isinstance(replaced, Mapping) and FIDELITY in replaced:
+            raise ConfigError(
+                f"stages.{stage}.{FIDELITY}",
+                expected="one fidelity for all stages",
+                where=str(source_of(sources, f"stages.{stage}.{FIDELITY}")),
+                remedy=f"Set what differs: stages.{stage}.training.epochs=N.",
+            )
+    if name is None:
+        return tree, sources, []
+    known = recipe.fidelities
+    if name not in known:
+        raise ConfigError(
+            f"{FIDELITY} = {name}",
+            expected=f"one of {', '.join(known)}"
+            if known
+            else f"none, since the recipe {recipe.name} declares no fidelities",
+            where=str(source_of(sources, FIDELITY)),
+            remedy=did_you_mean(str(name), known)
+            if known
+            else "Set what a trial may spend by hand: training.epochs=N.",
+        )
+    if any(part.tree.get(FIDELITY) == name and is_stored(part, users) for part in parts):
+        return tree, sources, []
+    setting = Source(override=f"{FIDELITY}={name}")
+    new: Tree = {}
+    kept = []
+    for path, value in known[name].values.items():
+        now = get(tree, path)
+        if not users.at(path, sources):
+            set_leaf(new, path, value)
+        elif now != value:
+            kept.append(f"{path} = {now} ({source_of(sources, path)}) in place of {value}")
+    part = Part(new, dict.fromkeys(flatten(new), setting))
+    changed, placed = overlay_part(*drop_overridden(tree, sources, part), part)
+    values = ", ".join(f"{path} = {'null' if v is None else v}" for path, v in flatten(new).items())
+    notices = [f"{FIDELITY} {name}: {values}"] if new else []
+    notices += [f"{FIDELITY} {name} leaves what was typed: {'; '.join(kept)}"] if kept else []
+    return changed, placed, notices
+
+
+def without_other_fidelity(parts: Sequence[Part], recipe: Configurable) -> list[Part]:
+    """Return the parts without what a fidelity set in a file where another one was named since."""
+    named = [part.tree.get(FIDELITY) for part in parts if FIDELITY in part.tree]
+    if len(named) < 2:
+        return list(parts)
+    found = []
+    for part in parts:
+        own = part.tree.get(FIDELITY)
+        if isinstance(own, str) and own in recipe.fidelities and own != named[-1]:
+            left, sources = copy_tree(part.tree), dict(part.sources)
+            for path, value in recipe.fidelities[own].values.items():
+                if get(left, path, left) == value:
+                    drop(left, path)
+                    sources.pop(path, None)
+            part = part._replace(tree=left, sources=sources)
+        found.append(part)
+    return found
+
+
+def is_stored(part: Part, users: TypedSources) -> bool:
+    """Return whether a run or a study wrote a part."""
+    files = {source.file for source in part.sources.values()}
+    return _is_whole(part) or (bool(files) and files <= users.stored)
+
+
 def unchanged_paths(part: Part, below: Mapping[str, Any], schema: type[RunConfig]) -> Iterable[str]:
     """Return the paths of a run's file that nobody changed: equal to `below`, or default.
 
@@ -161,5 +244,8 @@ def drop_overridden(
 
 
 def _is_whole(part: Part) -> bool:
-    """Return whether a file has every section of a run, as written by a run, a study or `show`."""
-    return part.tree.keys() >= RunConfig.model_fields.keys() - set(OF_STUDIES)
+    """Return whether a file has every section of a run, as written by a run, a study or `show`.
+
+    Older versions wrote no fidelity.
+    """
+    return part.tree.keys() >= RunConfig.model_fields.keys() - {*OF_STUDIES, FIDELITY}

@@ -12,6 +12,7 @@ from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError, UsageError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
+from tunewright.recipes.fidelity import check_before_training
 from tunewright.recipes.recipe import Recipe, import_object
 from tunewright.recipes.registry import find_recipe
 from tunewright.report.figures import write_lr_curve
@@ -80,7 +81,7 @@ def lr_find(
             remedy="Search its learning rate with tunewright tune instead.",
         )
     config = composed.config
-    notices = [*composed.notices, *recipe.check_data(config)]
+    notices = [*composed.notices, *check_before_training(recipe, config)]
     arguments = (recipe.name, composed.tree, low, high, steps)
     if config.executor.type == "inline":
         curve = _sweep(*arguments)

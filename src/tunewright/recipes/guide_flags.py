@@ -60,10 +60,12 @@ def typed_overrides(
     Raises UsageError as `as_override` does.
     """
     named = [(override.partition("=")[0], override) for override in overrides]
-    named += [
-        (name.replace("-", "_"), as_override(name, value, recipe, command, options))
-        for name, value in flags
-    ]
+    for name, value in flags:
+        key = name.replace("-", "_")
+        if (expand := recipe.dialect.expansions.get(key)) is not None:
+            named += [(override.partition("=")[0], override) for override in expand(value)]
+        else:
+            named.append((key, as_override(name, value, recipe, command, options)))
 
     def is_switch(typed: tuple[str, str]) -> bool:
         name, override = typed
@@ -125,5 +127,5 @@ def as_override(name: str, value: str, recipe: Recipe, command: str, options: Se
 
 
 def _flags(recipe: Recipe) -> list[str]:
-    known = [*recipe.dialect.aliases, *recipe.dialect.options]
+    known = [*recipe.dialect.aliases, *recipe.dialect.options, *recipe.dialect.expansions]
     return [name.replace("_", "-") for name in known if "." not in name]

@@ -11,8 +11,8 @@ from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError, did_you_mean
 from tunewright.recipes.direction import lower_is_better
 from tunewright.recipes.scheduled_values import ScheduledValue, learning_rate
-from tunewright.runs.folder import RunFolder
-from tunewright.runs.record import COSTS, Direction, Goal, Outcome
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.record import COSTS, Direction, Goal, Outcome, StudyRecord
 from tunewright.training.schedule import FINE
 
 if TYPE_CHECKING:
@@ -54,8 +54,31 @@ def _no_schedules(_config: RunConfig) -> Sequence[ScheduledValue]:
     return ()
 
 
-def _no_check(_config: RunConfig) -> list[str]:
+def _no_search_files(_study: StudyFolder, _record: StudyRecord) -> None:
+    return
+
+
+def _no_run_files(_run: RunFolder) -> None:
+    return
+
+
+def _no_check(_config: Any) -> list[str]:
     return []
+
+
+@dataclass(frozen=True)
+class NamedFidelity:
+    """A fidelity that a recipe declares by name; `fidelity=NAME` chooses it.
+
+    values: what it sets where nobody typed another value, by config path. fractions: by the path of
+    a value that counts steps from 1 on and is a fraction below, the steps of the full run that the
+    count is meant for; here it becomes a fraction of them. check: called before a training or a
+    search with its configuration; returns notices, raises ConfigError.
+    """
+
+    values: Mapping[str, Any]
+    fractions: Mapping[str, Callable[[Any], int]] = field(default_factory=dict)
+    check: Callable[[Any], list[str]] = _no_check
 
 
 @dataclass(frozen=True)
@@ -87,7 +110,9 @@ class Recipe:
 
     space_alone: a space file that is laid over `space` where the user gives none. switched_spaces:
     by the path of a switch of the configuration, the space file that takes the place of both where
-    it is true.
+    it is true. grid_space: the space file in place of `space` with the sampler `grid`, which tries
+    all of it; the winner is then trained in full only where that is asked for.
+    fidelities: how much a training may spend, by the name that the key `fidelity` takes.
     open_section: the config section whose keys are the user's own; spaces and studies then use the
     plain names in it. Empty: they use paths in the whole configuration.
     data_facts: numbers of the data that spaces may refer to (`rows`, widths). check_data: raises
@@ -95,6 +120,8 @@ class Recipe:
     content, so that a study does not continue with replaced data.
     schedules: what follows the clock of a training besides the learning rate, in a configuration;
     raises ConfigError for a schedule that does not fit the length of the run.
+    search_files, run_files: write what a guide expects into the folder of a study after a search,
+    and into that of a run after its training and after its evaluation.
     dialect: how a guide spells what the recipe understands.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
     """
@@ -110,11 +137,15 @@ class Recipe:
     capabilities: Mapping[str, str] = field(default_factory=dict)
     space_alone: Path | None = None
     switched_spaces: Mapping[str, Path] = field(default_factory=dict)
+    grid_space: Path | None = None
+    fidelities: Mapping[str, NamedFidelity] = field(default_factory=dict)
     open_section: str = ""
     data_facts: Callable[[RunConfig], Mapping[str, float]] = _no_facts
     check_data: Callable[[RunConfig], list[str]] = _no_check
     fingerprints: Callable[[RunConfig], Mapping[str, str]] = _no_fingerprints
     schedules: Callable[[RunConfig], Sequence[ScheduledValue]] = _no_schedules
+    search_files: Callable[[StudyFolder, StudyRecord], None] = _no_search_files
+    run_files: Callable[[RunFolder], None] = _no_run_files
     dialect: Dialect = field(default_factory=Dialect)
     usage: str = TRAIN_AGAIN
 

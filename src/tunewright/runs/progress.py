@@ -10,7 +10,7 @@ from typing import Any
 
 from tunewright.errors import DataError
 from tunewright.runs.documents import parse_json
-from tunewright.runs.record import Progress
+from tunewright.runs.record import USAGE, Progress
 
 
 class ProgressWriter:
@@ -31,8 +31,9 @@ class ProgressWriter:
     def write(self, progress: Progress) -> None:
         """Append one report; metrics that are not finite are stored as null."""
         line = asdict(progress)
-        if progress.lr is None:
-            del line["lr"]
+        for name in ("lr", *USAGE):
+            if line[name] is None:
+                del line[name]
         line["metrics"] = {k: v if math.isfinite(v) else None for k, v in line["metrics"].items()}
         self._append(json.dumps(line, allow_nan=False))
 
@@ -136,7 +137,7 @@ def _parse(line: dict[str, Any]) -> Progress | None:
             float(line.get("seconds", 0.0)),
             float(line.get("memory_mib", 0.0)),
             float(line.get("device_mib", 0.0)),
-            None if line.get("lr") is None else float(line["lr"]),
+            *(None if line.get(name) is None else float(line[name]) for name in ("lr", *USAGE)),
         )
     except (TypeError, ValueError):
         return None

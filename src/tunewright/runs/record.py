@@ -55,7 +55,9 @@ class Progress:
     seconds: training time since the run began, all attempts together. memory_mib, device_mib: the
     peaks of this attempt until now, in RAM that only its worker holds, and on the GPU. lr: the
     learning rate of the epoch's last step, as `optim.lr` times the schedule (parameter groups have
-    their own multiples); None where it was not reported.
+    their own multiples); None where it was not reported. data_wait: share of the epoch's training
+    that waited for batches. gpu_utilization, gpu_memory_mib: of the epoch, of the whole GPU; None
+    where they are not measured.
     """
 
     attempt: int
@@ -65,6 +67,19 @@ class Progress:
     memory_mib: float = 0.0
     device_mib: float = 0.0
     lr: float | None = None
+    data_wait: float | None = None
+    gpu_utilization: float | None = None
+    gpu_memory_mib: float | None = None
+
+    @property
+    def usage(self) -> dict[str, float]:
+        """What the epoch used of its machine, as far as it is measured, by name."""
+        found = {name: getattr(self, name) for name in USAGE}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+USAGE = ("data_wait", "gpu_utilization", "gpu_memory_mib")
+"""Names of what a report may say on the use of its machine."""
 
 
 class Goal(NamedTuple):

@@ -58,6 +58,12 @@ class StudyCallback:
         progress: computes the current estimate when called.
         """
 
+    def on_usage(self, number: int | None, usage: Mapping[str, float]) -> None:
+        """Receive what an epoch used of its machine, before the epoch itself.
+
+        number: of the trial; None for a single run. usage: some of `runs.record.USAGE`, by name.
+        """
+
     def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
         """Receive a trial that ended, in whatever state."""
 

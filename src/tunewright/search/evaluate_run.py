@@ -76,12 +76,14 @@ def evaluate_run(
         return None
     function = _LazyImport(recipe.capabilities["evaluate"])
     if config.executor.type == "inline":
-        return Evaluation(folder, function(folder.path, split))
-    threads = threads_each(config.executor)
-    try:
-        found = call(function, folder.path, split, threads=threads, seconds=seconds)
-    except RunError as error:
-        raise _evaluation_error(folder, error) from None
+        found = function(folder.path, split)
+    else:
+        threads = threads_each(config.executor)
+        try:
+            found = call(function, folder.path, split, threads=threads, seconds=seconds)
+        except RunError as error:
+            raise _evaluation_error(folder, error) from None
+    recipe.run_files(folder)
     return Evaluation(folder, found)
 
 

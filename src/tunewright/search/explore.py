@@ -124,6 +124,9 @@ def explore(
         )
         link_foreign_names(prepared.folder, recipe.dialect.guide_file_names)
         runs = [prepared.folder.trial(trial.number) for trial in record.own]
+        recipe.search_files(prepared.folder, record)
+        for run in runs:
+            recipe.run_files(run)
         for name, count in trackers_off(runs).items():
             place = shlex.quote(str(prepared.folder.path))
             watch.notice(

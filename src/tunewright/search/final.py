@@ -130,6 +130,8 @@ def train_in_full(
             remedy="Run the same command again to resume.",
         )
     trained = read_result(folders, training.metric)
+    for place in folders:
+        recipe.run_files(place)
     if seeds:
         write_seed_scores(folder, seeds, trained)
     return trained

@@ -2,17 +2,18 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tunewright.config.apply import set_in, with_values
-from tunewright.config.compose import Composition
+from tunewright.config.compose import SHARED, Composition
 from tunewright.config.leaves import open_section
 from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.tree import Tree, flatten, get
-from tunewright.config.typed import SEARCH_SEED
+from tunewright.config.typed import SEARCH_SEED, TypedSources
 from tunewright.errors import ConfigError, StudyError, UsageError, shorten
+from tunewright.recipes.fidelity import check_before_training, convert_space
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
@@ -40,6 +41,7 @@ from tunewright.search.study.pruners import pruner, shrink_pruner
 from tunewright.search.study.samplers import check_sampler
 from tunewright.spaces.build import build_space
 from tunewright.spaces.parameter import Surroundings
+from tunewright.spaces.points import grid, is_finite
 from tunewright.spaces.read import SpaceFile, parse_space, read_space
 from tunewright.spaces.space import Space
 from tunewright.spaces.specification import specification
@@ -76,7 +78,7 @@ def prepare(
     require(composed.config.trackers.names)
     refuse_stored_servers(composed)
     study = composed.config.study
-    name = study.name or recipe.name
+    name = study.name or "-".join(filter(None, (recipe.name, composed.config.fidelity)))
     refuse_leading_out(name, runs)
     folder = StudyFolder((runs / name).absolute())  # trials may change the working directory
     url = absolute_url(study.storage or sqlite_url(folder.database))
@@ -85,6 +87,8 @@ def prepare(
         refuse_other_recipe(name, known, recipe)
     if known is not None and not known.typed_holds:
         composed = apply_older_rules(composed, known.configuration, recipe.config)
+    if whole_grid := recipe.grid_space is not None and study.sampler.type == "grid":
+        composed = _with_defaults(recipe, composed, {"study.final": False})
     explore, config = stage(recipe, composed, "explore")
     (first, *others), goal_notices = study_goals(recipe, config, known)
     limits = constraints(study.constraints, recipe.measures)
@@ -109,6 +113,11 @@ def prepare(
         spec = parse_space(known.space, folder.space, {})
     space, changes = build_checked_space(recipe, composed, explore, config, spec)
     notices[checked:checked] = _check_data(recipe, explore, space)
+    if whole_grid and is_finite(space):
+        composed = _with_defaults(recipe, composed, {"study.trials": sum(1 for _ in grid(space))})
+        trials = composed.config.study.trials
+        explore, config = with_values(explore, {"study.trials": trials}, recipe.config)
+        study = config.study
     if study.final and full.get("data") != explore.get("data"):
         _check_data(recipe, full, space)
     if known is None and space.good:
@@ -153,14 +162,22 @@ def prepare(
     )
 
 
+def _with_defaults(recipe: Recipe, composed: Composition, values: Mapping[str, Any]) -> Composition:
+    """Return the configuration with these values in place of shipped ones."""
+    shipped = TypedSources((recipe.conf, *recipe.groups, SHARED))
+    new = {path: v for path, v in values.items() if shipped.is_shipped(path, composed.sources)}
+    tree, config = with_values(composed.tree, new, recipe.config)
+    return replace(composed, tree=tree, config=config)
+
+
 def _check_data(recipe: Recipe, tree: Tree, space: Space) -> list[str]:
     """Check the data as the first trial has them: pictures of a size that no trial has take long.
 
     Returns notices.
     """
     first = {recipe.path(path): value for path, value in (space.default() or {}).items()}
-    data = {path: value for path, value in first.items() if path.startswith("data.")}
-    return recipe.check_data(with_values(tree, data, recipe.config)[1])
+    read = {path: v for path, v in first.items() if path.startswith(("data.", "training."))}
+    return check_before_training(recipe, with_values(tree, read, recipe.config)[1])
 
 
 def _with_fitting_pruner(
@@ -199,10 +216,13 @@ def build_checked_space(
     recipe: Recipe, composed: Composition, tree: Tree, config: RunConfig, given: SpaceFile | None
 ) -> tuple[Space, list[str]]:
     """Return the recipe's space, overlaid with `given` and checked against a stage."""
+    given, converted = convert_space(recipe, config, given)
     switched = [file for path, file in recipe.switched_spaces.items() if get(tree, path) is True]
     if given is None and recipe.space_alone is not None and not switched:
         given = read_space(recipe.space_alone)
     own = switched[0] if switched else recipe.space
+    if recipe.grid_space is not None and config.study.sampler.type == "grid" and not switched:
+        own = recipe.grid_space
     shipped = read_space(own) if own is not None else SpaceFile({})
     around = Surroundings(
         tree,
@@ -218,7 +238,8 @@ def build_checked_space(
     )
     if recipe.open_section:
         around = _within(recipe, around, given)
-    return build_space(shipped, given, around)
+    space, notices = build_space(shipped, given, around)
+    return space, [*converted, *notices]
 
 
 def _within(recipe: Recipe, around: Surroundings, given: SpaceFile | None) -> Surroundings:

@@ -12,6 +12,7 @@ from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree, copy_tree, flatten, set_leaf
 from tunewright.errors import DataError, StudyError, UsageError
 from tunewright.executors.resources import share
+from tunewright.recipes.fidelity import check_before_training
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.scheduled_values import describe_extension
 from tunewright.runs.ending import ending_of
@@ -143,7 +144,7 @@ def resume(
     watch = watch or StudyCallback()
     refuse_stored_servers(composed)
     longer = _refuse_changes(folder, before, composed.tree)
-    for notice in [*composed.notices, *recipe.check_data(composed.config)]:
+    for notice in [*composed.notices, *check_before_training(recipe, composed.config)]:
         watch.notice(notice)
     study = StudyFolder(folder.path.parent)
     lock = FolderLock(study.path if study.settings.exists() else folder.path)

@@ -11,6 +11,7 @@ from typing import Any
 from tunewright.config.compose import Composition
 from tunewright.executors.resources import share
 from tunewright.executors.thread_waits import describe_waits
+from tunewright.recipes.fidelity import check_before_training
 from tunewright.recipes.recipe import Recipe
 from tunewright.result import Result, to_json
 from tunewright.runs.folder import StudyFolder
@@ -138,7 +139,7 @@ def train(
     require(composed.config.trackers.names)
     refuse_stored_servers(composed)
     too_long = long_warmup_notices(composed.config, composed.sources, "the training")
-    for notice in [*composed.notices, *recipe.check_data(composed.config), *too_long]:
+    for notice in [*composed.notices, *check_before_training(recipe, composed.config), *too_long]:
         watch.notice(notice)
     for line in plan_lines(recipe, composed.config):
         watch.notice(line)

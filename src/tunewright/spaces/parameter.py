@@ -1,7 +1,9 @@
 """Read one parameter of a space: check its fields and fit it to configuration and data."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+import itertools
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -24,8 +26,11 @@ from tunewright.spaces.expression import evaluate, names_in
 from tunewright.spaces.rules import Condition, conditions
 from tunewright.spaces.space import Parameter
 
-NOT_TRAINED = (*OF_STUDIES, "recipe", "goal", "seeds")
+NOT_TRAINED = (*OF_STUDIES, "recipe", "goal", "seeds", "fidelity")
 """Sections of every recipe that a training run does not read."""
+MOST_SETTINGS = 1_000
+"""Combinations of other parameters' choices that are looked at for a rule `fits`."""
+MOST_HALVINGS = 60
 
 
 @dataclass(frozen=True)
@@ -171,9 +176,12 @@ def _fit_to_data(
     around: Surroundings,
     notices: list[str],
 ) -> tuple[Domain, Any]:
-    """Fit choices to the data, and the default with them: halve them together, or drop some."""
+    """Fit choices to the data, and the default with them: halve them together, or drop some.
+
+    A range ends before the values that do not fit, whatever choices other parameters take.
+    """
     if not isinstance(domain, Categorical):
-        return domain, default
+        return _end_in_time(path, domain, spec.get("fits"), raw, around, notices), default
     fixed = {k: v for k, v in around.fixed.items() if k not in raw}
     bound, fits = spec.get("shrink_to"), spec.get("fits")
     if bound and names_in(bound) <= fixed.keys():
@@ -189,11 +197,12 @@ def _fit_to_data(
                 f"at most {bound} = {limit:g}"
             )
             domain = Categorical(tuple(choices))
-    if fits and names_in(fits) - {"value"} <= fixed.keys():
-        good = [c for c in domain.choices if evaluate(fits, {**fixed, "value": c})]
+    settings = _settings(str(fits), raw, around) if fits else []
+    if settings:
+        fits = str(fits)
+        good = [c for c in domain.choices if _fits_somewhere(fits, c, settings)]
         bad = [c for c in domain.choices if c not in good]
-        named = sorted(names_in(fits) - {"value"})
-        figures = ", ".join(f"{name} = {_figure(fixed[name])}" for name in named)
+        figures = _figures(fits, settings)
         if not good:
             raise SpaceError(
                 f"no choice of {path} works on this data: {_list_values(bad)}",
@@ -204,6 +213,76 @@ def _fit_to_data(
             notices.append(f"{path}: dropped {_list_values(bad)}, which fail {fits} ({figures})")
             domain = Categorical(tuple(good))
     return domain, default
+
+
+def _settings(fits: str, raw: Mapping[str, Any], around: Surroundings) -> list[Mapping[str, Any]]:
+    """Return the values around a parameter that `fits` names: fixed ones, and others' choices.
+
+    Empty where another parameter has a range or too many choices, so that only its trials tell.
+    """
+    names = sorted(names_in(fits) - {"value"})
+    choices: list[Sequence[Any]] = []
+    for name in names:
+        if name in raw:
+            choices.append(raw[name].get("choices") or ())
+        else:
+            choices.append([around.fixed[name]] if name in around.fixed else ())
+    if math.prod(map(len, choices)) > MOST_SETTINGS:
+        return []
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(*choices)]
+
+
+def _fits_somewhere(fits: str, value: Any, settings: Sequence[Mapping[str, Any]]) -> bool:
+    return any(evaluate(fits, {**setting, "value": value}) for setting in settings)
+
+
+def _figures(fits: str, settings: Sequence[Mapping[str, Any]]) -> str:
+    """Return the names in `fits` with their values, as text."""
+    shown = {
+        name: dict.fromkeys(_figure(setting[name]) for setting in settings)
+        for name in sorted(names_in(fits) - {"value"})
+    }
+    return ", ".join(f"{name} = {' or '.join(values)}" for name, values in shown.items())
+
+
+def _end_in_time(
+    path: str,
+    domain: Float | Int,
+    fits: str | None,
+    raw: Mapping[str, Any],
+    around: Surroundings,
+    notices: list[str],
+) -> Float | Int:
+    """Return a range that ends at the largest value that fits; raise SpaceError for none."""
+    settings = _settings(fits, raw, around) if fits else []
+    if not fits or not settings or _fits_somewhere(fits, domain.high, settings):
+        return domain
+    good, bad = domain.low, domain.high
+    figures = _figures(fits, settings)
+    if not _fits_somewhere(fits, good, settings):
+        raise SpaceError(
+            f"no value of {path} works on this data: {domain}",
+            expected=f"{fits} ({figures})",
+            remedy=f"Begin lower, or set {path} by hand.",
+        )
+    places = isinstance(domain, Int)
+    for _ in range(MOST_HALVINGS):
+        middle = (good + bad) // 2 if places else (good + bad) / 2
+        if middle in (good, bad):
+            break
+        if _fits_somewhere(fits, middle, settings):
+            good = middle
+        else:
+            bad = middle
+    step = domain.step or (1 if places else None)
+    high = good if step is None else domain.low + (good - domain.low) // step * step
+    notices.append(
+        f"{path}: values above {high:g} up to {domain.high:g} are excluded, which fail {fits} "
+        f"({figures})"
+    )
+    if isinstance(domain, Int):
+        return replace(domain, high=int(high))
+    return replace(domain, high=high)
 
 
 def _limit(path: str, domain: Categorical, bound: str, fixed: Mapping[str, Any]) -> float:

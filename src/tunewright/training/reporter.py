@@ -9,6 +9,7 @@ from tunewright.runs.record import EndRequest, Progress
 from tunewright.training.memory.device import device_peak_mib
 from tunewright.training.memory.peak import MemoryPeak
 from tunewright.training.trackers.tracking import Tracking
+from tunewright.training.usage.gpu import GpuSampler, open_gpu
 
 POLL_SECONDS = 0.05
 
@@ -34,21 +35,33 @@ class Reporter:
         self._on_report, self._on_poll = on_report, on_poll
         self._writer: ProgressWriter | None = None
         self._polled = 0.0
+        self._gpu: GpuSampler | None = None
         self.memory = MemoryPeak()
 
     def begin(self, resumed_from: int) -> None:
         """Record which epoch this attempt starts from; call it before the first report."""
         self._writer = ProgressWriter(self.folder.progress, self.attempt, resumed_from)
+        self._gpu, why = open_gpu()
+        if why:
+            print(why)
         self.tracking.begin()
 
     def report(
-        self, step: int, metrics: Mapping[str, float], seconds: float, lr: float | None = None
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        seconds: float,
+        lr: float | None = None,
+        *,
+        data_wait: float | None = None,
     ) -> None:
         """Report the metrics after `step` epochs; safe on disk when this returns.
 
-        lr: the learning rate of the last step before it.
+        lr: the learning rate of the last step before it. data_wait: the share of the epoch's
+        training that waited for batches.
         """
         assert self._writer is not None, "begin() must come before report()"
+        gpu = self._gpu.take() if self._gpu is not None else None
         progress = Progress(
             self.attempt,
             step,
@@ -57,6 +70,9 @@ class Reporter:
             round(self.memory.mib(), 1),
             round(device_peak_mib(), 1),
             lr,
+            None if data_wait is None else round(data_wait, 4),
+            None if gpu is None else gpu.utilization,
+            None if gpu is None else gpu.memory_mib,
         )
         self._writer.write(progress)
         self.tracking.log(progress)
@@ -82,6 +98,8 @@ class Reporter:
     def close(self) -> None:
         """Release the progress file and the trackers."""
         self.memory.close()
+        if self._gpu is not None:
+            self._gpu.close()
         self.tracking.close()
         if self._writer is not None:
             self._writer.close()

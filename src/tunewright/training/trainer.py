@@ -39,6 +39,7 @@ from tunewright.training.step import (
     steps_per_epoch,
 )
 from tunewright.training.task import Clock, Loader, Loss, Metrics, Setup, Task
+from tunewright.training.usage.data_wait import TimedBatches
 from tunewright.training.weight_average import WeightAverage, average_notices
 
 GOAL_PREFIX = "val_"
@@ -125,6 +126,7 @@ class _Run:
                 "epoch"
             )
         self.lr = 0.0  # of the last step, before the `lr_scale` of groups
+        self.data_wait = 0.0  # share of the last epoch's training
         self._best_pass: Metrics | None = None  # whose interval is not yet computed
 
     def outcome(self) -> Outcome:
@@ -149,7 +151,9 @@ class _Run:
             seconds = self.state.seconds
             is_best = self.state.best_epoch == self.state.epoch
             metrics_by_name = {**terms, **scores, **self.task.epoch_values(is_best=is_best)}
-            self.report.report(self.state.epoch, metrics_by_name, seconds, self.lr)
+            self.report.report(
+                self.state.epoch, metrics_by_name, seconds, self.lr, data_wait=self.data_wait
+            )
             request = self.report.request()
             due = time.perf_counter() - saved >= self.training.checkpoint_seconds
             # Several states that are kept are those of the last epochs, however short these are.
@@ -174,7 +178,7 @@ class _Run:
         first_bad: Tensor | None = None  # stays on the device: no step waits for it
         total: float | Tensor = 0.0  # of the weights of all steps: of their rows, as a rule
         skipped, skips = self.state.skipped_steps, self.task.skips_bad_steps
-        loader = self.setup.train.epoch(self.state.epoch)
+        loader = TimedBatches(self.setup.train.epoch(self.state.epoch))
         for batches in micro_batches(loader, self.training.accumulate):
             lr_factor = factor(self.plan.config.schedule, self._clock)
             self.lr = self.plan.config.optim.lr * lr_factor
@@ -192,6 +196,7 @@ class _Run:
                 return {}, request
         _refuse_divergence(first_bad)
         means = {f"train_{name}": float(value / total) for name, value in sums.items()}
+        self.data_wait = loader.share()  # after the device has ended the epoch's work
         skipped = self.state.skipped_steps - skipped
         return means | ({"skipped_steps": float(skipped)} if skipped else {}), None
 

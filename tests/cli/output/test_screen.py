@@ -75,6 +75,22 @@ def test_all_of_a_study_is_in_view(width: int) -> None:
         assert part in text, part
 
 
+def test_the_use_of_the_machine_is_in_view() -> None:
+    view = busy()
+    assert not any("usage" in line for line in drawn(view, 100, 24))
+    usage = {"data_wait": 0.031, "gpu_utilization": 0.87, "gpu_memory_mib": 3174.0}
+    view.working[13].usage = usage
+    lines = drawn(view, 120, 24)
+    [head] = [line for line in lines if "score" in line]
+    [first] = [line for line in lines if "data wait 3%, GPU 87%, 3.1 GiB" in line]
+    assert head.index("usage") == first.index("data wait")
+    assert head.index("parameters") == first.index("model=siglip")
+    screen = ScreenCallback(console())
+    screen.view.epoch, screen.view.trained = (2, 9), "val_score 0.5"
+    screen.on_usage(None, {"data_wait": 0.5})
+    assert "  val_score 0.5  data wait 50%" in drawn(screen.view, 100, 24)
+
+
 @given(
     width=st.integers(20, 200),
     height=st.integers(2, 60),

@@ -1,5 +1,6 @@
 """`retina` as a whole: steps in micro-batches, class vectors, warm-up, goals, flags."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 import tunewright
 from tunewright.config.components.schedules import ConstantSchedule, CosineSchedule, LinearSchedule
 from tunewright.config.compose import compose
-from tunewright.errors import ConfigError
+from tunewright.errors import ConfigError, UsageError
 from tunewright.recipes.registry import find_recipe
 from tunewright.recipes.retina.checks import check
 from tunewright.recipes.retina.config import RetinaConfig
@@ -19,7 +20,9 @@ from tunewright.recipes.retina.evaluation.zero_shot import ClassPrompts, class_v
 from tunewright.recipes.retina.models.word_tokenizer import WordTokenizer, words_of
 from tunewright.recipes.retina.setup import make_setup
 from tunewright.request import parse_request
+from tunewright.runs.progress import read_progress
 from tunewright.testing.tasks import plain_context
+from tunewright.training.checkpoint import read_best
 from tunewright.training.schedule import factor
 from tunewright.training.task import Clock, Setup
 
@@ -198,6 +201,37 @@ def test_the_flags_of_the_guide() -> None:
     assert str(request.runs) == "there"
 
 
+def test_flags_that_stand_for_several_keys() -> None:
+    typed = (
+        "retina --save-frequency 1 --skip-scheduler --gather-with-grad --use-augment "
+        "--grad-checkpointing training.epochs=3 --mask-ratio 0.5 --max-epochs 7 --freeze-text"
+    )
+    config = parse_request(typed.split(), command="train").composed.config
+    assert isinstance(config, RetinaConfig)
+    assert config.training.keep_last == "all"
+    assert (config.schedule.type, config.schedule.warmup_fraction) == ("constant", 0.0)
+    assert config.augmentation.type == "light"
+    assert (config.model.mask_ratio, config.model.grad_checkpointing) == (0.5, True)
+    assert config.model.freeze_text
+    assert config.training.epochs == 7
+    plain = parse_request(["retina", "--use-augment", "false"], command="train").composed.config
+    assert isinstance(plain, RetinaConfig)
+    assert plain.augmentation.type == "none"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--save-frequency", "0"), "epochs, from 1 on"),
+        (("--max-steps", "500"), "--max-steps is not in this version.*training.epochs"),
+        (("--use-augmnt",), "Did you mean '--use-augment'"),
+    ],
+)
+def test_flags_that_cannot_be(flags: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_request(["retina", *flags], command="train")
+
+
 def test_an_unknown_encoder() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'ViT-B-16'"):
         check(configured("model.vision=ViT-B16"))
@@ -216,3 +250,30 @@ def test_train_and_evaluate(tmp_path: Path) -> None:
     assert figures["baselines"]["majority class"]["balanced_accuracy"] == pytest.approx(1 / 6)
     assert {row["class"] for row in figures["per_class"]} == set(figures["prompts"])
     assert all((tmp_path / "train-retina" / name).exists() for name in figures["files"])
+
+
+def test_early_stopping_keeps_a_best_that_can_be_restored(tmp_path: Path) -> None:
+    trained = tunewright.train(
+        "retina", *SMALL, "data.train_rows=16", "data.valid_rows=16", "optim.lr=1e-9",
+        "fidelity=full", "training.epochs=20", "executor.type=inline", runs_dir=tmp_path,
+    )  # fmt: skip
+    run = trained.folders[0]
+    reports = read_progress(run.progress)
+    assert len(reports) < 20
+    best = trained.outcomes[0].best_step
+    assert best is not None
+    assert len(reports) == best + 3  # the guide's patience, which fidelity=full sets
+    assert read_best(run.checkpoints / "best.safetensors").epoch == best
+    measured = tunewright.evaluate(run.path, split="valid").figures["metrics"]
+    expected = trained.outcomes[0].metrics["val_balanced_accuracy"]
+    assert measured["balanced_accuracy"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_learning_rate_finder_sweeps_the_three_branches(tmp_path: Path) -> None:
+    found = tunewright.lr_find(
+        "retina", *SMALL, "data.train_rows=32", "executor.type=inline", "training.batch_size=16",
+        steps=20, runs_dir=tmp_path,
+    )  # fmt: skip
+    assert len(found.rates) == len(found.losses)
+    assert (tmp_path / "lr-find-retina" / "lr_curve.html").exists()
+    assert found.losses[0] > 2 * math.log(16)  # the sum of three, each about log(16) or more

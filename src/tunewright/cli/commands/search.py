@@ -39,6 +39,14 @@ Budget = Annotated[
     str | float | None,
     typer.Option(help="Total time, including the final training: 45m, 8h, 1h30m, 90 (seconds)."),
 ]
+Sampler = Annotated[
+    str | None,
+    typer.Option(help="tpe, random, grid, quasi_random, gp, cma_es, or one that is installed."),
+]
+Pruner = Annotated[
+    str | None,
+    typer.Option(help="asha, hyperband, median, percentile, patient, none, or an installed one."),
+]
 Storage = Annotated[str | None, typer.Option(help="Database URL.")]
 From = Annotated[
     str | Path | None,
@@ -65,6 +73,8 @@ class StudyOptions(TypedDict, total=False):
     name: Name
     jobs: Jobs
     seeds: Seeds
+    sampler: Sampler
+    pruner: Pruner
     timeout: Timeout
     budget: Budget
     storage: Storage
@@ -225,6 +235,7 @@ OF_STUDY = ("trials", "name", "jobs", "seeds", "constraints", "timeout", "budget
 def _settings(given: Mapping[str, object]) -> dict[str, Any]:
     """Return the options of a search as settings by config path."""
     settings = {f"study.{name}": given[name] for name in OF_STUDY}
+    settings |= {f"study.{name}.type": given[name] for name in ("sampler", "pruner")}
     return {**settings, "goal": given["goal"], "training.epochs": given["steps"]}
 
 

@@ -26,7 +26,10 @@ BAR = (10, 40)
 
 @dataclass
 class Working:
-    """A running trial and its progress. began: by the clock, in seconds."""
+    """A running trial and its progress. began: by the clock, in seconds.
+
+    usage: what its last epoch used of its machine.
+    """
 
     values: Mapping[str, Any]
     where: str
@@ -34,6 +37,7 @@ class Working:
     step: int = 0
     last_step: int = 0
     score: float | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -41,7 +45,8 @@ class LiveView:
     """The state of a study or a training, which Rich draws several times a second.
 
     epoch, trained, trained_left: of a single training: the current and last epoch, its latest
-    metrics as text, and the seconds left. stops_early: whether it may end before its last epoch.
+    metrics as text, and the seconds left. usage: what that epoch used of its machine. stops_early:
+    whether it may end before its last epoch.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -51,6 +56,7 @@ class LiveView:
     recent: deque[Trial] = field(default_factory=lambda: deque(maxlen=RECENT))
     epoch: tuple[int, int] | None = None
     trained: str = ""
+    usage: Mapping[str, float] = field(default_factory=dict)
     trained_left: float | None = None
     stops_early: bool = False
 
@@ -66,7 +72,8 @@ class LiveView:
     def lines(self, width: int, height: int) -> list[Text]:
         """Return at most `height` lines: the totals, then running trials, then recent failures."""
         if self.epoch is not None:
-            head = [self._training_bar(width), Text(f"  {self.trained}")]
+            parts = filter(None, (self.trained, usage_in_words(self.usage)))
+            head = [self._training_bar(width), Text("  " + "  ".join(parts))]
             past = [] if self.standing is None else [self._best(self.standing)]
             return [*head, *past][: max(1, height)]
         if self.standing is None:
@@ -121,20 +128,24 @@ class LiveView:
         return text
 
     def _workers(self, width: int, room: int) -> list[Text]:
-        """Return a table of the running trials: trial, epoch, time, score, main parameters."""
+        """Return a table of the running trials: trial, epoch, time, score, usage, parameters."""
         if not self.working or room < 2:
             return []
         rows = sorted(self.working.items())
         shown = rows if len(rows) < room else rows[: room - 2]
-        lines = [
-            Text(f"  {'trial':>6}  {'epoch':>9}  {'time':>7}  {'score':>9}  parameters", "dim")
-        ]
+        used = {number: usage_in_words(one.usage) for number, one in shown}
+        columns = max(map(len, used.values()), default=0)
+        usage = f"  {'usage':<{columns}}" if columns else ""
+        names = f"  {'trial':>6}  {'epoch':>9}  {'time':>7}  {'score':>9}{usage}  parameters"
+        lines = [Text(names, "dim")]
         for number, one in shown:
             epoch = f"{one.step}/{one.last_step}" if one.last_step else "starts"
             score = "-" if one.score is None else f"{one.score:.4f}"
             spent = duration(self.clock() - one.began)
             line = Text(f"  {number:>6}  {epoch:>9}  {spent:>7}  ")
             line.append(f"{score:>9}", style="bold")
+            if columns:
+                line.append(f"  {used[number]:<{columns}}", style="dim")
             line.append(f"  {short(one.values)}")
             lines.append(line)
         if len(shown) < len(rows):
@@ -155,6 +166,18 @@ def because(trial: Trial) -> str:
     if not trial.cause or trial.cause == "error":
         return trial.reason or trial.cause
     return f"{trial.cause}: {trial.reason}" if trial.reason else trial.cause
+
+
+def usage_in_words(usage: Mapping[str, float]) -> str:
+    """Return the share of waiting for data, and the GPU's utilisation and memory, as text."""
+    parts = []
+    if "data_wait" in usage:
+        parts.append(f"data wait {usage['data_wait']:.0%}")
+    if "gpu_utilization" in usage:
+        parts.append(f"GPU {usage['gpu_utilization']:.0%}")
+    if "gpu_memory_mib" in usage:
+        parts.append(f"{usage['gpu_memory_mib'] / 1024:.1f} GiB")
+    return ", ".join(parts)
 
 
 def goal_value(metrics: Mapping[str, float], metric: str) -> float | None:

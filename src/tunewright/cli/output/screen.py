@@ -75,6 +75,13 @@ class ScreenCallback(StudyCallback):
         if self.view.clock() - self.view.estimated > ESTIMATE_SECONDS:
             self.on_progress(progress())
 
+    def on_usage(self, number: int | None, usage: Mapping[str, float]) -> None:
+        """Note what an epoch used of its machine."""
+        if number is None:
+            self.view.usage = usage
+        elif (working := self.view.working.get(number)) is not None:
+            working.usage = usage
+
     def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
         """Print one line per trial."""
         self.view.working.pop(trial.number, None)

@@ -7,6 +7,7 @@ from tunewright.config.apply import with_values
 from tunewright.config.compose import Composition
 from tunewright.config.schema import TrainingConfig, kept_of
 from tunewright.executors.resources import share, threads_each
+from tunewright.recipes.fidelity import check_before_training
 from tunewright.recipes.recipe import Recipe
 from tunewright.result import Result
 from tunewright.search.callbacks import StudyCallback
@@ -51,7 +52,7 @@ def plan_training(
     watch = watch or StudyCallback()
     refuse_stored_servers(composed)
     config = composed.config
-    notices = (*composed.notices, *recipe.check_data(config))
+    notices = (*composed.notices, *check_before_training(recipe, config))
     seeds = config.seeds or (config.seed,)
     machine = share(config.executor, config.study.jobs)
     slots = min(machine.slots, len(seeds))

@@ -169,6 +169,7 @@ class StudyLoop(RunLoop[TrialRun]):
         self._maybe_prune(live)
         number, step, last = live.run.number, progress.step, self.search.last_step
         self._timings.record_report(number, step, progress.seconds)
+        self.watch.on_usage(number, progress.usage)
         self.watch.on_report(number, step, last, progress.metrics, self.study_progress)
 
     def on_requeue(self, run: TrialRun, *, paused: bool) -> None:

@@ -62,6 +62,7 @@ class TrainingLoop(RunLoop[Run]):
             end = gains.likely_end
             left = progress.seconds / step * ((epochs if end is None else end) - step)
             self.watch.on_training_left(left, at_most=end is None)
+        self.watch.on_usage(None, progress.usage)
         self.watch.on_epoch(step, epochs, progress.metrics, progress.seconds)
 
     def on_requeue(self, run: Run, *, paused: bool) -> None:

@@ -177,7 +177,7 @@ def differences(
     }
 
 
-NOTHING: tuple[Any, ...] = ({}, "none")
+NOTHING: tuple[Any, ...] = ({}, "none", None)
 """Values of keys that switch nothing on: an older version stored none of them."""
 
 

@@ -14,7 +14,7 @@ from zlib import crc32
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.record import Outcome, OutcomeState, Progress
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
-from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker
+from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker, logged_values
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -84,12 +84,13 @@ class _MLflow:
 
     def log(self, reports: Sequence[Progress]) -> None:
         """Send what MLflow does not have; it can neither replace nor remove a point."""
-        self._names |= acceptable_names([name for r in reports for name in r.metrics], self._names)
+        names = [name for report in reports for name in logged_values(report)]
+        self._names |= acceptable_names(names, self._names)
         self._send(
             [
                 (report.step, report.seconds, self._names[name], value)
                 for report in reports
-                for name, value in report.metrics.items()
+                for name, value in logged_values(report).items()
             ]
         )
 

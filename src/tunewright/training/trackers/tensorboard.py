@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tunewright.runs.atomic import dump_yaml
 from tunewright.runs.record import Outcome, Progress
-from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker
+from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker, logged_values
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -36,7 +36,7 @@ class _TensorBoard:
     def log(self, reports: Sequence[Progress]) -> None:
         """Write the scalars to the disk."""
         for report in reports:
-            for name, value in report.metrics.items():
+            for name, value in logged_values(report).items():
                 moment = self._run.began + report.seconds
                 self._writer.add_scalar(name, value, report.step, walltime=moment)
         self._writer.flush()

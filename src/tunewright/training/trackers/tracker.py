@@ -56,6 +56,11 @@ class Tracker(Protocol):
         ...
 
 
+def logged_values(report: Progress) -> dict[str, float]:
+    """Return what a tracker logs of a report: its metrics, and the use of the machine."""
+    return {**report.metrics, **{f"usage/{name}": v for name, v in report.usage.items()}}
+
+
 TRACKERS: Registry[Callable[..., Tracker]] = Registry("tracker", plugins.TRACKERS)
 """Trackers by name. A shipped one is called like the package it needs, and like its extra."""
 

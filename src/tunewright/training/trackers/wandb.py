@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.record import Outcome, Progress
-from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker
+from tunewright.training.trackers.tracker import TRACKERS, RunInfo, Tracker, logged_values
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -72,7 +72,7 @@ class _WandB:
         """Log what comes after the last step that W&B has."""
         for report in reports:
             if report.step >= self._run.step:
-                self._run.log(dict(report.metrics), step=report.step)
+                self._run.log(logged_values(report), step=report.step)
 
     def finish(self, outcome: Outcome) -> None:
         """Put the outcome into the summary and close."""

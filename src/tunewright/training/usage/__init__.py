@@ -1,0 +1,1 @@
+"""What a training uses of its machine: waiting for data, and its GPU."""
