@@ -19,11 +19,6 @@ from pathlib import Path
 from machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
-GRID = """parameters:
-  optim.lr: {type: categorical, choices: [0.0001, 0.0003, 0.001, 0.003]}
-  training.batch_size: {type: categorical, choices: [32, 64]}
-  warmup: {type: categorical, choices: [0.1, 0.3]}
-"""
 AROUND = """parameters:
   optim.lr: {type: float, low: 0.0003, high: 0.01, log: true}
   training.batch_size: {type: categorical, choices: [32, 64]}
@@ -31,9 +26,8 @@ AROUND = """parameters:
   optim.weight_decay: {type: categorical, choices: [0.1, 0.2, 0.3]}
   loss.temperature: {type: categorical, choices: [0.05, 0.07, 0.1]}
 """
+"""The guide's second phase, with the rates that a small encoder without starting weights needs."""
 SIZES = ["data.dir=db", "goal=val_mean_auroc", "data.image_size=64"]
-QUICK = ["data.train_rows=200", "data.valid_rows=100", "training.epochs=4"]
-FULL = ["training.epochs=12"]
 
 
 def main() -> None:
@@ -45,17 +39,15 @@ def main() -> None:
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        (place / "grid.yaml").write_text(GRID)
         (place / "around.yaml").write_text(AROUND)
         steps = {
             "build": ["retina", "build-lmdb", data, "--output", "db"],
             "verify": ["retina", "verify-lmdb", "db"],
-            "grid of 16": ["tune", "retina", *SIZES, *QUICK, "study.sampler.type=grid",
-                           "study.final=false", "--space", "grid.yaml", "--name", "grid",
-                           "--trials", 16],
-            "random and final": ["tune", "retina", *SIZES, *FULL, "study.sampler.type=random",
-                                 "--space", "around.yaml", "--name", "around",
-                                 "--trials", options.trials],
+            "grid of 16": ["tune", "retina", "fidelity=quick", *SIZES, "--sampler", "grid",
+                           "--name", "grid"],
+            "random and final": ["tune", "retina", "fidelity=full", *SIZES, "--from", "grid",
+                                 "--sampler", "random", "--space", "around.yaml",
+                                 "--name", "around", "--trials", options.trials],
             "evaluate": ["evaluate", "runs/around/final", "--json"],
         }  # fmt: skip
         for name, words in steps.items():

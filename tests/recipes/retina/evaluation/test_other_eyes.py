@@ -9,6 +9,7 @@ from eye_files import HEADER, picture, write_patients, write_table
 import tunewright
 from tunewright.deliver.checkpoint_accuracy import evaluate_checkpoint
 from tunewright.errors import DataError
+from tunewright.recipes.retina.evaluation import eye_metrics
 from tunewright.recipes.retina.evaluation.notes import chance_notes
 from tunewright.runs.atomic import read_json
 from tunewright.runs.record import Progress
@@ -23,6 +24,14 @@ def train(folder: Path, runs: Path, *words: str) -> Path:
         "retina", *SMALL, f"data.dir={folder}", "training.epochs=2", *words, runs_dir=runs
     )
     return trained.folders[0].path
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw 20 samples for an interval: their number is tested elsewhere."""
+    draws = eye_metrics.patient_draws
+    few = lambda patients, _, seed=0: draws(patients, 20, seed)  # noqa: E731
+    monkeypatch.setattr(eye_metrics, "patient_draws", few)
 
 
 @pytest.fixture(scope="module")
