@@ -108,6 +108,8 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
         table.add_column(str(row["trial"]), justify="right", no_wrap=True)
     scores = ("-" if row["score"] is None else figure(row["score"]) for row in shown)
     table.add_row("score", *scores, style="bold")
+    if any(row.get("tied") for row in shown):
+        table.add_row("", *("tied" if row.get("tied") else "" for row in shown))
     if any("good" in row or "avoided" in row for row in shown):
         table.add_row("marked", *(_mark(row) for row in shown))
     for metric in dict.fromkeys(metric for row in shown for metric in row["others"]):
