@@ -2,10 +2,10 @@
 
 build-lmdb -> verify-lmdb -> a grid of 16 on a sample -> a random search around its winner -> the
 winner in full -> zero-shot, probes, retrieval, each through the command line, timed. The image
-encoder is small (128 wide) and begins from nothing; the pictures are scaled to 64 pixels. The data
-set stays where it is: only figures are written.
+encoder is small (128 wide) and begins from nothing; the pictures are scaled down. The data set
+stays where it is: only figures are written.
 
-    python benchmarks/odir_pairs.py DATA_FOLDER
+    python benchmarks/odir_pairs.py DATA_FOLDER [--pixels 64] [--epochs 10] [--trials 12]
 """
 
 import argparse
@@ -27,14 +27,16 @@ AROUND = """parameters:
   loss.temperature: {type: categorical, choices: [0.05, 0.07, 0.1]}
 """
 """The guide's second phase, with the rates that a small encoder without starting weights needs."""
-SIZES = ["data.dir=db", "goal=val_mean_auroc", "data.image_size=64"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with odir_pairs.zip and index.csv")
+    parser.add_argument("--pixels", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=10, help="of a full run")
     parser.add_argument("--trials", type=int, default=12, help="of the random search")
     options = parser.parse_args()
+    sizes = ["data.dir=db", "goal=val_mean_auroc", f"data.image_size={options.pixels}"]
     data = options.data.resolve()
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -43,9 +45,10 @@ def main() -> None:
         steps = {
             "build": ["retina", "build-lmdb", data, "--output", "db"],
             "verify": ["retina", "verify-lmdb", "db"],
-            "grid of 16": ["tune", "retina", "fidelity=quick", *SIZES, "--sampler", "grid",
+            "grid of 16": ["tune", "retina", "fidelity=quick", *sizes, "--sampler", "grid",
                            "--name", "grid"],
-            "random and final": ["tune", "retina", "fidelity=full", *SIZES, "--from", "grid",
+            "random and final": ["tune", "retina", "fidelity=full", *sizes,
+                                 f"training.epochs={options.epochs}", "--from", "grid",
                                  "--sampler", "random", "--space", "around.yaml",
                                  "--name", "around", "--trials", options.trials],
             "evaluate": ["evaluate", "runs/around/final", "--json"],
@@ -64,7 +67,10 @@ def main() -> None:
             for study in ("grid", "around")
         }
     result = {
-        "command": "python benchmarks/odir_pairs.py DATA_FOLDER",
+        "command": " ".join(
+            ["python benchmarks/odir_pairs.py DATA_FOLDER"]
+            + [f"--{name} {getattr(options, name)}" for name in ("pixels", "epochs", "trials")]
+        ),
         "machine": describe_machine(),
         "seconds": seconds,
         "total_seconds": round(sum(seconds.values()), 1),

@@ -1,7 +1,13 @@
 """Trials with several seeds are compared by the noise of their seeds."""
 
+from io import StringIO
+from types import SimpleNamespace
+
+from rich.console import Console
+
 from tunewright.analysis.grid.seed_ties import compare_seeds
 from tunewright.analysis.overview import overview
+from tunewright.cli.output.results import print_analysis
 from tunewright.runs.record import StudyRecord, Trial
 
 
@@ -48,3 +54,13 @@ def test_the_table_says_tied() -> None:
     found = overview(study((0.50, 0.60), (0.51, 0.58), (0.01, 0.02)), {}, top=3)
     assert [row.get("tied", False) for row in found.top] == [True, True, False]
     assert found.seeds.startswith("tied:")
+
+
+def test_analyze_prints_it() -> None:
+    found = overview(study((0.50, 0.60), (0.51, 0.58), (0.01, 0.02)), {}, top=3)
+    view = SimpleNamespace(overview=found, chosen=None, heat_map=None, plots=(), files=())
+    printed = StringIO()
+    print_analysis(Console(file=printed, width=120), view)  # type: ignore[arg-type]
+    row = next(line for line in printed.getvalue().splitlines() if "tied" in line)
+    assert row.count("tied") == 2
+    assert "tied: the seeds do not tell 2 of 3 trials apart" in printed.getvalue()
