@@ -8,6 +8,7 @@ from rich.text import Text
 
 from tunewright.analysis.avoided import comparison_line, count_line
 from tunewright.analysis.findings.finding import Finding
+from tunewright.analysis.grid.seed_ties import compare_seeds
 from tunewright.cli.output.formatting import (
     figure,
     format_command,
@@ -68,6 +69,8 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     )
     for path, value in best.parameters.items():
         print_line(console, f"  {path:<24} {figure(value)}")
+    if (compared := compare_seeds(tuned.record)) is not None:
+        print_line(console, compared.verdict)
     if tuned.record.others:
         console.print(front_table(tuned.record))
     timed_out = tuned.ending == "timed out"
@@ -222,6 +225,8 @@ def print_analysis(console: Console, view: "StudyView") -> None:
         if view.chosen is not None:
             table.title = f"trial {view.chosen.number}, {view.chosen.state}"
         console.print(table)
+    if overview.seeds:
+        print_line(console, overview.seeds)
     for one in overview.notes:
         print_line(console, f"note on trial {one['trial']}: {' '.join(one['note'].split())}")
     for one in overview.good:
