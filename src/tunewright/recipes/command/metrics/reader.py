@@ -10,10 +10,15 @@ from tunewright.registry import Registry
 
 @dataclass(frozen=True)
 class ScriptReport:
-    """Metrics that a script reported at once; step: None where it named none."""
+    """Metrics that a script reported at once.
+
+    step: None where it named none. unit: the name of the step, since `step` and `epoch` of one
+    script do not compare.
+    """
 
     step: int | None
     metrics: Mapping[str, float]
+    unit: str = "step"
 
 
 @dataclass(frozen=True)
@@ -21,24 +26,28 @@ class ReaderContext:
     """What a reader is made from.
 
     config: the section `metrics`. run_dir: the folder of the script's own files. file: the metrics
-    file of the section, placeholders filled. reports: the file that the client writes.
+    file of the section, placeholders filled. reports: the file that the client writes. again: an
+    earlier attempt of the run may have left files.
     """
 
     config: MetricsConfig
     run_dir: Path
     file: Path | None
     reports: Path
+    again: bool = False
 
 
 class MetricReader:
     """Reads what a script reports in one way; made for one attempt of a run.
 
     environment: variables that the script gets for it, such as a folder on its path. asked: the
-    parameters that the script asked for, None where this way does not tell.
+    parameters that the script asked for, None where this way does not tell. resumes: whether the
+    script has asked for a folder of checkpoints.
     """
 
     def __init__(self) -> None:
         self.environment: dict[str, str] = {}
+        self.resumes = False
         self.asked: set[str] | None = None
 
     def read_line(self, line: str) -> Iterable[ScriptReport]:
