@@ -7,22 +7,26 @@ from pathlib import Path
 from tunewright.config.sources import source_of
 from tunewright.errors import UsageError, printable
 from tunewright.recipes.command.config import CommandConfig
-from tunewright.recipes.command.consent import STORED_NAMES, is_known, remember
+from tunewright.recipes.command.consent import is_known, remember
 from tunewright.request import ParsedRequest
 from tunewright.search.storage.trusted_servers import is_run_file
 
+WRITTEN = "best_config.yaml"
+"""A file that studies write, wherever it has been copied to."""
 
-def confirm_command(request: ParsedRequest, *, yes: bool) -> None:
+
+def confirm_command(request: ParsedRequest, *, yes: bool, resumes: bool = False) -> None:
     """Ask whether a command from a study's or a run's folder may run, unless it is known here.
 
-    yes: it may. Raises UsageError where nobody can be asked, or says no.
+    yes: it may. resumes: the configuration is that of a run's folder, whatever that holds. Raises
+    UsageError where nobody can be asked, or says no.
     """
     config = request.composed.config
     if not isinstance(config, CommandConfig) or not config.command:
         return
     source = source_of(request.composed.sources, "command")
     file = source.file if source.override is None else None
-    if file is None or not (is_run_file(file) or file.name in STORED_NAMES):
+    if file is None or not (resumes or is_run_file(file) or file.name == WRITTEN):
         remember(config)
     elif not is_known(config):
         if not yes and not _ask(config, file):

@@ -131,7 +131,7 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
 def _trial_column(
     row: Mapping[str, Any], others: Sequence[str], metrics: Sequence[str], paths: Sequence[str]
 ) -> list[str]:
-    """Return the cells of a trial: number, score, tie, mark, other goals, metrics, epochs, values."""
+    """Return the cells of a trial, from its number to its values."""
     return [
         str(row["trial"]),
         "-" if row["score"] is None else figure(row["score"]),

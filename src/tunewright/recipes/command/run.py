@@ -32,6 +32,7 @@ from tunewright.recipes.command.process_guard import end_processes
 from tunewright.recipes.command.script import Script, ScriptStart
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest, Goal, Outcome, OutcomeState
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ class _Run:
         self._started = time.perf_counter()
         self._curve = Curve(goals, config.metrics.score)
         self._goals = goals
+        self._history = read_progress(folder.progress, before_attempt=reporter.attempt)
         self._begun = False
         self._notices: list[str] = []
         self._request: EndRequest | None = None
         self._terminate_at = self._kill_at = float("inf")
         self._terminated = False
-        self._diverged: Diverged | None = None
         own, exchange = folder.path / "output", folder.path / "client"
         own.mkdir(exist_ok=True)
         exchange.mkdir(exist_ok=True)
@@ -96,6 +97,7 @@ class _Run:
             None if file is None else directory / fill_text(file, self._values),
             self._reports,
             config.params,
+            again=reporter.attempt > 1,
         )
         self._readers = make_readers(context)
         self._log = OutputLog(folder.log, config.script.output_kib << 10)
@@ -116,6 +118,8 @@ class _Run:
                 self._pass_on(point)
             if left:
                 self._notices.append("the script left processes behind, which were ended")
+            if not self._begun and self._history and (code != 0 or self._resumes):
+                self._begin(self._history[-1].step)  # stopped before its first report
             outcome = self._outcome(code)
         except Diverged as error:
             outcome = self._ended("failed", str(error), cause_diverged=True)
@@ -123,7 +127,8 @@ class _Run:
             if script is not None:
                 script.close()
             self._log.close()
-        self._name_unread()
+        if outcome.state == "done":
+            self._name_unread()
         self._begin(0)
         self._send_notices()
         shutil.rmtree(self._exchange, ignore_errors=True)
@@ -161,6 +166,11 @@ class _Run:
     def _uses_client(self) -> bool:
         return self._reports.exists()
 
+    @property
+    def _resumes(self) -> bool:
+        """Whether the script keeps checkpoints, so that it may have had nothing left to do."""
+        return any(reader.resumes for reader in self._readers)
+
     def _take(self, lines: Iterable[str]) -> None:
         for line in lines:
             for reader in self._readers:
@@ -184,6 +194,8 @@ class _Run:
         if not self._begun:
             self._begun = True
             self._reporter.begin(max(0, resumed_from))
+            before = [ReportedStep(p.step, p.metrics) for p in self._history]
+            self._curve.restore(step for step in before if step.step <= resumed_from)
 
     def _send_notices(self) -> None:
         if self._begun:
