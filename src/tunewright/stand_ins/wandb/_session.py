@@ -75,7 +75,16 @@ def script_session() -> Session:
     return ScriptSession(client)
 
 
-class Forgotten:
+class ForgottenType(type):
+    """Lets the class be used as its objects are: `wandb.plot.line(...)`."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls()
+
+
+class Forgotten(metaclass=ForgottenType):
     """Takes every call and every attribute, and keeps nothing."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -248,6 +257,7 @@ class SessionRun:
         self.disabled, self.offline, self.resumed = False, True, False
         self.step, self._pending = 0, dict[str, Any]()
         self._told = False
+        self.on_finish: Any = Forgotten()
 
     @property
     def dir(self) -> str:
@@ -288,8 +298,9 @@ class SessionRun:
             self._flush()
 
     def finish(self, exit_code: int | None = None, **_: Any) -> None:
-        """Report what is left."""
+        """Report what is left; the run is over."""
         self._flush()
+        self.on_finish()
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, {}
