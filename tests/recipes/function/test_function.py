@@ -413,7 +413,7 @@ def test_a_goal_whose_name_says_that_less_is_better(goal, direction, said, tmp_p
 
 def test_a_study_of_an_older_version_keeps_its_direction(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as older:
-        older.setattr("tunewright.recipes.recipe.lower_is_better", lambda name: False)
+        older.setattr("tunewright.recipes.direction.lower_is_better", lambda name: False)
         assert least("val_loss", tmp_path).direction == "max"
     capsys.readouterr()
     record = least("val_loss", tmp_path, trials=8)
@@ -430,7 +430,7 @@ def test_a_study_of_an_older_version_keeps_its_direction(tmp_path, monkeypatch, 
 
 def test_a_new_study_from_one_of_an_older_version_starts_at_the_smallest(tmp_path, monkeypatch):
     with monkeypatch.context() as older:
-        older.setattr("tunewright.recipes.recipe.lower_is_better", lambda name: False)
+        older.setattr("tunewright.recipes.direction.lower_is_better", lambda name: False)
         former = least("val_loss", tmp_path)
     record = least("val_loss", tmp_path, name="new", from_="least", trials=1)
     assert record.direction == "min"

@@ -180,4 +180,4 @@ def _forgotten(name: str) -> Any:
 
 
 if __name__ == "wandb":  # on the path of a script, in place of the package
-    sys.meta_path.append(_EveryModule())  # type: ignore[arg-type]
+    sys.meta_path.append(_EveryModule())

@@ -101,8 +101,8 @@ class Forgotten(metaclass=ForgottenType):
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_: Any) -> bool:
-        return False
+    def __exit__(self, *_: Any) -> None:
+        """Let errors pass."""
 
     def __iter__(self) -> Any:
         return iter(())
@@ -231,7 +231,7 @@ class SessionSummary(dict):  # type: ignore[type-arg]
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
-    def update(self, given: Any = None, **more: Any) -> None:
+    def update(self, given: Any = None, **more: Any) -> None:  # type: ignore[override]
         """Set several values."""
         for name, value in {**(given or {}), **more}.items():
             self[name] = value
@@ -310,9 +310,8 @@ class SessionRun:
     def __enter__(self) -> SessionRun:
         return self
 
-    def __exit__(self, kind: Any, *_: Any) -> bool:
+    def __exit__(self, *_: Any) -> None:
         self.finish()
-        return False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
